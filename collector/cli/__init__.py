@@ -1,0 +1,1 @@
+"""COMMANDS: each is parse, call, print."""

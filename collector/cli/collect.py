@@ -1,0 +1,81 @@
+"""`collector collect`: one pass now."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from collector.cli.options import config_option, format_option
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from collector.collect.collect import Collected
+    from collector.collect.gather import Gatherer
+    from collector.profile import Profile
+    from collector.settings import Settings
+    from collector.store import Store
+
+
+@click.command("collect")
+@click.argument("profiles", nargs=-1, metavar="[PROFILE]...")
+@config_option
+@format_option
+@click.pass_context
+def command(ctx: click.Context, profiles: tuple[str, ...], config: str | None, output: str) -> None:
+    """Make one pass now, as a cron job would: read what is new, read young values again, fill gaps.
+
+    Exit code 1 when a part of it failed; what was collected is stored all the same.
+
+    \b
+    Example: collector collect all by-owner
+    """
+    import asyncio
+
+    from collector.cli.output import show
+    from collector.cli.start import asking, chosen, start
+
+    settings = asking(start(config))
+    wanted = chosen(settings.profiles, profiles)
+    collected = asyncio.run(one_pass(settings, wanted))
+    rows = [
+        {"profile": name, "outcome": "failed" if reason else "collected", "reason": reason}
+        for name, reason in collected.reasons.items()
+    ]
+    show(rows, output)
+    counts = ", ".join(f"{count} {what}" for what, count in collected.saved.counts.items())
+    click.echo(f"points: {counts}" + ("; stopped before the end" if collected.stopped else ""), err=True)
+    ctx.exit(0 if collected.complete else 1)
+
+
+async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> Collected:
+    """Collect and heal *profiles* once; SIGINT and SIGTERM end it after the requests under way."""
+    from collector.collect.collect import collect_and_heal
+    from collector.collect.fetch import utc_now
+
+    async with collecting(settings, "collect") as (store, gatherer):
+        return await collect_and_heal(profiles, utc_now(), store, gatherer)
+
+
+@asynccontextmanager
+async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Store, Gatherer]]:
+    """Own the store and be ready to ask; SIGINT and SIGTERM end the asking after the requests under way."""
+    import asyncio
+    import signal
+
+    from collector.collect.fetch import Fetcher, utc_now
+    from collector.collect.gather import Gatherer
+    from collector.radar.client import RadarClient
+    from collector.store import Store
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    url, upgrade = settings.database.url.reveal(), settings.database.upgrade
+    async with Store.open(url, owner=owner, upgrade=upgrade) as store, RadarClient(settings.radar) as radar:
+        await store.interrupt(utc_now())
+        await store.declare(settings.profiles, utc_now())
+        fetcher = Fetcher(radar, store, limit=settings.radar.requests_per_5min, stop=stop)
+        yield store, Gatherer(fetcher, settings.radar.concurrency)

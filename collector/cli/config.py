@@ -1,0 +1,108 @@
+"""`collector config`: check, show or write the configuration."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from collector.cli.options import config_option, format_option
+from collector.errors import CollectorError, UsageError
+
+if TYPE_CHECKING:
+    from collector.settings.loading import Loaded
+
+_EXAMPLE = "config.example.toml"
+
+
+@click.group("config")
+def command() -> None:
+    """Check, show or write the configuration.
+
+    Example: collector config init && collector config check
+    """
+
+
+@command.command("check")
+@config_option
+def check(config: str | None) -> None:
+    """Read the configuration as every command does; all that is wrong is reported at once, with exit code 2.
+
+    Example: collector config check --config /etc/collector/config.toml
+    """
+    loaded = _read(config, required=True)
+    profiles = loaded.settings.profiles
+    series = {series.query for profile in profiles for series in profile.series}
+    click.echo(f"{loaded.document.name}: {_counted(len(profiles), 'profile')}, {len(series)} series, ok")
+    if not profiles:
+        click.echo("there are no [[profiles]], so nothing would be collected", err=True)
+
+
+@command.command("show")
+@config_option
+@format_option
+def show(config: str | None, output: str) -> None:
+    """Print every effective setting, secrets masked, and where it came from.
+
+    Example: collector config show --format json
+    """
+    from collector.cli import output as out
+    from collector.settings.effective import effective
+
+    settings = list(effective(_read(config, required=False)))
+    if output == "json":
+        out.show_json([{"key": x.key, "value": x.value, "from": x.origin} for x in settings])
+    else:
+        out.show([{"key": x.key, "value": _words(x.value), "from": x.origin} for x in settings], output)
+
+
+@command.command("init")
+@click.argument("file", default="config.toml", metavar="[FILE]")
+@click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
+def init(file: str, *, force: bool) -> None:
+    """Write a commented example to FILE, config.toml by default; `-` prints it.
+
+    Example: collector config init /etc/collector/config.toml
+    """
+    if file == "-":
+        click.echo(example(), nl=False)
+        return
+    try:
+        with Path(file).open("w" if force else "x", encoding="utf-8") as target:
+            target.write(example())
+    except FileExistsError:
+        raise UsageError(f"{file} exists; --force overwrites it") from None
+    except OSError as error:
+        raise CollectorError(f"{file} cannot be written: {(error.strerror or 'unknown reason').lower()}") from error
+    click.echo(f"{file} written; next: collector config check --config {file}")
+
+
+def example() -> str:
+    """Return the commented example, from the installed package or from the checkout."""
+    package = resources.files("collector")
+    shipped = package / _EXAMPLE
+    file = shipped if shipped.is_file() else Path(str(package)).parent / _EXAMPLE
+    return file.read_text(encoding="utf-8")
+
+
+def _read(config: str | None, *, required: bool) -> Loaded:
+    from collector.settings.loading import read
+
+    return read(config, os.environ, {}, datetime.now(UTC), required=required)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _words(value: object) -> str:
+    """Write a value as the configuration spells it."""
+    if isinstance(value, list):
+        return ", ".join(f'"{text}"' for text in value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)

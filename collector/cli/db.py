@@ -1,0 +1,229 @@
+"""`collector db`: migrations and upkeep of the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from collector.cli.options import config_option
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from collector.settings import Settings
+    from collector.store.prune import Pruned
+
+T = TypeVar("T")
+
+
+@click.group("db")
+def command() -> None:
+    """Keep the store up to date and sound, back it up, copy it, prune it.
+
+    \b
+    Example: collector db upgrade
+    """
+
+
+def _url(config: str | None) -> str:
+    from collector.cli.start import start
+
+    return start(config, required=False).database.url.reveal()
+
+
+def _await(work: Coroutine[None, None, T]) -> T:
+    import asyncio
+
+    return asyncio.run(work)
+
+
+@command.command("upgrade")
+@config_option
+def upgrade(config: str | None) -> None:
+    """Create the store, or bring its schema to what this version knows.
+
+    \b
+    Example: collector db upgrade
+    """
+    from collector.store.upkeep import upgrade
+
+    before, after = _await(upgrade(_url(config)))
+    done = "nothing to do" if before == after else f"before: {before or 'none'}"
+    click.echo(f"schema revision {after}, {done}")
+
+
+@command.command("downgrade")
+@click.argument("revision", metavar="REV")
+@config_option
+def downgrade(revision: str, config: str | None) -> None:
+    """Take the schema back to REV, or to nothing with `base`: all that is stored is lost then.
+
+    \b
+    Example: collector db downgrade 0001
+    """
+    from collector.store.upkeep import downgrade
+
+    after = _await(downgrade(_url(config), revision))
+    click.echo(f"schema revision {after or 'none'}")
+
+
+@command.command("current")
+@config_option
+def current(config: str | None) -> None:
+    """Show the schema revision of the store.
+
+    \b
+    Example: collector db current
+    """
+    from collector.store.migrate import HEAD
+    from collector.store.upkeep import current
+
+    revision = _await(current(_url(config)))
+    click.echo(f"{revision or 'none'}" + ("" if revision == HEAD else f" (this version knows {HEAD})"))
+
+
+@command.command("check")
+@config_option
+@click.pass_context
+def check(ctx: click.Context, config: str | None) -> None:
+    """Compare the store's schema with what this version expects; exit code 1 with the differences, if there are any.
+
+    \b
+    Example: collector db check && echo fine
+    """
+    from collector.store.upkeep import check
+
+    differences = _await(check(_url(config)))
+    for difference in differences:
+        click.echo(difference)
+    if not differences:
+        click.echo("the schema is as expected")
+    ctx.exit(1 if differences else 0)
+
+
+@command.command("verify")
+@config_option
+@click.pass_context
+def verify(ctx: click.Context, config: str | None) -> None:
+    """Compare all that is stored with what was written, by checksums too; exit code 1 with a sentence for each finding.
+
+    Nothing is changed. Works beside a running collector.
+
+    \b
+    Example: collector db verify
+    """
+    from collector.store.verify import verify
+
+    verified = _await(verify(_url(config)))
+    for finding in verified.findings:
+        click.echo(finding)
+    if not verified.findings:
+        click.echo(
+            f"{verified.points} points in {verified.series} series are as they were written: "
+            f"{verified.checksums} checksums agree"
+        )
+    ctx.exit(1 if verified.findings else 0)
+
+
+@command.command("dump")
+@click.option("--digest", is_flag=True, help="Print only SHA-256 of the dump.")
+@config_option
+def dump(config: str | None, *, digest: bool) -> None:
+    """Write all that is known as JSON lines in one canonical order, the same for the same history in any database.
+
+    \b
+    Example: collector db dump --digest
+    """
+    from collector.store.upkeep import digest as digest_of
+
+    if digest:
+        click.echo(_await(digest_of(_url(config))))
+    else:
+        _await(_dump(_url(config)))
+
+
+async def _dump(url: str) -> None:
+    from contextlib import aclosing
+
+    from collector.cli.writing import STDOUT, writing
+    from collector.store.upkeep import dump
+
+    with writing(STDOUT) as stream:
+        async with aclosing(dump(url)) as texts:
+            async for text in texts:
+                stream.write(text.encode())
+
+
+@command.command("backup")
+@click.argument("file", metavar="FILE", type=click.Path(dir_okay=False))
+@click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
+@config_option
+def backup(file: str, config: str | None, *, force: bool) -> None:
+    """Write a verified copy of a SQLite store to FILE, whole or not at all, beside a running collector.
+
+    For Postgres there is pg_dump; `db copy sqlite:///FILE` makes a SQLite store of it.
+
+    \b
+    Example: collector db backup /backup/collector.db
+    """
+    from pathlib import Path
+
+    from collector.store.backup import backup
+
+    size = _await(backup(_url(config), Path(file), force=force))
+    click.echo(f"{file}: {size} bytes, verified")
+
+
+@command.command("copy")
+@click.argument("url", metavar="URL")
+@config_option
+def copy(url: str, config: str | None) -> None:
+    """Copy the store to URL, from SQLite to Postgres or back, and compare the two by their digests.
+
+    URL must be an empty database or a new file. Repeat the command to go on where it was interrupted. Give a password
+    in PGPASSWORD or ~/.pgpass rather than in URL, which others can see in the list of processes.
+
+    \b
+    Example: collector db copy postgresql://collector@db.example/radar
+    """
+    from collector.cli.copying import showing
+    from collector.store.copy import copy
+
+    with showing() as heard:
+        copied = _await(copy(_url(config), url, heard))
+    click.echo(f"{copied.rows} rows copied, both stores have the digest {copied.digest}")
+
+
+@command.command("prune")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted; works beside a running collector.")
+@config_option
+@click.pass_context
+def prune(ctx: click.Context, config: str | None, *, dry_run: bool) -> None:
+    """Delete what is older than [retention] keeps, as the running collector does daily; by default nothing.
+
+    What was deleted is no gap and is not fetched again. The room is used for what comes; a SQLite file stays as large.
+
+    \b
+    Example: collector db prune --dry-run
+    """
+    from collector.cli.start import start
+
+    settings = start(config, required=False)
+    pruned = _await(_prune(settings, dry_run=dry_run))
+    deleted = ", ".join(f"{number} {name}" for name, number in pruned.counts.items())
+    click.echo(f"{'would be deleted' if dry_run else 'deleted'}: {deleted}")
+    ctx.exit(1 if pruned.damaged else 0)
+
+
+async def _prune(settings: Settings, *, dry_run: bool) -> Pruned:
+    from datetime import UTC, datetime
+
+    from collector.store import Store
+    from collector.store.upkeep import prunable
+
+    url, now = settings.database.url.reveal(), datetime.now(UTC)
+    if dry_run:
+        return await prunable(url, settings.retention, now)
+    async with Store.open(url, owner="db prune", upgrade=settings.database.upgrade) as store:
+        return await store.prune(settings.retention, now)

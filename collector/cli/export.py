@@ -1,0 +1,81 @@
+"""`collector export`: points for other programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from collector.cli.options import MOMENT, config_option, period_options
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from collector.settings import Settings
+
+
+@click.command("export")
+@click.argument("profiles", nargs=-1, metavar="[PROFILE]...")
+@period_options
+@click.option("--as-of", type=MOMENT, metavar="T", help="What was known at T.")
+@click.option(
+    "--format", "output", type=click.Choice(["csv", "jsonl", "json", "parquet"]), default="csv", show_default=True
+)
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    default="-",
+    metavar="FILE",
+    help="Write to FILE, whole or not at all; without it, or with -, to stdout.",
+)
+@config_option
+def command(
+    profiles: tuple[str, ...],
+    start: datetime | None,
+    end: datetime | None,
+    as_of: datetime | None,
+    output: str,
+    target: str,
+    config: str | None,
+) -> None:
+    """Write points as profile, series, timestamp, value; those of all profiles where none is named.
+
+    \b
+    Example: collector export by-owner --start 2026-01-01 --format jsonl -o owners.jsonl
+    """
+    import asyncio
+    import sys
+
+    from collector.cli.start import start as load_settings
+    from collector.serve.export import LICENCE
+
+    if output == "parquet" and target == "-" and sys.stdout.isatty():
+        raise click.UsageError("Parquet is nothing for a terminal: name a file with -o.")
+    settings = load_settings(config, required=False)
+    asyncio.run(_export(settings, profiles, (start, end, as_of), output, target))
+    click.echo(LICENCE, err=True)
+
+
+async def _export(
+    settings: Settings,
+    profiles: tuple[str, ...],
+    times: tuple[datetime | None, datetime | None, datetime | None],
+    output: str,
+    target: str,
+) -> None:
+    from contextlib import aclosing
+
+    from collector.cli.listing import check_profile
+    from collector.cli.writing import writing
+    from collector.serve.export import FORMATS
+    from collector.store import Store
+
+    async with Store.open(settings.database.url.reveal(), owner=None) as store:
+        for profile in profiles:
+            await check_profile(store, profile)
+        async with aclosing(store.export_blocks(profiles, *times)) as blocks:
+            encode = FORMATS[output]
+            with writing(target) as stream:
+                async for part in encode(blocks):
+                    stream.write(part)

@@ -1,0 +1,49 @@
+"""What the commands that list rows of the store share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from collector.store import Store
+
+
+def list_rows(
+    config: str | None,
+    output: str,
+    read: Callable[[Store], Awaitable[Sequence[Any]]],
+    columns: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row,
+    profile: str | None = None,
+) -> None:
+    """Print the dataclass rows that *read* finds, for people with *columns* alone; a wrong *profile* is refused."""
+    import asyncio
+
+    from collector.cli.output import show
+    from collector.cli.start import start
+    from collector.store import Store
+
+    settings = start(config, required=False)
+
+    async def found() -> list[dict[str, Any]]:
+        async with Store.open(settings.database.url.reveal(), owner=None) as store:
+            if profile is not None:
+                await check_profile(store, profile)
+            return [asdict(row) for row in await read(store)]
+
+    rows = asyncio.run(found())
+    show(rows if output == "json" else [columns(row) for row in rows], output)
+
+
+async def check_profile(store: Store, profile: str) -> None:
+    """Refuse a profile of which the store knows nothing, with the nearest name."""
+    from collector.errors import UsageError
+    from collector.profile import nearest
+
+    known = sorted({row.profile for row in await store.list_series() if row.profile})
+    if profile not in known:
+        raise UsageError(
+            f"the store knows no profile {profile!r}{nearest(profile, known)}; it has: {', '.join(known) or 'none'}"
+        )

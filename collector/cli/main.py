@@ -1,0 +1,77 @@
+"""The `collector` command: finds a subcommand by name and imports it only when it is run, so that --help is fast."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from collector import __version__
+from collector.errors import CollectorError
+
+_COMMANDS = {
+    "demo": "The whole thing with no account: simulator, store, daemon, dashboard.",
+    "run": "The service: scheduler, fetcher, healing, HTTP server.",
+    "collect": "One pass now, as a cron job would call it.",
+    "backfill": "Fetch history: only what is missing.",
+    "status": "Per profile: newest point, lag, gaps, failures; the store; the budget.",
+    "series": "List the series that are kept.",
+    "fetches": "List requests and their outcomes.",
+    "annotations": "List Cloudflare's remarks on the data.",
+    "gaps": "List buckets that should be there and are not.",
+    "revisions": "List values that were later replaced.",
+    "query": "Ask the local history as the API would answer.",
+    "export": "Write points as CSV, JSON lines, JSON or Parquet.",
+    "plot": "A chart in the terminal, or a picture.",
+    "grafana": "Dashboards for Grafana and alert rules for Prometheus.",
+    "db": "Migrations and upkeep of the store.",
+    "config": "Check, show or write the configuration.",
+    "probe": "Ask the real API what its limits, units and delays are.",
+    "simulate": "A local stand-in of the Radar API, for trying and testing.",
+    "healthcheck": "Exit 0 when the running daemon is ready.",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands live in `collector.cli.<name>` and are called `command` there."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"collector.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CollectorError as error:
+            click.echo(f"collector: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="collector")
+@click.option("--config", "config", metavar="FILE", help="Configuration file; else $COLLECTOR_CONFIG, ./config.toml.")
+@click.pass_context
+def command(ctx: click.Context, config: str | None) -> None:
+    """Keep Cloudflare Radar's certificate-transparency time series as history in a database of your own.
+
+    \b
+    Example: collector demo
+    """
+    ctx.obj = config
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0 done, 1 something failed, 2 usage or configuration."""
+    command(prog_name="collector")
+    sys.exit(0)

@@ -1,0 +1,96 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collector.model import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment in UTC: RFC 3339 with a zone, a date (its midnight), `now`, or an age such as `36h` or `14d`."""
+
+    name = "moment"
+    _units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}  # noqa: RUF012 - never changed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read *value*; click reports what is wrong with it and what is allowed."""
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        try:
+            return self._read(text)
+        except (ValueError, OverflowError):
+            allowed = "2026-01-31, 2026-01-31T12:00:00Z, now, or an age such as 36h or 14d"
+            self.fail(f"{text!r} is no moment; allowed: {allowed}", param, ctx)
+
+    def _read(self, text: str) -> datetime:
+        if text == "now":
+            return datetime.now(UTC)
+        if text[:-1].isdecimal() and text[-1:] in self._units:
+            return datetime.now(UTC) - int(text[:-1]) * self._units[text[-1]]
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None and len(text) > len("2026-01-31"):
+            raise ValueError("no time zone")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+MOMENT = Moment()
+
+
+def _inherit(ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    return value if value is not None else ctx.find_root().obj
+
+
+def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--config FILE`, which may also stand before the command's name."""
+    return click.option(
+        "--config",
+        metavar="FILE",
+        callback=_inherit,
+        help="Configuration file; else $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml.",
+    )(function)
+
+
+def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--format table|json`."""
+    return click.option(
+        "--format",
+        "output",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="A table for people, JSON for programs.",
+    )(function)
+
+
+def period_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--start T` and `--end T`: from *start* on, and before *end*; refuse a period that ends before it begins."""
+
+    @functools.wraps(function)
+    def checked(*args: Any, start: datetime | None, end: datetime | None, **others: Any) -> Any:
+        if start is not None and end is not None and start > end:
+            raise click.UsageError(f"--start {rfc3339(start)} is after --end {rfc3339(end)}.")
+        return function(*args, start=start, end=end, **others)
+
+    start = click.option(
+        "--start", type=MOMENT, metavar="T", help="From T on: a date, an RFC 3339 time, or an age (7d)."
+    )
+    end = click.option("--end", type=MOMENT, metavar="T", help="Before T.")
+    return start(end(checked))
+
+
+def limit_option(default: int) -> Decorator:
+    """Add `--limit N`."""
+    return click.option(
+        "--limit", type=click.IntRange(min=1), default=default, show_default=True, metavar="N", help="At most N rows."
+    )

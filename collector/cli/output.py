@@ -1,0 +1,101 @@
+"""What a person sees as a table, and a program as JSON, on stdout."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collector.model import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def show(rows: Sequence[Mapping[str, Any]], output: str, *, empty: str = "nothing to show") -> None:
+    """Print *rows*, which all have the same keys, as `table` or `json`; *empty* is what a person reads for none."""
+    if output == "json":
+        show_json(list(rows))
+    elif rows:
+        _table(rows)
+    else:
+        click.echo(empty, err=True)
+
+
+def show_json(content: Any) -> None:
+    """Print *content* as one JSON document; moments as RFC 3339."""
+    click.echo(json.dumps(content, default=_plain, indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for name in rows[0]:
+        numbers = all(isinstance(row[name], int | float | None) for row in rows)
+        table.add_column(name.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row.values()))
+    if not console.is_terminal:
+        console.width = 10_000  # a pipe has no width: nothing is folded
+    with console.capture() as written:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in written.get().splitlines()))
+
+
+def cell(value: Any) -> str:
+    """Write one value for a person."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return rfc3339(value.replace(microsecond=0))
+        case float():
+            return number(value)
+        case int():
+            return f"{value:,}"
+        case _:
+            return "".join(c if c.isprintable() else " " for c in str(value))
+
+
+def number(value: float) -> str:
+    """Write a stored value exactly: without a point where it is whole."""
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def duration(seconds: float | None) -> str:
+    """Write a length of time in its two largest units: `2d 3h`, `15m`, `40s`."""
+    if seconds is None:
+        return "-"
+    rest = int(abs(seconds))
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        if rest >= size:
+            parts.append(f"{rest // size}{unit}")
+            rest %= size
+    return ("-" if seconds < 0 else "") + " ".join(parts[:2] or ["0s"])
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for a person."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:  # noqa: PLR2004 - what a KiB is
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"

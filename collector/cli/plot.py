@@ -1,0 +1,98 @@
+"""`collector plot`: a chart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from collector.cli.options import config_option, period_options
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from collector.serve.plot.chart import Chart
+    from collector.settings import Settings
+
+
+@click.command("plot")
+@click.argument("profile")
+@period_options
+@click.option("--log", is_flag=True, help="A logarithmic axis, for series of very different size.")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    metavar="FILE",
+    help="Draw a picture: FILE ends in .png or .svg. Needs the extra `plot`.",
+)
+@config_option
+def command(
+    profile: str,
+    start: datetime | None,
+    end: datetime | None,
+    target: str | None,
+    config: str | None,
+    *,
+    log: bool,
+) -> None:
+    """Draw the history of PROFILE in the terminal, or as a picture; by default the newest days, months or years.
+
+    Gaps stay open, annotations are marked, and so is what may still be revised. All times are UTC.
+
+    \b
+    Example: collector plot by-owner --start 30d -o owners.png
+    """
+    import asyncio
+
+    from collector.cli.start import start as load_settings
+
+    kind = _kind(target) if target else None
+    settings = load_settings(config, required=False)
+    chart = asyncio.run(_read(settings, profile, start, end))
+    if target and kind:
+        _picture(chart, target, kind, log=log)
+    else:
+        _text(chart, log=log)
+
+
+def _kind(target: str) -> str:
+    from collector.serve.plot.picture import KINDS
+
+    kind = target.rpartition(".")[2].lower()
+    if kind not in KINDS:
+        raise click.BadParameter(f"{target!r} does not end in .{' or .'.join(KINDS)}", param_hint="-o")
+    return kind
+
+
+async def _read(settings: Settings, profile: str, start: datetime | None, end: datetime | None) -> Chart:
+    from collector.cli.listing import check_profile
+    from collector.serve.plot.chart import read
+    from collector.store import Store
+
+    settle = next((known.settle for known in settings.profiles if known.name == profile), settings.collection.settle)
+    async with Store.open(settings.database.url.reveal(), owner=None) as store:
+        await check_profile(store, profile)
+        return await read(store, profile, start, end, settle)
+
+
+def _picture(chart: Chart, target: str, kind: str, *, log: bool) -> None:
+    from collector.cli.writing import writing
+    from collector.serve.plot.picture import render
+
+    drawn = render(chart, kind, log=log)
+    with writing(target) as stream:
+        stream.write(drawn)
+    click.echo(f"{target}: {sum(len(line.values) for line in chart.lines):,} points", err=True)
+
+
+def _text(chart: Chart, *, log: bool) -> None:
+    import os
+    import shutil
+    import sys
+
+    from collector.serve.plot.terminal import Look, render
+
+    size = shutil.get_terminal_size(fallback=(100, 36))
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    click.echo(render(chart, Look(size.columns, size.lines, colour, log)), nl=False, color=colour)

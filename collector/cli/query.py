@@ -1,0 +1,101 @@
+"""`collector query`: the local history, asked as the API is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collector.cli.options import MOMENT, config_option
+from collector.profile import FILTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from collector.radar.refusals import ApiError
+    from collector.settings import Settings
+
+
+def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add every filter of the API, each of which may be given several times."""
+    for parameter in reversed(list(FILTERS.values())):
+        allowed = "|".join(parameter.values) if len(parameter.values) in range(1, 4) else "TEXT"
+        option = f"--{parameter.option.replace('_', '-')}"
+        function = click.option(option, parameter.name, multiple=True, metavar=allowed)(function)
+    return function
+
+
+@click.command("query")
+@click.option("--agg-interval", "aggInterval", metavar="15m|1h|1d|1w", help="Width of a bucket; else by the range.")
+@click.option(
+    "--format", "format", type=click.Choice(["JSON", "CSV"], case_sensitive=False), default="JSON", show_default=True
+)
+@click.option("--name", "name", multiple=True, help="Name of a series; else serie_0, serie_1…")
+@click.option("--date-range", "dateRange", multiple=True, metavar="RANGE", help="1d to 364d, 1w to 52w, or 7dcontrol.")
+@click.option("--date-start", "dateStart", type=MOMENT, multiple=True, metavar="T", help="From T on.")
+@click.option("--date-end", "dateEnd", type=MOMENT, multiple=True, metavar="T", help="To T, its bucket included.")
+@_filter_options
+@click.option("--as-of", "asOf", type=MOMENT, metavar="T", help="What was known at T.")
+@config_option
+def command(config: str | None, **parameters: Any) -> None:
+    """Ask the local history as the API would answer.
+
+    The i-th value of every option makes series i; "" leaves a filter out there. A comma between values is OR, unless
+    a blank follows it or it is written %2C: then it belongs to the value.
+
+    \b
+    Example: collector query --date-range 7d --date-range 7dcontrol --agg-interval 1d --format CSV
+    """
+    import asyncio
+
+    from collector.cli.start import start
+    from collector.serve.export import LICENCE
+
+    settings = start(config, required=False)
+    asyncio.run(_query(settings, _written(parameters)))
+    click.echo(LICENCE, err=True)
+
+
+async def _query(settings: Settings, raw_query: str) -> None:
+    from collector.collect.fetch import utc_now
+    from collector.radar.refusals import ApiError
+    from collector.serve.radar_api import ask
+    from collector.store import Store
+
+    async with Store.open(settings.database.url.reveal(), owner=None) as store:
+        try:
+            answered = await ask(store, raw_query, utc_now())
+        except ApiError as refused:
+            raise _error(refused) from None
+        for piece in answered.pieces():
+            click.echo(piece, nl=False)
+        if answered.content_type == "application/json":
+            click.echo()
+
+
+def _error(refused: ApiError) -> Exception:
+    """A refusal ends the command with 2, having no history for what was asked with 1."""
+    from collector.errors import CollectorError, UsageError
+
+    found = CollectorError if refused.refusal.status == 404 else UsageError  # noqa: PLR2004 - HTTP's Not Found
+    return found(refused.message)
+
+
+def _written(parameters: Mapping[str, Any]) -> str:
+    """Write options as the query string that the API would get."""
+    from urllib.parse import urlencode
+
+    pairs = []
+    for name, given in parameters.items():
+        values = given if isinstance(given, tuple) else (given,)
+        pairs += [(name, _text(name, value)) for value in values if value is not None]
+    return urlencode(pairs)
+
+
+def _text(name: str, value: str | datetime) -> str:
+    from collector.model import rfc3339
+
+    if not isinstance(value, str):
+        return rfc3339(value)
+    return value.replace(", ", "%2C ") if name in FILTERS else value

@@ -1,0 +1,41 @@
+"""`collector revisions`: values that were later replaced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collector.cli.options import config_option, format_option, limit_option, period_options
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+    from datetime import datetime
+
+    from collector.store import Store
+
+
+@click.command("revisions")
+@click.option("--profile", metavar="NAME", help="Of this profile only.")
+@period_options
+@limit_option(100)
+@config_option
+@format_option
+def command(
+    profile: str | None, start: datetime | None, end: datetime | None, limit: int, config: str | None, output: str
+) -> None:
+    """List values that were later replaced: the old and the new one, and when each was seen.
+
+    \b
+    Example: collector revisions --profile all --start 2d
+    """
+    from collector.cli.listing import list_rows
+
+    def read(store: Store) -> Awaitable[Sequence[object]]:
+        return store.list_revisions(profile=profile, start=start, end=end, limit=limit)
+
+    list_rows(config, output, read, _columns, profile)
+
+
+def _columns(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("series", "timestamp", "value", "new_value", "seen_at", "replaced_at")}

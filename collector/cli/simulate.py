@@ -1,0 +1,135 @@
+"""`collector simulate`: a local stand-in of the Radar API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collector.errors import CollectorError
+from collector.model import AggInterval
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from collector.radar.simulator import Simulator, SimulatorOptions
+
+
+def _duration(text: str) -> timedelta:
+    from collector.settings.duration import parse
+
+    try:
+        return parse(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a duration such as 30s, 15m, 2h or 14d") from None
+
+
+def _span(text: str) -> tuple[AggInterval, timedelta]:
+    interval, _, span = text.partition("=")
+    if interval not in tuple(AggInterval):
+        raise click.BadParameter(f"{interval!r} is none of {', '.join(AggInterval)}")
+    return AggInterval(interval), _duration(span)
+
+
+@click.command("simulate")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another number, another history.")
+@click.option("--token", envvar="COLLECTOR_SIMULATE_TOKEN", help="The one made-up token to accept; else any will do.")
+@click.option(
+    "--lag",
+    type=_duration,
+    metavar="DURATION",
+    default="45m",
+    show_default=True,
+    help="How far lastUpdated lies behind.",
+)
+@click.option(
+    "--revised-for",
+    type=_duration,
+    metavar="DURATION",
+    default="3d",
+    show_default=True,
+    help="How long a value may change after its bucket closed; 0s is never.",
+)
+@click.option("--partial", is_flag=True, help="Publish the newest bucket before it has closed.")
+@click.option(
+    "--max-span",
+    type=_span,
+    metavar="INTERVAL=DURATION",
+    multiple=True,
+    help="Longest range of an interval, as 15m=7d; repeatable.",
+)
+@click.option("--series-per-request", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--too-costly", is_flag=True, help="Refuse what is over a limit with 422/2002 instead of 400/2001.")
+@click.option(
+    "--rate-limit",
+    type=click.IntRange(0),
+    default=1200,
+    show_default=True,
+    help="Requests in 5 minutes; 0 is no limit.",
+)
+@click.option("--normalization", default="RAW_VALUES", show_default=True)
+@click.option("--unit", default="certificates", show_default=True)
+@click.option(
+    "--ongoing", is_flag=True, help="Also carry an annotation without an end, which the API's contract does not allow."
+)
+def command(host: str, port: int, **switches: Any) -> None:
+    """Be the Radar API, as far as the collector asks it, with made-up data.
+
+    The first line on stdout is the base URL, for `base_url` under [radar]; requests are logged on stderr. Any
+    well-formed credentials are accepted. Ctrl-C ends it.
+
+    \b
+    Example: collector simulate --port 8787 --lag 0s --max-span 15m=1d
+    """
+    import asyncio
+    import logging
+
+    from collector.radar.simulator import Simulator
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    simulator = Simulator(_options(**switches))
+    try:
+        asyncio.run(_until_signalled(simulator, host, port))
+    except OSError as error:
+        raise CollectorError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+
+
+def _options(
+    *,
+    max_span: tuple[tuple[AggInterval, timedelta], ...],
+    partial: bool,
+    too_costly: bool,
+    rate_limit: int,
+    ongoing: bool,
+    **same_name: Any,
+) -> SimulatorOptions:
+    from collector.radar.simulator import BAD_REQUEST, MAX_SPAN, TOO_COSTLY, RateLimit, SimulatorOptions
+
+    refusal = TOO_COSTLY if too_costly else BAD_REQUEST
+    unfinished: Any = "partial" if partial else "omitted"
+    return SimulatorOptions(
+        **same_name,
+        max_span={**MAX_SPAN, **dict(max_span)},
+        span_refusal=refusal,
+        series_refusal=refusal,
+        unfinished=unfinished,
+        unfinished_coarse=unfinished,
+        rate_limit=RateLimit(rate_limit) if rate_limit else None,
+        ongoing_since=SimulatorOptions.ongoing_since if ongoing else None,
+    )
+
+
+async def _until_signalled(simulator: Simulator, host: str, port: int) -> None:
+    import asyncio
+    import signal
+
+    from collector.radar.simulator import serve
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serve(simulator, host, port) as url:
+        click.echo(url)
+        await stop.wait()

@@ -1,0 +1,77 @@
+"""`collector status`: how things stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collector.cli.options import config_option, format_option
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from collector.settings import Settings
+
+
+@click.command("status")
+@config_option
+@format_option
+def command(config: str | None, output: str) -> None:
+    """Show per profile the newest point, lag, gaps, failures in a row and next fire; then the store and the budget.
+
+    Exit code 0 whatever it shows; `collector healthcheck` is the one that judges.
+
+    \b
+    Example: collector status --format json
+    """
+    import asyncio
+
+    from collector.cli.start import start
+
+    asyncio.run(print_status(start(config), output))
+
+
+async def print_status(settings: Settings, output: str) -> None:
+    """Print the status of the store that *settings* name."""
+    from collector.cli.output import show_json
+    from collector.collect.fetch import utc_now
+    from collector.serve.status import status
+    from collector.store import Store
+
+    now = utc_now()
+    async with Store.open(settings.database.url.reveal(), owner=None) as store:
+        document = await status(store, settings.profiles, settings.radar.requests_per_5min, now)
+    if output == "json":
+        show_json(document)
+    else:
+        _print(document, now)
+
+
+def _print(document: dict[str, Any], now: datetime) -> None:
+    from collector.cli.output import cell, show, size
+
+    show([_row(profile, now) for profile in document["profiles"]], "table", empty="no profiles are configured")
+    store, budget = document["store"], document["budget"]
+    amount = f"{store['points']:,} points, {size(store['bytes'])}"
+    click.echo(f"\nstore   {store['backend']}, revision {store['revision']}, {amount}")
+    blocked = f", blocked until {cell(budget['blocked_until'])}" if budget["blocked_until"] else ""
+    click.echo(f"budget  {budget['used']} of {budget['limit']} requests in {budget['window_seconds']} s{blocked}")
+
+
+def _row(profile: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """One profile for a person: moments near the present as how long ago, or in how long."""
+    from collector.cli.output import duration
+
+    success = profile["last_success"]
+    return {
+        "name": profile["name"],
+        "interval": profile["agg_interval"],
+        **{name: profile[name] for name in ("series", "points", "last_point")},
+        "lag": duration(profile["lag_seconds"]),
+        "gaps": profile["gaps"],
+        "failures": profile["failures"],
+        "last_success": f"{duration((now - success).total_seconds())} ago" if success else None,
+        "next_fire": f"in {duration((profile['next_fire'] - now).total_seconds())}",
+        "state": profile["state"],
+    }

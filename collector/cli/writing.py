@@ -1,0 +1,107 @@
+"""Results that go into a file, whole or not at all, or to stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NoReturn
+
+from collector.errors import CollectorError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STDOUT = "-"
+
+
+@contextlib.contextmanager
+def writing(target: str) -> Iterator[IO[bytes]]:
+    """Open *target* for bytes: `-` is stdout, anything else a file that appears, or is replaced, when all is written.
+
+    Whatever ends the writing before, an error, Ctrl-C or SIGTERM, leaves what was there before and nothing else.
+    UsageError where *target* cannot be written, CollectorError where writing fails on the way.
+    """
+    if target == STDOUT:
+        with _told("stdout"):
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        return
+    path = Path(target)
+    if path.exists() and not path.is_file():
+        with _refused(target):
+            device = path.open("wb")  # a pipe or a device: nothing could take its place
+        with _told(target), device:
+            yield device
+        return
+    with _told(target), _replacing(path.resolve(), target) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, target: str) -> Iterator[IO[bytes]]:
+    with _refused(target):
+        mode = _mode(path)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with _terminable(), os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(descriptor, mode)
+            yield stream
+            stream.flush()
+            os.fsync(descriptor)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _mode(path: Path) -> int:
+    """Permissions as `open` would have given them, or left them."""
+    if path.exists():
+        with path.open("ab"):  # a file that may not be written is not replaced either
+            return stat.S_IMODE(path.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Leave by an exception when the process is told to end, so that what must be done at the end is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def _refused(target: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _told(target: str) -> Iterator[None]:
+    """Say what is in the way of writing, except where a reader has had enough: click ends that quietly."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CollectorError(f"cannot write {target}: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""DECIDES: which windows are wanted, when, and what follows from an outcome."""

@@ -1,0 +1,126 @@
+"""The straight line: what is wanted by now → ask → save. Catch-up after downtime is the same call with a longer window.
+
+decide (pure, in plan)                 do
+live_window, history_window, cells  →  gather  →  Collected
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from collector.collect import plan
+from collector.collect.missing import ASK_AGAIN_AFTER, missing, whole_cells
+from collector.model import Slice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from collector.collect.gather import Gathered, Gatherer
+    from collector.model import SeriesQuery, Window
+    from collector.profile import Profile
+    from collector.store import Saved, Store
+
+    Windows = dict[SeriesQuery, list[Window]]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What one pass did: counts of points, and per profile why a part of it is missing (None where nothing is)."""
+
+    saved: Saved
+    reasons: dict[str, str | None]
+    stopped: bool
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether all that was wanted is there."""
+        return not self.stopped and not any(self.reasons.values())
+
+
+async def collect(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
+    """Bring the stored history of *profiles* up to *now*."""
+    return await _gather(profiles, await _live(profiles, now, store), gatherer)
+
+
+async def heal(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
+    """Fill what is missing between `since`, or the first point, and the newest stored bucket."""
+    return await _gather(profiles, await _missing(profiles, now, store, gatherer), gatherer, background=True)
+
+
+async def collect_and_heal(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
+    """Do both in one pass, so that what a gap and the present have in common is asked for once."""
+    both = [*await _live(profiles, now, store), *await _missing(profiles, now, store, gatherer)]
+    return await _gather(profiles, plan.joined(both), gatherer)
+
+
+async def _live(profiles: Sequence[Profile], now: datetime, store: Store) -> list[Slice]:
+    """Decide what a fire reads. Profiles that share a series ask for it once, in the longer of their windows."""
+    wanted: Windows = defaultdict(list)
+    for profile in profiles:
+        stored = await store.spans([series.query for series in profile.series])
+        settled = await _settled(profile, stored, now, store)
+        for series in profile.series:
+            settling = series.query not in settled
+            window = plan.live_window(profile, stored.get(series.query), now, settling=settling)
+            wanted[series.query] += [window] if window else []
+    return [Slice(query, window) for query, windows in wanted.items() for window in plan.merged(windows)]
+
+
+async def _settled(
+    profile: Profile, stored: dict[SeriesQuery, Window], now: datetime, store: Store
+) -> set[SeriesQuery]:
+    """The series whose oldest value that may still be revised was read again less than a day ago."""
+    edge = profile.agg_interval.floor(now - profile.settle)
+    oldest: dict[datetime, list[SeriesQuery]] = defaultdict(list)
+    for query, window in stored.items():
+        oldest[max(edge, window.start)].append(query)
+    settled: set[SeriesQuery] = set()
+    for moment, queries in oldest.items():
+        asked = await store.asked_at(queries, moment)
+        settled |= {query for query, asked_at in asked.items() if now - asked_at < ASK_AGAIN_AFTER}
+    return settled
+
+
+async def _missing(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> list[Slice]:
+    """Decide what of the past to ask for; what is newer than the newest stored bucket is the next fire's."""
+    holes: Windows = defaultdict(list)
+    within: dict[SeriesQuery, Window] = {}
+    for profile in profiles:
+        stored = await store.spans([series.query for series in profile.series])
+        for series in profile.series if profile.heal else ():
+            known = stored.get(series.query)
+            expected = profile.expected(known, known.end if known else now)
+            if expected:
+                within[series.query] = plan.hull([expected, within.get(series.query, expected)])
+                holes[series.query] += await missing(profile, series.query, expected, store, now)
+    return await whole_cells(holes, within, gatherer)
+
+
+def named(profiles: Iterable[Profile]) -> dict[SeriesQuery, list[str]]:
+    """The names of the profiles that each series belongs to."""
+    names: dict[SeriesQuery, list[str]] = defaultdict(list)
+    for profile in profiles:
+        for series in profile.series:
+            names[series.query].append(profile.name)
+    return names
+
+
+async def _gather(
+    profiles: Sequence[Profile], slices: Sequence[Slice], gatherer: Gatherer, *, background: bool = False
+) -> Collected:
+    gathered = await gatherer.gather_all(slices, named(profiles), background=background)
+    return Collected(
+        gathered.saved, {profile.name: _reason(profile, gathered) for profile in profiles}, gathered.stopped
+    )
+
+
+def _reason(profile: Profile, gathered: Gathered) -> str | None:
+    """The first reason why a series of *profile* is incomplete."""
+    queries = {series.query for series in profile.series}
+    for failure in gathered.failures:
+        if any(piece.series in queries for piece in failure.slices):
+            return str(failure.error)
+    return None

@@ -1,0 +1,215 @@
+"""The service: starts everything, owns the tasks, and stops them in reverse.
+
+A generation is what runs under one configuration: a reload drains it and starts the next one on the same store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import zlib
+from collections import defaultdict
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from collector.collect.attend import Attendant
+from collector.collect.background import do_backfills, keep_history
+from collector.collect.fallback import Fallback
+from collector.collect.fetch import Fetcher, utc_now
+from collector.collect.gather import Gatherer
+from collector.collect.schedule import Schedule
+from collector.errors import CollectorError
+from collector.radar.client import RadarClient
+from collector.radar.errors import Unavailable
+from collector.serve.app import make_app, serving
+from collector.serve.health import late
+from collector.serve.metrics import Metrics
+from collector.store import Store, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from datetime import datetime
+
+    from collector.model import AggInterval, Slice
+    from collector.profile import Profile
+    from collector.settings import Server, Settings
+    from collector.store import Backfill, Wanted
+
+log = logging.getLogger(__name__)
+
+_DRAIN = 8.0
+"""Seconds that requests under way are given to end when the service stops."""
+_WIDEST_SPREAD = 20
+
+
+async def run(settings: Settings, reload: Callable[[], Settings], *, clock: Callable[[], datetime] = utc_now) -> None:
+    """Be the service until SIGTERM or SIGINT; *reload* reads the configuration anew on SIGHUP."""
+    async with AsyncExitStack() as stack:
+        opened = Store.open(settings.database.url.reveal(), owner="run", upgrade=settings.database.upgrade)
+        store = await stack.enter_async_context(opened)
+        service = Service(settings, store, reload, clock)
+        if settings.server.enabled:
+            address = await stack.enter_async_context(_server(service, settings.server))
+            await store.announce(address)
+            log.info("serving", extra={"url": address})
+        service.listen()
+        await service.run()
+
+
+@asynccontextmanager
+async def _server(service: Service, server: Server) -> AsyncIterator[str]:
+    token = None if server.anonymous_read else server.token
+    try:
+        fill = service.fill if server.upstream_fallback else None
+        app = make_app(service, server.host, token, changing=server.token, fill=fill)
+        async with serving(app, server.host, server.port) as address:
+            yield address
+    except OSError as error:
+        raise CollectorError(f"cannot serve on {server.host}:{server.port}: {error.strerror or error}") from None
+
+
+def groups(profiles: tuple[Profile, ...]) -> dict[tuple[AggInterval, timedelta], list[Profile]]:
+    """The profiles that are due together, by (agg_interval, publication delay)."""
+    found: dict[tuple[AggInterval, timedelta], list[Profile]] = defaultdict(list)
+    for profile in profiles:
+        found[profile.agg_interval, profile.publication_delay].append(profile)
+    return dict(found)
+
+
+def spread() -> timedelta:
+    """A small delay that is always the same on one host, so that not every collector asks at the same second."""
+    return timedelta(seconds=zlib.crc32(socket.gethostname().encode()) % _WIDEST_SPREAD)
+
+
+class Service:
+    """Runs generations until told to stop, and knows whether all is well."""
+
+    def __init__(
+        self, settings: Settings, store: Store, reload: Callable[[], Settings], clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self.store = store
+        self._reload = reload
+        self._clock = clock
+        self._started = clock()
+        self._stopping = False
+        self._stop = asyncio.Event()
+        self._submitted = asyncio.Event()
+        self._attendants: list[Attendant] = []
+        self._fallback: Fallback | None = None
+        self.metrics = Metrics()
+
+    def listen(self) -> None:
+        """React to SIGTERM and SIGINT by draining, to SIGHUP by reading the configuration anew."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+    def stop(self) -> None:
+        """End the service once what is under way has ended."""
+        log.info("stopping")
+        self._stopping = True
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Go on with the configuration as it stands on disk now; a bad one keeps the old and says so."""
+        try:
+            settings = self._reload()
+        except CollectorError as error:
+            log.error("reload", extra={"outcome": "refused", "reason": str(error)})  # noqa: TRY400 - no traceback
+            return
+        kept = [name for name in ("database", "server") if getattr(settings, name) != getattr(self._settings, name)]
+        log.info("reload", extra={"outcome": "ok", "needs_restart": ",".join(kept) or None})
+        self._settings = settings
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run generation after generation until told to stop."""
+        while not self._stopping:
+            self._stop = asyncio.Event()
+            await self.store.interrupt(self._clock())
+            async with RadarClient(self._settings.radar, self._clock) as radar:
+                await self._generation(radar)
+        log.info("stopped")
+
+    async def _generation(self, radar: RadarClient) -> None:
+        settings = self._settings
+        await self.store.declare(settings.profiles, self._clock())
+        limit = settings.radar.requests_per_5min
+        fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self.metrics)
+        gatherer = Gatherer(fetcher, settings.radar.concurrency)
+        with Schedule() as schedule:
+            self._attendants = []
+            for (agg_interval, delay), profiles in groups(settings.profiles).items():
+                attendant = Attendant(profiles, self.store, gatherer)
+                schedule.add(agg_interval, delay + spread(), attendant.notice)
+                self._attendants.append(attendant)
+            work = [attendant.run() for attendant in self._attendants]
+            work.append(keep_history(settings, gatherer))
+            work.append(do_backfills(settings, gatherer, self._submitted))
+            async with Fallback(self.store, gatherer, settings) as self._fallback:
+                await self._attend(work)
+            self._fallback = None
+
+    async def _attend(self, work: list[Coroutine[None, None, None]]) -> None:
+        """Run *work* until told to stop, then give it a while to end; a task that dies takes the service down."""
+        tasks = [asyncio.create_task(part) for part in work]
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            if stop in done:
+                await asyncio.wait(tasks, timeout=_DRAIN)
+        finally:
+            for task in [stop, *tasks]:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The profiles that are configured."""
+        return self._settings.profiles
+
+    @property
+    def requests_per_5min(self) -> int:
+        """The request budget."""
+        return self._settings.radar.requests_per_5min
+
+    def now(self) -> datetime:
+        """The present."""
+        return self._clock()
+
+    async def submit(self, wanted: Wanted) -> Backfill:
+        """Put a job on record and start it when its turn comes."""
+        job = await self.store.create_backfill(wanted, self._clock())
+        self._submitted.set()
+        return job
+
+    async def fill(self, wanted: Sequence[Slice]) -> None:
+        """Ask Radar for what is lacking of *wanted*; a RadarError says why it could not be had."""
+        if self._fallback is None or self._stop.is_set():
+            raise Unavailable("the service is starting or stopping")
+        await self._fallback.fill(wanted)
+
+    async def unready(self) -> list[str]:
+        """Why the service is not ready, one sentence each: a late profile, a store that cannot be written."""
+        now = self._clock()
+        reasons = []
+        health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
+        for profile in self._settings.profiles:
+            due = profile.due_edges(None, now)[0] + profile.publication_delay + spread()
+            known = health.get(profile.name)
+            reason = late(known, due, self._started, now) if known else "not attended"
+            reasons += [f"{profile.name}: {reason}"] if reason else []
+        try:
+            await self.store.check_writable()
+        except StoreUnavailable as error:  # which names the file, and whoever asks needs no token
+            log.warning("unready", extra={"reason": str(error)})
+            reasons.append("store: it cannot be written; the log says why")
+        return reasons

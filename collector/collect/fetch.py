@@ -1,0 +1,209 @@
+"""One batch, asked until it is saved or there is no use in asking: begin, ask, save or fail, and what follows.
+
+Every request is on record before it is sent, so the record is the ledger of the request budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from collector.collect.observe import Nobody
+from collector.errors import CollectorError
+from collector.model import rfc3339
+from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, Refused, Unavailable
+from collector.store import StoreError, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from collector.collect.observe import Observer
+    from collector.model import Batch
+    from collector.radar.client import RadarClient, Reply
+    from collector.store import Failure, Saved, Store
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 4
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
+_PATIENCE = timedelta(minutes=15)  # a longer wait is the caller's to decide on
+_PROBE_CREDENTIALS = timedelta(minutes=5)
+_JITTER = 1.0
+_LAST_ANSWER = 4.0
+"""Seconds that a request under way is given to end when the process is told to stop."""
+
+
+class Stopping(Exception):
+    """The process was told to stop; what is not asked yet is not asked any more."""
+
+    outcome = "interrupted"
+    status = None
+    code = None
+
+    def __str__(self) -> str:
+        return "the process was told to stop before the answer came"
+
+
+class Unsaved(CollectorError):
+    """The answer came, and the store could not take it."""
+
+    outcome = "unsaved"
+    status = None
+    code = None
+
+
+def utc_now() -> datetime:
+    """Read the clock."""
+    return datetime.now(UTC)
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: doubling, jittered, at most a minute."""
+    return min(_LONGEST_PAUSE, _FIRST_PAUSE * float(2 ** min(failures - 1, 10))) * random.uniform(0.5, 1)  # noqa: S311 - no secret
+
+
+class Fetcher:
+    """Fetches batches into the store, inside the request budget, and stops asking when *stop* is set.
+
+    *limit* is the most requests in any 300 seconds; *clock* gives the present as an aware moment; *observer* is told.
+    """
+
+    def __init__(  # noqa: PLR0913 - all but two are keywords
+        self,
+        radar: RadarClient,
+        store: Store,
+        *,
+        limit: int,
+        stop: asyncio.Event,
+        clock: Callable[[], datetime] = utc_now,
+        observer: Observer | None = None,
+    ) -> None:
+        self.store = store
+        self.observer = observer or Nobody()
+        self.clock = clock
+        self.stop = stop
+        self.radar = radar
+        self._limit = limit
+        self._trusted = False
+        self._unended: dict[int, Failure] = {}
+        self._one_by_one = asyncio.Lock()
+        self._credentials_refused: tuple[datetime, CredentialsRefused] | None = None
+
+    async def fetch(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None] = lambda: None) -> Saved:
+        """Ask *batch* and save the answer in one transaction; *sending* hears of every request.
+
+        A RadarError means that nothing was stored and what was tried is on record: Unavailable after four attempts,
+        RateLimited where the wait is too long, every other one at once. Stopping ends it between two requests.
+        """
+        for failures in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._attempt(batch, profiles, sending)
+            except Unavailable:
+                if failures == _ATTEMPTS:
+                    raise
+                await self.pause(backoff(failures))
+            except RateLimited:
+                if failures == _ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but no longer than until the process is told to stop: then raise Stopping."""
+        try:
+            await asyncio.wait_for(self.stop.wait(), max(seconds, 0))
+        except TimeoutError:
+            return
+        raise Stopping
+
+    async def _attempt(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None]) -> Saved:
+        """Until the first success one request at a time is enough to learn that the credentials are wrong."""
+        if self._trusted:
+            return await self._request(batch, profiles, sending)
+        async with self._one_by_one:
+            return await self._request(batch, profiles, sending)
+
+    async def _request(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None]) -> Saved:
+        fetch_id = await self.turn(batch, profiles)
+        sending()
+        started = time.perf_counter()
+        try:
+            reply = await self._ask(batch)
+        except Stopping as error:
+            await self._end(fetch_id, error)
+            raise
+        except RadarError as error:
+            await self._end(fetch_id, error)
+            self._note(error)
+            self.observer.asked(error.outcome, time.perf_counter() - started)
+            level = logging.INFO if isinstance(error, Refused) else logging.WARNING  # a refusal teaches the limits
+            _log(level, fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
+            raise
+        self.observer.asked("ok", time.perf_counter() - started)
+        try:
+            saved = await self.store.save(fetch_id, batch, reply.answer, self.clock(), reply.size)
+        except StoreError as error:
+            self._unended[fetch_id] = Unsaved(str(error))
+            raise
+        self._trusted, self._credentials_refused = True, None
+        _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
+        return saved
+
+    async def _end(self, fetch_id: int, error: Failure) -> None:
+        """Record how a request failed; what the store cannot take now, it gets before the next request."""
+        self._unended[fetch_id] = error
+        await self.store.fail(fetch_id, error, self.clock())
+        del self._unended[fetch_id]
+
+    async def _ask(self, batch: Batch) -> Reply:
+        """Ask; once told to stop, wait a few seconds more for the answer, then hang up."""
+        asking = asyncio.create_task(self.radar.ask(batch))
+        stop = asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait((asking, stop), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((asking,), timeout=_LAST_ANSWER)
+            if not done:
+                raise Stopping
+            return asking.result()
+        finally:
+            asking.cancel()
+            stop.cancel()
+
+    async def turn(self, batch: Batch, profiles: Sequence[str]) -> int:
+        """Wait for a place in the budget and the end of a block, then put the request on record."""
+        while True:
+            if self.stop.is_set():
+                raise Stopping
+            now = self.clock()
+            self._check_credentials(now)
+            for fetch_id, error in [*self._unended.items()]:
+                await self._end(fetch_id, error)
+            begun = await self.store.begin(batch, profiles, now, self._limit)
+            if not isinstance(begun, Wait):
+                return begun.fetch_id
+            if begun.until - now > _PATIENCE:
+                raise RateLimited(f"Radar answers again at {rfc3339(begun.until)}", not_before=begun.until)
+            log.info("waiting", extra={"reason": begun.reason, "until": rfc3339(begun.until)})
+            await self.pause((begun.until - now).total_seconds() + random.uniform(0, _JITTER))  # noqa: S311 - no secret
+
+    def _check_credentials(self, now: datetime) -> None:
+        if self._credentials_refused is None:
+            return
+        since, error = self._credentials_refused
+        if now - since < _PROBE_CREDENTIALS:
+            raise CredentialsRefused(str(error), status=error.status, code=error.code)
+
+    def _note(self, error: RadarError) -> None:
+        if isinstance(error, CredentialsRefused):
+            self._credentials_refused = (self.clock(), error)
+            self._trusted = False
+
+
+def _log(level: int, fetch_id: int, batch: Batch, profiles: Sequence[str], started: float, **fields: object) -> None:
+    milliseconds = round((time.perf_counter() - started) * 1000)
+    fields = {"fetch": fetch_id, "profiles": ",".join(profiles), "request": str(batch), "ms": milliseconds, **fields}
+    log.log(level, "fetch", extra=fields)

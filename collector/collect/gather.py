@@ -1,0 +1,315 @@
+"""Many slices in as few requests as Radar allows: pack, fetch side by side, learn from refusals, isolate what is ill.
+
+One series that Radar will not answer, or answers with nonsense, must not take the others down with it: a batch that
+fails for its content is halved until the culprit stands alone, and from then on that series is asked alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict, deque
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from math import inf
+from typing import TYPE_CHECKING
+
+from collector.collect import limits as learn
+from collector.collect.fetch import Stopping
+from collector.collect.plan import halves, pack
+from collector.errors import CollectorError
+from collector.model import Batch
+from collector.radar.errors import Refused, Relative, TooCostly, Unavailable, Untrusted
+from collector.store import Saved
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+
+    from collector.collect.fetch import Fetcher
+    from collector.collect.limits import Limits
+    from collector.model import AggInterval, SeriesQuery, Slice
+
+    Names = Mapping[SeriesQuery, Sequence[str]]
+    Progress = Callable[[Batch, Saved], Awaitable[None]]
+
+_BUCKETS_AT_ONCE = 150_000
+"""So many buckets in the answers under way: what bounds the memory when requests may be very large."""
+_DOWN = 3
+"""So many batches in a row without an answer: Radar is down, and the rest is not asked now."""
+
+
+async def _no_progress(_batch: Batch, _saved: Saved) -> None:
+    """Hear nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Slices that were not collected, and why."""
+
+    slices: tuple[Slice, ...]
+    error: CollectorError
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What came of many slices: points, requests sent, batches answered, failures, and whether told to stop."""
+
+    saved: Saved = field(default_factory=Saved)
+    requests: int = 0
+    batches: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    stopped: bool = False
+
+    def __add__(self, other: Gathered) -> Gathered:
+        return Gathered(
+            self.saved + other.saved,
+            self.requests + other.requests,
+            self.batches + other.batches,
+            self.failures + other.failures,
+            self.stopped or other.stopped,
+        )
+
+    @property
+    def failed(self) -> set[SeriesQuery]:
+        """The series of which a part is missing."""
+        return {piece.series for failure in self.failures for piece in failure.slices}
+
+
+class Gatherer:
+    """Collects slices of any number of series; remembers in the store how large a request may be.
+
+    *concurrency* bounds the batches under way.
+    """
+
+    def __init__(self, fetcher: Fetcher, concurrency: int) -> None:
+        self.fetcher = fetcher
+        self.concurrency = concurrency
+        self.alone: set[SeriesQuery] = set()
+        self._limits: dict[AggInterval, Limits] = {}
+        self._urgent = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def gather_all(
+        self,
+        slices: Iterable[Slice],
+        names: Names,
+        progress: Progress = _no_progress,
+        *,
+        background: bool = False,
+        most_requests: float = inf,
+    ) -> Gathered:
+        """Collect *slices*. A RadarError is not raised: failures are part of the result.
+
+        *names* tells the profiles of a series, for the record; *progress* hears of every batch that was saved. What
+        runs in the *background* lets everything else go first, batch by batch. After *most_requests*, but for what is
+        then under way, the rest fails as too costly.
+        """
+        todo: dict[AggInterval, list[Slice]] = defaultdict(list)
+        for piece in slices:
+            todo[piece.series.agg_interval].append(piece)
+        total = Gathered()
+        with contextlib.nullcontext() if background else self._first():
+            for alike in todo.values():
+                errand = _Errand(self, alike, names, progress, background=background)
+                errand.most_requests = most_requests - total.requests
+                await errand.run()
+                total += errand.gathered
+        return total
+
+    @contextlib.contextmanager
+    def _first(self) -> Iterator[None]:
+        self._urgent += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._urgent -= 1
+            if not self._urgent:
+                self._idle.set()
+
+    async def let_others_go_first(self) -> None:
+        """Wait until nothing but background work is under way."""
+        await self._idle.wait()
+
+    async def limits(self, agg_interval: AggInterval) -> Limits:
+        """What is known of the size of requests; read from the store the first time."""
+        if agg_interval not in self._limits:
+            text = await self.fetcher.store.get_state(_key(agg_interval))
+            self._limits[agg_interval] = learn.load(agg_interval, text) if text else learn.first_guess(agg_interval)
+        return learn.raised(self._limits[agg_interval], self.fetcher.clock())
+
+    async def learn(self, limits: Limits) -> None:
+        """Remember *limits*, here and in the store."""
+        if self._limits.get(limits.agg_interval) != limits:
+            self._limits[limits.agg_interval] = limits
+            await self.fetcher.store.set_state(_key(limits.agg_interval), learn.dump(limits))
+
+
+def _key(agg_interval: AggInterval) -> str:
+    return f"limits:{agg_interval}"
+
+
+class _Errand:
+    """The slices of one interval: what is still to do, in rounds, and what came of it."""
+
+    def __init__(
+        self, gatherer: Gatherer, slices: list[Slice], names: Names, progress: Progress, *, background: bool
+    ) -> None:
+        self.gathered = Gathered()
+        self.most_requests = inf
+        self._gatherer = gatherer
+        self._agg_interval = slices[0].series.agg_interval
+        self._names = names
+        self._progress = progress
+        self._background = background
+        self._slices = slices
+        self._as_they_are: list[Batch] = []
+        self._relative: set[SeriesQuery] = set()
+        self._silent: list[tuple[Batch, Unavailable]] = []
+        self._silent_in_a_row = 0
+        self._end: CollectorError | None = None
+
+    async def run(self) -> None:
+        self._relative = await self._gatherer.fetcher.store.relative({piece.series for piece in self._slices})
+        while batches := await self._round():
+            await self._send(deque(batches))
+            if self._end or self.gathered.stopped:
+                break
+        self._give_up()
+
+    async def _round(self) -> list[Batch]:
+        """Choose what can be sent side by side: all of proven size, and of the rest only the largest, to learn from."""
+        limits = await self._gatherer.limits(self._agg_interval)
+        if not self._slices and not self._as_they_are:
+            self._halve_the_silent()
+        one = replace(limits.now_shape, positions=1)
+        apart = self._gatherer.alone | self._relative
+        packed = pack([piece for piece in self._slices if piece.series not in apart], limits.now_shape)
+        packed += pack([piece for piece in self._slices if piece.series in self._gatherer.alone - self._relative], one)
+        packed += _newest(pack([piece for piece in self._slices if piece.series in self._relative], one))
+        proven = [batch for batch in packed if limits.proves(batch)]
+        unproven = sorted((batch for batch in packed if not limits.proves(batch)), key=_size)
+        chosen = [*self._as_they_are, *proven, *unproven[-1:]]
+        self._slices = [piece for batch in unproven[:-1] for piece in batch.slices]
+        self._as_they_are = []
+        return chosen
+
+    async def _send(self, batches: deque[Batch]) -> None:
+        async def work() -> None:
+            while batches and not self._end and not self.gathered.stopped:
+                if self._background:
+                    await self._gatherer.let_others_go_first()
+                if self.gathered.requests >= self.most_requests:
+                    self._end = TooCostly("more requests would be needed than are meant for it")
+                elif batches:
+                    await self._one(batches.popleft())
+
+        at_once = max(1, _BUCKETS_AT_ONCE // max(batch.buckets for batch in batches))
+        await asyncio.gather(*(work() for _ in range(min(self._gatherer.concurrency, at_once, len(batches)))))
+        self._as_they_are += batches
+
+    async def _one(self, batch: Batch) -> None:
+        profiles = sorted({name for piece in batch.slices for name in self._names[piece.series]})
+        try:
+            saved = await self._gatherer.fetcher.fetch(batch, profiles, self._sending)
+        except Stopping:
+            self._as_they_are.append(batch)
+            self.gathered.stopped = True
+        except Refused as error:
+            await self._refused(batch, error)
+        except Relative:
+            self._split_relative(batch)
+        except Untrusted as error:
+            self._isolate(batch, error)
+        except Unavailable as error:
+            self._unanswered(batch, error)
+        except CollectorError as error:
+            self._as_they_are.append(batch)
+            self._end = error
+        else:
+            await self._accepted(batch, saved)
+
+    def _sending(self) -> None:
+        self.gathered.requests += 1
+
+    async def _accepted(self, batch: Batch, saved: Saved) -> None:
+        self._silent_in_a_row = 0
+        self.gathered.saved += saved
+        self.gathered.batches += 1
+        for query, part in saved.by_series.items():
+            for name in self._names[query]:
+                self._gatherer.fetcher.observer.saved(name, part)
+        if len(batch.slices) == 1:
+            self._gatherer.alone.discard(batch.slices[0].series)
+        await self._gatherer.learn(learn.accepted(await self._gatherer.limits(self._agg_interval), batch))
+        await self._progress(batch, saved)
+
+    async def _refused(self, batch: Batch, error: Refused) -> None:
+        limits = await self._gatherer.limits(self._agg_interval)
+        now = self._gatherer.fetcher.clock()
+        if error.status == HTTPStatus.REQUEST_URI_TOO_LONG and len(batch.slices) > 1:
+            learned: Limits | None = learn.too_long(limits, batch, now)
+        else:
+            learned = learn.refused(limits, batch, now)
+        if learned is not None:
+            self._slices += batch.slices
+            await self._gatherer.learn(learned)
+            return
+        if len(batch.slices) == 1 and batch.slices[0].series not in self._gatherer.alone:
+            await self._gatherer.learn(learn.exonerated(limits))
+        self._isolate(batch, error)
+
+    def _isolate(self, batch: Batch, error: CollectorError) -> None:
+        """Halve a batch whose content is to blame; what stands alone already has failed."""
+        if len(batch.slices) > 1:
+            self._as_they_are += halves(batch)
+        else:
+            self._gatherer.alone.add(batch.slices[0].series)
+            self._fail(batch, error)
+
+    def _split_relative(self, batch: Batch) -> None:
+        """Ask each series alone, and only for its newest window, for no second answer can be joined to it."""
+        self._relative |= {piece.series for piece in batch.slices}
+        self._slices += batch.slices
+
+    def _unanswered(self, batch: Batch, error: Unavailable) -> None:
+        self._silent.append((batch, error))
+        self._silent_in_a_row += 1
+        if self._silent_in_a_row >= _DOWN:
+            self._end = error
+
+    def _halve_the_silent(self) -> None:
+        """When all else is done: a batch without an answer may hold one slice that Radar cannot serve.
+
+        Where it is down altogether, this ends with the third batch.
+        """
+        silent, self._silent = self._silent, []
+        for batch, error in silent:
+            if self.gathered.batches or len(batch.slices) > 1:
+                self._isolate(batch, error)
+            else:
+                self._fail(batch, error)
+
+    def _give_up(self) -> None:
+        """Account for what was not asked any more."""
+        for batch, error in self._silent:
+            self._fail(batch, error)
+        left = [*self._slices, *(piece for batch in self._as_they_are for piece in batch.slices)]
+        if left and self._end:
+            self._fail(Batch(tuple(left)), self._end)
+
+    def _fail(self, batch: Batch, error: CollectorError) -> None:
+        self.gathered.failures.append(Failure(batch.slices, error))
+
+
+def _newest(batches: Iterable[Batch]) -> list[Batch]:
+    """Of batches of one slice, newest first, keep the first of each series."""
+    kept: dict[SeriesQuery, Batch] = {}
+    for batch in batches:
+        kept.setdefault(batch.slices[0].series, batch)
+    return [*kept.values()]
+
+
+def _size(batch: Batch) -> tuple[int, int]:
+    return batch.buckets, len(batch.slices)

@@ -1,0 +1,171 @@
+"""How large a request Radar accepts: not published, so it is found out and remembered, one record per interval.
+
+A record starts at a good guess. A refusal lowers what is under suspicion: the span while one slice alone is refused,
+else the number of positions. What was accepted once is proven, and a refusal inside what is proven blames the content.
+Pure functions; the record travels as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from collector.collect.plan import Shape
+from collector.model import AggInterval, rfc3339
+from collector.radar.query import query_string
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collector.model import Batch
+
+# Known: a month at 1h is accepted, 72 days are not; relative ranges end at 364 days. The steps are round numbers that
+# such limits tend to be, and multiples of every interval's bucket.
+_FINE = (31, 28, 14, 7, 3, 1)
+_COARSE = (364, 182, 91, 28, 7)
+_SPANS = {
+    AggInterval.FIFTEEN_MINUTES: (31, 7, 3, 1),
+    AggInterval.ONE_HOUR: _FINE,
+    AggInterval.ONE_DAY: _COARSE,
+    AggInterval.ONE_WEEK: _COARSE,
+}
+_POSITIONS = (100, 50, 20, 10, 5, 2, 1)
+_FEWEST_WITH_GAPS = 2
+"""Empty positions have been seen to be accepted, so they are blamed last: when even two slices are refused."""
+_TRY_HIGHER_AFTER = timedelta(days=7)
+_Step = TypeVar("_Step", int, timedelta)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is known of one interval.
+
+    *proven* is the largest accepted request as (span, positions), *proven_span* the longest span of any accepted one.
+    *doubted* is the (span, positions) of a refused batch: until one slice of that span is accepted, slices are asked
+    alone, and if it is refused too, the number of positions was not to blame.
+    """
+
+    agg_interval: AggInterval
+    shape: Shape
+    proven: tuple[timedelta, int] = (timedelta(0), 0)
+    proven_span: timedelta = timedelta(0)
+    doubted: tuple[timedelta, int] = (timedelta(0), 0)
+    refused_at: datetime | None = None
+
+    @property
+    def now_shape(self) -> Shape:
+        """The shape to pack for at this moment."""
+        return replace(self.shape, positions=1) if self.doubted[0] > self.proven_span else self.shape
+
+    def proves(self, batch: Batch) -> bool:
+        """Tell whether a request at least as large as *batch* was accepted before."""
+        return batch.duration <= self.proven[0] and len(batch.slices) <= self.proven[1]
+
+
+def spans_of(agg_interval: AggInterval) -> list[timedelta]:
+    """The spans to try, the longest first."""
+    return [timedelta(days=days) for days in _SPANS[agg_interval]]
+
+
+def first_guess(agg_interval: AggInterval) -> Limits:
+    """Nothing known yet: the largest of what is plausible, since a refusal costs one request and caution costs many."""
+    return Limits(agg_interval, Shape(spans_of(agg_interval)[0], _POSITIONS[0]))
+
+
+def accepted(limits: Limits, batch: Batch) -> Limits:
+    """Learn from an accepted *batch*."""
+    size = (batch.duration, len(batch.slices))
+    best = max(limits.proven, size, key=lambda pair: pair[0] * pair[1])
+    doubted = (timedelta(0), 0) if len(batch.slices) == 1 else limits.doubted
+    return replace(limits, proven=best, proven_span=max(limits.proven_span, batch.duration), doubted=doubted)
+
+
+def too_long(limits: Limits, batch: Batch, now: datetime) -> Limits:
+    """Learn from a *batch* whose URL the server found too long."""
+    length = min(limits.shape.length, len(query_string(batch)) * 3 // 4)
+    return replace(limits, shape=replace(limits.shape, length=length), refused_at=now)
+
+
+def refused(limits: Limits, batch: Batch, now: datetime) -> Limits | None:
+    """Learn from a refused *batch*; None where its size cannot be to blame, so that its content is."""
+    count, span = len(batch.slices), batch.duration
+    if limits.proves(batch):
+        return None
+    if count > limits.now_shape.positions or span > limits.shape.span:
+        return limits  # sent before the last refusal was known
+    if count == 1:
+        return _shorter(limits, span, now)
+    fewer = replace(limits.shape, positions=_below(count, _POSITIONS) or 1)
+    if limits.shape.gaps and _has_gaps(batch) and count == _FEWEST_WITH_GAPS:
+        fewer = replace(limits.shape, positions=_POSITIONS[0], gaps=False)
+    return replace(limits, shape=fewer, doubted=(span, limits.shape.positions), refused_at=now)
+
+
+def _shorter(limits: Limits, span: timedelta, now: datetime) -> Limits | None:
+    lower = _below(span, spans_of(limits.agg_interval))
+    if lower is None:
+        return None
+    positions = max(limits.shape.positions, limits.doubted[1])
+    shape = replace(limits.shape, span=lower, positions=positions)
+    return replace(limits, shape=shape, doubted=(lower, positions), refused_at=now)
+
+
+def exonerated(limits: Limits) -> Limits:
+    """Take back what was learned from a slice that turned out to be refused for its content: it blamed the size."""
+    shape = first_guess(limits.agg_interval).shape
+    return replace(limits, shape=shape, doubted=(timedelta(0), 0), refused_at=None)
+
+
+def raised(limits: Limits, now: datetime) -> Limits:
+    """Try one step higher, a week after the last refusal: limits are lifted, too."""
+    if limits.refused_at is None or now - limits.refused_at < _TRY_HIGHER_AFTER:
+        return limits
+    spans = spans_of(limits.agg_interval)
+    shape = Shape(_above(limits.shape.span, spans), _above(limits.shape.positions, _POSITIONS), gaps=True)
+    return replace(limits, shape=shape, refused_at=now)
+
+
+def _below(value: _Step, steps: Sequence[_Step]) -> _Step | None:
+    return next((step for step in steps if step < value), None)
+
+
+def _above(value: _Step, steps: Sequence[_Step]) -> _Step:
+    return next((step for step in reversed(steps) if step > value), steps[0])
+
+
+def _has_gaps(batch: Batch) -> bool:
+    return len({tuple(sorted(piece.series.filters)) for piece in batch.slices}) > 1
+
+
+def dump(limits: Limits) -> str:
+    """Write the record as JSON."""
+    return json.dumps(
+        {
+            "span_seconds": limits.shape.span.total_seconds(),
+            "positions": limits.shape.positions,
+            "gaps": limits.shape.gaps,
+            "length": limits.shape.length,
+            "proven_seconds": limits.proven[0].total_seconds(),
+            "proven_positions": limits.proven[1],
+            "proven_span_seconds": limits.proven_span.total_seconds(),
+            "doubted_seconds": limits.doubted[0].total_seconds(),
+            "doubted_positions": limits.doubted[1],
+            "refused_at": rfc3339(limits.refused_at) if limits.refused_at else None,
+        }
+    )
+
+
+def load(agg_interval: AggInterval, text: str) -> Limits:
+    """Read what `dump` wrote."""
+    record = json.loads(text)
+    refused_at = record["refused_at"]
+    return Limits(
+        agg_interval,
+        Shape(timedelta(seconds=record["span_seconds"]), record["positions"], record["gaps"], record["length"]),
+        proven=(timedelta(seconds=record["proven_seconds"]), record["proven_positions"]),
+        proven_span=timedelta(seconds=record["proven_span_seconds"]),
+        doubted=(timedelta(seconds=record["doubted_seconds"]), record["doubted_positions"]),
+        refused_at=datetime.fromisoformat(refused_at).astimezone(UTC) if refused_at else None,
+    )

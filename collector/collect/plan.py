@@ -1,0 +1,174 @@
+"""What to ask, decided without asking: closed buckets, windows, the cut into requests. All functions are pure.
+
+A request carries many slices of equal duration, so the price of history is the number of batches. Holes are widened to
+the windows of a fixed grid, and runs of those cut into equal parts, so that all series have windows of one duration.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from collector.model import AggInterval, Batch, Slice, Window
+from collector.radar.query import query_string
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from collector.model import SeriesQuery
+    from collector.profile import Profile
+
+DAY = timedelta(days=1)
+LONGEST_QUERY = 8_000
+"""Bytes of a query string that servers take with a path in front of it (the usual bound is 8 KiB for the line)."""
+
+_GRID_ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that every grid sits on bucket edges of every interval
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a request may be.
+
+    *span* of a window, number of *positions*, whether *gaps* (empty ones) pass, *length* of the query string in bytes.
+    """
+
+    span: timedelta
+    positions: int
+    gaps: bool = True
+    length: int = LONGEST_QUERY
+
+
+def closed_until(agg_interval: AggInterval, now: datetime) -> datetime:
+    """End of the newest closed bucket."""
+    return agg_interval.floor(now)
+
+
+def live_window(profile: Profile, stored: Window | None, now: datetime, *, settling: bool) -> Window | None:
+    """The buckets a fire reads for one series: from the newest *stored* one, less lookback, to the newest closed one.
+
+    *stored* spans the oldest to the newest stored bucket; *settling* reaches back over all of them that may still be
+    revised. The start is rounded down to a day, so that series which are a few buckets apart still share a window. None
+    where there is nothing to read.
+    """
+    end = closed_until(profile.agg_interval, now)
+    newest = stored.end - profile.agg_interval.step if stored else end
+    start = min(newest, end) - profile.lookback
+    if settling and stored:
+        start = min(start, max(end - profile.settle, stored.start))
+    if profile.since:
+        start = max(start, profile.since)
+    start = profile.agg_interval.floor(start.replace(hour=0, minute=0, second=0, microsecond=0))
+    return Window(start, end) if start < end else None
+
+
+def hull(windows: Iterable[Window]) -> Window:
+    """The shortest window that holds all of *windows*."""
+    found = list(windows)
+    return Window(min(window.start for window in found), max(window.end for window in found))
+
+
+def merged(windows: Iterable[Window]) -> list[Window]:
+    """Join windows that overlap or touch."""
+    runs: list[Window] = []
+    for window in sorted(windows):
+        if runs and window.start <= runs[-1].end:
+            runs[-1] = Window(runs[-1].start, max(runs[-1].end, window.end))
+        else:
+            runs.append(window)
+    return runs
+
+
+def grid(window: Window, span: timedelta) -> list[Window]:
+    """Cut *window* at the borders of the grid of *span*: interior pieces are whole, those at the edges are not."""
+    pieces = []
+    start = window.start
+    while start < window.end:
+        border = start - (start - _GRID_ORIGIN) % span + span
+        pieces.append(Window(start, min(border, window.end)))
+        start = border
+    return pieces
+
+
+def without(window: Window, covered: Iterable[Window]) -> list[Window]:
+    """The parts of *window* that none of *covered* holds, ascending."""
+    parts, start = [], window.start
+    for taken in merged(covered):
+        if start < min(taken.start, window.end):
+            parts.append(Window(start, min(taken.start, window.end)))
+        start = max(start, taken.end)
+    return [*parts, Window(start, window.end)] if start < window.end else parts
+
+
+def cells(holes: Iterable[Window], within: Window, span: timedelta) -> list[Window]:
+    """The grid windows of *within* that hold a part of a hole, each once: asking whole cells keeps durations equal."""
+    return sorted({cell for hole in holes for cell in grid(within, span) if cell.overlaps(hole)})
+
+
+def pack(slices: Iterable[Slice], shape: Shape) -> list[Batch]:
+    """Cut *slices* to *shape* and pack them into as few batches as it allows, newest windows first."""
+    alike: dict[object, list[Slice]] = defaultdict(list)
+    for piece in _fitting(slices, shape.span):
+        keys = () if shape.gaps else tuple(sorted(piece.series.filters))
+        alike[piece.series.agg_interval, piece.window.duration, keys].append(piece)
+    batches = [batch for group in alike.values() for batch in _fill(_newest_first(group), shape)]
+    return sorted(batches, key=lambda batch: batch.slices[0].window.end, reverse=True)
+
+
+def _fitting(slices: Iterable[Slice], span: timedelta) -> Iterator[Slice]:
+    """Cut what is longer than *span*, joined first with what was cut for a longer one; the rest stays as it is."""
+    windows: dict[SeriesQuery, list[Window]] = defaultdict(list)
+    for piece in slices:
+        windows[piece.series].append(piece.window)
+    for series, found in windows.items():
+        if all(window.duration <= span for window in found):
+            pieces: Iterable[Window] = dict.fromkeys(found)
+        else:
+            pieces = [piece for run in merged(found) for piece in cut(run, span, series.agg_interval.step)]
+        yield from (Slice(series, piece) for piece in pieces)
+
+
+def joined(slices: Iterable[Slice]) -> list[Slice]:
+    """Join the windows of each series that overlap or touch."""
+    windows: dict[SeriesQuery, list[Window]] = defaultdict(list)
+    for piece in slices:
+        windows[piece.series].append(piece.window)
+    return [Slice(series, run) for series, found in windows.items() for run in merged(found)]
+
+
+def cut(window: Window, span: timedelta, step: timedelta) -> list[Window]:
+    """Cut *window* into as few pieces as *span* allows, all of one duration, so that they can share a request.
+
+    Where that does not come out even in buckets of *step*, the oldest piece overlaps the next one a little.
+    """
+    count = -(-window.duration // span)
+    length = -(-(window.duration // step) // count) * step
+    starts = (window.end - length * (back + 1) for back in range(count))
+    return sorted(Window(max(start, window.start), max(start, window.start) + length) for start in starts)
+
+
+def _newest_first(slices: list[Slice]) -> list[Slice]:
+    """Order by window, newest first, and within one by filter keys, so that few positions stay empty."""
+    return sorted(slices, key=lambda piece: (-piece.window.start.timestamp(), *piece.series.key))
+
+
+def _fill(slices: Sequence[Slice], shape: Shape) -> Iterator[Batch]:
+    done = 0
+    while done < len(slices):
+        batch = _longest_that_fits(slices[done : done + shape.positions], shape.length)
+        done += len(batch.slices)
+        yield batch
+
+
+def _longest_that_fits(slices: Sequence[Slice], most: int) -> Batch:
+    count = len(slices)
+    while count > 1 and (length := len(query_string(Batch(tuple(slices[:count]))))) > most:
+        count = max(1, min(count - 1, count * most // length))
+    return Batch(tuple(slices[:count]))
+
+
+def halves(batch: Batch) -> list[Batch]:
+    """Split a batch of several slices in two, to find the one that Radar will not answer."""
+    middle = len(batch.slices) // 2
+    return [Batch(batch.slices[:middle]), Batch(batch.slices[middle:])]

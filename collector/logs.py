@@ -1,0 +1,80 @@
+"""Log lines: a constant event word, then fields; as text for people or as JSON for programs, on stderr.
+
+Secrets never reach a log call; the redacting filter is the last line of defence.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_STANDARD = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"})
+
+
+def configure(level: str, style: str, secrets: Iterable[str] = ()) -> None:
+    """Send the log of the whole process to stderr, as `text` or `json`; *secrets* are shown as `***`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacting(_json if style == "json" else _text, secrets))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for chatty in ("apscheduler", "aiosqlite", "asyncio", "aiohttp.access"):
+        quiet(chatty)
+
+
+def quiet(name: str) -> None:
+    """Keep what the logger *name* says below a warning out of the log."""
+    logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Redacting(logging.Formatter):
+    def __init__(self, write: _Writer, secrets: Iterable[str]) -> None:
+        super().__init__()
+        self._write = write
+        self._secrets = [secret for secret in secrets if secret]
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = self._write(record, self.formatException(record.exc_info) if record.exc_info else None)
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return line
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in record.__dict__.items() if name not in _STANDARD and value is not None}
+
+
+def _moment(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _text(record: logging.LogRecord, trace: str | None) -> str:
+    fields = "".join(f" {name}={_word(value)}" for name, value in _fields(record).items())
+    line = f"{_moment(record)} {record.levelname.lower()} {record.getMessage()}{fields}"
+    return f"{line}\n{trace}" if trace else line
+
+
+def _word(value: object) -> str:
+    text = "".join(c if c.isprintable() else " " for c in str(value))
+    return json.dumps(text, ensure_ascii=False) if not text or " " in text or '"' in text else text
+
+
+def _json(record: logging.LogRecord, trace: str | None) -> str:
+    entry = {
+        "time": _moment(record),
+        "level": record.levelname.lower(),
+        "event": record.getMessage(),
+        **_fields(record),
+    }
+    return json.dumps(entry | ({"trace": trace} if trace else {}), default=str, ensure_ascii=False)
+
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _Writer(Protocol):
+        def __call__(self, record: logging.LogRecord, trace: str | None) -> str: ...

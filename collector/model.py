@@ -1,0 +1,211 @@
+"""What Radar answers, in Radar's words, as plain frozen values.
+
+Moments are aware `datetime`s in UTC. Only where a series' values stand side by side by the thousand are timestamps
+integers of epoch seconds, as the store keeps them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DATASET = "ct"
+"""The Radar dataset that is collected today; part of a series' identity so that others can join it."""
+
+_A_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+
+
+def utc(text: str) -> datetime:
+    """Read an RFC 3339 moment that names its zone, as UTC; ValueError for anything else, a bare date included."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone")
+    return moment.astimezone(UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write an aware moment as `2026-01-31T23:45:00Z`; a fraction of a second is shown where there is one."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def from_epoch(seconds: float) -> datetime:
+    """Turn epoch seconds into an aware moment."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+class AggInterval(StrEnum):
+    """Width of a bucket. A member's name is the word of `meta.aggInterval`, its value the word of the request."""
+
+    FIFTEEN_MINUTES = "15m"
+    ONE_HOUR = "1h"
+    ONE_DAY = "1d"
+    ONE_WEEK = "1w"
+
+    @property
+    def step(self) -> timedelta:
+        """The bucket's width."""
+        return _STEPS[self]
+
+    @property
+    def seconds(self) -> int:
+        """The bucket's width in seconds."""
+        return int(self.step.total_seconds())
+
+    def floor(self, moment: datetime) -> datetime:
+        """Start of the bucket that holds *moment*; weeks start on Monday."""
+        return moment - (moment - _A_MONDAY) % self.step
+
+
+_STEPS = {
+    AggInterval.FIFTEEN_MINUTES: timedelta(minutes=15),
+    AggInterval.ONE_HOUR: timedelta(hours=1),
+    AggInterval.ONE_DAY: timedelta(days=1),
+    AggInterval.ONE_WEEK: timedelta(weeks=1),
+}
+
+
+class Normalization(StrEnum):
+    """The normalizations whose values compare across requests; any other one is only true within one answer."""
+
+    RAW_VALUES = "RAW_VALUES"
+    PERCENTAGE = "PERCENTAGE"
+
+
+def is_absolute(normalization: str) -> bool:
+    """Tell whether values of two answers with this normalization may stand in one history."""
+    return normalization in frozenset(Normalization)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """The buckets from *start* up to, not including, *end*; both on the bucket grid."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def duration(self) -> timedelta:
+        """Length of the window."""
+        return self.end - self.start
+
+    def overlaps(self, other: Window) -> bool:
+        """Tell whether the two share a moment."""
+        return self.start < other.end and other.start < self.end
+
+    def __str__(self) -> str:
+        return f"{rfc3339(self.start)}..{rfc3339(self.end)}"
+
+
+@dataclass(frozen=True)
+class SeriesQuery:
+    """What is asked of Radar for one line of history: all of a series' identity that is known before the answer.
+
+    *filters* maps the API's parameter names to their values; a list is OR. *dimension* and *group* are empty for
+    `timeseries` and leave room for `timeseries_groups`.
+    """
+
+    agg_interval: AggInterval
+    filters: Mapping[str, tuple[str, ...]]
+    dataset: str = DATASET
+    dimension: str = ""
+    group: str = ""
+
+    @cached_property
+    def filters_json(self) -> str:
+        """The filters in their one canonical spelling: JSON, keys and values sorted, no blanks."""
+        ordered = {name: sorted(set(values)) for name, values in sorted(self.filters.items())}
+        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+
+    @cached_property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """(dataset, dimension, group, agg_interval, filters): equal for two queries that ask for the same thing."""
+        return (self.dataset, self.dimension, self.group, self.agg_interval.value, self.filters_json)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SeriesQuery) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One series over one window: what one position of a request asks for."""
+
+    series: SeriesQuery
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one request asks: slices of one agg_interval and equal duration, in the order of their positions."""
+
+    slices: tuple[Slice, ...]
+
+    @property
+    def agg_interval(self) -> AggInterval:
+        """The one bucket width of all slices."""
+        return self.slices[0].series.agg_interval
+
+    @property
+    def duration(self) -> timedelta:
+        """The one duration of all windows."""
+        return self.slices[0].window.duration
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets the answer can hold, over all slices."""
+        return len(self.slices) * (self.duration // self.agg_interval.step)
+
+    def __str__(self) -> str:
+        return f"{len(self.slices)} x {self.agg_interval} over {self.slices[0].window}"
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Values of one slice, ascending: *timestamps* in epoch seconds (start of bucket), *values* finite."""
+
+    timestamps: Sequence[int]
+    values: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Annotation:
+    """A remark of Cloudflare's on the data: an outage, an event, a change of the pipeline."""
+
+    start_date: datetime
+    end_date: datetime | None
+    data_source: str
+    event_type: str
+    description: str
+    linked_url: str
+    is_instantaneous: bool
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What an answer says of itself. *date_ranges* are the adjusted ranges (startTime, endTime), one per slice."""
+
+    agg_interval: AggInterval
+    last_updated: datetime
+    normalization: str
+    unit: str
+    confidence_level: int | None
+    date_ranges: tuple[tuple[datetime, datetime], ...]
+    annotations: tuple[Annotation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A trusted answer: *series* holds the points of each slice, in the order of the batch."""
+
+    meta: Meta
+    series: tuple[Points, ...]

@@ -1,0 +1,1 @@
+"""ASKS: one request to Radar and its answer, checked."""

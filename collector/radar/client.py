@@ -1,0 +1,117 @@
+"""One request to Radar: the only place that holds the credentials, the time-out, the caps and the User-Agent.
+
+aiohttp sends a GET again by itself when the connection dies before the answer, even a fresh one, unless a middleware
+has turned the error into one that aiohttp does not know. So a connection may be kept for the next request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Self
+
+import aiohttp
+from yarl import URL
+
+from collector import __version__
+from collector.model import is_absolute
+from collector.radar.answer import Unsuccessful, read_answer
+from collector.radar.body import read_body
+from collector.radar.errors import CredentialsRefused, Relative, Unavailable
+from collector.radar.failure import failure
+from collector.radar.query import query_string
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from collector.model import Answer, Batch
+    from collector.settings import Radar
+
+USER_AGENT = f"radar-collector/{__version__}"
+_PATH = "/radar/ct/timeseries"
+_BYTES_OF_META = 1_048_576
+_BYTES_OF_BUCKET = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A trusted answer, the size of its body in bytes, and what its headers say of rate limits."""
+
+    answer: Answer
+    size: int
+    rate_headers: Mapping[str, str]
+
+
+class RadarClient:
+    """Asks Radar, one request per call and at most `concurrency` at a time; retries nothing.
+
+    *clock* gives the present as an aware moment, from which `Retry-After` counts.
+    """
+
+    def __init__(self, settings: Radar, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._places = asyncio.Semaphore(settings.concurrency)
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._settings.concurrency),
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout.total_seconds()),
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            middlewares=(_once,),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def ask(self, batch: Batch) -> Reply:
+        """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
+        async with self._places:
+            status, headers, body = await self._get(batch)
+        now = self._clock()
+        if status != HTTPStatus.OK or body.lstrip().startswith(b"<"):
+            raise failure(status, headers, body, now)
+        try:
+            answer = read_answer(body, batch, now)
+        except Unsuccessful:
+            raise failure(status, headers, body, now) from None
+        if len(batch.slices) > 1 and not is_absolute(answer.meta.normalization):
+            raise Relative(
+                f"{answer.meta.normalization} values of {len(batch.slices)} slices in one answer", status=status
+            )
+        said = {name: value for name, value in headers.items() if "ratelimit" in name.lower()}
+        return Reply(answer, len(body), said)
+
+    async def _get(self, batch: Batch) -> tuple[int, Mapping[str, str], bytes]:
+        credentials = self._settings.credentials
+        if credentials is None:
+            raise CredentialsRefused("there are no credentials: set CLOUDFLARE_API_TOKEN")
+        url = URL(f"{self._settings.base_url}{_PATH}?{query_string(batch)}", encoded=True)
+        most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
+        try:
+            async with self._session.get(url, headers=credentials.headers(), allow_redirects=False) as response:
+                return response.status, response.headers, await read_body(response, most)
+        except TimeoutError:
+            raise Unavailable(f"no whole answer within {self._settings.timeout.total_seconds():g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(_in_words(error)) from None
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise Unavailable(_in_words(error)) from None
+
+
+def _in_words(error: Exception) -> str:
+    """What went wrong on the way, by the error's `str`: its `repr` would show the request's headers."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the server's certificate is not trusted: {error.certificate_error}"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,81 @@
+"""What can go wrong with a request to Radar. The class says what to do about it; `outcome` is the word on record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from collector.errors import CollectorError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class RadarError(CollectorError):
+    """A request to Radar brought no trusted answer; *status* is HTTP's and *code* the API's, where there was one."""
+
+    outcome: ClassVar[str] = "failed"
+
+    def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Unavailable(RadarError):
+    """Retry: no answer, half an answer, or an error page. *not_before* is the moment the server named, if any."""
+
+    outcome = "unavailable"
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: int | None = None, not_before: datetime | None = None
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.not_before = not_before
+
+
+class RateLimited(RadarError):
+    """Wait: nothing may be asked of Radar, by anyone on this account, before *not_before*."""
+
+    outcome = "rate_limited"
+
+    def __init__(
+        self, message: str, *, not_before: datetime, status: int | None = None, code: int | None = None
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.not_before = not_before
+
+
+class Refused(RadarError):
+    """Split: Radar will not answer this question in this form; a smaller one it may."""
+
+    outcome = "refused"
+
+
+class TooCostly(Refused):
+    """Split: the query is above the cost, the span or the number of series that Radar allows."""
+
+    outcome = "too_costly"
+
+
+class Misdirected(RadarError):
+    """Stop: there is no such path at this address; the base URL is wrong."""
+
+    outcome = "misdirected"
+
+
+class Untrusted(RadarError):
+    """Refuse whole: the answer is not what was asked, or not a number; nothing of it is stored."""
+
+    outcome = "untrusted"
+
+
+class Relative(RadarError):
+    """Ask alone: the values are relative to the whole answer, so slices that share one cannot be told apart."""
+
+    outcome = "relative"
+
+
+class CredentialsRefused(RadarError):
+    """Stop: the credentials are missing, malformed, wrong or without permission. Asking again changes nothing."""
+
+    outcome = "unauthorized"

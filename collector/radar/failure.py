@@ -1,0 +1,123 @@
+"""From a reply without data to the error that says what to do. The API's error code decides, the status only helps.
+
+Sources: https://developers.cloudflare.com/fundamentals/api/reference/limits/ and replies seen on other Radar endpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from collector.radar.errors import (
+    CredentialsRefused,
+    Misdirected,
+    RadarError,
+    RateLimited,
+    Refused,
+    TooCostly,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CREDENTIALS = frozenset({6003, 6111, 9103, 9106, 9109, 10000, 10001})
+_RATE = frozenset({971, 1015, 10100})
+_TOO_COSTLY = 2002
+_BAD_PARAMETER = 2001
+_NO_SUCH_PATH = frozenset({7000, 7003})
+
+BLOCK = timedelta(minutes=5)
+"""How long Cloudflare refuses every call after its limit was passed; assumed where a 429 names no time."""
+_LONGEST_WAIT = timedelta(days=1)  # a server that asks for more has made a mistake
+_SHOWN = 300
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> RadarError:
+    """Tell what a reply with no data in it means. *now* is the moment it arrived, from which `Retry-After` counts."""
+    codes, message = _said(body)
+    code = codes[0] if codes else None
+    text = f"HTTP {status}: {message}" if message else f"HTTP {status}"
+    not_before = retry_after(headers.get("Retry-After"), now)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or _RATE & {*codes}:
+        return RateLimited(text, status=status, code=code, not_before=not_before or now + BLOCK)
+    kind = _kind(status, codes, is_json=message is not None)
+    if kind is Unavailable:
+        return Unavailable(text, status=status, code=code, not_before=not_before)
+    return kind(text, status=status, code=code)
+
+
+def _kind(status: int, codes: list[int], *, is_json: bool) -> type[RadarError]:
+    if _CREDENTIALS & {*codes}:
+        return CredentialsRefused
+    if _NO_SUCH_PATH & {*codes}:
+        return Misdirected
+    if _TOO_COSTLY in codes:
+        return TooCostly
+    if _BAD_PARAMETER in codes:
+        return Refused
+    return _kind_by_status(status, is_json=is_json)
+
+
+def _kind_by_status(status: int, *, is_json: bool) -> type[RadarError]:
+    match status:
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN if is_json:
+            return CredentialsRefused
+        case HTTPStatus.UNPROCESSABLE_ENTITY | HTTPStatus.REQUEST_URI_TOO_LONG | HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return TooCostly
+        case HTTPStatus.BAD_REQUEST if is_json:
+            return Refused
+        case HTTPStatus.NOT_FOUND | HTTPStatus.GONE | HTTPStatus.METHOD_NOT_ALLOWED:
+            return Misdirected
+        case _:
+            return Unavailable
+
+
+def retry_after(header: str | None, now: datetime) -> datetime | None:
+    """Read `Retry-After`, seconds or an HTTP date, as a moment not before *now*; None where it says nothing.
+
+    A wait of more than a day is taken as a mistake and held to a day.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if re.fullmatch(r"[0-9]{1,18}", text):
+        return now + min(timedelta(seconds=min(int(text), 10**9)), _LONGEST_WAIT)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return min(max(moment, now), now + _LONGEST_WAIT)
+
+
+def _said(body: bytes) -> tuple[list[int], str | None]:
+    """Collect the error codes and messages of an envelope or an RFC 9457 problem; (`[]`, None) for anything else."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return [], None
+    if not isinstance(document, dict):
+        return [], None
+    errors = document.get("errors")
+    entries = [entry for entry in errors if isinstance(entry, dict)] if isinstance(errors, list) else []
+    entries += [inner for entry in entries for inner in _chain(entry)]
+    codes = [entry["code"] for entry in entries if isinstance(entry.get("code"), int)]
+    messages = [str(entry["message"]) for entry in entries if entry.get("message")]
+    messages = messages or [str(document[key]) for key in ("detail", "title", "error") if document.get(key)][:1]
+    return codes, _printable("; ".join(messages))
+
+
+def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    chain = entry.get("error_chain")
+    return [inner for inner in chain if isinstance(inner, dict)] if isinstance(chain, list) else []
+
+
+def _printable(text: str) -> str:
+    """One short line of a stranger's text, fit for a log and a table."""
+    return "".join(c if c.isprintable() else " " for c in text)[:_SHOWN]

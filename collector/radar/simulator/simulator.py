@@ -1,0 +1,161 @@
+"""A local Radar: answers requests as the API does, or lies about it as the script says."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import math
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from collector.model import Points
+from collector.radar.parameters import Question, decode, read
+from collector.radar.refusals import NO_METHOD, NO_ROUTE, ApiError, Refusal, Reply, bad, shown
+from collector.radar.simulator.access import Limiter, check, identity
+from collector.radar.simulator.answer import answer
+from collector.radar.simulator.faults.fault import Fault, FaultScript
+from collector.radar.simulator.history import History
+from collector.radar.simulator.numbers import scaled
+from collector.radar.simulator.options import SimulatorOptions
+from collector.radar.simulator.received import Received
+from collector.radar.simulator.values import is_known
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from collector.model import Annotation, SeriesQuery, Window
+    from collector.radar.simulator.changes import Change
+    from collector.radar.simulator.faults.fault import Rule
+
+BASE_PATH = "/client/v4"
+_TIMESERIES = f"{BASE_PATH}/radar/ct/timeseries"
+_log = logging.getLogger(__name__)
+
+
+class Simulator:
+    """The API's stand-in, before it is served; *clock* gives epoch seconds.
+
+    *requests* holds what has been asked of it in order of arrival, of very many the later part.
+    """
+
+    def __init__(self, options: SimulatorOptions | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.options = options or SimulatorOptions()
+        self.requests: list[Received] = []
+        self._clock = clock
+        self._changes: list[Change] = []
+        self._history = History(self.options, self._changes)
+        self._faults = FaultScript()
+        self._limiters: dict[str, Limiter] = {}
+
+    def script(self, *steps: Fault | Rule) -> None:
+        """Queue faults; a rule is a function of the request that returns a fault or None."""
+        self._faults.add(steps)
+
+    def clear_script(self) -> None:
+        """Forget every fault and rule."""
+        self._faults.clear()
+
+    def change(self, *changes: Change) -> None:
+        """Let history change, each change from its moment on."""
+        self._changes += changes
+
+    def truth(self, query: SeriesQuery, window: Window, now: float) -> Points:
+        """The points that an honest answer at *now* (epoch seconds) holds for *query* over *window*."""
+        start, end = int(window.start.timestamp()), int(window.end.timestamp())
+        normalization = self._history.scale(now).normalization
+        counts = self._history.counts(query, start, end, now)
+        totals = self._history.counts(replace(query, filters={}), start, end, now)
+        texts = scaled([counts.values], [totals.values], normalization, self.options.value_style)
+        return Points(counts.timestamps, [float(text) for text in texts[0]])
+
+    def annotations(self, window: Window, now: float) -> list[Annotation]:
+        """The annotations of an honest answer at *now* over *window*."""
+        return self._history.annotations(window, now)
+
+    def last_updated(self, now: float) -> int:
+        """The `lastUpdated` of an honest answer at *now*, in epoch seconds."""
+        return self._history.last_updated(now)
+
+    def app(self) -> web.Application:
+        """Build the server's application."""
+        app = web.Application(client_max_size=1 << 20)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        return app
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        fault, reply = self._decide(request)
+        return await fault.deliver(request, self._compressed(request, reply))
+
+    def _decide(self, request: web.Request) -> tuple[Fault, Reply]:
+        """What to answer and how; it waits for nothing, so that records lie in order of arrival."""
+        now, began = self._clock(), time.perf_counter()
+        path, _, raw_query = request.raw_path.partition("?")
+        received = Received(now, request.method, path, raw_query, identity(request.headers))
+        limiter = self._limiter(received.caller)
+        blocked = limiter.blocked_for(now) if limiter else None
+        question, honest = self._answer(request, received, blocked)
+        if limiter:
+            honest = replace(honest, headers=limiter.headers(self.options.rate_headers, now) | dict(honest.headers))
+        received = replace(received, question=question)
+        fault = (self._faults.next(received, honest) if blocked is None else None) or Fault("")
+        reply = fault.reply(honest)
+        self._record(replace(received, status=reply.status, fault=fault.name), time.perf_counter() - began)
+        return fault, reply
+
+    def _record(self, received: Received, seconds: float) -> None:
+        self.requests.append(received)
+        if len(self.requests) >= 2 * self.options.remembered_requests:
+            del self.requests[: -self.options.remembered_requests]
+        _log.info("request %s", _line(received, seconds))
+
+    def _limiter(self, caller: str) -> Limiter | None:
+        if self.options.rate_limit is None:
+            return None
+        return self._limiters.setdefault(caller, Limiter(self.options.rate_limit))
+
+    def _answer(self, request: web.Request, received: Received, blocked: float | None) -> tuple[Question | None, Reply]:
+        """The honest answer, in the gateway's order: limit, route, credentials, length, parameters."""
+        question = None
+        try:
+            self._admit(request, received, blocked)
+            question = read(decode(received.raw_query), self.options, received.at)
+            self._recognise(question)
+            return question, answer(question, self._history, self.options, received.at)
+        except ApiError as refused:
+            return question, refused.reply()
+
+    def _recognise(self, question: Question) -> None:
+        """Refuse names that the made-up world has not heard of, where it is told to."""
+        named = ((name, v) for asked in question.series for name, values in asked.query.filters.items() for v in values)
+        for name, value in named if self.options.unknown_names == "refuse" else ():
+            if not is_known(name, value):
+                raise bad(f"{name}: unknown value {shown(value)}")
+
+    def _admit(self, request: web.Request, received: Received, blocked: float | None) -> None:
+        options = self.options
+        if blocked is not None:
+            refusal, wait = Refusal(429, options.rate_limit_code), str(math.ceil(blocked))
+            raise ApiError(refusal, "Rate limited. Please wait and try again later", retry_after=wait)
+        if received.path != _TIMESERIES:
+            raise ApiError(NO_ROUTE, "No route for that URI")
+        if received.method != "GET":
+            raise ApiError(NO_METHOD, f"Method {received.method} not available for that URI")
+        check(request.headers, options)
+        if len(request.raw_path) > options.url_bytes:
+            raise ApiError(options.url_refusal, "The URI is too long")
+
+    def _compressed(self, request: web.Request, reply: Reply) -> Reply:
+        accepted = "gzip" in request.headers.get("Accept-Encoding", "")
+        if not (self.options.compress and accepted and reply.body) or "Content-Encoding" in reply.headers:
+            return reply
+        headers = {**reply.headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return replace(reply, body=gzip.compress(reply.body, 1), headers=headers)
+
+
+def _line(received: Received, seconds: float) -> str:
+    fields = f"status={received.status} series={received.series} seconds={seconds:.3f}"
+    fault = f" fault={received.fault!r}" if received.fault else ""
+    return f"{fields}{fault} {received.method} {received.path}?{received.raw_query}"

@@ -1,0 +1,1 @@
+"""SHOWS: HTTP, metrics, exports."""

@@ -1,0 +1,147 @@
+"""`points`: page by page, all of them as CSV, or several series at once thinned to what a chart can show."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from collector.model import from_epoch, rfc3339
+from collector.profile import nearest
+from collector.serve.api.asking import Refused
+from collector.serve.api.pages import number, page, read_cursor, write_cursor
+from collector.serve.export import LICENCE, export_csv
+from collector.store import Place, Selection, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from collector.serve.api.asking import Asked
+    from collector.store import SelectedSeries, Store, Thinned
+
+log = logging.getLogger(__name__)
+
+MOST = 10_000
+MOST_COLUMNS = 5_000
+_MOST_CELLS = 200_000
+
+
+async def select(store: Store, asked: Asked) -> Selection:
+    """Read which points are asked for; 404 for a profile or series that the store does not know."""
+    start, end = asked.period()
+    chosen = Selection(
+        profiles=asked.several("profile"),
+        series=asked.several("series"),
+        start=start,
+        end=end,
+        as_of=asked.moment("as_of"),
+    )
+    if chosen.profiles or chosen.series:
+        rows = await store.list_series()
+        _check("profile", chosen.profiles, {row.profile for row in rows if row.profile})
+        _check("series", chosen.series, {row.label for row in rows})
+    return chosen
+
+
+def _check(what: str, names: Sequence[str], known: set[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise Refused(f"no {what} {name!r}{nearest(name, known)}", HTTPStatus.NOT_FOUND)
+
+
+async def list_points(store: Store, asked: Asked) -> dict[str, Any]:
+    """One page of points, by profile, position of the label, and time."""
+    chosen, limit, after = await select(store, asked), asked.number("limit", MOST, 1_000), asked.one("after")
+    place = Place(*read_cursor(after, str, str, int)) if after is not None else None
+    rows: list[Place] = []
+    values: list[float] = []
+    try:
+        async with aclosing(store.select_blocks(chosen, place)) as blocks:
+            async for one, block in blocks:
+                rows += [Place(one.profile, one.label, timestamp) for timestamp, _ in block]
+                values += [value for _, value in block]
+                if len(rows) > limit:
+                    break
+    except (LookupError, OverflowError, OSError):
+        raise Refused("after: what it points to is not here") from None
+    following = write_cursor(*rows[limit - 1]) if len(rows) > limit else None
+    return page("points", [_point(*both) for both in zip(rows[:limit], values, strict=False)], following)
+
+
+def _point(place: Place, value: float) -> dict[str, Any]:
+    return {
+        "profile": place.profile,
+        "series": place.label,
+        "timestamp": rfc3339(from_epoch(place.timestamp)),
+        "value": number(value),
+    }
+
+
+async def thin_points(store: Store, asked: Asked) -> dict[str, Any]:
+    """Each series in about `thin` columns, with the least, the most and the mean of each; null where nothing is."""
+    chosen, columns = await select(store, asked), asked.number("thin", MOST_COLUMNS, 1_000)
+    found = await store.thin(chosen, columns)
+    if sum(len(one.columns) for one in found) > _MOST_CELLS:
+        raise Refused(f"more than {_MOST_CELLS} columns: ask for fewer series or for fewer columns")
+    return {"series": [_columns(one) for one in found]}
+
+
+def _columns(thin: Thinned) -> dict[str, Any]:
+    one, columns = thin.series, thin.columns
+    first = columns[0].start if columns else None
+    known = {(column.start - first) // thin.width: column for column in columns} if first is not None else {}
+    dense = [known.get(at) for at in range(max(known, default=-1) + 1)]
+    return {
+        "profile": one.profile,
+        "series": one.label,
+        "agg_interval": one.agg_interval.value,
+        "normalization": one.normalization,
+        "unit": one.unit,
+        "start": rfc3339(from_epoch(first)) if first is not None else None,
+        "column_seconds": thin.width,
+        "thinned": thin.width > one.agg_interval.seconds,
+        "least": [number(column.least) if column else None for column in dense],
+        "most": [number(column.most) if column else None for column in dense],
+        "mean": [number(float(f"{column.mean:.9g}")) if column else None for column in dense],
+        "points": [column.points if column else 0 for column in dense],
+    }
+
+
+async def stream_csv(store: Store, asked: Asked, request: web.Request) -> web.StreamResponse:
+    """All the points asked for as CSV, streamed, with the licence of the data in a header.
+
+    A store that fails on the way cuts the connection: half a file must not look like a whole one.
+    """
+    chosen = await select(store, asked)
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": "text/csv; charset=utf-8",
+            "Content-Disposition": 'attachment; filename="points.csv"',
+            "X-Licence": LICENCE,
+        }
+    )
+    async with aclosing(store.select_blocks(chosen)) as blocks:
+        parts = export_csv(_named(blocks))
+        head = await anext(parts) + await anext(parts, b"")
+        await response.prepare(request)
+        try:
+            await response.write(head)
+            async for part in parts:
+                await response.write(part)
+        except StoreError as error:
+            log.warning("http", extra={"outcome": "cut off", "reason": str(error)})
+            if request.transport:
+                request.transport.abort()
+            return response
+    await response.write_eof()
+    return response
+
+
+async def _named(
+    blocks: AsyncIterator[tuple[SelectedSeries, Sequence[tuple[int, float]]]],
+) -> AsyncIterator[tuple[str, str, Sequence[tuple[int, float]]]]:
+    async for one, block in blocks:
+        yield one.profile, one.label, block

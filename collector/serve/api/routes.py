@@ -1,0 +1,115 @@
+"""The routes of `/api/v1`, and the description of them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache, partial
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from collector import __version__
+from collector.serve.api import lists, points
+from collector.serve.api.asking import Refused, read
+from collector.serve.api.pages import plain
+from collector.serve.failures import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from collector.serve.api.asking import Asked
+    from collector.serve.api.service import Service, Standing
+
+    Answer = Callable[[Service, Asked], Awaitable[dict[str, Any]]]
+
+_PAGES = ("limit", "after")
+_PERIOD = ("start", "end")
+_LISTS: dict[str, tuple[Answer, tuple[str, ...]]] = {
+    "profiles": (lists.list_profiles, ("profile", *_PAGES)),
+    "series": (lists.list_series, ("profile", *_PERIOD, *_PAGES)),
+    "fetches": (lists.list_fetches, ("profile", *_PERIOD, *_PAGES)),
+    "annotations": (lists.list_annotations, (*_PERIOD, *_PAGES)),
+    "gaps": (lists.list_gaps, ("profile", *_PERIOD, *_PAGES)),
+    "revisions": (lists.list_revisions, ("profile", *_PERIOD, *_PAGES)),
+}
+_POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", *_PAGES)
+_WORTH_COMPRESSING = 20_000
+_WORTH_A_THREAD = 100_000
+dumps = partial(json.dumps, default=plain, ensure_ascii=False, separators=(",", ":"))
+
+
+def add_routes(app: web.Application, service: Service, standing: Standing) -> None:
+    """Add the routes to *app*."""
+    for name, (answer, allowed) in _LISTS.items():
+        app.router.add_get(f"/api/v1/{name}", _listing(service, answer, allowed))
+    app.router.add_get("/api/v1/points", _points(service))
+    app.router.add_get("/api/v1/status", _status(standing))
+    app.router.add_get("/openapi.json", _description)
+
+
+def _listing(
+    service: Service, answer: Answer, allowed: tuple[str, ...]
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return _json(await answer(service, _asked(request, allowed)))
+        except Refused as error:
+            return refusal(error.status, str(error))
+
+    return handle
+
+
+def _points(service: Service) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            asked = _asked(request, _POINTS)
+            if asked.word("format", ("json", "csv")) == "csv":
+                _only(asked, "csv", without=("thin", *_PAGES))
+                return await points.stream_csv(service.store, asked, request)
+            if asked.one("thin") is not None:
+                _only(asked, "thin", without=_PAGES)
+                return _json(await points.thin_points(service.store, asked))
+            return _json(await points.list_points(service.store, asked))
+        except Refused as error:
+            return refusal(error.status, str(error))
+
+    return handle
+
+
+def _only(asked: Asked, what: str, without: tuple[str, ...]) -> None:
+    for name in without:
+        if asked.one(name) is not None:
+            raise Refused(f"{name}: not together with {what}")
+
+
+def _status(standing: Standing) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            _asked(request, ())
+        except Refused as error:
+            return refusal(error.status, str(error))
+        return _json(await standing.document())
+
+    return handle
+
+
+def _asked(request: web.Request, allowed: tuple[str, ...]) -> Asked:
+    return read(request.query, list(request.query.items()), allowed)
+
+
+def _json(document: dict[str, Any]) -> web.Response:
+    response = web.Response(text=dumps(document), content_type="application/json", zlib_executor_size=_WORTH_A_THREAD)
+    if len(response.text or "") > _WORTH_COMPRESSING:
+        response.enable_compression()
+    return response
+
+
+@cache
+def _written() -> str:
+    text = files("collector.serve").joinpath("openapi.json").read_text("utf-8")
+    return text.replace("{version}", __version__)
+
+
+async def _description(_request: web.Request) -> web.Response:
+    return web.Response(text=_written(), content_type="application/json")

@@ -1,0 +1,129 @@
+"""The local HTTP server: alive and ready, history, dashboard, metrics, and the daemon's jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+
+from collector.serve import api, backfills, dashboard, metrics
+from collector.serve.backfills import Jobs
+from collector.serve.connections import Connections, attended
+from collector.serve.crowd import crowd
+from collector.serve.failures import begin, failures, refusal
+from collector.serve.guard import guard
+from collector.serve.headers import secure
+from collector.serve.radar_api import RadarApi
+from collector.serve.standing import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp.typedefs import Handler, Middleware
+
+    from collector.serve.metrics import Metrics
+    from collector.serve.radar_api.routes import Fill
+    from collector.settings import Secret
+
+
+class Service(Jobs, Protocol):
+    """What the server asks of the daemon."""
+
+    @property
+    def requests_per_5min(self) -> int:
+        """The request budget."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """What was counted."""
+
+    async def unready(self) -> list[str]:
+        """Why the service is not ready, one sentence each; empty when it is."""
+
+
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def make_app(
+    service: Service,
+    host: str,
+    token: Secret | None = None,
+    *,
+    changing: Secret | None = None,
+    fill: Fill | None = None,
+) -> web.Application:
+    """Build the application; only requests whose Host names *host* or the loopback are answered.
+
+    *token* is what a caller must show who reads data, *changing* who changes something; None: nothing. *fill* asks
+    Radar for what a question needs and history lacks; None: it is not asked.
+    """
+    hosts = _allowed_hosts(_LOCAL_NAMES | {host, f"[{host}]"})
+    order = [failures, attended, hosts, guard(token, changing or token), crowd()]
+    app = web.Application(middlewares=order, client_max_size=65_536)
+    app.on_response_prepare.extend([begin, secure])
+    app.router.add_get("/healthz", _alive)
+    app.router.add_get("/readyz", _readyz(service))
+    backfills.add_routes(app, service)
+    RadarApi(service, token, fill).add_to(app)
+    standing = Standing(service)
+    api.add_routes(app, service, standing)
+    metrics.add_routes(app, service, standing, service.metrics)
+    dashboard.add_routes(app)
+    return app
+
+
+def _allowed_hosts(names: frozenset[str]) -> Middleware:
+    """Refuse other names, so that a page elsewhere cannot rebind its own name to this server."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.getall("Host", [])
+        if len(given) == 1 and (_WILDCARDS & names or _without_port(given[0]) in names):
+            return await handler(request)
+        return refusal(HTTPStatus.MISDIRECTED_REQUEST, "this host name is not served here")
+
+    return check
+
+
+_WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).lower()
+
+
+async def _alive(_request: web.Request) -> web.Response:
+    return web.json_response({"alive": True})
+
+
+def _readyz(service: Service) -> Handler:
+    async def answer(_request: web.Request) -> web.Response:
+        reasons = await service.unready()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+        return web.json_response({"ready": not reasons, "reasons": reasons}, status=status)
+
+    return answer
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve *app* while the context is open; gives its address. OSError where the port cannot be had."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2)
+    await runner.setup()
+    assert runner.server is not None
+    connections = Connections(runner.server)
+    try:
+        listening = await asyncio.get_running_loop().create_server(connections, host, port, backlog=128)
+        bound = listening.sockets[0].getsockname()
+        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        try:
+            yield f"http://{shown}:{bound[1]}"
+        finally:
+            listening.close()
+    finally:
+        connections.close()
+        await runner.cleanup()

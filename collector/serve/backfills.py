@@ -1,0 +1,126 @@
+"""`/api/v1/backfills`: the daemon's jobs, and the one route that changes something."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from aiohttp import web
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from collector.model import rfc3339
+from collector.store import wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from collector.profile import Profile
+    from collector.store import Backfill, Store, Wanted
+
+
+class Jobs(Protocol):
+    """What these routes ask of the daemon."""
+
+    @property
+    def store(self) -> Store:
+        """Where jobs are on record."""
+
+    @property
+    def profiles(self) -> Sequence[Profile]:
+        """The profiles that are configured."""
+
+    def now(self) -> datetime:
+        """The present."""
+
+    async def submit(self, wanted: Wanted) -> Backfill:
+        """Put a job on record and start it when its turn comes."""
+
+
+def _written(value: object) -> object:
+    """Let through a date that is written out: pydantic takes bare numbers, too, in seconds or milliseconds by size."""
+    if not isinstance(value, str) or not (value[:4].isdigit() and value[4:5] == "-"):
+        raise ValueError("not a moment such as 2026-01-31T00:00:00Z")
+    return value
+
+
+_Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+
+
+class _Order(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    profiles: Annotated[list[str], Field(max_length=1_000)] = []
+    start: _Moment
+    end: _Moment | None = None
+    force: bool = False
+
+
+def add_routes(app: web.Application, jobs: Jobs) -> None:
+    """Add the routes of backfills to *app*."""
+    routes = _Routes(jobs)
+    app.router.add_get("/api/v1/backfills", routes.listed)
+    app.router.add_post("/api/v1/backfills", routes.submit)
+    app.router.add_get(r"/api/v1/backfills/{id:[0-9]{1,18}}", routes.one)
+
+
+class _Routes:
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    async def listed(self, _request: web.Request) -> web.Response:
+        return web.json_response({"backfills": [document(job) for job in await self._jobs.store.list_backfills(100)]})
+
+    async def one(self, request: web.Request) -> web.Response:
+        job = await self._jobs.store.backfill(int(request.match_info["id"]))
+        if job is None:
+            return _refusal(HTTPStatus.NOT_FOUND, "there is no such backfill")
+        return web.json_response(document(job))
+
+    async def submit(self, request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return _refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
+        origin = request.headers.get("Origin")
+        if origin is not None and origin != f"{request.scheme}://{request.host}":
+            return _refusal(HTTPStatus.FORBIDDEN, "a page of another origin may not change anything here")
+        try:
+            order = self._read(await request.read())
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            return _refusal(HTTPStatus.BAD_REQUEST, f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}")
+        except ValueError as error:
+            return _refusal(HTTPStatus.BAD_REQUEST, str(error))
+        job = await self._jobs.submit(order)
+        return web.json_response(
+            document(job), status=HTTPStatus.CREATED, headers={"Location": f"{request.path}/{job.id}"}
+        )
+
+    def _read(self, body: bytes) -> Wanted:
+        order = _Order.model_validate_json(body)
+        known = [profile.name for profile in self._jobs.profiles]
+        unknown = sorted(set(order.profiles) - set(known))
+        if unknown:
+            raise ValueError(f"profiles: unknown {', '.join(unknown)}; allowed: {', '.join(known)}")
+        return wanted(order.profiles or known, order.start, order.end, self._jobs.now(), force=order.force)
+
+
+def document(job: Backfill) -> dict[str, Any]:
+    """Write a job as the API shows it."""
+    wanted, standing = job.wanted, job.standing
+    return {
+        "id": job.id,
+        "profiles": list(wanted.profiles),
+        "start": rfc3339(wanted.start),
+        "end": rfc3339(wanted.end),
+        "force": wanted.force,
+        "state": standing.state,
+        "message": standing.message,
+        "created_at": rfc3339(job.created_at),
+        "finished_at": rfc3339(job.finished_at) if job.finished_at else None,
+        **asdict(standing.progress),
+    }
+
+
+def _refusal(status: HTTPStatus, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)

@@ -1,0 +1,195 @@
+// The chart: uPlot with one line per series, a band of extremes where columns hold several buckets, and marks.
+
+import { colour, faint, $ } from "./dom.js";
+import { compact, dayOf, monthOf, time } from "./format.js";
+import { drawBehind, drawRevisions } from "./marks.js";
+
+const DAY = 86400;
+const HEIGHT = () => (innerWidth < 700 ? 260 : 380);
+const FEWEST = 700;
+const MOST = 2000;
+
+/** Times along the axis: UTC, 24 hours, the date where a day begins. */
+function ticks(_chart, splits, _axis, _space, step) {
+  if (step >= 27 * DAY) return splits.map(monthOf);
+  if (step >= DAY) return splits.map(dayOf);
+  return splits.map((at, i) => (i === 0 || at % DAY === 0 ? `${time(at)}\n${dayOf(at)}` : time(at)));
+}
+
+/** Lines as uPlot wants them: one table per series, joined on time; `previous` moved to the present. */
+function tables(data, log) {
+  const all = [];
+  const shown = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
+  for (const series of data.series) {
+    const at = series.mean.map((_, i) => series.start + i * series.width);
+    const parts = series.thinned ? [series.mean, series.most, series.least] : [series.mean];
+    all.push([at, ...parts.map(shown)]);
+  }
+  for (const series of data.previous ?? []) {
+    all.push([series.mean.map((_, i) => series.start + data.shift + i * series.width), shown(series.mean)]);
+  }
+  return all.some((table) => table[0].length) ? uPlot.join(all) : null;
+}
+
+function lines(data, palette) {
+  const series = [{}];
+  const bands = [];
+  for (const one of data.series) {
+    const stroke = palette(one.label);
+    series.push({ label: one.label, stroke, width: 1.6, points: { size: 4 } });
+    if (one.thinned) {
+      const at = series.length;
+      const edge = { stroke: "transparent", width: 0, points: { show: false } };
+      series.push({ ...edge, label: `${one.label} most` }, { ...edge, label: `${one.label} least` });
+      bands.push({ series: [at, at + 1], fill: faint(stroke, data.series.length > 4 ? 0.1 : 0.16) });
+    }
+  }
+  for (const one of data.previous ?? []) {
+    const stroke = faint(palette(one.label), 0.75);
+    series.push({ label: `${one.label} before`, stroke, width: 1.2, dash: [5, 4], points: { show: false } });
+  }
+  return { series, bands };
+}
+
+export class Chart {
+  /** *heard* is told of the moment under the cursor (null: none) and of a period chosen by dragging. */
+  constructor(host, heard) {
+    this.host = host;
+    this.heard = heard;
+    this.plot = null;
+    this.data = null;
+    this.marks = { gaps: [], finalUntil: null };
+    new ResizeObserver(() => this.resize()).observe(host);
+    this.listen();
+  }
+
+  /** *axis* says whether values begin at zero, and whether they are drawn to a logarithmic scale. */
+  show(data, marks, palette, axis) {
+    const { left } = this.plot?.cursor ?? {};
+    this.plot?.destroy();
+    this.plot = null;
+    this.data = data;
+    this.marks = marks;
+    this.palette = palette;
+    const joined = tables(data, axis.log);
+    if (joined) this.plot = new uPlot(this.options(axis), joined, this.host);
+    if (this.plot && left >= 0) this.plot.setCursor({ left, top: 10 }, false);
+    this.host.dataset.drawn = `${Number(this.host.dataset.drawn ?? 0) + 1}`;
+  }
+
+  /** Draw marks anew that came later than the lines. */
+  mark(marks) {
+    this.marks = marks;
+    this.plot?.redraw(false);
+  }
+
+  get width() {
+    return Math.max(200, this.host.clientWidth);
+  }
+
+  /** How many columns can be told apart here. */
+  get columns() {
+    return Math.round(Math.min(Math.max(this.width * devicePixelRatio, FEWEST), MOST));
+  }
+
+  resize() {
+    if (this.plot && this.plot.width !== this.width) this.plot.setSize({ width: this.width, height: HEIGHT() });
+  }
+
+  options({ zero, log }) {
+    const { series, bands } = lines(this.data, this.palette);
+    const [muted, grid] = [colour("--muted"), colour("--grid")];
+    const font = "12px system-ui, sans-serif";
+    const { start, end } = this.data;
+    return {
+      width: this.width,
+      height: HEIGHT(),
+      series,
+      bands,
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
+      legend: { show: false },
+      padding: [10, 10, 0, 0],
+      scales: { x: { range: [start, end] }, y: log ? { distr: 3 } : { range: (_u, low, high) => span(low, high, zero) } },
+      axes: [
+        { stroke: muted, font, grid: { show: false }, ticks: { stroke: grid, size: 5 }, values: ticks, space: 70, size: 44 },
+        { stroke: muted, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 58, gap: 8, values: (_u, all) => all.map((value) => (value === null ? "" : compact(value))) },
+      ],
+      cursor: {
+        y: false,
+        drag: { x: true, y: false, setScale: false },
+        points: { size: (_u, at) => (series[at].width > 1.5 ? 8 : 0), width: 2 },
+      },
+      hooks: {
+        drawClear: [(chart) => drawBehind(chart, this.data, this.marks)],
+        draw: [(chart) => drawRevisions(chart, this.data, this.palette)],
+        setCursor: [(chart) => this.heard.cursor(chart.cursor.left >= 0 ? chart.posToVal(chart.cursor.left, "x") : null)],
+        setSelect: [(chart) => this.selected(chart)],
+        ready: [(chart) => this.heard.laid(chart)],
+        setSize: [(chart) => this.heard.laid(chart)],
+      },
+    };
+  }
+
+  selected(chart) {
+    const { left, width } = chart.select;
+    if (width < 6) return;
+    this.heard.selected(chart.posToVal(left, "x"), chart.posToVal(left + width, "x"));
+    chart.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+  }
+
+  /** Move the cursor by so many columns of the finest series; gives the moment. */
+  step(by) {
+    if (!this.plot || !this.data.series.length) return null;
+    const width = Math.min(...this.data.series.map((series) => series.width));
+    const { start, end } = this.data;
+    const { left } = this.plot.cursor;
+    const at = left >= 0 ? this.plot.posToVal(left, "x") : by > 0 ? start - width : end;
+    const next = Math.min(Math.max((Math.floor(at / width + 1e-6) + by) * width, start), end - 1);
+    this.plot.setCursor({ left: this.plot.valToPos(next, "x"), top: 10 });
+    return next;
+  }
+
+  listen() {
+    const plotAt = (event) => {
+      const box = this.plot.over.getBoundingClientRect();
+      return this.plot.posToVal(event.clientX - box.left, "x");
+    };
+    this.host.addEventListener("wheel", (event) => {
+      if (!this.plot || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      this.heard.wheel(event.deltaY > 0 ? 1.5 : 1 / 1.5, plotAt(event));
+    }, { passive: false });
+    let from = null;
+    this.host.addEventListener("pointerdown", (event) => {
+      const pans = event.pointerType === "touch" || event.shiftKey;
+      if (!this.plot || !pans || !this.plot.over.contains(event.target)) return;
+      from = event.clientX;
+      if (event.shiftKey) event.stopPropagation();
+    }, true);
+    this.host.addEventListener("mousedown", (event) => event.shiftKey && event.stopPropagation(), true);
+    this.host.addEventListener("pointermove", (event) => {
+      if (from === null || !this.plot) return;
+      const by = ((from - event.clientX) / this.plot.over.clientWidth) * (this.data.end - this.data.start);
+      this.plot.setScale("x", { min: this.data.start + by, max: this.data.end + by });
+    });
+    const end = (event) => {
+      if (from === null || !this.plot) return;
+      const share = (from - event.clientX) / this.plot.over.clientWidth;
+      from = null;
+      if (Math.abs(share) > 0.01) this.heard.panned(share);
+    };
+    addEventListener("pointerup", end);
+    addEventListener("pointercancel", () => { from = null; });
+  }
+}
+
+/** The span of the values' axis: all values with a little air, or from zero. */
+function span(low, high, zero) {
+  if (low === null || high === null || low === undefined) return [0, 1];
+  if (low === high) return zero ? [Math.min(0, low), Math.max(high, 1)] : [low - Math.abs(low || 1) * 0.1, high + Math.abs(high || 1) * 0.1];
+  const air = (high - low) * 0.06;
+  return zero ? [Math.min(0, low), high + air] : [low >= 0 ? Math.max(0, low - air) : low - air, high + air];
+}
+
+/** Tell a screen reader what the cursor points to. */
+export const speak = (text) => { $("spoken").textContent = text; };

@@ -1,0 +1,61 @@
+// Numbers and moments for people. Moments are epoch seconds, UTC.
+
+const exact = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+const rough = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const date = { timeZone: "UTC", day: "numeric", month: "short" };
+const day = new Intl.DateTimeFormat("en-GB", date);
+const whole = new Intl.DateTimeFormat("en-GB", { ...date, year: "numeric" });
+const month = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", month: "short", year: "numeric" });
+
+export const DAY = 86400;
+export const seconds = (text) => Date.parse(text) / 1000;
+export const iso = (moment) => new Date(moment * 1000).toISOString().replace(".000Z", "Z");
+export const number = (value) => (value === null || value === undefined ? "–" : exact.format(value));
+/** A mean: the fraction of a large one says nothing. */
+export const about = (value) => number(value && Math.abs(value) >= 100 ? Math.round(value) : value);
+export const compact = (value) => rough.format(value);
+export const time = (moment) => new Date(moment * 1000).toISOString().slice(11, 16);
+export const dayOf = (moment) => day.format(moment * 1000);
+export const monthOf = (moment) => month.format(moment * 1000);
+export const dateOf = (moment) => whole.format(moment * 1000);
+export const moment = (at) => `${whole.format(at * 1000)}, ${time(at)}`;
+
+/** A period in as few words as say it: whole days need no time of day. */
+export function period(start, end) {
+  if (start % DAY === 0 && end % DAY === 0) {
+    const last = end - DAY;
+    return last === start ? dateOf(start) : `${dateOf(start)} – ${dateOf(last)}`;
+  }
+  return dateOf(start) === dateOf(end) ? `${moment(start)} – ${time(end)}` : `${moment(start)} – ${moment(end)}`;
+}
+
+/** A length of time in its largest unit or two: 2 d 3 h, 58 min, 40 s. */
+export function duration(length) {
+  if (length === null || length === undefined) return "–";
+  const parts = [];
+  let rest = Math.round(Math.abs(length));
+  for (const [unit, size] of [["w", 604800], ["d", 86400], ["h", 3600], ["min", 60], ["s", 1]]) {
+    if (rest >= size) parts.push(`${Math.floor(rest / size)} ${unit}`);
+    rest %= size;
+  }
+  return parts.slice(0, length < 7200 ? 1 : 2).join(" ") || "0 s";
+}
+
+export const ago = (at) => (at === null ? "never" : `${duration(Math.max(0, Date.now() / 1000 - at))} ago`);
+
+export function bytes(count) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let at = 0;
+  while (count >= 1024 && at < units.length - 1) {
+    count /= 1024;
+    at += 1;
+  }
+  return `${count.toFixed(at && count < 100 ? 1 : 0)} ${units[at]}`;
+}
+
+/** How much more or less than before, in percent. */
+export function change(now, before) {
+  if (now === null || !before) return "";
+  const percent = (100 * (now - before)) / Math.abs(before);
+  return `${percent > 0 ? "+" : percent < 0 ? "−" : "±"}${Math.abs(percent).toFixed(1)} %`;
+}

@@ -1,0 +1,108 @@
+// The list of profiles: how each fares, and which of its series are shown.
+
+import { $, fill, h } from "./dom.js";
+import { ago, bytes, duration, number, seconds } from "./format.js";
+
+export const COLOURS = 10;
+const WORDS = { fresh: "fresh", late: "late", failing: "failing", gaps: "gaps", new: "waiting", healing: "healing" };
+const CONFIDENCE = {
+  0: "confidence 0", 1: "confidence 1: too little data, erratic", 2: "confidence 2: too little data", 3: "confidence 3: erratic",
+  4: "confidence 4: not assigned", 5: "confidence 5: no known issue",
+};
+
+/** Give every chosen series a colour: its own by its place among all, or the next one that is free. */
+export function tints(profiles, chosen) {
+  const all = profiles.flatMap((profile) => profile.series);
+  const given = new Map();
+  const taken = new Set();
+  for (const label of chosen) {
+    let tint = Math.max(all.indexOf(label), 0) % COLOURS;
+    for (let i = 0; taken.has(tint) && i < COLOURS; i += 1) tint = (tint + 1) % COLOURS;
+    taken.add(tint);
+    given.set(label, tint);
+  }
+  return given;
+}
+
+/** What state to show: a profile with gaps that the service fills by itself is healing. */
+export function stateOf(profile, standing, missing) {
+  if (!standing) return "new";
+  return standing.state === "gaps" && profile.heal && missing > 0 ? "healing" : standing.state;
+}
+
+export class Profiles {
+  /** *changed* is told of a series and whether it is wanted. */
+  constructor(changed) {
+    this.changed = changed;
+  }
+
+  /** Show *profiles*; nothing but what is different is touched. */
+  show(profiles, standings, chosen, given, more) {
+    fill($("profiles"), profiles.map((profile) => [profile.name, profile.agg_interval, profile.series]), () => profiles.map((profile) => this.item(profile)));
+    $("profiles").setAttribute("aria-busy", "false");
+    for (const box of $("profiles").querySelectorAll("input[data-series]")) {
+      box.checked = given.has(box.dataset.series);
+      box.className = given.has(box.dataset.series) ? `c${given.get(box.dataset.series)}` : "";
+    }
+    for (const box of $("profiles").querySelectorAll("input[data-profile]")) {
+      const series = profiles.find((profile) => profile.name === box.dataset.profile).series;
+      const wanted = series.filter((label) => given.has(label)).length;
+      box.checked = wanted === series.length;
+      box.indeterminate = wanted > 0 && wanted < series.length;
+    }
+    for (const profile of profiles) this.describe(profile, standings.get(profile.name), more.get(profile.name) ?? {});
+    $("chosen").textContent = chosen.length === 1 ? "1 series shown" : `${chosen.length} series shown`;
+  }
+
+  item(profile) {
+    const several = profile.series.length > 1;
+    const heading = several
+      ? h("input", { type: "checkbox", "data-profile": profile.name, onchange: (e) => this.changed(profile.series, e.target.checked) })
+      : h("input", { type: "checkbox", "data-series": profile.series[0], onchange: (e) => this.changed(profile.series, e.target.checked) });
+    const state = h("span", { class: "state", "data-part": "state" });
+    const name = h("label", { class: "name" }, heading, h("span", {}, profile.name));
+    const parts = [
+      h("div", { class: "row" }, name, state),
+      h("p", { class: "muted small", "data-part": "facts" }),
+      h("p", { class: "small trouble", "data-part": "trouble", hidden: true }),
+    ];
+    if (several) {
+      const lines = profile.series.map((label) => this.line(profile, label));
+      parts.push(h("details", {}, h("summary", { class: "small muted" }, `${profile.series.length} series`), h("ul", { class: "lines" }, ...lines)));
+    }
+    return h("li", { class: "profile", "data-name": profile.name }, ...parts);
+  }
+
+  line(profile, label) {
+    const box = h("input", { type: "checkbox", "data-series": label, onchange: (e) => this.changed([label], e.target.checked) });
+    return h("li", {}, h("label", {}, box, h("span", {}, label.slice(profile.name.length + 1))));
+  }
+
+  describe(profile, standing, { missing = 0, trouble = null }) {
+    const item = [...$("profiles").children].find((one) => one.dataset.name === profile.name);
+    const part = (name) => item.querySelector(`[data-part=${name}]`);
+    const state = stateOf(profile, standing, missing);
+    item.dataset.state = state;
+    part("state").textContent = WORDS[state] ?? state;
+    if (!standing) return;
+    const facts = [profile.agg_interval, standing.points ? `${number(standing.points)} points` : "no points yet"];
+    if (standing.lag_seconds !== null) facts.push(`${duration(standing.lag_seconds)} behind`);
+    if (standing.gaps) facts.push(`${number(standing.gaps)} missing`);
+    if (profile.confidence_level !== null && profile.confidence_level !== 5) facts.push(CONFIDENCE[profile.confidence_level] ?? `confidence ${profile.confidence_level}`);
+    part("facts").textContent = facts.join(" · ");
+    const success = standing.last_success ? ago(seconds(standing.last_success)) : "never";
+    const confidence = CONFIDENCE[profile.confidence_level] ?? "confidence not known yet";
+    item.title = `Last success ${success}; next due ${standing.next_fire.slice(11, 16)} UTC; ${confidence}`;
+    const failing = state === "failing" || state === "late";
+    part("trouble").hidden = !failing || !trouble;
+    part("trouble").textContent = failing && trouble ? trouble : "";
+  }
+}
+
+/** The store and the request budget, in the page's head. */
+export function showFacts({ store, budget }) {
+  const blocked = budget.blocked_until ? seconds(budget.blocked_until) - Date.now() / 1000 : 0;
+  const requests = blocked > 0 ? `blocked for ${duration(blocked)}` : `${number(budget.used)} of ${number(budget.limit)}`;
+  const facts = [["Points", number(store.points)], ["Store", `${bytes(store.bytes)} ${store.backend === "sqlite" ? "SQLite" : "Postgres"}`], ["Requests in 5 min", requests]];
+  fill($("facts"), facts, () => facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}

@@ -1,0 +1,72 @@
+// What is looked at: which series, which period, how. The address of the page holds all of it.
+
+const SLOT = 900;
+const WEEK = 604800;
+export const PRESETS = { "1d": 86400, "7d": WEEK, "28d": 4 * WEEK, "12w": 12 * WEEK, "52w": 52 * WEEK };
+const SHORTEST = 4 * SLOT;
+const LONGEST = 20 * 366 * 86400;
+
+/** Read a view from the page's address. */
+export function parse(hash) {
+  const given = new URLSearchParams(hash.replace(/^#/, ""));
+  const start = Date.parse(given.get("start") ?? "") / 1000;
+  const end = Date.parse(given.get("end") ?? "") / 1000;
+  const fixed = Number.isFinite(start) && Number.isFinite(end) && end - start >= SHORTEST && end - start <= LONGEST;
+  const range = given.get("range");
+  return {
+    series: [...new Set(given.getAll("series"))],
+    range: fixed ? null : Object.hasOwn(PRESETS, range ?? "") ? range : "7d",
+    start: fixed ? start : null,
+    end: fixed ? end : null,
+    compare: given.get("compare") === "1",
+    zero: given.get("zero") === "1",
+    log: given.get("log") === "1",
+  };
+}
+
+/** Write a view as the page's address. */
+export function write(view) {
+  const given = new URLSearchParams();
+  for (const label of view.series) given.append("series", label);
+  if (view.range) given.set("range", view.range);
+  else {
+    given.set("start", new Date(view.start * 1000).toISOString().replace(".000Z", "Z"));
+    given.set("end", new Date(view.end * 1000).toISOString().replace(".000Z", "Z"));
+  }
+  if (view.compare) given.set("compare", "1");
+  if (view.zero) given.set("zero", "1");
+  if (view.log) given.set("log", "1");
+  return `#${given}`;
+}
+
+/** The period of a view: a preset ends with the slot that holds *now*. */
+export function period(view, now) {
+  if (!view.range) return { start: view.start, end: view.end };
+  const end = Math.ceil(now / SLOT) * SLOT;
+  return { start: end - PRESETS[view.range], end };
+}
+
+/** A fixed period on the grid of slots, neither too short nor too long. */
+export function fixed(view, start, end) {
+  const length = Math.min(Math.max(end - start, SHORTEST), LONGEST);
+  const middle = (start + end) / 2;
+  const first = Math.max(0, Math.round((middle - length / 2) / SLOT) * SLOT);
+  return { ...view, range: null, start: first, end: first + Math.max(SHORTEST, Math.round(length / SLOT) * SLOT) };
+}
+
+/** Zoom by *factor* (below one: in), keeping the moment *around* where it is. */
+export function zoomed(view, now, factor, around) {
+  const { start, end } = period(view, now);
+  const at = around ?? (start + end) / 2;
+  return fixed(view, at - (at - start) * factor, at + (end - at) * factor);
+}
+
+/** Move the period by a share of its length. */
+export function moved(view, now, share) {
+  const { start, end } = period(view, now);
+  const by = (end - start) * share;
+  return fixed(view, start + by, end + by);
+}
+
+/** How far back the previous period lies: the length rounded up to whole weeks, as the API's `control` has it. */
+export const control = ({ start, end }) => Math.ceil((end - start) / WEEK) * WEEK;

@@ -1,0 +1,95 @@
+"""Points as text or Parquet, block by block, so that ten million of them need no more memory than one block."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from collector.model import from_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    Block = tuple[str, str, Sequence[tuple[int, float]]]
+    Format = Callable[[AsyncIterator[Block]], AsyncIterator[bytes]]
+
+LICENCE = "Data: Cloudflare Radar (https://radar.cloudflare.com), licensed CC BY-NC 4.0."
+COLUMNS = ("profile", "series", "timestamp", "value")
+_DAY = 86_400
+
+
+async def export_csv(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
+    """CSV with a header, as in RFC 4180 but for lines that end in a line feed alone."""
+    yield f"{','.join(COLUMNS)}\n".encode()
+    async for profile, series, block in blocks:
+        label = _csv_cells(profile, series)
+        yield "".join([f"{label},{timestamp},{value}\n" for timestamp, value in _texts(block)]).encode()
+
+
+async def export_jsonl(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
+    """One JSON object a line."""
+    async for block in blocks:
+        yield "".join([f"{line}\n" for line in _objects(block)]).encode()
+
+
+async def export_json(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
+    """One JSON array of the same objects."""
+    opening = "["
+    async for block in blocks:
+        lines = ",\n".join(_objects(block))
+        if lines:
+            yield f"{opening}\n{lines}".encode()
+            opening = ","
+    yield b"[]\n" if opening == "[" else b"\n]\n"
+
+
+def export_parquet(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
+    """A Parquet file; UsageError where pyarrow is not installed."""
+    from collector.serve import parquet
+
+    return parquet.export(blocks, LICENCE)
+
+
+FORMATS: dict[str, Format] = {
+    "csv": export_csv,
+    "jsonl": export_jsonl,
+    "json": export_json,
+    "parquet": export_parquet,
+}
+"""Each turns blocks of (profile, label, [(timestamp, value)…]), as `Store.export_blocks` gives them, into bytes."""
+
+
+def _objects(block: Block) -> Iterator[str]:
+    profile, series, rows = block
+    label = f'"profile":{_quoted(profile)},"series":{_quoted(series)}'
+    return (f'{{{label},"timestamp":"{timestamp}","value":{value}}}' for timestamp, value in _texts(rows))
+
+
+def _texts(rows: Sequence[tuple[int, float]]) -> Iterator[tuple[str, int | float]]:
+    """Each timestamp as RFC 3339, each value as it is to be printed: without a point where it is whole."""
+    for timestamp, value in rows:
+        whole = int(value) if value.is_integer() else value
+        yield _date(timestamp // _DAY) + _time(timestamp % _DAY), whole
+
+
+@lru_cache
+def _date(day: int) -> str:
+    return from_epoch(day * _DAY).strftime("%Y-%m-%dT")
+
+
+@lru_cache(maxsize=1024)
+def _time(second: int) -> str:
+    return from_epoch(second).strftime("%H:%M:%SZ")
+
+
+def _csv_cells(*texts: str) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow(texts)  # it quotes either line break only because its lines end in both
+    return buffer.getvalue().removesuffix("\r\n")
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

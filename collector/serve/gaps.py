@@ -1,0 +1,37 @@
+"""What should be there minus what is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from collector.profile import Profile
+    from collector.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A run of absent buckets of one series: `missing`, or `upstream` where Radar has none although they are final."""
+
+    profile: str
+    series: str
+    start: datetime
+    end: datetime
+    buckets: int
+    reason: str
+
+
+async def gaps_of(store: Store, profile: Profile, now: datetime) -> list[Gap]:
+    """Find the gaps of every series of *profile* up to what Radar has published by *now*, ascending."""
+    stored = await store.spans([series.query for series in profile.series])
+    behind = await store.upstream_lag(profile.name)
+    gaps = []
+    for series in profile.series:
+        within = profile.expected(stored.get(series.query), now - profile.publication_delay - behind)
+        for hole in await store.holes(series.query, within, profile.settle) if within else ():
+            buckets = hole.window.duration // profile.agg_interval.step
+            gaps.append(Gap(profile.name, series.label, hole.window.start, hole.window.end, buckets, hole.reason))
+    return gaps

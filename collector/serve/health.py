@@ -1,0 +1,36 @@
+"""Readiness that tells the truth: ready means a success lately, not the absence of errors."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from collector.model import rfc3339
+
+GRACE = timedelta(minutes=2)
+"""How long a due profile may take before it counts as late."""
+
+
+class Freshness(Protocol):
+    """How one profile fares, as far as readiness asks."""
+
+    @property
+    def success(self) -> datetime | None:
+        """When a pass last left nothing missing."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why the last pass failed, if it did."""
+
+
+def late(freshness: Freshness, due: datetime, attended_since: datetime, now: datetime) -> str | None:
+    """Say why a profile is late, whose newest due moment was *due*; None where it is fresh.
+
+    The grace counts from the due moment, or from *attended_since*, when the service started to look after it.
+    """
+    if freshness.success is not None and freshness.success >= due:
+        return None
+    if now - max(due, attended_since) < GRACE:
+        return None
+    last = rfc3339(freshness.success.replace(microsecond=0)) if freshness.success else "never"
+    return f"due since {rfc3339(due)}, last success {last}" + (f": {freshness.reason}" if freshness.reason else "")

@@ -1,0 +1,142 @@
+"""`/metrics`: what was counted since the start, and how things stand when Prometheus asks.
+
+Every server has a registry of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from collector import __version__
+from collector.model import AggInterval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from prometheus_client import Metric
+
+    from collector.serve.api.service import Service, Standing
+    from collector.store import Fire, Saved
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_CHANGES = ("inserted", "revised", "unchanged")
+
+
+class Metrics:
+    """Counts what is collected, as an observer of it, and writes all metrics in Prometheus' text format."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "collector_requests", "Requests sent to Radar, by outcome.", ["outcome"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "collector_request_seconds", "Seconds until a request ended.", registry=self._registry, buckets=_SECONDS
+        )
+        self._points = Counter(
+            "collector_points", "Points that answers held, by what they changed.", ["profile", "change"],
+            registry=self._registry,
+        )  # fmt: skip
+        self._fires = Counter(
+            "collector_fires", "Due moments, by what became of them.", ["profile", "outcome"], registry=self._registry
+        )
+        build = Gauge("collector_build_info", "The version that runs.", ["version"], registry=self._registry)
+        build.labels(__version__).set(1)
+        self._gauges = _Gauges()
+        self._registry.register(self._gauges)
+
+    def asked(self, outcome: str, seconds: float) -> None:
+        """A request has ended."""
+        self._requests.labels(outcome).inc()
+        self._seconds.observe(seconds)
+
+    def saved(self, profile: str, saved: Saved) -> None:
+        """An answer was saved; *saved* counts the points of *profile*."""
+        for change in _CHANGES:
+            self._points.labels(profile, change).inc(saved.counts[change])
+
+    def fired(self, fires: Sequence[Fire]) -> None:
+        """Due moments have their outcome."""
+        for fire in fires:
+            self._fires.labels(fire.profile, fire.outcome).inc()
+
+    def text(self, standing: Mapping[str, Any], levels: Mapping[str, int | None], now: datetime) -> bytes:
+        """Write all metrics: what was counted, and gauges from the status document and the confidence levels."""
+        self._gauges.families = tuple(_families(standing, levels, now))
+        return generate_latest(_WithoutCreation(self._registry))
+
+
+class _WithoutCreation(CollectorRegistry):
+    """A registry as it is, but for the moments at which its counters began, which Prometheus has no use for."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._whole = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._whole.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+class _Gauges(Collector):
+    """The gauges of the newest look at the store."""
+
+    def __init__(self) -> None:
+        self.families: tuple[Metric, ...] = ()
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self.families
+
+
+def _families(standing: Mapping[str, Any], levels: Mapping[str, int | None], now: datetime) -> Iterator[Metric]:
+    rows = standing["profiles"]
+    successes = {row["name"]: row["last_success"].timestamp() for row in rows if row["last_success"]}
+    yield _by_profile("last_success_timestamp_seconds", "When the newest answer came.", successes)
+    widths = {row["name"]: AggInterval(row["agg_interval"]).seconds for row in rows}
+    yield _by_profile("interval_seconds", "Width of the buckets.", widths)
+    lags = {row["name"]: row["lag_seconds"] for row in rows}
+    yield _by_profile("lag_seconds", "Seconds since the newest stored bucket ended.", lags)
+    yield _by_profile("gap_buckets", "Buckets that should be there and are not.", {r["name"]: r["gaps"] for r in rows})
+    yield _by_profile("confidence_level", "Cloudflare's confidence in the newest answer, 5 is best.", levels)
+    budget, store = standing["budget"], standing["store"]
+    left = max(0, budget["limit"] - budget["used"])
+    yield _single("request_budget_remaining", "Requests that may be sent in the present five minutes.", left)
+    until = budget["blocked_until"]
+    blocked = max(0.0, (until - now).total_seconds()) if until else 0.0
+    yield _single("upstream_blocked_seconds", "Seconds until Radar may be asked again after a refusal.", blocked)
+    yield _single("store_points", "Points in the store.", store["points"])
+    yield _single("store_bytes", "Bytes that the store takes.", store["bytes"])
+
+
+def _single(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"collector_{name}", text, value=value)
+
+
+def _by_profile(name: str, text: str, values: Mapping[str, float | None]) -> Metric:
+    family = GaugeMetricFamily(f"collector_{name}", text, labels=["profile"])
+    for profile, value in values.items():
+        if value is not None:
+            family.add_metric([profile], value)
+    return family
+
+
+def add_routes(app: web.Application, service: Service, standing: Standing, metrics: Metrics) -> None:
+    """Add `/metrics` to *app*; a store that cannot be read fails the scrape, which is what an alert sees first."""
+
+    async def scraped(_request: web.Request) -> web.Response:
+        document, levels = await standing.document(), {}
+        for profile in service.profiles:
+            newest = await service.store.newest_answer(profile.name)
+            levels[profile.name] = newest.confidence_level if newest else None
+        text = metrics.text(document, levels, service.now())
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_get("/metrics", scraped)

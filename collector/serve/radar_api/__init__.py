@@ -1,0 +1,9 @@
+"""The API's own contract, answered from history.
+
+read (question)  →  choose series (matching)  →  read points, add up (rollup)  →  write as the API does (wording)
+"""
+
+from collector.serve.radar_api.answering import ask
+from collector.serve.radar_api.routes import RadarApi
+
+__all__ = ["RadarApi", "ask"]

@@ -1,0 +1,199 @@
+"""A question, answered from one state of the history.
+
+read                               decide (pure)                    write
+series, spans, points, what the  →  sources, sums or a refusal  →  pieces of JSON or CSV
+answers said of themselves
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from collector.model import DATASET, AggInterval, from_epoch
+from collector.radar.refusals import ApiError, bad, shown
+from collector.serve.radar_api.known import Known
+from collector.serve.radar_api.matching import NO_HISTORY, Catalogue
+from collector.serve.radar_api.parameters import read_local
+from collector.serve.radar_api.rollup import Incomplete, Line, Sum
+from collector.serve.radar_api.wording import Said, pieces
+from collector.store import Stretch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from collector.radar.parameters import Asked, Question
+    from collector.serve.radar_api.matching import Source
+    from collector.serve.radar_api.parameters import LocalQuestion
+    from collector.store import History, Store
+
+MOST_POINTS = 1_000_000
+"""How many stored points one answer may be made of: 28 years of one series at 15m."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer before it is written: *points* in all its lines; *pieces* gives its text, part by part."""
+
+    question: Question
+    lines: tuple[Line, ...]
+    said: Said
+
+    @property
+    def points(self) -> int:
+        """How many points the answer holds."""
+        return sum(len(line.timestamps) for line in self.lines)
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the text."""
+        return "text/csv" if self.question.format == "CSV" else "application/json"
+
+    def pieces(self) -> Iterator[str]:
+        """Write the answer."""
+        return pieces(self.question, self.lines, self.said)
+
+
+async def ask(store: Store, raw_query: str, now: datetime) -> Answered:
+    """Answer the question *raw_query* (what stands behind the `?`, encoded) as of *now*.
+
+    ApiError says why it cannot be answered; StoreError where the store cannot be read.
+    """
+    return await answer(store, read_local(raw_query, now.timestamp()))
+
+
+async def answer(store: Store, local: LocalQuestion) -> Answered:
+    """Answer a question that was read; raises as `ask` does."""
+    as_of = None if local.as_of is None else from_epoch(local.as_of)
+    return await store.ask_history(lambda history: _answer(history, local.question), as_of)
+
+
+async def _answer(history: History, question: Question) -> Answered:
+    catalogue = Catalogue(await history.series(DATASET))
+    question, sources = _choose(catalogue, question)
+    parts = {part.id: part for part in chain.from_iterable(s.parts for found in sources for s in found)}
+    spans, told = await history.spans(parts), await history.last_updated(parts)
+    for series_id, (_, newest) in spans.items():  # retention may have dropped the fetch and kept the point
+        told.setdefault(series_id, from_epoch(newest) + parts[series_id].query.agg_interval.step)
+    known = Known(spans, told)
+    pick = [_in_order(found, asked, known) for found, asked in zip(sources, question.series, strict=True)]
+    for asked, found in zip(question.series, pick, strict=True):
+        if not found:
+            raise _named(ApiError(NO_HISTORY, "Nothing was known then for these filters"), asked, question)
+    lines, used = await _lines(history, question, pick, known)
+    return Answered(question, lines, await _said(history, question, used, known))
+
+
+def _choose(catalogue: Catalogue, question: Question) -> tuple[Question, list[list[Source]]]:
+    """Find the sources of every position; where no interval was named, at a coarser one if only there all have any."""
+    refused: ApiError | None = None
+    for interval in AggInterval:
+        if interval.seconds < question.agg_interval.seconds:
+            continue
+        tried = question.at(interval)
+        sources = [catalogue.sources(asked.query) for asked in tried.series]
+        if all(sources):
+            return tried, sources
+        lacking = next(asked for asked, found in zip(tried.series, sources, strict=True) if not found)
+        refused = refused or _named(catalogue.refusal(lacking.query), lacking, question)
+        if not question.auto:
+            break
+    assert refused is not None
+    raise refused
+
+
+def _named(refused: ApiError, asked: Asked, question: Question) -> ApiError:
+    """Say which series is meant, where there are several."""
+    if len(question.series) == 1:
+        return refused
+    return ApiError(refused.refusal, f"{shown(asked.name)[1:-1]}: {refused.message}")
+
+
+def _in_order(sources: Sequence[Source], asked: Asked, known: Known) -> list[Source]:
+    """Of the sources of which anything is known, put first what covers most, and of equals the more direct."""
+    usable = [source for source in sources if all(part.id in known.told for part in source.parts)]
+    return sorted(usable, key=lambda source: known.buckets(asked, source), reverse=True)
+
+
+async def _lines(
+    history: History,
+    question: Question,
+    pick: Sequence[Sequence[Source]],
+    known: Known,
+) -> tuple[tuple[Line, ...], list[Source]]:
+    _check_size(question, [found[0] for found in pick], known)
+    lines, used = [], []
+    for asked, sources in zip(question.series, pick, strict=True):
+        failed: Incomplete | None = None
+        for source in sources:
+            try:
+                lines.append(await _line(history, asked, source, known))
+            except Incomplete as error:
+                failed = failed or error
+                continue
+            used.append(source)
+            break
+        else:
+            raise _named(bad(str(failed)), asked, question)
+    _check_measure(used)
+    return tuple(lines), used
+
+
+def _check_size(question: Question, sources: Sequence[Source], known: Known) -> None:
+    points = sum(
+        (stretch.end - stretch.start) // source.agg_interval.seconds
+        for asked, source in zip(question.series, sources, strict=True)
+        for stretch in known.stretches(asked, source)
+    )
+    if points > MOST_POINTS:
+        raise bad(
+            f"aggInterval {question.agg_interval} is too granular for the date range: the answer would take {points} "
+            f"stored points, at most {MOST_POINTS} are read"
+        )
+
+
+def _check_measure(sources: Sequence[Source]) -> None:
+    """An answer says one normalization and unit for all its series."""
+    measures = sorted({source.measure for source in sources})
+    if len(measures) > 1:
+        found = " and ".join(f"{normalization} in {unit}" for normalization, unit in measures)
+        raise bad(f"These series cannot stand in one answer: their values are {found}")
+
+
+async def _line(history: History, asked: Asked, source: Source, known: Known) -> Line:
+    if not source.is_summed(asked.query.agg_interval):
+        return await _stored(history, known.stretches(asked, source)[0])
+    total = Sum(known.frame(asked, source))
+    for stretch in known.stretches(asked, source):
+        for block in await history.points(stretch):
+            total.add(block)
+    return total.line(known.of(source), known.closed(source))
+
+
+async def _stored(history: History, stretch: Stretch) -> Line:
+    line = Line(array("q"), array("d"))
+    for block in await history.points(stretch):
+        timestamps, values = zip(*block, strict=True)
+        line.timestamps.extend(timestamps)
+        line.values.extend(values)
+    return line
+
+
+async def _said(history: History, question: Question, used: Sequence[Source], known: Known) -> Said:
+    stretches = [
+        Stretch(part.id, asked.start, asked.end)
+        for asked, source in zip(question.series, used, strict=True)
+        for part in source.parts
+    ]
+    windows = [(asked.start, asked.end) for asked in question.series]
+    normalization, unit = used[0].measure
+    return Said(
+        last_updated=min(known.told[stretch.series_id] for stretch in stretches),
+        normalization=normalization,
+        unit=unit,
+        confidence_level=await history.confidence_level(stretches),
+        annotations=await history.annotations(DATASET, windows),
+    )

@@ -1,0 +1,152 @@
+"""Which stored series can answer for the filters asked, and what to say when none can: pure decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+from collector.model import AggInterval, Normalization, SeriesQuery
+from collector.radar.refusals import ApiError, Refusal, bad, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from collector.store import KeptSeries
+
+NO_HISTORY = Refusal(404, 7003)
+EXCLUSIVE = frozenset(
+    {
+        "ca",
+        "caOwner",
+        "duration",
+        "expirationStatus",
+        "hasIps",
+        "hasWildcards",
+        "publicKeyAlgorithm",
+        "signatureAlgorithm",
+        "validationLevel",
+    }
+)
+"""Filters of which a certificate has exactly one value, so that counts of several values add up to their OR.
+
+Not among them: `tld`, for a certificate may name several; what tells logs and entries apart, for one certificate lies
+in several logs and counts once where only unique entries are asked for; `uniqueEntries`, which is no property.
+"""
+_NEAREST = 3
+_FINE_FIRST = tuple(AggInterval)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A way to answer for one position: *parts* are series of one interval whose values add up to what is asked."""
+
+    parts: tuple[KeptSeries, ...]
+
+    @property
+    def agg_interval(self) -> AggInterval:
+        """The interval that is kept."""
+        return self.parts[0].query.agg_interval
+
+    @property
+    def measure(self) -> tuple[str, str]:
+        """(normalization, unit) of the values."""
+        return self.parts[0].normalization, self.parts[0].unit
+
+    def is_summed(self, agg_interval: AggInterval) -> bool:
+        """Tell whether an answer at *agg_interval* has to be added up."""
+        return len(self.parts) > 1 or self.agg_interval is not agg_interval
+
+
+class Catalogue:
+    """The stored series by what they answer for."""
+
+    def __init__(self, kept: Sequence[KeptSeries]) -> None:
+        self._kept = {one.query: one for one in kept}
+
+    def sources(self, query: SeriesQuery) -> list[Source]:
+        """List the ways to answer *query*, the most direct first; none where there is no history for it.
+
+        A series of the same filters at the same interval; else one at a finer interval, of counts; else the series of
+        each value of an OR, of counts, at the same interval or a finer one.
+        """
+        fitting = [interval for interval in reversed(_FINE_FIRST) if interval.seconds <= query.agg_interval.seconds]
+        same = [Source((kept,)) for interval in fitting if (kept := self._answered(_at(query, interval)))]
+        split = [source for interval in fitting for source in self._split(_at(query, interval))]
+        return [source for source in same + split if not source.is_summed(query.agg_interval) or _are_counts(source)]
+
+    def _answered(self, query: SeriesQuery) -> KeptSeries | None:
+        kept = self._kept.get(query)
+        return kept if kept and kept.answered else None
+
+    def _split(self, query: SeriesQuery) -> Iterator[Source]:
+        for name, listed in query.filters.items():
+            values = sorted(set(listed))
+            if len(values) == 1 or name not in EXCLUSIVE:
+                continue
+            parts = [self._answered(SeriesQuery(query.agg_interval, {**query.filters, name: (v,)})) for v in values]
+            found = tuple(part for part in parts if part)
+            if len(found) == len(parts) and len({part.unit for part in found}) == 1:
+                yield Source(found)
+
+    def refusal(self, query: SeriesQuery) -> ApiError:
+        """Say why nothing answers *query*, as nearly as can be known."""
+        same = [kept for interval in _FINE_FIRST if (kept := self._kept.get(_at(query, interval)))]
+        answered = [kept for kept in same if kept.answered]
+        coarser = [interval for interval in _FINE_FIRST if interval.seconds > query.agg_interval.seconds]
+        for interval in coarser:
+            if self.sources(_at(query, interval)):
+                message = f"aggInterval {query.agg_interval} is too granular"
+                return bad(f"{message}: history for these filters is kept at {interval}")
+        if answered:
+            return bad(
+                f"History for these filters is kept at {answered[0].query.agg_interval} and cannot be summed to "
+                f"{query.agg_interval}, for its normalization is {answered[0].normalization}"
+            )
+        if same:
+            return ApiError(NO_HISTORY, f"Nothing has been collected yet for {_described(same[0])}")
+        return ApiError(NO_HISTORY, f"There is no history for {_filters(query.filters)}; {self._neighbours(query)}")
+
+    def _neighbours(self, query: SeriesQuery) -> str:
+        wanted = _pairs(query)
+        near = sorted(
+            (kept for kept in self._kept.values() if kept.labels),
+            key=lambda kept: (-_likeness(wanted, _pairs(kept.query)), -_spelling(query, kept.query), kept.labels),
+        )
+        if not near:
+            return "no profile has been collected"
+        return "the nearest profiles are " + ", ".join(map(_described, near[:_NEAREST]))
+
+
+def _at(query: SeriesQuery, agg_interval: AggInterval) -> SeriesQuery:
+    return query if query.agg_interval is agg_interval else SeriesQuery(agg_interval, query.filters)
+
+
+def _are_counts(source: Source) -> bool:
+    return all(part.normalization == Normalization.RAW_VALUES for part in source.parts)
+
+
+def _pairs(query: SeriesQuery) -> frozenset[tuple[str, str]]:
+    """What likeness is measured by: each filter's name, and each value in lower case."""
+    values = {(name, value.lower()) for name, listed in query.filters.items() for value in listed}
+    return frozenset(values | {(name, "") for name in query.filters})
+
+
+def _likeness(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> float:
+    return len(one & other) / (len(one | other) or 1)
+
+
+def _spelling(one: SeriesQuery, other: SeriesQuery) -> float:
+    return SequenceMatcher(None, _filters(one.filters), _filters(other.filters)).ratio()
+
+
+def _described(kept: KeptSeries) -> str:
+    label = kept.labels[0] if kept.labels else f"series {kept.id}"
+    return f"{shown(label)} ({kept.query.agg_interval}, {_filters(kept.query.filters)})"
+
+
+def _filters(filters: Mapping[str, tuple[str, ...]]) -> str:
+    if not filters:
+        return "no filter"
+    text = "; ".join(f"{name} = {' or '.join(sorted(set(values)))}" for name, values in sorted(filters.items()))
+    return shown(text)[1:-1]

@@ -1,0 +1,63 @@
+"""The parameters: the API's own, read as it reads them, and `as_of`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from collector.radar.dates import read_moment
+from collector.radar.parameters import ARRAYS, SCALARS, decode, read
+from collector.radar.refusals import BAD_REQUEST, Refusal, bad
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from collector.model import AggInterval
+    from collector.radar.parameters import Question
+
+AS_OF = "asOf"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The API's rules, without its limits on spans; `SimulatorOptions` says what each means."""
+
+    max_span: Mapping[AggInterval, timedelta] = field(default_factory=dict)
+    span_refusal: Refusal = BAD_REQUEST
+    series_per_request: int = 100
+    series_refusal: Refusal = BAD_REQUEST
+    default_range: str | None = "7d"
+    empty_values: bool = True
+    equal_names: Literal["refuse", "overwrite"] = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalQuestion:
+    """A question to the history: as things are known now, or as they were known at *as_of* (epoch seconds)."""
+
+    question: Question
+    as_of: float | None
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+_NAMES = {_plain(name): name for name in (*SCALARS, *ARRAYS, AS_OF)}
+
+
+def read_local(raw_query: str, now: float) -> LocalQuestion:
+    """Read the part behind the `?`, still encoded; ApiError for what the API would not answer.
+
+    Known names are found whatever their case and with or without underscores, so that `ca_owner`, as the configuration
+    spells it, is not ignored as an unknown name is. A relative range ends at `as_of`, where that is given.
+    """
+    pairs = [(_NAMES.get(_plain(name), name), value) for name, value in decode(raw_query)]
+    moments = [read_moment("as_of", value) for name, value in pairs if name == AS_OF]
+    if len(moments) > 1:
+        raise bad(f"as_of: expected one value, received {len(moments)}")
+    as_of = moments[0] if moments else None
+    if as_of is not None and as_of > now:
+        raise bad("as_of: must not lie in the future")
+    return LocalQuestion(read(pairs, Rules(), now, as_of), as_of)

@@ -1,0 +1,179 @@
+"""The route: who may ask, how many at once, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+
+from collector.radar.errors import RadarError
+from collector.radar.refusals import JSON_TYPE, NO_METHOD, NO_ROUTE, ApiError, Refusal
+from collector.serve.access import admits
+from collector.serve.failures import has_begun, logged
+from collector.serve.radar_api.answering import answer
+from collector.serve.radar_api.lacking import lacking, refusal
+from collector.serve.radar_api.parameters import read_local
+from collector.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from collector.model import Slice
+    from collector.serve.radar_api.answering import Answered
+    from collector.serve.radar_api.parameters import LocalQuestion
+    from collector.settings import Secret
+    from collector.store import Store
+
+    Fill = Callable[[Sequence[Slice]], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+BASE_PATH = "/client/v4"
+NO_CREDENTIALS = Refusal(HTTPStatus.UNAUTHORIZED, 9106)
+WRONG_CREDENTIALS = Refusal(HTTPStatus.FORBIDDEN, 10000)
+UNAVAILABLE = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, 2000)
+INTERNAL = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, 2000)
+_AT_ONCE = 4
+_LARGE = 20_000
+_LARGE_AT_ONCE = 4
+_FILLS_AT_ONCE = 4
+_FILL_SECONDS = 30.0
+_SECONDS = 60.0
+_PATIENCE = 5.0
+_RETRY_AFTER = "5"
+
+
+class Service(Protocol):
+    """What the route asks of the daemon."""
+
+    @property
+    def store(self) -> Store:
+        """Where the history is."""
+
+    def now(self) -> datetime:
+        """The present."""
+
+
+class RadarApi:
+    """`/client/v4`; *token* (None: none is needed) is what a caller must show, *fill* gets what history lacks.
+
+    Few questions are answered at once, and of answers with more than 20,000 points few are under way, so that memory
+    stays flat however many ask and however slowly they read.
+    """
+
+    def __init__(self, service: Service, token: Secret | None, fill: Fill | None = None) -> None:
+        self._service = service
+        self._token = token
+        self._fill = fill
+        self._fills = asyncio.Semaphore(_FILLS_AT_ONCE)
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes to *app*."""
+        app.router.add_route("*", f"{BASE_PATH}/radar/ct/timeseries", self._guarded(self._timeseries))
+        app.router.add_route("*", BASE_PATH + "/{path:.*}", self._guarded(self._no_route))
+
+    def _guarded(
+        self, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                self._admit(request)
+                return await handler(request)
+            except ApiError as refused:
+                return _response(refused)
+            except StoreError as error:
+                number = logged("unavailable", str(error))
+                return _response(_later(f"The history cannot be read at the moment; the log says more under {number}"))
+            except TimeoutError:
+                return _response(_later("Too many answers are under way"))
+            except Exception as error:
+                if has_begun(request):
+                    raise
+                number = logged("failed", repr(error), trace=True)
+                return _response(ApiError(INTERNAL, f"Internal error {number}; the log says more"))
+
+        return handle
+
+    def _admit(self, request: web.Request) -> None:
+        if self._token is None or admits(request.headers, self._token):
+            return
+        if "Authorization" in request.headers or "X-Auth-Key" in request.headers:
+            raise ApiError(WRONG_CREDENTIALS, "Authentication error")
+        raise ApiError(NO_CREDENTIALS, "Missing X-Auth-Key, X-Auth-Email or Authorization headers")
+
+    async def _no_route(self, _request: web.Request) -> web.StreamResponse:
+        raise ApiError(NO_ROUTE, "No route for that URI")
+
+    async def _timeseries(self, request: web.Request) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            raise ApiError(NO_METHOD, f"Method {request.method[:16]} not available for that URI")
+        raw_query = request.raw_path.partition("?")[2].partition("#")[0]
+        local = read_local(raw_query, self._service.now().timestamp())
+        if self._fill is not None and local.as_of is None:
+            await self._complete(local, self._fill)
+        async with asyncio.timeout(_SECONDS), self._places:
+            answered = await self._answered(local)
+            if request.method == "HEAD":
+                return web.Response(content_type=answered.content_type, charset="utf-8")
+            if answered.points <= _LARGE:
+                text = "".join(answered.pieces())
+                return web.Response(text=text, content_type=answered.content_type, charset="utf-8")
+            await asyncio.wait_for(self._large.acquire(), _PATIENCE)
+        try:
+            return await _stream(request, answered)
+        finally:
+            self._large.release()
+
+    async def _complete(self, local: LocalQuestion, fill: Fill) -> None:
+        """Have Radar asked for what history lacks. Where it answers in part, that part is better than an error."""
+        answered, now = None, self._service.now()
+        async with asyncio.timeout(_SECONDS), self._places:
+            with contextlib.suppress(ApiError):
+                answered = await self._answered(local)
+        wanted = lacking(local.question, answered, now)
+        if not wanted:
+            return
+        try:
+            async with asyncio.timeout(_FILL_SECONDS), self._fills:
+                await fill(wanted)
+        except RadarError as error:
+            log.warning("fallback", extra={"outcome": error.outcome, "reason": str(error)})
+            if answered is None:
+                raise refusal(error, now) from error
+        except TimeoutError:
+            if answered is None:
+                raise _later("Radar has not answered yet") from None
+
+    async def _answered(self, local: LocalQuestion) -> Answered:
+        return await answer(self._service.store, local)
+
+
+async def _stream(request: web.Request, answered: Answered) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.content_type, response.charset = answered.content_type, "utf-8"
+    await response.prepare(request)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            for piece in answered.pieces():
+                await response.write(piece.encode())
+            await response.write_eof()
+    except TimeoutError:  # what was sent cannot be taken back; an answer that breaks off is seen as broken
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+def _later(message: str) -> ApiError:
+    return ApiError(UNAVAILABLE, message, retry_after=_RETRY_AFTER)
+
+
+def _response(refused: ApiError) -> web.Response:
+    reply = refused.reply()
+    return web.Response(status=reply.status, body=reply.body, headers=reply.headers, content_type=JSON_TYPE)

@@ -1,0 +1,112 @@
+"""Writes an answer as the API does, in pieces, so that a large one is never one text in memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from collector.model import from_epoch, rfc3339
+from collector.radar.wording import annotation_member, csv_pieces, stamps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from collector.model import Annotation
+    from collector.radar.parameters import Question
+    from collector.serve.radar_api.rollup import Line
+
+UNASSIGNED = 4
+"""The confidence level of values of which none is known."""
+_AT_ONCE = 4_096
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FOR_EVER = "9999-12-31T00:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an answer says of itself, beside its dates."""
+
+    last_updated: datetime
+    normalization: str
+    unit: str
+    confidence_level: int | None
+    annotations: Sequence[Annotation]
+
+
+def pieces(question: Question, lines: Sequence[Line], said: Said) -> Iterator[str]:
+    """Write the answer to *question*, in its format."""
+    if question.format == "CSV":
+        return csv_pieces([(_cell(a.name), *_texts(line)) for a, line in zip(question.series, lines, strict=True)])
+    return _json(question, lines, said)
+
+
+def _texts(line: Line) -> tuple[Iterator[str], Iterator[str]]:
+    return (text for one in _blocks(line.timestamps, stamps) for text in one), map(number, line.values)
+
+
+def _json(question: Question, lines: Sequence[Line], said: Said) -> Iterator[str]:
+    yield f'{{"success":true,"errors":[],"result":{{"meta":{json.dumps(meta(question, said), ensure_ascii=False)}'
+    for asked, line in zip(question.series, lines, strict=True):
+        yield f',{json.dumps(asked.name, ensure_ascii=False)}:{{"timestamps":['
+        yield from _array(_blocks(line.timestamps, stamps))
+        yield '],"values":['
+        yield from _array(_blocks(line.values, lambda values: list(map(number, values))))
+        yield "]}"
+    yield "}}"
+
+
+def _blocks(column: Any, written: Callable[[Any], Sequence[str]]) -> Iterator[Sequence[str]]:
+    return (written(column[at : at + _AT_ONCE]) for at in range(0, len(column), _AT_ONCE))
+
+
+def _array(blocks: Iterable[Sequence[str]]) -> Iterator[str]:
+    comma = ""
+    for block in blocks:
+        yield comma + '"' + '","'.join(block) + '"'
+        comma = ","
+
+
+def meta(question: Question, said: Said) -> dict[str, Any]:
+    """Write `result.meta`. A date range runs from the start of the first bucket to that of the last one asked for."""
+    step = question.agg_interval.seconds
+    return {
+        "aggInterval": question.agg_interval.name,
+        "confidenceInfo": {
+            "level": UNASSIGNED if said.confidence_level is None else said.confidence_level,
+            "annotations": [_annotation(annotation) for annotation in said.annotations],
+        },
+        "dateRange": [
+            {"startTime": rfc3339(from_epoch(asked.start)), "endTime": rfc3339(from_epoch(asked.end - step))}
+            for asked in question.series
+        ],
+        "lastUpdated": rfc3339(said.last_updated),
+        "normalization": said.normalization,
+        "units": units(said.unit),
+    }
+
+
+def _annotation(annotation: Annotation) -> dict[str, Any]:
+    """The contract demands an end, though the API itself leaves that of a remark still in force empty."""
+    written = annotation_member(annotation)
+    return written if written["endDate"] else {**written, "endDate": _FOR_EVER}
+
+
+def units(unit: str) -> list[dict[str, str]]:
+    """Write `meta.units`: one for all, or those that were kept as `name=value, name=value`."""
+    parts = [part.partition("=") for part in unit.split(", ")]
+    if len(parts) > 1 and all(name and equals for name, equals, _ in parts):
+        return [{"name": name, "value": value} for name, _, value in parts]
+    return [{"name": "*", "value": unit}]
+
+
+def number(value: float) -> str:
+    """Write a value as the contract's pattern wants it: digits without an exponent, a whole number without a point."""
+    return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
+
+
+def _cell(name: str) -> str:
+    """Keep a spreadsheet from taking a name for a formula."""
+    return f"'{name}" if name.startswith(_FORMULA) else name

@@ -1,0 +1,87 @@
+"""How things stand, in one document: the profiles, the store, the request budget. Read from the store alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from collector.serve.gaps import gaps_of
+from collector.serve.health import GRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from collector.profile import Profile
+    from collector.store import ProfileStatus, Store
+
+
+async def status(store: Store, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
+    """Give the document of `collector status --format json`; moments are aware datetimes."""
+    rows = []
+    for profile, row in zip(profiles, await store.status_rows(profiles), strict=True):
+        gaps = sum(gap.buckets for gap in await gaps_of(store, profile, now) if gap.reason == "missing")
+        failed = row.failures > 0 or await _is_failed(store, profile)
+        word = state(profile, row, gaps, now, failed=failed)
+        if word in ("fresh", "gaps") and await store.relative([series.query for series in profile.series]):
+            word = "relative"  # each answer stands alone: no history can be made of it
+        rows.append(_profile(profile, row, gaps, word, now))
+    info, budget = await store.info(), await store.budget(now, limit)
+    return {
+        "profiles": rows,
+        "store": {
+            "backend": info.backend,
+            "revision": info.revision,
+            "points": info.points,
+            "bytes": info.bytes,
+        },
+        "budget": {
+            "limit": budget.limit,
+            "used": budget.used,
+            "window_seconds": budget.window_seconds,
+            "blocked_until": budget.blocked_until,
+        },
+    }
+
+
+def _profile(profile: Profile, row: ProfileStatus, gaps: int, word: str, now: datetime) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "agg_interval": row.agg_interval,
+        "series": row.series,
+        "points": row.points,
+        "first_point": row.first_point,
+        "last_point": row.last_point,
+        "last_success": row.last_success,
+        "lag_seconds": lag_seconds(profile, row.last_point, now),
+        "gaps": gaps,
+        "failures": row.failures,
+        "next_fire": profile.next_due(now),
+        "state": word,
+    }
+
+
+def lag_seconds(profile: Profile, last_point: datetime | None, now: datetime) -> float | None:
+    """Seconds since the newest stored bucket of the laggard among a profile's series ended; None with no point."""
+    return None if last_point is None else (now - last_point - profile.agg_interval.step).total_seconds()
+
+
+def state(profile: Profile, row: ProfileStatus, gaps: int, now: datetime, *, failed: bool) -> str:
+    """One word: `new` before the first answer, `failing`, `late` when a due moment went by, `gaps`, or `fresh`."""
+    due = profile.due_edges(None, now)[0] + profile.publication_delay
+    if failed:
+        return "failing"
+    if row.last_success is None:
+        return "new"
+    if row.last_success < due and now - due > GRACE:
+        return "late"
+    return "gaps" if gaps else "fresh"
+
+
+async def _is_failed(store: Store, profile: Profile) -> bool:
+    """Tell whether the last fire failed and what it missed has not come since: the fire itself stays on record."""
+    fire = await store.last_fire(profile.name)
+    if fire is None or fire.outcome != "failed":
+        return False
+    queries = [series.query for series in profile.series]
+    asked = await store.asked_at(queries, fire.due - profile.agg_interval.step)
+    return any(query not in asked or asked[query] <= fire.finished_at for query in queries)

@@ -1,0 +1,75 @@
+"""The effective settings as rows: every key, its value with secrets masked, and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from collector.model import rfc3339
+from collector.profile import snake_case
+from collector.settings import duration
+from collector.settings.problem import written
+from collector.settings.secret import MASK, Secret
+from collector.settings.tables import SECTIONS
+from collector.settings.urls import without_password
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collector.profile import Profile
+    from collector.settings.loading import Loaded
+    from collector.settings.problem import KeyPath
+
+DEFAULT = "default"
+
+Value = str | int | bool | list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One setting: its key path, its value in the configuration's own spelling, and where that stands."""
+
+    key: str
+    value: Value
+    origin: str
+
+
+def effective(loaded: Loaded) -> Iterator[Effective]:
+    """Yield every setting in the order of the tables, then every profile with the labels of its series."""
+    for section in SECTIONS:
+        for key, value in getattr(loaded.tables, section):
+            yield Effective(f"{section}.{key}", _plain(value), _origin(loaded, (section, key)))
+    for index, profile in enumerate(loaded.settings.profiles):
+        yield from _profile(loaded, ("profiles", index), profile)
+
+
+def _origin(loaded: Loaded, path: KeyPath) -> str:
+    place = loaded.places.get(path)
+    return place.origin if place else DEFAULT
+
+
+def _profile(loaded: Loaded, base: KeyPath, profile: Profile) -> Iterator[Effective]:
+    found = loaded.document.values["profiles"][base[1]]
+    for key in ("name", "agg_interval", "since", "publication_delay", "lookback", "settle", "heal"):
+        own = loaded.document.place((*base, key)).origin
+        inherited = _origin(loaded, ("collection", key))
+        yield Effective(written((*base, key)), _plain(getattr(profile, key)), own if key in found else inherited)
+    for table, chosen in (("filters", profile.filters), ("each", profile.each)):
+        spelled = {snake_case(key): loaded.document.place((*base, table, key)) for key in found.get(table, {})}
+        for name, values in chosen.items():
+            key = snake_case(name)
+            yield Effective(written((*base, table, key)), list(values), spelled[key].origin)
+    labels = [series.label for series in profile.series]
+    yield Effective(written((*base, "series")), labels, loaded.document.place(base).origin)
+
+
+def _plain(value: Any) -> Value:
+    if isinstance(value, Secret):
+        url = value.reveal()
+        return without_password(url) if "://" in url else MASK
+    if isinstance(value, timedelta):
+        return duration.write(value)
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return value if value is None or isinstance(value, bool | int) else str(value)

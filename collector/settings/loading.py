@@ -1,0 +1,122 @@
+"""Turns command line, environment, secret files, TOML and defaults, in this order of precedence, into settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic_settings import InitSettingsSource
+
+from collector.settings.check import check_table, unknown
+from collector.settings.document import read_document, read_tables
+from collector.settings.problem import Report
+from collector.settings.profiles import ProfileReader
+from collector.settings.rules import check_exposure, check_retention, check_settle, choose_credentials
+from collector.settings.secret import Secret
+from collector.settings.sources import Layer, command_line, environment, secrets_directory, variable_files
+from collector.settings.tables import CONFIDENTIAL, SECTIONS, Tables
+from collector.settings.urls import passwords
+from collector.settings.values import Collection, Database, Log, Radar, Retention, Server, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from collector.settings.document import Document
+    from collector.settings.problem import KeyPath, Place
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings, and what they were made of: the merged tables, the file, and the place of every value but defaults."""
+
+    settings: Settings
+    tables: Tables
+    document: Document
+    places: Mapping[KeyPath, Place]
+
+
+def read(
+    config: str | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object],
+    now: datetime,
+    *,
+    required: bool,
+) -> Loaded:
+    """Read everything and refuse everything that is wrong at once, as ConfigurationError."""
+    report = Report()
+    document = read_document(config, environ, report, required=required)
+    layers = [_checked(layer, report) for layer in _layers(document, environ, overrides, report)]
+    tables = _merged(layers)
+    places = {path: layer.place(path) for layer in reversed(layers) for path in layer.paths}
+    settings = _settings(tables, document, places, now, report)
+    report.raise_if_any()
+    return Loaded(settings, tables, document, places)
+
+
+def _merged(layers: Sequence[Layer]) -> Tables:
+    """Let pydantic-settings merge the layers key by key, highest precedence first."""
+    sources = tuple(InitSettingsSource(Tables, dict(layer.values)) for layer in layers)
+    return Tables(_build_sources=(sources, {}))  # type: ignore[call-arg] # mypy sees only the fields
+
+
+def _layers(
+    document: Document, environ: Mapping[str, str], overrides: Mapping[str, object], report: Report
+) -> Sequence[Layer]:
+    layers = [command_line(overrides), environment(environ, report)]
+    taken = layers[0].paths | layers[1].paths
+    layers.append(variable_files(environ, taken, report))
+    layers.append(secrets_directory(environ, taken | layers[2].paths, report))
+    layers.append(read_tables(document, taken | layers[2].paths | layers[3].paths, report))
+    return layers
+
+
+def _checked(layer: Layer, report: Report) -> Layer:
+    """Keep of a layer what its tables accept."""
+    for path in layer.paths & CONFIDENTIAL:
+        for secret in _secrets(layer.values[str(path[0])][str(path[1])], path):
+            report.hide(secret)
+    values = {}
+    for section, table in layer.values.items():
+        if section in SECTIONS:
+            values[section] = check_table(SECTIONS[section], table, (section,), layer.place, report)
+        else:
+            report.add((section,), layer.place((section,)), unknown(section, SECTIONS))
+    return Layer(values, layer.place)
+
+
+def _secrets(value: Any, path: KeyPath) -> tuple[str, ...]:
+    text = value.reveal() if isinstance(value, Secret) else value
+    if not isinstance(text, str):
+        return ()
+    return passwords(text) if path == ("database", "url") else (text,)
+
+
+def _settings(
+    tables: Tables, document: Document, places: Mapping[KeyPath, Place], now: datetime, report: Report
+) -> Settings:
+    credentials = choose_credentials(tables.radar, places, report)
+    check_exposure(tables.server, places, report)
+    collection = Collection(**tables.collection.model_dump())
+    place = places.get(("collection", "settle")) or places.get(("collection", "lookback"))
+    if place:
+        check_settle(collection.settle, collection.lookback, ("collection",), place, report)
+    retention = Retention(**tables.retention.model_dump())
+    profiles = ProfileReader(document, tables.collection, now, report).read()
+    check_retention(retention, profiles, places, report)
+    return Settings(
+        radar=Radar(
+            base_url=tables.radar.base_url,
+            requests_per_5min=tables.radar.requests_per_5min,
+            concurrency=tables.radar.concurrency,
+            timeout=tables.radar.timeout,
+            credentials=credentials,
+        ),
+        database=Database(tables.database.url, tables.database.upgrade),
+        collection=collection,
+        retention=retention,
+        server=Server(**tables.server.model_dump()),
+        log=Log(**tables.log.model_dump()),
+        profiles=profiles,
+    )

@@ -1,0 +1,77 @@
+"""Rules over several keys. Each is silent where one of its keys is already reported."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from collector.model import AggInterval
+from collector.settings import duration
+from collector.settings.secret import Credentials
+from collector.settings.urls import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from collector.profile import Profile
+    from collector.settings.problem import KeyPath, Place, Report
+    from collector.settings.tables import RadarTable, ServerTable
+    from collector.settings.values import Retention
+
+_TOKEN: KeyPath = ("radar", "api_token")
+_EMAIL: KeyPath = ("radar", "email")
+_KEY: KeyPath = ("radar", "api_key")
+
+
+def choose_credentials(radar: RadarTable, places: Mapping[KeyPath, Place], report: Report) -> Credentials | None:
+    """Take the token, or e-mail address and key; None where neither is given. Both at once, or half of one: refused."""
+    if not report.sound(_TOKEN, _EMAIL, _KEY):
+        return None
+    if radar.api_token and radar.api_key:
+        text = f"two kinds of credentials, the other at {places[_KEY].origin}; allowed: a token, or e-mail and key"
+        report.add(_TOKEN, places[_TOKEN], text)
+    if radar.api_token:
+        return Credentials(token=radar.api_token)
+    if radar.email and radar.api_key:
+        return Credentials(email=radar.email, api_key=radar.api_key)
+    if radar.email:
+        text = "an e-mail address without its key; give CLOUDFLARE_API_KEY or radar.api_key_file too"
+        report.add(_EMAIL, places[_EMAIL], text)
+    if radar.api_key:
+        text = "a key without its e-mail address; give CLOUDFLARE_EMAIL or radar.email too"
+        report.add(_KEY, places[_KEY], text)
+    return None
+
+
+def check_exposure(server: ServerTable, places: Mapping[KeyPath, Place], report: Report) -> None:
+    """Refuse to serve other machines without a token, unless that is what the operator says."""
+    keys: list[KeyPath] = [("server", key) for key in ("enabled", "host", "token", "anonymous_read")]
+    protected = server.token is not None or server.anonymous_read or is_loopback(server.host)
+    if server.enabled and not protected and report.sound(*keys):
+        text = (
+            f'found "{server.host}", which other machines reach; allowed: with token_file (or COLLECTOR_SERVER__TOKEN)'
+        )
+        report.add(keys[1], places[keys[1]], f"{text} or anonymous_read = true, else 127.0.0.1, ::1, localhost")
+
+
+def check_settle(settle: timedelta, lookback: timedelta, base: KeyPath, place: Place, report: Report) -> None:
+    """Hold settle to at least lookback: what every fire re-reads cannot be final."""
+    keys = [(*table, key) for table in (base, ("collection",)) for key in ("settle", "lookback")]
+    if settle < lookback and report.sound(*keys):
+        found = f'found settle "{duration.write(settle)}" with lookback "{duration.write(lookback)}"'
+        report.add(keys[0], place, f"{found}; allowed: settle of at least lookback")
+
+
+def check_retention(
+    retention: Retention, profiles: Sequence[Profile], places: Mapping[KeyPath, Place], report: Report
+) -> None:
+    """Hold retention to what profiles read again: a value that was deleted would come back with the next fire."""
+    for agg_interval in AggInterval:
+        kept, path = retention.points(agg_interval), ("retention", f"points_{agg_interval.value}")
+        same = [profile for profile in profiles if profile.agg_interval == agg_interval]
+        longest = max(same, key=lambda profile: max(profile.settle, profile.lookback), default=None)
+        needed = max(longest.settle, longest.lookback) if longest else timedelta(0)
+        if longest and kept is not None and kept < needed and report.sound(path):
+            text = f'found "{duration.write(kept)}", while the profile "{longest.name}" still reads'
+            text += f' "{duration.write(needed)}" again (settle, lookback); allowed: at least that'
+            report.add(path, places[path], text)

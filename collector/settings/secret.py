@@ -1,0 +1,51 @@
+"""What must never be printed: a text that is `***` wherever it is written, and the credentials made of such texts."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+
+MASK = "***"
+
+
+class Secret:
+    """A text that only `reveal` gives away; `str`, `repr` and formatting show `***`."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself, at the one place that sends or compares it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """How to prove to Radar who asks: an API token, or an e-mail address with its global API key."""
+
+    token: Secret | None = None
+    email: str = ""
+    api_key: Secret | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Build the request headers; call it when a request is sent, and keep the result nowhere."""
+        if self.token is not None:
+            return {"Authorization": f"Bearer {self.token.reveal()}"}
+        assert self.api_key is not None, "credentials are a token or an e-mail address with a key"
+        return {"X-Auth-Email": self.email, "X-Auth-Key": self.api_key.reveal()}
+
+    def __repr__(self) -> str:
+        return f"Credentials({MASK})"

@@ -1,0 +1,246 @@
+"""The tables of a configuration: every key with its type, its default, and what it allows in words (`description`)."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from collector.model import AggInterval
+from collector.profile import nearest
+from collector.settings import urls
+from collector.settings.duration import between, parse
+from collector.settings.secret import Secret
+from collector.settings.since import read_since
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_SHORTEST_TOKEN = 16
+_LEVELS = ("debug", "info", "warning", "error")
+_FORMATS = ("text", "json")
+
+
+def _one_of(words: tuple[str, ...], value: object) -> object:
+    if not isinstance(value, str) or value not in words:
+        raise ValueError(nearest(value, words).strip() if isinstance(value, str) else "")
+    return value
+
+
+def _interval(value: object) -> AggInterval:
+    return AggInterval(str(_one_of(tuple(AggInterval), value)))
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("")
+    return text
+
+
+def _email(text: str) -> str:
+    if not _TOKEN.fullmatch(text) or "@" not in text:
+        raise ValueError("not an e-mail address")
+    return text
+
+
+def _token(value: object) -> Secret:
+    text = value.reveal() if isinstance(value, Secret) else value
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("it is blank")
+    if not _TOKEN.fullmatch(text):
+        raise ValueError("it holds a blank, a line break or a character outside of ASCII")
+    return Secret(text)
+
+
+def _server_token(value: object) -> Secret:
+    token = _token(value)
+    if len(token.reveal()) < _SHORTEST_TOKEN:
+        raise ValueError(f"it is shorter than {_SHORTEST_TOKEN} characters")
+    return token
+
+
+def _database(value: object) -> Secret:
+    text = value.reveal() if isinstance(value, Secret) else value
+    if not isinstance(text, str):
+        raise ValueError("not text")  # noqa: TRY004 - pydantic passes ValueError on, not TypeError
+    return Secret(urls.database_url(text))
+
+
+def _whole(least: int, most: int) -> Any:
+    return Field(ge=least, le=most, description=f"a whole number from {least} to {most}")
+
+
+def _lasting(least: str, most: str) -> Any:
+    return BeforeValidator(partial(between, least=parse(least), most=parse(most)))
+
+
+_Token = Annotated[Secret, BeforeValidator(_token), Field(description="one line of printable ASCII without blanks")]
+_Delay = Annotated[timedelta, _lasting("0s", "7d"), Field(description='a duration from "0s" to "7d"')]
+_Span = Annotated[timedelta, _lasting("0s", "364d"), Field(description='a duration from "0s" to "364d"')]
+_AnyTable = Annotated[dict[str, Any], Field(description="a table")]
+_Kept = Annotated[timedelta, _lasting("1d", "5200w"), Field(description='a duration from "1d" to "5200w"')] | None
+_Switch = Annotated[bool, Field(description="true or false")]
+
+
+class Table(BaseModel):
+    """A table whose keys are all known; text from the environment is converted before it comes here."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+
+
+class RadarTable(Table):
+    """`[radar]`."""
+
+    base_url: Annotated[
+        str, AfterValidator(urls.base_url), Field(description="https://…, or http:// to 127.0.0.0/8, ::1 or localhost")
+    ] = "https://api.cloudflare.com/client/v4"
+    requests_per_5min: Annotated[int, _whole(1, 1200)] = 600
+    concurrency: Annotated[int, _whole(1, 64)] = 8
+    timeout: Annotated[timedelta, _lasting("1s", "10m"), Field(description='a duration from "1s" to "10m"')] = (
+        timedelta(seconds=30)
+    )
+    api_token: _Token | None = None
+    email: Annotated[str, AfterValidator(_email), Field(description="an e-mail address")] | None = None
+    api_key: _Token | None = None
+
+
+class DatabaseTable(Table):
+    """`[database]`."""
+
+    url: Annotated[
+        Secret,
+        BeforeValidator(_database),
+        Field(description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"),
+    ] = Secret("sqlite:///collector.db")
+    upgrade: _Switch = True
+
+
+class CollectionTable(Table):
+    """`[collection]`."""
+
+    publication_delay: _Delay = timedelta(minutes=2)
+    lookback: _Span = timedelta(days=1)
+    settle: _Span = timedelta(days=14)
+    heal: _Switch = True
+
+
+class RetentionTable(Table):
+    """`[retention]`."""
+
+    points_15m: _Kept = None
+    points_1h: _Kept = None
+    points_1d: _Kept = None
+    points_1w: _Kept = None
+    fetches: _Kept = None
+    fires: _Kept = None
+    revisions: _Kept = None
+
+
+class ServerTable(Table):
+    """`[server]`."""
+
+    enabled: _Switch = True
+    host: Annotated[
+        str, AfterValidator(urls.bind_host), Field(description="an IP address without brackets, or a host name")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Field(ge=0, le=65535, description="a whole number from 1 to 65535, or 0 for any free port")
+    ] = 8080
+    token: (
+        Annotated[
+            Secret,
+            BeforeValidator(_server_token),
+            Field(description=f"{_SHORTEST_TOKEN} or more characters of printable ASCII; 32 random bytes are best"),
+        ]
+        | None
+    ) = None
+    anonymous_read: _Switch = False
+    upstream_fallback: _Switch = False
+
+
+class LogTable(Table):
+    """`[log]`."""
+
+    level: Annotated[str, BeforeValidator(partial(_one_of, _LEVELS)), Field(description=", ".join(_LEVELS))] = "info"
+    format: Annotated[str, BeforeValidator(partial(_one_of, _FORMATS)), Field(description=", ".join(_FORMATS))] = "text"
+
+
+class ProfileTable(Table):
+    """One `[[profiles]]` table; None where it says nothing. `name` and `agg_interval` are required by `profiles`."""
+
+    name: (
+        Annotated[
+            str,
+            AfterValidator(_name),
+            Field(description="1 to 64 of A-Z, a-z, 0-9, _, - and ., not starting with - or ."),
+        ]
+        | None
+    ) = None
+    agg_interval: (
+        Annotated[AggInterval, BeforeValidator(_interval), Field(description=", ".join(AggInterval))] | None
+    ) = None
+    since: (
+        Annotated[
+            datetime,
+            BeforeValidator(read_since),
+            Field(description='a date like "2026-01-31", or a date and time like "2026-01-31T12:00:00Z"'),
+        ]
+        | None
+    ) = None
+    publication_delay: _Delay | None = None
+    lookback: _Span | None = None
+    settle: _Span | None = None
+    heal: _Switch | None = None
+    filters: _AnyTable | None = None
+    each: _AnyTable | None = None
+
+
+class Tables(BaseSettings):
+    """The tables that stand once, merged from all sources; profiles come from TOML alone and are read by `profiles`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="COLLECTOR_", env_nested_delimiter="__", extra="forbid", arbitrary_types_allowed=True
+    )
+
+    radar: RadarTable = RadarTable()
+    database: DatabaseTable = DatabaseTable()
+    collection: CollectionTable = CollectionTable()
+    retention: RetentionTable = RetentionTable()
+    server: ServerTable = ServerTable()
+    log: LogTable = LogTable()
+
+
+SECTIONS: dict[str, type[Table]] = {
+    name: field.annotation
+    for name, field in Tables.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Table)
+}
+"""Every table that stands once, by its name."""
+
+FROM_FILE = frozenset(
+    {("radar", "api_token"), ("radar", "email"), ("radar", "api_key"), ("server", "token"), ("database", "url")}
+)
+"""Keys that can be given as `KEY_file` in TOML."""
+
+NEVER_INLINE = frozenset({("radar", "api_token"), ("radar", "api_key"), ("server", "token")})
+"""Secrets, which TOML may only name a file for."""
+
+CONFIDENTIAL = NEVER_INLINE | {("database", "url")}
+"""Keys whose value is never shown."""
+
+
+def toml_keys(model: type[Table]) -> tuple[str, ...]:
+    """List what may stand in a table of TOML."""
+    section = next((name for name, table in SECTIONS.items() if table is model), "")
+    plain = [key for key in model.model_fields if (section, key) not in NEVER_INLINE]
+    return (*plain, *(f"{key}_file" for key in model.model_fields if (section, key) in FROM_FILE))
+
+
+def allowed(model: type[Table], key: str) -> str:
+    """Say in words what *key* of *model* allows."""
+    field = model.model_fields[key]
+    optional = [meta for arg in get_args(field.annotation) for meta in getattr(arg, "__metadata__", ())]
+    return str(next(text for meta in (field, *optional) if (text := getattr(meta, "description", None))))

@@ -1,0 +1,103 @@
+"""The settings as the rest of the program sees them: frozen, checked, every default filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from collector.settings.urls import passwords
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from collector.model import AggInterval
+    from collector.profile import Profile
+    from collector.settings.secret import Credentials, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Radar:
+    """Where and how to ask. *base_url* has no slash at its end; *credentials* are None where none are configured."""
+
+    base_url: str
+    requests_per_5min: int
+    concurrency: int
+    timeout: timedelta
+    credentials: Credentials | None
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the history is kept. *url* starts with `sqlite:///` or `postgresql://` and may hold a password."""
+
+    url: Secret
+    upgrade: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What a profile does where it says nothing else."""
+
+    publication_delay: timedelta
+    lookback: timedelta
+    settle: timedelta
+    heal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is kept; None keeps it for ever. Points by the width of their buckets."""
+
+    points_15m: timedelta | None = None
+    points_1h: timedelta | None = None
+    points_1d: timedelta | None = None
+    points_1w: timedelta | None = None
+    fetches: timedelta | None = None
+    fires: timedelta | None = None
+    revisions: timedelta | None = None
+
+    def points(self, agg_interval: AggInterval) -> timedelta | None:
+        """How long points of this interval are kept."""
+        kept: timedelta | None = getattr(self, f"points_{agg_interval.value}")
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The daemon's HTTP server. *port* 0 takes any free one; with *upstream_fallback* it asks Radar what it lacks."""
+
+    enabled: bool
+    host: str
+    port: int
+    token: Secret | None
+    anonymous_read: bool
+    upstream_fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged (`debug` `info` `warning` `error`) and how (`text` `json`)."""
+
+    level: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that was configured."""
+
+    radar: Radar
+    database: Database
+    collection: Collection
+    retention: Retention
+    server: Server
+    log: Log
+    profiles: tuple[Profile, ...]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret text, the longest first, for the filter that keeps them out of the log."""
+        credentials = self.radar.credentials
+        kept = (credentials and credentials.token, credentials and credentials.api_key, self.server.token)
+        texts = {secret.reveal() for secret in kept if secret} | {*passwords(self.database.url.reveal())}
+        return tuple(sorted(texts, key=len, reverse=True))

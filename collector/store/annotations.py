@@ -1,0 +1,155 @@
+"""Annotations: one row each however often seen, and the periods in which answers no longer had them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from collector.model import rfc3339
+from collector.store.column_types import clean
+from collector.store.locks import ANNOTATIONS, lock
+from collector.store.schema import annotations as table
+from collector.store.schema import withdrawals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.model import Annotation, Batch, Meta, Window
+
+_NAMES = ("id", "digest", "start_date", "end_date", "is_instantaneous", "last_updated")
+_is_open = sa.and_(withdrawals.c.annotation_id == table.c.id, withdrawals.c.returned_at.is_(None))
+_start: sa.BindParameter[datetime] = sa.bindparam("start")
+_end: sa.BindParameter[datetime] = sa.bindparam("end")
+_overlapping = sa.and_(table.c.start_date < _end, sa.or_(table.c.end_date.is_(None), table.c.end_date > _start))
+_inside = sa.and_(table.c.start_date > _start, table.c.start_date < _end)
+_answered = table.c.digest.in_(sa.bindparam("digests", expanding=True))
+_NEAR = (
+    sa.select(*(table.c[name] for name in _NAMES), withdrawals.c.last_updated.label("withdrawn"))
+    .join_from(table, withdrawals, _is_open, isouter=True)
+    .where(table.c.dataset == sa.bindparam("dataset"), sa.or_(_answered, _overlapping, _inside))
+    .order_by(table.c.id)
+)
+"""Annotations that an answer has, or may lack; built once, for building it costs several times its execution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A stored annotation, as far as decisions need it; *withdrawn* is the lastUpdated of the answer that lacked it."""
+
+    id: int
+    digest: str
+    start_date: datetime
+    end_date: datetime | None
+    is_instantaneous: bool
+    last_updated: datetime
+    withdrawn: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an answer changes: digests seen for the first time, and ids seen again, withdrawn and returned."""
+
+    new: list[str] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+    withdrawn: list[int] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
+
+
+def decide(
+    stored: Sequence[Remark], answered: Iterable[str], windows: Sequence[Window], last_updated: datetime
+) -> Decision:
+    """Compare the annotations stored with the digests *answered* over *windows*.
+
+    An answer that should carry an annotation and does not withdraws it, unless a newer answer had it; an answer that
+    has a withdrawn one brings it back, unless a newer answer lacked it.
+    """
+    answered, known = set(answered), {remark.digest for remark in stored}
+    seen = [r for r in stored if r.digest in answered]
+    lacking = [r for r in stored if r.digest not in answered and r.withdrawn is None]
+    return Decision(
+        new=sorted(answered - known),
+        seen=[r.id for r in seen],
+        withdrawn=[r.id for r in lacking if r.last_updated <= last_updated and any(carries(w, r) for w in windows)],
+        returned=[r.id for r in seen if r.withdrawn is not None and r.withdrawn <= last_updated],
+    )
+
+
+def carries(window: Window, remark: Remark | Annotation) -> bool:
+    """Tell whether an answer over *window* should carry an annotation: they share more than an edge."""
+    if remark.is_instantaneous:
+        return window.start < remark.start_date < window.end
+    return remark.start_date < window.end and (remark.end_date is None or window.start < remark.end_date)
+
+
+def digest(dataset: str, annotation: Annotation) -> str:
+    """Give SHA-256 of an annotation's content, by which it is known again."""
+    return hashlib.sha256(json.dumps([dataset, *_content(annotation).values()], default=rfc3339).encode()).hexdigest()
+
+
+def _content(annotation: Annotation) -> dict[str, Any]:
+    return {
+        "start_date": annotation.start_date,
+        "end_date": annotation.end_date,
+        "data_source": clean(annotation.data_source),
+        "event_type": clean(annotation.event_type),
+        "description": clean(annotation.description),
+        "linked_url": clean(annotation.linked_url),
+        "is_instantaneous": annotation.is_instantaneous,
+        "tags": json.dumps([clean(tag) for tag in annotation.tags], ensure_ascii=False),
+    }
+
+
+async def save(connection: AsyncConnection, batch: Batch, meta: Meta, now: datetime) -> None:
+    """Note which annotations an answer had, and which it lacked."""
+    dataset = batch.slices[0].series.dataset
+    windows = [piece.window for piece in batch.slices]
+    answered = {digest(dataset, remark): {"dataset": dataset, **_content(remark)} for remark in meta.annotations}
+    decision = decide(await _read(connection, dataset, answered, windows), answered, windows, meta.last_updated)
+    if decision.new or decision.withdrawn or decision.returned:
+        # Of answers that see the same change side by side, each must see what the one before it has written.
+        await lock(connection, ANNOTATIONS)
+        decision = decide(await _read(connection, dataset, answered, windows), answered, windows, meta.last_updated)
+    await _write(connection, decision, answered, meta.last_updated, now)
+
+
+async def _read(
+    connection: AsyncConnection, dataset: str, answered: Iterable[str], windows: Sequence[Window]
+) -> list[Remark]:
+    end, start = max(window.end for window in windows), min(window.start for window in windows)
+    about = {"dataset": dataset, "digests": list(answered), "start": start, "end": end}
+    found = await connection.execute(_NEAR, about)
+    return [Remark(*tuple(row)) for row in found]
+
+
+async def _write(
+    connection: AsyncConnection,
+    decision: Decision,
+    content: Mapping[str, Mapping[str, Any]],
+    last_updated: datetime,
+    now: datetime,
+) -> None:
+    if decision.new:
+        seen = {"first_seen_at": now, "last_seen_at": now, "last_updated": last_updated}
+        await connection.execute(sa.insert(table), [{"digest": key, **content[key], **seen} for key in decision.new])
+    if decision.seen:
+        again = table.c.id.in_(decision.seen)
+        newest = {"last_seen_at": _later(table.c.last_seen_at, now)}
+        newest["last_updated"] = _later(table.c.last_updated, last_updated)
+        await connection.execute(sa.update(table).where(again).values(newest))
+    if decision.withdrawn:
+        gone = [{"annotation_id": i, "withdrawn_at": now, "last_updated": last_updated} for i in decision.withdrawn]
+        await connection.execute(sa.insert(withdrawals), gone)
+    if decision.returned:
+        back = sa.and_(withdrawals.c.annotation_id.in_(decision.returned), withdrawals.c.returned_at.is_(None))
+        await connection.execute(sa.update(withdrawals).where(back).values(returned_at=now))
+
+
+def _later(column: sa.Column[datetime], moment: datetime) -> sa.ColumnElement[datetime]:
+    return sa.case((column < moment, sa.bindparam(None, moment, column.type)), else_=column)

@@ -1,0 +1,129 @@
+"""Backfills: jobs that fetch history, on record so that they resume after a restart."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from collector.model import AggInterval, rfc3339
+from collector.store.schema import backfills
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_OPEN = ("queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a backfill has come.
+
+    *buckets* of all series are wanted, *buckets_done* of them answered or given up; *windows* are the answered slices.
+    """
+
+    buckets: int = 0
+    buckets_done: int = 0
+    requests: int = 0
+    windows: int = 0
+    points_inserted: int = 0
+    points_revised: int = 0
+    points_unchanged: int = 0
+    windows_failed: int = 0
+    gaps_remaining: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The history of *profiles* from *start* up to, not including, *end*; *force* asks for what is there, too."""
+
+    profiles: tuple[str, ...]
+    start: datetime
+    end: datetime
+    force: bool = False
+
+
+def wanted(profiles: Sequence[str], start: datetime, end: datetime | None, now: datetime, *, force: bool) -> Wanted:
+    """Order history on the grid of 15 minutes, up to *now* at most; ValueError where start does not lie before end."""
+    slot = AggInterval.FIFTEEN_MINUTES
+    until = slot.floor(min(end or now, now))
+    if slot.floor(start) >= until:
+        raise ValueError(f"start {rfc3339(start)} does not lie before {'end ' if end else 'now '}{rfc3339(until)}")
+    return Wanted(tuple(profiles), slot.floor(start), until, force)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a job stands: `queued`, `running`, `done`, or `failed` where a part could not be had, *message* says why."""
+
+    state: str
+    progress: Progress
+    message: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing more will come of it."""
+        return self.state not in _OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """A job: what is *wanted*, and how it is *standing*."""
+
+    id: int
+    wanted: Wanted
+    standing: Standing
+    created_at: datetime
+    finished_at: datetime | None
+
+
+async def create(connection: AsyncConnection, wanted: Wanted, now: datetime) -> Backfill:
+    """Put a new job on record, queued."""
+    row = asdict(wanted) | {"profiles": json.dumps(wanted.profiles), "state": "queued", "created_at": now}
+    values = row | asdict(Progress())
+    created = await connection.execute(sa.insert(backfills).values(values).returning(*backfills.c))
+    return _backfill(created.one())
+
+
+async def extend(connection: AsyncConnection, backfill_id: int, wanted: Wanted) -> Backfill:
+    """Put a job back on the queue, up to another end."""
+    values = {"state": "queued", "end": wanted.end, "finished_at": None, "message": None}
+    updated = sa.update(backfills).where(backfills.c.id == backfill_id).values(values).returning(*backfills.c)
+    return _backfill((await connection.execute(updated)).one())
+
+
+async def find(connection: AsyncConnection, backfill_id: int) -> Backfill | None:
+    """Find a job by its id."""
+    row = (await connection.execute(sa.select(backfills).where(backfills.c.id == backfill_id))).one_or_none()
+    return _backfill(row) if row else None
+
+
+async def listed(connection: AsyncConnection, limit: int | None) -> list[Backfill]:
+    """List jobs, the newest first."""
+    found = await connection.execute(sa.select(backfills).order_by(backfills.c.id.desc()).limit(limit))
+    return [_backfill(row) for row in found]
+
+
+async def next_open(connection: AsyncConnection) -> Backfill | None:
+    """Find the oldest job that has not ended: one that runs already goes on after a restart."""
+    still = sa.select(backfills).where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id).limit(1)
+    row = (await connection.execute(still)).one_or_none()
+    return _backfill(row) if row else None
+
+
+async def report(connection: AsyncConnection, backfill_id: int, standing: Standing, now: datetime) -> None:
+    """Write down how a job stands."""
+    values = asdict(standing.progress) | {"state": standing.state, "message": standing.message}
+    values |= {"finished_at": now if standing.ended else None}
+    await connection.execute(sa.update(backfills).where(backfills.c.id == backfill_id).values(values))
+
+
+def _backfill(row: sa.Row[Any]) -> Backfill:
+    wanted = Wanted(tuple(json.loads(row.profiles)), row.start, row.end, force=bool(row.force))
+    standing = Standing(row.state, Progress(*(getattr(row, name) for name in Progress.__slots__)), row.message)
+    return Backfill(row.id, wanted, standing, row.created_at, row.finished_at)

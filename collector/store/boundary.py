@@ -1,0 +1,87 @@
+"""From a driver's error to ours: a sentence about the store, which never holds its password."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from collector.store.errors import StoreDamaged, StoreError, StoreForeign, StoreRefused, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collector.store.location import Location
+
+_SQLITE: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_BUSY: (StoreUnavailable, "is locked by another program"),
+    sqlite3.SQLITE_LOCKED: (StoreUnavailable, "is locked by another program"),
+    sqlite3.SQLITE_FULL: (StoreUnavailable, "cannot grow: the disk is full"),
+    sqlite3.SQLITE_READONLY: (StoreUnavailable, "is read-only"),
+    sqlite3.SQLITE_IOERR: (StoreUnavailable, "cannot be read or written: the disk reports an error"),
+    sqlite3.SQLITE_CANTOPEN: (StoreUnavailable, "cannot be opened"),
+    sqlite3.SQLITE_PERM: (StoreUnavailable, "may not be opened by this user"),
+    sqlite3.SQLITE_CORRUPT: (StoreDamaged, "is damaged"),
+    sqlite3.SQLITE_NOTADB: (StoreForeign, "is not a SQLite database"),
+    sqlite3.SQLITE_CONSTRAINT: (StoreRefused, "refused a value"),
+    sqlite3.SQLITE_MISMATCH: (StoreRefused, "refused a value"),
+    sqlite3.SQLITE_TOOBIG: (StoreRefused, "refused a value"),
+}
+_POSTGRES: dict[str, tuple[type[StoreError], str]] = {
+    "22": (StoreRefused, "refused a value"),
+    "23": (StoreRefused, "refused a value"),
+    "XX001": (StoreDamaged, "is damaged"),
+    "XX002": (StoreDamaged, "is damaged"),
+    "42P07": (StoreForeign, "holds a table of another program under the name of one of ours"),
+    "42P01": (StoreUnavailable, "lacks a table"),
+    "42501": (StoreUnavailable, "does not grant this user what is needed"),
+    "55P03": (StoreUnavailable, "is locked by another program"),
+    "53": (StoreUnavailable, "is out of resources"),
+}
+_AGAIN = {"40001", "40P01"}  # serialization failure, deadlock
+
+
+@contextmanager
+def boundary(location: Location) -> Iterator[None]:
+    """Raise what the driver raises inside as a StoreError about *location*."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise translate(error.orig or error, location) from error
+    except (sqlite3.Error, sa.exc.TimeoutError, OSError) as error:
+        raise translate(error, location) from error
+    except UnicodeDecodeError as error:  # from SQLite, which checks no text
+        raise StoreDamaged(f"the store {location} is damaged (a text in it is none)") from error
+
+
+def translate(error: BaseException, location: Location) -> StoreError:
+    """Say what *error*, of either driver, means."""
+    kind, sentence = _meaning(error)
+    reason = location.redacted(str(error).strip().partition("\n")[0])
+    return kind(f"the store {location} {sentence}" + (f" ({reason})" if reason else ""))
+
+
+def _meaning(error: BaseException) -> tuple[type[StoreError], str]:
+    unknown = (StoreUnavailable, "does not answer")
+    if isinstance(error, sqlite3.Error):
+        code: int = getattr(error, "sqlite_errorcode", 0)
+        return _SQLITE.get(code & 0xFF, (StoreUnavailable, "cannot be used"))
+    state = sqlstate(error)
+    return _POSTGRES.get(state) or _POSTGRES.get(state[:2]) or unknown
+
+
+def sqlstate(error: BaseException | None) -> str:
+    """Give the five characters by which Postgres names an error; nothing where it never came to that."""
+    return getattr(error, "sqlstate", None) or ""
+
+
+def may_succeed(error: sa.exc.DBAPIError) -> bool:
+    """Tell whether the same transaction, tried again at once, may succeed: it only lost against another one."""
+    return sqlstate(error.orig) in _AGAIN
+
+
+def was_cut(error: sa.exc.DBAPIError) -> bool:
+    """Tell whether the connection broke, so that only the record knows whether the transaction was committed."""
+    return error.connection_invalidated

@@ -1,0 +1,52 @@
+"""Checksums that find damage which the database itself does not: one for each slice that a fetch answered.
+
+A replaced value stays in `revisions` under the fetch that brought it, so what a fetch wrote can be found again in
+points and revisions, and its checksum be computed anew, at any time.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from collector.store.diff import Difference
+
+_HEAD = struct.Struct("<6q")
+
+
+class Answered(NamedTuple):
+    """A row of date_ranges: the buckets [start, end) in epoch seconds, the API's own range in microseconds."""
+
+    series_id: int
+    fetch_id: int
+    start: int
+    end: int
+    start_time: int
+    end_time: int
+
+
+def checksum(answered: Answered, timestamps: Sequence[int], values: Sequence[float]) -> int:
+    """Give CRC-32 of a date range and of what its fetch wrote there, ascending: all timestamps, then all values."""
+    count = len(timestamps)
+    packed = struct.pack(f"<{count}q{count}d", *timestamps, *values)
+    return zlib.crc32(packed, zlib.crc32(_HEAD.pack(*answered)))
+
+
+def written(difference: Difference, start: int, end: int) -> tuple[Sequence[int], Sequence[float]]:
+    """Give timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
+    pairs = difference.inserted
+    if difference.revised:
+        pairs = sorted([*pairs, *((revised.timestamp, revised.value) for revised in difference.revised)])
+    if pairs and not (start <= pairs[0][0] and pairs[-1][0] < end):
+        pairs = [(timestamp, value) for timestamp, value in pairs if start <= timestamp < end]
+    return [timestamp for timestamp, _ in pairs], [value for _, value in pairs]
+
+
+def microseconds(moment: datetime) -> int:
+    """Give epoch microseconds: what a moment is on either database."""
+    return round(moment.timestamp() * 1_000_000)

@@ -1,0 +1,111 @@
+"""Column types that mean the same on both databases and are what SQLite's STRICT tables take."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from collector.model import from_epoch
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+Identifier = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Real: sa.types.TypeEngine[float] = sa.Double().with_variant(sa.REAL(), "sqlite")
+Flag = sa.Boolean().with_variant(sa.Integer(), "sqlite")
+
+_POSTGRES = sa.TIMESTAMP(timezone=True)
+
+
+class Bucket(sa.types.TypeDecorator[datetime]):
+    """A bucket edge: on SQLite an integer of epoch seconds, on Postgres a timestamptz. Refuses naive datetimes."""
+
+    impl = _POSTGRES.with_variant(sa.Integer(), "sqlite")
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Write an aware moment on a whole second; ValueError for any other."""
+        moment = _aware(value)
+        if moment is not None and moment.microsecond:
+            raise ValueError(f"{moment} is no bucket edge")
+        return int(moment.timestamp()) if moment and dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - as declared
+        """Read an aware moment in UTC."""
+        return _moment(value)
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        """Compare with any moment, on an edge or not: `--end 36h` hardly ever is."""
+        return Moment() if isinstance(value, datetime) else super().coerce_compared_value(op, value)
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A moment to the microsecond: on SQLite epoch seconds with a fraction, on Postgres a timestamptz.
+
+    A double of epoch seconds is exact to the microsecond until the year 2242. Refuses naive datetimes.
+    """
+
+    impl = _POSTGRES.with_variant(sa.REAL(), "sqlite")
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Write an aware moment; ValueError for a naive one."""
+        moment = _aware(value)
+        return moment.timestamp() if moment and dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - as declared
+        """Read an aware moment in UTC."""
+        return _moment(value)
+
+
+class Words(sa.types.TypeDecorator[str]):
+    """Text that came from elsewhere: what no database takes (NUL, half a surrogate pair) is replaced."""
+
+    impl = sa.Text()
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - as declared
+        """Write what both databases read back alike."""
+        return clean(value) if value is not None else None
+
+
+def clean(text: str) -> str:
+    """Replace in *text* what no database takes."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _aware(value: datetime | None) -> datetime | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ValueError(f"{value} names no time zone")
+    return value.astimezone(UTC)
+
+
+def _moment(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    return value.astimezone(UTC) if isinstance(value, datetime) else from_epoch(value)
+
+
+class epoch(FunctionElement[int]):  # noqa: N801 - named as SQL functions are
+    """`epoch(column)`: a bucket's epoch seconds as an integer, on either database."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+    name = "epoch"
+
+
+@compiles(epoch, "sqlite")
+def _epoch_sqlite(element: epoch, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(epoch, "postgresql")
+def _epoch_postgresql(element: epoch, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST(EXTRACT(epoch FROM {compiler.process(element.clauses, **options)}) AS BIGINT)"

@@ -1,0 +1,56 @@
+"""What was answered so far, and what of it is missing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from collector.model import Window
+from collector.store import series
+from collector.store.schema import date_ranges, fetch_profiles, fetches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.model import SeriesQuery
+
+
+async def asked_at(
+    connection: AsyncConnection, queries: Sequence[SeriesQuery], moment: datetime
+) -> dict[SeriesQuery, datetime]:
+    """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
+    ids = {series_id: query for query, series_id in (await series.current(connection, queries)).items()}
+    found = await connection.execute(
+        sa.select(date_ranges.c.series_id, sa.func.max(fetches.c.finished_at))
+        .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
+        .where(date_ranges.c.series_id.in_(ids), date_ranges.c.end > moment, date_ranges.c.start <= moment)
+        .group_by(date_ranges.c.series_id)
+    )
+    return {ids[series_id]: finished_at for series_id, finished_at in found}
+
+
+async def upstream_lag(connection: AsyncConnection, profile: str) -> timedelta:
+    """Tell how far lastUpdated lay behind the clock in the newest answer for *profile*; zero before the first."""
+    answered = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
+    newest = sa.select(fetches.c.finished_at, fetches.c.last_updated).join(fetch_profiles, answered)
+    newest = newest.where(fetches.c.outcome == "ok").order_by(fetch_profiles.c.fetch_id.desc()).limit(1)
+    row = (await connection.execute(newest)).one_or_none()
+    return max(row.finished_at - row.last_updated, timedelta(0)) if row else timedelta(0)
+
+
+async def answered(connection: AsyncConnection, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:
+    """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
+    series_id = (await series.current(connection, [query])).get(query)
+    found = await connection.execute(
+        sa.select(date_ranges.c.start, date_ranges.c.end)
+        .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
+        .where(date_ranges.c.series_id == series_id, fetches.c.finished_at >= since)
+        .where(date_ranges.c.end > window.start, date_ranges.c.start < window.end)
+        .order_by(date_ranges.c.start)
+    )
+    return [Window(max(start, window.start), min(end, window.end)) for start, end in found]

@@ -1,0 +1,202 @@
+"""Engines, and the transactions on them.
+
+SQLite: one connection writes, in WAL with synchronous=FULL, for before 3.51.3 two that write can damage a WAL file, and
+NORMAL loses acknowledged commits when the power fails; any number of others read. Postgres: what a session could have
+set is set anew in every transaction, so that a pooler which hands out another session each time changes nothing.
+
+A transaction that writes runs from begin to commit in a thread: changing threads, or waiting on a socket, for each of
+its statements costs several times the statements. So does one that answers a question from history. Other reading is
+asynchronous, so that an export flows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from collector.store.boundary import boundary, may_succeed, was_cut
+from collector.store.errors import StoreUnavailable
+from collector.store.unit import Units, finished, in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from collector.store.location import Location
+    from collector.store.unit import Work
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 5.0
+"""How long to wait for a lock that another program holds."""
+_ATTEMPTS = 5
+_LONGEST_PAUSE = 0.2
+_READERS = 4
+_WRITERS = 8
+"""Transactions under way at once on Postgres; on SQLite it is one."""
+_TOGETHER = 32
+"""Units of work that may share a transaction on SQLite, and entries in the ledger on either; other units would wait for
+each other's locks on Postgres."""
+_SQLITE: dict[str, Any] = {
+    "connect_args": {"isolation_level": None, "timeout": BUSY_SECONDS},
+    "hide_parameters": True,
+}
+_PRAGMAS = "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA trusted_schema = OFF"
+_READING_PRAGMAS = "PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"
+_SEES_ONE_STATE: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_IN_EVERY_TRANSACTION = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL lock_timeout = '{}ms'"
+_POSTGRES_DEFAULTS = {
+    "connect_timeout": 5,
+    "prepare_threshold": None,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
+def sqlite_writer(path: Path) -> sa.Engine:
+    """Open an existing SQLite file with the one connection that writes."""
+    engine = sa.create_engine(_file(path, "sqlite", "rw"), pool_size=1, max_overflow=0, **_SQLITE)
+    return _prepared(engine, _PRAGMAS, "BEGIN IMMEDIATE")
+
+
+def sqlite_reader(path: Path) -> AsyncEngine:
+    """Open an existing SQLite file with several connections that cannot write."""
+    engine = create_async_engine(_file(path, "sqlite+aiosqlite", "ro"), pool_size=_READERS, max_overflow=-1, **_SQLITE)
+    _prepared(engine.sync_engine, _READING_PRAGMAS, "BEGIN")
+    return engine
+
+
+def sqlite_quick_reader(path: Path) -> sa.Engine:
+    """Open an existing SQLite file as `sqlite_reader` does, for use in threads."""
+    engine = sa.create_engine(_file(path, "sqlite", "ro"), pool_size=_READERS, max_overflow=0, **_SQLITE)
+    return _prepared(engine, _READING_PRAGMAS, "BEGIN")
+
+
+def _file(path: Path, driver: str, mode: str) -> sa.URL:
+    return sa.URL.create(driver, database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
+
+
+def _prepared(engine: sa.Engine, pragmas: tuple[str, ...], begin: str) -> sa.Engine:
+    sa.event.listen(engine, "connect", lambda connection, _record: _run(connection, pragmas))
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _run(connection: Any, statements: tuple[str, ...]) -> None:
+    cursor = connection.cursor()
+    for statement in statements:
+        cursor.execute(statement)
+    cursor.close()
+
+
+def postgres_engines(url: sa.URL) -> tuple[sa.Engine, AsyncEngine]:
+    """Open a Postgres database to write and to read, also behind a pooler of transactions."""
+    defaults = {key: value for key, value in _POSTGRES_DEFAULTS.items() if key not in url.query}
+    options: dict[str, Any] = {
+        "connect_args": defaults,
+        "pool_pre_ping": True,
+        "max_overflow": -1,
+        "hide_parameters": True,
+    }
+    settings = _IN_EVERY_TRANSACTION.format(int(BUSY_SECONDS * 1000))
+    writer, reader = sa.create_engine(url, **options), create_async_engine(url, **options)
+    for engine in (writer, reader.sync_engine):
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(settings))
+    return writer, reader.execution_options(**_SEES_ONE_STATE)
+
+
+class Database:
+    """The engines of one store: `write` and `read` are its units of work."""
+
+    def __init__(self, location: Location, *, writes: bool) -> None:
+        self.location = location
+        self._writes = writes
+        self._inode = location.path.stat().st_ino if location.path else None
+        threads, together = (1, _TOGETHER) if location.path else (_WRITERS, 1)
+        self._units = Units(self._transact, threads=threads, together=together)
+        self._ledger = self._units if location.path else Units(self._transact, threads=1, together=_TOGETHER)
+        self._reading = ThreadPoolExecutor(_READERS, "history")
+        if location.path:
+            self._writer, self._reader = sqlite_writer(location.path), sqlite_reader(location.path)
+            self._quick_reader = sqlite_quick_reader(location.path)
+        else:
+            self._writer, self._reader = postgres_engines(location.url)
+            self._quick_reader = self._writer.execution_options(**_SEES_ONE_STATE)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._reader.dispose()
+        await in_thread(self._reading, self._quick_reader.dispose)
+        if self._ledger is not self._units:
+            await self._ledger.close(lambda: None)
+        await self._units.close(self._writer.dispose)
+        self._reading.shutdown()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that sees one state of the store and changes nothing."""
+        with boundary(self.location):
+            self._check_file()
+            async with self._reader.connect() as connection, connection.begin():
+                yield connection
+
+    async def read_in_thread(self, work: Work[T]) -> T:
+        """Do *work*, many short statements that see one state of the store and change nothing, in one thread."""
+        with boundary(self.location):
+            return await in_thread(self._reading, self._see, work)
+
+    def _see(self, work: Work[T]) -> T:
+        self._check_file()
+        with self._quick_reader.connect() as connection, connection.begin():
+            return finished(work, connection)
+
+    async def write(self, work: Work[T], *, repeatable: bool = True) -> T:
+        """Do *work* in one transaction, again where it only lost against another one.
+
+        *repeatable*: the work finds out by itself that it was done already, so it may also be done again when the
+        connection broke and nobody knows whether the commit arrived.
+        """
+        return await self._write(self._units, work, repeatable=repeatable)
+
+    async def enter(self, work: Work[T]) -> T:
+        """Do *work*, an entry in the ledger of requests, whose writers would only wait for each other: they take turns.
+
+        It is not done again where nobody knows whether it was done.
+        """
+        return await self._write(self._ledger, work, repeatable=False)
+
+    async def _write(self, units: Units, work: Work[T], *, repeatable: bool) -> T:
+        if not self._writes:
+            raise StoreUnavailable(f"the store {self.location} was opened for reading only")
+        attempts = range(1, _ATTEMPTS + 1)
+        with boundary(self.location):
+            for attempt in attempts:
+                try:
+                    return await units.do(work)
+                except sa.exc.DBAPIError as error:
+                    again = may_succeed(error) or (repeatable and was_cut(error))
+                    if not again or attempt == _ATTEMPTS:
+                        raise
+                    await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE) * attempt)  # noqa: S311 - no secret
+        raise AssertionError("the last attempt returns or raises")
+
+    def _transact(self, works: Sequence[Work[Any]]) -> list[Any]:
+        self._check_file()
+        with self._writer.begin() as connection:
+            self._check_file()  # once more, for the wait may have been long
+            return [finished(work, connection) for work in works]
+
+    def _check_file(self) -> None:
+        """What is written to a file that was deleted is lost as soon as it is closed."""
+        path = self.location.path
+        if path and (not path.exists() or path.stat().st_ino != self._inode):
+            raise StoreUnavailable(f"the store {path} was deleted or replaced while it was open")

@@ -1,0 +1,45 @@
+"""What can be wrong with a store. Every message is a sentence for the operator and names no password."""
+
+from __future__ import annotations
+
+from collector.errors import CollectorError
+
+
+class StoreError(CollectorError):
+    """The store cannot do what was asked; what is in it is as it was before."""
+
+
+class StoreUnavailable(StoreError):
+    """Retry later: the store is locked, full, read-only, or does not answer."""
+
+
+class StoreOwned(StoreError):
+    """Stop: another process writes to this SQLite store; *url* is the address of its HTTP server, if it has one."""
+
+    def __init__(self, message: str, *, url: str | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+
+
+class StoreMissing(StoreError):
+    """Stop: there is nothing to read yet."""
+
+
+class StoreForeign(StoreError):
+    """Stop: what is there is not a store of ours; it was not touched."""
+
+
+class StoreDamaged(StoreError):
+    """Stop: the file is a store, but parts of it are not what was written; it was not touched."""
+
+
+class StoreNewer(StoreError):
+    """Stop: a newer version of the collector has changed the schema."""
+
+
+class StoreBehind(StoreError):
+    """Stop: the schema is of an older version and must not, or cannot, be upgraded here."""
+
+
+class StoreRefused(StoreError):
+    """Stop: the database does not take this value, or this fetch has already ended another way."""

@@ -1,0 +1,95 @@
+"""Points, row by row, as they are now or as they were known at a moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from collector.store.column_types import epoch
+from collector.store.schema import fetches, labels, points, revisions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Collection, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_ROWS_AT_ONCE = 1_000
+
+
+async def visible_labels(connection: AsyncConnection, profiles: Collection[str] = ()) -> list[tuple[str, str, int]]:
+    """List (profile, label, series_id) of the labels of *profiles*, of all for none, by profile and position.
+
+    Sorted here, for a database sorts text by its own rules.
+    """
+    select = sa.select(labels.c.profile, labels.c.position, labels.c.label, labels.c.series_id)
+    if profiles:
+        select = select.where(labels.c.profile.in_(list(profiles)))
+    found = sorted(tuple(row) for row in await connection.execute(select))
+    return [(profile, label, series_id) for profile, _, label, series_id in found]
+
+
+async def points_of(
+    connection: AsyncConnection, series_id: int, start: datetime | None, end: datetime | None, as_of: datetime | None
+) -> AsyncGenerator[Sequence[tuple[int, float]], None]:
+    """Stream blocks of (timestamp, value) of one series from *start* up to, not including, *end*; ascending.
+
+    *as_of* gives what was known then: of each bucket the value whose fetch had ended, and which none had replaced.
+    """
+    select = select_points(series_id, start, end, as_of)
+    newest: int | None = None
+    result = await connection.stream(select.execution_options(yield_per=_ROWS_AT_ONCE))
+    try:
+        async for block in result.partitions():
+            if as_of is None:
+                yield [(timestamp, value) for timestamp, value in block]
+            else:
+                yield first_of_each(block, newest)
+                newest = block[-1][0]
+    finally:  # its own context manager leaves the cursor open when the generator is left early
+        await result.close()
+
+
+def first_of_each(block: Sequence[Any], before: int | None) -> list[tuple[int, float]]:
+    """The first row of each bucket; those of the bucket *before* were given already."""
+    found = []
+    for timestamp, value, _ in block:
+        if timestamp != before:
+            found.append((timestamp, value))
+        before = timestamp
+    return found
+
+
+def select_points(series_id: int, start: datetime | None, end: datetime | None, as_of: datetime | None) -> Any:
+    """Select (timestamp, value) in order, and with *as_of* the fetch: of each bucket the first row then counts."""
+    return _now(series_id, start, end) if as_of is None else _then(series_id, start, end, as_of)
+
+
+def _within(table: sa.Table, series_id: int, start: datetime | None, end: datetime | None) -> list[Any]:
+    bounds = [table.c.series_id == series_id]
+    bounds += [table.c.timestamp >= start] if start is not None else []
+    bounds += [table.c.timestamp < end] if end is not None else []
+    return bounds
+
+
+def _now(series_id: int, start: datetime | None, end: datetime | None) -> sa.Select[Any]:
+    select = sa.select(epoch(points.c.timestamp), points.c.value)
+    return select.where(*_within(points, series_id, start, end)).order_by(points.c.timestamp)
+
+
+def _then(series_id: int, start: datetime | None, end: datetime | None, as_of: datetime) -> Any:
+    """The newest fetch comes first, for a clock that was set back leaves periods that overlap."""
+    seen = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
+    standing = (
+        sa.select(epoch(points.c.timestamp).label("t"), points.c.value.label("v"), points.c.fetch_id.label("f"))
+        .join_from(points, fetches, fetches.c.id == points.c.fetch_id, isouter=True)
+        .where(*_within(points, series_id, start, end), seen)
+    )
+    replaced = (
+        sa.select(epoch(revisions.c.timestamp), revisions.c.value, revisions.c.fetch_id)
+        .where(*_within(revisions, series_id, start, end))
+        .where(revisions.c.seen_at <= as_of, revisions.c.replaced_at > as_of)
+    )
+    both = sa.union_all(standing, replaced).subquery()
+    return sa.select(both).order_by(both.c.t, both.c.f.desc())

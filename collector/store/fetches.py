@@ -1,0 +1,213 @@
+"""Fetches: the ledger of what was asked of Radar, kept before it is asked, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+import sqlalchemy as sa
+
+from collector.model import rfc3339, utc
+from collector.store import facts
+from collector.store.errors import StoreRefused
+from collector.store.locks import BUDGET, lock
+from collector.store.schema import fetch_profiles, fetches, state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.model import Answer, Batch, SeriesQuery
+
+WINDOW = timedelta(seconds=300)
+BLOCKED_UNTIL = "blocked_until"
+_UNKNOWN_WAIT = timedelta(seconds=1)
+_ABANDONED = timedelta(minutes=15)
+_LONGEST_MESSAGE = 2_000
+
+# Statements of every request are built once: building one costs several times its execution.
+_counted = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at > sa.bindparam("since"))
+_STANDING = sa.select(
+    sa.select(sa.func.count()).where(_counted).scalar_subquery(),
+    sa.select(state.c.value).where(state.c.key == BLOCKED_UNTIL).scalar_subquery(),
+)
+_BEGIN = sa.insert(fetches).returning(fetches.c.id)
+_LINK = sa.insert(fetch_profiles)
+_THIS = fetches.c.id == sa.bindparam("fetch_id")
+_COUNTS = [fetches.c[name] for name in ("inserted", "revised", "unchanged", "vanished")]
+_RECORDED = sa.select(fetches.c.outcome, *_COUNTS).where(_THIS).with_for_update()
+_SUCCEED = sa.update(fetches).where(_THIS)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A request is on record and may be sent."""
+
+    fetch_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No request may be sent before *until*: the `budget` is spent, or Radar has `blocked` this account."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many requests of *limit* were *used* in the last *window_seconds*."""
+
+    limit: int
+    used: int
+    blocked_until: datetime | None
+    window_seconds: int = int(WINDOW.total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """How many points an answer, or several, inserted, revised, left unchanged and no longer had.
+
+    *by_series* tells the same of each series of one answer.
+    """
+
+    inserted: int = 0
+    revised: int = 0
+    unchanged: int = 0
+    vanished: int = 0
+    by_series: Mapping[SeriesQuery, Saved] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts by name."""
+        return {name: getattr(self, name) for name in ("inserted", "revised", "unchanged", "vanished")}
+
+    def __add__(self, other: Saved) -> Saved:
+        return Saved(
+            self.inserted + other.inserted,
+            self.revised + other.revised,
+            self.unchanged + other.unchanged,
+            self.vanished + other.vanished,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The answer to a fetch's *batch* as it came in at *now*: *size* bytes."""
+
+    fetch_id: int
+    batch: Batch
+    answer: Answer
+    now: datetime
+    size: int
+
+
+class Failure(Protocol):
+    """What is kept of a request that brought no trusted answer, beside its text; RateLimited has *not_before* too."""
+
+    @property
+    def outcome(self) -> str:
+        """The word on record."""
+
+    @property
+    def status(self) -> int | None:
+        """HTTP's status, where there was one."""
+
+    @property
+    def code(self) -> int | None:
+        """The API's error code, where there was one."""
+
+
+async def begin(
+    connection: AsyncConnection, batch: Batch, profiles: Sequence[str], now: datetime, limit: int
+) -> Begun | Wait:
+    """Put a request on record, or say how long to wait; of all processes one at a time decides."""
+    await lock(connection, BUDGET)
+    standing = await budget(connection, now, limit)
+    if standing.blocked_until:
+        return Wait(standing.blocked_until, "blocked")
+    if standing.used >= limit:
+        return Wait(await _free_at(connection, now, standing.used - limit), "budget")
+    row = {
+        "started_at": now,
+        "outcome": "started",
+        "request": str(batch),
+        "profiles": json.dumps(list(profiles), ensure_ascii=False),
+        "positions": len(batch.slices),
+        "agg_interval": batch.agg_interval.value,
+    }
+    fetch_id = (await connection.execute(_BEGIN, row)).scalar_one()
+    links = [{"profile": profile, "fetch_id": fetch_id} for profile in sorted(set(profiles))]
+    if links:
+        await connection.execute(_LINK, links)
+    return Begun(fetch_id)
+
+
+async def _free_at(connection: AsyncConnection, now: datetime, waiting: int) -> datetime:
+    """Say when a place in the budget is free again that *waiting* others do not need first."""
+    recent = sa.select(fetches.c.finished_at).where(fetches.c.finished_at > now - WINDOW)
+    oldest = await connection.execute(recent.order_by(fetches.c.finished_at).offset(waiting).limit(1))
+    freed = oldest.scalar()
+    return freed + WINDOW if freed else now + _UNKNOWN_WAIT
+
+
+async def budget(connection: AsyncConnection, now: datetime, limit: int) -> Budget:
+    """Count the requests that are under way or ended less than 300 seconds ago, and read until when Radar blocks."""
+    used, text = (await connection.execute(_STANDING, {"since": now - WINDOW})).one()
+    until = utc(text) if text else now
+    return Budget(limit, used, until if until > now else None)
+
+
+async def recorded(connection: AsyncConnection, fetch_id: int) -> Saved | None:
+    """Tell what a fetch has saved, None while it is under way; StoreRefused where it ended without an answer."""
+    row = (await connection.execute(_RECORDED, {"fetch_id": fetch_id})).one_or_none()
+    if row is None or row.outcome not in ("started", "ok"):
+        state = row.outcome if row else "unknown"
+        raise StoreRefused(f"fetch {fetch_id} is {state}, so its answer comes too late to be saved")
+    return Saved(row.inserted, row.revised, row.unchanged, row.vanished) if row.outcome == "ok" else None
+
+
+async def succeed(connection: AsyncConnection, arrival: Arrival, saved: Saved) -> None:
+    """Note that a fetch brought an answer."""
+    meta = arrival.answer.meta
+    values = {
+        "finished_at": arrival.now,
+        "outcome": "ok",
+        "status": 200,
+        "last_updated": meta.last_updated,
+        "normalization": meta.normalization,
+        "unit": meta.unit,
+        "confidence_level": meta.confidence_level,
+        "bytes": arrival.size,
+        **saved.counts,
+    }
+    await connection.execute(_SUCCEED, {"fetch_id": arrival.fetch_id, **values})
+
+
+async def fail(connection: AsyncConnection, fetch_id: int, error: Failure, now: datetime) -> None:
+    """Note that a fetch brought no answer, and until when nothing may be asked, where the server named a time."""
+    outcome = str(error.outcome)
+    values = {"finished_at": now, "outcome": outcome, "status": error.status, "code": error.code}
+    message = str(error)[:_LONGEST_MESSAGE]
+    under_way = sa.and_(fetches.c.id == fetch_id, fetches.c.outcome == "started")
+    await connection.execute(sa.update(fetches).where(under_way).values(**values, message=message))
+    not_before = getattr(error, "not_before", None)
+    if not_before:
+        await lock(connection, BUDGET)
+        blocked = await facts.get(connection, BLOCKED_UNTIL)
+        await facts.put(connection, BLOCKED_UNTIL, rfc3339(max(not_before, utc(blocked) if blocked else not_before)))
+
+
+async def interrupt(connection: AsyncConnection, now: datetime) -> int:
+    """End the fetches that a dead process left under way; gives their number.
+
+    Where several processes may write, those count as left that no request can take so long.
+    """
+    left = fetches.c.outcome == "started"
+    if connection.dialect.name == "postgresql":
+        left = sa.and_(left, fetches.c.started_at < now - _ABANDONED)
+    values = {"outcome": "interrupted", "finished_at": now, "message": "the process ended before the answer came"}
+    return (await connection.execute(sa.update(fetches).where(left).values(values))).rowcount

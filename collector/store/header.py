@@ -1,0 +1,59 @@
+"""The first bytes of a SQLite file: whether it is whole, cut, damaged, or never was a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collector.store.errors import StoreDamaged
+from collector.store.schema import APPLICATION_ID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAGIC = b"SQLite format 3\0"
+_LENGTH = 100
+_A_FEW = 8
+"""So many bits may have turned over for a mark still to be known as ours."""
+
+
+def check(path: Path) -> None:
+    """Raise StoreDamaged where the file at *path* is a store whose first bytes, or whose end, are not as written.
+
+    Anything else that may be wrong with it is left for SQLite to say. To be called before the file is opened.
+    """
+    with path.open("rb") as file:
+        reason = judge(
+            file.read(_LENGTH), path.stat().st_size, has_wal=_has_content(path.with_name(f"{path.name}-wal"))
+        )
+    if reason:
+        raise StoreDamaged(f"the store {path} is damaged: {reason}; it was not touched")
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def judge(head: bytes, size: int, *, has_wal: bool) -> str | None:
+    """Say what is wrong with a store that begins with *head* and has *size* bytes; see https://sqlite.org/fileformat2.html.
+
+    With a write-ahead log the file may be about to grow, so its size tells nothing then.
+    """
+    if len(head) < _LENGTH:
+        return f"of its header there are {len(head)} bytes" if head and _MAGIC.startswith(head[:16]) else None
+    magic, mark = head[:16], head[68:72]
+    ours = APPLICATION_ID.to_bytes(4, "big")
+    if magic != _MAGIC and (mark == ours or _distance(magic, _MAGIC) <= _A_FEW):
+        return "its header does not begin as that of a SQLite database"
+    if magic == _MAGIC and mark != ours and _distance(mark, ours) <= _A_FEW:
+        return "the mark of a store in its header is not what it was"
+    page = int.from_bytes(head[16:18], "big")
+    told = int.from_bytes(head[28:32], "big") * (page if page != 1 else 65_536)
+    counted = head[24:28] == head[92:96]
+    if magic == _MAGIC and mark == ours and counted and size < told and not has_wal:
+        return f"it was cut, {size} of {told} bytes are there"
+    return None
+
+
+def _distance(one: bytes, other: bytes) -> int:
+    """How many bits differ."""
+    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()

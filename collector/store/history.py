@@ -1,0 +1,134 @@
+"""One state of the history, as it is now or as it was known at a moment, for answering questions from it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from collector.model import AggInterval, Annotation, SeriesQuery, from_epoch
+from collector.store import statements
+from collector.store.export import first_of_each, select_points
+from collector.store.spoken import Spoken, lowest_level
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_ROWS_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSeries:
+    """The series that stands for a query; *labels* are those in use first, *normalization* is "" before an answer."""
+
+    id: int
+    query: SeriesQuery
+    normalization: str
+    unit: str
+    labels: tuple[str, ...]
+
+    @property
+    def answered(self) -> bool:
+        """Tell whether Radar has answered for it at all."""
+        return bool(self.normalization)
+
+
+class Stretch(NamedTuple):
+    """The buckets of one series from *start* up to, not including, *end*; epoch seconds."""
+
+    series_id: int
+    start: int
+    end: int
+
+
+class History:
+    """What can be asked of one state of the store; *as_of* (None: now) is when things must have been known."""
+
+    def __init__(self, connection: AsyncConnection, as_of: datetime | None) -> None:
+        self._connection = connection
+        self._as_of = as_of
+
+    async def series(self, dataset: str) -> list[KeptSeries]:
+        """List the series of *dataset*, of each query the one that stands for it, by id.
+
+        A change of normalization or unit makes another series of the same query: it stands once an answer spoke of it.
+        """
+        labels: dict[int, list[str]] = defaultdict(list)
+        rows: dict[int, Any] = {}
+        for row in await self._connection.execute(statements.series(), {"dataset": dataset}):
+            rows[row.id] = row
+            labels[row.id] += [row.label] if row.label is not None else []
+        rivals: dict[str, list[KeptSeries]] = defaultdict(list)
+        for row in rows.values():
+            query = _query(row.agg_interval, row.filters)
+            rivals[row.digest].append(KeptSeries(row.id, query, row.normalization, row.unit, tuple(labels[row.id])))
+        return sorted([await self._standing(same) for same in rivals.values()], key=lambda one: one.id)
+
+    async def _standing(self, same: Sequence[KeptSeries]) -> KeptSeries:
+        """Labels point to the one that stands now; which one stood at a moment, the answers before it tell."""
+        if len(same) > 1 and self._as_of is not None:
+            told = await self.last_updated([one.id for one in same])
+            if told:
+                return max((one for one in same if one.id in told), key=lambda one: (told[one.id], one.id))
+        return max(same, key=lambda one: (bool(one.labels), one.id))
+
+    async def spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+        """Find the oldest and newest known timestamp of each series; absent where it has no point."""
+        found = await self._connection.execute(statements.spans(self._as_of), {"ids": list(ids)})
+        return {series_id: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
+
+    async def last_updated(self, ids: Collection[int]) -> dict[int, datetime]:
+        """Find the lastUpdated of the answer that reached furthest, the newest of such, per series; absent for none."""
+        found = await self._connection.execute(statements.last_updated(self._as_of), {"ids": list(ids)})
+        return {row.id: row.told for row in found if row.told is not None}
+
+    async def confidence_level(self, stretches: Sequence[Stretch]) -> int | None:
+        """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
+        levels, detailed = statements.confidence(tuple(stretches), self._as_of)
+        found = (await self._connection.execute(levels)).scalars().all()
+        if len(found) <= 1:
+            return found[0] if found else None
+        rows = (await self._connection.execute(detailed)).all()
+        return lowest_level(stretches, [Spoken(*tuple(row)) for row in rows])
+
+    async def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
+        """List the annotations that concern any of *windows* (start, end), by start date, without the withdrawn."""
+        select = statements.remarks(tuple(dict.fromkeys(windows)), self._as_of)
+        return [_annotation(row) for row in await self._connection.execute(select, {"dataset": dataset})]
+
+    async def points(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
+        """Give blocks of (timestamp, value), ascending, in constant memory."""
+        select = select_points(stretch.series_id, from_epoch(stretch.start), from_epoch(stretch.end), self._as_of)
+        result = await self._connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE))
+        return result.partitions() if self._as_of is None else _firsts(result.partitions())
+
+
+def _firsts(blocks: Iterable[Sequence[Any]]) -> Iterator[Sequence[tuple[int, float]]]:
+    newest: int | None = None
+    for block in blocks:
+        yield first_of_each(block, newest)
+        newest = block[-1][0]
+
+
+@lru_cache(maxsize=8192)
+def _query(agg_interval: str, filters: str) -> SeriesQuery:
+    listed = {name: tuple(values) for name, values in json.loads(filters).items()}
+    return SeriesQuery(AggInterval(agg_interval), listed)
+
+
+def _annotation(row: Any) -> Annotation:
+    return Annotation(
+        start_date=row.start_date,
+        end_date=row.end_date,
+        data_source=row.data_source,
+        event_type=row.event_type,
+        description=row.description,
+        linked_url=row.linked_url,
+        is_instantaneous=bool(row.is_instantaneous),
+        tags=tuple(json.loads(row.tags)),
+    )

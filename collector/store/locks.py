@@ -1,0 +1,19 @@
+"""Locks on Postgres that end with the transaction; on SQLite every writing transaction is alone anyway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_OURS = 0x52444354 << 16
+MIGRATION, LABELS, BUDGET, ANNOTATIONS = range(_OURS, _OURS + 4)
+
+
+async def lock(connection: AsyncConnection, number: int) -> None:
+    """Wait until no other transaction holds the lock *number*, and hold it until this one ends."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})

@@ -1,0 +1,214 @@
+"""The reading side of the store: every method sees one state of it and changes nothing."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeVar, Unpack
+
+from collector.model import Window, from_epoch
+from collector.store import answers, backfills, coverage, facts, fetches, fires, listing, series, status
+from collector.store.export import points_of, visible_labels
+from collector.store.history import History
+from collector.store.holes import Hole, holes
+from collector.store.listing import Filter
+from collector.store.selection import Selection, blocks, thinned
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+    from datetime import datetime, timedelta
+
+    from collector.model import SeriesQuery
+    from collector.profile import Profile
+    from collector.store.answers import NewestAnswer
+    from collector.store.backfills import Backfill
+    from collector.store.engine import Database
+    from collector.store.fetches import Budget
+    from collector.store.fires import Fire
+    from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
+    from collector.store.selection import Place, SelectedSeries, Thinned
+    from collector.store.status import ProfileStatus, StoreInfo
+
+T = TypeVar("T")
+
+
+class Reader:
+    """What can be read of a store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def backend(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._database.location.backend
+
+    async def ask_history(self, work: Callable[[History], Awaitable[T]], as_of: datetime | None = None) -> T:
+        """Do *work* on one state of the history, as it is now or as it was known at a moment.
+
+        It runs in a thread and may wait for nothing but the history.
+        """
+        return await self._database.read_in_thread(lambda connection: work(History(connection, as_of)))
+
+    async def spans(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
+        """Find the window from the oldest to the newest stored bucket of each query; absent where it has no point."""
+        async with self._database.read() as connection:
+            found = await series.spans(connection, queries)
+        return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
+
+    async def newest(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, datetime]:
+        """Find the start of the newest stored bucket of each query; absent where it has no point."""
+        async with self._database.read() as connection:
+            return {query: from_epoch(b) for query, (_, b) in (await series.spans(connection, queries)).items()}
+
+    async def relative(self, queries: Collection[SeriesQuery]) -> set[SeriesQuery]:
+        """Find the queries whose newest answer was relative to itself, so that no two answers make one history."""
+        async with self._database.read() as connection:
+            return await series.relative(connection, queries)
+
+    async def asked_at(self, queries: Sequence[SeriesQuery], moment: datetime) -> dict[SeriesQuery, datetime]:
+        """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
+        async with self._database.read() as connection:
+            return await coverage.asked_at(connection, queries, moment)
+
+    async def upstream_lag(self, profile: str) -> timedelta:
+        """Tell how far lastUpdated lay behind the clock in the newest answer for *profile*; zero before the first."""
+        async with self._database.read() as connection:
+            return await coverage.upstream_lag(connection, profile)
+
+    async def last_fire(self, profile: str) -> Fire | None:
+        """Find the newest due moment of *profile* on record."""
+        async with self._database.read() as connection:
+            return await fires.last(connection, profile)
+
+    async def last_due(self, profile: str) -> datetime | None:
+        """Find the newest due moment of *profile* on record."""
+        fire = await self.last_fire(profile)
+        return fire.due if fire else None
+
+    async def get_state(self, key: str) -> str | None:
+        """Read a small fact; None where it is not known."""
+        async with self._database.read() as connection:
+            return await facts.get(connection, key)
+
+    async def backfill(self, backfill_id: int) -> Backfill | None:
+        """Find a job by its id."""
+        async with self._database.read() as connection:
+            return await backfills.find(connection, backfill_id)
+
+    async def next_backfill(self) -> Backfill | None:
+        """Find the oldest job that has not ended."""
+        async with self._database.read() as connection:
+            return await backfills.next_open(connection)
+
+    async def list_backfills(self, limit: int | None = None) -> list[Backfill]:
+        """List jobs, the newest first."""
+        async with self._database.read() as connection:
+            return await backfills.listed(connection, limit)
+
+    async def answered(self, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:
+        """Find the parts of *window* that answers from *since* on have covered for a query, ascending."""
+        async with self._database.read() as connection:
+            return await coverage.answered(connection, query, window, since)
+
+    async def holes(self, query: SeriesQuery, window: Window, settle: timedelta) -> list[Hole]:
+        """Find the runs of absent buckets in *window*, ascending: `missing`, or `upstream` where Radar has none.
+
+        `upstream`: an answer covered them whose lastUpdated is *settle* or more after the buckets' end.
+        """
+        async with self._database.read() as connection:
+            return await holes(connection, query, window, settle)
+
+    async def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
+        """List series with their labels; keywords as in Filter: those with a point between start and end."""
+        async with self._database.read() as connection:
+            return await listing.list_series(connection, Filter(**chosen))
+
+    async def list_fetches(self, **chosen: Unpack[Filters]) -> list[FetchRow]:
+        """List requests, the newest first; keywords as in Filter, start and end bound when it was sent."""
+        async with self._database.read() as connection:
+            return await listing.list_fetches(connection, Filter(**chosen))
+
+    async def list_annotations(self, **chosen: Unpack[Filters]) -> list[AnnotationRow]:
+        """List annotations by start date; keywords as in Filter, of which *profile* changes nothing."""
+        async with self._database.read() as connection:
+            return await listing.list_annotations(connection, Filter(**chosen))
+
+    async def list_revisions(self, **chosen: Unpack[Filters]) -> list[RevisionRow]:
+        """List values that were replaced, by series, bucket and time; keywords as in Filter, for the bucket."""
+        async with self._database.read() as connection:
+            return await listing.list_revisions(connection, Filter(**chosen))
+
+    async def list_fires(self, **chosen: Unpack[Filters]) -> list[Fire]:
+        """List due moments and their outcomes, the newest first; keywords as in Filter."""
+        async with self._database.read() as connection:
+            return await listing.list_fires(connection, Filter(**chosen))
+
+    async def export(
+        self,
+        profiles: Collection[str] = (),
+        start: datetime | None = None,
+        end: datetime | None = None,
+        as_of: datetime | None = None,
+    ) -> AsyncGenerator[tuple[str, str, int, float], None]:
+        """Stream (profile, label, timestamp, value), by profile, position of the label, and time; as `export_blocks`.
+
+        Who stops early should close the iterator.
+        """
+        async with aclosing(self.export_blocks(profiles, start, end, as_of)) as blocks:
+            async for profile, label, block in blocks:
+                for timestamp, value in block:
+                    yield profile, label, timestamp, value
+
+    async def export_blocks(
+        self,
+        profiles: Collection[str] = (),
+        start: datetime | None = None,
+        end: datetime | None = None,
+        as_of: datetime | None = None,
+    ) -> AsyncGenerator[tuple[str, str, Sequence[tuple[int, float]]], None]:
+        """Stream (profile, label, [(timestamp, value)…]), many points at once, in constant memory.
+
+        *profiles* names profiles, none means all; *start* is inclusive, *end* is not. *as_of* gives what was known at
+        that moment. One state of the store is seen from first to last; who stops early should close the iterator.
+        """
+        async with self._database.read() as connection:
+            for profile, label, series_id in await visible_labels(connection, profiles):
+                async with aclosing(points_of(connection, series_id, start, end, as_of)) as blocks:
+                    async for block in blocks:
+                        yield profile, label, block
+
+    async def select_blocks(
+        self, chosen: Selection, after: Place | None = None
+    ) -> AsyncGenerator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None]:
+        """Stream (series, [(timestamp, value)…]) of a selection, from behind the place *after* on, in constant memory.
+
+        LookupError where that place's series is not of the selection. Who stops early should close the iterator.
+        """
+        async with self._database.read() as connection, aclosing(blocks(connection, chosen, after)) as found:
+            async for one in found:
+                yield one
+
+    async def thin(self, chosen: Selection, columns: int) -> list[Thinned]:
+        """Read a selection in about so many *columns* over its time, each with its extremes."""
+        async with self._database.read() as connection:
+            return await thinned(connection, chosen, columns)
+
+    async def newest_answer(self, profile: str) -> NewestAnswer | None:
+        """Find what the newest answer for *profile* said of itself; None before the first."""
+        async with self._database.read() as connection:
+            return await answers.newest(connection, profile)
+
+    async def status_rows(self, profiles: Sequence[Profile]) -> list[ProfileStatus]:
+        """Tell how each of *profiles* fares, in their order."""
+        async with self._database.read() as connection:
+            return await status.status_rows(connection, profiles)
+
+    async def info(self) -> StoreInfo:
+        """Tell what is in the store, and how many bytes it takes."""
+        async with self._database.read() as connection:
+            return await status.info(connection, self._database.location)
+
+    async def budget(self, now: datetime, limit: int) -> Budget:
+        """Tell how much of the request budget of *limit* is used."""
+        async with self._database.read() as connection:
+            return await fetches.budget(connection, now, limit)

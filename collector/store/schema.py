@@ -1,0 +1,235 @@
+"""The tables. The migrations build the same ones, which a test compares.
+
+There are no foreign keys: the rows of one answer are written in one transaction by one module, a check per point costs
+as much as the point, and retention may drop old fetches whose points remain.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from collector.store.column_types import Bucket, Flag, Identifier, Moment, Real, Words
+
+APPLICATION_ID = 0x52444354
+"""Marks a SQLite file as a store of ours: "RDCT" in its header."""
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _table(name: str, *parts: Any, rowid: bool = False) -> sa.Table:
+    return sa.Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=rowid)
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, Words, nullable=False)
+
+
+series = _table(
+    "series",
+    sa.Column("id", Identifier, primary_key=True),
+    _text("label"),
+    _text("dataset"),
+    _text("dimension"),
+    _text("group"),
+    _text("agg_interval"),
+    _text("filters"),
+    _text("normalization"),
+    _text("unit"),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("points", Identifier, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.UniqueConstraint("digest", "normalization", "unit"),
+    rowid=True,
+)
+"""*digest* is SHA-256 of what was asked (dataset to filters); with normalization and unit it is the whole identity.
+*points* counts the series' points, so that a status costs nothing. *label* is the newest label."""
+
+profile_series = _table(
+    "profile_series",
+    sa.Column("profile", Words, primary_key=True),
+    sa.Column("label", Words, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("series_id", Identifier, nullable=False),
+    sa.Column("active", Flag, nullable=False),
+)
+
+points = _table(
+    "points",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", Bucket, primary_key=True),
+    sa.Column("value", Real, nullable=False),
+    sa.Column("fetch_id", Identifier, nullable=False),
+    sa.CheckConstraint("value > -9e999 AND value < 9e999", name="ck_points_finite").ddl_if(dialect="sqlite"),
+    sa.CheckConstraint("value > '-Infinity' AND value < 'Infinity'", name="ck_points_finite").ddl_if(
+        dialect="postgresql"
+    ),
+)
+
+revisions = _table(
+    "revisions",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", Bucket, primary_key=True),
+    sa.Column("replaced_by", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("value", Real, nullable=False),
+    sa.Column("fetch_id", Identifier, nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("replaced_at", Moment, nullable=False),
+)
+"""The old value: which fetch brought it and when, which one replaced it and when."""
+
+vanished = _table(
+    "vanished",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", Bucket, primary_key=True),
+    sa.Column("fetch_id", Identifier, nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
+)
+"""Stored buckets that a later answer over their window no longer had."""
+
+fetches = _table(
+    "fetches",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("code", sa.Integer),
+    sa.Column("message", Words),
+    _text("request"),
+    _text("profiles"),
+    sa.Column("positions", sa.Integer, nullable=False),
+    _text("agg_interval"),
+    sa.Column("last_updated", Moment),
+    sa.Column("normalization", Words),
+    sa.Column("unit", Words),
+    sa.Column("confidence_level", sa.Integer),
+    sa.Column("bytes", Identifier),
+    sa.Column("inserted", sa.Integer),
+    sa.Column("revised", sa.Integer),
+    sa.Column("unchanged", sa.Integer),
+    sa.Column("vanished", sa.Integer),
+    sa.Index("ix_fetches_finished_at", "finished_at"),
+    sa.Index("ix_fetches_last_updated", "last_updated"),
+    rowid=True,
+)
+"""One row per request sent, on record before it is sent: the ledger of the request budget."""
+
+fetch_profiles = _table(
+    "fetch_profiles",
+    sa.Column("profile", Words, primary_key=True),
+    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
+)
+"""The fetches of each profile, for finding the newest without reading all."""
+
+date_ranges = _table(
+    "date_ranges",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("end", Bucket, primary_key=True),
+    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("start", Bucket, nullable=False),
+    sa.Column("start_time", Moment, nullable=False),
+    sa.Column("end_time", Moment, nullable=False),
+    sa.Column("checksum", Identifier, nullable=False),
+    sa.Index("ix_date_ranges_fetch_id", "fetch_id"),
+)
+"""The buckets [start, end) that a fetch answered for a series, the range as the API adjusted it, and the checksum of
+these and of the values that the fetch wrote there."""
+
+annotations = _table(
+    "annotations",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    _text("dataset"),
+    sa.Column("start_date", Moment, nullable=False),
+    sa.Column("end_date", Moment),
+    _text("data_source"),
+    _text("event_type"),
+    _text("description"),
+    _text("linked_url"),
+    sa.Column("is_instantaneous", Flag, nullable=False),
+    _text("tags"),
+    sa.Column("first_seen_at", Moment, nullable=False),
+    sa.Column("last_seen_at", Moment, nullable=False),
+    sa.Column("last_updated", Moment, nullable=False),
+    sa.UniqueConstraint("digest"),
+    rowid=True,
+)
+"""*last_updated* is the newest one of an answer that had the annotation."""
+
+withdrawals = _table(
+    "withdrawals",
+    sa.Column("annotation_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("withdrawn_at", Moment, primary_key=True),
+    sa.Column("returned_at", Moment),
+    sa.Column("last_updated", Moment, nullable=False),
+)
+"""Periods in which answers that should have had an annotation did not; *last_updated* is the first such answer's."""
+
+fires = _table(
+    "fires",
+    sa.Column("profile", Words, primary_key=True),
+    sa.Column("due", Moment, primary_key=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("finished_at", Moment, nullable=False),
+    sa.Column("message", Words),
+)
+
+_BACKFILL_COUNTS = (
+    "requests",
+    "windows",
+    "points_inserted",
+    "points_revised",
+    "points_unchanged",
+    "windows_failed",
+    "gaps_remaining",
+)
+
+backfills = _table(
+    "backfills",
+    sa.Column("id", Identifier, primary_key=True),
+    _text("profiles"),
+    sa.Column("start", Bucket, nullable=False),
+    sa.Column("end", Bucket, nullable=False),
+    sa.Column("force", Flag, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("message", Words),
+    sa.Column("buckets", Identifier, nullable=False),
+    sa.Column("buckets_done", Identifier, nullable=False),
+    *(sa.Column(name, Identifier, nullable=False) for name in _BACKFILL_COUNTS),
+    rowid=True,
+)
+"""Jobs that fetch history, and how far they have come."""
+
+state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", Words, nullable=False))
+
+VIEWS = {
+    "labels": """
+SELECT l.profile AS profile, l.label AS label, l.position AS position, l.series_id AS series_id
+FROM profile_series l
+WHERE l.active OR NOT EXISTS (
+  SELECT 1 FROM profile_series a WHERE a.active AND (a.series_id = l.series_id OR a.label = l.label)
+)""",
+    "history": """
+SELECT l.profile AS profile, l.label AS series, p.timestamp AS timestamp, p.value AS value,
+  s.unit AS unit, s.normalization AS normalization
+FROM labels l JOIN series s ON s.id = l.series_id JOIN points p ON p.series_id = s.id""",
+}
+"""`labels`: every label in use, and those no longer in use whose history would else be invisible. Nothing is shown
+twice because it was renamed, and nothing is ever mixed under one label."""
+
+_ddl: Any = sa.DDL
+
+for _name, _query in VIEWS.items():
+    sa.event.listen(metadata, "after_create", _ddl(f"CREATE VIEW {_name} AS{_query}"))
+for _name in reversed(VIEWS):
+    sa.event.listen(metadata, "before_drop", _ddl(f"DROP VIEW {_name}"))
+
+labels = sa.table("labels", *(sa.column(c.name, c.type) for c in profile_series.c if c.name != "active"))

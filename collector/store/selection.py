@@ -1,0 +1,176 @@
+"""Which points: of some profiles or labels, of a time, as known at a moment; in blocks, or thinned to columns."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import sqlalchemy as sa
+
+from collector.model import AggInterval, from_epoch
+from collector.store.column_types import epoch
+from collector.store.export import points_of
+from collector.store.points import Span
+from collector.store.schema import labels, points, series
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_WEEK = 7 * 86_400
+_WIDTHS = (900, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 86_400, 2 * 86_400, _WEEK)
+_GRID = int(datetime(1970, 1, 5, tzinfo=UTC).timestamp())
+"""A Monday: columns of any width lie on one grid, so that they stand still while a chart is moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Points of *profiles* and *series* (labels), all for none, from *start* up to, not including, *end*."""
+
+    profiles: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+    as_of: datetime | None = None
+
+
+class Place(NamedTuple):
+    """A point's place in the order of a selection; *timestamp* in epoch seconds."""
+
+    profile: str
+    label: str
+    timestamp: int
+
+
+class Column(NamedTuple):
+    """What the points from *start* (epoch seconds) on, for one column's width, come to."""
+
+    start: int
+    least: float
+    most: float
+    mean: float
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedSeries:
+    """A series of a selection under its label."""
+
+    profile: str
+    label: str
+    series_id: int
+    agg_interval: AggInterval
+    normalization: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thinned:
+    """A series in columns *width* seconds wide; columns without a point are absent."""
+
+    series: SelectedSeries
+    width: int
+    columns: Sequence[Column]
+
+
+async def selected(connection: AsyncConnection, chosen: Selection) -> list[SelectedSeries]:
+    """List the series of a selection by profile and the labels' positions."""
+    named = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
+    select = sa.select(*named, series.c.agg_interval, series.c.normalization, series.c.unit)
+    select = select.join_from(labels, series, series.c.id == labels.c.series_id)
+    if chosen.profiles:
+        select = select.where(labels.c.profile.in_(chosen.profiles))
+    if chosen.series:
+        select = select.where(labels.c.label.in_(chosen.series))
+    found = sorted(tuple(row) for row in await connection.execute(select))
+    return [
+        SelectedSeries(profile, label, series_id, AggInterval(agg_interval), normalization, unit)
+        for profile, _, label, series_id, agg_interval, normalization, unit in found
+    ]
+
+
+async def blocks(
+    connection: AsyncConnection, chosen: Selection, after: Place | None = None
+) -> AsyncGenerator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None]:
+    """Stream a selection's points in blocks, from behind the place *after* on; LookupError where it is not there."""
+    found = await selected(connection, chosen)
+    places = [(one.profile, one.label) for one in found]
+    if after is not None and after[:2] not in places:
+        raise LookupError(after.label)
+    first = places.index(after[:2]) if after else 0
+    for one in found[first:]:
+        start = chosen.start
+        if after and (one.profile, one.label) == after[:2]:
+            beyond = from_epoch(after.timestamp + 1)
+            start = max(beyond, start) if start else beyond
+        async with aclosing(points_of(connection, one.series_id, start, chosen.end, chosen.as_of)) as stream:
+            async for block in stream:
+                yield one, block
+
+
+async def thinned(connection: AsyncConnection, chosen: Selection, columns: int) -> list[Thinned]:
+    """Read a selection in about so many columns over its time, each with its extremes; a column holds whole buckets."""
+    found = await selected(connection, chosen)
+    start, end = await _span(connection, chosen, found)
+    thin = []
+    for one in found:
+        width = column_width(end - start, columns, one.agg_interval.seconds)
+        first, last = _GRID + (start - _GRID) // width * width, _GRID - (_GRID - end) // width * width
+        stretch = Span(one.series_id, first, last)
+        if chosen.as_of is None:
+            thin.append(Thinned(one, width, await _columns(connection, stretch, width)))
+        else:
+            stream = points_of(connection, one.series_id, from_epoch(first), from_epoch(last), chosen.as_of)
+            async with aclosing(stream):
+                rows = [point async for block in stream for point in block]
+            thin.append(Thinned(one, width, in_columns(rows, width)))
+    return thin
+
+
+async def _span(connection: AsyncConnection, chosen: Selection, found: Sequence[SelectedSeries]) -> tuple[int, int]:
+    """The time a selection spans, in epoch seconds: what was asked for, or else what is stored."""
+    if chosen.start and chosen.end:
+        return int(chosen.start.timestamp()), int(chosen.end.timestamp())
+    extremes = sa.func.min(epoch(points.c.timestamp)), sa.func.max(epoch(points.c.timestamp))
+    ids = [one.series_id for one in found]
+    oldest, newest = (await connection.execute(sa.select(*extremes).where(points.c.series_id.in_(ids)))).one()
+    step = max((one.agg_interval.seconds for one in found), default=0)
+    start = int(chosen.start.timestamp()) if chosen.start else oldest or 0
+    end = int(chosen.end.timestamp()) if chosen.end else (newest or 0) + step
+    return start, max(start, end)
+
+
+def column_width(span: int, columns: int, step: int) -> int:
+    """Give the width in seconds of at most *columns* over *span* seconds: whole buckets, whole days once it is long.
+
+    Columns of half a day would show night and day by turns.
+    """
+    for width in _WIDTHS:
+        if width >= step and width * columns >= span:
+            return width
+    return -(-span // (columns * _WEEK)) * _WEEK
+
+
+def in_columns(found: Iterable[tuple[int, float]], width: int) -> list[Column]:
+    """Sum up (timestamp, value), ascending, in columns of *width* seconds."""
+    columns: dict[int, list[float]] = {}
+    for timestamp, value in found:
+        columns.setdefault(_GRID + (timestamp - _GRID) // width * width, []).append(value)
+    return [Column(t, min(v), max(v), sum(v) / len(v), len(v)) for t, v in columns.items()]
+
+
+async def _columns(connection: AsyncConnection, stretch: Span, width: int) -> list[Column]:
+    """Let the database do what in_columns does; the stretch begins on the grid."""
+    column = ((epoch(points.c.timestamp) - stretch.start) // width).label("column")
+    value = points.c.value
+    found = await connection.execute(
+        sa.select(column, sa.func.min(value), sa.func.max(value), sa.func.avg(value), sa.func.count())
+        .where(points.c.series_id == stretch.series_id)
+        .where(points.c.timestamp >= from_epoch(stretch.start), points.c.timestamp < from_epoch(stretch.end))
+        .group_by(column)
+        .order_by(column)
+    )
+    return [Column(stretch.start + at * width, *rest) for at, *rest in found]

@@ -1,0 +1,110 @@
+"""How things stand, from counts that are kept and ends of keys: no point is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import REGCLASS
+
+from collector.model import from_epoch
+from collector.store import migrate
+from collector.store import series as series_of
+from collector.store.schema import fetch_profiles, fetches, metadata, series
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.profile import Profile
+    from collector.store.location import Location
+
+_NO_ANSWER_YET = ("ok", "started", "interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileStatus:
+    """How one profile fares.
+
+    *last_point* is the oldest among its series' newest points, which lag is measured from, and None while one of them
+    has no point at all. *newest_point* is the newest of all. *failures* counts requests that failed since
+    *last_success*.
+    """
+
+    name: str
+    agg_interval: str
+    series: int
+    points: int
+    first_point: datetime | None
+    last_point: datetime | None
+    newest_point: datetime | None
+    last_success: datetime | None
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What kind of store this is and how much is in it."""
+
+    backend: str
+    revision: str
+    points: int
+    bytes: int
+
+
+async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) -> list[ProfileStatus]:
+    """Tell how each of *profiles* fares, in their order."""
+    queries = list(dict.fromkeys(s.query for profile in profiles for s in profile.series))
+    ids = await series_of.current(connection, queries)
+    spans = await series_of.spans(connection, queries)
+    found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(ids.values())))
+    counts = {row.id: row.points for row in found}
+    rows = []
+    for profile in profiles:
+        asked = [s.query for s in profile.series]
+        number = sum(counts[ids[query]] for query in asked if query in ids)
+        health = await _successes(connection, profile.name)
+        ends = _ends([spans.get(query) for query in asked])
+        rows.append(ProfileStatus(profile.name, profile.agg_interval.value, len(asked), number, *ends, *health))
+    return rows
+
+
+def _ends(spans: Sequence[tuple[int, int] | None]) -> tuple[datetime | None, datetime | None, datetime | None]:
+    """The oldest point, the oldest newest one (None where a series has none), and the newest one."""
+    known = [span for span in spans if span is not None]
+    if not known:
+        return None, None, None
+    firsts, lasts = zip(*known, strict=True)
+    behind = from_epoch(min(lasts)) if len(known) == len(spans) else None
+    return from_epoch(min(firsts)), behind, from_epoch(max(lasts))
+
+
+async def _successes(connection: AsyncConnection, profile: str) -> tuple[datetime | None, int]:
+    """Find when the newest answer for *profile* came, and count the failures since."""
+    linked = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
+    newest = fetch_profiles.c.fetch_id.desc()
+    answers = sa.select(fetches.c.id, fetches.c.finished_at).join(fetch_profiles, linked)
+    last = (await connection.execute(answers.where(fetches.c.outcome == "ok").order_by(newest).limit(1))).one_or_none()
+    failed = sa.select(sa.func.count()).select_from(fetches).join(fetch_profiles, linked)
+    failed = failed.where(
+        fetches.c.outcome.not_in(_NO_ANSWER_YET), fetch_profiles.c.fetch_id > (last.id if last else 0)
+    )
+    return (last.finished_at if last else None), (await connection.execute(failed)).scalar_one()
+
+
+async def info(connection: AsyncConnection, location: Location) -> StoreInfo:
+    """Tell what is in the store, and how many bytes it takes."""
+    revision = await migrate.current(connection)
+    stored = (await connection.execute(sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0)))).scalar_one()
+    return StoreInfo(location.backend, revision or "", int(stored), await _bytes(connection, location))
+
+
+async def _bytes(connection: AsyncConnection, location: Location) -> int:
+    if location.path:
+        files = [location.path, location.path.with_name(location.path.name + "-wal")]
+        return sum(file.stat().st_size for file in files if file.exists())
+    sizes = (sa.func.pg_total_relation_size(sa.cast(name, REGCLASS)) for name in metadata.tables)
+    return int((await connection.execute(sa.select(sum(sizes, sa.literal(0))))).scalar_one())

@@ -1,0 +1,140 @@
+"""The store: every method is one transaction, and raises a StoreError where it cannot be done.
+
+Methods are thin: what they do stands in one module per noun, as functions of a connection.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from collector.store import backfills, facts, fetches, fires, migrate, series, sqlite_file
+from collector.store.boundary import boundary
+from collector.store.engine import Database
+from collector.store.fetches import Arrival
+from collector.store.location import Location, locate
+from collector.store.owner import OwnerLock, owning
+from collector.store.prune import prune
+from collector.store.reader import Reader
+from collector.store.save import save
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
+
+    from collector.model import Answer, Batch
+    from collector.profile import Profile
+    from collector.settings import Retention
+    from collector.store.backfills import Backfill, Standing, Wanted
+    from collector.store.fetches import Begun, Failure, Saved, Wait
+    from collector.store.fires import Fire
+    from collector.store.prune import Pruned
+
+
+class Store(Reader):
+    """History in a database, opened with `Store.open`."""
+
+    def __init__(self, database: Database, lock: OwnerLock | None) -> None:
+        super().__init__(database)
+        self._lock = lock
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, owner: str | None, upgrade: bool = True) -> AsyncIterator[Store]:
+        """Open the store at *url*, for writing when *owner* gives the command's words, else for reading only.
+
+        A writer creates a missing store and migrates an older one (StoreBehind where not *upgrade*); on SQLite it is
+        the only one (StoreOwned). A reader needs a store of this version and works beside a writer.
+        """
+        location = locate(url)
+        async with AsyncExitStack() as stack:
+            lock = None
+            if location.path and owner is not None:
+                sqlite_file.make_folder(location)
+                lock = stack.enter_context(owning(location.path, owner))
+            if location.path:
+                await _prepare_file(location, writes=owner is not None, upgrade=upgrade)
+            database = Database(location, writes=owner is not None)
+            stack.push_async_callback(database.close)
+            await _prepare_schema(database, upgrade=upgrade and owner is not None)
+            yield cls(database, lock)
+
+    async def announce(self, url: str) -> None:
+        """Tell other processes the address of this one's HTTP server; only a SQLite store has one owner to ask."""
+        if self._lock:
+            self._lock.announce(url)
+
+    async def check_writable(self) -> None:
+        """Write something, and raise what is in the way."""
+        await self.set_state("written", "")
+
+    async def declare(self, profiles: Sequence[Profile], now: datetime) -> None:
+        """Make the labels of *profiles* the ones in use, and their series known; repeating it changes nothing."""
+        await self._database.write(lambda connection: series.declare(connection, profiles, now))
+
+    async def begin(self, batch: Batch, profiles: Sequence[str], now: datetime, limit: int) -> Begun | Wait:
+        """Put a request on record before it is sent, or say until when to wait.
+
+        At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts.
+        """
+        return await self._database.enter(lambda connection: fetches.begin(connection, batch, profiles, now, limit))
+
+    async def save(self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int) -> Saved:
+        """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
+
+        Repeating an answer changes no point; StoreRefused where the fetch has ended otherwise.
+        """
+        return await self._database.write(
+            lambda connection: save(connection, Arrival(fetch_id, batch, answer, now, size))
+        )
+
+    async def fail(self, fetch_id: int, error: Failure, now: datetime) -> None:
+        """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
+        await self._database.write(lambda connection: fetches.fail(connection, fetch_id, error, now))
+
+    async def interrupt(self, now: datetime) -> int:
+        """End the fetches that a dead process left under way; gives their number."""
+        return await self._database.write(lambda connection: fetches.interrupt(connection, now))
+
+    async def record_fires(self, outcomes: Sequence[Fire]) -> None:
+        """Record what became of due moments; the first outcome of each stands."""
+        await self._database.write(lambda connection: fires.record(connection, outcomes))
+
+    async def create_backfill(self, wanted: Wanted, now: datetime) -> Backfill:
+        """Put a job on record, queued."""
+        return await self._database.write(lambda connection: backfills.create(connection, wanted, now))
+
+    async def extend_backfill(self, job: Backfill, wanted: Wanted) -> Backfill:
+        """Put *job* back on the queue, up to the end that is *wanted* now."""
+        return await self._database.write(lambda connection: backfills.extend(connection, job.id, wanted))
+
+    async def report_backfill(self, backfill_id: int, standing: Standing, now: datetime) -> None:
+        """Write down how a job stands."""
+        await self._database.write(lambda connection: backfills.report(connection, backfill_id, standing, now))
+
+    async def prune(self, retention: Retention, now: datetime) -> Pruned:
+        """Delete what is older than *retention* says, in many small transactions; says how much that was."""
+        return await prune(self._database, retention, now)
+
+    async def set_state(self, key: str, value: str) -> None:
+        """Write a small fact over what it was before."""
+        await self._database.write(lambda connection: facts.put(connection, key, value))
+
+
+async def _prepare_file(location: Location, *, writes: bool, upgrade: bool) -> None:
+    if writes and location.path and not location.path.exists():
+        if not upgrade:
+            migrate.check(None)
+        with boundary(location), sqlite_file.creating(location) as connection:
+            await migrate.upgrade(connection)
+    sqlite_file.check(location)
+
+
+async def _prepare_schema(database: Database, *, upgrade: bool) -> None:
+    async with database.read() as connection:
+        revision = await migrate.current(connection)
+    if revision == migrate.HEAD:
+        return
+    if not upgrade:
+        migrate.check(revision)
+    await database.write(migrate.upgrade)

@@ -1,0 +1,231 @@
+"""The dashboard in a real Chromium, used as a person would."""
+
+import csv
+import os
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
+
+import pytest
+
+from collector.model import Annotation, Window, rfc3339
+from collector.radar.simulator import Hole, Revised, faults
+from tests.acceptance.dashboard import CHROMIUM, browsing, looking
+from tests.acceptance.world import Collector, eventually, midnight, profile, simulating
+
+if CHROMIUM is None and not os.environ.get("CI"):
+    pytest.skip("there is no chromium here: apt-get install chromium", allow_module_level=True)
+
+HOUR = timedelta(hours=1)
+LOST = Window(midnight(3) + 6 * HOUR, midnight(3) + 12 * HOUR)
+OUTAGE = Annotation(
+    midnight(2), midnight(2) + 9 * HOUR, "CT", "OUTAGE", "A large log refused submissions",
+    "https://radar.cloudflare.com/certificate-transparency", is_instantaneous=False,
+)  # fmt: skip
+OWNERS = '[profiles.each]\nca_owner = ["Sectigo Limited", "DigiCert, Inc."]\n'
+FAILING = '[profiles.filters]\ntld = ["dev"]\n'
+
+
+def _refusing(received):
+    return faults.api_error(400, 2001, "not <b>now</b>") if "tld" in str(received) else None
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with browsing() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """A daemon with four weeks of history that has a gap, an annotation, revised values, and a profile that fails."""
+    with simulating(annotations=(OUTAGE,)) as (simulator, url):
+        simulator.change(Hole(LOST))
+        simulator.script(_refusing)
+        collector = Collector(tmp_path_factory.mktemp("dashboard"), url)
+        collector.configure(
+            profile("all", "15m", 28, 'settle = "1d"\n'),
+            profile("by-owner", "1h", 28, OWNERS),
+            profile("young", "1h", None),
+            profile("failing", "1h", 2, FAILING),
+        )
+        with collector.running("run") as process:
+            process.says("healed", seconds=60)
+            yield simulator, process.url
+
+
+@pytest.fixture
+def dashboard(browser, running):
+    with looking(browser, running[1], accept_downloads=True) as found:
+        yield found
+
+
+def test_a_person_looks_at_history(dashboard):
+    page = dashboard.page
+    dashboard.open()
+    dashboard.settled()
+    assert page.locator(".profile .name").all_inner_texts() == ["all", "by-owner", "young", "failing"]
+    states = {
+        item.get_attribute("data-name"): item.get_attribute("data-state") for item in page.locator(".profile").all()
+    }
+    assert states["failing"] == "failing"
+    assert states["young"] == "fresh"
+    assert "not <b>now</b>" in dashboard.text(".profile[data-name=failing] .trouble")
+
+    dashboard.choose("by-owner/DigiCert, Inc.")
+    assert [row[0] for row in dashboard.readout()] == ["all", "by-owner/DigiCert, Inc."]
+    page.get_by_role("button", name="28d").click()
+    dashboard.drawn()
+    whole = dashboard.text("#period")
+    dashboard.drag(0.82, 0.98)
+    dashboard.drawn()
+    eventually(lambda: dashboard.text("#period") != whole)
+    page.get_by_role("button", name="7d").click()
+    page.get_by_role("button", name="Compare").click()
+    dashboard.drawn()
+    page.wait_for_selector("#readout-head th:nth-child(4)")
+    assert "1 w earlier" in dashboard.text("#key")
+    assert dashboard.readout()[0][2] not in ("", "\N{EN DASH}")
+
+    page.locator("#lane button").click()
+    assert "A large log refused submissions" in dashboard.text("#detail")
+    assert page.locator("#detail a").get_attribute("rel") == "noopener noreferrer"
+    assert "gap" in dashboard.text("#key")
+    page.locator("#gaps tbody tr", has=page.get_by_role("cell", name="all", exact=True)).get_by_role("button").click()
+    dashboard.drawn()
+    box = page.locator(".u-over").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)  # where the chart has come into sight again
+    eventually(lambda: "gap" in dashboard.readout()[0][-1])
+
+
+def test_what_is_shown_can_be_downloaded(dashboard, running, tmp_path):
+    start, end = midnight(5), midnight(4)
+    dashboard.open(f"#series=all&series=by-owner%2FDigiCert%2C+Inc.&start={rfc3339(start)}&end={rfc3339(end)}")
+    with dashboard.page.expect_download() as download:
+        dashboard.page.get_by_role("button", name="Download CSV").click()
+    download.value.save_as(tmp_path / "points.csv")
+    with (tmp_path / "points.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["series"] for row in rows] == ["all"] * 96 + ["by-owner/DigiCert, Inc."] * 24
+    assert (rows[0]["timestamp"], rows[95]["timestamp"]) == (rfc3339(start), rfc3339(end - HOUR / 4))
+    assert download.value.suggested_filename == f"radar-{start:%Y-%m-%d}-{end:%Y-%m-%d}.csv"
+
+
+def test_the_address_holds_the_whole_view(dashboard, browser, running):
+    dashboard.open()
+    dashboard.choose("by-owner/Sectigo Limited")
+    for name in ("12w", "Compare", "From zero", "Log"):
+        dashboard.page.get_by_role("button", name=name, exact=True).click()
+        dashboard.drawn()
+    dashboard.page.get_by_role("button", name="Zoom in").click()
+    dashboard.drawn()
+    given = parse_qs(dashboard.page.url.partition("#")[2])
+    assert given["series"] == ["all", "by-owner/Sectigo Limited"]
+    assert [given[name] for name in ("compare", "zero", "log")] == [["1"]] * 3
+    seen = [dashboard.text("#period"), dashboard.readout(), dashboard.text("#key")]
+    with looking(browser, running[1]) as other:
+        other.open(f"#{dashboard.page.url.partition('#')[2]}")
+        other.settled()
+        assert [other.text("#period"), other.readout(), other.text("#key")] == seen
+        pressed = other.page.locator("button[aria-pressed=true]").all_inner_texts()
+        assert pressed == ["Compare", "From zero", "Log"]
+    dashboard.page.go_back()
+    dashboard.drawn()
+    eventually(lambda: dashboard.page.locator("#presets [aria-pressed=true]").all_inner_texts() == ["12w"])
+
+
+def test_a_backfill_is_started_and_watched_to_its_end(dashboard):
+    page = dashboard.page
+    dashboard.open("#series=young&range=28d")
+    dashboard.settled()
+    page.get_by_role("combobox", name="Profile").select_option("young")
+    page.get_by_label("From", exact=True).fill(f"{midnight(20):%Y-%m-%d}")
+    page.get_by_role("button", name="Start").click()
+    job = page.locator("#jobs li[data-job]").first
+    page.wait_for_selector("#jobs li[data-state=done]")
+    assert "young" in job.inner_text()
+    assert not job.inner_text().splitlines()[-1].startswith("0 new")
+    assert _first_point(dashboard) == midnight(20)
+    eventually(lambda: dashboard.readout()[0][1] != "\N{EN DASH}")
+
+
+def _first_point(dashboard):
+    found = dashboard.page.request.get(f"{dashboard.url}/api/v1/points?series=young&limit=1").json()
+    return datetime.fromisoformat(found["points"][0]["timestamp"])
+
+
+def test_a_backfill_that_cannot_be_says_why(dashboard):
+    dashboard.open()
+    dashboard.settled()
+    dashboard.page.get_by_label("From", exact=True).fill(f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%d}")
+    dashboard.page.get_by_role("button", name="Start").click()
+    eventually(lambda: "does not lie before" in dashboard.text("#order-said"))
+    dashboard.complaints[:] = [said for said in dashboard.complaints if "400" not in said]
+
+
+def test_a_revised_value_tells_what_it_was(dashboard, running):
+    simulator, _ = running
+    simulator.change(Revised(Window(midnight(1), midnight(1) + HOUR), 5_000))
+    dashboard.open()
+    dashboard.settled()
+    order = {"profiles": ["by-owner"], "start": rfc3339(midnight(1)), "end": rfc3339(midnight(1) + HOUR), "force": True}
+    answer = dashboard.page.request.post(f"{dashboard.url}/api/v1/backfills", data=order)
+    job = answer.json()["id"]
+    eventually(lambda: dashboard.page.request.get(f"{dashboard.url}/api/v1/backfills/{job}").json()["state"] == "done")
+    around = f"start={rfc3339(midnight(1) - 6 * HOUR)}&end={rfc3339(midnight(1) + 7 * HOUR)}"
+    dashboard.open(f"#series=by-owner%2FDigiCert%2C+Inc.&{around}")
+    dashboard.page.reload()
+    dashboard.settled()
+    assert "revised" in dashboard.text("#key")
+    box = dashboard.page.locator(".u-over").bounding_box()
+    dashboard.page.mouse.move(box["x"] + box["width"] * 6.4 / 13, box["y"] + 40)
+    eventually(lambda: "was " in dashboard.readout()[0][-1])
+
+
+def test_everything_can_be_done_with_the_keyboard(dashboard):
+    page = dashboard.page
+    dashboard.open()
+    dashboard.settled()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the chart"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "chart"
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowRight"):
+        before = dashboard.text("#readout-head th:first-child")
+        page.keyboard.press(key)
+        eventually(lambda before=before: dashboard.text("#readout-head th:first-child") != before)
+        assert "all" in dashboard.text("#spoken")
+    for key in ("Shift+ArrowLeft", "+", "-", "Shift+ArrowRight"):
+        before = dashboard.text("#period")
+        page.keyboard.press(key)
+        eventually(lambda before=before: dashboard.text("#period") != before)
+        dashboard.drawn()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_nobody_is_shut_out(browser, running, scheme, size):
+    from axe_playwright_python.sync_playwright import Axe
+
+    phone = size[0] < 500
+    screen = {"viewport": dict(zip(("width", "height"), size, strict=True)), "color_scheme": scheme}
+    with looking(browser, running[1], **screen, has_touch=phone, is_mobile=phone) as dashboard:
+        dashboard.open("#series=all&series=by-owner%2FDigiCert%2C+Inc.&range=7d&compare=1")
+        dashboard.settled()
+        found = Axe().run(dashboard.page)
+        assert found.response["violations"] == [], found.generate_report()
+        assert dashboard.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        if phone:
+            dashboard.page.get_by_role("heading", name="Profiles").click()
+            dashboard.choose("by-owner/Sectigo Limited")
+            assert len(dashboard.readout()) == 3
+
+
+def test_the_other_scheme_is_one_click_away_and_stays(dashboard):
+    dashboard.open()
+    scheme = "getComputedStyle(document.documentElement).backgroundColor"
+    light = dashboard.page.evaluate(scheme)
+    dashboard.page.get_by_role("button", name="Switch between").click()
+    dark = dashboard.page.evaluate(scheme)
+    assert dark != light
+    dashboard.page.reload()
+    assert dashboard.page.evaluate(scheme) == dark

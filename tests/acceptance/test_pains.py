@@ -1,0 +1,264 @@
+"""What users of such tools complain of in public. Each test is named after one complaint and shows that it cannot be.
+
+Those that need a clock to be moved run in this process, the others are real processes. More of them stand where they
+belong: a page of HTML read as JSON in test_faults, a misspelt variable in test_configuration, a second writer and a
+crash in test_signals.
+"""
+
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from datetime import timedelta
+from itertools import pairwise
+
+from collector.collect.attend import Attendant
+from collector.collect.collect import collect, collect_and_heal, heal
+from collector.model import Window
+from collector.radar.simulator import Hole, Revised, faults
+from tests.acceptance.world import eventually, midnight, profile
+from tests.collect.doubles import DAY, HOUR, NOW, core, query
+from tests.collect.doubles import profile as make
+
+_SINCE = NOW.replace(hour=0, minute=0) - 5 * DAY
+
+
+async def _pass(world, how=collect):
+    return await how(world.profiles, world.clock(), world.store, world.gatherer)
+
+
+async def _is_true(world, since=_SINCE):
+    window = Window(since, HOUR.floor(world.clock()))
+    return (await world.stored())["all"] == world.truth(query(), window)
+
+
+async def test_newest_bucket_partial_and_never_corrected(sqlite_url):
+    async with core(sqlite_url, make(since=_SINCE), unfinished="partial", revised_for=timedelta(days=2)) as world:
+        await _pass(world, collect_and_heal)
+        for _ in range(30):
+            world.clock.advance(hours=1)
+            await _pass(world)
+        world.clock.advance(days=3)
+        world.restart()
+        await _pass(world)
+        assert await _is_true(world)
+
+
+async def test_last_bucket_dropped_blindly_although_complete(sqlite_url):
+    async with core(sqlite_url, make(since=_SINCE)) as world:
+        await _pass(world, collect_and_heal)
+        assert max((await world.stored())["all"]) + HOUR.seconds == HOUR.floor(NOW).timestamp()
+
+
+async def test_an_error_in_one_tick_is_a_hole_for_ever(sqlite_url):
+    async with core(sqlite_url, make()) as world:
+        attendant = Attendant(world.profiles, world.store, world.gatherer)
+        for hour in range(12):
+            if hour % 3 == 1:
+                world.script(faults.unequal())
+            await attendant.attend(world.clock())
+            world.clock.advance(hours=1)
+        await attendant.attend(world.clock())
+        assert await _is_true(world, NOW.replace(hour=0, minute=0) - DAY)
+
+
+def test_series_vanish_after_an_error_and_nobody_sees_the_last_success(world):
+    simulator, collector = world
+    collector.configure(profile())
+    collector.run("collect")
+    before = collector.export("--end", "2h")
+    simulator.script(faults.unequal().always())
+    collector.run("collect", expect=1)
+    assert collector.export("--end", "2h") == before
+    (row,) = collector.json("status")["profiles"]
+    assert row["last_success"] is not None
+    assert row["failures"] > 0
+
+
+def test_does_nothing_no_log_no_metric(world):
+    simulator, collector = world
+    collector.configure(profile())
+    simulator.script(faults.html(503).always())
+    with collector.running("run") as daemon:
+        daemon.says("outcome=unavailable", "HTTP 503")
+        assert daemon.ends() == 0
+
+
+async def test_late_rows_below_the_high_water_mark_are_lost(sqlite_url):
+    late = Window(_SINCE + DAY, _SINCE + DAY + timedelta(hours=4))
+    async with core(sqlite_url, make(since=_SINCE)) as world:
+        world.simulator.change(Hole(late, until=(NOW + timedelta(hours=3)).timestamp()))
+        await _pass(world, collect_and_heal)
+        for _ in range(26):
+            world.clock.advance(hours=1)
+            await _pass(world)
+        assert await _is_true(world)
+
+
+def test_duplicates_after_the_state_was_written_apart_from_the_data(world):
+    _, collector = world
+    collector.configure(profile())
+    for _ in range(3):
+        collector.run("collect")
+    assert collector.rows("SELECT series_id, timestamp FROM points GROUP BY 1, 2 HAVING count(*) > 1") == []
+    saved = collector.rows("SELECT sum(inserted) FROM fetches")[0][0]
+    assert saved == collector.count("points")
+
+
+async def test_an_earlier_start_date_is_ignored_or_downloads_everything_again(sqlite_url):
+    async with core(sqlite_url, make(since=_SINCE)) as world:
+        await _pass(world, collect_and_heal)
+        await world.declare(make(since=_SINCE - 200 * DAY))
+        healed = await _pass(world, heal)
+        assert await _is_true(world, _SINCE - 200 * DAY)
+        assert healed.saved.unchanged <= 31 * 24
+
+
+def test_delete_stale_wiped_history(world):
+    _, collector = world
+    collector.configure(profile(), profile("other", "1d", 9))
+    collector.run("collect")
+    before = collector.export("other")
+    collector.configure(profile())
+    collector.run("collect")
+    assert collector.export("other") == before != ""
+
+
+def test_renaming_a_profile_loses_its_history(world):
+    simulator, collector = world
+    collector.configure(profile("before", days=20))
+    collector.run("collect")
+    points = collector.points()["before"]
+    asked = len(simulator.requests)
+    collector.configure(profile("after", days=20))
+    collector.run("collect")
+    assert collector.points()["after"].items() >= points.items()
+    assert len(simulator.requests) - asked <= 1
+
+
+async def test_silent_holes_although_the_job_says_ok_and_holes_in_the_middle_not_found(sqlite_url, tmp_path):
+    async with core(sqlite_url, make(since=_SINCE)) as world:
+        await _pass(world, collect_and_heal)
+        with closing(sqlite3.connect(tmp_path / "collector.db")) as connection, connection:
+            connection.execute("DELETE FROM points WHERE timestamp % 86400 = 43200")
+            connection.execute("UPDATE series SET points = (SELECT count(*) FROM points)")
+        world.clock.advance(days=1, hours=1)
+        await _pass(world, heal)
+        await _pass(world)
+        assert await _is_true(world)
+
+
+def test_rows_missing_at_random_between_equal_calls(world):
+    _, collector = world
+    collector.configure(profile(), profile("quarters", "15m", 2))
+    collector.run("collect")
+    assert len({collector.export("--end", "2h") for _ in range(3)}) == 1
+
+
+def test_time_zones_and_dst(world):
+    _, collector = world
+    collector.configure(profile(days=9))
+    exports = set()
+    for zone in ("America/St_Johns", "Pacific/Kiritimati"):
+        collector.run("collect", environ={"TZ": zone})
+        exports.add(collector.run("export", "--end", f"{midnight(1):%Y-%m-%d}", environ={"TZ": zone}).stdout)
+    assert len(exports) == 1
+    assert exports.pop().count("\n") == 1 + 8 * 24
+
+
+def test_a_corrupt_sqlite_file_silently_replaced_by_an_empty_one(world):
+    _, collector = world
+    collector.configure(profile())
+    collector.run("collect")
+    path = collector.folder / "collector.db"
+    spoilt = b"SQLite format 3\0" + b"\xff" * 100 + path.read_bytes()[116:]
+    path.write_bytes(spoilt)
+    for command in ("collect", "run", "status"):
+        ask = collector.run if command == "run" else collector.call
+        assert str(path) in ask(command, expect=1).stderr
+    assert path.read_bytes() == spoilt
+
+
+async def test_a_missed_job_is_dropped_after_a_second_of_grace(sqlite_url):
+    async with core(sqlite_url, make()) as world:
+        attendant = Attendant(world.profiles, world.store, world.gatherer)
+        await attendant.attend(world.clock())
+        world.clock.advance(minutes=59, seconds=59)
+        await attendant.attend(world.clock())
+        assert [fire.outcome for fire in await world.store.list_fires()] == ["collected", "collected"]
+
+
+async def test_a_restart_floods_with_missed_runs_or_skips_them(sqlite_url):
+    async with core(sqlite_url, make()) as world:
+        await Attendant(world.profiles, world.store, world.gatherer).attend(world.clock())
+        world.clock.advance(days=7)
+        world.restart()
+        asked = len(world.requests)
+        await Attendant(world.profiles, world.store, world.gatherer).attend(world.clock())
+        assert len(world.requests) - asked <= 2
+        fires = await world.store.list_fires()
+        assert len(fires) == 1 + 7 * 24
+        assert Counter(fire.outcome for fire in fires) == {"collected": 2, "coalesced": 7 * 24 - 1}
+        assert await _is_true(world, NOW.replace(hour=0, minute=0) - DAY)
+
+
+async def test_retry_after_ignored_gave_up_on_300_seconds_after_3_hits(sqlite_url):
+    async with core(sqlite_url, make()) as world:
+        world.script(faults.too_many("300").times(3))
+        assert (await _pass(world)).complete
+        times = [received.at for received in world.requests]
+        assert all(later - earlier >= 300 for earlier, later in pairwise(times))
+        assert len(times) == 4
+
+
+async def test_no_vintages_what_was_known_when(sqlite_url):
+    async with core(sqlite_url, make(since=_SINCE)) as world:
+        await _pass(world, collect_and_heal)
+        known = await world.stored()
+        moment = world.clock()
+        world.simulator.change(Revised(Window(_SINCE, _SINCE + 4 * DAY), 5))
+        world.clock.advance(days=1, hours=2)
+        await _pass(world)
+        assert await _is_true(world)
+        then = {t: v async for *_, t, v in world.store.export(as_of=moment)}
+        assert then == known["all"]
+
+
+async def test_null_becomes_nan_zero_or_missing(sqlite_url):
+    async with core(sqlite_url, make()) as world:
+        world.script(faults.value(None).always())
+        collected = await _pass(world)
+        assert not collected.complete
+        assert await world.stored() == {}
+
+
+async def test_refetching_too_eagerly_clogs_the_queue(sqlite_url):
+    async with core(sqlite_url, make(since=_SINCE)) as world:
+        await _pass(world, collect_and_heal)
+        asked = len(world.requests)
+        for _ in range(24):
+            world.clock.advance(hours=1)
+            await _pass(world)
+            await _pass(world, heal)
+        assert len(world.requests) - asked <= 24 + 2
+
+
+def test_exits_0_on_failure(world):
+    simulator, collector = world
+    collector.configure(profile())
+    simulator.script(faults.unequal().always())
+    collector.run("collect", expect=1)
+    collector.call("healthcheck", expect=1)
+
+
+def test_the_live_writer_collides_with_a_reader_and_the_database_is_locked(world):
+    _, collector = world
+    collector.configure(profile("quarters", "15m", 200))
+    with collector.running("run") as daemon:
+        daemon.says("pass outcome=collected")
+        with closing(sqlite3.connect(collector.folder / "collector.db")) as reader:
+            reader.execute("BEGIN")
+            before = reader.execute("SELECT count(*) FROM points").fetchone()
+            eventually(lambda: collector.count("points") > 190 * 96, 30)
+            assert reader.execute("SELECT count(*) FROM points").fetchone() == before
+        assert daemon.ends() == 0
+    assert "locked" not in daemon.log

@@ -1,0 +1,216 @@
+"""The official SDK, with nothing changed but `base_url`, reads a running collector as it reads Cloudflare.
+
+What is asked is what its own tests ask of `radar.ct.timeseries`: bare, with all parameters, raw, and streaming, each on
+every transport, with answers held to the contract or not. (Its test with all parameters combines some that the contract
+says exclude each other; here they are left out.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cloudflare import (
+    AsyncCloudflare,
+    BadRequestError,
+    Cloudflare,
+    DefaultAioHttpClient,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from cloudflare.types.radar import CTTimeseriesResponse
+
+from tests.acceptance.world import CANARY, Collector, midnight, profile, simulating
+
+EVERY_FILTER = """[profiles.filters]
+ca = ["string"]
+ca_owner = ["string"]
+duration = ["LTE_3D"]
+expiration_status = ["EXPIRED"]
+has_ips = ["true"]
+has_wildcards = ["true"]
+public_key_algorithm = ["DSA"]
+signature_algorithm = ["DSA_SHA_1"]
+tld = ["com"]
+unique_entries = ["true"]
+validation_level = ["DOMAIN"]
+"""
+ALL_PARAMS = {
+    "agg_interval": "1h",
+    "ca": ["string"],
+    "ca_owner": ["string"],
+    "duration": ["LTE_3D"],
+    "expiration_status": ["EXPIRED"],
+    "has_ips": [True],
+    "has_wildcards": [True],
+    "public_key_algorithm": ["DSA"],
+    "signature_algorithm": ["DSA_SHA_1"],
+    "tld": ["com"],
+    "unique_entries": ["true"],
+    "validation_level": ["DOMAIN"],
+    "format": "JSON",
+    "name": ["main_series"],
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The base URL of a running collector, and the simulator that it has collected from."""
+    folder = tmp_path_factory.mktemp("served")
+    with simulating(annotations=None) as (simulator, url):
+        collector = Collector(folder, url)
+        by_owner = '[profiles.each]\nca_owner = ["DigiCert, Inc.", "Sectigo Limited"]\n'
+        collector.configure(
+            profile("all", "15m", 15), profile("by-owner", "1h", 9, by_owner), profile("every", "1h", 9, EVERY_FILTER)
+        )
+        collector.run("collect")
+        with collector.running("run") as running:
+            running.says("serving")
+            address = re.search(r"http://127\.0\.0\.1:\d+", running.log)
+            yield f"{address[0]}/client/v4", simulator
+
+
+class Blocking:
+    """The synchronous SDK, asked from a thread."""
+
+    def __init__(self, client):
+        self.ct = client.radar.ct
+
+    async def timeseries(self, **fields):
+        return await asyncio.to_thread(self.ct.timeseries, **fields)
+
+    async def raw(self, **fields):
+        response = await asyncio.to_thread(self.ct.with_raw_response.timeseries, **fields)
+        assert response.is_closed
+        return response.parse()
+
+    async def streaming(self, **fields):
+        def ask():
+            with self.ct.with_streaming_response.timeseries(**fields) as response:
+                assert not response.is_closed
+                parsed = response.parse()
+            assert response.is_closed
+            return parsed
+
+        return await asyncio.to_thread(ask)
+
+
+class Awaiting:
+    """The asynchronous SDK."""
+
+    def __init__(self, client):
+        self.ct = client.radar.ct
+        self.timeseries = client.radar.ct.timeseries
+
+    async def raw(self, **fields):
+        response = await self.ct.with_raw_response.timeseries(**fields)
+        assert response.is_closed
+        return await response.parse()
+
+    async def streaming(self, **fields):
+        async with self.ct.with_streaming_response.timeseries(**fields) as response:
+            assert not response.is_closed
+            parsed = await response.parse()
+        assert response.is_closed
+        return parsed
+
+
+@asynccontextmanager
+async def _client(transport, base_url, **options):
+    options = {"api_token": "anything", "base_url": base_url, "max_retries": 0, **options}
+    if transport == "sync":
+        with Cloudflare(**options) as client:
+            yield Blocking(client)
+    else:
+        http_client = DefaultAioHttpClient() if transport == "aiohttp" else None
+        async with AsyncCloudflare(**options, http_client=http_client) as client:
+            yield Awaiting(client)
+
+
+@pytest.fixture(params=["loose", "strict"])
+def strictness(request):
+    return {"_strict_response_validation": request.param == "strict"}
+
+
+@pytest.fixture(params=["sync", "async", "aiohttp"])
+async def sdk(request, strictness, served):
+    async with _client(request.param, served[0], **strictness) as client:
+        yield client
+
+
+async def test_method(sdk):
+    answer = await sdk.timeseries()
+    assert isinstance(answer, CTTimeseriesResponse)
+    assert answer.meta.agg_interval == "ONE_HOUR"
+    assert answer.meta.confidence_info.annotations
+    assert len(answer.serie_0.values) == len(answer.serie_0.timestamps) > 160
+
+
+async def test_method_with_all_params(sdk):
+    answer = await sdk.timeseries(**ALL_PARAMS, date_range=["7d"])
+    assert len(answer.main_series.values) > 160
+    dates = {"date_start": [midnight(3)], "date_end": [midnight(2) - timedelta(minutes=1)]}
+    answer = await sdk.timeseries(**ALL_PARAMS, **dates)
+    assert [moment.hour for moment in answer.main_series.timestamps] == list(range(24))
+
+
+@pytest.mark.parametrize("way", ["raw", "streaming"])
+async def test_raw_and_streaming_responses(sdk, way):
+    fields = {"date_range": ["7d", "7dcontrol"], "name": ["now", "before"], "agg_interval": "1d"}
+    answer, same = await getattr(sdk, way)(**fields), await sdk.timeseries(**fields)
+    assert answer == same
+    assert len(answer.meta.date_range) == 2
+    assert len(answer.before.values) >= 7
+    assert all(re.fullmatch(r"\d+", value) for value in answer.now.values + answer.before.values)
+
+
+async def test_the_numbers_are_those_of_radar(sdk, served):
+    from collector.model import AggInterval, SeriesQuery, Window
+
+    window = Window(midnight(4), midnight(3))
+    truth = served[1].truth(
+        SeriesQuery(AggInterval.ONE_HOUR, {"caOwner": ("DigiCert, Inc.",)}), window, datetime.now(UTC).timestamp()
+    )
+    dates = {"date_start": [window.start], "date_end": [window.end - timedelta(minutes=15)]}
+    answer = await sdk.timeseries(agg_interval="1h", ca_owner=["DigiCert%2C Inc."], **dates)
+    assert [float(value) for value in answer.serie_0.values] == list(truth.values)
+    assert [moment.timestamp() for moment in answer.serie_0.timestamps] == list(truth.timestamps)
+
+
+async def test_refusals_are_the_errors_that_the_sdk_knows(sdk):
+    with pytest.raises(BadRequestError) as refused:
+        await sdk.timeseries(agg_interval="1m")
+    assert refused.value.errors[0].code == 2001
+    with pytest.raises(NotFoundError, match=r"the nearest profiles are 'by-owner/DigiCert, Inc\.'"):
+        await sdk.timeseries(ca_owner=["DigiCert"])
+
+
+async def test_what_was_known_then_can_be_asked_for_as_an_extra_parameter(sdk):
+    with pytest.raises(NotFoundError, match="Nothing was known then"):
+        await sdk.timeseries(extra_query={"as_of": "2020-01-01T00:00:00Z"})
+
+
+@pytest.mark.parametrize("anonymous", [False, True])
+async def test_its_token_is_that_of_our_server(tmp_path, anonymous):
+    token = "0123456789abcdef-of-our-server"
+    with simulating() as (_, url):
+        collector = Collector(tmp_path, url, server=f"port = 0\nanonymous_read = {str(anonymous).lower()}")
+        collector.configure(profile("all", "1h", 2))
+        collector.run("collect")
+        with collector.running("run", environ={"COLLECTOR_SERVER__TOKEN": token}) as running:
+            running.says("serving")
+            base_url = re.search(r"http://127\.0\.0\.1:\d+", running.log)[0] + "/client/v4"
+            async with _client("async", base_url, api_token=token) as sdk:
+                assert (await sdk.timeseries(date_range=["1d"], agg_interval="1h")).serie_0.values
+            async with _client("async", base_url, api_token=None, api_email="a@b.example", api_key=token) as sdk:
+                assert (await sdk.timeseries(date_range=["1d"], agg_interval="1h")).serie_0.values
+            async with _client("async", base_url, api_token=CANARY) as sdk:
+                if anonymous:
+                    assert (await sdk.timeseries(date_range=["1d"], agg_interval="1h")).serie_0.values
+                else:
+                    with pytest.raises(PermissionDeniedError):
+                        await sdk.timeseries()
+        assert token not in running.log

@@ -1,0 +1,127 @@
+"""Whatever the operator gets wrong is a sentence, an exit code, and never a traceback."""
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.world import COLLECTOR, Collector, profile, simulating
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    with simulating() as (_, url):
+        collector = Collector(tmp_path_factory.mktemp("filled"), url)
+        collector.configure(profile())
+        collector.run("collect")
+        yield collector
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("collcet",), "No such command"),
+        (("collect", "--fast"), "No such option"),
+        (("collect", "al"), 'did you mean "all"?'),
+        (("export", "al"), 'did you mean "all"?'),
+        (("fetches", "--profile", "al"), 'did you mean "all"?'),
+        (("export", "--start", "yesterday"), "is no moment"),
+        (("export", "--start", "9999999d"), "is no moment"),
+        (("export", "--format", "xls"), "xls"),
+        (("status", "--config", "nowhere.toml"), "nowhere.toml"),
+        (("status", "--config", "."), "director"),
+        (("status", "--config", "collector.db"), "collector.db"),
+        (("revisions", "--limit", "0"), "--limit"),
+    ],
+)
+def test_a_wrong_argument_is_exit_2(filled, arguments, told):
+    assert told in filled.call(*arguments, expect=2).stderr
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence(filled):
+    assert "/nowhere/points.csv" in filled.call("export", "-o", "/nowhere/points.csv", expect=None).stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(filled):
+    script = f"{' '.join(COLLECTOR)} export | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=filled.folder, env=filled.environ, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "profile,series,timestamp,value\n"
+    assert "Traceback" not in done.stderr
+
+
+def test_an_upstream_that_is_not_there_is_a_reason(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        collector = Collector(tmp_path, f"http://127.0.0.1:{taken.getsockname()[1]}/client/v4")
+        collector.configure(profile())
+        assert "Connect" in collector.run("collect", expect=1).stdout
+
+
+def test_a_port_in_use_is_a_sentence(filled):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        collector = Collector(filled.folder, filled.base_url, server=f"port = {port}")
+        collector.configure(profile())
+        done = collector.run("run", expect=1)
+        assert f"cannot serve on 127.0.0.1:{port}: " in done.stderr
+        assert "in use" in done.stderr.lower()
+    filled.configure(profile())
+
+
+@pytest.mark.parametrize("database", ["/proc/collector.db", "/proc/sub/collector.db", "/dev/null", "/"])
+def test_a_folder_that_cannot_hold_a_store_is_a_sentence(filled, tmp_path, database):
+    collector = Collector(tmp_path, filled.base_url, f"sqlite:///{database}")
+    collector.configure(profile())
+    for command in ("collect", "status"):
+        assert collector.call(command, expect=None).returncode in {1, 2}
+    assert collector.run("run", expect=None).returncode in {1, 2}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_a_sentence(filled, tmp_path):
+    collector = Collector(tmp_path, filled.base_url, "sqlite:///data/collector.db")
+    (tmp_path / "data").mkdir(mode=0o500)
+    collector.configure(profile())
+    for command in ("collect", "run"):
+        assert "cannot be written to" in collector.run(command, expect=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "empty"), (b"no database at all, just text\n" * 100, "not a SQLite database"), (None, "is not a file")],
+)
+def test_a_foreign_file_is_told_apart_and_left_as_it_is(filled, tmp_path, content, told):
+    path = tmp_path / "collector.db"
+    path.mkdir() if content is None else path.write_bytes(content)
+    collector = Collector(tmp_path, filled.base_url)
+    collector.configure(profile())
+    for command in ("collect", "status"):
+        assert told in collector.call(command, expect=1).stderr
+    assert content is None or path.read_bytes() == content
+
+
+def test_a_postgres_that_is_not_there_is_a_sentence_without_the_password(filled, tmp_path):
+    collector = Collector(tmp_path, filled.base_url, "postgresql://me:hunter2-the-password@127.0.0.1:1/none")
+    collector.configure(profile())
+    for command in ("collect", "run", "status"):
+        told = (collector.run if command == "run" else collector.call)(command, expect=1).stderr
+        assert "127.0.0.1:1" in told
+        assert "hunter2" not in told
+
+
+def test_a_store_that_is_not_there_yet_is_a_sentence(filled, tmp_path):
+    collector = Collector(tmp_path, filled.base_url)
+    collector.configure(profile())
+    for command in ("status", "series", "fetches", "annotations", "revisions", "export"):
+        assert "there is no store at" in collector.call(command, expect=1).stderr
+    assert not Path(tmp_path / "collector.db").exists()
+
+
+def test_healthcheck_without_a_daemon_is_exit_1(filled):
+    assert "not ready: no answer from 127.0.0.1:" in filled.call("healthcheck", expect=1).stderr

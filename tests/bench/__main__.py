@@ -1,0 +1,28 @@
+"""`python -m tests.bench load`: what the collector costs beside the least that its work can cost."""
+
+import click
+
+from tests.bench import report, run
+
+BACKENDS = ("sqlite", "postgresql")
+
+
+@click.group()
+def main() -> None:
+    """Measure the collector. Every figure is a median, and says something only beside the floor's."""
+
+
+@main.command()
+@click.option("--series", default=20, show_default=True, help="Series.")
+@click.option("--windows", default=50, show_default=True, help="Weekly windows of each series, at 15m.")
+@click.option("--runs", default=5, show_default=True, help="Runs of floor and collector each, by turns.")
+@click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="One store only.")
+@click.option("--format", "output", type=click.Choice(("table", "json")), default="table", show_default=True)
+def load(series: int, windows: int, runs: int, backends: tuple[str, ...], output: str) -> None:
+    """Load a history from a local server that serves rendered bodies, one series a request and all in one."""
+    results = run.load(backends or BACKENDS, series, windows, runs)
+    click.echo(report.as_json(results) if output == "json" else report.as_table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The collector itself, from plan to store, with nothing left out: the same classes that a backfill uses."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from collector.collect import limits
+from collector.collect.fetch import Fetcher
+from collector.collect.gather import Gatherer
+from collector.radar.client import RadarClient
+from collector.settings import Credentials, Radar, Secret
+from collector.store import Store
+from tests.bench.server import PATH
+from tests.bench.workload import WEEK, Size, profile, shape, slices
+
+_NO_LIMIT = 1_000_000_000  # the budget is counted all the same
+_TIMEOUT = timedelta(seconds=60)
+
+
+async def prepare(address: str, size: Size, positions: int) -> None:
+    """Create the store, with its labels and with what an earlier run would have learned of Radar's limits."""
+    known = limits.first_guess(profile(size).agg_interval)
+    known = replace(known, shape=shape(positions), proven=(WEEK, positions), proven_span=WEEK)
+    async with Store.open(address, owner="bench") as store:
+        await store.declare([profile(size)], datetime.now(UTC))
+        await store.set_state(f"limits:{known.agg_interval}", limits.dump(known))
+
+
+async def load(address: str, base_url: str, size: Size, concurrency: int) -> None:
+    """Collect everything."""
+    credentials = Credentials(token=Secret("a token that nobody checks"))
+    radar_settings = Radar(base_url + PATH.removesuffix("/radar/ct/timeseries"), 1, concurrency, _TIMEOUT, credentials)
+    wanted = slices(size)
+    async with Store.open(address, owner="bench") as store, RadarClient(radar_settings) as radar:
+        fetcher = Fetcher(radar, store, limit=_NO_LIMIT, stop=asyncio.Event())
+        gatherer = Gatherer(fetcher, concurrency)
+        gathered = await gatherer.gather_all(wanted, {piece.series: ["bench"] for piece in wanted})
+    if gathered.failures:
+        raise gathered.failures[0].error

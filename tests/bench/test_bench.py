@@ -1,0 +1,84 @@
+"""The benchmark itself, at a size that takes a moment. Nothing here depends on how fast the machine is."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from tests.bench import report, run
+from tests.bench.__main__ import main
+from tests.bench.run import Case, Measured
+
+BYTES_A_POINT = 24
+POINTS_A_WINDOW = 672
+
+
+@pytest.fixture(scope="module")
+def results():
+    return run.load(("sqlite",), series=4, windows=10, runs=1)
+
+
+def test_every_case_asks_as_often_as_it_must(results):
+    asked = {case.positions: {kind: one.requests for kind, (one,) in runs.items()} for case, runs in results.items()}
+    assert asked == {1: {"floor": 40, "collector": 40}, 4: {"floor": 10, "collector": 10}}
+
+
+def test_an_unchanged_repeat_writes_no_point(results):
+    for runs in results.values():
+        assert [one.rewritten for one in runs["collector"]] == [0]
+
+
+def test_the_floor_writes_every_point_again(results):
+    for runs in results.values():
+        assert [one.rewritten for one in runs["floor"]] == [4 * 10 * POINTS_A_WINDOW]
+
+
+def test_a_point_is_small(results):
+    """Up to 30 pages are there before the first point, which at full size are nothing."""
+    empty = 30 * 4096 / (4 * 10 * POINTS_A_WINDOW)
+    for runs in results.values():
+        assert runs["collector"][0].bytes_a_point <= BYTES_A_POINT + empty
+
+
+def test_every_figure_is_measured(results):
+    for runs in results.values():
+        for (one,) in runs.values():
+            assert min(one.wall, one.cpu, one.peak, one.bytes_a_point) > 0
+
+
+def measured(wall, **other):
+    figures = {"cpu": 1.0, "peak": 2.0 * (1 << 20), "bytes_a_point": 20.0, "requests": 7, "rewritten": 0}
+    return Measured(wall=wall, **{**figures, **other})
+
+
+TWO_TO_ONE = {Case("sqlite", 1): {"floor": [measured(9), measured(1), measured(2)], "collector": [measured(4)] * 3}}
+
+
+def test_a_figure_is_a_median_and_a_ratio_one_of_medians():
+    assert report.medians(TWO_TO_ONE[Case("sqlite", 1)]["floor"]).wall == 2
+    assert report.summary(TWO_TO_ONE)[0]["ratio"]["wall"] == 2
+
+
+def test_each_figure_has_its_own_median():
+    runs = [measured(1, cpu=9), measured(2, cpu=8), measured(3, cpu=1)]
+    assert (report.medians(runs).wall, report.medians(runs).cpu) == (2, 8)
+
+
+def test_the_table_is_aligned():
+    lines = report.as_table(TWO_TO_ONE).splitlines()
+    assert lines[0].split() == [
+        *("store", "series", "a", "requests", "wall", "s", "floor", "ratio", "cpu", "s", "floor", "ratio"),
+        *("peak", "floor", "bytes", "floor", "rows", "floor"),
+    ]
+    assert lines[-1].split() == [
+        *("sqlite", "1", "7", "4.00", "2.00", "2.00", "1.00", "1.00", "1.00"),
+        *("2", "2", "20.0", "20.0", "0", "0"),
+    ]
+    assert lines[0].index("wall s") + len("wall s") == lines[-1].index("4.00") + len("4.00")
+
+
+def test_runs_take_turns_from_the_command_line(monkeypatch):
+    monkeypatch.setattr(run, "load", lambda *asked: TWO_TO_ONE if asked == (("sqlite",), 20, 50, 3) else {})
+    done = CliRunner().invoke(main, ["load", "--runs", "3", "--backend", "sqlite", "--format", "json"])
+    found = json.loads(done.output)
+    assert [one["wall"] for one in found[0]["runs"]["floor"]] == [9, 1, 2]

@@ -1,0 +1,32 @@
+"""collect: one pass, and what it tells."""
+
+from __future__ import annotations
+
+import json
+
+from tests.acceptance.world import profile
+
+
+def test_it_collects_the_named_profiles_and_says_what_came(world):
+    _, collector = world
+    collector.configure(profile(), profile("days", "1d", 9))
+    done = collector.run("collect", "days", "--format", "json")
+    assert json.loads(done.stdout) == [{"profile": "days", "outcome": "collected", "reason": None}]
+    assert "points: 9 inserted, 0 revised, 0 unchanged, 0 vanished" in done.stderr
+    assert set(collector.points()) == {"days"}
+
+
+def test_a_profile_named_twice_is_collected_once(world):
+    simulator, collector = world
+    collector.configure(profile(days=1))
+    collector.run("collect", "all", "all")
+    assert len(simulator.requests) == 1
+
+
+def test_a_pass_without_news_sends_few_requests(world):
+    simulator, collector = world
+    collector.configure(profile(), profile("days", "1d", 300), profile("quarters", "15m", 5))
+    collector.run("collect")
+    before = len(simulator.requests)
+    collector.run("collect")
+    assert len(simulator.requests) - before <= 4

@@ -1,0 +1,129 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from collector.cli.config import example
+from collector.cli.main import command
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", tmp_path / "none")
+    monkeypatch.setattr("collector.settings.document.DEFAULT_FILES", ("config.toml",))
+    return tmp_path
+
+
+@pytest.fixture
+def run():
+    def run(*arguments, **environ):
+        return CliRunner().invoke(command, ["config", *arguments], env=environ, prog_name="collector")
+
+    return run
+
+
+def test_init_writes_an_example_that_check_accepts(run, folder):
+    assert run("init").exit_code == 0
+    assert (folder / "config.toml").read_text() == EXAMPLE.read_text()
+    checked = run("check")
+    assert (checked.exit_code, checked.stdout) == (0, "config.toml: 2 profiles, 3 series, ok\n")
+
+
+def test_init_prints_to_stdout_for_a_dash(run, folder):
+    assert run("init", "-").stdout == EXAMPLE.read_text()
+    assert list(folder.iterdir()) == []
+
+
+def test_init_overwrites_only_when_forced(run, folder):
+    (folder / "mine.toml").write_text("mine")
+    refused = run("init", "mine.toml")
+    assert refused.exit_code == 2
+    assert "mine.toml exists; --force overwrites it" in refused.stderr
+    assert (folder / "mine.toml").read_text() == "mine"
+    assert run("init", "--force", "mine.toml").exit_code == 0
+    assert (folder / "mine.toml").read_text() == example()
+
+
+def test_init_says_where_it_cannot_write(run):
+    refused = run("init", "none/config.toml")
+    assert refused.exit_code == 1
+    assert "none/config.toml cannot be written: no such file or directory" in refused.stderr
+
+
+def test_check_reports_everything_on_stderr_with_exit_2(run, folder):
+    (folder / "bad.toml").write_text('[radar]\ntimeout = 5\n[[profiles]]\nname = "a"\nagg_interval = "1x"')
+    checked = run("check", "--config", "bad.toml")
+    assert checked.exit_code == 2
+    assert checked.stdout == ""
+    assert checked.stderr.splitlines() == [
+        "collector: 2 problems in the configuration",
+        'bad.toml:2: radar.timeout: found 5: not a duration in quotes; allowed: a duration from "1s" to "10m"',
+        'bad.toml:5: profiles[0].agg_interval: found "1x"; allowed: 15m, 1h, 1d, 1w',
+    ]
+
+
+def test_check_says_where_it_looked(run):
+    checked = run("check")
+    assert checked.exit_code == 2
+    assert "no file found (looked for $COLLECTOR_CONFIG, config.toml)" in checked.stderr
+    assert "collector config init" in checked.stderr
+
+
+def test_check_says_that_nothing_would_be_collected(run, folder):
+    (folder / "config.toml").write_text("")
+    checked = run("check")
+    assert (checked.exit_code, checked.stdout) == (0, "config.toml: 0 profiles, 0 series, ok\n")
+    assert "there are no [[profiles]]" in checked.stderr
+
+
+def test_check_counts_a_series_that_two_profiles_share_once(run, folder):
+    (folder / "config.toml").write_text(
+        "".join(f'[[profiles]]\nname = "{name}"\nagg_interval = "1d"\n' for name in "ab")
+    )
+    assert run("check").stdout == "config.toml: 2 profiles, 1 series, ok\n"
+
+
+def test_the_file_can_be_named_before_the_command(folder):
+    (folder / "other.toml").write_text("")
+    done = CliRunner().invoke(command, ["--config", "other.toml", "config", "check"])
+    assert done.stdout.startswith("other.toml: 0 profiles")
+
+
+def test_show_masks_secrets_and_says_where_values_come_from(run, folder):
+    (folder / "config.toml").write_text(EXAMPLE.read_text())
+    environ = {"CLOUDFLARE_API_TOKEN": "hunter22", "COLLECTOR_DATABASE__URL": "postgresql://u:hunter22@h/d"}
+    table = run("show", **environ)
+    shown = run("show", "--format", "json", **environ)
+    assert table.exit_code == shown.exit_code == 0
+    assert "hunter22" not in table.output + shown.output
+    rows = {row["key"]: row for row in json.loads(shown.stdout)}
+    assert rows["database.url"]["value"] == "postgresql://u:***@h/d"
+    assert rows["radar.api_token"] == {"key": "radar.api_token", "value": "***", "from": "CLOUDFLARE_API_TOKEN"}
+    assert rows["server.port"]["value"] == 8080
+    assert rows["server.port"]["from"].startswith("config.toml:")
+    assert rows["profiles[1].series"]["value"][1] == "by-owner/DigiCert, Inc."
+    assert '"Internet Security Research Group", "DigiCert, Inc."' in table.stdout
+
+
+def test_show_works_without_a_file(run):
+    rows = json.loads(run("show", "--format", "json").stdout)
+    assert {row["from"] for row in rows} == {"default"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["check"], ["show"], ["init"]])
+def test_every_command_has_help_with_an_example(arguments, run):
+    shown = run(*arguments, "--help")
+    assert shown.exit_code == 0
+    assert "Example: collector config" in shown.stdout
+    assert "\\b" not in shown.stdout
+
+
+def test_help_imports_no_pydantic():
+    code = "import sys; import collector.cli.config, collector.settings; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=EXAMPLE.parent).returncode == 0

@@ -1,0 +1,177 @@
+import asyncio
+import json
+import struct
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from collector.cli.main import command
+from collector.model import AggInterval, Answer, Meta, Points, Window
+from collector.store import Store
+from tests.store.making import batch, begin, profile, query
+
+HOURS = 100
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", tmp_path / "none")
+    monkeypatch.setattr("collector.settings.document.DEFAULT_FILES", ("config.toml",))
+    return tmp_path
+
+
+async def fill(url):
+    """The last hundred hours, each with its number and a tenth."""
+    now = datetime.now(UTC)
+    end = AggInterval.ONE_HOUR.floor(now)
+    asked = batch((query(), Window(end - timedelta(hours=HOURS), end)))
+    start = int(asked.slices[0].window.start.timestamp())
+    points = Points([start + 3600 * n for n in range(HOURS)], [n + 0.1 for n in range(HOURS)])
+    meta = Meta(asked.agg_interval, now, "RAW_VALUES", "*", 5, ((end, end),), ())
+    async with Store.open(url, owner="test") as store:
+        await store.declare([profile()], now)
+        await store.save(await begin(store, asked, now), asked, Answer(meta, (points,)), now, 100)
+
+
+@pytest.fixture
+def url(sqlite_url):
+    asyncio.run(fill(sqlite_url))
+    return sqlite_url
+
+
+@pytest.fixture
+def run(url):
+    def run(*arguments, **environ):
+        environ = {"COLLECTOR_DATABASE__URL": url, **environ}
+        return CliRunner().invoke(command, ["db", *arguments], env=environ, prog_name="collector")
+
+    return run
+
+
+def turn_bit(url):
+    """Turn over one bit of a value, which SQLite does not see."""
+    path, value = Path(url.removeprefix("sqlite:///")), struct.pack(">d", 0.1)
+    content = path.read_bytes()
+    assert content.count(value) == 1
+    path.write_bytes(content.replace(value, struct.pack(">d", 0.1 + 2**-56)))
+
+
+def test_verify_says_that_all_is_well(run):
+    done = run("verify")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == "100 points in 1 series are as they were written: 1 checksums agree\n"
+
+
+def test_verify_says_what_is_not_in_sentences_with_exit_1(run, url):
+    turn_bit(url)
+    done = run("verify")
+    assert (done.exit_code, done.stderr) == (1, "")
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("all: what fetch 1 brought for 20")
+    assert line.endswith("is not what it was (checksum)")
+
+
+def test_verify_of_what_is_no_store_is_a_sentence_too(run, folder):
+    (folder / "text.db").write_text("a text" * 1000)
+    done = run("verify", COLLECTOR_DATABASE__URL=f"sqlite:///{folder}/text.db")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "is not a SQLite database" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_dump_is_json_lines_whose_digest_is_sha256(run):
+    import hashlib
+
+    dumped = run("dump")
+    assert dumped.exit_code == 0
+    lines = [json.loads(line) for line in dumped.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["series", *["point"] * HOURS, "covered", "meta"]
+    assert run("dump", "--digest").stdout == hashlib.sha256(dumped.stdout_bytes).hexdigest() + "\n"
+
+
+def test_a_dump_may_be_cut_short_by_its_reader(url, folder):
+    environ = {"COLLECTOR_DATABASE__URL": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
+    pipe = f"{sys.executable} -m collector db dump | true"
+    done = subprocess.run(pipe, shell=True, env=environ, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_backup_writes_a_file_that_can_be_verified(run, folder):
+    done = run("backup", "backup.db")
+    size = (folder / "backup.db").stat().st_size
+    assert (done.exit_code, done.stdout) == (0, f"backup.db: {size} bytes, verified\n")
+    digests = {
+        run("dump", "--digest", COLLECTOR_DATABASE__URL=f"sqlite:///{folder}/{name}.db").stdout
+        for name in ("backup", "collector")
+    }
+    assert len(digests) == 1
+    refused = run("backup", "backup.db")
+    assert (refused.exit_code, refused.stderr) == (2, "collector: backup.db exists; --force overwrites it\n")
+    assert run("backup", "--force", "backup.db").exit_code == 0
+
+
+def test_copy_ends_with_one_digest(run, folder):
+    done = run("copy", f"sqlite:///{folder}/copy.db")
+    assert done.exit_code == 0
+    digest = run("dump", "--digest").stdout.strip()
+    assert done.stdout == f"105 rows copied, both stores have the digest {digest}\n"
+    again = run("copy", f"sqlite:///{folder}/copy.db")
+    assert again.exit_code == 1
+    assert "is a store with something in it" in again.stderr
+
+
+def test_a_copy_to_nowhere_is_refused_without_its_password(run):
+    done = run("copy", "mysql://me:hunter2@host/db")
+    assert done.exit_code == 2
+    assert "postgresql://" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_prune_deletes_nothing_by_default(run):
+    done = run("prune")
+    assert (done.exit_code, done.stdout) == (0, "deleted: 0 points, 0 revisions, 0 fetches, 0 fires\n")
+
+
+def test_prune_says_what_it_would_delete_and_then_deletes_it(run):
+    keep = {"COLLECTOR_RETENTION__POINTS_1H": "2d"}
+    rehearsed = run("prune", "--dry-run", **keep)
+    assert rehearsed.stdout == "would be deleted: 52 points, 0 revisions, 0 fetches, 0 fires\n"
+    assert run("prune", **keep).stdout == "deleted: 52 points, 0 revisions, 0 fetches, 0 fires\n"
+    assert run("verify").stdout.startswith("48 points")
+    assert run("prune", **keep).stdout == "deleted: 0 points, 0 revisions, 0 fetches, 0 fires\n"
+
+
+async def test_prune_leaves_a_store_alone_that_a_collector_owns_but_rehearses(url, run):
+    async with Store.open(url, owner="run"):
+        refused = await asyncio.to_thread(run, "prune")
+        assert refused.exit_code == 1
+        assert "is in use by `collector run` (process" in refused.stderr
+        assert (await asyncio.to_thread(run, "prune", "--dry-run")).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["upgrade", "downgrade", "current", "check", "verify", "dump", "backup", "copy", "prune"]
+)
+def test_every_command_has_an_example(run, name):
+    done = run(name, "--help")
+    assert done.exit_code == 0
+    assert f"Example: collector db {name}" in done.stdout
+
+
+def test_upgrade_current_and_check_agree(run):
+    assert "nothing to do" in run("upgrade").stdout
+    assert run("current").exit_code == 0
+    assert run("check").stdout == "the schema is as expected\n"
+    assert run("downgrade", "0099").exit_code == 2
+
+
+def test_prune_leaves_alone_what_is_damaged_with_exit_1(run, url):
+    turn_bit(url)
+    done = run("prune", COLLECTOR_RETENTION__POINTS_1H="2d")
+    assert (done.exit_code, done.stdout) == (1, "deleted: 0 points, 0 revisions, 0 fetches, 0 fires\n")
+    assert "nothing is deleted of series 1" in done.stderr

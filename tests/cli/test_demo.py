@@ -1,0 +1,40 @@
+"""The demo: everything, with no account."""
+
+from __future__ import annotations
+
+import signal
+
+from tests.acceptance.world import Collector
+
+
+def test_once_it_collects_shows_the_status_and_ends(tmp_path):
+    done = Collector(tmp_path, "").run("demo", "--once", environ={"CLOUDFLARE_API_TOKEN": ""})
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.endswith("fresh")}
+    assert set(rows) == {"all", "by-owner", "short-lived"}
+    assert "store   sqlite" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_keeps_its_data_where_it_is_told_and_goes_on_until_ctrl_c(tmp_path):
+    collector = Collector(tmp_path, "")
+    with collector.running("demo", "--port", "0", "--data", "kept") as demo:
+        demo.says("serving url=http://127.0.0.1:", "pass outcome=collected", "healed")
+        assert demo.ends(signal.SIGINT) == 0
+    folder = tmp_path / "kept"
+    assert folder.stat().st_mode & 0o077 == 0
+    status = collector.json("status", "--config", str(folder / "config.toml"))
+    assert {row["name"] for row in status["profiles"]} == {"all", "by-owner", "short-lived"}
+    assert status["store"]["points"] > 1000
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    collector = Collector(tmp_path, "")
+    assert "/proc/demo" in collector.run("demo", "--once", "--data", "/proc/demo", expect=1).stderr
+    (tmp_path / "file").touch()
+    collector.run("demo", "--once", "--data", "file", expect=2)
+
+
+def test_its_configuration_is_not_mistaken_for_one_of_the_environment(tmp_path):
+    environ = {"COLLECTOR_RADAR__BASE_URL": "https://example.com", "COLLECTOR_DATABASE__URL": "sqlite:///other.db"}
+    Collector(tmp_path, "").run("demo", "--once", environ=environ)
+    assert not (tmp_path / "other.db").exists()

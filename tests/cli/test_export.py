@@ -1,0 +1,122 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from collector.cli.main import command
+from collector.model import rfc3339
+from collector.store import Store
+from tests.conftest import in_a_thread
+from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, saved
+
+LICENCE = "Data: Cloudflare Radar (https://radar.cloudflare.com), licensed CC BY-NC 4.0.\n"
+LATER = NOW + 2 * HOUR
+
+
+async def _fill(url):
+    """Three hours of a profile, one of which was revised two hours later."""
+    asked = batch((query(), hours(0, 3)))
+    async with Store.open(url, owner="test") as store:
+        await store.declare([profile("all")], DAY)
+        await saved(store, asked, [1, 2, 3])
+        fetch_id = await begin(store, asked, LATER)
+        await store.save(fetch_id, asked, answer(asked, [1, 20, 3], updated=LATER), LATER, 100)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, store_url):
+    """A working directory whose configuration names a store with points; the test runs once on each database."""
+    in_a_thread(_fill(store_url))
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "config.toml").write_text(f'[database]\nurl = "{store_url}"\n')
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def run(folder):
+    def run(*arguments):
+        return CliRunner().invoke(command, ["export", *arguments], prog_name="collector")
+
+    return run
+
+
+def _values(result):
+    assert result.exit_code == 0, result.stderr
+    return [float(row["value"]) for row in csv.DictReader(result.stdout.splitlines())]
+
+
+def test_points_go_to_stdout_and_the_licence_to_stderr(run):
+    done = run("all", "--start", "2026-04-30T01:00:00Z")
+    assert done.stdout == (
+        "profile,series,timestamp,value\nall,all,2026-04-30T01:00:00Z,20\nall,all,2026-04-30T02:00:00Z,3\n"
+    )
+    assert (done.exit_code, done.stderr) == (0, LICENCE)
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl", "json", "parquet"])
+def test_a_file_holds_what_stdout_would(run, folder, format_):
+    assert run("--format", format_, "-o", "points").exit_code == 0
+    assert (folder / "points").read_bytes() == run("--format", format_, "-o", "-").stdout_bytes
+    assert sorted(folder.iterdir()) == [folder / "config.toml", folder / "points"]
+
+
+def test_as_of_gives_exactly_what_was_known(run):
+    before = rfc3339(NOW.replace(microsecond=NOW.microsecond - 1))
+    assert _values(run("--as-of", before)) == []
+    assert _values(run("--as-of", rfc3339(NOW))) == [1, 2, 3]
+    assert _values(run("--as-of", rfc3339(LATER.replace(microsecond=0)))) == [1, 2, 3]
+    assert _values(run("--as-of", rfc3339(LATER))) == [1, 20, 3]
+
+
+def test_an_age_is_a_period_too(run):
+    assert _values(run("--start", "20000d", "--end", "now")) == _values(run("--end", "2200-01-01"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["al"], "the store knows no profile 'al' (did you mean \"all\"?); it has: all"),
+        (["--start", "2026-05-02", "--end", "2026-05-01"], "2026-05-02T00:00:00Z is after --end 2026-05-01T00:00:00Z"),
+        (["-o", "none/points.csv"], "cannot write none/points.csv: No such file or directory"),
+        (["-o", "."], "cannot write .: Is a directory"),
+        (["--format", "xlsx"], "'xlsx' is not one of 'csv', 'jsonl', 'json', 'parquet'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(run, folder, arguments, said):
+    refused = run(*arguments)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert said in refused.stderr
+    assert list(folder.iterdir()) == [folder / "config.toml"]
+
+
+def _python(folder, *arguments, **options):
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environ, **options)
+
+
+def test_a_reader_that_has_had_enough_ends_it_quietly(run, folder):
+    read, write = os.pipe()
+    os.close(read)
+    export = ("-m", "collector", "export", "--format", "json")
+    process = _python(folder, *export, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert process.communicate(timeout=30)[1] == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_in_a_sentence(run):
+    failed = run("-o", "/dev/full")
+    assert failed.exit_code == 1
+    assert failed.stderr == "collector: cannot write /dev/full: No space left on device\n"
+
+
+def test_json_lines_are_what_programs_read(run):
+    lines = run("--format", "jsonl").stdout.splitlines()
+    assert json.loads(lines[1]) == {"profile": "all", "series": "all", "timestamp": "2026-04-30T01:00:00Z", "value": 20}

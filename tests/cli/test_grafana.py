@@ -1,0 +1,19 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from collector.cli.main import command
+
+
+@pytest.mark.parametrize("what", ["dashboard", "postgres", "alerts"])
+def test_it_prints_one_document_and_needs_no_configuration(what):
+    done = CliRunner().invoke(command, ["grafana", what])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)
+
+
+def test_anything_else_is_refused_with_what_there_is():
+    done = CliRunner().invoke(command, ["grafana", "other"])
+    assert done.exit_code == 2
+    assert "'dashboard', 'postgres', 'alerts'" in done.stderr

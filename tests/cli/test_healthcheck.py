@@ -1,0 +1,44 @@
+"""healthcheck: what Docker asks."""
+
+from __future__ import annotations
+
+import socket
+
+from tests.acceptance.world import profile
+
+
+def _free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def test_ready_is_0_and_a_daemon_that_is_gone_is_1(world):
+    _, collector = world
+    collector.server = f"port = {_free_port()}"
+    collector.configure(profile())
+    with collector.running("run") as daemon:
+        daemon.says("pass outcome=collected")
+        assert collector.run("healthcheck").stdout == "ready\n"
+        assert daemon.ends() == 0
+    assert "no answer from 127.0.0.1:" in collector.call("healthcheck", expect=1).stderr
+
+
+def test_something_else_on_the_port_is_not_ready(world):
+    _, collector = world
+    port = int(collector.base_url.rsplit(":", 1)[1].split("/")[0])
+    collector.server = f"port = {port}"
+    collector.configure(profile())
+    assert "is not the collector" in collector.call("healthcheck", expect=1).stderr
+
+
+def test_not_ready_is_1_with_the_reasons(world):
+    _, collector = world
+    collector.server = f"port = {_free_port()}"
+    collector.configure(profile())
+    with collector.running("run") as daemon:
+        daemon.says("pass outcome=collected")
+        (collector.folder / "collector.db").rename(collector.folder / "away.db")
+        assert "not ready: store: " in collector.call("healthcheck", expect=1).stderr
+        (collector.folder / "away.db").rename(collector.folder / "collector.db")
+        assert daemon.ends() == 0

@@ -1,0 +1,69 @@
+"""The command line as a whole."""
+
+from __future__ import annotations
+
+import importlib
+import resource
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from collector import __version__
+from collector.cli.main import _COMMANDS, command
+
+_CPU_SECONDS = 0.1
+
+
+def _run(*arguments):
+    return CliRunner().invoke(command, arguments, prog_name="collector")
+
+
+def test_it_works():
+    done = _run("--help")
+    assert done.exit_code == 0
+    for name, summary in _COMMANDS.items():
+        assert name in done.output
+        assert summary.split()[0] in done.output
+    assert __version__ in _run("--version").output
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_every_command_has_a_help_with_an_example(name):
+    done = _run(name, "--help")
+    assert done.exit_code == 0, done.output
+    found = importlib.import_module(f"collector.cli.{name}").command
+    parts = found.commands.values() if hasattr(found, "commands") else [found]
+    assert all("Example: collector " in (part.help or "") for part in parts) or "Example: collector " in done.output
+
+
+def test_help_costs_less_than_a_tenth_of_a_second_of_cpu():
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "collector", "--help"], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < _CPU_SECONDS
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, collector.cli.main; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"aiohttp", "sqlalchemy", "pydantic", "rich", "alembic", "apscheduler", "asyncio"} & {*loaded}
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("--nonsense",), ("collect", "--nonsense")])
+def test_a_mistake_is_exit_2(arguments):
+    assert _run(*arguments).exit_code == 2
+
+
+def test_the_configuration_may_be_named_before_or_behind_the_command(tmp_path):
+    for arguments in (
+        ("--config", str(tmp_path / "no.toml"), "status"),
+        ("status", "--config", str(tmp_path / "no.toml")),
+    ):
+        done = _run(*arguments)
+        assert done.exit_code == 2
+        assert "no.toml" in done.output

@@ -1,0 +1,75 @@
+import pytest
+from click.testing import CliRunner
+
+from collector.cli.main import command
+from collector.store import Store
+from tests.conftest import in_a_thread
+from tests.store.making import DAY, batch, hours, profile, query, saved
+
+
+async def _fill(url):
+    async with Store.open(url, owner="test") as store:
+        await store.declare([profile("all"), profile("empty", caOwner=("A",))], DAY)
+        await saved(store, batch((query(), hours(0, 12))), [float(n) for n in range(12)], unit="certificates")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, sqlite_url):
+    """A working directory whose configuration names a store with points."""
+    in_a_thread(_fill(sqlite_url))
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "config.toml").write_text(f'[database]\nurl = "{sqlite_url}"\n')
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def run(folder):
+    def run(*arguments, **environ):
+        return CliRunner(env=environ).invoke(command, ["plot", *arguments], prog_name="collector")
+
+    return run
+
+
+def test_a_chart_goes_to_stdout_without_colour_where_no_terminal_is(run):
+    done = run("all", COLUMNS="90")
+    assert (done.exit_code, done.stderr) == (0, "")
+    rows = done.stdout.splitlines()
+    assert rows[:2] == ["all: certificates, hourly", "2026-04-30 00:00 to 2026-04-30 12:00 UTC"]
+    assert max(map(len, rows)) == 90
+    assert "\x1b" not in done.stdout
+
+
+def test_a_period_can_be_chosen(run):
+    assert (
+        "2026-04-30 02:00 to 2026-04-30 04:00 UTC"
+        in run("all", "--start", "2026-04-30T02:00:00Z", "--end", "2026-04-30T04:00:00Z").stdout
+    )
+
+
+@pytest.mark.parametrize(("name", "begins"), [("all.png", b"\x89PNG"), ("all.SVG", b"<?xml")])
+def test_a_picture_goes_into_a_file(run, folder, name, begins):
+    done = run("all", "--log", "-o", name)
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{name}: 12 points\n")
+    assert (folder / name).read_bytes().startswith(begins)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["config.toml", name])
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "said"),
+    [
+        (2, ["al"], "the store knows no profile 'al' (did you mean \"all\"?); it has: all, empty"),
+        (2, ["all", "-o", "all.gif"], "'all.gif' does not end in .png or .svg"),
+        (2, ["all", "-o", "none/all.png"], "cannot write none/all.png: No such file or directory"),
+        (2, ["all", "--start", "1d", "--end", "2d"], "is after --end"),
+        (2, [], "Missing argument 'PROFILE'"),
+        (1, ["empty"], "there are no points of profile 'empty' yet"),
+        (1, ["all", "--start", "2026-05-01"], "stored are 2026-04-30T00:00:00Z..2026-04-30T12:00:00Z"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_in_a_sentence(run, folder, code, arguments, said):
+    refused = run(*arguments)
+    assert (refused.exit_code, refused.stdout) == (code, "")
+    assert said in refused.stderr
+    assert [path.name for path in folder.iterdir()] == ["config.toml"]

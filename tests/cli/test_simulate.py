@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+
+
+@contextmanager
+def _simulating(*options):
+    command = [sys.executable, "-m", "collector", "simulate", "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _get(url, query="dateRange=1d", token="made-up"):
+    request = urllib.request.Request(f"{url}/radar/ct/timeseries?{query}")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_it_works():
+    with _simulating() as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        assert url.endswith("/client/v4")
+        status, document = _get(url)
+        assert status == 200
+        assert len(document["result"]["serie_0"]["values"]) > 90
+        assert _get(url, token="")[0] == 400
+        process.send_signal(signal.SIGTERM)
+        stdout, stderr = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert stdout == ""
+        assert "status=200 series=1" in stderr
+        assert "made-up" not in stderr
+        assert "Traceback" not in stderr
+
+
+def test_ctrl_c_ends_it_cleanly():
+    with _simulating() as (process, _):
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert "Traceback" not in stderr
+
+
+def test_switches_reach_the_simulator():
+    switches = ("--token", "secret", "--max-span", "15m=1d", "--too-costly", "--lag", "0s", "--rate-limit", "4")
+    with _simulating(*switches, "--seed", "7", "--unit", "entries", "--series-per-request", "1") as (_, url):
+        assert _get(url)[0] == 403
+        status, document = _get(url, token="secret")
+        assert status == 200
+        assert document["result"]["meta"]["units"][0]["value"] == "entries"
+        assert document["result"]["meta"]["confidenceInfo"]["annotations"] == []
+        updated = document["result"]["meta"]["lastUpdated"]
+        assert time.strftime("%Y-%m-%dT%H", time.gmtime(time.time() - 900)) <= updated
+        assert _get(url, "dateRange=2d&aggInterval=15m", "secret")[0] == 422
+        assert _get(url, "dateRange=1d&dateRange=1d", "secret")[0] == 422
+        assert _get(url, token="secret")[0] == 200
+        assert _get(url, token="secret")[0] == 429
+
+
+def test_another_seed_is_another_history():
+    query = "dateStart=2026-08-01T00:00:00Z&dateEnd=2026-08-01T23:45:00Z"
+    seen = []
+    for seed in ("1", "1", "2"):
+        with _simulating("--seed", seed) as (_, url):
+            seen.append(_get(url, query)[1]["result"]["serie_0"])
+    assert seen[0] == seen[1] != seen[2]
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--lag", "soon"), ("--max-span", "3m=1d"), ("--max-span", "1h=x"), ("--port", "-1")]
+)
+def test_a_wrong_option_is_explained(wrong):
+    command = [sys.executable, "-m", "collector", "simulate", *wrong]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 2
+    assert wrong[0] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_a_sentence():
+    with _simulating() as (_, url):
+        port = url.split(":")[2].split("/")[0]
+        command = [sys.executable, "-m", "collector", "simulate", "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        assert done.returncode == 1
+        assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,118 @@
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from collector.cli.writing import writing
+from collector.errors import CollectorError, UsageError
+
+_HALF_WRITTEN = """
+import sys, time
+from collector.cli.writing import writing
+with writing("file") as stream:
+    stream.write(b"half")
+    stream.flush()
+    print("half", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _write(target, text="new"):
+    with writing(str(target)) as stream:
+        stream.write(text.encode())
+
+
+def _fail(error):
+    with writing("file") as stream:
+        stream.write(b"half")
+        raise error
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_when_it_is_whole(folder):
+    with writing("file") as stream:
+        stream.write(b"new")
+        assert not Path("file").exists()
+    assert Path("file").read_text() == "new"
+    assert _names(folder) == ["file"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("before", [None, "old"])
+def test_whatever_ends_it_before_leaves_what_was_there(folder, error, before):
+    if before:
+        Path("file").write_text(before)
+    with pytest.raises(error):
+        _fail(error())
+    assert {path.name: path.read_text() for path in folder.iterdir()} == ({"file": "old"} if before else {})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_what_was_there(folder, number):
+    Path("file").write_text("old")
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HALF_WRITTEN],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout.readline() == b"half\n"
+    process.send_signal(number)
+    assert process.wait(30) != 0
+    process.stdout.close()
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"file": "old"}
+
+
+def test_permissions_are_those_of_any_new_file_or_of_the_old_one(folder):
+    _write("new")
+    Path("plain").touch()
+    assert Path("new").stat().st_mode == Path("plain").stat().st_mode
+    Path("old").touch(mode=0o600)
+    _write("old")
+    assert stat.S_IMODE(Path("old").stat().st_mode) == 0o600
+
+
+def test_a_link_stays_a_link(folder):
+    (folder / "elsewhere").mkdir()
+    Path("link").symlink_to("elsewhere/file")
+    _write("link")
+    assert Path("link").is_symlink()
+    assert (folder / "elsewhere" / "file").read_text() == "new"
+
+
+def test_a_pipe_is_written_as_it_is(folder):
+    os.mkfifo("pipe")
+    reader = subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE)
+    _write("pipe")
+    assert reader.communicate(timeout=30)[0] == b"new"
+    assert _names(folder) == ["pipe"]
+
+
+def test_a_dash_is_stdout(capfdbinary):
+    _write("-")
+    assert capfdbinary.readouterr().out == b"new"
+
+
+@pytest.mark.parametrize(("target", "said"), [("none/file", "No such file or directory"), (".", "Is a directory")])
+def test_what_cannot_be_opened_is_a_usage_error(target, said):
+    with pytest.raises(UsageError, match=f"^cannot write {target}: {said}$"):
+        _write(target)
+
+
+def test_an_error_on_the_way_is_told_and_leaves_nothing(folder):
+    with pytest.raises(CollectorError, match="cannot write file: No space left on device"):
+        _fail(OSError(28, "No space left on device"))
+    assert _names(folder) == []

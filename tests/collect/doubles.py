@@ -1,0 +1,152 @@
+"""The collecting core on a real store, asking a real server, under a clock that moves only when something waits."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from collector.collect.fetch import Fetcher, Stopping
+from collector.collect.gather import Gatherer
+from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, from_epoch
+from collector.profile import Profile
+from collector.radar.client import RadarClient
+from collector.radar.simulator import Simulator, SimulatorOptions, serve
+from collector.settings import Credentials, Radar, Secret
+from collector.store import Store
+
+TOKEN = "canary-token-0123456789abcdef"
+NOW = datetime(2026, 3, 10, 12, 7, tzinfo=UTC)
+HOUR = AggInterval.ONE_HOUR
+DAY = timedelta(days=1)
+CALM = {"token": TOKEN, "lag": timedelta(0), "revised_for": timedelta(0), "annotations": ()}
+
+
+def profile(name="all", agg_interval=HOUR, **changed):
+    usual = {
+        "filters": {},
+        "each": {},
+        "since": None,
+        "publication_delay": timedelta(minutes=2),
+        "lookback": DAY,
+        "settle": 14 * DAY,
+        "heal": True,
+    }
+    return Profile(name=name, agg_interval=agg_interval, **{**usual, **changed})
+
+
+def many(count, name="many", **changed):
+    """A profile of so many series."""
+    return profile(name, each={"caOwner": tuple(f"Owner {number}" for number in range(count))}, **changed)
+
+
+def query(agg_interval=HOUR, **filters):
+    return SeriesQuery(agg_interval, {name: tuple(values) for name, values in filters.items()})
+
+
+def batch(*queries, days=1, end=NOW):
+    until = HOUR.floor(end)
+    return Batch(tuple(Slice(one, Window(until - days * DAY, until)) for one in queries or (query(),)))
+
+
+@dataclass
+class Clock:
+    now: datetime = NOW
+
+    def __call__(self):
+        return self.now
+
+    def timestamp(self):
+        return self.now.timestamp()
+
+    def advance(self, **duration):
+        self.now += timedelta(**duration)
+
+
+class QuickFetcher(Fetcher):
+    """Waits by moving the clock; *pauses* holds for how long, in seconds."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.pauses = []
+        self.stop_after = None
+
+    async def pause(self, seconds):
+        await asyncio.sleep(0)
+        if self.stop.is_set() or (self.stop_after is not None and len(self.pauses) >= self.stop_after):
+            raise Stopping
+        self.pauses.append(seconds)
+        self.clock.advance(seconds=seconds)
+
+
+@dataclass
+class Core:
+    simulator: Simulator
+    store: Store
+    fetcher: QuickFetcher
+    clock: Clock
+    profiles: tuple = ()
+    gatherers: list = field(default_factory=list)
+
+    @property
+    def gatherer(self):
+        return self.gatherers[-1]
+
+    @property
+    def requests(self):
+        return self.simulator.requests
+
+    def script(self, *steps):
+        self.simulator.script(*steps)
+
+    async def stored(self):
+        """{label: {timestamp: value}} of all that is exported."""
+        found = {}
+        async for _, label, timestamp, value in self.store.export():
+            found.setdefault(label, {})[timestamp] = value
+        return found
+
+    def truth(self, asked, window):
+        points = self.simulator.truth(asked, window, self.clock.timestamp())
+        return dict(zip(points.timestamps, points.values, strict=True))
+
+    async def outcomes(self):
+        """The outcomes on record, the oldest first."""
+        return [row.outcome for row in reversed(await self.store.list_fetches())]
+
+    async def declare(self, *profiles):
+        self.profiles = profiles
+        await self.store.declare(profiles, self.clock())
+
+    def restart(self):
+        """Forget what only the process knew."""
+        fetcher = self.fetcher
+        self.fetcher = QuickFetcher(
+            fetcher.radar, self.store, limit=fetcher._limit, stop=asyncio.Event(), clock=self.clock
+        )
+        self.gatherers.append(Gatherer(self.fetcher, self.gatherer.concurrency))
+
+
+@asynccontextmanager
+async def core(url, *profiles, limit=600, concurrency=4, patience=5, **options):
+    """Open all of it on the store at *url*; *options* are the simulator's."""
+    clock = Clock()
+    simulator = Simulator(SimulatorOptions(**{**CALM, **options}), clock.timestamp)
+    async with serve(simulator) as base_url, Store.open(url, owner="test") as store:
+        settings = Radar(base_url, limit, concurrency, timedelta(seconds=patience), Credentials(token=Secret(TOKEN)))
+        async with RadarClient(settings, clock) as radar:
+            fetcher = QuickFetcher(radar, store, limit=limit, stop=asyncio.Event(), clock=clock)
+            opened = Core(simulator, store, fetcher, clock, gatherers=[Gatherer(fetcher, concurrency)])
+            await opened.declare(*profiles)
+            yield opened
+
+
+def window_of(asked):
+    """What one position of a request asked for."""
+    return Window(from_epoch(asked.start), from_epoch(asked.end))
+
+
+async def until(condition):
+    """Wait until *condition* holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what it waits for happens in other places
+            await asyncio.sleep(0.01)

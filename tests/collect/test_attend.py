@@ -1,0 +1,176 @@
+"""Every due moment ends as exactly one fire, whatever happens between."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+
+from collector.collect.attend import Attendant, Health, fires_of, first_of
+from collector.collect.collect import Collected
+from collector.model import AggInterval, Window
+from collector.radar.simulator import faults
+from collector.store import Saved
+from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query, until
+
+DUE = HOUR.floor(NOW)
+
+
+def _attendant(world):
+    return Attendant(world.profiles, world.store, world.gatherer)
+
+
+async def _fires(world):
+    rows = await world.store.list_fires()
+    assert len({(row.profile, row.due) for row in rows}) == len(rows)
+    return [(row.due, row.outcome) for row in reversed(rows)]
+
+
+def test_the_newest_due_moment_has_the_outcome_and_the_older_ones_are_coalesced():
+    collected = Collected(Saved(), {"well": None, "ill": "no answer"}, stopped=False)
+    hours = [DUE - timedelta(hours=back) for back in (2, 1, 0)]
+    fires = fires_of({"well": hours, "ill": hours[2:]}, collected, NOW)
+    assert [(fire.profile, fire.due, fire.outcome, fire.message) for fire in fires] == [
+        ("well", hours[0], "coalesced", None),
+        ("well", hours[1], "coalesced", None),
+        ("well", hours[2], "collected", None),
+        ("ill", hours[2], "failed", "no answer"),
+    ]
+
+
+async def test_it_works(store_url):
+    async with core(store_url, profile()) as world:
+        attendant = _attendant(world)
+        assert attendant.health["all"] == Health()
+        assert await attendant.attend(world.clock())
+        assert await _fires(world) == [(DUE, "collected")]
+        assert attendant.health["all"].success == world.clock()
+        asked = len(world.requests)
+        assert await attendant.attend(world.clock())  # nothing is due
+        assert len(world.requests) == asked
+
+
+async def test_one_fire_per_due_edge_over_two_days(sqlite_url):
+    profiles = profile(), profile("also", filters={"tld": ("com",)})
+    async with core(sqlite_url, *profiles) as world:
+        attendant = _attendant(world)
+        for _ in range(48 * 4):
+            await attendant.attend(world.clock())
+            world.clock.advance(minutes=15)
+        fires = await world.store.list_fires()
+        assert Counter(fire.outcome for fire in fires) == {"collected": 2 * 48}
+        assert {fire.due for fire in fires} == {DUE + timedelta(hours=hour) for hour in range(48)}
+
+
+async def test_a_day_of_downtime_is_one_pass_and_every_due_moment_is_accounted_for(store_url):
+    async with core(store_url, profile()) as world:
+        await _attendant(world).attend(world.clock())
+        world.restart()
+        world.clock.advance(days=1)
+        seen = len(world.requests)
+        await _attendant(world).attend(world.clock())
+        assert [outcome for _, outcome in await _fires(world)] == ["collected"] + ["coalesced"] * 23 + ["collected"]
+        assert len(world.requests) - seen == 1
+        stored = (await world.stored())["all"]
+        assert stored == world.truth(query(), Window(DUE.replace(hour=0) - DAY, DUE + DAY))
+
+
+async def test_what_failed_is_tried_again_and_its_fire_stays_as_it_was(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        attendant = _attendant(world)
+        world.script(faults.unequal().times(2))
+        assert not await attendant.attend(world.clock())
+        assert not await attendant.attend(world.clock())
+        assert attendant.health["all"].failures == 2
+        assert "values" in attendant.health["all"].reason
+        assert await attendant.attend(world.clock())
+        assert attendant.health["all"] == Health(DUE, world.clock(), 0, None)
+        assert await _fires(world) == [(DUE, "failed")]
+        assert len((await world.stored())["all"]) > 24
+
+
+async def test_after_a_restart_a_fire_that_failed_is_tried_again_at_once(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        world.script(faults.unequal())
+        await _attendant(world).attend(world.clock())
+        world.restart()
+        attendant = _attendant(world)
+        assert await attendant.attend(world.clock())
+        assert attendant.health["all"].failures == 0
+        assert await _fires(world) == [(DUE, "failed")]
+        assert await world.stored()
+
+
+async def test_told_to_stop_it_leaves_the_fire_to_the_next_start(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        world.fetcher.stop.set()
+        await _attendant(world).attend(world.clock())
+        assert await _fires(world) == []
+        world.restart()
+        await _attendant(world).attend(world.clock())
+        assert await _fires(world) == [(DUE, "collected")]
+
+
+async def test_an_ill_profile_does_not_stop_the_others_of_its_group(sqlite_url):
+    async with core(sqlite_url, profile("ill", filters={"ca": ("Nobody",)}), profile("well")) as world:
+        ill = lambda got: any(asked.query.filters for asked in got.question.series)  # noqa: E731 - a predicate
+        world.script(faults.api_error(400, 2001).always().only(ill))
+        attendant = _attendant(world)
+        assert not await attendant.attend(world.clock())
+        assert {fire.profile: fire.outcome for fire in await world.store.list_fires()} == {
+            "ill": "failed",
+            "well": "collected",
+        }
+        assert attendant.health["well"].success
+        assert not attendant.health["ill"].success
+        seen = len(world.requests)
+        await attendant.attend(world.clock())
+        assert len(world.requests) - seen == 1  # only what failed is tried again
+
+
+async def test_a_day_that_is_published_late_is_looked_for_before_the_next_midnight(sqlite_url):
+    lag = timedelta(minutes=45)
+    async with core(sqlite_url, profile("days", AggInterval.ONE_DAY), lag=lag) as world:
+        midnight = NOW.replace(hour=0, minute=3) + DAY
+        world.clock.now = midnight
+        attendant = _attendant(world)
+        await attendant.attend(world.clock())
+        assert await world.stored() == {}
+        for _ in range(24 * 4):
+            world.clock.advance(minutes=15)
+            await attendant.attend(world.clock())
+            if await world.stored():
+                break
+        assert world.clock() - midnight <= timedelta(hours=2)
+        assert len(await _fires(world)) == 1
+
+
+async def test_the_loop_runs_when_noticed_and_ends_when_told(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        attendant = _attendant(world)
+        running = asyncio.create_task(attendant.run())
+        await until(lambda: attendant.health["all"].success)
+        world.clock.advance(hours=1)
+        await attendant.notice()
+        await until(lambda: attendant.health["all"].due == DUE + timedelta(hours=1))
+        world.fetcher.stop.set()
+        await asyncio.wait_for(running, 5)
+
+
+async def test_a_store_that_goes_away_is_survived(sqlite_url, tmp_path):
+    async with core(sqlite_url, profile()) as world:
+        attendant = _attendant(world)
+        path = tmp_path / "collector.db"
+        path.rename(tmp_path / "away")
+        running = asyncio.create_task(attendant.run())
+        await asyncio.sleep(0.2)
+        assert not running.done()
+        (tmp_path / "away").rename(path)
+        await until(lambda: attendant.health["all"].success)
+        world.fetcher.stop.set()
+        await asyncio.wait_for(running, 5)
+
+
+async def test_first_of_several_events_or_the_time():
+    set_, never = asyncio.Event(), asyncio.Event()
+    set_.set()
+    await asyncio.wait_for(first_of(never, set_), 5)
+    await asyncio.wait_for(first_of(never, seconds=0.01), 5)

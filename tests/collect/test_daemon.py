@@ -1,0 +1,156 @@
+"""The service as a whole, in this process, under a clock that is moved by hand."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from collector.collect.daemon import Service, groups, spread
+from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
+from collector.settings import load
+from collector.store import Store
+from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, profile, until
+
+_CONFIG = '[radar]\nbase_url = "{url}"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
+
+
+@dataclass
+class Living:
+    service: Service
+    simulator: Simulator
+    store: Store
+    clock: Clock
+    config: Path
+    task: asyncio.Task
+
+    def health(self, name="all"):
+        return next(one.health[name] for one in self.service._attendants if name in one.health)
+
+    async def fresh(self, name="all"):
+        def is_fresh():
+            assert not self.task.done(), self.task
+            return any(name in one.health and one.health[name].success for one in self.service._attendants)
+
+        await until(is_fresh)
+
+    async def unready(self):
+        return await self.service.unready()
+
+
+@asynccontextmanager
+async def living(folder, url, *steps, config=_CONFIG, **options):
+    clock, path = Clock(), folder / "config.toml"
+    simulator = Simulator(SimulatorOptions(**{**CALM, **options}), clock.timestamp)
+    simulator.script(*steps)
+    async with serve(simulator) as base_url, Store.open(url, owner="run") as store:
+        path.write_text(config.format(url=base_url))
+
+        def settings():
+            return load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN}, now=NOW)
+
+        service = Service(settings(), store, settings, clock)
+        task = asyncio.create_task(service.run())
+        try:
+            yield Living(service, simulator, store, clock, path, task)
+        finally:
+            service.stop()
+            await asyncio.wait_for(task, 10)
+
+
+async def test_it_works(tmp_path, store_url):
+    async with living(tmp_path, store_url) as world:
+        await world.fresh()
+        assert await world.unready() == []
+        assert [fire.outcome for fire in await world.store.list_fires()] == ["collected"]
+
+
+async def test_ready_until_two_minutes_after_the_due_moment_and_not_later(tmp_path, sqlite_url):
+    async with living(tmp_path, sqlite_url) as world:
+        await world.fresh()
+        due = HOUR.floor(NOW) + timedelta(hours=1, minutes=2) + spread()
+        world.clock.now = due + timedelta(minutes=2, seconds=-1)
+        assert await world.unready() == []
+        world.clock.now = due + timedelta(minutes=2)
+        (reason,) = await world.unready()
+        assert reason.startswith("all: due since ")
+
+
+async def test_a_failure_is_ready_for_two_minutes_and_then_not_with_the_reason(tmp_path, sqlite_url):
+    async with living(tmp_path, sqlite_url, faults.unequal().always()) as world:
+        await until(lambda: world.service._attendants and world.health().failures)
+        assert await world.unready() == []
+        world.clock.advance(minutes=2)
+        (reason,) = await world.unready()
+        assert "last success never" in reason
+        assert "values" in reason
+        world.simulator.clear_script()
+        await world.fresh()
+        assert await world.unready() == []
+
+
+async def test_wrong_credentials_make_it_not_ready(tmp_path, sqlite_url):
+    async with living(tmp_path, sqlite_url, token="another") as world:
+        await until(lambda: world.service._attendants and world.health().failures)
+        world.clock.advance(minutes=3)
+        (reason,) = await world.unready()
+        assert "403" in reason
+        assert TOKEN not in reason
+        assert len(world.simulator.requests) == 1
+
+
+async def test_a_store_that_cannot_be_written_is_not_ready(tmp_path, sqlite_url):
+    async with living(tmp_path, sqlite_url) as world:
+        await world.fresh()
+        (tmp_path / "collector.db").rename(tmp_path / "away.db")
+        (reason,) = await world.unready()
+        assert reason.startswith("store: ")
+        (tmp_path / "away.db").rename(tmp_path / "collector.db")
+        assert await world.unready() == []
+
+
+async def test_a_reload_takes_up_new_profiles_and_forgets_old_ones(tmp_path, sqlite_url):
+    async with living(tmp_path, sqlite_url) as world:
+        await world.fresh()
+        world.config.write_text(world.config.read_text().replace('"all"', '"renamed"'))
+        world.service.reload()
+        await world.fresh("renamed")
+        assert await world.unready() == []
+        (series,) = [row for row in await world.store.list_series() if row.active]
+        assert series.label == "renamed"
+        assert series.points > 24
+        assert len(world.simulator.requests) <= 3
+
+
+async def test_a_bad_reload_keeps_the_old_configuration_and_says_so(tmp_path, sqlite_url, caplog):
+    async with living(tmp_path, sqlite_url) as world:
+        await world.fresh()
+        for bad in ("", "[radar", '[[profiles]]\nname = "x"\nagg_interval = "7m"\n', "\x00", None):
+            world.config.unlink() if bad is None else world.config.write_text(bad)
+            with caplog.at_level("INFO"):
+                world.service.reload()
+        refused = [record for record in caplog.records if getattr(record, "outcome", "") == "refused"]
+        assert len(refused) >= 4
+        assert not world.task.done()
+
+
+async def test_a_task_that_dies_takes_the_service_down(tmp_path, sqlite_url, monkeypatch):
+    async def broken(*_):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr("collector.collect.background.heal", broken)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        async with living(tmp_path, sqlite_url) as world:
+            await asyncio.wait([world.task], timeout=10)
+
+
+def test_profiles_that_are_due_together_are_one_group():
+    late = profile("late", publication_delay=timedelta(hours=1))
+    found = groups((profile("a"), late, profile("b")))
+    assert [[one.name for one in group] for group in found.values()] == [["a", "b"], ["late"]]
+
+
+def test_the_spread_is_small_and_always_the_same():
+    assert timedelta(0) <= spread() == spread() < timedelta(seconds=20)

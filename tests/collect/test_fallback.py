@@ -1,0 +1,135 @@
+"""What history lacks is asked of a simulator, once, within bounds."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from collector.collect import fallback
+from collector.collect.fallback import Fallback, check_budget
+from collector.model import Slice, Window
+from collector.radar.errors import CredentialsRefused, RateLimited, TooCostly
+from collector.settings import load
+from collector.store.fetches import Budget
+from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query
+
+_CONFIG = '[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
+CLOSED = HOUR.floor(NOW)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(_CONFIG)
+    return load(str(path), environ={}, now=NOW)
+
+
+@asynccontextmanager
+async def falling_back(url, settings, **options):
+    async with core(url, profile(), **options) as world, Fallback(world.store, world.gatherer, settings) as filling:
+        yield world, filling
+
+
+def lacking(*queries, days=1):
+    return [Slice(one, Window(CLOSED - days * DAY, CLOSED)) for one in queries or (query(tld=["com"]),)]
+
+
+async def test_what_lacks_is_asked_and_stored(store_url, settings):
+    async with falling_back(store_url, settings) as (world, filling):
+        await filling.fill(lacking())
+        assert len(world.requests) == 1
+        stored = await world.store.spans([query(tld=["com"])])
+        assert stored[query(tld=["com"])] == Window(CLOSED - DAY, CLOSED)
+        await filling.fill(lacking())
+        await filling.fill(lacking(days=2))
+        assert len(world.requests) == 2
+
+
+async def test_many_who_ask_the_same_at_once_cost_one_request(sqlite_url, settings):
+    async with falling_back(sqlite_url, settings) as (world, filling):
+        await asyncio.gather(*(filling.fill(lacking()) for _ in range(50)))
+        assert len(world.requests) == 1
+
+
+async def test_questions_that_share_series_in_another_order_do_not_block_each_other(sqlite_url, settings):
+    one, other = query(tld=["com"]), query(tld=["de"])
+    async with falling_back(sqlite_url, settings) as (world, filling), asyncio.timeout(10):
+        await asyncio.gather(filling.fill(lacking(one, other)), filling.fill(lacking(other, one)))
+        assert len(world.requests) == 1
+
+
+async def test_what_radar_has_not_published_is_not_asked_for_again_and_again(sqlite_url, settings):
+    async with falling_back(sqlite_url, settings, lag=timedelta(hours=3)) as (world, filling):
+        for _ in range(3):
+            await filling.fill(lacking())
+        assert len(world.requests) == 1
+        world.clock.advance(minutes=16)
+        await filling.fill(lacking())
+        assert len(world.requests) == 2
+
+
+async def test_a_bucket_that_has_just_closed_is_left_to_be_published(sqlite_url, settings):
+    async with falling_back(sqlite_url, settings) as (world, filling):
+        world.clock.now = CLOSED + timedelta(minutes=1)
+        await filling.fill([Slice(query(), Window(CLOSED - timedelta(hours=1), CLOSED))])
+        assert not world.requests
+
+
+async def test_one_question_may_not_cost_much(sqlite_url, settings, monkeypatch):
+    async with falling_back(sqlite_url, settings) as (world, filling):
+        with pytest.raises(TooCostly):
+            await filling.fill(lacking(days=8_000))
+        monkeypatch.setattr(fallback, "_MOST_REQUESTS", 1)
+        with pytest.raises(TooCostly):
+            await filling.fill(
+                lacking(*(query(tld=["x" * n]) for n in range(2, 63)), *(query(ca=[str(n)]) for n in range(50)))
+            )
+        assert not world.requests
+
+
+async def test_requests_that_become_more_than_was_planned_end(sqlite_url, settings, monkeypatch):
+    monkeypatch.setattr(fallback, "_MOST_REQUESTS", 4)
+    spans = {HOUR: DAY}
+    async with falling_back(sqlite_url, settings, max_span=spans) as (world, filling):
+        with pytest.raises(TooCostly):
+            await filling.fill(lacking(days=60))
+        assert len(world.requests) <= 8
+
+
+async def test_half_of_the_budget_is_left_to_the_profiles(sqlite_url, settings):
+    async with falling_back(sqlite_url, settings) as (world, filling):
+        filling._limit = 4
+        for number in range(2):
+            await filling.fill(lacking(query(ca=[str(number)])))
+        with pytest.raises(RateLimited):
+            await filling.fill(lacking(query(tld=["com"])))
+        assert len(world.requests) == 2
+
+
+def test_a_block_is_a_block_until_it_ends():
+    with pytest.raises(RateLimited) as refused:
+        check_budget(Budget(600, 0, NOW + DAY), NOW)
+    assert refused.value.not_before == NOW + DAY
+    check_budget(Budget(600, 0, NOW), NOW)
+    check_budget(Budget(1, 0, None), NOW)
+    with pytest.raises(RateLimited):
+        check_budget(Budget(1, 1, None), NOW)
+
+
+async def test_why_it_could_not_be_had_is_raised(sqlite_url, settings):
+    async with falling_back(sqlite_url, settings, token="another") as (world, filling):
+        with pytest.raises(CredentialsRefused):
+            await filling.fill(lacking())
+        assert len(world.requests) == 1
+
+
+async def test_a_question_goes_on_when_who_asked_is_gone(sqlite_url, settings):
+    async with falling_back(sqlite_url, settings) as (world, filling):
+        asking = asyncio.create_task(filling.fill(lacking()))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        while filling._under_way:
+            await asyncio.wait(filling._under_way)
+        assert await world.outcomes() == ["ok"]

@@ -1,0 +1,230 @@
+"""One batch until it is saved, or until there is no use in asking."""
+
+import asyncio
+import time
+
+import pytest
+
+from collector.collect.fetch import Fetcher, Stopping, backoff
+from collector.radar.errors import CredentialsRefused, RateLimited, Refused, Unavailable, Untrusted
+from collector.radar.simulator import faults
+from collector.store import StoreUnavailable
+from tests.collect.doubles import NOW, batch, core, profile, query, until
+
+ALL = profile()
+
+
+async def test_it_works(store_url):
+    async with core(store_url, ALL) as world:
+        saved = await world.fetcher.fetch(batch(), ["all"])
+        assert (saved.inserted, saved.revised, saved.unchanged) == (24, 0, 0)
+        assert await world.stored() == {"all": world.truth(query(), batch().slices[0].window)}
+        assert await world.outcomes() == ["ok"]
+        again = await world.fetcher.fetch(batch(), ["all"])
+        assert (again.inserted, again.unchanged) == (0, 24)
+
+
+def test_back_off_doubles_with_jitter_up_to_a_minute():
+    for failures, most in ((1, 1), (2, 2), (3, 4), (4, 8), (7, 60), (100, 60), (100_000, 60)):
+        seen = [backoff(failures) for _ in range(200)]
+        assert most / 2 <= min(seen) < max(seen) <= most
+
+
+async def test_no_answer_is_asked_for_again_three_times_and_every_request_is_on_record(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
+        world.script(faults.html(503).always())
+        with pytest.raises(Unavailable):
+            await world.fetcher.fetch(batch(), ["all"])
+        assert len(world.requests) == 4
+        assert await world.outcomes() == ["unavailable"] * 4
+        for pause, most in zip(world.fetcher.pauses, (1, 2, 4), strict=True):
+            assert most / 2 <= pause <= most
+
+
+async def test_a_passing_fault_costs_one_more_request(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
+        world.script(faults.reset_in_body(), faults.truncated())
+        assert (await world.fetcher.fetch(batch(), ["all"])).inserted == 24
+        assert await world.outcomes() == ["unavailable", "unavailable", "ok"]
+        assert len(world.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "outcome"),
+    [
+        (faults.value("NaN"), Untrusted, "untrusted"),
+        (faults.api_error(400, 2001), Refused, "refused"),
+        (faults.api_error(422, 2002), Refused, "too_costly"),
+        (faults.api_error(400, 9106), CredentialsRefused, "unauthorized"),
+    ],
+)
+async def test_what_asking_again_would_not_change_is_not_asked_again(sqlite_url, fault, error, outcome):
+    async with core(sqlite_url, ALL) as world:
+        world.script(fault)
+        with pytest.raises(error):
+            await world.fetcher.fetch(batch(), ["all"])
+        assert await world.outcomes() == [outcome]
+        assert await world.stored() == {}
+
+
+async def test_after_429_nothing_is_asked_for_exactly_as_long_as_it_says(store_url):
+    async with core(store_url, ALL) as world:
+        world.script(faults.too_many("7"))
+        await world.fetcher.fetch(batch(), ["all"])
+        first, second = [received.at for received in world.requests]
+        assert 7 <= second - first <= 8
+        assert await world.outcomes() == ["rate_limited", "ok"]
+
+
+@pytest.mark.parametrize(("header", "seconds"), [(None, 300), ("soon", 300), ("0", 0), ("-5", 300)])
+async def test_a_429_that_names_no_time_is_five_minutes(sqlite_url, header, seconds):
+    async with core(sqlite_url, ALL) as world:
+        world.script(faults.too_many(header))
+        await world.fetcher.fetch(batch(), ["all"])
+        first, second = [received.at for received in world.requests]
+        assert seconds <= second - first <= seconds + 1
+
+
+async def test_retry_after_of_an_error_page_is_obeyed_by_all(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
+        world.script(faults.html(503, "40"))
+        await asyncio.gather(world.fetcher.fetch(batch(), ["all"]), world.fetcher.fetch(batch(days=2), ["all"]))
+        first, second, *_ = [received.at for received in world.requests]
+        assert second - first >= 40
+
+
+async def test_a_block_of_more_than_a_quarter_of_an_hour_is_the_callers_to_wait_for(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
+        world.script(faults.too_many("3600"))
+        for _ in range(3):
+            with pytest.raises(RateLimited):
+                await world.fetcher.fetch(batch(), ["all"])
+        assert len(world.requests) == 1
+        world.restart()
+        with pytest.raises(RateLimited):
+            await world.fetcher.fetch(batch(), ["all"])
+        world.clock.advance(seconds=3600)
+        await world.fetcher.fetch(batch(), ["all"])
+
+
+async def test_one_429_holds_everyone(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
+        await world.fetcher.fetch(batch(), ["all"])
+        world.script(faults.too_many("60"))
+        days = range(1, 6)
+        await asyncio.gather(*(world.fetcher.fetch(batch(days=day), ["all"]) for day in days))
+        limited = [received.at for received in world.requests if received.status == 429]
+        later = [received.at for received in world.requests if received.at > limited[0]]
+        assert min(later) >= limited[0] + 60
+
+
+async def test_no_more_requests_than_the_limit_in_any_300_seconds_restarts_included(store_url):
+    async with core(store_url, ALL, limit=5) as world:
+        for number in range(17):
+            if number % 4 == 3:
+                world.restart()
+            await world.fetcher.fetch(batch(), ["all"])
+            world.clock.advance(seconds=1)
+        times = [received.at for received in world.requests]
+        assert all(sixth - first > 300 for first, sixth in zip(times, times[5:], strict=False))
+        assert len(times) == 17
+
+
+async def test_a_wrong_token_is_tried_once_in_five_minutes_however_many_ask(sqlite_url):
+    async with core(sqlite_url, ALL, token="another") as world:
+        for minutes in (0, 1, 2, 2, 1):
+            world.clock.advance(minutes=minutes)
+            for answer in await asyncio.gather(
+                *(world.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3)), return_exceptions=True
+            ):
+                assert isinstance(answer, CredentialsRefused)
+                assert answer.code == 10000
+        assert [(received.at - NOW.timestamp()) / 60 for received in world.requests] == [0, 5]
+        assert await world.outcomes() == ["unauthorized"] * 2
+
+
+async def test_the_record_is_what_the_server_saw(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
+        world.script(
+            faults.html(502), faults.value("x"), faults.too_many("9"), faults.closed(), faults.reset_in_header()
+        )
+        for _ in range(4):
+            await asyncio.gather(world.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
+        rows = list(reversed(await world.store.list_fetches()))
+        assert len(rows) == len(world.requests)
+        assert [row.started_at.timestamp() for row in rows] == pytest.approx([got.at for got in world.requests])
+        assert {row.positions for row in rows} == {1}
+        assert all(row.finished_at for row in rows)
+
+
+async def test_told_to_stop_it_asks_nothing_more(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
+        world.script(faults.html(503).always())
+        world.fetcher.stop_after = 1
+        with pytest.raises(Stopping):
+            await world.fetcher.fetch(batch(), ["all"])
+        assert len(world.requests) == 2
+        world.fetcher.stop.set()
+        with pytest.raises(Stopping):
+            await world.fetcher.fetch(batch(), ["all"])
+        assert len(world.requests) == 2
+
+
+async def test_told_to_stop_it_takes_an_answer_that_still_comes(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
+        world.script(faults.late(0.3))
+        asking = asyncio.create_task(world.fetcher.fetch(batch(), ["all"]))
+        await until(lambda: world.requests)
+        world.fetcher.stop.set()
+        assert (await asking).inserted == 24
+
+
+async def test_told_to_stop_it_hangs_up_on_a_server_that_never_answers(sqlite_url, monkeypatch):
+    monkeypatch.setattr("collector.collect.fetch._LAST_ANSWER", 0.1)
+    async with core(sqlite_url, ALL, patience=60) as world:
+        world.script(faults.black_hole())
+        asking = asyncio.create_task(world.fetcher.fetch(batch(), ["all"]))
+        await until(lambda: world.requests)
+        world.fetcher.stop.set()
+        with pytest.raises(Stopping):
+            await asking
+        assert await world.outcomes() == ["interrupted"]
+
+
+async def test_a_pause_ends_at_once_when_told_to_stop(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
+        fetcher = Fetcher(world.fetcher.radar, world.store, limit=5, stop=asyncio.Event(), clock=world.clock)
+        await fetcher.pause(-3)
+        began = time.monotonic()
+        pausing = asyncio.create_task(fetcher.pause(60))
+        await asyncio.sleep(0)
+        fetcher.stop.set()
+        with pytest.raises(Stopping):
+            await pausing
+        assert time.monotonic() - began < 5
+
+
+async def test_the_token_is_in_no_log_line_whatever_goes_wrong(sqlite_url, caplog):
+    async with core(sqlite_url, ALL) as world:
+        caplog.set_level("DEBUG")
+        for fault in (faults.redirect("http://127.0.0.1:9/"), faults.reply(200, b"\x00" * 300), faults.closed()):
+            world.script(fault)
+            await asyncio.gather(world.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
+        assert "canary" not in caplog.text
+        assert "canary" not in "".join(str(row) for row in await world.store.list_fetches())
+
+
+async def test_a_request_whose_answer_could_not_be_saved_is_ended_before_the_next_one(store_url, monkeypatch):
+    async with core(store_url, ALL) as world:
+        save = world.store.save
+
+        async def full(*_):
+            raise StoreUnavailable("the disk is full")
+
+        monkeypatch.setattr(world.store, "save", full)
+        with pytest.raises(StoreUnavailable):
+            await world.fetcher.fetch(batch(), ["all"])
+        assert await world.outcomes() == ["started"]
+        monkeypatch.setattr(world.store, "save", save)
+        await world.fetcher.fetch(batch(), ["all"])
+        assert await world.outcomes() == ["unsaved", "ok"]

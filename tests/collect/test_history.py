@@ -1,0 +1,231 @@
+"""History as it grows: what a day costs, what was known when, what is missing and why."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from collector.collect.attend import Attendant
+from collector.collect.backfill import Backfiller
+from collector.collect.collect import collect, collect_and_heal
+from collector.model import AggInterval, Annotation, Window
+from collector.radar.simulator import Hole, Renormalized, Withdrawn, faults
+from collector.serve.gaps import gaps_of
+from collector.store import wanted
+from tests.collect.doubles import DAY, NOW, core, many, profile
+
+QUARTER = AggInterval.FIFTEEN_MINUTES
+MIDNIGHT = NOW.replace(hour=0, minute=0)
+
+
+async def exported(store, **chosen):
+    return [row async for row in store.export(**chosen)]
+
+
+async def run_backfill(opened, start, end=None, *, force=False):
+    order = wanted([one.name for one in opened.profiles], start, end, opened.clock(), force=force)
+    job = await opened.store.create_backfill(order, opened.clock())
+    return await Backfiller(opened.store, opened.gatherer).run(job, opened.profiles)
+
+
+async def test_a_day_of_50_series_costs_one_batch_of_each_fire_and_one_daily_re_read(sqlite_url):
+    of_fifty = many(50, agg_interval=QUARTER)
+    async with core(sqlite_url, of_fifty, series_per_request=20) as opened:
+        await collect([of_fifty], opened.clock(), opened.store, opened.gatherer)
+        before = len(opened.requests)
+        for _ in range(96):
+            opened.clock.advance(minutes=15)
+            collected = await collect([of_fifty], opened.clock(), opened.store, opened.gatherer)
+            assert collected.complete
+        windows_of_a_re_read = 3  # fourteen days and a bit on a grid of weeks
+        assert len(opened.requests) - before <= 96 * 3 + 3 * windows_of_a_re_read
+        assert {len(points) for points in (await opened.stored()).values()} == {96 + 48 + 96}
+
+
+async def test_as_of_any_moment_gives_back_what_had_been_served_by_then(store_url):
+    hourly = profile(since=MIDNIGHT - 2 * DAY)
+    async with core(store_url, hourly, revised_for=timedelta(days=3), lag=timedelta(minutes=45)) as opened:
+        served = []
+        for _ in range(36):
+            await collect_and_heal([hourly], opened.clock(), opened.store, opened.gatherer)
+            served.append((opened.clock(), await exported(opened.store)))
+            opened.clock.advance(hours=2)
+        assert served[0][1] != served[-1][1]
+        assert await opened.store.list_revisions()
+        for moment, rows in served:
+            assert await exported(opened.store, as_of=moment) == rows
+            assert await exported(opened.store, as_of=moment + timedelta(minutes=119)) == rows
+        assert await exported(opened.store, as_of=served[0][0] - timedelta(seconds=1)) == []
+
+
+async def test_an_annotation_that_is_withdrawn_is_kept_with_when(store_url):
+    outage = Annotation(
+        MIDNIGHT - DAY, MIDNIGHT, "CT", "OUTAGE", "A log went away", "https://example.com/", is_instantaneous=False
+    )
+    hourly = profile()
+    async with core(store_url, hourly, annotations=(outage,)) as opened:
+        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        first = opened.clock()
+        opened.simulator.change(Withdrawn(outage, since=opened.clock().timestamp() + 60))
+        opened.clock.advance(hours=1)
+        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        (row,) = await opened.store.list_annotations()
+        assert (row.description, row.first_seen_at, row.withdrawn_at) == ("A log went away", first, opened.clock())
+
+
+async def test_a_hole_upstream_is_said_to_be_one_and_asking_again_costs_nothing(store_url):
+    hourly = profile()
+    hole = Window(MIDNIGHT - 40 * DAY, MIDNIGHT - 39 * DAY)
+    async with core(store_url, hourly) as opened:
+        opened.simulator.change(Hole(hole))
+        done = await run_backfill(opened, MIDNIGHT - 60 * DAY)
+        assert (done.state, done.progress.gaps_remaining) == ("done", 0)
+        (gap,) = await gaps_of(opened.store, hourly, opened.clock())
+        assert (gap.start, gap.end, gap.buckets, gap.reason) == (hole.start, hole.end, 24, "upstream")
+        before = len(opened.requests)
+        again = await run_backfill(opened, MIDNIGHT - 60 * DAY)
+        assert (again.progress.requests, len(opened.requests)) == (0, before)
+
+
+async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_complete(store_url):
+    hourly = profile()
+    async with core(store_url, hourly, max_span={**dict.fromkeys(AggInterval, 7 * DAY)}) as opened:
+        bad = MIDNIGHT - 30 * DAY
+
+        def ill(received):
+            asked = received.question and any(
+                one.start <= bad.timestamp() < one.end for one in received.question.series
+            )
+            return faults.api_error(500, 2000) if asked else None
+
+        opened.script(ill)
+        done = await run_backfill(opened, MIDNIGHT - 60 * DAY)
+        assert done.state == "failed"
+        assert "500" in done.message
+        (gap,) = await gaps_of(opened.store, hourly, opened.clock())
+        assert gap.reason == "missing"
+        assert gap.start <= bad < gap.end
+        assert gap.buckets <= 7 * 24
+        assert done.progress.windows_failed == 1
+
+
+async def test_a_day_of_downtime_is_made_good_by_the_next_pass(store_url):
+    hourly = profile()
+    async with core(store_url, hourly) as opened:
+        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        opened.clock.advance(days=3)
+        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        assert await gaps_of(opened.store, hourly, opened.clock()) == []
+        window = Window(MIDNIGHT - DAY, hourly.agg_interval.floor(opened.clock()))
+        assert (await opened.stored())["all"] == opened.truth(hourly.series[0].query, window)
+
+
+async def test_a_forced_backfill_asks_for_what_is_there_and_writes_nothing_new(store_url):
+    hourly = profile()
+    async with core(store_url, hourly) as opened:
+        first = await run_backfill(opened, MIDNIGHT - 10 * DAY)
+        opened.clock.advance(seconds=1)
+        forced = await run_backfill(opened, MIDNIGHT - 10 * DAY, force=True)
+        assert forced.progress.requests > 0
+        assert forced.progress.points_unchanged == first.progress.points_inserted
+        assert (forced.progress.points_inserted, forced.progress.points_revised) == (0, 0)
+
+
+async def test_a_backfill_that_is_stopped_goes_on_where_it_was(store_url):
+    hourly = profile()
+    async with core(
+        store_url, hourly, concurrency=1, series_per_request=1, max_span={**dict.fromkeys(AggInterval, DAY)}
+    ) as opened:
+        order = wanted(["all"], MIDNIGHT - 20 * DAY, MIDNIGHT, opened.clock(), force=True)
+        job = await opened.store.create_backfill(order, opened.clock())
+
+        def stop_after_the_third(standing):
+            if standing.progress.requests > 3:
+                opened.fetcher.stop.set()
+
+        half = await Backfiller(opened.store, opened.gatherer, stop_after_the_third).run(job, opened.profiles)
+        assert half.state == "running"
+        opened.restart()
+        opened.clock.advance(seconds=5)
+        rest = await Backfiller(opened.store, opened.gatherer).run(await opened.store.next_backfill(), opened.profiles)
+        assert rest.state == "done"
+        assert rest.progress.points_unchanged == 0, "nothing was asked twice, though all was forced"
+        window = Window(MIDNIGHT - 20 * DAY, MIDNIGHT)
+        assert (await opened.stored())["all"] == opened.truth(hourly.series[0].query, window)
+
+
+async def test_a_job_for_a_profile_that_is_gone_fails_in_a_sentence(sqlite_url):
+    async with core(sqlite_url, profile()) as opened:
+        order = wanted(["gone"], MIDNIGHT - DAY, None, opened.clock(), force=False)
+        job = await opened.store.create_backfill(order, opened.clock())
+        done = await Backfiller(opened.store, opened.gatherer).run(job, opened.profiles)
+        assert (done.state, done.message) == ("failed", "no such profile: gone")
+
+
+async def test_a_renamed_profile_keeps_its_history_and_a_changed_filter_starts_a_new_one(store_url):
+    async with core(store_url, profile("old")) as opened:
+        await collect(opened.profiles, opened.clock(), opened.store, opened.gatherer)
+        before = await opened.stored()
+        await opened.declare(profile("new"))
+        assert await opened.stored() == {"new": before["old"]}
+        changed = profile("new", filters={"tld": ("com",)})
+        await opened.declare(changed)
+        await collect([changed], opened.clock(), opened.store, opened.gatherer)
+        assert (await opened.stored())["new"] != before["old"]
+        assert sorted(row.points for row in await opened.store.list_series()) == [36, 36]
+
+
+async def test_a_normalization_that_changes_midway_never_mixes(store_url):
+    hourly = profile()
+    async with core(store_url, hourly) as opened:
+        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        opened.simulator.change(Renormalized("PERCENTAGE", "percent", since=opened.clock().timestamp() + 60))
+        opened.clock.advance(hours=1)
+        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        assert [(row.normalization, row.active) for row in await opened.store.list_series()] == [
+            ("RAW_VALUES", False),
+            ("PERCENTAGE", True),
+        ]
+        assert all(0 <= value <= 100 for value in (await opened.stored())["all"].values())
+
+
+async def test_values_that_are_relative_to_one_answer_stand_alone(store_url):
+    three = many(3, since=MIDNIGHT - 30 * DAY)
+    async with core(store_url, three, normalization="MIN_MAX") as opened:
+        await collect_and_heal([three], opened.clock(), opened.store, opened.gatherer)
+        opened.clock.advance(days=20)
+        await collect_and_heal([three], opened.clock(), opened.store, opened.gatherer)
+        assert {asked.series for asked in opened.requests if asked.status == 200} <= {1, 3}
+        for row in await opened.store.list_series():
+            fetched = [fetch for fetch in await opened.store.list_fetches() if fetch.outcome == "ok"]
+            assert row.points <= max(fetch.inserted + fetch.revised + fetch.unchanged for fetch in fetched)
+        assert await opened.store.list_revisions(), "what the first answer said is past, not gone"
+
+
+@pytest.mark.parametrize("start", [NOW + DAY, NOW])
+def test_history_of_the_future_is_refused(start):
+    with pytest.raises(ValueError, match="does not lie before now"):
+        wanted(["all"], start, None, NOW, force=False)
+
+
+def test_an_end_before_the_start_is_refused():
+    with pytest.raises(ValueError, match="does not lie before end 2026-01-01T00:00:00Z"):
+        wanted(
+            ["all"], datetime(2026, 2, 1, tzinfo=NOW.tzinfo), datetime(2026, 1, 1, tzinfo=NOW.tzinfo), NOW, force=False
+        )
+
+
+async def test_the_day_that_has_just_ended_is_there_within_the_hour_although_radar_lags(sqlite_url):
+    daily = profile(agg_interval=AggInterval.ONE_DAY)
+    async with core(sqlite_url, daily, lag=timedelta(minutes=45)) as opened:
+        opened.clock.now = MIDNIGHT + DAY + timedelta(minutes=2)
+        attendant = Attendant([daily], opened.store, opened.gatherer)
+        assert await attendant.attend(opened.clock())
+        passes = 1
+        while (seconds := attendant._seconds()) is not None:
+            opened.clock.advance(seconds=seconds)
+            await attendant.attend(opened.clock())
+            passes += 1
+        assert opened.clock() < MIDNIGHT + DAY + timedelta(minutes=75)
+        assert passes <= 3
+        assert int(MIDNIGHT.timestamp()) in (await opened.stored())["all"]
+        assert len(await opened.store.list_fires()) == 1

@@ -1,0 +1,75 @@
+"""Finding out how large a request may be, against every limit that the simulator can hide."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from collector.collect import limits as learn
+from collector.collect.plan import pack
+from collector.model import AggInterval, SeriesQuery, Slice, Window
+
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
+YEAR = Window(NOW - timedelta(days=365), NOW)
+QUARTER_YEAR = Window(NOW - timedelta(days=91), NOW)
+QUARTER = AggInterval.FIFTEEN_MINUTES
+
+
+def backfill(series, span, positions, period=QUARTER_YEAR):
+    """Ask a server of these limits for a *period* of *series*; (requests, limits learned)."""
+    known = learn.first_guess(QUARTER)
+    todo = [Slice(SeriesQuery(QUARTER, {"ca": (f"ca {number}",)}), period) for number in range(series)]
+    requests = 0
+    while batches := pack(todo, known.now_shape):
+        requests += sum(map(known.proves, batches))
+        batches = sorted((b for b in batches if not known.proves(b)), key=lambda b: (b.buckets, len(b.slices)))
+        if not batches:
+            break
+        batch = batches.pop()
+        requests += 1
+        todo = [piece for left in batches for piece in left.slices]
+        if batch.duration <= span and len(batch.slices) <= positions:
+            known = learn.accepted(known, batch)
+            continue
+        known = learn.refused(known, batch, NOW)
+        assert known is not None, "a limit is never taken for a fault of the content"
+        todo += batch.slices
+    return requests, known
+
+
+@pytest.mark.parametrize("positions", [1, 5, 20, 10_000])
+@pytest.mark.parametrize("days", [1, 7, 31])
+def test_discovery_costs_at_most_fifteen_in_a_hundred(days, positions):
+    span = timedelta(days=days)
+    period = YEAR if days > 1 else QUARTER_YEAR
+    requests, known = backfill(50, span, positions, period)
+    slices = [Slice(SeriesQuery(QUARTER, {"ca": (f"ca {number}",)}), period) for number in range(50)]
+    fewest = len(pack(slices, learn.Shape(span, min(positions, 200))))
+    assert requests <= 1.15 * fewest + 1
+    assert known.shape.span == span
+
+
+def test_a_refusal_inside_what_is_proven_blames_the_content():
+    week = Window(NOW - timedelta(days=2), NOW)
+    batch = pack([Slice(SeriesQuery(QUARTER, {}), week)], learn.first_guess(QUARTER).shape)[0]
+    known = learn.accepted(learn.first_guess(QUARTER), batch)
+    assert learn.refused(known, batch, NOW) is None
+
+
+def test_what_was_learned_survives_a_restart():
+    _, known = backfill(5, timedelta(days=7), 2)
+    assert learn.load(QUARTER, learn.dump(known)) == known
+
+
+def test_a_week_after_the_last_refusal_a_step_higher_is_tried():
+    _, known = backfill(5, timedelta(days=7), 2)
+    assert learn.raised(known, NOW + timedelta(days=6)) == known
+    higher = learn.raised(known, NOW + timedelta(days=8)).shape
+    assert (higher.span, higher.positions) == (timedelta(days=31), 5)
+
+
+def test_a_slice_that_is_refused_alone_at_every_span_takes_nothing_down_with_it():
+    known = learn.first_guess(QUARTER)
+    slices = [Slice(SeriesQuery(QUARTER, {"ca": ("bad",)}), YEAR)]
+    while (learned := learn.refused(known, pack(slices, known.now_shape)[0], NOW)) is not None:
+        known = learned
+    assert learn.exonerated(known).shape == learn.first_guess(QUARTER).shape

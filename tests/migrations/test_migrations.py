@@ -1,0 +1,261 @@
+"""The migrations, tried on both databases: they build what is declared, go back and forth, and run once."""
+
+import asyncio
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import alembic.command
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+import collector
+from collector.errors import UsageError
+from collector.store import Store, StoreBehind, StoreForeign, StoreMissing, StoreNewer, migrate, upkeep
+from collector.store.schema import APPLICATION_ID, metadata
+from tests.store.making import NOW, batch, hours, profile, query, saved, values
+
+PROCESSES = 8
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request, tmp_path):
+    """The address of a store that is not there yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/collector.db"
+    return request.getfixturevalue("empty_postgres_url")
+
+
+def test_the_newest_migration_is_the_revision_this_version_knows():
+    directory = ScriptDirectory(str(migrate.folder()))
+    assert directory.get_heads() == [migrate.HEAD]
+    revisions = [script.revision for script in directory.walk_revisions()]
+    assert revisions == sorted(revisions, reverse=True)
+    assert all(re.fullmatch(r"\d{4}", revision) for revision in revisions)
+
+
+def test_migrations_are_found_in_a_checkout_and_in_a_package(tmp_path, monkeypatch):
+    assert migrate.folder() == Path(collector.__file__).parents[1] / "migrations"
+    (tmp_path / "collector" / "migrations").mkdir(parents=True)
+    monkeypatch.setattr(collector, "__file__", str(tmp_path / "collector" / "__init__.py"))
+    assert migrate.folder() == tmp_path / "collector" / "migrations"
+
+
+async def test_migrations_build_what_is_declared(new_url):
+    assert await upkeep.upgrade(new_url) == (None, migrate.HEAD)
+    assert await upkeep.check(new_url) == []
+    assert await upkeep.upgrade(new_url) == (migrate.HEAD, migrate.HEAD)
+
+
+def sqlite_schema(path):
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute(
+            "SELECT type, name, sql FROM sqlite_master WHERE tbl_name <> ?", (migrate.VERSION_TABLE,)
+        )
+        return {(kind, name): re.sub(r"\s+", " ", sql or "") for kind, name, sql in found}
+
+
+async def test_on_sqlite_migrations_and_declaration_agree_to_the_letter(tmp_path):
+    await upkeep.upgrade(f"sqlite:///{tmp_path}/migrated.db")
+    declared = sa.create_engine(f"sqlite:///{tmp_path}/declared.db")
+    metadata.create_all(declared)
+    declared.dispose()
+    assert sqlite_schema(tmp_path / "migrated.db") == sqlite_schema(tmp_path / "declared.db")
+    assert all("STRICT" in sql for (kind, _), sql in sqlite_schema(tmp_path / "migrated.db").items() if kind == "table")
+
+
+def postgres_schema(url):
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+    queries = (
+        "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns",
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint",
+        "SELECT tablename, indexname, indexdef FROM pg_indexes",
+        "SELECT table_name, view_definition, '' FROM information_schema.views",
+    )
+    ours = [*metadata.tables, "labels", "history"]
+    with engine.connect() as connection:
+        found = [tuple(row) for query in queries for row in connection.execute(sa.text(query))]
+    engine.dispose()
+    return {row for row in found if row[0] in ours}
+
+
+async def test_on_postgres_migrations_and_declaration_agree(postgres_server, empty_postgres_url):
+    await upkeep.upgrade(empty_postgres_url)
+    declared = postgres_server.create()
+    engine = sa.create_engine(declared.set(drivername="postgresql+psycopg"))
+    metadata.create_all(engine)
+    engine.dispose()
+    expected = postgres_schema(declared)
+    assert postgres_schema(empty_postgres_url) == expected
+    assert len(expected) > 100
+    postgres_server.drop(declared)
+
+
+async def test_a_store_goes_back_to_nothing_and_comes_again(new_url):
+    await upkeep.upgrade(new_url)
+    assert await upkeep.downgrade(new_url, "base") is None
+    assert await upkeep.current(new_url) is None
+    with pytest.raises(StoreBehind, match="holds no store yet"):
+        await upkeep.check(new_url)
+    assert await upkeep.upgrade(new_url) == (None, migrate.HEAD)
+    assert await upkeep.check(new_url) == []
+
+
+def revisions():
+    return [script.revision for script in ScriptDirectory(str(migrate.folder())).walk_revisions()][1:]
+
+
+@pytest.mark.parametrize("revision", revisions())
+async def test_what_is_stored_survives_a_step_back_and_forth(store_url, revision):
+    async with Store.open(store_url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4])
+    assert await upkeep.downgrade(store_url, revision) == revision
+    with pytest.raises(StoreBehind, match=f"revision {revision}"):
+        async with Store.open(store_url, owner="test", upgrade=False):
+            pass
+    async with Store.open(store_url, owner="test") as store:
+        assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
+    assert await upkeep.check(store_url) == []
+
+
+async def test_an_unknown_revision_is_refused_and_nothing_changes(store_url):
+    for revision in ("0099", "nonsense", "000"):
+        with pytest.raises(UsageError, match="no schema revision"):
+            await upkeep.downgrade(store_url, revision)
+    assert await upkeep.check(store_url) == []
+
+
+async def test_a_missing_file_is_not_created_by_looking(tmp_path):
+    url = f"sqlite:///{tmp_path}/collector.db"
+    for attempt in (upkeep.current(url), upkeep.check(url), upkeep.downgrade(url, "base")):
+        with pytest.raises(StoreMissing):
+            await attempt
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_migration_that_fails_leaves_the_store_as_it_was(store_url, monkeypatch, tmp_path):
+    broken = tmp_path / "migrations"
+    (broken / "versions").mkdir(parents=True)
+    for name in ("env.py", "script.py.mako"):
+        (broken / name).write_text((migrate.folder() / name).read_text())
+    for file in (migrate.folder() / "versions").glob("*.py"):
+        (broken / "versions" / file.name).write_text(file.read_text())
+    (broken / "versions" / "9000_broken.py").write_text(
+        f"from alembic import op\nrevision, down_revision = '9000', '{migrate.HEAD}'\n"
+        "def upgrade():\n    op.execute('CREATE TABLE half (x integer)')\n    op.execute('nonsense')\n"
+    )
+    before = await upkeep.current(store_url)
+    monkeypatch.setattr(migrate, "folder", lambda: broken)
+    monkeypatch.setattr(migrate, "HEAD", "9000")
+    with pytest.raises(Exception, match="nonsense"):
+        async with Store.open(store_url, owner="test"):
+            pass
+    monkeypatch.undo()
+    assert await upkeep.current(store_url) == before
+    assert await upkeep.check(store_url) == []
+    async with Store.open(store_url, owner="test") as store, store._database.read() as connection:
+        assert not await connection.run_sync(lambda sync: sa.inspect(sync).has_table("half"))
+
+
+async def test_a_newer_postgres_store_is_left_alone(postgres_server, postgres_url):
+    async with Store.open(postgres_url, owner="test") as store:
+
+        async def newer(connection):
+            await connection.exec_driver_sql("UPDATE schema_revision SET version_num = '9999'")
+
+        await store._database.write(newer)
+    for owner, upgrade in (("test", True), ("test", False), (None, False)):
+        with pytest.raises(StoreNewer, match="9999"):
+            async with Store.open(postgres_url, owner=owner, upgrade=upgrade):
+                pass
+    with pytest.raises(StoreNewer):
+        await upkeep.check(postgres_url)
+
+
+async def test_an_empty_postgres_database_is_for_a_writer_to_fill(empty_postgres_url):
+    for owner, upgrade in ((None, True), ("test", False)):
+        with pytest.raises(StoreBehind, match="holds no store yet"):
+            async with Store.open(empty_postgres_url, owner=owner, upgrade=upgrade):
+                pass
+
+
+async def test_another_programs_table_of_the_same_name_is_not_touched(empty_postgres_url):
+    engine = sa.create_engine(sa.make_url(empty_postgres_url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE points (x integer)"))
+    with pytest.raises(StoreForeign, match="points"):
+        async with Store.open(empty_postgres_url, owner="test"):
+            pass
+    with engine.begin() as connection:
+        assert sa.inspect(connection).get_table_names() == ["points"]
+    engine.dispose()
+
+
+async def test_drift_is_named(store_url):
+    async with Store.open(store_url, owner="test") as store:
+
+        async def drift(connection):
+            await connection.exec_driver_sql("DROP VIEW history")
+            await connection.exec_driver_sql("DROP INDEX ix_fetches_last_updated")
+            await connection.exec_driver_sql("ALTER TABLE fires ADD COLUMN note TEXT")
+            await connection.exec_driver_sql("CREATE TABLE other (x INTEGER)")
+
+        await store._database.write(drift)
+    found = "\n".join(await upkeep.check(store_url))
+    assert "history" in found
+    assert "ix_fetches_last_updated" in found
+    assert "note" in found
+    assert "other" not in found
+
+
+START = """
+import asyncio, sys
+from collector.errors import CollectorError
+from collector.store import Store
+from tests.store.making import NOW, profile
+async def main():
+    sys.stdin.read()
+    try:
+        async with Store.open(sys.argv[1], owner="run") as store:
+            await store.declare([profile()], NOW)
+        sys.stdout.write("opened")
+    except CollectorError as error:
+        sys.stdout.write(type(error).__name__)
+asyncio.run(main())
+"""
+
+
+def test_many_that_start_at_once_migrate_once(new_url):
+    argv = [sys.executable, "-c", START, new_url]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(argv, text=True, **pipes) for _ in range(PROCESSES)]
+    for process in processes:
+        process.stdin.close()
+        process.stdin = None
+    found = [process.communicate(timeout=120) for process in processes]
+    assert [stderr for _, stderr in found] == [""] * PROCESSES
+    outcomes = [stdout for stdout, _ in found]
+    if new_url.startswith("sqlite"):  # there one owns the store, and the others are told so
+        assert "opened" in outcomes
+        assert set(outcomes) <= {"opened", "StoreOwned"}
+    else:
+        assert outcomes == ["opened"] * PROCESSES
+    assert asyncio.run(upkeep.check(new_url)) == []
+
+
+async def test_a_store_is_marked_as_ours(sqlite_url, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "collector.db")) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+
+
+def test_alembics_own_command_says_what_to_use_instead():
+    config = Config()
+    config.set_main_option("script_location", str(migrate.folder()))
+    with pytest.raises(SystemExit, match="collector db upgrade"):
+        alembic.command.current(config)

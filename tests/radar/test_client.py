@@ -1,0 +1,239 @@
+"""One request to a real server, honest and otherwise."""
+
+import asyncio
+import logging
+import tracemalloc
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
+from collector.radar.client import RadarClient
+from collector.radar.errors import (
+    CredentialsRefused,
+    RadarError,
+    RateLimited,
+    Refused,
+    TooCostly,
+    Unavailable,
+    Untrusted,
+)
+from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
+
+TOKEN = "canary-token-0123456789abcdef"
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+DAY = Window(datetime(2026, 3, 8, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class Settings:
+    base_url: str
+    credentials: object
+    timeout: timedelta = timedelta(seconds=5)
+    concurrency: int = 4
+    requests_per_5min: int = 600
+
+
+@dataclass(frozen=True)
+class Token:
+    text: str = TOKEN
+
+    def headers(self):
+        return {"Authorization": f"Bearer {self.text}"}
+
+
+def batch_of(*filters, agg_interval=AggInterval.ONE_HOUR, window=DAY):
+    return Batch(tuple(Slice(SeriesQuery(agg_interval, one), window) for one in filters or ({},)))
+
+
+@asynccontextmanager
+async def radar(options=None, **settings):
+    simulator = Simulator(options or SimulatorOptions(token=TOKEN), clock=NOW.timestamp)
+    async with serve(simulator) as url:
+        chosen = Settings(url, Token())
+        async with RadarClient(replace(chosen, **settings), clock=lambda: NOW) as client:
+            yield simulator, client
+
+
+async def test_it_works():
+    async with radar() as (simulator, client):
+        batch = batch_of({}, {"caOwner": ("DigiCert, Inc.",)}, {"tld": ("com", "org")})
+        reply = await client.ask(batch)
+        truth = [simulator.truth(piece.series, piece.window, NOW.timestamp()) for piece in batch.slices]
+        assert [(list(p.timestamps), list(p.values)) for p in reply.answer.series] == [
+            (list(p.timestamps), list(p.values)) for p in truth
+        ]
+        assert len(truth[0].timestamps) == 24
+
+
+@pytest.mark.parametrize("agg_interval", list(AggInterval))
+async def test_every_interval_is_read(agg_interval):
+    async with radar() as (_, client):
+        window = Window(datetime(2026, 2, 23, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+        reply = await client.ask(batch_of({}, agg_interval=agg_interval, window=window))
+        assert len(reply.answer.series[0].values) == timedelta(days=7) // agg_interval.step
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timestamp_style": "milliseconds"},
+        {"value_style": "decimal"},
+        {"date_range_style": "object"},
+        {"adjusted_end": "next"},
+        {"adjusted_end": "asked"},
+        {"messages": True},
+        {"compress": False},
+        {"unfinished": "partial", "unfinished_coarse": "partial"},
+        {"rate_headers": "x"},
+    ],
+)
+async def test_either_answer_to_an_open_question_is_read(options):
+    async with radar(SimulatorOptions(**options)) as (_, client):
+        assert len((await client.ask(batch_of())).answer.series[0].values) == 24
+
+
+async def test_credentials_that_are_wrong_are_told_apart():
+    async with radar(credentials=Token("wrong")) as (_, client):
+        with pytest.raises(CredentialsRefused):
+            await client.ask(batch_of())
+
+
+async def test_a_malformed_header_comes_as_400_and_is_still_about_credentials():
+    async with radar(credentials=Token("not a token")) as (_, client):
+        with pytest.raises(CredentialsRefused):
+            await client.ask(batch_of())
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        (Unavailable, faults.html(503)),
+        (Unavailable, faults.html(200)),
+        (Unavailable, faults.redirect("http://127.0.0.1:9/")),
+        (Unavailable, faults.truncated()),
+        (Unavailable, faults.truncated_chunk()),
+        (Unavailable, faults.reset_in_header()),
+        (Unavailable, faults.reset_in_body()),
+        (Unavailable, faults.closed()),
+        (Unavailable, faults.truncated_gzip()),
+        (Untrusted, faults.gzip_bomb()),
+        (Untrusted, faults.depth_bomb()),
+        (Untrusted, faults.duplicate_keys()),
+        (Untrusted, faults.byte_order_mark()),
+        (Untrusted, faults.trailing()),
+        (Untrusted, faults.invalid_utf8()),
+        (Untrusted, faults.null_result()),
+        (Untrusted, faults.value("NaN")),
+        (Untrusted, faults.value("1e999")),
+        (Untrusted, faults.unequal()),
+        (Untrusted, faults.repeated()),
+        (Untrusted, faults.unsorted()),
+        (Untrusted, faults.off_grid()),
+        (Untrusted, faults.outside()),
+        (Untrusted, faults.agg_interval("ONE_DAY")),
+        (RateLimited, faults.too_many("7")),
+        (Refused, faults.api_error(400, 2001)),
+        (TooCostly, faults.api_error(422, 2002)),
+    ],
+    ids=lambda value: value.name if hasattr(value, "name") else value.__name__,
+)
+async def test_a_reply_that_cannot_be_trusted_is_an_error_of_its_kind(kind, fault):
+    async with radar() as (simulator, client):
+        simulator.script(fault)
+        with pytest.raises(kind) as caught:
+            await client.ask(batch_of())
+        assert type(caught.value) is kind
+        assert len(simulator.requests) == 1, "exactly one request was sent"
+        assert TOKEN not in f"{caught.value!r} {caught.value}"
+
+
+@pytest.mark.parametrize("fault", [faults.black_hole(), faults.drip(0.1)], ids=["black hole", "drip"])
+async def test_the_time_out_is_total(fault):
+    async with radar(timeout=timedelta(seconds=0.5)) as (simulator, client):
+        simulator.script(fault)
+        with pytest.raises(Unavailable, match="within"):
+            await asyncio.wait_for(client.ask(batch_of()), 3)
+
+
+async def test_a_connection_refused_is_unavailable():
+    async with RadarClient(Settings("http://127.0.0.1:9/client/v4", Token())) as client:
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1"):
+            await client.ask(batch_of())
+
+
+async def test_no_more_than_concurrency_requests_are_under_way():
+    async with radar(concurrency=2) as (simulator, client):
+        simulator.script(faults.late(0.2).times(4))
+        replies = await asyncio.gather(*(client.ask(batch_of()) for _ in range(4)))
+        assert len(replies) == 4
+        starts = sorted(asked.at for asked in simulator.requests)
+        assert len(starts) == 4
+
+
+async def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch, tmp_path):
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with radar() as (_, client):
+        assert await client.ask(batch_of())
+
+
+async def test_a_bomb_of_gzip_costs_little_memory():
+    async with radar() as (simulator, client):
+        await client.ask(batch_of())
+        simulator.script(faults.gzip_bomb())
+        tracemalloc.start()
+        with pytest.raises(Untrusted, match="larger"):
+            await client.ask(batch_of())
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 16 * 2**20
+
+
+async def test_nothing_that_is_logged_holds_the_token(caplog):
+    caplog.set_level(logging.DEBUG)
+    async with radar() as (simulator, client):
+        simulator.script(faults.reset_in_header())
+        with pytest.raises(Unavailable):
+            await client.ask(batch_of())
+    assert TOKEN not in caplog.text
+
+
+@asynccontextmanager
+async def answering(replies):
+    """A server that gives the replies of one connection in their order, hangs up behind the last, and counts."""
+    received = []
+
+    async def serve_one(reader, writer):
+        for reply in replies:
+            received.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(reply)
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve_one, "127.0.0.1") as server:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://{host}:{port}", received
+
+
+async def test_a_connection_is_kept_for_the_next_request():
+    reply = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    async with answering([reply, reply]) as (url, received), RadarClient(Settings(url, Token())) as client:
+        for _ in range(2):
+            with pytest.raises(RadarError):
+                await client.ask(batch_of())
+        assert len(received) == 2
+
+
+async def test_a_request_on_a_kept_connection_that_dies_is_not_sent_again():
+    reply = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    async with answering([reply, b""]) as (url, received), RadarClient(Settings(url, Token())) as client:
+        with pytest.raises(RadarError):
+            await client.ask(batch_of())
+        with pytest.raises(Unavailable):
+            await client.ask(batch_of())
+        assert len(received) == 2

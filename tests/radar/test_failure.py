@@ -1,0 +1,84 @@
+"""What a reply without data means."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from collector.radar.errors import CredentialsRefused, Misdirected, RateLimited, Refused, TooCostly, Unavailable
+from collector.radar.failure import BLOCK, failure, retry_after
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HTML = b"<html><body>error 520</body></html>"
+
+
+def envelope(code=None, message="said so", chain=None):
+    error = {"message": message} | ({"code": code} if code else {}) | ({"error_chain": chain} if chain else {})
+    return json.dumps({"success": False, "errors": [error], "result": None}).encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "body"),
+    [
+        (Refused, 400, envelope(2001)),
+        (Refused, 400, envelope()),
+        (TooCostly, 422, envelope(2002)),
+        (TooCostly, 400, envelope(2002)),
+        (TooCostly, 414, HTML),
+        (CredentialsRefused, 400, envelope(9106)),
+        (CredentialsRefused, 400, envelope(6003, chain=[{"code": 6111, "message": "Invalid format"}])),
+        (CredentialsRefused, 401, envelope(10000)),
+        (CredentialsRefused, 403, envelope(9109)),
+        (CredentialsRefused, 403, envelope()),
+        (Misdirected, 400, envelope(7000)),
+        (Misdirected, 404, b'{"error":"Not Found."}'),
+        (RateLimited, 429, HTML),
+        (RateLimited, 400, envelope(971)),
+        (RateLimited, 429, envelope(1015)),
+        (Unavailable, 500, envelope(2000)),
+        (Unavailable, 503, HTML),
+        (Unavailable, 520, b'{"type":"about:blank","title":"Web server error","status":520}'),
+        (Unavailable, 403, HTML),
+        (Unavailable, 400, HTML),
+        (Unavailable, 302, b""),
+        (Unavailable, 200, HTML),
+        (Unavailable, 502, b"[" * 100_000),
+        (Unavailable, 500, b'{"errors": [3, {"code": "x"}, null]}'),
+    ],
+)
+def test_the_code_decides_before_the_status(kind, status, body):
+    assert type(failure(status, {}, body, NOW)) is kind
+
+
+def test_the_message_of_the_api_is_shown_on_one_line():
+    error = failure(400, {}, envelope(2001, "bad\n\x1b[31mvalue"), NOW)
+    assert str(error) == "HTTP 400: bad  [31mvalue"
+    assert (error.status, error.code) == (400, 2001)
+
+
+@pytest.mark.parametrize(
+    ("expected", "header"),
+    [
+        (NOW + timedelta(seconds=7), "7"),
+        (NOW, "0"),
+        (NOW + timedelta(seconds=30), "Sun, 01 Mar 2026 12:00:30 GMT"),
+        (NOW, "Sun, 01 Mar 2020 12:00:30 GMT"),
+        (NOW + timedelta(days=1), "1000000000"),
+        (NOW + timedelta(days=1), "9" * 18),
+        (None, "1e9"),
+        (None, "soon"),
+        (None, "-5"),
+        (None, ""),
+        (None, None),
+    ],
+)
+def test_retry_after_is_read_as_a_moment(expected, header):
+    assert retry_after(header, NOW) == expected
+
+
+def test_a_429_that_names_no_time_means_the_block_of_five_minutes():
+    assert failure(429, {"Retry-After": "garbage"}, b"", NOW).not_before == NOW + BLOCK
+
+
+def test_a_503_may_name_a_time_too():
+    assert failure(503, {"Retry-After": "9"}, HTML, NOW).not_before == NOW + timedelta(seconds=9)

@@ -1,0 +1,198 @@
+"""The law of this package: what is stored is answered as Radar would answer at the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from collector.collect.collect import collect_and_heal
+from collector.collect.fetch import Fetcher
+from collector.collect.gather import Gatherer
+from collector.model import AggInterval, from_epoch, rfc3339, utc
+from collector.radar.client import RadarClient
+from collector.radar.dates import floor
+from collector.radar.parameters import decode, read
+from collector.radar.refusals import ApiError
+from collector.radar.simulator import Simulator, SimulatorOptions, serve
+from collector.radar.simulator.answer import answer
+from collector.radar.simulator.history import History
+from collector.serve.radar_api import ask
+from collector.settings import load
+from collector.store import Store
+
+NOW = utc("2026-08-14T10:07:00Z")
+OWNERS = ("Internet Security Research Group", "DigiCert, Inc.", "Sectigo Limited")
+CONFIG = """
+[radar]
+base_url = "{url}"
+[[profiles]]
+name = "quarters"
+agg_interval = "15m"
+since = 2026-06-10
+[[profiles]]
+name = "owners"
+agg_interval = "1h"
+since = 2026-05-01
+[profiles.each]
+ca_owner = ["Internet Security Research Group", "DigiCert, Inc.", "Sectigo Limited"]
+[[profiles]]
+name = "short"
+agg_interval = "1d"
+since = 2025-07-01
+[profiles.filters]
+duration = ["LTE_3D", "GT_3D_LTE_7D"]
+validation_level = ["DOMAIN"]
+[[profiles]]
+name = "weeks"
+agg_interval = "1w"
+since = 2025-07-01
+[profiles.filters]
+tld = ["com"]
+"""
+KEPT = {
+    ("15m", utc("2026-06-10T00:00:00Z")): [()],
+    ("1h", utc("2026-05-01T00:00:00Z")): [
+        *((("caOwner", owner.replace(",", "%2C")),) for owner in OWNERS),
+        (("caOwner", "Sectigo Limited,DigiCert%2C Inc."),),
+    ],
+    ("1d", utc("2025-07-01T00:00:00Z")): [
+        (("validationLevel", "DOMAIN"), ("duration", "GT_3D_LTE_7D,LTE_3D")),
+        (("duration", "LTE_3D,GT_3D_LTE_7D"), ("validationLevel", "DOMAIN")),
+    ],
+    ("1w", utc("2025-07-01T00:00:00Z")): [(("tld", "com"),)],
+}
+"""The filters of every profile, and two that are answered from it, by interval and beginning of history."""
+
+
+@dataclass(frozen=True)
+class World:
+    store: Store
+    options: SimulatorOptions
+    runner: asyncio.Runner
+
+    def local(self, raw_query):
+        async def text():
+            return "".join((await ask(self.store, raw_query, NOW)).pieces())
+
+        return self.runner.run(text())
+
+    def radar(self, raw_query):
+        question = read(decode(raw_query), self.options, NOW.timestamp())
+        return answer(question, History(self.options, []), self.options, NOW.timestamp()).body.decode()
+
+
+async def _collect(store, simulator, folder):
+    async with serve(simulator) as url:
+        (folder / "config.toml").write_text(CONFIG.format(url=url))
+        loaded = load(str(folder / "config.toml"), {"CLOUDFLARE_API_TOKEN": "made-up"}, now=NOW)
+        await store.declare(loaded.profiles, NOW)
+        async with RadarClient(loaded.radar, lambda: NOW) as radar:
+            fetcher = Fetcher(radar, store, limit=1200, stop=asyncio.Event(), clock=lambda: NOW)
+            collected = await collect_and_heal(loaded.profiles, NOW, store, Gatherer(fetcher, 4))
+            assert collected.complete, collected.reasons
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder, options = tmp_path_factory.mktemp("world"), SimulatorOptions(max_span={})
+    with asyncio.Runner() as runner:
+        opened = Store.open(f"sqlite:///{folder}/collector.db", owner="test")
+        store = runner.run(opened.__aenter__())
+        runner.run(_collect(store, Simulator(options, NOW.timestamp), folder))
+        yield World(store, options, runner)
+        runner.run(opened.__aexit__(None, None, None))
+
+
+RELATIVE = st.one_of(
+    st.tuples(st.sampled_from([1, 2, 7, 10, 28, 31, 32, 90, 364]), st.just("d")),
+    st.tuples(st.sampled_from([1, 4, 12, 52]), st.just("w")),
+)
+SLOTS = st.integers(0, 200 * 96)
+
+
+@st.composite
+def _questions(draw):
+    """A question of one to three series, with the interval and the beginning of the history of each."""
+    each = [(*kept, filters) for kept, all_of in KEPT.items() for filters in all_of]
+    chosen = draw(st.lists(st.sampled_from(each), min_size=1, max_size=3))
+    count, interval = len(chosen), draw(st.sampled_from([*AggInterval, None]))
+    pairs = [("aggInterval", interval)] if interval else []
+    if draw(st.booleans()):
+        length, unit = draw(RELATIVE)
+        pairs += [("dateRange", f"{length}{unit}{draw(st.sampled_from(['', 'control']))}") for _ in range(count)]
+    else:
+        length = timedelta(minutes=15 * draw(SLOTS), seconds=draw(st.integers(0, 899)))
+        for _ in range(count):
+            end = NOW - timedelta(minutes=15 * draw(SLOTS), seconds=420)
+            start = from_epoch(floor(end.timestamp(), 900)) - length + timedelta(seconds=length.seconds % 900)
+            pairs += [("dateStart", rfc3339(start)), ("dateEnd", rfc3339(end))]
+    names = dict.fromkeys(name for *_, filters in chosen for name, _ in filters)
+    pairs += [(name, dict(filters).get(name, "")) for *_, filters in chosen for name in names]
+    return urlencode(pairs), interval, [(AggInterval(kept), since) for kept, since, _ in chosen]
+
+
+def _points(series):
+    return {utc(t).timestamp(): float(v) for t, v in zip(series["timestamps"], series["values"], strict=True)}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_questions())
+def test_the_local_answer_equals_radars(world, asked):
+    raw_query, interval, kept = asked
+    radar = json.loads(world.radar(raw_query))["result"]
+    found = AggInterval[radar["meta"]["aggInterval"]]
+    if any(one.seconds > found.seconds for one, _ in kept):
+        _coarser_or_refused(world, raw_query, interval, found)
+        return
+    local = json.loads(world.local(raw_query))["result"]
+    answered = AggInterval[local["meta"]["aggInterval"]]
+    assert answered is found
+    for position, (_, since) in enumerate(kept):
+        ours, theirs = _points(local[f"serie_{position}"]), _points(radar[f"serie_{position}"])
+        begun = _first_whole_bucket(answered, since).timestamp()
+        assert ours == {moment: value for moment, value in theirs.items() if moment >= begun or moment in ours}
+    _same_meta(local["meta"], radar["meta"])
+
+
+def _first_whole_bucket(interval, since):
+    start = interval.floor(since)
+    return start if start == since else start + interval.step
+
+
+def _coarser_or_refused(world, raw_query, interval, found):
+    """What is kept at a coarser interval cannot be answered at a finer one."""
+    if interval:
+        with pytest.raises(ApiError, match="is too granular"):
+            world.local(raw_query)
+        return
+    local = json.loads(world.local(raw_query))["result"]
+    assert AggInterval[local["meta"]["aggInterval"]].seconds > found.seconds
+
+
+def _same_meta(ours, theirs):
+    remarks, radars = ours.pop("confidenceInfo"), theirs.pop("confidenceInfo")
+    assert ours == theirs
+    assert remarks["level"] in (radars["level"], 4)
+    for remark in radars["annotations"]:
+        remark["endDate"] = remark["endDate"] or "9999-12-31T00:00:00Z"
+    assert all(remark in radars["annotations"] for remark in remarks["annotations"])
+    if min(found["startTime"] for found in ours["dateRange"]) >= "2025-07-01":
+        assert len(remarks["annotations"]) == len(radars["annotations"])
+
+
+def test_every_profile_answers_every_range_at_its_own_interval(world):
+    for (interval, since), all_of in KEPT.items():
+        for filters in all_of:
+            for date_range in ("1d", "7d", "7dcontrol", "28d", "4w", "4wcontrol"):
+                raw_query = urlencode([("aggInterval", interval), ("dateRange", date_range), *filters])
+                both = world.local(raw_query), world.radar(raw_query)
+                ours, theirs = (_points(json.loads(text)["result"]["serie_0"]) for text in both)
+                assert ours == theirs
+                assert min(ours, default=since.timestamp()) >= since.timestamp()

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.model import AggInterval, utc
+from collector.profile import FILTERS
+from collector.radar.refusals import ApiError
+from collector.serve.radar_api.parameters import read_local
+
+NOW = utc("2026-08-14T10:07:00Z").timestamp()
+YEARS = "dateStart=2016-08-01T00:00:00Z&dateEnd=2026-08-01T00:00:00Z&aggInterval=15m"
+
+
+def _read(raw_query):
+    return read_local(raw_query, NOW)
+
+
+def test_it_works():
+    local = _read("aggInterval=1h&dateRange=1d&name=all&tld=com")
+    [series] = local.question.series
+    assert (local.as_of, series.name, series.query.filters) == (None, "all", {"tld": ("com",)})
+
+
+@pytest.mark.parametrize("name", ["caOwner", "ca_owner", "CAOWNER", "Ca_Owner"])
+def test_a_parameter_is_known_by_any_spelling(name):
+    [series] = _read(f"{name}=Nobody&AGG_INTERVAL=1d").question.series
+    assert series.query.filters == {"caOwner": ("Nobody",)}
+    assert series.query.agg_interval is AggInterval.ONE_DAY
+
+
+@pytest.mark.parametrize("name", ["ca-owner", "caOwner[]", "limit", "normalization", ""])
+def test_an_unknown_parameter_is_ignored(name):
+    [series] = _read(f"{name}=nonsense").question.series
+    assert series.query.filters == {}
+
+
+@pytest.mark.parametrize("name", ["as_of", "asOf"])
+def test_a_relative_range_ends_at_the_moment_that_is_looked_back_to(name):
+    local = _read(f"{name}=2026-08-01T00:07:00.5Z&dateRange=1d")
+    assert local.as_of == utc("2026-08-01T00:07:00.5Z").timestamp()
+    assert local.question.series[0].dates.end == utc("2026-08-01T00:00:00Z").timestamp()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "as_of=yesterday",
+        "as_of=2026-08-14T10:07:01Z",
+        "as_of=2026-08-01T00:00:00Z&asOf=2026-08-02T00:00:00Z",
+        "as_of=",
+        "dateRange=1d&dateRange=2d",
+        "tld=com&log=x",
+        "aggInterval=1m",
+        "&".join(["dateRange=1d"] * 101),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(query):
+    with pytest.raises(ApiError) as refused:
+        _read(query)
+    assert (refused.value.refusal.status, refused.value.refusal.code) == (400, 2001)
+
+
+def test_the_apis_own_limits_on_spans_do_not_hold_here():
+    assert _read(YEARS).question.agg_interval is AggInterval.FIFTEEN_MINUTES
+
+
+NAMES = st.sampled_from(["name", "dateRange", "date_start", "dateEnd", "aggInterval", "format", "as_of", *FILTERS, "x"])
+VALUES = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["1d", "7dcontrol", "com", "2026-08-01T00:00:00Z", "1h", "true", "R12,E7", "a%2Cb", ""]),
+)
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=6))
+def test_whatever_is_asked_is_read_or_refused(pairs):
+    with suppress(ApiError):
+        assert _read(urlencode(pairs)).question.series

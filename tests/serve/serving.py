@@ -1,0 +1,90 @@
+"""A server over a store with a day of history in it, as the daemon starts it."""
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+
+from collector.collect.daemon import Service
+from collector.model import Annotation
+from collector.radar.errors import Unavailable
+from collector.serve.app import make_app, serving
+from collector.settings import Secret, load
+from collector.store import Store
+from tests.store.making import DAY, HOUR, NOW, batch, begin, hours, saved
+
+CONFIG = """
+[radar]
+base_url = "http://127.0.0.1:9/client/v4"
+[database]
+url = "{url}"
+[[profiles]]
+name = "all"
+agg_interval = "1h"
+since = 2026-04-30
+lookback = "2h"
+settle = "2h"
+[[profiles]]
+name = "by"
+agg_interval = "1h"
+[profiles.each]
+ca_owner = ["A", "B, Inc."]
+"""
+SERVER_TOKEN = "server-token-0123456789"
+REMARK = Annotation(DAY, DAY + 3 * HOUR, "CT", "OUTAGE", "<b>down</b>", "javascript:alert(1)", is_instantaneous=False)
+
+
+@dataclass
+class World:
+    service: Service
+    store: Store
+    session: aiohttp.ClientSession
+    url: str
+
+    async def get(self, path: str, status: int = 200, **headers: str) -> Any:
+        async with self.session.get(self.url + path, headers=headers) as answer:
+            assert answer.status == status, (path, answer.status, await answer.text())
+            return await answer.json()
+
+    async def all_of(self, path: str, name: str) -> list[Any]:
+        """Follow the pages of a list to its end."""
+        rows, after = [], ""
+        while True:
+            document = await self.get(path + after)
+            rows += document[name]
+            if document["next"] is None:
+                return rows
+            after = f"&after={document['next']}"
+
+
+@asynccontextmanager
+async def served(url, folder, token=None, changing=None, clock=lambda: NOW):
+    path = folder / "config.toml"
+    path.write_text(CONFIG.format(url=url))
+    settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "t" * 20})
+    tokens = [Secret(text) if text else None for text in (token, changing)]
+    async with Store.open(url, owner="run") as store, aiohttp.ClientSession() as session:
+        service = Service(settings, store, lambda: settings, clock)
+        await store.declare(settings.profiles, NOW)
+        app = make_app(service, "127.0.0.1", tokens[0], changing=tokens[1])
+        async with serving(app, "127.0.0.1", 0) as address:
+            yield World(service, store, session, address)
+
+
+async def fill(world):
+    """A day of three series, of `all` without the hours 4 and 5; two values of `by/A` revised; one failed request."""
+    (every, by) = world.service.profiles
+    one, other = (series.query for series in by.series)
+    day = hours(0, 24)
+    some = {h: h * 10 for h in range(24) if h not in (4, 5)}
+    asked = batch((every.series[0].query, day), (one, day), (other, day))
+    values = [some, [float(h) for h in range(24)], [h + 0.5 for h in range(24)]]
+    updated = DAY + 24 * HOUR
+    await saved(world.store, asked, *values, profiles=("all", "by"), updated=updated, annotations=(REMARK,))
+    again = batch((one, hours(2, 4)))
+    later = NOW + timedelta(minutes=1)
+    await saved(world.store, again, [20, 30], now=later, profiles=("by",), updated=updated + HOUR)
+    failed = await begin(world.store, again, later, ("by",))
+    await world.store.fail(failed, Unavailable("no answer: <script>"), later)

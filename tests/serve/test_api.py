@@ -1,0 +1,232 @@
+import pytest
+
+from collector.model import rfc3339
+from tests.serve.serving import SERVER_TOKEN, fill, served
+from tests.store.making import DAY, HOUR, NOW
+
+LISTS = ["profiles", "series", "fetches", "annotations", "gaps", "revisions", "points"]
+
+
+@pytest.fixture
+async def world(store_url, tmp_path):
+    async with served(store_url, tmp_path) as found:
+        await fill(found)
+        yield found
+
+
+@pytest.fixture
+async def empty(sqlite_url, tmp_path):
+    async with served(sqlite_url, tmp_path) as found:
+        yield found
+
+
+async def test_status_is_what_the_command_prints(world):
+    document = await world.get("/api/v1/status")
+    every, by = document["profiles"]
+    assert (every["name"], every["points"], every["last_point"]) == ("all", 22, "2026-04-30T23:00:00Z")
+    assert (by["failures"], by["state"]) == (1, "failing")
+    assert document["store"]["points"] == 70
+    assert document["budget"]["used"] == 3
+
+
+async def test_profiles_say_what_is_asked_and_from_when_on_values_may_change(world):
+    every, by = (await world.get("/api/v1/profiles"))["profiles"]
+    assert every["series"] == ["all"]
+    assert every["confidence_level"] == 5
+    assert every["final_until"] == rfc3339(DAY + 22 * HOUR)
+    assert by["each"] == {"caOwner": ["A", "B, Inc."]}
+    assert by["series"] == ["by/A", "by/B, Inc."]
+
+
+async def test_series_have_their_identity(world):
+    rows = (await world.get("/api/v1/series?profile=by"))["series"]
+    assert [(row["label"], row["points"], row["filters"]) for row in rows] == [
+        ("by/A", 24, {"caOwner": ["A"]}),
+        ("by/B, Inc.", 24, {"caOwner": ["B, Inc."]}),
+    ]
+    assert (await world.get(f"/api/v1/series?start={rfc3339(NOW)}"))["series"] == []
+
+
+async def test_fetches_come_newest_first_with_their_errors(world):
+    rows = (await world.get("/api/v1/fetches"))["fetches"]
+    assert [(row["outcome"], row["message"]) for row in rows] == [
+        ("unavailable", "no answer: <script>"),
+        ("ok", None),
+        ("ok", None),
+    ]
+    assert len((await world.get("/api/v1/fetches?profile=all"))["fetches"]) == 1
+
+
+async def test_annotations_are_of_the_time_asked_for(world):
+    (remark,) = (await world.get("/api/v1/annotations"))["annotations"]
+    assert (remark["start_date"], remark["description"]) == (rfc3339(DAY), "<b>down</b>")
+    assert (await world.get(f"/api/v1/annotations?start={rfc3339(NOW)}"))["annotations"] == []
+
+
+async def test_gaps_have_a_reason(world):
+    gaps = (await world.get("/api/v1/gaps?profile=all"))["gaps"]
+    assert [(gap["start"], gap["buckets"], gap["reason"]) for gap in gaps] == [(rfc3339(DAY + 4 * HOUR), 2, "upstream")]
+    assert (await world.get("/api/v1/gaps?profile=by"))["gaps"] == []
+    assert (await world.get(f"/api/v1/gaps?end={rfc3339(DAY)}"))["gaps"] == []
+
+
+async def test_revisions_have_the_old_and_the_new_value(world):
+    rows = (await world.get("/api/v1/revisions"))["revisions"]
+    assert [(row["series"], row["value"], row["new_value"]) for row in rows] == [("by/A", 2, 20), ("by/A", 3, 30)]
+
+
+async def test_points_are_filtered_by_label_and_time(world):
+    found = await world.get(f"/api/v1/points?series=by/A&series=all&start={rfc3339(DAY)}&end={rfc3339(DAY + 2 * HOUR)}")
+    assert [(p["series"], p["timestamp"], p["value"]) for p in found["points"]] == [
+        ("all", "2026-04-30T00:00:00Z", 0),
+        ("all", "2026-04-30T01:00:00Z", 10),
+        ("by/A", "2026-04-30T00:00:00Z", 0),
+        ("by/A", "2026-04-30T01:00:00Z", 1),
+    ]
+
+
+async def test_points_as_they_were_known(world):
+    hour = f"start={rfc3339(DAY + 2 * HOUR)}&end={rfc3339(DAY + 3 * HOUR)}"
+    then = await world.get(f"/api/v1/points?series=by/A&{hour}&as_of={rfc3339(NOW)}")
+    now = await world.get(f"/api/v1/points?series=by/A&{hour}")
+    assert [found["points"][0]["value"] for found in (then, now)] == [2, 20]
+
+
+async def test_thinned_points_keep_the_peaks_and_show_the_gap(world):
+    between = f"start={rfc3339(DAY)}&end={rfc3339(DAY + 24 * HOUR)}"
+    found = (await world.get(f"/api/v1/points?profile=all&series=all&thin=12&{between}"))["series"]
+    (series,) = found
+    assert (series["start"], series["column_seconds"], series["thinned"]) == (rfc3339(DAY), 7200, True)
+    assert series["least"] == [0, 20, None, *range(60, 240, 20)]
+    assert series["most"] == [10, 30, None, *range(70, 240, 20)]
+    assert series["mean"][:3] == [5, 25, None]
+    assert series["points"][:4] == [2, 2, 0, 2]
+    (exact,) = (await world.get(f"/api/v1/points?series=all&thin=1000&{between}"))["series"]
+    assert (exact["thinned"], exact["mean"][3:7]) == (False, [30, None, None, 60])
+
+
+async def test_csv_is_what_export_writes(world):
+    async with world.session.get(f"{world.url}/api/v1/points?series=by/B,%20Inc.&format=csv") as answer:
+        lines = (await answer.text()).splitlines()
+        assert answer.content_type == "text/csv"
+        assert "CC BY-NC 4.0" in answer.headers["X-Licence"]
+    assert lines[:2] == ["profile,series,timestamp,value", 'by,"by/B, Inc.",2026-04-30T00:00:00Z,0.5']
+    assert len(lines) == 25
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("limit", [1, 2, 1000])
+async def test_pages_give_every_row_once(world, name, limit):
+    whole = (await world.get(f"/api/v1/{name}?limit=1000"))[name]
+    assert await world.all_of(f"/api/v1/{name}?limit={limit}", name) == whole
+    assert whole
+
+
+async def test_what_comes_in_while_pages_are_read_moves_no_fetch_to_another_page(world):
+    first = await world.get("/api/v1/fetches?limit=1")
+    before = await world.get(f"/api/v1/fetches?limit=5&after={first['next']}")
+    await fill(world)
+    assert await world.get(f"/api/v1/fetches?limit=5&after={first['next']}") == before
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_a_store_without_history_has_empty_lists(empty, name):
+    found = await empty.get(f"/api/v1/{name}?limit=5")
+    assert (bool(found[name]), found["next"]) == (name in ("profiles", "series", "gaps"), None)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("fetches?limt=5", 'did you mean "limit"'),
+        ("fetches?limit=0", "whole number from 1 to 1000"),
+        ("fetches?limit=1001", "whole number from 1 to 1000"),
+        ("points?limit=10001", "whole number from 1 to 10000"),
+        ("fetches?limit=٣", "whole number"),
+        ("fetches?limit=1&limit=2", "given 2 times"),
+        ("fetches?start=yesterday", "RFC 3339"),
+        ("fetches?start=2026-01-01T00:00:00", "RFC 3339"),
+        ("fetches?start=2026-02-01T00:00:00Z&end=2026-01-01T00:00:00Z", "lies after"),
+        ("fetches?after=x", "not a cursor"),
+        ("fetches?after=WyJhIl0", "not a cursor"),
+        ("series?after=Wy0xXQ", "not a cursor"),
+        ("points?after=WyJhIiwiYiIsMV0", "not here"),
+        ("points?format=xml", "none of json, csv"),
+        ("points?format=csv&limit=3", "not together with csv"),
+        ("points?thin=3&after=WzFd", "not together with thin"),
+        ("points?thin=5001", "whole number from 1 to 5000"),
+        ("points?series=%00", "unprintable"),
+        ("status?x=1", "unknown parameter"),
+    ],
+)
+async def test_what_cannot_be_answered_is_refused_in_a_sentence(empty, query, words):
+    assert words in (await empty.get(f"/api/v1/{query}", 400))["error"]
+
+
+@pytest.mark.parametrize("query", ["points?series=al", "points?profile=al", "fetches?profile=al", "gaps?profile=al"])
+async def test_an_unknown_name_is_404_with_the_nearest(empty, query):
+    assert 'did you mean "all"' in (await empty.get(f"/api/v1/{query}", 404))["error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/nothing", "/api/v2", "/dashboard/../app.py", "/dashboard/%2e%2e/app.py", "/x"]
+)
+async def test_no_other_route_is_there(empty, path):
+    assert await empty.get(path, 404) == {"error": "Not Found"}
+
+
+async def test_another_method_is_refused(empty):
+    async with empty.session.delete(f"{empty.url}/api/v1/points") as answer:
+        assert (answer.status, await answer.json()) == (405, {"error": "Method Not Allowed"})
+
+
+@pytest.mark.parametrize("name", [*LISTS, "points?thin=5", "points?format=csv", "status", "backfills"])
+async def test_a_store_that_is_gone_is_503_and_never_an_empty_200(empty, tmp_path, name):
+    (tmp_path / "collector.db").unlink()
+    path = f"/api/v1/{name}" if "?" in name or name in ("status", "backfills") else f"/api/v1/{name}?limit=3"
+    error = (await empty.get(path, 503))["error"]
+    assert "the store does not answer" in error
+    assert str(tmp_path) not in error
+
+
+async def test_what_goes_wrong_inside_says_no_more_than_an_id(empty, monkeypatch, caplog):
+    async def broken():
+        raise RuntimeError("SELECT secret FROM /path")
+
+    monkeypatch.setattr(empty.store, "info", broken)
+    error = (await empty.get("/api/v1/status", 500))["error"]
+    assert "SELECT" not in error
+    assert caplog.records[-1].id in error
+
+
+async def test_with_a_token_nothing_is_read_without_it(sqlite_url, tmp_path):
+    async with served(sqlite_url, tmp_path, token=SERVER_TOKEN) as world:
+        for path in ("/api/v1/status", "/api/v1/points", "/metrics", "/api/v1/backfills"):
+            assert "token" in (await world.get(path, 401))["error"]
+        await world.get("/api/v1/status", Authorization=f"Bearer {SERVER_TOKEN}")
+        for path in ("/", "/dashboard/app.js", "/healthz", "/openapi.json"):
+            async with world.session.get(world.url + path) as answer:
+                assert answer.status == 200
+
+
+async def test_with_anonymous_read_only_changing_needs_the_token(sqlite_url, tmp_path):
+    async with served(sqlite_url, tmp_path, changing=SERVER_TOKEN) as world:
+        await world.get("/api/v1/status")
+        order = {"start": "2026-04-01T00:00:00Z"}
+        for expected, headers in ((401, {}), (201, {"Authorization": f"Bearer {SERVER_TOKEN}"})):
+            async with world.session.post(f"{world.url}/api/v1/backfills", json=order, headers=headers) as answer:
+                assert answer.status == expected
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard/app.js", "/dashboard/vendor/uPlot/uPlot.iife.min.js"])
+async def test_the_page_allows_nothing_from_elsewhere_and_is_not_sent_twice(empty, path):
+    async with empty.session.get(empty.url + path) as answer:
+        policy, tag = answer.headers["Content-Security-Policy"], answer.headers["ETag"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert (answer.headers["X-Content-Type-Options"], answer.headers["Referrer-Policy"]) == (
+            "nosniff",
+            "no-referrer",
+        )
+    async with empty.session.get(empty.url + path, headers={"If-None-Match": tag}) as answer:
+        assert (answer.status, await answer.read()) == (304, b"")

@@ -1,0 +1,82 @@
+"""Short ways to make what the store is given."""
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
+from collector.profile import Profile
+
+NOW = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
+DAY = datetime(2026, 4, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+STEP = 3600
+START = int(DAY.timestamp())
+LIMIT = 1000
+
+
+def at(hours):
+    """Epoch seconds of the bucket so many hours into the day."""
+    return START + hours * STEP
+
+
+def query(agg_interval=AggInterval.ONE_HOUR, **filters):
+    return SeriesQuery(agg_interval, {name: (value,) for name, value in filters.items()})
+
+
+def profile(name="all", agg_interval=AggInterval.ONE_HOUR, **each):
+    durations = [timedelta(minutes=2), timedelta(days=1), timedelta(days=14)]
+    return Profile(name, agg_interval, {}, each, None, *durations, heal=True)
+
+
+def filtered(name, **filters):
+    durations = [timedelta(minutes=2), timedelta(days=1), timedelta(days=14)]
+    filters = {key: (value,) for key, value in filters.items()}
+    return Profile(name, AggInterval.ONE_HOUR, filters, {}, None, *durations, heal=True)
+
+
+def hours(start, end):
+    return Window(DAY + start * HOUR, DAY + end * HOUR)
+
+
+def batch(*slices):
+    """A batch of (query, window)."""
+    return Batch(tuple(Slice(*each) for each in slices))
+
+
+def answer(asked, *values, updated=NOW, normalization="RAW_VALUES", unit="*", annotations=()):
+    """An answer to *asked*; of each slice the values by hours into the day: a dict, or a list from its start."""
+    series = []
+    for piece, found in zip(asked.slices, values, strict=True):
+        first = int((piece.window.start - DAY) / HOUR)
+        by_hour = found if isinstance(found, dict) else {first + n: v for n, v in enumerate(found)}
+        series.append(Points([int(at(hour)) for hour in by_hour], [float(v) for v in by_hour.values()]))
+    ranges = tuple((piece.window.start, piece.window.end) for piece in asked.slices)
+    meta = Meta(asked.agg_interval, updated, normalization, unit, 5, ranges, tuple(annotations))
+    return Answer(meta, tuple(series))
+
+
+async def begin(store, asked, now=NOW, profiles=("all",), limit=LIMIT):
+    return (await store.begin(asked, list(profiles), now, limit)).fetch_id
+
+
+async def saved(store, asked, *values, now=NOW, profiles=("all",), **meta):
+    """Ask and save in one go."""
+    fetch_id = await begin(store, asked, now, profiles)
+    return await store.save(fetch_id, asked, answer(asked, *values, **meta), now, 100)
+
+
+async def rows(store, sql, **parameters):
+    """What a person would read with SQL of their own."""
+    async with store._database.read() as connection:
+        return [tuple(row) for row in await connection.execute(sa.text(sql), parameters)]
+
+
+async def exported(store, *profiles, **options):
+    return [row async for row in store.export(list(profiles), **options)]
+
+
+async def values(store, label="all", **options):
+    """What is stored under one label: {hours into the day: value}."""
+    found = await exported(store, **options)
+    return {(t - START) / STEP: v for _, series, t, v in found if series == label}

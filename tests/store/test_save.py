@@ -1,0 +1,207 @@
+import math
+from datetime import timedelta
+
+import pytest
+
+from collector.model import Points
+from collector.store import Saved, StoreRefused
+from tests.store.making import (
+    DAY,
+    HOUR,
+    NOW,
+    answer,
+    at,
+    batch,
+    begin,
+    exported,
+    hours,
+    profile,
+    query,
+    rows,
+    saved,
+    values,
+)
+
+LATER = NOW + timedelta(minutes=15)
+ALL = query()
+ASKED = batch((ALL, hours(0, 4)))
+
+
+@pytest.fixture
+async def store(store):
+    await store.declare([profile()], NOW)
+    return store
+
+
+async def test_it_works(store):
+    assert await saved(store, ASKED, [1, 2, 3, 4]) == Saved(inserted=4)
+    assert await exported(store) == [("all", "all", at(hour), hour + 1.0) for hour in range(4)]
+
+
+async def test_repeating_an_answer_changes_no_point(store):
+    await saved(store, ASKED, [1, 2, 3, 4])
+    before = await rows(store, "SELECT * FROM points")
+    assert await saved(store, ASKED, [1, 2, 3, 4], now=LATER) == Saved(unchanged=4)
+    assert await rows(store, "SELECT * FROM points") == before
+    assert await rows(store, "SELECT * FROM revisions") == []
+
+
+async def test_saving_the_same_fetch_twice_gives_what_it_did_the_first_time(store):
+    await saved(store, ASKED, [1, 2, 3, 4])
+    fetch_id = await begin(store, ASKED)
+    other = answer(ASKED, [1, 2, 3, 5])
+    assert await store.save(fetch_id, ASKED, other, NOW, 100) == Saved(revised=1, unchanged=3)
+    assert await store.save(fetch_id, ASKED, other, LATER, 100) == Saved(revised=1, unchanged=3)
+    assert len(await rows(store, "SELECT * FROM revisions")) == 1
+
+
+async def test_an_answer_to_a_fetch_that_has_ended_otherwise_is_refused(store):
+    fetch_id = await begin(store, ASKED, NOW - timedelta(hours=1))
+    assert await store.interrupt(NOW) == 1
+    with pytest.raises(StoreRefused, match="interrupted"):
+        await store.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 100)
+    assert await exported(store) == []
+
+
+async def test_an_answer_to_an_unknown_fetch_is_refused(store):
+    with pytest.raises(StoreRefused, match="unknown"):
+        await store.save(999, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 100)
+
+
+async def test_a_changed_value_keeps_its_predecessor_and_when_each_was_seen(store):
+    await saved(store, ASKED, [1, 2, 3, 4])
+    assert await saved(store, ASKED, [1, 2, 7, 4], now=LATER, updated=LATER) == Saved(revised=1, unchanged=3)
+    (revision,) = await store.list_revisions()
+    assert (revision.profile, revision.series, revision.timestamp) == ("all", "all", DAY + 2 * HOUR)
+    assert (revision.value, revision.new_value) == (3.0, 7.0)
+    assert (revision.seen_at, revision.replaced_at) == (NOW, LATER)
+    assert (revision.fetch_id, revision.replaced_by) == (1, 2)
+
+
+async def test_a_value_that_goes_back_is_a_revision_too(store):
+    for minutes, value in enumerate([1, 2, 1]):
+        await saved(store, ASKED, [value] * 4, now=NOW + timedelta(minutes=minutes))
+    assert [(r.value, r.new_value) for r in await store.list_revisions(end=DAY + HOUR)] == [(1.0, 2.0), (2.0, 1.0)]
+    assert await values(store) == dict.fromkeys(range(4), 1.0)
+
+
+async def test_an_older_answer_overwrites_nothing_but_adds_what_is_missing(store):
+    await saved(store, ASKED, {0: 1, 1: 2})
+    older = await saved(store, ASKED, {0: 8, 3: 9}, now=LATER, updated=NOW - HOUR)
+    assert older == Saved(inserted=1, unchanged=1)
+    assert await values(store) == {0: 1.0, 1: 2.0, 3: 9.0}
+    assert await rows(store, "SELECT * FROM vanished") == []
+
+
+async def test_what_a_newer_answer_confirmed_an_older_one_does_not_overwrite(store):
+    await saved(store, ASKED, [1, 1, 1, 1], updated=NOW - 2 * HOUR)
+    await saved(store, ASKED, [1, 1, 1, 1], updated=NOW)
+    assert await saved(store, ASKED, [2, 2, 2, 2], updated=NOW - HOUR) == Saved(unchanged=4)
+
+
+async def test_an_older_answer_does_overwrite_where_no_newer_one_has_spoken(store):
+    await saved(store, ASKED, [1, 1, 1, 1], updated=NOW - 2 * HOUR)
+    await saved(store, batch((ALL, hours(2, 4))), [1, 1], updated=NOW)
+    assert await saved(store, ASKED, [2, 2, 2, 2], updated=NOW - HOUR) == Saved(revised=2, unchanged=2)
+    assert await values(store) == {0: 2.0, 1: 2.0, 2: 1.0, 3: 1.0}
+
+
+async def test_a_bucket_that_vanished_is_kept_and_marked_until_it_returns(store):
+    await saved(store, ASKED, [1, 2, 3, 4])
+    assert await saved(store, ASKED, {0: 1, 3: 4}, now=LATER) == Saved(unchanged=2, vanished=2)
+    assert await saved(store, ASKED, {0: 1, 3: 4}, now=LATER) == Saved(unchanged=2)
+    assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
+    assert await rows(store, "SELECT fetch_id FROM vanished") == [(2,), (2,)]
+    assert await saved(store, ASKED, {0: 1, 2: 3, 3: 4}, now=LATER) == Saved(unchanged=3)
+    assert len(await rows(store, "SELECT * FROM vanished")) == 1
+
+
+async def test_what_an_answer_did_not_cover_has_not_vanished(store):
+    await saved(store, ASKED, [1, 2, 3, 4])
+    assert await saved(store, batch((ALL, hours(2, 6))), [3, 4, 5, 6]) == Saved(inserted=2, unchanged=2)
+    assert await rows(store, "SELECT * FROM vanished") == []
+
+
+async def test_several_series_and_several_windows_of_one_go_in_together(store):
+    other = query(tld="com")
+    asked = batch((ALL, hours(0, 2)), (other, hours(0, 2)), (ALL, hours(2, 4)), (ALL, hours(8, 10)))
+    assert await saved(store, asked, [1, 2], [5, 6], [3, 4], [8, 9]) == Saved(inserted=8)
+    assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0, 8: 8.0, 9: 9.0}
+    assert await saved(store, asked, [1, 2], [5, 6], [3, 4], [8, 7]) == Saved(revised=1, unchanged=7)
+
+
+async def test_windows_of_one_series_may_overlap(store):
+    asked = batch((ALL, hours(0, 3)), (ALL, hours(1, 4)), (ALL, hours(1, 4)))
+    assert await saved(store, asked, [1, 2, 3], [2, 3, 4], [2, 3, 4]) == Saved(inserted=4)
+    assert await saved(store, asked, [1, 2, 3], [2, 3, 4], [2, 3, 4]) == Saved(unchanged=4)
+
+
+async def test_an_answer_without_points_is_an_answer(store):
+    assert await saved(store, ASKED, []) == Saved()
+    assert [fetch.outcome for fetch in await store.list_fetches()] == ["ok"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+async def test_what_is_not_a_number_is_refused_with_all_that_came_with_it(store, value):
+    fetch_id = await begin(store, ASKED)
+    with pytest.raises(StoreRefused):
+        await store.save(fetch_id, ASKED, answer(ASKED, [1, 2, value, 4]), NOW, 100)
+    for table in ("points", "date_ranges", "annotations"):
+        assert await rows(store, f"SELECT * FROM {table}") == []
+    assert [fetch.outcome for fetch in await store.list_fetches()] == ["started"]
+
+
+@pytest.mark.parametrize("value", [5e-324, 1.7976931348623157e308, -1.7976931348623157e308, 0.1, 2.0**53, 1 / 3])
+async def test_every_finite_number_comes_back_exactly(store, value):
+    await saved(store, ASKED, [value])
+    assert await values(store) == {0: value}
+
+
+async def test_there_is_one_zero(store):
+    await saved(store, ASKED, [-0.0])
+    assert [math.copysign(1, value) for value in (await values(store)).values()] == [1.0]
+    assert await saved(store, ASKED, [0.0]) == Saved(unchanged=1)
+
+
+async def test_a_point_outside_of_its_window_is_a_bug_of_the_caller(store):
+    fetch_id = await begin(store, ASKED)
+    stray = answer(ASKED, {0: 1, 4: 1})
+    with pytest.raises(ValueError, match="outside"):
+        await store.save(fetch_id, ASKED, stray, NOW, 100)
+    assert await exported(store) == []
+
+
+async def test_the_fetch_says_what_came(store):
+    await saved(store, ASKED, [1, 2, 3, 4], updated=NOW - HOUR)
+    (fetch,) = await store.list_fetches()
+    assert (fetch.outcome, fetch.status, fetch.bytes, fetch.confidence_level) == ("ok", 200, 100, 5)
+    assert (fetch.normalization, fetch.unit, fetch.last_updated) == ("RAW_VALUES", "*", NOW - HOUR)
+    assert (fetch.inserted, fetch.revised, fetch.unchanged, fetch.vanished) == (4, 0, 0, 0)
+    assert (fetch.request, fetch.profiles, fetch.positions) == (str(ASKED), ("all",), 1)
+
+
+async def test_the_ranges_asked_and_given_are_on_record(store):
+    await saved(store, ASKED, [1, 2, 3, 4])
+    counted = await rows(store, "SELECT series_id, fetch_id FROM date_ranges")
+    assert counted == [(1, 1)]
+
+
+async def test_a_series_knows_how_many_points_it_has(store):
+    await saved(store, ASKED, [1, 2, 3, 4])
+    await saved(store, batch((ALL, hours(2, 6))), [3, 5, 5, 6])
+    assert await rows(store, "SELECT points FROM series") == await rows(store, "SELECT COUNT(*) FROM points") == [(6,)]
+
+
+async def test_thousands_of_points_go_in_and_come_back(store):
+    asked = batch(*((query(tld=f"t{n}"), hours(0, 672)) for n in range(3)))
+    found = [[float(n * hour) for hour in range(672)] for n in range(3)]
+    await store.declare([profile("some", tld=("t0", "t1", "t2"))], NOW)
+    assert await saved(store, asked, *found) == Saved(inserted=3 * 672)
+    assert await saved(store, asked, *found) == Saved(unchanged=3 * 672)
+    assert [value for *_, value in await exported(store)] == [value for each in found for value in each]
+
+
+def test_points_are_counted_side_by_side():
+    assert Points([1], [2.0]) == Points([1], [2.0])
+    assert Saved(1, 2, 3, 4) + Saved(10, 20, 30, 40) == Saved(11, 22, 33, 44)
+    assert Saved(1, 2, 3, 4).counts == {"inserted": 1, "revised": 2, "unchanged": 3, "vanished": 4}

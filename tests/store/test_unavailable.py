@@ -1,0 +1,200 @@
+"""Every method of the store, tried against a database that cannot be had: a sentence, soon, and nothing half done."""
+
+import asyncio
+import inspect
+import sqlite3
+import time
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from collector.radar.errors import Unavailable
+from collector.settings import Retention
+from collector.store import Fire, Store, StoreUnavailable, Wanted, engine
+from collector.store.backfills import Progress, Standing
+from collector.store.schema import metadata
+from collector.store.selection import Selection
+from tests.store.making import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
+
+PATIENCE = 0.1
+SOON = 3.0
+ALL = query()
+ASKED = batch((ALL, hours(0, 4)))
+WANTED = Wanted(("all",), DAY, DAY + HOUR)
+
+WRITES = {
+    "save": lambda store: store.save(1, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10),
+    "begin": lambda store: store.begin(ASKED, ["all"], NOW, 10),
+    "check_writable": lambda store: store.check_writable(),
+    "create_backfill": lambda store: store.create_backfill(WANTED, NOW),
+    "declare": lambda store: store.declare([profile()], NOW),
+    "extend_backfill": lambda store: store.extend_backfill(store.job, WANTED),
+    "fail": lambda store: store.fail(1, Unavailable("down"), NOW),
+    "interrupt": lambda store: store.interrupt(NOW),
+    "prune": lambda store: store.prune(Retention(fires=timedelta(days=3650)), NOW),
+    "record_fires": lambda store: store.record_fires([Fire("all", DAY, "collected", NOW)]),
+    "report_backfill": lambda store: store.report_backfill(1, Standing("done", Progress()), NOW),
+    "set_state": lambda store: store.set_state("a", "b"),
+}
+READS = {
+    "answered": lambda store: store.answered(ALL, hours(0, 4), NOW),
+    "ask_history": lambda store: store.ask_history(lambda history: history.series("ct")),
+    "asked_at": lambda store: store.asked_at([ALL], DAY),
+    "backfill": lambda store: store.backfill(1),
+    "budget": lambda store: store.budget(NOW, 10),
+    "export": exported,
+    "export_blocks": lambda store: anext(store.export_blocks(), None),
+    "get_state": lambda store: store.get_state("a"),
+    "holes": lambda store: store.holes(ALL, hours(0, 4), HOUR),
+    "info": lambda store: store.info(),
+    "last_due": lambda store: store.last_due("all"),
+    "last_fire": lambda store: store.last_fire("all"),
+    "list_annotations": lambda store: store.list_annotations(),
+    "list_backfills": lambda store: store.list_backfills(),
+    "list_fetches": lambda store: store.list_fetches(),
+    "list_fires": lambda store: store.list_fires(),
+    "list_revisions": lambda store: store.list_revisions(),
+    "list_series": lambda store: store.list_series(),
+    "newest": lambda store: store.newest([ALL]),
+    "newest_answer": lambda store: store.newest_answer("all"),
+    "next_backfill": lambda store: store.next_backfill(),
+    "relative": lambda store: store.relative([ALL]),
+    "select_blocks": lambda store: anext(store.select_blocks(Selection()), None),
+    "spans": lambda store: store.spans([ALL]),
+    "status_rows": lambda store: store.status_rows([profile()]),
+    "thin": lambda store: store.thin(Selection(), 100),
+    "upstream_lag": lambda store: store.upstream_lag("all"),
+}
+EVERYTHING = {**WRITES, **READS}
+NOT_IN_THE_DATABASE = {"announce", "backend", "open"}
+
+
+def test_every_method_of_the_store_is_tried():
+    public = {name for name, _ in inspect.getmembers(Store) if not name.startswith("_")}
+    assert public - NOT_IN_THE_DATABASE == set(EVERYTHING)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(engine, "BUSY_SECONDS", PATIENCE)
+    monkeypatch.setitem(engine._SQLITE, "connect_args", {"isolation_level": None, "timeout": PATIENCE})
+
+
+@pytest.fixture
+async def store(store_url, impatient):
+    async with Store.open(store_url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        await store.begin(ASKED, ["all"], NOW, 10)
+        store.job = await store.create_backfill(WANTED, NOW)
+        store.url = store_url
+        yield store
+
+
+def lock(url):
+    """Take every lock there is, in a connection that is to be closed."""
+    if url.startswith("sqlite"):
+        other = sqlite3.connect(sa.make_url(url).database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        return closing(other)
+    other = psycopg.connect(url)
+    other.execute(f"LOCK TABLE {', '.join(metadata.tables)} IN ACCESS EXCLUSIVE MODE")
+    return closing(other)
+
+
+def delete(url):
+    Path(sa.make_url(url).database).unlink()
+
+
+async def refused(store, attempts):
+    """Try each of *attempts* in vain, and give what was said, by name."""
+    said = {}
+    for name, attempt in attempts.items():
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable) as error:
+            await attempt(store)
+        assert time.monotonic() - begun < SOON, name
+        said[name] = str(error.value)
+    return said
+
+
+async def accepted(store, attempts):
+    for attempt in attempts.values():
+        await attempt(store)
+
+
+def lacking(said, sentence):
+    return {name: text for name, text in said.items() if sentence not in text}
+
+
+async def test_a_locked_store_takes_no_write_and_is_said_to_be_locked(store):
+    with lock(store.url):
+        assert lacking(await refused(store, WRITES), "is locked by another program") == {}
+    assert [fetch.outcome for fetch in await store.list_fetches()] == ["started"]
+    assert await rows(store, "SELECT * FROM points") == []
+    await accepted(store, WRITES)
+
+
+async def test_a_lock_on_sqlite_keeps_nobody_from_reading(sqlite_url):
+    async with Store.open(sqlite_url, owner="test") as store:
+        with lock(sqlite_url):
+            await accepted(store, READS)
+
+
+async def test_a_lock_on_all_tables_of_postgres_is_not_waited_for_for_ever(postgres_url, impatient):
+    async with Store.open(postgres_url, owner="test") as store:
+        with lock(postgres_url):
+            assert lacking(await refused(store, READS), "is locked by another program") == {}
+        await accepted(store, READS)
+
+
+async def test_a_store_whose_file_is_gone_gives_and_takes_nothing(sqlite_url):
+    async with Store.open(sqlite_url, owner="test") as store:
+        store.job = await store.create_backfill(WANTED, NOW)
+        delete(sqlite_url)
+        assert lacking(await refused(store, EVERYTHING), "was deleted or replaced") == {}
+
+
+async def test_a_server_that_is_gone_is_an_error_until_it_is_back(postgres_server, postgres_url):
+    database = sa.make_url(postgres_url).database
+    async with Store.open(postgres_url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        await store.begin(ASKED, ["all"], NOW, 10)
+        store.job = await store.create_backfill(WANTED, NOW)
+        postgres_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        postgres_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+        assert lacking(await refused(store, EVERYTHING), f"/{database} ") == {}
+        postgres_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+        await accepted(store, EVERYTHING)
+
+
+async def test_a_full_disk_stops_writing_and_it_goes_on_when_there_is_room(sqlite_url):
+    async with Store.open(sqlite_url, owner="test") as store:
+        await store.declare([profile()], NOW)
+
+        async def full(connection):
+            pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar()
+            await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+        async def room(connection):
+            await connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+
+        asked = batch((ALL, hours(0, 5000)))
+        fetch_id = (await store.begin(asked, ["all"], NOW, 10)).fetch_id
+        many = answer(asked, [n / 7 for n in range(5000)])
+        await store._database.write(full)
+        with pytest.raises(StoreUnavailable, match="the disk is full"):
+            await store.save(fetch_id, asked, many, NOW, 10)
+        assert await rows(store, "SELECT * FROM points") == []
+        await store._database.write(room)
+        assert (await store.save(fetch_id, asked, many, NOW, 10)).inserted == 5000
+
+
+async def test_many_who_wait_for_a_locked_store_each_hear_of_it(sqlite_url, impatient):
+    async with Store.open(sqlite_url, owner="test") as store:
+        with lock(sqlite_url):
+            found = await asyncio.gather(*(store.set_state("a", "b") for _ in range(5)), return_exceptions=True)
+        assert [type(error) for error in found] == [StoreUnavailable] * 5

@@ -1,0 +1,103 @@
+import asyncio
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from collector.store.unit import Units, finished
+
+
+class Notes:
+    """A table of numbers in memory, the transactions on it, and a gate that holds up the first one."""
+
+    def __init__(self):
+        self.engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
+        self.transactions = []
+        self.begun, self.gate = threading.Event(), threading.Event()
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE notes (number INTEGER PRIMARY KEY)")
+
+    def transact(self, works):
+        self.begun.set()
+        self.gate.wait(10)
+        with self.engine.begin() as connection:
+            results = [finished(work, connection) for work in works]
+        self.transactions.append(results)
+        return results
+
+    def kept(self):
+        with self.engine.begin() as connection:
+            return [number for (number,) in connection.exec_driver_sql("SELECT number FROM notes ORDER BY number")]
+
+
+def note(number):
+    async def work(connection):
+        await connection.exec_driver_sql("INSERT INTO notes VALUES (?)", (number,))
+        return number
+
+    return work
+
+
+@pytest.fixture
+async def notes():
+    return Notes()
+
+
+@pytest.fixture
+async def units(notes):
+    made = Units(notes.transact, threads=1, together=3)
+    yield made
+    notes.gate.set()
+    await made.close(notes.engine.dispose)
+
+
+async def waiting(notes, units, works):
+    """Put units in line behind a first one, which the gate holds up."""
+    first = asyncio.create_task(units.do(note(0)))
+    await asyncio.to_thread(notes.begun.wait, 10)
+    tasks = [first, *(asyncio.create_task(units.do(work)) for work in works)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_unit_gives_its_result(notes, units):
+    notes.gate.set()
+    assert await units.do(note(7)) == 7
+    assert notes.kept() == [7]
+
+
+async def test_those_that_wait_at_the_same_time_share_a_transaction(notes, units):
+    tasks = await waiting(notes, units, [note(number) for number in (1, 2, 3, 4)])
+    notes.gate.set()
+    assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4]
+    assert notes.transactions == [[0], [1, 2, 3], [4]]
+
+
+async def test_only_the_one_to_blame_hears_of_a_failure(notes, units):
+    tasks = await waiting(notes, units, [note(1), note(0), note(2)])
+    notes.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [results[0], results[1], results[3]] == [0, 1, 2]
+    assert isinstance(results[2], sa.exc.IntegrityError)
+    assert notes.kept() == [0, 1, 2]
+    assert notes.transactions == [[0], [1], [2]]
+
+
+async def test_who_is_cancelled_waits_for_the_end_of_the_transaction(notes, units):
+    tasks = await waiting(notes, units, [note(1)])
+    tasks[1].cancel()
+    await asyncio.sleep(0)
+    assert not tasks[1].done()
+    notes.gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[1]
+    assert notes.kept() == [0, 1]
+
+
+async def test_a_unit_that_waits_for_anything_else_is_a_mistake(notes, units):
+    async def work(_connection):
+        await asyncio.sleep(0)
+
+    notes.gate.set()
+    with pytest.raises(RuntimeError, match="waits for something else"):
+        await units.do(work)

@@ -1,0 +1,261 @@
+import random
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from collector.errors import CollectorError
+from collector.model import Annotation
+from collector.store import Fire, Store, StoreBehind, StoreDamaged, StoreForeign, StoreMissing, header
+from collector.store.checksum import Answered, checksum, written
+from collector.store.diff import Difference, Revised
+from collector.store.schema import APPLICATION_ID
+from collector.store.upkeep import dump
+from collector.store.verify import Verified, verify
+from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, saved
+
+LATER = NOW + timedelta(minutes=15)
+WEEK = 168
+
+
+async def fill(url, weeks=3):
+    """A history with whole and broken numbers, revisions, a vanished bucket, remarks and fires."""
+    queries = [query(), *(query(caOwner=name) for name in "abc")]
+    numbers = random.Random(3)
+    async with Store.open(url, owner="test") as store:
+        await store.declare([profile(), profile("each", caOwner=("a", "b", "c"))], NOW)
+        for week in range(weeks):
+            window, now = hours(week * WEEK, (week + 1) * WEEK), NOW + week * HOUR
+            asked = batch(*((each, window) for each in queries))
+            remark = Annotation(window.start, window.end, "ALL", "EVENT", f"week {week}", "", is_instantaneous=False)
+            found = [
+                {week * WEEK + hour: numbers.randrange(10**6) + n % 2 * numbers.random() for hour in range(WEEK)}
+                for n in range(4)
+            ]
+            await saved(store, asked, *found, now=now, updated=now, annotations=[remark])
+            later = [{hour: value + (hour % 17 == 0) for hour, value in values.items()} for values in found]
+            del later[1][week * WEEK + 5]
+            await saved(store, asked, *later, now=now + HOUR / 2, updated=now + HOUR / 2)
+        await store.record_fires([Fire("all", DAY + hour * HOUR, "collected", NOW) for hour in range(30)])
+
+
+@pytest.fixture
+async def url(store_url):
+    await fill(store_url)
+    return store_url
+
+
+@pytest.fixture
+async def path(sqlite_url):
+    await fill(sqlite_url)
+    return whole(Path(sqlite_url.removeprefix("sqlite:///")))
+
+
+def whole(path):
+    """All of a store in its one file."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return path
+
+
+async def damage(url, *statements):
+    async with Store.open(url, owner="test") as store:
+
+        async def work(connection):
+            for statement in statements:
+                await connection.exec_driver_sql(statement)
+
+        await store._database.write(work)
+
+
+async def findings(path):
+    """What is found in a file: a list of sentences, or the one that it cannot be read."""
+    before = path.read_bytes()
+    try:
+        found = (await verify(f"sqlite:///{path}")).findings
+    except CollectorError as error:
+        found = [str(error)]
+    assert path.read_bytes() == before
+    return found
+
+
+async def test_it_works(url):
+    verified = await verify(url)
+    assert (verified.points, verified.series, verified.checksums) == (4 * 3 * WEEK, 4, 24)
+    assert verified.findings == []
+
+
+async def test_it_works_beside_whoever_writes(url):
+    async with Store.open(url, owner="run") as store:
+        await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4], now=LATER + 9 * HOUR, updated=LATER + 9 * HOUR)
+        assert (await verify(url)).findings == []
+
+
+async def test_relative_answers_are_sound(store_url):
+    async with Store.open(store_url, owner="test") as store:
+        for end in (24, 12, 18):
+            now = LATER + end * HOUR
+            await saved(
+                store, batch((query(), hours(0, end))), range(end), normalization="MIN_MAX", now=now, updated=now
+            )
+    assert (await verify(store_url)).findings == []
+
+
+DAMAGE = {
+    "UPDATE points SET value = 1.5 WHERE fetch_id = 1": "all: what fetch 1 brought for 2026-04-30T00:00:00Z..",
+    "UPDATE revisions SET value = value + 1 WHERE fetch_id = 1": "what fetch 1 brought",
+    "UPDATE points SET fetch_id = 1 WHERE fetch_id = 2": "what fetch 2 brought",
+    "UPDATE points SET fetch_id = 9 WHERE fetch_id = 2": "said to be from fetch 9",
+    "DELETE FROM points WHERE fetch_id = 2": "points counted as they came",
+    "UPDATE points SET series_id = 77 WHERE series_id = 2": "points of a series 77",
+    "UPDATE date_ranges SET start_time = end_time WHERE fetch_id = 1": "what fetch 1 brought",
+    "DELETE FROM date_ranges WHERE fetch_id = 1": "said to be from fetch 1",
+    "DELETE FROM fetches WHERE id = 1": "date ranges of a fetch that is not on record",
+    "UPDATE fetches SET unit = 'x' WHERE id = 1": "with another unit, normalization or interval",
+    "UPDATE series SET unit = 'x' WHERE id = 1": "with another unit, normalization or interval",
+    'UPDATE series SET filters = \'{"tld":["a"]}\' WHERE id = 1': "what series 1 asks for is not what it was",
+    "UPDATE series SET agg_interval = '15' WHERE id = 1": "has buckets of '15'",
+    "UPDATE revisions SET replaced_by = 5 WHERE fetch_id = 1": "revisions that were replaced by a value",
+    "DELETE FROM points WHERE series_id = 2": "buckets marked as vanished that were never there",
+    "UPDATE annotations SET description = 'x' WHERE id = 1": "annotation 1 of 2026-04-30T00:00:00Z is not what it was",
+    "DELETE FROM annotations WHERE id = 1": "withdrawals of an annotation that is not there",
+    "UPDATE profile_series SET series_id = 77 WHERE series_id = 1": "names a series that does not exist",
+    "UPDATE profile_series SET profile = 'alm' WHERE series_id = 1": "is not one that the profile 'alm' gives",
+    "UPDATE fires SET outcome = 'collectee'": "has an outcome 'collectee'",
+}
+"""What may happen to a store, and the words by which it is told."""
+
+
+@pytest.mark.parametrize("statement", DAMAGE)
+async def test_what_does_not_fit_is_found(url, statement):
+    await damage(url, statement)
+    found = (await verify(url)).findings
+    assert any(DAMAGE[statement] in finding for finding in found), found
+
+
+async def test_values_beside_the_grid_are_found(sqlite_url):
+    await fill(sqlite_url, weeks=1)
+    await damage(sqlite_url, "UPDATE points SET timestamp = timestamp + 1 WHERE series_id = 1 AND fetch_id = 2")
+    assert any("beside the grid" in finding for finding in (await verify(sqlite_url)).findings)
+
+
+def test_of_many_findings_the_first_are_enough():
+    verified = Verified()
+    for number in range(1000):
+        verified.add(f"finding {number}")
+    assert len(verified.findings) == 101
+    assert verified.findings[-2:] == ["finding 99", "… and more: only the first 100 findings are shown"]
+
+
+async def test_flipped_bits_that_change_what_is_known_are_found(path, tmp_path):
+    """Bits all over the file: a page of values is as likely to be hit as it is large."""
+    good, content = await dumped(path), path.read_bytes()
+    dice, changing = random.Random(20), 0
+    for _ in range(120):
+        damaged, at = tmp_path / "damaged.db", dice.randrange(len(content))
+        damaged.write_bytes(content[:at] + bytes([content[at] ^ 1 << dice.randrange(8)]) + content[at + 1 :])
+        known = await dumped(damaged)
+        found = await findings(damaged)
+        assert found or known == good, f"byte {at}"
+        changing += known != good
+    assert changing > 30
+
+
+async def dumped(path):
+    try:
+        return "".join([text async for text in dump(f"sqlite:///{path}")])
+    except CollectorError as error:
+        return str(error)
+
+
+async def test_a_schema_that_is_no_text_is_damage(path):
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CREATE TABLE points", b"CREATE TABLE p\xffints"))
+    (found,) = await findings(path)
+    assert "is damaged" in found
+
+
+@pytest.mark.parametrize("part", [0, 0.3, 0.5, 0.99])
+async def test_a_file_that_was_cut_is_told_apart(path, part):
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(max(int(size * part), 50))
+    (found,) = await findings(path)
+    assert "was cut" in found or "of its header there are 50 bytes" in found
+
+
+async def test_an_empty_a_missing_and_a_foreign_file_are_told_apart(tmp_path):
+    (tmp_path / "empty.db").touch()
+    (tmp_path / "text.db").write_text("not a store, but a text that is long enough to be one" * 30)
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE t (x)")
+    for name, kind, words in (
+        ("empty", StoreForeign, "is empty"),
+        ("text", StoreForeign, "is not a SQLite database"),
+        ("other", StoreForeign, "another program"),
+        ("none", StoreMissing, "there is no store"),
+    ):
+        with pytest.raises(kind, match=words):
+            await verify(f"sqlite:///{tmp_path}/{name}.db")
+
+
+@pytest.mark.parametrize(("at", "words"), [(3, "does not begin as"), (69, "the mark of a store")])
+async def test_a_store_with_a_damaged_header_is_not_taken_for_foreign(path, at, words):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(StoreDamaged, match=words):
+        await verify(f"sqlite:///{path}")
+
+
+async def test_a_database_without_a_store_is_told(empty_postgres_url):
+    with pytest.raises(StoreBehind, match="holds no store yet"):
+        await verify(empty_postgres_url)
+
+
+MARK = APPLICATION_ID.to_bytes(4, "big")
+
+
+def head(magic=b"SQLite format 3\0", mark=MARK, pages=2, counted=b"\0\0\0\1"):
+    size = b"\x10\x00" + bytes(6) + b"\0\0\0\1" + pages.to_bytes(4, "big")
+    return (magic + size).ljust(68, b"\0") + mark + bytes(20) + counted + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("expected", "first", "size", "has_wal"),
+    [
+        (None, head(), 8192, False),
+        (None, head(), 12288, False),
+        (None, head(), 4096, True),
+        (None, head(counted=b"\0\0\0\2"), 4096, False),
+        (None, b"", 0, False),
+        (None, b"some text", 9, False),
+        (None, head(mark=b"ABCD", magic=b"another programme"[:16]), 4096, False),
+        ("it was cut, 4096 of 8192 bytes are there", head(), 4096, False),
+        ("of its header there are 20 bytes", head()[:20], 20, False),
+        ("its header does not begin as that of a SQLite database", head(magic=bytes(16)), 8192, False),
+        ("the mark of a store in its header is not what it was", head(mark=MARK[:3] + b"U"), 8192, False),
+    ],
+)
+def test_the_first_bytes_tell(expected, first, size, has_wal):
+    assert header.judge(first, size, has_wal=has_wal) == expected
+
+
+def test_a_checksum_is_of_the_range_the_timestamps_and_the_values():
+    one = Answered(1, 2, 0, 7200, 0, 7_200_000_000)
+    known = {checksum(one, [0, 3600], [1.0, 2.0]), checksum(one, [0, 3600], [2.0, 1.0]), checksum(one, [0], [1.0])}
+    known |= {checksum(one._replace(**{name: 9}), [0, 3600], [1.0, 2.0]) for name in Answered._fields}
+    known |= {checksum(one, [], []), checksum(one, [0, 3600], [1.0, 2.0 + 2**-51])}
+    assert len(known) == 11
+    assert all(0 <= each < 2**32 for each in known)
+
+
+@pytest.mark.parametrize(
+    ("expected", "start", "end"),
+    [(([0, 1, 2], [5.0, 6.0, 7.0]), 0, 3), (([1], [6.0]), 1, 2), (([], []), 3, 9)],
+)
+def test_what_is_written_is_what_is_inserted_and_revised(expected, start, end):
+    difference = Difference(inserted=[(0, 5.0), (2, 7.0)], revised=[Revised(1, (4.0, 1), 6.0)])
+    assert written(difference, start, end) == expected
