@@ -11,8 +11,9 @@ from collector.cli.writing import writing
 from collector.errors import CollectorError, UsageError
 
 _HALF_WRITTEN = """
-import sys, time
+import signal, sys, time
 from collector.cli.writing import writing
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background has it ignored
 with writing("file") as stream:
     stream.write(b"half")
     stream.flush()
