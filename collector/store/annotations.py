@@ -16,7 +16,7 @@ from collector.store.schema import annotations as table
 from collector.store.schema import withdrawals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -106,38 +106,50 @@ def _content(annotation: Annotation) -> dict[str, Any]:
     }
 
 
-async def save(connection: AsyncConnection, batch: Batch, meta: Meta, now: datetime) -> None:
-    """Note which annotations an answer had, and which it lacked."""
-    dataset = batch.slices[0].series.dataset
-    windows = [piece.window for piece in batch.slices]
-    answered = {digest(dataset, remark): {"dataset": dataset, **_content(remark)} for remark in meta.annotations}
-    decision = decide(await _read(connection, dataset, answered, windows), answered, windows, meta.last_updated)
-    if decision.new or decision.withdrawn or decision.returned:
-        # Of answers that see the same change side by side, each must see what the one before it has written.
+class Noted:
+    """What one answer, of *now*, says of annotations: the *content* of those it had, by digest, over its *windows*."""
+
+    def __init__(self, batch: Batch, meta: Meta, now: datetime) -> None:
+        self.dataset = batch.slices[0].series.dataset
+        self.windows = [piece.window for piece in batch.slices]
+        self.content = {digest(self.dataset, remark): _content(remark) for remark in meta.annotations}
+        self.last_updated = meta.last_updated
+        self.now = now
+
+    def decide(self, stored: Sequence[Remark]) -> Decision:
+        """Compare with the annotations *stored*."""
+        return decide(stored, self.content, self.windows, self.last_updated)
+
+
+async def save(connection: AsyncConnection, answers: Sequence[Noted]) -> None:
+    """Note which annotations the answers about one dataset had, and which they lacked."""
+    stored = await _read(connection, answers)
+    decisions = [answer.decide(stored) for answer in answers]
+    if any(decision.new or decision.withdrawn or decision.returned for decision in decisions):
+        # Of answers that see the same change, each must see what the one before it has written.
         await lock(connection, ANNOTATIONS)
-        decision = decide(await _read(connection, dataset, answered, windows), answered, windows, meta.last_updated)
-    await _write(connection, decision, answered, meta.last_updated, now)
+        for answer in answers:
+            await _write(connection, answer, answer.decide(await _read(connection, [answer])))
+    else:
+        for answer, decision in zip(answers, decisions, strict=True):
+            await _write(connection, answer, decision)
 
 
-async def _read(
-    connection: AsyncConnection, dataset: str, answered: Iterable[str], windows: Sequence[Window]
-) -> list[Remark]:
+async def _read(connection: AsyncConnection, answers: Sequence[Noted]) -> list[Remark]:
+    windows = [window for answer in answers for window in answer.windows]
     end, start = max(window.end for window in windows), min(window.start for window in windows)
-    about = {"dataset": dataset, "digests": list(answered), "start": start, "end": end}
+    digests = [digest for answer in answers for digest in answer.content]
+    about = {"dataset": answers[0].dataset, "digests": digests, "start": start, "end": end}
     found = await connection.execute(_NEAR, about)
     return [Remark(*tuple(row)) for row in found]
 
 
-async def _write(
-    connection: AsyncConnection,
-    decision: Decision,
-    content: Mapping[str, Mapping[str, Any]],
-    last_updated: datetime,
-    now: datetime,
-) -> None:
+async def _write(connection: AsyncConnection, answer: Noted, decision: Decision) -> None:
+    last_updated, now = answer.last_updated, answer.now
     if decision.new:
-        seen = {"first_seen_at": now, "last_seen_at": now, "last_updated": last_updated}
-        await connection.execute(sa.insert(table), [{"digest": key, **content[key], **seen} for key in decision.new])
+        seen = {"first_seen_at": now, "last_seen_at": now, "last_updated": last_updated, "dataset": answer.dataset}
+        rows = [{"digest": key, **answer.content[key], **seen} for key in decision.new]
+        await connection.execute(sa.insert(table), rows)
     if decision.seen:
         again = table.c.id.in_(decision.seen)
         newest = {"last_seen_at": _later(table.c.last_seen_at, now)}

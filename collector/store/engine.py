@@ -23,14 +23,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from collector.store.boundary import boundary, may_succeed, was_cut
 from collector.store.errors import StoreUnavailable
-from collector.store.unit import Units, finished, in_thread
+from collector.store.unit import Alike, Units, all_finished, finished, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from collector.store.location import Location
-    from collector.store.unit import Work
+    from collector.store.unit import Unit, Work
 
 T = TypeVar("T")
 
@@ -42,8 +42,10 @@ _READERS = 4
 _WRITERS = 8
 """Transactions under way at once on Postgres; on SQLite it is one."""
 _TOGETHER = 32
-"""Units of work that may share a transaction on SQLite, and entries in the ledger on either; other units would wait for
-each other's locks on Postgres."""
+"""Units of work that may share a transaction on SQLite, and those that are alike on either; others would wait for each
+other's locks on Postgres."""
+_SAVERS = 2
+"""Transactions under way at once on Postgres that save answers: while one waits, the other makes ready."""
 _SQLITE: dict[str, Any] = {
     "connect_args": {"isolation_level": None, "timeout": BUSY_SECONDS},
     "hide_parameters": True,
@@ -123,7 +125,10 @@ class Database:
         self._inode = location.path.stat().st_ino if location.path else None
         threads, together = (1, _TOGETHER) if location.path else (_WRITERS, 1)
         self._units = Units(self._transact, threads=threads, together=together)
-        self._ledger = self._units if location.path else Units(self._transact, threads=1, together=_TOGETHER)
+        self._ledger = self._saves = self._units
+        if not location.path:
+            self._ledger = Units(self._transact, threads=1, together=_TOGETHER)
+            self._saves = Units(self._transact, threads=_SAVERS, together=_TOGETHER)
         self._reading = ThreadPoolExecutor(_READERS, "history")
         if location.path:
             self._writer, self._reader = sqlite_writer(location.path), sqlite_reader(location.path)
@@ -136,8 +141,8 @@ class Database:
         """Close all connections."""
         await self._reader.dispose()
         await in_thread(self._reading, self._quick_reader.dispose)
-        if self._ledger is not self._units:
-            await self._ledger.close(lambda: None)
+        for units in {self._ledger, self._saves} - {self._units}:
+            await units.close(lambda: None)
         await self._units.close(self._writer.dispose)
         self._reading.shutdown()
 
@@ -159,22 +164,25 @@ class Database:
         with self._quick_reader.connect() as connection, connection.begin():
             return finished(work, connection)
 
-    async def write(self, work: Work[T], *, repeatable: bool = True) -> T:
+    async def write(self, work: Work[T] | Alike[T], *, repeatable: bool = True) -> T:
         """Do *work* in one transaction, again where it only lost against another one.
+
+        Units that are alike and wait at the same time are done at once.
 
         *repeatable*: the work finds out by itself that it was done already, so it may also be done again when the
         connection broke and nobody knows whether the commit arrived.
         """
-        return await self._write(self._units, work, repeatable=repeatable)
+        units = self._saves if isinstance(work, Alike) else self._units
+        return await self._write(units, work, repeatable=repeatable)
 
-    async def enter(self, work: Work[T]) -> T:
+    async def enter(self, work: Work[T] | Alike[T]) -> T:
         """Do *work*, an entry in the ledger of requests, whose writers would only wait for each other: they take turns.
 
         It is not done again where nobody knows whether it was done.
         """
         return await self._write(self._ledger, work, repeatable=False)
 
-    async def _write(self, units: Units, work: Work[T], *, repeatable: bool) -> T:
+    async def _write(self, units: Units, work: Work[T] | Alike[T], *, repeatable: bool) -> T:
         if not self._writes:
             raise StoreUnavailable(f"the store {self.location} was opened for reading only")
         attempts = range(1, _ATTEMPTS + 1)
@@ -189,11 +197,11 @@ class Database:
                     await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE) * attempt)  # noqa: S311 - no secret
         raise AssertionError("the last attempt returns or raises")
 
-    def _transact(self, works: Sequence[Work[Any]]) -> list[Any]:
+    def _transact(self, works: Sequence[Unit]) -> list[Any]:
         self._check_file()
         with self._writer.begin() as connection:
             self._check_file()  # once more, for the wait may have been long
-            return [finished(work, connection) for work in works]
+            return all_finished(works, connection)
 
     def _check_file(self) -> None:
         """What is written to a file that was deleted is lost as soon as it is closed."""

@@ -34,12 +34,23 @@ _STANDING = sa.select(
     sa.select(sa.func.count()).where(_counted).scalar_subquery(),
     sa.select(state.c.value).where(state.c.key == BLOCKED_UNTIL).scalar_subquery(),
 )
-_BEGIN = sa.insert(fetches).returning(fetches.c.id)
+_BEGIN = sa.insert(fetches).returning(fetches.c.id, sort_by_parameter_order=True)
 _LINK = sa.insert(fetch_profiles)
 _THIS = fetches.c.id == sa.bindparam("fetch_id")
 _COUNTS = [fetches.c[name] for name in ("inserted", "revised", "unchanged", "vanished")]
-_RECORDED = sa.select(fetches.c.outcome, *_COUNTS).where(_THIS).with_for_update()
+_THESE = fetches.c.id.in_(sa.bindparam("fetch_ids", expanding=True))
+_RECORDED = sa.select(fetches.c.id, fetches.c.outcome, *_COUNTS).where(_THESE).order_by(fetches.c.id).with_for_update()
 _SUCCEED = sa.update(fetches).where(_THIS)
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A request that a process would like to send *now*: at most *limit* in any 300 seconds."""
+
+    batch: Batch
+    profiles: Sequence[str]
+    now: datetime
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,29 +132,44 @@ class Failure(Protocol):
         """The API's error code, where there was one."""
 
 
-async def begin(
-    connection: AsyncConnection, batch: Batch, profiles: Sequence[str], now: datetime, limit: int
-) -> Begun | Wait:
-    """Put a request on record, or say how long to wait; of all processes one at a time decides."""
+async def begin(connection: AsyncConnection, errands: Sequence[Errand]) -> list[Begun | Wait]:
+    """Put requests on record, or say how long to wait; of all processes one at a time decides."""
     await lock(connection, BUDGET)
+    now, limit = min(errand.now for errand in errands), min(errand.limit for errand in errands)
     standing = await budget(connection, now, limit)
     if standing.blocked_until:
-        return Wait(standing.blocked_until, "blocked")
-    if standing.used >= limit:
-        return Wait(await _free_at(connection, now, standing.used - limit), "budget")
-    row = {
-        "started_at": now,
-        "outcome": "started",
-        "request": str(batch),
-        "profiles": json.dumps(list(profiles), ensure_ascii=False),
-        "positions": len(batch.slices),
-        "agg_interval": batch.agg_interval.value,
-    }
-    fetch_id = (await connection.execute(_BEGIN, row)).scalar_one()
-    links = [{"profile": profile, "fetch_id": fetch_id} for profile in sorted(set(profiles))]
+        return [Wait(standing.blocked_until, "blocked")] * len(errands)
+    free = max(limit - standing.used, 0)
+    found: list[Begun | Wait] = [*await _enter(connection, errands[:free])]
+    if len(found) < len(errands):
+        until = await _free_at(connection, now, max(standing.used - limit, 0))
+        found += [Wait(until, "budget")] * (len(errands) - len(found))
+    return found
+
+
+async def _enter(connection: AsyncConnection, errands: Sequence[Errand]) -> list[Begun]:
+    if not errands:
+        return []
+    begun = [Begun(row.id) for row in await connection.execute(_BEGIN, [_started(errand) for errand in errands])]
+    links = [
+        {"profile": profile, "fetch_id": entry.fetch_id}
+        for entry, errand in zip(begun, errands, strict=True)
+        for profile in sorted(set(errand.profiles))
+    ]
     if links:
         await connection.execute(_LINK, links)
-    return Begun(fetch_id)
+    return begun
+
+
+def _started(errand: Errand) -> dict[str, object]:
+    return {
+        "started_at": errand.now,
+        "outcome": "started",
+        "request": str(errand.batch),
+        "profiles": json.dumps(list(errand.profiles), ensure_ascii=False),
+        "positions": len(errand.batch.slices),
+        "agg_interval": errand.batch.agg_interval.value,
+    }
 
 
 async def _free_at(connection: AsyncConnection, now: datetime, waiting: int) -> datetime:
@@ -161,19 +187,27 @@ async def budget(connection: AsyncConnection, now: datetime, limit: int) -> Budg
     return Budget(limit, used, until if until > now else None)
 
 
-async def recorded(connection: AsyncConnection, fetch_id: int) -> Saved | None:
-    """Tell what a fetch has saved, None while it is under way; StoreRefused where it ended without an answer."""
-    row = (await connection.execute(_RECORDED, {"fetch_id": fetch_id})).one_or_none()
-    if row is None or row.outcome not in ("started", "ok"):
-        state = row.outcome if row else "unknown"
-        raise StoreRefused(f"fetch {fetch_id} is {state}, so its answer comes too late to be saved")
-    return Saved(row.inserted, row.revised, row.unchanged, row.vanished) if row.outcome == "ok" else None
+async def recorded(connection: AsyncConnection, fetch_ids: Sequence[int]) -> dict[int, Saved]:
+    """Tell what those of the fetches have saved that are not under way; StoreRefused where one ended otherwise."""
+    found = {row.id: row for row in await connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
+    for fetch_id in fetch_ids:
+        state = found[fetch_id].outcome if fetch_id in found else "unknown"
+        if state not in ("started", "ok"):
+            raise StoreRefused(f"fetch {fetch_id} is {state}, so its answer comes too late to be saved")
+    ended = (row for row in found.values() if row.outcome == "ok")
+    return {row.id: Saved(row.inserted, row.revised, row.unchanged, row.vanished) for row in ended}
 
 
-async def succeed(connection: AsyncConnection, arrival: Arrival, saved: Saved) -> None:
-    """Note that a fetch brought an answer."""
+async def succeed(connection: AsyncConnection, ended: Sequence[tuple[Arrival, Saved]]) -> None:
+    """Note that fetches brought an answer."""
+    if ended:
+        await connection.execute(_SUCCEED, [_success(*each) for each in ended])
+
+
+def _success(arrival: Arrival, saved: Saved) -> dict[str, object]:
     meta = arrival.answer.meta
-    values = {
+    return {
+        "fetch_id": arrival.fetch_id,
         "finished_at": arrival.now,
         "outcome": "ok",
         "status": 200,
@@ -184,7 +218,6 @@ async def succeed(connection: AsyncConnection, arrival: Arrival, saved: Saved) -
         "bytes": arrival.size,
         **saved.counts,
     }
-    await connection.execute(_SUCCEED, {"fetch_id": arrival.fetch_id, **values})
 
 
 async def fail(connection: AsyncConnection, fetch_id: int, error: Failure, now: datetime) -> None:

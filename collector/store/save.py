@@ -1,19 +1,23 @@
-"""One answer, saved whole: read what is stored in its windows, decide what changes, write only that.
+"""Answers, saved whole: read what is stored in their windows, decide what changes, write only that.
 
-read                             decide (pure)        write
-series, newer ranges, points  →  diff per series  →  points, revisions, marks, date ranges, annotations, the fetch
+read                             decide (pure)                  write
+series, newer ranges, points  →  a change for each answer  →  points, revisions, marks, ranges, annotations, fetches
+
+Answers that wait at the same time are saved at once, for a statement costs more than what it does.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import replace
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from collector.model import from_epoch, is_absolute
 from collector.store import fetches, points, relative, series
+from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
 from collector.store.checksum import Answered, checksum, microseconds, written
 from collector.store.column_types import epoch
@@ -29,8 +33,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from collector.model import Answer, Batch, Points, SeriesQuery, Window
+    from collector.model import Points, SeriesQuery, Window
     from collector.store.fetches import Arrival
+    from collector.store.points import Stored
 
     Ranges = dict[int, list[tuple[int, int]]]
 
@@ -44,49 +49,133 @@ _NEWER = (
 _NOTE = sa.insert(date_ranges)
 
 
-async def save(connection: AsyncConnection, arrival: Arrival) -> Saved:
-    """Save an answer and end its fetch; a fetch that is saved already gives what it did then."""
-    batch, answer, now = arrival.batch, arrival.answer, arrival.now
-    done = await fetches.recorded(connection, arrival.fetch_id)
-    if done is not None:
-        return done
-    queries = list(dict.fromkeys(piece.series for piece in batch.slices))
-    ids = await series.resolve(connection, queries, answer.meta, now)
-    differences = await _compare(connection, batch, answer, ids)
-    await _write(connection, differences, arrival.fetch_id, now)
-    if not is_absolute(answer.meta.normalization):
-        await _supersede(connection, arrival, ids, differences)
-    await _note_ranges(connection, arrival, ids, differences)
-    await save_annotations(connection, batch, answer.meta, now)
-    by_series = {query: _count(differences[series_id]) for query, series_id in ids.items()}
-    saved = replace(sum(by_series.values(), Saved()), by_series=by_series)
-    await fetches.succeed(connection, arrival, saved)
-    return saved
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one answer changes: a difference for each series_id."""
+
+    arrival: Arrival
+    differences: Mapping[int, Difference]
+
+    def inserted(self) -> list[tuple[int, int, float, int]]:
+        """The new points, with the fetch that brought them."""
+        fetch_id, each = self.arrival.fetch_id, sorted(self.differences.items())
+        return [(i, timestamp, value, fetch_id) for i, d in each for timestamp, value in d.inserted]
+
+    def count(self, ids: Mapping[SeriesQuery, int]) -> Saved:
+        """Count what changed, in all and of each series."""
+        queries = dict.fromkeys(piece.series for piece in self.arrival.batch.slices)
+        by_series = {query: _count(self.differences[ids[query]]) for query in queries}
+        return replace(sum(by_series.values(), Saved()), by_series=by_series)
+
+
+def _count(difference: Difference) -> Saved:
+    inserted, revised, vanished = (len(getattr(difference, name)) for name in ("inserted", "revised", "vanished"))
+    return Saved(inserted, revised, difference.unchanged, vanished)
+
+
+async def save(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
+    """Save answers and end their fetches; a fetch that is saved already gives what it did then."""
+    return [saved for group in _groups(arrivals) for saved in await _save(connection, group)]
+
+
+def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
+    """Cut *arrivals* into runs that can be saved at once: of one lastUpdated and measure, and no bucket twice."""
+    groups: list[list[Arrival]] = []
+    asked: dict[SeriesQuery, list[Window]] = defaultdict(list)
+    for arrival in arrivals:
+        pieces = arrival.batch.slices
+        apart = any(piece.window.overlaps(other) for piece in pieces for other in asked.get(piece.series, ()))
+        if not groups or apart or _measure(arrival) != _measure(groups[-1][0]) or not _is_absolute(arrival):
+            groups.append([])
+            asked.clear()
+        groups[-1].append(arrival)
+        for piece in pieces:
+            asked[piece.series].append(piece.window)
+    return groups
+
+
+def _measure(arrival: Arrival) -> tuple[object, ...]:
+    meta = arrival.answer.meta
+    return arrival.batch.slices[0].series.dataset, meta.normalization, meta.unit, meta.last_updated
+
+
+def _is_absolute(arrival: Arrival) -> bool:
+    return is_absolute(arrival.answer.meta.normalization)
+
+
+async def _save(connection: AsyncConnection, group: Sequence[Arrival]) -> list[Saved]:
+    done = await fetches.recorded(connection, [arrival.fetch_id for arrival in group])
+    todo = [arrival for arrival in group if arrival.fetch_id not in done]
+    if todo:
+        saved = await _save_new(connection, todo)
+        await fetches.succeed(connection, [*zip(todo, saved, strict=True)])
+        done |= {arrival.fetch_id: found for arrival, found in zip(todo, saved, strict=True)}
+    return [done[arrival.fetch_id] for arrival in group]
+
+
+async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
+    queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
+    ids = await series.resolve(connection, queries, arrivals[0].answer.meta, arrivals[0].now)
+    changes = await _compare(connection, arrivals, ids)
+    await _write(connection, changes)
+    for change in changes:
+        if not _is_absolute(change.arrival):
+            await _supersede(connection, change, ids)
+    await connection.execute(_NOTE, [row for change in changes for row in _ranges(change, ids)])
+    await save_annotations(connection, [Noted(a.batch, a.answer.meta, a.now) for a in arrivals])
+    return [change.count(ids) for change in changes]
 
 
 async def _compare(
-    connection: AsyncConnection, batch: Batch, answer: Answer, ids: Mapping[SeriesQuery, int]
-) -> dict[int, Difference]:
+    connection: AsyncConnection, arrivals: Sequence[Arrival], ids: Mapping[SeriesQuery, int]
+) -> list[Change]:
+    answers = [_Answered(arrival, ids) for arrival in arrivals]
     windows: dict[int, list[Window]] = defaultdict(list)
-    answered: dict[int, dict[int, float]] = defaultdict(dict)
-    for piece, found in zip(batch.slices, answer.series, strict=True):
-        windows[ids[piece.series]].append(piece.window)
-        answered[ids[piece.series]].update(_values(found, piece.window))
+    for answer in answers:
+        for series_id, found in answer.windows.items():
+            windows[series_id] += found
     spans = [Span(i, start, end) for i, found in windows.items() for start, end in _merged(found)]
     stored = await points.read(connection, spans)
-    missed = await points.read_vanished(connection, spans) if stored else {}
-    newer = await _newer_ranges(connection, list(windows), answer.meta.last_updated) if stored else {}
-    return {i: diff(stored.get(i, {}), answered[i], missed.get(i, ()), newer.get(i, ())) for i in windows}
+    if not stored:
+        return [Change(a.arrival, {i: diff({}, found) for i, found in a.points.items()}) for a in answers]
+    missed = await points.read_vanished(connection, spans)
+    newer = await _newer_ranges(connection, list(windows), arrivals[0].answer.meta.last_updated)
+    return [answer.compared(stored, missed, newer) for answer in answers]
 
 
-async def _supersede(
-    connection: AsyncConnection, arrival: Arrival, ids: Mapping[SeriesQuery, int], differences: Mapping[int, Difference]
-) -> None:
+class _Answered:
+    """What one arrival says: its windows and their points, by series_id."""
+
+    def __init__(self, arrival: Arrival, ids: Mapping[SeriesQuery, int]) -> None:
+        self.arrival = arrival
+        self.windows: dict[int, list[Window]] = defaultdict(list)
+        self.points: dict[int, dict[int, float]] = defaultdict(dict)
+        for piece, found in zip(arrival.batch.slices, arrival.answer.series, strict=True):
+            self.windows[ids[piece.series]].append(piece.window)
+            self.points[ids[piece.series]].update(_values(found, piece.window))
+
+    def compared(self, stored: Stored, missed: Mapping[int, Iterable[int]], newer: Ranges) -> Change:
+        """Compare with what is *stored* there."""
+        differences = {}
+        for i, answered in self.points.items():
+            spans = _merged(self.windows[i])
+            known = {t: value for t, value in stored.get(i, {}).items() if _within(t, spans)}
+            gone = {t for t in missed.get(i, ()) if _within(t, spans)}
+            differences[i] = diff(known, answered, gone, newer.get(i, ()))
+        return Change(self.arrival, differences)
+
+
+def _within(timestamp: int, spans: Iterable[tuple[int, int]]) -> bool:
+    return any(start <= timestamp < end for start, end in spans)
+
+
+async def _supersede(connection: AsyncConnection, change: Change, ids: Mapping[SeriesQuery, int]) -> None:
     """Let the one slice of a relative answer stand alone."""
-    (piece,) = arrival.batch.slices
+    (piece,) = change.arrival.batch.slices
     series_id = ids[piece.series]
-    vanished = [from_epoch(timestamp) for timestamp in differences[series_id].vanished]
-    await relative.supersede(connection, series_id, piece.window, vanished, (arrival.fetch_id, arrival.now))
+    vanished = [from_epoch(timestamp) for timestamp in change.differences[series_id].vanished]
+    by = change.arrival.fetch_id, change.arrival.now
+    await relative.supersede(connection, series_id, piece.window, vanished, by)
 
 
 def _values(found: Points, window: Window) -> Iterable[tuple[int, float]]:
@@ -118,26 +207,21 @@ async def _newer_ranges(connection: AsyncConnection, ids: Sequence[int], last_up
     return ranges
 
 
-async def _write(
-    connection: AsyncConnection, differences: Mapping[int, Difference], fetch_id: int, now: datetime
-) -> None:
-    each = sorted(differences.items())
-    await points.insert(connection, [(i, t, v, fetch_id) for i, d in each for t, v in d.inserted])
-    await points.revise(connection, [(i, *revised) for i, d in each for revised in d.revised], fetch_id, now)
-    await points.mark_vanished(connection, [(i, t) for i, d in each for t in d.vanished], fetch_id, now)
-    await points.unmark_vanished(connection, [(i, t) for i, d in each for t in d.returned])
-    await series.count_points(connection, {i: len(d.inserted) for i, d in each})
+async def _write(connection: AsyncConnection, changes: Sequence[Change]) -> None:
+    await points.insert(connection, [*chain.from_iterable(change.inserted() for change in changes)])
+    added: Counter[int] = Counter()
+    for change in changes:
+        fetch_id, now, each = change.arrival.fetch_id, change.arrival.now, change.differences.items()
+        await points.revise(connection, [(i, *revised) for i, d in each for revised in d.revised], fetch_id, now)
+        await points.mark_vanished(connection, [(i, t) for i, d in each for t in d.vanished], fetch_id, now)
+        await points.unmark_vanished(connection, [(i, t) for i, d in each for t in d.returned])
+        added.update({i: len(d.inserted) for i, d in each})
+    await series.count_points(connection, added)
 
 
-def _count(difference: Difference) -> Saved:
-    inserted, revised, vanished = (len(getattr(difference, name)) for name in ("inserted", "revised", "vanished"))
-    return Saved(inserted, revised, difference.unchanged, vanished)
-
-
-async def _note_ranges(
-    connection: AsyncConnection, arrival: Arrival, ids: Mapping[SeriesQuery, int], differences: Mapping[int, Difference]
-) -> None:
+def _ranges(change: Change, ids: Mapping[SeriesQuery, int]) -> Iterable[dict[str, object]]:
     """Note which buckets were answered for, with the checksum of what was written there."""
+    arrival = change.arrival
     pieces = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)
     rows = {}
     for piece, (start_time, end_time) in pieces:
@@ -152,6 +236,6 @@ async def _note_ranges(
             "end": window.end,
             "start_time": start_time,
             "end_time": end_time,
-            "checksum": checksum(answered, *written(differences[series_id], start, end)),
+            "checksum": checksum(answered, *written(change.differences[series_id], start, end)),
         }
-    await connection.execute(_NOTE, list(rows.values()))
+    return rows.values()

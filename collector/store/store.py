@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from collector.store import backfills, facts, fetches, fires, migrate, series, sqlite_file
 from collector.store.boundary import boundary
 from collector.store.engine import Database
-from collector.store.fetches import Arrival
+from collector.store.fetches import Arrival, Errand
 from collector.store.location import Location, locate
 from collector.store.owner import OwnerLock, owning
 from collector.store.prune import prune
 from collector.store.reader import Reader
 from collector.store.save import save
+from collector.store.unit import Alike
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -77,16 +78,14 @@ class Store(Reader):
 
         At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts.
         """
-        return await self._database.enter(lambda connection: fetches.begin(connection, batch, profiles, now, limit))
+        return await self._database.enter(Alike(fetches.begin, Errand(batch, profiles, now, limit)))
 
     async def save(self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int) -> Saved:
         """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
 
         Repeating an answer changes no point; StoreRefused where the fetch has ended otherwise.
         """
-        return await self._database.write(
-            lambda connection: save(connection, Arrival(fetch_id, batch, answer, now, size))
-        )
+        return await self._database.write(Alike(save, Arrival(fetch_id, batch, answer, now, size)))
 
     async def fail(self, fetch_id: int, error: Failure, now: datetime) -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
