@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Names = Mapping[SeriesQuery, Sequence[str]]
     Progress = Callable[[Batch, Saved], Awaitable[None]]
 
-_BUCKETS_AT_ONCE = 150_000
+_BUCKETS_AT_ONCE = 100_000
 """So many buckets in the answers under way: what bounds the memory when requests may be very large."""
 _DOWN = 3
 """So many batches in a row without an answer: Radar is down, and the rest is not asked now."""

@@ -44,8 +44,6 @@ _WRITERS = 8
 _TOGETHER = 32
 """Units of work that may share a transaction on SQLite, and those that are alike on either; others would wait for each
 other's locks on Postgres."""
-_SAVERS = 2
-"""Transactions under way at once on Postgres that save answers: while one waits, the other makes ready."""
 _SQLITE: dict[str, Any] = {
     "connect_args": {"isolation_level": None, "timeout": BUSY_SECONDS},
     "hide_parameters": True,
@@ -53,7 +51,8 @@ _SQLITE: dict[str, Any] = {
 _PRAGMAS = "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA trusted_schema = OFF"
 _READING_PRAGMAS = "PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"
 _SEES_ONE_STATE: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-_IN_EVERY_TRANSACTION = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL lock_timeout = '{}ms'"
+_IN_EVERY_TRANSACTION = """
+SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true), set_config('lock_timeout', '{}', true)"""
 _POSTGRES_DEFAULTS = {
     "connect_timeout": 5,
     "prepare_threshold": None,
@@ -112,6 +111,7 @@ def postgres_engines(url: sa.URL) -> tuple[sa.Engine, AsyncEngine]:
     settings = _IN_EVERY_TRANSACTION.format(int(BUSY_SECONDS * 1000))
     writer, reader = sa.create_engine(url, **options), create_async_engine(url, **options)
     for engine in (writer, reader.sync_engine):
+        engine.dialect.use_insertmanyvalues_wo_returning = True
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(settings))
     return writer, reader.execution_options(**_SEES_ONE_STATE)
 
@@ -128,7 +128,7 @@ class Database:
         self._ledger = self._saves = self._units
         if not location.path:
             self._ledger = Units(self._transact, threads=1, together=_TOGETHER)
-            self._saves = Units(self._transact, threads=_SAVERS, together=_TOGETHER)
+            self._saves = Units(self._transact, threads=1, together=_TOGETHER)
         self._reading = ThreadPoolExecutor(_READERS, "history")
         if location.path:
             self._writer, self._reader = sqlite_writer(location.path), sqlite_reader(location.path)

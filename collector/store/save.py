@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
     Ranges = dict[int, list[tuple[int, int]]]
 
+_BUCKETS_AT_ONCE = 30_000
+"""So many buckets in the answers that are saved at once: beyond it, memory grows and nothing gets faster."""
+
 # Statements of every answer are built once: building one costs several times its execution.
 _NEWER = (
     sa.select(date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end))
@@ -82,12 +85,16 @@ def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
     """Cut *arrivals* into runs that can be saved at once: of one lastUpdated and measure, and no bucket twice."""
     groups: list[list[Arrival]] = []
     asked: dict[SeriesQuery, list[Window]] = defaultdict(list)
+    buckets = 0
     for arrival in arrivals:
         pieces = arrival.batch.slices
+        buckets += arrival.batch.buckets
         apart = any(piece.window.overlaps(other) for piece in pieces for other in asked.get(piece.series, ()))
-        if not groups or apart or _measure(arrival) != _measure(groups[-1][0]) or not _is_absolute(arrival):
+        apart = apart or buckets > _BUCKETS_AT_ONCE or not _is_absolute(arrival)
+        if not groups or apart or _measure(arrival) != _measure(groups[-1][0]):
             groups.append([])
             asked.clear()
+            buckets = arrival.batch.buckets
         groups[-1].append(arrival)
         for piece in pieces:
             asked[piece.series].append(piece.window)
