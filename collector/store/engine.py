@@ -52,7 +52,8 @@ _PRAGMAS = "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA tru
 _READING_PRAGMAS = "PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"
 _SEES_ONE_STATE: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _IN_EVERY_TRANSACTION = """
-SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true), set_config('lock_timeout', '{}', true)"""
+SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
+  set_config('lock_timeout', '{}', true)"""
 _POSTGRES_DEFAULTS = {
     "connect_timeout": 5,
     "prepare_threshold": None,
