@@ -8,11 +8,13 @@ are relied on nowhere, for not every build of libfaketime shrinks them; a reques
 """
 
 import asyncio
+import http.client
 import importlib
 import importlib.util
 import json
 import os
 import pickle
+import re
 import select
 import selectors
 import signal
@@ -28,8 +30,9 @@ from typing import Any, Literal
 
 ROOT = Path(__file__).parents[2]
 _NAMED = "COLLECTOR_TEST_LIBFAKETIME"
-_LONGEST_RUN = 900
-_LOOK = 30.0
+_LONGEST_RUN = 1800
+_LOOK = 60.0
+_SERVING = re.compile(rb" serving url=http://127\.0\.0\.1:(\d+)")
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Report:
-    """What happened: the phases, what the simulator was asked, and what the daemon wrote to its log."""
+    """What happened: the phases, what the simulator was asked, what the daemon said of its readiness, and its log.
+
+    *readiness* holds (epoch seconds, status, body) of every look at `/readyz`, one in every simulated minute or so.
+    """
 
     phases: list[Phase]
     requests: list[Request]
+    readiness: list[tuple[float, int, str]]
     log: str
 
 
@@ -121,7 +128,8 @@ def run_fast(
     _launch(folder, _environ(path, clock))
     requests = [Request(*fields) for fields in json.loads((folder / "requests.json").read_text())]
     seen = [Phase(*fields) for fields in pickle.loads((folder / "phases.pickle").read_bytes())]
-    return Report(seen, requests, (folder / "daemon.log").read_text())
+    readiness = [tuple(look) for look in json.loads((folder / "readiness.json").read_text())]
+    return Report(seen, requests, readiness, (folder / "daemon.log").read_text())
 
 
 def _launch(folder: Path, environ: dict[str, str]) -> None:
@@ -152,12 +160,13 @@ def _main(folder: Path) -> None:
     os.close(tell)
     base_url = os.read(told, 1000).decode()
     (folder / "config.toml").write_text(config.replace("{base_url}", base_url))
-    seen = []
+    seen, looks = [], []
     for verb, lasting in phases:
         begin, end = _now(), end + lasting
-        exit_code = _run_until(end, folder) if verb == "run" else _wait_until(end)
+        exit_code = _run_until(end, folder, looks) if verb == "run" else _wait_until(end)
         seen.append((verb, begin, _now(), exit_code))
     _stop(simulator)
+    (folder / "readiness.json").write_text(json.dumps(looks))
     (folder / "phases.pickle").write_bytes(pickle.dumps(seen))
 
 
@@ -197,10 +206,31 @@ def _fork(work: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def _run_until(end: datetime, folder: Path) -> int:
+def _run_until(end: datetime, folder: Path, looks: list[tuple[float, int, str]]) -> int:
+    log = folder / "daemon.log"
+    before = log.stat().st_size if log.exists() else 0
     daemon = _fork(lambda: _collect(folder))
-    _wait_until(end, daemon)
+    _wait_until(end, daemon, lambda: looks.extend(_looked(log, before)))
     return _stop(daemon)
+
+
+def _looked(log: Path, before: int) -> list[tuple[float, int, str]]:
+    """Ask `/readyz` once, as soon as the log says where it is."""
+    found = _SERVING.search(_read(log, before)) if log.exists() else None
+    if not found:
+        return []
+    asking = http.client.HTTPConnection("127.0.0.1", int(found[1]))
+    asking.request("GET", "/readyz")
+    answer = asking.getresponse()
+    look = (_now().timestamp(), answer.status, answer.read().decode())
+    asking.close()
+    return [look]
+
+
+def _read(log: Path, before: int) -> bytes:
+    with log.open("rb") as file:
+        file.seek(before)
+        return file.read(20_000)
 
 
 def _collect(folder: Path) -> None:
@@ -213,11 +243,12 @@ def _collect(folder: Path) -> None:
     importlib.import_module("collector.cli.main").main()
 
 
-def _wait_until(end: datetime, child: int | None = None) -> None:
-    """Wait for a moment of the fast clock; a child that is to run until then may not end before."""
+def _wait_until(end: datetime, child: int | None = None, look: Callable[[], object] = lambda: None) -> None:
+    """Wait for a moment of the fast clock, looking around; a child that is to run until then may not end before."""
     waits = selectors.DefaultSelector()
     while (left := (end - _now()).total_seconds()) > 0:
         waits.select(min(left, _LOOK))
+        look()
         if child and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return
     waits.close()
