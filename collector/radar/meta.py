@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,15 +17,21 @@ if TYPE_CHECKING:
 
 _CLOCKS_APART = timedelta(days=1)  # a lastUpdated further ahead of our clock than this cannot be believed
 _MOST_ANNOTATIONS = 1_000
+_MOST_LEVEL = 2**31 - 1  # what a column holds
+_DATE_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?!24)[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)  # RFC 3339; Python's own reader takes weeks, commas and whatever else ISO 8601 has
 
 
 def _moment(text: Any) -> datetime:
     if not isinstance(text, str):
         raise ValueError("not a date-time as text")  # noqa: TRY004 - pydantic reports ValueError
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None or "T" not in text:
-        raise ValueError("a date-time without a zone")
-    return moment.astimezone(UTC)
+    if not _DATE_TIME.fullmatch(text):
+        raise ValueError("not a date-time with a zone")
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a date-time outside the years 1 to 9999") from None
 
 
 def _storable(text: Any) -> Any:
@@ -67,7 +74,7 @@ class _Annotation(_Part):
 
 
 class _Confidence(_Part):
-    level: int | None
+    level: Annotated[int, Field(ge=-_MOST_LEVEL - 1, le=_MOST_LEVEL)] | None
     annotations: Annotated[list[_Annotation], Field(max_length=_MOST_ANNOTATIONS)]
 
 

@@ -1,0 +1,261 @@
+"""Bad data: answers mutated by structure and by byte; a checker of our own says what may be believed, and as what."""
+
+import copy
+import json
+import random
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
+from collector.radar.answer import read_answer
+from collector.radar.errors import Untrusted
+from tests.faults import strict_checker
+
+START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
+NOW = START + timedelta(days=40)
+_REMARK = {
+    "dataSource": "CT",
+    "description": "A log went away \u2603",
+    "startDate": "2026-03-01T00:00:00Z",
+    "endDate": None,
+    "eventType": "OUTAGE",
+    "isInstantaneous": False,
+    "linkedUrl": "https://example.com/",
+    "tags": ["a", "b"],
+}
+_LAST = "2026-03-02T03:00:00Z"
+_HOSTILE = [
+    *("NaN", "Infinity", "-Infinity", "1e999", "1_000", "\u0661\u0662", "9007199254740993", "9" * 4301, "1e-400", "-0"),
+    *("", " 1", "1\n", "0x10", "1.", ".5", "+1", "1e5", "1E+2", "0.10000000000000000000", "1.4e-05", "007", "1" * 401),
+    *("2026-03-02T00:00:00", "2026-03-02", "2026-03-02T00:00:60Z", "2026-03-02T24:00:00Z", "9999-12-31T23:59:59-23:59"),
+    *("0001-01-01T00:00:00+23:59", "2026-W10-1T00:00:00Z", "20260302T000000Z", "2026-03-02T00:00:00,5Z", _LAST),
+    *("2026-03-02T01:00:00.000Z", "2026-03-02T01:00:00.001Z", "2026-03-02t01:00:00z", "2026-03-02T01:00:00+01:00"),
+    *("2026-03-02T01:00:00+01:00:30", "\uff12026-03-02T01:00:00Z", "2027-03-02T01:00:00Z", "2026-03-02T01Z"),
+    *(
+        "ONE_HOUR",
+        "ONE_DAY",
+        "RAW_VALUES",
+        "MIN_MAX",
+        "meta",
+        "serie_0",
+        "javascript:alert(1)",
+        "\0",
+        "\ud800",
+        "x" * 20_001,
+    ),
+    *(None, True, False, 0, 1, -1, 1.5, 2**31, 2**53 + 1, 10**4000, -(2**63), 1e308, [], {}, [[]], [None], {"": 0}),
+    {"timestamps": [], "values": []},
+    {"timestamps": [_LAST], "values": ["5"]},
+    [1] * 1001,
+    [_REMARK] * 1001,
+]
+_BYTES = [
+    b"\x00",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b'"',
+    b"\\",
+    b"\\u0000",
+    b"\\ud83d",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"NaN",
+]
+_BYTES += [
+    b"0",
+    b"9",
+    b"-",
+    b"e9",
+    b".",
+    b"\n",
+    b"1_0",
+    b"true",
+    b"null",
+    b"\xc2\xa0",
+    b"[" * 2000,
+    b"9" * 5000,
+    b'"a":1,"a":2',
+]
+
+
+def _batch(agg_interval, count, series):
+    window = Window(START, START + count * agg_interval.step)
+    filters = [{}, {"tld": ("com",)}, {"tld": ("org",)}]
+    return Batch(tuple(Slice(SeriesQuery(agg_interval, one), window) for one in filters[:series]))
+
+
+def _document(batch):
+    step, start = batch.agg_interval.step, batch.slices[0].window.start
+    stamps = [f"{start + step * n:%Y-%m-%dT%H:%M:%SZ}" for n in range(batch.duration // step)]
+    values = ["1", "2.5", "0.871752", "1.4e-05", "123456789012", "0"]
+    adjusted = {
+        "startTime": stamps[0],
+        "endTime": f"{batch.slices[0].window.end - timedelta(minutes=15):%Y-%m-%dT%H:%M:%SZ}",
+    }
+    meta = {
+        "aggInterval": batch.agg_interval.name,
+        "lastUpdated": "2026-04-01T23:15:00Z",
+        "normalization": "RAW_VALUES",
+        "units": [{"name": "*", "value": "certificates"}],
+        "confidenceInfo": {"level": 5, "annotations": [_REMARK]},
+        "dateRange": [adjusted] * len(batch.slices),
+    }
+    series = {
+        f"serie_{n}": {"timestamps": stamps, "values": [values[(n + m) % 6] for m in range(len(stamps))]}
+        for n in range(len(batch.slices))
+    }
+    return {"success": True, "errors": [], "result": {"meta": meta, **series}}
+
+
+BATCHES = [
+    _batch(AggInterval.ONE_HOUR, 4, 1),
+    _batch(AggInterval.FIFTEEN_MINUTES, 6, 2),
+    _batch(AggInterval.ONE_DAY, 3, 3),
+    _batch(AggInterval.ONE_WEEK, 2, 1),
+]
+TEXTS = [json.dumps(_document(batch)) for batch in BATCHES]
+
+
+def _places(node, found):
+    """Every (container, key) of a document."""
+    for key, inner in node.items() if isinstance(node, dict) else enumerate(node):
+        found.append((node, key))
+        if isinstance(inner, dict | list):
+            _places(inner, found)
+    return found
+
+
+def _by_structure(dice, text):
+    document = json.loads(text)
+    for _ in range(dice.choice((1, 1, 1, 2, 3))):
+        places = _places(document, [])
+        if not places:
+            break
+        _change(dice, *dice.choice(places), places)
+    return json.dumps(document, ensure_ascii=dice.random() < 0.9).encode("utf-8", "surrogatepass")
+
+
+def _change(dice, container, key, places):
+    match dice.randrange(8):
+        case 0 | 1:
+            container[key] = copy.deepcopy(dice.choice(_HOSTILE))
+        case 2:
+            del container[key]
+        case 3:
+            other, there = dice.choice(places)
+            container[key] = copy.deepcopy(other[there])
+        case 4 if isinstance(container, list):
+            container.insert(dice.randrange(len(container) + 1), copy.deepcopy(container[key]))
+        case 5 if isinstance(container, list):
+            dice.shuffle(container)
+        case 6 if isinstance(container, dict):
+            container[dice.choice(("extra", "serie_1", "serie_9", "level", "tags", "endDate"))] = container[key]
+        case _:
+            container[key] = _touched(dice, container[key])
+
+
+def _touched(dice, value):
+    if not isinstance(value, str) or not value:
+        return str(value) if dice.random() < 0.5 else [value]
+    at = dice.randrange(len(value))
+    return value[:at] + dice.choice("0123456789.-+eEZT: _\u0663\u00bd") + value[at + dice.randrange(2) :]
+
+
+def _by_byte(dice, text):
+    body = bytearray(text.encode())
+    for _ in range(dice.choice((1, 1, 1, 2, 4))):
+        at, to = sorted((dice.randrange(len(body) + 1), dice.randrange(len(body) + 1)))
+        match dice.randrange(7):
+            case 0 if at < len(body):
+                body[at] ^= 1 << dice.randrange(8)
+            case 1:
+                body[at : at + 1] = bytes([dice.randrange(256)])
+            case 2:
+                body[at:at] = dice.choice(_BYTES)
+            case 3:
+                del body[at : at + dice.randrange(1, 5)]
+            case 4:
+                del body[at:to]
+            case 5:
+                body[to:to] = body[at : min(to, at + 200)]
+            case _:
+                body = body[: max(to, 1)]
+        if not body:
+            break
+    return bytes(body)
+
+
+def _unit(pairs):
+    return pairs[0][1] if len(pairs) == 1 else ", ".join(sorted(f"{name}={value}" for name, value in pairs))
+
+
+def _accepted(body, batch):
+    """What the product takes from *body*, in the checker's shape; None where it refuses."""
+    try:
+        answer = read_answer(body, batch, NOW)
+    except Untrusted:
+        return None
+    meta = answer.meta
+    remarks = {
+        (a.start_date, a.end_date, a.data_source, a.event_type, a.description, a.linked_url, a.is_instantaneous, a.tags)
+        for a in meta.annotations
+    }
+    series = [[*zip(points.timestamps, map(repr, points.values), strict=True)] for points in answer.series]
+    level, ranges = meta.confidence_level, [*meta.date_ranges]
+    return series, (meta.last_updated, meta.normalization, meta.unit, level, remarks, ranges)
+
+
+def _believable(body, batch):
+    windows = [(piece.window.start.timestamp(), piece.window.end.timestamp()) for piece in batch.slices]
+    try:
+        series, said = strict_checker.check(body, batch.agg_interval.seconds, windows, NOW)
+    except strict_checker.No as reason:
+        return str(reason)
+    updated, normalization, pairs, level, remarks, ranges = said
+    series = [[(at, repr(value)) for at, value in points] for points in series]
+    return series, (updated, normalization, _unit(pairs), level, remarks, ranges)
+
+
+def fuzz(seed, count):
+    """Try *count* mutations; how many were accepted, refused, and refused beyond what the checker would."""
+    dice, found = random.Random(seed), Counter()
+    for number in range(count):
+        which = dice.randrange(len(BATCHES))
+        body = dice.choice((_by_structure, _by_byte))(dice, TEXTS[which])
+        told = f"seed {seed}, mutation {number}, batch {which}: {body[:3000]!r}"
+        began = time.thread_time()
+        try:
+            accepted = _accepted(body, BATCHES[which])
+        except Exception as error:
+            raise AssertionError(f"{error!r} at {told}") from error
+        assert time.thread_time() - began < 1, f"a second and more at {told}"
+        believable = _believable(body, BATCHES[which])
+        assert accepted is None or accepted == believable, f"{accepted} is not {believable} at {told}"
+        found["accepted" if accepted else "refused" if isinstance(believable, str) else "refused, believable"] += 1
+    return found
+
+
+@pytest.mark.parametrize("which", range(len(BATCHES)))
+def test_what_was_not_mutated_is_accepted_by_both(which):
+    body = TEXTS[which].encode()
+    assert _accepted(body, BATCHES[which]) == _believable(body, BATCHES[which])
+
+
+def test_no_mutated_answer_crashes_hangs_or_gets_in_against_the_checker():
+    found = fuzz(seed=1, count=5_000)
+    assert found["accepted"] > 500
+    assert found["refused"] > 2_500
+    assert found["refused, believable"] == 0
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seed", range(1_000, 1_020))
+def test_nor_does_any_of_a_million(seed):
+    print(f"seed {seed}: {dict(fuzz(seed, 50_000))}")  # noqa: T201 - counts for the record
