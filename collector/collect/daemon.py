@@ -64,7 +64,7 @@ async def _server(service: Service, server: Server) -> AsyncIterator[str]:
     token = None if server.anonymous_read else server.token
     try:
         fill = service.fill if server.upstream_fallback else None
-        app = make_app(service, server.host, token, changing=server.token, fill=fill)
+        app = make_app(service, server.host, token, hosts=server.hosts, changing=server.token, fill=fill)
         async with serving(app, server.host, server.port) as address:
             yield address
     except OSError as error:

@@ -13,16 +13,17 @@ from collector.serve import api, backfills, dashboard, metrics
 from collector.serve.backfills import Jobs
 from collector.serve.connections import Connections, attended
 from collector.serve.crowd import crowd
-from collector.serve.failures import begin, failures, refusal
+from collector.serve.failures import begin, failures
 from collector.serve.guard import guard
 from collector.serve.headers import secure
+from collector.serve.hosts import named
 from collector.serve.radar_api import RadarApi
 from collector.serve.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
-    from aiohttp.typedefs import Handler, Middleware
+    from aiohttp.typedefs import Handler
 
     from collector.serve.metrics import Metrics
     from collector.serve.radar_api.routes import Fill
@@ -44,24 +45,21 @@ class Service(Jobs, Protocol):
         """Why the service is not ready, one sentence each; empty when it is."""
 
 
-_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-
-
-def make_app(
+def make_app(  # noqa: PLR0913 - all but three are keywords
     service: Service,
     host: str,
     token: Secret | None = None,
     *,
+    hosts: Iterable[str] = (),
     changing: Secret | None = None,
     fill: Fill | None = None,
 ) -> web.Application:
-    """Build the application; only requests whose Host names *host* or the loopback are answered.
+    """Build the application; only requests whose Host names *host*, one of *hosts* or the loopback are answered.
 
     *token* is what a caller must show who reads data, *changing* who changes something; None: nothing. *fill* asks
     Radar for what a question needs and history lacks; None: it is not asked.
     """
-    hosts = _allowed_hosts(_LOCAL_NAMES | {host, f"[{host}]"})
-    order = [failures, attended, hosts, guard(token, changing or token), crowd()]
+    order = [failures, attended, named(host, hosts), guard(token, changing or token), crowd()]
     app = web.Application(middlewares=order, client_max_size=65_536)
     app.on_response_prepare.extend([begin, secure])
     app.router.add_get("/healthz", _alive)
@@ -73,27 +71,6 @@ def make_app(
     metrics.add_routes(app, service, standing, service.metrics)
     dashboard.add_routes(app)
     return app
-
-
-def _allowed_hosts(names: frozenset[str]) -> Middleware:
-    """Refuse other names, so that a page elsewhere cannot rebind its own name to this server."""
-
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.getall("Host", [])
-        if len(given) == 1 and (_WILDCARDS & names or _without_port(given[0]) in names):
-            return await handler(request)
-        return refusal(HTTPStatus.MISDIRECTED_REQUEST, "this host name is not served here")
-
-    return check
-
-
-_WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdigit() else host).lower()
 
 
 async def _alive(_request: web.Request) -> web.Response:

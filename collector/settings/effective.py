@@ -72,4 +72,4 @@ def _plain(value: Any) -> Value:
         return duration.write(value)
     if isinstance(value, datetime):
         return rfc3339(value)
-    return value if value is None or isinstance(value, bool | int) else str(value)
+    return value if value is None or isinstance(value, bool | int | list) else str(value)

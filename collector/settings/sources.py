@@ -21,6 +21,8 @@ from collector.settings.variables import SECRETS_DIR, VARIABLES, find_unknown
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
+    from pydantic.fields import FieldInfo
+
     from collector.settings.problem import KeyPath, Report
 
 _SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -49,6 +51,10 @@ class _Texts(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return self._texts
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 - as declared
+        """Leave a list as the text that it is: the table's check reads it."""
+        return value
 
     def __call__(self) -> dict[str, Any]:
         return {

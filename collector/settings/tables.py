@@ -62,6 +62,14 @@ def _server_token(value: object) -> Secret:
     return token
 
 
+def _hosts(value: object) -> object:
+    """Take a list of names, or text with commas between them, as the environment has it."""
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("not a list of names")
+    return [urls.bind_host(name) for name in names]
+
+
 def _database(value: object) -> Secret:
     text = value.reveal() if isinstance(value, Secret) else value
     if not isinstance(text, str):
@@ -157,6 +165,11 @@ class ServerTable(Table):
         ]
         | None
     ) = None
+    hosts: Annotated[
+        list[str],
+        BeforeValidator(_hosts),
+        Field(description="a list of host names and IP addresses, without ports"),
+    ] = []
     anonymous_read: _Switch = False
     upstream_fallback: _Switch = False
 

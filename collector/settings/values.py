@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from collector.settings.urls import passwords
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from collector.model import AggInterval
@@ -64,7 +65,10 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The daemon's HTTP server. *port* 0 takes any free one; with *upstream_fallback* it asks Radar what it lacks."""
+    """The daemon's HTTP server. *port* 0 takes any free one; with *upstream_fallback* it asks Radar what it lacks.
+
+    *hosts* are names it is reached by beside *host* and this machine's own.
+    """
 
     enabled: bool
     host: str
@@ -72,6 +76,7 @@ class Server:
     token: Secret | None
     anonymous_read: bool
     upstream_fallback: bool = False
+    hosts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from collector.collect.daemon import Service
 from collector.logs import configure
-from collector.serve import access, app, connections, failures
+from collector.serve import access, connections, failures
 from collector.serve.app import make_app, serving
 from collector.settings import Secret, load
 from collector.store import Store
@@ -453,7 +453,3 @@ async def test_injected_text_in_an_order_is_refused(world, text):
         assert status == 400, (order, body)
         assert not LEAKS.search(body.replace(text.encode(), b"").replace(json.dumps(text)[1:-1].encode(), b""))
     assert await world.store.list_backfills() == []
-
-
-def test_the_server_binds_what_it_is_told_and_no_more():
-    assert "0.0.0.0" not in app._LOCAL_NAMES

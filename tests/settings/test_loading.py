@@ -20,7 +20,8 @@ def test_the_defaults_are_those_of_the_documentation(load):
     assert settings.radar == Radar("https://api.cloudflare.com/client/v4", 600, 8, timedelta(seconds=30), None)
     assert settings.database == Database(Secret("sqlite:///collector.db"), upgrade=True)
     assert settings.collection == Collection(timedelta(minutes=2), day, 14 * day, heal=True)
-    assert settings.server == Server(enabled=True, host="127.0.0.1", port=8080, token=None, anonymous_read=False)
+    server = Server(enabled=True, host="127.0.0.1", port=8080, token=None, anonymous_read=False, hosts=[])
+    assert settings.server == server
     assert settings.server.upstream_fallback is False
     assert settings.log == Log("info", "text")
     assert (settings.profiles, settings.secrets) == ((), ())

@@ -52,6 +52,11 @@ def test_an_empty_variable_counts_as_not_set(load):
     assert settings.radar.timeout == timedelta(seconds=30)
 
 
+def test_a_list_in_a_variable_has_commas(load):
+    settings = load(environ={"COLLECTOR_SERVER__HOSTS": "collector, Radar.example"})
+    assert settings.server.hosts == ["collector", "radar.example"]
+
+
 def test_a_misspelt_variable_is_refused(report):
     (line,) = report(environ={"COLLECTOR_RADAR__TIMOUT": "5s"})
     assert line.startswith('environment: COLLECTOR_RADAR__TIMOUT: unknown variable (did you mean "COLLECTOR_RADAR__TI')
