@@ -108,4 +108,4 @@ def _epoch_sqlite(element: epoch, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(epoch, "postgresql")
 def _epoch_postgresql(element: epoch, compiler: SQLCompiler, **options: Any) -> str:
-    return f"CAST(EXTRACT(epoch FROM {compiler.process(element.clauses, **options)}) AS BIGINT)"
+    return f"CAST(date_part('epoch', {compiler.process(element.clauses, **options)}) AS BIGINT)"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -26,7 +26,7 @@ from collector.store.errors import StoreUnavailable
 from collector.store.unit import Alike, Units, all_finished, finished, in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from collector.store.location import Location
@@ -105,16 +105,29 @@ def postgres_engines(url: sa.URL) -> tuple[sa.Engine, AsyncEngine]:
     defaults = {key: value for key, value in _POSTGRES_DEFAULTS.items() if key not in url.query}
     options: dict[str, Any] = {
         "connect_args": defaults,
-        "pool_pre_ping": True,
         "max_overflow": -1,
         "hide_parameters": True,
     }
     settings = _IN_EVERY_TRANSACTION.format(int(BUSY_SECONDS * 1000))
-    writer, reader = sa.create_engine(url, **options), create_async_engine(url, **options)
+    writer, reader = sa.create_engine(url, **options), create_async_engine(url, pool_pre_ping=True, **options)
     for engine in (writer, reader.sync_engine):
         engine.dialect.use_insertmanyvalues_wo_returning = True
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(settings))
     return writer, reader.execution_options(**_SEES_ONE_STATE)
+
+
+@contextmanager
+def _begun(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Begin a transaction, anew where the connection was found broken: nothing has been done in it yet."""
+    with engine.connect() as connection:
+        try:
+            transaction = connection.begin()
+        except sa.exc.DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            transaction = connection.begin()
+        with transaction:
+            yield connection
 
 
 class Database:
@@ -162,7 +175,7 @@ class Database:
 
     def _see(self, work: Work[T]) -> T:
         self._check_file()
-        with self._quick_reader.connect() as connection, connection.begin():
+        with _begun(self._quick_reader) as connection:
             return finished(work, connection)
 
     async def write(self, work: Work[T] | Alike[T], *, repeatable: bool = True) -> T:
@@ -200,7 +213,7 @@ class Database:
 
     def _transact(self, works: Sequence[Unit]) -> list[Any]:
         self._check_file()
-        with self._writer.begin() as connection:
+        with _begun(self._writer) as connection:
             self._check_file()  # once more, for the wait may have been long
             return all_finished(works, connection)
 

@@ -39,10 +39,10 @@ def series() -> Any:
 
 
 @lru_cache(maxsize=16)
-def spans(as_of: datetime | None) -> Any:
-    """(id, oldest timestamp, newest timestamp) of the series *ids*; None where there is no point."""
+def reach(as_of: datetime | None) -> Any:
+    """(id, told, oldest timestamp, newest timestamp) of the series *ids*, told as in `last_updated`; None for none."""
     ends = [_end(newest=newest, as_of=as_of) for newest in (False, True)]
-    return sa.select(series_table.c.id, *ends).where(series_table.c.id.in_(_IDS))
+    return last_updated(as_of).add_columns(*ends)
 
 
 def _end(*, newest: bool, as_of: datetime | None) -> Any:

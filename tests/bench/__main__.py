@@ -1,7 +1,8 @@
-"""`python -m tests.bench load`: what the collector costs beside the least that its work can cost."""
+"""`python -m tests.bench load` and `answer`: what the collector costs beside the least that its work can cost."""
 
 import click
 
+from tests.bench import answer as answering
 from tests.bench import report, run
 
 BACKENDS = ("sqlite", "postgresql")
@@ -22,6 +23,15 @@ def load(series: int, windows: int, runs: int, backends: tuple[str, ...], output
     """Load a history from a local server that serves rendered bodies, one series a request and all in one."""
     results = run.load(backends or BACKENDS, series, windows, runs)
     click.echo(report.as_json(results) if output == "json" else report.as_table(results))
+
+
+@main.command()
+@click.option("--runs", default=5, show_default=True, help="Runs of floor and collector each, by turns.")
+@click.option("--answers", default=200, show_default=True, help="Answers a run.")
+@click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="One store only.")
+def answer(runs: int, answers: int, backends: tuple[str, ...]) -> None:
+    """Answer 7 days of 15m as the API does, beside the bare read of the rows plus JSON encoding."""
+    click.echo(answering.table(answering.measure(backends or BACKENDS, runs, answers)))
 
 
 if __name__ == "__main__":

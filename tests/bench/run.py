@@ -63,12 +63,12 @@ def load(backends: tuple[str, ...], series: int, windows: int, runs: int) -> Res
     cases = [Case(backend, positions) for backend in backends for positions in dict.fromkeys((1, series))]
     results: Results = {case: {kind: [] for kind in KINDS} for case in cases}
     with ExitStack() as stack:
-        base_url = stack.enter_context(_server(series, windows))
-        postgres = stack.enter_context(_postgres()) if "postgresql" in backends else None
+        base_url = stack.enter_context(server(series, windows))
+        server_url = stack.enter_context(postgres()) if "postgresql" in backends else None
         for _ in range(runs):
             for case in cases:
                 for kind in KINDS:
-                    with _database(case.backend, postgres) as address:
+                    with database(case.backend, server_url) as address:
                         plan = Plan(kind, case.backend, address, base_url, series, windows, case.positions)
                         results[case][kind].append(_measure(plan))
     return results
@@ -85,7 +85,7 @@ def _measure(plan: Plan) -> Measured:
 
 
 @contextmanager
-def _server(series: int, windows: int) -> Iterator[str]:
+def server(series: int, windows: int) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.bench.server", *map(str, (series, windows, 1, series))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:
         assert process.stdin
@@ -95,7 +95,7 @@ def _server(series: int, windows: int) -> Iterator[str]:
 
 
 @contextmanager
-def _postgres() -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The server of COLLECTOR_TEST_PG_URL, or one that is started here."""
     configured = os.environ.get("COLLECTOR_TEST_PG_URL")
     if configured:
@@ -108,7 +108,7 @@ def _postgres() -> Iterator[str]:
 
 
 @contextmanager
-def _database(backend: str, postgres: str | None) -> Iterator[str]:
+def database(backend: str, postgres: str | None) -> Iterator[str]:
     """A new database for one run, as the store's URL."""
     if backend == "sqlite":
         with tempfile.TemporaryDirectory() as folder:

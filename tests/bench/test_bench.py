@@ -1,11 +1,12 @@
 """The benchmark itself, at a size that takes a moment. Nothing here depends on how fast the machine is."""
 
 import json
+from itertools import chain
 
 import pytest
 from click.testing import CliRunner
 
-from tests.bench import report, run
+from tests.bench import answer, report, run
 from tests.bench.__main__ import main
 from tests.bench.run import Case, Measured
 
@@ -82,3 +83,14 @@ def test_runs_take_turns_from_the_command_line(monkeypatch):
     done = CliRunner().invoke(main, ["load", "--runs", "3", "--backend", "sqlite", "--format", "json"])
     found = json.loads(done.output)
     assert [one["wall"] for one in found[0]["runs"]["floor"]] == [9, 1, 2]
+
+
+def test_an_answer_is_timed_beside_the_bare_read_of_the_same_rows():
+    times = answer.measure(("sqlite",), runs=1, answers=1)
+    assert {kind: len(seconds) for kind, seconds in times["sqlite"].items()} == {"floor": 1, "collector": 1}
+    assert min(chain.from_iterable(times["sqlite"].values())) > 0
+
+
+def test_the_ratio_of_answers_is_one_of_medians():
+    times = {"sqlite": {"floor": [0.009, 0.001, 0.002], "collector": [0.004, 0.004, 0.1]}}
+    assert answer.table(times).splitlines()[1].split() == ["sqlite", "4.00", "2.00", "2.00"]

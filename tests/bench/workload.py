@@ -12,7 +12,7 @@ from collector.profile import Profile
 from collector.radar.query import query_string, series_names
 
 WEEK = timedelta(weeks=1)
-_FIRST = datetime(2025, 1, 6, tzinfo=UTC)
+FIRST = datetime(2025, 1, 6, tzinfo=UTC)
 _QUARTER = AggInterval.FIFTEEN_MINUTES
 _MOST = 1_000_000
 _REMARK = {
@@ -52,7 +52,7 @@ def profile(size: Size) -> Profile:
 
 def slices(size: Size) -> list[Slice]:
     """All windows of all series."""
-    whole = Window(_FIRST, _FIRST + size.windows * WEEK)
+    whole = Window(FIRST, FIRST + size.windows * WEEK)
     return [Slice(series.query, whole) for series in profile(size).series]
 
 
@@ -86,12 +86,12 @@ def _body(batch: Batch, size: Size) -> bytes:
 def _meta(batch: Batch, size: Size) -> dict[str, object]:
     windows = [piece.window for piece in batch.slices]
     ranges = [{"startTime": rfc3339(window.start), "endTime": rfc3339(window.end)} for window in windows]
-    touched = any(window.start == _FIRST for window in windows)
+    touched = any(window.start == FIRST for window in windows)
     return {
         "aggInterval": batch.agg_interval.name,
         "confidenceInfo": {"level": 5, "annotations": [_REMARK] if touched else []},
         "dateRange": ranges,
-        "lastUpdated": rfc3339(_FIRST + (size.windows + 1) * WEEK),
+        "lastUpdated": rfc3339(FIRST + (size.windows + 1) * WEEK),
         "normalization": "RAW_VALUES",
         "units": [{"name": "*", "value": "certificates"}],
     }

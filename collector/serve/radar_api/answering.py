@@ -75,7 +75,7 @@ async def _answer(history: History, question: Question) -> Answered:
     catalogue = Catalogue(await history.series(DATASET))
     question, sources = _choose(catalogue, question)
     parts = {part.id: part for part in chain.from_iterable(s.parts for found in sources for s in found)}
-    spans, told = await history.spans(parts), await history.last_updated(parts)
+    spans, told = await history.reach(parts)
     for series_id, (_, newest) in spans.items():  # retention may have dropped the fetch and kept the point
         told.setdefault(series_id, from_epoch(newest) + parts[series_id].query.agg_interval.step)
     known = Known(spans, told)
