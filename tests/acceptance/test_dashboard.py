@@ -100,14 +100,24 @@ def test_a_person_looks_at_history(dashboard):
 def test_what_is_shown_can_be_downloaded(dashboard, running, tmp_path):
     start, end = midnight(5), midnight(4)
     dashboard.open(f"#series=all&series=by-owner%2FDigiCert%2C+Inc.&start={rfc3339(start)}&end={rfc3339(end)}")
-    with dashboard.page.expect_download() as download:
-        dashboard.page.get_by_role("button", name="Download CSV").click()
-    download.value.save_as(tmp_path / "points.csv")
-    with (tmp_path / "points.csv").open() as lines:
-        rows = list(csv.DictReader(lines))
+    rows, name = _downloaded(dashboard, tmp_path)
     assert [row["series"] for row in rows] == ["all"] * 96 + ["by-owner/DigiCert, Inc."] * 24
     assert (rows[0]["timestamp"], rows[95]["timestamp"]) == (rfc3339(start), rfc3339(end - HOUR / 4))
-    assert download.value.suggested_filename == f"radar-{start:%Y-%m-%d}-{end:%Y-%m-%d}.csv"
+    assert name == f"radar-{start:%Y-%m-%d}-{end:%Y-%m-%d}.csv"
+    dashboard.page.get_by_role("button", name="Compare", exact=True).click()
+    dashboard.drawn()
+    both, _ = _downloaded(dashboard, tmp_path)
+    assert both[-len(rows) :] == rows
+    earlier = [row["timestamp"] for row in both[: -len(rows)]]
+    assert (min(earlier), max(earlier)) == (rfc3339(start - 168 * HOUR), rfc3339(end - 168 * HOUR - HOUR / 4))
+
+
+def _downloaded(dashboard, folder):
+    with dashboard.page.expect_download() as download:
+        dashboard.page.get_by_role("button", name="Download CSV").click()
+    download.value.save_as(folder / "points.csv")
+    with (folder / "points.csv").open() as lines:
+        return list(csv.DictReader(lines)), download.value.suggested_filename
 
 
 def test_the_address_holds_the_whole_view(dashboard, browser, running):

@@ -37,8 +37,8 @@ export async function get(path, parameters, signal) {
   return (await checked(await fetch(address(path, parameters), { headers: headers(), signal }))).json();
 }
 
-export async function getBlob(path, parameters) {
-  return (await checked(await fetch(address(path, parameters), { headers: headers() }))).blob();
+export async function getText(path, parameters) {
+  return (await checked(await fetch(address(path, parameters), { headers: headers() }))).text();
 }
 
 export async function post(path, body) {

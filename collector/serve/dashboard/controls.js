@@ -1,6 +1,6 @@
 // Clicks and keys: each asks the page for another view.
 
-import { getBlob } from "./api.js";
+import { getText } from "./api.js";
 import { speak } from "./chart.js";
 import { $, h } from "./dom.js";
 import { iso } from "./format.js";
@@ -56,11 +56,19 @@ function switchTheme(page) {
   page.redraw();
 }
 
-/** Save the stored points of what is shown. */
+/** Save the stored points of what is shown: where periods are compared, of the previous one first. */
 async function download(page) {
+  const { series, compare } = page.view();
   const { start, end } = views.period(page.view(), page.now());
+  const shift = views.control({ start, end });
   try {
-    const blob = await getBlob("points", { series: page.view().series, start: iso(start), end: iso(end), format: "csv" });
+    const tables = await Promise.all(
+      (compare ? [shift, 0] : [0]).map((by) =>
+        getText("points", { series, start: iso(start - by), end: iso(end - by), format: "csv" }),
+      ),
+    );
+    const text = tables.map((table, place) => (place ? table.slice(table.indexOf("\n") + 1) : table));
+    const blob = new Blob(text, { type: "text/csv" });
     const anchor = h("a", { href: URL.createObjectURL(blob), download: `radar-${iso(start).slice(0, 10)}-${iso(end).slice(0, 10)}.csv` });
     anchor.click();
     setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
