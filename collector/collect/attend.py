@@ -96,7 +96,7 @@ class Attendant:
         """Collect what is due by *now*, or failed before; tell whether nothing is left to try again."""
         dues = {}
         for profile in self._profiles:
-            last = await self._store.last_fire(profile.name)
+            last = await self._store.last_fire(profile.name, now)
             self._recall(profile, last)
             dues[profile.name] = profile.due_edges(last.due if last else None, now)
         todo = [p for p in self._profiles if dues[p.name] or self.health[p.name].failures or self._is_awaited(p, now)]

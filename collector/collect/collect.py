@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
@@ -80,7 +81,7 @@ async def _settled(
     settled: set[SeriesQuery] = set()
     for moment, queries in oldest.items():
         asked = await store.asked_at(queries, moment)
-        settled |= {query for query, asked_at in asked.items() if now - asked_at < ASK_AGAIN_AFTER}
+        settled |= {query for query, asked_at in asked.items() if timedelta(0) <= now - asked_at < ASK_AGAIN_AFTER}
     return settled
 
 

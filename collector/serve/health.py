@@ -28,9 +28,9 @@ def late(freshness: Freshness, due: datetime, attended_since: datetime, now: dat
 
     The grace counts from the due moment, or from *attended_since*, when the service started to look after it.
     """
-    if freshness.success is not None and freshness.success >= due:
+    if freshness.success is not None and due <= freshness.success <= now:  # later than now is another clock's word
         return None
-    if now - max(due, attended_since) < GRACE:
+    if now - (max(due, attended_since) if attended_since <= now else due) < GRACE:
         return None
     last = rfc3339(freshness.success.replace(microsecond=0)) if freshness.success else "never"
     return f"due since {rfc3339(due)}, last success {last}" + (f": {freshness.reason}" if freshness.reason else "")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
-from collector.model import rfc3339, utc
+from collector.model import utc
 from collector.store import facts
+from collector.store.clock import BLOCKED_UNTIL, LONGEST_BLOCK, believe, block
 from collector.store.errors import StoreRefused
 from collector.store.locks import BUDGET, lock
 from collector.store.schema import fetch_profiles, fetches, state
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collector.model import Answer, Batch, SeriesQuery
 
 WINDOW = timedelta(seconds=300)
-BLOCKED_UNTIL = "blocked_until"
 _UNKNOWN_WAIT = timedelta(seconds=1)
 _ABANDONED = timedelta(minutes=15)
 _LONGEST_MESSAGE = 2_000
@@ -136,6 +136,7 @@ async def begin(connection: AsyncConnection, errands: Sequence[Errand]) -> list[
     """Put requests on record, or say how long to wait; of all processes one at a time decides."""
     await lock(connection, BUDGET)
     now, limit = min(errand.now for errand in errands), min(errand.limit for errand in errands)
+    await believe(connection, now)
     standing = await budget(connection, now, limit)
     if standing.blocked_until:
         return [Wait(standing.blocked_until, "blocked")] * len(errands)
@@ -183,7 +184,7 @@ async def _free_at(connection: AsyncConnection, now: datetime, waiting: int) -> 
 async def budget(connection: AsyncConnection, now: datetime, limit: int) -> Budget:
     """Count the requests that are under way or ended less than 300 seconds ago, and read until when Radar blocks."""
     used, text = (await connection.execute(_STANDING, {"since": now - WINDOW})).one()
-    until = utc(text) if text else now
+    until = min(utc(text), now + LONGEST_BLOCK) if text else now
     return Budget(limit, used, until if until > now else None)
 
 
@@ -230,8 +231,10 @@ async def fail(connection: AsyncConnection, fetch_id: int, error: Failure, now: 
     not_before = getattr(error, "not_before", None)
     if not_before:
         await lock(connection, BUDGET)
+        await believe(connection, now)
         blocked = await facts.get(connection, BLOCKED_UNTIL)
-        await facts.put(connection, BLOCKED_UNTIL, rfc3339(max(not_before, utc(blocked) if blocked else not_before)))
+        if not blocked or not_before > utc(blocked):
+            await block(connection, now, not_before)
 
 
 async def interrupt(connection: AsyncConnection, now: datetime) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from collector.store.clock import AHEAD
 from collector.store.schema import fires
 from collector.store.series import upsert
 
@@ -29,14 +30,22 @@ class Fire:
 
 
 async def record(connection: AsyncConnection, outcomes: Sequence[Fire]) -> None:
-    """Write outcomes down; the first one of a due moment stands."""
+    """Write outcomes down; the first one of a due moment stands, unless a clock that ran ahead has written it."""
     if outcomes:
-        insert = upsert(connection, fires).on_conflict_do_nothing()
+        insert = upsert(connection, fires)
+        columns = ("outcome", "finished_at", "message")
+        insert = insert.on_conflict_do_update(
+            index_elements=["profile", "due"],
+            set_={name: insert.excluded[name] for name in columns},
+            where=fires.c.finished_at > min(fire.finished_at for fire in outcomes) + AHEAD,
+        )
         await connection.execute(insert, [asdict(fire) for fire in outcomes])
 
 
-async def last(connection: AsyncConnection, profile: str) -> Fire | None:
-    """Find the newest due moment of *profile* on record."""
+async def last(connection: AsyncConnection, profile: str, now: datetime | None = None) -> Fire | None:
+    """Find the newest due moment of *profile* on record; with *now*, without what a wrong clock wrote ahead of it."""
     newest = sa.select(fires).where(fires.c.profile == profile).order_by(fires.c.due.desc()).limit(1)
+    if now is not None:
+        newest = newest.where(fires.c.due <= now, fires.c.finished_at <= now + AHEAD)
     row = (await connection.execute(newest)).one_or_none()
     return Fire(*row) if row else None

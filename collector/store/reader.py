@@ -75,10 +75,10 @@ class Reader:
         async with self._database.read() as connection:
             return await coverage.upstream_lag(connection, profile)
 
-    async def last_fire(self, profile: str) -> Fire | None:
-        """Find the newest due moment of *profile* on record."""
+    async def last_fire(self, profile: str, now: datetime | None = None) -> Fire | None:
+        """Find the newest due moment on record; with *now*, without what a wrong clock wrote ahead of it."""
         async with self._database.read() as connection:
-            return await fires.last(connection, profile)
+            return await fires.last(connection, profile, now)
 
     async def last_due(self, profile: str) -> datetime | None:
         """Find the newest due moment of *profile* on record."""

@@ -1,0 +1,191 @@
+"""Clock: steps of seconds to years both ways, suspend, other zones, days that have 23 or 25 hours."""
+
+import random
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from collector.collect.attend import Attendant
+from collector.collect.collect import heal
+from collector.model import Window
+from collector.radar.simulator import faults
+from collector.serve.health import late
+from tests.collect.doubles import CALM, DAY, HOUR, NOW, batch, core, profile, query
+
+YEAR = timedelta(days=365)
+PAST = datetime(2025, 10, 20, 12, 7, tzinfo=UTC)
+
+
+def _attendant(world):
+    return Attendant(world.profiles, world.store, world.gatherer)
+
+
+async def _pass(world):
+    world.restart()
+    return await _attendant(world).attend(world.clock())
+
+
+async def test_after_a_year_ahead_and_back_the_next_bucket_is_collected_when_it_is_due(store_url):
+    async with core(store_url, profile()) as world:
+        await _pass(world)
+        world.clock.advance(days=365)
+        world.script(faults.api_error(400, 2001, "dateEnd: must not lie in the future").always())
+        await _pass(world)
+        assert (await world.store.last_fire("all")).due > NOW + 364 * DAY
+        world.simulator.clear_script()
+        for hours in range(1, 4):
+            world.clock.now = NOW + timedelta(hours=hours)
+            assert await _pass(world)
+            assert (await world.store.last_fire("all", world.clock())).due == HOUR.floor(world.clock())
+            assert (await world.store.spans([query()]))[query()].end == HOUR.floor(world.clock())
+        outcomes = {fire.due: fire.outcome for fire in await world.store.list_fires()}
+        assert {outcomes[HOUR.floor(NOW) + timedelta(hours=hours)] for hours in range(4)} == {"collected"}
+
+
+async def test_requests_stamped_ahead_count_from_the_moment_the_clock_is_right_again(store_url):
+    async with core(store_url, profile(), limit=3) as world:
+        real = NOW
+        world.clock.advance(days=400)
+        for _ in range(3):
+            await world.fetcher.fetch(batch(end=NOW), ["all"])
+        world.clock.now = real
+        begun = await world.store.begin(batch(), ["all"], world.clock(), 3)
+        assert (begun.reason, begun.until) == ("budget", real + timedelta(seconds=300))
+        world.clock.now = begun.until - timedelta(microseconds=1)
+        assert hasattr(await world.store.begin(batch(), ["all"], world.clock(), 3), "until")
+        world.clock.now = begun.until
+        assert hasattr(await world.store.begin(batch(), ["all"], world.clock(), 3), "fetch_id")
+
+
+async def test_a_block_set_by_a_clock_that_ran_ahead_lasts_as_long_as_radar_said(store_url):
+    async with core(store_url, profile()) as world:
+        world.clock.advance(days=400)
+        fetch_id = await world.fetcher.turn(batch(end=NOW), ["all"])
+        error = faults_error(world.clock() + timedelta(seconds=90))
+        await world.store.fail(fetch_id, error, world.clock())
+        world.clock.now = NOW
+        assert (await world.store.budget(world.clock(), 600)).blocked_until <= NOW + DAY
+        begun = await world.store.begin(batch(), ["all"], world.clock(), 600)
+        assert (begun.reason, begun.until) == ("blocked", NOW + timedelta(seconds=90))
+        assert hasattr(await world.store.begin(batch(), ["all"], begun.until, 600), "fetch_id")
+
+
+async def test_a_block_without_its_beginning_on_record_lasts_a_day_at_most(store_url):
+    async with core(store_url, profile()) as world:
+        await world.store.set_state("blocked_until", "2031-01-01T00:00:00Z")
+        begun = await world.store.begin(batch(), ["all"], NOW, 600)
+        assert begun.until == NOW + DAY
+        assert hasattr(await world.store.begin(batch(), ["all"], NOW + DAY, 600), "fetch_id")
+
+
+def faults_error(not_before):
+    from collector.radar.errors import RateLimited
+
+    return RateLimited("wait", status=429, code=1015, not_before=not_before)
+
+
+@pytest.mark.parametrize(
+    ("told", "success", "started"),
+    [
+        ("due since", NOW + YEAR, NOW - DAY),
+        ("due since", None, NOW + YEAR),
+        ("due since", NOW - DAY, NOW - YEAR),
+        (None, NOW - timedelta(minutes=1), NOW - DAY),
+    ],
+)
+def test_a_success_or_a_start_in_the_future_makes_nothing_ready(told, success, started):
+    class Fares:
+        reason = None
+
+    Fares.success = success
+    reason = late(Fares(), NOW - timedelta(minutes=5), started, NOW)
+    assert reason is None if told is None else reason.startswith(told)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe"])
+async def test_the_hosts_zone_changes_nothing(sqlite_url, monkeypatch, zone):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        found = await _lived(sqlite_url, seed=4, days=2, start=datetime(2025, 11, 1, 12, tzinfo=UTC), steps=False)
+        assert found["missing"] == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+async def _lived(url, seed, days, start=PAST, *, steps=True):
+    """Live for *days* in quarters of an hour, with steps of the clock and pauses; count what is to be seen."""
+    dice, found = random.Random(seed), Counter()
+    profiles = profile(), profile("also", filters={"tld": ("com",)})
+    async with core(url, *profiles, **CALM, limit=60) as world:
+        world.clock.now = real = start
+        attendant = _attendant(world)
+        ends = start + timedelta(days=days)
+        while real < ends:
+            if steps and dice.random() < 0.04:
+                found["steps"] += 1
+                await _stepped(dice, world, real)
+                attendant = _attendant(world)
+            pause = timedelta(hours=dice.uniform(2, 60)) if steps and dice.random() < 0.004 else timedelta(minutes=15)
+            found["suspended"] += pause > timedelta(hours=1)
+            real += pause
+            world.clock.now = max(real, world.clock.now) if world.clock.now - real < timedelta(minutes=30) else real
+            await attendant.attend(world.clock())
+            if dice.random() < 0.02:
+                await heal(profiles, world.clock(), world.store, world.gatherer)
+        world.clock.now = ends + timedelta(hours=1)
+        for _ in range(2):
+            await _pass(world)
+            await heal(profiles, world.clock(), world.store, world.gatherer)
+        await _compare(world, start, found)
+    return found
+
+
+async def _stepped(dice, world, real):
+    """Set the clock wrong, do what is due then, and set it right again; the server knows the real time."""
+    away = dice.choice((timedelta(seconds=1), timedelta(minutes=7), timedelta(hours=5), 3 * DAY, YEAR))
+    world.clock.now = real + away * dice.choice((1, -1))
+    world.simulator._clock, kept = real.timestamp, world.simulator._clock
+    world.restart()
+    await _attendant(world).attend(world.clock())
+    world.simulator._clock = kept
+    world.clock.now = real
+    world.restart()
+
+
+async def _compare(world, start, found):
+    first = HOUR.floor(start) + timedelta(hours=1)
+    last = HOUR.floor(world.clock())
+    stored = await world.stored()
+    for one in world.profiles:
+        truth = world.truth(one.series[0].query, Window(first, last))
+        mine = {at: value for at, value in stored[one.name].items() if first.timestamp() <= at < last.timestamp()}
+        found["missing"] += len(truth) - len(mine)
+        found["wrong"] += sum(truth[at] != value for at, value in mine.items())
+        fires = Counter(fire.due for fire in await world.store.list_fires(profile=one.name, limit=None))
+        found["twice"] += sum(count > 1 for count in fires.values())
+        edges = int((last - first) / timedelta(hours=1))
+        found["no outcome"] += sum(first + timedelta(hours=n) not in fires for n in range(edges))
+    found["requests"] = len(world.requests)
+    found["fetches"] = len(await world.store.list_fetches(limit=None))
+
+
+def _is_well(found):
+    assert found["steps"]
+    assert {found[name] for name in ("missing", "wrong", "twice", "no outcome")} == {0}, found
+    assert found["requests"] == found["fetches"]
+
+
+async def test_days_of_steps_both_ways_and_pauses_leave_nothing_out(sqlite_url):
+    _is_well(await _lived(sqlite_url, seed=1, days=2))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seed", [11, 12])
+async def test_a_year_of_steps_both_ways_and_pauses_leaves_nothing_out(sqlite_url, seed):
+    found = await _lived(sqlite_url, seed, days=365)
+    print(f"seed {seed}: {dict(found)}")  # noqa: T201 - counts for the record
+    _is_well(found)
