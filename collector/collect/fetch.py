@@ -157,7 +157,7 @@ class Fetcher:
         """Record how a request failed; what the store cannot take now, it gets before the next request."""
         self._unended[fetch_id] = error
         await self.store.fail(fetch_id, error, self.clock())
-        del self._unended[fetch_id]
+        self._unended.pop(fetch_id, None)  # another request may have ended it meanwhile
 
     async def _ask(self, batch: Batch) -> Reply:
         """Ask; once told to stop, wait a few seconds more for the answer, then hang up."""
