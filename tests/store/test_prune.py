@@ -165,7 +165,7 @@ async def test_requests_that_brought_nothing_go(store):
     asked = batch((ALL, hours(0, 4)))
     for moment in (NOW, LATER):
         await store.fail(await begin(store, asked, moment), Failed("no"), moment)
-    await saved(store, asked, [1, 2, 3, 4])
+    await saved(store, asked, [1, 2, 3, 4], now=LATER)
     assert await pruned(store, keep(fetches=DAYS)) == Pruned(fetches=1)
     assert [fetch.outcome for fetch in await store.list_fetches()] == ["ok", "unavailable"]
     assert await rows(store, "SELECT fetch_id FROM fetch_profiles ORDER BY 1") == [(2,), (3,)]
