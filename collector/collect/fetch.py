@@ -12,6 +12,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from collector.collect.breaker import Breaker
 from collector.collect.observe import Nobody
 from collector.errors import CollectorError
 from collector.model import rfc3339
@@ -90,6 +91,7 @@ class Fetcher:
         self.radar = radar
         self._limit = limit
         self._trusted = False
+        self._breaker = Breaker()
         self._unended: dict[int, Failure] = {}
         self._one_by_one = asyncio.Lock()
         self._credentials_refused: tuple[datetime, CredentialsRefused] | None = None
@@ -97,14 +99,15 @@ class Fetcher:
     async def fetch(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None] = lambda: None) -> Saved:
         """Ask *batch* and save the answer in one transaction; *sending* hears of every request.
 
-        A RadarError means that nothing was stored and what was tried is on record: Unavailable after four attempts,
-        RateLimited where the wait is too long, every other one at once. Stopping ends it between two requests.
+        A RadarError means that nothing was stored and what was tried is on record: Unavailable after four attempts, or
+        one where Radar is down, RateLimited where the wait is too long, every other one at once. Stopping ends it
+        between two requests.
         """
         for failures in range(1, _ATTEMPTS + 1):
             try:
                 return await self._attempt(batch, profiles, sending)
             except Unavailable:
-                if failures == _ATTEMPTS:
+                if failures == _ATTEMPTS or self._breaker.is_open:
                     raise
                 await self.pause(backoff(failures))
             except RateLimited:
@@ -121,11 +124,22 @@ class Fetcher:
         raise Stopping
 
     async def _attempt(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None]) -> Saved:
-        """Until the first success one request at a time is enough to learn that the credentials are wrong."""
-        if self._trusted:
+        """One request at a time is enough to learn that the credentials are right, or that Radar is back."""
+        if self._trusted and not self._breaker.is_open:
             return await self._request(batch, profiles, sending)
+        silent = self._breaker.silent
         async with self._one_by_one:
+            wait = self._breaker.wait(self.clock())
+            if wait and self._breaker.silent == silent:  # else whoever was first has just found out
+                await self.pause(wait.total_seconds())
             return await self._request(batch, profiles, sending)
+
+    def check_answers(self) -> None:
+        """Raise Unavailable while Radar is down and it is not yet time to find out whether it is back."""
+        wait = self._breaker.wait(self.clock())
+        if wait:
+            moment = rfc3339((self.clock() + wait).replace(microsecond=0))
+            raise Unavailable(f"Radar has not answered {self._breaker.silent} requests; it is asked again at {moment}")
 
     async def _request(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None]) -> Saved:
         fetch_id = await self.turn(batch, profiles)
@@ -144,6 +158,7 @@ class Fetcher:
             _log(level, fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
             raise
         self.observer.asked("ok", time.perf_counter() - started)
+        self._breaker = self._breaker.answered()
         try:
             saved = await self.store.save(fetch_id, batch, reply.answer, self.clock(), reply.size)
         except StoreError as error:
@@ -180,10 +195,12 @@ class Fetcher:
                 raise Stopping
             now = self.clock()
             self._check_credentials(now)
+            self.check_answers()
             for fetch_id, error in [*self._unended.items()]:
                 await self._end(fetch_id, error)
             begun = await self.store.begin(batch, profiles, now, self._limit)
             if not isinstance(begun, Wait):
+                self._breaker = self._breaker.asked(now)
                 return begun.fetch_id
             if begun.until - now > _PATIENCE:
                 raise RateLimited(f"Radar answers again at {rfc3339(begun.until)}", not_before=begun.until)
@@ -198,6 +215,7 @@ class Fetcher:
             raise CredentialsRefused(str(error), status=error.status, code=error.code)
 
     def _note(self, error: RadarError) -> None:
+        self._breaker = self._breaker.unanswered() if isinstance(error, Unavailable) else self._breaker.answered()
         if isinstance(error, CredentialsRefused):
             self._credentials_refused = (self.clock(), error)
             self._trusted = False

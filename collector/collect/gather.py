@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _BUCKETS_AT_ONCE = 100_000
 """So many buckets in the answers under way: what bounds the memory when requests may be very large."""
 _DOWN = 3
-"""So many batches in a row without an answer: Radar is down, and the rest is not asked now."""
+"""So many batches in a row without an answer: Radar is down, and the rest, of any interval, is not asked now."""
 
 
 async def _no_progress(_batch: Batch, _saved: Saved) -> None:
@@ -108,13 +108,14 @@ class Gatherer:
         todo: dict[AggInterval, list[Slice]] = defaultdict(list)
         for piece in slices:
             todo[piece.series.agg_interval].append(piece)
-        total = Gathered()
+        total, down = Gathered(), None
         with contextlib.nullcontext() if background else self._first():
             for alike in todo.values():
                 errand = _Errand(self, alike, names, progress, background=background)
-                errand.most_requests = most_requests - total.requests
+                errand.most_requests, errand.end = most_requests - total.requests, down
                 await errand.run()
                 total += errand.gathered
+                down = errand.end if isinstance(errand.end, Unavailable) else None
         return total
 
     @contextlib.contextmanager
@@ -158,6 +159,7 @@ class _Errand:
     ) -> None:
         self.gathered = Gathered()
         self.most_requests = inf
+        self.end: CollectorError | None = None
         self._gatherer = gatherer
         self._agg_interval = slices[0].series.agg_interval
         self._names = names
@@ -168,13 +170,12 @@ class _Errand:
         self._relative: set[SeriesQuery] = set()
         self._silent: list[tuple[Batch, Unavailable]] = []
         self._silent_in_a_row = 0
-        self._end: CollectorError | None = None
 
     async def run(self) -> None:
         self._relative = await self._gatherer.fetcher.store.relative({piece.series for piece in self._slices})
         while batches := await self._round():
             await self._send(deque(batches))
-            if self._end or self.gathered.stopped:
+            if self.end or self.gathered.stopped:
                 break
         self._give_up()
 
@@ -197,11 +198,11 @@ class _Errand:
 
     async def _send(self, batches: deque[Batch]) -> None:
         async def work() -> None:
-            while batches and not self._end and not self.gathered.stopped:
+            while batches and not self.end and not self.gathered.stopped:
                 if self._background:
                     await self._gatherer.let_others_go_first()
                 if self.gathered.requests >= self.most_requests:
-                    self._end = TooCostly("more requests would be needed than are meant for it")
+                    self.end = TooCostly("more requests would be needed than are meant for it")
                 elif batches:
                     await self._one(batches.popleft())
 
@@ -226,7 +227,7 @@ class _Errand:
             self._unanswered(batch, error)
         except CollectorError as error:
             self._as_they_are.append(batch)
-            self._end = error
+            self.end = error
         else:
             await self._accepted(batch, saved)
 
@@ -277,7 +278,7 @@ class _Errand:
         self._silent.append((batch, error))
         self._silent_in_a_row += 1
         if self._silent_in_a_row >= _DOWN:
-            self._end = error
+            self.end = error
 
     def _halve_the_silent(self) -> None:
         """When all else is done: a batch without an answer may hold one slice that Radar cannot serve.
@@ -296,8 +297,8 @@ class _Errand:
         for batch, error in self._silent:
             self._fail(batch, error)
         left = [*self._slices, *(piece for batch in self._as_they_are for piece in batch.slices)]
-        if left and self._end:
-            self._fail(Batch(tuple(left)), self._end)
+        if left and self.end:
+            self._fail(Batch(tuple(left)), self.end)
 
     def _fail(self, batch: Batch, error: CollectorError) -> None:
         self.gathered.failures.append(Failure(batch.slices, error))
