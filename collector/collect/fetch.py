@@ -16,7 +16,7 @@ from collector.collect.breaker import Breaker
 from collector.collect.observe import Nobody
 from collector.errors import CollectorError
 from collector.model import rfc3339
-from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, Refused, Unavailable
+from collector.radar.errors import CredentialsRefused, Misdirected, RadarError, RateLimited, Refused, Unavailable
 from collector.store import StoreError, Wait
 
 if TYPE_CHECKING:
@@ -154,8 +154,7 @@ class Fetcher:
             await self._end(fetch_id, error)
             self._note(error)
             self.observer.asked(error.outcome, time.perf_counter() - started)
-            level = logging.INFO if isinstance(error, Refused) else logging.WARNING  # a refusal teaches the limits
-            _log(level, fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
+            _log(_level(error), fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
             raise
         self.observer.asked("ok", time.perf_counter() - started)
         self._breaker = self._breaker.answered()
@@ -219,6 +218,13 @@ class Fetcher:
         if isinstance(error, CredentialsRefused):
             self._credentials_refused = (self.clock(), error)
             self._trusted = False
+
+
+def _level(error: RadarError) -> int:
+    """A refusal teaches the limits, a wrong address or token takes a person, anything else is tried again."""
+    if isinstance(error, CredentialsRefused | Misdirected):
+        return logging.ERROR
+    return logging.INFO if isinstance(error, Refused) else logging.WARNING
 
 
 def _log(level: int, fetch_id: int, batch: Batch, profiles: Sequence[str], started: float, **fields: object) -> None:

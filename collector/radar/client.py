@@ -22,6 +22,7 @@ from collector.radar.body import read_body
 from collector.radar.errors import CredentialsRefused, Relative, Unavailable
 from collector.radar.failure import failure
 from collector.radar.query import query_string
+from collector.radar.trouble import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,18 +101,11 @@ class RadarClient:
         except TimeoutError:
             raise Unavailable(f"no whole answer within {self._settings.timeout.total_seconds():g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(_in_words(error)) from None
+            raise Unavailable(in_words(error)) from None
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise Unavailable(_in_words(error)) from None
-
-
-def _in_words(error: Exception) -> str:
-    """What went wrong on the way, by the error's `str`: its `repr` would show the request's headers."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"the server's certificate is not trusted: {error.certificate_error}"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise Unavailable(in_words(error)) from None

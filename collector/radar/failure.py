@@ -41,7 +41,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, now: datetime)
     """Tell what a reply with no data in it means. *now* is the moment it arrived, from which `Retry-After` counts."""
     codes, message = _said(body)
     code = codes[0] if codes else None
-    text = f"HTTP {status}: {message}" if message else f"HTTP {status}"
+    text = f"HTTP {status}{_words(status, headers, body, message)}"
     not_before = retry_after(headers.get("Retry-After"), now)
     if status == HTTPStatus.TOO_MANY_REQUESTS or _RATE & {*codes}:
         return RateLimited(text, status=status, code=code, not_before=not_before or now + BLOCK)
@@ -49,6 +49,18 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, now: datetime)
     if kind is Unavailable:
         return Unavailable(text, status=status, code=code, not_before=not_before)
     return kind(text, status=status, code=code)
+
+
+def _words(status: int, headers: Mapping[str, str], body: bytes, message: str | None) -> str:
+    """What a person reads behind the status: the API's own message, or what came in place of one."""
+    if message:
+        return f": {message}"
+    if status // 100 == 3:  # noqa: PLR2004 - HTTP's class of redirects
+        return ", a redirect, which is not followed"
+    if not body:
+        return " without a body"
+    kind = one_line(headers.get("Content-Type", "something").partition(";")[0])
+    return " without a message" if message is not None else f" with {kind} instead of an answer"
 
 
 def _kind(status: int, codes: list[int], *, is_json: bool) -> type[RadarError]:
@@ -110,7 +122,7 @@ def _said(body: bytes) -> tuple[list[int], str | None]:
     codes = [entry["code"] for entry in entries if isinstance(entry.get("code"), int)]
     messages = [str(entry["message"]) for entry in entries if entry.get("message")]
     messages = messages or [str(document[key]) for key in ("detail", "title", "error") if document.get(key)][:1]
-    return codes, _printable("; ".join(messages))
+    return codes, one_line("; ".join(messages))
 
 
 def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -118,6 +130,6 @@ def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
     return [inner for inner in chain if isinstance(inner, dict)] if isinstance(chain, list) else []
 
 
-def _printable(text: str) -> str:
-    """One short line of a stranger's text, fit for a log and a table."""
+def one_line(text: str) -> str:
+    """Make one short line of a stranger's text, fit for a log and a table."""
     return "".join(c if c.isprintable() else " " for c in text)[:_SHOWN]

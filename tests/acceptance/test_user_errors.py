@@ -58,7 +58,7 @@ def test_an_upstream_that_is_not_there_is_a_reason(tmp_path):
         taken.bind(("127.0.0.1", 0))
         collector = Collector(tmp_path, f"http://127.0.0.1:{taken.getsockname()[1]}/client/v4")
         collector.configure(profile())
-        assert "Connect" in collector.run("collect", expect=1).stdout
+        assert "cannot connect to 127.0.0.1 port" in collector.run("collect", expect=1).stdout
 
 
 def test_a_port_in_use_is_a_sentence(filled):

@@ -1,12 +1,13 @@
 """One batch until it is saved, or until there is no use in asking."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 
 from collector.collect.fetch import Fetcher, Stopping, backoff
-from collector.radar.errors import CredentialsRefused, RateLimited, Refused, Unavailable, Untrusted
+from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, Refused, Unavailable, Untrusted
 from collector.radar.simulator import faults
 from collector.store import StoreUnavailable
 from tests.collect.doubles import NOW, batch, core, profile, query, until
@@ -202,6 +203,25 @@ async def test_a_pause_ends_at_once_when_told_to_stop(sqlite_url):
         with pytest.raises(Stopping):
             await pausing
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("level", "fault"),
+    [
+        ("ERROR", faults.api_error(400, 9106)),
+        ("ERROR", faults.api_error(400, 7000)),
+        ("WARNING", faults.value("NaN")),
+        ("WARNING", faults.too_many("7")),
+        ("INFO", faults.api_error(422, 2002)),
+    ],
+)
+async def test_what_needs_a_person_is_logged_as_an_error(sqlite_url, caplog, level, fault):
+    async with core(sqlite_url, ALL) as world:
+        caplog.set_level("INFO")
+        world.script(fault)
+        with contextlib.suppress(RadarError):
+            await world.fetcher.fetch(batch(), ["all"])
+        assert next(record.levelname for record in caplog.records if record.message == "fetch") == level
 
 
 async def test_the_token_is_in_no_log_line_whatever_goes_wrong(sqlite_url, caplog):

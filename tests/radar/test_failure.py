@@ -57,6 +57,23 @@ def test_the_message_of_the_api_is_shown_on_one_line():
 
 
 @pytest.mark.parametrize(
+    ("expected", "status", "content_type", "body"),
+    [
+        ("HTTP 503 with text/html instead of an answer", 503, "text/html; charset=utf-8", HTML),
+        ("HTTP 200 with text/html instead of an answer", 200, "text/html", HTML),
+        ("HTTP 502 with something instead of an answer", 502, None, b"bad gateway"),
+        ("HTTP 302, a redirect, which is not followed", 302, "text/html", HTML),
+        ("HTTP 500 without a body", 500, "application/json", b""),
+        ("HTTP 500 without a message", 500, "application/json", b"{}"),
+        ("HTTP 404: Not Found.", 404, "application/json", b'{"error":"Not Found."}'),
+    ],
+)
+def test_a_reply_without_a_message_is_told_by_what_came_instead(expected, status, content_type, body):
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    assert str(failure(status, headers, body, NOW)) == expected
+
+
+@pytest.mark.parametrize(
     ("expected", "header"),
     [
         (NOW + timedelta(seconds=7), "7"),

@@ -1,0 +1,43 @@
+"""What went wrong on the way to Radar and back, in words for a log and a table.
+
+Never by an error's `repr`, which shows the request's headers and so the token.
+"""
+
+from __future__ import annotations
+
+import os
+
+import aiohttp
+
+from collector.radar.failure import one_line
+
+
+def in_words(error: aiohttp.ClientError | OSError) -> str:
+    """Say in one line why there is no whole reply."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            words = f"the server's certificate is not trusted: {one_line(str(error.certificate_error))}"
+        case aiohttp.ClientConnectorDNSError():
+            words = f"the name {error.host} cannot be resolved: {_reason(error.os_error)}"
+        case aiohttp.ClientConnectorSSLError():
+            words = f"no TLS with {error.host} port {error.port}: {one_line(str(error.os_error))}"
+        case aiohttp.ClientConnectorError():
+            words = f"cannot connect to {error.host} port {error.port}: {_reason(error.os_error)}"
+        case aiohttp.ServerDisconnectedError():
+            words = "the server hung up without an answer"
+        case aiohttp.ClientPayloadError():
+            words = "the answer broke off"
+        case aiohttp.ClientResponseError():
+            words = f"the answer is not HTTP as it should be: {one_line(error.message)}"
+        case OSError():
+            words = f"the connection broke: {_reason(error)}"
+        case _:
+            words = f"{type(error).__name__}: {one_line(str(error))}"
+    return words
+
+
+def _reason(error: OSError) -> str:
+    """The system's word for an error number, which asyncio's own text hides; the text where there is no number."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return one_line(error.strerror or str(error))
