@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,12 +39,12 @@ def command(
 
 
 def _columns(row: dict[str, Any]) -> dict[str, Any]:
-    took = (row["finished_at"] - row["started_at"]).total_seconds() if row["finished_at"] else None
+    took = row["finished_at"] - row["started_at"] if row["finished_at"] else None
     counts = [row[name] for name in ("inserted", "revised", "unchanged")]
     return {
         "id": row["id"],
         "started_at": row["started_at"],
-        "seconds": None if took is None else round(took, 3),
+        "seconds": None if took is None else Decimal(f"{took.total_seconds():.3f}"),
         "outcome": row["outcome"],
         "request": row["request"],
         "profiles": ", ".join(row["profiles"]),

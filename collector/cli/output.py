@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -38,22 +41,16 @@ def _plain(value: Any) -> Any:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from collector.cli.table import lay_out
 
-    console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for name in rows[0]:
-        numbers = all(isinstance(row[name], int | float | None) for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row.values()))
-    if not console.is_terminal:
-        console.width = 10_000  # a pipe has no width: nothing is folded
-    with console.capture() as written:
-        console.print(table)
-    click.echo("\n".join(line.rstrip() for line in written.get().splitlines()))
+    terminal = sys.stdout.isatty()  # a pipe has no width: nothing is folded
+    width = shutil.get_terminal_size().columns if terminal else None
+    strong = _bold if terminal and os.environ.get("TERM") != "dumb" else str
+    click.echo("\n".join(lay_out(rows, cell, width, strong)))
+
+
+def _bold(text: str) -> str:
+    return click.style(text, bold=True)
 
 
 def cell(value: Any) -> str:

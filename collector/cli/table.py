@@ -1,0 +1,109 @@
+"""Rows for a person: a table where it fits the terminal, else each row as a column beside the titles."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise, zip_longest
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+_GAP = "  "
+_READABLE = 24  # what is folded into less is a tower of syllables
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    title: str
+    cells: tuple[str, ...]
+    right: bool
+
+    @property
+    def width(self) -> int:
+        return max(map(cell_len, (self.title, *self.cells)))
+
+
+def lay_out(
+    rows: Sequence[Mapping[str, Any]],
+    write: Callable[[Any], str],
+    width: int | None,
+    strong: Callable[[str], str] = str,
+) -> Iterator[str]:
+    """Yield the lines that show *rows*, which all have the same keys, in *width* cells; None is as wide as they are.
+
+    *write* makes a text of a value, *strong* marks titles. In rows that are too wide long texts are folded; rows that
+    are too wide even then stand side by side, as many as fit, and below these the next.
+    """
+    columns = [_column(name, [row[name] for row in rows], write) for name in rows[0]]
+    widths = _fitting(columns, width)
+    if widths is None:
+        yield from _side_by_side(columns, width or 0, strong)
+        return
+    rights = [column.right for column in columns]
+    yield from map(strong, _lines([column.title for column in columns], widths, rights))
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        yield from _lines(cells, widths, rights)
+
+
+def _column(name: str, values: Sequence[Any], write: Callable[[Any], str]) -> _Column:
+    known = [value for value in values if value is not None]
+    right = bool(known) and all(isinstance(value, int | float | Decimal) for value in known)
+    return _Column(name.replace("_", " "), tuple(map(write, values)), right)
+
+
+def _fitting(columns: Sequence[_Column], width: int | None) -> list[int] | None:
+    """How wide to make each column, the widest texts the narrowest; None where that is not enough."""
+    widths = [column.width for column in columns]
+    while width is not None and _total(widths) > width:
+        foldable = [n for n, column in enumerate(columns) if widths[n] > _READABLE and not column.right]
+        if not foldable:
+            return None
+        widths[max(foldable, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _side_by_side(columns: Sequence[_Column], width: int, strong: Callable[[str], str]) -> Iterator[str]:
+    margin = max(cell_len(column.title) for column in columns)
+    room = max(width - margin - len(_GAP), _READABLE)
+    records = list(zip(*(column.cells for column in columns), strict=True))
+    widths = [min(max(map(cell_len, record)), room) for record in records]
+    for first, last in _runs(widths, room):
+        if first:
+            yield ""
+        for column, cells in zip(columns, zip(*records[first:last], strict=True), strict=True):
+            for line in _lines([column.title, *cells], [margin, *widths[first:last]], [False] * (last - first + 1)):
+                yield strong(line[:margin]) + line[margin:]
+
+
+def _runs(widths: Sequence[int], room: int) -> Iterator[tuple[int, int]]:
+    """Cut *widths* into runs, each as long as fits into *room* and at least one long; gives their bounds."""
+    bounds = [0]
+    for end in range(1, len(widths) + 1):
+        if end - bounds[-1] > 1 and _total(widths[bounds[-1] : end]) > room:
+            bounds.append(end - 1)
+    return pairwise([*bounds, len(widths)])
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _lines(cells: Sequence[str], widths: Sequence[int], rights: Sequence[bool]) -> Iterator[str]:
+    """One row as a line, or as several where a cell is folded."""
+    folded = [
+        textwrap.wrap(cell, width) if cell_len(cell) > width else [cell]
+        for cell, width in zip(cells, widths, strict=True)
+    ]
+    for parts in zip_longest(*folded, fillvalue=""):
+        padded = (_pad(*part) for part in zip(parts, widths, rights, strict=True))
+        yield _GAP.join(padded).rstrip()
+
+
+def _pad(text: str, width: int, right: bool) -> str:  # noqa: FBT001 - one of three columns of values
+    blanks = " " * (width - cell_len(text))
+    return blanks + text if right else text + blanks
