@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import shutil
 import tempfile
 import uuid
@@ -50,6 +51,14 @@ class Server:
 
     def drop(self, url):
         self.run(f"DROP DATABASE IF EXISTS {url.database} WITH (FORCE)")
+
+
+@pytest.fixture
+def seed():
+    """What a random test begins with; it stands in the report of a failure, and given back it repeats the run."""
+    chosen = int(os.environ.get("COLLECTOR_TEST_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"COLLECTOR_TEST_SEED={chosen} repeats this run")  # noqa: T201 - pytest shows it where a test has failed
+    return chosen
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,148 @@
+"""The service in a time that is not waited for: whenever nothing is left to do, the clock jumps to what comes next.
+
+The event loop, the service and the simulator share the one clock. It stands still while a thread or a socket is at
+work, so a year of the service costs what it does in that year, and every run goes the same way.
+"""
+
+import asyncio
+import selectors
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import aiosqlite
+import apscheduler.schedulers.base
+import pytest
+
+from collector.collect.daemon import Service
+from collector.radar.simulator import Simulator, SimulatorOptions, serve
+from collector.settings import load
+from collector.store import Store
+from tests.collect.doubles import CALM, TOKEN
+
+_GRACE = 0.001
+"""Seconds in which what was sent over loopback has arrived."""
+_LOOK = 0.05
+
+
+class HastyLoop(asyncio.SelectorEventLoop):
+    """Shows *start* when it begins; *at_work* counts what is done in threads."""
+
+    def __init__(self, start):
+        self.start, self.passed, self.at_work = start, 0.0, 0
+        super().__init__(_Jumping(self))
+
+    def time(self):
+        return self.passed
+
+    def now(self):
+        return self.start + timedelta(seconds=self.passed)
+
+
+class _Jumping(selectors.DefaultSelector):
+    def __init__(self, loop):
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout=None):
+        found = super().select(0)
+        if found or (timeout is not None and timeout <= 0):
+            return found
+        if self._loop.at_work or timeout is None:
+            return super().select(_LOOK)
+        found = super().select(_GRACE)
+        if not found and not self._loop.at_work:
+            self._loop.passed += timeout
+        return found
+
+
+@contextmanager
+def _counted(loop):
+    """Count what threads are given to do: units of work of the store, statements of its readers."""
+    wrap, execute, connect = asyncio.futures.wrap_future, aiosqlite.Connection._execute, aiosqlite.Connection._connect
+
+    def ended(_future):
+        loop.at_work -= 1
+
+    def wrapped(future, **options):
+        made = wrap(future, **options)
+        loop.at_work += 1
+        made.add_done_callback(ended)
+        return made
+
+    def counting(method):
+        async def counted(*arguments, **options):
+            loop.at_work += 1
+            try:
+                return await method(*arguments, **options)
+            finally:
+                loop.at_work -= 1
+
+        return counted
+
+    class Now(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return loop.now().astimezone(tz)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "wrap_future", wrapped)
+        patch.setattr(asyncio.futures, "wrap_future", wrapped)
+        patch.setattr(aiosqlite.Connection, "_execute", counting(execute))
+        patch.setattr(aiosqlite.Connection, "_connect", counting(connect))
+        patch.setattr(apscheduler.schedulers.base, "datetime", Now)
+        yield
+
+
+def hastily(start, work):
+    """Run *work*, a function of the loop that gives a coroutine, in a time that begins at *start*."""
+    loop = HastyLoop(start)
+    with _counted(loop), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(work(loop))
+
+
+@dataclass
+class Life:
+    """A service that lives in a hasty loop."""
+
+    loop: HastyLoop
+    service: Service
+    simulator: Simulator
+    store: Store
+    task: asyncio.Task
+
+    async def until(self, moment):
+        """Let it live until *moment*."""
+        while (left := (moment - self.loop.now()).total_seconds()) > 0:
+            done, _ = await asyncio.wait([self.task], timeout=left)
+            assert not done, self.task
+
+    async def ready(self, moment):
+        """Let it live until it is ready, by *moment* at the latest; gives when that was."""
+        while reasons := await self.service.unready():
+            assert self.loop.now() < moment, reasons
+            await self.until(self.loop.now() + timedelta(seconds=1))
+        return self.loop.now()
+
+
+@asynccontextmanager
+async def living(loop, folder, config, **options):
+    """Start the service with *config*, TOML in which `{url}` is the simulator's address, on SQLite in *folder*."""
+    path = Path(folder, "config.toml")
+    simulator = Simulator(SimulatorOptions(**{**CALM, **options}), lambda: loop.now().timestamp())
+    opened = Store.open(f"sqlite:///{folder}/collector.db", owner="run")
+    async with serve(simulator) as base_url, opened as store:
+
+        def settings():
+            path.write_text(config.replace("{url}", base_url))
+            return load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN}, now=loop.now())
+
+        service = Service(settings(), store, settings, loop.now)
+        task = asyncio.create_task(service.run())
+        try:
+            yield Life(loop, service, simulator, store, task)
+        finally:
+            service.stop()
+            await asyncio.wait([task], timeout=60)
+            assert task.cancelled() or not task.exception()
