@@ -69,6 +69,11 @@ def check(revision: str | None) -> None:
         )
 
 
+def is_beyond(revision: str | None) -> bool:
+    """Tell whether the schema is of a newer version, or of none of ours."""
+    return revision is not None and revision > HEAD
+
+
 async def stamp(connection: AsyncConnection, revision: str) -> None:
     """Write down which revision an existing schema has."""
     await connection.execute(sa.update(_version).values(version_num=revision))
@@ -80,7 +85,7 @@ async def upgrade(connection: AsyncConnection) -> None:
     revision = await current(connection)
     if revision == HEAD:
         return
-    if revision is not None and revision > HEAD:
+    if is_beyond(revision):
         check(revision)
     await connection.run_sync(_alembic, "upgrade", "head")
 

@@ -134,6 +134,6 @@ async def _prepare_schema(database: Database, *, upgrade: bool) -> None:
         revision = await migrate.current(connection)
     if revision == migrate.HEAD:
         return
-    if not upgrade:
+    if not upgrade or migrate.is_beyond(revision):  # told before a writer connects, which may change the header
         migrate.check(revision)
     await database.write(migrate.upgrade)

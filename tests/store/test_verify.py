@@ -6,39 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from collector.errors import CollectorError
-from collector.model import Annotation
-from collector.store import Fire, Store, StoreBehind, StoreDamaged, StoreForeign, StoreMissing, header
+from collector.store import Store, StoreBehind, StoreDamaged, StoreForeign, StoreMissing, header
 from collector.store.checksum import Answered, checksum, written
 from collector.store.diff import Difference, Revised
 from collector.store.schema import APPLICATION_ID
-from collector.store.upkeep import dump
 from collector.store.verify import Verified, verify
-from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, saved
+from tests.store.damaging import WEEK, dumped, fill, findings, whole
+from tests.store.making import HOUR, NOW, batch, hours, query, saved
 
 LATER = NOW + timedelta(minutes=15)
-WEEK = 168
-
-
-async def fill(url, weeks=3):
-    """A history with whole and broken numbers, revisions, a vanished bucket, remarks and fires."""
-    queries = [query(), *(query(caOwner=name) for name in "abc")]
-    numbers = random.Random(3)
-    async with Store.open(url, owner="test") as store:
-        await store.declare([profile(), profile("each", caOwner=("a", "b", "c"))], NOW)
-        for week in range(weeks):
-            window, now = hours(week * WEEK, (week + 1) * WEEK), NOW + week * HOUR
-            asked = batch(*((each, window) for each in queries))
-            remark = Annotation(window.start, window.end, "ALL", "EVENT", f"week {week}", "", is_instantaneous=False)
-            found = [
-                {week * WEEK + hour: numbers.randrange(10**6) + n % 2 * numbers.random() for hour in range(WEEK)}
-                for n in range(4)
-            ]
-            await saved(store, asked, *found, now=now, updated=now, annotations=[remark])
-            later = [{hour: value + (hour % 17 == 0) for hour, value in values.items()} for values in found]
-            del later[1][week * WEEK + 5]
-            await saved(store, asked, *later, now=now + HOUR / 2, updated=now + HOUR / 2)
-        await store.record_fires([Fire("all", DAY + hour * HOUR, "collected", NOW) for hour in range(30)])
 
 
 @pytest.fixture
@@ -53,13 +29,6 @@ async def path(sqlite_url):
     return whole(Path(sqlite_url.removeprefix("sqlite:///")))
 
 
-def whole(path):
-    """All of a store in its one file."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
-    return path
-
-
 async def damage(url, *statements):
     async with Store.open(url, owner="test") as store:
 
@@ -68,17 +37,6 @@ async def damage(url, *statements):
                 await connection.exec_driver_sql(statement)
 
         await store._database.write(work)
-
-
-async def findings(path):
-    """What is found in a file: a list of sentences, or the one that it cannot be read."""
-    before = path.read_bytes()
-    try:
-        found = (await verify(f"sqlite:///{path}")).findings
-    except CollectorError as error:
-        found = [str(error)]
-    assert path.read_bytes() == before
-    return found
 
 
 async def test_it_works(url):
@@ -161,13 +119,6 @@ async def test_flipped_bits_that_change_what_is_known_are_found(path, tmp_path):
         assert found or known == good, f"byte {at}"
         changing += known != good
     assert changing > 30
-
-
-async def dumped(path):
-    try:
-        return "".join([text async for text in dump(f"sqlite:///{path}")])
-    except CollectorError as error:
-        return str(error)
 
 
 async def test_a_schema_that_is_no_text_is_damage(path):
