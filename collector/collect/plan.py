@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collector.profile import Profile
 
 DAY = timedelta(days=1)
-LONGEST_QUERY = 8_000
+LONGEST_QUERY = 8_130
 """Bytes of a query string that servers take with a path in front of it (the usual bound is 8 KiB for the line)."""
 
 _GRID_ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that every grid sits on bucket edges of every interval

@@ -23,7 +23,7 @@ def parameters(*filters):
 
 def test_it_works():
     assert query_string(Batch((slice_of({}),))) == (
-        "aggInterval=1h&format=JSON&name=serie_0&dateStart=2026-01-01T00:00:00Z&dateEnd=2026-01-01T03:45:00Z"
+        "aggInterval=1h&format=JSON&dateStart=2026-01-01T00:00:00Z&dateEnd=2026-01-01T03:45:00Z"
     )
 
 
