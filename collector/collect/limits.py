@@ -31,10 +31,13 @@ _SPANS = {
     AggInterval.ONE_DAY: _COARSE,
     AggInterval.ONE_WEEK: _COARSE,
 }
-_POSITIONS = (100, 50, 20, 10, 5, 2, 1)
+_POSITIONS = (1000, 100, 50, 20, 10, 5, 2, 1)
+_FIRST_POSITIONS = 100
+_LENGTHS = (7900, 6000, 4000, 2000, 1000, 500)
 _FEWEST_WITH_GAPS = 2
 """Empty positions have been seen to be accepted, so they are blamed last: when even two slices are refused."""
 _TRY_HIGHER_AFTER = timedelta(days=7)
+_NO_DOUBT = timedelta(0), 0
 _Step = TypeVar("_Step", int, timedelta)
 
 
@@ -44,14 +47,16 @@ class Limits:
 
     *proven* is the largest accepted request as (span, positions), *proven_span* the longest span of any accepted one.
     *doubted* is the (span, positions) of a refused batch: until one slice of that span is accepted, slices are asked
-    alone, and if it is refused too, the number of positions was not to blame.
+    alone, and if it is refused too, the number of positions was not to blame. *capped* says that this number was to
+    blame once, so that more positions are not tried just because these were accepted.
     """
 
     agg_interval: AggInterval
     shape: Shape
     proven: tuple[timedelta, int] = (timedelta(0), 0)
     proven_span: timedelta = timedelta(0)
-    doubted: tuple[timedelta, int] = (timedelta(0), 0)
+    doubted: tuple[timedelta, int] = _NO_DOUBT
+    capped: bool = False
     refused_at: datetime | None = None
 
     @property
@@ -71,20 +76,32 @@ def spans_of(agg_interval: AggInterval) -> list[timedelta]:
 
 def first_guess(agg_interval: AggInterval) -> Limits:
     """Nothing known yet: the largest of what is plausible, since a refusal costs one request and caution costs many."""
-    return Limits(agg_interval, Shape(spans_of(agg_interval)[0], _POSITIONS[0]))
+    return Limits(agg_interval, Shape(spans_of(agg_interval)[0], _FIRST_POSITIONS))
 
 
 def accepted(limits: Limits, batch: Batch) -> Limits:
-    """Learn from an accepted *batch*."""
-    size = (batch.duration, len(batch.slices))
-    best = max(limits.proven, size, key=lambda pair: pair[0] * pair[1])
-    doubted = (timedelta(0), 0) if len(batch.slices) == 1 else limits.doubted
-    return replace(limits, proven=best, proven_span=max(limits.proven_span, batch.duration), doubted=doubted)
+    """Learn from an accepted *batch*; more positions than are proven are tried next, unless that was refused once."""
+    count = len(batch.slices)
+    best = max(limits.proven, (batch.duration, count), key=lambda pair: pair[0] * pair[1])
+    limits = replace(limits, proven=best, proven_span=max(limits.proven_span, batch.duration))
+    if count == 1 and limits.doubted != _NO_DOUBT:
+        return _settled(limits, batch.duration)
+    if count < limits.shape.positions or limits.capped:
+        return limits
+    return replace(limits, shape=replace(limits.shape, positions=_above(count, _POSITIONS)))
+
+
+def _settled(limits: Limits, span: timedelta) -> Limits:
+    """End the doubt, for a slice of *span* alone was accepted; a shorter one than was doubted proves nothing."""
+    if span >= limits.doubted[0]:
+        return replace(limits, doubted=_NO_DOUBT, capped=True)
+    shape = replace(limits.shape, positions=max(limits.shape.positions, limits.doubted[1]))
+    return replace(limits, shape=shape, doubted=_NO_DOUBT)
 
 
 def too_long(limits: Limits, batch: Batch, now: datetime) -> Limits:
     """Learn from a *batch* whose URL the server found too long."""
-    length = min(limits.shape.length, len(query_string(batch)) * 3 // 4)
+    length = _below(min(limits.shape.length, len(query_string(batch))), _LENGTHS) or _LENGTHS[-1]
     return replace(limits, shape=replace(limits.shape, length=length), refused_at=now)
 
 
@@ -97,10 +114,13 @@ def refused(limits: Limits, batch: Batch, now: datetime) -> Limits | None:
         return limits  # sent before the last refusal was known
     if count == 1:
         return _shorter(limits, span, now)
-    fewer = replace(limits.shape, positions=_below(count, _POSITIONS) or 1)
+    limits = replace(limits, refused_at=now)
     if limits.shape.gaps and _has_gaps(batch) and count == _FEWEST_WITH_GAPS:
-        fewer = replace(limits.shape, positions=_POSITIONS[0], gaps=False)
-    return replace(limits, shape=fewer, doubted=(span, limits.shape.positions), refused_at=now)
+        return replace(limits, shape=replace(limits.shape, positions=_FIRST_POSITIONS, gaps=False), capped=False)
+    fewer = replace(limits.shape, positions=_below(count, _POSITIONS) or 1)
+    if span <= limits.proven_span:
+        return replace(limits, shape=fewer, doubted=_NO_DOUBT, capped=True)
+    return replace(limits, shape=fewer, doubted=(span, limits.shape.positions))
 
 
 def _shorter(limits: Limits, span: timedelta, now: datetime) -> Limits | None:
@@ -109,13 +129,13 @@ def _shorter(limits: Limits, span: timedelta, now: datetime) -> Limits | None:
         return None
     positions = max(limits.shape.positions, limits.doubted[1])
     shape = replace(limits.shape, span=lower, positions=positions)
-    return replace(limits, shape=shape, doubted=(lower, positions), refused_at=now)
+    return replace(limits, shape=shape, doubted=_NO_DOUBT, refused_at=now)
 
 
 def exonerated(limits: Limits) -> Limits:
     """Take back what was learned from a slice that turned out to be refused for its content: it blamed the size."""
     shape = first_guess(limits.agg_interval).shape
-    return replace(limits, shape=shape, doubted=(timedelta(0), 0), refused_at=None)
+    return replace(limits, shape=shape, doubted=_NO_DOUBT, capped=False, refused_at=None)
 
 
 def raised(limits: Limits, now: datetime) -> Limits:
@@ -152,6 +172,7 @@ def dump(limits: Limits) -> str:
             "proven_span_seconds": limits.proven_span.total_seconds(),
             "doubted_seconds": limits.doubted[0].total_seconds(),
             "doubted_positions": limits.doubted[1],
+            "capped": limits.capped,
             "refused_at": rfc3339(limits.refused_at) if limits.refused_at else None,
         }
     )
@@ -167,5 +188,6 @@ def load(agg_interval: AggInterval, text: str) -> Limits:
         proven=(timedelta(seconds=record["proven_seconds"]), record["proven_positions"]),
         proven_span=timedelta(seconds=record["proven_span_seconds"]),
         doubted=(timedelta(seconds=record["doubted_seconds"]), record["doubted_positions"]),
+        capped=record.get("capped", False),
         refused_at=datetime.fromisoformat(refused_at).astimezone(UTC) if refused_at else None,
     )

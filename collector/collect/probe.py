@@ -128,6 +128,7 @@ class Prober:
             known,
             shape=Shape(span, positions, gaps=gaps),
             proven_span=span,
+            capped=positions < _POSITIONS[-1],
             refused_at=self._fetcher.clock() if refused else None,
         )
         await self._gatherer.learn(learned)

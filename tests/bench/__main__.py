@@ -1,9 +1,10 @@
-"""`python -m tests.bench load` and `answer`: what the collector costs beside the least that its work can cost."""
+"""`python -m tests.bench load`, `answer` and `requests`: what the collector costs beside the least that is possible."""
 
 import click
 
 from tests.bench import answer as answering
 from tests.bench import report, run
+from tests.bench import requests as asking
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -32,6 +33,13 @@ def load(series: int, windows: int, runs: int, backends: tuple[str, ...], output
 def answer(runs: int, answers: int, backends: tuple[str, ...]) -> None:
     """Answer 7 days of 15m as the API does, beside the bare read of the rows plus JSON encoding."""
     click.echo(answering.table(answering.measure(backends or BACKENDS, runs, answers)))
+
+
+@main.command()
+def requests() -> None:
+    """Count the requests of a year of 15m for 50 series under every limit that Radar may hide, beside the fewest."""
+    for line in asking.table(asking.CELLS):
+        click.echo(line)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ _TIMEOUT = timedelta(seconds=60)
 async def prepare(address: str, size: Size, positions: int) -> None:
     """Create the store, with its labels and with what an earlier run would have learned of Radar's limits."""
     known = limits.first_guess(profile(size).agg_interval)
-    known = replace(known, shape=shape(positions), proven=(WEEK, positions), proven_span=WEEK)
+    proven = (WEEK, positions)
+    known = replace(known, shape=shape(positions), proven=proven, proven_span=WEEK, capped=True)
     async with Store.open(address, owner="bench") as store:
         await store.declare([profile(size)], datetime.now(UTC))
         await store.set_state(f"limits:{known.agg_interval}", limits.dump(known))

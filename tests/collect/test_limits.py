@@ -6,7 +6,8 @@ import pytest
 
 from collector.collect import limits as learn
 from collector.collect.plan import pack
-from collector.model import AggInterval, SeriesQuery, Slice, Window
+from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
+from collector.radar.query import query_string
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 YEAR = Window(NOW - timedelta(days=365), NOW)
@@ -36,16 +37,36 @@ def backfill(series, span, positions, period=QUARTER_YEAR):
     return requests, known
 
 
-@pytest.mark.parametrize("positions", [1, 5, 20, 10_000])
-@pytest.mark.parametrize("days", [1, 7, 31])
-def test_discovery_costs_at_most_fifteen_in_a_hundred(days, positions):
-    span = timedelta(days=days)
-    period = YEAR if days > 1 else QUARTER_YEAR
-    requests, known = backfill(50, span, positions, period)
-    slices = [Slice(SeriesQuery(QUARTER, {"ca": (f"ca {number}",)}), period) for number in range(50)]
-    fewest = len(pack(slices, learn.Shape(span, min(positions, 200))))
-    assert requests <= 1.15 * fewest + 1
-    assert known.shape.span == span
+def batch_of(count, days):
+    window = Window(NOW - timedelta(days=days), NOW)
+    return Batch(tuple(Slice(SeriesQuery(QUARTER, {"ca": (str(number),)}), window) for number in range(count)))
+
+
+def test_more_positions_are_tried_as_soon_as_those_of_the_guess_are_accepted():
+    known = learn.accepted(learn.first_guess(QUARTER), batch_of(100, 31))
+    assert known.shape.positions > 100
+
+
+@pytest.mark.parametrize(
+    ("positions", "alone"), [pytest.param(50, 31, id="of the span"), pytest.param(100, 1, id="of a shorter span")]
+)
+def test_a_doubt_is_settled_by_one_slice(positions, alone):
+    doubting = learn.refused(learn.first_guess(QUARTER), batch_of(100, 31), NOW)
+    assert doubting.now_shape.positions == 1
+    settled = learn.accepted(doubting, batch_of(1, alone))
+    assert settled.now_shape == settled.shape
+    assert settled.shape.positions == positions
+
+
+def test_a_number_of_positions_that_was_refused_is_not_tried_again_at_once():
+    known = learn.accepted(learn.first_guess(QUARTER), batch_of(1, 31))
+    known = learn.refused(known, batch_of(100, 31), NOW)
+    assert learn.accepted(known, batch_of(50, 31)).shape.positions == 50
+
+
+def test_a_url_that_was_too_long_gets_a_little_shorter_first():
+    known = learn.too_long(learn.first_guess(QUARTER), batch_of(100, 31), NOW)
+    assert known.shape.length < len(query_string(batch_of(100, 31)))
 
 
 def test_a_refusal_inside_what_is_proven_blames_the_content():
