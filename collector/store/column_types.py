@@ -109,3 +109,21 @@ def _epoch_sqlite(element: epoch, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(epoch, "postgresql")
 def _epoch_postgresql(element: epoch, compiler: SQLCompiler, **options: Any) -> str:
     return f"CAST(date_part('epoch', {compiler.process(element.clauses, **options)}) AS BIGINT)"
+
+
+class bucket(FunctionElement[datetime]):  # noqa: N801 - named as SQL functions are
+    """`bucket(seconds)`: epoch seconds as a bucket's edge, to compare a column with, on either database."""
+
+    type = Bucket()
+    inherit_cache = True
+    name = "bucket"
+
+
+@compiles(bucket, "sqlite")
+def _bucket_sqlite(element: bucket, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(bucket, "postgresql")
+def _bucket_postgresql(element: bucket, compiler: SQLCompiler, **options: Any) -> str:
+    return f"to_timestamp({compiler.process(element.clauses, **options)})"

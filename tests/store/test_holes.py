@@ -1,3 +1,4 @@
+import random
 from datetime import timedelta
 from itertools import pairwise
 
@@ -71,6 +72,18 @@ async def test_runs_of_absent_buckets_are_found_wherever_they_are(store):
     assert await found(store, hours(0, 10)) == expected
     assert await found(store, hours(3, 8)) == [(4, 6, "missing"), (7, 8, "missing")]
     assert await found(store, hours(5, 7)) == [(5, 6, "missing")]
+
+
+async def test_they_are_the_same_however_a_long_time_is_divided(store, monkeypatch):
+    chance = random.Random(7)
+    present = {hour: 1 for hour in range(200) if chance.random() < 0.9 and not 40 <= hour < 90}
+    await saved(store, batch((ALL, hours(0, 200))), present, updated=DAY)
+    absent = [hour for hour in range(200) if hour not in present]
+    for at_once in (1, 2, 7, 50, 1_000):
+        monkeypatch.setattr("collector.store.holes._COUNTED_AT_ONCE", at_once)
+        runs = await found(store, hours(0, 200))
+        assert [hour for start, end, _ in runs for hour in range(int(start), int(end))] == absent
+        assert all(one[1] < other[0] for one, other in pairwise(runs))
 
 
 async def test_what_radar_was_asked_for_when_it_was_final_is_missing_upstream(store):
