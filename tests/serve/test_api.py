@@ -230,3 +230,14 @@ async def test_the_page_allows_nothing_from_elsewhere_and_is_not_sent_twice(empt
         )
     async with empty.session.get(empty.url + path, headers={"If-None-Match": tag}) as answer:
         assert (answer.status, await answer.read()) == (304, b"")
+
+
+async def test_a_file_of_the_page_is_the_same_whether_it_travels_small_or_not(empty):
+    sent = {}
+    for accepted in ("gzip", "identity"):
+        headers = {"Accept-Encoding": accepted}
+        async with empty.session.get(f"{empty.url}/dashboard/app.js", headers=headers) as answer:
+            sent[accepted] = answer.headers.get("Content-Encoding"), await answer.read()
+            assert answer.headers["Vary"] == "Accept-Encoding"
+    assert (sent["gzip"][0], sent["identity"][0]) == ("gzip", None)
+    assert sent["gzip"][1] == sent["identity"][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -40,15 +41,20 @@ def _type(name: str) -> str | None:
 
 def _file(file: Traversable) -> Callable[[web.Request], Awaitable[web.Response]]:
     body = file.read_bytes()
+    small = gzip.compress(body, mtime=0)
     tag = hashlib.sha256(body).hexdigest()[:32]
-    headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
+    headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY, "Vary": "Accept-Encoding"}
 
     async def send(request: web.Request) -> web.Response:
         if tag in {etag.value for etag in request.if_none_match or ()}:
             response = web.Response(status=304, headers=headers)
         else:
-            response = web.Response(body=body, content_type=_type(file.name), charset="utf-8", headers=headers)
-            response.enable_compression()
+            shrunk = "gzip" in request.headers.get("Accept-Encoding", "").lower()
+            response = web.Response(
+                body=small if shrunk else body, content_type=_type(file.name), charset="utf-8", headers=headers
+            )
+            if shrunk:
+                response.headers["Content-Encoding"] = "gzip"
         response.etag = tag
         return response
 
