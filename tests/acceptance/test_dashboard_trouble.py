@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from statistics import median
 
 import pytest
 
@@ -129,7 +130,9 @@ def test_a_server_with_a_token_asks_for_it(browser, tmp_path):
             dashboard.complaints[:] = [said for said in dashboard.complaints if "401" not in said]
 
 
+@pytest.mark.campaign
 def test_a_year_of_ten_series_is_there_within_a_second(browser, tmp_path):
+    """On two cores that nothing else uses; what keeps it so is tested without a watch beside the other views."""
     ten = "[profiles.each]\nca_owner = [" + ", ".join(f'"Owner {n}"' for n in range(10)) + "]\n"
     with simulating() as (_, url):
         collector = Collector(tmp_path, url)
@@ -138,9 +141,10 @@ def test_a_year_of_ten_series_is_there_within_a_second(browser, tmp_path):
             process.says("healed", seconds=180)
             assert collector.rows("SELECT count(*) FROM points")[0][0] > 350_000
             took = []
-            for _ in range(5):
+            for _ in range(9):
                 dashboard.open("#range=52w")
                 dashboard.settled()
                 took.append(dashboard.page.evaluate("performance.getEntriesByName('drawn')[0].startTime"))
                 dashboard.page.goto("about:blank")
-            assert min(took) < 1_000, took
+            print("drawn after", sorted(round(milliseconds) for milliseconds in took), "ms")  # noqa: T201 - the figure
+            assert median(took) < 1_000, took
