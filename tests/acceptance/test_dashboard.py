@@ -3,7 +3,7 @@
 import csv
 import os
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -73,6 +73,7 @@ def test_a_person_looks_at_history(dashboard):
 
     dashboard.choose("by-owner/DigiCert, Inc.")
     assert [row[0] for row in dashboard.readout()] == ["all", "by-owner/DigiCert, Inc."]
+    assert dashboard.text("#measure") == "Certificates per 15 minutes and hour"
     page.get_by_role("button", name="28d").click()
     dashboard.drawn()
     whole = dashboard.text("#period")
@@ -118,6 +119,20 @@ def _downloaded(dashboard, folder):
     download.value.save_as(folder / "points.csv")
     with (folder / "points.csv").open() as lines:
         return list(csv.DictReader(lines)), download.value.suggested_filename
+
+
+def test_no_more_is_read_than_pixels_can_show_and_at_once(dashboard):
+    read = []
+    dashboard.page.on("response", lambda response: "/api/v1/" in response.url and read.append(response))
+    dashboard.open("#series=all&series=by-owner%2FDigiCert%2C+Inc.&range=28d")
+    dashboard.settled()
+    (points,) = [response for response in read if "/points?" in response.url]
+    pixels = int(parse_qs(urlsplit(points.url).query)["thin"][0])
+    assert pixels <= dashboard.page.locator("#chart").bounding_box()["width"]
+    assert [len(one["most"]) <= pixels for one in points.json()["series"]] == [True, True]
+    assert points.headers["content-encoding"] in ("gzip", "deflate")
+    began = {urlsplit(one.url).path: one.request.timing["startTime"] for one in reversed(read)}
+    assert min(began["/api/v1/status"], began["/api/v1/fetches"]) >= points.request.timing["startTime"]
 
 
 def test_the_address_holds_the_whole_view(dashboard, browser, running):
@@ -189,6 +204,34 @@ def test_a_revised_value_tells_what_it_was(dashboard, running):
     box = dashboard.page.locator(".u-over").bounding_box()
     dashboard.page.mouse.move(box["x"] + box["width"] * 6.4 / 13, box["y"] + 40)
     eventually(lambda: "was " in dashboard.readout()[0][-1])
+
+
+def test_one_that_fails_again_and_again_hides_no_other_request(dashboard):
+    dashboard.open()
+    dashboard.settled()
+    asked = dashboard.page.request.get(f"{dashboard.url}/api/v1/fetches?limit=300").json()["fetches"]
+    refused = [one for one in asked if one["profiles"] == ["failing"] and one["message"]]
+    rows = dashboard.page.locator("tr.bad", has=dashboard.page.get_by_role("cell", name="failing", exact=True))
+    times = [
+        int(text.partition(" \N{MULTIPLICATION SIGN} ")[2] or 1) for text in rows.locator(".again").all_inner_texts()
+    ]
+    assert len(times) < sum(times) <= len(refused)
+    dashboard.page.get_by_role("button", name="Only errors").click()
+    eventually(lambda: dashboard.page.locator("#fetches tbody tr:not(.bad)").count() == 0)
+
+
+def test_one_line_stands_out_while_its_row_is_pointed_at(dashboard):
+    dashboard.open("#series=all&series=by-owner%2FDigiCert%2C+Inc.&range=7d")
+    dashboard.settled()
+    drawn = "document.querySelector('.uplot canvas').toDataURL()"
+    dashboard.page.mouse.move(5, 5)
+    alike = dashboard.page.evaluate(drawn)
+    dashboard.page.locator("#readout tr").first.hover()
+    eventually(lambda: dashboard.page.evaluate(drawn) != alike)
+    dashboard.page.mouse.move(5, 5)
+    eventually(lambda: dashboard.page.evaluate(drawn) == alike)
+    dashboard.page.locator("input[data-series=all]").focus()
+    eventually(lambda: dashboard.page.evaluate(drawn) != alike)
 
 
 def test_everything_can_be_done_with_the_keyboard(dashboard):

@@ -2,14 +2,14 @@
 
 import { get, keepToken } from "./api.js";
 import { Backfills } from "./backfills.js";
-import { Chart } from "./chart.js";
+import { Chart, holdsPoints } from "./chart.js";
 import { listen } from "./controls.js";
 import { load, loadGaps } from "./data.js";
 import { $, colour, h } from "./dom.js";
 import { period as inWords, seconds, time } from "./format.js";
 import { describe, layLane } from "./marks.js";
 import { Profiles, showFacts, tints } from "./profiles.js";
-import { readout, showKey } from "./readout.js";
+import { readout, showKey, showMeasure } from "./readout.js";
 import { showAnnotations, showFetches, showGaps } from "./tables.js";
 import * as views from "./view.js";
 
@@ -86,14 +86,15 @@ function showView() {
 }
 
 function draw() {
-  const there = data.series.some((series) => series.mean.length);
+  const there = holdsPoints(data);
   $("skeleton").hidden = true;
   $("message").hidden = there;
   $("message").textContent = !profiles.length ? "No profile is configured: add one to config.toml, then reload."
     : !view.series.length ? "Choose a series on the left."
     : "No points in this period yet.";
   chart.show(data, marks(), (label) => colour(`--c${tint(label)}`), view);
-  if (!there) $("lane").replaceChildren();
+  if (!chart.plot) $("lane").replaceChildren();
+  showMeasure(data);
   showMarks();
   $("chart").setAttribute("aria-busy", "false");
   performance.mark("drawn");
@@ -119,13 +120,14 @@ function around({ start, end }) {
   return views.fixed(view, start - air, last + air);
 }
 
-async function points() {
+/** Read and draw what is looked at, unless it is being read already as *early*. */
+async function points(early = null) {
   reading?.abort();
   const own = (reading = new AbortController());
   const asked = showView();
   $("chart").setAttribute("aria-busy", "true");
   try {
-    const found = await load(view, asked, profiles, chart.columns, own.signal);
+    const found = await (early ?? load(view, asked, profiles, chart.columns, own.signal));
     if (own.signal.aborted) return;
     data = found;
     draw();
@@ -137,7 +139,7 @@ async function points() {
 
 async function standing() {
   try {
-    const [known, status, asked] = await Promise.all([get("profiles", { limit: 1000 }), get("status"), get("fetches", { limit: 60 })]);
+    const [known, status, asked] = await Promise.all([get("profiles", { limit: 1000 }), get("status"), get("fetches", { limit: 300 })]);
     profiles = known.profiles;
     standings = new Map(status.profiles.map((one) => [one.name, one]));
     fetches = asked.fetches;
@@ -183,17 +185,22 @@ trouble.of = () => new Map(profiles.map(({ name }) => {
 }));
 
 async function start() {
+  const known = get("profiles", { limit: 1000 }).then((found) => found.profiles);
+  const named = view.series;
+  let early = named.length && named.length <= MOST ? load(view, views.period(view, now()), known, chart.columns) : null;
+  early?.catch(() => {}); // its address may name what is no longer there
   try {
-    profiles = (await get("profiles", { limit: 1000 })).profiles;
+    profiles = await known;
     const all = new Set(profiles.flatMap((profile) => profile.series));
     view.series = view.series.filter((label) => all.has(label)).slice(0, MOST);
+    if (view.series.length !== named.length) early = null;
     if (!view.series.length && profiles.length && !location.hash.includes("series=")) view.series = profiles[0].series.slice(0, MOST);
     history.replaceState(null, "", views.write(view));
   } catch (error) {
     trouble(error);
     return;
   }
-  await points();
+  await points(early);
   await standing();
 }
 
@@ -214,6 +221,7 @@ listen({
   now,
   read: (at) => { under = at ?? under; return showValues(); },
   redraw: () => data && draw(),
+  emphasise: (label) => chart.emphasise(view.series.includes(label) ? label : null),
   errorsOnly: (only) => { onlyErrors = only; showFetches(fetches, onlyErrors); },
   restored: () => { view = views.parse(location.hash); points(); },
   admitted: (text) => { keepToken(text); start(); },

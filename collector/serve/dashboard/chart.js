@@ -1,7 +1,7 @@
 // The chart: uPlot with one line per series, a band of extremes where columns hold several buckets, and marks.
 
 import { colour, faint, $ } from "./dom.js";
-import { compact, dayOf, monthOf, time } from "./format.js";
+import { compact, dayOf, monthOf, time, yearOf } from "./format.js";
 import { drawBehind, drawRevisions } from "./marks.js";
 
 const DAY = 86400;
@@ -9,14 +9,17 @@ const HEIGHT = () => (innerWidth < 700 ? 260 : 380);
 const FEWEST = 700;
 const MOST = 2000;
 
-/** Times along the axis: UTC, 24 hours, the date where a day begins. */
+/** Times along the axis: UTC, 24 hours, the date where a day begins, the year where it does. */
 function ticks(_chart, splits, _axis, _space, step) {
-  if (step >= 27 * DAY) return splits.map(monthOf);
+  if (step >= 27 * DAY) return splits.map((at, i) => (i === 0 || yearOf(at) !== yearOf(splits[i - 1]) ? `${monthOf(at)}\n${yearOf(at)}` : monthOf(at)));
   if (step >= DAY) return splits.map(dayOf);
   return splits.map((at, i) => (i === 0 || at % DAY === 0 ? `${time(at)}\n${dayOf(at)}` : time(at)));
 }
 
-/** Lines as uPlot wants them: one table per series, joined on time; `previous` moved to the present. */
+/** Whether there is anything to draw. */
+export const holdsPoints = (data) => [...data.series, ...(data.previous ?? [])].some((series) => series.mean.length);
+
+/** Lines as uPlot wants them: one table per series, joined on time; `previous` moved to the present. An empty frame where there is no point. */
 function tables(data, log) {
   const all = [];
   const shown = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
@@ -28,7 +31,8 @@ function tables(data, log) {
   for (const series of data.previous ?? []) {
     all.push([series.mean.map((_, i) => series.start + data.shift + i * series.width), shown(series.mean)]);
   }
-  return all.some((table) => table[0].length) ? uPlot.join(all) : null;
+  const empty = ([, ...values]) => [[data.start, data.end], ...values.map(() => [null, null])];
+  return all.length ? uPlot.join(holdsPoints(data) ? all : all.map(empty)) : null;
 }
 
 function lines(data, palette) {
@@ -36,17 +40,17 @@ function lines(data, palette) {
   const bands = [];
   for (const one of data.series) {
     const stroke = palette(one.label);
-    series.push({ label: one.label, stroke, width: 1.6, points: { size: 4 } });
+    series.push({ label: one.label, of: one.label, stroke, width: 1.6, points: { size: 4 } });
     if (one.thinned) {
       const at = series.length;
-      const edge = { stroke: "transparent", width: 0, points: { show: false } };
+      const edge = { of: one.label, stroke: "transparent", width: 0, points: { show: false } };
       series.push({ ...edge, label: `${one.label} most` }, { ...edge, label: `${one.label} least` });
       bands.push({ series: [at, at + 1], fill: faint(stroke, data.series.length > 4 ? 0.1 : 0.16) });
     }
   }
   for (const one of data.previous ?? []) {
-    const stroke = faint(palette(one.label), 0.75);
-    series.push({ label: `${one.label} before`, stroke, width: 1.2, dash: [5, 4], points: { show: false } });
+    const stroke = faint(palette(one.label), 0.6);
+    series.push({ label: `${one.label} before`, of: one.label, stroke, width: 1.2, dash: [5, 4], points: { show: false } });
   }
   return { series, bands };
 }
@@ -68,11 +72,12 @@ export class Chart {
     const { left } = this.plot?.cursor ?? {};
     this.plot?.destroy();
     this.plot = null;
+    this.emphasised = null;
     this.data = data;
     this.marks = marks;
     this.palette = palette;
     const joined = tables(data, axis.log);
-    if (joined) this.plot = new uPlot(this.options(axis), joined, this.host);
+    if (joined) this.plot = new uPlot(this.options(axis, holdsPoints(data)), joined, this.host);
     if (this.plot && left >= 0) this.plot.setCursor({ left, top: 10 }, false);
     this.host.dataset.drawn = `${Number(this.host.dataset.drawn ?? 0) + 1}`;
   }
@@ -81,6 +86,14 @@ export class Chart {
   mark(marks) {
     this.marks = marks;
     this.plot?.redraw(false);
+  }
+
+  /** Let the lines of one series stand out; null: all alike. */
+  emphasise(label) {
+    if (!this.plot || this.emphasised === label) return;
+    this.emphasised = label;
+    for (const line of this.plot.series.slice(1)) line.alpha = label === null || line.of === label ? 1 : 0.16;
+    this.plot.redraw(false);
   }
 
   get width() {
@@ -96,7 +109,8 @@ export class Chart {
     if (this.plot && this.plot.width !== this.width) this.plot.setSize({ width: this.width, height: HEIGHT() });
   }
 
-  options({ zero, log }) {
+  options({ zero, log: wanted }, drawn) {
+    const log = wanted && drawn;
     const { series, bands } = lines(this.data, this.palette);
     const [muted, grid] = [colour("--muted"), colour("--grid")];
     const font = "12px system-ui, sans-serif";
@@ -112,7 +126,7 @@ export class Chart {
       scales: { x: { range: [start, end] }, y: log ? { distr: 3 } : { range: (_u, low, high) => span(low, high, zero) } },
       axes: [
         { stroke: muted, font, grid: { show: false }, ticks: { stroke: grid, size: 5 }, values: ticks, space: 70, size: 44 },
-        { stroke: muted, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 58, gap: 8, values: (_u, all) => all.map((value) => (value === null ? "" : compact(value))) },
+        { stroke: muted, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 58, gap: 8, values: (_u, all) => all.map((value) => (value === null || !drawn ? "" : compact(value))) },
       ],
       cursor: {
         y: false,

@@ -31,6 +31,10 @@ export function listen(page) {
     event.target.setAttribute("aria-pressed", `${only}`);
     page.errorsOnly(only);
   });
+  for (const [id, over, out] of [["readout", "pointerover", "pointerleave"], ["profiles", "pointerover", "pointerleave"], ["profiles", "focusin", "focusout"]]) {
+    $(id).addEventListener(over, (event) => page.emphasise(labelOf(event.target)));
+    $(id).addEventListener(out, () => page.emphasise(null));
+  }
   $("theme").addEventListener("click", () => switchTheme(page));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", page.redraw);
   addEventListener("popstate", page.restored);
@@ -47,6 +51,10 @@ function key(event, page, moves) {
   else return;
   event.preventDefault();
 }
+
+/** The series that a row or a line of the page is about; null for none. */
+const labelOf = (element) =>
+  element.closest("[data-label]")?.dataset.label ?? element.closest("li")?.querySelector(":scope > label [data-series], :scope > .row [data-series]")?.dataset.series ?? null;
 
 function switchTheme(page) {
   const root = document.documentElement;

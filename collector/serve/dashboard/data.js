@@ -6,11 +6,10 @@ import { control } from "./view.js";
 
 const DETAILED = 32 * 86400;
 
-/** Everything about one period of some series; *columns* is how many pixels there are to show it. */
+/** Everything about one period of some series; *profiles* may be on their way, *columns* is how many pixels there are. */
 export async function load(view, { start, end }, profiles, columns, signal) {
   const shift = control({ start, end });
   const chosen = { series: view.series };
-  const names = [...new Set(profiles.filter((p) => p.series.some((s) => view.series.includes(s))).map((p) => p.name))];
   const between = { start: iso(start), end: iso(end) };
   const before = { start: iso(start - shift), end: iso(end - shift) };
   const none = Promise.resolve(null);
@@ -20,7 +19,7 @@ export async function load(view, { start, end }, profiles, columns, signal) {
     some ? get("points", { ...chosen, ...between, thin: columns }, signal) : none,
     some && view.compare ? get("points", { ...chosen, ...before, thin: columns }, signal) : none,
     get("annotations", { ...between, limit: 1000 }, signal),
-    some && detailed ? Promise.all(names.map((n) => get("revisions", { profile: n, ...between, limit: 1000 }, signal))) : none,
+    some && detailed ? loadRevisions(view, between, profiles, signal) : none,
   ]);
   const order = (all) => view.series.map((label) => all.find((s) => s.label === label)).filter(Boolean);
   return {
@@ -33,6 +32,11 @@ export async function load(view, { start, end }, profiles, columns, signal) {
     revisions: (revisions ?? []).flatMap((r) => r.revisions).filter((r) => view.series.includes(r.series)).map(revision),
     detailed,
   };
+}
+
+async function loadRevisions(view, between, profiles, signal) {
+  const shown = (await profiles).filter((profile) => profile.series.some((label) => view.series.includes(label)));
+  return Promise.all(shown.map(({ name }) => get("revisions", { profile: name, ...between, limit: 1000 }, signal)));
 }
 
 /** The runs of absent buckets of some series. */
@@ -53,6 +57,7 @@ function columnsOf(series) {
     profile: series.profile,
     interval: series.agg_interval,
     unit: series.unit,
+    normalization: series.normalization,
     thinned: series.thinned,
     start: series.start === null ? 0 : seconds(series.start),
     width: series.column_seconds,

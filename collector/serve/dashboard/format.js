@@ -5,7 +5,7 @@ const rough = new Intl.NumberFormat("en", { notation: "compact", maximumSignific
 const date = { timeZone: "UTC", day: "numeric", month: "short" };
 const day = new Intl.DateTimeFormat("en-GB", date);
 const whole = new Intl.DateTimeFormat("en-GB", { ...date, year: "numeric" });
-const month = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", month: "short", year: "numeric" });
+const month = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", month: "short" });
 
 export const DAY = 86400;
 export const seconds = (text) => Date.parse(text) / 1000;
@@ -17,16 +17,18 @@ export const compact = (value) => rough.format(value);
 export const time = (moment) => new Date(moment * 1000).toISOString().slice(11, 16);
 export const dayOf = (moment) => day.format(moment * 1000);
 export const monthOf = (moment) => month.format(moment * 1000);
+export const yearOf = (moment) => new Date(moment * 1000).getUTCFullYear();
 export const dateOf = (moment) => whole.format(moment * 1000);
 export const moment = (at) => `${whole.format(at * 1000)}, ${time(at)}`;
 
-/** A period in as few words as say it: whole days need no time of day. */
+/** A period in as few words as say it: whole days need no time of day, one year is named once. */
 export function period(start, end) {
-  if (start % DAY === 0 && end % DAY === 0) {
-    const last = end - DAY;
-    return last === start ? dateOf(start) : `${dateOf(start)} – ${dateOf(last)}`;
-  }
-  return dateOf(start) === dateOf(end) ? `${moment(start)} – ${time(end)}` : `${moment(start)} – ${moment(end)}`;
+  const whole = start % DAY === 0 && end % DAY === 0;
+  const last = whole ? end - DAY : end;
+  const early = yearOf(start) === yearOf(last) ? dayOf : dateOf;
+  if (whole) return last === start ? dateOf(start) : `${early(start)} – ${dateOf(last)}`;
+  if (dateOf(start) === dateOf(end)) return `${moment(start)} – ${time(end)}`;
+  return `${early(start)}, ${time(start)} – ${moment(end)}`;
 }
 
 /** A length of time in its largest unit or two: 2 d 3 h, 58 min, 40 s. */

@@ -4,7 +4,7 @@ import { colour, faint, h, link } from "./dom.js";
 import { moment, number, period } from "./format.js";
 
 const LANES = 3;
-const ROW = 22;
+const ROW = 25;
 const NARROWEST = 14;
 const NARROW = 6;
 const LEGIBLE = 52;
@@ -53,7 +53,9 @@ export function drawBehind(chart, data, marks) {
   for (const one of data.annotations) {
     const narrow = x(one.end) - x(one.start) < NARROW * devicePixelRatio;
     const whole = one.start <= data.start && one.end >= data.end;
-    if (!whole) block(one.start, one.end, faint(tone, narrow ? 0.09 : 0.13), 2 * devicePixelRatio);
+    const lasting = one.end === Infinity; // a change of method that holds until today must not drown the chart
+    if (!whole) block(one.start, one.end, faint(tone, lasting ? 0.05 : narrow ? 0.09 : 0.13), 2 * devicePixelRatio);
+    if (lasting && one.start > data.start) block(one.start, one.start, faint(tone, 0.35), 2 * devicePixelRatio);
   }
   const hatch = stripes(ctx, faint(colour("--bad"), 0.45));
   for (const gap of merged(marks.gaps)) block(gap.start, gap.end, hatch, 2 * devicePixelRatio);
@@ -110,7 +112,7 @@ export function drawRevisions(chart, data, palette) {
   ctx.restore();
 }
 
-/** Put the annotations' labels above the chart, each where its band begins and as wide as its text, if there is room. */
+/** Put the annotations' labels above the chart, each where its band begins, as wide as its text if there is room, over a bar as long as the band. */
 export function layLane(lane, chart, data, opened) {
   const offset = chart.over.offsetLeft;
   const width = chart.over.clientWidth;
@@ -127,7 +129,9 @@ export function layLane(lane, chart, data, opened) {
     const text = one.description || one.event_type;
     const room = (placed[i + 1]?.start ?? width + 4) - 4;
     const wide = Math.min(Math.max(end, start + text.length * LETTER + 18), room) - start;
-    const label = h("button", { type: "button", class: "note", title: text, "aria-label": text, onclick: () => opened(one) }, wide < LEGIBLE ? "" : text);
+    const extent = h("span", { class: "extent" });
+    extent.style.width = `${end - start}px`;
+    const label = h("button", { type: "button", class: "note", title: text, "aria-label": text, onclick: () => opened(one) }, wide < LEGIBLE ? "" : text, extent);
     label.style.left = `${offset + start}px`;
     label.style.top = `${row * ROW}px`;
     label.style.width = `${wide < LEGIBLE ? end - start : wide}px`;

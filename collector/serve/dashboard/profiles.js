@@ -63,7 +63,7 @@ export class Profiles {
     const name = h("label", { class: "name" }, heading, h("span", {}, profile.name));
     const parts = [
       h("div", { class: "row" }, name, state),
-      h("p", { class: "muted small", "data-part": "facts" }),
+      h("p", { class: "muted small facts-of", "data-part": "facts" }),
       h("p", { class: "small trouble", "data-part": "trouble", hidden: true }),
     ];
     if (several) {
@@ -89,7 +89,7 @@ export class Profiles {
     if (standing.lag_seconds !== null) facts.push(`${duration(standing.lag_seconds)} behind`);
     if (standing.gaps) facts.push(`${number(standing.gaps)} missing`);
     if (profile.confidence_level !== null && profile.confidence_level !== 5) facts.push(CONFIDENCE[profile.confidence_level] ?? `confidence ${profile.confidence_level}`);
-    part("facts").textContent = facts.join(" · ");
+    part("facts").replaceChildren(...facts.flatMap((fact, i) => [h("span", {}, i < facts.length - 1 ? `${fact} ·` : fact), " "]));
     const success = standing.last_success ? ago(seconds(standing.last_success)) : "never";
     const confidence = CONFIDENCE[profile.confidence_level] ?? "confidence not known yet";
     item.title = `Last success ${success}; next due ${standing.next_fire.slice(11, 16)} UTC; ${confidence}`;

@@ -4,6 +4,7 @@ import { $, h } from "./dom.js";
 import { columnAt, newest } from "./data.js";
 import { about, change, duration, moment, number } from "./format.js";
 import { revisionsAt } from "./marks.js";
+import { WIDTHS } from "./view.js";
 
 /** Show the values at a moment, or the newest where *at* is null; gives the same in one sentence. */
 export function readout(data, marks, at, tint) {
@@ -23,14 +24,28 @@ function row(series, previous, data, marks, at, tint) {
   const value = series.thinned ? about(column?.mean) : number(column?.mean);
   const cells = [h("td", { class: "number strong" }, value)];
   if (data.previous) {
-    cells.push(h("td", { class: "number" }, series.thinned ? about(before?.mean) : number(before?.mean)), h("td", { class: "number" }, column ? change(column.mean, before?.mean) : ""));
+    cells.push(h("td", { class: "number", "data-title": "before" }, series.thinned ? about(before?.mean) : number(before?.mean)), h("td", { class: "number" }, column ? change(column.mean, before?.mean) : ""));
   }
-  const name = h("th", { scope: "row" }, h("span", { class: `swatch c${tint(series.label)}` }), series.label);
+  const name = h("th", { scope: "row" }, h("span", { class: `swatch c${tint(series.label)}` }), ...named(series));
   return {
     start: column?.start ?? null,
     spoken: [series.label, value, ...notes].join(", "),
-    element: h("tr", {}, name, ...cells, h("td", { class: "muted notes" }, notes.join(" · "))),
+    element: h("tr", { "data-label": series.label }, name, ...cells, h("td", { class: "muted notes" }, notes.join(" · "))),
   };
+}
+
+/** A label whose profile steps back where a value follows it. */
+function named({ label, profile }) {
+  const prefix = `${profile}/`;
+  return label.startsWith(prefix) ? [h("span", { class: "muted" }, prefix), label.slice(prefix.length)] : [label];
+}
+
+/** What the axis counts: the unit, in which buckets, and over how long it is averaged for want of pixels. */
+export function showMeasure(data) {
+  const each = (of) => [...new Set(data.series.map(of).filter(Boolean))].join(" and ");
+  const units = each(({ unit, normalization }) => (normalization === "RAW_VALUES" ? unit : `${unit}, ${normalization}`.replaceAll("_", " ").toLowerCase()));
+  const columns = each((series) => series.thinned && `the mean of ${duration(series.width)}`);
+  $("measure").textContent = units && data.series.some((series) => series.mean.length) ? `${units} per ${each((series) => WIDTHS[series.interval])}${columns ? `, each value ${columns}` : ""}` : "";
 }
 
 function gapAt(series, marks, at) {

@@ -4,6 +4,7 @@ import { $, fill, h, link } from "./dom.js";
 import { ago, duration, moment, number, period, seconds } from "./format.js";
 
 const LONG = 160;
+const MOST = 60;
 
 function table(element, titles, rows, empty) {
   const head = h("thead", {}, h("tr", {}, ...titles.map(([text, kind]) => h("th", { scope: "col", class: kind ?? "" }, text))));
@@ -15,7 +16,7 @@ export function showFetches(fetches, onlyErrors) {
   const shown = onlyErrors ? fetches.filter((one) => one.outcome !== "ok" && one.outcome !== "started") : fetches;
   const minute = Math.floor(Date.now() / 60000);
   fill($("fetches"), [minute, onlyErrors, shown.map((one) => [one.id, one.outcome])], () => {
-    const rows = shown.map((one) => {
+    const rows = alikeInARow(shown).slice(0, MOST).map(({ one, times }) => {
       const at = seconds(one.started_at);
       const took = one.finished_at ? seconds(one.finished_at) - at : null;
       const bad = one.outcome !== "ok" && one.outcome !== "started";
@@ -23,15 +24,26 @@ export function showFetches(fetches, onlyErrors) {
       const points = one.outcome === "ok" ? counts.join(", ") || "unchanged" : "";
       return h("tr", { class: bad ? "bad" : "" },
         h("td", { class: "when", title: moment(at) }, ago(at)),
-        h("td", {}, one.profiles.join(", ")),
+        h("td", { class: "strong" }, one.profiles.join(", ")),
         h("td", { class: "what" }, asked(one), bad && one.message ? h("div", { class: "trouble" }, short(one.message)) : null),
-        h("td", {}, h("span", { class: `state ${bad ? "failing" : one.outcome === "ok" ? "fresh" : "new"}` }, one.outcome.replace("_", " "))),
+        h("td", { class: "again" }, h("span", { class: `state ${bad ? "failing" : one.outcome === "ok" ? "fresh" : "new"}` }, one.outcome.replace("_", " ")), times > 1 ? ` × ${times}` : null),
         h("td", { class: "number" }, points),
         h("td", { class: "number" }, took === null ? "" : took < 1 ? `${Math.round(took * 1000)} ms` : `${took.toFixed(1)} s`));
     });
     const titles = [["When"], ["Profiles"], ["Asked"], ["Outcome"], ["Points", "number"], ["Took", "number"]];
     return table($("fetches"), titles, rows, onlyErrors ? "No request failed lately." : "Nothing was asked yet.");
   });
+}
+
+/** Failures that follow each other with the same words, once, the newest for all: one that fails hides no other. */
+function alikeInARow(fetches) {
+  const found = [];
+  for (const one of fetches) {
+    const same = one.message ? [one.outcome, one.message, ...one.profiles].join("\n") : null;
+    if (same && found.at(-1)?.same === same) found.at(-1).times += 1;
+    else found.push({ one, same, times: 1 });
+  }
+  return found;
 }
 
 /** `3 x 15m over A..B` in fewer words. */

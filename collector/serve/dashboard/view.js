@@ -2,6 +2,7 @@
 
 const SLOT = 900;
 const WEEK = 604800;
+export const WIDTHS = { "15m": "15 minutes", "1h": "hour", "1d": "day", "1w": "week" };
 export const PRESETS = { "1d": 86400, "7d": WEEK, "28d": 4 * WEEK, "12w": 12 * WEEK, "52w": 52 * WEEK };
 const SHORTEST = 4 * SLOT;
 const LONGEST = 20 * 366 * 86400;
