@@ -1,4 +1,8 @@
-"""The root of our own errors."""
+"""The root of our own errors, and the system's words for its own."""
+
+from __future__ import annotations
+
+import os
 
 
 class CollectorError(Exception):
@@ -11,3 +15,10 @@ class UsageError(CollectorError):
     """The operator asked for something that cannot be; ends a command with exit code 2."""
 
     exit_code = 2
+
+
+def system_words(error: OSError) -> str:
+    """Say what the system has against it: the word for its number, for libraries' own texts repeat what was asked."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return error.strerror or str(error)

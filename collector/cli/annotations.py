@@ -9,7 +9,10 @@ import click
 from collector.cli.options import config_option, format_option, limit_option, period_options
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
     from datetime import datetime
+
+    from collector.store import Store
 
 
 @click.command("annotations")
@@ -18,14 +21,17 @@ if TYPE_CHECKING:
 @config_option
 @format_option
 def command(start: datetime | None, end: datetime | None, limit: int, config: str | None, output: str) -> None:
-    """List Cloudflare's remarks on the data, each once, with when it was seen and whether it was withdrawn.
+    """List Cloudflare's remarks on the data, the newest first, with when each was seen and whether it was withdrawn.
 
     \b
     Example: collector annotations --start 2026-01-01
     """
     from collector.cli.listing import list_rows
 
-    list_rows(config, output, lambda store: store.list_annotations(start=start, end=end, limit=limit), _columns)
+    def read(store: Store) -> Awaitable[Sequence[object]]:
+        return store.list_annotations(start=start, end=end, limit=limit + 1, newest_first=True)
+
+    list_rows(config, output, read, _columns, limit=limit)
 
 
 def _columns(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collector.cli.options import config_option, format_option
-from collector.errors import CollectorError, UsageError
+from collector.errors import UsageError, system_words
 
 if TYPE_CHECKING:
     from collector.settings.loading import Loaded
@@ -27,22 +27,26 @@ def command() -> None:
     """
 
 
-@command.command("check")
+@command.command("check", short_help="Read the configuration as every command does, and report all that is wrong.")
 @config_option
 def check(config: str | None) -> None:
     """Read the configuration as every command does; all that is wrong is reported at once, with exit code 2.
 
     Example: collector config check --config /etc/collector/config.toml
     """
+    from collector.cli.start import NO_CREDENTIALS
+
     loaded = _read(config, required=True)
     profiles = loaded.settings.profiles
     series = {series.query for profile in profiles for series in profile.series}
     click.echo(f"{loaded.document.name}: {_counted(len(profiles), 'profile')}, {len(series)} series, ok")
     if not profiles:
         click.echo("there are no [[profiles]], so nothing would be collected", err=True)
+    if loaded.settings.radar.credentials is None:
+        click.echo(NO_CREDENTIALS, err=True)
 
 
-@command.command("show")
+@command.command("show", short_help="Print every effective setting and where it came from.")
 @config_option
 @format_option
 def show(config: str | None, output: str) -> None:
@@ -60,7 +64,7 @@ def show(config: str | None, output: str) -> None:
         out.show([{"key": x.key, "value": _words(x.value), "from": x.origin} for x in settings], output)
 
 
-@command.command("init")
+@command.command("init", short_help="Write a commented example.")
 @click.argument("file", default="config.toml", metavar="[FILE]")
 @click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
 def init(file: str, *, force: bool) -> None:
@@ -77,7 +81,7 @@ def init(file: str, *, force: bool) -> None:
     except FileExistsError:
         raise UsageError(f"{file} exists; --force overwrites it") from None
     except OSError as error:
-        raise CollectorError(f"{file} cannot be written: {(error.strerror or 'unknown reason').lower()}") from error
+        raise UsageError(f"cannot write {file}: {system_words(error)}") from error
     click.echo(f"{file} written; next: collector config check --config {file}")
 
 

@@ -38,7 +38,7 @@ def _await(work: Coroutine[None, None, T]) -> T:
     return asyncio.run(work)
 
 
-@command.command("upgrade")
+@command.command("upgrade", short_help="Create the store, or bring its schema up to date.")
 @config_option
 def upgrade(config: str | None) -> None:
     """Create the store, or bring its schema to what this version knows.
@@ -53,7 +53,7 @@ def upgrade(config: str | None) -> None:
     click.echo(f"schema revision {after}, {done}")
 
 
-@command.command("downgrade")
+@command.command("downgrade", short_help="Take the schema back to REV.")
 @click.argument("revision", metavar="REV")
 @config_option
 def downgrade(revision: str, config: str | None) -> None:
@@ -68,7 +68,7 @@ def downgrade(revision: str, config: str | None) -> None:
     click.echo(f"schema revision {after or 'none'}")
 
 
-@command.command("current")
+@command.command("current", short_help="Show the schema revision of the store.")
 @config_option
 def current(config: str | None) -> None:
     """Show the schema revision of the store.
@@ -83,7 +83,7 @@ def current(config: str | None) -> None:
     click.echo(f"{revision or 'none'}" + ("" if revision == HEAD else f" (this version knows {HEAD})"))
 
 
-@command.command("check")
+@command.command("check", short_help="Compare the schema with what this version expects.")
 @config_option
 @click.pass_context
 def check(ctx: click.Context, config: str | None) -> None:
@@ -102,7 +102,7 @@ def check(ctx: click.Context, config: str | None) -> None:
     ctx.exit(1 if differences else 0)
 
 
-@command.command("verify")
+@command.command("verify", short_help="Compare all that is stored with what was written.")
 @config_option
 @click.pass_context
 def verify(ctx: click.Context, config: str | None) -> None:
@@ -126,7 +126,7 @@ def verify(ctx: click.Context, config: str | None) -> None:
     ctx.exit(1 if verified.findings else 0)
 
 
-@command.command("dump")
+@command.command("dump", short_help="Write all that is known in one canonical order.")
 @click.option("--digest", is_flag=True, help="Print only SHA-256 of the dump.")
 @config_option
 def dump(config: str | None, *, digest: bool) -> None:
@@ -155,7 +155,7 @@ async def _dump(url: str) -> None:
                 stream.write(text.encode())
 
 
-@command.command("backup")
+@command.command("backup", short_help="Write a verified copy of a SQLite store.")
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False))
 @click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
 @config_option
@@ -175,7 +175,7 @@ def backup(file: str, config: str | None, *, force: bool) -> None:
     click.echo(f"{file}: {size} bytes, verified")
 
 
-@command.command("copy")
+@command.command("copy", short_help="Copy the store to another database.")
 @click.argument("url", metavar="URL")
 @config_option
 def copy(url: str, config: str | None) -> None:
@@ -195,7 +195,7 @@ def copy(url: str, config: str | None) -> None:
     click.echo(f"{copied.rows} rows copied, both stores have the digest {copied.digest}")
 
 
-@command.command("prune")
+@command.command("prune", short_help="Delete what is older than [retention] keeps.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted; works beside a running collector.")
 @config_option
 @click.pass_context

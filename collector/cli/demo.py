@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collector.errors import CollectorError
+from collector.errors import CollectorError, system_words
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,7 +64,7 @@ def command(ctx: click.Context, port: int, *, once: bool, data: str | None) -> N
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise CollectorError(f"the folder {folder} cannot be created ({error.strerror})") from error
+            raise CollectorError(f"the folder {folder} cannot be created: {system_words(error)}") from error
         ctx.exit(asyncio.run(_demo(folder, port, once=once)))
 
 
@@ -90,7 +90,7 @@ def _settings(folder: Path, base_url: str, port: int, now: datetime, *, once: bo
     try:
         path.write_text(_CONFIG.format(base_url=base_url, folder=folder, port=port, level=level, **days))
     except OSError as error:
-        raise CollectorError(f"{path} cannot be written ({error.strerror})") from error
+        raise CollectorError(f"{path} cannot be written: {system_words(error)}") from error
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "demo"})
     logs.configure(settings.log.level, settings.log.format, settings.secrets)
     logs.quiet("collector.radar.simulator")
@@ -110,6 +110,8 @@ async def _keep_on(settings: Settings, folder: Path) -> int:
     from collector.collect.daemon import run
 
     click.echo(f"demo: made-up numbers from a simulator at {settings.radar.base_url}", err=True)
+    if settings.server.port:
+        click.echo(f"demo: the dashboard is http://{settings.server.host}:{settings.server.port}/", err=True)
     click.echo(f"demo: collector status --config {folder}/config.toml; Ctrl-C ends it", err=True)
     await run(settings, lambda: settings)
     return 0

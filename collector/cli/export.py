@@ -9,8 +9,10 @@ import click
 from collector.cli.options import MOMENT, config_option, period_options
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from datetime import datetime
 
+    from collector.serve.export import Block
     from collector.settings import Settings
 
 
@@ -53,7 +55,9 @@ def command(
     if output == "parquet" and target == "-" and sys.stdout.isatty():
         raise click.UsageError("Parquet is nothing for a terminal: name a file with -o.")
     settings = load_settings(config, required=False)
-    asyncio.run(_export(settings, profiles, (start, end, as_of), output, target))
+    points = asyncio.run(_export(settings, profiles, (start, end, as_of), output, target))
+    if target != "-":
+        click.echo(f"{target}: {points:,} points", err=True)
     click.echo(LICENCE, err=True)
 
 
@@ -63,7 +67,8 @@ async def _export(
     times: tuple[datetime | None, datetime | None, datetime | None],
     output: str,
     target: str,
-) -> None:
+) -> int:
+    """Write the points to *target*; gives their number."""
     from contextlib import aclosing
 
     from collector.cli.listing import check_profile
@@ -71,11 +76,21 @@ async def _export(
     from collector.serve.export import FORMATS
     from collector.store import Store
 
+    written = 0
+
+    async def counted() -> AsyncGenerator[Block, None]:
+        nonlocal written
+        async with aclosing(store.export_blocks(profiles, *times)) as blocks:
+            async for block in blocks:
+                written += len(block[2])
+                yield block
+
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         for profile in profiles:
             await check_profile(store, profile)
-        async with aclosing(store.export_blocks(profiles, *times)) as blocks:
+        async with aclosing(counted()) as blocks:
             encode = FORMATS[output]
             with writing(target) as stream:
                 async for part in encode(blocks):
                     stream.write(part)
+    return written

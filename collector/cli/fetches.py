@@ -33,9 +33,9 @@ def command(
     from collector.cli.listing import list_rows
 
     def read(store: Store) -> Awaitable[Sequence[object]]:
-        return store.list_fetches(profile=profile, start=start, end=end, limit=limit)
+        return store.list_fetches(profile=profile, start=start, end=end, limit=limit + 1)
 
-    list_rows(config, output, read, _columns, profile)
+    list_rows(config, output, read, _columns, profile, limit)
 
 
 def _columns(row: dict[str, Any]) -> dict[str, Any]:

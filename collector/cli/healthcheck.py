@@ -8,6 +8,7 @@ import json
 import click
 
 from collector.cli.options import config_option
+from collector.errors import UsageError, system_words
 
 _TIMEOUT = 5.0
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not bound
@@ -25,6 +26,8 @@ def command(ctx: click.Context, config: str | None) -> None:
     from collector.cli.start import start
 
     server = start(config, required=False).server
+    if not server.enabled:
+        raise UsageError("server.enabled is false, so there is nothing to ask; `collector status` reads the store")
     reasons = _ask(_WILDCARDS.get(server.host, server.host), server.port)
     for reason in reasons:
         click.echo(f"not ready: {reason}", err=True)
@@ -40,7 +43,7 @@ def _ask(host: str, port: int) -> list[str]:
         answer = json.loads(connection.getresponse().read(65_536))
         return [] if answer["ready"] else [str(reason) for reason in answer["reasons"]]
     except (OSError, http.client.HTTPException) as error:
-        return [f"no answer from {host}:{port}: {error}"]
+        return [f"no answer from {host}:{port}: {system_words(error) if isinstance(error, OSError) else error}"]
     except (ValueError, KeyError, TypeError):
         return [f"what answers at {host}:{port} is not the collector"]
     finally:

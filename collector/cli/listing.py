@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import click
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -17,8 +19,12 @@ def list_rows(
     read: Callable[[Store], Awaitable[Sequence[Any]]],
     columns: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row,
     profile: str | None = None,
+    limit: int | None = None,
 ) -> None:
-    """Print the dataclass rows that *read* finds, for people with *columns* alone; a wrong *profile* is refused."""
+    """Print the dataclass rows that *read* finds, for people with *columns* alone; a wrong *profile* is refused.
+
+    Of more than *limit* rows the others are left out, and that is said: *read* gives one more where there are more.
+    """
     import asyncio
 
     from collector.cli.output import show
@@ -34,7 +40,11 @@ def list_rows(
             return [asdict(row) for row in await read(store)]
 
     rows = asyncio.run(found())
+    more = limit is not None and len(rows) > limit
+    rows = rows[:limit]
     show(rows if output == "json" else [columns(row) for row in rows], output)
+    if more:
+        click.echo(f"only the first {limit} are shown; --limit, --start and --end show others", err=True)
 
 
 async def check_profile(store: Store, profile: str) -> None:

@@ -33,6 +33,8 @@ _COMMANDS = {
     "healthcheck": "Exit 0 when the running daemon is ready.",
 }
 
+CONFIG_HELP = "Configuration file; else $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml."
+
 
 class _LazyGroup(click.Group):
     """A group whose commands live in `collector.cli.<name>` and are called `command` there."""
@@ -60,7 +62,7 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="collector")
-@click.option("--config", "config", metavar="FILE", help="Configuration file; else $COLLECTOR_CONFIG, ./config.toml.")
+@click.option("--config", "config", metavar="FILE", help=CONFIG_HELP)
 @click.pass_context
 def command(ctx: click.Context, config: str | None) -> None:
     """Keep Cloudflare Radar's certificate-transparency time series as history in a database of your own.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from collector.cli.main import CONFIG_HELP
 from collector.model import rfc3339
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "--config",
         metavar="FILE",
         callback=_inherit,
-        help="Configuration file; else $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml.",
+        help=CONFIG_HELP,
     )(function)
 
 

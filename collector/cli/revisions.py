@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(
     profile: str | None, start: datetime | None, end: datetime | None, limit: int, config: str | None, output: str
 ) -> None:
-    """List values that were later replaced: the old and the new one, and when each was seen.
+    """List values that were later replaced, the newest first: the old and the new one, and when each was seen.
 
     \b
     Example: collector revisions --profile all --start 2d
@@ -32,9 +32,9 @@ def command(
     from collector.cli.listing import list_rows
 
     def read(store: Store) -> Awaitable[Sequence[object]]:
-        return store.list_revisions(profile=profile, start=start, end=end, limit=limit)
+        return store.list_revisions(profile=profile, start=start, end=end, limit=limit + 1, newest_first=True)
 
-    list_rows(config, output, read, _columns, profile)
+    list_rows(config, output, read, _columns, profile, limit)
 
 
 def _columns(row: dict[str, Any]) -> dict[str, Any]:

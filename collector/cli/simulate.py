@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collector.errors import CollectorError
+from collector.errors import CollectorError, system_words
 from collector.model import AggInterval
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def command(host: str, port: int, **switches: Any) -> None:
     try:
         asyncio.run(_until_signalled(simulator, host, port))
     except OSError as error:
-        raise CollectorError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+        raise CollectorError(f"cannot listen on {host} port {port}: {system_words(error)}") from error
 
 
 def _options(

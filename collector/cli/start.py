@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from collector.settings import Settings
 
 
+NO_CREDENTIALS = (
+    "there are no credentials for Radar: set CLOUDFLARE_API_TOKEN or CLOUDFLARE_API_TOKEN_FILE, "
+    "or api_token_file under [radar]; `collector demo` needs none"
+)
+
+
 def start(config: str | None, *, required: bool = True) -> Settings:
     """Load the settings and send the log where they say; not *required*, a missing file means the defaults."""
     settings = load(config, required=required)
@@ -26,10 +32,7 @@ def start(config: str | None, *, required: bool = True) -> Settings:
 def asking(settings: Settings) -> Settings:
     """Refuse to go on where Radar could not be asked for anything."""
     if settings.radar.credentials is None:
-        raise UsageError(
-            "there are no credentials for Radar: set CLOUDFLARE_API_TOKEN or CLOUDFLARE_API_TOKEN_FILE, "
-            "or api_token_file under [radar]; `collector demo` needs none"
-        )
+        raise UsageError(NO_CREDENTIALS)
     if not settings.profiles:
         raise UsageError(
             "the configuration has no [[profiles]], so there is nothing to collect; see `collector config init`"

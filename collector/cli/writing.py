@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from collector.errors import CollectorError, UsageError
+from collector.errors import CollectorError, UsageError, system_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,7 @@ def _refused(target: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror}") from error
+        raise UsageError(f"cannot write {target}: {system_words(error)}") from error
 
 
 @contextlib.contextmanager
@@ -104,4 +104,4 @@ def _told(target: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise CollectorError(f"cannot write {target}: {error.strerror or error}") from error
+        raise CollectorError(f"cannot write {target}: {system_words(error)}") from error

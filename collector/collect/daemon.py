@@ -6,6 +6,7 @@ A generation is what runs under one configuration: a reload drains it and starts
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
@@ -21,7 +22,7 @@ from collector.collect.fallback import Fallback
 from collector.collect.fetch import Fetcher, utc_now
 from collector.collect.gather import Gatherer
 from collector.collect.schedule import Schedule
-from collector.errors import CollectorError
+from collector.errors import CollectorError, system_words
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.serve.app import make_app, serving
@@ -68,7 +69,8 @@ async def _server(service: Service, server: Server) -> AsyncIterator[str]:
         async with serving(app, server.host, server.port) as address:
             yield address
     except OSError as error:
-        raise CollectorError(f"cannot serve on {server.host}:{server.port}: {error.strerror or error}") from None
+        hint = "; another port: server.port, or demo --port" if error.errno == errno.EADDRINUSE else ""
+        raise CollectorError(f"cannot serve on {server.host}:{server.port}: {system_words(error)}{hint}") from None
 
 
 def groups(profiles: tuple[Profile, ...]) -> dict[tuple[AggInterval, timedelta], list[Profile]]:

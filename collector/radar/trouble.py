@@ -5,10 +5,9 @@ Never by an error's `repr`, which shows the request's headers and so the token.
 
 from __future__ import annotations
 
-import os
-
 import aiohttp
 
+from collector.errors import system_words
 from collector.radar.failure import one_line
 
 
@@ -18,11 +17,11 @@ def in_words(error: aiohttp.ClientError | OSError) -> str:
         case aiohttp.ClientConnectorCertificateError():
             words = f"the server's certificate is not trusted: {one_line(str(error.certificate_error))}"
         case aiohttp.ClientConnectorDNSError():
-            words = f"the name {error.host} cannot be resolved: {_reason(error.os_error)}"
+            words = f"the name {error.host} cannot be resolved: {one_line(system_words(error.os_error))}"
         case aiohttp.ClientConnectorSSLError():
             words = f"no TLS with {error.host} port {error.port}: {one_line(str(error.os_error))}"
         case aiohttp.ClientConnectorError():
-            words = f"cannot connect to {error.host} port {error.port}: {_reason(error.os_error)}"
+            words = f"cannot connect to {error.host} port {error.port}: {one_line(system_words(error.os_error))}"
         case aiohttp.ServerDisconnectedError():
             words = "the server hung up without an answer"
         case aiohttp.ClientPayloadError():
@@ -30,14 +29,7 @@ def in_words(error: aiohttp.ClientError | OSError) -> str:
         case aiohttp.ClientResponseError():
             words = f"the answer is not HTTP as it should be: {one_line(error.message)}"
         case OSError():
-            words = f"the connection broke: {_reason(error)}"
+            words = f"the connection broke: {one_line(system_words(error))}"
         case _:
             words = f"{type(error).__name__}: {one_line(str(error))}"
     return words
-
-
-def _reason(error: OSError) -> str:
-    """The system's word for an error number, which asyncio's own text hides; the text where there is no number."""
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return one_line(error.strerror or str(error))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from collector.errors import UsageError
+from collector.errors import UsageError, system_words
 from collector.store import migrate, sqlite_file
 from collector.store.boundary import translate
 from collector.store.engine import BUSY_SECONDS
@@ -63,7 +63,7 @@ def _unfinished(target: Path) -> Iterator[Path]:
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         yield unfinished
     except OSError as error:
-        raise StoreUnavailable(f"{target} cannot be written ({(error.strerror or str(error)).lower()})") from error
+        raise StoreUnavailable(f"{target} cannot be written ({system_words(error)})") from error
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):
             Path(f"{unfinished}{suffix}").unlink(missing_ok=True)

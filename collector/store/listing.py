@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 class Filter:
     """What to list: of one *profile*, from *start* up to, not including, *end*, at most *limit* rows.
 
-    *offset* rows are left out first; *before* bounds the ids of what is listed with the newest first.
+    *offset* rows are left out first; *before* bounds the ids of what is listed with the newest first. *newest_first*
+    turns the order of annotations and revisions by their time.
     """
 
     profile: str | None = None
@@ -41,6 +42,7 @@ class Filter:
     limit: int | None = None
     offset: int | None = None
     before: int | None = None
+    newest_first: bool = False
 
     def within(self, column: sa.Column[Any]) -> list[Any]:
         """Bound *column* by start and end."""
@@ -57,6 +59,7 @@ class Filters(TypedDict, total=False):
     limit: int | None
     offset: int | None
     before: int | None
+    newest_first: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,7 @@ async def list_fetches(connection: AsyncConnection, chosen: Filter) -> list[Fetc
 
 
 async def list_annotations(connection: AsyncConnection, chosen: Filter) -> list[AnnotationRow]:
-    """List annotations that overlap the time between start and end, by start date."""
+    """List annotations that overlap the time between start and end, by start date, or the newest first."""
     table = annotations_table
     names = [name for name in AnnotationRow.__slots__ if name != "withdrawn_at"]
     is_open = sa.and_(withdrawals.c.annotation_id == table.c.id, withdrawals.c.returned_at.is_(None))
@@ -181,7 +184,8 @@ async def list_annotations(connection: AsyncConnection, chosen: Filter) -> list[
         bounds.append(sa.or_(end_date.is_(None), end_date >= chosen.start))
     select = sa.select(*(table.c[name] for name in names), withdrawals.c.withdrawn_at)
     select = select.join_from(table, withdrawals, is_open, isouter=True).where(*bounds)
-    ordered = select.order_by(table.c.start_date, table.c.id)
+    order = (table.c.start_date, table.c.id)
+    ordered = select.order_by(*(column.desc() for column in order) if chosen.newest_first else order)
     found = await _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
     return [
         AnnotationRow(
@@ -192,7 +196,10 @@ async def list_annotations(connection: AsyncConnection, chosen: Filter) -> list[
 
 
 async def list_revisions(connection: AsyncConnection, chosen: Filter) -> list[RevisionRow]:
-    """List values replaced, of buckets between start and end, by series, bucket and time; once per label."""
+    """List values replaced, of buckets between start and end, by series, bucket and time; once per label.
+
+    With the newest first it is by when they were replaced.
+    """
     later, old = revisions.alias(), revisions.c
     same = sa.and_(later.c.series_id == old.series_id, later.c.timestamp == old.timestamp)
     next_value = sa.select(later.c.value).where(same, later.c.fetch_id == old.replaced_by).scalar_subquery()
@@ -209,7 +216,8 @@ async def list_revisions(connection: AsyncConnection, chosen: Filter) -> list[Re
     )
     if chosen.profile is not None:
         select = select.where(profile_series.c.profile == chosen.profile)
-    ordered = select.order_by(old.series_id, profile_series.c.position, old.timestamp, old.replaced_at)
+    newest = (old.replaced_at.desc(),) if chosen.newest_first else ()
+    ordered = select.order_by(*newest, old.series_id, profile_series.c.position, old.timestamp, old.replaced_at)
     found = await _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
     return [RevisionRow(**row) for row in found]
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from collector.errors import system_words
 from collector.model import rfc3339
 from collector.store.errors import StoreOwned, StoreUnavailable
 
@@ -66,7 +67,7 @@ def owning(path: Path, command: str) -> Iterator[OwnerLock]:
         descriptor = os.open(lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreUnavailable(
-            f"{path.parent} cannot be written to, so no store can be kept there ({error.strerror})"
+            f"{path.parent} cannot be written to, so no store can be kept there ({system_words(error)})"
         ) from error
     try:
         _lock(descriptor, path)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from collector.errors import system_words
 from collector.store.boundary import translate
 from collector.store.engine import BUSY_SECONDS, sqlite_writer
 from collector.store.errors import StoreForeign, StoreMissing, StoreUnavailable
@@ -62,7 +63,7 @@ def make_folder(location: Location) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreUnavailable(f"the folder {folder} cannot be created ({error.strerror})") from error
+        raise StoreUnavailable(f"the folder {folder} cannot be created ({system_words(error)})") from error
 
 
 @contextmanager

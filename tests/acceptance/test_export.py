@@ -49,7 +49,9 @@ def test_every_format_holds_the_same_points_and_a_file_is_the_same_as_a_pipe(wor
     lines = collector.export("--format", "jsonl").splitlines()
     assert len(lines) == sum(map(len, collector.points().values())) > 24
     assert collector.json("export") == [json.loads(line) for line in lines]
-    assert "CC BY-NC 4.0" in collector.run("export", "-o", "points.csv").stderr
+    told = collector.run("export", "-o", "points.csv").stderr
+    assert f"points.csv: {len(lines)} points\n" in told
+    assert "CC BY-NC 4.0" in told
     assert (collector.folder / "points.csv").read_text() == collector.export()
 
 

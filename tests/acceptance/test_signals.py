@@ -26,7 +26,7 @@ def test_sigterm_ends_the_daemon_with_0_in_ten_seconds(world, moment):
         simulator.script(fault.always())
     with collector.running("run") as daemon:
         if said:
-            daemon.says(said, seconds=20)
+            daemon.says(said)
         eventually(lambda: simulator.requests)
         began = time.monotonic()
         assert daemon.ends(seconds=10) == 0

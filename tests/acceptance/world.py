@@ -61,7 +61,7 @@ def simulating(clock: Callable[[], float] = time.time, **options: Any) -> Iterat
         assert not thread.is_alive()
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 15) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Wait until *condition* holds and give what it gave; it has so many seconds for that."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -219,7 +219,7 @@ class Running:
         """All output so far."""
         return self.path.read_text(errors="replace")
 
-    def says(self, *texts: str, seconds: float = 15) -> None:
+    def says(self, *texts: str, seconds: float = 60) -> None:
         """Wait until each text was said."""
 
         def said() -> bool:

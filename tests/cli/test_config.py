@@ -31,8 +31,8 @@ def run():
 def test_init_writes_an_example_that_check_accepts(run, folder):
     assert run("init").exit_code == 0
     assert (folder / "config.toml").read_text() == EXAMPLE.read_text()
-    checked = run("check")
-    assert (checked.exit_code, checked.stdout) == (0, "config.toml: 2 profiles, 3 series, ok\n")
+    checked = run("check", CLOUDFLARE_API_TOKEN="hunter22")
+    assert (checked.exit_code, checked.output) == (0, "config.toml: 2 profiles, 3 series, ok\n")
 
 
 def test_init_prints_to_stdout_for_a_dash(run, folder):
@@ -52,8 +52,8 @@ def test_init_overwrites_only_when_forced(run, folder):
 
 def test_init_says_where_it_cannot_write(run):
     refused = run("init", "none/config.toml")
-    assert refused.exit_code == 1
-    assert "none/config.toml cannot be written: no such file or directory" in refused.stderr
+    assert refused.exit_code == 2
+    assert "cannot write none/config.toml: no such file or directory" in refused.stderr
 
 
 def test_check_reports_everything_on_stderr_with_exit_2(run, folder):
@@ -80,6 +80,13 @@ def test_check_says_that_nothing_would_be_collected(run, folder):
     checked = run("check")
     assert (checked.exit_code, checked.stdout) == (0, "config.toml: 0 profiles, 0 series, ok\n")
     assert "there are no [[profiles]]" in checked.stderr
+
+
+def test_check_says_that_radar_cannot_be_asked_yet(run):
+    run("init")
+    checked = run("check", CLOUDFLARE_API_TOKEN=None)
+    assert checked.exit_code == 0
+    assert checked.stderr.startswith("there are no credentials for Radar: set CLOUDFLARE_API_TOKEN")
 
 
 def test_check_counts_a_series_that_two_profiles_share_once(run, folder):

@@ -84,8 +84,8 @@ def test_an_age_is_a_period_too(run):
     [
         (["al"], "the store knows no profile 'al' (did you mean \"all\"?); it has: all"),
         (["--start", "2026-05-02", "--end", "2026-05-01"], "2026-05-02T00:00:00Z is after --end 2026-05-01T00:00:00Z"),
-        (["-o", "none/points.csv"], "cannot write none/points.csv: No such file or directory"),
-        (["-o", "."], "cannot write .: Is a directory"),
+        (["-o", "none/points.csv"], "cannot write none/points.csv: no such file or directory"),
+        (["-o", "."], "cannot write .: is a directory"),
         (["--format", "xlsx"], "'xlsx' is not one of 'csv', 'jsonl', 'json', 'parquet'"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(run, folder):
 def test_a_full_disk_is_told_in_a_sentence(run):
     failed = run("-o", "/dev/full")
     assert failed.exit_code == 1
-    assert failed.stderr == "collector: cannot write /dev/full: No space left on device\n"
+    assert failed.stderr == "collector: cannot write /dev/full: no space left on device\n"
 
 
 def test_json_lines_are_what_programs_read(run):

@@ -21,7 +21,16 @@ def test_ready_is_0_and_a_daemon_that_is_gone_is_1(world):
         daemon.says("pass outcome=collected")
         assert collector.run("healthcheck").stdout == "ready\n"
         assert daemon.ends() == 0
-    assert "no answer from 127.0.0.1:" in collector.call("healthcheck", expect=1).stderr
+    told = collector.call("healthcheck", expect=1).stderr
+    assert told.startswith("not ready: no answer from 127.0.0.1:")
+    assert told.endswith(": connection refused\n")
+
+
+def test_a_server_that_is_switched_off_cannot_be_asked(world):
+    _, collector = world
+    collector.server = "enabled = false"
+    collector.configure(profile())
+    assert "server.enabled is false" in collector.call("healthcheck", expect=2).stderr
 
 
 def test_something_else_on_the_port_is_not_ready(world):

@@ -43,9 +43,10 @@ def test_fetches_are_the_newest_first_and_bounded(filled):
     assert len(filled.json("fetches", "--start", "1h")) == len(rows)
 
 
-def test_annotations_are_listed_once_each(filled):
+def test_annotations_are_listed_once_each_the_newest_first(filled):
     rows = filled.json("annotations")
     assert rows
+    assert [row["start_date"] for row in rows] == sorted((row["start_date"] for row in rows), reverse=True)
     assert len({(row["start_date"], row["description"]) for row in rows}) == len(rows)
 
 
@@ -57,6 +58,15 @@ def test_revisions_show_both_values_and_when_each_was_seen(filled):
         assert row["new_value"] == row["value"] + 7 * 4
         assert utc(row["seen_at"]) < utc(row["replaced_at"])
     assert filled.json("revisions", "--profile", "by-owner") == []
+
+
+@pytest.mark.parametrize("name", ["fetches", "annotations", "revisions"])
+def test_a_list_that_is_cut_off_says_so(filled, name):
+    done = filled.call(name, "--limit", "1")
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stderr == "only the first 1 are shown; --limit, --start and --end show others\n"
+    assert filled.json(name, "--limit", "1") == filled.json(name)[:1]
+    assert filled.call(name, "--limit", str(len(filled.json(name)))).stderr == ""
 
 
 def test_export_as_of_gives_what_was_known_then(filled):

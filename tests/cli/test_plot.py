@@ -61,7 +61,7 @@ def test_a_picture_goes_into_a_file(run, folder, name, begins):
     [
         (2, ["al"], "the store knows no profile 'al' (did you mean \"all\"?); it has: all, empty"),
         (2, ["all", "-o", "all.gif"], "'all.gif' does not end in .png or .svg"),
-        (2, ["all", "-o", "none/all.png"], "cannot write none/all.png: No such file or directory"),
+        (2, ["all", "-o", "none/all.png"], "cannot write none/all.png: no such file or directory"),
         (2, ["all", "--start", "1d", "--end", "2d"], "is after --end"),
         (2, [], "Missing argument 'PROFILE'"),
         (1, ["empty"], "there are no points of profile 'empty' yet"),

@@ -103,5 +103,5 @@ def test_a_port_that_is_taken_is_a_sentence():
         command = [sys.executable, "-m", "collector", "simulate", "--port", port]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
         assert done.returncode == 1
-        assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
+        assert f"cannot listen on 127.0.0.1 port {port}: address already in use" in done.stderr
         assert "Traceback" not in done.stderr

@@ -107,13 +107,13 @@ def test_a_dash_is_stdout(capfdbinary):
     assert capfdbinary.readouterr().out == b"new"
 
 
-@pytest.mark.parametrize(("target", "said"), [("none/file", "No such file or directory"), (".", "Is a directory")])
+@pytest.mark.parametrize(("target", "said"), [("none/file", "no such file or directory"), (".", "is a directory")])
 def test_what_cannot_be_opened_is_a_usage_error(target, said):
     with pytest.raises(UsageError, match=f"^cannot write {target}: {said}$"):
         _write(target)
 
 
 def test_an_error_on_the_way_is_told_and_leaves_nothing(folder):
-    with pytest.raises(CollectorError, match="cannot write file: No space left on device"):
-        _fail(OSError(28, "No space left on device"))
+    with pytest.raises(CollectorError, match="cannot write file: no space left on device"):
+        _fail(OSError(28, "no space left on device"))
     assert _names(folder) == []

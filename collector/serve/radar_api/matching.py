@@ -105,7 +105,8 @@ class Catalogue:
             )
         if same:
             return ApiError(NO_HISTORY, f"Nothing has been collected yet for {_described(same[0])}")
-        return ApiError(NO_HISTORY, f"There is no history for {_filters(query.filters)}; {self._neighbours(query)}")
+        asked = _filters(query.filters) if query.filters else "a series without filters"
+        return ApiError(NO_HISTORY, f"There is no history for {asked}; {self._neighbours(query)}")
 
     def _neighbours(self, query: SeriesQuery) -> str:
         wanted = _pairs(query)
