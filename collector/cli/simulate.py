@@ -31,6 +31,19 @@ def _span(text: str) -> tuple[AggInterval, timedelta]:
     return AggInterval(interval), _duration(span)
 
 
+def _range(text: str) -> str | None:
+    from collector.radar.dates import read_range
+    from collector.radar.refusals import ApiError
+
+    if text == "none":
+        return None
+    try:
+        read_range((text, "", ""), None, 0)
+    except ApiError as refused:
+        raise click.BadParameter(refused.message) from None
+    return text
+
+
 @click.command("simulate")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
@@ -61,6 +74,15 @@ def _span(text: str) -> tuple[AggInterval, timedelta]:
     help="Longest range of an interval, as 15m=7d; repeatable.",
 )
 @click.option("--series-per-request", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--default-range",
+    type=_range,
+    metavar="RANGE",
+    default="7d",
+    show_default=True,
+    help="What a request without any date gets; none refuses it.",
+)
+@click.option("--messages", is_flag=True, help="Put an empty list of messages into every answer.")
 @click.option("--too-costly", is_flag=True, help="Refuse what is over a limit with 422/2002 instead of 400/2001.")
 @click.option(
     "--rate-limit",
@@ -84,11 +106,11 @@ def command(host: str, port: int, **switches: Any) -> None:
     Example: collector simulate --port 8787 --lag 0s --max-span 15m=1d
     """
     import asyncio
-    import logging
 
+    from collector import logs
     from collector.radar.simulator import Simulator
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logs.configure("info", "text")
     simulator = Simulator(_options(**switches))
     try:
         asyncio.run(_until_signalled(simulator, host, port))

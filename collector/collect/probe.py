@@ -65,14 +65,16 @@ class Prober:
         lag = self._fetcher.clock() - meta.last_updated
         newest = datetime.fromtimestamp(points.timestamps[-1], meta.last_updated.tzinfo) if points.timestamps else None
         behind = (
-            "no bucket at all" if newest is None else f"{meta.last_updated - newest - _QUARTER.step} before lastUpdated"
+            "no bucket at all"
+            if newest is None
+            else f"{_minutes(meta.last_updated - newest - _QUARTER.step)} before lastUpdated"
         )
         rates = ", ".join(f"{name}: {value}" for name, value in reply.rate_headers.items())
         compares = "compares across requests" if is_absolute(meta.normalization) else "holds within one answer only"
         return [
             Finding("unit", meta.unit),
             Finding("normalization", f"{meta.normalization} ({compares})"),
-            Finding("lastUpdated", f"{rfc3339(meta.last_updated)}, {lag} behind"),
+            Finding("lastUpdated", f"{rfc3339(meta.last_updated)}, {_minutes(lag)} behind"),
             Finding("end of the newest bucket", behind),
             Finding("confidence level", str(meta.confidence_level)),
             Finding("rate-limit headers", rates or "none"),
@@ -138,5 +140,13 @@ def _at_least(found: int | None, most: int) -> str:
     return "none" if found is None else f"{found}{' or more' if found == most else ''}"
 
 
+def _minutes(span: timedelta) -> str:
+    return f"{round(span / timedelta(minutes=1))} minutes"
+
+
 def _days(found: timedelta | None, most: timedelta) -> str:
-    return "none" if found is None else f"{found.days} days{' or more' if found == most else ''}"
+    return (
+        "none"
+        if found is None
+        else f"{found.days} day{'' if found.days == 1 else 's'}{' or more' if found == most else ''}"
+    )

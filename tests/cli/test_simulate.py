@@ -47,7 +47,8 @@ def test_it_works():
         stdout, stderr = process.communicate(timeout=10)
         assert process.returncode == 0
         assert stdout == ""
-        assert "status=200 series=1" in stderr
+        assert "Z info request status=200 series=1 seconds=0.0" in stderr
+        assert "method=GET asked=/client/v4/radar/ct/timeseries?dateRange=1d\n" in stderr
         assert "made-up" not in stderr
         assert "Traceback" not in stderr
 
@@ -71,10 +72,20 @@ def test_switches_reach_the_simulator():
         assert all(remark["endDate"] for remark in remarks)  # none is ongoing
         updated = document["result"]["meta"]["lastUpdated"]
         assert time.strftime("%Y-%m-%dT%H", time.gmtime(time.time() - 900)) <= updated
+        assert "messages" not in document
         assert _get(url, "dateRange=2d&aggInterval=15m", "secret")[0] == 422
         assert _get(url, "dateRange=1d&dateRange=1d", "secret")[0] == 422
         assert _get(url, token="secret")[0] == 200
         assert _get(url, token="secret")[0] == 429
+
+
+def test_what_a_request_without_dates_gets_is_a_switch():
+    with _simulating("--default-range", "2d", "--messages") as (_, url):
+        status, document = _get(url, "aggInterval=1h")
+        assert (status, document["messages"]) == (200, [])
+        assert len(document["result"]["serie_0"]["values"]) in {47, 48}
+    with _simulating("--default-range", "none") as (_, url):
+        assert _get(url, "aggInterval=1h")[0] == 400
 
 
 def test_another_seed_is_another_history():
@@ -87,7 +98,8 @@ def test_another_seed_is_another_history():
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--lag", "soon"), ("--max-span", "3m=1d"), ("--max-span", "1h=x"), ("--port", "-1")]
+    "wrong",
+    [("--lag", "soon"), ("--max-span", "3m=1d"), ("--max-span", "1h=x"), ("--port", "-1"), ("--default-range", "9y")],
 )
 def test_a_wrong_option_is_explained(wrong):
     command = [sys.executable, "-m", "collector", "simulate", *wrong]

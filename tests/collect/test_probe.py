@@ -38,7 +38,8 @@ async def test_it_works(tmp_path):
     found, _ = await findings(tmp_path)
     assert found["unit"] == "certificates"
     assert found["normalization"] == "RAW_VALUES (compares across requests)"
-    assert "0:48:00 behind" in found["lastUpdated"]
+    assert found["lastUpdated"] == "2026-03-10T11:15:00Z, 48 minutes behind"
+    assert found["end of the newest bucket"] == "0 minutes before lastUpdated"
     assert found["empty filter positions"] == "accepted"
 
 
@@ -48,7 +49,7 @@ async def test_hidden_limits_are_found_and_remembered(tmp_path, refusal):
     found, limits = await findings(tmp_path, max_span=span, series_per_request=5, empty_values=False, **refusal)
     assert found["series per request"] == "5"
     assert found["empty filter positions"] == "refused"
-    assert found["longest span at 15m"] == "1 days"
+    assert found["longest span at 15m"] == "1 day"
     shape = limits[AggInterval.FIFTEEN_MINUTES].shape
     assert (shape.span, shape.positions, shape.gaps) == (timedelta(days=1), 5, False)
     assert limits[AggInterval.ONE_DAY].shape.span == timedelta(days=28)

@@ -109,7 +109,7 @@ class Simulator:
         self.requests.append(received)
         if len(self.requests) >= 2 * self.options.remembered_requests:
             del self.requests[: -self.options.remembered_requests]
-        _log.info("request %s", _line(received, seconds))
+        _log.info("request", extra=_fields(received, seconds))
 
     def _limiter(self, caller: str) -> Limiter | None:
         if self.options.rate_limit is None:
@@ -155,7 +155,12 @@ class Simulator:
         return replace(reply, body=gzip.compress(reply.body, 1), headers=headers)
 
 
-def _line(received: Received, seconds: float) -> str:
-    fields = f"status={received.status} series={received.series} seconds={seconds:.3f}"
-    fault = f" fault={received.fault!r}" if received.fault else ""
-    return f"{fields}{fault} {received.method} {received.path}?{received.raw_query}"
+def _fields(received: Received, seconds: float) -> dict[str, object]:
+    return {
+        "status": received.status,
+        "series": received.series,
+        "seconds": f"{seconds:.3f}",
+        "fault": received.fault or None,
+        "method": received.method,
+        "asked": f"{received.path}?{received.raw_query}" if received.raw_query else received.path,
+    }
