@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from collector.errors import UsageError
 from collector.store import dump as canonical
 from collector.store import migrate, sqlite_file
@@ -91,7 +93,9 @@ async def _reading(url: str) -> AsyncIterator[AsyncConnection]:
         migrate.check(await migrate.current(connection))
         try:
             yield connection
-        except (TypeError, ValueError, OverflowError) as error:
+        except sa.exc.DBAPIError:
+            raise
+        except (TypeError, ValueError, OverflowError, sa.exc.StatementError) as error:  # a value of another type
             raise StoreDamaged(f"the store {database.location} is damaged: `collector db verify` says where") from error
 
 

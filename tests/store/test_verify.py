@@ -128,6 +128,15 @@ async def test_a_schema_that_is_no_text_is_damage(path):
     assert "is damaged" in found
 
 
+async def test_a_word_that_has_become_a_number_is_damage_to_the_dump(path):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript("""
+            CREATE TABLE other (profile, due, outcome, finished_at, message);
+            INSERT INTO other SELECT 3, due, outcome, finished_at, message FROM fires;
+            DROP TABLE fires; ALTER TABLE other RENAME TO fires""")
+    assert "is damaged" in await dumped(path)
+
+
 @pytest.mark.parametrize("part", [0, 0.3, 0.5, 0.99])
 async def test_a_file_that_was_cut_is_told_apart(path, part):
     size = path.stat().st_size
