@@ -57,6 +57,7 @@ class Server:
 def seed():
     """What a random test begins with; it stands in the report of a failure, and given back it repeats the run."""
     chosen = int(os.environ.get("COLLECTOR_TEST_SEED") or random.SystemRandom().randrange(10**6))
+    random.seed(chosen)  # the product's jitter, too
     print(f"COLLECTOR_TEST_SEED={chosen} repeats this run")  # noqa: T201 - pytest shows it where a test has failed
     return chosen
 

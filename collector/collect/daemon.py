@@ -26,7 +26,7 @@ from collector.errors import CollectorError, system_words
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.serve.app import make_app, serving
-from collector.serve.health import late
+from collector.serve.health import late, owed
 from collector.serve.metrics import Metrics
 from collector.store import Store, StoreUnavailable
 
@@ -205,7 +205,8 @@ class Service:
         reasons = []
         health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
         for profile in self._settings.profiles:
-            due = profile.due_edges(None, now)[0] + profile.publication_delay + spread()
+            newest = profile.due_edges(None, now)[0] + profile.publication_delay
+            due = owed(newest, profile.agg_interval.step, now - spread())  # a retry may come before the spread is over
             known = health.get(profile.name)
             reason = late(known, due, self._started, now) if known else "not attended"
             reasons += [f"{profile.name}: {reason}"] if reason else []

@@ -11,6 +11,14 @@ GRACE = timedelta(minutes=2)
 """How long a due profile may take before it counts as late."""
 
 
+def owed(due: datetime, step: timedelta, now: datetime) -> datetime:
+    """Give the newest due moment whose grace is over: while that of *due* lasts, it is the one a *step* before.
+
+    Else a profile that fails for hours would be ready for two minutes after every due moment.
+    """
+    return due if now - due >= GRACE else due - step
+
+
 class Freshness(Protocol):
     """How one profile fares, as far as readiness asks."""
 
@@ -24,7 +32,7 @@ class Freshness(Protocol):
 
 
 def late(freshness: Freshness, due: datetime, attended_since: datetime, now: datetime) -> str | None:
-    """Say why a profile is late, whose newest due moment was *due*; None where it is fresh.
+    """Say why a profile is late that has owed a success since *due*, see `owed`; None where it is fresh.
 
     The grace counts from the due moment, or from *attended_since*, when the service started to look after it.
     """

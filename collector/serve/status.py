@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from collector.serve.gaps import gaps_of
-from collector.serve.health import GRACE
+from collector.serve.health import owed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,12 +67,12 @@ def lag_seconds(profile: Profile, last_point: datetime | None, now: datetime) ->
 
 def state(profile: Profile, row: ProfileStatus, gaps: int, now: datetime, *, failed: bool) -> str:
     """One word: `new` before the first answer, `failing`, `late` when a due moment went by, `gaps`, or `fresh`."""
-    due = profile.due_edges(None, now)[0] + profile.publication_delay
+    due = owed(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
     if failed:
         return "failing"
     if row.last_success is None:
         return "new"
-    if row.last_success < due and now - due > GRACE:
+    if row.last_success < due:
         return "late"
     return "gaps" if gaps else "fresh"
 

@@ -40,6 +40,8 @@ _POSTGRES: dict[str, tuple[type[StoreError], str]] = {
     "55P03": (StoreUnavailable, "is locked by another program"),
     "53": (StoreUnavailable, "is out of resources"),
 }
+ILLEGIBLE = AttributeError, LookupError, TypeError, ValueError, OverflowError, OSError, sa.exc.StatementError
+"""What Python raises where a stored value is not what its column may hold: SQLite reads damage back as it is."""
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock
 
 

@@ -11,6 +11,7 @@ from collector.errors import UsageError
 from collector.store import dump as canonical
 from collector.store import migrate, sqlite_file
 from collector.store import prune as pruning
+from collector.store.boundary import ILLEGIBLE
 from collector.store.engine import Database
 from collector.store.errors import StoreDamaged
 from collector.store.location import locate
@@ -95,7 +96,7 @@ async def _reading(url: str) -> AsyncIterator[AsyncConnection]:
             yield connection
         except sa.exc.DBAPIError:
             raise
-        except (TypeError, ValueError, OverflowError, sa.exc.StatementError) as error:  # a value of another type
+        except ILLEGIBLE as error:
             raise StoreDamaged(f"the store {database.location} is damaged: `collector db verify` says where") from error
 
 

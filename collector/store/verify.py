@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from collector.model import AggInterval, from_epoch, rfc3339
 from collector.store import consistency, header, migrate
-from collector.store.boundary import translate
+from collector.store.boundary import ILLEGIBLE, translate
 from collector.store.checksum import Answered, checksum, microseconds
 from collector.store.column_types import epoch
 from collector.store.holes import merged
@@ -73,7 +73,7 @@ async def verify(url: str) -> Verified:
             await _verify_series(connection, verified)
         except sa.exc.DBAPIError as error:
             verified.add(str(translate(error.orig or error, database.location)))
-        except (ValueError, TypeError, OverflowError, OSError) as error:
+        except ILLEGIBLE as error:
             verified.add(f"a stored value is not what its column may hold ({error})")
     return verified
 

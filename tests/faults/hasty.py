@@ -118,6 +118,13 @@ class Life:
             done, _ = await asyncio.wait([self.task], timeout=left)
             assert not done, self.task
 
+    async def never_ready(self, since, until):
+        """Let it live until *until*, and look every 20 seconds from *since* on: it may not say that all is well."""
+        await self.until(since)
+        while self.loop.now() < until:
+            assert await self.service.unready(), self.loop.now()
+            await self.until(min(self.loop.now() + timedelta(seconds=20), until))
+
     async def ready(self, moment):
         """Let it live until it is ready, by *moment* at the latest; gives when that was."""
         while reasons := await self.service.unready():

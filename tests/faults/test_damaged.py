@@ -14,7 +14,7 @@ import pytest
 
 from collector.errors import CollectorError
 from collector.store import Store
-from tests.store.damaging import dumped, fill, findings, whole
+from tests.store.damaging import dumped, fill, findings
 
 PAGE = 4096
 
@@ -87,7 +87,7 @@ _WAYS += [_half_a_page, _cut, _cut_at_a_page, _shifted, _emptied, _overwritten]
 @pytest.fixture
 async def store(sqlite_url):
     await fill(sqlite_url, weeks=1)
-    return whole(Path(sqlite_url.removeprefix("sqlite:///")))
+    return Path(sqlite_url.removeprefix("sqlite:///"))
 
 
 async def _opened(path):

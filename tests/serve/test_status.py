@@ -47,7 +47,7 @@ async def test_it_works(store_url):
 async def test_late_when_a_due_moment_went_by_for_two_minutes(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         await _attend(world)
-        world.clock.now = HOUR.floor(NOW) + timedelta(hours=1, minutes=4)
+        world.clock.now = HOUR.floor(NOW) + timedelta(hours=1, minutes=3, seconds=59)
         assert (await _row(world))["state"] == "fresh"
         world.clock.advance(seconds=1)
         assert (await _row(world))["state"] == "late"

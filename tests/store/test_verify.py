@@ -137,6 +137,15 @@ async def test_a_word_that_has_become_a_number_is_damage_to_the_dump(path):
     assert "is damaged" in await dumped(path)
 
 
+async def test_a_label_that_has_become_a_number_is_found(path):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript("""
+            PRAGMA legacy_alter_table = ON;
+            CREATE TABLE other AS SELECT * FROM profile_series; DROP TABLE profile_series;
+            ALTER TABLE other RENAME TO profile_series; UPDATE profile_series SET label = 3""")
+    assert any("is not what its column may hold" in finding for finding in await findings(path))
+
+
 @pytest.mark.parametrize("part", [0, 0.3, 0.5, 0.99])
 async def test_a_file_that_was_cut_is_told_apart(path, part):
     size = path.stat().st_size

@@ -1,0 +1,12 @@
+"""A simulator and a collector's folder, for the faults that need a process."""
+
+import pytest
+
+from tests.acceptance.world import beside_a_simulator
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A simulator and a collector beside it, on SQLite."""
+    with beside_a_simulator(tmp_path) as both:
+        yield both
