@@ -141,8 +141,8 @@ async def test_a_label_that_has_become_a_number_is_found(path):
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript("""
             PRAGMA legacy_alter_table = ON;
-            CREATE TABLE other AS SELECT * FROM profile_series; DROP TABLE profile_series;
-            ALTER TABLE other RENAME TO profile_series; UPDATE profile_series SET label = 3""")
+            CREATE TABLE other AS SELECT profile, 3 AS label, position, series_id, active FROM profile_series;
+            DROP TABLE profile_series; ALTER TABLE other RENAME TO profile_series""")
     assert any("is not what its column may hold" in finding for finding in await findings(path))
 
 
