@@ -61,6 +61,7 @@ def test_the_image_builds_and_its_command_answers():
     try:
         assert "Usage: collector" in _buildah("run", container, "--", "collector", "--help")
         assert _buildah("run", container, "--", "id", "-u").strip() == "10001"
+        assert "fresh" in _buildah("run", container, "--", "collector", "demo", "--once", "--data", "/data/demo")
     finally:
         _buildah("rm", container)
 

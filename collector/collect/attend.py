@@ -148,10 +148,17 @@ class Attendant:
             known = self.health[name]
             success, failures = (known.success, known.failures + 1) if reason else (now, 0)
             self.health[name] = replace(known, success=success, failures=failures, reason=reason)
-        outcome, level = ("collected", logging.INFO) if collected.complete else ("failed", logging.WARNING)
-        reason = next(filter(None, collected.reasons.values()), None)
-        fields = {"outcome": outcome, "profiles": ",".join(collected.reasons), "fires": len(fires), "reason": reason}
-        log.log(level, "pass", extra=fields | collected.saved.counts)
+        _log(fires, collected)
+
+
+def _log(fires: Sequence[Fire], collected: Collected) -> None:
+    """Say how a pass went; one that failed again without having asked anything has nothing new to say."""
+    outcome, level = ("collected", logging.INFO) if collected.complete else ("failed", logging.WARNING)
+    if not (collected.complete or collected.requests or fires):
+        level = logging.DEBUG
+    reason = next(filter(None, collected.reasons.values()), None)
+    fields = {"outcome": outcome, "profiles": ",".join(collected.reasons), "fires": len(fires), "reason": reason}
+    log.log(level, "pass", extra=fields | collected.saved.counts)
 
 
 async def first_of(*events: asyncio.Event, seconds: float | None = None) -> None:

@@ -63,7 +63,8 @@ async def do_backfills(settings: Settings, gatherer: Gatherer, submitted: asynci
         submitted.clear()
         while (job := await fetcher.store.next_backfill()) and not fetcher.stop.is_set():
             standing = await backfiller.run(job, settings.profiles)
-            log.info("backfill", extra={"id": job.id, "outcome": standing.state, "reason": standing.message})
+            level = logging.WARNING if standing.state == "failed" else logging.INFO
+            log.log(level, "backfill", extra={"id": job.id, "outcome": standing.state, "reason": standing.message})
 
     await _repeat("backfill", work, fetcher.stop, submitted)
 

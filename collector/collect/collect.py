@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What one pass did: counts of points, and per profile why a part of it is missing (None where nothing is)."""
+    """What one pass did: points, requests, and per profile why a part of it is missing (None where nothing is)."""
 
     saved: Saved
     reasons: dict[str, str | None]
     stopped: bool
+    requests: int = 0
 
     @property
     def complete(self) -> bool:
@@ -113,9 +114,8 @@ async def _gather(
     profiles: Sequence[Profile], slices: Sequence[Slice], gatherer: Gatherer, *, background: bool = False
 ) -> Collected:
     gathered = await gatherer.gather_all(slices, named(profiles), background=background)
-    return Collected(
-        gathered.saved, {profile.name: _reason(profile, gathered) for profile in profiles}, gathered.stopped
-    )
+    reasons = {profile.name: _reason(profile, gathered) for profile in profiles}
+    return Collected(gathered.saved, reasons, gathered.stopped, gathered.requests)
 
 
 def _reason(profile: Profile, gathered: Gathered) -> str | None:

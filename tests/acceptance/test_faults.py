@@ -106,7 +106,7 @@ def test_a_token_put_right_is_taken_up_at_sighup_and_a_wrong_one_is_asked_with_o
     collector.configure(profile(), profile("quarters", "15m", 1), radar='api_token_file = "token"')
     token_file.write_text("not-the-token-0123456789")
     token_file.chmod(0o600)
-    with collector.running("run", environ={"CLOUDFLARE_API_TOKEN": ""}) as daemon:
+    with collector.running("run", environ={"CLOUDFLARE_API_TOKEN": "", "COLLECTOR_LOG__LEVEL": "debug"}) as daemon:
         daemon.says("outcome=unauthorized", "pass outcome=failed")
         eventually(lambda: daemon.log.count("pass outcome=failed") >= 4)
         assert len(simulator.requests) == 1

@@ -38,7 +38,7 @@ def test_the_daemon_is_not_ready_to_be_killed_by_a_429_for_an_hour(world):
     simulator, collector = world
     collector.configure(profile())
     simulator.script(faults.too_many("3600").always())
-    with collector.running("run") as daemon:
+    with collector.running("run", environ={"COLLECTOR_LOG__LEVEL": "debug"}) as daemon:
         daemon.says("pass outcome=failed")
         eventually(lambda: daemon.log.count("pass outcome=failed") >= 2)
         assert len(simulator.requests) == 1

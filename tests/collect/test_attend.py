@@ -48,6 +48,23 @@ async def test_it_works(store_url):
         assert len(world.requests) == asked
 
 
+async def test_a_pass_that_fails_again_without_asking_is_not_told_again(sqlite_url, caplog):
+    caplog.set_level("DEBUG", "collector.collect.attend")
+    async with core(sqlite_url, profile()) as world:
+        world.script(faults.api_error(403, 10000).always())
+        attendant = _attendant(world)
+        for _ in range(3):
+            assert not await attendant.attend(world.clock())
+        assert len(world.requests) == 1
+        world.clock.advance(minutes=5)
+        assert not await attendant.attend(world.clock())
+        assert len(world.requests) == 2
+        world.clock.advance(minutes=56)
+        assert not await attendant.attend(world.clock())
+    told = ["WARNING", "DEBUG", "DEBUG", "WARNING", "WARNING"]
+    assert [record.levelname for record in caplog.records if record.message == "pass"] == told
+
+
 async def test_one_fire_per_due_edge_over_two_days(sqlite_url):
     profiles = profile(), profile("also", filters={"tld": ("com",)})
     async with core(sqlite_url, *profiles) as world:
