@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import gzip
 import hmac
+import io
 import json
 import logging
 import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from urllib.parse import quote
 
 import aiohttp
@@ -20,7 +23,7 @@ from collector.collect.daemon import Service
 from collector.logs import configure
 from collector.serve import access, connections, failures
 from collector.serve.app import make_app, serving
-from collector.settings import Secret, load
+from collector.settings import ConfigurationError, Secret, load
 from collector.store import Store
 from tests.store.making import NOW, batch, hours, query, saved
 
@@ -453,3 +456,27 @@ async def test_injected_text_in_an_order_is_refused(world, text):
         assert status == 400, (order, body)
         assert not LEAKS.search(body.replace(text.encode(), b"").replace(json.dumps(text)[1:-1].encode(), b""))
     assert await world.store.list_backfills() == []
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+async def test_no_cell_of_a_csv_is_a_formula(world, start, tmp_path):
+    asked = f"?format=CSV&aggInterval=1h&name={quote(start)}cmd%7C%27x%27%21A1&dateStart=2026-05-01T00:00:00Z"
+    status, _, body = await world.ask(f"{SERIES}{asked}&dateEnd=2026-05-01T03:00:00Z")
+    if status == 200:  # some cannot be a name at all
+        assert not [cell for cell in next(csv.reader(io.StringIO(body.decode()))) if cell.startswith(start)]
+    else:
+        assert status == 400
+    (tmp_path / "other.toml").write_text(CONFIG.replace('"all"', json.dumps(f"{start}cmd")))
+    with pytest.raises(ConfigurationError, match="not starting with"):  # a label begins with its profile's name
+        load(str(tmp_path / "other.toml"), environ={"CLOUDFLARE_API_TOKEN": "t" * 20})
+
+
+def test_the_page_never_reads_markup():
+    folder = files("collector.serve.dashboard")
+    scripts = [file for file in folder.iterdir() if file.name.endswith(".js")]
+    assert len(scripts) > 10
+    for file in scripts:
+        found = re.findall(
+            r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(|srcdoc", file.read_text()
+        )
+        assert found == [], file.name
