@@ -102,6 +102,7 @@ class Service:
         self._submitted = asyncio.Event()
         self._attendants: list[Attendant] = []
         self._fallback: Fallback | None = None
+        self._fetcher: Fetcher | None = None
         self.metrics = Metrics()
 
     def listen(self) -> None:
@@ -143,7 +144,7 @@ class Service:
         await self.store.declare(settings.profiles, self._clock())
         limit = settings.radar.requests_per_5min
         fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self.metrics)
-        gatherer = Gatherer(fetcher, settings.radar.concurrency)
+        gatherer, self._fetcher = Gatherer(fetcher, settings.radar.concurrency), fetcher
         with Schedule() as schedule:
             self._attendants = []
             for (agg_interval, delay), profiles in groups(settings.profiles).items():
@@ -200,7 +201,7 @@ class Service:
         await self._fallback.fill(wanted)
 
     async def unready(self) -> list[str]:
-        """Why the service is not ready, one sentence each: a late profile, a store that cannot be written."""
+        """Why the service is not ready, one sentence each: late profiles, credentials, the store."""
         now = self._clock()
         reasons = []
         health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
@@ -210,6 +211,8 @@ class Service:
             known = health.get(profile.name)
             reason = late(known, due, self._started, now) if known else "not attended"
             reasons += [f"{profile.name}: {reason}"] if reason else []
+        if self._fetcher and self._fetcher.refused:  # known at once, though nothing may be due for a week
+            reasons.append(f"credentials: {self._fetcher.refused}")
         try:
             await self.store.check_writable()
         except StoreUnavailable as error:  # which names the file, and whoever asks needs no token

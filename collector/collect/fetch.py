@@ -115,6 +115,11 @@ class Fetcher:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
+    @property
+    def refused(self) -> str | None:
+        """Why Radar does not take the credentials, where its newest answer was that."""
+        return str(self._credentials_refused[1]) if self._credentials_refused else None
+
     async def pause(self, seconds: float) -> None:
         """Wait, but no longer than until the process is told to stop: then raise Stopping."""
         try:

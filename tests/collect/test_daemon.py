@@ -11,7 +11,7 @@ import pytest
 from collector.collect.daemon import Service, groups, spread
 from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
 from collector.settings import load
-from collector.store import Store
+from collector.store import Store, Wanted
 from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, profile, until
 
 _CONFIG = '[radar]\nbase_url = "{url}"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
@@ -94,11 +94,66 @@ async def test_a_failure_is_ready_for_two_minutes_and_then_not_with_the_reason(t
 async def test_wrong_credentials_make_it_not_ready(tmp_path, sqlite_url):
     async with living(tmp_path, sqlite_url, token="another") as world:
         await until(lambda: world.service._attendants and world.health().failures)
+        assert [reason.partition(":")[0] for reason in await world.unready()] == ["credentials"]
         world.clock.advance(minutes=3)
-        (reason,) = await world.unready()
-        assert "403" in reason
-        assert TOKEN not in reason
+        late, refused = await world.unready()
+        assert late.startswith("all: due since ")
+        for reason in (late, refused):
+            assert "403" in reason
+            assert TOKEN not in reason
         assert len(world.simulator.requests) == 1
+
+
+async def test_a_token_that_was_revoked_is_told_long_before_anything_is_due(tmp_path, sqlite_url):
+    async with living(tmp_path, sqlite_url) as world:
+        await world.fresh()
+        world.simulator.script(faults.api_error(403, 10000, "Authentication error").always())
+        await _backfilled(world)
+        (reason,) = await world.unready()
+        assert reason.startswith("credentials: ")
+        world.simulator.clear_script()
+        world.clock.advance(minutes=6)
+        await _backfilled(world)
+        assert await world.unready() == []
+
+
+async def _backfilled(world):
+    job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW - timedelta(days=8)))
+    async with asyncio.timeout(10):
+        while (await world.store.backfill(job.id)).finished_at is None:  # noqa: ASYNC110 - as in until
+            await asyncio.sleep(0.01)
+
+
+async def test_when_every_profile_fails_each_is_told_two_minutes_later(tmp_path, sqlite_url):
+    config = _CONFIG + '[[profiles]]\nname = "other"\nagg_interval = "1d"\n'
+    async with living(tmp_path, sqlite_url, faults.html(200).always(), config=config) as world:
+        await until(lambda: world.service._attendants and world.health().failures and world.health("other").failures)
+        world.clock.advance(minutes=2)
+        assert [reason.partition(":")[0] for reason in await world.unready()] == ["all", "other"]
+
+
+async def test_an_attendant_that_hangs_is_told_two_minutes_after_the_due_moment(tmp_path, sqlite_url, monkeypatch):
+    async with living(tmp_path, sqlite_url) as world:
+        await world.fresh()
+        hanging, released = asyncio.Event(), asyncio.Event()
+        last_fire = world.store.last_fire
+
+        async def hang(*arguments):
+            hanging.set()
+            await released.wait()
+            return await last_fire(*arguments)
+
+        monkeypatch.setattr(world.store, "last_fire", hang)
+        due = HOUR.floor(NOW) + timedelta(hours=1, minutes=2) + spread()
+        world.clock.now = due
+        for attendant in world.service._attendants:
+            await attendant.notice()
+        await asyncio.wait_for(hanging.wait(), 10)
+        assert await world.unready() == []
+        world.clock.now = due + timedelta(minutes=2)
+        (reason,) = await world.unready()
+        assert reason.startswith("all: due since ")
+        released.set()
 
 
 async def test_a_store_that_cannot_be_written_is_not_ready(tmp_path, sqlite_url):
