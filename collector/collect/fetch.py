@@ -147,22 +147,11 @@ class Fetcher:
             raise Unavailable(f"Radar has not answered {self._breaker.silent} requests; it is asked again at {moment}")
 
     async def _request(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None]) -> Saved:
-        fetch_id = await self.turn(batch, profiles)
-        sending()
-        started = time.perf_counter()
-        try:
-            reply = await self._ask(batch)
-        except Stopping as error:
-            await self._end(fetch_id, error)
-            raise
-        except RadarError as error:
-            await self._end(fetch_id, error)
-            self._note(error)
-            self.observer.asked(error.outcome, time.perf_counter() - started)
-            _log(_level(error), fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
-            raise
-        self.observer.asked("ok", time.perf_counter() - started)
-        self._breaker = self._breaker.answered()
+        async with self.radar.places:  # before it is on record: what waits must not be sent once others were refused
+            fetch_id = await self.turn(batch, profiles)
+            sending()
+            started = time.perf_counter()
+            reply = await self._reply(fetch_id, batch, profiles, started)
         try:
             saved = await self.store.save(fetch_id, batch, reply.answer, self.clock(), reply.size)
         except StoreError as error:
@@ -171,6 +160,23 @@ class Fetcher:
         self._trusted, self._credentials_refused = True, None
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
         return saved
+
+    async def _reply(self, fetch_id: int, batch: Batch, profiles: Sequence[str], started: float) -> Reply:
+        """Ask; why there is no answer is heeded at once, then put on record."""
+        try:
+            reply = await self._ask(batch)
+        except Stopping as error:
+            await self._end(fetch_id, error)
+            raise
+        except RadarError as error:
+            self._note(error)
+            await self._end(fetch_id, error)
+            self.observer.asked(error.outcome, time.perf_counter() - started)
+            _log(_level(error), fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
+            raise
+        self._breaker = self._breaker.answered()
+        self.observer.asked("ok", time.perf_counter() - started)
+        return reply
 
     async def _end(self, fetch_id: int, error: Failure) -> None:
         """Record how a request failed; what the store cannot take now, it gets before the next request."""

@@ -46,15 +46,16 @@ class Reply:
 
 
 class RadarClient:
-    """Asks Radar, one request per call and at most `concurrency` at a time; retries nothing.
+    """Asks Radar, one request per call; retries nothing.
 
-    *clock* gives the present as an aware moment, from which `Retry-After` counts.
+    Whoever asks takes one of *places* before, so that at most `concurrency` requests are under way. *clock* gives the
+    present as an aware moment, from which `Retry-After` counts.
     """
 
     def __init__(self, settings: Radar, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._settings = settings
         self._clock = clock
-        self._places = asyncio.Semaphore(settings.concurrency)
+        self.places = asyncio.Semaphore(settings.concurrency)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -73,8 +74,7 @@ class RadarClient:
 
     async def ask(self, batch: Batch) -> Reply:
         """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
-        async with self._places:
-            status, headers, body = await self._get(batch)
+        status, headers, body = await self._get(batch)
         now = self._clock()
         if status != HTTPStatus.OK or body.lstrip().startswith(b"<"):
             raise failure(status, headers, body, now)

@@ -144,6 +144,19 @@ async def test_a_wrong_token_is_tried_once_in_five_minutes_however_many_ask(sqli
         assert await world.outcomes() == ["unauthorized"] * 2
 
 
+async def test_no_more_than_concurrency_requests_are_under_way_or_on_record(sqlite_url):
+    async with core(sqlite_url, ALL, concurrency=2, patience=60) as world:
+        await world.fetcher.fetch(batch(), ["all"])
+        world.script(faults.black_hole().always())
+        asking = [asyncio.create_task(world.fetcher.fetch(batch(days=day), ["all"])) for day in range(1, 7)]
+        await until(lambda: len(world.requests) == 3)
+        assert await world.outcomes() == ["ok", "started", "started"]
+        for one in asking:
+            one.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        assert len(world.requests) == 3
+
+
 async def test_the_record_is_what_the_server_saw(sqlite_url):
     async with core(sqlite_url, ALL) as world:
         world.script(

@@ -164,15 +164,6 @@ async def test_a_connection_refused_is_unavailable():
             await client.ask(batch_of())
 
 
-async def test_no_more_than_concurrency_requests_are_under_way():
-    async with radar(concurrency=2) as (simulator, client):
-        simulator.script(faults.late(0.2).times(4))
-        replies = await asyncio.gather(*(client.ask(batch_of()) for _ in range(4)))
-        assert len(replies) == 4
-        starts = sorted(asked.at for asked in simulator.requests)
-        assert len(starts) == 4
-
-
 async def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch, tmp_path):
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\n")

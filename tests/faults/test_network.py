@@ -1,0 +1,143 @@
+"""TLS that must not be trusted, hosts that are not there, answers out of another world.
+
+The certificates are made up, signed by a made-up authority, which the client is told to trust for the test.
+"""
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp.connector
+import pytest
+from aiohttp import web
+
+from collector.collect.collect import collect
+from collector.radar.client import RadarClient
+from collector.radar.errors import CredentialsRefused, Unavailable, Untrusted
+from collector.radar.simulator import Simulator, SimulatorOptions, faults
+from collector.settings import Credentials, Radar, Secret
+from tests.collect.doubles import CALM, NOW, TOKEN, batch, core, profile, until
+
+CERTIFICATES = Path(__file__).with_name("certificates")
+
+
+@asynccontextmanager
+async def asking(base_url, patience=2):
+    settings = Radar(base_url, 600, 4, timedelta(seconds=patience), Credentials(token=Secret(TOKEN)))
+    async with RadarClient(settings, lambda: NOW) as client:
+        yield client
+
+
+@asynccontextmanager
+async def shown(certificate):
+    """A simulator behind TLS that shows this certificate; gives its base URL and the simulator."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / f"{certificate}.pem", CERTIFICATES / "key_of_the_tests.pem")
+    simulator = Simulator(SimulatorOptions(**CALM), NOW.timestamp)
+    runner = web.AppRunner(simulator.app(), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        yield f"https://127.0.0.1:{runner.addresses[0][1]}/client/v4", simulator
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def trusting(monkeypatch):
+    """The context that aiohttp checks certificates with unless it is told otherwise, with our authority in it."""
+    context = ssl.create_default_context(cafile=CERTIFICATES / "authority.pem")
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", context)
+
+
+async def test_a_certificate_of_a_trusted_authority_is_trusted(trusting):
+    async with shown("good") as (url, _), asking(url) as client:
+        assert (await client.ask(batch())).answer.series
+
+
+@pytest.mark.parametrize(
+    ("certificate", "words"),
+    [("expired", "expired"), ("another_host", "127.0.0.1"), ("self_signed", "self-signed")],
+)
+async def test_tls_that_is_expired_of_another_host_or_self_signed_is_refused(trusting, certificate, words):
+    async with shown(certificate) as (url, simulator), asking(url) as client:
+        with pytest.raises(Unavailable, match=words) as refused:
+            await client.ask(batch())
+        assert simulator.requests == []
+        assert TOKEN not in str(refused.value)
+
+
+async def test_an_authority_that_nobody_has_named_is_refused():
+    async with shown("good") as (url, simulator), asking(url) as client:
+        with pytest.raises(Unavailable, match="certificate"):
+            await client.ask(batch())
+        assert simulator.requests == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://radar.invalid/client/v4", "http://[::1]:9/client/v4", "https://[100::1]/client/v4", "http://127.0.0.1:9"],
+)
+async def test_a_name_that_is_not_found_and_an_address_without_a_route_are_unavailable(address):
+    async with asking(address) as client:
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(client.ask(batch()), 30)
+
+
+async def test_an_answer_that_is_late_for_one_profile_keeps_no_other_waiting(sqlite_url):
+    slow, quick = profile("slow", filters={"tld": ("slow",)}), profile("quick", filters={"tld": ("quick",)})
+    async with core(sqlite_url, slow, quick, patience=60) as world:
+        await collect([quick], world.clock(), world.store, world.gatherer)
+
+        def rule(received):
+            return faults.black_hole() if "slow" in received.raw_query else None
+
+        world.script(rule)
+        waiting = asyncio.create_task(collect([slow], world.clock(), world.store, world.gatherer))
+        await until(lambda: any("slow" in received.raw_query for received in world.requests))
+        world.clock.advance(hours=1)
+        assert (await collect([quick], world.clock(), world.store, world.gatherer)).complete
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+_OTHER_WORLDS = {
+    "an answer in UTF-16": faults.charset("utf-16"),
+    "a million points": faults.many(),
+    "a series named meta": faults.rewrite("named meta", lambda body: body.replace(b'"serie_0"', b'"meta"')),
+    "no series": faults.without("result", "serie_0"),
+    "another series than asked": faults.rewrite("other", lambda body: body.replace(b'"serie_0"', b'"serie_7"')),
+    "the year 9999": faults.timestamp("9999-12-31T23:00:00Z", at=-1),
+    "the future": faults.timestamp("2026-03-11T00:00:00Z", at=-1),
+    "a naive moment": faults.timestamp("2026-03-09T12:00:00"),
+    "an offset": faults.timestamp("2026-03-09T12:00:00+00:00"),
+    "a date only": faults.timestamp("2026-03-09"),
+    "a sixtieth second": faults.timestamp("2026-03-09T12:00:60Z"),
+    "a list for a value": faults.value(["1"]),
+    "a missing key": faults.without("result", "meta", "lastUpdated"),
+}
+
+
+@pytest.mark.parametrize("name", _OTHER_WORLDS)
+async def test_nothing_is_stored_of_an_answer_out_of_another_world(sqlite_url, name):
+    async with core(sqlite_url, profile()) as world:
+        world.script(_OTHER_WORLDS[name])
+        with pytest.raises(Untrusted) as refused:
+            await world.fetcher.fetch(batch(), ["all"])
+        assert await world.stored() == {}
+        (row,) = await world.store.list_fetches()
+        assert (row.outcome, row.message) == ("untrusted", str(refused.value))
+
+
+async def test_a_revoked_credential_is_asked_with_by_nobody_who_was_waiting(sqlite_url):
+    """Those under way cannot be called back; of the others none asks before five minutes are over."""
+    async with core(sqlite_url, profile(), concurrency=2) as world:
+        await world.fetcher.fetch(batch(), ["all"])
+        world.script(faults.api_error(403, 10000, "Authentication error").always())
+        many = [world.fetcher.fetch(batch(days=day), ["all"]) for day in range(1, 20)]
+        found = await asyncio.gather(*many, return_exceptions=True)
+        assert {type(error) for error in found} == {CredentialsRefused}
+        assert len(world.requests) <= 1 + 2
