@@ -13,6 +13,8 @@ import json
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -24,6 +26,7 @@ from collector.store.column_types import epoch
 from collector.store.errors import StoreDamaged, StoreRefused
 from collector.store.location import Location, locate
 from collector.store.owner import owning
+from collector.store.points import Brought
 from collector.store.schema import fetches, metadata, revisions
 from collector.store.schema import points as points_table
 from collector.store.upkeep import opened
@@ -160,7 +163,8 @@ async def _blocks(source: AsyncConnection, table: sa.Table, done: int) -> AsyncG
 
 async def _add(connection: AsyncConnection, table: sa.Table, rows: Sequence[Any]) -> None:
     if table is points_table:
-        await points.insert(connection, [tuple(row) for row in rows])
+        runs = groupby(rows, key=itemgetter(0, 3))
+        await points.insert(connection, (Brought(i, f, [(t, v) for _, t, v, _ in run]) for (i, f), run in runs))
     elif rows:
         await connection.execute(sa.insert(table), [dict(zip(table.c.keys(), row, strict=True)) for row in rows])
 

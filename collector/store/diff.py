@@ -51,7 +51,7 @@ def diff(
     is later than this one's.
     """
     if not stored:
-        return Difference(inserted=[(timestamp, answered[timestamp]) for timestamp in sorted(answered)])
+        return Difference(inserted=sorted(answered.items()))
     inserted, differing = [], []
     for timestamp, value in answered.items():
         known = stored.get(timestamp)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 Stored = dict[int, dict[int, "Known"]]
 """series_id → timestamp → (value, fetch_id)."""
+
+
+class Brought(NamedTuple):
+    """New points (timestamp, value) of one series, and the fetch that brought them."""
+
+    series_id: int
+    fetch_id: int
+    points: Sequence[tuple[int, float]]
 
 
 class Span(NamedTuple):
@@ -76,14 +84,15 @@ _ROWS_A_STATEMENT = 200
 """Rows of one INSERT on SQLite: a third faster than one row each, and below the 999 parameters of its old versions."""
 
 
-async def insert(connection: AsyncConnection, rows: Sequence[tuple[int, int, float, int]]) -> None:
-    """Insert new points: (series_id, timestamp, value, fetch_id)."""
+async def insert(connection: AsyncConnection, blocks: Iterable[Brought]) -> None:
+    """Insert new points."""
     if connection.dialect.name != "sqlite":
-        await _copy(connection, rows)
+        await _copy(connection, [_binary(block) for block in blocks if block.points])
         return
+    rows = [(i, timestamp, value, fetch_id) for i, fetch_id, points in blocks for timestamp, value in points]
     whole = len(rows) - len(rows) % _ROWS_A_STATEMENT
-    blocks = [tuple(chain.from_iterable(rows[i : i + _ROWS_A_STATEMENT])) for i in range(0, whole, _ROWS_A_STATEMENT)]
-    for size, part in ((_ROWS_A_STATEMENT, blocks), (1, rows[whole:])):
+    several = [tuple(chain.from_iterable(rows[i : i + _ROWS_A_STATEMENT])) for i in range(0, whole, _ROWS_A_STATEMENT)]
+    for size, part in ((_ROWS_A_STATEMENT, several), (1, rows[whole:])):
         if part:
             values = ", ".join(["(?, ?, ?, ?)"] * size)
             insert = f"INSERT INTO points VALUES {values}"  # noqa: S608 - nothing but question marks
@@ -91,24 +100,31 @@ async def insert(connection: AsyncConnection, rows: Sequence[tuple[int, int, flo
 
 
 _COPY = "COPY points (series_id, timestamp, value, fetch_id) FROM STDIN (FORMAT BINARY)"
-_ROW = struct.Struct(">hiqiqidiq")
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_SERIES, _POINT, _FETCH = struct.Struct(">hiq"), struct.Struct(">iqid"), struct.Struct(">iq")
 _POSTGRES_EPOCH = 946_684_800
 
 
-async def _copy(connection: AsyncConnection, rows: Sequence[tuple[int, int, float, int]]) -> None:
-    """Send rows in COPY's binary format: the count of fields, then each field's length and bytes."""
-    if not rows:
+def _binary(block: Brought) -> bytes:
+    """Write rows in COPY's binary format: the count of fields, then each field's length and bytes.
+
+    What all rows of a block have in common is packed once and put between the points.
+    """
+    begin, end, pack = _SERIES.pack(4, 8, block.series_id), _FETCH.pack(8, block.fetch_id), _POINT.pack
+    rows = [pack(8, (timestamp - _POSTGRES_EPOCH) * 1_000_000, 8, value) for timestamp, value in block.points]
+    return begin + (end + begin).join(rows) + end
+
+
+async def _copy(connection: AsyncConnection, parts: Sequence[bytes]) -> None:
+    if not parts:
         return
     import psycopg
 
     raw: Any = (await connection.get_raw_connection()).driver_connection
-    pack = _ROW.pack
-    body = [pack(4, 8, i, 8, (t - _POSTGRES_EPOCH) * 1_000_000, 8, v, 8, f) for i, t, v, f in rows]
     try:
         with raw.cursor() as cursor, cursor.copy(_COPY) as stream:
-            stream.write(b"".join((_HEADER, *body, _TRAILER)))
+            stream.write(b"".join((_HEADER, *parts, _TRAILER)))
     except psycopg.Error as error:
         if raw.closed:
             await connection.invalidate(error)

@@ -23,7 +23,7 @@ from collector.store.checksum import Answered, checksum, microseconds, written
 from collector.store.column_types import epoch
 from collector.store.diff import Difference, diff
 from collector.store.fetches import Saved
-from collector.store.points import Span
+from collector.store.points import Brought, Span
 from collector.store.schema import date_ranges
 from collector.store.schema import fetches as fetches_table
 
@@ -59,10 +59,9 @@ class Change:
     arrival: Arrival
     differences: Mapping[int, Difference]
 
-    def inserted(self) -> list[tuple[int, int, float, int]]:
+    def inserted(self) -> list[Brought]:
         """The new points, with the fetch that brought them."""
-        fetch_id, each = self.arrival.fetch_id, sorted(self.differences.items())
-        return [(i, timestamp, value, fetch_id) for i, d in each for timestamp, value in d.inserted]
+        return [Brought(i, self.arrival.fetch_id, d.inserted) for i, d in sorted(self.differences.items())]
 
     def count(self, ids: Mapping[SeriesQuery, int]) -> Saved:
         """Count what changed, in all and of each series."""
@@ -215,7 +214,7 @@ async def _newer_ranges(connection: AsyncConnection, ids: Sequence[int], last_up
 
 
 async def _write(connection: AsyncConnection, changes: Sequence[Change]) -> None:
-    await points.insert(connection, [*chain.from_iterable(change.inserted() for change in changes)])
+    await points.insert(connection, chain.from_iterable(change.inserted() for change in changes))
     added: Counter[int] = Counter()
     for change in changes:
         fetch_id, now, each = change.arrival.fetch_id, change.arrival.now, change.differences.items()
