@@ -109,7 +109,8 @@ async def _here(settings: Settings, wanted: Wanted, heard: Any) -> Standing:
         job = await _adopt(store, wanted) or await store.create_backfill(wanted, utc_now())
         standing = await Backfiller(store, gatherer, heard).run(job, settings.profiles)
         if not standing.ended:
-            message = "stopped; the same command goes on from here"
+            done, of = standing.progress.buckets_done, standing.progress.buckets
+            message = f"{done:,} of {of:,} buckets were asked for; the same command goes on from here"
             standing = Standing("stopped", standing.progress, message)
             await store.report_backfill(job.id, standing, utc_now())
         return standing

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from collector.store import Standing
 
@@ -25,7 +26,8 @@ def showing(limit: int) -> Iterator[Callable[[Standing], None]]:
         with _bar(limit) as heard:
             yield heard
     else:
-        yield _Lines().hear
+        with _lines() as heard:
+            yield heard
 
 
 @contextmanager
@@ -54,15 +56,27 @@ def _bar(limit: int) -> Iterator[Callable[[Standing], None]]:
         yield hear
 
 
-class _Lines:
-    def __init__(self) -> None:
-        self._last = time.monotonic()
+@contextmanager
+def _lines() -> Iterator[Callable[[Standing], None]]:
+    """Write a line a minute, also while nothing happens: a wait for the budget must not look like a stall."""
+    latest: list[Standing] = []
+    ended = threading.Event()
 
-    def hear(self, standing: Standing) -> None:
-        """Write a line, if the last one is a minute old."""
-        if time.monotonic() - self._last < _EVERY:
-            return
-        self._last = time.monotonic()
+    def write() -> None:
+        while not ended.wait(_EVERY):
+            _write(latest)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    try:
+        yield lambda standing: latest.__setitem__(slice(None), [standing])
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _write(latest: Sequence[Standing]) -> None:
+    for standing in latest:
         known = standing.progress
         done = f"{known.buckets_done}/{known.buckets}"
         log.info("backfill", extra={"buckets": done, "requests": known.requests, "inserted": known.points_inserted})
