@@ -1,8 +1,8 @@
 """What users of such tools complain of in public. Each test is named after one complaint and shows that it cannot be.
 
 Those that need a clock to be moved run in this process, the others are real processes. More of them stand where they
-belong: a page of HTML read as JSON in test_faults, a misspelt variable in test_configuration, a second writer and a
-crash in test_signals.
+belong: long histories in test_pains_of_history, a page of HTML read as JSON in test_faults, a misspelt variable in
+test_configuration, a second writer and a crash in test_signals, replicas that race the migration in test_migrations.
 """
 
 import sqlite3
