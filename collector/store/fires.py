@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -13,9 +14,11 @@ from collector.store.series import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
-
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+_BORN = datetime(2025, 1, 1, tzinfo=UTC)
+"""Nothing was due before there was a collector: an older moment was written under a clock that nobody had set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,9 @@ async def record(connection: AsyncConnection, outcomes: Sequence[Fire]) -> None:
 
 
 async def last(connection: AsyncConnection, profile: str, now: datetime | None = None) -> Fire | None:
-    """Find the newest due moment of *profile* on record; with *now*, without what a wrong clock wrote ahead of it."""
+    """Find the newest due moment of *profile* on record; with *now*, none that a wrong clock wrote."""
     newest = sa.select(fires).where(fires.c.profile == profile).order_by(fires.c.due.desc()).limit(1)
     if now is not None:
-        newest = newest.where(fires.c.due <= now, fires.c.finished_at <= now + AHEAD)
+        newest = newest.where(fires.c.due.between(_BORN, now), fires.c.finished_at <= now + AHEAD)
     row = (await connection.execute(newest)).one_or_none()
     return Fire(*row) if row else None

@@ -104,6 +104,21 @@ def test_a_success_or_a_start_in_the_future_makes_nothing_ready(told, success, s
     assert reason is None if told is None else reason.startswith(told)
 
 
+async def test_a_start_in_1970_loses_nothing(store_url):
+    """A machine whose clock has not been set yet; once it is, nothing of what lies between was ever due."""
+    async with core(store_url, profile(), data_since=NOW - 300 * DAY) as world:
+        world.simulator._clock = NOW.timestamp
+        world.clock.now = datetime(1970, 1, 1, 0, 7, tzinfo=UTC)
+        await _pass(world)
+        world.clock.now = NOW
+        began = time.thread_time()
+        assert await _pass(world)
+        assert time.thread_time() - began < 5
+        assert (await world.stored())["all"] == world.truth(
+            query(), Window(NOW.replace(hour=0, minute=0) - DAY, HOUR.floor(NOW))
+        )
+
+
 @pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe"])
 async def test_the_hosts_zone_changes_nothing(sqlite_url, monkeypatch, zone):
     monkeypatch.setenv("TZ", zone)
