@@ -14,6 +14,7 @@ from collector.store.series import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 
