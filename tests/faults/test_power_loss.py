@@ -148,8 +148,9 @@ def scratch():
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_after_a_power_failure_every_acknowledged_save_is_there_and_none_is_half(sqlite_template, tmp_path, scratch):
-    seed = int(os.environ.get("COLLECTOR_TEST_SEED", random.SystemRandom().randrange(10**6)))
+def test_after_a_power_failure_every_acknowledged_save_is_there_and_none_is_half(
+    sqlite_template, tmp_path, scratch, seed
+):
     chance = random.Random(seed)
     shutil.copy(sqlite_template, tmp_path / "collector.db")
     begun = {"collector.db": bytearray(sqlite_template.read_bytes())}
@@ -171,7 +172,7 @@ def test_after_a_power_failure_every_acknowledged_save_is_there_and_none_is_half
         for _ in range(STATES // len(calls) + 1):
             _lay(scratch, disk.found(chance))
             sound, state = _read(scratch)
-            told = f"COLLECTOR_TEST_SEED={seed}, after call {at} of {len(calls)}: {call[0]} {call[1]}"
+            told = f"after call {at} of {len(calls)}: {call[0]} {call[1]}"
             assert sound == "ok", told
             assert state in steps, told
             assert steps[state] >= disk.acknowledged, told
