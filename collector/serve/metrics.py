@@ -17,7 +17,7 @@ from collector import __version__
 from collector.model import AggInterval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from prometheus_client import Metric
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CHANGES = ("inserted", "revised", "unchanged")
+_FIRES = ("collected", "failed", "coalesced")
+_OUTCOMES = ("ok", "unavailable", "rate_limited", "refused", "too_costly", "misdirected", "untrusted", "relative",
+             "unauthorized")  # fmt: skip
 
 
 class Metrics:
@@ -70,7 +73,18 @@ class Metrics:
     def text(self, standing: Mapping[str, Any], levels: Mapping[str, int | None], now: datetime) -> bytes:
         """Write all metrics: what was counted, and gauges from the status document and the confidence levels."""
         self._gauges.families = tuple(_families(standing, levels, now))
+        self._begin([row["name"] for row in standing["profiles"]])
         return generate_latest(_WithoutCreation(self._registry))
+
+    def _begin(self, profiles: Iterable[str]) -> None:
+        """Let counters begin at zero: Prometheus does not see the first step of one that begins at one."""
+        for outcome in _OUTCOMES:
+            self._requests.labels(outcome)
+        for profile in profiles:
+            for change in _CHANGES:
+                self._points.labels(profile, change)
+            for outcome in _FIRES:
+                self._fires.labels(profile, outcome)
 
 
 class _WithoutCreation(CollectorRegistry):

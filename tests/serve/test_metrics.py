@@ -4,6 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector import __version__
+from collector.radar.errors import RadarError
 from collector.serve.metrics import Metrics
 from collector.store import Fire, Saved
 from tests.serve.serving import fill, served
@@ -60,10 +61,58 @@ async def test_it_works(world):
     assert not [name for name, *_ in found if name.endswith("_created")]
 
 
+NAMES = {
+    "requests_total": {"outcome"},
+    "request_seconds": {"le"},
+    "points_total": {"profile", "change"},
+    "fires_total": {"profile", "outcome"},
+    "last_success_timestamp_seconds": {"profile"},
+    "interval_seconds": {"profile"},
+    "lag_seconds": {"profile"},
+    "gap_buckets": {"profile"},
+    "confidence_level": {"profile"},
+    "request_budget_remaining": set(),
+    "upstream_blocked_seconds": set(),
+    "store_points": set(),
+    "store_bytes": set(),
+    "build_info": {"version"},
+}
+
+
+async def test_the_names_are_those_that_are_promised_with_few_labels(world):
+    async with world.session.get(f"{world.url}/metrics") as answer:
+        families = list(text_string_to_metric_families(await answer.text()))
+    found = {
+        family.name + ("_total" if family.type == "counter" else ""): {
+            label for sample in family.samples for label in sample.labels
+        }
+        for family in families
+    }
+    assert found == {f"collector_{name}": labels for name, labels in NAMES.items()}
+    for family in families:  # as `promtool check metrics` wants it
+        assert family.documentation.endswith(".")
+        assert family.type in ("counter", "gauge", "histogram")
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", family.name)
+        assert not re.search(r"_(milliseconds|minutes|hours|kib|mb|gauge|counter|count|sum|bucket)$", family.name)
+
+
+async def test_what_has_not_happened_yet_is_zero(world):
+    found = await _metrics(world)
+    outcomes = {kind.outcome for kind in _kinds(RadarError)} - {RadarError.outcome}
+    zeros = [("collector_requests_total", outcome) for outcome in outcomes | {"ok"}]
+    zeros += [("collector_fires_total", name, o) for name in ("all", "by") for o in ("collected", "failed")]
+    zeros += [("collector_points_total", *sorted((name, "revised"))) for name in ("all", "by")]
+    assert {found[tuple(name)] for name in zeros} == {0}
+
+
+def _kinds(kind):
+    return {kind}.union(*map(_kinds, kind.__subclasses__()))
+
+
 async def test_a_server_counts_for_itself(sqlite_url, tmp_path):
     Metrics().asked("ok", 1)
     async with served(sqlite_url, tmp_path) as world:
-        assert ("collector_requests_total", "ok") not in await _metrics(world)
+        assert (await _metrics(world))["collector_requests_total", "ok"] == 0
 
 
 async def test_a_store_that_is_gone_fails_the_scrape(sqlite_url, tmp_path):
