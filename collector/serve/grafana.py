@@ -70,11 +70,18 @@ def alert_rules() -> str:
             "{{ $labels.profile }} has had no answer for {{ $value | humanizeDuration }}.",
         ),
         _rule(
-            "Gap",
-            "min_over_time(collector_gap_buckets[6h]) > (collector_gap_buckets offset 1d)",
-            "1h",
+            "NeverAnswered",
+            "collector_interval_seconds unless collector_last_success_timestamp_seconds",
+            "30m",
             "warning",
-            "{{ $labels.profile }} lacks {{ $value }} buckets, more than a day ago, and healing has not filled them.",
+            "{{ $labels.profile }} has never had an answer.",
+        ),
+        _rule(
+            "Gap",
+            "collector_gap_buckets > 0",
+            "6h",
+            "warning",
+            "{{ $labels.profile }} lacks {{ $value }} buckets, which healing has not filled for hours.",
         ),
         _rule(
             "Failing", _FAILING, "15m", "critical", "{{ $value | humanizePercentage }} of the requests to Radar fail."

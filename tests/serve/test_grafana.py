@@ -68,5 +68,6 @@ def test_panels_lie_beside_each_other_and_ask_the_chosen_source(write):
 def test_there_is_a_rule_for_each_kind_of_trouble():
     rules = json.loads(grafana.alert_rules())["groups"][0]["rules"]
     names = {rule["alert"] for rule in rules}
-    assert names == {"CollectorAbsent", "CollectorStale", "CollectorGap", "CollectorFailing", "CollectorBlocked"}
+    kinds = ("Absent", "Stale", "NeverAnswered", "Gap", "Failing", "Blocked")
+    assert names == {f"Collector{kind}" for kind in kinds}
     assert all(rule["for"] and rule["labels"]["severity"] and rule["annotations"]["summary"] for rule in rules)
