@@ -61,16 +61,16 @@ def test_after_an_hour_without_room_it_goes_on_within_a_minute(tmp_path):
 def test_a_file_that_may_not_grow_for_a_while_is_written_again_without_a_restart(world):
     simulator, collector = world
     collector.configure(profile())
-    simulator.script(faults.html(503).always())
+    simulator.script(faults.too_many("1").always())  # an answer, so it is asked again and again
     with collector.running("run") as daemon:
-        daemon.says("pass outcome=failed", seconds=60)
+        daemon.says("outcome=rate_limited", seconds=60)
         unlimited = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (_FILE, unlimited[1]))
         simulator.clear_script()
         daemon.says("the disk reports an error", seconds=60)
         assert collector.count("points") == 0
         resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, unlimited)
-        eventually(lambda: collector.count("points") > 24, 60)
+        eventually(lambda: collector.count("points") > 24, 90)
         assert daemon.ends() == 0
     outcomes = [outcome for (outcome,) in collector.rows("SELECT outcome FROM fetches")]
     assert len(outcomes) == len(simulator.requests)
