@@ -41,11 +41,11 @@ async def _gaps(
 
     from collector.cli.start import chosen
     from collector.collect.fetch import utc_now
-    from collector.serve.gaps import gaps_of
+    from collector.serve.gaps import all_gaps
     from collector.store import Store
 
     profiles = chosen(settings.profiles, [profile] if profile else [])
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
-        found = [gap for one in profiles for gap in await gaps_of(store, one, utc_now())]
+        found = await all_gaps(store, profiles, utc_now())
     kept = [gap for gap in found if (start is None or gap.end > start) and (end is None or gap.start < end)]
     return [asdict(gap) for gap in kept]

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from collector.profile import Profile
-    from collector.store import Store
+    from collector.store import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,16 @@ class Gap:
     reason: str
 
 
-async def gaps_of(store: Store, profile: Profile, now: datetime) -> list[Gap]:
+async def all_gaps(store: Reader, profiles: Iterable[Profile], now: datetime) -> list[Gap]:
+    """Find the gaps of *profiles*, one after the other, in one state of the store."""
+
+    async def work(state: Reader) -> list[Gap]:
+        return [gap for profile in profiles for gap in await gaps_of(state, profile, now)]
+
+    return await store.look(work)
+
+
+async def gaps_of(store: Reader, profile: Profile, now: datetime) -> list[Gap]:
     """Find the gaps of every series of *profile* up to what Radar has published by *now*, ascending."""
     stored = await store.spans([series.query for series in profile.series])
     behind = await store.upstream_lag(profile.name)

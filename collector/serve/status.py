@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.profile import Profile
-    from collector.store import ProfileStatus, Store
+    from collector.store import ProfileStatus, Reader
 
 
-async def status(store: Store, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
+async def status(store: Reader, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
     """Give the document of `collector status --format json`; moments are aware datetimes."""
+    return await store.look(lambda state: _document(state, profiles, limit, now))
+
+
+async def _document(store: Reader, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
     rows = []
     for profile, row in zip(profiles, await store.status_rows(profiles), strict=True):
         gaps = sum(gap.buckets for gap in await gaps_of(store, profile, now) if gap.reason == "missing")
@@ -77,7 +81,7 @@ def state(profile: Profile, row: ProfileStatus, gaps: int, now: datetime, *, fai
     return "gaps" if gaps else "fresh"
 
 
-async def _is_failed(store: Store, profile: Profile) -> bool:
+async def _is_failed(store: Reader, profile: Profile) -> bool:
     """Tell whether the last fire failed and what it missed has not come since: the fire itself stays on record."""
     fire = await store.last_fire(profile.name)
     if fire is None or fire.outcome != "failed":

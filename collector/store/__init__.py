@@ -19,6 +19,7 @@ from collector.store.history import History, KeptSeries, Stretch
 from collector.store.holes import Hole
 from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.owner import Owner
+from collector.store.reader import Reader
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
 from collector.store.status import ProfileStatus, StoreInfo
 from collector.store.store import Store
@@ -40,6 +41,7 @@ __all__ = [
     "Place",
     "ProfileStatus",
     "Progress",
+    "Reader",
     "RevisionRow",
     "Saved",
     "SelectedSeries",

@@ -11,6 +11,7 @@ from collector.store.export import points_of, visible_labels
 from collector.store.history import History
 from collector.store.holes import Hole, holes
 from collector.store.listing import Filter
+from collector.store.readable import State
 from collector.store.selection import Selection, blocks, thinned
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from collector.profile import Profile
     from collector.store.answers import NewestAnswer
     from collector.store.backfills import Backfill
-    from collector.store.engine import Database
     from collector.store.fetches import Budget
     from collector.store.fires import Fire
     from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
+    from collector.store.readable import Readable
     from collector.store.selection import Place, SelectedSeries, Thinned
     from collector.store.status import ProfileStatus, StoreInfo
 
@@ -34,7 +35,7 @@ T = TypeVar("T")
 class Reader:
     """What can be read of a store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Readable) -> None:
         self._database = database
 
     @property
@@ -48,6 +49,14 @@ class Reader:
         It runs in a thread and may wait for nothing but the history.
         """
         return await self._database.read_in_thread(lambda connection: work(History(connection, as_of)))
+
+    async def look(self, work: Callable[[Reader], Awaitable[T]]) -> T:
+        """Do *work*, many short questions to the reader that it is given, on one state of the store.
+
+        It runs in a thread and may wait for nothing but the answers.
+        """
+        location = self._database.location
+        return await self._database.read_in_thread(lambda connection: work(Reader(State(location, connection))))
 
     async def spans(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
         """Find the window from the oldest to the newest stored bucket of each query; absent where it has no point."""

@@ -37,6 +37,7 @@ class Store(Reader):
 
     def __init__(self, database: Database, lock: OwnerLock | None) -> None:
         super().__init__(database)
+        self._database: Database = database
         self._lock = lock
 
     @classmethod

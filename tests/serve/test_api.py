@@ -190,10 +190,10 @@ async def test_a_store_that_is_gone_is_503_and_never_an_empty_200(empty, tmp_pat
 
 
 async def test_what_goes_wrong_inside_says_no_more_than_an_id(empty, monkeypatch, caplog):
-    async def broken():
+    async def broken(_work):
         raise RuntimeError("SELECT secret FROM /path")
 
-    monkeypatch.setattr(empty.store, "info", broken)
+    monkeypatch.setattr(empty.store, "look", broken)
     error = (await empty.get("/api/v1/status", 500))["error"]
     assert "SELECT" not in error
     assert caplog.records[-1].id in error

@@ -123,13 +123,13 @@ async def test_a_store_that_is_gone_fails_the_scrape(sqlite_url, tmp_path):
 
 async def test_the_store_is_asked_once_for_many_scrapes(world, monkeypatch):
     asked = []
-    info = world.store.info
+    look = world.store.look
 
-    async def counted():
+    async def counted(work):
         asked.append(1)
-        return await info()
+        return await look(work)
 
-    monkeypatch.setattr(world.store, "info", counted)
+    monkeypatch.setattr(world.store, "look", counted)
     for _ in range(5):
         await _metrics(world)
     assert len(asked) == 1

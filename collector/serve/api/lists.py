@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.serve.api.asking import known_profiles
 from collector.serve.api.pages import MOST, number, page, read_cursor, read_offset, slice_of, write_cursor
-from collector.serve.gaps import gaps_of
+from collector.serve.gaps import all_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ async def list_gaps(service: Service, asked: Asked) -> Document:
     """Buckets that should be there and are not."""
     start, end = asked.period()
     profiles = known_profiles(asked.several("profile"), service.profiles)
-    found = [gap for profile in profiles for gap in await gaps_of(service.store, profile, service.now())]
+    found = await all_gaps(service.store, profiles, service.now())
     kept = [asdict(g) for g in found if (start is None or g.end > start) and (end is None or g.start < end)]
     return slice_of("gaps", kept, asked)
 
