@@ -46,7 +46,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Phase:
-    """What was done from *begin* to *end*, in simulated time; *exit_code* is the daemon's, where it ran."""
+    """What was done from *begin* until it was told to stop at *end*, in simulated time; the daemon's *exit_code*."""
 
     verb: Literal["run", "stop"]
     begin: datetime
@@ -166,8 +166,8 @@ def _main(folder: Path) -> None:
     seen, looks = [], []
     for verb, lasting in phases:
         begin, end = _now(), end + lasting
-        exit_code = _run_until(end, folder, looks) if verb == "run" else _wait_until(end)
-        seen.append((verb, begin, _now(), exit_code))
+        daemon = _run_until(end, folder, looks) if verb == "run" else _wait_until(end)
+        seen.append((verb, begin, _now(), _stop(daemon) if daemon else None))
     _stop(simulator)
     (folder / "readiness.json").write_text(json.dumps(looks))
     (folder / "phases.pickle").write_bytes(pickle.dumps(seen))
@@ -214,7 +214,7 @@ def _run_until(end: datetime, folder: Path, looks: list[tuple[float, int, str]])
     before = log.stat().st_size if log.exists() else 0
     daemon = _fork(lambda: _collect(folder))
     _wait_until(end, daemon, lambda: looks.extend(_looked(log, before)))
-    return _stop(daemon)
+    return daemon
 
 
 def _looked(log: Path, before: int) -> list[tuple[float, int, str]]:
