@@ -53,29 +53,39 @@ def command(ctx: click.Context, profiles: tuple[str, ...], config: str | None, o
 async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> Collected:
     """Collect and heal *profiles* once; SIGINT and SIGTERM end it after the requests under way."""
     from collector.collect.collect import collect_and_heal
-    from collector.collect.fetch import utc_now
 
     async with collecting(settings, "collect") as (store, gatherer):
-        return await collect_and_heal(profiles, utc_now(), store, gatherer)
+        return await collect_and_heal(profiles, store.clock(), store, gatherer)
 
 
 @asynccontextmanager
 async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Store, Gatherer]]:
-    """Own the store and be ready to ask; SIGINT and SIGTERM end the asking after the requests under way."""
+    """Own the store, or be one of its replicas, and be ready to ask.
+
+    SIGINT and SIGTERM end the asking after the requests under way.
+    """
     import asyncio
     import signal
 
-    from collector.collect.fetch import Fetcher, utc_now
+    from collector.collect.fetch import Fetcher
     from collector.collect.gather import Gatherer
+    from collector.collect.replica import enlisted
     from collector.radar.client import RadarClient
     from collector.store import Store
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    url, upgrade = settings.database.url.reveal(), settings.database.upgrade
-    async with Store.open(url, owner=owner, upgrade=upgrade) as store, RadarClient(settings.radar) as radar:
-        await store.interrupt(utc_now())
-        await store.declare(settings.profiles, utc_now())
-        fetcher = Fetcher(radar, store, limit=settings.radar.requests_per_5min, stop=stop)
-        yield store, Gatherer(fetcher, settings.radar.concurrency)
+    database = settings.database
+    async with (
+        Store.open(database.url.reveal(), owner=owner, upgrade=database.upgrade) as store,
+        enlisted(store, settings.profiles, database.lease, stop),
+        RadarClient(settings.radar, store.clock) as radar,
+    ):
+        await store.interrupt(store.clock())
+        await store.declare(settings.profiles, store.clock())
+        limit = settings.radar.requests_per_5min
+        yield (
+            store,
+            Gatherer(Fetcher(radar, store, limit=limit, stop=stop, clock=store.clock), settings.radar.concurrency),
+        )

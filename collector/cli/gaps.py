@@ -40,12 +40,11 @@ async def _gaps(
     from dataclasses import asdict
 
     from collector.cli.start import chosen
-    from collector.collect.fetch import utc_now
     from collector.serve.gaps import all_gaps
     from collector.store import Store
 
     profiles = chosen(settings.profiles, [profile] if profile else [])
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
-        found = await all_gaps(store, profiles, utc_now())
+        found = await all_gaps(store, profiles, store.clock())
     kept = [gap for gap in found if (start is None or gap.end > start) and (end is None or gap.start < end)]
     return [asdict(gap) for gap in kept]

@@ -58,14 +58,13 @@ def command(config: str | None, **parameters: Any) -> None:
 
 
 async def _query(settings: Settings, raw_query: str) -> None:
-    from collector.collect.fetch import utc_now
     from collector.radar.refusals import ApiError
     from collector.serve.radar_api import ask
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         try:
-            answered = await ask(store, raw_query, utc_now())
+            answered = await ask(store, raw_query, store.clock())
         except ApiError as refused:
             raise _error(refused) from None
         for piece in answered.pieces():

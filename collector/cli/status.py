@@ -35,12 +35,11 @@ def command(config: str | None, output: str) -> None:
 async def print_status(settings: Settings, output: str) -> None:
     """Print the status of the store that *settings* name."""
     from collector.cli.output import show_json
-    from collector.collect.fetch import utc_now
     from collector.serve.status import status
     from collector.store import Store
 
-    now = utc_now()
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
+        now = store.clock()
         document = await status(store, settings.profiles, settings.radar.requests_per_5min, now)
     if output == "json":
         show_json(document)
@@ -56,6 +55,11 @@ def _print(document: dict[str, Any], now: datetime) -> None:
     amount = f"{store['points']:,} points, {size(store['bytes'])}"
     click.echo(f"\nstore   {store['backend']}, revision {store['revision']}, {amount}")
     blocked = f", blocked until {cell(budget['blocked_until'])}" if budget["blocked_until"] else ""
+    for replica in document["replicas"]:
+        since, busy = cell(replica["started_at"]), ", ".join(replica["working_on"])
+        click.echo(
+            f"replica {replica['name']}, version {replica['version']}, since {since}" + (f": {busy}" if busy else "")
+        )
     click.echo(f"budget  {budget['used']} of {budget['limit']} requests in {budget['window_seconds']} s{blocked}")
 
 

@@ -1,20 +1,24 @@
 """Sees to the profiles that are due together: one pass whenever they are due, and again until it succeeds.
 
 Every due moment ends as one fire on record: the newest of a pass as collected or failed, the older ones, which a pause
-left behind, as coalesced, for one pass reads all that they would have read.
+left behind, as coalesced, for one pass reads all that they would have read. Replicas claim what they see to, so a fire
+is one process's, and take over what one of them leaves behind.
+
+claim (store)  →  which are due? (pure)  →  collect  →  fires and duties on record (store)
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from collector.collect import plan
 from collector.collect.collect import Collected, collect
 from collector.collect.fetch import backoff
-from collector.store import Fire, StoreUnavailable
+from collector.store import PROFILE, Duty, Fire, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
     from collector.collect.gather import Gatherer
     from collector.profile import Profile
-    from collector.store import Store
+    from collector.store import Claimed, Store
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,10 @@ _LOOK_AGAIN = timedelta(minutes=15)
 """How often Radar's data moves on."""
 _LOOK_UNTIL = timedelta(hours=1)
 """How long after it should have been published a bucket is looked for; then it is the next fire's."""
+_LET_IT_TRY = timedelta(minutes=1)
+"""So much later than the replica that means to try again the others do it, should it be gone."""
+_OTHERS_AT_IT = 1.0
+"""Seconds between two looks at whether another replica has done what is due, or is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +70,14 @@ class Attendant:
 
     def __init__(self, profiles: Sequence[Profile], store: Store, gatherer: Gatherer) -> None:
         self.health = {profile.name: Health() for profile in profiles}
-        self._profiles = profiles
+        self._profiles = {profile.name: profile for profile in profiles}
         self._store = store
         self._gatherer = gatherer
         self._fetcher = gatherer.fetcher
         self._due = asyncio.Event()
         self._awaited: dict[str, datetime] = {}
+        self._retries = set(self._profiles)
+        self._others_at_it = False
 
     async def notice(self) -> None:
         """Take note that something is due; what exactly is read off the record."""
@@ -84,38 +94,74 @@ class Attendant:
                 log.error("pass", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
                 complete = False
             failures = 0 if complete else failures + 1
-            await first_of(self._due, self._fetcher.stop, seconds=backoff(failures) if failures else self._seconds())
+            await first_of(self._due, self._fetcher.stop, seconds=self._seconds(failures))
 
-    def _seconds(self) -> float | None:
-        """How long until a bucket that was not published yet should be."""
-        if not self._awaited:
-            return None
-        return max((min(self._awaited.values()) - self._fetcher.clock()).total_seconds(), 0)
+    def _seconds(self, failures: int) -> float | None:
+        """How long until there is something to do, though nothing is due; None where there is nothing."""
+        waits = [backoff(failures)] if failures else []
+        waits += [_OTHERS_AT_IT] if self._others_at_it else []
+        if self._awaited:
+            waits.append(max((min(self._awaited.values()) - self._fetcher.clock()).total_seconds(), 0))
+        return min(waits, default=None)
 
     async def attend(self, now: datetime) -> bool:
         """Collect what is due by *now*, or failed before; tell whether nothing is left to try again."""
-        dues = {}
-        for profile in self._profiles:
-            last = await self._store.last_fire(profile.name, now)
-            self._recall(profile, last)
-            dues[profile.name] = profile.due_edges(last.due if last else None, now)
-        todo = [p for p in self._profiles if dues[p.name] or self.health[p.name].failures or self._is_awaited(p, now)]
-        if not todo:
-            return True
-        collected = await collect(todo, now, self._store, self._gatherer)
+        complete, tried = True, set[str]()
+        while dues := await self._claim(now, tried):
+            tried |= set(dues)
+            complete = await self._pass(dues, now) and complete
+        return complete
+
+    async def _claim(self, now: datetime, tried: set[str]) -> dict[str, Duty]:
+        """Claim a share of what is wanted and not *tried* yet, and see how all the profiles fare."""
+        interval = next(iter(self._profiles.values())).agg_interval
+        positions = (await self._gatherer.limits(interval)).now_shape.positions
+
+        def choose(free: Sequence[Duty], replicas: int) -> list[str]:
+            wanted = [self._profiles[duty.name] for duty in free if duty.name not in tried and self._wants(duty, now)]
+            return [profile.name for profile in plan.share(wanted, replicas, positions)]
+
+        claimed = await self._store.claim(PROFILE, list(self._profiles), now, choose)
+        self._learn(claimed, now)
+        return {name: claimed.duties[name] for name in claimed.mine}
+
+    def _wants(self, duty: Duty, now: datetime) -> bool:
+        """Tell whether a profile is due, or to be tried or looked at once more."""
+        retry = duty.failures > 0 and duty.name in self._retries
+        again = self._awaited.get(duty.name), duty.again
+        return bool(self._dues(duty, now)) or retry or any(moment and moment <= now for moment in again)
+
+    def _dues(self, duty: Duty, now: datetime) -> list[datetime]:
+        return self._profiles[duty.name].due_edges(duty.due, now)
+
+    def _learn(self, claimed: Claimed, now: datetime) -> None:
+        for duty in claimed.duties.values():
+            self.health[duty.name] = Health(duty.due, duty.success, duty.failures, duty.reason)
+        self._others_at_it = any(duty.held and self._wants(duty, now) for duty in claimed.duties.values())
+
+    async def _pass(self, duties: Mapping[str, Duty], now: datetime) -> bool:
+        """Collect what was claimed, and put on record what came of it."""
+        profiles = [self._profiles[name] for name in duties]
+        collected = await collect(profiles, now, self._store, self._gatherer)
         if collected.stopped:
             return True
         finished = self._fetcher.clock()
-        fires = fires_of({name: moments for name, moments in dues.items() if moments}, collected, finished)
-        await self._store.record_fires(fires)
-        self._fetcher.observer.fired(fires)
-        self._note(fires, collected, finished)
-        for profile in todo:
+        dues = {name: moments for name, duty in duties.items() if (moments := self._dues(duty, now))}
+        fires = fires_of(dues, collected, finished)
+        for profile in profiles:
             await self._await_newest(profile, now)
+        done = [self._done(duties[name], reason, finished) for name, reason in collected.reasons.items()]
+        await self._store.finish(fires, done)
+        self._fetcher.observer.fired(fires)
+        self._note(done, fires, collected)
         return collected.complete
 
-    def _is_awaited(self, profile: Profile, now: datetime) -> bool:
-        return profile.name in self._awaited and self._awaited[profile.name] <= now
+    def _done(self, duty: Duty, reason: str | None, now: datetime) -> Duty:
+        """How a duty stands after a pass that left out something for this *reason*, or nothing."""
+        look = self._awaited.get(duty.name)
+        again = now if reason else look
+        success, failures = (duty.success, duty.failures + 1) if reason else (now, 0)
+        return Duty(duty.name, duty.due, success, failures, reason, again + _LET_IT_TRY if again else None)
 
     async def _await_newest(self, profile: Profile, now: datetime) -> None:
         """Look again when the newest closed bucket should be published, if that is well before the next due moment.
@@ -133,21 +179,12 @@ class Attendant:
         if look + _LOOK_AGAIN <= profile.next_due(now) and look <= published + _LOOK_UNTIL:
             self._awaited[profile.name] = look
 
-    def _recall(self, profile: Profile, last: Fire | None) -> None:
-        """After a start, go on from the record: a fire that failed is tried again at once."""
-        if last is None or self.health[profile.name].due is not None:
-            return
-        failed = last.outcome == "failed"
-        success = None if failed else last.finished_at
-        self.health[profile.name] = Health(last.due, success, int(failed), last.message)
-
-    def _note(self, fires: Sequence[Fire], collected: Collected, now: datetime) -> None:
-        for fire in fires:
-            self.health[fire.profile] = replace(self.health[fire.profile], due=fire.due)
-        for name, reason in collected.reasons.items():
-            known = self.health[name]
-            success, failures = (known.success, known.failures + 1) if reason else (now, 0)
-            self.health[name] = replace(known, success=success, failures=failures, reason=reason)
+    def _note(self, done: Sequence[Duty], fires: Sequence[Fire], collected: Collected) -> None:
+        newest = {fire.profile: fire.due for fire in fires}
+        for duty in done:
+            due = newest.get(duty.name, duty.due)
+            self.health[duty.name] = Health(due, duty.success, duty.failures, duty.reason)
+        self._retries = self._retries - {duty.name for duty in done} | {duty.name for duty in done if duty.failures}
         _log(fires, collected)
 
 

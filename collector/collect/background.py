@@ -6,6 +6,7 @@ Each is a loop until *stop*; a store that cannot be had now is tried again later
 from __future__ import annotations
 
 import logging
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,58 +14,90 @@ from collector.collect.attend import first_of
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import heal
 from collector.collect.fetch import backoff
-from collector.store import StoreUnavailable
+from collector.store import BACKFILL, HISTORY, RETENTION, Pruned, StoreUnavailable
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from datetime import datetime
 
     from collector.collect.gather import Gatherer
     from collector.settings import Settings
+    from collector.store import Store
 
 log = logging.getLogger(__name__)
 
 _HEAL_EVERY = timedelta(hours=1)
 _HEAL_AGAIN = timedelta(minutes=5)
 _PRUNE_EVERY = timedelta(days=1)
+_OTHERS_AT_IT = timedelta(minutes=1)
+_LOOK_FOR_JOBS = timedelta(seconds=5)
+_ALL = "*"
 
 
 async def keep_history(settings: Settings, gatherer: Gatherer) -> None:
     """Fill gaps at once and then every hour, behind the fires; drop daily what [retention] does not keep, before that.
 
-    What could not be had is asked for again sooner.
+    What could not be had, or was another replica's to see to, is looked at sooner.
     """
-    fetcher = gatherer.fetcher
+    fetcher, names = gatherer.fetcher, [profile.name for profile in settings.profiles]
     failures, pruned_at = 0, None
 
     async def work() -> timedelta:
         nonlocal failures, pruned_at
         now = fetcher.clock()
         if pruned_at is None or now - pruned_at >= _PRUNE_EVERY:
-            pruned = await fetcher.store.prune(settings.retention, now)
+            await _prune(settings, fetcher.store, now)
             pruned_at = now
-            if any(pruned.counts.values()):
-                log.info("pruned", extra=pruned.counts)
-        healed = await heal(settings.profiles, now, fetcher.store, gatherer)
+        async with claimed(fetcher.store, HISTORY, names, now) as mine:
+            profiles = [profile for profile in settings.profiles if profile.name in mine]
+            healed = await heal(profiles, now, fetcher.store, gatherer)
         if healed.saved.inserted:
             log.info("healed", extra=healed.saved.counts)
         failures = 0 if healed.complete else failures + 1
+        if len(mine) < len(names):
+            return _OTHERS_AT_IT
         return min(_HEAL_AGAIN * 2 ** (failures - 1), _HEAL_EVERY) if failures else _HEAL_EVERY
 
     await _repeat("history", work, fetcher.stop)
 
 
+async def _prune(settings: Settings, store: Store, now: datetime) -> None:
+    async with claimed(store, RETENTION, [_ALL], now) as mine:
+        pruned = await store.prune(settings.retention, now) if mine else Pruned()
+    if any(pruned.counts.values()):
+        log.info("pruned", extra=pruned.counts)
+
+
+@asynccontextmanager
+async def claimed(store: Store, kind: str, names: Sequence[str], now: datetime) -> AsyncIterator[tuple[str, ...]]:
+    """Hold those duties that no other replica holds, and give their names."""
+    found = await store.claim(kind, names, now, lambda free, _replicas: [duty.name for duty in free])
+    try:
+        yield found.mine
+    finally:
+        await store.release(kind, found.mine)
+
+
 async def do_backfills(settings: Settings, gatherer: Gatherer, submitted: asyncio.Event) -> None:
-    """Do the jobs on record one by one; the one that was under way when the process ended goes on first."""
+    """Do the jobs on record one by one; the one that was under way when the process ended goes on first.
+
+    Where several processes share the store, any of them may have been given a job.
+    """
     fetcher = gatherer.fetcher
     backfiller = Backfiller(fetcher.store, gatherer)
+    pause = None if fetcher.store.backend == "sqlite" else _LOOK_FOR_JOBS
 
-    async def work() -> None:
+    async def work() -> timedelta | None:
         submitted.clear()
-        while (job := await fetcher.store.next_backfill()) and not fetcher.stop.is_set():
-            standing = await backfiller.run(job, settings.profiles)
-            level = logging.WARNING if standing.state == "failed" else logging.INFO
-            log.log(level, "backfill", extra={"id": job.id, "outcome": standing.state, "reason": standing.message})
+        for job in await fetcher.store.open_backfills():
+            async with claimed(fetcher.store, BACKFILL, [str(job.id)], fetcher.clock()) as mine:
+                if mine and not fetcher.stop.is_set():
+                    standing = await backfiller.run(job, settings.profiles)
+                    level = logging.WARNING if standing.state == "failed" else logging.INFO
+                    fields = {"id": job.id, "outcome": standing.state, "reason": standing.message}
+                    log.log(level, "backfill", extra=fields)
+        return pause
 
     await _repeat("backfill", work, fetcher.stop, submitted)
 

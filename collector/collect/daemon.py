@@ -16,11 +16,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect.attend import Attendant
+from collector.collect.attend import Attendant, first_of
 from collector.collect.background import do_backfills, keep_history
 from collector.collect.fallback import Fallback
-from collector.collect.fetch import Fetcher, utc_now
+from collector.collect.fetch import Fetcher, backoff
 from collector.collect.gather import Gatherer
+from collector.collect.replica import enlisted
 from collector.collect.schedule import Schedule
 from collector.errors import CollectorError, system_words
 from collector.radar.client import RadarClient
@@ -46,12 +47,17 @@ _DRAIN = 8.0
 _WIDEST_SPREAD = 20
 
 
-async def run(settings: Settings, reload: Callable[[], Settings], *, clock: Callable[[], datetime] = utc_now) -> None:
-    """Be the service until SIGTERM or SIGINT; *reload* reads the configuration anew on SIGHUP."""
+async def run(
+    settings: Settings, reload: Callable[[], Settings], *, clock: Callable[[], datetime] | None = None
+) -> None:
+    """Be the service until SIGTERM or SIGINT; *reload* reads the configuration anew on SIGHUP.
+
+    The present is what the store says it is, unless there is a *clock*.
+    """
     async with AsyncExitStack() as stack:
         opened = Store.open(settings.database.url.reveal(), owner="run", upgrade=settings.database.upgrade)
         store = await stack.enter_async_context(opened)
-        service = Service(settings, store, reload, clock)
+        service = Service(settings, store, reload, clock or store.clock)
         if settings.server.enabled:
             address = await stack.enter_async_context(_server(service, settings.server))
             await store.announce(address)
@@ -131,17 +137,26 @@ class Service:
         self._stop.set()
 
     async def run(self) -> None:
-        """Run generation after generation until told to stop."""
+        """Run generation after generation until told to stop; one that lost its lease is followed by the next."""
+        failures = 0
         while not self._stopping:
             self._stop = asyncio.Event()
-            await self.store.interrupt(self._clock())
-            async with RadarClient(self._settings.radar, self._clock) as radar:
-                await self._generation(radar)
+            try:
+                settings = self._settings
+                async with enlisted(self.store, settings.profiles, settings.database.lease, self._stop):
+                    await self.store.interrupt(self._clock())
+                    await self.store.declare(settings.profiles, self._clock())
+                    failures = 0
+                    async with RadarClient(settings.radar, self._clock) as radar:
+                        await self._generation(radar)
+            except StoreUnavailable as error:
+                failures += 1
+                log.error("start", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
+                await first_of(self._stop, seconds=backoff(failures))
         log.info("stopped")
 
     async def _generation(self, radar: RadarClient) -> None:
         settings = self._settings
-        await self.store.declare(settings.profiles, self._clock())
         limit = settings.radar.requests_per_5min
         fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self.metrics)
         gatherer, self._fetcher = Gatherer(fetcher, settings.radar.concurrency), fetcher

@@ -168,6 +168,16 @@ def _longest_that_fits(slices: Sequence[Slice], most: int) -> Batch:
     return Batch(tuple(slices[:count]))
 
 
+def share(profiles: Sequence[Profile], replicas: int, positions: int) -> Sequence[Profile]:
+    """The part of *profiles* that one of so many *replicas* takes on: its share, and what fills its requests up."""
+    taken = series = 0
+    for profile in profiles:
+        if taken * replicas >= len(profiles) and series + len(profile.series) > -(-series // positions) * positions:
+            break
+        taken, series = taken + 1, series + len(profile.series)
+    return profiles[:taken]
+
+
 def halves(batch: Batch) -> list[Batch]:
     """Split a batch of several slices in two, to find the one that Radar will not answer."""
     middle = len(batch.slices) // 2

@@ -1,4 +1,4 @@
-"""How things stand, in one document: the profiles, the store, the request budget. Read from the store alone."""
+"""How things stand, in one document: profiles, store, request budget, replicas. Read from the store alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.profile import Profile
-    from collector.store import ProfileStatus, Reader
+    from collector.store import ProfileStatus, Reader, Replica
 
 
 async def status(store: Reader, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
@@ -44,6 +44,17 @@ async def _document(store: Reader, profiles: Sequence[Profile], limit: int, now:
             "window_seconds": budget.window_seconds,
             "blocked_until": budget.blocked_until,
         },
+        "replicas": [_replica(replica) for replica in await store.list_replicas()],
+    }
+
+
+def _replica(replica: Replica) -> dict[str, Any]:
+    return {
+        "name": replica.name,
+        "version": replica.version,
+        "profiles": list(replica.profiles),
+        "started_at": replica.started_at,
+        "working_on": list(replica.working_on),
     }
 
 

@@ -113,7 +113,7 @@ def _settings(
             timeout=tables.radar.timeout,
             credentials=credentials,
         ),
-        database=Database(tables.database.url, tables.database.upgrade),
+        database=Database(tables.database.url, tables.database.upgrade, tables.database.lease),
         collection=collection,
         retention=retention,
         server=Server(**tables.server.model_dump()),

@@ -87,6 +87,7 @@ def _lasting(least: str, most: str) -> Any:
 
 _Token = Annotated[Secret, BeforeValidator(_token), Field(description="one line of printable ASCII without blanks")]
 _Delay = Annotated[timedelta, _lasting("0s", "7d"), Field(description='a duration from "0s" to "7d"')]
+_Lease = Annotated[timedelta, _lasting("2s", "10m"), Field(description='a duration from "2s" to "10m"')]
 _Span = Annotated[timedelta, _lasting("0s", "364d"), Field(description='a duration from "0s" to "364d"')]
 _AnyTable = Annotated[dict[str, Any], Field(description="a table")]
 _Kept = Annotated[timedelta, _lasting("1d", "5200w"), Field(description='a duration from "1d" to "5200w"')] | None
@@ -124,6 +125,7 @@ class DatabaseTable(Table):
         Field(description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"),
     ] = Secret("sqlite:///collector.db")
     upgrade: _Switch = True
+    lease: _Lease = timedelta(seconds=30)
 
 
 class CollectionTable(Table):

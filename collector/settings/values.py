@@ -29,10 +29,14 @@ class Radar:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Where the history is kept. *url* starts with `sqlite:///` or `postgresql://` and may hold a password."""
+    """Where the history is kept. *url* starts with `sqlite:///` or `postgresql://` and may hold a password.
+
+    A replica that was silent for *lease* has lost its work to the others.
+    """
 
     url: Secret
     upgrade: bool
+    lease: timedelta
 
 
 @dataclass(frozen=True, slots=True)

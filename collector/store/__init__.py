@@ -2,7 +2,9 @@
 
 from collector.store.answers import NewestAnswer
 from collector.store.backfills import Backfill, Progress, Standing, Wanted, wanted
+from collector.store.duties import BACKFILL, HISTORY, PROFILE, RETENTION, Claimed, Duty
 from collector.store.errors import (
+    LeaseLost,
     StoreBehind,
     StoreDamaged,
     StoreError,
@@ -19,29 +21,41 @@ from collector.store.history import History, KeptSeries, Stretch
 from collector.store.holes import Hole
 from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.owner import Owner
+from collector.store.prune import Pruned
 from collector.store.reader import Reader
+from collector.store.replicas import Candidate, Replica
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
 from collector.store.status import ProfileStatus, StoreInfo
 from collector.store.store import Store
 
 __all__ = [
+    "BACKFILL",
+    "HISTORY",
+    "PROFILE",
+    "RETENTION",
     "AnnotationRow",
     "Backfill",
     "Begun",
     "Budget",
+    "Candidate",
+    "Claimed",
     "Column",
+    "Duty",
     "Failure",
     "FetchRow",
     "Fire",
     "History",
     "Hole",
     "KeptSeries",
+    "LeaseLost",
     "NewestAnswer",
     "Owner",
     "Place",
     "ProfileStatus",
     "Progress",
+    "Pruned",
     "Reader",
+    "Replica",
     "RevisionRow",
     "Saved",
     "SelectedSeries",

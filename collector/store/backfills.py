@@ -109,11 +109,10 @@ async def listed(connection: AsyncConnection, limit: int | None) -> list[Backfil
     return [_backfill(row) for row in found]
 
 
-async def next_open(connection: AsyncConnection) -> Backfill | None:
-    """Find the oldest job that has not ended: one that runs already goes on after a restart."""
-    still = sa.select(backfills).where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id).limit(1)
-    row = (await connection.execute(still)).one_or_none()
-    return _backfill(row) if row else None
+async def still_open(connection: AsyncConnection) -> list[Backfill]:
+    """List the jobs that have not ended, the oldest first: one that runs already goes on after a restart."""
+    found = await connection.execute(sa.select(backfills).where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id))
+    return [_backfill(row) for row in found]
 
 
 async def report(connection: AsyncConnection, backfill_id: int, standing: Standing, now: datetime) -> None:

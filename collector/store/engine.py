@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
 """How long to wait for a lock that another program holds."""
+_FROZEN_SECONDS = 5.0
+"""A transaction that writes waits for nothing: one that is silent for so long is a frozen process's, and is ended."""
 _ATTEMPTS = 5
 _LONGEST_PAUSE = 0.2
 _READERS = 4
@@ -109,10 +111,11 @@ def postgres_engines(url: sa.URL) -> tuple[sa.Engine, AsyncEngine]:
         "hide_parameters": True,
     }
     settings = _IN_EVERY_TRANSACTION.format(int(BUSY_SECONDS * 1000))
+    alone = f"{settings}, set_config('idle_in_transaction_session_timeout', '{int(_FROZEN_SECONDS * 1000)}', true)"
     writer, reader = sa.create_engine(url, **options), create_async_engine(url, pool_pre_ping=True, **options)
-    for engine in (writer, reader.sync_engine):
+    for engine, first in ((writer, alone), (reader.sync_engine, settings)):
         engine.dialect.use_insertmanyvalues_wo_returning = True
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(settings))
+        sa.event.listen(engine, "begin", lambda connection, first=first: connection.exec_driver_sql(first))
     return writer, reader.execution_options(**_SEES_ONE_STATE)
 
 

@@ -43,3 +43,7 @@ class StoreBehind(StoreError):
 
 class StoreRefused(StoreError):
     """Stop: the database does not take this value, or this fetch has already ended another way."""
+
+
+class LeaseLost(StoreUnavailable):
+    """Start anew: this process was silent for so long that other replicas do its work now."""

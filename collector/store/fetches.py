@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 import sqlalchemy as sa
 
 from collector.model import utc
-from collector.store import facts
+from collector.store import facts, replicas
 from collector.store.clock import BLOCKED_UNTIL, LONGEST_BLOCK, believe, block
 from collector.store.errors import StoreRefused
 from collector.store.locks import BUDGET, lock
+from collector.store.replicas import NOBODY
 from collector.store.schema import fetch_profiles, fetches, state
+from collector.store.schema import replicas as replicas_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,12 +47,13 @@ _SUCCEED = sa.update(fetches).where(_THIS)
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A request that a process would like to send *now*: at most *limit* in any 300 seconds."""
+    """A request that a replica would like to send *now*: at most *limit* in any 300 seconds."""
 
     batch: Batch
     profiles: Sequence[str]
     now: datetime
     limit: int
+    replica_id: int = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +136,15 @@ class Failure(Protocol):
 
 
 async def begin(connection: AsyncConnection, errands: Sequence[Errand]) -> list[Begun | Wait]:
-    """Put requests on record, or say how long to wait; of all processes one at a time decides."""
+    """Put requests on record, or say how long to wait; of all processes one at a time decides.
+
+    LeaseLost for a replica that was buried.
+    """
+    await replicas.check(connection, errands[0].replica_id)
     await lock(connection, BUDGET)
     now, limit = min(errand.now for errand in errands), min(errand.limit for errand in errands)
-    await believe(connection, now)
+    if errands[0].replica_id == NOBODY:  # replicas all go by the database's clock, which runs ahead of nobody
+        await believe(connection, now)
     standing = await budget(connection, now, limit)
     if standing.blocked_until:
         return [Wait(standing.blocked_until, "blocked")] * len(errands)
@@ -170,6 +178,7 @@ def _started(errand: Errand) -> dict[str, object]:
         "profiles": json.dumps(list(errand.profiles), ensure_ascii=False),
         "positions": len(errand.batch.slices),
         "agg_interval": errand.batch.agg_interval.value,
+        "replica_id": errand.replica_id,
     }
 
 
@@ -240,10 +249,12 @@ async def fail(connection: AsyncConnection, fetch_id: int, error: Failure, now: 
 async def interrupt(connection: AsyncConnection, now: datetime) -> int:
     """End the fetches that a dead process left under way; gives their number.
 
-    Where several processes may write, those count as left that no request can take so long.
+    Where several processes may write, those of replicas end with them, see `replicas`, and those of others count as
+    left when no request can take so long.
     """
     left = fetches.c.outcome == "started"
     if connection.dialect.name == "postgresql":
-        left = sa.and_(left, fetches.c.started_at < now - _ABANDONED)
+        asking = sa.select(replicas_table.c.id).where(replicas_table.c.id == fetches.c.replica_id)
+        left = sa.and_(left, fetches.c.started_at < now - _ABANDONED, ~asking.exists())
     values = {"outcome": "interrupted", "finished_at": now, "message": "the process ended before the answer came"}
     return (await connection.execute(sa.update(fetches).where(left).values(values))).rowcount

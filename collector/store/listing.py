@@ -163,7 +163,8 @@ async def list_series(connection: AsyncConnection, chosen: Filter) -> list[Serie
 
 async def list_fetches(connection: AsyncConnection, chosen: Filter) -> list[FetchRow]:
     """List requests started between start and end, the newest first."""
-    select = sa.select(fetches).where(*chosen.within(fetches.c.started_at)).order_by(fetches.c.id.desc())
+    select = sa.select(*(fetches.c[name] for name in FetchRow.__slots__)).order_by(fetches.c.id.desc())
+    select = select.where(*chosen.within(fetches.c.started_at))
     if chosen.profile is not None:
         of_profile = sa.select(fetch_profiles.c.fetch_id).where(fetch_profiles.c.profile == chosen.profile)
         select = select.where(fetches.c.id.in_(of_profile))

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from collector.model import Window, from_epoch
-from collector.store import answers, backfills, coverage, facts, fetches, fires, listing, series, status
+from collector.store import answers, backfills, coverage, facts, fetches, fires, listing, replicas, series, status
 from collector.store.export import points_of, visible_labels
 from collector.store.history import History
 from collector.store.holes import Hole, holes
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collector.store.fires import Fire
     from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.readable import Readable
+    from collector.store.replicas import Replica
     from collector.store.selection import Place, SelectedSeries, Thinned
     from collector.store.status import ProfileStatus, StoreInfo
 
@@ -94,6 +95,11 @@ class Reader:
         fire = await self.last_fire(profile)
         return fire.due if fire else None
 
+    async def list_replicas(self) -> list[Replica]:
+        """List the processes that share the store, the oldest first; none on SQLite."""
+        async with self._database.read() as connection:
+            return await replicas.listed(connection)
+
     async def get_state(self, key: str) -> str | None:
         """Read a small fact; None where it is not known."""
         async with self._database.read() as connection:
@@ -104,10 +110,10 @@ class Reader:
         async with self._database.read() as connection:
             return await backfills.find(connection, backfill_id)
 
-    async def next_backfill(self) -> Backfill | None:
-        """Find the oldest job that has not ended."""
+    async def open_backfills(self) -> list[Backfill]:
+        """List the jobs that have not ended, the oldest first."""
         async with self._database.read() as connection:
-            return await backfills.next_open(connection)
+            return await backfills.still_open(connection)
 
     async def list_backfills(self, limit: int | None = None) -> list[Backfill]:
         """List jobs, the newest first."""

@@ -114,6 +114,7 @@ fetches = _table(
     sa.Column("revised", sa.Integer),
     sa.Column("unchanged", sa.Integer),
     sa.Column("vanished", sa.Integer),
+    sa.Column("replica_id", Identifier),
     sa.Index("ix_fetches_finished_at", "finished_at"),
     sa.Index("ix_fetches_last_updated", "last_updated"),
     rowid=True,
@@ -179,6 +180,30 @@ fires = _table(
     sa.Column("finished_at", Moment, nullable=False),
     sa.Column("message", Words),
 )
+
+replicas = _table(
+    "replicas",
+    sa.Column("id", Identifier, primary_key=True),
+    _text("name"),
+    _text("version"),
+    _text("profiles"),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    rowid=True,
+)
+"""Processes that share a store on Postgres. *profiles* is what they see to, as JSON; *expires_at* ends the lease."""
+
+duties = _table(
+    "duties",
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("name", Words, primary_key=True),
+    sa.Column("replica_id", Identifier, nullable=False),
+    sa.Column("success_at", Moment),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("reason", Words),
+    sa.Column("again_at", Moment),
+)
+"""What one process at a time sees to: a profile's fires, its history. *replica_id* is whose it is just now, or 0."""
 
 _BACKFILL_COUNTS = (
     "requests",

@@ -16,7 +16,7 @@ from collector.store.locks import LABELS, lock
 from collector.store.schema import date_ranges, fetches, points, profile_series, series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -44,12 +44,16 @@ def upsert(connection: AsyncConnection, table: sa.Table) -> Any:
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
-async def declare(connection: AsyncConnection, profiles: Sequence[Profile], now: datetime) -> None:
-    """Make these profiles' labels the ones in use, and their series known."""
+async def declare(
+    connection: AsyncConnection, profiles: Sequence[Profile], now: datetime, others: Collection[str] = ()
+) -> None:
+    """Make these profiles' labels the ones in use, beside those of the profiles that *others* see to."""
     await lock(connection, LABELS)
     wanted = [(profile.name, position, s) for profile in profiles for position, s in enumerate(profile.series)]
     ids = await _known(connection, [s for *_, s in wanted], now)
-    await connection.execute(sa.update(profile_series).values(active=False))
+    kept = {*others} - {profile.name for profile in profiles}
+    ours = profile_series.c.profile.not_in(kept)
+    await connection.execute(sa.update(profile_series).where(ours).values(active=False))
     if not wanted:
         return
     rows = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from collector.store import backfills, facts, fetches, fires, migrate, series, sqlite_file
+from collector.store import backfills, duties, facts, fetches, migrate, replicas, series, sqlite_file
 from collector.store.boundary import boundary
 from collector.store.engine import Database
 from collector.store.fetches import Arrival, Errand
@@ -16,20 +16,26 @@ from collector.store.location import Location, locate
 from collector.store.owner import OwnerLock, owning
 from collector.store.prune import prune
 from collector.store.reader import Reader
+from collector.store.replicas import NOBODY
 from collector.store.save import save
+from collector.store.server_clock import ServerClock
 from collector.store.unit import Alike
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime, timedelta
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.model import Answer, Batch
     from collector.profile import Profile
     from collector.settings import Retention
     from collector.store.backfills import Backfill, Standing, Wanted
+    from collector.store.duties import Claimed, Duty
     from collector.store.fetches import Begun, Failure, Saved, Wait
     from collector.store.fires import Fire
     from collector.store.prune import Pruned
+    from collector.store.replicas import Candidate
 
 
 class Store(Reader):
@@ -39,6 +45,8 @@ class Store(Reader):
         super().__init__(database)
         self._database: Database = database
         self._lock = lock
+        self._replica_id = NOBODY
+        self.clock = ServerClock()
 
     @classmethod
     @asynccontextmanager
@@ -59,7 +67,9 @@ class Store(Reader):
             database = Database(location, writes=owner is not None)
             stack.push_async_callback(database.close)
             await _prepare_schema(database, upgrade=upgrade and owner is not None)
-            yield cls(database, lock)
+            store = cls(database, lock)
+            await store.clock.follow(database)
+            yield store
 
     async def announce(self, url: str) -> None:
         """Tell other processes the address of this one's HTTP server; only a SQLite store has one owner to ask."""
@@ -70,16 +80,59 @@ class Store(Reader):
         """Write something, and raise what is in the way."""
         await self.set_state("written", "")
 
+    async def enlist(self, candidate: Candidate) -> None:
+        """Become a replica; what is begun and claimed from now on is this one's. On SQLite nothing changes."""
+        self._replica_id = await self._database.write(lambda connection: replicas.enlist(connection, candidate))
+
+    async def renew(self, lease: timedelta, now: datetime) -> None:
+        """Live on for *lease*, set the clock, and bury those who do not; LeaseLost where the others did that first."""
+        await self.clock.follow(self._database)
+
+        async def work(connection: AsyncConnection) -> None:
+            await replicas.renew(connection, self._replica_id, lease)
+            await replicas.bury(connection, now)
+
+        await self._database.write(work)
+
+    async def resign(self, now: datetime) -> None:
+        """Be a replica no longer: requests under way count as interrupted, and all that was claimed is free."""
+        mine, self._replica_id = self._replica_id, NOBODY
+        await self._database.write(lambda connection: replicas.resign(connection, mine, now))
+
+    async def claim(
+        self, kind: str, names: Sequence[str], now: datetime, choose: Callable[[Sequence[Duty], int], Sequence[str]]
+    ) -> Claimed:
+        """Claim those of the free duties that *choose* picks, told how many replicas there are; see duties.Wish."""
+        wish = duties.Wish(kind, names, now, choose, self._replica_id)
+        return await self._database.write(lambda connection: duties.claim(connection, wish))
+
+    async def finish(self, outcomes: Sequence[Fire], done: Sequence[Duty]) -> None:
+        """Record what became of due moments, and free their profiles; LeaseLost where they are another replica's."""
+        mine = self._replica_id
+        await self._database.write(lambda connection: duties.finish(connection, outcomes, done, mine))
+
+    async def release(self, kind: str, names: Sequence[str]) -> None:
+        """Free duties that were claimed."""
+        mine = self._replica_id
+        await self._database.write(lambda connection: duties.release(connection, kind, names, mine))
+
     async def declare(self, profiles: Sequence[Profile], now: datetime) -> None:
-        """Make the labels of *profiles* the ones in use, and their series known; repeating it changes nothing."""
-        await self._database.write(lambda connection: series.declare(connection, profiles, now))
+        """Make the labels of *profiles* the ones in use, beside other replicas'; repeating it changes nothing."""
+
+        async def work(connection: AsyncConnection) -> None:
+            others = await replicas.profiles_of_others(connection, self._replica_id)
+            await series.declare(connection, profiles, now, others)
+
+        await self._database.write(work)
 
     async def begin(self, batch: Batch, profiles: Sequence[str], now: datetime, limit: int) -> Begun | Wait:
         """Put a request on record before it is sent, or say until when to wait.
 
         At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts.
+        LeaseLost for a replica that was buried.
         """
-        return await self._database.enter(Alike(fetches.begin, Errand(batch, profiles, now, limit)))
+        errand = Errand(batch, profiles, now, limit, self._replica_id)
+        return await self._database.enter(Alike(fetches.begin, errand))
 
     async def save(self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int) -> Saved:
         """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
@@ -95,10 +148,6 @@ class Store(Reader):
     async def interrupt(self, now: datetime) -> int:
         """End the fetches that a dead process left under way; gives their number."""
         return await self._database.write(lambda connection: fetches.interrupt(connection, now))
-
-    async def record_fires(self, outcomes: Sequence[Fire]) -> None:
-        """Record what became of due moments; the first outcome of each stands."""
-        await self._database.write(lambda connection: fires.record(connection, outcomes))
 
     async def create_backfill(self, wanted: Wanted, now: datetime) -> Backfill:
         """Put a job on record, queued."""

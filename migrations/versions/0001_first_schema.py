@@ -70,6 +70,7 @@ TABLES: dict[str, dict[str, Any]] = {
         "revised": sa.Integer,
         "unchanged": sa.Integer,
         "vanished": sa.Integer,
+        "replica_id": IDENTIFIER,
     },
     "fetch_profiles": {"profile": sa.Text, "fetch_id": IDENTIFIER},
     "date_ranges": {

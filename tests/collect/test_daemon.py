@@ -136,14 +136,14 @@ async def test_an_attendant_that_hangs_is_told_two_minutes_after_the_due_moment(
     async with living(tmp_path, sqlite_url) as world:
         await world.fresh()
         hanging, released = asyncio.Event(), asyncio.Event()
-        last_fire = world.store.last_fire
+        claim = world.store.claim
 
         async def hang(*arguments):
             hanging.set()
             await released.wait()
-            return await last_fire(*arguments)
+            return await claim(*arguments)
 
-        monkeypatch.setattr(world.store, "last_fire", hang)
+        monkeypatch.setattr(world.store, "claim", hang)
         due = HOUR.floor(NOW) + timedelta(hours=1, minutes=2) + spread()
         world.clock.now = due
         for attendant in world.service._attendants:

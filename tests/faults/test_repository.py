@@ -157,7 +157,7 @@ class Repository(RuleBasedStateMachine):
         """The first outcome of a due moment stands."""
         now = self.now
         for store in self.stores.values():
-            self._run(store.record_fires([Fire("all", DAY + hour * HOUR, outcome, now)]))
+            self._run(store.finish([Fire("all", DAY + hour * HOUR, outcome, now)], []))
         self.fires.setdefault(hour, outcome)
 
     @invariant()

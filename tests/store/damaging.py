@@ -32,7 +32,7 @@ async def fill(url, weeks=3):
             later = [{hour: value + (hour % 17 == 0) for hour, value in values.items()} for values in found]
             del later[1][week * WEEK + 5]
             await saved(store, asked, *later, now=now + HOUR / 2, updated=now + HOUR / 2)
-        await store.record_fires([Fire("all", DAY + hour * HOUR, "collected", NOW) for hour in range(30)])
+        await store.finish([Fire("all", DAY + hour * HOUR, "collected", NOW) for hour in range(30)], [])
 
 
 def whole(path):

@@ -25,7 +25,7 @@ async def fill(url):
         await store.declare(profiles, NOW)
         await saved(store, asked, [1, 2, 3, 4], [5, 6, 0.1, 1e300], annotations=[remark])
         await saved(store, asked, {0: 1, 1: 7}, [5, 6, 7, 8], now=LATER, updated=LATER)
-        await store.record_fires([Fire("all", DAY + hour * HOUR, "collected", NOW, None) for hour in range(9)])
+        await store.finish([Fire("all", DAY + hour * HOUR, "collected", NOW, None) for hour in range(9)], [])
         await store.set_state("known", "fact")
 
 

@@ -36,7 +36,7 @@ async def test_it_works(store):
     await saved(store, batch((ALL, hours(0, 2))), [1, 0.1], annotations=[REMARK])
     await saved(store, batch((ALL, hours(1, 4))), {2: 3}, now=LATER, updated=LATER)
     await saved(store, batch((ALL, hours(0, 1))), [4], now=LATER, updated=LATER, annotations=[])
-    await store.record_fires([Fire("all", DAY + HOUR, "collected", NOW)])
+    await store.finish([Fire("all", DAY + HOUR, "collected", NOW)], [])
     tags = json.dumps('["a"]')
     assert (await dumped(store)).splitlines() == [
         '["series","ct","","","1h","{}","RAW_VALUES","*"]',
@@ -78,7 +78,7 @@ async def test_windows_order_and_moments_leave_no_trace(store_url, sqlite_templa
 
 
 async def test_fires_come_by_profile_and_due_with_their_outcome(store):
-    await store.record_fires([Fire(name, DAY + n * HOUR, "failed", NOW, "why") for name in "bBaä" for n in (1, 0)])
+    await store.finish([Fire(name, DAY + n * HOUR, "failed", NOW, "why") for name in "bBaä" for n in (1, 0)], [])
     assert [(name, due[11:13]) for name, due, outcome in await lines(store, "fire")] == [
         (name, due) for name in "Babä" for due in ("00", "01")
     ]

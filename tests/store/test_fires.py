@@ -11,27 +11,27 @@ async def test_the_newest_due_moment_is_remembered(store):
     assert await store.last_fire("all") is None
     assert await store.last_due("all") is None
     fires = [replace(FIRE, due=DAY + hour * HOUR, message=f"{hour}") for hour in (0, 2, 1)]
-    await store.record_fires(fires)
+    await store.finish(fires, [])
     assert await store.last_fire("all") == fires[1]
     assert await store.last_due("all") == DAY + 2 * HOUR
     assert await store.last_fire("other") is None
 
 
 async def test_every_due_moment_has_exactly_one_outcome(store):
-    await store.record_fires([FIRE])
-    await store.record_fires([replace(FIRE, outcome="failed", message="no")])
+    await store.finish([FIRE], [])
+    await store.finish([replace(FIRE, outcome="failed", message="no")], [])
     assert await store.list_fires() == [FIRE]
 
 
 async def test_no_fires_are_no_error(store):
-    await store.record_fires([])
+    await store.finish([], [])
     assert await store.list_fires() == []
 
 
 async def test_fires_are_listed_the_newest_first(store):
     odd = timedelta(microseconds=123457)
     fires = [Fire(name, DAY + hour * HOUR + odd, "failed", NOW, "why\0") for hour in range(3) for name in ("b", "a")]
-    await store.record_fires(fires)
+    await store.finish(fires, [])
     listed = await store.list_fires()
     assert [(fire.due, fire.profile) for fire in listed[:3]] == [
         (DAY + 2 * HOUR + odd, "a"),

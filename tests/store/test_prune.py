@@ -192,7 +192,7 @@ async def test_requests_whose_buckets_are_all_gone_go_but_the_newest_answer_of_a
 async def test_old_fires_go_but_the_newest_of_each_profile_stays(store):
     dues = [("all", 0), ("all", 1), ("all", 2), ("other", 0)]
     await store.declare([profile(), profile("other")], NOW)
-    await store.record_fires([Fire(name, DAY + hour * HOUR, "collected", NOW) for name, hour in dues])
+    await store.finish([Fire(name, DAY + hour * HOUR, "collected", NOW) for name, hour in dues], [])
     assert await pruned(store, keep(fires=DAYS)) == Pruned(fires=2)
     assert await rows(store, "SELECT profile FROM fires ORDER BY 1") == [("all",), ("other",)]
     assert await store.last_due("all") == DAY + 2 * HOUR

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from collector.radar.errors import Unavailable
 from collector.settings import Retention
-from collector.store import Fire, Store, StoreUnavailable, Wanted, engine
+from collector.store import Candidate, Fire, Store, StoreUnavailable, Wanted, engine
 from collector.store.backfills import Progress, Standing
 from collector.store.schema import metadata
 from collector.store.selection import Selection
@@ -36,7 +36,12 @@ WRITES = {
     "fail": lambda store: store.fail(1, Unavailable("down"), NOW),
     "interrupt": lambda store: store.interrupt(NOW),
     "prune": lambda store: store.prune(Retention(fires=timedelta(days=3650)), NOW),
-    "record_fires": lambda store: store.record_fires([Fire("all", DAY, "collected", NOW)]),
+    "claim": lambda store: store.claim("profile", ["all"], NOW, lambda free, _: []),
+    "enlist": lambda store: store.enlist(Candidate("me", "1", ["all"], HOUR)),
+    "finish": lambda store: store.finish([Fire("all", DAY, "collected", NOW)], []),
+    "release": lambda store: store.release("profile", ["all"]),
+    "renew": lambda store: store.renew(HOUR, NOW),
+    "resign": lambda store: store.resign(NOW),
     "report_backfill": lambda store: store.report_backfill(1, Standing("done", Progress()), NOW),
     "set_state": lambda store: store.set_state("a", "b"),
 }
@@ -57,11 +62,12 @@ READS = {
     "list_backfills": lambda store: store.list_backfills(),
     "list_fetches": lambda store: store.list_fetches(),
     "list_fires": lambda store: store.list_fires(),
+    "list_replicas": lambda store: store.list_replicas(),
     "list_revisions": lambda store: store.list_revisions(),
     "list_series": lambda store: store.list_series(),
     "newest": lambda store: store.newest([ALL]),
     "newest_answer": lambda store: store.newest_answer("all"),
-    "next_backfill": lambda store: store.next_backfill(),
+    "open_backfills": lambda store: store.open_backfills(),
     "relative": lambda store: store.relative([ALL]),
     "select_blocks": lambda store: anext(store.select_blocks(Selection()), None),
     "spans": lambda store: store.spans([ALL]),

@@ -111,7 +111,7 @@ async def test_flipped_bits_that_change_what_is_known_are_found(path, tmp_path):
     """Bits all over the file: a page of values is as likely to be hit as it is large."""
     good, content = await dumped(path), path.read_bytes()
     dice, changing = random.Random(20), 0
-    for _ in range(120):
+    for _ in range(150):
         damaged, at = tmp_path / "damaged.db", dice.randrange(len(content))
         damaged.write_bytes(content[:at] + bytes([content[at] ^ 1 << dice.randrange(8)]) + content[at + 1 :])
         known = await dumped(damaged)

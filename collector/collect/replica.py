@@ -1,0 +1,63 @@
+"""Being one of the replicas that share a store: a lease is taken, renewed, and given back.
+
+A process that was out for longer than its lease, frozen or cut off, finds that others do its work. It stops all of its
+own, whose requests and answers the store refuses by now, and starts anew as another replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from collector import __version__
+from collector.store import Candidate, LeaseLost, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from datetime import timedelta
+
+    from collector.profile import Profile
+    from collector.store import Store
+
+log = logging.getLogger(__name__)
+
+_RENEWALS = 4
+"""So often within a lease it is renewed: one that fails is no loss."""
+
+
+@asynccontextmanager
+async def enlisted(
+    store: Store, profiles: Sequence[Profile], lease: timedelta, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Be a replica that sees to *profiles*, and set *stop* where its lease is lost; at the end its claims are free."""
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    await store.enlist(Candidate(name, __version__, [profile.name for profile in profiles], lease))
+    keeping = asyncio.create_task(_keep(store, lease, stop))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+        with contextlib.suppress(StoreError):  # the others notice that it is gone
+            await store.resign(store.clock())
+
+
+async def _keep(store: Store, lease: timedelta, stop: asyncio.Event) -> None:
+    """Renew the lease, though told to stop: what is under way is still the replica's."""
+    pause = lease.total_seconds() / _RENEWALS
+    while True:
+        await asyncio.sleep(pause)
+        try:
+            await store.renew(lease, store.clock())
+        except LeaseLost as error:
+            log.warning("lease", extra={"outcome": "lost", "reason": str(error)})
+            stop.set()
+            return
+        except StoreError as error:
+            log.error("lease", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback

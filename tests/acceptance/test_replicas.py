@@ -1,0 +1,113 @@
+"""Real daemons on one Postgres: one is killed or frozen in the middle, and the others leave nothing undone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from datetime import timedelta
+
+import psycopg
+
+from collector.model import AggInterval
+from tests.acceptance.world import Collector, eventually, profile, simulating
+from tests.replicas.nursery import fast
+
+RATE = 450
+"""A quarter of an hour of theirs is two seconds of ours."""
+QUARTER = AggInterval.FIFTEEN_MINUTES
+LEASE = 2
+PROFILES = [profile(f"p{number}", "15m", None, f'filters = {{ ca = ["CA {number}"] }}') for number in range(6)]
+
+
+class Nursery:
+    """Starts replicas by forking, and ends them."""
+
+    def __init__(self, folder, born):
+        self.folder, self.born = folder, born
+        environ = {**os.environ, "CLOUDFLARE_API_TOKEN": "canary-token-0123456789-abcdefghijklmnopqrst"}
+        command = [sys.executable, "-m", "tests.replicas.nursery"]
+        self._process = subprocess.Popen(command, stdin=-1, stdout=-1, env=environ, text=True)
+        self.alive = []
+
+    def _ask(self, **order):
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def start(self):
+        log = str(self.folder / "replicas.log")
+        pid = self._ask(config=str(self.folder / "config.toml"), log=log, born=self.born, rate=RATE)
+        self.alive.append(pid)
+        return pid
+
+    def end(self, pid, number):
+        os.kill(pid, number)
+        self.alive.remove(pid)
+        return self._ask(reap=pid)
+
+    def close(self):
+        for pid in [*self.alive]:
+            self.end(pid, signal.SIGKILL)
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+
+@contextmanager
+def replicas(folder, database, count):
+    born = time.time()
+    clock = fast(born, RATE)
+    with simulating(lambda: clock().timestamp()) as (simulator, url):
+        made = Collector(folder, url, f'{database}"\nlease = "{LEASE}s', server="enabled = false")
+        made.configure(*PROFILES)
+        made.database = database
+        nursery = Nursery(folder, born)
+        try:
+            for _ in range(count):
+                nursery.start()
+            yield nursery, made, simulator, clock
+        finally:
+            nursery.close()
+
+
+def fires(database):
+    with psycopg.connect(database) as connection:
+        return connection.execute("SELECT profile, due, outcome FROM fires ORDER BY due").fetchall()
+
+
+def seen_to(database, until):
+    """Tell whether every profile has a fire of *until*, or of later."""
+    found = {}
+    for name, due, _ in fires(database):
+        found[name] = max(due, found.get(name, due))
+    return len(found) == len(PROFILES) and min(found.values()) >= until
+
+
+def test_killed_and_frozen_replicas_leave_every_due_moment_with_one_outcome(postgres_url, tmp_path):
+    with replicas(tmp_path, postgres_url, 3) as (nursery, collector, simulator, clock):
+        eventually(lambda: seen_to(postgres_url, QUARTER.floor(clock() - timedelta(minutes=30))), 60)
+        for round_ in range(3):
+            victim, frozen = nursery.alive[:2]
+            nursery.end(victim, signal.SIGKILL)
+            os.kill(frozen, signal.SIGSTOP)
+            nursery.start()
+            reached = QUARTER.floor(clock()) + (2 + round_ % 2) * QUARTER.step
+            eventually(lambda reached=reached: seen_to(postgres_url, reached), 60)
+            os.kill(frozen, signal.SIGCONT)
+        reached = QUARTER.floor(clock()) + QUARTER.step
+        eventually(lambda: seen_to(postgres_url, reached), 60)
+        assert [nursery.end(pid, signal.SIGTERM) for pid in [*nursery.alive]] == [0, 0, 0], collector.folder
+        rows = fires(postgres_url)
+        assert {outcome for *_, outcome in rows} <= {"collected", "coalesced", "failed"}
+        for name in {name for name, *_ in rows}:
+            dues = [due for one, due, _ in rows if one == name]
+            expected = [dues[0] + n * QUARTER.step for n in range(len(dues))]
+            assert dues == expected, name
+        assert max(Counter((name, due) for name, due, _ in rows).values()) == 1
+        recorded = collector.rows("SELECT count(*) FROM fetches")[0][0]
+        cut_off = collector.rows("SELECT count(*) FROM fetches WHERE outcome = 'interrupted'")[0][0]
+        assert recorded - cut_off <= len(simulator.requests) <= recorded

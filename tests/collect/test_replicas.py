@@ -1,0 +1,96 @@
+"""Several attendants on one Postgres: the fires are shared, and what one leaves behind another takes over."""
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import psycopg
+
+from collector.collect import plan
+from collector.collect.attend import Attendant
+from collector.collect.gather import Gatherer
+from collector.collect.replica import enlisted
+from collector.store import Store
+from tests.collect.doubles import HOUR, NOW, QuickFetcher, core, many, profile
+
+LEASE = timedelta(seconds=2)
+DUE = HOUR.floor(NOW)
+
+
+@asynccontextmanager
+async def replica(world, url, *profiles, lease=LEASE):
+    """One more replica beside those of *world*, with a store and a process's memory of its own."""
+    stop = asyncio.Event()
+    async with Store.open(url, owner="run") as store, enlisted(store, profiles, lease, stop):
+        await store.declare(profiles, world.clock())
+        fetcher = QuickFetcher(world.fetcher.radar, store, limit=600, stop=stop, clock=world.clock)
+        yield Attendant(profiles, store, Gatherer(fetcher, 4)), store, stop
+
+
+def test_a_share_fills_whole_requests():
+    profiles = [profile(f"p{number}") for number in range(10)]
+    assert [one.name for one in plan.share(profiles, 1, 3)] == [one.name for one in profiles]
+    assert len(plan.share(profiles, 5, 1)) == 2
+    assert len(plan.share(profiles, 5, 4)) == 4
+    assert len(plan.share(profiles, 2, 20)) == 10
+    assert len(plan.share([many(50), many(50)], 2, 20)) == 1
+    assert plan.share([], 2, 20) == []
+
+
+async def test_every_due_moment_is_seen_to_once_and_asked_once(postgres_url):
+    profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(12)]
+    async with (
+        core(postgres_url, *profiles, series_per_request=2) as world,
+        replica(world, postgres_url, *profiles) as (a, *_),
+        replica(world, postgres_url, *profiles) as (b, *_),
+    ):
+        await a.attend(world.clock())  # learns the limit, once
+        for _ in range(10):
+            world.clock.advance(hours=1)
+            seen = len(world.requests)
+            await asyncio.gather(a.attend(world.clock()), b.attend(world.clock()))
+            assert len(world.requests) - seen == 6
+        fires = await world.store.list_fires(limit=None)
+        assert Counter(fire.due for fire in fires) == {DUE + timedelta(hours=n): 12 for n in range(11)}
+        assert {fire.outcome for fire in fires} == {"collected"}
+
+
+async def test_what_a_dead_replica_was_at_is_taken_over_when_its_lease_is_out(postgres_url):
+    async with (
+        core(postgres_url, profile()) as world,
+        replica(world, postgres_url, profile(), lease=timedelta(minutes=5)) as (_, dead, _),
+        replica(world, postgres_url, profile()) as (b, store, _),
+    ):
+        await dead.claim("profile", ["all"], world.clock(), lambda free, _: [one.name for one in free])
+        assert await b.attend(world.clock())
+        assert b._others_at_it
+        assert await store.list_fires() == []
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            expired = "UPDATE replicas SET expires_at = clock_timestamp() WHERE id = %s"
+            connection.execute(expired, [dead._replica_id])
+        assert await b.attend(world.clock())
+        assert [fire.outcome for fire in await store.list_fires()] == ["collected"]
+        assert not b._others_at_it
+
+
+async def test_how_a_profile_fares_is_known_to_all_whoever_saw_to_it(postgres_url):
+    async with (
+        core(postgres_url, profile()) as world,
+        replica(world, postgres_url, profile()) as (a, *_),
+        replica(world, postgres_url, profile()) as (b, *_),
+    ):
+        await a.attend(world.clock())
+        await b.attend(world.clock())
+        assert b.health["all"].success == a.health["all"].success is not None
+        assert len(world.requests) == 1
+
+
+async def test_who_has_lost_its_lease_is_told_to_stop(postgres_url):
+    async with (
+        core(postgres_url, profile()) as world,
+        replica(world, postgres_url, profile(), lease=timedelta(seconds=1)) as (_, store, stop),
+    ):
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute("DELETE FROM replicas WHERE id = %s", [store._replica_id])
+        await asyncio.wait_for(stop.wait(), 10)
