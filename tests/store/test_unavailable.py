@@ -65,6 +65,7 @@ READS = {
     "list_replicas": lambda store: store.list_replicas(),
     "list_revisions": lambda store: store.list_revisions(),
     "list_series": lambda store: store.list_series(),
+    "look": lambda store: store.look(lambda state: state.info()),
     "newest": lambda store: store.newest([ALL]),
     "newest_answer": lambda store: store.newest_answer("all"),
     "open_backfills": lambda store: store.open_backfills(),
@@ -93,6 +94,7 @@ def impatient(monkeypatch):
 @pytest.fixture
 async def store(store_url, impatient):
     async with Store.open(store_url, owner="test") as store:
+        await store.enlist(Candidate("me", "1", ["all"], HOUR))
         await store.declare([profile()], NOW)
         await store.begin(ASKED, ["all"], NOW, 10)
         store.job = await store.create_backfill(WANTED, NOW)
