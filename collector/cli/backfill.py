@@ -102,16 +102,18 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
 async def _here(settings: Settings, wanted: Wanted, heard: Any) -> Standing:
     from collector.cli.collect import collecting
     from collector.collect.backfill import Backfiller
-    from collector.store import Standing
+    from collector.collect.background import claimed
+    from collector.store import BACKFILL, Standing
 
     async with collecting(settings, "backfill") as (store, gatherer):
-        job = await _adopt(store, wanted) or await store.create_backfill(wanted, store.clock())
-        standing = await Backfiller(store, gatherer, heard).run(job, settings.profiles)
-        if not standing.ended:
-            done, of = standing.progress.buckets_done, standing.progress.buckets
-            message = f"{done:,} of {of:,} buckets were asked for; the same command goes on from here"
-            standing = Standing("stopped", standing.progress, message)
-            await store.report_backfill(job.id, standing, store.clock())
+        job = await _adopt(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
+        async with claimed(store, BACKFILL, [str(job.id)], store.clock()):  # so that no daemon on Postgres takes it
+            standing = await Backfiller(store, gatherer, heard).run(job, settings.profiles)
+            if not standing.ended:
+                done, of = standing.progress.buckets_done, standing.progress.buckets
+                message = f"{done:,} of {of:,} buckets were asked for; the same command goes on from here"
+                standing = Standing("stopped", standing.progress, message)
+                await store.report_backfill(job.id, standing, store.clock())
         return standing
 
 

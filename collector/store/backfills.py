@@ -82,9 +82,9 @@ class Backfill:
     finished_at: datetime | None
 
 
-async def create(connection: AsyncConnection, wanted: Wanted, now: datetime) -> Backfill:
-    """Put a new job on record, queued."""
-    row = asdict(wanted) | {"profiles": json.dumps(wanted.profiles), "state": "queued", "created_at": now}
+async def create(connection: AsyncConnection, wanted: Wanted, now: datetime, state: str) -> Backfill:
+    """Put a new job on record in that *state*."""
+    row = asdict(wanted) | {"profiles": json.dumps(wanted.profiles), "state": state, "created_at": now}
     values = row | asdict(Progress())
     created = await connection.execute(sa.insert(backfills).values(values).returning(*backfills.c))
     return _backfill(created.one())

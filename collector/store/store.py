@@ -149,9 +149,9 @@ class Store(Reader):
         """End the fetches that a dead process left under way; gives their number."""
         return await self._database.write(lambda connection: fetches.interrupt(connection, now))
 
-    async def create_backfill(self, wanted: Wanted, now: datetime) -> Backfill:
-        """Put a job on record, queued."""
-        return await self._database.write(lambda connection: backfills.create(connection, wanted, now))
+    async def create_backfill(self, wanted: Wanted, now: datetime, state: str = "queued") -> Backfill:
+        """Put a job on record: `queued` for whoever comes first, `stopped` for one who will claim and run it."""
+        return await self._database.write(lambda connection: backfills.create(connection, wanted, now, state))
 
     async def extend_backfill(self, job: Backfill, wanted: Wanted) -> Backfill:
         """Put *job* back on the queue, up to the end that is *wanted* now."""
