@@ -7,13 +7,12 @@ no longer there, see `replicas`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from collector.store import fires as fires_of
 from collector.store import replicas
-from collector.store.clock import AHEAD
 from collector.store.errors import LeaseLost
 from collector.store.replicas import NOBODY
 from collector.store.schema import duties, fires
@@ -97,16 +96,12 @@ async def claim(connection: AsyncConnection, wish: Wish) -> Claimed:
 
 async def _read(connection: AsyncConnection, wish: Wish, free: set[str]) -> dict[str, Duty]:
     """Read how the duties stand, now that those that are free stand still."""
-    due = sa.select(fires.c.due).where(fires.c.profile == duties.c.name, *_believed(wish.now))
+    due = sa.select(fires.c.due).where(fires.c.profile == duties.c.name, *fires_of.believed(wish.now))
     newest = due.order_by(fires.c.due.desc()).limit(1).scalar_subquery()
     columns = [duties.c[name] for name in ("success_at", "failures", "reason", "again_at")]
     found = await connection.execute(sa.select(duties.c.name, newest, *columns).where(_of(wish.kind, wish.names)))
     known = {row[0]: replace(Duty(*row), held=row[0] not in free) for row in found}
     return {name: known[name] for name in wish.names}
-
-
-def _believed(now: datetime) -> list[Any]:
-    return [fires.c.due <= now, fires.c.finished_at <= now + AHEAD]
 
 
 async def _add(connection: AsyncConnection, wish: Wish) -> None:

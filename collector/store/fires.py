@@ -50,6 +50,11 @@ async def last(connection: AsyncConnection, profile: str, now: datetime | None =
     """Find the newest due moment of *profile* on record; with *now*, none that a wrong clock wrote."""
     newest = sa.select(fires).where(fires.c.profile == profile).order_by(fires.c.due.desc()).limit(1)
     if now is not None:
-        newest = newest.where(fires.c.due.between(_BORN, now), fires.c.finished_at <= now + AHEAD)
+        newest = newest.where(*believed(now))
     row = (await connection.execute(newest)).one_or_none()
     return Fire(*row) if row else None
+
+
+def believed(now: datetime) -> list[sa.ColumnElement[bool]]:
+    """Which fires were written by a clock that was right, as far as can be told at *now*."""
+    return [fires.c.due.between(_BORN, now), fires.c.finished_at <= now + AHEAD]

@@ -15,7 +15,7 @@ def test_the_defaults_are_those_of_the_documentation(load):
     settings = load()
     day = timedelta(days=1)
     assert settings.radar == Radar("https://api.cloudflare.com/client/v4", 600, 8, timedelta(seconds=30), None)
-    assert settings.database == Database(Secret("sqlite:///collector.db"), upgrade=True)
+    assert settings.database == Database(Secret("sqlite:///collector.db"), upgrade=True, lease=timedelta(seconds=30))
     assert settings.collection == Collection(timedelta(minutes=2), day, 14 * day, heal=True)
     server = Server(enabled=True, host="127.0.0.1", port=8080, token=None, anonymous_read=False, hosts=[])
     assert settings.server == server
