@@ -90,9 +90,10 @@ async def do_backfills(settings: Settings, gatherer: Gatherer, submitted: asynci
 
     async def work() -> timedelta | None:
         submitted.clear()
-        for job in await fetcher.store.open_backfills():
-            async with claimed(fetcher.store, BACKFILL, [str(job.id)], fetcher.clock()) as mine:
-                if mine and not fetcher.stop.is_set():
+        for seen in await fetcher.store.open_backfills():
+            async with claimed(fetcher.store, BACKFILL, [str(seen.id)], fetcher.clock()) as mine:
+                job = await fetcher.store.backfill(seen.id)  # anew: whoever had claimed it may have ended it
+                if mine and job and not job.standing.ended and not fetcher.stop.is_set():
                     standing = await backfiller.run(job, settings.profiles)
                     level = logging.WARNING if standing.state == "failed" else logging.INFO
                     fields = {"id": job.id, "outcome": standing.state, "reason": standing.message}

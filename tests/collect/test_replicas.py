@@ -9,9 +9,11 @@ import psycopg
 
 from collector.collect import plan
 from collector.collect.attend import Attendant
+from collector.collect.background import do_backfills
 from collector.collect.gather import Gatherer
 from collector.collect.replica import enlisted
-from collector.store import Store
+from collector.settings import load
+from collector.store import Standing, Store, Wanted
 from tests.collect.doubles import HOUR, NOW, QuickFetcher, core, many, profile
 
 LEASE = timedelta(seconds=2)
@@ -94,3 +96,27 @@ async def test_who_has_lost_its_lease_is_told_to_stop(postgres_url):
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute("DELETE FROM replicas WHERE id = %s", [store._replica_id])
         await asyncio.wait_for(stop.wait(), 10)
+
+
+async def test_a_job_that_another_replica_has_ended_meanwhile_is_not_done_again(postgres_url, monkeypatch, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('[[profiles]]\nname = "all"\nagg_interval = "1h"\n')
+    settings = load(str(path), environ={}, now=NOW)
+    async with core(postgres_url, *settings.profiles) as world:
+        job = await world.store.create_backfill(Wanted(("all",), NOW.replace(minute=0) - 2 * HOUR.step, NOW), NOW)
+        seen = await world.store.open_backfills()
+        await world.store.report_backfill(job.id, Standing("done", job.standing.progress), NOW)
+
+        async def as_seen_before():
+            return seen
+
+        async def release_and_stop(kind, names):
+            await release(kind, names)
+            world.fetcher.stop.set()
+
+        release = world.store.release
+        monkeypatch.setattr(world.store, "open_backfills", as_seen_before)
+        monkeypatch.setattr(world.store, "release", release_and_stop)
+        await do_backfills(settings, world.gatherer, asyncio.Event())
+        assert world.requests == []
+        assert (await world.store.backfill(job.id)).standing.state == "done"
