@@ -36,6 +36,7 @@ _POSTGRES: dict[str, tuple[type[StoreError], str]] = {
     "XX002": (StoreDamaged, "is damaged"),
     "42P07": (StoreForeign, "holds a table of another program under the name of one of ours"),
     "42P01": (StoreUnavailable, "lacks a table"),
+    "2BP01": (StoreRefused, "has something of another program that depends on a table of ours"),
     "42501": (StoreUnavailable, "does not grant this user what is needed"),
     "55P03": (StoreUnavailable, "is locked by another program"),
     "53": (StoreUnavailable, "is out of resources"),

@@ -84,7 +84,8 @@ async def _counts(connection: AsyncConnection, series_id: int, whole: Range, wid
     last = sa.case((edges.c.at + width < end, edges.c.at + width), else_=end)
     timestamp = points.c.timestamp
     inside = sa.and_(points.c.series_id == series_id, timestamp >= bucket(edges.c.at), timestamp < bucket(last))
-    count = sa.select(sa.func.count()).select_from(points).where(inside).correlate(edges).scalar_subquery()
+    known = sa.and_(timestamp >= from_epoch(start), timestamp < from_epoch(end))  # while partitions are chosen
+    count = sa.select(sa.func.count()).select_from(points).where(inside, known).correlate(edges).scalar_subquery()
     return [tuple(row) for row in await connection.execute(sa.select(edges.c.at, last, count))]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 import collector
+from collector.store import layout
 from collector.store.errors import StoreBehind, StoreForeign, StoreNewer
 from collector.store.locks import MIGRATION, lock
 from collector.store.schema import VIEWS, metadata
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION_TABLE = "schema_revision"
-HEAD = "0003"
+HEAD = "0004"
 """The revision this version reads and writes. Revisions are numbers, so that older and newer can be told apart."""
 
 COPYING = "copying"
@@ -143,8 +144,10 @@ def _drift(connection: sa.Connection) -> list[str]:
     options = {"compare_type": True, "version_table": VERSION_TABLE, "include_object": ours}
     found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
     views = set(sa.inspect(connection).get_view_names())
-    return [_words(difference) for difference in found] + [
-        f"the view {name} is missing" for name in sorted({*VIEWS} - views)
+    return [
+        *(_words(difference) for difference in found),
+        *(f"the view {name} is missing" for name in sorted({*VIEWS} - views)),
+        *layout.drift(connection),
     ]
 
 

@@ -47,8 +47,10 @@ SELECT {columns} FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS span(s
 CROSS JOIN LATERAL (
   SELECT * FROM {table} p
   WHERE p.series_id = span.series_id AND p.timestamp >= to_timestamp(span.a) AND p.timestamp < to_timestamp(span.b)
+    AND p.timestamp >= to_timestamp(%s) AND p.timestamp < to_timestamp(%s)
 ) t""",
 }
+"""On Postgres the ends of all spans stand there as numbers, too: no partition beyond them is even planned for."""
 _TIMESTAMP = {"sqlite": "t.timestamp", "postgresql": "date_part('epoch', t.timestamp)::bigint"}
 
 
@@ -76,7 +78,8 @@ async def _rows(connection: AsyncConnection, table: str, spans: Sequence[Span], 
         parameters: tuple[Any, ...] = tuple(number for span in spans for number in span)
     else:
         sql = _READ[backend].format(columns=columns, table=table)
-        parameters = tuple(list(column) for column in zip(*spans, strict=True))
+        ids, starts, ends = (list(column) for column in zip(*spans, strict=True))
+        parameters = (ids, starts, ends, min(starts), max(ends))
     return (await connection.exec_driver_sql(sql, parameters)).all()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from collector.store import layout
 from collector.store.column_types import Bucket, Flag, Identifier, Moment, Real, Words
 
 APPLICATION_ID = 0x52444354
@@ -22,8 +23,8 @@ metadata = sa.MetaData(
 )
 
 
-def _table(name: str, *parts: Any, rowid: bool = False) -> sa.Table:
-    return sa.Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=rowid)
+def _table(name: str, *parts: Any, rowid: bool = False, **options: Any) -> sa.Table:
+    return sa.Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=rowid, **options)
 
 
 def _text(name: str) -> sa.Column[str]:
@@ -69,6 +70,7 @@ points = _table(
     sa.CheckConstraint("value > '-Infinity' AND value < 'Infinity'", name="ck_points_finite").ddl_if(
         dialect="postgresql"
     ),
+    postgresql_partition_by=layout.BY_TIME,
 )
 
 revisions = _table(
@@ -251,6 +253,9 @@ FROM labels l JOIN series s ON s.id = l.series_id JOIN points p ON p.series_id =
 twice because it was renamed, and nothing is ever mixed under one label."""
 
 _ddl: Any = sa.DDL
+
+for _statement in layout.create_partitions():
+    sa.event.listen(points, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))
 
 for _name, _query in VIEWS.items():
     sa.event.listen(metadata, "after_create", _ddl(f"CREATE VIEW {_name} AS{_query}"))

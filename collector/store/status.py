@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import REGCLASS
 
 from collector.model import from_epoch
 from collector.store import migrate
@@ -22,6 +21,12 @@ if TYPE_CHECKING:
     from collector.profile import Profile
     from collector.store.location import Location
 
+_SIZE = """
+WITH ours AS (SELECT name::regclass AS oid FROM unnest(CAST(:tables AS text[])) AS name)
+SELECT sum(pg_total_relation_size(oid)) FROM (
+  SELECT oid FROM ours UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent IN (SELECT oid FROM ours)
+) AS part"""
+"""The bytes of tables and of their partitions."""
 _NO_ANSWER_YET = ("ok", "started", "interrupted")
 
 
@@ -106,5 +111,4 @@ async def _bytes(connection: AsyncConnection, location: Location) -> int:
     if location.path:
         files = [location.path, location.path.with_name(location.path.name + "-wal")]
         return sum(file.stat().st_size for file in files if file.exists())
-    sizes = (sa.func.pg_total_relation_size(sa.cast(name, REGCLASS)) for name in metadata.tables)
-    return int((await connection.execute(sa.select(sum(sizes, sa.literal(0))))).scalar_one())
+    return int((await connection.execute(sa.text(_SIZE), {"tables": list(metadata.tables)})).scalar_one())

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 
 import collector
 from collector.errors import UsageError
-from collector.store import Store, StoreBehind, StoreForeign, StoreMissing, StoreNewer, migrate, upkeep
+from collector.store import Store, StoreBehind, StoreForeign, StoreMissing, StoreNewer, layout, migrate, upkeep
 from collector.store.schema import APPLICATION_ID, metadata
 from tests.store.making import NOW, batch, hours, profile, query, saved, values
 
@@ -76,8 +76,9 @@ def postgres_schema(url):
         "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint",
         "SELECT tablename, indexname, indexdef FROM pg_indexes",
         "SELECT table_name, view_definition, '' FROM information_schema.views",
+        "SELECT relname, pg_get_expr(relpartbound, oid), pg_get_partkeydef(oid) FROM pg_class",
     )
-    ours = [*metadata.tables, "labels", "history"]
+    ours = [*metadata.tables, *layout.partitions(), "labels", "history"]
     with engine.connect() as connection:
         found = [tuple(row) for query in queries for row in connection.execute(sa.text(query))]
     engine.dispose()
