@@ -61,6 +61,15 @@ def _print(document: dict[str, Any], now: datetime) -> None:
             f"replica {replica['name']}, version {replica['version']}, since {since}" + (f": {busy}" if busy else "")
         )
     click.echo(f"budget  {budget['used']} of {budget['limit']} requests in {budget['window_seconds']} s{blocked}")
+    if document["upstream"]["state"] != "ok":
+        click.echo(f"radar   {_upstream(document['upstream'], now)}")
+
+
+def _upstream(radar: dict[str, Any], now: datetime) -> str:
+    from collector.cli.output import duration
+
+    wait = max((radar["asked_again_at"] - now).total_seconds(), 0)
+    return f"{radar['state']}: {radar['reason']}; it is asked again in {duration(wait)}"
 
 
 def _row(profile: dict[str, Any], now: datetime) -> dict[str, Any]:

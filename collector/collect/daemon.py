@@ -226,9 +226,10 @@ class Service:
             known = health.get(profile.name)
             reason = late(known, due, self._started, now) if known else "not attended"
             reasons += [f"{profile.name}: {reason}"] if reason else []
-        if self._fetcher and self._fetcher.refused:  # known at once, though nothing may be due for a week
-            reasons.append(f"credentials: {self._fetcher.refused}")
         try:
+            refused = await self.store.refused(self._fetcher.radar.fingerprint) if self._fetcher else None
+            if refused:  # known at once, though nothing may be due for a week
+                reasons.append(f"credentials: {refused}")
             await self.store.check_writable()
         except StoreUnavailable as error:  # which names the file, and whoever asks needs no token
             log.warning("unready", extra={"reason": str(error)})

@@ -107,7 +107,7 @@ class Fallback:
         limits = await self._gatherer.limits(agg_interval)
         if len(plan.pack(slices, limits.now_shape)) > _MOST_REQUESTS:
             raise TooCostly("more is lacking than is asked for one question")
-        self._gatherer.fetcher.check_answers()
+        await self._gatherer.fetcher.check_answers()
         now = self._gatherer.fetcher.clock()
         check_budget(await self._store.budget(now, self._limit), now)
 

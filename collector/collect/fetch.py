@@ -12,12 +12,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect.breaker import Breaker
 from collector.collect.observe import Nobody
 from collector.errors import CollectorError
 from collector.model import rfc3339
 from collector.radar.errors import CredentialsRefused, Misdirected, RadarError, RateLimited, Refused, Unavailable
-from collector.store import StoreError, Wait
+from collector.store import SILENT_AFTER, StoreError, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +32,6 @@ _ATTEMPTS = 4
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 _PATIENCE = timedelta(minutes=15)  # a longer wait is the caller's to decide on
-_PROBE_CREDENTIALS = timedelta(minutes=5)
 _JITTER = 1.0
 _LAST_ANSWER = 4.0
 """Seconds that a request under way is given to end when the process is told to stop."""
@@ -91,10 +89,9 @@ class Fetcher:
         self.radar = radar
         self._limit = limit
         self._trusted = False
-        self._breaker = Breaker()
+        self._silent = 0
         self._unended: dict[int, Failure] = {}
         self._one_by_one = asyncio.Lock()
-        self._credentials_refused: tuple[datetime, CredentialsRefused] | None = None
 
     async def fetch(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None] = lambda: None) -> Saved:
         """Ask *batch* and save the answer in one transaction; *sending* hears of every request.
@@ -103,11 +100,12 @@ class Fetcher:
         one where Radar is down, RateLimited where the wait is too long, every other one at once. Stopping ends it
         between two requests.
         """
+        came = self.clock()
         for failures in range(1, _ATTEMPTS + 1):
             try:
-                return await self._attempt(batch, profiles, sending)
+                return await self._attempt(batch, profiles, sending, came)
             except Unavailable:
-                if failures == _ATTEMPTS or self._breaker.is_open:
+                if failures == _ATTEMPTS or self.is_silent:
                     raise
                 await self.pause(backoff(failures))
             except RateLimited:
@@ -116,9 +114,9 @@ class Fetcher:
         raise AssertionError("the last attempt returns or raises")
 
     @property
-    def refused(self) -> str | None:
-        """Why Radar does not take the credentials, where its newest answer was that."""
-        return str(self._credentials_refused[1]) if self._credentials_refused else None
+    def is_silent(self) -> bool:
+        """Tell whether Radar counts as down, as far as this process knows."""
+        return self._silent >= SILENT_AFTER
 
     async def pause(self, seconds: float) -> None:
         """Wait, but no longer than until the process is told to stop: then raise Stopping."""
@@ -128,27 +126,27 @@ class Fetcher:
             return
         raise Stopping
 
-    async def _attempt(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None]) -> Saved:
+    async def _attempt(
+        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], came: datetime
+    ) -> Saved:
         """One request at a time is enough to learn that the credentials are right, or that Radar is back."""
-        if self._trusted and not self._breaker.is_open:
-            return await self._request(batch, profiles, sending)
-        silent = self._breaker.silent
+        if self._trusted and not self.is_silent:
+            return await self._request(batch, profiles, sending, came)
         async with self._one_by_one:
-            wait = self._breaker.wait(self.clock())
-            if wait and self._breaker.silent == silent:  # else whoever was first has just found out
-                await self.pause(wait.total_seconds())
-            return await self._request(batch, profiles, sending)
+            return await self._request(batch, profiles, sending, came)
 
-    def check_answers(self) -> None:
-        """Raise Unavailable while Radar is down and it is not yet time to find out whether it is back."""
-        wait = self._breaker.wait(self.clock())
-        if wait:
-            moment = rfc3339((self.clock() + wait).replace(microsecond=0))
-            raise Unavailable(f"Radar has not answered {self._breaker.silent} requests; it is asked again at {moment}")
+    async def check_answers(self) -> None:
+        """Raise why Radar is not to be asked just now: it is down, or refuses the credentials."""
+        now = self.clock()
+        for restraint in await self.store.restraints(self.radar.fingerprint, now):
+            if not restraint.most and restraint.wait.heard:
+                raise _in_vain(restraint.wait)
 
-    async def _request(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None]) -> Saved:
+    async def _request(
+        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], came: datetime
+    ) -> Saved:
         async with self.radar.places:  # before it is on record: what waits must not be sent once others were refused
-            fetch_id = await self.turn(batch, profiles)
+            fetch_id = await self.turn(batch, profiles, came)
             sending()
             started = time.perf_counter()
             reply = await self._reply(fetch_id, batch, profiles, started)
@@ -157,7 +155,9 @@ class Fetcher:
         except StoreError as error:
             self._unended[fetch_id] = Unsaved(str(error))
             raise
-        self._trusted, self._credentials_refused = True, None
+        if not self._trusted:
+            await self.store.take(self.radar.fingerprint)
+            self._trusted = True
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
         return saved
 
@@ -166,22 +166,22 @@ class Fetcher:
         try:
             reply = await self._ask(batch)
         except Stopping as error:
-            await self._end(fetch_id, error)
+            await self.end(fetch_id, error)
             raise
         except RadarError as error:
             self._note(error)
-            await self._end(fetch_id, error)
+            await self.end(fetch_id, error)
             self.observer.asked(error.outcome, time.perf_counter() - started)
             _log(_level(error), fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
             raise
-        self._breaker = self._breaker.answered()
+        self._silent = 0
         self.observer.asked("ok", time.perf_counter() - started)
         return reply
 
-    async def _end(self, fetch_id: int, error: Failure) -> None:
+    async def end(self, fetch_id: int, error: Failure) -> None:
         """Record how a request failed; what the store cannot take now, it gets before the next request."""
         self._unended[fetch_id] = error
-        await self.store.fail(fetch_id, error, self.clock())
+        await self.store.fail(fetch_id, error, self.clock(), self.radar.fingerprint)
         self._unended.pop(fetch_id, None)  # another request may have ended it meanwhile
 
     async def _ask(self, batch: Batch) -> Reply:
@@ -198,37 +198,55 @@ class Fetcher:
             asking.cancel()
             stop.cancel()
 
-    async def turn(self, batch: Batch, profiles: Sequence[str]) -> int:
-        """Wait for a place in the budget and the end of a block, then put the request on record."""
+    async def turn(self, batch: Batch, profiles: Sequence[str], came: datetime | None = None) -> int:
+        """Wait for a place in the budget, or until Radar may be asked again; then put the request on record.
+
+        What was asked in vain after *came* is not asked again: Unavailable. So is nothing with credentials that Radar
+        refuses: CredentialsRefused.
+        """
+        came = came or self.clock()
         while True:
             if self.stop.is_set():
                 raise Stopping
-            now = self.clock()
-            self._check_credentials(now)
-            self.check_answers()
             for fetch_id, error in [*self._unended.items()]:
-                await self._end(fetch_id, error)
-            begun = await self.store.begin(batch, profiles, now, self._limit)
+                await self.end(fetch_id, error)
+            now = self.clock()
+            begun = await self.store.begin(batch, profiles, now, self._limit, self.radar.fingerprint)
             if not isinstance(begun, Wait):
-                self._breaker = self._breaker.asked(now)
                 return begun.fetch_id
-            if begun.until - now > _PATIENCE:
-                raise RateLimited(f"Radar answers again at {rfc3339(begun.until)}", not_before=begun.until)
-            log.info("waiting", extra={"reason": begun.reason, "until": rfc3339(begun.until)})
-            await self.pause((begun.until - now).total_seconds() + random.uniform(0, _JITTER))  # noqa: S311 - no secret
+            self._heed(begun, now, came)
+            await self._wait(begun, now)
 
-    def _check_credentials(self, now: datetime) -> None:
-        if self._credentials_refused is None:
-            return
-        since, error = self._credentials_refused
-        if now - since < _PROBE_CREDENTIALS:
-            raise CredentialsRefused(str(error), status=error.status, code=error.code)
+    def _heed(self, wait: Wait, now: datetime, came: datetime) -> None:
+        """Raise why there is no use in waiting, if that is so."""
+        if wait.reason == "silent":
+            self._silent = SILENT_AFTER
+        if wait.heard and (wait.reason == "credentials" or wait.heard.at > came):
+            raise _in_vain(wait)
+        if wait.until - now > _PATIENCE:
+            raise RateLimited(f"Radar answers again at {rfc3339(wait.until)}", not_before=wait.until)
+
+    async def _wait(self, wait: Wait, now: datetime) -> None:
+        """Wait; what Radar's silence or refusal is about ends for one alone, so nobody need come later than others."""
+        log.info("waiting", extra={"reason": wait.reason, "until": rfc3339(wait.until)})
+        jitter = random.uniform(0, _JITTER) if wait.reason in ("budget", "blocked") else 0  # noqa: S311 - no secret
+        await self.pause((wait.until - now).total_seconds() + jitter)
 
     def _note(self, error: RadarError) -> None:
-        self._breaker = self._breaker.unanswered() if isinstance(error, Unavailable) else self._breaker.answered()
+        self._silent = self._silent + 1 if isinstance(error, Unavailable) else 0
         if isinstance(error, CredentialsRefused):
-            self._credentials_refused = (self.clock(), error)
             self._trusted = False
+
+
+def _in_vain(wait: Wait) -> RadarError:
+    """What Radar said last, and when it is asked again."""
+    assert wait.heard is not None, "nothing was heard yet"
+    heard, moment = wait.heard, rfc3339(wait.until.replace(microsecond=0))
+    if wait.reason == "credentials":
+        message = f"{heard.message}; the same credentials are tried again at {moment}"
+        return CredentialsRefused(message, status=heard.status, code=heard.code)
+    message = f"{heard.message}; nor had {SILENT_AFTER} requests before an answer, so Radar is asked again at {moment}"
+    return Unavailable(message, status=heard.status, code=heard.code)
 
 
 def _level(error: RadarError) -> int:

@@ -277,7 +277,7 @@ class _Errand:
     def _unanswered(self, batch: Batch, error: Unavailable) -> None:
         self._silent.append((batch, error))
         self._silent_in_a_row += 1
-        if self._silent_in_a_row >= _DOWN:
+        if self._silent_in_a_row >= _DOWN or self._gatherer.fetcher.is_silent:
             self.end = error
 
     def _halve_the_silent(self) -> None:

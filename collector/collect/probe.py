@@ -107,7 +107,7 @@ class Prober:
         try:
             reply = await self._fetcher.radar.ask(batch)
         except RadarError as error:
-            await self._fetcher.store.fail(fetch_id, error, self._fetcher.clock())
+            await self._fetcher.end(fetch_id, error)
             raise
         await self._fetcher.store.save(fetch_id, batch, reply.answer, self._fetcher.clock(), reply.size)
         return reply

@@ -49,13 +49,15 @@ class RadarClient:
     """Asks Radar, one request per call; retries nothing.
 
     Whoever asks takes one of *places* before, so that at most `concurrency` requests are under way. *clock* gives the
-    present as an aware moment, from which `Retry-After` counts.
+    present as an aware moment, from which `Retry-After` counts. *fingerprint* tells the credentials from others.
     """
 
     def __init__(self, settings: Radar, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._settings = settings
         self._clock = clock
         self.places = asyncio.Semaphore(settings.concurrency)
+        given = settings.credentials
+        self.fingerprint = given.fingerprint(settings.base_url) if given else "none"
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(

@@ -29,7 +29,7 @@ async def _document(store: Reader, profiles: Sequence[Profile], limit: int, now:
         if word in ("fresh", "gaps") and await store.relative([series.query for series in profile.series]):
             word = "relative"  # each answer stands alone: no history can be made of it
         rows.append(_profile(profile, row, gaps, word, now))
-    info, budget = await store.info(), await store.budget(now, limit)
+    info, budget, radar = await store.info(), await store.budget(now, limit), await store.upstream(now)
     return {
         "profiles": rows,
         "store": {
@@ -44,6 +44,7 @@ async def _document(store: Reader, profiles: Sequence[Profile], limit: int, now:
             "window_seconds": budget.window_seconds,
             "blocked_until": budget.blocked_until,
         },
+        "upstream": {"state": radar.state, "reason": radar.words, "asked_again_at": radar.asked_again_at},
         "replicas": [_replica(replica) for replica in await store.list_replicas()],
     }
 

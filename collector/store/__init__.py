@@ -15,7 +15,7 @@ from collector.store.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from collector.store.fetches import Begun, Budget, Failure, Saved, Wait
+from collector.store.fetches import Begun, Budget, Failure, Saved
 from collector.store.fires import Fire
 from collector.store.history import History, KeptSeries, Stretch
 from collector.store.holes import Hole
@@ -27,12 +27,14 @@ from collector.store.replicas import Candidate, Replica
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
 from collector.store.status import ProfileStatus, StoreInfo
 from collector.store.store import Store
+from collector.store.upstream import SILENT_AFTER, Upstream, Wait
 
 __all__ = [
     "BACKFILL",
     "HISTORY",
     "PROFILE",
     "RETENTION",
+    "SILENT_AFTER",
     "AnnotationRow",
     "Backfill",
     "Begun",
@@ -75,6 +77,7 @@ __all__ = [
     "StoreUnavailable",
     "Stretch",
     "Thinned",
+    "Upstream",
     "Wait",
     "Wanted",
     "wanted",

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 import sqlalchemy as sa
 
 from collector.model import utc
-from collector.store import facts, replicas
+from collector.store import facts, replicas, upstream
 from collector.store.clock import BLOCKED_UNTIL, LONGEST_BLOCK, believe, block
 from collector.store.errors import StoreRefused
 from collector.store.locks import BUDGET, lock
 from collector.store.replicas import NOBODY
 from collector.store.schema import fetch_profiles, fetches, state
 from collector.store.schema import replicas as replicas_table
+from collector.store.upstream import Wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,13 +48,17 @@ _SUCCEED = sa.update(fetches).where(_THIS)
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A request that a replica would like to send *now*: at most *limit* in any 300 seconds."""
+    """A request that a replica would like to send *now*: at most *limit* in any 300 seconds.
+
+    *credentials* are known by their fingerprint.
+    """
 
     batch: Batch
     profiles: Sequence[str]
     now: datetime
     limit: int
     replica_id: int = NOBODY
+    credentials: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +66,6 @@ class Begun:
     """A request is on record and may be sent."""
 
     fetch_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """No request may be sent before *until*: the `budget` is spent, or Radar has `blocked` this account."""
-
-    until: datetime
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +145,20 @@ async def begin(connection: AsyncConnection, errands: Sequence[Errand]) -> list[
     standing = await budget(connection, now, limit)
     if standing.blocked_until:
         return [Wait(standing.blocked_until, "blocked")] * len(errands)
+    credentials = errands[0].credentials
+    restraints = await upstream.restraints(connection, credentials, now)
+    allowed = min((one.most for one in restraints), default=len(errands))
     free = max(limit - standing.used, 0)
-    found: list[Begun | Wait] = [*await _enter(connection, errands[:free])]
-    if len(found) < len(errands):
-        until = await _free_at(connection, now, max(standing.used - limit, 0))
-        found += [Wait(until, "budget")] * (len(errands) - len(found))
-    return found
+    entered = await _enter(connection, errands[: min(free, allowed)])
+    if entered and any(one.wait.reason == "credentials" for one in restraints):
+        await upstream.begun(connection, credentials, entered[0].fetch_id)
+    if len(entered) == len(errands):
+        return [*entered]
+    if restraints and free >= allowed:
+        wait = min(restraints, key=lambda one: one.most).wait
+    else:
+        wait = Wait(await _free_at(connection, now, max(standing.used - limit, 0)), "budget")
+    return [*entered, *[wait] * (len(errands) - len(entered))]
 
 
 async def _enter(connection: AsyncConnection, errands: Sequence[Errand]) -> list[Begun]:
@@ -230,13 +235,17 @@ def _success(arrival: Arrival, saved: Saved) -> dict[str, object]:
     }
 
 
-async def fail(connection: AsyncConnection, fetch_id: int, error: Failure, now: datetime) -> None:
+async def fail(
+    connection: AsyncConnection, fetch_id: int, error: Failure, now: datetime, credentials: str = ""
+) -> None:
     """Note that a fetch brought no answer, and until when nothing may be asked, where the server named a time."""
     outcome = str(error.outcome)
     values = {"finished_at": now, "outcome": outcome, "status": error.status, "code": error.code}
     message = str(error)[:_LONGEST_MESSAGE]
     under_way = sa.and_(fetches.c.id == fetch_id, fetches.c.outcome == "started")
     await connection.execute(sa.update(fetches).where(under_way).values(**values, message=message))
+    if credentials and outcome == "unauthorized":
+        await upstream.refuse(connection, credentials, fetch_id)
     not_before = getattr(error, "not_before", None)
     if not_before:
         await lock(connection, BUDGET)

@@ -6,7 +6,19 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from collector.model import Window, from_epoch
-from collector.store import answers, backfills, coverage, facts, fetches, fires, listing, replicas, series, status
+from collector.store import (
+    answers,
+    backfills,
+    coverage,
+    facts,
+    fetches,
+    fires,
+    listing,
+    replicas,
+    series,
+    status,
+    upstream,
+)
 from collector.store.export import points_of, visible_labels
 from collector.store.history import History
 from collector.store.holes import Hole, holes
@@ -29,6 +41,7 @@ if TYPE_CHECKING:
     from collector.store.replicas import Replica
     from collector.store.selection import Place, SelectedSeries, Thinned
     from collector.store.status import ProfileStatus, StoreInfo
+    from collector.store.upstream import Restraint, Upstream
 
 T = TypeVar("T")
 
@@ -227,3 +240,18 @@ class Reader:
         """Tell how much of the request budget of *limit* is used."""
         async with self._database.read() as connection:
             return await fetches.budget(connection, now, limit)
+
+    async def restraints(self, credentials: str, now: datetime) -> list[Restraint]:
+        """Tell what keeps requests with these credentials from being sent now."""
+        async with self._database.read() as connection:
+            return await upstream.restraints(connection, credentials, now)
+
+    async def refused(self, credentials: str) -> str | None:
+        """Tell in Radar's words why it does not take the credentials; None where it does, or was not asked."""
+        async with self._database.read() as connection:
+            return await upstream.refused(connection, credentials)
+
+    async def upstream(self, now: datetime) -> Upstream:
+        """Tell how Radar stands."""
+        async with self._database.read() as connection:
+            return await upstream.upstream(connection, now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from collector.store import backfills, duties, facts, fetches, migrate, replicas, series, sqlite_file
+from collector.store import backfills, duties, facts, fetches, migrate, replicas, series, sqlite_file, upstream
 from collector.store.boundary import boundary
 from collector.store.engine import Database
 from collector.store.fetches import Arrival, Errand
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from collector.settings import Retention
     from collector.store.backfills import Backfill, Standing, Wanted
     from collector.store.duties import Claimed, Duty
-    from collector.store.fetches import Begun, Failure, Saved, Wait
+    from collector.store.fetches import Begun, Failure, Saved
     from collector.store.fires import Fire
     from collector.store.prune import Pruned
     from collector.store.replicas import Candidate
+    from collector.store.upstream import Wait
 
 
 class Store(Reader):
@@ -125,13 +126,15 @@ class Store(Reader):
 
         await self._database.write(work)
 
-    async def begin(self, batch: Batch, profiles: Sequence[str], now: datetime, limit: int) -> Begun | Wait:
+    async def begin(
+        self, batch: Batch, profiles: Sequence[str], now: datetime, limit: int, credentials: str = ""
+    ) -> Begun | Wait:
         """Put a request on record before it is sent, or say until when to wait.
 
-        At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts.
-        LeaseLost for a replica that was buried.
+        At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts; while
+        Radar is silent, or refuses the *credentials*, see upstream. LeaseLost for a replica that was buried.
         """
-        errand = Errand(batch, profiles, now, limit, self._replica_id)
+        errand = Errand(batch, profiles, now, limit, self._replica_id, credentials)
         return await self._database.enter(Alike(fetches.begin, errand))
 
     async def save(self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int) -> Saved:
@@ -141,9 +144,13 @@ class Store(Reader):
         """
         return await self._database.write(Alike(save, Arrival(fetch_id, batch, answer, now, size)))
 
-    async def fail(self, fetch_id: int, error: Failure, now: datetime) -> None:
+    async def fail(self, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
-        await self._database.write(lambda connection: fetches.fail(connection, fetch_id, error, now))
+        await self._database.write(lambda connection: fetches.fail(connection, fetch_id, error, now, credentials))
+
+    async def take(self, credentials: str) -> None:
+        """Record that Radar takes the credentials."""
+        await self._database.write(lambda connection: upstream.take(connection, credentials))
 
     async def interrupt(self, now: datetime) -> int:
         """End the fetches that a dead process left under way; gives their number."""

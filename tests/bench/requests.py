@@ -57,6 +57,7 @@ class Limited:
     def __init__(self, cell: Cell, clock: Callable[[], datetime]) -> None:
         self.asked = 0
         self.places = asyncio.Semaphore(8)
+        self.fingerprint = "none"
         self._cell = cell
         self._clock = clock
 

@@ -16,7 +16,7 @@ def test_its_json_has_the_promised_keys(world):
     collector.configure(profile(), profile("days", "1d", 9))
     collector.run("collect", "all")
     document = collector.json("status")
-    assert set(document) == {"profiles", "store", "budget", "replicas"}
+    assert set(document) == {"profiles", "store", "budget", "upstream", "replicas"}
     assert all(set(row) >= _PROFILE for row in document["profiles"])
     assert set(document["store"]) >= {"backend", "revision", "points", "bytes"}
     assert set(document["budget"]) >= {"limit", "used", "window_seconds", "blocked_until"}

@@ -1,39 +1,79 @@
 """A Radar that is down: asked once a minute by all profiles together, and at work again as soon as it answers."""
 
 import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
-from collector.collect.breaker import OPENS_AFTER, Breaker
 from collector.collect.collect import collect
 from collector.model import AggInterval
+from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.radar.simulator import faults
+from collector.settings import Credentials, Secret
+from collector.store import SILENT_AFTER, Wait
+from collector.store.upstream import Heard, Restraint, Tried, silence, trial
 from tests.collect.doubles import NOW, batch, core, profile
+from tests.collect.test_replicas import replica
 
 MINUTE = timedelta(minutes=1)
-DOWN = Breaker(OPENS_AFTER, NOW)
+SECOND = timedelta(seconds=1)
 PROFILES = [profile(interval.name, interval) for interval in AggInterval]
 
 
+HEARD = Heard(NOW, "no answer")
+LOOK = Wait(NOW + SECOND, "silent")
+
+
+def _asked(at=NOW, ended=NOW, outcome="unavailable"):
+    return Tried(at, ended, outcome, "no answer")
+
+
 @pytest.mark.parametrize(
-    ("expected", "breaker", "now"),
+    ("expected", "newest", "now"),
     [
-        (0 * MINUTE, Breaker(), NOW),
-        (0 * MINUTE, Breaker(OPENS_AFTER - 1, NOW), NOW),
-        (MINUTE, DOWN, NOW),
-        (timedelta(seconds=1), DOWN, NOW + timedelta(seconds=59)),
-        (0 * MINUTE, DOWN, NOW + MINUTE),
-        (MINUTE, DOWN, NOW - timedelta(days=365)),
-        (MINUTE, DOWN.unanswered(), NOW),
-        (0 * MINUTE, DOWN.answered(), NOW),
-        (MINUTE, DOWN.asked(NOW + MINUTE), NOW + MINUTE),
+        (Restraint(0, Wait(NOW + MINUTE, "silent", HEARD)), _asked(), NOW),
+        (Restraint(0, Wait(NOW + MINUTE, "silent", HEARD)), _asked(), NOW + 59 * SECOND),
+        (Restraint(0, Wait(NOW + MINUTE, "silent", HEARD)), _asked(outcome="interrupted"), NOW),
+        (Restraint(1, Wait(NOW + MINUTE + SECOND, "silent")), _asked(), NOW + MINUTE),
+        (Restraint(0, LOOK), _asked(ended=None, outcome="started"), NOW),
+        (Restraint(1, Wait(NOW + MINUTE + SECOND, "silent")), _asked(ended=None, outcome="started"), NOW + MINUTE),
+        (Restraint(0, Wait(NOW + MINUTE, "silent", HEARD)), _asked(NOW + 365 * 24 * 60 * MINUTE, NOW), NOW),
     ],
 )
-def test_how_long_nothing_may_be_asked(expected, breaker, now):
-    assert breaker.wait(now) == expected
+def test_who_may_find_out_whether_radar_is_back(expected, newest, now):
+    assert silence(newest, now) == expected
+
+
+ALONE = Restraint(1, Wait(NOW + SECOND, "credentials"))
+NOBODY = Restraint(0, Wait(NOW + SECOND, "credentials"))
+WRONG = _asked(outcome="unauthorized")
+LONG_AGO = _asked(NOW - 5 * MINUTE, NOW - 5 * MINUTE, "unauthorized")
+UNDER_WAY = _asked(ended=None, outcome="started")
+
+
+@pytest.mark.parametrize(
+    ("expected", "refused", "trying"),
+    [
+        (ALONE, None, None),
+        (NOBODY, None, UNDER_WAY),
+        (ALONE, None, _asked(NOW - 10 * SECOND, None, "started")),
+        (ALONE, None, _asked()),
+        (ALONE, None, _asked(outcome="interrupted")),
+        (None, None, _asked(outcome="ok")),
+        (None, LONG_AGO, _asked(outcome="refused")),
+        (Restraint(0, Wait(NOW + 5 * MINUTE, "credentials", HEARD)), WRONG, None),
+        (ALONE, LONG_AGO, None),
+        (NOBODY, LONG_AGO, UNDER_WAY),
+        (NOBODY, LONG_AGO, _asked(NOW - 59 * SECOND, None, "started")),
+        (ALONE, LONG_AGO, _asked()),
+    ],
+)
+def test_who_may_send_credentials_that_are_new_or_were_refused(expected, refused, trying):
+    assert trial(refused, trying, NOW) == expected
 
 
 async def test_a_radar_that_is_down_is_asked_once_a_minute_by_all_profiles_together(sqlite_url):
@@ -45,8 +85,8 @@ async def test_a_radar_that_is_down_is_asked_once_a_minute_by_all_profiles_toget
             assert not any(one.complete for one in done)
             world.clock.advance(seconds=20)
         asked = [received.at for received in world.requests]
-        assert len(asked) > OPENS_AFTER + 10
-        assert all(later - earlier >= 60 for earlier, later in pairwise(asked[OPENS_AFTER + 2 :]))
+        assert len(asked) > SILENT_AFTER + 10
+        assert all(later - earlier >= 60 for earlier, later in pairwise(asked[SILENT_AFTER + 2 :]))
         assert await world.outcomes() == ["unavailable"] * len(asked)
         world.simulator.clear_script()
         passes = (collect([one], world.clock(), world.store, world.gatherer) for one in PROFILES)
@@ -62,7 +102,7 @@ async def test_one_pass_over_every_interval_does_not_ask_each_of_them_anew(sqlit
         world.script(faults.html(503).always())
         collected = await collect(world.profiles, world.clock(), world.store, world.gatherer)
         assert all("503" in reason for reason in collected.reasons.values())
-        assert len(world.requests) <= OPENS_AFTER
+        assert len(world.requests) <= SILENT_AFTER
 
 
 async def test_what_waited_for_the_same_probe_does_not_probe_again(sqlite_url):
@@ -80,9 +120,79 @@ async def test_what_waited_for_the_same_probe_does_not_probe_again(sqlite_url):
 
 async def test_a_refusal_is_an_answer(sqlite_url):
     async with core(sqlite_url, profile()) as world:
-        world.script(faults.html(503).times(OPENS_AFTER), faults.api_error(400, 2001), faults.html(503).times(3))
+        world.script(faults.html(503).times(SILENT_AFTER), faults.api_error(400, 2001), faults.html(503).times(3))
         for _ in range(4):
             await asyncio.gather(world.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
         began = world.clock()
         assert (await world.fetcher.fetch(batch(), ["all"])).inserted == 24
         assert world.clock() - began < MINUTE
+
+
+@asynccontextmanager
+async def _three(url, **options):
+    """A core whose record is read, and three replicas of its profiles, which share its Postgres and its clock."""
+    async with core(url, *PROFILES, **options) as world, AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        yield world, [(await enter(replica(world, url, *PROFILES, lease=10 * MINUTE)))[0] for _ in range(3)]
+
+
+async def _live(world, attendants, minutes, pause=7 * SECOND):
+    """Let the replicas attend side by side for a while; gives when requests were put on record."""
+    end = world.clock() + minutes * MINUTE
+    while world.clock() < end:
+        await asyncio.gather(*(one.attend(world.clock()) for one in attendants))
+        world.clock.now += pause
+    record = await world.store.list_fetches(limit=None)
+    assert len(record) == len(world.requests)
+    return sorted(row.started_at for row in record)
+
+
+async def test_replicas_ask_a_radar_that_is_down_once_a_minute_in_all(postgres_url):
+    async with _three(postgres_url) as (world, attendants):
+        world.script(faults.html(503).always())
+        asked = await _live(world, attendants, 12)
+        probes = asked[SILENT_AFTER + 2 :]
+        assert len(probes) >= 5
+        assert all(later - earlier >= MINUTE for earlier, later in pairwise(probes))
+        world.simulator.clear_script()
+        began = world.clock()
+        while not all([await one.attend(world.clock()) for one in attendants]):
+            world.clock.advance(seconds=1)
+        assert world.clock() - began <= MINUTE + 10 * SECOND
+
+
+async def test_replicas_try_a_revoked_token_once_in_five_minutes_in_all(postgres_url):
+    async with _three(postgres_url, token="another") as (world, attendants):
+        asked = await _live(world, attendants, 11, MINUTE / 2)
+        assert 2 <= len(asked) <= 3
+        assert all(later - earlier >= 5 * MINUTE for earlier, later in pairwise(asked))
+        assert "403" in await world.store.refused(world.fetcher.radar.fingerprint)
+
+
+async def test_one_pass_after_the_other_each_of_a_new_process_asks_no_more_often(store_url):
+    async with core(store_url, profile()) as world:
+        world.script(faults.html(503).always())
+        for _ in range(30):
+            world.restart()
+            assert not (await collect(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        asked = [received.at for received in world.requests]
+        assert all(later - earlier >= 60 for earlier, later in pairwise(asked[SILENT_AFTER:]))
+        world.restart()
+        world.simulator.clear_script()
+        began = world.clock()
+        assert (await collect(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        assert world.clock() - began <= MINUTE
+
+
+async def test_a_new_process_says_until_when_it_does_not_try_and_a_changed_token_is_tried_at_once(store_url):
+    async with core(store_url, profile(), token="another") as world:
+        for _ in range(3):
+            world.restart()
+            collected = await collect(world.profiles, world.clock(), world.store, world.gatherer)
+            assert not collected.complete
+        assert len(world.requests) == 1
+        assert collected.reasons["all"].endswith("; the same credentials are tried again at 2026-03-10T12:12:00Z")
+        settings = replace(world.fetcher.radar._settings, credentials=Credentials(token=Secret("another")))
+        async with RadarClient(settings, world.clock) as world.fetcher.radar:
+            world.restart()
+            assert (await collect(world.profiles, world.clock(), world.store, world.gatherer)).complete

@@ -11,9 +11,8 @@ from itertools import pairwise
 
 import pytest
 
-from collector.collect.breaker import OPENS_AFTER
 from collector.radar.simulator import faults
-from collector.store import upkeep
+from collector.store import SILENT_AFTER, upkeep
 from tests.faults.hasty import hastily, living
 
 START = datetime(2026, 3, 9, 22, 31, tzinfo=UTC)
@@ -71,7 +70,7 @@ async def known(folder):
 
 def _spacing(requests, begin, end):
     """Seconds between requests that got no answer, once the breaker is open."""
-    asked = [one.at for one in requests if begin.timestamp() <= one.at < end.timestamp()][OPENS_AFTER + 8 :]
+    asked = [one.at for one in requests if begin.timestamp() <= one.at < end.timestamp()][SILENT_AFTER + 8 :]
     return [later - earlier for earlier, later in pairwise(asked)]
 
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from collector.radar.errors import Unavailable
+from collector.radar.errors import Untrusted
 from collector.store import Fire, Store, StoreRefused, save, upkeep
 from tests.store.making import DAY, HOUR, NOW, answer, at, batch, hours, profile, query
 
@@ -113,7 +113,7 @@ class Repository(RuleBasedStateMachine):
         now = self.now
         for store in self.stores.values():
             fetch_id = self._run(store.begin(asked, ["all"], now, 10**6)).fetch_id
-            self._run(store.fail(fetch_id, Unavailable("down"), now))
+            self._run(store.fail(fetch_id, Untrusted("nonsense"), now))
 
     @rule(labels=LABELS, window=WINDOWS, values=VALUES)
     def break_off_while_saving(self, labels, window, values):

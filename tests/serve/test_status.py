@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from collector.collect.attend import Attendant
 from collector.model import Window
 from collector.radar.simulator import Hole, faults
@@ -98,3 +100,24 @@ async def test_a_block_shows_until_it_is_over(sqlite_url):
         world.clock.advance(hours=2)
         document = await status(world.store, world.profiles, 600, world.clock())
         assert document["budget"]["blocked_until"] is None
+
+
+@pytest.mark.parametrize(
+    ("state", "fault", "seconds"),
+    [("silent", faults.html(503), 60), ("unauthorized", faults.api_error(403, 10000, "Authentication error"), 300)],
+)
+async def test_a_radar_that_does_not_serve_shows_until_it_does(store_url, state, fault, seconds):
+    async with core(store_url, profile()) as world:
+        world.script(fault.always())
+        for _ in range(3):
+            await _attend(world)
+        asked = world.requests[-1].at
+        radar = (await status(world.store, world.profiles, 600, world.clock()))["upstream"]
+        assert radar["state"] == state
+        assert radar["reason"].startswith("HTTP ")
+        assert radar["asked_again_at"].timestamp() == pytest.approx(asked + seconds)
+        world.simulator.clear_script()
+        world.clock.advance(minutes=6)
+        await _attend(world)
+        radar = (await status(world.store, world.profiles, 600, world.clock()))["upstream"]
+        assert radar == {"state": "ok", "reason": None, "asked_again_at": None}
