@@ -36,6 +36,8 @@ _LOOK_UNTIL = timedelta(hours=1)
 """How long after it should have been published a bucket is looked for; then it is the next fire's."""
 _LET_IT_TRY = timedelta(minutes=1)
 """So much later than the replica that means to try again the others do it, should it be gone."""
+_REFUSED_AGAIN = timedelta(minutes=1)
+_REFUSED_FOR_LONG = timedelta(hours=1)
 _OTHERS_AT_IT = 1.0
 """Seconds between two looks at whether another replica has done what is due, or is gone."""
 
@@ -63,6 +65,11 @@ def _outcome(reason: str | None, *, newest: bool) -> str:
     if not newest:
         return "coalesced"
     return "failed" if reason else "collected"
+
+
+def decay(failures: int, step: timedelta) -> timedelta:
+    """How long what Radar has refused so often in a row is left alone: doubling, and never past the next bucket."""
+    return min(_REFUSED_AGAIN * (1 << min(failures - 1, 10)), step, _REFUSED_FOR_LONG)
 
 
 class Attendant:
@@ -150,16 +157,19 @@ class Attendant:
         fires = fires_of(dues, collected, finished)
         for profile in profiles:
             await self._await_newest(profile, now)
-        done = [self._done(duties[name], reason, finished) for name, reason in collected.reasons.items()]
+        for name in collected.refused:  # so that a mistake in its filters does not cost a request every minute
+            step = self._profiles[name].agg_interval.step
+            self._awaited[name] = finished + decay(duties[name].failures + 1, step)
+        done = [self._done(duties[name], collected, finished) for name in collected.reasons]
         await self._store.finish(fires, done)
         self._fetcher.observer.fired(fires)
         self._note(done, fires, collected)
         return collected.complete
 
-    def _done(self, duty: Duty, reason: str | None, now: datetime) -> Duty:
-        """How a duty stands after a pass that left out something for this *reason*, or nothing."""
-        look = self._awaited.get(duty.name)
-        again = now if reason else look
+    def _done(self, duty: Duty, collected: Collected, now: datetime) -> Duty:
+        """How a duty stands after a pass."""
+        reason, look = collected.reasons[duty.name], self._awaited.get(duty.name)
+        again = now if reason and duty.name not in collected.refused else look
         success, failures = (duty.success, duty.failures + 1) if reason else (now, 0)
         return Duty(duty.name, duty.due, success, failures, reason, again + _LET_IT_TRY if again else None)
 
@@ -184,7 +194,8 @@ class Attendant:
         for duty in done:
             due = newest.get(duty.name, duty.due)
             self.health[duty.name] = Health(due, duty.success, duty.failures, duty.reason)
-        self._retries = self._retries - {duty.name for duty in done} | {duty.name for duty in done if duty.failures}
+        retries = {duty.name for duty in done if duty.failures} - collected.refused
+        self._retries = self._retries - {duty.name for duty in done} | retries
         _log(fires, collected)
 
 

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from collector.collect import plan
 from collector.collect.missing import ASK_AGAIN_AFTER, missing, whole_cells
 from collector.model import Slice
+from collector.radar.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from collector.collect.gather import Gathered, Gatherer
+    from collector.errors import CollectorError
     from collector.model import SeriesQuery, Window
     from collector.profile import Profile
     from collector.store import Saved, Store
@@ -29,12 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What one pass did: points, requests, and per profile why a part of it is missing (None where nothing is)."""
+    """What one pass did: points, requests, and per profile why a part of it is missing (None where nothing is).
+
+    *refused* are the profiles of which nothing else is missing than what Radar refuses to answer.
+    """
 
     saved: Saved
     reasons: dict[str, str | None]
     stopped: bool
     requests: int = 0
+    refused: frozenset[str] = frozenset()
 
     @property
     def complete(self) -> bool:
@@ -114,14 +120,13 @@ async def _gather(
     profiles: Sequence[Profile], slices: Sequence[Slice], gatherer: Gatherer, *, background: bool = False
 ) -> Collected:
     gathered = await gatherer.gather_all(slices, named(profiles), background=background)
-    reasons = {profile.name: _reason(profile, gathered) for profile in profiles}
-    return Collected(gathered.saved, reasons, gathered.stopped, gathered.requests)
+    errors = {profile.name: _errors(profile, gathered) for profile in profiles}
+    reasons = {name: str(found[0]) if found else None for name, found in errors.items()}
+    refused = {name for name, found in errors.items() if found and all(isinstance(one, Refused) for one in found)}
+    return Collected(gathered.saved, reasons, gathered.stopped, gathered.requests, frozenset(refused))
 
 
-def _reason(profile: Profile, gathered: Gathered) -> str | None:
-    """The first reason why a series of *profile* is incomplete."""
+def _errors(profile: Profile, gathered: Gathered) -> list[CollectorError]:
+    """Why series of *profile* are incomplete."""
     queries = {series.query for series in profile.series}
-    for failure in gathered.failures:
-        if any(piece.series in queries for piece in failure.slices):
-            return str(failure.error)
-    return None
+    return [one.error for one in gathered.failures if any(piece.series in queries for piece in one.slices)]

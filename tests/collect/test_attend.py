@@ -4,7 +4,9 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 
-from collector.collect.attend import Attendant, Health, fires_of, first_of
+import pytest
+
+from collector.collect.attend import Attendant, Health, decay, fires_of, first_of
 from collector.collect.collect import Collected
 from collector.model import AggInterval, Window
 from collector.radar.simulator import faults
@@ -139,8 +141,37 @@ async def test_an_ill_profile_does_not_stop_the_others_of_its_group(sqlite_url):
         assert attendant.health["well"].success
         assert not attendant.health["ill"].success
         seen = len(world.requests)
+        world.clock.advance(minutes=1)
         await attendant.attend(world.clock())
         assert len(world.requests) - seen == 1  # only what failed is tried again
+
+
+@pytest.mark.parametrize(
+    ("expected", "failures", "step"),
+    [(1, 1, HOUR.step), (2, 2, HOUR.step), (32, 6, HOUR.step), (60, 7, 24 * HOUR.step), (15, 500, HOUR.step / 4)],
+)
+def test_what_is_refused_is_asked_less_and_less_often(expected, failures, step):
+    assert decay(failures, step) == timedelta(minutes=expected)
+
+
+async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_and_one_at_every_start(
+    sqlite_url,
+):
+    async with core(sqlite_url, profile("ill", AggInterval.ONE_DAY, filters={"ca": ("Nobody",)})) as world:
+        world.script(faults.api_error(400, 2001).always())
+        attendant = _attendant(world)
+        for _ in range(6 * 60):
+            await attendant.attend(world.clock())
+            world.clock.advance(minutes=1)
+        assert len(world.requests) == 1 + 6 + 4  # at once, after 1, 2, 4, 8, 16 and 32 minutes, then hourly
+        assert attendant.health["ill"].failures == len(world.requests)
+        world.restart()
+        await _attendant(world).attend(world.clock())
+        assert len(world.requests) == 12
+        world.simulator.clear_script()
+        world.clock.advance(hours=1)
+        await attendant.attend(world.clock())
+        assert await world.stored()
 
 
 async def test_a_day_that_is_published_late_is_looked_for_before_the_next_midnight(sqlite_url):

@@ -75,7 +75,7 @@ async def test_failing_while_one_of_its_series_is(sqlite_url):
         attendant = Attendant(world.profiles, world.store, world.gatherer)
         for _ in range(3):
             await attendant.attend(world.clock())
-            world.clock.advance(seconds=1)
+            world.clock.advance(minutes=4)
             assert (await _row(world))["state"] == "failing"
         world.simulator.clear_script()
         await attendant.attend(world.clock())
