@@ -78,7 +78,7 @@ async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Stor
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     database = settings.database
     async with (
-        Store.open(database.url.reveal(), owner=owner, upgrade=database.upgrade) as store,
+        Store.open(database.url.reveal(), owner=owner, upgrade=database.upgrade, timescale=database.timescale) as store,
         enlisted(store, settings.profiles, database.lease, stop),
         RadarClient(settings.radar, store.clock) as radar,
     ):

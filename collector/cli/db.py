@@ -41,16 +41,18 @@ def _await(work: Coroutine[None, None, T]) -> T:
 @command.command("upgrade", short_help="Create the store, or bring its schema up to date.")
 @config_option
 def upgrade(config: str | None) -> None:
-    """Create the store, or bring its schema to what this version knows.
+    """Create the store, or bring its schema to what this version knows; points become a hypertable where configured.
 
     \b
     Example: collector db upgrade
     """
+    from collector.cli.start import start
     from collector.store.upkeep import upgrade
 
-    before, after = _await(upgrade(_url(config)))
+    database = start(config, required=False).database
+    before, after = _await(upgrade(database.url.reveal(), timescale=database.timescale))
     done = "nothing to do" if before == after else f"before: {before or 'none'}"
-    click.echo(f"schema revision {after}, {done}")
+    click.echo(f"schema revision {after}, {done}" + (", points are a hypertable" if database.timescale else ""))
 
 
 @command.command("downgrade", short_help="Take the schema back to REV.")
@@ -222,8 +224,9 @@ async def _prune(settings: Settings, *, dry_run: bool) -> Pruned:
     from collector.store import Store
     from collector.store.upkeep import prunable
 
-    url, now = settings.database.url.reveal(), datetime.now(UTC)
+    database, now = settings.database, datetime.now(UTC)
+    url = database.url.reveal()
     if dry_run:
         return await prunable(url, settings.retention, now)
-    async with Store.open(url, owner="db prune", upgrade=settings.database.upgrade) as store:
+    async with Store.open(url, owner="db prune", upgrade=database.upgrade, timescale=database.timescale) as store:
         return await store.prune(settings.retention, now)

@@ -55,7 +55,8 @@ async def run(
     The present is what the store says it is, unless there is a *clock*.
     """
     async with AsyncExitStack() as stack:
-        opened = Store.open(settings.database.url.reveal(), owner="run", upgrade=settings.database.upgrade)
+        database = settings.database
+        opened = Store.open(database.url.reveal(), owner="run", upgrade=database.upgrade, timescale=database.timescale)
         store = await stack.enter_async_context(opened)
         service = Service(settings, store, reload, clock or store.clock)
         if settings.server.enabled:

@@ -11,7 +11,7 @@ from collector.settings.check import check_table, unknown
 from collector.settings.document import read_document, read_tables
 from collector.settings.problem import Report
 from collector.settings.profiles import ProfileReader
-from collector.settings.rules import check_exposure, check_retention, check_settle, choose_credentials
+from collector.settings.rules import check_exposure, check_retention, check_settle, check_timescale, choose_credentials
 from collector.settings.secret import Secret
 from collector.settings.sources import Layer, command_line, environment, secrets_directory, variable_files
 from collector.settings.tables import CONFIDENTIAL, SECTIONS, Tables
@@ -98,6 +98,7 @@ def _settings(
 ) -> Settings:
     credentials = choose_credentials(tables.radar, places, report)
     check_exposure(tables.server, places, report)
+    check_timescale(tables.database, places, report)
     collection = Collection(**tables.collection.model_dump())
     place = places.get(("collection", "settle")) or places.get(("collection", "lookback"))
     if place:
@@ -113,7 +114,7 @@ def _settings(
             timeout=tables.radar.timeout,
             credentials=credentials,
         ),
-        database=Database(tables.database.url, tables.database.upgrade, tables.database.lease),
+        database=Database(**dict(tables.database)),
         collection=collection,
         retention=retention,
         server=Server(**tables.server.model_dump()),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from collector.profile import Profile
     from collector.settings.problem import KeyPath, Place, Report
-    from collector.settings.tables import RadarTable, ServerTable
+    from collector.settings.tables import DatabaseTable, RadarTable, ServerTable
     from collector.settings.values import Retention
 
 _TOKEN: KeyPath = ("radar", "api_token")
@@ -52,6 +52,13 @@ def check_exposure(server: ServerTable, places: Mapping[KeyPath, Place], report:
             f'found "{server.host}", which other machines reach; allowed: with token_file (or COLLECTOR_SERVER__TOKEN)'
         )
         report.add(keys[1], places[keys[1]], f"{text} or anonymous_read = true, else 127.0.0.1, ::1, localhost")
+
+
+def check_timescale(database: DatabaseTable, places: Mapping[KeyPath, Place], report: Report) -> None:
+    """Refuse a hypertable where the store is a file."""
+    path: KeyPath = ("database", "timescale")
+    if database.timescale and database.url.reveal().startswith("sqlite") and report.sound(path, ("database", "url")):
+        report.add(path, places[path], "found true with a url of SQLite; allowed: with postgresql://USER@HOST/NAME")
 
 
 def check_settle(settle: timedelta, lookback: timedelta, base: KeyPath, place: Place, report: Report) -> None:

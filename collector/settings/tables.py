@@ -126,6 +126,7 @@ class DatabaseTable(Table):
     ] = Secret("sqlite:///collector.db")
     upgrade: _Switch = True
     lease: _Lease = timedelta(seconds=30)
+    timescale: _Switch = False
 
 
 class CollectionTable(Table):

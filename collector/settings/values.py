@@ -31,12 +31,13 @@ class Radar:
 class Database:
     """Where the history is kept. *url* starts with `sqlite:///` or `postgresql://` and may hold a password.
 
-    A replica that was silent for *lease* has lost its work to the others.
+    A replica that was silent for *lease* has lost its work to the others. With *timescale* points are a hypertable.
     """
 
     url: Secret
     upgrade: bool
     lease: timedelta
+    timescale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,10 @@ class StoreBehind(StoreError):
     """Stop: the schema is of an older version and must not, or cannot, be upgraded here."""
 
 
+class StoreLacks(StoreError):
+    """Stop: the database lacks an extension that was configured; nothing was changed."""
+
+
 class StoreRefused(StoreError):
     """Stop: the database does not take this value, or this fetch has already ended another way."""
 

@@ -1,17 +1,25 @@
-"""How `points` lies on Postgres: in partitions by year. To SQL it is one table.
+"""How `points` lies on Postgres: in partitions by year, or as a hypertable of TimescaleDB. To SQL it is one table.
 
-There is no DEFAULT partition: where both ends are open
+Columns, key and checks are the same, and so are the statements. There is no DEFAULT partition: where both ends are open
 instead, the partitions have an order, and a series' oldest and newest point are found in the first one that has any.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from collector.store.errors import StoreLacks
+from collector.store.locks import MIGRATION, lock
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+log = logging.getLogger(__name__)
 
 YEARS = range(2024, 2032)
 """Years with a partition of their own; each one costs a little whenever a statement names no time."""
@@ -77,12 +85,47 @@ def _run(connection: sa.Connection, statements: Sequence[str]) -> None:
         connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
+_CHUNK = "52 weeks"
+_HYPERTABLE = f"""
+SELECT create_hypertable('points', 'timestamp', create_default_indexes => false,
+  chunk_time_interval => INTERVAL '{_CHUNK}')"""
+_KNOWS = """
+SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'),
+  EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
+    AND current_setting('timescaledb.max_background_workers', true) IS NOT NULL"""
+_IS_HYPERTABLE = """
+SELECT EXISTS (
+  SELECT FROM timescaledb_information.hypertables
+  WHERE hypertable_name = 'points' AND hypertable_schema = current_schema()
+)"""
+
+
+async def is_hypertable(connection: AsyncConnection) -> bool:
+    """Tell whether `points` is a hypertable; StoreLacks where this server knows no such thing."""
+    created, available = (await connection.execute(sa.text(_KNOWS))).one()
+    if not created and not available:
+        raise StoreLacks(
+            "[database] timescale = true takes the extension TimescaleDB, which this server does not have"
+            " (installed, and named in its shared_preload_libraries)"
+        )
+    return bool(created and (await connection.execute(sa.text(_IS_HYPERTABLE))).scalar_one())
+
+
+async def make_hypertable(connection: AsyncConnection) -> None:
+    """Turn `points` into a hypertable and move what is in it; nothing happens where it is one."""
+    await lock(connection, MIGRATION)
+    await connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
+    if not await is_hypertable(connection):
+        await connection.run_sync(rebuild, "", [_HYPERTABLE])
+        log.info("points", extra={"layout": "hypertable"})
+
+
 _CHILDREN = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'points'::regclass"
 _KIND = "SELECT relkind = 'p' FROM pg_class WHERE oid = 'points'::regclass"
 
 
 def drift(connection: sa.Connection) -> list[str]:
-    """Name the partitions that are missing on Postgres."""
+    """Name the partitions that are missing on Postgres; a hypertable sees to its own chunks."""
     if connection.dialect.name == "sqlite" or not connection.execute(sa.text(_KIND)).scalar():
         return []
     found = set(connection.execute(sa.text(_CHILDREN)).scalars())

@@ -26,7 +26,7 @@ WITH ours AS (SELECT name::regclass AS oid FROM unnest(CAST(:tables AS text[])) 
 SELECT sum(pg_total_relation_size(oid)) FROM (
   SELECT oid FROM ours UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent IN (SELECT oid FROM ours)
 ) AS part"""
-"""The bytes of tables and of their partitions."""
+"""The bytes of tables, of their partitions, and of the chunks of a hypertable."""
 _NO_ANSWER_YET = ("ok", "started", "interrupted")
 
 

@@ -8,9 +8,21 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from collector.store import backfills, duties, facts, fetches, migrate, replicas, series, sqlite_file, upstream
+from collector.store import (
+    backfills,
+    duties,
+    facts,
+    fetches,
+    layout,
+    migrate,
+    replicas,
+    series,
+    sqlite_file,
+    upstream,
+)
 from collector.store.boundary import boundary
 from collector.store.engine import Database
+from collector.store.errors import StoreBehind
 from collector.store.fetches import Arrival, Errand
 from collector.store.location import Location, locate
 from collector.store.owner import OwnerLock, owning
@@ -51,11 +63,15 @@ class Store(Reader):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, owner: str | None, upgrade: bool = True) -> AsyncIterator[Store]:
+    async def open(
+        cls, url: str, *, owner: str | None, upgrade: bool = True, timescale: bool = False
+    ) -> AsyncIterator[Store]:
         """Open the store at *url*, for writing when *owner* gives the command's words, else for reading only.
 
         A writer creates a missing store and migrates an older one (StoreBehind where not *upgrade*); on SQLite it is
         the only one (StoreOwned). A reader needs a store of this version and works beside a writer.
+
+        With *timescale* a writer makes `points` on Postgres a hypertable, or raises StoreLacks and changes nothing.
         """
         location = locate(url)
         async with AsyncExitStack() as stack:
@@ -67,7 +83,8 @@ class Store(Reader):
                 await _prepare_file(location, writes=owner is not None, upgrade=upgrade)
             database = Database(location, writes=owner is not None)
             stack.push_async_callback(database.close)
-            await _prepare_schema(database, upgrade=upgrade and owner is not None)
+            timescale = timescale and location.path is None and owner is not None
+            await _prepare_schema(database, upgrade=upgrade and owner is not None, timescale=timescale)
             store = cls(database, lock)
             await store.clock.follow(database)
             yield store
@@ -186,11 +203,19 @@ async def _prepare_file(location: Location, *, writes: bool, upgrade: bool) -> N
     sqlite_file.check(location)
 
 
-async def _prepare_schema(database: Database, *, upgrade: bool) -> None:
+async def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> None:
     async with database.read() as connection:
         revision = await migrate.current(connection)
-    if revision == migrate.HEAD:
+        moves = timescale and not await layout.is_hypertable(connection)
+    if revision == migrate.HEAD and not moves:
         return
     if not upgrade or migrate.is_beyond(revision):  # told before a writer connects, which may change the header
         migrate.check(revision)
-    await database.write(migrate.upgrade)
+        raise StoreBehind("the store's points are no hypertable yet: `collector db upgrade` makes them one")
+
+    async def work(connection: AsyncConnection) -> None:
+        await migrate.upgrade(connection)
+        if moves:
+            await layout.make_hypertable(connection)
+
+    await database.write(work)

@@ -48,11 +48,11 @@ async def current(url: str) -> str | None:
         return await migrate.current(connection)
 
 
-async def upgrade(url: str) -> tuple[str | None, str]:
-    """Create a store or migrate it to HEAD; gives the revision before and after."""
+async def upgrade(url: str, *, timescale: bool = False) -> tuple[str | None, str]:
+    """Create a store or migrate it to HEAD, *timescale* as in Store.open; gives the revision before and after."""
     location = locate(url)
     before = await current(url) if location.path is None or location.path.exists() else None
-    async with Store.open(url, owner="db upgrade"):
+    async with Store.open(url, owner="db upgrade", timescale=timescale):
         return before, migrate.HEAD
 
 

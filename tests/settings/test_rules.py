@@ -131,3 +131,11 @@ def test_points_that_are_still_read_again_are_not_deleted(report):
 
 def test_nothing_is_deleted_by_default(load):
     assert load().retention == Retention()
+
+
+def test_a_file_has_no_hypertable(report, load):
+    (line,) = report("[database]\ntimescale = true")
+    assert line == (
+        "config.toml:2: database.timescale: found true with a url of SQLite; allowed: with postgresql://USER@HOST/NAME"
+    )
+    assert load('[database]\nurl = "postgresql://h/d"\ntimescale = true').database.timescale

@@ -3,9 +3,11 @@
 import psycopg
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from collector.cli.main import command
 from collector.model import Window
-from collector.store import Store, StoreRefused, layout, migrate, upkeep
+from collector.store import Store, StoreLacks, StoreRefused, layout, migrate, upkeep
 from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, rows, saved, values
 
 YEARS = (2019, 2024, 2026, 2031, 2045)
@@ -111,3 +113,29 @@ async def test_a_partition_that_is_missing_is_named(postgres_url):
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("DROP TABLE points_2025")
     assert await upkeep.check(postgres_url) == ["the partition points_2025 is missing"]
+
+
+@pytest.mark.parametrize("prepare", ["empty_postgres_url", "postgres_url"])
+async def test_without_the_extension_a_hypertable_is_refused_and_nothing_changes(request, prepare):
+    url = request.getfixturevalue(prepare)
+    before = await upkeep.current(url)
+    for upgrade in (True, False):
+        with pytest.raises(StoreLacks, match="TimescaleDB, which this server does not have"):
+            async with Store.open(url, owner="test", upgrade=upgrade, timescale=True):
+                pass
+    assert await upkeep.current(url) == before
+
+
+async def test_readers_do_not_ask_for_a_hypertable(postgres_url):
+    async with Store.open(postgres_url, owner=None, timescale=True) as store:
+        assert await rows(store, "SELECT count(*) FROM points") == [(0,)]
+
+
+def test_the_command_says_what_is_missing_in_a_sentence(postgres_url):
+    environ = {"COLLECTOR_DATABASE__URL": postgres_url, "COLLECTOR_DATABASE__TIMESCALE": "true"}
+    done = CliRunner().invoke(command, ["db", "upgrade"], env=environ)
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "collector: [database] timescale = true takes the extension TimescaleDB, which this server does not have"
+        " (installed, and named in its shared_preload_libraries)\n"
+    )

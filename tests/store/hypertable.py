@@ -1,0 +1,78 @@
+"""Points as a hypertable. Not of the ordinary run, for it takes a server that has TimescaleDB, where this runs it:
+
+    COLLECTOR_TEST_PG_URL=postgresql://… python -m pytest tests/store/hypertable.py
+
+Debian has one from trixie on: the package postgresql-17-timescaledb, and `shared_preload_libraries = 'timescaledb'`.
+"""
+
+import asyncio
+
+import psycopg
+import pytest
+
+from collector.store import Store, StoreBehind, migrate, upkeep
+from collector.store.copy import copy
+from collector.store.verify import verify
+from tests.store.making import batch, hours, query, rows, saved, values
+from tests.store.test_layout import YEARS, fill
+
+IS_ONE = "SELECT hypertable_name FROM timescaledb_information.hypertables"
+
+
+async def test_a_new_store_has_a_hypertable_and_keeps_what_sqlite_keeps(empty_postgres_url, sqlite_url):
+    assert await upkeep.upgrade(empty_postgres_url, timescale=True) == (None, migrate.HEAD)
+    assert await upkeep.check(empty_postgres_url) == []
+    assert await fill(empty_postgres_url) == await fill(sqlite_url)
+    assert await upkeep.digest(empty_postgres_url) == await upkeep.digest(sqlite_url)
+    assert (await verify(empty_postgres_url)).findings == []
+    async with Store.open(empty_postgres_url, owner=None) as store:
+        assert await rows(store, IS_ONE) == [("points",)]
+        chunks = await rows(store, "SELECT count(*) FROM timescaledb_information.chunks")
+        assert chunks == [(len(YEARS),)]
+        (size,) = await rows(store, "SELECT hypertable_size('points')")
+        assert (await store.info()).bytes > size[0] > 0
+
+
+async def test_a_store_becomes_one_in_place_once_and_stays_one(empty_postgres_url):
+    before = await fill(empty_postgres_url)
+    digest = await upkeep.digest(empty_postgres_url)
+    with pytest.raises(StoreBehind, match="no hypertable yet"):
+        async with Store.open(empty_postgres_url, owner="test", upgrade=False, timescale=True):
+            pass
+
+    async def start(timescale):
+        async with Store.open(empty_postgres_url, owner="test", timescale=timescale) as store:
+            assert await values(store) == before
+            assert await rows(store, IS_ONE) == [("points",)]
+
+    await asyncio.gather(*(start(timescale=True) for _ in range(4)))
+    await start(timescale=False)
+    assert await upkeep.digest(empty_postgres_url) == digest
+    assert await upkeep.check(empty_postgres_url) == []
+    async with Store.open(empty_postgres_url, owner="test") as store:
+        done = await saved(store, batch((query(), hours(0, 5))), [7, 2027, 2028, 2029, 9])
+    assert (done.inserted, done.revised, done.unchanged) == (1, 1, 3)
+    assert (await verify(empty_postgres_url)).findings == []
+
+
+async def test_it_goes_back_to_partitions_and_to_nothing(empty_postgres_url):
+    before = await fill(empty_postgres_url)
+    await upkeep.upgrade(empty_postgres_url, timescale=True)
+    assert await upkeep.downgrade(empty_postgres_url, "0003") == "0003"
+    assert await upkeep.upgrade(empty_postgres_url) == ("0003", migrate.HEAD)
+    assert await upkeep.check(empty_postgres_url) == []
+    async with Store.open(empty_postgres_url, owner=None) as store:
+        assert await values(store) == before
+        assert await rows(store, IS_ONE) == []
+    await upkeep.upgrade(empty_postgres_url, timescale=True)
+    assert await upkeep.downgrade(empty_postgres_url, "base") is None
+
+
+async def test_a_copy_may_go_into_one_and_out_of_one(empty_postgres_url, sqlite_url, tmp_path):
+    await fill(sqlite_url)
+    await upkeep.upgrade(empty_postgres_url, timescale=True)
+    there = await copy(sqlite_url, empty_postgres_url)
+    back = await copy(empty_postgres_url, f"sqlite:///{tmp_path}/back.db")
+    assert there.digest == back.digest == await upkeep.digest(sqlite_url)
+    with psycopg.connect(empty_postgres_url) as connection:
+        assert connection.execute(IS_ONE).fetchall() == [("points",)]
