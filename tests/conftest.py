@@ -9,6 +9,7 @@ import uuid
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,7 +18,14 @@ from hypothesis import settings
 
 from collector.store import Store
 
-settings.register_profile("any machine", deadline=None)  # no test depends on how fast the machine is
+_MEMORY = Path("/dev/shm")
+"""Where a file costs no disk: thousands of small stores wait for nothing there."""
+if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 4 * 2**30:
+    os.environ["TMPDIR"] = str(_MEMORY)  # workers and the processes that are started take it over
+    tempfile.tempdir = None
+
+_EXAMPLES = int(os.environ.get("COLLECTOR_TEST_EXAMPLES", "30"))  # of every property that sets no number of its own
+settings.register_profile("any machine", deadline=None, max_examples=_EXAMPLES)  # none depends on how fast it is
 settings.load_profile("any machine")
 
 

@@ -136,7 +136,7 @@ each = { ca_owner = ["A", "B", "C", "D", "E", "F"] }
 
 
 @pytest.mark.parametrize(
-    ("restarts", "ceiling"), [(12, 30), pytest.param(100, 3, marks=CAMPAIGN), pytest.param(100, 60, marks=CAMPAIGN)]
+    ("restarts", "ceiling"), [(6, 30), pytest.param(100, 3, marks=CAMPAIGN), pytest.param(100, 60, marks=CAMPAIGN)]
 )
 def test_the_ceiling_holds_with_restarts_and_a_backfill_beside_the_service(tmp_path, restarts, ceiling, seed):
     """So many restarts in five minutes, each by a kill, and then as long again without."""

@@ -124,7 +124,7 @@ async def test_the_hosts_zone_changes_nothing(sqlite_url, monkeypatch, zone):
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
-        found = await _lived(sqlite_url, seed=4, days=2, start=datetime(2025, 11, 1, 12, tzinfo=UTC), steps=False)
+        found = await _lived(sqlite_url, seed=4, days=1, start=datetime(2025, 11, 1, 12, tzinfo=UTC), steps=False)
         assert found["missing"] == 0
     finally:
         monkeypatch.undo()
@@ -194,8 +194,8 @@ def _is_well(found):
     assert found["requests"] == found["fetches"]
 
 
-async def test_days_of_steps_both_ways_and_pauses_leave_nothing_out(sqlite_url):
-    _is_well(await _lived(sqlite_url, seed=1, days=2))
+async def test_a_day_of_steps_both_ways_and_pauses_leaves_nothing_out(sqlite_url):
+    _is_well(await _lived(sqlite_url, seed=1, days=1))
 
 
 @pytest.mark.campaign

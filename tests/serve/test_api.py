@@ -114,12 +114,12 @@ async def test_csv_is_what_export_writes(world):
     assert len(lines) == 25
 
 
-@pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("limit", [1, 2, 1000])
-async def test_pages_give_every_row_once(world, name, limit):
-    whole = (await world.get(f"/api/v1/{name}?limit=1000"))[name]
-    assert await world.all_of(f"/api/v1/{name}?limit={limit}", name) == whole
-    assert whole
+async def test_pages_give_every_row_once(world):
+    for name in LISTS:
+        whole = (await world.get(f"/api/v1/{name}?limit=1000"))[name]
+        assert whole
+        for limit in (1, 2, 1000):
+            assert await world.all_of(f"/api/v1/{name}?limit={limit}", name) == whole, (name, limit)
 
 
 async def test_what_comes_in_while_pages_are_read_moves_no_fetch_to_another_page(world):
@@ -129,10 +129,10 @@ async def test_what_comes_in_while_pages_are_read_moves_no_fetch_to_another_page
     assert await world.get(f"/api/v1/fetches?limit=5&after={first['next']}") == before
 
 
-@pytest.mark.parametrize("name", LISTS)
-async def test_a_store_without_history_has_empty_lists(empty, name):
-    found = await empty.get(f"/api/v1/{name}?limit=5")
-    assert (bool(found[name]), found["next"]) == (name in ("profiles", "series", "gaps"), None)
+async def test_a_store_without_history_has_empty_lists(empty):
+    for name in LISTS:
+        found = await empty.get(f"/api/v1/{name}?limit=5")
+        assert (bool(found[name]), found["next"]) == (name in ("profiles", "series", "gaps"), None), name
 
 
 @pytest.mark.parametrize(
