@@ -142,6 +142,11 @@ class Slice:
     series: SeriesQuery
     window: Window
 
+    @property
+    def buckets(self) -> int:
+        """How many buckets the window holds."""
+        return self.window.duration // self.series.agg_interval.step
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

@@ -102,19 +102,16 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
 async def _here(settings: Settings, wanted: Wanted, heard: Any) -> Standing:
     from collector.cli.collect import collecting
     from collector.collect.backfill import Backfiller
-    from collector.collect.background import claimed
-    from collector.store import BACKFILL, Standing
 
     async with collecting(settings, "backfill") as (store, gatherer):
         job = await _adopt(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
-        async with claimed(store, BACKFILL, [str(job.id)], store.clock()):  # so that no daemon on Postgres takes it
-            standing = await Backfiller(store, gatherer, heard).run(job, settings.profiles)
-            if not standing.ended:
-                done, of = standing.progress.buckets_done, standing.progress.buckets
-                message = f"{done:,} of {of:,} buckets were asked for; the same command goes on from here"
-                standing = Standing("stopped", standing.progress, message)
-                await store.report_backfill(job.id, standing, store.clock())
-        return standing
+        standing = await Backfiller(store, gatherer, heard).run(job, settings.profiles)
+        if standing and standing.running:
+            done, of = standing.progress.buckets_done, standing.progress.buckets
+            message = f"{done:,} of {of:,} buckets were asked for; the same command goes on from here"
+            await store.stop_backfill(job, "stopped", message, store.clock())
+        known = await store.backfill(job.id)
+        return known.standing if known else job.standing
 
 
 async def _adopt(store: Store, wanted: Wanted) -> Backfill | None:

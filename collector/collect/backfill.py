@@ -1,32 +1,31 @@
-"""History on demand: plan what is missing, gather it behind the fires, and keep the record of how far it has come.
+"""History on demand: plan what is missing, and gather it behind the fires, window by window, until nothing is left.
 
-A job is the same call however often it is made: what was answered since it was created is not asked again, so an
-interrupted job goes on where it stopped and ends with the same store.
+Replicas share the windows of a job: each claims some, asks for them, and claims the next. What was answered since the
+job was created is not asked again, so whoever goes on with an interrupted job ends with the same store.
 """
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
 from collector.collect.collect import named
+from collector.collect.diary import Diary
 from collector.collect.missing import missing, whole_cells
-from collector.model import AggInterval, Window
+from collector.model import AggInterval, Slice, Window
 from collector.store import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.gather import Gathered, Gatherer
-    from collector.model import Batch, SeriesQuery, Slice
+    from collector.collect.gather import Gatherer
+    from collector.collect.limits import Limits
+    from collector.model import Batch, SeriesQuery
     from collector.profile import Profile
-    from collector.store import Backfill, Saved, Store, Wanted
-
-_REPORT_EVERY = 2.0
+    from collector.store import Backfill, Share, Store, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,85 +81,136 @@ async def estimate(slices: Sequence[Slice], gatherer: Gatherer, limit: int) -> E
     return Estimate(windows, len(batches), points, 5 * len(batches) / limit)
 
 
+def portion(
+    free: Sequence[Slice], limits: Mapping[AggInterval, Limits], most: int
+) -> tuple[Sequence[Slice], Sequence[Slice]]:
+    """Divide what is *free* of a job into what one of several replicas takes on, whole requests, and the rest.
+
+    It takes the newest *most* requests of the finest interval, and only one where its size is yet to be proven.
+    """
+    known = next(limits[interval] for interval in AggInterval if any(_is_of(interval, piece) for piece in free))
+    batches = plan.pack((piece for piece in free if _is_of(known.agg_interval, piece)), known.now_shape)
+    most = most if known.proves(batches[0]) else 1
+    rest = [piece for piece in free if not _is_of(known.agg_interval, piece)]
+    return _slices(batches[:most]), [*_slices(batches[most:]), *rest]
+
+
+def _slices(batches: Sequence[Batch]) -> list[Slice]:
+    return [piece for batch in batches for piece in batch.slices]
+
+
+def _is_of(interval: AggInterval, piece: Slice) -> bool:
+    return piece.series.agg_interval == interval
+
+
+def whole(free: Sequence[Slice], limits: Mapping[AggInterval, Limits]) -> list[Slice]:
+    """Cut all that is *free* to the sizes of requests."""
+    return _slices([b for i in AggInterval for b in plan.pack((p for p in free if _is_of(i, p)), limits[i].shape)])
+
+
 class Backfiller:
-    """Runs backfill jobs, one at a time, and reports how they stand; *heard* listens in."""
+    """Does backfill jobs, one at a time; *heard* hears how they stand.
+
+    One that *shares* takes on a part of a job's windows at a time, and leaves the others to other replicas.
+    """
 
     def __init__(
-        self, store: Store, gatherer: Gatherer, heard: Callable[[Standing], None] = lambda _standing: None
+        self,
+        store: Store,
+        gatherer: Gatherer,
+        heard: Callable[[Standing], None] = lambda _standing: None,
+        *,
+        shares: bool = False,
     ) -> None:
         self._store = store
         self._gatherer = gatherer
         self._fetcher = gatherer.fetcher
         self._heard = heard
+        self._shares = shares
 
-    async def run(self, job: Backfill, profiles: Sequence[Profile]) -> Standing:
-        """Do *job*; a Standing of `running` means that the process was told to stop and the job goes on another day."""
+    async def run(self, job: Backfill, profiles: Sequence[Profile]) -> Standing | None:
+        """Do what there is to do of *job*, and end it if nothing is left; None where that is up to other replicas.
+
+        A Standing of `running` means that the process was told to stop and the job goes on another day.
+        """
         chosen = [profile for profile in profiles if profile.name in job.wanted.profiles]
         unknown = sorted(set(job.wanted.profiles) - {profile.name for profile in chosen})
-        if unknown:
-            standing = Standing("failed", job.standing.progress, f"no such profile: {', '.join(unknown)}")
-            await self._store.report_backfill(job.id, standing, self._fetcher.clock())
-            return standing
-        return await self._run(job, chosen)
+        if not unknown:
+            return await self._run(job, chosen)
+        if not await self._is_others(job):
+            message = f"no such profile: {', '.join(unknown)}"
+            await self._store.stop_backfill(job, "failed", message, self._fetcher.clock())
+            return Standing("failed", job.standing.progress, message)
+        return None
 
-    async def _run(self, job: Backfill, profiles: Sequence[Profile]) -> Standing:
-        now = self._fetcher.clock()
-        slices = await unanswered(profiles, job.wanted, job.created_at, self._gatherer, now)
-        diary = _Diary(job, self._store, self._fetcher.clock, self._heard)
-        diary.expect(slices)
-        await diary.write("running")
+    async def _is_others(self, job: Backfill) -> bool:
+        """Tell whether another replica knows all of the profiles."""
+        return any({*job.wanted.profiles} <= {*other.profiles} for other in await self._store.list_replicas())
+
+    async def _run(self, job: Backfill, profiles: Sequence[Profile]) -> Standing | None:
+        while True:
+            planned = not job.standing.running
+            if planned:
+                job = await self._plan(job, profiles)
+            share = await self._claim(job, profiles)
+            job = share.job
+            if share.mine:
+                job, stopped = await self._work(share, profiles, again=share.again and not planned)
+                if stopped:
+                    return job.standing
+            elif share.left or job.standing.ended:
+                return None
+            elif job.standing.running:
+                return await self._end(job, profiles)
+
+    async def _plan(self, job: Backfill, profiles: Sequence[Profile]) -> Backfill:
+        slices = await unanswered(profiles, job.wanted, job.created_at, self._gatherer, self._fetcher.clock())
+        job = await self._store.plan_backfill(job, slices, alone=not self._shares)
+        self._heard(job.standing)
+        return job
+
+    async def _claim(self, job: Backfill, profiles: Sequence[Profile]) -> Share:
+        if self._shares:
+            self._gatherer.heed_others()
+        limits = {interval: await self._gatherer.limits(interval) for interval in AggInterval}
+        at_once = 2 * self._gatherer.concurrency
+
+        def choose(free: Sequence[Slice], replicas: int) -> tuple[Sequence[Slice], Sequence[Slice]]:
+            if not self._shares:
+                return whole(free, limits), []
+            return portion(free, limits, at_once if replicas == 1 else max(at_once // replicas, 1))
+
+        queries = [series.query for profile in profiles for series in profile.series]
+        return await self._store.claim_windows(job, queries, self._fetcher.clock(), choose)
+
+    async def _work(self, share: Share, profiles: Sequence[Profile], *, again: bool) -> tuple[Backfill, bool]:
+        """Ask for what was claimed; gives how the job stands, and whether the process was told to stop."""
+        diary = Diary(share, self._store, self._heard)
+        slices = await self._unasked(share, again=again)
         gathered = await self._gatherer.gather_all(slices, named(profiles), diary.note, background=True)
-        return await diary.close(gathered, await gaps_left(profiles, job.wanted, self._store, now))
+        return await diary.close(gathered), gathered.stopped
 
+    async def _unasked(self, share: Share, *, again: bool) -> list[Slice]:
+        """Leave out what was answered since the job was created, but only whole windows, unless they are *again* asked.
 
-class _Diary:
-    """The progress of one job, written down every other second at most."""
+        Of a series whose values are relative to one answer, the newest answer is all there is to ask for.
+        """
+        wanted = share.job.wanted
+        windows: dict[SeriesQuery, list[Window]] = defaultdict(list)
+        for piece in share.mine:
+            windows[piece.series].append(piece.window)
+        relative, slices = await self._store.relative(windows), []
+        for query, mine in windows.items():
+            all_of_it = plan.hull([*mine, Window(wanted.start, wanted.end)])
+            answered = await self._store.answered(query, all_of_it, share.job.created_at)
+            for window in mine if not (answered and query in relative) else ():
+                parts = plan.without(window, answered)
+                slices += [Slice(query, part) for part in (parts if again or not parts else [window])]
+        return slices
 
-    def __init__(
-        self, job: Backfill, store: Store, clock: Callable[[], datetime], heard: Callable[[Standing], None]
-    ) -> None:
-        self._job = job
-        self._store = store
-        self._clock = clock
-        self._heard = heard
-        self._progress = job.standing.progress
-        self._written = 0.0
-
-    def expect(self, slices: Iterable[Slice]) -> None:
-        done = self._progress.buckets_done
-        self._progress = replace(self._progress, buckets=done + sum(map(_buckets, slices)))
-
-    async def note(self, batch: Batch, saved: Saved) -> None:
-        known = self._progress
-        self._progress = replace(
-            known,
-            buckets_done=known.buckets_done + batch.buckets,
-            requests=known.requests + 1,
-            windows=known.windows + len(batch.slices),
-            points_inserted=known.points_inserted + saved.inserted,
-            points_revised=known.points_revised + saved.revised,
-            points_unchanged=known.points_unchanged + saved.unchanged,
-        )
-        self._heard(Standing("running", self._progress))
-        if time.monotonic() - self._written > _REPORT_EVERY:
-            await self.write("running")
-
-    async def write(self, state: str, message: str | None = None) -> Standing:
-        self._written = time.monotonic()
-        standing = Standing(state, self._progress, message)
-        await self._store.report_backfill(self._job.id, standing, self._clock())
-        self._heard(standing)
-        return standing
-
-    async def close(self, gathered: Gathered, gaps: int) -> Standing:
-        failed = sum(len(failure.slices) for failure in gathered.failures)
-        requests = self._job.standing.progress.requests + gathered.requests
-        self._progress = replace(self._progress, requests=requests, windows_failed=failed, gaps_remaining=gaps)
-        if gathered.stopped:
-            return await self.write("running")
-        reason = str(gathered.failures[0].error) if gathered.failures else None
-        return await self.write("failed" if reason else "done", reason)
-
-
-def _buckets(piece: Slice) -> int:
-    return piece.window.duration // piece.series.agg_interval.step
+    async def _end(self, job: Backfill, profiles: Sequence[Profile]) -> Standing | None:
+        now = self._fetcher.clock()
+        ended = await self._store.end_backfill(job, await gaps_left(profiles, job.wanted, self._store, now), now)
+        if ended:
+            self._heard(ended.standing)
+        return ended.standing if ended else None

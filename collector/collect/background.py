@@ -14,7 +14,7 @@ from collector.collect.attend import first_of
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import heal
 from collector.collect.fetch import backoff
-from collector.store import BACKFILL, HISTORY, RETENTION, Pruned, StoreUnavailable
+from collector.store import HISTORY, RETENTION, Pruned, StoreUnavailable
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,6 +32,7 @@ _HEAL_AGAIN = timedelta(minutes=5)
 _PRUNE_EVERY = timedelta(days=1)
 _OTHERS_AT_IT = timedelta(minutes=1)
 _LOOK_FOR_JOBS = timedelta(seconds=5)
+_OTHERS_DO_A_JOB = timedelta(seconds=1)
 _ALL = "*"
 
 
@@ -82,23 +83,25 @@ async def claimed(store: Store, kind: str, names: Sequence[str], now: datetime) 
 async def do_backfills(settings: Settings, gatherer: Gatherer, submitted: asyncio.Event) -> None:
     """Do the jobs on record one by one; the one that was under way when the process ended goes on first.
 
-    Where several processes share the store, any of them may have been given a job.
+    Where several processes share the store, any of them may have been given a job, and all that know it take part.
     """
     fetcher = gatherer.fetcher
-    backfiller = Backfiller(fetcher.store, gatherer)
-    pause = None if fetcher.store.backend == "sqlite" else _LOOK_FOR_JOBS
+    shares = fetcher.store.backend != "sqlite"
+    backfiller = Backfiller(fetcher.store, gatherer, shares=shares)
 
     async def work() -> timedelta | None:
         submitted.clear()
-        for seen in await fetcher.store.open_backfills():
-            async with claimed(fetcher.store, BACKFILL, [str(seen.id)], fetcher.clock()) as mine:
-                job = await fetcher.store.backfill(seen.id)  # anew: whoever had claimed it may have ended it
-                if mine and job and not job.standing.ended and not fetcher.stop.is_set():
-                    standing = await backfiller.run(job, settings.profiles)
+        others_at_it = False
+        for job in await fetcher.store.open_backfills():
+            if not fetcher.stop.is_set():
+                standing = await backfiller.run(job, settings.profiles)
+                others_at_it = others_at_it or standing is None
+                if standing:
                     level = logging.WARNING if standing.state == "failed" else logging.INFO
-                    fields = {"id": job.id, "outcome": standing.state, "reason": standing.message}
-                    log.log(level, "backfill", extra=fields)
-        return pause
+                    log.log(
+                        level, "backfill", extra={"id": job.id, "outcome": standing.state, "reason": standing.message}
+                    )
+        return (_OTHERS_DO_A_JOB if others_at_it else _LOOK_FOR_JOBS) if shares else None
 
     await _repeat("backfill", work, fetcher.stop, submitted)
 

@@ -140,6 +140,10 @@ class Gatherer:
             self._limits[agg_interval] = learn.load(agg_interval, text) if text else learn.first_guess(agg_interval)
         return learn.raised(self._limits[agg_interval], self.fetcher.clock())
 
+    def heed_others(self) -> None:
+        """Read anew what is known of the size of requests when it is needed: other replicas learn, too."""
+        self._limits.clear()
+
     async def learn(self, limits: Limits) -> None:
         """Remember *limits*, here and in the store."""
         if self._limits.get(limits.agg_interval) != limits:

@@ -2,7 +2,7 @@
 
 from collector.store.answers import NewestAnswer
 from collector.store.backfills import Backfill, Progress, Standing, Wanted, wanted
-from collector.store.duties import BACKFILL, HISTORY, PROFILE, RETENTION, Claimed, Duty
+from collector.store.duties import HISTORY, PROFILE, RETENTION, Claimed, Duty
 from collector.store.errors import (
     LeaseLost,
     StoreBehind,
@@ -29,9 +29,9 @@ from collector.store.selection import Column, Place, SelectedSeries, Selection, 
 from collector.store.status import ProfileStatus, StoreInfo
 from collector.store.store import Store
 from collector.store.upstream import SILENT_AFTER, Upstream, Wait
+from collector.store.windows import Settled, Share
 
 __all__ = [
-    "BACKFILL",
     "HISTORY",
     "PROFILE",
     "RETENTION",
@@ -64,6 +64,8 @@ __all__ = [
     "SelectedSeries",
     "Selection",
     "SeriesRow",
+    "Settled",
+    "Share",
     "Standing",
     "Store",
     "StoreBehind",

@@ -12,12 +12,15 @@ from collector.model import AggInterval, rfc3339
 from collector.store.schema import backfills
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _OPEN = ("queued", "running")
+UNPLANNED = ("queued", "stopped")
+"""Of a job in one of these states it is not known what it has to ask for."""
+OVER = ("done", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,11 @@ class Standing:
         """Tell whether nothing more will come of it."""
         return self.state not in _OPEN
 
+    @property
+    def running(self) -> bool:
+        """Tell whether it is on record what there is to ask for."""
+        return self.state == "running"
+
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
@@ -90,11 +98,10 @@ async def create(connection: AsyncConnection, wanted: Wanted, now: datetime, sta
     return _backfill(created.one())
 
 
-async def extend(connection: AsyncConnection, backfill_id: int, wanted: Wanted) -> Backfill:
+async def extend(connection: AsyncConnection, job: Backfill, wanted: Wanted) -> Backfill:
     """Put a job back on the queue, up to another end."""
     values = {"state": "queued", "end": wanted.end, "finished_at": None, "message": None}
-    updated = sa.update(backfills).where(backfills.c.id == backfill_id).values(values).returning(*backfills.c)
-    return _backfill((await connection.execute(updated)).one())
+    return await _changed(connection, job, values)
 
 
 async def find(connection: AsyncConnection, backfill_id: int) -> Backfill | None:
@@ -115,11 +122,34 @@ async def still_open(connection: AsyncConnection) -> list[Backfill]:
     return [_backfill(row) for row in found]
 
 
-async def report(connection: AsyncConnection, backfill_id: int, standing: Standing, now: datetime) -> None:
-    """Write down how a job stands."""
-    values = asdict(standing.progress) | {"state": standing.state, "message": standing.message}
-    values |= {"finished_at": now if standing.ended else None}
-    await connection.execute(sa.update(backfills).where(backfills.c.id == backfill_id).values(values))
+async def begin(connection: AsyncConnection, job: Backfill, buckets: int) -> Backfill:
+    """Let a job run that has *buckets* to ask for, beside those that are done."""
+    values = {"state": "running", "finished_at": None, "message": None}
+    return await _changed(connection, job, values | {"buckets": job.standing.progress.buckets_done + buckets})
+
+
+async def requeue(connection: AsyncConnection, job: Backfill) -> Backfill:
+    """Put a job back on the queue as it is, to be planned anew."""
+    return await _changed(connection, job, {"state": "queued"})
+
+
+async def count(connection: AsyncConnection, job: Backfill, more: Progress) -> Backfill:
+    """Add to the counts of a job."""
+    added = {name: backfills.c[name] + number for name, number in asdict(more).items() if number}
+    return await _changed(connection, job, added) if added else job
+
+
+async def report(
+    connection: AsyncConnection, backfill_id: int, standing: Standing, now: datetime, **counts: int
+) -> None:
+    """Write down how a job stands, and those of its counts that are given."""
+    values = {"state": standing.state, "message": standing.message, "finished_at": now if standing.ended else None}
+    await connection.execute(sa.update(backfills).where(backfills.c.id == backfill_id).values(**values, **counts))
+
+
+async def _changed(connection: AsyncConnection, job: Backfill, values: Mapping[str, Any]) -> Backfill:
+    updated = sa.update(backfills).where(backfills.c.id == job.id).values(values).returning(*backfills.c)
+    return _backfill((await connection.execute(updated)).one())
 
 
 def _backfill(row: sa.Row[Any]) -> Backfill:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from collector.store.fires import Fire
 
-PROFILE, HISTORY, RETENTION, BACKFILL = "profile", "history", "retention", "backfill"
+PROFILE, HISTORY, RETENTION = "profile", "history", "retention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +129,23 @@ async def _add(connection: AsyncConnection, wish: Wish) -> None:
 async def finish(connection: AsyncConnection, outcomes: Sequence[Fire], done: Sequence[Duty], replica_id: int) -> None:
     """Record what became of due moments and how the profiles' duties stand now, and free them.
 
-    LeaseLost, and nothing is recorded, where one of them is not the replica's.
+    Repeating it changes nothing. LeaseLost, and nothing is recorded, where one of them is not the replica's.
     """
     await replicas.check(connection, replica_id)
     await fires_of.record(connection, outcomes)
     for duty in sorted(done, key=lambda duty: duty.name):
-        mine = sa.and_(_of(PROFILE, [duty.name]), duties.c.replica_id == replica_id)
+        this = _of(PROFILE, [duty.name])
         values = {"success_at": duty.success, "failures": duty.failures, "reason": duty.reason, "again_at": duty.again}
-        ended = await connection.execute(sa.update(duties).where(mine).values(replica_id=NOBODY, **values))
-        if not ended.rowcount:
+        mine = sa.update(duties).where(this, duties.c.replica_id == replica_id)
+        ended = await connection.execute(mine.values(replica_id=NOBODY, **values))
+        if not ended.rowcount and not await _stands(connection, this, values):
             raise LeaseLost(f"profile {duty.name} is another replica's by now")
+
+
+async def _stands(connection: AsyncConnection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
+    """Tell whether a duty was finished just so already, and the reply to that COMMIT lost."""
+    found = await connection.execute(sa.select(*(duties.c[name] for name in values)).where(this))
+    return [tuple(row) for row in found] == [tuple(values.values())]
 
 
 async def release(connection: AsyncConnection, kind: str, names: Sequence[str], replica_id: int) -> None:

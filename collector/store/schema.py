@@ -235,6 +235,18 @@ backfills = _table(
 )
 """Jobs that fetch history, and how far they have come."""
 
+backfill_windows = _table(
+    "backfill_windows",
+    sa.Column("backfill_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("series", sa.Text, primary_key=True),
+    sa.Column("start", Bucket, primary_key=True),
+    sa.Column("end", Bucket, nullable=False),
+    sa.Column("replica_id", Identifier),
+    sa.Column("failure", Words),
+)
+"""What a running job has to ask for still, by the series' digest: *replica_id* is who was at it last, if anybody, and
+*failure* why it could not be had."""
+
 state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", Words, nullable=False))
 
 VIEWS = {

@@ -19,6 +19,7 @@ from collector.store import (
     series,
     sqlite_file,
     upstream,
+    windows,
 )
 from collector.store.boundary import boundary
 from collector.store.engine import Database
@@ -39,16 +40,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from collector.model import Answer, Batch
+    from collector.model import Answer, Batch, SeriesQuery, Slice
     from collector.profile import Profile
     from collector.settings import Retention
-    from collector.store.backfills import Backfill, Standing, Wanted
+    from collector.store.backfills import Backfill, Wanted
     from collector.store.duties import Claimed, Duty
     from collector.store.fetches import Begun, Failure, Saved
     from collector.store.fires import Fire
     from collector.store.prune import Pruned
     from collector.store.replicas import Candidate
     from collector.store.upstream import Wait
+    from collector.store.windows import Settled, Share
 
 
 class Store(Reader):
@@ -179,11 +181,37 @@ class Store(Reader):
 
     async def extend_backfill(self, job: Backfill, wanted: Wanted) -> Backfill:
         """Put *job* back on the queue, up to the end that is *wanted* now."""
-        return await self._database.write(lambda connection: backfills.extend(connection, job.id, wanted))
+        return await self._database.write(lambda connection: backfills.extend(connection, job, wanted))
 
-    async def report_backfill(self, backfill_id: int, standing: Standing, now: datetime) -> None:
-        """Write down how a job stands."""
-        await self._database.write(lambda connection: backfills.report(connection, backfill_id, standing, now))
+    async def plan_backfill(self, job: Backfill, slices: Sequence[Slice], *, alone: bool) -> Backfill:
+        """Put on record what *job* has to ask for, unless that is there; who is *alone* at it has it all."""
+        holder = self._replica_id if alone else None
+        return await self._database.write(lambda connection: windows.plan(connection, job.id, slices, holder))
+
+    async def claim_windows(
+        self,
+        job: Backfill,
+        known: Sequence[SeriesQuery],
+        now: datetime,
+        choose: Callable[[Sequence[Slice], int], tuple[Sequence[Slice], Sequence[Slice]]],
+    ) -> Share:
+        """Claim a part of what a job has to ask for, of the series that are *known*; see windows.Wish."""
+        wish = windows.Wish(job.id, known, now, choose, self._replica_id)
+        return await self._database.write(lambda connection: windows.claim(connection, wish))
+
+    async def settle_windows(self, settled: Settled) -> Backfill:
+        """Be done with claimed windows, and add to the job's counts; LeaseLost where others do the work by now."""
+        mine = self._replica_id
+        return await self._database.write(lambda connection: windows.settle(connection, settled, mine))
+
+    async def end_backfill(self, job: Backfill, gaps: int, now: datetime) -> Backfill | None:
+        """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
+        return await self._database.write(lambda connection: windows.end(connection, job.id, gaps, now))
+
+    async def stop_backfill(self, job: Backfill, state: str, message: str, now: datetime) -> None:
+        """End a job before all of it was asked for."""
+        word = windows.Stop(job.id, state, message, now, self._replica_id)
+        await self._database.write(lambda connection: windows.stop(connection, word))
 
     async def prune(self, retention: Retention, now: datetime) -> Pruned:
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""

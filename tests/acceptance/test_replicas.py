@@ -1,10 +1,12 @@
 """Real daemons on one Postgres: one is killed or frozen in the middle, and the others leave nothing undone."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -13,8 +15,9 @@ from datetime import timedelta
 import psycopg
 
 from collector.model import AggInterval
+from collector.store import Store, Wanted, upkeep
 from tests.acceptance.world import Collector, eventually, profile, simulating
-from tests.replicas.nursery import fast
+from tests.replicas.nursery import ZERO, fast
 
 RATE = 450
 """A quarter of an hour of theirs is two seconds of ours."""
@@ -38,9 +41,9 @@ class Nursery:
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
-    def start(self):
+    def start(self, rate=RATE):
         log = str(self.folder / "replicas.log")
-        pid = self._ask(config=str(self.folder / "config.toml"), log=log, born=self.born, rate=RATE)
+        pid = self._ask(config=str(self.folder / "config.toml"), log=log, born=self.born, rate=rate)
         self.alive.append(pid)
         return pid
 
@@ -111,3 +114,70 @@ def test_killed_and_frozen_replicas_leave_every_due_moment_with_one_outcome(post
         recorded = collector.rows("SELECT count(*) FROM fetches")[0][0]
         cut_off = collector.rows("SELECT count(*) FROM fetches WHERE outcome = 'interrupted'")[0][0]
         assert recorded - cut_off <= len(simulator.requests) <= recorded
+
+
+SHARED = profile("many", "1d", None, f"heal = false\n[profiles.each]\nca_owner = {[f'Owner {n}' for n in range(12)]}")
+FIRST, LAST = ZERO.replace(hour=0, minute=0) - timedelta(days=366), ZERO.replace(hour=0, minute=0) - timedelta(days=30)
+NARROW = {"series_per_request": 5, "max_span": dict.fromkeys(AggInterval, timedelta(days=7))}
+
+
+async def order(database):
+    async with Store.open(database, owner="test") as store:
+        return (await store.create_backfill(Wanted(("many",), FIRST, LAST), store.clock())).id
+
+
+@contextmanager
+def sharing(folder, database, count):
+    """So many daemons that have done what was due, and then a job; no answer comes before the gate is opened."""
+    folder.mkdir()
+    gate, clock = threading.Event(), fast(time.time(), 1)
+    with simulating(lambda: clock().timestamp(), **NARROW) as (simulator, url):
+        made = Collector(folder, url, f'{database}"\nlease = "{LEASE}s', server="enabled = false")
+        made.configure(SHARED)
+        made.database = database
+        nursery = Nursery(folder, time.time())
+        try:
+            for _ in range(count):
+                nursery.start(rate=1)
+            eventually(lambda: made.count("replicas") == count and made.count("fires") > 0, 60)
+            simulator.script(lambda _asked: gate.wait(60) and None)
+            asyncio.run(order(database))
+            yield nursery, made, simulator, gate
+        finally:
+            gate.set()
+            nursery.close()
+
+
+def ended(collector):
+    (found,) = collector.rows("SELECT state, message, windows_failed, gaps_remaining FROM backfills")
+    return found[0] != "running" and found[0] != "queued" and found
+
+
+def dumped(database):
+    return asyncio.run(upkeep.digest(database))
+
+
+def slices(received):
+    return [(one.query, one.start) for one in received.question.series] if received.question else []
+
+
+def test_daemons_share_a_backfill_and_one_that_is_killed_costs_no_more_than_it_was_asking(
+    postgres_url, empty_postgres_url, tmp_path
+):
+    asyncio.run(upkeep.upgrade(empty_postgres_url))
+    with sharing(tmp_path / "alone", empty_postgres_url, 1) as (_, collector, simulator, gate):
+        gate.set()
+        eventually(lambda: ended(collector), 60)
+        calm, requests = dumped(empty_postgres_url), len(simulator.requests)
+    holders = "SELECT DISTINCT name FROM replicas JOIN backfill_windows ON replica_id = replicas.id"
+    with sharing(tmp_path / "shared", postgres_url, 3) as (nursery, collector, simulator, gate):
+        found = eventually(lambda: len(held := collector.rows(holders)) == 3 and held, 60)
+        nursery.end(int(found[0][0].rpartition(":")[2]), signal.SIGKILL)
+        gate.set()
+        assert eventually(lambda: ended(collector), 60) == ("done", None, 0, 0)
+        assert dumped(postgres_url) == calm
+        cut = "SELECT count(*), coalesce(sum(positions), 0) FROM fetches WHERE outcome = 'interrupted'"
+        ((cut_off, in_vain),) = collector.rows(cut)
+        asked = Counter(one for received in simulator.requests if received.status == 200 for one in slices(received))
+        assert sum(asked.values()) - len(asked) <= in_vain
+        assert len(simulator.requests) <= requests + cut_off + 3 * 3

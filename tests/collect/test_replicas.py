@@ -13,7 +13,7 @@ from collector.collect.background import do_backfills
 from collector.collect.gather import Gatherer
 from collector.collect.replica import enlisted
 from collector.settings import load
-from collector.store import Standing, Store, Wanted
+from collector.store import Store, Wanted
 from tests.collect.doubles import HOUR, NOW, QuickFetcher, core, many, profile
 
 LEASE = timedelta(seconds=2)
@@ -104,19 +104,15 @@ async def test_a_job_that_another_replica_has_ended_meanwhile_is_not_done_again(
     settings = load(str(path), environ={}, now=NOW)
     async with core(postgres_url, *settings.profiles) as world:
         job = await world.store.create_backfill(Wanted(("all",), NOW.replace(minute=0) - 2 * HOUR.step, NOW), NOW)
-        seen = await world.store.open_backfills()
-        await world.store.report_backfill(job.id, Standing("done", job.standing.progress), NOW)
+        looks = [await world.store.open_backfills(), []]
+        await world.store.stop_backfill(job, "done", "another replica has done it", NOW)
 
         async def as_seen_before():
-            return seen
+            if len(looks) == 1:
+                world.fetcher.stop.set()
+            return looks.pop(0)
 
-        async def release_and_stop(kind, names):
-            await release(kind, names)
-            world.fetcher.stop.set()
-
-        release = world.store.release
         monkeypatch.setattr(world.store, "open_backfills", as_seen_before)
-        monkeypatch.setattr(world.store, "release", release_and_stop)
         await do_backfills(settings, world.gatherer, asyncio.Event())
         assert world.requests == []
         assert (await world.store.backfill(job.id)).standing.state == "done"

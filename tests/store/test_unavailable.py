@@ -14,8 +14,7 @@ import sqlalchemy as sa
 
 from collector.radar.errors import Unavailable
 from collector.settings import Retention
-from collector.store import Candidate, Fire, Store, StoreUnavailable, Wanted, engine
-from collector.store.backfills import Progress, Standing
+from collector.store import Candidate, Fire, Progress, Settled, Store, StoreUnavailable, Wanted, engine
 from collector.store.schema import metadata
 from collector.store.selection import Selection
 from tests.store.making import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
@@ -43,7 +42,11 @@ WRITES = {
     "release": lambda store: store.release("profile", ["all"]),
     "renew": lambda store: store.renew(HOUR, NOW),
     "resign": lambda store: store.resign(NOW),
-    "report_backfill": lambda store: store.report_backfill(1, Standing("done", Progress()), NOW),
+    "claim_windows": lambda store: store.claim_windows(store.job, [ALL], NOW, lambda free, _: (free, [])),
+    "end_backfill": lambda store: store.end_backfill(store.job, 0, NOW),
+    "plan_backfill": lambda store: store.plan_backfill(store.job, ASKED.slices, alone=True),
+    "settle_windows": lambda store: store.settle_windows(Settled(store.job.id, ASKED.slices, {}, Progress())),
+    "stop_backfill": lambda store: store.stop_backfill(store.job, "stopped", "told to", NOW),
     "set_state": lambda store: store.set_state("a", "b"),
 }
 READS = {

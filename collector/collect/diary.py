@@ -1,0 +1,90 @@
+"""What a process knows of the windows of a job that it is at, and tells the record every other second at most."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from collector.collect import plan
+from collector.store import Progress, Settled, Standing, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from collector.collect.gather import Gathered
+    from collector.model import Batch, SeriesQuery, Slice, Window
+    from collector.store import Backfill, Saved, Share, Store
+
+_REPORT_EVERY = 2.0
+
+
+class Diary:
+    """The progress of one share of a job; *heard* hears how the job stands."""
+
+    def __init__(self, share: Share, store: Store, heard: Callable[[Standing], None]) -> None:
+        self._job = share.job
+        self._open = dict.fromkeys(share.mine)
+        self._store = store
+        self._heard = heard
+        self._answered: dict[SeriesQuery, list[Window]] = defaultdict(list)
+        self._counts = Progress()
+        self._noted = 0
+        self._written = time.monotonic()
+
+    async def note(self, batch: Batch, saved: Saved) -> None:
+        """Take down that *batch* was answered."""
+        for piece in batch.slices:
+            self._answered[piece.series].append(piece.window)
+        self._noted += 1
+        self._counts = _sum(
+            self._counts,
+            Progress(
+                buckets_done=batch.buckets,
+                requests=1,
+                windows=len(batch.slices),
+                points_inserted=saved.inserted,
+                points_revised=saved.revised,
+                points_unchanged=saved.unchanged,
+            ),
+        )
+        self._heard(Standing("running", _sum(self._job.standing.progress, self._counts)))
+        if time.monotonic() - self._written > _REPORT_EVERY:
+            await self._settle([row for row in self._open if self._is_answered(row)], {})
+
+    async def close(self, gathered: Gathered) -> Backfill:
+        """Settle what was asked for; gives the job as it stands.
+
+        What a stop, or a store that cannot be had (StoreUnavailable), kept from being asked stays as it is.
+        """
+        self._counts = replace(self._counts, requests=self._counts.requests + gathered.requests - self._noted)
+        failures = gathered.failures
+        unavailable = next((one.error for one in failures if isinstance(one.error, StoreUnavailable)), None)
+        if gathered.stopped or unavailable:
+            await self._settle([row for row in self._open if self._is_answered(row)], {})
+        else:
+            await self._settle([*self._open], {piece: str(one.error) for one in failures for piece in one.slices})
+        if unavailable:
+            raise unavailable
+        return self._job
+
+    async def _settle(self, done: Sequence[Slice], failed: Mapping[Slice, str]) -> None:
+        self._written = time.monotonic()
+        if not done:
+            return
+        buckets = sum(row.buckets for row in done)
+        counts = replace(self._counts, buckets_done=buckets)
+        self._counts = Progress(buckets_done=max(self._counts.buckets_done - buckets, 0))
+        for row in done:
+            del self._open[row]
+        self._job = await self._store.settle_windows(Settled(self._job.id, done, failed, counts))
+        self._heard(Standing("running", _sum(self._job.standing.progress, self._counts)))
+
+    def _is_answered(self, row: Slice) -> bool:
+        return not plan.without(row.window, self._answered[row.series])
+
+
+def _sum(one: Progress, other: Progress) -> Progress:
+    more = asdict(other)
+    return Progress(**{name: number + more[name] for name, number in asdict(one).items()})

@@ -1,0 +1,166 @@
+"""Several replicas at one backfill: they share its windows, ask no more than one alone would, and end it once."""
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from collector.collect.backfill import Backfiller, portion
+from collector.collect.gather import Gatherer
+from collector.collect.limits import accepted, first_guess
+from collector.collect.replica import enlisted
+from collector.model import AggInterval, Batch, Slice, Window
+from collector.radar.simulator import faults
+from collector.store import LeaseLost, Store, upkeep, wanted
+from tests.collect.doubles import DAY, HOUR, NOW, QuickFetcher, core, many, profile, query
+
+MIDNIGHT = NOW.replace(hour=0, minute=0)
+START = MIDNIGHT - 42 * DAY
+LIMITS = {"series_per_request": 5, "max_span": dict.fromkeys(AggInterval, 7 * DAY)}
+OWNERS = many(12)
+LEASE = timedelta(minutes=5)
+
+
+@asynccontextmanager
+async def replica(world, *profiles):
+    """One more replica on the store of *world*; gives who does its jobs."""
+    stop = asyncio.Event()
+    async with Store.open(world.url, owner="run") as store, enlisted(store, profiles, LEASE, stop):
+        await store.declare(profiles, world.clock())
+        fetcher = QuickFetcher(world.fetcher.radar, store, limit=6000, stop=stop, clock=world.clock)
+        yield Backfiller(store, Gatherer(fetcher, 2), shares=True)
+
+
+@asynccontextmanager
+async def replicas(url, count, *profiles, **options):
+    async with core(url, *profiles, limit=6000, **{**LIMITS, **options}) as world, AsyncExitStack() as stack:
+        world.url = url
+        yield world, [await stack.enter_async_context(replica(world, *profiles)) for _ in range(count)]
+
+
+async def job_of(world, *names, force=False):
+    order = wanted(names or ["many"], START, MIDNIGHT, world.clock(), force=force)
+    return await world.store.create_backfill(order, world.clock())
+
+
+async def take_part(backfiller, job, profiles):
+    """Do as a daemon does until the job has ended; gives the Standing if it was this one that ended it."""
+    while True:
+        standing = await backfiller.run(job, profiles)
+        found = await backfiller._store.backfill(job.id)
+        if standing or found.standing.ended:
+            return standing
+        await asyncio.sleep(0.02)
+
+
+def asked_twice(world):
+    """The buckets of series that were answered more than once."""
+    answered = [one for received in world.requests if received.status == 200 for one in received.question.series]
+    counts = Counter((one.query, start) for one in answered for start in range(one.start, one.end, HOUR.seconds))
+    return [bucket for bucket, count in counts.items() if count > 1]
+
+
+async def alone(url, *profiles, **options):
+    """What one process spends on the same job; gives the requests, the job's Standing and the digest."""
+    async with core(url, *profiles, limit=6000, **{**LIMITS, **options}) as world:
+        job = await job_of(world, *(one.name for one in profiles))
+        standing = await Backfiller(world.store, world.gatherer).run(job, profiles)
+        return len(world.requests), standing, await upkeep.digest(url)
+
+
+async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
+    requests, standing, digest = await alone(sqlite_url, OWNERS)
+    async with replicas(postgres_url, 3, OWNERS) as (world, backfillers):
+        job = await job_of(world)
+        ended = await asyncio.gather(*(take_part(one, job, [OWNERS]) for one in backfillers))
+        (last,) = [one for one in ended if one]
+        assert (last.state, last.message) == ("done", None)
+        assert last.progress.points_inserted == standing.progress.points_inserted == 12 * 42 * 24
+        assert last.progress.requests == len(world.requests) <= requests + 3 * 4
+        assert asked_twice(world) == []
+        askers = await world.store.list_fetches(limit=None)
+        assert len(askers) == len(world.requests)
+    assert await upkeep.digest(postgres_url) == digest
+
+
+async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(postgres_url, sqlite_url):
+    """It dies after some of its answers are saved and before it said so."""
+    _, standing, digest = await alone(sqlite_url, OWNERS)
+    async with replicas(postgres_url, 3, OWNERS) as (world, (*backfillers, dead)):
+        job = await job_of(world)
+        asked = len(world.requests)
+        stopped_short = dead._store.settle_windows
+
+        async def dies(settled):
+            with psycopg.connect(postgres_url, autocommit=True) as connection:
+                expired = "UPDATE replicas SET expires_at = clock_timestamp() WHERE id = %s"
+                connection.execute(expired, [dead._store._replica_id])
+            await backfillers[0]._store.renew(LEASE, world.clock())
+            return await stopped_short(settled)
+
+        dead._store.settle_windows = dies
+        with pytest.raises(LeaseLost):
+            await dead.run(job, [OWNERS])
+        saved = len(world.requests) - asked
+        ended = await asyncio.gather(*(take_part(one, job, [OWNERS]) for one in backfillers))
+        (last,) = [one for one in ended if one]
+        assert (last.state, last.progress.buckets_done) == ("done", standing.progress.buckets_done)
+        assert last.progress.gaps_remaining == 0
+        assert saved > 0
+        assert asked_twice(world) == []
+    assert await upkeep.digest(postgres_url) == digest
+
+
+async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, sqlite_url):
+    bad = int((MIDNIGHT - 30 * DAY).timestamp())
+
+    def ill(asked):
+        series = asked.question.series if asked.question else ()
+        return faults.api_error(400, 2000) if any(one.start <= bad < one.end for one in series) else None
+
+    async def failed(url, count):
+        async with replicas(url, count, OWNERS) as (world, backfillers):
+            world.script(ill)
+            job = await job_of(world)
+            runners = backfillers or [Backfiller(world.store, world.gatherer)]
+            ended = await asyncio.gather(*(take_part(one, job, [OWNERS]) for one in runners))
+            (last,) = [one for one in ended if one]
+            return last.state, last.message, last.progress.gaps_remaining, last.progress.points_inserted
+
+    assert await failed(postgres_url, 2) == await failed(sqlite_url, 0)
+
+
+async def test_who_does_not_know_a_jobs_profile_leaves_it_to_who_does(postgres_url):
+    async with replicas(postgres_url, 1, OWNERS) as (world, (knows,)), replica(world, profile("other")) as knows_not:
+        job = await job_of(world)
+        assert await knows_not.run(job, [profile("other")]) is None
+        assert (await knows.run(job, [OWNERS])).state == "done"
+
+
+async def test_a_command_that_is_alone_at_its_job_is_not_helped(postgres_url):
+    async with replicas(postgres_url, 1, OWNERS) as (world, (helper,)), replica(world, OWNERS) as command:
+        command._shares = False
+        job = await command._plan(await job_of(world), [OWNERS])
+        assert await helper.run(job, [OWNERS]) is None
+        assert world.requests == []
+        assert (await command.run(job, [OWNERS])).state == "done"
+
+
+def test_a_portion_is_whole_requests_and_only_one_while_their_size_is_unproven():
+    slices = [Slice(series.query, Window(START, START + 62 * DAY)) for series in many(50).series]
+    daily = Slice(query(AggInterval.ONE_DAY), Window(START, START + 62 * DAY))
+    known = {interval: first_guess(interval) for interval in AggInterval}
+    mine, rest = portion([daily, *slices], known, 16)
+    assert (len(mine), len(rest)) == (100, 1)
+    proof = Batch(tuple(Slice(series.query, Window(START, START + 31 * DAY)) for series in many(20).series))
+    known[HOUR] = replace(known[HOUR], shape=replace(known[HOUR].shape, positions=20))
+    mine, _ = portion([daily, *slices], known, 3)
+    assert len(mine) == 20
+    mine, rest = portion([daily, *slices], {**known, HOUR: accepted(known[HOUR], proof)}, 1)
+    assert {piece.window for piece in mine} == {Window(START + 31 * DAY, START + 62 * DAY)}
+    assert daily in rest
+    assert portion([daily], known, 16) == ([daily], [])
