@@ -238,8 +238,8 @@ async def _no_unplanned_errors(running, count, start=0):
     assert "outcome=failed" not in running.log
 
 
-async def test_two_thousand_random_requests_meet_no_unplanned_error(running):
-    await _no_unplanned_errors(running, 2_000)
+async def test_five_hundred_random_requests_meet_no_unplanned_error(running):
+    await _no_unplanned_errors(running, 500)
 
 
 @pytest.mark.campaign

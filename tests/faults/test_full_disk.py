@@ -25,7 +25,7 @@ def _let_no_file_grow(limit):
 
 
 def _lived(folder, *, full):
-    """Live for four hours, the second of them perhaps on a full disk; gives what was seen."""
+    """Live for two hours and a half, the second of them perhaps on a full disk; gives what was seen."""
     seen = {}
 
     async def work(loop):
@@ -38,8 +38,8 @@ def _lived(folder, *, full):
                     seen["reasons"] = await life.service.unready()
                 finally:
                     _let_no_file_grow(before)
-                seen["ready after"] = await life.ready(START + 3 * HOUR) - (START + HOUR * 2)
-            await life.until(START + HOUR * 4)
+                seen["ready after"] = await life.ready(START + 2.5 * HOUR) - (START + HOUR * 2)
+            await life.until(START + HOUR * 2.5)
             outcomes = [row.outcome for row in await life.store.list_fetches(limit=None)]
             assert len(outcomes) == len(life.simulator.requests)
         seen["outcomes"] = set(outcomes)
