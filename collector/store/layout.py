@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.store.errors import StoreLacks
-from collector.store.locks import MIGRATION, lock
+from collector.store.locks import lock_for_migration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -113,7 +113,7 @@ async def is_hypertable(connection: AsyncConnection) -> bool:
 
 async def make_hypertable(connection: AsyncConnection) -> None:
     """Turn `points` into a hypertable and move what is in it; nothing happens where it is one."""
-    await lock(connection, MIGRATION)
+    await lock_for_migration(connection)
     await connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
     if not await is_hypertable(connection):
         await connection.run_sync(rebuild, "", [_HYPERTABLE])

@@ -11,9 +11,19 @@ if TYPE_CHECKING:
 
 _OURS = 0x52444354 << 16
 MIGRATION, LABELS, BUDGET, ANNOTATIONS = range(_OURS, _OURS + 4)
+_LIMIT = sa.text("SELECT set_config('lock_timeout', :limit, true)")
 
 
 async def lock(connection: AsyncConnection, number: int) -> None:
     """Wait until no other transaction holds the lock *number*, and hold it until this one ends."""
     if connection.dialect.name == "postgresql":
         await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+async def lock_for_migration(connection: AsyncConnection) -> None:
+    """Wait for another's migration however long it takes: it may move all points, and ends if its process freezes."""
+    if connection.dialect.name == "postgresql":
+        limit = (await connection.execute(sa.text("SELECT current_setting('lock_timeout')"))).scalar_one()
+        await connection.execute(_LIMIT, {"limit": "0"})
+        await lock(connection, MIGRATION)
+        await connection.execute(_LIMIT, {"limit": limit})

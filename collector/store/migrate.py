@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import collector
 from collector.store import layout
 from collector.store.errors import StoreBehind, StoreForeign, StoreNewer
-from collector.store.locks import MIGRATION, lock
+from collector.store.locks import lock_for_migration
 from collector.store.schema import VIEWS, metadata
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ async def stamp(connection: AsyncConnection, revision: str) -> None:
 
 async def upgrade(connection: AsyncConnection) -> None:
     """Bring the schema to HEAD; StoreNewer where it is beyond it."""
-    await lock(connection, MIGRATION)
+    await lock_for_migration(connection)
     revision = await current(connection)
     if revision == HEAD:
         return
@@ -96,7 +96,7 @@ async def downgrade(connection: AsyncConnection, revision: str) -> None:
     _hush()
     from alembic.util import CommandError
 
-    await lock(connection, MIGRATION)
+    await lock_for_migration(connection)
     try:
         await connection.run_sync(_alembic, "downgrade", revision)
     except CommandError as error:

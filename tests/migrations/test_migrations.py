@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import alembic.command
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.config import Config
@@ -16,7 +17,8 @@ from alembic.script import ScriptDirectory
 
 import collector
 from collector.errors import UsageError
-from collector.store import Store, StoreBehind, StoreForeign, StoreMissing, StoreNewer, layout, migrate, upkeep
+from collector.store import Store, StoreBehind, StoreForeign, StoreMissing, StoreNewer, engine, layout, migrate, upkeep
+from collector.store.locks import MIGRATION
 from collector.store.schema import APPLICATION_ID, metadata
 from tests.store.making import NOW, batch, hours, profile, query, saved, values
 
@@ -248,6 +250,19 @@ def test_many_that_start_at_once_migrate_once(new_url):
     else:
         assert outcomes == ["opened"] * PROCESSES
     assert asyncio.run(upkeep.check(new_url)) == []
+
+
+async def test_a_migration_of_another_is_waited_for_longer_than_any_lock(postgres_url, monkeypatch):
+    await upkeep.downgrade(postgres_url, "0003")
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.05)
+    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND clock_timestamp() - waitstart > '0.2 s')"
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [MIGRATION])
+        upgrading = asyncio.create_task(upkeep.upgrade(postgres_url))
+        while not upgrading.done() and other.execute(waits).fetchone() == (False,):  # noqa: ASYNC110 - the server tells
+            await asyncio.sleep(0.02)
+        assert not upgrading.done()
+    assert await upgrading == ("0003", migrate.HEAD)
 
 
 async def test_a_store_is_marked_as_ours(sqlite_url, tmp_path):
