@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from collector.model import SeriesQuery, Window
     from collector.profile import Profile
-    from collector.store import Reader
+    from collector.store import ProfileStatus, Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,18 @@ async def all_gaps(store: Reader, profiles: Iterable[Profile], now: datetime) ->
         return [gap for profile in profiles for gap in await gaps_of(state, profile, now)]
 
     return await store.look(work)
+
+
+def is_whole(profile: Profile, row: ProfileStatus, whole: Mapping[SeriesQuery, Window], now: datetime) -> bool:
+    """Tell whether *profile* has no gap, from what is known of all profiles already."""
+    for series in profile.series:
+        if series.query not in whole:
+            return False
+        stored = whole[series.query]
+        within = profile.expected(stored, now - profile.publication_delay - row.behind)
+        if within and not (stored.start <= within.start and within.end <= stored.end):
+            return False
+    return True
 
 
 async def gaps_of(store: Reader, profile: Profile, now: datetime) -> list[Gap]:

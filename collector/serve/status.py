@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from collector.serve.gaps import gaps_of
+from collector.serve.gaps import gaps_of, is_whole
 from collector.serve.health import owed
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ async def status(store: Reader, profiles: Sequence[Profile], limit: int, now: da
 
 
 async def _document(store: Reader, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
-    rows = []
+    rows, queries = [], [series.query for profile in profiles for series in profile.series]
+    whole, relative = await store.whole(queries), await store.relative(queries)
     for profile, row in zip(profiles, await store.status_rows(profiles), strict=True):
-        gaps = sum(gap.buckets for gap in await gaps_of(store, profile, now) if gap.reason == "missing")
+        found = [] if is_whole(profile, row, whole, now) else await gaps_of(store, profile, now)
+        gaps = sum(gap.buckets for gap in found if gap.reason == "missing")
         failed = row.failures > 0 or await _is_failed(store, profile)
         word = state(profile, row, gaps, now, failed=failed)
-        if word in ("fresh", "gaps") and await store.relative([series.query for series in profile.series]):
+        if word in ("fresh", "gaps") and any(series.query in relative for series in profile.series):
             word = "relative"  # each answer stands alone: no history can be made of it
         rows.append(_profile(profile, row, gaps, word, now))
     info, budget, radar = await store.info(), await store.budget(now, limit), await store.upstream(now)

@@ -231,6 +231,12 @@ class Reader:
         async with self._database.read() as connection:
             return await status.status_rows(connection, profiles)
 
+    async def whole(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
+        """Find the window from the oldest to the newest stored bucket of those queries that have all in between."""
+        async with self._database.read() as connection:
+            found = await status.whole(connection, queries)
+        return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
+
     async def info(self) -> StoreInfo:
         """Tell what is in the store, and how many bytes it takes."""
         async with self._database.read() as connection:

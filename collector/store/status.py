@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from collector.model import SeriesQuery
     from collector.profile import Profile
     from collector.store.location import Location
 
@@ -36,7 +38,7 @@ class ProfileStatus:
 
     *last_point* is the oldest among its series' newest points, which lag is measured from, and None while one of them
     has no point at all. *newest_point* is the newest of all. *failures* counts requests that failed since
-    *last_success*.
+    *last_success*, whose lastUpdated lay so far *behind* the clock.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ProfileStatus:
     newest_point: datetime | None
     last_success: datetime | None
     failures: int
+    behind: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +90,29 @@ def _ends(spans: Sequence[tuple[int, int] | None]) -> tuple[datetime | None, dat
     return from_epoch(min(firsts)), behind, from_epoch(max(lasts))
 
 
-async def _successes(connection: AsyncConnection, profile: str) -> tuple[datetime | None, int]:
-    """Find when the newest answer for *profile* came, and count the failures since."""
+async def whole(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
+    """Find the oldest and newest stored timestamp of those queries of which every bucket in between is stored."""
+    ids = {series_id: query for query, series_id in (await series_of.current(connection, queries)).items()}
+    found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(ids)))
+    counts = {ids[row.id]: row.points for row in found}
+    spans = await series_of.spans(connection, queries)
+    return {q: (a, b) for q, (a, b) in spans.items() if counts[q] == (b - a) // q.agg_interval.seconds + 1}
+
+
+async def _successes(connection: AsyncConnection, profile: str) -> tuple[datetime | None, int, timedelta]:
+    """Find when the newest answer for *profile* came, count the failures since, and tell how old it was."""
     linked = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
     newest = fetch_profiles.c.fetch_id.desc()
-    answers = sa.select(fetches.c.id, fetches.c.finished_at).join(fetch_profiles, linked)
+    answers = sa.select(fetches.c.id, fetches.c.finished_at, fetches.c.last_updated).join(fetch_profiles, linked)
     last = (await connection.execute(answers.where(fetches.c.outcome == "ok").order_by(newest).limit(1))).one_or_none()
     failed = sa.select(sa.func.count()).select_from(fetches).join(fetch_profiles, linked)
     failed = failed.where(
         fetches.c.outcome.not_in(_NO_ANSWER_YET), fetch_profiles.c.fetch_id > (last.id if last else 0)
     )
-    return (last.finished_at if last else None), (await connection.execute(failed)).scalar_one()
+    number = (await connection.execute(failed)).scalar_one()
+    if last is None:
+        return None, number, timedelta(0)
+    return last.finished_at, number, max(last.finished_at - last.last_updated, timedelta(0))
 
 
 async def info(connection: AsyncConnection, location: Location) -> StoreInfo:

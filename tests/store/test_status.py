@@ -35,6 +35,14 @@ async def test_the_oldest_newest_point_is_what_lag_is_measured_from(store):
     assert (row.last_success, row.failures) == (NOW, 0)
 
 
+async def test_whole_is_what_has_every_bucket_between_its_ends(store):
+    await store.declare([SOME], NOW)
+    await saved(store, batch((COM, hours(2, 6))), [1] * 4)
+    await saved(store, batch((NET, hours(0, 2))), [1] * 2)
+    await saved(store, batch((NET, hours(3, 4))), [1])
+    assert await store.whole([COM, NET, ALL]) == {COM: hours(2, 6)}
+
+
 async def test_a_series_without_a_point_is_infinitely_late(store):
     await store.declare([SOME], NOW)
     await saved(store, batch((COM, hours(2, 6))), [1] * 4)

@@ -79,6 +79,7 @@ READS = {
     "select_blocks": lambda store: anext(store.select_blocks(Selection()), None),
     "spans": lambda store: store.spans([ALL]),
     "status_rows": lambda store: store.status_rows([profile()]),
+    "whole": lambda store: store.whole([ALL]),
     "upstream": lambda store: store.upstream(NOW),
     "thin": lambda store: store.thin(Selection(), 100),
     "upstream_lag": lambda store: store.upstream_lag("all"),
