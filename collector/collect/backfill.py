@@ -70,12 +70,18 @@ async def gaps_left(profiles: Sequence[Profile], job: Wanted, store: Store, now:
     return left
 
 
-async def estimate(slices: Sequence[Slice], gatherer: Gatherer, limit: int) -> Estimate:
-    """Tell what *slices* will cost at *limit* requests in five minutes."""
+async def batches_of(slices: Sequence[Slice], gatherer: Gatherer) -> list[Batch]:
+    """Pack *slices* as far as the limits are known."""
     batches: list[Batch] = []
     for interval in AggInterval:
         shape = (await gatherer.limits(interval)).shape
-        batches += plan.pack((piece for piece in slices if piece.series.agg_interval == interval), shape)
+        batches += plan.pack((piece for piece in slices if _is_of(interval, piece)), shape)
+    return batches
+
+
+async def estimate(slices: Sequence[Slice], gatherer: Gatherer, limit: int) -> Estimate:
+    """Tell what *slices* will cost at *limit* requests in five minutes."""
+    batches = await batches_of(slices, gatherer)
     windows = sum(len(batch.slices) for batch in batches)
     points = sum(batch.buckets for batch in batches)
     return Estimate(windows, len(batches), points, 5 * len(batches) / limit)
@@ -101,11 +107,6 @@ def _slices(batches: Sequence[Batch]) -> list[Slice]:
 
 def _is_of(interval: AggInterval, piece: Slice) -> bool:
     return piece.series.agg_interval == interval
-
-
-def whole(free: Sequence[Slice], limits: Mapping[AggInterval, Limits]) -> list[Slice]:
-    """Cut all that is *free* to the sizes of requests."""
-    return _slices([b for i in AggInterval for b in plan.pack((p for p in free if _is_of(i, p)), limits[i].shape)])
 
 
 class Backfiller:
@@ -165,22 +166,22 @@ class Backfiller:
 
     async def _plan(self, job: Backfill, profiles: Sequence[Profile]) -> Backfill:
         slices = await unanswered(profiles, job.wanted, job.created_at, self._gatherer, self._fetcher.clock())
-        job = await self._store.plan_backfill(job, slices, alone=not self._shares)
+        cut = _slices(await batches_of(slices, self._gatherer))
+        job = await self._store.plan_backfill(job, cut, alone=not self._shares)
         self._heard(job.standing)
         return job
 
     async def _claim(self, job: Backfill, profiles: Sequence[Profile]) -> Share:
-        if self._shares:
-            self._gatherer.heed_others()
+        queries = [series.query for profile in profiles for series in profile.series]
+        if not self._shares:
+            return await self._store.claim_windows(job, queries, self._fetcher.clock(), None)
+        self._gatherer.heed_others()
         limits = {interval: await self._gatherer.limits(interval) for interval in AggInterval}
         at_once = 2 * self._gatherer.concurrency
 
         def choose(free: Sequence[Slice], replicas: int) -> tuple[Sequence[Slice], Sequence[Slice]]:
-            if not self._shares:
-                return whole(free, limits), []
             return portion(free, limits, at_once if replicas == 1 else max(at_once // replicas, 1))
 
-        queries = [series.query for profile in profiles for series in profile.series]
         return await self._store.claim_windows(job, queries, self._fetcher.clock(), choose)
 
     async def _work(self, share: Share, profiles: Sequence[Profile], *, again: bool) -> tuple[Backfill, bool]:

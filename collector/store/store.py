@@ -193,7 +193,7 @@ class Store(Reader):
         job: Backfill,
         known: Sequence[SeriesQuery],
         now: datetime,
-        choose: Callable[[Sequence[Slice], int], tuple[Sequence[Slice], Sequence[Slice]]],
+        choose: Callable[[Sequence[Slice], int], tuple[Sequence[Slice], Sequence[Slice]]] | None,
     ) -> Share:
         """Claim a part of what a job has to ask for, of the series that are *known*; see windows.Wish."""
         wish = windows.Wish(job.id, known, now, choose, self._replica_id)

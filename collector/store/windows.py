@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 class Wish:
     """What a replica would claim of a job's windows, as far as it knows their series.
 
-    *choose* is given the free windows and the number of replicas, and gives which to take and which to leave; it may
-    cut and join them.
+    *choose* is given the newest free windows and the number of replicas, and gives which to take and which to leave; it
+    may cut and join them. Without it the replica is alone at the job, and all of it is the replica's.
     """
 
     job_id: int
     known: Sequence[SeriesQuery]
     now: datetime
-    choose: Callable[[Slices, int], tuple[Slices, Slices]]
+    choose: Callable[[Slices, int], tuple[Slices, Slices]] | None
     replica_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What of a *job* is *mine* now; *again*: somebody may have been at it before. *left*: there is more than that."""
+    """What of a *job* is *mine* now; *again*: somebody may have been at it before. *left*: others are at the rest."""
 
     job: Backfill
     mine: tuple[Slice, ...] = ()
@@ -75,7 +75,15 @@ _MINE = sa.and_(
 _DONE = sa.delete(windows).where(_MINE, windows.c.replica_id == sa.bindparam("me"), windows.c.failure.is_(None))
 _TAKE = sa.update(windows).where(_MINE).values(replica_id=sa.bindparam("me"))
 _OTHERS = sa.select(replicas_table.c.id).where(replicas_table.c.id != sa.bindparam("me"))
-_HELD = sa.func.coalesce(windows.c.replica_id.in_(_OTHERS), sa.false()).label("held")
+_HELD = sa.func.coalesce(windows.c.replica_id.in_(_OTHERS), sa.false())
+_OPEN = (
+    sa.select(windows)
+    .where(windows.c.backfill_id == sa.bindparam("job_id"), windows.c.failure.is_(None))
+    .order_by(windows.c.end.desc(), windows.c.series)
+)
+_TOGETHER = 1_000
+_AT_ONCE = 4_000
+"""So many windows are looked at for one claim, more than it takes: while they are, other replicas wait for the job."""
 
 
 async def _hold(connection: AsyncConnection, job_id: int) -> Backfill:
@@ -107,8 +115,9 @@ def _keys(job_id: int, slices: Iterable[Slice], replica_id: int) -> list[dict[st
 
 
 async def _all(connection: AsyncConnection, statement: sa.Executable, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        await connection.execute(statement, rows)
+    """Do *statement* for all *rows*, in groups: a transaction that is silent for long counts as a frozen process's."""
+    for start in range(0, len(rows), _TOGETHER):
+        await connection.execute(statement, rows[start : start + _TOGETHER])
 
 
 async def plan(connection: AsyncConnection, job_id: int, slices: Slices, holder: int | None) -> Backfill:
@@ -131,28 +140,29 @@ async def claim(connection: AsyncConnection, wish: Wish) -> Share:
     job = await _hold(connection, wish.job_id)
     if job.standing.state != "running":
         return Share(job)
-    open_ = sa.and_(windows.c.backfill_id == job.id, windows.c.failure.is_(None))
-    found = (await connection.execute(sa.select(windows, _HELD).where(open_), {"me": wish.replica_id})).all()
     known = {digest(query): query for query in wish.known}
-    rows = [row for row in found if not row.held and row.series in known]
+    free = _OPEN.where(windows.c.series.in_(known), sa.not_(_HELD)).limit(None if wish.choose is None else _AT_ONCE)
+    ours = {"job_id": job.id, "me": wish.replica_id}
+    rows = (await connection.execute(free, ours)).all()
     if not rows:
-        if found and not any(row.held for row in found):
-            return Share(await backfills.requeue(connection, job))
-        return Share(job, left=bool(found))
-    free = [Slice(known[row.series], Window(row.start, row.end)) for row in rows]
+        held = [*(await connection.execute(_OPEN.with_only_columns(_HELD).distinct().order_by(None), ours)).scalars()]
+        return Share(await backfills.requeue(connection, job) if held == [False] else job, left=bool(held))
+    slices = [Slice(known[row.series], Window(row.start, row.end)) for row in rows]
+    mine = await _take(connection, wish, slices)
+    return Share(job, tuple(mine), again=any(row.replica_id is not None for row in rows))
+
+
+async def _take(connection: AsyncConnection, wish: Wish, free: Slices) -> Slices:
+    if wish.choose is None:
+        return free
     mine, rest = wish.choose(free, await replicas.count(connection))
-    await _take(connection, wish, free, mine, rest)
-    again = any(row.replica_id is not None for row in rows)
-    return Share(job, tuple(mine), again=again, left=len(found) > len(rows) or bool(rest))
-
-
-async def _take(connection: AsyncConnection, wish: Wish, free: Slices, mine: Slices, rest: Slices) -> None:
     if {*mine, *rest} == {*free}:
         await _all(connection, _TAKE, _keys(wish.job_id, mine, wish.replica_id))
-        return
-    await _all(connection, sa.delete(windows).where(_MINE), _keys(wish.job_id, free, wish.replica_id))
-    await _all(connection, sa.insert(windows), _rows(wish.job_id, mine, wish.replica_id))
-    await _all(connection, sa.insert(windows), _rows(wish.job_id, rest, None))
+    else:
+        await _all(connection, sa.delete(windows).where(_MINE), _keys(wish.job_id, free, wish.replica_id))
+        await _all(connection, sa.insert(windows), _rows(wish.job_id, mine, wish.replica_id))
+        await _all(connection, sa.insert(windows), _rows(wish.job_id, rest, None))
+    return mine
 
 
 async def settle(connection: AsyncConnection, settled: Settled, replica_id: int) -> Backfill:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from collector.model import Slice
-from collector.store import Candidate, Duty, Fire, LeaseLost, Progress, Settled, Store, Wanted
+from collector.store import Candidate, Duty, Fire, LeaseLost, Progress, Settled, Store, Wanted, windows
 from tests.store.making import DAY, HOUR, NOW, hours, profile, query, rows
 from tests.store.proxy import Proxy
 from tests.store.test_replicas import LONG, claim, expire, replicas
@@ -41,11 +41,11 @@ async def test_a_job_is_planned_once_claimed_settled_and_ended(store_url):
         assert (job.standing.state, job.standing.progress.buckets) == ("running", 8)
         assert await store.plan_backfill(job, [], alone=False) == job
         share = await take(store, job, most=3)
-        assert (share.mine, share.left, share.again) == (tuple(reversed(PIECES[1:])), True, False)
+        assert (share.mine, share.left, share.again) == (tuple(reversed(PIECES[1:])), False, False)
         await settle(store, job, share.mine, requests=2, windows=3, buckets_done=6)
         assert await store.end_backfill(job, 0, NOW) is None
         share = await take(store, job)
-        assert (share.mine, share.left) == ((PIECES[0],), False)
+        assert share.mine == (PIECES[0],)
         await settle(store, job, share.mine, requests=1, windows=1, buckets_done=2)
         ended = await store.end_backfill(job, 5, NOW)
         counts = Progress(buckets=8, buckets_done=8, requests=3, windows=4, gaps_remaining=5)
@@ -72,6 +72,15 @@ async def test_windows_that_are_cut_anew_are_the_ones_on_record(store_url):
         share = await store.claim_windows(job, [ALL], NOW, lambda _free, _replicas: (PIECES[2:], PIECES[:2]))
         await settle(store, job, share.mine)
         assert sorted((await take(store, job)).mine, key=lambda piece: piece.window) == PIECES[:2]
+
+
+async def test_a_claim_looks_at_no_more_than_the_newest_windows_unless_the_replica_is_alone(store_url, monkeypatch):
+    monkeypatch.setattr(windows, "_AT_ONCE", 2)
+    async with Store.open(store_url, owner="run") as store:
+        job = await begun(store)
+        assert (await take(store, job)).mine == (PIECES[3], PIECES[2])
+        alone = await begun(store, alone=True)
+        assert len((await store.claim_windows(alone, [ALL], NOW, None)).mine) == 4
 
 
 async def test_what_nobody_here_knows_is_planned_anew_once_nobody_is_at_the_rest(store_url):
@@ -122,7 +131,7 @@ async def test_what_a_buried_replica_was_at_is_free_and_it_settles_nothing(postg
         job = await begun(a)
         mine = (await take(a, job, most=3)).mine
         share = await take(b, job)
-        assert (share.mine, share.left) == ((PIECES[0],), True)
+        assert share.mine == (PIECES[0],)
         await settle(b, job, share.mine)
         share = await take(b, job)
         assert (share.mine, share.left) == ((), True)
