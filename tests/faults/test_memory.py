@@ -19,9 +19,18 @@ def _fullest(pid):
     return int(lines["VmHWM"].split()[0])
 
 
-@pytest.mark.parametrize(("interval", "days"), [("1h", 2), pytest.param("15m", 60, marks=pytest.mark.campaign)])
-def test_two_hundred_profiles_live_in_128_mebibytes(world, interval, days):
+@pytest.mark.parametrize(
+    ("interval", "days", "on"),
+    [
+        ("1h", 2, "sqlite"),
+        pytest.param("1h", 2, "postgresql", marks=pytest.mark.campaign),
+        pytest.param("15m", 60, "sqlite", marks=pytest.mark.campaign),
+    ],
+)
+def test_two_hundred_profiles_live_in_128_mebibytes(world, request, interval, days, on):
     _, collector = world
+    if on == "postgresql":
+        collector.database = request.getfixturevalue("empty_postgres_url")
     named = [f'[profiles.filters]\nca_owner = ["Owner {number}"]' for number in range(200)]
     collector.configure(*(profile(f"p{number}", interval, days, more) for number, more in enumerate(named)))
     with collector.running("run") as daemon:
