@@ -84,7 +84,7 @@ def _once_it_failed_let_it_recover(simulator, collector, fault):
         assert collector.count("points") == 0
         simulator.clear_script()
         daemon.says("pass outcome=collected")
-        eventually(lambda: collector.count("points") > 24)
+        eventually(lambda: collector.count("points") > 20)
         assert daemon.ends() == 0
 
 

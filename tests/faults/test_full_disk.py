@@ -70,7 +70,7 @@ def test_a_file_that_may_not_grow_for_a_while_is_written_again_without_a_restart
         daemon.says("the disk reports an error", seconds=60)
         assert collector.count("points") == 0
         resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, unlimited)
-        eventually(lambda: collector.count("points") > 24, 90)
+        eventually(lambda: collector.count("points") > 20, 90)
         assert daemon.ends() == 0
     outcomes = [outcome for (outcome,) in collector.rows("SELECT outcome FROM fetches")]
     assert len(outcomes) == len(simulator.requests)

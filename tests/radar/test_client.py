@@ -43,6 +43,9 @@ class Token:
     def headers(self):
         return {"Authorization": f"Bearer {self.text}"}
 
+    def fingerprint(self, address):
+        return f"{address} {self.text}"
+
 
 def batch_of(*filters, agg_interval=AggInterval.ONE_HOUR, window=DAY):
     return Batch(tuple(Slice(SeriesQuery(agg_interval, one), window) for one in filters or ({},)))
