@@ -111,3 +111,23 @@ def _strays() -> Iterable[tuple[Any, str]]:
         schema.withdrawals.c.annotation_id.not_in(sa.select(schema.annotations.c.id))
     )
     yield lost, "withdrawals of an annotation that is not there"
+    yield _lacking(), "annotations that a later answer lacked, and no withdrawal says so"
+
+
+def _lacking() -> sa.Select[Any]:
+    """Annotations in force that an answer, asked for after they were last seen, should have carried and did not."""
+    remark, withdrawal = schema.annotations, schema.withdrawals
+    is_open = sa.and_(withdrawal.c.annotation_id == remark.c.id, withdrawal.c.returned_at.is_(None))
+    ends_later = sa.or_(remark.c.end_date.is_(None), date_ranges.c.start < remark.c.end_date)
+    carries = sa.case(  # as annotations.carries
+        (remark.c.is_instantaneous == sa.true(), date_ranges.c.start < remark.c.start_date),
+        else_=ends_later,
+    )
+    lacked = (
+        sa.exists()
+        .where(date_ranges.c.fetch_id == fetches.c.id, date_ranges.c.series_id == series.c.id)
+        .where(series.c.dataset == remark.c.dataset, date_ranges.c.end > remark.c.start_date, carries)
+        .where(fetches.c.started_at > remark.c.last_seen_at, fetches.c.last_updated >= remark.c.last_updated)
+        .correlate(remark)
+    )
+    return sa.select(remark.c.id).where(~sa.exists().where(is_open).correlate(remark), lacked)

@@ -78,6 +78,7 @@ DAMAGE = {
     "UPDATE revisions SET replaced_by = 5 WHERE fetch_id = 1": "revisions that were replaced by a value",
     "DELETE FROM points WHERE series_id = 2": "buckets marked as vanished that were never there",
     "UPDATE annotations SET description = 'x' WHERE id = 1": "annotation 1 of 2026-04-30T00:00:00Z is not what it was",
+    "DELETE FROM withdrawals WHERE annotation_id = 1": "annotations that a later answer lacked",
     "DELETE FROM annotations WHERE id = 1": "withdrawals of an annotation that is not there",
     "UPDATE profile_series SET series_id = 77 WHERE series_id = 1": "names a series that does not exist",
     "UPDATE profile_series SET profile = 'alm' WHERE series_id = 1": "is not one that the profile 'alm' gives",
@@ -107,7 +108,7 @@ def test_of_many_findings_the_first_are_enough():
     assert verified.findings[-2:] == ["finding 99", "… and more: only the first 100 findings are shown"]
 
 
-@pytest.mark.parametrize("flips", [40, pytest.param(400, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("flips", [60, pytest.param(400, marks=pytest.mark.campaign)])
 async def test_flipped_bits_that_change_what_is_known_are_found(path, tmp_path, flips):
     """Bits all over the file: a page of values is as likely to be hit as it is large."""
     good, content = await dumped(path), path.read_bytes()
@@ -119,7 +120,7 @@ async def test_flipped_bits_that_change_what_is_known_are_found(path, tmp_path, 
         found = await findings(damaged)
         assert found or known == good, f"byte {at}"
         changing += known != good
-    assert changing > flips / 8
+    assert changing > flips / 5
 
 
 async def test_a_schema_that_is_no_text_is_damage(path):
