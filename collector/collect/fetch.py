@@ -139,7 +139,7 @@ class Fetcher:
         """Raise why Radar is not to be asked just now: it is down, or refuses the credentials."""
         now = self.clock()
         for restraint in await self.store.restraints(self.radar.fingerprint, now):
-            if not restraint.most and restraint.wait.heard:
+            if not restraint.most and restraint.wait.tried:
                 raise _in_vain(restraint.wait)
 
     async def _request(
@@ -221,7 +221,7 @@ class Fetcher:
         """Raise why there is no use in waiting, if that is so."""
         if wait.reason == "silent":
             self._silent = SILENT_AFTER
-        if wait.heard and (wait.reason == "credentials" or wait.heard.at > came):
+        if wait.tried and (wait.reason == "credentials" or wait.tried.at > came):
             raise _in_vain(wait)
         if wait.until - now > _PATIENCE:
             raise RateLimited(f"Radar answers again at {rfc3339(wait.until)}", not_before=wait.until)
@@ -240,13 +240,13 @@ class Fetcher:
 
 def _in_vain(wait: Wait) -> RadarError:
     """What Radar said last, and when it is asked again."""
-    assert wait.heard is not None, "nothing was heard yet"
-    heard, moment = wait.heard, rfc3339(wait.until.replace(microsecond=0))
+    assert wait.tried is not None, "nothing was heard yet"
+    tried, moment = wait.tried, rfc3339(wait.until.replace(microsecond=0))
     if wait.reason == "credentials":
-        message = f"{heard.message}; the same credentials are tried again at {moment}"
-        return CredentialsRefused(message, status=heard.status, code=heard.code)
-    message = f"{heard.message}; nor had {SILENT_AFTER} requests before an answer, so Radar is asked again at {moment}"
-    return Unavailable(message, status=heard.status, code=heard.code)
+        message = f"{tried.message}; the same credentials are tried again at {moment}"
+        return CredentialsRefused(message, status=tried.status, code=tried.code)
+    message = f"{tried.message}; nor had {SILENT_AFTER} requests before an answer, so Radar is asked again at {moment}"
+    return Unavailable(message, status=tried.status, code=tried.code)
 
 
 def _level(error: RadarError) -> int:

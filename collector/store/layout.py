@@ -112,7 +112,7 @@ async def is_hypertable(connection: AsyncConnection) -> bool:
 
 
 async def make_hypertable(connection: AsyncConnection) -> None:
-    """Turn `points` into a hypertable and move what is in it; nothing happens where it is one."""
+    """Turn `points` into a hypertable and move what is in it, under the lock of migrations; nothing where it is one."""
     await lock_for_migration(connection)
     await connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
     if not await is_hypertable(connection):

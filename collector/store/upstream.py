@@ -45,26 +45,33 @@ _THIS = sa.select(*_words).where(fetches.c.id == sa.bindparam("fetch_id"))
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a request that was sent at *at* heard instead of an answer."""
+class Tried:
+    """A request that tells something: when it was sent, and what became of it."""
 
-    at: datetime
-    message: str
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str
+    message: str | None = None
     status: int | None = None
     code: int | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When it was sent; a clock that ran ahead is put right at its end."""
+        return min(self.started_at, self.finished_at or self.started_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
     """No request may be sent before *until*.
 
-    The `budget` is spent, Radar has `blocked` this account, is `silent`, or refused the `credentials`: then *heard* is
-    what it said, None while a request that finds out is under way.
+    The `budget` is spent, Radar has `blocked` this account, is `silent`, or refused the `credentials`: then *tried* is
+    the request that heard so, None while one that finds out is under way.
     """
 
     until: datetime
     reason: str
-    heard: Heard | None = None
+    tried: Tried | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,31 +91,13 @@ class Upstream:
     asked_again_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A request that tells something: when it was sent, and what became of it."""
-
-    started_at: datetime
-    finished_at: datetime | None
-    outcome: str
-    message: str | None = None
-    status: int | None = None
-    code: int | None = None
-
-    @property
-    def heard(self) -> Heard:
-        """What it heard; a clock that ran ahead is put right at its end."""
-        at = min(self.started_at, self.finished_at or self.started_at)
-        return Heard(at, self.message or self.outcome, self.status, self.code)
-
-
 def silence(newest: Tried, now: datetime) -> Restraint:
     """Decide who may find out whether Radar is back: one a minute, whatever the clock did, and all wait for its end."""
-    over = min(newest.heard.at, now) + PROBE_EVERY
+    over = min(newest.at, now) + PROBE_EVERY
     look = Wait(min(over, now + _LOOK_AGAIN) if over > now else now + _LOOK_AGAIN, "silent")
     if over <= now:
         return Restraint(1, look)
-    return Restraint(0, look if newest.outcome == "started" else Wait(over, "silent", newest.heard))
+    return Restraint(0, look if newest.outcome == "started" else Wait(over, "silent", newest))
 
 
 def trial(refused: Tried | None, trying: Tried | None, now: datetime) -> Restraint | None:
@@ -122,7 +111,7 @@ def trial(refused: Tried | None, trying: Tried | None, now: datetime) -> Restrai
     if refused is None:
         return alone
     until = min(refused.finished_at or now, now) + TRY_AGAIN_AFTER
-    return alone if until <= now else Restraint(0, Wait(until, "credentials", refused.heard))
+    return alone if until <= now else Restraint(0, Wait(until, "credentials", refused))
 
 
 def _key(credentials: str) -> str:
@@ -165,7 +154,7 @@ async def refused(connection: AsyncConnection, credentials: str) -> str | None:
         return None
     found, trying = await _trials(connection, text)
     taken = trying and trying.outcome not in (*_NO_WORD, "started", "unauthorized")
-    return found.heard.message if found and not taken else None
+    return found.message if found and not taken else None
 
 
 async def upstream(connection: AsyncConnection, now: datetime) -> Upstream:
@@ -174,7 +163,7 @@ async def upstream(connection: AsyncConnection, now: datetime) -> Upstream:
     told = await _tried(connection, _NEWEST_TOLD)
     newest = await _tried(connection, _NEWEST)
     if told and newest and silent == SILENT_AFTER:
-        return Upstream("silent", told.message, min(newest.heard.at, now) + PROBE_EVERY)
+        return Upstream("silent", told.message, min(newest.at, now) + PROBE_EVERY)
     if told and told.outcome == "unauthorized":
         return Upstream("unauthorized", told.message, min(told.finished_at or now, now) + TRY_AGAIN_AFTER)
     return Upstream("ok")

@@ -15,7 +15,7 @@ from collector.radar.errors import Unavailable
 from collector.radar.simulator import faults
 from collector.settings import Credentials, Secret
 from collector.store import SILENT_AFTER, Wait
-from collector.store.upstream import Heard, Restraint, Tried, silence, trial
+from collector.store.upstream import Restraint, Tried, silence, trial
 from tests.collect.doubles import NOW, batch, core, profile
 from tests.collect.test_replicas import replica
 
@@ -24,7 +24,6 @@ SECOND = timedelta(seconds=1)
 PROFILES = [profile(interval.name, interval) for interval in AggInterval]
 
 
-HEARD = Heard(NOW, "no answer")
 LOOK = Wait(NOW + SECOND, "silent")
 
 
@@ -32,16 +31,20 @@ def _asked(at=NOW, ended=NOW, outcome="unavailable"):
     return Tried(at, ended, outcome, "no answer")
 
 
+AHEAD = _asked(NOW + 365 * 24 * 60 * MINUTE, NOW)
+"""Sent by a clock that was a year ahead."""
+
+
 @pytest.mark.parametrize(
     ("expected", "newest", "now"),
     [
-        (Restraint(0, Wait(NOW + MINUTE, "silent", HEARD)), _asked(), NOW),
-        (Restraint(0, Wait(NOW + MINUTE, "silent", HEARD)), _asked(), NOW + 59 * SECOND),
-        (Restraint(0, Wait(NOW + MINUTE, "silent", HEARD)), _asked(outcome="interrupted"), NOW),
+        (Restraint(0, Wait(NOW + MINUTE, "silent", _asked())), _asked(), NOW),
+        (Restraint(0, Wait(NOW + MINUTE, "silent", _asked())), _asked(), NOW + 59 * SECOND),
+        (Restraint(0, Wait(NOW + MINUTE, "silent", _asked(outcome="interrupted"))), _asked(outcome="interrupted"), NOW),
         (Restraint(1, Wait(NOW + MINUTE + SECOND, "silent")), _asked(), NOW + MINUTE),
         (Restraint(0, LOOK), _asked(ended=None, outcome="started"), NOW),
         (Restraint(1, Wait(NOW + MINUTE + SECOND, "silent")), _asked(ended=None, outcome="started"), NOW + MINUTE),
-        (Restraint(0, Wait(NOW + MINUTE, "silent", HEARD)), _asked(NOW + 365 * 24 * 60 * MINUTE, NOW), NOW),
+        (Restraint(0, Wait(NOW + MINUTE, "silent", AHEAD)), AHEAD, NOW),
     ],
 )
 def test_who_may_find_out_whether_radar_is_back(expected, newest, now):
@@ -65,7 +68,7 @@ UNDER_WAY = _asked(ended=None, outcome="started")
         (ALONE, None, _asked(outcome="interrupted")),
         (None, None, _asked(outcome="ok")),
         (None, LONG_AGO, _asked(outcome="refused")),
-        (Restraint(0, Wait(NOW + 5 * MINUTE, "credentials", HEARD)), WRONG, None),
+        (Restraint(0, Wait(NOW + 5 * MINUTE, "credentials", WRONG)), WRONG, None),
         (ALONE, LONG_AGO, None),
         (NOBODY, LONG_AGO, UNDER_WAY),
         (NOBODY, LONG_AGO, _asked(NOW - 59 * SECOND, None, "started")),
