@@ -59,7 +59,9 @@ def _text(record: logging.LogRecord, trace: str | None) -> str:
 
 
 def _word(value: object) -> str:
-    text = "".join(c if c.isprintable() else " " for c in str(value))
+    text = str(value)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
     return json.dumps(text, ensure_ascii=False) if not text or " " in text or '"' in text else text
 
 

@@ -190,8 +190,7 @@ class Fetcher:
         stop = asyncio.create_task(self.stop.wait())
         try:
             await asyncio.wait((asking, stop), return_when=asyncio.FIRST_COMPLETED)
-            done, _ = await asyncio.wait((asking,), timeout=_LAST_ANSWER)
-            if not done:
+            if not asking.done() and not (await asyncio.wait((asking,), timeout=_LAST_ANSWER))[0]:
                 raise Stopping
             return asking.result()
         finally:

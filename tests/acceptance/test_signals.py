@@ -38,7 +38,7 @@ def test_sigterm_while_starting_ends_with_0(world):
     _, collector = world
     collector.configure(profile())
     for delay in (0, 0.15, 0.3):
-        with collector.running("run") as daemon:
+        with collector.running("run", anew=True) as daemon:
             eventually(lambda daemon=daemon: _catches_sigterm(daemon.process.pid))
             time.sleep(delay)  # any moment will do
             assert daemon.ends() == 0, (delay, daemon.log)

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,7 @@ from click.testing import CliRunner
 from collector.cli.main import command
 from collector.model import AggInterval, SeriesQuery, Window
 from collector.radar.simulator import Simulator, SimulatorOptions, serve
+from tests.acceptance.nest import Born, nest
 
 CANARY = "canary-token-0123456789-abcdefghijklmnopqrst"
 COLLECTOR = (sys.executable, "-m", "collector")
@@ -116,17 +118,16 @@ class Collector:
         self, *arguments: str, expect: int | None = 0, seconds: float = 60, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, which must come with this exit code."""
-        done = subprocess.run(
-            [*COLLECTOR, *arguments],
-            cwd=self.folder,
-            env={**self.environ, **(environ or {})},
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            process = nest().bear(arguments, self.folder, {**self.environ, **(environ or {})}, out, err)
+            try:
+                code = process.wait(seconds)
+            finally:
+                process.kill()
+            said = [file.seek(0) or file.read() for file in (out, err)]
+        done = subprocess.CompletedProcess(arguments, code, *said)
         self._heard(done.stdout + done.stderr)
-        assert expect is None or done.returncode == expect, (done.returncode, done.stdout[-500:], done.stderr[-3000:])
+        assert expect is None or code == expect, (code, done.stdout[-500:], done.stderr[-3000:])
         return done
 
     def call(
@@ -146,17 +147,18 @@ class Collector:
         return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
     @contextmanager
-    def running(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator["Running"]:
-        """Start a command and go on; at the end it is killed if it still runs."""
+    def running(
+        self, *arguments: str, environ: Mapping[str, str] | None = None, anew: bool = False
+    ) -> Iterator["Running"]:
+        """Start a command and go on, with a Python started *anew* where that matters; at the end it is killed."""
         name = f"{len(self.said)}-{arguments[0]}.log"
+        environ = {**self.environ, **(environ or {})}
         with (self.folder / name).open("wb") as log:
-            process = subprocess.Popen(
-                [*COLLECTOR, *arguments],
-                cwd=self.folder,
-                env={**self.environ, **(environ or {})},
-                stdout=log,
-                stderr=log,
-            )
+            if anew:
+                options = {"cwd": self.folder, "env": environ, "stdout": log, "stderr": log}
+                process: Born | subprocess.Popen[bytes] = subprocess.Popen([*COLLECTOR, *arguments], **options)
+            else:
+                process = nest().bear(arguments, self.folder, environ, log, log)
         running = Running(process, self.folder / name)
         try:
             yield running
@@ -211,7 +213,7 @@ class Collector:
 class Running:
     """A process under way, and what it has said so far."""
 
-    process: subprocess.Popen[bytes]
+    process: Born | subprocess.Popen[bytes]
     path: Path
 
     @property

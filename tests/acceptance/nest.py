@@ -1,0 +1,165 @@
+"""Where the collectors of tests are born: one process that has imported everything forks a real one on demand.
+
+To start Python and to import costs more than most commands do. What is forked here is a process of its own like any
+other: it has its own environment, folder and output, runs `collector.cli.main.main` with its arguments, is signalled
+and killed by its id, and ends as an interpreter ends.
+"""
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from collector.cli.main import main
+
+_LARGEST = 2**17
+_FILES = 256
+
+
+class Born:
+    """A process that was born in the nest; to be used as a subprocess.Popen is."""
+
+    def __init__(self, pid, ended):
+        self.pid = pid
+        self.returncode = None
+        self._ended = ended
+
+    def poll(self):
+        """Give the exit code, None while it runs."""
+        return self._seen(0)
+
+    def wait(self, timeout=None):
+        """Wait for the end and give the exit code."""
+        code = self._seen(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired("collector", timeout)
+        return code
+
+    def send_signal(self, number):
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
+
+    def _seen(self, timeout):
+        if self.returncode is None:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._ended, selectors.EVENT_READ)
+                if not selector.select(timeout):
+                    return None
+            self.returncode = int(self._ended.read())
+            self._ended.close()
+        return self.returncode
+
+
+class _Nest:
+    """The side of the test: a socket to the process that forks."""
+
+    def __init__(self):
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._one_by_one = threading.Lock()
+        command = [sys.executable, "-m", "tests.acceptance.nest", str(theirs.fileno())]
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        root = Path(__file__).parents[2]
+        self._process = subprocess.Popen(command, cwd=root, env=environ, pass_fds=[theirs.fileno()])
+        theirs.close()
+        atexit.register(self._close)
+
+    def bear(self, arguments, folder, environ, stdout, stderr):
+        """Start `collector` with *arguments*, its output going to these files."""
+        ended, tell = os.pipe()
+        order = json.dumps([arguments, str(folder), environ]).encode()
+        with self._one_by_one:
+            socket.send_fds(self._socket, [order], [stdout.fileno(), stderr.fileno(), tell])
+            os.close(tell)
+            return Born(int(self._socket.recv(_LARGEST)), os.fdopen(ended))
+
+    def _close(self):
+        self._socket.close()
+        self._process.wait(10)
+
+
+@cache
+def nest():
+    """The nest of this process, which is built when it is first asked for."""
+    return _Nest()
+
+
+def _import_everything():
+    import aiosqlite  # noqa: F401 - SQLAlchemy imports drivers only when it connects
+    import psycopg  # noqa: F401
+    import sqlalchemy.dialects.postgresql.psycopg
+    import sqlalchemy.dialects.sqlite.aiosqlite  # noqa: F401
+
+    import collector
+
+    for module in pkgutil.walk_packages(collector.__path__, "collector."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
+def _serve(orders):
+    """Fork on demand and tell of every end; comes back in a new process only, with what that was asked to be."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(orders, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is orders:
+                    message, files, *_ = socket.recv_fds(orders, _LARGEST, 3)
+                    if not message:
+                        sys.exit(0)
+                    pid = os.fork()
+                    if not pid:
+                        return json.loads(message), files
+                    stdout, stderr, tell = files
+                    os.close(stdout)
+                    os.close(stderr)
+                    selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, tell))
+                    orders.send(str(pid).encode())
+                else:
+                    _tell_of_the_end(selector, key)
+
+
+def _tell_of_the_end(selector, key):
+    pid, tell = key.data
+    selector.unregister(key.fileobj)
+    os.close(key.fileobj)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with suppress(BrokenPipeError):  # nobody waits any more
+        os.write(tell, str(code).encode())
+    os.close(tell)
+
+
+def _become(arguments, folder, environ, stdout, stderr):
+    """Be what a new interpreter would be."""
+    for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), stdout, stderr)):
+        os.dup2(file, number)
+    os.closerange(3, _FILES)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
+    time.tzset()
+    sys.argv = ["collector", *arguments]
+
+
+if __name__ == "__main__":
+    _import_everything()
+    gc.freeze()
+    order, files = _serve(socket.socket(fileno=int(sys.argv[1])))
+    _become(*order, *files[:2])
+    main()
