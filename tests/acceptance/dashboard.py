@@ -80,7 +80,7 @@ class Dashboard:
 def looking(browser: Browser, url: str, **options: Any) -> Iterator[Dashboard]:
     """A page that is ready to open; at the end it must not have complained or asked anybody else."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", **options})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(10_000)  # nothing may have to wait for the page's next look of its own
     dashboard = Dashboard(context.new_page(), url)
     page = dashboard.page
     page.on("console", lambda said: said.type in ("error", "warning") and dashboard.complaints.append(said.text))

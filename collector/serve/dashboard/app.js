@@ -45,7 +45,7 @@ const list = new Profiles((labels, wanted) => {
   const kept = view.series.filter((label) => !labels.includes(label));
   go({ ...view, series: wanted ? [...kept, ...labels].slice(0, MOST) : kept }, true);
 });
-const jobs = new Backfills(() => { points(); standing(); }, (error) => trouble(error));
+const jobs = new Backfills(() => { points(); standing(); }, (error) => trouble(error), () => look());
 
 /** Look at something else; the address tells what. */
 function go(next, replace = false) {
@@ -168,7 +168,7 @@ function trouble(error) {
   if (!error) return;
   const what = unreachable ? "The collector does not answer." : `The collector says: ${error.message}.`;
   const kept = data ? ` What is shown was read before ${time(now())}.` : "";
-  const again = h("button", { type: "button", class: "plain", onclick: start }, "Try again");
+  const again = h("button", { type: "button", class: "plain", onclick: begin }, "Try again");
   $("banner").replaceChildren(h("span", {}, what + kept), again);
   if (!data) {
     $("skeleton").hidden = true;
@@ -204,6 +204,7 @@ async function start() {
   await standing();
 }
 
+/** See how the jobs stand, and again soon, more often while one is open. */
 async function look() {
   let open = false;
   try {
@@ -211,7 +212,13 @@ async function look() {
   } catch (error) {
     trouble(error);
   }
+  clearTimeout(looking); // another look may have ended meanwhile
   looking = setTimeout(look, open ? JOBS_EVERY : STANDING_EVERY);
+}
+
+async function begin() {
+  await start();
+  await look();
 }
 
 listen({
@@ -224,10 +231,10 @@ listen({
   emphasise: (label) => chart.emphasise(view.series.includes(label) ? label : null),
   errorsOnly: (only) => { onlyErrors = only; showFetches(fetches, onlyErrors); },
   restored: () => { view = views.parse(location.hash); points(); },
-  admitted: (text) => { keepToken(text); start(); },
+  admitted: (text) => { keepToken(text); begin(); },
   trouble,
 });
 if (innerWidth < 900) $("side").open = false;
 setInterval(() => { if (!document.hidden) standing(); }, STANDING_EVERY);
 setInterval(() => { if (!document.hidden && view.range && under === null) points(); }, POINTS_EVERY);
-start().then(look);
+begin();

@@ -8,10 +8,11 @@ const OPEN = new Set(["queued", "running"]);
 const STATES = { queued: "new", running: "healing", done: "fresh", failed: "failing" };
 
 export class Backfills {
-  /** *done* is called when a job has ended, *failed* with what goes wrong. */
-  constructor(done, failed) {
+  /** *done* is called when a job has ended, *failed* with what goes wrong, *ordered* when a job is new. */
+  constructor(done, failed, ordered) {
     this.done = done;
     this.failed = failed;
+    this.ordered = ordered;
     this.open = new Set();
     $("order").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -34,7 +35,7 @@ export class Backfills {
     try {
       const job = await post("backfills", { profiles, start: at("start"), end: at("end"), force: given.get("force") === "on" });
       this.say(`Backfill ${job.id} is on its way.`);
-      await this.look();
+      await this.ordered();
     } catch (error) {
       this.say(error.message, true);
       this.failed(error);
