@@ -39,12 +39,14 @@ def checksum(answered: Answered, timestamps: Sequence[int], values: Sequence[flo
 
 def written(difference: Difference, start: int, end: int) -> tuple[Sequence[int], Sequence[float]]:
     """Give timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
-    pairs = difference.inserted
+    values = difference.inserted
     if difference.revised:
-        pairs = sorted([*pairs, *((revised.timestamp, revised.value) for revised in difference.revised)])
-    if pairs and not (start <= pairs[0][0] and pairs[-1][0] < end):
-        pairs = [(timestamp, value) for timestamp, value in pairs if start <= timestamp < end]
-    return [timestamp for timestamp, _ in pairs], [value for _, value in pairs]
+        values = {**values, **{revised.timestamp: revised.value for revised in difference.revised}}
+    timestamps = sorted(values)
+    if timestamps and start <= timestamps[0] and timestamps[-1] < end and not difference.revised:
+        return timestamps, [*values.values()]
+    inside = [timestamp for timestamp in timestamps if start <= timestamp < end]
+    return inside, [values[timestamp] for timestamp in inside]
 
 
 def microseconds(moment: datetime) -> int:

@@ -166,7 +166,7 @@ async def _blocks(source: AsyncConnection, table: sa.Table, done: int) -> AsyncG
 async def _add(connection: AsyncConnection, table: sa.Table, rows: Sequence[Any]) -> None:
     if table is points_table:
         runs = groupby(rows, key=itemgetter(0, 3))
-        await points.insert(connection, (Brought(i, f, [(t, v) for _, t, v, _ in run]) for (i, f), run in runs))
+        await points.insert(connection, (Brought(i, f, {t: v for _, t, v, _ in run}) for (i, f), run in runs))
     elif rows:
         await connection.execute(sa.insert(table), [dict(zip(table.c.keys(), row, strict=True)) for row in rows])
 

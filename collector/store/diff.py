@@ -27,12 +27,13 @@ class Revised(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changes in one series; timestamps in epoch seconds, ascending within each list.
+    """What changes in one series; timestamps in epoch seconds, ascending everywhere.
 
+    *inserted* are new buckets with their values: a mapping, for pairs by the thousand cost more than all else here.
     *vanished* are stored buckets that the answer no longer has, *returned* those among the vanished that it has again.
     """
 
-    inserted: list[tuple[int, float]] = field(default_factory=list)
+    inserted: Mapping[int, float] = field(default_factory=dict)
     revised: list[Revised] = field(default_factory=list)
     unchanged: int = 0
     vanished: list[int] = field(default_factory=list)
@@ -51,18 +52,23 @@ def diff(
     is later than this one's.
     """
     if not stored:
-        return Difference(inserted=sorted(answered.items()))
-    inserted, differing = [], []
+        return Difference(inserted=_ascending(answered))
+    inserted: dict[int, float] = {}
+    differing = []
     for timestamp, value in answered.items():
         known = stored.get(timestamp)
         if known is None:
-            inserted.append((timestamp, value))
+            inserted[timestamp] = value
         elif known[0] != value and not _settled(timestamp, newer):
             differing.append(Revised(timestamp, known, value))
     vanished = [t for t in stored if t not in answered and t not in missed and not _settled(t, newer)]
     returned = [t for t in missed if t in answered and not _settled(t, newer)]
     unchanged = len(answered) - len(inserted) - len(differing)
-    return Difference(sorted(inserted), sorted(differing), unchanged, sorted(vanished), sorted(returned))
+    return Difference(_ascending(inserted), sorted(differing), unchanged, sorted(vanished), sorted(returned))
+
+
+def _ascending(values: Mapping[int, float]) -> Mapping[int, float]:
+    return {timestamp: values[timestamp] for timestamp in sorted(values)}
 
 
 def _settled(timestamp: int, newer: Sequence[tuple[int, int]]) -> bool:

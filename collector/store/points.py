@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,11 +22,11 @@ Stored = dict[int, dict[int, "Known"]]
 
 
 class Brought(NamedTuple):
-    """New points (timestamp, value) of one series, and the fetch that brought them."""
+    """New points of one series, value by timestamp, and the fetch that brought them."""
 
     series_id: int
     fetch_id: int
-    points: Sequence[tuple[int, float]]
+    points: Mapping[int, float]
 
 
 class Span(NamedTuple):
@@ -83,8 +83,9 @@ async def _rows(connection: AsyncConnection, table: str, spans: Sequence[Span], 
     return (await connection.exec_driver_sql(sql, parameters)).all()
 
 
-_ROWS_A_STATEMENT = 200
-"""Rows of one INSERT on SQLite: a third faster than one row each, and below the 999 parameters of its old versions."""
+_COLUMNS = 4
+_NUMBERS_A_STATEMENT = 200 * _COLUMNS
+"""200 rows of one INSERT on SQLite: a third faster than one row each, and below the 999 parameters of its old versions."""
 
 
 async def insert(connection: AsyncConnection, blocks: Iterable[Brought]) -> None:
@@ -92,14 +93,20 @@ async def insert(connection: AsyncConnection, blocks: Iterable[Brought]) -> None
     if connection.dialect.name != "sqlite":
         await _copy(connection, [_binary(block) for block in blocks if block.points])
         return
-    rows = [(i, timestamp, value, fetch_id) for i, fetch_id, points in blocks for timestamp, value in points]
-    whole = len(rows) - len(rows) % _ROWS_A_STATEMENT
-    several = [tuple(chain.from_iterable(rows[i : i + _ROWS_A_STATEMENT])) for i in range(0, whole, _ROWS_A_STATEMENT)]
-    for size, part in ((_ROWS_A_STATEMENT, several), (1, rows[whole:])):
-        if part:
-            values = ", ".join(["(?, ?, ?, ?)"] * size)
+    numbers = [*chain.from_iterable(map(_numbers, blocks))]
+    whole, many = len(numbers) - len(numbers) % _NUMBERS_A_STATEMENT, _NUMBERS_A_STATEMENT
+    for first, last, size in ((0, whole, many), (whole, len(numbers), _COLUMNS)):
+        rows = [tuple(numbers[i : i + size]) for i in range(first, last, size)]
+        if rows:
+            values = ", ".join(["(?, ?, ?, ?)"] * (size // _COLUMNS))
             insert = f"INSERT INTO points VALUES {values}"  # noqa: S608 - nothing but question marks
-            await connection.exec_driver_sql(insert, list(part))
+            await connection.exec_driver_sql(insert, rows)
+
+
+def _numbers(block: Brought) -> Iterable[float]:
+    """The columns of one row after another."""
+    columns = repeat(block.series_id), block.points, block.points.values(), repeat(block.fetch_id)
+    return chain.from_iterable(zip(*columns))  # noqa: B905 - two of them never end
 
 
 _COPY = "COPY points (series_id, timestamp, value, fetch_id) FROM STDIN (FORMAT BINARY)"
@@ -115,7 +122,7 @@ def _binary(block: Brought) -> bytes:
     What all rows of a block have in common is packed once and put between the points.
     """
     begin, end, pack = _SERIES.pack(4, 8, block.series_id), _FETCH.pack(8, block.fetch_id), _POINT.pack
-    rows = [pack(8, (timestamp - _POSTGRES_EPOCH) * 1_000_000, 8, value) for timestamp, value in block.points]
+    rows = [pack(8, (timestamp - _POSTGRES_EPOCH) * 1_000_000, 8, value) for timestamp, value in block.points.items()]
     return begin + (end + begin).join(rows) + end
 
 

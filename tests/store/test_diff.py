@@ -11,7 +11,7 @@ OLD = (1.0, 7)
     ("expected", "stored", "answered", "missed", "newer"),
     [
         pytest.param(Difference(), {}, {}, set(), [], id="nothing"),
-        pytest.param(Difference(inserted=[(1, 1.0), (2, 2.0)]), {}, {2: 2.0, 1: 1.0}, set(), [], id="all new"),
+        pytest.param(Difference(inserted={1: 1.0, 2: 2.0}), {}, {2: 2.0, 1: 1.0}, set(), [], id="all new"),
         pytest.param(Difference(unchanged=1), {1: OLD}, {1: 1.0}, set(), [], id="the same"),
         pytest.param(Difference(revised=[Revised(1, OLD, 2.0)]), {1: OLD}, {1: 2.0}, set(), [], id="another value"),
         pytest.param(Difference(vanished=[1]), {1: OLD}, {}, set(), [], id="gone"),
@@ -29,7 +29,7 @@ OLD = (1.0, 7)
         pytest.param(Difference(), {1: OLD}, {}, set(), [(0, 9)], id="an older answer without it"),
         pytest.param(Difference(unchanged=1), {1: OLD}, {1: 1.0}, {1}, [(1, 2)], id="an older answer that has it"),
         pytest.param(
-            Difference(inserted=[(2, 2.0)], unchanged=1),
+            Difference(inserted={2: 2.0}, unchanged=1),
             {1: OLD},
             {1: 3.0, 2: 2.0},
             set(),
@@ -82,5 +82,7 @@ def test_what_is_stored_afterwards_is_what_the_newest_answer_said(stored, answer
 def test_the_same_answer_again_changes_nothing(first, second):
     stored = {t: (value, 1) for t, value in first.items()}
     change = diff(stored, second)
-    stored |= {t: (value, 2) for t, value in change.inserted} | {r.timestamp: (r.value, 2) for r in change.revised}
+    stored |= {t: (value, 2) for t, value in change.inserted.items()} | {
+        r.timestamp: (r.value, 2) for r in change.revised
+    }
     assert diff(stored, second, change.vanished) == Difference(unchanged=len(second))

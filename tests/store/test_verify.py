@@ -228,5 +228,5 @@ def test_a_checksum_is_of_the_range_the_timestamps_and_the_values():
     [(([0, 1, 2], [5.0, 6.0, 7.0]), 0, 3), (([1], [6.0]), 1, 2), (([], []), 3, 9)],
 )
 def test_what_is_written_is_what_is_inserted_and_revised(expected, start, end):
-    difference = Difference(inserted=[(0, 5.0), (2, 7.0)], revised=[Revised(1, (4.0, 1), 6.0)])
+    difference = Difference(inserted={0: 5.0, 2: 7.0}, revised=[Revised(1, (4.0, 1), 6.0)])
     assert written(difference, start, end) == expected
