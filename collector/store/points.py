@@ -85,7 +85,7 @@ async def _rows(connection: AsyncConnection, table: str, spans: Sequence[Span], 
 
 _COLUMNS = 4
 _NUMBERS_A_STATEMENT = 200 * _COLUMNS
-"""200 rows of one INSERT on SQLite: a third faster than one row each, and below the 999 parameters of its old versions."""
+"""200 rows of an INSERT on SQLite: a third faster than one each, and below the 999 parameters of its old versions."""
 
 
 async def insert(connection: AsyncConnection, blocks: Iterable[Brought]) -> None:
