@@ -46,11 +46,10 @@ def reach(as_of: datetime | None) -> Any:
 
 
 def _end(*, newest: bool, as_of: datetime | None) -> Any:
-    extreme = sa.func.max if newest else sa.func.min
-    if as_of is None:
-        select = sa.select(epoch(extreme(points.c.timestamp)))
-        return select.where(points.c.series_id == series_table.c.id).scalar_subquery()
-    order = sa.desc if newest else sa.asc
+    extreme, order = (sa.func.max, sa.desc) if newest else (sa.func.min, sa.asc)
+    if as_of is None:  # over many partitions cheaper than their extremes
+        select = sa.select(epoch(points.c.timestamp)).where(points.c.series_id == series_table.c.id)
+        return select.order_by(order(points.c.timestamp)).limit(1).scalar_subquery()
     known = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
     standing = sa.select(epoch(points.c.timestamp)).join_from(
         points, fetches, fetches.c.id == points.c.fetch_id, isouter=True
