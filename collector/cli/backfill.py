@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from collector.cli.progress import Watching
     from collector.collect.backfill import Estimate
     from collector.profile import Profile
     from collector.settings import Settings
@@ -82,9 +83,9 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
     from collector.store import StoreOwned
 
     began = time.monotonic()
-    with showing(settings.radar.requests_per_5min) as heard:
+    with showing() as shown:
         try:
-            standing = asyncio.run(_here(settings, wanted, heard))
+            standing = asyncio.run(_here(settings, wanted, shown))
         except StoreOwned as owned:
             if owned.url is None:
                 raise
@@ -94,24 +95,50 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
             click.echo(
                 f"handed to the daemon at {owned.url} as backfill {job}; Ctrl-C stops watching, not the job", err=True
             )
-            standing = remote.follow(job, heard)
+            standing = remote.follow(job, shown)
     _show_result(standing, time.monotonic() - began, output)
     return 0 if standing.state == "done" else 1
 
 
-async def _here(settings: Settings, wanted: Wanted, heard: Any) -> Standing:
+async def _here(settings: Settings, wanted: Wanted, shown: Watching) -> Standing:
+    import asyncio
+
     from collector.cli.collect import collecting
     from collector.collect.backfill import Backfiller
 
     async with collecting(settings, "backfill") as (store, gatherer):
         job = await _adopt(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
-        standing = await Backfiller(store, gatherer, heard).run(job, settings.profiles)
+        limit = settings.radar.requests_per_5min
+        watching = asyncio.create_task(_watch_budget(store, limit, shown))
+        try:
+            standing = await Backfiller(store, gatherer, shown.stands).run(job, settings.profiles)
+        finally:
+            watching.cancel()
+        await _tell_budget(store, limit, shown)
         if standing and standing.running:
             done, of = standing.progress.buckets_done, standing.progress.buckets
             message = f"{done:,} of {of:,} buckets were asked for; the same command goes on from here"
             await store.stop_backfill(job, "stopped", message, store.clock())
         known = await store.backfill(job.id)
         return known.standing if known else job.standing
+
+
+async def _watch_budget(store: Store, limit: int, shown: Watching) -> None:
+    import asyncio
+
+    while True:
+        await _tell_budget(store, limit, shown)
+        await asyncio.sleep(1)
+
+
+async def _tell_budget(store: Store, limit: int, shown: Watching) -> None:
+    """Others use it, too, so the store tells; while it cannot, nothing new is shown."""
+    from contextlib import suppress
+
+    from collector.store import StoreError
+
+    with suppress(StoreError):
+        shown.spent(await store.budget(store.clock(), limit))
 
 
 async def _adopt(store: Store, wanted: Wanted) -> Backfill | None:

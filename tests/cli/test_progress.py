@@ -1,20 +1,36 @@
 import logging
 
+import pytest
+
 from collector.cli import progress
-from collector.store import Progress, Standing
+from collector.store import Budget, Progress, Standing
 from tests.acceptance.world import eventually
 
 
 def test_a_log_gets_a_line_a_minute_also_while_nothing_happens(monkeypatch, caplog):
     monkeypatch.setattr(progress, "_EVERY", 0.01)
-    with caplog.at_level(logging.INFO), progress.showing(600) as heard:
-        heard(Standing("running", Progress(buckets=10, buckets_done=4, requests=3, points_inserted=4)))
+    with caplog.at_level(logging.INFO), progress.showing() as shown:
+        shown.stands(Standing("running", Progress(buckets=10, buckets_done=4, requests=3, points_inserted=4)))
         eventually(lambda: len(caplog.records) >= 3)
     assert {(line.message, line.buckets, line.requests) for line in caplog.records} == {("backfill", "4/10", 3)}
 
 
 def test_before_the_first_news_there_is_no_line(monkeypatch, caplog):
     monkeypatch.setattr(progress, "_EVERY", 60)
-    with caplog.at_level(logging.INFO), progress.showing(600):
+    with caplog.at_level(logging.INFO), progress.showing():
         pass
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("used", "left"),
+    [(100, "0:00:30"), (400, "0:00:50"), (570, "0:02:15"), (600, "0:02:30")],
+    ids=["enough is free", "a third of it waits", "hardly any is free", "none is free"],
+)
+def test_the_rest_takes_as_long_as_the_budget_lets_it(used, left):
+    known = Progress(buckets=400, buckets_done=100, requests=100)
+    assert progress.remaining(known, Budget(600, used, None), 10) == left
+
+
+def test_before_anything_is_done_nobody_can_tell():
+    assert progress.remaining(Progress(buckets=400), Budget(600, 0, None), 10) == ""
