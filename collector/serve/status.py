@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.profile import Profile
-    from collector.store import ProfileStatus, Reader, Replica
+    from collector.store import Fire, ProfileStatus, Reader, Replica
 
 
 async def status(store: Reader, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
@@ -23,10 +23,11 @@ async def status(store: Reader, profiles: Sequence[Profile], limit: int, now: da
 async def _document(store: Reader, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
     rows, queries = [], [series.query for profile in profiles for series in profile.series]
     whole, relative = await store.whole(queries), await store.relative(queries)
+    fires = await store.last_fires([profile.name for profile in profiles])
     for profile, row in zip(profiles, await store.status_rows(profiles), strict=True):
         found = [] if is_whole(profile, row, whole, now) else await gaps_of(store, profile, now)
         gaps = sum(gap.buckets for gap in found if gap.reason == "missing")
-        failed = row.failures > 0 or await _is_failed(store, profile)
+        failed = row.failures > 0 or await _is_failed(store, profile, fires.get(profile.name))
         word = state(profile, row, gaps, now, failed=failed)
         if word in ("fresh", "gaps") and any(series.query in relative for series in profile.series):
             word = "relative"  # each answer stands alone: no history can be made of it
@@ -95,9 +96,8 @@ def state(profile: Profile, row: ProfileStatus, gaps: int, now: datetime, *, fai
     return "gaps" if gaps else "fresh"
 
 
-async def _is_failed(store: Reader, profile: Profile) -> bool:
+async def _is_failed(store: Reader, profile: Profile, fire: Fire | None) -> bool:
     """Tell whether the last fire failed and what it missed has not come since: the fire itself stays on record."""
-    fire = await store.last_fire(profile.name)
     if fire is None or fire.outcome != "failed":
         return False
     queries = [series.query for series in profile.series]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.store.clock import AHEAD
+from collector.store.listed import listed
 from collector.store.schema import fires
 from collector.store.series import upsert
 
@@ -53,6 +54,17 @@ async def last(connection: AsyncConnection, profile: str, now: datetime | None =
         newest = newest.where(*believed(now))
     row = (await connection.execute(newest)).one_or_none()
     return Fire(*row) if row else None
+
+
+async def last_of(connection: AsyncConnection, profiles: Sequence[str]) -> dict[str, Fire]:
+    """Find the newest due moment on record of each profile that has any."""
+    if not profiles:
+        return {}
+    names = listed(profiles)
+    newest = sa.select(sa.func.max(fires.c.due)).where(fires.c.profile == names.c.name)
+    due = newest.correlate(names).scalar_subquery()
+    found = sa.select(fires).join_from(names, fires, sa.and_(fires.c.profile == names.c.name, fires.c.due == due))
+    return {row.profile: Fire(*row) for row in await connection.execute(found)}
 
 
 def believed(now: datetime) -> list[sa.ColumnElement[bool]]:

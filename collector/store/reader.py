@@ -98,6 +98,11 @@ class Reader:
         async with self._database.read() as connection:
             return await coverage.upstream_lag(connection, profile)
 
+    async def last_fires(self, profiles: Sequence[str]) -> dict[str, Fire]:
+        """Find the newest due moment on record of each profile that has any."""
+        async with self._database.read() as connection:
+            return await fires.last_of(connection, profiles)
+
     async def last_fire(self, profile: str, now: datetime | None = None) -> Fire | None:
         """Find the newest due moment on record; with *now*, without what a wrong clock wrote ahead of it."""
         async with self._database.read() as connection:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from collector.model import from_epoch
 from collector.store import migrate
 from collector.store import series as series_of
+from collector.store.listed import listed
 from collector.store.schema import fetch_profiles, fetches, metadata, series
 
 if TYPE_CHECKING:
@@ -70,12 +71,13 @@ async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) 
     spans = await series_of.spans(connection, queries)
     found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(ids.values())))
     counts = {row.id: row.points for row in found}
+    healths = await _healths(connection, [profile.name for profile in profiles])
     rows = []
     for profile in profiles:
         asked = [s.query for s in profile.series]
         number = sum(counts[ids[query]] for query in asked if query in ids)
-        health = await _successes(connection, profile.name)
         ends = _ends([spans.get(query) for query in asked])
+        health = healths[profile.name]
         rows.append(ProfileStatus(profile.name, profile.agg_interval.value, len(asked), number, *ends, *health))
     return rows
 
@@ -99,20 +101,36 @@ async def whole(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> 
     return {q: (a, b) for q, (a, b) in spans.items() if counts[q] == (b - a) // q.agg_interval.seconds + 1}
 
 
-async def _successes(connection: AsyncConnection, profile: str) -> tuple[datetime | None, int, timedelta]:
-    """Find when the newest answer for *profile* came, count the failures since, and tell how old it was."""
-    linked = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
-    newest = fetch_profiles.c.fetch_id.desc()
-    answers = sa.select(fetches.c.id, fetches.c.finished_at, fetches.c.last_updated).join(fetch_profiles, linked)
-    last = (await connection.execute(answers.where(fetches.c.outcome == "ok").order_by(newest).limit(1))).one_or_none()
-    failed = sa.select(sa.func.count()).select_from(fetches).join(fetch_profiles, linked)
+async def _healths(
+    connection: AsyncConnection, profiles: Sequence[str]
+) -> dict[str, tuple[datetime | None, int, timedelta]]:
+    """Find when the newest answer for each profile came, count the failures since, and tell how old it was."""
+    if not profiles:
+        return {}
+    names = listed(profiles)
+    joined = fetch_profiles.join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
+    newest = sa.select(fetches.c.id).select_from(joined).order_by(fetch_profiles.c.fetch_id.desc()).limit(1)
+    newest = newest.where(fetch_profiles.c.profile == names.c.name, fetches.c.outcome == "ok")
+    last = sa.select(names.c.name, newest.correlate(names).scalar_subquery().label("fetch_id")).cte("last")
+    failed = sa.select(sa.func.count()).select_from(joined)
     failed = failed.where(
-        fetches.c.outcome.not_in(_NO_ANSWER_YET), fetch_profiles.c.fetch_id > (last.id if last else 0)
+        fetch_profiles.c.profile == last.c.name,
+        fetch_profiles.c.fetch_id > sa.func.coalesce(last.c.fetch_id, 0),
+        fetches.c.outcome.not_in(_NO_ANSWER_YET),
     )
-    number = (await connection.execute(failed)).scalar_one()
-    if last is None:
-        return None, number, timedelta(0)
-    return last.finished_at, number, max(last.finished_at - last.last_updated, timedelta(0))
+    answer = fetches.alias("answer")
+    told = sa.select(
+        last.c.name,
+        answer.c.finished_at,
+        answer.c.last_updated,
+        failed.correlate(last).scalar_subquery().label("failures"),
+    ).join_from(last, answer, answer.c.id == last.c.fetch_id, isouter=True)
+    return {row.name: _health(row) for row in await connection.execute(told)}
+
+
+def _health(row: Any) -> tuple[datetime | None, int, timedelta]:
+    behind = timedelta(0) if row.finished_at is None else row.finished_at - row.last_updated
+    return row.finished_at, row.failures, max(behind, timedelta(0))
 
 
 async def info(connection: AsyncConnection, location: Location) -> StoreInfo:
