@@ -1,4 +1,5 @@
 import random
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -11,22 +12,50 @@ from collector.store.checksum import Answered, checksum, written
 from collector.store.diff import Difference, Revised
 from collector.store.schema import APPLICATION_ID
 from collector.store.verify import Verified, verify
+from tests.conftest import in_a_thread
 from tests.store.damaging import WEEK, dumped, fill, findings, whole
 from tests.store.making import HOUR, NOW, batch, hours, query, saved
 
 LATER = NOW + timedelta(minutes=15)
 
 
-@pytest.fixture
-async def url(store_url):
-    await fill(store_url)
-    return store_url
+@pytest.fixture(scope="module")
+def filled_file(sqlite_template, tmp_path_factory):
+    """A store worth damaging, to be copied."""
+    path = Path(shutil.copy(sqlite_template, tmp_path_factory.mktemp("filled") / "collector.db"))
+    in_a_thread(fill(f"sqlite:///{path}"))
+    return whole(path)
+
+
+@pytest.fixture(scope="module")
+def filled_database(postgres_server, postgres_template):
+    """A store worth damaging, to be cloned."""
+    url = postgres_server.create(postgres_template)
+    in_a_thread(fill(url.render_as_string(hide_password=False)))
+    yield url.database
+    postgres_server.drop(url)
 
 
 @pytest.fixture
-async def path(sqlite_url):
-    await fill(sqlite_url)
-    return whole(Path(sqlite_url.removeprefix("sqlite:///")))
+def path(filled_file, tmp_path):
+    return Path(shutil.copy(filled_file, tmp_path / "collector.db"))
+
+
+@pytest.fixture
+def cloned(postgres_server, filled_database):
+    url = postgres_server.create(filled_database)
+    yield url.render_as_string(hide_password=False)
+    postgres_server.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request):
+    """The address of a store worth damaging: the test runs once on each database."""
+    return (
+        f"sqlite:///{request.getfixturevalue('path')}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("cloned")
+    )
 
 
 async def damage(url, *statements):
