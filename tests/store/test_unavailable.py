@@ -62,6 +62,7 @@ READS = {
     "info": lambda store: store.info(),
     "last_due": lambda store: store.last_due("all"),
     "last_fire": lambda store: store.last_fire("all"),
+    "last_fires": lambda store: store.last_fires(["all"]),
     "list_annotations": lambda store: store.list_annotations(),
     "list_backfills": lambda store: store.list_backfills(),
     "list_fetches": lambda store: store.list_fetches(),
