@@ -42,7 +42,8 @@ def peak(collector, *arguments):
         stderr=subprocess.DEVNULL,
     )
     _, status, used = os.wait4(process.pid, 0)
-    assert status == 0
+    process.returncode = os.waitstatus_to_exitcode(status)  # else it would be waited for once more
+    assert process.returncode == 0
     return used.ru_maxrss * 1024, out.stat().st_size
 
 
