@@ -41,12 +41,13 @@ def written(difference: Difference, start: int, end: int) -> tuple[Sequence[int]
     """Give timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
     values = difference.inserted
     if difference.revised:
-        values = {**values, **{revised.timestamp: revised.value for revised in difference.revised}}
-    timestamps = sorted(values)
-    if timestamps and start <= timestamps[0] and timestamps[-1] < end and not difference.revised:
-        return timestamps, [*values.values()]
-    inside = [timestamp for timestamp in timestamps if start <= timestamp < end]
-    return inside, [values[timestamp] for timestamp in inside]
+        revised = {one.timestamp: one.value for one in difference.revised}
+        values = dict(sorted({**values, **revised}.items()))
+    timestamps = [*values]
+    if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):
+        timestamps = [timestamp for timestamp in timestamps if start <= timestamp < end]
+        return timestamps, [values[timestamp] for timestamp in timestamps]
+    return timestamps, [*values.values()]
 
 
 def microseconds(moment: datetime) -> int:

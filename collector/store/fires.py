@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.store.clock import AHEAD
-from collector.store.listed import listed
+from collector.store.names import as_table
 from collector.store.schema import fires
 from collector.store.series import upsert
 
@@ -60,7 +60,7 @@ async def last_of(connection: AsyncConnection, profiles: Sequence[str]) -> dict[
     """Find the newest due moment on record of each profile that has any."""
     if not profiles:
         return {}
-    names = listed(profiles)
+    names = as_table(profiles)
     newest = sa.select(sa.func.max(fires.c.due)).where(fires.c.profile == names.c.name)
     due = newest.correlate(names).scalar_subquery()
     found = sa.select(fires).join_from(names, fires, sa.and_(fires.c.profile == names.c.name, fires.c.due == due))

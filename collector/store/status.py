@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from collector.model import from_epoch
 from collector.store import migrate
 from collector.store import series as series_of
-from collector.store.listed import listed
+from collector.store.names import as_table
 from collector.store.schema import fetch_profiles, fetches, metadata, series
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ async def _healths(
     """Find when the newest answer for each profile came, count the failures since, and tell how old it was."""
     if not profiles:
         return {}
-    names = listed(profiles)
+    names = as_table(profiles)
     joined = fetch_profiles.join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
     newest = sa.select(fetches.c.id).select_from(joined).order_by(fetch_profiles.c.fetch_id.desc()).limit(1)
     newest = newest.where(fetch_profiles.c.profile == names.c.name, fetches.c.outcome == "ok")

@@ -1,4 +1,4 @@
-"""A list of texts as a table, so that one statement can look something up for each of them."""
+"""Names as a table, so that one statement can look something up for each of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def listed(names: Sequence[str]) -> sa.CTE:
+def as_table(names: Sequence[str]) -> sa.CTE:
     """Give a table with one column, *name*; there must be at least one."""
     rows = [(name,) for name in dict.fromkeys(names)]
     return sa.values(sa.column("name", sa.Text), name="given").data(rows).cte("names")
