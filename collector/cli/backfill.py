@@ -95,7 +95,9 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
             click.echo(
                 f"handed to the daemon at {owned.url} as backfill {job}; Ctrl-C stops watching, not the job", err=True
             )
-            standing = remote.follow(job, shown)
+            for standing in remote.follow(job):
+                shown.stands(standing)
+                asyncio.run(_read_budget(settings, shown))
     _show_result(standing, time.monotonic() - began, output)
     return 0 if standing.state == "done" else 1
 
@@ -108,6 +110,7 @@ async def _here(settings: Settings, wanted: Wanted, shown: Watching) -> Standing
 
     async with collecting(settings, "backfill") as (store, gatherer):
         job = await _adopt(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
+        shown.stands(job.standing)  # what earlier runs did
         limit = settings.radar.requests_per_5min
         watching = asyncio.create_task(_watch_budget(store, limit, shown))
         try:
@@ -139,6 +142,17 @@ async def _tell_budget(store: Store, limit: int, shown: Watching) -> None:
 
     with suppress(StoreError):
         shown.spent(await store.budget(store.clock(), limit))
+
+
+async def _read_budget(settings: Settings, shown: Watching) -> None:
+    """Read it beside the daemon that owns the store: its own status would cost it far more."""
+    from contextlib import suppress
+
+    from collector.store import Store, StoreError
+
+    with suppress(StoreError):
+        async with Store.open(settings.database.url.reveal(), owner=None) as store:
+            await _tell_budget(store, settings.radar.requests_per_5min, shown)
 
 
 async def _adopt(store: Store, wanted: Wanted) -> Backfill | None:

@@ -57,11 +57,13 @@ class _Bar:
         self._shown = shown
         self._task = shown.add_task("", total=None, text="planning")
         self._began = time.monotonic()
+        self._first: Progress | None = None
         self._known: Progress | None = None
         self._budget: Budget | None = None
 
     def stands(self, standing: Standing) -> None:
         self._known = standing.progress
+        self._first = self._first or self._known
         self._show()
 
     def spent(self, budget: Budget) -> None:
@@ -69,34 +71,43 @@ class _Bar:
         self._show()
 
     def _show(self) -> None:
-        known, budget, seconds = self._known, self._budget, max(time.monotonic() - self._began, 0.001)
-        if known is None:
+        first, known, budget = self._first, self._known, self._budget
+        if first is None or known is None or not known.buckets:
             return
-        points = known.points_inserted + known.points_revised + known.points_unchanged
-        parts = [f"{known.requests:,} requests", f"{points:,} points", f"{points / seconds:,.0f}/s"]
+        seconds, points = max(time.monotonic() - self._began, 0.001), _points(known)
+        rate = (points - _points(first)) / seconds
+        parts = [f"{known.requests:,} requests", f"{points:,} points", f"{rate:,.0f}/s"]
         if budget:
-            parts += [_left(budget), remaining(known, budget, seconds)]
+            parts += [_left(budget), remaining(first, known, budget, seconds)]
         text = "  ".join(part for part in parts if part)
-        self._shown.update(self._task, total=known.buckets or None, completed=known.buckets_done, text=text)
+        self._shown.update(self._task, total=known.buckets, completed=known.buckets_done, text=text)
+
+
+def _points(known: Progress) -> int:
+    return known.points_inserted + known.points_revised + known.points_unchanged
+
+
+def _free(budget: Budget) -> int:
+    return max(budget.limit - budget.used, 0)
 
 
 def _left(budget: Budget) -> str:
     if budget.blocked_until:
         return f"Radar blocks until {budget.blocked_until:%H:%M:%S} UTC"
-    left = max(budget.limit - budget.used, 0)
-    return f"budget {left:,}" if left else "budget used up, waiting"
+    return f"budget {_free(budget):,}" if _free(budget) else "budget used up, waiting"
 
 
-def remaining(known: Progress, budget: Budget, seconds: float) -> str:
-    """Say how long the rest of a job takes that has run so many *seconds*: as `1:02:03`; empty while nobody can tell.
+def remaining(first: Progress, known: Progress, budget: Budget, seconds: float) -> str:
+    """Say how long the rest of a job takes that came from *first* in so many *seconds*, as `1:02:03`; empty: unknown.
 
     As long as what was done, bucket for bucket, or as the budget lets its requests through, whichever is longer.
     """
-    if not known.buckets_done or not known.buckets:
+    done = known.buckets_done - first.buckets_done
+    if not done:
         return ""
-    rest = max(known.buckets - known.buckets_done, 0) / known.buckets_done
-    beyond = max(known.requests * rest - max(budget.limit - budget.used, 0), 0)
-    left = max(seconds * rest, beyond / budget.limit * budget.window_seconds)
+    rest = max(known.buckets - known.buckets_done, 0)
+    beyond = max(known.requests / known.buckets_done * rest - _free(budget), 0)
+    left = max(seconds / done * rest, beyond / budget.limit * budget.window_seconds)
     return str(timedelta(seconds=round(left)))
 
 
@@ -121,15 +132,17 @@ def _lines() -> Iterator[Watching]:
 class _Lines:
     def __init__(self) -> None:
         self._known: Progress | None = None
+        self._budget: Budget | None = None
 
     def stands(self, standing: Standing) -> None:
         self._known = standing.progress
 
     def spent(self, budget: Budget) -> None:
-        """The log has a line of its own for every wait."""
+        self._budget = budget
 
     def write(self) -> None:
         known = self._known
         if known:
             done = f"{known.buckets_done}/{known.buckets}"
-            log.info("backfill", extra={"buckets": done, "requests": known.requests, "inserted": known.points_inserted})
+            counts = {"buckets": done, "requests": known.requests, "inserted": known.points_inserted}
+            log.info("backfill", extra=counts | {"budget": _free(self._budget) if self._budget else None})

@@ -5,22 +5,20 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from datetime import datetime
-from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from collector.errors import CollectorError
 from collector.model import rfc3339
-from collector.store import Budget, Progress, Standing
+from collector.store import Progress, Standing
 
 if TYPE_CHECKING:
-    from collector.cli.progress import Watching
+    from collections.abc import Iterator
+
     from collector.store import Wanted
 
 _PATH = "/api/v1/backfills"
 _POLL = 0.5
-_LOOKS_A_BUDGET = 4
 _TIMEOUT = 10.0
 
 
@@ -43,24 +41,16 @@ class Remote:
         }
         return int(self._call("POST", _PATH, json.dumps(order))["id"])
 
-    def follow(self, job: int, shown: Watching) -> Standing:
-        """Wait for the end of a job; *shown* listens in."""
-        for look in count():
-            if look % _LOOKS_A_BUDGET == 0:
-                shown.spent(self._budget())
+    def follow(self, job: int) -> Iterator[Standing]:
+        """Give how a job stands, twice a second, up to its end."""
+        while True:
             document = self._call("GET", f"{_PATH}/{job}")
             progress = Progress(**{name: document[name] for name in Progress.__slots__})
             standing = Standing(document["state"], progress, document["message"])
-            shown.stands(standing)
+            yield standing
             if standing.ended:
-                return standing
+                return
             time.sleep(_POLL)
-        raise AssertionError("the count has no end")
-
-    def _budget(self) -> Budget:
-        document = self._call("GET", "/api/v1/status")["budget"]
-        blocked = document["blocked_until"]
-        return Budget(document["limit"], document["used"], datetime.fromisoformat(blocked) if blocked else None)
 
     def _call(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
         connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=_TIMEOUT)

@@ -10,9 +10,11 @@ from tests.acceptance.world import eventually
 def test_a_log_gets_a_line_a_minute_also_while_nothing_happens(monkeypatch, caplog):
     monkeypatch.setattr(progress, "_EVERY", 0.01)
     with caplog.at_level(logging.INFO), progress.showing() as shown:
+        shown.spent(Budget(600, 540, None))
         shown.stands(Standing("running", Progress(buckets=10, buckets_done=4, requests=3, points_inserted=4)))
         eventually(lambda: len(caplog.records) >= 3)
-    assert {(line.message, line.buckets, line.requests) for line in caplog.records} == {("backfill", "4/10", 3)}
+    said = {(line.message, line.buckets, line.requests, line.budget) for line in caplog.records}
+    assert said == {("backfill", "4/10", 3, 60)}
 
 
 def test_before_the_first_news_there_is_no_line(monkeypatch, caplog):
@@ -29,8 +31,13 @@ def test_before_the_first_news_there_is_no_line(monkeypatch, caplog):
 )
 def test_the_rest_takes_as_long_as_the_budget_lets_it(used, left):
     known = Progress(buckets=400, buckets_done=100, requests=100)
-    assert progress.remaining(known, Budget(600, used, None), 10) == left
+    assert progress.remaining(Progress(), known, Budget(600, used, None), 10) == left
+
+
+def test_what_earlier_runs_did_is_not_this_ones_pace():
+    first, known = (Progress(buckets=400, buckets_done=done, requests=done) for done in (90, 100))
+    assert progress.remaining(first, known, Budget(600, 0, None), 10) == "0:05:00"
 
 
 def test_before_anything_is_done_nobody_can_tell():
-    assert progress.remaining(Progress(buckets=400), Budget(600, 0, None), 10) == ""
+    assert progress.remaining(Progress(), Progress(buckets=400), Budget(600, 0, None), 10) == ""
