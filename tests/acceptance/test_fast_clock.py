@@ -52,11 +52,11 @@ class Lived:
             return store.execute(sql, parameters).fetchall()
 
 
-def _live(folder, start, speed, *lasting):
+def _live(folder, speed, *lasting):
     if library() is None and not os.environ.get("CI"):
         pytest.skip("needs libfaketime, from PyPI on x86_64 or from Debian")
     verbs = ("run", "stop", "run")
-    report = run_fast(folder, Clock(start, speed), list(zip(verbs, lasting, strict=True)), CONFIG, SIMULATOR)
+    report = run_fast(folder, Clock(START, speed), list(zip(verbs, lasting, strict=True)), CONFIG, SIMULATOR)
     return Lived(report, folder)
 
 
@@ -66,15 +66,14 @@ _PAST_THE_EDGE = timedelta(minutes=16)  # the last fire has long ended and the n
 
 @pytest.fixture(scope="module")
 def hours(tmp_path_factory):
-    """Some hours in a quarter of a minute, stopped over midnight; the first ones pass while Python starts."""
-    evening = START.replace(hour=19)
-    return _live(tmp_path_factory.mktemp("hours"), evening, 1800, 4 * _HOUR + _PAST_THE_EDGE, 2 * _HOUR, _HOUR)
+    """Most of a day in half a minute, stopped over midnight."""
+    return _live(tmp_path_factory.mktemp("hours"), 1800, 6 * _HOUR + _PAST_THE_EDGE, 6 * _HOUR, 2 * _HOUR)
 
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory):
     """Four days in ten minutes."""
-    return _live(tmp_path_factory.mktemp("days"), START, 600, 48 * _HOUR + _PAST_THE_EDGE, 24 * _HOUR, 24 * _HOUR)
+    return _live(tmp_path_factory.mktemp("days"), 600, 48 * _HOUR + _PAST_THE_EDGE, 24 * _HOUR, 24 * _HOUR)
 
 
 @pytest.fixture(params=["hours", pytest.param("days", marks=pytest.mark.campaign)])

@@ -96,7 +96,7 @@ def running(tmp_path_factory):
         collector = Collector(tmp_path_factory.mktemp("loaded"), url)
         collector.configure(profile("all", "1h", 20))
         collector.run("collect")
-        with collector.running("run") as process:
+        with collector.running("run", anew=True) as process:
             process.says("serving", "outcome=ok")
             yield process
             assert process.ends() == 0
