@@ -1,8 +1,8 @@
 """Where the collectors of tests are born: one process that has imported everything forks a real one on demand.
 
 To start Python and to import costs more than most commands do. What is forked here is a process of its own like any
-other: it has its own environment, folder and output, runs `collector.cli.main.main` with its arguments, is signalled
-and killed by its id, and ends as an interpreter ends.
+other: it has its own environment, folder and output, runs an entry point, by default `collector` itself, with its
+arguments, is signalled and killed by its id, and ends as an interpreter ends.
 """
 
 import atexit
@@ -22,8 +22,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from collector.cli.main import main
-
+COLLECTOR = "collector.cli.main:main"
 _LARGEST = 2**17
 _FILES = 256
 
@@ -80,12 +79,12 @@ class _Nest:
         theirs.close()
         atexit.register(self._close)
 
-    def bear(self, arguments, folder, environ, stdout, stderr):
-        """Start `collector` with *arguments*, its output going to these files."""
+    def bear(self, arguments, folder, environ, outputs, entry=COLLECTOR):
+        """Start *entry*, `module:function`, with *arguments*; *outputs* are the files for stdout and stderr."""
         ended, tell = os.pipe()
-        order = json.dumps([arguments, str(folder), environ]).encode()
+        order = json.dumps([entry, arguments, str(folder), environ]).encode()
         with self._one_by_one:
-            socket.send_fds(self._socket, [order], [stdout.fileno(), stderr.fileno(), tell])
+            socket.send_fds(self._socket, [order], [*(file.fileno() for file in outputs), tell])
             os.close(tell)
             return Born(int(self._socket.recv(_LARGEST)), os.fdopen(ended))
 
@@ -160,6 +159,6 @@ def _become(arguments, folder, environ, stdout, stderr):
 if __name__ == "__main__":
     _import_everything()
     gc.freeze()
-    order, files = _serve(socket.socket(fileno=int(sys.argv[1])))
+    (entry, *order), files = _serve(socket.socket(fileno=int(sys.argv[1])))
     _become(*order, *files[:2])
-    main()
+    pkgutil.resolve_name(entry)()

@@ -1,11 +1,8 @@
 """Real daemons on one Postgres: one is killed or frozen in the middle, and the others leave nothing undone."""
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,8 +13,9 @@ import psycopg
 
 from collector.model import AggInterval
 from collector.store import Store, Wanted, upkeep
+from tests.acceptance.nest import nest
 from tests.acceptance.world import Collector, eventually, profile, simulating
-from tests.replicas.nursery import ZERO, fast
+from tests.replicas.hurried import ZERO, fast
 
 RATE = 450
 """A quarter of an hour of theirs is two seconds of ours."""
@@ -27,37 +25,34 @@ PROFILES = [profile(f"p{number}", "15m", None, f'filters = {{ ca = ["CA {number}
 
 
 class Nursery:
-    """Starts replicas by forking, and ends them."""
+    """Starts replicas, and ends them."""
 
-    def __init__(self, folder, born):
-        self.folder, self.born = folder, born
-        environ = {**os.environ, "CLOUDFLARE_API_TOKEN": "canary-token-0123456789-abcdefghijklmnopqrst"}
-        command = [sys.executable, "-m", "tests.replicas.nursery"]
-        self._process = subprocess.Popen(command, stdin=-1, stdout=-1, env=environ, text=True)
-        self.alive = []
+    def __init__(self, collector, born, rate=RATE):
+        self._collector, self._order = collector, [str(collector.config), repr(born), str(rate)]
+        self._born = {}
 
-    def _ask(self, **order):
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+    @property
+    def alive(self):
+        """The process ids of those that were not ended, oldest first."""
+        return [*self._born]
 
-    def start(self, rate=RATE):
-        log = str(self.folder / "replicas.log")
-        pid = self._ask(config=str(self.folder / "config.toml"), log=log, born=self.born, rate=rate)
-        self.alive.append(pid)
-        return pid
+    def start(self):
+        """Start one more."""
+        made = self._collector
+        with (made.folder / "replicas.log").open("ab") as log:
+            process = nest().bear(self._order, made.folder, made.environ, (log, log), "tests.replicas.hurried:main")
+        self._born[process.pid] = process
 
     def end(self, pid, number):
-        os.kill(pid, number)
-        self.alive.remove(pid)
-        return self._ask(reap=pid)
+        """Send one its last signal; gives its exit code."""
+        process = self._born.pop(pid)
+        process.send_signal(number)
+        return process.wait(60)
 
     def close(self):
-        for pid in [*self.alive]:
+        """Kill the rest."""
+        for pid in self.alive:
             self.end(pid, signal.SIGKILL)
-        self._process.stdin.close()
-        self._process.wait(10)
-        self._process.stdout.close()
 
 
 @contextmanager
@@ -68,7 +63,7 @@ def replicas(folder, database, count):
         made = Collector(folder, url, f'{database}"\nlease = "{LEASE}s', server="enabled = false")
         made.configure(*PROFILES)
         made.database = database
-        nursery = Nursery(folder, born)
+        nursery = Nursery(made, born)
         try:
             for _ in range(count):
                 nursery.start()
@@ -103,7 +98,7 @@ def test_killed_and_frozen_replicas_leave_every_due_moment_with_one_outcome(post
             os.kill(frozen, signal.SIGCONT)
         reached = QUARTER.floor(clock()) + QUARTER.step
         eventually(lambda: seen_to(postgres_url, reached), 60)
-        assert [nursery.end(pid, signal.SIGTERM) for pid in [*nursery.alive]] == [0, 0, 0], collector.folder
+        assert [nursery.end(pid, signal.SIGTERM) for pid in nursery.alive] == [0, 0, 0], collector.folder
         rows = fires(postgres_url)
         assert {outcome for *_, outcome in rows} <= {"collected", "coalesced", "failed"}
         for name in {name for name, *_ in rows}:
@@ -135,10 +130,10 @@ def sharing(folder, database, count):
         made = Collector(folder, url, f'{database}"\nlease = "{LEASE}s', server="enabled = false")
         made.configure(SHARED)
         made.database = database
-        nursery = Nursery(folder, time.time())
+        nursery = Nursery(made, time.time(), rate=1)
         try:
             for _ in range(count):
-                nursery.start(rate=1)
+                nursery.start()
             eventually(lambda: made.count("replicas") == count and made.count("fires") > 0, 60)
             simulator.script(lambda _asked: gate.wait(60) and None)
             asyncio.run(order(database))

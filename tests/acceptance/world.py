@@ -119,7 +119,7 @@ class Collector:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, which must come with this exit code."""
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            process = nest().bear(arguments, self.folder, {**self.environ, **(environ or {})}, out, err)
+            process = nest().bear(arguments, self.folder, {**self.environ, **(environ or {})}, (out, err))
             try:
                 code = process.wait(seconds)
             finally:
@@ -158,7 +158,7 @@ class Collector:
                 options = {"cwd": self.folder, "env": environ, "stdout": log, "stderr": log}
                 process: Born | subprocess.Popen[bytes] = subprocess.Popen([*COLLECTOR, *arguments], **options)
             else:
-                process = nest().bear(arguments, self.folder, environ, log, log)
+                process = nest().bear(arguments, self.folder, environ, (log, log))
         running = Running(process, self.folder / name)
         try:
             yield running
