@@ -51,7 +51,7 @@ class Diary:
         )
         self._heard(Standing("running", _sum(self._job.standing.progress, self._counts)))
         if time.monotonic() - self._written > _REPORT_EVERY:
-            await self._settle([row for row in self._open if self._is_answered(row)], {})
+            await self._settle(self._done()[: len(self._open) - 1], {})  # with the last of them `close` counts the rest
 
     async def close(self, gathered: Gathered) -> Backfill:
         """Settle what was asked for; gives the job as it stands.
@@ -62,7 +62,7 @@ class Diary:
         failures = gathered.failures
         unavailable = next((one.error for one in failures if isinstance(one.error, StoreUnavailable)), None)
         if gathered.stopped or unavailable:
-            await self._settle([row for row in self._open if self._is_answered(row)], {})
+            await self._settle(self._done(), {})
         else:
             await self._settle([*self._open], {piece: str(one.error) for one in failures for piece in one.slices})
         if unavailable:
@@ -81,8 +81,8 @@ class Diary:
         self._job = await self._store.settle_windows(Settled(self._job.id, done, failed, counts))
         self._heard(Standing("running", _sum(self._job.standing.progress, self._counts)))
 
-    def _is_answered(self, row: Slice) -> bool:
-        return not plan.without(row.window, self._answered[row.series])
+    def _done(self) -> list[Slice]:
+        return [row for row in self._open if not plan.without(row.window, self._answered[row.series])]
 
 
 def _sum(one: Progress, other: Progress) -> Progress:

@@ -87,6 +87,14 @@ async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
     assert await upkeep.digest(postgres_url) == digest
 
 
+async def test_requests_that_were_refused_are_counted_however_often_the_record_is_told(sqlite_url, monkeypatch):
+    monkeypatch.setattr("collector.collect.diary._REPORT_EVERY", -1)
+    async with core(sqlite_url, OWNERS, limit=6000, **LIMITS) as world:
+        await Backfiller(world.store, world.gatherer).run(job := await job_of(world), [OWNERS])
+        assert {received.status for received in world.requests} > {200}
+        assert (await world.store.backfill(job.id)).standing.progress.requests == len(world.requests)
+
+
 async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(postgres_url, sqlite_url):
     """It dies after some of its answers are saved and before it said so."""
     _, standing, digest = await alone(sqlite_url, OWNERS)
