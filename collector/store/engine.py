@@ -52,10 +52,12 @@ _SQLITE: dict[str, Any] = {
 }
 _PRAGMAS = "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA trusted_schema = OFF"
 _READING_PRAGMAS = "PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"
-_SEES_ONE_STATE: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-_IN_EVERY_TRANSACTION = """
-SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
+_BEGIN = """BEGIN ISOLATION LEVEL {}; SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
   set_config('lock_timeout', '{}', true)"""
+"""How a transaction begins on Postgres: in one round trip."""
+_NOT_FROZEN = f", set_config('idle_in_transaction_session_timeout', '{int(_FROZEN_SECONDS * 1000)}', true)"
+_WRITES = {"begin": f"{_BEGIN}{_NOT_FROZEN}", "isolation": "READ COMMITTED"}
+_SEES_ONE_STATE = {"begin": _BEGIN, "isolation": "REPEATABLE READ READ ONLY"}
 _POSTGRES_DEFAULTS = {
     "connect_timeout": 5,
     "prepare_threshold": None,
@@ -107,16 +109,21 @@ def postgres_engines(url: sa.URL) -> tuple[sa.Engine, AsyncEngine]:
     defaults = {key: value for key, value in _POSTGRES_DEFAULTS.items() if key not in url.query}
     options: dict[str, Any] = {
         "connect_args": defaults,
+        "isolation_level": "AUTOCOMMIT",  # else the driver begins, in a round trip of its own
         "max_overflow": -1,
         "hide_parameters": True,
+        "use_native_hstore": False,  # else three round trips on every connection
     }
-    settings = _IN_EVERY_TRANSACTION.format(int(BUSY_SECONDS * 1000))
-    alone = f"{settings}, set_config('idle_in_transaction_session_timeout', '{int(_FROZEN_SECONDS * 1000)}', true)"
     writer, reader = sa.create_engine(url, **options), create_async_engine(url, pool_pre_ping=True, **options)
-    for engine, first in ((writer, alone), (reader.sync_engine, settings)):
+    for engine in (writer, reader.sync_engine):
         engine.dialect.use_insertmanyvalues_wo_returning = True
-        sa.event.listen(engine, "begin", lambda connection, first=first: connection.exec_driver_sql(first))
-    return writer, reader.execution_options(**_SEES_ONE_STATE)
+        sa.event.listen(engine, "begin", _begin)
+    return writer.execution_options(**_WRITES), reader.execution_options(**_SEES_ONE_STATE)
+
+
+def _begin(connection: sa.Connection) -> None:
+    how = connection.get_execution_options()
+    connection.exec_driver_sql(how["begin"].format(how["isolation"], int(BUSY_SECONDS * 1000)))
 
 
 @contextmanager

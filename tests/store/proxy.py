@@ -58,7 +58,7 @@ class Proxy:
 
     async def _to_server(self, reader, writer, cut):
         while data := await reader.read(65_536):
-            if b"COMMIT" in data and self.cuts_now():
+            if b"COMMIT\0" in data and self.cuts_now():
                 cut.set()
             writer.write(data)
             await writer.drain()
