@@ -79,6 +79,11 @@ class Question:
     series: tuple[Asked, ...]
     auto: bool = False
 
+    @property
+    def buckets(self) -> int:
+        """How many buckets of all series are asked for."""
+        return sum(asked.end - asked.start for asked in self.series) // self.agg_interval.seconds
+
     def at(self, agg_interval: AggInterval) -> Question:
         """Ask the same at another interval."""
         series = (_Position(asked.name, asked.dates, asked.query.filters) for asked in self.series)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.store.column_types import epoch
+from collector.store.column_types import Moment, epoch
 from collector.store.schema import fetches, labels, points, revisions
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ async def points_of(
 
     *as_of* gives what was known then: of each bucket the value whose fetch had ended, and which none had replaced.
     """
-    select = select_points(series_id, start, end, as_of)
+    select, bounds = select_points(series_id, start, end, as_of)
     newest: int | None = None
-    result = await connection.stream(select.execution_options(yield_per=_ROWS_AT_ONCE))
+    result = await connection.stream(select, bounds, execution_options={"yield_per": _ROWS_AT_ONCE})
     try:
         async for block in result.partitions():
             if as_of is None:
@@ -61,34 +62,44 @@ def first_of_each(block: Sequence[Any], before: int | None) -> list[tuple[int, f
     return found
 
 
-def select_points(series_id: int, start: datetime | None, end: datetime | None, as_of: datetime | None) -> Any:
-    """Select (timestamp, value) in order, and with *as_of* the fetch: of each bucket the first row then counts."""
-    return _now(series_id, start, end) if as_of is None else _then(series_id, start, end, as_of)
+def select_points(
+    series_id: int, start: datetime | None, end: datetime | None, as_of: datetime | None
+) -> tuple[Any, dict[str, Any]]:
+    """Select (timestamp, value) in order, and with *as_of* the fetch: of each bucket the first row then counts.
+
+    Gives the statement and its parameters.
+    """
+    bounds = {"series_id": series_id, "since": start, "until": end, "as_of": as_of}
+    given = {name: bound for name, bound in bounds.items() if bound is not None}
+    return (_now if as_of is None else _then)(frozenset(given)), given
 
 
-def _within(table: sa.Table, series_id: int, start: datetime | None, end: datetime | None) -> list[Any]:
-    bounds = [table.c.series_id == series_id]
-    bounds += [table.c.timestamp >= start] if start is not None else []
-    bounds += [table.c.timestamp < end] if end is not None else []
+def _within(table: sa.Table, given: frozenset[str]) -> list[Any]:
+    bounds = [table.c.series_id == sa.bindparam("series_id")]
+    bounds += [table.c.timestamp >= sa.bindparam("since", type_=Moment)] if "since" in given else []
+    bounds += [table.c.timestamp < sa.bindparam("until", type_=Moment)] if "until" in given else []
     return bounds
 
 
-def _now(series_id: int, start: datetime | None, end: datetime | None) -> sa.Select[Any]:
+@cache
+def _now(given: frozenset[str]) -> Any:
     select = sa.select(epoch(points.c.timestamp), points.c.value)
-    return select.where(*_within(points, series_id, start, end)).order_by(points.c.timestamp)
+    return select.where(*_within(points, given)).order_by(points.c.timestamp)
 
 
-def _then(series_id: int, start: datetime | None, end: datetime | None, as_of: datetime) -> Any:
+@cache
+def _then(given: frozenset[str]) -> Any:
     """The newest fetch comes first, for a clock that was set back leaves periods that overlap."""
+    as_of: sa.BindParameter[Any] = sa.bindparam("as_of")
     seen = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
     standing = (
         sa.select(epoch(points.c.timestamp).label("t"), points.c.value.label("v"), points.c.fetch_id.label("f"))
         .join_from(points, fetches, fetches.c.id == points.c.fetch_id, isouter=True)
-        .where(*_within(points, series_id, start, end), seen)
+        .where(*_within(points, given), seen)
     )
     replaced = (
         sa.select(epoch(revisions.c.timestamp), revisions.c.value, revisions.c.fetch_id)
-        .where(*_within(revisions, series_id, start, end))
+        .where(*_within(revisions, given))
         .where(revisions.c.seen_at <= as_of, revisions.c.replaced_at > as_of)
     )
     both = sa.union_all(standing, replaced).subquery()

@@ -79,11 +79,10 @@ class History:
                 return max((one for one in same if one.id in told), key=lambda one: (told[one.id], one.id))
         return max(same, key=lambda one: (bool(one.labels), one.id))
 
-    async def reach(self, ids: Collection[int]) -> tuple[dict[int, tuple[int, int]], dict[int, datetime]]:
-        """Find the oldest and newest known timestamp of each series, absent for none, and what `last_updated` finds."""
-        found = (await self._connection.execute(statements.reach(self._as_of), {"ids": list(ids)})).all()
-        spans = {series_id: (oldest, newest) for series_id, _, oldest, newest in found if oldest is not None}
-        return spans, {row.id: row.told for row in found if row.told is not None}
+    async def spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+        """Find the oldest and newest known timestamp of each series; absent for none."""
+        found = await self._connection.execute(statements.spans(self._as_of), {"ids": list(ids)})
+        return {series_id: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
 
     async def last_updated(self, ids: Collection[int]) -> dict[int, datetime]:
         """Find the lastUpdated of the answer that reached furthest, the newest of such, per series; absent for none."""
@@ -106,12 +105,13 @@ class History:
 
     async def points(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
         """Give blocks of (timestamp, value), ascending, in constant memory."""
-        select = select_points(stretch.series_id, from_epoch(stretch.start), from_epoch(stretch.end), self._as_of)
+        within = from_epoch(stretch.start), from_epoch(stretch.end)
+        select, bounds = select_points(stretch.series_id, *within, self._as_of)
         if stretch.end - stretch.start <= _AT_ONCE:
-            rows = (await self._connection.execute(select)).all()
+            rows = (await self._connection.execute(select, bounds)).all()
             blocks: Iterator[Sequence[Any]] = iter([rows] if rows else [])
         else:
-            result = await self._connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE))
+            result = await self._connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE), bounds)
             blocks = result.partitions()
         return blocks if self._as_of is None else _firsts(blocks)
 

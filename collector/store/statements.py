@@ -39,10 +39,10 @@ def series() -> Any:
 
 
 @lru_cache(maxsize=16)
-def reach(as_of: datetime | None) -> Any:
-    """(id, told, oldest timestamp, newest timestamp) of the series *ids*, told as in `last_updated`; None for none."""
+def spans(as_of: datetime | None) -> Any:
+    """(id, oldest timestamp, newest timestamp) of the series *ids*; None for none."""
     ends = [_end(newest=newest, as_of=as_of) for newest in (False, True)]
-    return last_updated(as_of).add_columns(*ends)
+    return sa.select(series_table.c.id, *ends).where(series_table.c.id.in_(_IDS))
 
 
 def _end(*, newest: bool, as_of: datetime | None) -> Any:

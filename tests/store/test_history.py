@@ -37,7 +37,7 @@ async def test_it_works(store):
     history = Asking(store)
     [kept] = await history.series("ct")
     assert (kept.query, kept.normalization, kept.unit, kept.labels) == (query(), "RAW_VALUES", "*", ("all",))
-    assert (await history.reach([kept.id]))[0] == {kept.id: (at(0), at(2))}
+    assert await history.spans([kept.id]) == {kept.id: (at(0), at(2))}
     assert await history.last_updated([kept.id]) == {kept.id: NOW}
     assert await history.confidence_level([Stretch(kept.id, at(0), at(3))]) == 5
     assert await _points(store, 1, 5) == [(at(1), 2.0), (at(2), 3.0)]
@@ -48,7 +48,7 @@ async def test_a_series_that_was_never_answered_is_there_and_says_so(store):
     history = Asking(store)
     [kept] = await history.series("ct")
     assert not kept.answered
-    assert (await history.reach([kept.id]))[0] == {}
+    assert await history.spans([kept.id]) == {}
     assert await history.last_updated([kept.id]) == {}
     assert await history.confidence_level([Stretch(kept.id, at(0), at(3))]) is None
 
@@ -85,13 +85,13 @@ async def test_what_was_known_then_has_its_own_ends_values_and_last_updated(stor
     await saved(store, batch((query(), hours(0, 8))), [1, 2, 3, 4, 50, 6, 7, 8], now=LATER, updated=LATER)
     history = Asking(store, NOW)
     [kept] = await history.series("ct")
-    assert (await history.reach([kept.id]))[0] == {kept.id: (at(4), at(5))}
+    assert await history.spans([kept.id]) == {kept.id: (at(4), at(5))}
     assert await history.last_updated([kept.id]) == {kept.id: NOW}
     history = Asking(store, NOW - HOUR)
-    assert (await history.reach([kept.id]))[0] == {}
+    assert await history.spans([kept.id]) == {}
     assert await history.last_updated([kept.id]) == {}
     history = Asking(store, LATER)
-    assert (await history.reach([kept.id]))[0] == {kept.id: (at(0), at(7))}
+    assert await history.spans([kept.id]) == {kept.id: (at(0), at(7))}
     assert await _points(store, 0, 8, NOW) == [(at(4), 5.0), (at(5), 6.0)]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from collector.model import DATASET, AggInterval, from_epoch
 from collector.radar.refusals import ApiError, bad, shown
-from collector.serve.radar_api.known import Known
+from collector.serve.radar_api.known import ALWAYS, Known
 from collector.serve.radar_api.matching import NO_HISTORY, Catalogue
 from collector.serve.radar_api.parameters import read_local
 from collector.serve.radar_api.rollup import Incomplete, Line, Sum
@@ -74,17 +74,26 @@ async def answer(store: Store, local: LocalQuestion) -> Answered:
 async def _answer(history: History, question: Question) -> Answered:
     catalogue = Catalogue(await history.series(DATASET))
     question, sources = _choose(catalogue, question)
-    parts = {part.id: part for part in chain.from_iterable(s.parts for found in sources for s in found)}
-    spans, told = await history.reach(parts)
-    for series_id, (_, newest) in spans.items():  # retention may have dropped the fetch and kept the point
-        told.setdefault(series_id, from_epoch(newest) + parts[series_id].query.agg_interval.step)
-    known = Known(spans, told)
+    known = await _known(history, question, sources)
     pick = [_in_order(found, asked, known) for found, asked in zip(sources, question.series, strict=True)]
     for asked, found in zip(question.series, pick, strict=True):
         if not found:
             raise _named(ApiError(NO_HISTORY, "Nothing was known then for these filters"), asked, question)
     lines, used = await _lines(history, question, pick, known)
     return Answered(question, lines, await _said(history, question, used, known))
+
+
+async def _known(history: History, question: Question, sources: Sequence[Sequence[Source]]) -> Known:
+    """Look up how far series reach only where that decides: what may be read plainly and at once has no choice."""
+    parts = {part.id: part for part in chain.from_iterable(s.parts for found in sources for s in found)}
+    told = await history.last_updated(parts)
+    plain = all(len(found) == 1 and not found[0].is_summed(question.agg_interval) for found in sources)
+    if plain and question.buckets <= MOST_POINTS and told.keys() == parts.keys():
+        return Known(dict.fromkeys(parts, ALWAYS), told)
+    spans = await history.spans(parts)
+    for series_id, (_, newest) in spans.items():  # retention may have dropped the fetch and kept the point
+        told.setdefault(series_id, from_epoch(newest) + parts[series_id].query.agg_interval.step)
+    return Known(spans, told)
 
 
 def _choose(catalogue: Catalogue, question: Question) -> tuple[Question, list[list[Source]]]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collector.radar.parameters import Asked
     from collector.serve.radar_api.matching import Source
 
+ALWAYS = (0, 2**40)
+"""The span of a series that is not known to begin or end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
