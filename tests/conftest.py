@@ -1,6 +1,7 @@
 """Stores for tests: every one fresh, with the schema in place, on SQLite and on a real Postgres."""
 
 import asyncio
+import atexit
 import os
 import random
 import shutil
@@ -23,6 +24,10 @@ _MEMORY = Path("/dev/shm")
 if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 4 * 2**30:
     os.environ["TMPDIR"] = str(_MEMORY)  # workers and the processes that are started take it over
     tempfile.tempdir = None
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # then elsewhere: else each process compiles everything anew
+    os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="collector-bytecode-")
+    atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
 
 settings.register_profile("any machine", deadline=None)  # no test depends on how fast the machine is
 settings.load_profile("any machine")
