@@ -54,10 +54,8 @@ _PRAGMAS = "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA tru
 _READING_PRAGMAS = "PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"
 _BEGIN = """BEGIN ISOLATION LEVEL {}; SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
   set_config('lock_timeout', '{}', true)"""
-"""How a transaction begins on Postgres: in one round trip."""
 _NOT_FROZEN = f", set_config('idle_in_transaction_session_timeout', '{int(_FROZEN_SECONDS * 1000)}', true)"
-_WRITES = {"begin": f"{_BEGIN}{_NOT_FROZEN}", "isolation": "READ COMMITTED"}
-_SEES_ONE_STATE = {"begin": _BEGIN, "isolation": "REPEATABLE READ READ ONLY"}
+_ONE_STATE = "REPEATABLE READ READ ONLY"
 _POSTGRES_DEFAULTS = {
     "connect_timeout": 5,
     "prepare_threshold": None,
@@ -117,13 +115,14 @@ def postgres_engines(url: sa.URL) -> tuple[sa.Engine, AsyncEngine]:
     writer, reader = sa.create_engine(url, **options), create_async_engine(url, pool_pre_ping=True, **options)
     for engine in (writer, reader.sync_engine):
         engine.dialect.use_insertmanyvalues_wo_returning = True
-        sa.event.listen(engine, "begin", _begin)
-    return writer.execution_options(**_WRITES), reader.execution_options(**_SEES_ONE_STATE)
+        sa.event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(conn.get_execution_options()["begin"]))
+    writes = _beginning("READ COMMITTED") + _NOT_FROZEN
+    return writer.execution_options(begin=writes), reader.execution_options(begin=_beginning(_ONE_STATE))
 
 
-def _begin(connection: sa.Connection) -> None:
-    how = connection.get_execution_options()
-    connection.exec_driver_sql(how["begin"].format(how["isolation"], int(BUSY_SECONDS * 1000)))
+def _beginning(isolation: str) -> str:
+    """Write how a transaction begins on Postgres, in one round trip."""
+    return _BEGIN.format(isolation, int(BUSY_SECONDS * 1000))
 
 
 @contextmanager
@@ -159,7 +158,7 @@ class Database:
             self._quick_reader = sqlite_quick_reader(location.path)
         else:
             self._writer, self._reader = postgres_engines(location.url)
-            self._quick_reader = self._writer.execution_options(**_SEES_ONE_STATE)
+            self._quick_reader = self._writer.execution_options(begin=_beginning(_ONE_STATE))
 
     async def close(self) -> None:
         """Close all connections."""

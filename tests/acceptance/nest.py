@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-COLLECTOR = "collector.cli.main:main"
+_COLLECTOR = "collector.cli.main:main"
 _LARGEST = 2**17
 _FILES = 256
 
@@ -79,7 +79,7 @@ class _Nest:
         theirs.close()
         atexit.register(self._close)
 
-    def bear(self, arguments, folder, environ, outputs, entry=COLLECTOR):
+    def bear(self, arguments, folder, environ, outputs, entry=_COLLECTOR):
         """Start *entry*, `module:function`, with *arguments*; *outputs* are the files for stdout and stderr."""
         ended, tell = os.pipe()
         order = json.dumps([entry, arguments, str(folder), environ]).encode()
