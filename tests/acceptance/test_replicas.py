@@ -13,9 +13,9 @@ import psycopg
 
 from collector.model import AggInterval
 from collector.store import Store, Wanted, upkeep
+from tests.acceptance.hurried import ZERO, fast
 from tests.acceptance.nest import nest
 from tests.acceptance.world import Collector, eventually, profile, simulating
-from tests.replicas.hurried import ZERO, fast
 
 RATE = 450
 """A quarter of an hour of theirs is two seconds of ours."""
@@ -40,7 +40,7 @@ class Nursery:
         """Start one more."""
         made = self._collector
         with (made.folder / "replicas.log").open("ab") as log:
-            process = nest().bear(self._order, made.folder, made.environ, (log, log), "tests.replicas.hurried:main")
+            process = nest().bear(self._order, made.folder, made.environ, (log, log), "tests.acceptance.hurried:main")
         self._born[process.pid] = process
 
     def end(self, pid, number):
