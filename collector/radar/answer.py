@@ -143,11 +143,11 @@ def read_values(texts: Sequence[Any]) -> list[float]:
     """Turn decimal texts into doubles that print as the same number: finite and exact, or refused."""
     try:
         joined = "\n".join(texts) + "\n" if texts else ""
+        if _COUNTS.fullmatch(joined):  # by far the most, exact as they are, and read in half the time by way of int
+            return [*map(float, map(int, texts))]
         values = [*map(float, texts)]
     except (TypeError, ValueError):
         raise Untrusted(f"{_short(next(filter(_is_no_number, texts)))} is not a number as text") from None
-    if _COUNTS.fullmatch(joined):  # by far the most, and exact as they are
-        return values
     if not _NUMBERS.fullmatch(joined):
         raise Untrusted(f"{_short(next(filter(_is_no_number, texts)))} is not a number as text")
     if "e" in joined or "E" in joined or max(map(len, texts), default=0) > _EXACT_DIGITS:

@@ -68,7 +68,8 @@ def diff(
 
 
 def _ascending(values: Mapping[int, float]) -> Mapping[int, float]:
-    return {timestamp: values[timestamp] for timestamp in sorted(values)}
+    ascending = sorted(values)
+    return values if ascending == [*values] else {timestamp: values[timestamp] for timestamp in ascending}
 
 
 def _settled(timestamp: int, newer: Sequence[tuple[int, int]]) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
 from sqlalchemy.exc import DBAPIError
 
@@ -96,12 +97,11 @@ async def _at_once(do: Callable[..., Awaitable[T]], items: Sequence[Any], connec
 
 async def in_thread(threads: Executor, work: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
     """Do *work* in one of *threads*."""
-    return await _to_its_end(threads.submit(work, *arguments, **keywords))
+    return await _to_its_end(asyncio.wrap_future(threads.submit(work, *arguments, **keywords)))
 
 
-async def _to_its_end(future: Future[T]) -> T:
+async def _to_its_end(done: asyncio.Future[T]) -> T:
     """Who is cancelled still waits for the end: half a transaction cannot be left."""
-    done = asyncio.wrap_future(future)
     try:
         return await asyncio.shield(done)
     except asyncio.CancelledError:
@@ -110,52 +110,75 @@ async def _to_its_end(future: Future[T]) -> T:
         raise
 
 
+class _Waiting(NamedTuple):
+    """A unit of work, and who is to hear what came of it."""
+
+    work: Unit
+    done: asyncio.Future[Any]
+
+
+Outcome = tuple[_Waiting, Any, "Exception | None"]
+
+
 class Units:
     """Does units of work in *threads*, each in its place; those that wait at the same time share one transaction.
 
     A commit waits for the disk and costs as much as a unit, so up to *together* of them share it. If that fails, none
     of them has happened, and each is done again by itself, so that only whose unit is to blame hears of it.
+
+    Handing work from thread to thread costs, too. So the threads are called once everybody who can go on has had the
+    chance to add a unit, and all that came of one transaction is told at once.
     """
 
     def __init__(self, transact: Callable[[Sequence[Unit]], list[Any]], *, threads: int, together: int) -> None:
         self._transact = transact
         self._together = together
         self._threads = ThreadPoolExecutor(threads, "store")
-        self._waiting: deque[tuple[Unit, Future[Any]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
 
     async def do(self, work: Work[T] | Alike[T]) -> T:
         """Do *work* and commit."""
-        future: Future[T] = Future()
-        self._waiting.append((work, future))
-        self._threads.submit(self._work_off)
-        return await _to_its_end(future)
+        loop = asyncio.get_running_loop()
+        unit = _Waiting(work, loop.create_future())
+        self._waiting.append(unit)
+        if len(self._waiting) == 1:
+            loop.call_soon(self._call)
+        return await _to_its_end(unit.done)
 
     async def close(self, last: Callable[[], object]) -> None:
         """Finish what waits, then do *last*."""
+        while self._waiting:
+            await in_thread(self._threads, self._work_off)
         await in_thread(self._threads, last)
         self._threads.shutdown()
 
-    def _work_off(self) -> None:
-        units = [self._waiting.popleft() for _ in range(min(self._together, len(self._waiting)))]
-        if not units:  # an earlier turn has taken what this one was for
-            return
-        try:
-            results = self._transact([work for work, _ in units])
-        except Exception as error:  # noqa: BLE001 - it is for those who wait
-            self._one_by_one(units, error)
-        else:
-            for (_, future), result in zip(units, results, strict=True):
-                future.set_result(result)
+    def _call(self) -> None:
+        if self._waiting:
+            self._threads.submit(self._work_off)
 
-    def _one_by_one(self, units: Sequence[tuple[Unit, Future[Any]]], error: Exception) -> None:
-        if len(units) == 1 or (
-            isinstance(error, DBAPIError) and was_cut(error)
-        ):  # nobody knows whether the commit arrived
-            for _, future in units:
-                future.set_exception(error)
-            return
-        for work, future in units:
-            try:
-                future.set_result(self._transact([work])[0])
-            except Exception as its_own:  # noqa: BLE001 - it is for the one who waits
-                future.set_exception(its_own)
+    def _work_off(self) -> None:
+        units: list[_Waiting] = []
+        with suppress(IndexError):  # others take from it, too
+            while len(units) < self._together:
+                units.append(self._waiting.popleft())
+        self._call()
+        if units:
+            outcomes = self._outcomes(units)
+            units[0].done.get_loop().call_soon_threadsafe(_tell, outcomes)
+
+    def _outcomes(self, units: Sequence[_Waiting]) -> list[Outcome]:
+        try:
+            results = self._transact([unit.work for unit in units])
+        except Exception as error:  # noqa: BLE001 - it is for those who wait
+            if len(units) > 1 and not (isinstance(error, DBAPIError) and was_cut(error)):
+                return [outcome for unit in units for outcome in self._outcomes([unit])]
+            return [(unit, None, error) for unit in units]  # if cut, nobody knows whether the commit arrived
+        return [(unit, result, None) for unit, result in zip(units, results, strict=True)]
+
+
+def _tell(outcomes: Sequence[Outcome]) -> None:
+    for unit, result, error in outcomes:
+        if error is None:
+            unit.done.set_result(result)
+        else:
+            unit.done.set_exception(error)

@@ -19,6 +19,7 @@ from collector.collect.daemon import Service
 from collector.radar.simulator import Simulator, SimulatorOptions, serve
 from collector.settings import load
 from collector.store import Store
+from collector.store.unit import Units
 from tests.collect.doubles import CALM, TOKEN
 
 _GRACE = 0.001
@@ -59,7 +60,7 @@ class _Jumping(selectors.DefaultSelector):
 
 @contextmanager
 def _counted(loop):
-    """Count what threads are given to do: units of work of the store, statements of its readers."""
+    """Count what threads are given to do: units of work of the store, statements of its readers, anything else."""
     wrap, execute, connect = asyncio.futures.wrap_future, aiosqlite.Connection._execute, aiosqlite.Connection._connect
 
     def ended(_future):
@@ -89,6 +90,7 @@ def _counted(loop):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio, "wrap_future", wrapped)
         patch.setattr(asyncio.futures, "wrap_future", wrapped)
+        patch.setattr(Units, "do", counting(Units.do))
         patch.setattr(aiosqlite.Connection, "_execute", counting(execute))
         patch.setattr(aiosqlite.Connection, "_connect", counting(connect))
         patch.setattr(apscheduler.schedulers.base, "datetime", Now)

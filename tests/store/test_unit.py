@@ -73,6 +73,31 @@ async def test_those_that_wait_at_the_same_time_share_a_transaction(notes, units
     assert notes.transactions == [[0], [1, 2, 3], [4]]
 
 
+async def test_those_that_come_at_the_same_time_share_one_even_where_nothing_was_under_way(notes, units):
+    notes.gate.set()
+    assert await asyncio.gather(*(units.do(note(number)) for number in (1, 2, 3))) == [1, 2, 3]
+    assert notes.transactions == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize(("threads", "together"), [(1, 3), (8, 1), (4, 2)])
+async def test_none_is_lost_among_threads(threads, together):
+    done = []
+
+    def transact(works):
+        done.extend(works)
+        return works
+
+    async def one(number):
+        await asyncio.sleep(0.0001 * (number % 7))
+        return await units.do(number)
+
+    units = Units(transact, threads=threads, together=together)
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*map(one, range(2000))) == [*range(2000)]
+        await units.close(lambda: None)
+    assert sorted(done) == [*range(2000)]
+
+
 async def test_only_the_one_to_blame_hears_of_a_failure(notes, units):
     tasks = await waiting(notes, units, [note(1), note(0), note(2)])
     notes.gate.set()
