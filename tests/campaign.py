@@ -36,6 +36,10 @@ GROUPS = {
     ),
     "power": Group("100,000 power failures", ("faults/test_power_loss.py",)),
     "commits": Group("100 replies to COMMIT lost", ("faults/test_lost_commits.py",)),
+    "replicas": Group(
+        "five replicas, 10,000 fires, 1,000 killed, 300 frozen, 100 lines cut, ten crashes of Postgres",
+        ("acceptance/test_replicas_in_trouble.py",),
+    ),
     "damage": Group("5,000 damaged stores", ("faults/test_damaged.py",)),
     "budget": Group("10,000 `Retry-After`, 100 restarts in five minutes", ("faults/test_budget.py",)),
     "outage": Group("Radar away for 41 hours, and flapping for six", ("faults/test_outage.py",)),

@@ -96,7 +96,7 @@ class Attendant:
         while not self._fetcher.stop.is_set():
             self._due.clear()
             try:
-                complete = await self.attend(self._fetcher.clock())
+                complete = await self.attend()
             except StoreUnavailable as error:
                 log.error("pass", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
                 complete = False
@@ -111,10 +111,14 @@ class Attendant:
             waits.append(max((min(self._awaited.values()) - self._fetcher.clock()).total_seconds(), 0))
         return min(waits, default=None)
 
-    async def attend(self, now: datetime) -> bool:
-        """Collect what is due by *now*, or failed before; tell whether nothing is left to try again."""
+    async def attend(self) -> bool:
+        """Collect what is due, or failed before; tell whether nothing is left to try again.
+
+        A pass may take long, so each claim goes by the present: what others did meanwhile is done.
+        """
+        self._gatherer.heed_others()
         complete, tried = True, set[str]()
-        while dues := await self._claim(now, tried):
+        while dues := await self._claim(now := self._fetcher.clock(), tried):
             tried |= set(dues)
             complete = await self._pass(dues, now) and complete
         return complete

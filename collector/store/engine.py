@@ -15,6 +15,7 @@ import asyncio
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -36,7 +37,7 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
 """How long to wait for a lock that another program holds."""
-_FROZEN_SECONDS = 5.0
+_FROZEN = timedelta(seconds=5)
 """A transaction that writes waits for nothing: one that is silent for so long is a frozen process's, and is ended."""
 _ATTEMPTS = 5
 _LONGEST_PAUSE = 0.2
@@ -54,7 +55,7 @@ _PRAGMAS = "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA tru
 _READING_PRAGMAS = "PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"
 _BEGIN = """BEGIN ISOLATION LEVEL {}; SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
   set_config('lock_timeout', '{}', true)"""
-_NOT_FROZEN = f", set_config('idle_in_transaction_session_timeout', '{int(_FROZEN_SECONDS * 1000)}', true)"
+_NOT_FROZEN = ", set_config('idle_in_transaction_session_timeout', '{}', true)"
 _ONE_STATE = "REPEATABLE READ READ ONLY"
 _POSTGRES_DEFAULTS = {
     "connect_timeout": 5,
@@ -116,13 +117,18 @@ def postgres_engines(url: sa.URL) -> tuple[sa.Engine, AsyncEngine]:
     for engine in (writer, reader.sync_engine):
         engine.dialect.use_insertmanyvalues_wo_returning = True
         sa.event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(conn.get_execution_options()["begin"]))
-    writes = _beginning("READ COMMITTED") + _NOT_FROZEN
-    return writer.execution_options(begin=writes), reader.execution_options(begin=_beginning(_ONE_STATE))
+    return writer.execution_options(begin=_beginning_to_write(_FROZEN)), reader.execution_options(
+        begin=_beginning(_ONE_STATE)
+    )
 
 
 def _beginning(isolation: str) -> str:
     """Write how a transaction begins on Postgres, in one round trip."""
     return _BEGIN.format(isolation, int(BUSY_SECONDS * 1000))
+
+
+def _beginning_to_write(frozen: timedelta) -> str:
+    return _beginning("READ COMMITTED") + _NOT_FROZEN.format(frozen // timedelta(milliseconds=1))
 
 
 @contextmanager
@@ -159,6 +165,11 @@ class Database:
         else:
             self._writer, self._reader = postgres_engines(location.url)
             self._quick_reader = self._writer.execution_options(begin=_beginning(_ONE_STATE))
+
+    def hold_no_longer(self, lease: timedelta) -> None:
+        """Let Postgres end this process's transactions, should it freeze, well before its *lease* is over."""
+        if not self.location.path:
+            self._writer = self._writer.execution_options(begin=_beginning_to_write(min(_FROZEN, lease / 2)))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -102,6 +102,7 @@ class Store(Reader):
 
     async def enlist(self, candidate: Candidate) -> None:
         """Become a replica; what is begun and claimed from now on is this one's. On SQLite nothing changes."""
+        self._database.hold_no_longer(candidate.lease)
         self._replica_id = await self._database.write(lambda connection: replicas.enlist(connection, candidate))
 
     async def renew(self, lease: timedelta, now: datetime) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from collector import logs
 from collector.collect import daemon
 from collector.settings import load
+from collector.store import fires
 
 ZERO = datetime(2026, 5, 4, 0, 1, tzinfo=UTC)
 """What the fast clock shows when it is born."""
@@ -54,6 +55,7 @@ def main():
     """Be one: its configuration, when its clock was born, and the clock's rate are its arguments."""
     config, born, rate = sys.argv[1:]
     clock = fast(float(born), float(rate))
+    fires.AHEAD *= float(rate)  # the time that a statement takes must not look like a clock that was wrong
     daemon.Schedule = partial(Ticks, clock)
     settings = load(config, now=clock())
     logs.configure(settings.log.level, settings.log.format, settings.secrets)

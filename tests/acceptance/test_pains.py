@@ -55,9 +55,9 @@ async def test_an_error_in_one_tick_is_a_hole_for_ever(sqlite_url):
         for hour in range(12):
             if hour % 3 == 1:
                 world.script(faults.unequal())
-            await attendant.attend(world.clock())
+            await attendant.attend()
             world.clock.advance(hours=1)
-        await attendant.attend(world.clock())
+        await attendant.attend()
         assert await _is_true(world, NOW.replace(hour=0, minute=0) - DAY)
 
 
@@ -181,19 +181,19 @@ def test_a_corrupt_sqlite_file_silently_replaced_by_an_empty_one(world):
 async def test_a_missed_job_is_dropped_after_a_second_of_grace(sqlite_url):
     async with core(sqlite_url, make()) as world:
         attendant = Attendant(world.profiles, world.store, world.gatherer)
-        await attendant.attend(world.clock())
+        await attendant.attend()
         world.clock.advance(minutes=59, seconds=59)
-        await attendant.attend(world.clock())
+        await attendant.attend()
         assert [fire.outcome for fire in await world.store.list_fires()] == ["collected", "collected"]
 
 
 async def test_a_restart_floods_with_missed_runs_or_skips_them(sqlite_url):
     async with core(sqlite_url, make()) as world:
-        await Attendant(world.profiles, world.store, world.gatherer).attend(world.clock())
+        await Attendant(world.profiles, world.store, world.gatherer).attend()
         world.clock.advance(days=7)
         world.restart()
         asked = len(world.requests)
-        await Attendant(world.profiles, world.store, world.gatherer).attend(world.clock())
+        await Attendant(world.profiles, world.store, world.gatherer).attend()
         assert len(world.requests) - asked <= 2
         fires = await world.store.list_fires()
         assert len(fires) == 1 + 7 * 24

@@ -42,11 +42,11 @@ async def test_it_works(store_url):
     async with core(store_url, profile()) as world:
         attendant = _attendant(world)
         assert attendant.health["all"] == Health()
-        assert await attendant.attend(world.clock())
+        assert await attendant.attend()
         assert await _fires(world) == [(DUE, "collected")]
         assert attendant.health["all"].success == world.clock()
         asked = len(world.requests)
-        assert await attendant.attend(world.clock())  # nothing is due
+        assert await attendant.attend()  # nothing is due
         assert len(world.requests) == asked
 
 
@@ -56,13 +56,13 @@ async def test_a_pass_that_fails_again_without_asking_is_not_told_again(sqlite_u
         world.script(faults.api_error(403, 10000).always())
         attendant = _attendant(world)
         for _ in range(3):
-            assert not await attendant.attend(world.clock())
+            assert not await attendant.attend()
         assert len(world.requests) == 1
         world.clock.advance(minutes=5)
-        assert not await attendant.attend(world.clock())
+        assert not await attendant.attend()
         assert len(world.requests) == 2
         world.clock.advance(minutes=56)
-        assert not await attendant.attend(world.clock())
+        assert not await attendant.attend()
     told = ["WARNING", "DEBUG", "DEBUG", "WARNING", "WARNING"]
     assert [record.levelname for record in caplog.records if record.message == "pass"] == told
 
@@ -72,7 +72,7 @@ async def test_one_fire_per_due_edge_over_two_days(sqlite_url):
     async with core(sqlite_url, *profiles) as world:
         attendant = _attendant(world)
         for _ in range(48 * 4):
-            await attendant.attend(world.clock())
+            await attendant.attend()
             world.clock.advance(minutes=15)
         fires = await world.store.list_fires()
         assert Counter(fire.outcome for fire in fires) == {"collected": 2 * 48}
@@ -81,11 +81,11 @@ async def test_one_fire_per_due_edge_over_two_days(sqlite_url):
 
 async def test_a_day_of_downtime_is_one_pass_and_every_due_moment_is_accounted_for(store_url):
     async with core(store_url, profile()) as world:
-        await _attendant(world).attend(world.clock())
+        await _attendant(world).attend()
         world.restart()
         world.clock.advance(days=1)
         seen = len(world.requests)
-        await _attendant(world).attend(world.clock())
+        await _attendant(world).attend()
         assert [outcome for _, outcome in await _fires(world)] == ["collected"] + ["coalesced"] * 23 + ["collected"]
         assert len(world.requests) - seen == 1
         stored = (await world.stored())["all"]
@@ -96,11 +96,11 @@ async def test_what_failed_is_tried_again_and_its_fire_stays_as_it_was(sqlite_ur
     async with core(sqlite_url, profile()) as world:
         attendant = _attendant(world)
         world.script(faults.unequal().times(2))
-        assert not await attendant.attend(world.clock())
-        assert not await attendant.attend(world.clock())
+        assert not await attendant.attend()
+        assert not await attendant.attend()
         assert attendant.health["all"].failures == 2
         assert "values" in attendant.health["all"].reason
-        assert await attendant.attend(world.clock())
+        assert await attendant.attend()
         assert attendant.health["all"] == Health(DUE, world.clock(), 0, None)
         assert await _fires(world) == [(DUE, "failed")]
         assert len((await world.stored())["all"]) > 24
@@ -109,10 +109,10 @@ async def test_what_failed_is_tried_again_and_its_fire_stays_as_it_was(sqlite_ur
 async def test_after_a_restart_a_fire_that_failed_is_tried_again_at_once(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         world.script(faults.unequal())
-        await _attendant(world).attend(world.clock())
+        await _attendant(world).attend()
         world.restart()
         attendant = _attendant(world)
-        assert await attendant.attend(world.clock())
+        assert await attendant.attend()
         assert attendant.health["all"].failures == 0
         assert await _fires(world) == [(DUE, "failed")]
         assert await world.stored()
@@ -121,10 +121,10 @@ async def test_after_a_restart_a_fire_that_failed_is_tried_again_at_once(sqlite_
 async def test_told_to_stop_it_leaves_the_fire_to_the_next_start(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         world.fetcher.stop.set()
-        await _attendant(world).attend(world.clock())
+        await _attendant(world).attend()
         assert await _fires(world) == []
         world.restart()
-        await _attendant(world).attend(world.clock())
+        await _attendant(world).attend()
         assert await _fires(world) == [(DUE, "collected")]
 
 
@@ -133,7 +133,7 @@ async def test_an_ill_profile_does_not_stop_the_others_of_its_group(sqlite_url):
         ill = lambda got: any(asked.query.filters for asked in got.question.series)  # noqa: E731 - a predicate
         world.script(faults.api_error(400, 2001).always().only(ill))
         attendant = _attendant(world)
-        assert not await attendant.attend(world.clock())
+        assert not await attendant.attend()
         assert {fire.profile: fire.outcome for fire in await world.store.list_fires()} == {
             "ill": "failed",
             "well": "collected",
@@ -142,7 +142,7 @@ async def test_an_ill_profile_does_not_stop_the_others_of_its_group(sqlite_url):
         assert not attendant.health["ill"].success
         seen = len(world.requests)
         world.clock.advance(minutes=1)
-        await attendant.attend(world.clock())
+        await attendant.attend()
         assert len(world.requests) - seen == 1  # only what failed is tried again
 
 
@@ -161,16 +161,16 @@ async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_and_one_at_e
         world.script(faults.api_error(400, 2001).always())
         attendant = _attendant(world)
         for _ in range(6 * 60):
-            await attendant.attend(world.clock())
+            await attendant.attend()
             world.clock.advance(minutes=1)
         assert len(world.requests) == 1 + 6 + 4  # at once, after 1, 2, 4, 8, 16 and 32 minutes, then hourly
         assert attendant.health["ill"].failures == len(world.requests)
         world.restart()
-        await _attendant(world).attend(world.clock())
+        await _attendant(world).attend()
         assert len(world.requests) == 12
         world.simulator.clear_script()
         world.clock.advance(hours=1)
-        await attendant.attend(world.clock())
+        await attendant.attend()
         assert await world.stored()
 
 
@@ -180,11 +180,11 @@ async def test_a_day_that_is_published_late_is_looked_for_before_the_next_midnig
         midnight = NOW.replace(hour=0, minute=3) + DAY
         world.clock.now = midnight
         attendant = _attendant(world)
-        await attendant.attend(world.clock())
+        await attendant.attend()
         assert await world.stored() == {}
         for _ in range(24 * 4):
             world.clock.advance(minutes=15)
-            await attendant.attend(world.clock())
+            await attendant.attend()
             if await world.stored():
                 break
         assert world.clock() - midnight <= timedelta(hours=2)

@@ -143,7 +143,7 @@ async def _live(world, attendants, minutes, pause=7 * SECOND):
     """Let the replicas attend side by side for a while; gives when requests were put on record."""
     end = world.clock() + minutes * MINUTE
     while world.clock() < end:
-        await asyncio.gather(*(one.attend(world.clock()) for one in attendants))
+        await asyncio.gather(*(one.attend() for one in attendants))
         world.clock.now += pause
     record = await world.store.list_fetches(limit=None)
     assert len(record) == len(world.requests)
@@ -159,7 +159,7 @@ async def test_replicas_ask_a_radar_that_is_down_once_a_minute_in_all(postgres_u
         assert all(later - earlier >= MINUTE for earlier, later in pairwise(probes))
         world.simulator.clear_script()
         began = world.clock()
-        while not all([await one.attend(world.clock()) for one in attendants]):
+        while not all([await one.attend() for one in attendants]):
             world.clock.advance(seconds=1)
         assert world.clock() - began <= MINUTE + 10 * SECOND
 

@@ -222,11 +222,11 @@ async def test_the_day_that_has_just_ended_is_there_within_the_hour_although_rad
     async with core(sqlite_url, daily, lag=timedelta(minutes=45)) as opened:
         opened.clock.now = MIDNIGHT + DAY + timedelta(minutes=2)
         attendant = Attendant([daily], opened.store, opened.gatherer)
-        assert await attendant.attend(opened.clock())
+        assert await attendant.attend()
         passes = 1
         while (seconds := attendant._seconds(failures=0)) is not None:
             opened.clock.advance(seconds=seconds)
-            await attendant.attend(opened.clock())
+            await attendant.attend()
             passes += 1
         assert opened.clock() < MIDNIGHT + DAY + timedelta(minutes=75)
         assert passes <= 3

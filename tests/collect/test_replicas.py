@@ -47,15 +47,38 @@ async def test_every_due_moment_is_seen_to_once_and_asked_once(postgres_url):
         replica(world, postgres_url, *profiles) as (a, *_),
         replica(world, postgres_url, *profiles) as (b, *_),
     ):
-        await a.attend(world.clock())  # learns the limit, once
+        await a.attend()  # learns the limit, once
         for _ in range(10):
             world.clock.advance(hours=1)
             seen = len(world.requests)
-            await asyncio.gather(a.attend(world.clock()), b.attend(world.clock()))
+            await asyncio.gather(a.attend(), b.attend())
             assert len(world.requests) - seen == 6
         fires = await world.store.list_fires(limit=None)
         assert Counter(fire.due for fire in fires) == {DUE + timedelta(hours=n): 12 for n in range(11)}
         assert {fire.outcome for fire in fires} == {"collected"}
+
+
+async def test_what_others_did_while_a_pass_took_long_is_not_done_again(postgres_url, monkeypatch):
+    profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(12)]
+    async with (
+        core(postgres_url, *profiles, series_per_request=2) as world,
+        replica(world, postgres_url, *profiles) as (a, *_),
+        replica(world, postgres_url, *profiles) as (b, *_),
+    ):
+        await b._gatherer.limits(HOUR)
+        await a.attend()  # learns the limit, for b too
+        world.clock.advance(hours=1)
+        seen, its_own = len(world.requests), a._pass
+
+        async def a_long_one(duties, now):
+            complete = await its_own(duties, now)
+            world.clock.advance(minutes=5)
+            await b.attend()
+            return complete
+
+        monkeypatch.setattr(a, "_pass", a_long_one)
+        await a.attend()
+        assert [received.status for received in world.requests[seen:]] == [200] * 6
 
 
 async def test_what_a_dead_replica_was_at_is_taken_over_when_its_lease_is_out(postgres_url):
@@ -65,13 +88,13 @@ async def test_what_a_dead_replica_was_at_is_taken_over_when_its_lease_is_out(po
         replica(world, postgres_url, profile()) as (b, store, _),
     ):
         await dead.claim("profile", ["all"], world.clock(), lambda free, _: [one.name for one in free])
-        assert await b.attend(world.clock())
+        assert await b.attend()
         assert b._others_at_it
         assert await store.list_fires() == []
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             expired = "UPDATE replicas SET expires_at = clock_timestamp() WHERE id = %s"
             connection.execute(expired, [dead._replica_id])
-        assert await b.attend(world.clock())
+        assert await b.attend()
         assert [fire.outcome for fire in await store.list_fires()] == ["collected"]
         assert not b._others_at_it
 
@@ -82,8 +105,8 @@ async def test_how_a_profile_fares_is_known_to_all_whoever_saw_to_it(postgres_ur
         replica(world, postgres_url, profile()) as (a, *_),
         replica(world, postgres_url, profile()) as (b, *_),
     ):
-        await a.attend(world.clock())
-        await b.attend(world.clock())
+        await a.attend()
+        await b.attend()
         assert b.health["all"].success == a.health["all"].success is not None
         assert len(world.requests) == 1
 

@@ -34,16 +34,16 @@ async def test_cut_from_the_database_it_stops_asking(postgres_server, postgres_u
     database = sa.make_url(postgres_url).database
     async with core(postgres_url, profile()) as world:
         attendant = Attendant(world.profiles, world.store, world.gatherer)
-        assert await attendant.attend(world.clock())
+        assert await attendant.attend()
         asked = len(world.requests)
         postgres_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
         postgres_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
         for _ in range(3):
             world.clock.advance(hours=1)
             with pytest.raises(StoreUnavailable):
-                await attendant.attend(world.clock())
+                await attendant.attend()
         assert len(world.requests) == asked
         postgres_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
-        assert await attendant.attend(world.clock())
+        assert await attendant.attend()
         assert [fire.outcome for fire in await world.store.list_fires()].count("coalesced") == 2
         assert len(world.requests) == len(await world.store.list_fetches())

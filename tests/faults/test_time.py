@@ -24,7 +24,7 @@ def _attendant(world):
 
 async def _pass(world):
     world.restart()
-    return await _attendant(world).attend(world.clock())
+    return await _attendant(world).attend()
 
 
 async def test_after_a_year_ahead_and_back_the_next_bucket_is_collected_when_it_is_due(store_url):
@@ -148,7 +148,7 @@ async def _lived(url, seed, days, start=PAST, *, steps=True):
             found["suspended"] += pause > timedelta(hours=1)
             real += pause
             world.clock.now = max(real, world.clock.now) if world.clock.now - real < timedelta(minutes=30) else real
-            await attendant.attend(world.clock())
+            await attendant.attend()
             if dice.random() < 0.02:
                 await heal(profiles, world.clock(), world.store, world.gatherer)
         world.clock.now = ends + timedelta(hours=1)
@@ -165,7 +165,7 @@ async def _stepped(dice, world, real):
     world.clock.now = real + away * dice.choice((1, -1))
     world.simulator._clock, kept = real.timestamp, world.simulator._clock
     world.restart()
-    await _attendant(world).attend(world.clock())
+    await _attendant(world).attend()
     world.simulator._clock = kept
     world.clock.now = real
     world.restart()

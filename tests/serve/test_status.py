@@ -17,7 +17,7 @@ async def _row(world):
 
 
 async def _attend(world):
-    await Attendant(world.profiles, world.store, world.gatherer).attend(world.clock())
+    await Attendant(world.profiles, world.store, world.gatherer).attend()
 
 
 async def test_it_works(store_url):
@@ -59,11 +59,11 @@ async def test_failing_until_it_is_made_good(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         attendant = Attendant(world.profiles, world.store, world.gatherer)
         world.script(faults.unequal())
-        await attendant.attend(world.clock())
+        await attendant.attend()
         row = await _row(world)
         assert (row["state"], row["failures"], row["last_success"]) == ("failing", 1, None)
         world.clock.advance(seconds=1)
-        await attendant.attend(world.clock())
+        await attendant.attend()
         row = await _row(world)
         assert (row["state"], row["failures"]) == ("fresh", 0)
 
@@ -74,11 +74,11 @@ async def test_failing_while_one_of_its_series_is(sqlite_url):
         world.script(faults.api_error(400, 2001).always().only(ill))
         attendant = Attendant(world.profiles, world.store, world.gatherer)
         for _ in range(3):
-            await attendant.attend(world.clock())
+            await attendant.attend()
             world.clock.advance(minutes=4)
             assert (await _row(world))["state"] == "failing"
         world.simulator.clear_script()
-        await attendant.attend(world.clock())
+        await attendant.attend()
         assert (await _row(world))["state"] == "fresh"
 
 

@@ -1,6 +1,8 @@
 """Replicas on one Postgres: leases, fences, and duties that one of them has at a time."""
 
 import asyncio
+import threading
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -8,7 +10,7 @@ import psycopg
 import pytest
 
 from collector.model import AggInterval
-from collector.store import PROFILE, Candidate, Duty, Fire, LeaseLost, Store, StoreRefused
+from collector.store import PROFILE, Candidate, Duty, Fire, LeaseLost, Store, StoreRefused, StoreUnavailable
 from tests.store.making import DAY, HOUR, LIMIT, NOW, answer, batch, filtered, hours, profile, query, rows
 
 ALL = query()
@@ -59,6 +61,26 @@ async def test_of_many_that_claim_at_once_each_duty_has_one(postgres_url):
                 "SELECT count(*), count(DISTINCT name) FROM duties WHERE replica_id > 0"
             ).fetchone()
         assert held[0] == held[1] == len(set(claimed))
+
+
+async def test_a_transaction_that_a_replica_froze_in_is_ended_before_its_lease_is(postgres_url):
+    async with replicas(postgres_url, "a", lease=timedelta(seconds=2)) as (a,), replicas(postgres_url, "b") as (b,):
+
+        async def frozen(connection):
+            await connection.exec_driver_sql("UPDATE replicas SET version = 'frozen'")
+            entered.set()
+            go_on.wait(30)
+            await connection.exec_driver_sql("SELECT 1")
+
+        entered, go_on = threading.Event(), threading.Event()
+        freezing = asyncio.create_task(a._database.write(frozen, repeatable=False))
+        await asyncio.to_thread(entered.wait, 30)
+        began = time.monotonic()
+        await b._database.write(lambda connection: connection.exec_driver_sql("UPDATE replicas SET version = '2'"))
+        assert time.monotonic() - began < 2, "seconds that others wait for its locks"
+        go_on.set()
+        with pytest.raises(StoreUnavailable, match="idle-in-transaction"):
+            await freezing
 
 
 async def test_who_was_silent_for_longer_than_its_lease_is_buried_and_refused_everything(postgres_url):
