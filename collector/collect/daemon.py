@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_DRAIN = 8.0
+_DRAIN = 6.0
 """Seconds that requests under way are given to end when the service stops."""
 _WIDEST_SPREAD = 20
 

@@ -48,7 +48,8 @@ class Limits:
     *proven* is the largest accepted request as (span, positions), *proven_span* the longest span of any accepted one.
     *doubted* is the (span, positions) of a refused batch: until one slice of that span is accepted, slices are asked
     alone, and if it is refused too, the number of positions was not to blame. *capped* says that this number was to
-    blame once, so that more positions are not tried just because these were accepted.
+    blame once, so that more positions are not tried just because these were accepted. *refused_span* and
+    *refused_positions* are the least that were refused for themselves, zero where none was.
     """
 
     agg_interval: AggInterval
@@ -58,6 +59,8 @@ class Limits:
     doubted: tuple[timedelta, int] = _NO_DOUBT
     capped: bool = False
     refused_at: datetime | None = None
+    refused_span: timedelta = timedelta(0)
+    refused_positions: int = 0
 
     @property
     def now_shape(self) -> Shape:
@@ -84,6 +87,10 @@ def accepted(limits: Limits, batch: Batch) -> Limits:
     count = len(batch.slices)
     best = max(limits.proven, (batch.duration, count), key=lambda pair: pair[0] * pair[1])
     limits = replace(limits, proven=best, proven_span=max(limits.proven_span, batch.duration))
+    if batch.duration >= limits.refused_span:
+        limits = replace(limits, refused_span=timedelta(0))
+    if count >= limits.refused_positions:
+        limits = replace(limits, refused_positions=0)
     if count == 1 and limits.doubted != _NO_DOUBT:
         return _settled(limits, batch.duration)
     if count < limits.shape.positions or limits.capped:
@@ -94,7 +101,7 @@ def accepted(limits: Limits, batch: Batch) -> Limits:
 def _settled(limits: Limits, span: timedelta) -> Limits:
     """End the doubt, for a slice of *span* alone was accepted; a shorter one than was doubted proves nothing."""
     if span >= limits.doubted[0]:
-        return replace(limits, doubted=_NO_DOUBT, capped=True)
+        return replace(limits, doubted=_NO_DOUBT, capped=True, refused_positions=limits.doubted[1])
     shape = replace(limits.shape, positions=max(limits.shape.positions, limits.doubted[1]))
     return replace(limits, shape=shape, doubted=_NO_DOUBT)
 
@@ -117,9 +124,10 @@ def refused(limits: Limits, batch: Batch, now: datetime) -> Limits | None:
     limits = replace(limits, refused_at=now)
     if limits.shape.gaps and _has_gaps(batch) and count == _FEWEST_WITH_GAPS:
         return replace(limits, shape=replace(limits.shape, positions=_FIRST_POSITIONS, gaps=False), capped=False)
-    fewer = replace(limits.shape, positions=_below(count, _POSITIONS) or 1)
+    proven = limits.proven[1] if span <= limits.proven[0] else 1
+    fewer = replace(limits.shape, positions=max(_below(count, _POSITIONS) or 1, proven))
     if span <= limits.proven_span:
-        return replace(limits, shape=fewer, doubted=_NO_DOUBT, capped=True)
+        return replace(limits, shape=fewer, doubted=_NO_DOUBT, capped=True, refused_positions=count)
     return replace(limits, shape=fewer, doubted=(span, limits.shape.positions))
 
 
@@ -128,23 +136,36 @@ def _shorter(limits: Limits, span: timedelta, now: datetime) -> Limits | None:
     if lower is None:
         return None
     positions = max(limits.shape.positions, limits.doubted[1])
-    shape = replace(limits.shape, span=lower, positions=positions)
-    return replace(limits, shape=shape, doubted=_NO_DOUBT, refused_at=now)
+    unit = min(spans_of(limits.agg_interval))
+    proven = limits.proven_span // unit * unit if limits.proven_span < span else lower
+    shape = replace(limits.shape, span=max(lower, proven), positions=positions)
+    return replace(limits, shape=shape, doubted=_NO_DOUBT, refused_at=now, refused_span=span)
 
 
 def exonerated(limits: Limits) -> Limits:
     """Take back what was learned from a slice that turned out to be refused for its content: it blamed the size."""
-    shape = first_guess(limits.agg_interval).shape
-    return replace(limits, shape=shape, doubted=_NO_DOUBT, capped=False, refused_at=None)
+    guess = first_guess(limits.agg_interval)
+    return replace(guess, proven=limits.proven, proven_span=limits.proven_span)
 
 
 def raised(limits: Limits, now: datetime) -> Limits:
-    """Try one step higher, a week after the last refusal: limits are lifted, too."""
+    """Try more, a week after the last refusal: what lies midway to what was refused, at last beyond it.
+
+    So a limit between two steps is found in the end, for few requests, and one that was lifted, too.
+    """
     if limits.refused_at is None or now - limits.refused_at < _TRY_HIGHER_AFTER:
         return limits
     spans = spans_of(limits.agg_interval)
-    shape = Shape(_above(limits.shape.span, spans), _above(limits.shape.positions, _POSITIONS), gaps=True)
+    span = _midway(limits.shape.span, limits.refused_span, min(spans)) or _above(limits.shape.span, spans)
+    positions = _midway(limits.shape.positions, limits.refused_positions, 1)
+    shape = Shape(span, positions or _above(limits.shape.positions, _POSITIONS), gaps=True)
     return replace(limits, shape=shape, refused_at=now)
+
+
+def _midway(value: _Step, refused: _Step, unit: _Step) -> _Step | None:
+    """A multiple of *unit* between what is taken and what was *refused*, if there is one."""
+    middle: _Step = value + (refused - value) // unit // 2 * unit
+    return middle if middle > value else None
 
 
 def _below(value: _Step, steps: Sequence[_Step]) -> _Step | None:
@@ -174,6 +195,8 @@ def dump(limits: Limits) -> str:
             "doubted_positions": limits.doubted[1],
             "capped": limits.capped,
             "refused_at": rfc3339(limits.refused_at) if limits.refused_at else None,
+            "refused_span_seconds": limits.refused_span.total_seconds(),
+            "refused_positions": limits.refused_positions,
         }
     )
 
@@ -190,4 +213,6 @@ def load(agg_interval: AggInterval, text: str) -> Limits:
         doubted=(timedelta(seconds=record["doubted_seconds"]), record["doubted_positions"]),
         capped=record.get("capped", False),
         refused_at=datetime.fromisoformat(refused_at).astimezone(UTC) if refused_at else None,
+        refused_span=timedelta(seconds=record.get("refused_span_seconds", 0)),
+        refused_positions=record.get("refused_positions", 0),
     )

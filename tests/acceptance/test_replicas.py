@@ -1,11 +1,14 @@
 """Real daemons share the windows of one backfill job, and one that is killed leaves nothing undone."""
 
 import asyncio
+import os
 import signal
 import threading
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+
+import pytest
 
 from collector.model import AggInterval
 from collector.store import Store, Wanted, upkeep
@@ -26,7 +29,6 @@ async def order(database):
 @contextmanager
 def sharing(folder, database, count):
     """So many daemons that have done what was due, and then a job; no answer comes before the gate is opened."""
-    folder.mkdir()
     gate = threading.Event()
     with replicas(folder, database, [SHARED], count, **NARROW) as born:
         try:
@@ -51,20 +53,35 @@ def slices(received):
     return [(one.query, one.start) for one in received.question.series] if received.question else []
 
 
-def test_daemons_share_a_backfill_and_one_that_is_killed_costs_no_more_than_it_was_asking(
-    postgres_url, empty_postgres_url, tmp_path
-):
-    asyncio.run(upkeep.upgrade(empty_postgres_url))
-    with sharing(tmp_path / "alone", empty_postgres_url, 1) as (born, gate):
+@pytest.fixture(scope="module")
+def undisturbed(postgres_server, postgres_template, tmp_path_factory):
+    """The digest that one daemon alone ends with, and its requests."""
+    made = postgres_server.create(postgres_template)
+    url = made.render_as_string(hide_password=False)
+    with sharing(tmp_path_factory.mktemp("alone"), url, 1) as (born, gate):
         gate.set()
         eventually(lambda: ended(born.shared), 60)
-        calm, requests = dumped(empty_postgres_url), len(born.simulator.requests)
+        yield dumped(url), len(born.simulator.requests)
+    postgres_server.drop(made)
+
+
+@pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP])
+def test_daemons_share_a_backfill_and_one_that_is_killed_or_frozen_costs_no_more_than_it_was_asking(
+    undisturbed, postgres_url, tmp_path, fate
+):
+    calm, requests = undisturbed
     holders = "SELECT DISTINCT name FROM replicas JOIN backfill_windows ON replica_id = replicas.id"
-    with sharing(tmp_path / "shared", postgres_url, 3) as (born, gate):
+    with sharing(tmp_path, postgres_url, 3) as (born, gate):
         found = eventually(lambda: len(held := born.shared.rows(holders)) == 3 and held, 60)
-        born.nursery.end(int(found[0][0].rpartition(":")[2]), signal.SIGKILL)
+        victim = int(found[0][0].rpartition(":")[2])
+        os.kill(victim, fate)
         gate.set()
         assert eventually(lambda: ended(born.shared), 60) == ("done", None, 0, 0)
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGCONT)  # what it has to say now comes too late
+        codes = {pid: born.nursery.end(pid, signal.SIGTERM) for pid in born.nursery.alive}
+        assert codes == dict.fromkeys(codes, 0) | ({victim: -fate} if fate == signal.SIGKILL else {})
+        assert ended(born.shared) == ("done", None, 0, 0)
         assert dumped(postgres_url) == calm
         cut = "SELECT count(*), coalesce(sum(positions), 0) FROM fetches WHERE outcome = 'interrupted'"
         ((cut_off, in_vain),) = born.shared.rows(cut)

@@ -85,7 +85,38 @@ def test_a_week_after_the_last_refusal_a_step_higher_is_tried():
     _, known = backfill(5, timedelta(days=7), 2)
     assert learn.raised(known, NOW + timedelta(days=6)) == known
     higher = learn.raised(known, NOW + timedelta(days=8)).shape
-    assert (higher.span, higher.positions) == (timedelta(days=31), 5)
+    assert (higher.span, higher.positions) == (timedelta(days=18), 3)
+
+
+@pytest.mark.parametrize(("days", "positions"), [(14, 19), (2, 4), (30, 99), (7, 20), (1, 1), (31, 100), (8, 700)])
+def test_a_limit_between_two_steps_is_found_in_the_end_and_kept(days, positions):
+    span, now, refusals = timedelta(days=days), NOW, []
+    known, _ = tried(learn.first_guess(QUARTER), span, positions, now)
+    for _ in range(30):
+        now += timedelta(days=8)
+        known, refused = tried(learn.raised(known, now), span, positions, now)
+        refusals.append(refused)
+    assert known.shape.span == span
+    assert positions in (known.shape.positions, known.proven[1])
+    assert max(refusals) <= 4, "requests that a week may cost"
+    known, _ = tried(known, timedelta(days=31), 1000, now)
+    for _ in range(20):
+        now += timedelta(days=8)
+        known, _ = tried(learn.raised(known, now), timedelta(days=31), 1000, now)
+    assert (known.proven_span, known.proven[1]) == (timedelta(days=31), 1000)
+
+
+def tried(known, span, positions, now):
+    """Ask as large requests as may be asked until one is accepted; what is known then, and how many were refused."""
+    for refused in range(20):
+        batch = batch_of(known.now_shape.positions, known.shape.span.days)
+        if batch.duration <= span and len(batch.slices) <= positions:
+            known = learn.accepted(known, batch)
+            if known.now_shape.positions <= len(batch.slices):
+                return known, refused
+        else:
+            known = learn.refused(known, batch, now)
+    raise AssertionError("nothing was accepted")
 
 
 def test_a_slice_that_is_refused_alone_at_every_span_takes_nothing_down_with_it():
