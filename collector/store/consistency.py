@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from collector.model import AggInterval, Annotation, Normalization, SeriesQuery, rfc3339
 from collector.store import annotations as remarks
-from collector.store import schema
+from collector.store import schema, seals
 from collector.store import series as lines
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ async def findings(connection: AsyncConnection) -> list[str]:
     found += [finding for row in await connection.execute(_labels()) for finding in _label(row)]
     async for finding in _fires(connection):
         found.append(finding)
+    found += await seals.findings(connection)
     for select, described in _strays():
         number = (await connection.execute(sa.select(sa.func.count()).select_from(select.subquery()))).scalar_one()
         found += [f"{described}: {number}"] if number else []

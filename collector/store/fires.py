@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from collector.store import seals
 from collector.store.clock import AHEAD
 from collector.store.names import as_table
 from collector.store.schema import fires
@@ -36,15 +37,31 @@ class Fire:
 
 async def record(connection: AsyncConnection, outcomes: Sequence[Fire]) -> None:
     """Write outcomes down; the first one of a due moment stands, unless a clock that ran ahead has written it."""
-    if outcomes:
+    known = await _known(connection, outcomes)
+    believed_until = min((fire.finished_at for fire in outcomes), default=_BORN) + AHEAD
+    standing = {key for key, fire in known.items() if fire.finished_at <= believed_until}
+    new = [fire for fire in outcomes if (fire.profile, fire.due) not in standing]
+    if new:
         insert = upsert(connection, fires)
         columns = ("outcome", "finished_at", "message")
-        insert = insert.on_conflict_do_update(
-            index_elements=["profile", "due"],
-            set_={name: insert.excluded[name] for name in columns},
-            where=fires.c.finished_at > min(fire.finished_at for fire in outcomes) + AHEAD,
-        )
-        await connection.execute(insert, [asdict(fire) for fire in outcomes])
+        changed = {name: insert.excluded[name] for name in columns}
+        insert = insert.on_conflict_do_update(index_elements=["profile", "due"], set_=changed)
+        await connection.execute(insert, [asdict(fire) for fire in new])
+        replaced = [known[fire.profile, fire.due] for fire in new if (fire.profile, fire.due) in known]
+        await seals.seal(connection, map(_sealed, new), map(_sealed, replaced))
+
+
+async def _known(connection: AsyncConnection, outcomes: Sequence[Fire]) -> dict[tuple[str, datetime], Fire]:
+    if not outcomes:
+        return {}
+    dues, names = [fire.due for fire in outcomes], as_table([fire.profile for fire in outcomes])
+    known = sa.select(fires).join_from(names, fires, fires.c.profile == names.c.name)
+    known = known.where(fires.c.due.between(min(dues), max(dues)))
+    return {(row.profile, row.due): Fire(*row) for row in await connection.execute(known)}
+
+
+def _sealed(fire: Fire) -> tuple[str, int]:
+    return seals.fire(fire.profile, fire.due, fire.outcome)
 
 
 async def last(connection: AsyncConnection, profile: str, now: datetime | None = None) -> Fire | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.model import AggInterval, Normalization
+from collector.store import seals
 from collector.store.schema import date_ranges, fetch_profiles, fetches, fires, series
 
 if TYPE_CHECKING:
@@ -107,4 +108,7 @@ async def delete_fires(connection: AsyncConnection, profile: str, edge: datetime
     dues = sa.select(fires.c.due).where(older).order_by(fires.c.due)
     cut = (await connection.execute(dues.offset(_FIRES_AT_ONCE).limit(1))).scalar()
     few = older if cut is None else sa.and_(older, fires.c.due < cut)
-    return (await connection.execute(sa.delete(fires).where(few))).rowcount
+    deleted = await connection.execute(sa.delete(fires).where(few).returning(fires.c.due, fires.c.outcome))
+    gone = [seals.fire(profile, *row) for row in deleted]
+    await seals.seal(connection, gone=gone)
+    return len(gone)

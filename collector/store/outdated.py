@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.model import from_epoch
+from collector.store import seals
 from collector.store.amend import amend
 from collector.store.column_types import epoch
 from collector.store.schema import date_ranges, points, revisions, series, vanished
@@ -48,7 +49,9 @@ async def delete_points(connection: AsyncConnection, series_id: int, edge: datet
         (await connection.execute(sa.delete(table).where(table.c.series_id == series_id, column < cut))).rowcount
         for table, column in ((points, points.c.timestamp), (revisions, revisions.c.timestamp))
     ]
-    await connection.execute(sa.delete(vanished).where(vanished.c.series_id == series_id, vanished.c.timestamp < cut))
+    marks = sa.delete(vanished).where(vanished.c.series_id == series_id, vanished.c.timestamp < cut)
+    unmarked = await connection.execute(marks.returning(epoch(vanished.c.timestamp)))
+    await seals.seal(connection, gone=[seals.mark(series_id, timestamp) for (timestamp,) in unmarked])
     ended = sa.and_(date_ranges.c.series_id == series_id, date_ranges.c.end <= cut)
     await connection.execute(sa.delete(date_ranges).where(ended))
     await count_points(connection, {series_id: -gone[0]})

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
+from collector.store import seals
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
@@ -181,11 +183,13 @@ async def mark_vanished(
     """Mark points (series_id, timestamp) that an answer no longer has."""
     moment = _moment(connection, now)
     await _many(connection, "mark", [(i, t, fetch_id, moment) for i, t in keys])
+    await seals.seal(connection, came=[seals.mark(*key) for key in keys])
 
 
 async def unmark_vanished(connection: AsyncConnection, keys: Sequence[tuple[int, int]]) -> None:
     """Take the mark off points (series_id, timestamp) that came back."""
     await _many(connection, "unmark", keys)
+    await seals.seal(connection, gone=[seals.mark(*key) for key in keys])
 
 
 def _moment(connection: AsyncConnection, now: datetime) -> float | datetime:

@@ -183,6 +183,14 @@ fires = _table(
     sa.Column("message", Words),
 )
 
+seals = _table(
+    "seals",
+    sa.Column("part", Words, primary_key=True),
+    sa.Column("number", Identifier, nullable=False),
+    sa.Column("digest", Identifier, nullable=False),
+)
+"""How many rows there are of a part of fires or vanished, and what their checksums add up to."""
+
 replicas = _table(
     "replicas",
     sa.Column("id", Identifier, primary_key=True),

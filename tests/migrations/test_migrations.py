@@ -17,10 +17,22 @@ from alembic.script import ScriptDirectory
 
 import collector
 from collector.errors import UsageError
-from collector.store import Store, StoreBehind, StoreForeign, StoreMissing, StoreNewer, engine, layout, migrate, upkeep
+from collector.store import (
+    Fire,
+    Store,
+    StoreBehind,
+    StoreForeign,
+    StoreMissing,
+    StoreNewer,
+    engine,
+    layout,
+    migrate,
+    upkeep,
+)
 from collector.store.locks import MIGRATION
 from collector.store.schema import APPLICATION_ID, metadata
-from tests.store.making import NOW, batch, hours, profile, query, saved, values
+from collector.store.verify import verify
+from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, saved, values
 
 PROCESSES = 8
 
@@ -125,6 +137,22 @@ async def test_what_is_stored_survives_a_step_back_and_forth(store_url, revision
     async with Store.open(store_url, owner="test") as store:
         assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
     assert await upkeep.check(store_url) == []
+
+
+async def test_what_was_written_before_there_were_seals_is_sealed(store_url):
+    window = hours(0, 4)
+    async with Store.open(store_url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        await saved(store, batch((query(), window)), [1, 2, 3, 4])
+        await saved(store, batch((query(), window)), {0: 1, 1: 2}, now=NOW + HOUR, updated=NOW + HOUR)
+        await store.finish([Fire("all", DAY + n * HOUR / 4, "collected", NOW) for n in range(3)], [])
+    await upkeep.downgrade(store_url, "0005")
+    await upkeep.upgrade(store_url)
+    assert (await verify(store_url)).findings == []
+    async with Store.open(store_url, owner="test") as store:
+        await saved(store, batch((query(), window)), {0: 1, 2: 3}, now=NOW + 2 * HOUR, updated=NOW + 2 * HOUR)
+        await store.finish([Fire("all", DAY + n * HOUR / 4, "failed", NOW) for n in range(5)], [])
+    assert (await verify(store_url)).findings == []
 
 
 async def test_an_unknown_revision_is_refused_and_nothing_changes(store_url):

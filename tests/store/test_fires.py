@@ -2,6 +2,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from collector.store import Fire
+from collector.store.verify import verify
 from tests.store.making import DAY, HOUR, NOW
 
 FIRE = Fire("all", DAY, "collected", NOW)
@@ -41,3 +42,11 @@ async def test_fires_are_listed_the_newest_first(store):
     assert len(await store.list_fires(profile="a")) == 3
     assert len(await store.list_fires(profile="a", start=DAY + HOUR, end=DAY + 2 * HOUR)) == 1
     assert len(await store.list_fires(limit=2)) == 2
+
+
+async def test_what_a_clock_that_ran_ahead_wrote_is_written_anew_and_sealed(store, store_url):
+    ahead = replace(FIRE, outcome="failed", finished_at=NOW + HOUR)
+    await store.finish([ahead, replace(FIRE, due=DAY + HOUR)], [])
+    await store.finish([FIRE, replace(FIRE, due=DAY + HOUR, outcome="failed")], [])
+    assert [fire.outcome for fire in await store.list_fires()] == ["collected", "collected"]
+    assert (await verify(store_url)).findings == []
