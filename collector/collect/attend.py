@@ -38,7 +38,7 @@ _LET_IT_TRY = timedelta(minutes=1)
 """So much later than the replica that means to try again the others do it, should it be gone."""
 _REFUSED_AGAIN = timedelta(minutes=1)
 _REFUSED_FOR_LONG = timedelta(hours=1)
-_OTHERS_AT_IT = 1.0
+_OTHERS_AT_IT = 0.5
 """Seconds between two looks at whether another replica has done what is due, or is gone."""
 
 
