@@ -7,6 +7,7 @@ transaction, so that of many that start at once one migrates and the others find
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ HEAD = "0006"
 COPYING = "copying"
 """Stands for the revision of a store that is still being copied, so that nothing opens it before it is whole."""
 
+_REVISION = re.compile("[0-9]{4}")
+_FOREIGN = "the schema revision {!r} is none of the collector's"
 _version = sa.table(VERSION_TABLE, sa.column("version_num", sa.Text))
 
 
@@ -58,8 +61,8 @@ def check(revision: str | None) -> None:
         raise StoreBehind("the database holds no store yet: `collector db upgrade` creates it")
     if revision == COPYING:
         raise StoreForeign("the store is a copy that was interrupted: repeat `collector db copy` to finish it")
-    if not revision.isdigit():
-        raise StoreForeign(f"the schema revision {revision!r} is none of the collector's")
+    if not _REVISION.fullmatch(revision):
+        raise StoreForeign(_FOREIGN.format(revision))
     if revision > HEAD:
         raise StoreNewer(
             f"the store was changed by a newer collector: its schema has revision {revision}, this one knows {HEAD}"
@@ -72,7 +75,7 @@ def check(revision: str | None) -> None:
 
 def is_beyond(revision: str | None) -> bool:
     """Tell whether the schema is of a newer version, or of none of ours."""
-    return revision is not None and revision > HEAD
+    return revision is not None and (revision > HEAD or not _REVISION.fullmatch(revision))
 
 
 async def stamp(connection: AsyncConnection, revision: str) -> None:
@@ -81,14 +84,20 @@ async def stamp(connection: AsyncConnection, revision: str) -> None:
 
 
 async def upgrade(connection: AsyncConnection) -> None:
-    """Bring the schema to HEAD; StoreNewer where it is beyond it."""
+    """Bring the schema to HEAD; StoreNewer where it is beyond it, StoreForeign where no version had such a revision."""
     await lock_for_migration(connection)
     revision = await current(connection)
     if revision == HEAD:
         return
     if is_beyond(revision):
         check(revision)
-    await connection.run_sync(_alembic, "upgrade", "head")
+    _hush()
+    from alembic.util import CommandError
+
+    try:
+        await connection.run_sync(_alembic, "upgrade", "head")
+    except CommandError as error:
+        raise StoreForeign(_FOREIGN.format(revision)) from error
 
 
 async def downgrade(connection: AsyncConnection, revision: str) -> None:

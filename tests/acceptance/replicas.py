@@ -40,6 +40,14 @@ class Nursery:
         process.send_signal(number)
         return process.wait(60)
 
+    def replace_the_ended(self):
+        """Start anew what could not start while its database was away, as a supervisor does: it said so, with exit 1."""
+        for pid, process in [*self._born.items()]:
+            if (code := process.poll()) is not None:
+                assert code == 1, (code, self._collector.log.read_text()[-2000:])
+                del self._born[pid]
+                self.start()
+
     def close(self):
         """Kill the rest."""
         for pid in self.alive:

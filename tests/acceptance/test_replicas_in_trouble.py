@@ -139,6 +139,7 @@ class Mischief:
             raise AssertionError("the server has not crashed")
 
     def _one(self):
+        self._nursery.replace_the_ended()
         return self._dice.choice([pid for pid in self._nursery.alive if pid not in self._frozen])
 
     def _back_end(self, own):
@@ -149,6 +150,7 @@ class Mischief:
     def end(self):
         for pid in [*self._frozen]:
             self.thaw(pid)
+        self._nursery.replace_the_ended()
 
 
 @dataclass

@@ -21,6 +21,7 @@ from collector.store import (
     Fire,
     Store,
     StoreBehind,
+    StoreError,
     StoreForeign,
     StoreMissing,
     StoreNewer,
@@ -207,6 +208,19 @@ async def test_a_newer_postgres_store_is_left_alone(postgres_server, postgres_ur
                 pass
     with pytest.raises(StoreNewer):
         await upkeep.check(postgres_url)
+
+
+@pytest.mark.parametrize("revision", ["0000", "-006", " 006", "6"])
+async def test_a_revision_that_no_version_had_is_told_in_a_sentence(store_url, revision):
+    async with Store.open(store_url, owner="test") as store:
+
+        async def spoil(connection):
+            await connection.exec_driver_sql(f"UPDATE schema_revision SET version_num = '{revision}'")
+
+        await store._database.write(spoil)
+    with pytest.raises(StoreError, match=f"revision .*{revision}"):
+        async with Store.open(store_url, owner="test"):
+            pass
 
 
 async def test_an_empty_postgres_database_is_for_a_writer_to_fill(empty_postgres_url):
