@@ -41,7 +41,7 @@ class Nursery:
         return process.wait(60)
 
     def replace_the_ended(self):
-        """Start anew what could not start while its database was away, as a supervisor does: it said so, with exit 1."""
+        """Start anew, as a supervisor does, what could not start while its database was away and ended with 1."""
         for pid, process in [*self._born.items()]:
             if (code := process.poll()) is not None:
                 assert code == 1, (code, self._collector.log.read_text()[-2000:])
