@@ -4,6 +4,7 @@ Their clock is 450 times as fast as ours: a quarter of an hour of theirs is two 
 """
 
 import asyncio
+import math
 import os
 import random
 import shutil
@@ -76,13 +77,17 @@ def durable_postgres_url():
 
 @dataclass(frozen=True)
 class Troubles:
-    """How much happens while so many due moments of each profile pass."""
+    """How much happens while so many due moments of each profile pass.
+
+    *takeover* bounds the seconds from the end of a lease to who takes over, where the machine has nothing else to do.
+    """
 
     dues: int
     kills: int
     freezes: int
     cuts: int
     crashes: int
+    takeover: float = math.inf
 
     def shuffled(self, dice):
         """All that happens, each with the seconds to wait before it."""
@@ -197,7 +202,7 @@ def stored(shared, name):
 
 
 SHORT = Troubles(dues=8, kills=10, freezes=4, cuts=4, crashes=1)
-FULL = Troubles(dues=500, kills=1000, freezes=300, cuts=100, crashes=10)
+FULL = Troubles(dues=500, kills=1000, freezes=300, cuts=100, crashes=10, takeover=1.0)
 
 
 @pytest.mark.parametrize("troubles", [SHORT, pytest.param(FULL, marks=pytest.mark.campaign)])
@@ -228,7 +233,7 @@ def test_of_what_befalls_replicas_and_their_server_nothing_is_seen_in_the_histor
             window = Window(from_epoch(min(found)), from_epoch(max(found) + QUARTER.seconds))
             assert window.end >= reached, name
             assert found == truth(simulator, query, window, born.clock.timestamp()), name
-    assert watch.worst <= 1, "seconds from the end of a lease to the takeover"
+    assert watch.worst <= troubles.takeover
     said = shared.log.read_text()
     assert "Traceback" not in said
     print(f"{dict(mischief.done)}; {told}; takeover {watch.worst:.2f} s after the lease, {watch.looks} looks")  # noqa: T201 - counts for the record
