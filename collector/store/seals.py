@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     Rows = Iterable[tuple[str, int]]
+    Sums = defaultdict[str, tuple[int, int]]
 
 _ALL = 1 << 32
 _ROWS_AT_ONCE = 5_000
@@ -44,10 +45,10 @@ def _checksum(*content: object) -> int:
 
 async def seal(connection: AsyncConnection, came: Rows = (), gone: Rows = ()) -> None:
     """Account for rows, each as (part, checksum), that the transaction writes and deletes."""
-    change = _sums(came)
-    for part, (number, digest) in _sums(gone).items():
-        change[part] = change[part][0] - number, change[part][1] - digest
-    rows = [{"part": part, "number": n, "digest": digest % _ALL} for part, (n, digest) in sorted(change.items())]
+    change = _sums()
+    _add(change, came)
+    _add(change, gone, -1)
+    rows = [{"part": part, "number": number, "digest": digest} for part, (number, digest) in sorted(change.items())]
     if rows:
         insert = upsert(connection, seals)
         added = {name: seals.c[name] + insert.excluded[name] for name in ("number", "digest")}
@@ -55,26 +56,24 @@ async def seal(connection: AsyncConnection, came: Rows = (), gone: Rows = ()) ->
         await connection.execute(insert.on_conflict_do_update(index_elements=["part"], set_=added), rows)
 
 
-def _sums(rows: Rows) -> defaultdict[str, tuple[int, int]]:
-    sums: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for part, digest in rows:
-        number, before = sums[part]
-        sums[part] = number + 1, before + digest
-    return sums
+def _sums() -> Sums:
+    return defaultdict(lambda: (0, 0))
+
+
+def _add(sums: Sums, rows: Rows, sign: int = 1) -> None:
+    for part, checksum in rows:
+        number, digest = sums[part]
+        sums[part] = number + sign, (digest + sign * checksum) % _ALL
 
 
 async def findings(connection: AsyncConnection) -> list[str]:
     """Give a sentence for each part that is not as it was sealed."""
-    there: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    there, sealed = _sums(), _sums()
     async for block in _blocks(connection):
-        for part, (number, digest) in _sums(block).items():
-            there[part] = there[part][0] + number, (there[part][1] + digest) % _ALL
-    sealed = {row.part: (row.number, row.digest) for row in await connection.execute(sa.select(seals))}
-    return [
-        _told(part, sealed.get(part, (0, 0)), there[part])
-        for part in sorted({*sealed, *there})
-        if sealed.get(part, (0, 0)) != there[part]
-    ]
+        _add(there, block)
+    sealed.update({row.part: (row.number, row.digest) for row in await connection.execute(sa.select(seals))})
+    parts = sorted({*sealed, *there})
+    return [_told(part, sealed[part], there[part]) for part in parts if sealed[part] != there[part]]
 
 
 async def _blocks(connection: AsyncConnection) -> AsyncIterator[list[tuple[str, int]]]:
