@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from collector.serve.gaps import gaps_of, is_whole
+from collector.serve.gaps import gaps_of
 from collector.serve.health import owed
 
 if TYPE_CHECKING:
@@ -21,20 +22,22 @@ async def status(store: Reader, profiles: Sequence[Profile], limit: int, now: da
 
 
 async def _document(store: Reader, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
-    rows, queries = [], [series.query for profile in profiles for series in profile.series]
-    whole, relative = await store.whole(queries), await store.relative(queries)
+    documents, rows = [], await store.status_rows(profiles)
+    missing = Counter[str]()
+    for gap in await gaps_of(store, profiles, rows, now):
+        missing[gap.profile] += gap.buckets if gap.reason == "missing" else 0
+    relative = await store.relative([series.query for profile in profiles for series in profile.series])
     fires = await store.last_fires([profile.name for profile in profiles])
-    for profile, row in zip(profiles, await store.status_rows(profiles), strict=True):
-        found = [] if is_whole(profile, row, whole, now) else await gaps_of(store, profile, now)
-        gaps = sum(gap.buckets for gap in found if gap.reason == "missing")
+    for profile, row in zip(profiles, rows, strict=True):
+        gaps = missing[profile.name]
         failed = row.failures > 0 or await _is_failed(store, profile, fires.get(profile.name))
         word = state(profile, row, gaps, now, failed=failed)
         if word in ("fresh", "gaps") and any(series.query in relative for series in profile.series):
             word = "relative"  # each answer stands alone: no history can be made of it
-        rows.append(_profile(profile, row, gaps, word, now))
+        documents.append(_profile(profile, row, gaps, word, now))
     info, budget, radar = await store.info(), await store.budget(now, limit), await store.upstream(now)
     return {
-        "profiles": rows,
+        "profiles": documents,
         "store": {
             "backend": info.backend,
             "revision": info.revision,

@@ -9,7 +9,7 @@ from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect, collect_and_heal
 from collector.model import AggInterval, Annotation, Window
 from collector.radar.simulator import Hole, Renormalized, Withdrawn, faults
-from collector.serve.gaps import gaps_of
+from collector.serve.gaps import all_gaps
 from collector.store import wanted
 from tests.collect.doubles import DAY, NOW, core, many, profile
 
@@ -80,7 +80,7 @@ async def test_a_hole_upstream_is_said_to_be_one_and_asking_again_costs_nothing(
         opened.simulator.change(Hole(hole))
         done = await run_backfill(opened, MIDNIGHT - 60 * DAY)
         assert (done.state, done.progress.gaps_remaining) == ("done", 0)
-        (gap,) = await gaps_of(opened.store, hourly, opened.clock())
+        (gap,) = await all_gaps(opened.store, [hourly], opened.clock())
         assert (gap.start, gap.end, gap.buckets, gap.reason) == (hole.start, hole.end, 24, "upstream")
         before = len(opened.requests)
         again = await run_backfill(opened, MIDNIGHT - 60 * DAY)
@@ -102,7 +102,7 @@ async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_comple
         done = await run_backfill(opened, MIDNIGHT - 60 * DAY)
         assert done.state == "failed"
         assert "500" in done.message
-        (gap,) = await gaps_of(opened.store, hourly, opened.clock())
+        (gap,) = await all_gaps(opened.store, [hourly], opened.clock())
         assert gap.reason == "missing"
         assert gap.start <= bad < gap.end
         assert gap.buckets <= 7 * 24
@@ -115,7 +115,7 @@ async def test_a_day_of_downtime_is_made_good_by_the_next_pass(store_url):
         await collect([hourly], opened.clock(), opened.store, opened.gatherer)
         opened.clock.advance(days=3)
         await collect([hourly], opened.clock(), opened.store, opened.gatherer)
-        assert await gaps_of(opened.store, hourly, opened.clock()) == []
+        assert await all_gaps(opened.store, [hourly], opened.clock()) == []
         window = Window(MIDNIGHT - DAY, hourly.agg_interval.floor(opened.clock()))
         assert (await opened.stored())["all"] == opened.truth(hourly.series[0].query, window)
 

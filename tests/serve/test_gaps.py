@@ -5,7 +5,7 @@ from datetime import timedelta
 from collector.collect.collect import collect_and_heal
 from collector.model import Window
 from collector.radar.simulator import Hole
-from collector.serve.gaps import gaps_of
+from collector.serve.gaps import all_gaps
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
@@ -16,7 +16,7 @@ async def _collect(world):
 
 
 async def _gaps(world):
-    return await gaps_of(world.store, world.profiles[0], world.clock())
+    return await all_gaps(world.store, world.profiles, world.clock())
 
 
 async def test_it_works(store_url):
