@@ -12,6 +12,7 @@ from functools import partial
 
 from collector import logs
 from collector.collect import daemon
+from collector.errors import CollectorError
 from collector.settings import load
 from collector.store import fires
 
@@ -59,4 +60,7 @@ def main():
     daemon.Schedule = partial(Ticks, clock)
     settings = load(config, now=clock())
     logs.configure(settings.log.level, settings.log.format, settings.secrets)
-    asyncio.run(daemon.run(settings, lambda: settings, clock=clock))
+    try:
+        asyncio.run(daemon.run(settings, lambda: settings, clock=clock))
+    except CollectorError as error:  # as the command line says it: the store may be away at the start
+        sys.exit(f"collector: {error}")
