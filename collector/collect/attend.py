@@ -156,19 +156,25 @@ class Attendant:
         collected = await collect(profiles, now, self._store, self._gatherer)
         if collected.stopped:
             return True
+        seen_to = {name: duty for name, duty in duties.items() if name not in collected.unsaved}
+        await self._record(seen_to, collected, now)
+        for error in collected.unsaved.values():
+            raise error  # what was due still is
+        return collected.complete
+
+    async def _record(self, duties: Mapping[str, Duty], collected: Collected, now: datetime) -> None:
         finished = self._fetcher.clock()
         dues = {name: moments for name, duty in duties.items() if (moments := self._dues(duty, now))}
         fires = fires_of(dues, collected, finished)
-        for profile in profiles:
-            await self._await_newest(profile, now)
-        for name in collected.refused:  # so that a mistake in its filters does not cost a request every minute
+        for name in duties:
+            await self._await_newest(self._profiles[name], now)
+        for name in collected.refused & duties.keys():  # a mistake in its filters should not cost one every minute
             step = self._profiles[name].agg_interval.step
             self._awaited[name] = finished + decay(duties[name].failures + 1, step)
-        done = [self._done(duties[name], collected, finished) for name in collected.reasons]
+        done = [self._done(duty, collected, finished) for duty in duties.values()]
         await self._store.finish(fires, done)
         self._fetcher.observer.fired(fires)
         self._note(done, fires, collected)
-        return collected.complete
 
     def _done(self, duty: Duty, collected: Collected, now: datetime) -> Duty:
         """How a duty stands after a pass."""

@@ -7,7 +7,7 @@ live_window, history_window, cells  →  gather  →  Collected
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,10 @@ from collector.collect import plan
 from collector.collect.missing import ASK_AGAIN_AFTER, missing, whole_cells
 from collector.model import Slice
 from collector.radar.errors import Refused
+from collector.store import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from collector.collect.gather import Gathered, Gatherer
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 class Collected:
     """What one pass did: points, requests, and per profile why a part of it is missing (None where nothing is).
 
-    *refused* are the profiles of which nothing else is missing than what Radar refuses to answer.
+    *refused* are the profiles of which nothing else is missing than what Radar refuses to answer. *unsaved* are those
+    of which the store, being away, did not take a part.
     """
 
     saved: Saved
@@ -41,6 +43,7 @@ class Collected:
     stopped: bool
     requests: int = 0
     refused: frozenset[str] = frozenset()
+    unsaved: Mapping[str, StoreUnavailable] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -123,7 +126,8 @@ async def _gather(
     errors = {profile.name: _errors(profile, gathered) for profile in profiles}
     reasons = {name: str(found[0]) if found else None for name, found in errors.items()}
     refused = {name for name, found in errors.items() if found and all(isinstance(one, Refused) for one in found)}
-    return Collected(gathered.saved, reasons, gathered.stopped, gathered.requests, frozenset(refused))
+    unsaved = {name: one for name, found in errors.items() for one in found if isinstance(one, StoreUnavailable)}
+    return Collected(gathered.saved, reasons, gathered.stopped, gathered.requests, frozenset(refused), unsaved)
 
 
 def _errors(profile: Profile, gathered: Gathered) -> list[CollectorError]:

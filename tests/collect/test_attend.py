@@ -2,15 +2,18 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
 from collector.collect.attend import Attendant, Health, decay, fires_of, first_of
 from collector.collect.collect import Collected
+from collector.collect.limits import first_guess
 from collector.model import AggInterval, Window
 from collector.radar.simulator import faults
-from collector.store import Saved
+from collector.store import Saved, StoreUnavailable
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query, until
 
 DUE = HOUR.floor(NOW)
@@ -116,6 +119,29 @@ async def test_after_a_restart_a_fire_that_failed_is_tried_again_at_once(sqlite_
         assert attendant.health["all"].failures == 0
         assert await _fires(world) == [(DUE, "failed")]
         assert await world.stored()
+
+
+async def test_while_the_store_takes_no_answer_what_is_due_stays_due(store_url, monkeypatch):
+    async with core(store_url, profile("first"), profile("other", filters={"tld": ("com",)})) as world:
+        attendant, save = _attendant(world), world.store.save
+        guess = first_guess(AggInterval.ONE_HOUR)
+        await world.gatherer.learn(replace(guess, shape=replace(guess.shape, positions=1), capped=True))
+        saves = count()
+
+        async def full_once(*asked):
+            if next(saves) == 1:
+                raise StoreUnavailable("the disk is full")
+            return await save(*asked)
+
+        monkeypatch.setattr(world.store, "save", full_once)
+        with pytest.raises(StoreUnavailable):
+            await attendant.attend()
+        ((name, fire),) = [(row.profile, row.outcome) for row in await world.store.list_fires()]
+        assert fire == "collected"
+        assert {name for name, health in attendant.health.items() if health.success} == {name}
+        assert await attendant.attend()
+        assert await _fires(world) == [(DUE, "collected")] * 2
+        assert len(world.requests) == 3
 
 
 async def test_told_to_stop_it_leaves_the_fire_to_the_next_start(sqlite_url):
