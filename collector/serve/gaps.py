@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from collector.store import Expected
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from collector.model import Window
-    from collector.profile import Profile
-    from collector.store import ProfileStatus, Reader
+    from collector.profile import LabelledSeries, Profile
+    from collector.store import Hole, ProfileStatus, Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +46,23 @@ async def gaps_of(
     """
     queries = [series.query for profile in profiles for series in profile.series]
     stored, whole = await store.spans(queries), await store.whole(queries)
-    gaps = []
+    asked, expected = [], []
     for profile, row in zip(profiles, rows, strict=True):
         published = now - profile.publication_delay - row.behind
         for series in profile.series:
             within = profile.expected(stored.get(series.query), published)
-            if within is None or _is_inside(within, whole.get(series.query)):
-                continue
-            for hole in await store.holes(series.query, within, profile.settle):
-                buckets = hole.window.duration // profile.agg_interval.step
-                gaps.append(Gap(profile.name, series.label, hole.window.start, hole.window.end, buckets, hole.reason))
-    return gaps
+            if within and not _is_inside(within, whole.get(series.query)):
+                asked.append((profile, series))
+                expected.append(Expected(series.query, within, profile.settle))
+    found = await store.holes_of(expected)
+    return [
+        _gap(profile, series, hole) for (profile, series), holes in zip(asked, found, strict=True) for hole in holes
+    ]
+
+
+def _gap(profile: Profile, series: LabelledSeries, hole: Hole) -> Gap:
+    buckets = hole.window.duration // profile.agg_interval.step
+    return Gap(profile.name, series.label, hole.window.start, hole.window.end, buckets, hole.reason)
 
 
 def _is_inside(within: Window, whole: Window | None) -> bool:

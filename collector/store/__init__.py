@@ -19,7 +19,7 @@ from collector.store.errors import (
 from collector.store.fetches import Begun, Budget, Failure, Saved
 from collector.store.fires import Fire
 from collector.store.history import History, KeptSeries, Stretch
-from collector.store.holes import Hole
+from collector.store.holes import Expected, Hole
 from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.owner import Owner
 from collector.store.prune import Pruned
@@ -44,6 +44,7 @@ __all__ = [
     "Claimed",
     "Column",
     "Duty",
+    "Expected",
     "Failure",
     "FetchRow",
     "Fire",

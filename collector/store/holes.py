@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     Range = tuple[int, int]
 
 _COUNTED_AT_ONCE = 500
+_TOGETHER = 1000
+"""So many stretches in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,86 +37,154 @@ class Hole:
     reason: str
 
 
-async def holes(connection: AsyncConnection, query: SeriesQuery, window: Window, settle: timedelta) -> list[Hole]:
-    """Find the runs of absent buckets of a query's current series in *window*, ascending.
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The buckets of *query* in *window* that should be there. They are final *settle* after their end."""
+
+    query: SeriesQuery
+    window: Window
+    settle: timedelta
+
+    @property
+    def final(self) -> timedelta:
+        """How long after its start a bucket is final."""
+        return self.settle + self.query.agg_interval.step
+
+
+class _Stretch(NamedTuple):
+    """The buckets, *step* seconds wide, of one series from *start* up to *end*; *place* is whose among the expected."""
+
+    place: int
+    series_id: int
+    start: int
+    end: int
+    step: int
+
+
+async def holes(connection: AsyncConnection, expected: Sequence[Expected]) -> list[list[Hole]]:
+    """Find the runs of absent buckets of each query's current series, ascending; in the order of *expected*.
 
     A run counts as `upstream` where an answer covered it whose lastUpdated is *settle* or more after the buckets' end.
     What retention has deleted is no hole.
     """
-    kept = await kept_from(connection, query.agg_interval)
-    if kept and kept > window.start:
-        window = Window(kept, window.end)
-    if window.start >= window.end:
-        return []
-    series_id = (await series.current(connection, [query])).get(query)
-    if series_id is None:
-        return [Hole(window, "missing")]
-    step = query.agg_interval.seconds
-    runs = await _runs(connection, series_id, window, step)
-    if not runs:
-        return []
-    asked = await _asked_when_final(connection, series_id, runs, settle + query.agg_interval.step)
-    return [
-        Hole(Window(from_epoch(start), from_epoch(end)), reason)
-        for run in runs
-        for start, end, reason in split(run, asked, step)
-    ]
+    found = []
+    for start in range(0, len(expected), _TOGETHER):
+        found += await _holes(connection, expected[start : start + _TOGETHER])
+    return found
 
 
-async def _runs(connection: AsyncConnection, series_id: int, window: Window, step: int) -> list[Range]:
-    """Find where the next bucket is not the next one: only stretches that hold too few points are walked.
+async def _holes(connection: AsyncConnection, expected: Sequence[Expected]) -> list[list[Hole]]:
+    kept = {step: await kept_from(connection, step) for step in {one.query.agg_interval for one in expected}}
+    ids = await series.current(connection, {one.query for one in expected})
+    found: list[list[Hole]] = [[] for _ in expected]
+    stretches = []
+    for place, one in enumerate(expected):
+        start = max(one.window.start, kept[one.query.agg_interval] or one.window.start)
+        if start >= one.window.end:
+            continue
+        if one.query in ids:
+            ends = int(start.timestamp()), int(one.window.end.timestamp())
+            stretches.append(_Stretch(place, ids[one.query], *ends, one.query.agg_interval.seconds))
+        else:
+            found[place] = [Hole(Window(start, one.window.end), "missing")]
+    for stretch, runs, asked in await _absent(connection, stretches, expected):
+        parts = [part for run in runs for part in split(run, asked, stretch.step)]
+        found[stretch.place] = [Hole(Window(from_epoch(a), from_epoch(b)), reason) for a, b, reason in parts]
+    return found
 
-    Counting a stretch costs a fraction of walking it, and most of a history is complete.
+
+async def _absent(
+    connection: AsyncConnection, stretches: Sequence[_Stretch], expected: Sequence[Expected]
+) -> list[tuple[_Stretch, list[Range], list[Range]]]:
+    """Find those that lack buckets: the runs of these, and what answers told of their series when it was final."""
+    runs = await _runs(connection, stretches) if stretches else {}
+    hulls = {place: {"start": found[0][0], "end": found[-1][1]} for place, found in runs.items()}
+    lacking = [one._replace(**hulls[one.place]) for one in stretches if one.place in hulls]
+    asked = await _asked_when_final(connection, lacking, expected) if lacking else {}
+    return [(one, runs[one.place], merged(asked.get(one.place, ()))) for one in lacking]
+
+
+async def _runs(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> dict[int, list[Range]]:
+    """Find where the next bucket is not the next one, by place: only what holds too few points is walked.
+
+    Counting a part costs a fraction of walking it, and most of a history is complete.
     """
-    empty, short = [], []
-    whole = int(window.start.timestamp()), int(window.end.timestamp())
-    for start, end, stored in await _counts(connection, series_id, whole, step * _COUNTED_AT_ONCE):
+    runs: dict[int, list[Range]] = defaultdict(list)
+    short = []
+    for stretch, stored in await _counts(connection, stretches):
         if not stored:
-            empty.append((start, end))
-        elif stored < -((start - end) // step):
-            short.append((start, end))
-    walked = [run for stretch in merged(short) for run in await _walk(connection, series_id, stretch, step)]
-    return merged(empty + walked)
+            runs[stretch.place].append((stretch.start, stretch.end))
+        elif stored < -((stretch.start - stretch.end) // stretch.step):
+            short.append(stretch)
+    for start in range(0, len(short), _TOGETHER):
+        for place, *run in await _walk(connection, short[start : start + _TOGETHER]):
+            runs[place].append((run[0], run[1]))
+    return {place: merged(found) for place, found in runs.items()}
 
 
-async def _counts(connection: AsyncConnection, series_id: int, whole: Range, width: int) -> list[tuple[int, int, int]]:
-    """Count the points of each stretch of *width* seconds: (start, end, how many)."""
-    start, end = whole
-    edges = sa.select(sa.cast(start, sa.BigInteger).label("at")).cte("edges", recursive=True)
-    edges = edges.union_all(sa.select(edges.c.at + width).where(edges.c.at + width < end))
-    last = sa.case((edges.c.at + width < end, edges.c.at + width), else_=end)
+def _table(stretches: Sequence[_Stretch]) -> sa.CTE:
+    columns = [sa.column(name, sa.BigInteger) for name in _Stretch._fields]
+    return sa.values(*columns, name="given").data([*stretches]).cte("stretches")
+
+
+def _inside(part: sa.CTE, end: sa.ColumnElement[int], stretches: Sequence[_Stretch]) -> sa.ColumnElement[bool]:
+    """Choose the points from the start of *part*, which is of *stretches*, up to *end*."""
     timestamp = points.c.timestamp
-    inside = sa.and_(points.c.series_id == series_id, timestamp >= bucket(edges.c.at), timestamp < bucket(last))
-    known = sa.and_(timestamp >= from_epoch(start), timestamp < from_epoch(end))  # while partitions are chosen
-    count = sa.select(sa.func.count()).select_from(points).where(inside, known).correlate(edges).scalar_subquery()
-    return [tuple(row) for row in await connection.execute(sa.select(edges.c.at, last, count))]
+    first, last = from_epoch(min(one.start for one in stretches)), from_epoch(max(one.end for one in stretches))
+    known = sa.and_(timestamp >= first, timestamp < last)  # while partitions are chosen
+    here = sa.and_(timestamp >= bucket(part.c.start), timestamp < bucket(end))
+    return sa.and_(points.c.series_id == part.c.series_id, here, known)
 
 
-async def _walk(connection: AsyncConnection, series_id: int, stretch: Range, step: int) -> list[Range]:
-    """Let the database walk the key, and give the runs between its points."""
-    start, end = stretch
-    timestamp, last = points.c.timestamp, sa.cast(end, sa.BigInteger)
-    present = sa.and_(points.c.series_id == series_id, timestamp >= from_epoch(start), timestamp < from_epoch(end))
-    following = sa.func.lead(epoch(points.c.timestamp), 1, last).over(order_by=points.c.timestamp)
-    walk = sa.select((epoch(points.c.timestamp) + step).label("a"), following.label("b")).where(present).subquery()
-    first = sa.select(sa.func.coalesce(sa.func.min(epoch(points.c.timestamp)), last)).where(present)
-    found = [(start, (await connection.execute(first)).scalar_one())]
-    found += [(a, b) for a, b in await connection.execute(sa.select(walk.c.a, walk.c.b).where(walk.c.b > walk.c.a))]
-    return sorted((a, b) for a, b in found if a < b)
+async def _counts(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> list[tuple[_Stretch, int]]:
+    """Count the points of the parts of *stretches*."""
+    whole = _table(stretches)
+    parts = sa.select(whole).cte("parts", recursive=True)
+    following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
+    others = parts.c.place, parts.c.series_id, following, parts.c.end, parts.c.step
+    parts = parts.union_all(sa.select(*others).where(following < parts.c.end))
+    following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
+    end = sa.case((following < parts.c.end, following), else_=parts.c.end)
+    count = sa.select(sa.func.count()).select_from(points).where(_inside(parts, end, stretches))
+    counted = count.correlate(parts).scalar_subquery()
+    columns = parts.c.place, parts.c.series_id, parts.c.start, end, parts.c.step, counted
+    return [(_Stretch(*part), stored) for *part, stored in await connection.execute(sa.select(*columns))]
+
+
+async def _walk(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> list[tuple[int, int, int]]:
+    """Let the database walk the key, and give the runs between the points of each stretch: place, start, end."""
+    given = _table(stretches)
+    stretch, inside = (given.c.place, given.c.start, given.c.end), _inside(given, given.c.end, stretches)
+    timestamp = epoch(points.c.timestamp)
+    following = sa.func.lead(timestamp).over(partition_by=stretch, order_by=timestamp)
+    after = (timestamp + given.c.step).label("a"), sa.func.coalesce(following, given.c.end).label("b")
+    walk = sa.select(given.c.place, *after).join_from(given, points, inside).subquery()
+    first = sa.select(*stretch, sa.func.min(timestamp)).join_from(given, points, inside, isouter=True)
+    found = [
+        (place, start, end if oldest is None else oldest)
+        for place, start, end, oldest in await connection.execute(first.group_by(*stretch))
+    ]
+    found += [tuple(row) for row in await connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
+    return [(place, start, end) for place, start, end in found if start < end]
 
 
 async def _asked_when_final(
-    connection: AsyncConnection, series_id: int, runs: Sequence[Range], final: timedelta
-) -> list[Range]:
-    """The parts of answered ranges whose buckets, at the answer's lastUpdated, were *final* after their start."""
-    first, last = from_epoch(runs[0][0]), from_epoch(runs[-1][1])
-    found = await connection.execute(
-        sa.select(epoch(date_ranges.c.start), epoch(date_ranges.c.end), fetches.c.last_updated)
-        .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
-        .where(date_ranges.c.series_id == series_id, date_ranges.c.end > first, date_ranges.c.start < last)
-        .where(fetches.c.last_updated >= first + final)
+    connection: AsyncConnection, stretches: Sequence[_Stretch], expected: Sequence[Expected]
+) -> dict[int, list[Range]]:
+    """The parts of answered ranges whose buckets were final at the answer's lastUpdated, by place."""
+    given = _table(stretches)
+    overlap = sa.and_(
+        date_ranges.c.series_id == given.c.series_id,
+        date_ranges.c.end > bucket(given.c.start),
+        date_ranges.c.start < bucket(given.c.end),
     )
-    return merged((start, min(end, int((updated - final).timestamp()) + 1)) for start, end, updated in found)
+    answers = sa.select(given.c.place, epoch(date_ranges.c.start), epoch(date_ranges.c.end), fetches.c.last_updated)
+    answers = answers.join_from(given, date_ranges, overlap).join(fetches, fetches.c.id == date_ranges.c.fetch_id)
+    asked: dict[int, list[Range]] = defaultdict(list)
+    first = min(from_epoch(one.start) + expected[one.place].final for one in stretches)
+    for place, start, end, updated in await connection.execute(answers.where(fetches.c.last_updated >= first)):
+        asked[place].append((start, min(end, int((updated - expected[place].final).timestamp()) + 1)))
+    return asked
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:

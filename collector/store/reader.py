@@ -21,7 +21,7 @@ from collector.store import (
 )
 from collector.store.export import points_of, visible_labels
 from collector.store.history import History
-from collector.store.holes import Hole, holes
+from collector.store.holes import Expected, Hole, holes
 from collector.store.listing import Filter
 from collector.store.readable import State
 from collector.store.selection import Selection, blocks, thinned
@@ -149,7 +149,13 @@ class Reader:
         `upstream`: an answer covered them whose lastUpdated is *settle* or more after the buckets' end.
         """
         async with self._database.read() as connection:
-            return await holes(connection, query, window, settle)
+            (found,) = await holes(connection, [Expected(query, window, settle)])
+        return found
+
+    async def holes_of(self, expected: Sequence[Expected]) -> list[list[Hole]]:
+        """Find the holes of several series, in their order; as `holes`."""
+        async with self._database.read() as connection:
+            return await holes(connection, expected)
 
     async def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
         """List series with their labels; keywords as in Filter: those with a point between start and end."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.model import AggInterval, Window
-from collector.store import Hole
+from collector.store import Expected, Hole
 from collector.store.holes import merged, split
 from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, saved
 
@@ -121,3 +121,20 @@ async def test_weeks_have_holes_on_mondays(store):
         Window(monday - 4 * week, monday - 3 * week),
         Window(monday - 2 * week, monday),
     ]
+
+
+async def test_of_many_series_each_has_the_holes_that_it_has_alone(store, monkeypatch):
+    monkeypatch.setattr("collector.store.holes._COUNTED_AT_ONCE", 5)
+    monkeypatch.setattr("collector.store.holes._TOGETHER", 3)
+    chance = random.Random(11)
+    asked = [query(ca=str(number)) for number in range(7)]
+    for number, one in enumerate(asked[:-1]):  # of the last nothing is stored
+        present = {hour: 1 for hour in range(24) if chance.random() < number / 5}
+        updated = DAY + HOUR * chance.randint(0, 40)
+        await saved(store, batch((one, hours(0, 24))), present, updated=updated)
+    windows = [hours(0, 30), hours(3, 3), hours(-4, 9)]
+    expected = [Expected(one, window, settle) for window in windows for one in asked for settle in (HOUR, SETTLE)]
+    alone = [await store.holes(one.query, one.window, one.settle) for one in expected]
+    assert await store.holes_of(expected) == alone
+    assert {hole.reason for holes in alone for hole in holes} == {"missing", "upstream"}
+    assert await store.holes_of([]) == []

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from collector.radar.errors import Unavailable
 from collector.settings import Retention
-from collector.store import Candidate, Fire, Progress, Settled, Store, StoreUnavailable, Wanted, engine
+from collector.store import Candidate, Expected, Fire, Progress, Settled, Store, StoreUnavailable, Wanted, engine
 from collector.store.schema import metadata
 from collector.store.selection import Selection
 from tests.store.making import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
@@ -59,6 +59,7 @@ READS = {
     "export_blocks": lambda store: anext(store.export_blocks(), None),
     "get_state": lambda store: store.get_state("a"),
     "holes": lambda store: store.holes(ALL, hours(0, 4), HOUR),
+    "holes_of": lambda store: store.holes_of([Expected(ALL, hours(0, 4), HOUR)]),
     "info": lambda store: store.info(),
     "last_due": lambda store: store.last_due("all"),
     "last_fire": lambda store: store.last_fire("all"),
