@@ -56,6 +56,7 @@ _READING_PRAGMAS = "PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"
 _BEGIN = """BEGIN ISOLATION LEVEL {}; SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
   set_config('lock_timeout', '{}', true)"""
 _NOT_FROZEN = ", set_config('idle_in_transaction_session_timeout', '{}', true)"
+_NAMED = ", set_config('application_name', '{}', true)"
 _ONE_STATE = "REPEATABLE READ READ ONLY"
 _POSTGRES_DEFAULTS = {
     "connect_timeout": 5,
@@ -166,10 +167,11 @@ class Database:
             self._writer, self._reader = postgres_engines(location.url)
             self._quick_reader = self._writer.execution_options(begin=_beginning(_ONE_STATE))
 
-    def hold_no_longer(self, lease: timedelta) -> None:
-        """Let Postgres end this process's transactions, should it freeze, well before its *lease* is over."""
+    def belong_to(self, name: str, lease: timedelta) -> None:
+        """Let what this process writes to Postgres bear a *name*, and end well before its *lease*, should it freeze."""
         if not self.location.path:
-            self._writer = self._writer.execution_options(begin=_beginning_to_write(min(_FROZEN, lease / 2)))
+            begin = _beginning_to_write(min(_FROZEN, lease / 2)) + _NAMED.format(name)
+            self._writer = self._writer.execution_options(begin=begin)
 
     async def close(self) -> None:
         """Close all connections."""

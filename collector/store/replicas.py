@@ -30,7 +30,15 @@ NOBODY = 0
 _CLOCK: Any = sa.func.clock_timestamp(type_=sa.TIMESTAMP(timezone=True))
 _THIS = replicas.c.id == sa.bindparam("replica_id")
 _ALIVE = sa.select(replicas.c.id).where(_THIS).with_for_update(read=True, key_share=True)
-_EXPIRED = sa.select(replicas.c.id).where(replicas.c.expires_at < _CLOCK).with_for_update(skip_locked=True)
+_EXPIRED = sa.select(replicas.c.id).where(replicas.c.expires_at < _CLOCK)
+_SILENT = _EXPIRED.with_for_update(skip_locked=True)
+
+SIGNED = "collector replica {}"
+"""The application_name of what a replica writes, by its id."""
+_CUT = sa.text("""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = ANY(:names) AND wait_event_type = 'Client'
+  AND datname = current_database() AND usename = current_user""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +88,20 @@ async def renew(connection: AsyncConnection, replica_id: int, lease: timedelta) 
 
 
 async def bury(connection: AsyncConnection, now: datetime) -> int:
-    """Bury the replicas whose leases have run out; gives their number."""
+    """Bury the replicas whose leases have run out; gives their number.
+
+    Who froze in the midst of a statement holds its row for as long as it is frozen, for Postgres ends only transactions
+    that wait for the next one. It is cut off here, and buried the next time.
+    """
     if connection.dialect.name == "sqlite":
         return 0
-    expired = [*(await connection.execute(_EXPIRED)).scalars()]
-    if expired:
-        await _end(connection, expired, now)
-    return len(expired)
+    expired = {*(await connection.execute(_EXPIRED)).scalars()}
+    silent = {*(await connection.execute(_SILENT)).scalars()} if expired else set()
+    if silent:
+        await _end(connection, sorted(silent), now)
+    if held := expired - silent:
+        await connection.execute(_CUT, {"names": [SIGNED.format(replica_id) for replica_id in held]})
+    return len(silent)
 
 
 async def resign(connection: AsyncConnection, replica_id: int, now: datetime) -> None:

@@ -114,7 +114,6 @@ async def _save(connection: AsyncConnection, group: Sequence[Arrival]) -> list[S
     todo = [arrival for arrival in group if arrival.fetch_id not in done]
     if todo:
         saved = await _save_new(connection, todo)
-        await fetches.succeed(connection, [*zip(todo, saved, strict=True)])
         done |= {arrival.fetch_id: found for arrival, found in zip(todo, saved, strict=True)}
     return [done[arrival.fetch_id] for arrival in group]
 
@@ -128,8 +127,11 @@ async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) ->
         if not _is_absolute(change.arrival):
             await _supersede(connection, change, ids)
     await connection.execute(_NOTE, [row for change in changes for row in _ranges(change, ids)])
+    saved = [change.count(ids) for change in changes]
+    await fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
+    # What all answers share comes last, and is not held for long.
     await save_annotations(connection, [Noted(a.batch, a.answer.meta, a.now) for a in arrivals])
-    return [change.count(ids) for change in changes]
+    return saved
 
 
 async def _compare(

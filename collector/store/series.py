@@ -16,7 +16,7 @@ from collector.store.locks import LABELS, lock
 from collector.store.schema import date_ranges, fetches, points, profile_series, series
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -63,8 +63,16 @@ async def declare(
     insert = upsert(connection, profile_series)
     new = {name: insert.excluded[name] for name in ("position", "series_id", "active")}
     await connection.execute(insert.on_conflict_do_update(index_elements=["profile", "label"], set_=new), rows)
-    relabel = sa.update(series).where(series.c.id == sa.bindparam("i")).values(label=sa.bindparam("l"))
-    await connection.execute(relabel, [{"i": row["series_id"], "l": row["label"]} for row in rows])
+    await _relabel(connection, {ids[s.query]: s.label for *_, s in wanted})
+
+
+async def _relabel(connection: AsyncConnection, labels: Mapping[int, str]) -> None:
+    """Give series their labels, by id: hardly ever a new one."""
+    found = await connection.execute(sa.select(series.c.id, series.c.label).where(series.c.id.in_(labels)))
+    renamed = [{"i": row.id, "l": labels[row.id]} for row in found if row.label != labels[row.id]]
+    if renamed:
+        relabel = sa.update(series).where(series.c.id == sa.bindparam("i")).values(label=sa.bindparam("l"))
+        await connection.execute(relabel, renamed)
 
 
 async def _known(

@@ -102,8 +102,8 @@ class Store(Reader):
 
     async def enlist(self, candidate: Candidate) -> None:
         """Become a replica; what is begun and claimed from now on is this one's. On SQLite nothing changes."""
-        self._database.hold_no_longer(candidate.lease)
         self._replica_id = await self._database.write(lambda connection: replicas.enlist(connection, candidate))
+        self._database.belong_to(replicas.SIGNED.format(self._replica_id), candidate.lease)
 
     async def renew(self, lease: timedelta, now: datetime) -> None:
         """Live on for *lease*, set the clock, and bury those who do not; LeaseLost where the others did that first."""

@@ -11,6 +11,7 @@ import pytest
 
 from collector.model import AggInterval
 from collector.store import PROFILE, Candidate, Duty, Fire, LeaseLost, Store, StoreRefused, StoreUnavailable
+from collector.store import replicas as replicas_of_store
 from tests.store.making import DAY, HOUR, LIMIT, NOW, answer, batch, filtered, hours, profile, query, rows
 
 ALL = query()
@@ -80,6 +81,33 @@ async def test_a_transaction_that_a_replica_froze_in_is_ended_before_its_lease_i
         assert time.monotonic() - began < 2, "seconds that others wait for its locks"
         go_on.set()
         with pytest.raises(StoreUnavailable, match="idle-in-transaction"):
+            await freezing
+
+
+async def test_who_froze_in_the_midst_of_a_statement_is_cut_off_when_its_lease_is_over(postgres_url):
+    async with replicas(postgres_url, "a", "b") as (a, b):
+        assert await claim(a) == ("all",)
+
+        async def frozen(connection):
+            await replicas_of_store.check(connection, a._replica_id)
+            raw = (await connection.get_raw_connection()).driver_connection
+            with raw.cursor() as cursor, cursor.copy("COPY points FROM STDIN"):
+                entered.set()
+                go_on.wait(30)
+
+        entered, go_on = threading.Event(), threading.Event()
+        freezing = asyncio.create_task(a._database.write(frozen, repeatable=False))
+        await asyncio.to_thread(entered.wait, 30)
+        assert await claim(b) == ()
+        expire(postgres_url, "a")
+        looks = 0
+        while await claim(b) != ("all",):
+            looks += 1
+            assert looks < 100
+            await asyncio.sleep(0.1)
+        assert [replica.name for replica in await b.list_replicas()] == ["b"]
+        go_on.set()
+        with pytest.raises(StoreUnavailable, match="connection is lost|terminating connection"):
             await freezing
 
 
