@@ -107,7 +107,7 @@ async def test_who_froze_in_the_midst_of_a_statement_is_cut_off_when_its_lease_i
             await asyncio.sleep(0.1)
         assert [replica.name for replica in await b.list_replicas()] == ["b"]
         go_on.set()
-        with pytest.raises(StoreUnavailable, match="connection is lost|terminating connection"):
+        with pytest.raises(StoreUnavailable, match=r"connection is lost|terminating connection"):
             await freezing
 
 
