@@ -34,7 +34,13 @@ _RENEWALS = 4
 async def enlisted(
     store: Store, profiles: Sequence[Profile], lease: timedelta, stop: asyncio.Event
 ) -> AsyncIterator[None]:
-    """Be a replica that sees to *profiles*, and set *stop* where its lease is lost; at the end its claims are free."""
+    """Be a replica that sees to *profiles*, and set *stop* where its lease is lost; at the end its claims are free.
+
+    A store on SQLite has one owner for as long as the process lives, and no lease.
+    """
+    if store.backend == "sqlite":
+        yield
+        return
     name = f"{socket.gethostname()}:{os.getpid()}"
     await store.enlist(Candidate(name, __version__, [profile.name for profile in profiles], lease))
     keeping = asyncio.create_task(_keep(store, lease, stop))
