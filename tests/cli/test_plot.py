@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
 
@@ -54,6 +58,15 @@ def test_a_picture_goes_into_a_file(run, folder, name, begins):
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{name}: 12 points\n")
     assert (folder / name).read_bytes().startswith(begins)
     assert sorted(path.name for path in folder.iterdir()) == sorted(["config.toml", name])
+
+
+def test_the_first_picture_on_a_machine_is_drawn_without_a_word_of_the_library(folder, tmp_path):
+    """Which makes a list of the fonts then."""
+    argv = [sys.executable, "-m", "collector", "plot", "all", "-o", "all.png"]
+    environ = {**os.environ, "MPLCONFIGDIR": str(tmp_path / "matplotlib")}
+    done = subprocess.run(argv, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "all.png: 12 points\n")
+    assert [*(tmp_path / "matplotlib").glob("fontlist*")]
 
 
 @pytest.mark.parametrize(
