@@ -71,11 +71,12 @@ async def gaps_left(profiles: Sequence[Profile], job: Wanted, store: Store, now:
 
 
 async def batches_of(slices: Sequence[Slice], gatherer: Gatherer) -> list[Batch]:
-    """Pack *slices* as far as the limits are known."""
+    """Pack *slices* as far as the limits are known, and leave out what would only stand until a newer one is there."""
+    relative = await gatherer.fetcher.store.relative({piece.series for piece in slices})
     batches: list[Batch] = []
     for interval in AggInterval:
         shape = (await gatherer.limits(interval)).shape
-        batches += plan.pack((piece for piece in slices if _is_of(interval, piece)), shape)
+        batches += plan.pack_apart((piece for piece in slices if _is_of(interval, piece)), shape, (), relative)
     return batches
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from math import inf
 from typing import TYPE_CHECKING
 
 from collector.collect import limits as learn
 from collector.collect.fetch import Stopping
-from collector.collect.plan import halves, pack
+from collector.collect.plan import halves, pack_apart
 from collector.errors import CollectorError
 from collector.model import Batch
 from collector.radar.errors import Refused, Relative, TooCostly, Unavailable, Untrusted
@@ -188,11 +188,7 @@ class _Errand:
         limits = await self._gatherer.limits(self._agg_interval)
         if not self._slices and not self._as_they_are:
             self._halve_the_silent()
-        one = replace(limits.now_shape, positions=1)
-        apart = self._gatherer.alone | self._relative
-        packed = pack([piece for piece in self._slices if piece.series not in apart], limits.now_shape)
-        packed += pack([piece for piece in self._slices if piece.series in self._gatherer.alone - self._relative], one)
-        packed += _newest(pack([piece for piece in self._slices if piece.series in self._relative], one))
+        packed = pack_apart(self._slices, limits.now_shape, self._gatherer.alone, self._relative)
         proven = [batch for batch in packed if limits.proves(batch)]
         unproven = sorted((batch for batch in packed if not limits.proves(batch)), key=_size)
         chosen = [*self._as_they_are, *proven, *unproven[-1:]]
@@ -274,7 +270,7 @@ class _Errand:
             self._fail(batch, error)
 
     def _split_relative(self, batch: Batch) -> None:
-        """Ask each series alone, and only for its newest window, for no second answer can be joined to it."""
+        """Ask each series alone, and only for its newest window."""
         self._relative |= {piece.series for piece in batch.slices}
         self._slices += batch.slices
 
@@ -306,14 +302,6 @@ class _Errand:
 
     def _fail(self, batch: Batch, error: CollectorError) -> None:
         self.gathered.failures.append(Failure(batch.slices, error))
-
-
-def _newest(batches: Iterable[Batch]) -> list[Batch]:
-    """Of batches of one slice, newest first, keep the first of each series."""
-    kept: dict[SeriesQuery, Batch] = {}
-    for batch in batches:
-        kept.setdefault(batch.slices[0].series, batch)
-    return [*kept.values()]
 
 
 def _size(batch: Batch) -> tuple[int, int]:

@@ -7,7 +7,7 @@ the windows of a fixed grid, and runs of those cut into equal parts, so that all
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from collector.model import AggInterval, Batch, Slice, Window
 from collector.radar.query import query_string
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from collector.model import SeriesQuery
     from collector.profile import Profile
@@ -114,6 +114,21 @@ def pack(slices: Iterable[Slice], shape: Shape) -> list[Batch]:
         alike[piece.series.agg_interval, piece.window.duration, keys].append(piece)
     batches = [batch for group in alike.values() for batch in _fill(_newest_first(group), shape)]
     return sorted(batches, key=lambda batch: batch.slices[0].window.end, reverse=True)
+
+
+def pack_apart(
+    slices: Iterable[Slice], shape: Shape, alone: Collection[SeriesQuery], relative: Collection[SeriesQuery]
+) -> list[Batch]:
+    """Pack *slices*, those of *alone* one by one, and of series with *relative* values only each one's newest window.
+
+    No second answer can be joined to that, and an older one would take its place.
+    """
+    kinds: dict[str, list[Slice]] = defaultdict(list)
+    for piece in slices:
+        kinds["relative" if piece.series in relative else "alone" if piece.series in alone else ""].append(piece)
+    one = replace(shape, positions=1)
+    newest = {batch.slices[0].series: batch for batch in reversed(pack(kinds["relative"], one))}
+    return [*pack(kinds[""], shape), *pack(kinds["alone"], one), *newest.values()]
 
 
 def _fitting(slices: Iterable[Slice], span: timedelta) -> Iterator[Slice]:

@@ -172,3 +172,18 @@ def test_a_portion_is_whole_requests_and_only_one_while_their_size_is_unproven()
     assert {piece.window for piece in mine} == {Window(START + 31 * DAY, START + 62 * DAY)}
     assert daily in rest
     assert portion([daily], known, 16) == ([daily], [])
+
+
+@pytest.mark.parametrize("count", [0, 2])
+async def test_of_values_that_are_relative_to_one_answer_the_newest_window_stands(sqlite_url, postgres_url, count):
+    """Also if it is asked for by force, and by several at once."""
+    three, week = many(3), Window(MIDNIGHT - 7 * DAY, MIDNIGHT)
+    async with replicas(postgres_url if count else sqlite_url, count, three, normalization="MIN_MAX") as (world, found):
+        backfillers = found or [Backfiller(world.store, world.gatherer)]
+        for force in [False, True, True]:
+            world.clock.advance(minutes=1)
+            asked, job = len(world.requests), await job_of(world, force=force)
+            await asyncio.gather(*(take_part(one, job, [three]) for one in backfillers))
+            assert (await world.store.backfill(job.id)).standing.state == "done"
+            assert {*(await world.store.spans([series.query for series in three.series])).values()} == {week}
+            assert len(world.requests) - asked == 3 or not force
