@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from collector.collect import limits as learn
 from collector.collect.fetch import Stopping
-from collector.collect.plan import halves, pack_apart
+from collector.collect.plan import halves, joined, pack_apart
 from collector.errors import CollectorError
 from collector.model import Batch
 from collector.radar.errors import Refused, Relative, TooCostly, Unavailable, Untrusted
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _BUCKETS_AT_ONCE = 100_000
 """So many buckets in the answers under way: what bounds the memory when requests may be very large."""
+_MANY = 50
+"""With so many requests to go, a longer span is tried at once: two refusals are few beside what it may save."""
 _DOWN = 3
 """So many batches in a row without an answer: Radar is down, and the rest, of any interval, is not asked now."""
 
@@ -188,13 +190,20 @@ class _Errand:
         limits = await self._gatherer.limits(self._agg_interval)
         if not self._slices and not self._as_they_are:
             self._halve_the_silent()
-        packed = pack_apart(self._slices, limits.now_shape, self._gatherer.alone, self._relative)
+        packed = self._packed(limits)
+        if len(packed) >= _MANY and (longer := learn.longer(limits)):
+            await self._gatherer.learn(longer)
+            self._slices = joined(self._slices)
+            packed = self._packed(longer)
         proven = [batch for batch in packed if limits.proves(batch)]
         unproven = sorted((batch for batch in packed if not limits.proves(batch)), key=_size)
         chosen = [*self._as_they_are, *proven, *unproven[-1:]]
         self._slices = [piece for batch in unproven[:-1] for piece in batch.slices]
         self._as_they_are = []
         return chosen
+
+    def _packed(self, limits: Limits) -> list[Batch]:
+        return pack_apart(self._slices, limits.now_shape, self._gatherer.alone, self._relative)
 
     async def _send(self, batches: deque[Batch]) -> None:
         async def work() -> None:

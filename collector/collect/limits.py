@@ -31,6 +31,8 @@ _SPANS = {
     AggInterval.ONE_DAY: _COARSE,
     AggInterval.ONE_WEEK: _COARSE,
 }
+_ROUND = _FINE
+"""What is skipped on the way down, where each step costs a refusal, and tried on the way up, if that may save many."""
 _POSITIONS = (1000, 100, 50, 20, 10, 5, 2, 1)
 _FIRST_POSITIONS = 100
 _LENGTHS = (7900, 6000, 4000, 2000, 1000, 500)
@@ -146,6 +148,17 @@ def exonerated(limits: Limits) -> Limits:
     """Take back what was learned from a slice that turned out to be refused for its content: it blamed the size."""
     guess = first_guess(limits.agg_interval)
     return replace(guess, proven=limits.proven, proven_span=limits.proven_span)
+
+
+def longer(limits: Limits) -> Limits | None:
+    """Try the next round span short of what was refused, which a way down in large steps has left out, if there is one.
+
+    Without waiting: it is for who has so much to ask for that even two refusals cost little beside what may be saved.
+    """
+    span = _above(limits.shape.span, [timedelta(days=days) for days in _ROUND])
+    if limits.doubted != _NO_DOUBT or not limits.shape.span < span < limits.refused_span:
+        return None
+    return replace(limits, shape=replace(limits.shape, span=span))
 
 
 def raised(limits: Limits, now: datetime) -> Limits:

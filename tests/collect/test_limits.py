@@ -106,6 +106,24 @@ def test_a_limit_between_two_steps_is_found_in_the_end_and_kept(days, positions)
     assert (known.proven_span, known.proven[1]) == (timedelta(days=31), 1000)
 
 
+@pytest.mark.parametrize(
+    ("days", "tries", "found"), [(7, [14], 7), (10, [14], 7), (14, [14, 28], 14), (28, [14, 28], 28), (31, [], 31)]
+)
+def test_a_span_that_the_way_down_has_skipped_is_tried_at_once_if_asked_for(days, tries, found):
+    known, _ = tried(learn.first_guess(QUARTER), timedelta(days=days), 20, NOW)
+    spans = []
+    while (more := learn.longer(known)) and len(spans) <= len(tries):
+        spans.append(more.shape.span.days)
+        known, _ = tried(more, timedelta(days=days), 20, NOW)
+    assert (spans, known.shape.span.days) == (tries, found)
+
+
+def test_no_longer_span_is_tried_in_doubt():
+    known, _ = tried(learn.first_guess(QUARTER), timedelta(days=7), 20, NOW)
+    doubting = learn.refused(learn.longer(known), batch_of(20, 14), NOW)
+    assert learn.longer(doubting) is None
+
+
 def tried(known, span, positions, now):
     """Ask as large requests as may be asked until one is accepted; what is known then, and how many were refused."""
     for refused in range(20):
