@@ -55,7 +55,7 @@ class Server:
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(statement)
 
-    def create(self, template="template1"):
+    def create(self, template="template0"):
         """Create a database and give its address."""
         name = f"collector_{uuid.uuid4().hex[:16]}"
         self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
