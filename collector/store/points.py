@@ -153,13 +153,25 @@ INSERT INTO revisions (series_id, timestamp, value, fetch_id, replaced_by, repla
 VALUES (?, ?, ?, ?, ?, ?, COALESCE((SELECT finished_at FROM fetches WHERE id = ?), ?))""",
     },
     "postgresql": {
-        "revise": "UPDATE points SET value = %s, fetch_id = %s WHERE series_id = %s AND timestamp = to_timestamp(%s)",
-        "mark": "INSERT INTO vanished (series_id, timestamp, fetch_id, seen_at) VALUES (%s, to_timestamp(%s), %s, %s)",
-        "unmark": "DELETE FROM vanished WHERE series_id = %s AND timestamp = to_timestamp(%s)",
+        "revise": """
+UPDATE points AS p SET value = new.value, fetch_id = new.fetch_id
+FROM unnest(%s::float8[], %s::bigint[], %s::bigint[], %s::bigint[]) AS new(value, fetch_id, series_id, seconds)
+WHERE p.series_id = new.series_id AND p.timestamp = to_timestamp(new.seconds)""",
+        "mark": """
+INSERT INTO vanished (series_id, timestamp, fetch_id, seen_at)
+SELECT new.series_id, to_timestamp(new.seconds), new.fetch_id, new.seen_at
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[])
+  AS new(series_id, seconds, fetch_id, seen_at)""",
+        "unmark": """
+DELETE FROM vanished AS v USING unnest(%s::bigint[], %s::bigint[]) AS old(series_id, seconds)
+WHERE v.series_id = old.series_id AND v.timestamp = to_timestamp(old.seconds)""",
         "keep": """
 INSERT INTO revisions (series_id, timestamp, value, fetch_id, replaced_by, replaced_at, seen_at)
-VALUES (%s, to_timestamp(%s), %s, %s, %s, %s,
-  COALESCE((SELECT finished_at FROM fetches WHERE id = %s), to_timestamp(%s)))""",
+SELECT old.series_id, to_timestamp(old.seconds), old.value, old.fetch_id, old.replaced_by, old.replaced_at,
+  COALESCE(f.finished_at, to_timestamp(old.began))
+FROM unnest(%s::bigint[], %s::bigint[], %s::float8[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[],
+  %s::bigint[]) AS old(series_id, seconds, value, fetch_id, replaced_by, replaced_at, brought_by, began)
+LEFT JOIN fetches f ON f.id = old.brought_by""",
     },
 }
 
@@ -198,4 +210,6 @@ def _moment(connection: AsyncConnection, now: datetime) -> float | datetime:
 
 async def _many(connection: AsyncConnection, what: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if rows:
-        await connection.exec_driver_sql(_EXECUTE[connection.dialect.name][what], list(rows))
+        backend = connection.dialect.name
+        parameters: Any = list(rows) if backend == "sqlite" else tuple(map(list, zip(*rows, strict=True)))
+        await connection.exec_driver_sql(_EXECUTE[backend][what], parameters)
