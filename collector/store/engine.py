@@ -56,6 +56,10 @@ _READING_PRAGMAS = "PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"
 _BEGIN = """BEGIN ISOLATION LEVEL {}; SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
   set_config('lock_timeout', '{}', true)"""
 _NOT_FROZEN = ", set_config('idle_in_transaction_session_timeout', '{}', true)"
+_UNBOUNDED = """, CASE WHEN current_setting('{0}', true) IS NOT NULL THEN set_config('{0}', '0', true) END""".format(
+    "timescaledb.max_tuples_decompressed_per_dml_transaction"
+)
+"""On a hypertable of compressed chunks: what an answer changes is written whole, however much it is."""
 _NAMED = ", set_config('application_name', '{}', true)"
 _ONE_STATE = "REPEATABLE READ READ ONLY"
 _POSTGRES_DEFAULTS = {
@@ -129,7 +133,7 @@ def _beginning(isolation: str) -> str:
 
 
 def _beginning_to_write(frozen: timedelta) -> str:
-    return _beginning("READ COMMITTED") + _NOT_FROZEN.format(frozen // timedelta(milliseconds=1))
+    return _beginning("READ COMMITTED") + _NOT_FROZEN.format(frozen // timedelta(milliseconds=1)) + _UNBOUNDED
 
 
 @contextmanager

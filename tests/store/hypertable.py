@@ -55,6 +55,27 @@ async def test_a_store_becomes_one_in_place_once_and_stays_one(empty_postgres_ur
     assert (await verify(empty_postgres_url)).findings == []
 
 
+COMPRESS = "ALTER TABLE points SET (timescaledb.compress, timescaledb.compress_segmentby = 'series_id')"
+LIMIT = "ALTER DATABASE {} SET timescaledb.max_tuples_decompressed_per_dml_transaction = 1"
+
+
+async def test_what_lies_in_compressed_chunks_is_kept_revised_and_verified_like_any_other(empty_postgres_url):
+    await upkeep.upgrade(empty_postgres_url, timescale=True)
+    before = await fill(empty_postgres_url)
+    digest = await upkeep.digest(empty_postgres_url)
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        connection.execute(COMPRESS)
+        assert len(connection.execute("SELECT compress_chunk(c) FROM show_chunks('points') c").fetchall()) == len(YEARS)
+        connection.execute(LIMIT.format(connection.info.dbname))
+    assert await upkeep.digest(empty_postgres_url) == digest
+    assert await upkeep.check(empty_postgres_url) == []
+    async with Store.open(empty_postgres_url, owner="test") as store:
+        assert await values(store) == before
+        done = await saved(store, batch((query(), hours(0, 5))), [7, 8, 9, 10, 11])
+        assert (done.inserted, done.revised, done.unchanged) == (1, 4, 0)
+    assert (await verify(empty_postgres_url)).findings == []
+
+
 async def test_it_goes_back_to_partitions_and_to_nothing(empty_postgres_url):
     before = await fill(empty_postgres_url)
     await upkeep.upgrade(empty_postgres_url, timescale=True)
