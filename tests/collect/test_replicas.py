@@ -16,7 +16,7 @@ from collector.settings import load
 from collector.store import Store, Wanted
 from tests.collect.doubles import HOUR, NOW, QuickFetcher, core, many, profile
 
-LEASE = timedelta(seconds=2)
+LEASE = timedelta(minutes=5)
 DUE = HOUR.floor(NOW)
 
 
@@ -84,7 +84,7 @@ async def test_what_others_did_while_a_pass_took_long_is_not_done_again(postgres
 async def test_what_a_dead_replica_was_at_is_taken_over_when_its_lease_is_out(postgres_url):
     async with (
         core(postgres_url, profile()) as world,
-        replica(world, postgres_url, profile(), lease=timedelta(minutes=5)) as (_, dead, _),
+        replica(world, postgres_url, profile()) as (_, dead, _),
         replica(world, postgres_url, profile()) as (b, store, _),
     ):
         await dead.claim("profile", ["all"], world.clock(), lambda free, _: [one.name for one in free])
