@@ -37,8 +37,9 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
 """How long to wait for a lock that another program holds."""
-_FROZEN = timedelta(seconds=5)
-"""A transaction that writes waits for nothing: one that is silent for so long is a frozen process's, and is ended."""
+_FROZEN = timedelta(seconds=10)
+"""A transaction that writes waits for nothing, and computes for a second or two where a large answer is compared: one
+that is silent for so long is a frozen process's, and is ended."""
 _ATTEMPTS = 5
 _LONGEST_PAUSE = 0.2
 _READERS = 4

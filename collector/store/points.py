@@ -5,20 +5,21 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from collector.store import seals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.store.diff import Known
 
+_Row = TypeVar("_Row")
 Stored = dict[int, dict[int, "Known"]]
 """series_id → timestamp → (value, fetch_id)."""
 
@@ -59,8 +60,9 @@ _TIMESTAMP = {"sqlite": "t.timestamp", "postgresql": "date_part('epoch', t.times
 async def read(connection: AsyncConnection, spans: Sequence[Span]) -> Stored:
     """Read the stored points of *spans*, which do not overlap: one range of the primary key each."""
     stored: Stored = defaultdict(dict)
-    for series_id, timestamp, value, fetch_id in await _rows(connection, "points", spans, "t.value, t.fetch_id"):
-        stored[series_id][timestamp] = (value, fetch_id)
+    for part in _parts(spans, _SPANS_AT_ONCE):
+        for series_id, timestamp, value, fetch_id in await _rows(connection, "points", part, "t.value, t.fetch_id"):
+            stored[series_id][timestamp] = (value, fetch_id)
     return stored
 
 
@@ -85,6 +87,7 @@ async def _rows(connection: AsyncConnection, table: str, spans: Sequence[Span], 
     return (await connection.exec_driver_sql(sql, parameters)).all()
 
 
+_SPANS_AT_ONCE, _ROWS_AT_ONCE = 10, 5_000
 _COLUMNS = 4
 _NUMBERS_A_STATEMENT = 200 * _COLUMNS
 """200 rows of an INSERT on SQLite: a third faster than one each, and below the 999 parameters of its old versions."""
@@ -209,7 +212,12 @@ def _moment(connection: AsyncConnection, now: datetime) -> float | datetime:
 
 
 async def _many(connection: AsyncConnection, what: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    if rows:
-        backend = connection.dialect.name
-        parameters: Any = list(rows) if backend == "sqlite" else tuple(map(list, zip(*rows, strict=True)))
+    backend = connection.dialect.name
+    for part in _parts(rows, _ROWS_AT_ONCE):
+        parameters: Any = list(part) if backend == "sqlite" else tuple(map(list, zip(*part, strict=True)))
         await connection.exec_driver_sql(_EXECUTE[backend][what], parameters)
+
+
+def _parts(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
+    """Cut *rows* up, so that between two statements there is little to do: a silent transaction counts as frozen."""
+    return (rows[first : first + size] for first in range(0, len(rows), size))

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from collector.model import Points
-from collector.store import Saved, StoreRefused
+from collector.store import Saved, StoreRefused, points
 from tests.store.making import (
     DAY,
     HOUR,
@@ -76,6 +76,18 @@ async def test_a_changed_value_keeps_its_predecessor_and_when_each_was_seen(stor
     assert (revision.value, revision.new_value) == (3.0, 7.0)
     assert (revision.seen_at, revision.replaced_at) == (NOW, LATER)
     assert (revision.fetch_id, revision.replaced_by) == (1, 2)
+
+
+async def test_what_a_large_answer_changes_is_read_and_written_in_parts(store, monkeypatch):
+    monkeypatch.setattr(points, "_SPANS_AT_ONCE", 1)
+    monkeypatch.setattr(points, "_ROWS_AT_ONCE", 3)
+    apart = batch((ALL, hours(0, 10)), (ALL, hours(12, 20)))
+    await saved(store, apart, [1] * 10, [1] * 8)
+    assert await saved(store, apart, [2] * 10, {}, now=LATER) == Saved(revised=10, vanished=8)
+    assert await saved(store, apart, [2] * 10, [3] * 8, now=LATER) == Saved(revised=8, unchanged=10)
+    assert await values(store) == {**dict.fromkeys(range(10), 2.0), **dict.fromkeys(range(12, 20), 3.0)}
+    assert len(await store.list_revisions()) == 18
+    assert await rows(store, "SELECT * FROM vanished") == []
 
 
 async def test_a_value_that_goes_back_is_a_revision_too(store):
