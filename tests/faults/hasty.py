@@ -26,6 +26,8 @@ from tests.collect.doubles import CALM, TOKEN
 _GRACE = 0.0002
 """Seconds in which what was sent over loopback has arrived."""
 _LOOK = 0.05
+_RESOLUTION = 1e-6
+"""Seconds, of which one more is told apart even after years: asyncio's nanosecond is lost in a clock of half a year."""
 
 
 class HastyLoop(asyncio.SelectorEventLoop):
@@ -34,6 +36,7 @@ class HastyLoop(asyncio.SelectorEventLoop):
     def __init__(self, start):
         self.start, self.passed, self.at_work = start, 0.0, 0
         super().__init__(_Jumping(self))
+        self._clock_resolution = _RESOLUTION
 
     def time(self):
         return self.passed
