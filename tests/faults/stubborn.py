@@ -1,0 +1,57 @@
+"""Collects until nothing is missing, however often the store fails on the way, so that two stores can be compared."""
+
+from collections import Counter
+from contextlib import aclosing
+
+from collector.collect.collect import collect_and_heal
+from collector.model import AggInterval, Window
+from collector.radar.simulator import Revised
+from collector.store import Fire, StoreError, upkeep
+from tests.collect.doubles import DAY, HOUR, NOW, core, many
+
+_MANY = many(6, since=NOW - 40 * DAY)
+_OPTIONS = {"series_per_request": 1, "max_span": dict.fromkeys(AggInterval, 4 * DAY)}
+
+
+async def collected(url, found, trouble=lambda world: None):
+    """Collect until nothing is missing, revise a part of it, collect once more; *found* counts what failed.
+
+    *trouble* begins when the store is open: a start that fails is told of, and is not what is tried here. Gives how
+    often each outcome is on record.
+    """
+    async with core(url, _MANY, **_OPTIONS) as world:
+        trouble(world)
+        for add in (0, 5):
+            world.simulator.change(Revised(Window(NOW - 9 * DAY, NOW - 5 * DAY), add))
+            world.clock.advance(days=add)
+            await _until_complete(world, found)
+            await _recorded(world, found)
+        found["requests"] = len(world.requests)
+        return Counter(await world.outcomes())
+
+
+async def _until_complete(world, found):
+    while True:
+        try:
+            if (await collect_and_heal(world.profiles, world.clock(), world.store, world.gatherer)).complete:
+                return
+        except StoreError:
+            found["passes that failed"] += 1
+        world.clock.advance(seconds=1)
+
+
+async def _recorded(world, found):
+    """Put a fire on record, as the service does: again where it does not know whether it is there."""
+    while True:
+        try:
+            await world.store.finish([Fire("many", HOUR.floor(world.clock()), "collected", world.clock())], [])
+        except StoreError:
+            found["fires that failed"] += 1
+        else:
+            return
+
+
+async def dump(url):
+    """All that is known, as one text."""
+    async with aclosing(upkeep.dump(url)) as parts:
+        return "".join([part async for part in parts])
