@@ -89,6 +89,7 @@ def test_before_the_first_point_the_page_says_so(browser, tmp_path):
         collector = Collector(tmp_path, url)
         collector.configure(profile("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
+            process.says("pass outcome=failed")
             dashboard.open()
             assert dashboard.text("#message") == "No points in this period yet."
             dashboard.page.wait_for_selector("#fetches .trouble")
