@@ -47,8 +47,9 @@ _NEWER = (
     sa.select(date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end))
     .join(fetches_table, fetches_table.c.id == date_ranges.c.fetch_id)
     .where(fetches_table.c.last_updated > sa.bindparam("last_updated"))
-    .where(date_ranges.c.series_id.in_(sa.bindparam("ids", expanding=True)))
+    .where(sa.literal_column("+date_ranges.series_id", sa.BigInteger).in_(sa.bindparam("ids", expanding=True)))
 )
+"""The plus keeps SQLite from looking through all the ranges of a series, ever more, for the few that are newer."""
 _NOTE = sa.insert(date_ranges)
 
 

@@ -1,10 +1,13 @@
 import math
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.dialects import sqlite
 
 from collector.model import Points
-from collector.store import Saved, StoreRefused, points
+from collector.store import Saved, StoreRefused, points, save
 from tests.store.making import (
     DAY,
     HOUR,
@@ -109,6 +112,17 @@ async def test_what_a_newer_answer_confirmed_an_older_one_does_not_overwrite(sto
     await saved(store, ASKED, [1, 1, 1, 1], updated=NOW - 2 * HOUR)
     await saved(store, ASKED, [1, 1, 1, 1], updated=NOW)
     assert await saved(store, ASKED, [2, 2, 2, 2], updated=NOW - HOUR) == Saved(unchanged=4)
+
+
+def test_whether_a_newer_answer_has_spoken_is_not_looked_up_in_all_ranges_there_are(sqlite_template):
+    dialect, arguments = sqlite.dialect(paramstyle="named"), {"last_updated": NOW, "ids": [1, 2]}
+    asked = save._NEWER.params(arguments).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    with closing(sqlite3.connect(sqlite_template)) as connection:
+        plan = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {asked}")]
+    assert plan == [
+        "SEARCH fetches USING COVERING INDEX ix_fetches_last_updated (last_updated>?)",
+        "SEARCH date_ranges USING INDEX ix_date_ranges_fetch_id (fetch_id=?)",
+    ]
 
 
 async def test_an_older_answer_does_overwrite_where_no_newer_one_has_spoken(store):
