@@ -155,7 +155,8 @@ def longer(limits: Limits) -> Limits | None:
 
     Without waiting: it is for who has so much to ask for that even two refusals cost little beside what may be saved.
     """
-    span = _above(limits.shape.span, [timedelta(days=days) for days in _ROUND])
+    spans = [timedelta(days=days) for days in _ROUND]
+    span = _above(limits.shape.span, [span for span in spans if not span % limits.agg_interval.step])
     if limits.doubted != _NO_DOUBT or not limits.shape.span < span < limits.refused_span:
         return None
     return replace(limits, shape=replace(limits.shape, span=span))

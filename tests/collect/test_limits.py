@@ -1,11 +1,12 @@
 """Finding out how large a request may be, against every limit that the simulator can hide."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from collector.collect import limits as learn
-from collector.collect.plan import pack
+from collector.collect.plan import Shape, pack
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
 from collector.radar.query import query_string
 
@@ -116,6 +117,17 @@ def test_a_span_that_the_way_down_has_skipped_is_tried_at_once_if_asked_for(days
         spans.append(more.shape.span.days)
         known, _ = tried(more, timedelta(days=days), 20, NOW)
     assert (spans, known.shape.span.days) == (tries, found)
+
+
+@pytest.mark.parametrize("agg_interval", AggInterval)
+def test_a_longer_span_is_a_whole_number_of_buckets(agg_interval):
+    refused, tries = timedelta(days=91), []
+    known = replace(learn.first_guess(agg_interval), shape=Shape(timedelta(days=7), 20), refused_span=refused)
+    while more := learn.longer(known):
+        tries.append(more.shape.span)
+        known = more
+    assert tries
+    assert not any(span % agg_interval.step for span in tries)
 
 
 def test_no_longer_span_is_tried_in_doubt():
