@@ -1,12 +1,11 @@
 """Collects until nothing is missing, however often the store fails on the way, so that two stores can be compared."""
 
 from collections import Counter
-from contextlib import aclosing
 
 from collector.collect.collect import collect_and_heal
 from collector.model import AggInterval, Window
 from collector.radar.simulator import Revised
-from collector.store import Fire, StoreError, upkeep
+from collector.store import Fire, StoreError
 from tests.collect.doubles import DAY, HOUR, NOW, core, many
 
 _MANY = many(6, since=NOW - 40 * DAY)
@@ -49,9 +48,3 @@ async def _recorded(world, found):
             found["fires that failed"] += 1
         else:
             return
-
-
-async def dump(url):
-    """All that is known, as one text."""
-    async with aclosing(upkeep.dump(url)) as parts:
-        return "".join([part async for part in parts])

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 
 from collector.store import upkeep
 from tests.conftest import Server
-from tests.faults.stubborn import collected, dump
+from tests.faults.stubborn import collected
+from tests.store.making import dump
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it remarks on XDG_RUNTIME_DIR when imported

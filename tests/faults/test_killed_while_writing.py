@@ -14,14 +14,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import aclosing
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from collector.store import upkeep
 from tests.acceptance.nest import nest
+from tests.store.making import dump
 
 CALLS = "pwrite64,write,fdatasync,fsync,ftruncate"
 STEPS = 36
@@ -59,11 +58,7 @@ def _tracing(store, log, *injection):
 
 
 def _dump(store):
-    async def text():
-        async with aclosing(upkeep.dump(f"sqlite:///{store}")) as parts:
-            return "".join([part async for part in parts])
-
-    return asyncio.run(text())
+    return asyncio.run(dump(f"sqlite:///{store}"))
 
 
 @pytest.fixture(scope="module")

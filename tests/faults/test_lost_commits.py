@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.stubborn import collected, dump
+from tests.faults.stubborn import collected
+from tests.store.making import dump
 from tests.store.proxy import Proxy
 
 

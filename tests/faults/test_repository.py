@@ -5,7 +5,6 @@ The model is a dictionary and three rules: a newer answer replaces, an older one
 
 import asyncio
 import shutil
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from collector.radar.errors import Untrusted
-from collector.store import Fire, Store, StoreRefused, save, upkeep
-from tests.store.making import DAY, HOUR, NOW, answer, at, batch, hours, profile, query
+from collector.store import Fire, Store, StoreRefused, save
+from tests.store.making import DAY, HOUR, NOW, answer, at, batch, dump, hours, profile, query
 
 QUERIES = {"all": query(), "each/a": query(caOwner="a"), "each/b": query(caOwner="b")}
 PROFILES = [profile(), profile("each", caOwner=("a", "b"))]
@@ -173,7 +172,7 @@ class Repository(RuleBasedStateMachine):
         dumps = []
         for kind, store in self.stores.items():
             assert self._run(_points(store)) == points, kind
-            dumps.append(self._run(_dump(self.urls[kind])))
+            dumps.append(self._run(dump(self.urls[kind])))
         assert dumps[0] == dumps[1]
         assert _counted(dumps[0]) == (
             sum(len(bucket.before) for buckets in self.model.values() for bucket in buckets),
@@ -194,11 +193,6 @@ class Repository(RuleBasedStateMachine):
 
 async def _points(store):
     return {(label, when): value async for _, label, when, value in store.export()}
-
-
-async def _dump(url):
-    async with aclosing(upkeep.dump(url)) as parts:
-        return "".join([part async for part in parts])
 
 
 def _counted(text):

@@ -1,11 +1,13 @@
 """Short ways to make what the store is given."""
 
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
 from collector.profile import Profile
+from collector.store import upkeep
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 DAY = datetime(2026, 4, 30, tzinfo=UTC)
@@ -80,3 +82,9 @@ async def values(store, label="all", **options):
     """What is stored under one label: {hours into the day: value}."""
     found = await exported(store, **options)
     return {(t - START) / STEP: v for _, series, t, v in found if series == label}
+
+
+async def dump(url):
+    """All that is known, as one text."""
+    async with aclosing(upkeep.dump(url)) as parts:
+        return "".join([part async for part in parts])
