@@ -1,12 +1,11 @@
 """A week of the service: readiness raises no false alarm.
 
 Once in a time that is not waited for, looked at every 40 seconds of it, and once as a process under a fast clock, where
-`/readyz` is asked: there an alarm is false if it outlasts what a busy machine explains.
+`/readyz` is asked.
 """
 
 import os
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 import pytest
 
@@ -20,8 +19,7 @@ LAG = timedelta(minutes=45)
 LOOK = timedelta(seconds=40)
 WEEK = timedelta(weeks=1)
 SPEED = 600
-STALL = 3 * SPEED
-"""Simulated seconds that a busy machine may take from a process; the two minutes' grace of a fire are 0.2 real ones."""
+"""At this speed the two minutes' grace of a fire are a fifth of a second."""
 FAST = """
 [radar]
 base_url = "{base_url}"
@@ -56,9 +54,6 @@ def test_readyz_of_a_process_raises_none_either(tmp_path):
     report = run_fast(tmp_path, Clock(START, SPEED), [("run", WEEK)], FAST + PROFILES, {"lag": LAG})
     first = next(place for place, (_, status, _) in enumerate(report.readiness) if status == 200)
     since_ready = report.readiness[first:]
-    ready = [at for at, status, _ in since_ready if status == 200]
-    assert max(after - before for before, after in pairwise(ready)) < STALL, [
-        look for look in since_ready if look[1] != 200
-    ]
-    assert len(ready) > 0.99 * len(since_ready) > 0.99 * WEEK / timedelta(minutes=5)
-    assert ready[-1] - ready[0] > 0.95 * WEEK.total_seconds()
+    assert [look for look in since_ready if look[1] != 200] == []
+    assert since_ready[-1][0] - since_ready[0][0] > (WEEK - timedelta(hours=1)).total_seconds()
+    assert len(since_ready) > WEEK / timedelta(minutes=5)
