@@ -45,11 +45,20 @@ series = _table(
     sa.Column("digest", sa.Text, nullable=False),
     sa.Column("points", Identifier, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
+    sa.Column("settle", Identifier),
+    sa.Column("in_force_at", Moment),
+    sa.Column("proposed_at", Moment),
+    sa.Column("sums_differ", Flag),
     sa.UniqueConstraint("digest", "normalization", "unit"),
     rowid=True,
 )
 """*digest* is SHA-256 of what was asked (dataset to filters); with normalization and unit it is the whole identity.
-*points* counts the series' points, so that a status costs nothing. *label* is the newest label."""
+*points* counts the series' points, so that a status costs nothing. *label* is the newest label.
+
+*settle* is the longest `settle`, in seconds, of the profiles that want the series. *in_force_at* is when the labels
+moved to it last, NULL if never. *proposed_at* is when the first of the newest answers in a row with its normalization
+and unit was requested, while another series is in force. *sums_differ* is true if Radar's daily values are not the sums
+of its finer ones, so that they confirm nothing."""
 
 profile_series = _table(
     "profile_series",
@@ -117,11 +126,15 @@ fetches = _table(
     sa.Column("unchanged", sa.Integer),
     sa.Column("vanished", sa.Integer),
     sa.Column("replica_id", Identifier),
+    sa.Column("ignored", sa.Integer),
+    sa.Column("windows", sa.Text),
     sa.Index("ix_fetches_finished_at", "finished_at"),
     sa.Index("ix_fetches_last_updated", "last_updated"),
     rowid=True,
 )
-"""One row per request sent, on record before it is sent: the ledger of the request budget."""
+"""One row per request sent, on record before it is sent: the ledger of the request budget.
+
+*windows* is a JSON array of [start, end] in RFC 3339, one per position. *last_updated* is never ahead of the clock."""
 
 fetch_profiles = _table(
     "fetch_profiles",
@@ -139,10 +152,75 @@ date_ranges = _table(
     sa.Column("start_time", Moment, nullable=False),
     sa.Column("end_time", Moment, nullable=False),
     sa.Column("checksum", Identifier, nullable=False),
+    sa.Column("overruled", Flag),
     sa.Index("ix_date_ranges_fetch_id", "fetch_id"),
 )
 """The buckets [start, end) that a fetch answered for a series, the range as the API adjusted it, and the checksum of
-these and of the values that the fetch wrote there."""
+these and of the values that the fetch wrote there. *overruled* is true if an answer with a later lastUpdated had come,
+so that this one only added buckets, else NULL."""
+
+finality = _table(
+    "finality",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("start", Bucket, primary_key=True),
+    sa.Column("end", Bucket, nullable=False),
+    sa.Column("told_at", Moment),
+    sa.Column("margin", Identifier, nullable=False),
+    sa.Column("changed_at", Moment),
+    sa.Column("confirmed", Flag, nullable=False),
+)
+"""How far the values of the buckets [start, end) are known to be true; rows of a series do not overlap.
+
+*told_at*: the newest answer that confirmed them, or brought them first, was requested then and its lastUpdated was not
+earlier. *margin*: each bucket was told at least so many seconds after its end. *changed_at*: an answer requested then
+changed or lacked them, and no answer a day later has confirmed them. *confirmed*: two answers agree."""
+
+absences = _table(
+    "absences",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("start", Bucket, primary_key=True),
+    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("end", Bucket, nullable=False),
+    sa.Column("window_start", Bucket, nullable=False),
+    sa.Column("window_end", Bucket, nullable=False),
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("told_at", Moment, nullable=False),
+)
+"""Buckets [start, end) that are not stored and that an answer past settle lacked too: the proof of a gap upstream.
+
+[window_start, window_end) is what was asked; *told_at* is the earlier of *asked_at* and the answer's lastUpdated."""
+
+refusals = _table(
+    "refusals",
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", Words, nullable=False),
+    sa.Column("failures", Identifier, nullable=False),
+    sa.Column("refused_at", Moment, nullable=False),
+    sa.Column("again_at", Moment, nullable=False),
+)
+"""Questions, by the digest of the series, whose answer was refused for its content: not asked before *again_at*."""
+
+snapshots = _table(
+    "snapshots",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("asked_at", Moment, primary_key=True),
+    sa.Column("start", Bucket, nullable=False),
+    sa.Column("end", Bucket, nullable=False),
+    sa.Column("last_updated", Moment, nullable=False),
+    sa.Column("points", Identifier, nullable=False),
+    sa.Column("checksum", Identifier, nullable=False),
+)
+"""Complete answers of one pass about a series whose values depend on the moment of asking: buckets [start, end)."""
+
+snapshot_points = _table(
+    "snapshot_points",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("asked_at", Moment, primary_key=True),
+    sa.Column("timestamp", Bucket, primary_key=True),
+    sa.Column("value", Real, nullable=False),
+)
+"""The points of snapshots."""
 
 annotations = _table(
     "annotations",
@@ -267,10 +345,27 @@ WHERE l.active OR NOT EXISTS (
     "history": """
 SELECT l.profile AS profile, l.label AS series, p.timestamp AS timestamp, p.value AS value,
   s.unit AS unit, s.normalization AS normalization
-FROM labels l JOIN series s ON s.id = l.series_id JOIN points p ON p.series_id = s.id""",
+FROM labels l JOIN series s ON s.id = l.series_id JOIN points p ON p.series_id = s.id
+UNION ALL
+SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
+FROM labels l JOIN series c ON c.id = l.series_id
+JOIN series s ON s.digest = c.digest AND s.id <> c.id AND s.in_force_at IS NOT NULL
+JOIN points p ON p.series_id = s.id
+WHERE NOT EXISTS (
+  SELECT 1 FROM series n JOIN points q ON q.series_id = n.id
+  WHERE n.digest = s.digest AND n.id <> s.id AND q.timestamp = p.timestamp
+    AND (n.id = c.id OR n.in_force_at > s.in_force_at)
+)
+UNION ALL
+SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
+FROM labels l JOIN series s ON s.id = l.series_id JOIN snapshot_points p ON p.series_id = s.id
+WHERE p.asked_at = (SELECT max(n.asked_at) FROM snapshots n WHERE n.series_id = s.id)""",
 }
 """`labels`: every label in use, and those no longer in use whose history would else be invisible. Nothing is shown
-twice because it was renamed, and nothing is ever mixed under one label."""
+twice because it was renamed.
+
+`history`: of each bucket the value of the series that was in force last, by normalization and unit; of a series whose
+values depend on the moment of asking the newest snapshot."""
 
 _ddl: Any = sa.DDL
 
