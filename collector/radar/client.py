@@ -81,7 +81,7 @@ class RadarClient:
         if status != HTTPStatus.OK or body.lstrip().startswith(b"<"):
             raise failure(status, headers, body, now)
         try:
-            answer = read_answer(body, batch, now)
+            answer = read_answer(body, batch)
         except Unsuccessful:
             raise failure(status, headers, body, now) from None
         if len(batch.slices) > 1 and not is_absolute(answer.meta.normalization):

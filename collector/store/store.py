@@ -157,12 +157,15 @@ class Store(Reader):
         errand = Errand(batch, profiles, now, limit, self._replica_id, credentials)
         return await self._database.enter(Alike(fetches.begin, errand))
 
-    async def save(self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int) -> Saved:
+    async def save(  # noqa: PLR0913 - what an answer is made of
+        self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int, *, force: bool = False
+    ) -> Saved:
         """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
 
-        Repeating an answer changes no point; StoreRefused where the fetch has ended otherwise.
+        With *force* it counts although an answer with a later lastUpdated has come. Repeating an answer changes no
+        point; StoreRefused if the fetch has ended otherwise.
         """
-        return await self._database.write(Alike(save, Arrival(fetch_id, batch, answer, now, size)))
+        return await self._database.write(Alike(save, Arrival(fetch_id, batch, answer, now, size, force)))
 
     async def fail(self, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
