@@ -251,15 +251,6 @@ def windows_to_reread(rows: Sequence[Evidence], extent: Range, settle: int, step
     return merge(due)
 
 
-def told_until(rows: Sequence[Evidence], start: int) -> int:
-    """The end of the windows without a break from *start* on that answers have spoken for."""
-    for row in sorted(rows):
-        if row.start > start:
-            break
-        start = max(start, row.end)
-    return start
-
-
 class Absence(NamedTuple):
     """An answer past settle lacked the buckets [start, end), which are not stored; what its window was, and when."""
 

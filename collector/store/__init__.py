@@ -26,6 +26,7 @@ from collector.store.prune import Pruned
 from collector.store.reader import Reader
 from collector.store.replicas import Candidate, Replica
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
+from collector.store.states import SeriesState
 from collector.store.status import ProfileStatus, StoreInfo
 from collector.store.store import Store
 from collector.store.upstream import SILENT_AFTER, Upstream, Wait
@@ -65,6 +66,7 @@ __all__ = [
     "SelectedSeries",
     "Selection",
     "SeriesRow",
+    "SeriesState",
     "Settled",
     "Share",
     "Standing",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.finality import DEFAULT_SETTLE, Absence, Evidence, compact
+from collector.finality import Absence, Evidence, compact
 from collector.model import from_epoch
 from collector.store.column_types import bucket, epoch
 from collector.store.schema import absences, finality, series
@@ -35,9 +35,9 @@ _ABSENCE = ("start", "end", "window_start", "window_end")
 
 
 async def settles(connection: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
-    """Read the longest `settle`, in seconds, of the profiles that want each series."""
+    """Read the longest `settle`, in seconds, of the profiles that want each series; absent if none has yet."""
     found = await connection.execute(_SETTLE, {"ids": list(ids)})
-    return {series_id: DEFAULT_SETTLE if settle is None else settle for series_id, settle in found}
+    return {series_id: settle for series_id, settle in found if settle is not None}
 
 
 async def read(connection: AsyncConnection, ids: Iterable[int], hull: Range | None = None) -> Rows:

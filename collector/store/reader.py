@@ -21,15 +21,17 @@ from collector.store import (
 )
 from collector.store.export import points_of, visible_labels
 from collector.store.history import History
-from collector.store.holes import Expected, Hole, holes
+from collector.store.holes import Expected, Hole, holes, requests
 from collector.store.listing import Filter
 from collector.store.readable import State
 from collector.store.selection import Selection, blocks, thinned
+from collector.store.states import series_states, unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
     from datetime import datetime, timedelta
 
+    from collector.finality import GapRequest
     from collector.model import SeriesQuery
     from collector.profile import Profile
     from collector.store.answers import NewestAnswer
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collector.store.readable import Readable
     from collector.store.replicas import Replica
     from collector.store.selection import Place, SelectedSeries, Thinned
+    from collector.store.states import SeriesState
     from collector.store.status import ProfileStatus, StoreInfo
     from collector.store.upstream import Restraint, Upstream
 
@@ -156,6 +159,23 @@ class Reader:
         """Find the holes of several series, in their order; as `holes`."""
         async with self._database.read() as connection:
             return await holes(connection, expected)
+
+    async def gap_requests(
+        self, expected: Sequence[Expected], now: datetime, *, explicit: bool = False
+    ) -> list[list[GapRequest]]:
+        """Decide what of the gaps of several series to ask for, in their order; see `finality.gap_requests`."""
+        async with self._database.read() as connection:
+            return await requests(connection, expected, now.timestamp(), explicit=explicit)
+
+    async def series_states(self, queries: Collection[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
+        """Read the extent of each query's series and the evidence for its values; absent if it has no point."""
+        async with self._database.read() as connection:
+            return await series_states(connection, list(queries))
+
+    async def unconfirmed(self, profiles: Sequence[Profile]) -> dict[str, int]:
+        """Count the points of each profile that are final and that only one answer has told."""
+        async with self._database.read() as connection:
+            return await unconfirmed(connection, profiles)
 
     async def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
         """List series with their labels; keywords as in Filter: those with a point between start and end."""

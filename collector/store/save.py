@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.finality import DEFAULT_SETTLE, Absence, AnswerScope, absent_runs, fold
+from collector.finality import DEFAULT_SETTLE, Absence, AnswerScope, absent_runs, fold, merge
 from collector.model import Slice, Window, from_epoch, is_absolute
 from collector.store import evidence, fetches, points, relative, series
 from collector.store.annotations import Noted
@@ -334,14 +334,7 @@ def _values(found: Points, window: Window) -> Iterable[tuple[int, float]]:
 
 def _merged(windows: Iterable[Window]) -> list[tuple[int, int]]:
     """Join windows that overlap or touch, so that no stored point is read twice."""
-    merged: list[tuple[int, int]] = []
-    for window in sorted(windows):
-        start, end = int(window.start.timestamp()), int(window.end.timestamp())
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
+    return merge((int(window.start.timestamp()), int(window.end.timestamp())) for window in windows)
 
 
 async def _newer_ranges(connection: AsyncConnection, ids: Sequence[int], arrivals: Sequence[Arrival]) -> Newer:

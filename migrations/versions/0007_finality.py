@@ -103,9 +103,7 @@ _HISTORY_BEFORE = """
 SELECT l.profile AS profile, l.label AS series, p.timestamp AS timestamp, p.value AS value,
   s.unit AS unit, s.normalization AS normalization
 FROM labels l JOIN series s ON s.id = l.series_id JOIN points p ON p.series_id = s.id"""
-_HISTORY = (
-    _HISTORY_BEFORE
-    + """
+_SUPERSEDED_AND_SNAPSHOTS = """
 UNION ALL
 SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
 FROM labels l JOIN series c ON c.id = l.series_id
@@ -120,7 +118,6 @@ UNION ALL
 SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
 FROM labels l JOIN series s ON s.id = l.series_id JOIN snapshot_points p ON p.series_id = s.id
 WHERE p.asked_at = (SELECT max(n.asked_at) FROM snapshots n WHERE n.series_id = s.id)"""
-)
 
 
 def upgrade() -> None:
@@ -138,7 +135,7 @@ def upgrade() -> None:
         )
     op.execute("UPDATE series SET in_force_at = created_at WHERE normalization <> ''")
     op.execute(_SEED.format(step=_LATER[backend], false="0" if backend == "sqlite" else "false"))
-    _replace_view(_HISTORY)
+    _replace_view(_HISTORY_BEFORE + _SUPERSEDED_AND_SNAPSHOTS)
 
 
 def downgrade() -> None:
