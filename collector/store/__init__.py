@@ -15,6 +15,7 @@ from collector.store.errors import (
     StoreOwned,
     StoreRefused,
     StoreUnavailable,
+    StoreUnfit,
 )
 from collector.store.fetches import Begun, Budget, Failure, Saved
 from collector.store.fires import Fire
@@ -80,6 +81,7 @@ __all__ = [
     "StoreOwned",
     "StoreRefused",
     "StoreUnavailable",
+    "StoreUnfit",
     "Stretch",
     "Thinned",
     "Upstream",
