@@ -25,6 +25,7 @@ from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, Series
 from collector.store.owner import Owner
 from collector.store.prune import Pruned
 from collector.store.reader import Reader
+from collector.store.refusals import FIRST_PAUSE, Refusal, keys_of, pause
 from collector.store.replicas import Candidate, Replica
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
 from collector.store.status import ProfileStatus, StoreInfo
@@ -33,6 +34,7 @@ from collector.store.upstream import SILENT_AFTER, Upstream, Wait
 from collector.store.windows import Settled, Share
 
 __all__ = [
+    "FIRST_PAUSE",
     "HISTORY",
     "PROFILE",
     "RETENTION",
@@ -60,6 +62,7 @@ __all__ = [
     "Progress",
     "Pruned",
     "Reader",
+    "Refusal",
     "Replica",
     "RevisionRow",
     "Saved",
@@ -87,5 +90,7 @@ __all__ = [
     "Upstream",
     "Wait",
     "Wanted",
+    "keys_of",
+    "pause",
     "wanted",
 ]

@@ -57,11 +57,12 @@ _SEARCHED: Final = "array_remove(current_schemas(false), 'pg_catalog')"
 _HOME: Final = (
     "(pg_identify_object('pg_catalog.pg_class'::regclass, to_regclass('schema_revision'), 0)).schema"  # if it exists
 )
-_SEARCH_PATH: Final = f"""set_config('search_path', '"' || replace(replace(array_to_string(
-  coalesce({_HOME}, ({_SEARCHED})[1], 'public')::name || {_SEARCHED}, chr(1)), '"', '""'), chr(1), '","') || '"', true)"""
+_SEARCH_PATH: Final = f"""set_config('search_path', '"' || replace(replace(
+  array_to_string(coalesce({_HOME}, ({_SEARCHED})[1], 'public')::name || {_SEARCHED}, chr(1)),
+  '"', '""'), chr(1), '","') || '"', true)"""
 """The schema of the store comes first, so that what is created joins it. `search_path` still says where the store is:
-in the first of its schemas that has one, else it is created in the first one that exists, or in `public`. Only functions
-are called, because a subquery would be planned for every transaction."""
+in the first of its schemas that has one, else it is created in the first one that exists, or in `public`. There are
+only calls of functions, because a subquery would be planned for every transaction."""
 _DURABLE: Final = """CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
   THEN set_config('synchronous_commit', 'on', true) END"""
 """What was acknowledged survives a crash of the server, and the promotion of its synchronous standby where it has one.
