@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -87,5 +88,9 @@ async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Stor
         limit = settings.radar.requests_per_5min
         yield (
             store,
-            Gatherer(Fetcher(radar, store, limit=limit, stop=stop, clock=store.clock), settings.radar.concurrency),
+            Gatherer(
+                Fetcher(radar, store, limit=limit, stop=stop, clock=store.clock),
+                settings.radar.concurrency,
+                by_hand=sys.stdin.isatty(),  # cron gives a command no terminal
+            ),
         )

@@ -9,17 +9,18 @@ import asyncio
 import logging
 import random
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect.observe import Nobody
 from collector.errors import CollectorError
-from collector.model import rfc3339
+from collector.model import rfc3339, utc_now
 from collector.radar.errors import CredentialsRefused, Misdirected, RadarError, RateLimited, Refused, Unavailable
 from collector.store import SILENT_AFTER, StoreError, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from collector.collect.observe import Observer
     from collector.model import Batch
@@ -54,11 +55,6 @@ class Unsaved(CollectorError):
     outcome = "unsaved"
     status = None
     code = None
-
-
-def utc_now() -> datetime:
-    """Read the clock."""
-    return datetime.now(UTC)
 
 
 def backoff(failures: int) -> float:

@@ -18,9 +18,9 @@ from collector.collect import limits as learn
 from collector.collect.fetch import Stopping
 from collector.collect.plan import halves, joined, pack_apart
 from collector.errors import CollectorError
-from collector.model import Batch
-from collector.radar.errors import Refused, Relative, TooCostly, Unavailable, Untrusted
-from collector.store import Saved
+from collector.model import Batch, rfc3339
+from collector.radar.errors import Paused, Refused, Relative, TooCostly, Unavailable, Untrusted
+from collector.store import Saved, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -80,12 +80,14 @@ class Gathered:
 class Gatherer:
     """Collects slices of any number of series; remembers in the store how large a request may be.
 
-    *concurrency* bounds the batches under way.
+    *concurrency* bounds the batches under way. *by_hand*: a person waits for the answers, so a question that was
+    refused for its content is asked again after a minute, however long its pause is.
     """
 
-    def __init__(self, fetcher: Fetcher, concurrency: int) -> None:
+    def __init__(self, fetcher: Fetcher, concurrency: int, *, by_hand: bool = False) -> None:
         self.fetcher = fetcher
         self.concurrency = concurrency
+        self.by_hand = by_hand
         self.alone: set[SeriesQuery] = set()
         self._limits: dict[AggInterval, Limits] = {}
         self._urgent = 0
@@ -176,14 +178,32 @@ class _Errand:
         self._relative: set[SeriesQuery] = set()
         self._silent: list[tuple[Batch, Unavailable]] = []
         self._silent_in_a_row = 0
+        self._refused_before: set[str] = set()
 
     async def run(self) -> None:
         self._relative = await self._gatherer.fetcher.store.relative({piece.series for piece in self._slices})
+        await self._leave_out_paused()
         while batches := await self._round():
             await self._send(deque(batches))
             if self.end or self.gathered.stopped:
                 break
         self._give_up()
+
+    async def _leave_out_paused(self) -> None:
+        """Fail what was refused for its content and must not be asked yet, by this process or another one."""
+        fetcher = self._gatherer.fetcher
+        now, slices = fetcher.clock(), self._slices
+        refused = {one.key: one for one in await fetcher.store.refusals()}
+        self._refused_before, self._slices = set(refused), []
+        for piece in slices:
+            known = [refused[key] for key in keys_of(piece, now) if key in refused]
+            last = next((one for one in known if one.pauses(now, by_hand=self._gatherer.by_hand)), None)
+            if last is None:
+                self._slices.append(piece)
+                continue
+            again = rfc3339(last.again_at.replace(microsecond=0))
+            reason = f"{last.reason}; the same question is asked again at {again}"
+            self._fail(Batch((piece,)), Paused(reason, again_at=last.again_at))
 
     async def _round(self) -> list[Batch]:
         """Choose what can be sent side by side: all of proven size, and of the rest only the largest, to learn from."""
@@ -231,7 +251,7 @@ class _Errand:
         except Relative:
             self._split_relative(batch)
         except Untrusted as error:
-            self._isolate(batch, error)
+            await self._isolate_refused(batch, error)
         except Unavailable as error:
             self._unanswered(batch, error)
         except CollectorError as error:
@@ -252,6 +272,7 @@ class _Errand:
                 self._gatherer.fetcher.observer.saved(name, part)
         if len(batch.slices) == 1:
             self._gatherer.alone.discard(batch.slices[0].series)
+        await self._end_pauses(batch)
         await self._gatherer.learn(learn.accepted(await self._gatherer.limits(self._agg_interval), batch))
         await self._progress(batch, saved)
 
@@ -268,7 +289,22 @@ class _Errand:
             return
         if len(batch.slices) == 1 and batch.slices[0].series not in self._gatherer.alone:
             await self._gatherer.learn(learn.exonerated(limits))
+        await self._isolate_refused(batch, error)
+
+    async def _isolate_refused(self, batch: Batch, error: Refused | Untrusted) -> None:
+        """Halve a batch that was refused for its content; what stands alone pauses."""
+        if len(batch.slices) == 1:
+            fetcher, now = self._gatherer.fetcher, self._gatherer.fetcher.clock()
+            await fetcher.store.refuse(batch.slices[0], error.outcome, str(error), now)
+            self._refused_before.add(keys_of(batch.slices[0], now)[0])
         self._isolate(batch, error)
+
+    async def _end_pauses(self, batch: Batch) -> None:
+        now = self._gatherer.fetcher.clock()
+        answered = {keys_of(piece, now)[0] for piece in batch.slices} & self._refused_before
+        if answered:
+            await self._gatherer.fetcher.store.forget_refusals(answered)
+            self._refused_before -= answered
 
     def _isolate(self, batch: Batch, error: CollectorError) -> None:
         """Halve a batch whose content is to blame; what stands alone already has failed."""

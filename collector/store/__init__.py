@@ -15,6 +15,7 @@ from collector.store.errors import (
     StoreOwned,
     StoreRefused,
     StoreUnavailable,
+    StoreUnfit,
 )
 from collector.store.fetches import Begun, Budget, Failure, Saved
 from collector.store.fires import Fire
@@ -24,6 +25,7 @@ from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, Series
 from collector.store.owner import Owner
 from collector.store.prune import Pruned
 from collector.store.reader import Reader
+from collector.store.refusals import FIRST_PAUSE, Refusal, keys_of, pause
 from collector.store.replicas import Candidate, Replica
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
 from collector.store.states import SeriesState
@@ -33,6 +35,7 @@ from collector.store.upstream import SILENT_AFTER, Upstream, Wait
 from collector.store.windows import Settled, Share
 
 __all__ = [
+    "FIRST_PAUSE",
     "HISTORY",
     "PROFILE",
     "RETENTION",
@@ -60,6 +63,7 @@ __all__ = [
     "Progress",
     "Pruned",
     "Reader",
+    "Refusal",
     "Replica",
     "RevisionRow",
     "Saved",
@@ -82,10 +86,13 @@ __all__ = [
     "StoreOwned",
     "StoreRefused",
     "StoreUnavailable",
+    "StoreUnfit",
     "Stretch",
     "Thinned",
     "Upstream",
     "Wait",
     "Wanted",
+    "keys_of",
+    "pause",
     "wanted",
 ]

@@ -14,6 +14,7 @@ from collector.store import (
     fetches,
     fires,
     listing,
+    refusals,
     replicas,
     series,
     status,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collector.store.fires import Fire
     from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.readable import Readable
+    from collector.store.refusals import Refusal
     from collector.store.replicas import Replica
     from collector.store.selection import Place, SelectedSeries, Thinned
     from collector.store.states import SeriesState
@@ -287,6 +289,12 @@ class Reader:
         """Tell in Radar's words why it does not take the credentials; None where it does, or was not asked."""
         async with self._database.read() as connection:
             return await upstream.refused(connection, credentials)
+
+    async def refusals(self, now: datetime | None = None) -> list[Refusal]:
+        """List the questions that are not asked at *now*, by when they are; without it all that were refused last."""
+        async with self._database.read() as connection:
+            found = await refusals.listed(connection)
+        return [one for one in found if now is None or one.pauses(now)]
 
     async def upstream(self, now: datetime) -> Upstream:
         """Tell how Radar stands."""

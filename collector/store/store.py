@@ -15,6 +15,7 @@ from collector.store import (
     fetches,
     layout,
     migrate,
+    refusals,
     replicas,
     series,
     sqlite_file,
@@ -35,7 +36,7 @@ from collector.store.server_clock import ServerClock
 from collector.store.unit import Alike
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
     from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -170,6 +171,16 @@ class Store(Reader):
     async def fail(self, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
         await self._database.write(lambda connection: fetches.fail(connection, fetch_id, error, now, credentials))
+
+    async def refuse(self, piece: Slice, outcome: str, reason: str, now: datetime) -> None:
+        """Record that a slice was refused for its content, so that its question pauses; see refusals.pause."""
+        await self._database.write(
+            lambda connection: refusals.refuse(connection, piece, outcome, reason, now), repeatable=False
+        )
+
+    async def forget_refusals(self, keys: Collection[str]) -> None:
+        """End the pauses of questions, by their keys; no error for one that does not pause."""
+        await self._database.write(lambda connection: refusals.answered(connection, keys))
 
     async def take(self, credentials: str) -> None:
         """Record that Radar takes the credentials."""
