@@ -137,6 +137,14 @@ class LabelledSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far back a profile wants its snapshots to reach: to *since*, else *lookback* before the moment of asking."""
+
+    since: datetime | None
+    lookback: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One `[[profiles]]` table with every setting resolved.
 
@@ -162,6 +170,11 @@ class Profile:
     def takes_snapshots(self) -> bool:
         """Whether values depend on the moment of asking: all the series of such a profile are snapshots, or none."""
         return moves({*self.filters, *self.each})
+
+    @property
+    def reach(self) -> Reach:
+        """How far back its snapshots reach, if it takes any."""
+        return Reach(self.since, self.lookback)
 
     def due_edges(self, after: datetime | None, now: datetime) -> list[datetime]:
         """The edges in (*after*, *now*] whose publication delay has passed, ascending; with no *after*, the newest.

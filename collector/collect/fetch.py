@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from collector.collect.observe import Observer
-    from collector.model import Batch
+    from collector.model import Answer, Batch
     from collector.radar.client import RadarClient, Reply
     from collector.store import Failure, Saved, Store
+
+    Keep = Callable[[int, Batch, Answer], None]
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +95,14 @@ class Fetcher:
         self._unended: dict[int, Failure] = {}
         self._one_by_one = asyncio.Lock()
 
-    async def fetch(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None] = lambda: None) -> Saved:
-        """Ask *batch* and save the answer in one transaction; *sending* hears of every request.
+    async def fetch(
+        self,
+        batch: Batch,
+        profiles: Sequence[str],
+        sending: Callable[[], None] = lambda: None,
+        keep: Keep = lambda _fetch_id, _batch, _answer: None,
+    ) -> Saved:
+        """Ask *batch* and save the answer in one transaction; *sending* hears of every request, *keep* of the answer.
 
         A RadarError means that nothing was stored and what was tried is on record: Unavailable after four attempts, or
         one where Radar is down, RateLimited where the wait is too long, every other one at once. Stopping ends it
@@ -103,7 +111,7 @@ class Fetcher:
         came = self.clock()
         for failures in range(1, _ATTEMPTS + 1):
             try:
-                return await self._attempt(batch, profiles, sending, came)
+                return await self._attempt(batch, profiles, sending, keep, came)
             except Unavailable:
                 if failures == _ATTEMPTS or self.is_silent:
                     raise
@@ -127,13 +135,13 @@ class Fetcher:
         raise Stopping
 
     async def _attempt(
-        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], came: datetime
+        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], keep: Keep, came: datetime
     ) -> Saved:
         """One request at a time is enough to learn that the credentials are right, or that Radar is back."""
         if self._trusted and not self.is_silent:
-            return await self._request(batch, profiles, sending, came)
+            return await self._request(batch, profiles, sending, keep, came)
         async with self._one_by_one:
-            return await self._request(batch, profiles, sending, came)
+            return await self._request(batch, profiles, sending, keep, came)
 
     async def check_answers(self) -> None:
         """Raise why Radar is not to be asked just now: it is down, or refuses the credentials."""
@@ -143,7 +151,7 @@ class Fetcher:
                 raise _in_vain(restraint.wait)
 
     async def _request(
-        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], came: datetime
+        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], keep: Keep, came: datetime
     ) -> Saved:
         async with self.radar.places:  # before it is on record: what waits must not be sent once others were refused
             fetch_id = await self.turn(batch, profiles, came)
@@ -155,6 +163,7 @@ class Fetcher:
         except StoreError as error:
             self._unended[fetch_id] = Unsaved(str(error))
             raise
+        keep(fetch_id, batch, reply.answer)
         if not self._trusted:
             await self.store.take(self.radar.fingerprint)
             self._trusted = True

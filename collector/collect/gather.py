@@ -25,9 +25,9 @@ from collector.store import Saved
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
-    from collector.collect.fetch import Fetcher
+    from collector.collect.fetch import Fetcher, Keep
     from collector.collect.limits import Limits
-    from collector.model import AggInterval, SeriesQuery, Slice
+    from collector.model import AggInterval, Answer, SeriesQuery, Slice
 
     Names = Mapping[SeriesQuery, Sequence[str]]
     Progress = Callable[[Batch, Saved], Awaitable[None]]
@@ -42,6 +42,10 @@ _DOWN = 3
 
 async def _no_progress(_batch: Batch, _saved: Saved) -> None:
     """Hear nothing."""
+
+
+def _keep_nothing(_fetch_id: int, _batch: Batch, _answer: Answer) -> None:
+    """Leave the answer to the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Gatherer:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def gather_all(
+    async def gather_all(  # noqa: PLR0913 - all but three are keywords
         self,
         slices: Iterable[Slice],
         names: Names,
@@ -100,12 +104,13 @@ class Gatherer:
         *,
         background: bool = False,
         most_requests: float = inf,
+        keep: Keep = _keep_nothing,
     ) -> Gathered:
         """Collect *slices*. A RadarError is not raised: failures are part of the result.
 
-        *names* tells the profiles of a series, for the record; *progress* hears of every batch that was saved. What
-        runs in the *background* lets everything else go first, batch by batch. After *most_requests*, but for what is
-        then under way, the rest fails as too costly.
+        *names* tells the profiles of a series, for the record; *progress* hears of every batch that was saved, *keep*
+        gets its answer. What runs in the *background* lets everything else go first, batch by batch. After
+        *most_requests*, but for what is then under way, the rest fails as too costly.
         """
         todo: dict[AggInterval, list[Slice]] = defaultdict(list)
         for piece in slices:
@@ -114,7 +119,7 @@ class Gatherer:
         with contextlib.nullcontext() if background else self._first():
             for alike in todo.values():
                 errand = _Errand(self, alike, names, progress, background=background)
-                errand.most_requests, errand.end = most_requests - total.requests, down
+                errand.most_requests, errand.end, errand.keep = most_requests - total.requests, down, keep
                 await errand.run()
                 total += errand.gathered
                 down = errand.end if isinstance(errand.end, Unavailable) else None
@@ -166,6 +171,7 @@ class _Errand:
         self.gathered = Gathered()
         self.most_requests = inf
         self.end: CollectorError | None = None
+        self.keep: Keep = _keep_nothing
         self._gatherer = gatherer
         self._agg_interval = slices[0].series.agg_interval
         self._names = names
@@ -222,7 +228,7 @@ class _Errand:
     async def _one(self, batch: Batch) -> None:
         profiles = sorted({name for piece in batch.slices for name in self._names[piece.series]})
         try:
-            saved = await self._gatherer.fetcher.fetch(batch, profiles, self._sending)
+            saved = await self._gatherer.fetcher.fetch(batch, profiles, self._sending, self.keep)
         except Stopping:
             self._as_they_are.append(batch)
             self.gathered.stopped = True

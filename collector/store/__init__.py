@@ -22,10 +22,13 @@ from collector.store.history import History, KeptSeries, Stretch
 from collector.store.holes import Expected, Hole
 from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.owner import Owner
+from collector.store.passes import LONGEST_PAUSE, PassRecord
 from collector.store.prune import Pruned
 from collector.store.reader import Reader
 from collector.store.replicas import Candidate, Replica
+from collector.store.save_snapshots import Taken
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
+from collector.store.snapshots import Snapshot
 from collector.store.status import ProfileStatus, StoreInfo
 from collector.store.store import Store
 from collector.store.upstream import SILENT_AFTER, Upstream, Wait
@@ -33,6 +36,7 @@ from collector.store.windows import Settled, Share
 
 __all__ = [
     "HISTORY",
+    "LONGEST_PAUSE",
     "PROFILE",
     "RETENTION",
     "SILENT_AFTER",
@@ -54,6 +58,7 @@ __all__ = [
     "LeaseLost",
     "NewestAnswer",
     "Owner",
+    "PassRecord",
     "Place",
     "ProfileStatus",
     "Progress",
@@ -67,6 +72,7 @@ __all__ = [
     "SeriesRow",
     "Settled",
     "Share",
+    "Snapshot",
     "Standing",
     "Store",
     "StoreBehind",
@@ -81,6 +87,7 @@ __all__ = [
     "StoreRefused",
     "StoreUnavailable",
     "Stretch",
+    "Taken",
     "Thinned",
     "Upstream",
     "Wait",

@@ -15,7 +15,10 @@ from collector.store import (
     fetches,
     layout,
     migrate,
+    passes,
+    reaches,
     replicas,
+    save_snapshots,
     series,
     sqlite_file,
     upstream,
@@ -47,8 +50,10 @@ if TYPE_CHECKING:
     from collector.store.duties import Claimed, Duty
     from collector.store.fetches import Begun, Failure, Saved
     from collector.store.fires import Fire
+    from collector.store.passes import PassRecord
     from collector.store.prune import Pruned
     from collector.store.replicas import Candidate
+    from collector.store.save_snapshots import Taken
     from collector.store.upstream import Wait
     from collector.store.windows import Settled, Share
 
@@ -143,6 +148,7 @@ class Store(Reader):
         async def work(connection: AsyncConnection) -> None:
             others = await replicas.profiles_of_others(connection, self._replica_id)
             await series.declare(connection, profiles, now, others)
+            await reaches.declare(connection, profiles)
 
         await self._database.write(work)
 
@@ -160,9 +166,20 @@ class Store(Reader):
     async def save(self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int) -> Saved:
         """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
 
-        Repeating an answer changes no point; StoreRefused where the fetch has ended otherwise.
+        Repeating an answer changes no point; StoreRefused where the fetch has ended otherwise. Of an answer that is a
+        part of snapshots no point is saved here, see `save_snapshots`.
         """
-        return await self._database.write(Alike(save, Arrival(fetch_id, batch, answer, now, size)))
+        arrival = Arrival(fetch_id, batch, answer, now, size)
+        saving = save_snapshots.note if save_snapshots.is_part(batch) else save
+        return await self._database.write(Alike(saving, arrival))
+
+    async def save_snapshots(self, taken: Sequence[Taken], now: datetime) -> Saved:
+        """Save the complete snapshots of one pass; of each UTC day the newest is kept. Repeating it changes nothing."""
+        return await self._database.write(lambda connection: save_snapshots.save(connection, taken, now))
+
+    async def set_snapshot_record(self, profile: str, record: PassRecord) -> None:
+        """Remember how the passes that take the snapshots of *profile* fared."""
+        await self.set_state(passes.key(profile), passes.dump(record))
 
     async def fail(self, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
