@@ -42,7 +42,9 @@ async def exported(opened, **chosen):
 
 
 async def moments(opened):
-    return [asked_at for (asked_at,) in await rows(opened.store, "SELECT asked_at FROM snapshots ORDER BY asked_at")]
+    """When the stored snapshots were asked for."""
+    found = await rows(opened.store, "SELECT asked_at FROM snapshots ORDER BY asked_at")
+    return [from_epoch(asked_at) if isinstance(asked_at, float) else asked_at for (asked_at,) in found]
 
 
 async def count(opened, table):
@@ -104,11 +106,7 @@ async def test_one_snapshot_a_day_is_kept(store_url):
         for hours in (0, 3, 8, 13, 3):
             opened.clock.advance(hours=hours)
             await pass_over(opened)
-        days = [
-            (moment.date() if hasattr(moment, "date") else from_epoch(moment).date())
-            for moment in await moments(opened)
-        ]
-        assert days == [NOW.date(), (NOW + DAY).date()]
+        assert [moment.date() for moment in await moments(opened)] == [NOW.date(), (NOW + DAY).date()]
         (row,) = await opened.store.list_series()
         assert row.points == len(await exported(opened))
         assert await count(opened, "snapshot_points") > row.points
