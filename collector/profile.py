@@ -12,10 +12,11 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from collector.additivity import moves
 from collector.model import AggInterval, SeriesQuery, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime, timedelta
 
 _TLD = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])")
@@ -136,6 +137,14 @@ class LabelledSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far back a profile wants its snapshots to reach: to *since*, else *lookback* before the moment of asking."""
+
+    since: datetime | None
+    lookback: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One `[[profiles]]` table with every setting resolved.
 
@@ -156,6 +165,16 @@ class Profile:
     def series(self) -> tuple[LabelledSeries, ...]:
         """One series, or one per combination of the values of *each*."""
         return tuple(self._series(values) for values in itertools.product(*self.each.values()))
+
+    @property
+    def takes_snapshots(self) -> bool:
+        """Whether values depend on the moment of asking: all the series of such a profile are snapshots, or none."""
+        return moves({*self.filters, *self.each})
+
+    @property
+    def reach(self) -> Reach:
+        """How far back its snapshots reach, if it takes any."""
+        return Reach(self.since, self.lookback)
 
     def due_edges(self, after: datetime | None, now: datetime) -> list[datetime]:
         """The edges in (*after*, *now*] whose publication delay has passed, ascending; with no *after*, the newest.
@@ -186,3 +205,20 @@ class Profile:
         label = "/".join((self.name, *values))
         filters = {**self.filters, **{name: (value,) for name, value in zip(self.each, values, strict=True)}}
         return LabelledSeries(label, SeriesQuery(self.agg_interval, filters))
+
+
+def with_history(profiles: Iterable[Profile], named: Collection[str] = ()) -> list[Profile]:
+    """Choose those of *profiles* that have a history to backfill: not those that take snapshots.
+
+    Raises ValueError if a profile that takes snapshots is among the *named* ones, or if no other is left.
+    """
+    listed = list(profiles)
+    moving = [profile.name for profile in listed if profile.takes_snapshots]
+    chosen = [profile for profile in listed if not profile.takes_snapshots]
+    refused = [name for name in moving if name in named] or (moving if not chosen else [])
+    if refused:
+        raise ValueError(
+            f"profiles: {', '.join(refused)} cannot be backfilled, because expirationStatus is judged at the moment of "
+            "asking: every pass takes a snapshot of the whole range from `since`"
+        )
+    return chosen

@@ -54,12 +54,22 @@ def command(
     from collector.cli.start import start as load_settings
 
     settings = asking(load_settings(config))
-    picked = chosen(settings.profiles, profiles)
+    picked = _with_history(chosen(settings.profiles, profiles), profiles)
     wanted = _wanted(picked, start, end, force=force)
     if dry_run:
         _show_estimate(asyncio.run(_estimate(settings, picked, wanted)), settings, output)
         return
     ctx.exit(_run(settings, wanted, output))
+
+
+def _with_history(profiles: Sequence[Profile], named: Sequence[str]) -> list[Profile]:
+    from collector.errors import UsageError
+    from collector.profile import with_history
+
+    try:
+        return with_history(profiles, named)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _wanted(profiles: Sequence[Profile], start: datetime, end: datetime | None, *, force: bool) -> Wanted:

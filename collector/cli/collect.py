@@ -54,9 +54,13 @@ def command(ctx: click.Context, profiles: tuple[str, ...], config: str | None, o
 async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> Collected:
     """Collect and heal *profiles* once; SIGINT and SIGTERM end it after the requests under way."""
     from collector.collect.collect import collect_and_heal
+    from collector.collect.confirm import confirm
 
     async with collecting(settings, "collect") as (store, gatherer):
-        return await collect_and_heal(profiles, store.clock(), store, gatherer)
+        collected = await collect_and_heal(profiles, store.clock(), store, gatherer)
+        if not collected.stopped:
+            await confirm(profiles, store.clock(), store, gatherer)
+        return collected
 
 
 @asynccontextmanager

@@ -73,14 +73,16 @@ async def _export(
 
     from collector.cli.listing import check_profile
     from collector.cli.writing import writing
+    from collector.model import rfc3339
     from collector.serve.export import FORMATS
     from collector.store import Store
 
     written = 0
+    asked: dict[tuple[str, str], datetime] = {}
 
     async def counted() -> AsyncGenerator[Block, None]:
         nonlocal written
-        async with aclosing(store.export_blocks(profiles, *times)) as blocks:
+        async with aclosing(store.export_blocks(profiles, *times, asked=asked)) as blocks:
             async for block in blocks:
                 written += len(block[2])
                 yield block
@@ -91,6 +93,8 @@ async def _export(
         async with aclosing(counted()) as blocks:
             encode = FORMATS[output]
             with writing(target) as stream:
-                async for part in encode(blocks):
+                async for part in encode(blocks, asked):
                     stream.write(part)
+    for profile, moment in sorted({(profile, moment) for (profile, _), moment in asked.items()}):
+        click.echo(f"{profile}: the snapshot that was asked for at {rfc3339(moment)}", err=True)
     return written

@@ -14,6 +14,7 @@ from collector.collect import plan
 from collector.collect.collect import named
 from collector.collect.diary import Diary
 from collector.collect.refetch import gap_slices, whole_cells
+from collector.collect.snapshots import lasting
 from collector.model import AggInterval, Slice, Window
 from collector.store import Expected, Standing
 
@@ -44,7 +45,7 @@ async def unanswered(
     """Decide what to ask for: gaps, or with *force* everything, if no answer from *since* on has covered it."""
     store = gatherer.fetcher.store
     expected = []
-    for profile in profiles:
+    for profile in lasting(profiles):
         interval = profile.agg_interval
         wanted = Window(interval.floor(job.start), min(interval.floor(job.end), plan.closed_until(interval, now)))
         if wanted.start < wanted.end:
@@ -60,7 +61,7 @@ async def unanswered(
 async def gaps_left(profiles: Sequence[Profile], job: Wanted, store: Store, now: datetime) -> int:
     """Count the buckets that are still missing, though Radar has published that far."""
     left = 0
-    for profile in profiles:
+    for profile in lasting(profiles):
         interval = profile.agg_interval
         published = interval.floor(now - await store.upstream_lag(profile.name))
         wanted = Window(interval.floor(job.start), min(interval.floor(job.end), published))

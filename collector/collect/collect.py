@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from collector.collect import plan
+from collector.collect import plan, snapshots
 from collector.collect.refetch import fire_slices, healing_slices
 from collector.radar.errors import Refused
 from collector.store import StoreUnavailable
@@ -49,19 +49,21 @@ class Collected:
 
 async def collect(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
     """Bring the stored history of *profiles* up to *now*."""
-    return await _gather(profiles, await fire_slices(profiles, now, store), gatherer)
+    slices = await fire_slices(snapshots.lasting(profiles), now, store)
+    return await _gather(profiles, slices, gatherer, snapshots_at=now)
 
 
 async def heal(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
     """Fill the gaps between `since`, or the first point, and the newest bucket that answers spoke for."""
-    slices = await healing_slices(profiles, now, store, gatherer)
+    slices = await healing_slices(snapshots.lasting(profiles), now, store, gatherer)
     return await _gather(profiles, slices, gatherer, background=True)
 
 
 async def collect_and_heal(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
     """Do both in one pass, so that what a gap and the present have in common is asked for once."""
-    both = [*await fire_slices(profiles, now, store), *await healing_slices(profiles, now, store, gatherer)]
-    return await _gather(profiles, plan.joined(both), gatherer)
+    lasting = snapshots.lasting(profiles)
+    both = [*await fire_slices(lasting, now, store), *await healing_slices(lasting, now, store, gatherer)]
+    return await _gather(profiles, plan.joined(both), gatherer, snapshots_at=now)
 
 
 def named(profiles: Iterable[Profile]) -> dict[SeriesQuery, list[str]]:
@@ -74,9 +76,16 @@ def named(profiles: Iterable[Profile]) -> dict[SeriesQuery, list[str]]:
 
 
 async def _gather(
-    profiles: Sequence[Profile], slices: Sequence[Slice], gatherer: Gatherer, *, background: bool = False
+    profiles: Sequence[Profile],
+    slices: Sequence[Slice],
+    gatherer: Gatherer,
+    *,
+    background: bool = False,
+    snapshots_at: datetime | None = None,
 ) -> Collected:
     gathered = await gatherer.gather_all(slices, named(profiles), background=background)
+    if snapshots_at:
+        gathered += await snapshots.take(profiles, named(profiles), snapshots_at, gatherer)
     errors = {profile.name: _errors(profile, gathered) for profile in profiles}
     reasons = {name: str(found[0]) if found else None for name, found in errors.items()}
     refused = {name for name, found in errors.items() if found and all(isinstance(one, Refused) for one in found)}

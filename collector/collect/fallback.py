@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
 
+from collector.additivity import is_snapshot
 from collector.collect import plan
 from collector.model import Slice, Window, rfc3339
 from collector.radar.errors import RateLimited, TooCostly, Unavailable
@@ -89,11 +90,11 @@ class Fallback:
                 await self._ask(slices)
 
     async def _lacking(self, wanted: Slice) -> list[Slice]:
-        """The holes that Radar may fill. Values that are relative to one answer cannot be joined by a second one."""
+        """The holes that Radar may fill: none of a snapshot, or of values relative to one answer, that none joins."""
         query, now = wanted.series, self._gatherer.fetcher.clock()
         published = query.agg_interval.floor(now - self._delay)
         within = Window(wanted.window.start, min(wanted.window.end, published))
-        if within.start >= within.end or await self._store.relative([query]):
+        if within.start >= within.end or is_snapshot(query) or await self._store.relative([query]):
             return []
         holes = [hole.window for hole in await self._store.holes(query, within, self._settle)]
         asked = await self._store.answered(query, within, now - _ASK_AGAIN_AFTER)

@@ -15,7 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from collector.collect import limits as learn
-from collector.collect.fetch import Stopping
+from collector.collect.fetch import Handling, Stopping
 from collector.collect.plan import halves, joined, pack_apart
 from collector.errors import CollectorError
 from collector.model import Batch, rfc3339
@@ -36,6 +36,7 @@ _BUCKETS_AT_ONCE = 100_000
 """So many buckets in the answers under way: what bounds the memory when requests may be very large."""
 _MANY = 50
 """With so many requests to go, a longer span is tried at once: two refusals are few beside what it may save."""
+_USUAL = Handling()
 _DOWN = 3
 """So many batches in a row without an answer: Radar is down, and the rest, of any interval, is not asked now."""
 
@@ -94,7 +95,7 @@ class Gatherer:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def gather_all(
+    async def gather_all(  # noqa: PLR0913 - all but three are keywords
         self,
         slices: Iterable[Slice],
         names: Names,
@@ -102,12 +103,13 @@ class Gatherer:
         *,
         background: bool = False,
         most_requests: float = inf,
+        handling: Handling = _USUAL,
     ) -> Gathered:
         """Collect *slices*. A RadarError is not raised: failures are part of the result.
 
         *names* tells the profiles of a series, for the record; *progress* hears of every batch that was saved. What
         runs in the *background* lets everything else go first, batch by batch. After *most_requests*, but for what is
-        then under way, the rest fails as too costly.
+        then under way, the rest fails as too costly. *handling* says what becomes of the answers.
         """
         todo: dict[AggInterval, list[Slice]] = defaultdict(list)
         for piece in slices:
@@ -116,7 +118,7 @@ class Gatherer:
         with contextlib.nullcontext() if background else self._first():
             for alike in todo.values():
                 errand = _Errand(self, alike, names, progress, background=background)
-                errand.most_requests, errand.end = most_requests - total.requests, down
+                errand.most_requests, errand.end, errand.handling = most_requests - total.requests, down, handling
                 await errand.run()
                 total += errand.gathered
                 down = errand.end if isinstance(errand.end, Unavailable) else None
@@ -168,6 +170,7 @@ class _Errand:
         self.gathered = Gathered()
         self.most_requests = inf
         self.end: CollectorError | None = None
+        self.handling = _USUAL
         self._gatherer = gatherer
         self._agg_interval = slices[0].series.agg_interval
         self._names = names
@@ -242,7 +245,7 @@ class _Errand:
     async def _one(self, batch: Batch) -> None:
         profiles = sorted({name for piece in batch.slices for name in self._names[piece.series]})
         try:
-            saved = await self._gatherer.fetcher.fetch(batch, profiles, self._sending)
+            saved = await self._gatherer.fetcher.fetch(batch, profiles, self._sending, self.handling)
         except Stopping:
             self._as_they_are.append(batch)
             self.gathered.stopped = True

@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from collector.model import rfc3339
+from collector.profile import with_history
 from collector.store import wanted
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class _Routes:
         unknown = sorted(set(order.profiles) - set(known))
         if unknown:
             raise ValueError(f"profiles: unknown {', '.join(unknown)}; allowed: {', '.join(known)}")
-        return wanted(order.profiles or known, order.start, order.end, self._jobs.now(), force=order.force)
+        chosen = [one.name for one in with_history(self._jobs.profiles, order.profiles)]
+        return wanted(order.profiles or chosen, order.start, order.end, self._jobs.now(), force=order.force)
 
 
 def document(job: Backfill) -> dict[str, Any]:

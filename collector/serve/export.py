@@ -6,22 +6,26 @@ import csv
 import io
 import json
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from collector.model import from_epoch
+from collector.model import from_epoch, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     Block = tuple[str, str, Sequence[tuple[int, float]]]
-    Format = Callable[[AsyncIterator[Block]], AsyncIterator[bytes]]
+    AskedAt = Mapping[tuple[str, str], datetime]
+    Format = Callable[[AsyncIterator[Block], AskedAt], AsyncIterator[bytes]]
 
 LICENCE = "Data: Cloudflare Radar (https://radar.cloudflare.com), licensed CC BY-NC 4.0."
+_NO_SNAPSHOT: AskedAt = MappingProxyType({})
 COLUMNS = ("profile", "series", "timestamp", "value")
 _DAY = 86_400
 
 
-async def export_csv(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
+async def export_csv(blocks: AsyncIterator[Block], _asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
     """CSV with a header, as in RFC 4180 but for lines that end in a line feed alone."""
     yield f"{','.join(COLUMNS)}\n".encode()
     async for profile, series, block in blocks:
@@ -29,28 +33,28 @@ async def export_csv(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
         yield "".join([f"{label},{timestamp},{value}\n" for timestamp, value in _texts(block)]).encode()
 
 
-async def export_jsonl(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
+async def export_jsonl(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
     """One JSON object a line."""
     async for block in blocks:
-        yield "".join([f"{line}\n" for line in _objects(block)]).encode()
+        yield "".join([f"{line}\n" for line in _objects(block, asked)]).encode()
 
 
-async def export_json(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
+async def export_json(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
     """One JSON array of the same objects."""
     opening = "["
     async for block in blocks:
-        lines = ",\n".join(_objects(block))
+        lines = ",\n".join(_objects(block, asked))
         if lines:
             yield f"{opening}\n{lines}".encode()
             opening = ","
     yield b"[]\n" if opening == "[" else b"\n]\n"
 
 
-def export_parquet(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
+def export_parquet(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
     """A Parquet file; UsageError where pyarrow is not installed."""
     from collector.serve import parquet
 
-    return parquet.export(blocks, LICENCE)
+    return parquet.export(blocks, LICENCE, asked)
 
 
 FORMATS: dict[str, Format] = {
@@ -59,13 +63,17 @@ FORMATS: dict[str, Format] = {
     "json": export_json,
     "parquet": export_parquet,
 }
-"""Each turns blocks of (profile, label, [(timestamp, value)…]), as `Store.export_blocks` gives them, into bytes."""
+"""Each turns blocks of (profile, label, [(timestamp, value)…]), as `Store.export_blocks` gives them, into bytes.
+
+All but CSV say `asked_at` of the points of snapshots: when they were asked for, by (profile, label)."""
 
 
-def _objects(block: Block) -> Iterator[str]:
+def _objects(block: Block, asked: AskedAt) -> Iterator[str]:
     profile, series, rows = block
     label = f'"profile":{_quoted(profile)},"series":{_quoted(series)}'
-    return (f'{{{label},"timestamp":"{timestamp}","value":{value}}}' for timestamp, value in _texts(rows))
+    moment = asked.get((profile, series))
+    rest = f',"asked_at":"{rfc3339(moment)}"' if moment else ""
+    return (f'{{{label},"timestamp":"{timestamp}","value":{value}{rest}}}' for timestamp, value in _texts(rows))
 
 
 def _texts(rows: Sequence[tuple[int, float]]) -> Iterator[tuple[str, int | float]]:

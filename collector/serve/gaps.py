@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from collector.additivity import is_snapshot
 from collector.store import Expected
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ async def gaps_of(
     for profile, row in zip(profiles, rows, strict=True):
         published = now - profile.publication_delay - row.behind
         for series in profile.series:
+            if is_snapshot(series.query):  # it is whole or not there
+                continue
             within = profile.expected(stored.get(series.query), published)
             if within and not _is_inside(within, whole.get(series.query)):
                 asked.append((profile, series))

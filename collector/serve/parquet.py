@@ -11,46 +11,50 @@ from collector.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from collector.serve.export import Block
+    from collector.serve.export import AskedAt, Block
 
 _ROWS_PER_GROUP = 100_000
 """Much fewer compress badly and read slowly, more take memory: a group is built in memory before it is written."""
 
 
-def export(blocks: AsyncIterator[Block], licence: str) -> AsyncIterator[bytes]:
+def export(blocks: AsyncIterator[Block], licence: str, asked: AskedAt) -> AsyncIterator[bytes]:
     """Write profile and series as dictionaries, timestamp in UTC, value as a double; *licence* goes into the metadata.
 
-    UsageError where pyarrow is not installed.
+    If there are snapshots, which *asked* has to say before the first block comes, a column says when they were asked
+    for. UsageError where pyarrow is not installed.
     """
     if find_spec("pyarrow") is None:
         raise UsageError("Parquet needs pyarrow, which is not installed: pip install 'radar-collector[parquet]'")
-    return _export(blocks, licence)
+    return _export(blocks, licence, asked)
 
 
-async def _export(blocks: AsyncIterator[Block], licence: str) -> AsyncIterator[bytes]:
+async def _export(blocks: AsyncIterator[Block], licence: str, asked: AskedAt) -> AsyncIterator[bytes]:
     from pyarrow.parquet import ParquetWriter
 
     sink = _Sink()
-    schema = _schema(licence)
+    first = await anext(blocks, None)
+    schema = _schema(licence, snapshots=bool(asked))
     # Timestamps a step apart take next to nothing as differences.
     encoding: dict[str, Any] = {
         "use_dictionary": ["profile", "series"],
         "column_encoding": {"timestamp": "DELTA_BINARY_PACKED"},
     }
     with ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True, **encoding) as writer:
-        group = _Group()
+        group = _Group(asked)
+        if first is not None:
+            group.add(first)
         async for block in blocks:
             group.add(block)
             if len(group.values) >= _ROWS_PER_GROUP:
                 writer.write_table(group.table(schema))
-                group = _Group()
+                group = _Group(asked)
                 yield sink.taken()
         if group.values:
             writer.write_table(group.table(schema))
     yield sink.taken()
 
 
-def _schema(licence: str) -> Any:
+def _schema(licence: str, *, snapshots: bool) -> Any:
     import pyarrow as pa
 
     label = pa.dictionary(pa.int32(), pa.string())
@@ -61,6 +65,7 @@ def _schema(licence: str) -> Any:
         pa.field("timestamp", pa.timestamp("ms", tz="UTC"), nullable=False),
         pa.field("value", pa.float64(), nullable=False),
     ]
+    fields += [pa.field("asked_at", pa.timestamp("us", tz="UTC"))] if snapshots else []
     return pa.schema(fields, metadata={"licence": licence})
 
 
@@ -91,7 +96,8 @@ class _Sink(io.RawIOBase):
 class _Group:
     """The rows of a row group: columns of numbers, and labels by how many rows each has."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: AskedAt) -> None:
+        self._asked = asked
         self.timestamps: list[int] = []
         self.values: list[float] = []
         self._runs: list[tuple[str, str, int]] = []
@@ -108,7 +114,12 @@ class _Group:
         profiles = _repeated([(profile, rows) for profile, _, rows in self._runs])
         series = _repeated([(label, rows) for _, label, rows in self._runs])
         numbers = pa.array(self.timestamps, schema.field("timestamp").type), pa.array(self.values, pa.float64())
-        return pa.table([profiles, series, *numbers], schema=schema)
+        columns = [profiles, series, *numbers]
+        if "asked_at" in schema.names:
+            kind = schema.field("asked_at").type
+            moments = [(self._asked.get((profile, label)), rows) for profile, label, rows in self._runs]
+            columns.append(pa.concat_arrays([pa.repeat(pa.scalar(moment, kind), rows) for moment, rows in moments]))
+        return pa.table(columns, schema=schema)
 
 
 def _repeated(runs: list[tuple[str, int]]) -> Any:

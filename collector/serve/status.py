@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from collector.serve import snapshots
 from collector.serve.gaps import gaps_of
 from collector.serve.health import owed
 
@@ -30,6 +31,10 @@ async def _document(store: Reader, profiles: Sequence[Profile], limit: int, now:
     fires = await store.last_fires([profile.name for profile in profiles])
     for profile, row in zip(profiles, rows, strict=True):
         gaps = missing[profile.name]
+        if profile.takes_snapshots:
+            word, taken = await snapshots.state(store, profile, row, now)
+            documents.append(_profile(profile, taken, gaps, word, now))
+            continue
         failed = row.failures > 0 or await _is_failed(store, profile, fires.get(profile.name))
         word = state(profile, row, gaps, now, failed=failed)
         if word in ("fresh", "gaps") and any(series.query in relative for series in profile.series):

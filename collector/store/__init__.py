@@ -23,11 +23,14 @@ from collector.store.history import History, KeptSeries, Stretch
 from collector.store.holes import Expected, Hole
 from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.owner import Owner
+from collector.store.passes import LONGEST_PAUSE, PassRecord
 from collector.store.prune import Pruned
 from collector.store.reader import Reader
 from collector.store.refusals import FIRST_PAUSE, Refusal, keys_of, pause
 from collector.store.replicas import Candidate, Replica
+from collector.store.save_snapshots import Taken
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
+from collector.store.snapshots import Snapshot
 from collector.store.states import SeriesState
 from collector.store.status import ProfileStatus, StoreInfo
 from collector.store.store import Store
@@ -37,6 +40,7 @@ from collector.store.windows import Settled, Share
 __all__ = [
     "FIRST_PAUSE",
     "HISTORY",
+    "LONGEST_PAUSE",
     "PROFILE",
     "RETENTION",
     "SILENT_AFTER",
@@ -58,6 +62,7 @@ __all__ = [
     "LeaseLost",
     "NewestAnswer",
     "Owner",
+    "PassRecord",
     "Place",
     "ProfileStatus",
     "Progress",
@@ -73,6 +78,7 @@ __all__ = [
     "SeriesState",
     "Settled",
     "Share",
+    "Snapshot",
     "Standing",
     "Store",
     "StoreBehind",
@@ -88,6 +94,7 @@ __all__ = [
     "StoreUnavailable",
     "StoreUnfit",
     "Stretch",
+    "Taken",
     "Thinned",
     "Upstream",
     "Wait",

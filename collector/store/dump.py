@@ -2,7 +2,8 @@
 
 Two stores that know the same give the same text, whichever database they are in, however often the collector was
 interrupted and in whatever windows it asked. So no line holds an id, a request, or a moment at which something was
-observed. After each `series` line, with the whole identity, stand its points, revisions, marks and coverage.
+observed, and snapshots are left out. After each `series` line, with the whole identity, stand its points, revisions,
+marks and coverage.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.model import from_epoch, rfc3339
+from collector.store import snapshots
 from collector.store.column_types import epoch
 from collector.store.schema import annotations as annotations_table
 from collector.store.schema import (
@@ -90,9 +92,12 @@ async def _rows(connection: AsyncConnection, select: Any) -> AsyncGenerator[Sequ
 
 
 async def _series(connection: AsyncConnection) -> list[tuple[Any, ...]]:
-    """Sorted here, as all text is, for a database sorts text by its own rules."""
+    """Sorted here, as all text is, for a database sorts text by its own rules.
+
+    Snapshot series are left out: two stores that asked at different moments know different things.
+    """
     found = await connection.execute(sa.select(*(series.c[name] for name in _IDENTITY), series.c.id))
-    return sorted(tuple(row) for row in found)
+    return sorted(tuple(row) for row in found if not snapshots.of_moving(row.filters))
 
 
 async def _points(connection: AsyncConnection, series_id: int) -> AsyncGenerator[str, None]:

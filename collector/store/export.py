@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.store.column_types import Moment, epoch
-from collector.store.schema import fetches, labels, points, revisions
+from collector.store.schema import fetches, labels, points, revisions, snapshot_points
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Sequence
@@ -31,14 +31,22 @@ async def visible_labels(connection: AsyncConnection, profiles: Collection[str] 
     return [(profile, label, series_id) for profile, _, label, series_id in found]
 
 
-async def points_of(
-    connection: AsyncConnection, series_id: int, start: datetime | None, end: datetime | None, as_of: datetime | None
+async def points_of(  # noqa: PLR0913 - what a read is bounded by
+    connection: AsyncConnection,
+    series_id: int,
+    start: datetime | None,
+    end: datetime | None,
+    as_of: datetime | None,
+    *,
+    asked_at: datetime | None = None,
 ) -> AsyncGenerator[Sequence[tuple[int, float]], None]:
     """Stream blocks of (timestamp, value) of one series from *start* up to, not including, *end*; ascending.
 
     *as_of* gives what was known then: of each bucket the value whose fetch had ended, and which none had replaced.
+    With *asked_at* they are those of this snapshot of the series.
     """
-    select, bounds = select_points(series_id, start, end, as_of)
+    as_of = None if asked_at else as_of
+    select, bounds = select_points(series_id, start, end, as_of, asked_at)
     newest: int | None = None
     result = await connection.stream(select, bounds, execution_options={"yield_per": _ROWS_AT_ONCE})
     try:
@@ -63,12 +71,20 @@ def first_of_each(block: Sequence[Any], before: int | None) -> list[tuple[int, f
 
 
 def select_points(
-    series_id: int, start: datetime | None, end: datetime | None, as_of: datetime | None
+    series_id: int,
+    start: datetime | None,
+    end: datetime | None,
+    as_of: datetime | None,
+    asked_at: datetime | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """Select (timestamp, value) in order, and with *as_of* the fetch: of each bucket the first row then counts.
 
-    Gives the statement and its parameters.
+    With *asked_at* the rows are those of this snapshot of the series. Gives the statement and its parameters.
     """
+    if asked_at is not None:
+        bounds = {"series_id": series_id, "since": start, "until": end}
+        given = {name: bound for name, bound in bounds.items() if bound is not None}
+        return _of_snapshot(frozenset(given)), {**given, "asked_at": asked_at}
     bounds = {"series_id": series_id, "since": start, "until": end, "as_of": as_of}
     given = {name: bound for name, bound in bounds.items() if bound is not None}
     return (_now if as_of is None else _then)(frozenset(given)), given
@@ -85,6 +101,15 @@ def _within(table: sa.Table, given: frozenset[str]) -> list[Any]:
 def _now(given: frozenset[str]) -> Any:
     select = sa.select(epoch(points.c.timestamp), points.c.value)
     return select.where(*_within(points, given)).order_by(points.c.timestamp)
+
+
+@cache
+def _of_snapshot(given: frozenset[str]) -> Any:
+    """Select the points of one snapshot."""
+    moment = sa.bindparam("asked_at", type_=Moment)
+    select = sa.select(epoch(snapshot_points.c.timestamp), snapshot_points.c.value)
+    select = select.where(*_within(snapshot_points, given), snapshot_points.c.asked_at == moment)
+    return select.order_by(snapshot_points.c.timestamp)
 
 
 @cache

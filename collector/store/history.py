@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.model import AggInterval, Annotation, SeriesQuery, from_epoch
-from collector.store import statements
+from collector.store import snapshots, statements
 from collector.store.export import first_of_each, select_points
 from collector.store.spoken import Spoken, lowest_level
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.store.snapshots import Snapshot
 
 _ROWS_AT_ONCE = 5_000
 _AT_ONCE = _ROWS_AT_ONCE * AggInterval.FIFTEEN_MINUTES.seconds
@@ -54,6 +56,7 @@ class History:
     def __init__(self, connection: AsyncConnection, as_of: datetime | None) -> None:
         self._connection = connection
         self._as_of = as_of
+        self._taken: dict[int, Snapshot] = {}
 
     async def series(self, dataset: str) -> list[KeptSeries]:
         """List the series of *dataset*, of each query the one that stands for it, by id.
@@ -78,6 +81,14 @@ class History:
             if told:
                 return max((one for one in same if one.id in told), key=lambda one: (told[one.id], one.id))
         return max(same, key=lambda one: (bool(one.labels), one.id))
+
+    async def snapshots(self, ids: Collection[int]) -> dict[int, Snapshot]:
+        """Find the newest snapshot of each series, at the moment that is asked about; absent for none.
+
+        From then on `points` reads these snapshots.
+        """
+        self._taken |= await snapshots.newest(self._connection, ids, self._as_of)
+        return {series_id: self._taken[series_id] for series_id in ids if series_id in self._taken}
 
     async def spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
         """Find the oldest and newest known timestamp of each series; absent for none."""
@@ -106,14 +117,15 @@ class History:
     async def points(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
         """Give blocks of (timestamp, value), ascending, in constant memory."""
         within = from_epoch(stretch.start), from_epoch(stretch.end)
-        select, bounds = select_points(stretch.series_id, *within, self._as_of)
+        taken = self._taken.get(stretch.series_id)
+        select, bounds = select_points(stretch.series_id, *within, self._as_of, taken.asked_at if taken else None)
         if stretch.end - stretch.start <= _AT_ONCE:
             rows = (await self._connection.execute(select, bounds)).all()
             blocks: Iterator[Sequence[Any]] = iter([rows] if rows else [])
         else:
             result = await self._connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE), bounds)
             blocks = result.partitions()
-        return blocks if self._as_of is None else _firsts(blocks)
+        return blocks if self._as_of is None or taken else _firsts(blocks)
 
 
 def _firsts(blocks: Iterable[Sequence[Any]]) -> Iterator[Sequence[tuple[int, float]]]:

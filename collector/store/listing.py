@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import sqlalchemy as sa
 
+from collector.store import snapshots
 from collector.store.fires import Fire
 from collector.store.schema import annotations as annotations_table
 from collector.store.schema import (
@@ -144,7 +145,10 @@ class RevisionRow:
 async def list_series(connection: AsyncConnection, chosen: Filter) -> list[SeriesRow]:
     """List series with a point between start and end, by id; a series with several labels once per label."""
     first, last = (
-        sa.select(extreme(points.c.timestamp)).where(points.c.series_id == series.c.id).scalar_subquery().label(name)
+        sa.func.coalesce(
+            sa.select(extreme(points.c.timestamp)).where(points.c.series_id == series.c.id).scalar_subquery(),
+            snapshots.end_of(extreme),
+        ).label(name)
         for name, extreme in (("first_point", sa.func.min), ("last_point", sa.func.max))
     )
     asked = [series.c[name] for name in ("dataset", "agg_interval", "filters", "normalization", "unit", "points")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.model import AggInterval, rfc3339
-from collector.store import facts, forget, kept, outdated
+from collector.store import facts, forget, kept, outdated, snapshots
 from collector.store.errors import StoreDamaged
 from collector.store.schema import fires, points, revisions, series
 
@@ -73,6 +73,7 @@ async def prune(database: Database, retention: Retention, now: datetime) -> Prun
         try:
             if edge := ends.get(AggInterval(interval)):
                 gone += await _points(database, series_id, edge)
+                gone += await _snapshots(database, series_id, edge)
             if retention.revisions:
                 gone += await _revisions(database, series_id, now - retention.revisions)
         except StoreDamaged as error:
@@ -97,6 +98,15 @@ async def _points(database: Database, series_id: int, edge: datetime) -> Pruned:
     while found := await database.write(partial(outdated.delete_points, series_id=series_id, edge=edge)):
         gone += Pruned(points=found[0], revisions=found[1])
     return gone
+
+
+async def _snapshots(database: Database, series_id: int, edge: datetime) -> Pruned:
+    """Delete the snapshots that were asked for before *edge*, but for the newest one."""
+    count = 0
+    few = partial(snapshots.delete_outdated, series_id=series_id, moment=edge)
+    while (found := await database.write(few)) is not None:
+        count += found
+    return Pruned(points=count)
 
 
 async def _revisions(database: Database, series_id: int, moment: datetime) -> Pruned:
@@ -142,8 +152,9 @@ async def prunable(connection: AsyncConnection, retention: Retention, now: datet
         fetched, after = fetched + len(found[0]), found[1]
     dues = await forget.fire_edges(connection, now - retention.fires) if retention.fires else {}
     due = [sa.and_(fires.c.profile == profile, fires.c.due < edge) for profile, edge in dues.items()]
+    taken = [await snapshots.count_outdated(connection, interval.value, edge) for interval, edge in ends.items()]
     return Pruned(
-        await _count(connection, points.join(series, series.c.id == points.c.series_id), past[0]),
+        await _count(connection, points.join(series, series.c.id == points.c.series_id), past[0]) + sum(taken),
         await _count(connection, revisions.join(series, series.c.id == revisions.c.series_id), past[1]),
         fetched,
         await _count(connection, fires, due),

@@ -14,9 +14,12 @@ from collector.store import (
     fetches,
     fires,
     listing,
+    passes,
+    reaches,
     refusals,
     replicas,
     series,
+    snapshots,
     status,
     upstream,
 )
@@ -26,7 +29,7 @@ from collector.store.holes import Expected, Hole, holes, requests
 from collector.store.listing import Filter
 from collector.store.readable import State
 from collector.store.selection import Selection, blocks, thinned
-from collector.store.states import series_states, unconfirmed
+from collector.store.states import daily_sums, series_states, unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
@@ -34,16 +37,18 @@ if TYPE_CHECKING:
 
     from collector.finality import GapRequest
     from collector.model import SeriesQuery
-    from collector.profile import Profile
+    from collector.profile import Profile, Reach
     from collector.store.answers import NewestAnswer
     from collector.store.backfills import Backfill
     from collector.store.fetches import Budget
     from collector.store.fires import Fire
     from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
+    from collector.store.passes import PassRecord
     from collector.store.readable import Readable
     from collector.store.refusals import Refusal
     from collector.store.replicas import Replica
     from collector.store.selection import Place, SelectedSeries, Thinned
+    from collector.store.snapshots import Snapshot
     from collector.store.states import SeriesState
     from collector.store.status import ProfileStatus, StoreInfo
     from collector.store.upstream import Restraint, Upstream
@@ -92,6 +97,22 @@ class Reader:
         """Find the queries whose newest answer was relative to itself, so that no two answers make one history."""
         async with self._database.read() as connection:
             return await series.relative(connection, queries)
+
+    async def snapshots(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Snapshot]:
+        """Find the newest snapshot of each query; absent where none was taken."""
+        async with self._database.read() as connection:
+            ids = {series_id: query for query, series_id in (await series.current(connection, queries)).items()}
+            return {ids[i]: found for i, found in (await snapshots.newest(connection, ids)).items()}
+
+    async def snapshot_reaches(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, list[Reach]]:
+        """Find how far back the profiles that have a query in use want its snapshots to reach."""
+        async with self._database.read() as connection:
+            ids = {series_id: query for query, series_id in (await series.current(connection, queries)).items()}
+            return {ids[i]: found for i, found in (await reaches.reaches(connection, ids)).items()}
+
+    async def snapshot_record(self, profile: str) -> PassRecord:
+        """Tell how the passes that take the snapshots of *profile* fared."""
+        return passes.load(await self.get_state(passes.key(profile)))
 
     async def asked_at(self, queries: Sequence[SeriesQuery], moment: datetime) -> dict[SeriesQuery, datetime]:
         """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
@@ -174,6 +195,11 @@ class Reader:
         async with self._database.read() as connection:
             return await series_states(connection, list(queries))
 
+    async def daily_sums(self, query: SeriesQuery, window: Window) -> dict[int, float]:
+        """Sum the stored values of *query* by day: epoch seconds of midnight to the sum; absent without a point."""
+        async with self._database.read() as connection:
+            return await daily_sums(connection, query, window)
+
     async def unconfirmed(self, profiles: Sequence[Profile]) -> dict[str, int]:
         """Count the points of each profile that are final and that only one answer has told."""
         async with self._database.read() as connection:
@@ -226,15 +252,24 @@ class Reader:
         start: datetime | None = None,
         end: datetime | None = None,
         as_of: datetime | None = None,
+        asked: dict[tuple[str, str], datetime] | None = None,
     ) -> AsyncGenerator[tuple[str, str, Sequence[tuple[int, float]]], None]:
         """Stream (profile, label, [(timestamp, value)…]), many points at once, in constant memory.
 
         *profiles* names profiles, none means all; *start* is inclusive, *end* is not. *as_of* gives what was known at
-        that moment. One state of the store is seen from first to last; who stops early should close the iterator.
+        that moment. Of a snapshot series the newest snapshot is given, or the newest at *as_of*; when it was asked for
+        is put into *asked*, by (profile, label), before the first block. One state of the store is seen from first to
+        last; who stops early should close the iterator.
         """
         async with self._database.read() as connection:
-            for profile, label, series_id in await visible_labels(connection, profiles):
-                async with aclosing(points_of(connection, series_id, start, end, as_of)) as blocks:
+            found = await visible_labels(connection, profiles)
+            taken = await snapshots.newest(connection, [series_id for *_, series_id in found], as_of)
+            if asked is not None:
+                asked |= {(profile, label): taken[i].asked_at for profile, label, i in found if i in taken}
+            for profile, label, series_id in found:
+                asked_at = taken[series_id].asked_at if series_id in taken else None
+                stream = points_of(connection, series_id, start, end, as_of, asked_at=asked_at)
+                async with aclosing(stream) as blocks:
                     async for block in blocks:
                         yield profile, label, block
 

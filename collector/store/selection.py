@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector.model import AggInterval, from_epoch
+from collector.store import snapshots
 from collector.store.column_types import epoch
 from collector.store.export import points_of
 from collector.store.points import Span
-from collector.store.schema import labels, points, series
+from collector.store.schema import labels, points, series, snapshot_points
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -57,7 +58,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SelectedSeries:
-    """A series of a selection under its label."""
+    """A series of a selection under its label; *asked_at* tells which snapshot is read of a snapshot series."""
 
     profile: str
     label: str
@@ -65,6 +66,7 @@ class SelectedSeries:
     agg_interval: AggInterval
     normalization: str
     unit: str
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,10 @@ async def selected(connection: AsyncConnection, chosen: Selection) -> list[Selec
     if chosen.series:
         select = select.where(labels.c.label.in_(chosen.series))
     found = sorted(tuple(row) for row in await connection.execute(select))
+    taken = await snapshots.newest(connection, [row[3] for row in found], chosen.as_of)
+    asked = {series_id: one.asked_at for series_id, one in taken.items()}
     return [
-        SelectedSeries(profile, label, series_id, AggInterval(agg_interval), normalization, unit)
+        SelectedSeries(profile, label, series_id, AggInterval(agg_interval), normalization, unit, asked.get(series_id))
         for profile, _, label, series_id, agg_interval, normalization, unit in found
     ]
 
@@ -106,8 +110,9 @@ async def blocks(
         if after and (one.profile, one.label) == after[:2]:
             beyond = from_epoch(after.timestamp + 1)
             start = max(beyond, start) if start else beyond
-        async with aclosing(points_of(connection, one.series_id, start, chosen.end, chosen.as_of)) as stream:
-            async for block in stream:
+        stream = points_of(connection, one.series_id, start, chosen.end, chosen.as_of, asked_at=one.asked_at)
+        async with aclosing(stream) as found_points:
+            async for block in found_points:
                 yield one, block
 
 
@@ -120,8 +125,8 @@ async def thinned(connection: AsyncConnection, chosen: Selection, columns: int) 
         width = column_width(end - start, columns, one.agg_interval.seconds)
         first, last = _GRID + (start - _GRID) // width * width, _GRID - (_GRID - end) // width * width
         stretch = Span(one.series_id, first, last)
-        if chosen.as_of is None:
-            thin.append(Thinned(one, width, await _columns(connection, stretch, width)))
+        if chosen.as_of is None or one.asked_at:
+            thin.append(Thinned(one, width, await _columns(connection, stretch, width, one.asked_at)))
         else:
             stream = points_of(connection, one.series_id, from_epoch(first), from_epoch(last), chosen.as_of)
             async with aclosing(stream):
@@ -136,7 +141,10 @@ async def _span(connection: AsyncConnection, chosen: Selection, found: Sequence[
         return int(chosen.start.timestamp()), int(chosen.end.timestamp())
     extremes = sa.func.min(epoch(points.c.timestamp)), sa.func.max(epoch(points.c.timestamp))
     ids = [one.series_id for one in found]
-    oldest, newest = (await connection.execute(sa.select(*extremes).where(points.c.series_id.in_(ids)))).one()
+    known = [tuple((await connection.execute(sa.select(*extremes).where(points.c.series_id.in_(ids)))).one())]
+    known += (await snapshots.ends(connection, [one.series_id for one in found if one.asked_at])).values()
+    oldest = min((first for first, _ in known if first is not None), default=None)
+    newest = max((last for _, last in known if last is not None), default=None)
     step = max((one.agg_interval.seconds for one in found), default=0)
     start = int(chosen.start.timestamp()) if chosen.start else oldest or 0
     end = int(chosen.end.timestamp()) if chosen.end else (newest or 0) + step
@@ -162,14 +170,18 @@ def in_columns(found: Iterable[tuple[int, float]], width: int) -> list[Column]:
     return [Column(t, min(v), max(v), sum(v) / len(v), len(v)) for t, v in columns.items()]
 
 
-async def _columns(connection: AsyncConnection, stretch: Span, width: int) -> list[Column]:
-    """Let the database do what in_columns does; the stretch begins on the grid."""
-    column = ((epoch(points.c.timestamp) - stretch.start) // width).label("column")
-    value = points.c.value
+async def _columns(
+    connection: AsyncConnection, stretch: Span, width: int, asked_at: datetime | None = None
+) -> list[Column]:
+    """Let the database do what in_columns does, of a snapshot if *asked_at* names one; it begins on the grid."""
+    table = points if asked_at is None else snapshot_points
+    column = ((epoch(table.c.timestamp) - stretch.start) // width).label("column")
+    value = table.c.value
     found = await connection.execute(
         sa.select(column, sa.func.min(value), sa.func.max(value), sa.func.avg(value), sa.func.count())
-        .where(points.c.series_id == stretch.series_id)
-        .where(points.c.timestamp >= from_epoch(stretch.start), points.c.timestamp < from_epoch(stretch.end))
+        .where(table.c.series_id == stretch.series_id)
+        .where(table.c.timestamp >= from_epoch(stretch.start), table.c.timestamp < from_epoch(stretch.end))
+        .where(*([] if asked_at is None else [snapshot_points.c.asked_at == asked_at]))
         .group_by(column)
         .order_by(column)
     )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from collector.additivity import is_snapshot
 from collector.model import is_absolute
-from collector.store import evidence
+from collector.store import evidence, snapshots
 from collector.store.column_types import epoch
 from collector.store.locks import LABELS, lock
 from collector.store.schema import date_ranges, fetches, points, profile_series, series
@@ -184,14 +185,20 @@ async def _move_labels(connection: AsyncConnection, others: Sequence[int], serie
 
 
 async def spans(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
-    """Find the oldest and newest stored timestamp of each query's current series; absent where it has no point."""
+    """Find the oldest and newest stored timestamp of each query's current series; absent where it has no point.
+
+    Of a snapshot series these are the ends of its newest snapshot.
+    """
     ids = {series_id: query for query, series_id in (await current(connection, queries)).items()}
     ends = [
         sa.select(epoch(extreme(points.c.timestamp))).where(points.c.series_id == series.c.id).scalar_subquery()
         for extreme in (sa.func.min, sa.func.max)
     ]
     found = await connection.execute(sa.select(series.c.id, *ends).where(series.c.id.in_(ids)))
-    return {ids[series_id]: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
+    known = {ids[series_id]: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
+    moving = [series_id for series_id, query in ids.items() if is_snapshot(query)]
+    taken = await snapshots.ends(connection, moving) if moving else {}
+    return known | {ids[series_id]: ends for series_id, ends in taken.items()}
 
 
 async def count_points(connection: AsyncConnection, added: dict[int, int]) -> None:

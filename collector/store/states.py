@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from collector.finality import final_windows
+from collector.finality import DAY, final_windows
 from collector.model import from_epoch
 from collector.store import evidence, series
+from collector.store.column_types import epoch
 from collector.store.schema import points
 from collector.store.schema import series as series_table
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.finality import Evidence, Range
-    from collector.model import SeriesQuery
+    from collector.model import SeriesQuery, Window
     from collector.profile import Profile
 
 _UNCONFIRMED_WINDOWS = 200
@@ -98,3 +99,26 @@ async def _count(connection: AsyncConnection, windows: Sequence[tuple[int, Range
         for series_id, (start, end) in windows
     ]
     return [(row[0], row[1]) for row in await connection.execute(sa.union_all(*counts))]
+
+
+async def daily_sums(connection: AsyncConnection, query: SeriesQuery, window: Window) -> dict[int, float]:
+    """Sum the stored values by day: epoch seconds of midnight to the sum; a day without a point is absent."""
+    series_id = (await series.current(connection, [query])).get(query)
+    day = (epoch(points.c.timestamp) // DAY).label("day")
+    select = sa.select(day, sa.func.sum(points.c.value)).where(
+        points.c.series_id == series_id, points.c.timestamp >= window.start, points.c.timestamp < window.end
+    )
+    return {number * DAY: total for number, total in await connection.execute(select.group_by(day))}
+
+
+async def confirm(connection: AsyncConnection, query: SeriesQuery, windows: Sequence[Range], settle: int) -> None:
+    """Note that a second, independent answer agrees with the final values of *windows*."""
+    series_id = (await series.current(connection, [query])).get(query)
+    if series_id is not None:
+        await evidence.confirm(connection, series_id, windows, settle)
+
+
+async def set_sums_differ(connection: AsyncConnection, query: SeriesQuery) -> None:
+    """Note that daily values are not the sums of finer ones."""
+    same = series_table.c.digest == series.digest(query)
+    await connection.execute(sa.update(series_table).where(same).values(sums_differ=True))

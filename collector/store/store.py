@@ -15,10 +15,14 @@ from collector.store import (
     fetches,
     layout,
     migrate,
+    passes,
+    reaches,
     refusals,
     replicas,
+    save_snapshots,
     series,
     sqlite_file,
+    states,
     upstream,
     windows,
 )
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from collector.finality import Range
     from collector.model import Answer, Batch, SeriesQuery, Slice
     from collector.profile import Profile
     from collector.settings import Retention
@@ -48,8 +53,10 @@ if TYPE_CHECKING:
     from collector.store.duties import Claimed, Duty
     from collector.store.fetches import Begun, Failure, Saved
     from collector.store.fires import Fire
+    from collector.store.passes import PassRecord
     from collector.store.prune import Pruned
     from collector.store.replicas import Candidate
+    from collector.store.save_snapshots import Taken
     from collector.store.upstream import Wait
     from collector.store.windows import Settled, Share
 
@@ -144,6 +151,7 @@ class Store(Reader):
         async def work(connection: AsyncConnection) -> None:
             others = await replicas.profiles_of_others(connection, self._replica_id)
             await series.declare(connection, profiles, now, others)
+            await reaches.declare(connection, profiles)
 
         await self._database.write(work)
 
@@ -159,14 +167,33 @@ class Store(Reader):
         return await self._database.enter(Alike(fetches.begin, errand))
 
     async def save(  # noqa: PLR0913 - what an answer is made of
-        self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int, *, force: bool = False
+        self,
+        fetch_id: int,
+        batch: Batch,
+        answer: Answer,
+        now: datetime,
+        size: int,
+        *,
+        force: bool = False,
+        history: bool = True,
     ) -> Saved:
         """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
 
-        With *force* it counts although an answer with a later lastUpdated has come. Repeating an answer changes no
-        point; StoreRefused if the fetch has ended otherwise.
+        With *force* it counts although an answer with a later lastUpdated has come. If it is no *history*, only the
+        outcome and the annotations are saved; so of a part of snapshots, see `save_snapshots`. Repeating an answer
+        changes no point; StoreRefused if the fetch has ended otherwise.
         """
-        return await self._database.write(Alike(save, Arrival(fetch_id, batch, answer, now, size, force)))
+        arrival = Arrival(fetch_id, batch, answer, now, size, force)
+        saving = save if history and not save_snapshots.is_part(batch) else save_snapshots.note
+        return await self._database.write(Alike(saving, arrival))
+
+    async def save_snapshots(self, taken: Sequence[Taken], now: datetime) -> Saved:
+        """Save the complete snapshots of one pass; of each UTC day the newest is kept. Repeating it changes nothing."""
+        return await self._database.write(lambda connection: save_snapshots.save(connection, taken, now))
+
+    async def set_snapshot_record(self, profile: str, record: PassRecord) -> None:
+        """Remember how the passes that take the snapshots of *profile* fared."""
+        await self.set_state(passes.key(profile), passes.dump(record))
 
     async def fail(self, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
@@ -227,6 +254,15 @@ class Store(Reader):
         """End a job before all of it was asked for."""
         word = windows.Stop(job.id, state, message, now, self._replica_id)
         await self._database.write(lambda connection: windows.stop(connection, word))
+
+    async def confirm(self, query: SeriesQuery, windows: Sequence[Range], settle: int) -> None:
+        """Note that an independent answer agrees with the values of *windows*; all in epoch seconds."""
+        if windows:
+            await self._database.write(lambda connection: states.confirm(connection, query, windows, settle))
+
+    async def set_sums_differ(self, query: SeriesQuery) -> None:
+        """Note that Radar's daily values are not the sums of the finer ones of *query*: they confirm nothing."""
+        await self._database.write(lambda connection: states.set_sums_differ(connection, query))
 
     async def prune(self, retention: Retention, now: datetime) -> Pruned:
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""

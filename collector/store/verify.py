@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from collector.finality import merge
 from collector.model import AggInterval, from_epoch, rfc3339
-from collector.store import consistency, header, migrate
+from collector.store import consistency, header, migrate, snapshots
 from collector.store.boundary import ILLEGIBLE, translate
 from collector.store.checksum import Answered, checksum, microseconds
 from collector.store.column_types import epoch
@@ -94,9 +94,14 @@ async def _file(connection: AsyncConnection, location: Location) -> list[str]:
 
 async def _verify_series(connection: AsyncConnection, verified: Verified) -> None:
     counts = await _counts(connection, points)
+    taken = await snapshots.newest(connection)
+    number, findings = await snapshots.count_wrong(connection)
+    verified.checksums += number
+    for finding in findings:
+        verified.add(finding)
     columns = (series.c.id, series.c.label, series.c.agg_interval, series.c.points)
     for series_id, label, agg_interval, counted in (await connection.execute(sa.select(*columns))).all():
-        stored = counts.pop(series_id, 0)
+        stored = counts.pop(series_id, 0) + (taken[series_id].points if series_id in taken else 0)
         verified.series += 1
         verified.points += stored
         if stored != counted:

@@ -4,6 +4,8 @@ Everything is made of 15-minute counts, so that a coarser bucket is the exact su
 depends on the window asked for. A filter cuts a count along the line of its dimension (see `catalogue`), so that the
 values of one dimension add up to what they divide: exactly for the last filter in alphabetical order, and to within
 rounding for the others.
+
+Only `expirationStatus` depends on the moment of asking: the older a bucket, the more of its certificates have expired.
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from collector.additivity import EXPIRATION_STATUS
 from collector.radar.simulator.catalogue import (
     CATALOGUED,
     DIMENSIONS,
+    SCALE,
     SCALE_BITS,
     UNIQUE_ENTRIES,
     UNIQUE_SHARE,
@@ -35,6 +40,8 @@ _HOURS = tuple(1000 + round(260 * math.sin((slot - 34) * math.tau / SLOTS)) for 
 _WEEKDAYS = (1010, 1040, 1050, 1045, 1020, 930, 905)  # the first of January 1970 was the fourth of these
 _BURST = 10
 _NEVER_REVISED = 90
+_EXPIRED = ((0, 20), (7 * DAY, 120), (47 * DAY, 300), (90 * DAY, 450), (100 * DAY, 900), (398 * DAY, 1000))
+"""How many in a thousand certificates have expired so many seconds after their bucket began, with lines in between."""
 
 
 def _noise(length: int, *words: object) -> bytes:
@@ -93,14 +100,18 @@ class World:
         """Counts of every slot from *start* up to *end* (epoch seconds on the grid), as published at *as_of*."""
         counts: list[int] = []
         for day in range(start // DAY, -(-end // DAY)):
-            counts += filtered(seen_totals(self.seed, day, as_of, self.revised_for), self.seed, day, filters)
+            counts += filtered(seen_totals(self.seed, day, as_of, self.revised_for), self.seed, day, filters, as_of)
         return counts[start % DAY // SLOT :][: (end - start) // SLOT]
 
 
-def filtered(counts: Sequence[int], seed: int, day: int, filters: Mapping[str, tuple[str, ...]]) -> Sequence[int]:
-    """Cut a day's counts down to what the filters leave."""
+def filtered(
+    counts: Sequence[int], seed: int, day: int, filters: Mapping[str, tuple[str, ...]], as_of: int
+) -> Sequence[int]:
+    """Cut a day's counts down to what the filters leave when they are asked for at *as_of*."""
     for name in sorted(filters):
         cuts = _cuts(name, filters[name], seed, day)
+        if cuts and name == EXPIRATION_STATUS:
+            cuts = _expiration_cuts(filters[name], day, as_of)
         if cuts is None:
             continue
         parts = [
@@ -128,6 +139,26 @@ def _cuts(name: str, values: tuple[str, ...], seed: int, day: int) -> list[_Cut]
     cuts = [(_edge(seed, name, at, day), _edge(seed, name, at + 1, day)) for at in listed]
     others = sorted({value for value in values if value not in dimension.values})
     return cuts + [_unlisted_cut(seed, name, value, day) for value in others]
+
+
+def _expiration_cuts(values: tuple[str, ...], day: int, as_of: int) -> list[_Cut]:
+    """The stretches of those that have expired at *as_of*, or have not; the line begins with the expired ones."""
+    expired = _expired(day, as_of)
+    cuts = {"EXPIRED": ((0,) * SLOTS, expired), "VALID": (expired, (SCALE,) * SLOTS)}
+    return [cuts[value] for value in sorted(set(values))]
+
+
+@lru_cache(maxsize=1024)
+def _expired(day: int, as_of: int) -> tuple[int, ...]:
+    """Where the line of each slot is divided at *as_of*: it moves with the age of the slot, and never back."""
+    return tuple(_share_expired(as_of - day * DAY - slot * SLOT) for slot in range(SLOTS))
+
+
+def _share_expired(age: int) -> int:
+    for (young, few), (old, many) in pairwise(_EXPIRED):
+        if age < old:
+            return SCALE * (few * (old - young) + (many - few) * max(age - young, 0)) // (1000 * (old - young))
+    return SCALE
 
 
 @lru_cache(maxsize=4096)

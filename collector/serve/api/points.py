@@ -18,6 +18,7 @@ from collector.store import Place, Selection, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
 
     from collector.serve.api.asking import Asked
     from collector.store import SelectedSeries, Store, Thinned
@@ -58,9 +59,11 @@ async def list_points(store: Store, asked: Asked) -> dict[str, Any]:
     place = Place(*read_cursor(after, str, str, int)) if after is not None else None
     rows: list[Place] = []
     values: list[float] = []
+    asked_at: dict[tuple[str, str], datetime] = {}
     try:
         async with aclosing(store.select_blocks(chosen, place)) as blocks:
             async for one, block in blocks:
+                asked_at |= {(one.profile, one.label): one.asked_at} if one.asked_at else {}
                 rows += [Place(one.profile, one.label, timestamp) for timestamp, _ in block]
                 values += [value for _, value in block]
                 if len(rows) > limit:
@@ -68,16 +71,23 @@ async def list_points(store: Store, asked: Asked) -> dict[str, Any]:
     except (LookupError, OverflowError, OSError):
         raise Refused("after: what it points to is not here") from None
     following = write_cursor(*rows[limit - 1]) if len(rows) > limit else None
-    return page("points", [_point(*both) for both in zip(rows[:limit], values, strict=False)], following)
+    points = [_point(place, value, asked_at.get(place[:2])) for place, value in zip(rows[:limit], values, strict=False)]
+    return page("points", points, following)
 
 
-def _point(place: Place, value: float) -> dict[str, Any]:
+def _point(place: Place, value: float, asked_at: datetime | None) -> dict[str, Any]:
     return {
         "profile": place.profile,
         "series": place.label,
         "timestamp": rfc3339(from_epoch(place.timestamp)),
         "value": number(value),
+        **_asked_at(asked_at),
     }
+
+
+def _asked_at(moment: datetime | None) -> dict[str, str]:
+    """When the snapshot was asked for that values are from; nothing for a history."""
+    return {"asked_at": rfc3339(moment)} if moment else {}
 
 
 async def thin_points(store: Store, asked: Asked) -> dict[str, Any]:
@@ -107,6 +117,7 @@ def _columns(thin: Thinned) -> dict[str, Any]:
         "most": [number(column.most) if column else None for column in dense],
         "mean": [number(float(f"{column.mean:.9g}")) if column else None for column in dense],
         "points": [column.points if column else 0 for column in dense],
+        **_asked_at(one.asked_at),
     }
 
 

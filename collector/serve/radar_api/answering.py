@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from collector.additivity import is_snapshot
 from collector.model import DATASET, AggInterval, from_epoch
 from collector.radar.refusals import ApiError, bad, shown
+from collector.serve.radar_api import snapshots
 from collector.serve.radar_api.known import ALWAYS, Known
 from collector.serve.radar_api.matching import NO_HISTORY, Catalogue
 from collector.serve.radar_api.parameters import read_local
@@ -22,13 +24,13 @@ from collector.serve.radar_api.wording import Said, pieces
 from collector.store import Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from collector.radar.parameters import Asked, Question
     from collector.serve.radar_api.matching import Source
     from collector.serve.radar_api.parameters import LocalQuestion
-    from collector.store import History, Store
+    from collector.store import History, Snapshot, Store
 
 MOST_POINTS = 1_000_000
 """How many stored points one answer may be made of: 28 years of one series at 15m."""
@@ -68,29 +70,47 @@ async def ask(store: Store, raw_query: str, now: datetime) -> Answered:
 async def answer(store: Store, local: LocalQuestion) -> Answered:
     """Answer a question that was read; raises as `ask` does."""
     as_of = None if local.as_of is None else from_epoch(local.as_of)
-    return await store.ask_history(lambda history: _answer(history, local.question), as_of)
+    seen = from_epoch(local.now if local.as_of is None else local.as_of)
+    return await store.ask_history(lambda history: _answer(history, local.question, seen), as_of)
 
 
-async def _answer(history: History, question: Question) -> Answered:
+async def _answer(history: History, question: Question, now: datetime) -> Answered:
     catalogue = Catalogue(await history.series(DATASET))
     question, sources = _choose(catalogue, question)
-    known = await _known(history, question, sources)
+    taken = await _taken(history, sources)
+    known = await _known(history, question, sources, taken)
     pick = [_in_order(found, asked, known) for found, asked in zip(sources, question.series, strict=True)]
     for asked, found in zip(question.series, pick, strict=True):
         if not found:
             raise _named(ApiError(NO_HISTORY, "Nothing was known then for these filters"), asked, question)
+        reason = next((snapshots.refusal(asked, taken[i], now) for i in _ids(found) if i in taken), None)
+        if reason:
+            raise _named(bad(reason), asked, question)
     lines, used = await _lines(history, question, pick, known)
-    return Answered(question, lines, await _said(history, question, used, known))
+    return Answered(question, lines, await _said(history, question, used, known, taken))
 
 
-async def _known(history: History, question: Question, sources: Sequence[Sequence[Source]]) -> Known:
+async def _taken(history: History, sources: Sequence[Sequence[Source]]) -> dict[int, Snapshot]:
+    """Find the snapshots that answer, by series_id."""
+    parts = chain.from_iterable(source.parts for found in sources for source in found)
+    moving = [part.id for part in parts if is_snapshot(part.query)]
+    return await history.snapshots(moving) if moving else {}
+
+
+def _ids(sources: Sequence[Source]) -> list[int]:
+    return [part.id for source in sources for part in source.parts]
+
+
+async def _known(
+    history: History, question: Question, sources: Sequence[Sequence[Source]], taken: Mapping[int, Snapshot]
+) -> Known:
     """Look up how far series reach only where that decides: what may be read plainly and at once has no choice."""
     parts = {part.id: part for part in chain.from_iterable(s.parts for found in sources for s in found)}
-    told = await history.last_updated(parts)
+    told = await history.last_updated(parts) | {i: one.last_updated for i, one in taken.items()}
     plain = all(len(found) == 1 and not found[0].is_summed(question.agg_interval) for found in sources)
     if plain and question.buckets <= MOST_POINTS and told.keys() == parts.keys():
         return Known(dict.fromkeys(parts, ALWAYS), told)
-    spans = await history.spans(parts)
+    spans = await history.spans(parts) | dict.fromkeys(taken, ALWAYS)
     for series_id, (_, newest) in spans.items():  # retention may have dropped the fetch and kept the point
         told.setdefault(series_id, from_epoch(newest) + parts[series_id].query.agg_interval.step)
     return Known(spans, told)
@@ -191,7 +211,9 @@ async def _stored(history: History, stretch: Stretch) -> Line:
     return line
 
 
-async def _said(history: History, question: Question, used: Sequence[Source], known: Known) -> Said:
+async def _said(
+    history: History, question: Question, used: Sequence[Source], known: Known, taken: Mapping[int, Snapshot]
+) -> Said:
     stretches = [
         Stretch(part.id, asked.start, asked.end)
         for asked, source in zip(question.series, used, strict=True)
@@ -205,4 +227,5 @@ async def _said(history: History, question: Question, used: Sequence[Source], kn
         unit=unit,
         confidence_level=await history.confidence_level(stretches),
         annotations=await history.annotations(DATASET, windows),
+        asked_at=[taken[i].asked_at if (i := source.parts[0].id) in taken else None for source in used],
     )

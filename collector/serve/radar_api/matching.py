@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
+from collector.additivity import adds_up_over_time, adds_up_over_values, why_not_over_time
 from collector.model import AggInterval, Normalization, SeriesQuery
 from collector.radar.refusals import ApiError, Refusal, bad, shown
 
@@ -15,24 +16,6 @@ if TYPE_CHECKING:
     from collector.store import KeptSeries
 
 NO_HISTORY = Refusal(404, 7003)
-EXCLUSIVE = frozenset(
-    {
-        "ca",
-        "caOwner",
-        "duration",
-        "expirationStatus",
-        "hasIps",
-        "hasWildcards",
-        "publicKeyAlgorithm",
-        "signatureAlgorithm",
-        "validationLevel",
-    }
-)
-"""Filters of which a certificate has exactly one value, so that counts of several values add up to their OR.
-
-Not among them: `tld`, for a certificate may name several; what tells logs and entries apart, for one certificate lies
-in several logs and counts once where only unique entries are asked for; `uniqueEntries`, which is no property.
-"""
 _NEAREST = 3
 _FINE_FIRST = tuple(AggInterval)
 
@@ -68,12 +51,12 @@ class Catalogue:
         """List the ways to answer *query*, the most direct first; none where there is no history for it.
 
         A series of the same filters at the same interval; else one at a finer interval, of counts; else the series of
-        each value of an OR, of counts, at the same interval or a finer one.
+        each value of an OR, of counts, at the same interval or a finer one. What may be added up, `additivity` says.
         """
         fitting = [interval for interval in reversed(_FINE_FIRST) if interval.seconds <= query.agg_interval.seconds]
         same = [Source((kept,)) for interval in fitting if (kept := self._answered(_at(query, interval)))]
         split = [source for interval in fitting for source in self._split(_at(query, interval))]
-        return [source for source in same + split if not source.is_summed(query.agg_interval) or _are_counts(source)]
+        return [source for source in same + split if _may_be_summed(source, query)]
 
     def _answered(self, query: SeriesQuery) -> KeptSeries | None:
         kept = self._kept.get(query)
@@ -82,7 +65,7 @@ class Catalogue:
     def _split(self, query: SeriesQuery) -> Iterator[Source]:
         for name, listed in query.filters.items():
             values = sorted(set(listed))
-            if len(values) == 1 or name not in EXCLUSIVE:
+            if len(values) == 1 or not adds_up_over_values(query, name):
                 continue
             parts = [self._answered(SeriesQuery(query.agg_interval, {**query.filters, name: (v,)})) for v in values]
             found = tuple(part for part in parts if part)
@@ -99,9 +82,11 @@ class Catalogue:
                 message = f"aggInterval {query.agg_interval} is too granular"
                 return bad(f"{message}: history for these filters is kept at {interval}")
         if answered:
+            normalization = answered[0].normalization
+            not_counts = None if normalization == Normalization.RAW_VALUES else f"its normalization is {normalization}"
             return bad(
                 f"History for these filters is kept at {answered[0].query.agg_interval} and cannot be summed to "
-                f"{query.agg_interval}, for its normalization is {answered[0].normalization}"
+                f"{query.agg_interval}, for {not_counts or why_not_over_time(query)}"
             )
         if same:
             return ApiError(NO_HISTORY, f"Nothing has been collected yet for {_described(same[0])}")
@@ -123,7 +108,12 @@ def _at(query: SeriesQuery, agg_interval: AggInterval) -> SeriesQuery:
     return query if query.agg_interval is agg_interval else SeriesQuery(agg_interval, query.filters)
 
 
-def _are_counts(source: Source) -> bool:
+def _may_be_summed(source: Source, query: SeriesQuery) -> bool:
+    """Tell whether *source* answers *query* as it is, or is made of counts that add up to the answer."""
+    if not source.is_summed(query.agg_interval):
+        return True
+    if source.agg_interval is not query.agg_interval and not adds_up_over_time(query):
+        return False
     return all(part.normalization == Normalization.RAW_VALUES for part in source.parts)
 
 

@@ -27,13 +27,14 @@ _FOR_EVER = "9999-12-31T00:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an answer says of itself, beside its dates."""
+    """What an answer says of itself, beside its dates; *asked_at* tells of each series from which snapshot it is."""
 
     last_updated: datetime
     normalization: str
     unit: str
     confidence_level: int | None
     annotations: Sequence[Annotation]
+    asked_at: Sequence[datetime | None] = ()
 
 
 def pieces(question: Question, lines: Sequence[Line], said: Said) -> Iterator[str]:
@@ -85,7 +86,13 @@ def meta(question: Question, said: Said) -> dict[str, Any]:
         "lastUpdated": rfc3339(said.last_updated),
         "normalization": said.normalization,
         "units": units(said.unit),
+        **_asked_at(said.asked_at),
     }
+
+
+def _asked_at(moments: Sequence[datetime | None]) -> dict[str, Any]:
+    """`askedAt`: like dateRange, one for each series; null for what is no snapshot, absent where none is one."""
+    return {"askedAt": [rfc3339(moment) if moment else None for moment in moments]} if any(moments) else {}
 
 
 def _annotation(annotation: Annotation) -> dict[str, Any]:

@@ -56,6 +56,20 @@ def test_unique_entries_false_filters_nothing():
     assert all(unique < both for unique, both in zip(_slots({"uniqueEntries": ("true",)}), _slots(), strict=True))
 
 
+def test_the_valid_ones_of_a_past_bucket_shrink_with_every_day_and_the_expired_ones_grow():
+    moments = [START + 2 * DAY + days * DAY for days in (4, 5, 30, 60, 95, 400)]
+    valid, expired = ([_slots({"expirationStatus": (v,)}, as_of=at) for at in moments] for v in ("VALID", "EXPIRED"))
+    assert [[a + b for a, b in zip(*both, strict=True)] for both in zip(valid, expired, strict=True)] == [_slots()] * 6
+    sums = [sum(one) for one in valid]
+    assert sums == sorted(sums, reverse=True)
+    assert len(set(sums)) == 6
+    assert sums[0] > 0.85 * sum(_slots()) > 0 == sums[-1]
+
+
+def test_both_states_of_expiration_are_no_filter():
+    assert _slots({"expirationStatus": ("VALID", "EXPIRED")}, as_of=START + 9 * DAY) == _slots()
+
+
 def test_a_name_nobody_has_heard_of_has_a_share_of_its_own():
     one, other = _slots({"caOwner": ("Nobody",)}), _slots({"caOwner": ("Nobody else",)})
     assert one != other

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from collector.model import AggInterval, SeriesQuery
-from collector.serve.radar_api.matching import EXCLUSIVE, Catalogue
+from collector.serve.radar_api.matching import Catalogue
 from collector.store import KeptSeries
 
 
@@ -66,9 +66,43 @@ def test_a_series_that_was_never_answered_answers_nothing():
     assert _sources(_query(), _query(), normalization="") == []
 
 
-@pytest.mark.parametrize("name", ["tld", "log", "logApi", "logOperator", "entryType", "uniqueEntries"])
-def test_values_that_may_share_certificates_are_not_added_up(name):
-    assert name not in EXCLUSIVE
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("tld", ["com", "org"]), ("expirationStatus", ["VALID", "EXPIRED"]), ("uniqueEntries", ["true", "false"])],
+)
+def test_values_that_may_share_certificates_are_not_added_up(name, values):
+    assert _sources(_query(**{name: values}), *(_query(**{name: [value]}) for value in values)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("log", ["A", "B"]),
+        ("logApi", ["RFC6962", "STATIC"]),
+        ("logOperator", ["A", "B"]),
+        ("entryType", ["CERTIFICATE", "PRECERTIFICATE"]),
+    ],
+)
+def test_what_tells_entries_apart_is_added_up_unless_certificates_are_counted(name, values):
+    assert _sources(_query(**{name: values}), *(_query(**{name: [value]}) for value in values)) == [[0, 1]]
+    unique = {"uniqueEntries": ["true"]}
+    parts = [_query(**{name: [value]}, **unique) for value in values]
+    assert _sources(_query(**{name: values}, **unique), *parts) == []
+
+
+@pytest.mark.parametrize("filters", [{"uniqueEntries": ["true"]}, {"expirationStatus": ["VALID"]}])
+def test_what_does_not_add_up_over_time_answers_at_its_own_interval_alone(filters):
+    assert _sources(_query("1d", **filters), _query("1h", **filters)) == []
+    assert _sources(_query("1h", **filters), _query("1h", **filters)) == [[0]]
+    status, code, message = _refusal(_query("1d", **filters), _kept(1, _query("1h", **filters)))
+    assert (status, code) == (400, 2001)
+    assert f"is kept at 1h and cannot be summed to 1d, for {next(iter(filters))}: " in message
+
+
+def test_parts_that_do_not_add_up_over_time_are_not_added_up_over_values_and_time():
+    parts = [_query("1h", uniqueEntries=["true"], ca=[ca]) for ca in "AB"]
+    assert _sources(_query("1h", uniqueEntries=["true"], ca=["A", "B"]), *parts) == [[0, 1]]
+    assert _sources(_query("1d", uniqueEntries=["true"], ca=["A", "B"]), *parts) == []
 
 
 @pytest.mark.parametrize(

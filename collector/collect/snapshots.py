@@ -1,0 +1,225 @@
+"""Snapshot series: a pass asks for the whole range and stores all of its answers, or none of them.
+
+decide (pure)                      do                              put together (pure)   do
+which profiles, which windows  →  gather, keep every answer  →  one snapshot a series  →  save
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from collector.collect import plan
+from collector.collect.fetch import Handling
+from collector.collect.gather import Failure, Gathered
+from collector.errors import CollectorError
+from collector.model import Points, Slice, Window, from_epoch, is_absolute
+from collector.store import LONGEST_PAUSE, StoreError, Taken
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from collector.collect.gather import Gatherer, Names
+    from collector.model import AggInterval, Answer, Batch, Meta, SeriesQuery
+    from collector.profile import Profile, Reach
+    from collector.store import PassRecord, Snapshot
+
+DAY = timedelta(days=1)
+_MOST_SLACK = timedelta(minutes=30)
+
+
+class Incomplete(CollectorError):
+    """A pass did not bring all of a snapshot, so that nothing of it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The snapshots of one profile: what to ask for, in so many requests as far as Radar's limits are known."""
+
+    profile: Profile
+    slices: tuple[Slice, ...]
+    requests: int
+    record: PassRecord
+
+    def is_due(self, stored: Mapping[SeriesQuery, Snapshot], now: datetime) -> bool:
+        """Tell whether to ask: at every fire if one request is enough, else daily; at once for what is not there."""
+        if self.requests <= 1:
+            return True
+        least = DAY - min(self.profile.agg_interval.step / 2, _MOST_SLACK)
+        newest = [(stored.get(piece.series), piece.window) for piece in self.slices]
+        return any(
+            known is None or window.start < known.start or not timedelta(0) <= now - known.asked_at < least
+            for known, window in newest
+        )
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """Until when a failed pass is not repeated."""
+        return self.record.again_at if self.record.failures and self.requests > 1 else None
+
+
+def lasting(profiles: Sequence[Profile]) -> list[Profile]:
+    """Those of *profiles* whose values make a history."""
+    return [profile for profile in profiles if not profile.takes_snapshots]
+
+
+def window(reaches: Sequence[Reach], agg_interval: AggInterval, now: datetime) -> Window | None:
+    """The range of a snapshot: from the earliest start that is wanted, to the newest closed bucket; None for nothing.
+
+    Without `since` it starts *lookback* before the end, rounded down to a day.
+    """
+    end = plan.closed_until(agg_interval, now)
+    midnights = ((end - one.lookback).replace(hour=0, minute=0, second=0, microsecond=0) for one in reaches)
+    starts = [one.since or midnight for one, midnight in zip(reaches, midnights, strict=True)]
+    start = agg_interval.floor(min(starts))
+    return Window(start, end) if start < end else None
+
+
+async def take(profiles: Sequence[Profile], names: Names, now: datetime, gatherer: Gatherer) -> Gathered:
+    """Take the snapshots that are due of those of *profiles* that have any; *now* is when they are asked for.
+
+    The failures of the result say what is missing: if a series of a profile is, nothing of the profile is stored.
+    """
+    store = gatherer.fetcher.store
+    orders = await _orders([profile for profile in profiles if profile.takes_snapshots], now, gatherer)
+    stored = await store.snapshots([piece.series for order in orders for piece in order.slices]) if orders else {}
+    due = [order for order in orders if order.is_due(stored, now)]
+    paused = [order for order in due if order.paused_until and now < order.paused_until <= now + LONGEST_PAUSE]
+    left = Gathered(failures=[Failure(order.slices, Incomplete(order.record.reason)) for order in paused])
+    return left + await _take([order for order in due if order not in paused], names, now, gatherer)
+
+
+async def _orders(profiles: Sequence[Profile], now: datetime, gatherer: Gatherer) -> list[Order]:
+    store, orders = gatherer.fetcher.store, []
+    queries = [series.query for profile in profiles for series in profile.series]
+    declared = await store.snapshot_reaches(queries) if queries else {}
+    wanted: dict[SeriesQuery, list[Reach]] = defaultdict(list, {query: [*found] for query, found in declared.items()})
+    for profile in profiles:
+        for series in profile.series:
+            wanted[series.query].append(profile.reach)
+    for profile in profiles:
+        windows = {one.query: window(wanted[one.query], profile.agg_interval, now) for one in profile.series}
+        slices = tuple(Slice(query, found) for query, found in windows.items() if found)
+        record = await store.snapshot_record(profile.name)
+        orders.append(Order(profile, slices, await _requests(slices, gatherer), record))
+    return orders
+
+
+async def _take(orders: Sequence[Order], names: Names, now: datetime, gatherer: Gatherer) -> Gathered:
+    """Ask for what is ordered, and store what is complete."""
+    slices, parts = list(dict.fromkeys(piece for order in orders for piece in order.slices)), Parts()
+    gathered = await gatherer.gather_all(slices, names, handling=Handling(keep=parts.keep))
+    if gathered.stopped or not slices:
+        return gathered
+    taken, failures = parts.together(slices, gathered.failed, now)
+    gathered = replace(gathered, failures=gathered.failures + failures)
+    complete = [order for order in orders if all(piece.series in taken for piece in order.slices)]
+    chosen = dict.fromkeys(piece.series for order in complete for piece in order.slices)
+    store, clock = gatherer.fetcher.store, gatherer.fetcher.clock
+    try:
+        saved = await store.save_snapshots([taken[query] for query in chosen], clock())
+    except StoreError as error:
+        return replace(gathered, failures=[*gathered.failures, Failure(tuple(slices), error)])
+    for query, part in saved.by_series.items():
+        for name in names[query]:
+            gatherer.fetcher.observer.saved(name, part)
+    if not any(isinstance(failure.error, StoreError) for failure in gathered.failures):
+        await _remember(orders, gathered, gatherer)
+    return replace(gathered, saved=gathered.saved + saved)
+
+
+async def _requests(slices: Sequence[Slice], gatherer: Gatherer) -> int:
+    """Tell how many requests *slices* of one interval take, as far as the limits are known now."""
+    if not slices:
+        return 0
+    return len(plan.pack(slices, (await gatherer.limits(slices[0].series.agg_interval)).shape))
+
+
+async def _remember(orders: Sequence[Order], gathered: Gathered, gatherer: Gatherer) -> None:
+    """Put on record how the pass went, by the limits that it may have taught."""
+    store, now = gatherer.fetcher.store, gatherer.fetcher.clock()
+    for order in orders:
+        mine = {piece.series for piece in order.slices}
+        errors = [one.error for one in gathered.failures if any(piece.series in mine for piece in one.slices)]
+        reason = str(errors[0]) if errors else None
+        record = order.record.after(reason, now, daily=await _requests(order.slices, gatherer) > 1)
+        if record != order.record:
+            await store.set_snapshot_record(order.profile.name, record)
+
+
+class _Part(NamedTuple):
+    """What one answer said of one series."""
+
+    fetch_id: int
+    window: Window
+    meta: Meta
+    points: Points
+
+
+@dataclass(slots=True)
+class Parts:
+    """The answers of one pass, by series, as they come."""
+
+    _by_series: dict[SeriesQuery, list[_Part]] = field(default_factory=lambda: defaultdict(list))
+
+    def keep(self, fetch_id: int, batch: Batch, answer: Answer) -> None:
+        """Keep an answer."""
+        for piece, found in zip(batch.slices, answer.series, strict=True):
+            points = Points(array("q", found.timestamps), array("d", [value + 0.0 for value in found.values]))
+            self._by_series[piece.series].append(_Part(fetch_id, piece.window, answer.meta, points))
+
+    def together(
+        self, slices: Sequence[Slice], failed: set[SeriesQuery], now: datetime
+    ) -> tuple[dict[SeriesQuery, Taken], list[Failure]]:
+        """Put the parts of each series together; a failure for those that are not whole and have not *failed* yet."""
+        taken, failures = {}, []
+        for piece in slices:
+            if piece.series in failed:
+                continue
+            parts = self._by_series.get(piece.series, [])
+            reason = _why_not_whole(parts, piece.window)
+            if reason:
+                failures.append(Failure((piece,), Incomplete(reason)))
+            else:
+                taken[piece.series] = _together(piece, parts, now)
+        return taken, failures
+
+
+def _why_not_whole(parts: Sequence[_Part], whole: Window) -> str | None:
+    """Say why *parts* make no snapshot of the *whole* range; None if they do."""
+    lacking = plan.without(whole, [part.window for part in parts])
+    if lacking:
+        return f"the pass brought no answer for {lacking[0]}, so that nothing of the snapshot is stored"
+    measures = sorted({(part.meta.normalization, part.meta.unit) for part in parts})
+    if len(measures) > 1:
+        found = " and ".join(f"{normalization} in {unit}" for normalization, unit in measures)
+        return f"the answers of one pass are {found}, so that nothing of the snapshot is stored"
+    if len(parts) > 1 and not is_absolute(measures[0][0]):
+        return f"{measures[0][0]} is relative to one answer, and the range takes {len(parts)}"
+    return None
+
+
+def _together(piece: Slice, parts: Sequence[_Part], now: datetime) -> Taken:
+    values: dict[int, float] = {}
+    fetches = Counter[int]()
+    for part in parts:
+        values.update(zip(part.points.timestamps, part.points.values, strict=True))
+        fetches[part.fetch_id] += len(part.points.timestamps)
+    timestamps = array("q", sorted(values))
+    points = Points(timestamps, array("d", [values[timestamp] for timestamp in timestamps]))
+    newest = max(parts, key=lambda part: part.meta.last_updated).meta
+    told = min(part.meta.last_updated for part in parts)
+    published = _published(piece, timestamps, told)
+    return Taken(piece.series, now, published, newest, told, points, fetches)
+
+
+def _published(piece: Slice, timestamps: Sequence[int], told: datetime) -> Window:
+    """The part of what was asked for that an answer with this lastUpdated, or its newest point, reaches."""
+    asked, interval = piece.window, piece.series.agg_interval
+    end = min(interval.floor(told), asked.end)
+    if timestamps:
+        end = max(end, from_epoch(timestamps[-1]) + interval.step)
+    return Window(asked.start, max(end, asked.start))

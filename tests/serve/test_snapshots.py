@@ -1,0 +1,64 @@
+"""Snapshots over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from collector.model import rfc3339
+from tests.serve import serving
+from tests.serve.serving import served
+from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved
+from tests.store.test_snapshots import VALID, taken
+
+PROFILE = '[[profiles]]\nname = "valid"\nagg_interval = "1h"\n[profiles.filters]\nexpiration_status = ["VALID"]\n'
+
+
+@pytest.fixture
+async def world(store_url, tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "CONFIG", f"{serving.CONFIG}{PROFILE}")
+    async with served(store_url, tmp_path) as found:
+        await saved(found.store, batch((query(), hours(0, 3))), [1, 2, 3])
+        await found.store.save_snapshots([taken(3, 2, 1, asked_at=NOW - 48 * HOUR)], NOW)
+        await found.store.save_snapshots([taken(30, 20)], NOW)
+        yield found
+
+
+async def test_points_say_when_their_snapshot_was_asked_for(world):
+    points = await world.all_of("/api/v1/points?limit=2", "points")
+    assert [point.get("asked_at") for point in points] == [None] * 3 + [rfc3339(NOW)] * 2
+    assert points[-1] == {
+        "profile": "valid",
+        "series": "valid",
+        "timestamp": rfc3339(DAY + HOUR),
+        "value": 20,
+        "asked_at": rfc3339(NOW),
+    }
+    earlier = await world.all_of(f"/api/v1/points?series=valid&as_of={rfc3339(NOW - HOUR)}", "points")
+    assert [point["value"] for point in earlier] == [3, 2, 1]
+
+
+async def test_columns_say_it_too(world):
+    document = await world.get("/api/v1/points?thin=10")
+    found = {one["series"]: one for one in document["series"]}
+    assert "asked_at" not in found["all"]
+    assert (found["valid"]["asked_at"], found["valid"]["mean"]) == (rfc3339(NOW), [30, 20])
+
+
+async def test_it_is_not_backfilled(world):
+    async def post(**order):
+        body = {"start": "2026-04-01T00:00:00Z", **order}
+        async with world.session.post(f"{world.url}/api/v1/backfills", json=body) as answer:
+            return answer.status, await answer.json()
+
+    status, document = await post(profiles=["all", "valid"])
+    assert status == 400
+    assert "valid cannot be backfilled, because expirationStatus is judged at the moment of asking" in document["error"]
+    status, document = await post()
+    assert (status, document["profiles"]) == (201, ["all", "by"])
+
+
+async def test_the_status_shows_it(world):
+    document = await world.get("/api/v1/status")
+    (row,) = [one for one in document["profiles"] if one["name"] == "valid"]
+    assert (row["state"], row["points"], row["last_success"]) == ("snapshot", 2, rfc3339(NOW))
+    assert (await world.store.snapshots([VALID]))[VALID].points == 2

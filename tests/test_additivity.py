@@ -1,0 +1,111 @@
+"""Which counts may be added up."""
+
+import pytest
+
+from collector.additivity import (
+    ADDITIVITY,
+    adds_up_over_time,
+    adds_up_over_values,
+    is_snapshot,
+    why_not_over_time,
+)
+from collector.model import AggInterval, SeriesQuery
+from collector.profile import FILTERS, with_history
+from tests.collect.doubles import profile
+
+_VALUES = {
+    "ca": (True, True),
+    "caOwner": (True, True),
+    "duration": (True, True),
+    "entryType": (True, False),
+    "expirationStatus": (False, False),
+    "hasIps": (True, True),
+    "hasWildcards": (True, True),
+    "log": (True, False),
+    "logApi": (True, False),
+    "logOperator": (True, False),
+    "publicKeyAlgorithm": (True, True),
+    "signatureAlgorithm": (True, True),
+    "tld": (False, False),
+    "uniqueEntries": (False, False),
+    "validationLevel": (True, True),
+}
+"""By filter: whether its values add up while entries are counted, and while certificates are."""
+
+
+def _query(**filters):
+    return SeriesQuery(AggInterval.ONE_HOUR, {name: tuple(values) for name, values in filters.items()})
+
+
+def test_the_table_has_every_filter_with_a_reason():
+    assert ADDITIVITY.keys() == FILTERS.keys() == _VALUES.keys()
+    assert len(ADDITIVITY) == 15
+    assert all(entry.reason for entry in ADDITIVITY.values())
+
+
+@pytest.mark.parametrize("name", _VALUES)
+def test_values_of_a_filter_add_up_only_where_nothing_counts_twice(name):
+    entries, certificates = _VALUES[name]
+    assert adds_up_over_values(_query(), name) is entries
+    assert adds_up_over_values(_query(uniqueEntries=["false"]), name) is entries
+    assert adds_up_over_values(_query(uniqueEntries=["true"]), name) is certificates
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_values_of_a_snapshot_never_add_up(name):
+    assert not adds_up_over_values(_query(expirationStatus=["VALID"]), name)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_only_what_is_unique_or_judged_when_asked_does_not_add_up_over_time(name):
+    value = FILTERS[name].values[0] if FILTERS[name].values else "x1"
+    assert adds_up_over_time(_query(**{name: [value]})) is (name not in ("uniqueEntries", "expirationStatus"))
+
+
+@pytest.mark.parametrize(
+    ("expected", "filters"),
+    [
+        (True, {}),
+        (True, {"uniqueEntries": ["false"]}),
+        (True, {"tld": ["com"]}),
+        (False, {"uniqueEntries": ["true"]}),
+        (False, {"uniqueEntries": ["true", "false"]}),
+        (False, {"uniqueEntries": ["true"], "ca": ["R12"]}),
+        (False, {"expirationStatus": ["VALID"], "ca": ["R12"]}),
+    ],
+)
+def test_counts_add_up_over_time_unless_a_filter_forbids_it(expected, filters):
+    assert adds_up_over_time(_query(**filters)) is expected
+
+
+def test_why_counts_do_not_add_up_names_the_filter():
+    assert why_not_over_time(_query()) is None
+    assert why_not_over_time(_query(uniqueEntries=["true"])).startswith("uniqueEntries: ")
+    assert why_not_over_time(_query(expirationStatus=["VALID"])).endswith("judged at the moment of asking")
+
+
+def test_a_series_is_a_snapshot_if_it_is_judged_when_asked():
+    assert is_snapshot(_query(expirationStatus=["VALID"], ca=["R12"]))
+    assert is_snapshot(SeriesQuery(AggInterval.ONE_HOUR, {}, dimension="EXPIRATION_STATUS"))
+    assert not is_snapshot(_query(uniqueEntries=["true"]))
+
+
+def test_all_series_of_a_profile_are_snapshots_or_none():
+    for changed in (
+        {"filters": {"expirationStatus": ("VALID",)}},
+        {"each": {"expirationStatus": ("VALID", "EXPIRED")}},
+    ):
+        moving = profile(**changed)
+        assert moving.takes_snapshots
+        assert all(is_snapshot(series.query) for series in moving.series)
+    assert not profile(each={"ca": ("A",)}).takes_snapshots
+
+
+def test_what_takes_snapshots_has_no_history_to_backfill():
+    moving, plain = profile("valid", filters={"expirationStatus": ("VALID",)}), profile("all")
+    assert with_history([moving, plain]) == [plain]
+    assert with_history([moving, plain], ["all"]) == [plain]
+    with pytest.raises(ValueError, match="valid cannot be backfilled, because expirationStatus is judged"):
+        with_history([moving, plain], ["valid", "all"])
+    with pytest.raises(ValueError, match="valid cannot be backfilled"):
+        with_history([moving])
