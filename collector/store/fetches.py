@@ -107,6 +107,11 @@ class Saved:
         """The counts by name."""
         return {name: getattr(self, name) for name in COUNTS}
 
+    @property
+    def values(self) -> int:
+        """How many values the answer held that are now stored."""
+        return self.inserted + self.revised + self.unchanged
+
     def __add__(self, other: Saved) -> Saved:
         return Saved(
             self.inserted + other.inserted,
