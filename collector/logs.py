@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from collector.model import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +50,7 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _moment(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return from_epoch(record.created).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _text(record: logging.LogRecord, trace: str | None) -> str:

@@ -7,6 +7,7 @@ integers of epoch seconds, as the store keeps them.
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 DATASET = "ct"
 """The Radar dataset that is collected today; part of a series' identity so that others can join it."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _A_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 
@@ -36,8 +38,16 @@ def rfc3339(moment: datetime) -> str:
 
 
 def from_epoch(seconds: float) -> datetime:
-    """Turn epoch seconds into an aware moment."""
-    return datetime.fromtimestamp(seconds, UTC)
+    """Turn epoch seconds into an aware moment; OverflowError if it is not in the years 1 to 9999.
+
+    Not by `datetime.fromtimestamp`, because it asks the C library, which under `TZ=right/…` subtracts leap seconds.
+    """
+    return _EPOCH + timedelta(seconds=seconds)
+
+
+def utc_now() -> datetime:
+    """Read the clock; not by `datetime.now`, see from_epoch."""
+    return from_epoch(time.time())
 
 
 class AggInterval(StrEnum):

@@ -55,10 +55,10 @@ class Server:
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(statement)
 
-    def create(self, template="template0"):
+    def create(self, template="template0", options=""):
         """Create a database and give its address."""
         name = f"collector_{uuid.uuid4().hex[:16]}"
-        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template} {options}")
         return self.url.set(database=name)
 
     def drop(self, url):

@@ -73,8 +73,8 @@ def _with_history(profiles: Sequence[Profile], named: Sequence[str]) -> list[Pro
 
 
 def _wanted(profiles: Sequence[Profile], start: datetime, end: datetime | None, *, force: bool) -> Wanted:
-    from collector.collect.fetch import utc_now
     from collector.errors import UsageError
+    from collector.model import utc_now
     from collector.store import wanted
 
     try:
@@ -200,8 +200,9 @@ async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: Wanted,
     import asyncio
 
     from collector.collect.backfill import estimate, unanswered
-    from collector.collect.fetch import Fetcher, utc_now
+    from collector.collect.fetch import Fetcher
     from collector.collect.gather import Gatherer
+    from collector.model import utc_now
     from collector.radar.client import RadarClient
 
     limit, now = settings.radar.requests_per_5min, utc_now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -53,9 +54,13 @@ def command(ctx: click.Context, profiles: tuple[str, ...], config: str | None, o
 async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> Collected:
     """Collect and heal *profiles* once; SIGINT and SIGTERM end it after the requests under way."""
     from collector.collect.collect import collect_and_heal
+    from collector.collect.confirm import confirm
 
     async with collecting(settings, "collect") as (store, gatherer):
-        return await collect_and_heal(profiles, store.clock(), store, gatherer)
+        collected = await collect_and_heal(profiles, store.clock(), store, gatherer)
+        if not collected.stopped:
+            await confirm(profiles, store.clock(), store, gatherer)
+        return collected
 
 
 @asynccontextmanager
@@ -87,5 +92,9 @@ async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Stor
         limit = settings.radar.requests_per_5min
         yield (
             store,
-            Gatherer(Fetcher(radar, store, limit=limit, stop=stop, clock=store.clock), settings.radar.concurrency),
+            Gatherer(
+                Fetcher(radar, store, limit=limit, stop=stop, clock=store.clock),
+                settings.radar.concurrency,
+                by_hand=sys.stdin.isatty(),  # cron gives a command no terminal
+            ),
         )

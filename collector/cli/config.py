@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,9 +93,10 @@ def example() -> str:
 
 
 def _read(config: str | None, *, required: bool) -> Loaded:
+    from collector.model import utc_now
     from collector.settings.loading import read
 
-    return read(config, os.environ, {}, datetime.now(UTC), required=required)
+    return read(config, os.environ, {}, utc_now(), required=required)
 
 
 def _counted(count: int, noun: str) -> str:

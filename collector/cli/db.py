@@ -219,12 +219,11 @@ def prune(ctx: click.Context, config: str | None, *, dry_run: bool) -> None:
 
 
 async def _prune(settings: Settings, *, dry_run: bool) -> Pruned:
-    from datetime import UTC, datetime
-
+    from collector.model import utc_now
     from collector.store import Store
     from collector.store.upkeep import prunable
 
-    database, now = settings.database, datetime.now(UTC)
+    database, now = settings.database, utc_now()
     url = database.url.reveal()
     if dry_run:
         return await prunable(url, settings.retention, now)

@@ -69,7 +69,7 @@ def command(ctx: click.Context, port: int, *, once: bool, data: str | None) -> N
 
 
 async def _demo(folder: Path, port: int, *, once: bool) -> int:
-    from collector.collect.fetch import utc_now
+    from collector.model import utc_now
     from collector.radar.simulator import Simulator, serve
 
     async with serve(Simulator()) as base_url:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import time
 from typing import Any
 
 import click
@@ -73,7 +75,23 @@ def command(ctx: click.Context, config: str | None) -> None:
     ctx.obj = config
 
 
+_OF_SESSIONS = ("PGDATESTYLE", "PGGEQO", "PGTZ")
+"""Variables that libpq turns into settings of a session; a value that the server does not know ends the connection."""
+
+
+def ignore_local_time() -> None:
+    """Let no library of this process depend on `TZ`, or on what libpq would ask for a session.
+
+    Under `TZ=right/…` the C library subtracts leap seconds even from UTC, and so would APScheduler and aiohttp.
+    """
+    os.environ["TZ"] = "UTC0"
+    time.tzset()
+    for name in _OF_SESSIONS:
+        os.environ.pop(name, None)
+
+
 def main() -> None:
     """Run the command line; the exit code is 0 done, 1 something failed, 2 usage or configuration."""
+    ignore_local_time()
     command(prog_name="collector")
     sys.exit(0)

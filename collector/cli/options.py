@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collector.cli.main import CONFIG_HELP
-from collector.model import rfc3339
+from collector.model import rfc3339, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +36,9 @@ class Moment(click.ParamType[datetime]):
 
     def _read(self, text: str) -> datetime:
         if text == "now":
-            return datetime.now(UTC)
+            return utc_now()
         if text[:-1].isdecimal() and text[-1:] in self._units:
-            return datetime.now(UTC) - int(text[:-1]) * self._units[text[-1]]
+            return utc_now() - int(text[:-1]) * self._units[text[-1]]
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None and len(text) > len("2026-01-31"):
             raise ValueError("no time zone")

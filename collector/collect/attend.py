@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from collector.collect import plan
 from collector.collect.collect import Collected, collect
 from collector.collect.fetch import backoff
-from collector.store import PROFILE, Duty, Fire, StoreUnavailable
+from collector.store import FIRST_PAUSE, PROFILE, Duty, Fire, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from collector.collect.gather import Gatherer
@@ -36,8 +37,6 @@ _LOOK_UNTIL = timedelta(hours=1)
 """How long after it should have been published a bucket is looked for; then it is the next fire's."""
 _LET_IT_TRY = timedelta(minutes=1)
 """So much later than the replica that means to try again the others do it, should it be gone."""
-_REFUSED_AGAIN = timedelta(minutes=1)
-_REFUSED_FOR_LONG = timedelta(hours=1)
 _OTHERS_AT_IT = 0.5
 """Seconds between two looks at whether another replica has done what is due, or is gone."""
 
@@ -65,11 +64,6 @@ def _outcome(reason: str | None, *, newest: bool) -> str:
     if not newest:
         return "coalesced"
     return "failed" if reason else "collected"
-
-
-def decay(failures: int, step: timedelta) -> timedelta:
-    """How long what Radar has refused so often in a row is left alone: doubling, and never past the next bucket."""
-    return min(_REFUSED_AGAIN * (1 << min(failures - 1, 10)), step, _REFUSED_FOR_LONG)
 
 
 class Attendant:
@@ -168,13 +162,19 @@ class Attendant:
         fires = fires_of(dues, collected, finished)
         for name in duties:
             await self._await_newest(self._profiles[name], now)
-        for name in collected.refused & duties.keys():  # a mistake in its filters should not cost one every minute
-            step = self._profiles[name].agg_interval.step
-            self._awaited[name] = finished + decay(duties[name].failures + 1, step)
+        await self._await_pauses(collected.refused & duties.keys(), finished)
         done = [self._done(duty, collected, finished) for duty in duties.values()]
         await self._store.finish(fires, done)
         self._fetcher.observer.fired(fires)
         self._note(done, fires, collected)
+
+    async def _await_pauses(self, refused: AbstractSet[str], now: datetime) -> None:
+        """Try what Radar refuses again when its first pause ends: a wrong filter should not cost much."""
+        pauses = await self._store.refusals(now) if refused else []
+        for name in refused:
+            queries = [series.query for series in self._profiles[name].series]
+            ends = [one.again_at for one in pauses if any(one.is_of(query) for query in queries)]
+            self._awaited[name] = min(ends, default=now + FIRST_PAUSE)
 
     def _done(self, duty: Duty, collected: Collected, now: datetime) -> Duty:
         """How a duty stands after a pass."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from collector.collect import plan
 from collector.collect.collect import named
 from collector.collect.diary import Diary
-from collector.collect.missing import missing, whole_cells
+from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
 from collector.model import AggInterval, Slice, Window
-from collector.store import Standing
+from collector.store import Expected, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,20 +42,20 @@ class Estimate:
 async def unanswered(
     profiles: Sequence[Profile], job: Wanted, since: datetime, gatherer: Gatherer, now: datetime
 ) -> list[Slice]:
-    """Decide what to ask for: holes, or with *force* all that no answer from *since* on has covered."""
+    """Decide what to ask for: gaps, or with *force* everything, if no answer from *since* on has covered it."""
     store = gatherer.fetcher.store
-    holes: dict[SeriesQuery, list[Window]] = defaultdict(list)
-    within: dict[SeriesQuery, Window] = {}
+    expected = []
     for profile in lasting(profiles):
         interval = profile.agg_interval
         wanted = Window(interval.floor(job.start), min(interval.floor(job.end), plan.closed_until(interval, now)))
-        for series in profile.series if wanted.start < wanted.end else ():
-            within[series.query] = wanted
-            if job.force:
-                holes[series.query] = plan.without(wanted, await store.answered(series.query, wanted, since))
-            else:
-                holes[series.query] = await missing(profile, series.query, wanted, store, now)
-    return await whole_cells(holes, within, gatherer)
+        if wanted.start < wanted.end:
+            expected += [Expected(series.query, wanted, profile.settle) for series in profile.series]
+    if not job.force:
+        return await gap_slices(expected, now, store, gatherer, explicit_since=since)
+    windows, within = {}, {one.query: one.window for one in expected}
+    for query, window in within.items():
+        windows[query] = plan.without(window, await store.answered(query, window, since))
+    return await whole_cells(windows, within, gatherer)
 
 
 async def gaps_left(profiles: Sequence[Profile], job: Wanted, store: Store, now: datetime) -> int:

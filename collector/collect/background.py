@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from collector.collect.attend import first_of
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import heal
+from collector.collect.confirm import confirm
 from collector.collect.fetch import backoff
 from collector.store import HISTORY, RETENTION, Pruned, StoreUnavailable
 
@@ -37,7 +38,9 @@ _ALL = "*"
 
 
 async def keep_history(settings: Settings, gatherer: Gatherer) -> None:
-    """Fill gaps at once and then every hour, behind the fires; drop daily what [retention] does not keep, before that.
+    """Fill gaps at once and then every hour, behind the fires, and confirm what only one answer has told.
+
+    Before that, drop daily what [retention] does not keep.
 
     What could not be had, or was another replica's to see to, is looked at sooner.
     """
@@ -53,6 +56,7 @@ async def keep_history(settings: Settings, gatherer: Gatherer) -> None:
         async with claimed(fetcher.store, HISTORY, names, now) as mine:
             profiles = [profile for profile in settings.profiles if profile.name in mine]
             healed = await heal(profiles, now, fetcher.store, gatherer)
+            await confirm(profiles, fetcher.clock(), fetcher.store, gatherer)
         if healed.saved.inserted:
             log.info("healed", extra=healed.saved.counts)
         failures = 0 if healed.complete else failures + 1

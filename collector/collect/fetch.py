@@ -9,17 +9,19 @@ import asyncio
 import logging
 import random
 import time
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect.observe import Nobody
 from collector.errors import CollectorError
-from collector.model import rfc3339
+from collector.model import rfc3339, utc_now
 from collector.radar.errors import CredentialsRefused, Misdirected, RadarError, RateLimited, Refused, Unavailable
 from collector.store import SILENT_AFTER, StoreError, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from collector.collect.observe import Observer
     from collector.model import Answer, Batch
@@ -28,6 +30,21 @@ if TYPE_CHECKING:
 
     Keep = Callable[[int, Batch, Answer], None]
 
+
+def keep_nothing(_fetch_id: int, _batch: Batch, _answer: Answer) -> None:
+    """Leave the answer to the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """What becomes of an answer: *keep* gets it; see `Store.save` for *force* and *history*."""
+
+    keep: Keep = keep_nothing
+    force: bool = False
+    history: bool = True
+
+
+_USUAL = Handling()
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 4
@@ -56,11 +73,6 @@ class Unsaved(CollectorError):
     outcome = "unsaved"
     status = None
     code = None
-
-
-def utc_now() -> datetime:
-    """Read the clock."""
-    return datetime.now(UTC)
 
 
 def backoff(failures: int) -> float:
@@ -100,9 +112,9 @@ class Fetcher:
         batch: Batch,
         profiles: Sequence[str],
         sending: Callable[[], None] = lambda: None,
-        keep: Keep = lambda _fetch_id, _batch, _answer: None,
+        handling: Handling = _USUAL,
     ) -> Saved:
-        """Ask *batch* and save the answer in one transaction; *sending* hears of every request, *keep* of the answer.
+        """Ask *batch* and save the answer in one transaction; *sending* hears of every request.
 
         A RadarError means that nothing was stored and what was tried is on record: Unavailable after four attempts, or
         one where Radar is down, RateLimited where the wait is too long, every other one at once. Stopping ends it
@@ -111,7 +123,7 @@ class Fetcher:
         came = self.clock()
         for failures in range(1, _ATTEMPTS + 1):
             try:
-                return await self._attempt(batch, profiles, sending, keep, came)
+                return await self._attempt(batch, profiles, sending, handling, came)
             except Unavailable:
                 if failures == _ATTEMPTS or self.is_silent:
                     raise
@@ -135,13 +147,13 @@ class Fetcher:
         raise Stopping
 
     async def _attempt(
-        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], keep: Keep, came: datetime
+        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], handling: Handling, came: datetime
     ) -> Saved:
         """One request at a time is enough to learn that the credentials are right, or that Radar is back."""
         if self._trusted and not self.is_silent:
-            return await self._request(batch, profiles, sending, keep, came)
+            return await self._request(batch, profiles, sending, handling, came)
         async with self._one_by_one:
-            return await self._request(batch, profiles, sending, keep, came)
+            return await self._request(batch, profiles, sending, handling, came)
 
     async def check_answers(self) -> None:
         """Raise why Radar is not to be asked just now: it is down, or refuses the credentials."""
@@ -151,7 +163,7 @@ class Fetcher:
                 raise _in_vain(restraint.wait)
 
     async def _request(
-        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], keep: Keep, came: datetime
+        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], handling: Handling, came: datetime
     ) -> Saved:
         async with self.radar.places:  # before it is on record: what waits must not be sent once others were refused
             fetch_id = await self.turn(batch, profiles, came)
@@ -159,11 +171,12 @@ class Fetcher:
             started = time.perf_counter()
             reply = await self._reply(fetch_id, batch, profiles, started)
         try:
-            saved = await self.store.save(fetch_id, batch, reply.answer, self.clock(), reply.size)
+            how = {"force": handling.force, "history": handling.history}
+            saved = await self.store.save(fetch_id, batch, reply.answer, self.clock(), reply.size, **how)
         except StoreError as error:
             self._unended[fetch_id] = Unsaved(str(error))
             raise
-        keep(fetch_id, batch, reply.answer)
+        handling.keep(fetch_id, batch, reply.answer)
         if not self._trusted:
             await self.store.take(self.radar.fingerprint)
             self._trusted = True

@@ -15,19 +15,19 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from collector.collect import limits as learn
-from collector.collect.fetch import Stopping
+from collector.collect.fetch import Handling, Stopping
 from collector.collect.plan import halves, joined, pack_apart
 from collector.errors import CollectorError
-from collector.model import Batch
-from collector.radar.errors import Refused, Relative, TooCostly, Unavailable, Untrusted
-from collector.store import Saved
+from collector.model import Batch, rfc3339
+from collector.radar.errors import Paused, Refused, Relative, TooCostly, Unavailable, Untrusted
+from collector.store import Saved, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
-    from collector.collect.fetch import Fetcher, Keep
+    from collector.collect.fetch import Fetcher
     from collector.collect.limits import Limits
-    from collector.model import AggInterval, Answer, SeriesQuery, Slice
+    from collector.model import AggInterval, SeriesQuery, Slice
 
     Names = Mapping[SeriesQuery, Sequence[str]]
     Progress = Callable[[Batch, Saved], Awaitable[None]]
@@ -36,16 +36,13 @@ _BUCKETS_AT_ONCE = 100_000
 """So many buckets in the answers under way: what bounds the memory when requests may be very large."""
 _MANY = 50
 """With so many requests to go, a longer span is tried at once: two refusals are few beside what it may save."""
+_USUAL = Handling()
 _DOWN = 3
 """So many batches in a row without an answer: Radar is down, and the rest, of any interval, is not asked now."""
 
 
 async def _no_progress(_batch: Batch, _saved: Saved) -> None:
     """Hear nothing."""
-
-
-def _keep_nothing(_fetch_id: int, _batch: Batch, _answer: Answer) -> None:
-    """Leave the answer to the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +81,14 @@ class Gathered:
 class Gatherer:
     """Collects slices of any number of series; remembers in the store how large a request may be.
 
-    *concurrency* bounds the batches under way.
+    *concurrency* bounds the batches under way. *by_hand*: a person waits for the answers, so a question that was
+    refused for its content is asked again after a minute, however long its pause is.
     """
 
-    def __init__(self, fetcher: Fetcher, concurrency: int) -> None:
+    def __init__(self, fetcher: Fetcher, concurrency: int, *, by_hand: bool = False) -> None:
         self.fetcher = fetcher
         self.concurrency = concurrency
+        self.by_hand = by_hand
         self.alone: set[SeriesQuery] = set()
         self._limits: dict[AggInterval, Limits] = {}
         self._urgent = 0
@@ -104,13 +103,13 @@ class Gatherer:
         *,
         background: bool = False,
         most_requests: float = inf,
-        keep: Keep = _keep_nothing,
+        handling: Handling = _USUAL,
     ) -> Gathered:
         """Collect *slices*. A RadarError is not raised: failures are part of the result.
 
-        *names* tells the profiles of a series, for the record; *progress* hears of every batch that was saved, *keep*
-        gets its answer. What runs in the *background* lets everything else go first, batch by batch. After
-        *most_requests*, but for what is then under way, the rest fails as too costly.
+        *names* tells the profiles of a series, for the record; *progress* hears of every batch that was saved. What
+        runs in the *background* lets everything else go first, batch by batch. After *most_requests*, but for what is
+        then under way, the rest fails as too costly. *handling* says what becomes of the answers.
         """
         todo: dict[AggInterval, list[Slice]] = defaultdict(list)
         for piece in slices:
@@ -119,7 +118,7 @@ class Gatherer:
         with contextlib.nullcontext() if background else self._first():
             for alike in todo.values():
                 errand = _Errand(self, alike, names, progress, background=background)
-                errand.most_requests, errand.end, errand.keep = most_requests - total.requests, down, keep
+                errand.most_requests, errand.end, errand.handling = most_requests - total.requests, down, handling
                 await errand.run()
                 total += errand.gathered
                 down = errand.end if isinstance(errand.end, Unavailable) else None
@@ -171,7 +170,7 @@ class _Errand:
         self.gathered = Gathered()
         self.most_requests = inf
         self.end: CollectorError | None = None
-        self.keep: Keep = _keep_nothing
+        self.handling = _USUAL
         self._gatherer = gatherer
         self._agg_interval = slices[0].series.agg_interval
         self._names = names
@@ -182,14 +181,32 @@ class _Errand:
         self._relative: set[SeriesQuery] = set()
         self._silent: list[tuple[Batch, Unavailable]] = []
         self._silent_in_a_row = 0
+        self._refused_before: set[str] = set()
 
     async def run(self) -> None:
         self._relative = await self._gatherer.fetcher.store.relative({piece.series for piece in self._slices})
+        await self._leave_out_paused()
         while batches := await self._round():
             await self._send(deque(batches))
             if self.end or self.gathered.stopped:
                 break
         self._give_up()
+
+    async def _leave_out_paused(self) -> None:
+        """Fail what was refused for its content and must not be asked yet, by this process or another one."""
+        fetcher = self._gatherer.fetcher
+        now, slices = fetcher.clock(), self._slices
+        refused = {one.key: one for one in await fetcher.store.refusals()}
+        self._refused_before, self._slices = set(refused), []
+        for piece in slices:
+            known = [refused[key] for key in keys_of(piece, now) if key in refused]
+            last = next((one for one in known if one.pauses(now, by_hand=self._gatherer.by_hand)), None)
+            if last is None:
+                self._slices.append(piece)
+                continue
+            again = rfc3339(last.again_at.replace(microsecond=0))
+            reason = f"{last.reason}; the same question is asked again at {again}"
+            self._fail(Batch((piece,)), Paused(reason, again_at=last.again_at))
 
     async def _round(self) -> list[Batch]:
         """Choose what can be sent side by side: all of proven size, and of the rest only the largest, to learn from."""
@@ -228,7 +245,7 @@ class _Errand:
     async def _one(self, batch: Batch) -> None:
         profiles = sorted({name for piece in batch.slices for name in self._names[piece.series]})
         try:
-            saved = await self._gatherer.fetcher.fetch(batch, profiles, self._sending, self.keep)
+            saved = await self._gatherer.fetcher.fetch(batch, profiles, self._sending, self.handling)
         except Stopping:
             self._as_they_are.append(batch)
             self.gathered.stopped = True
@@ -237,7 +254,7 @@ class _Errand:
         except Relative:
             self._split_relative(batch)
         except Untrusted as error:
-            self._isolate(batch, error)
+            await self._isolate_refused(batch, error)
         except Unavailable as error:
             self._unanswered(batch, error)
         except CollectorError as error:
@@ -258,6 +275,7 @@ class _Errand:
                 self._gatherer.fetcher.observer.saved(name, part)
         if len(batch.slices) == 1:
             self._gatherer.alone.discard(batch.slices[0].series)
+        await self._end_pauses(batch)
         await self._gatherer.learn(learn.accepted(await self._gatherer.limits(self._agg_interval), batch))
         await self._progress(batch, saved)
 
@@ -274,7 +292,22 @@ class _Errand:
             return
         if len(batch.slices) == 1 and batch.slices[0].series not in self._gatherer.alone:
             await self._gatherer.learn(learn.exonerated(limits))
+        await self._isolate_refused(batch, error)
+
+    async def _isolate_refused(self, batch: Batch, error: Refused | Untrusted) -> None:
+        """Halve a batch that was refused for its content; what stands alone pauses."""
+        if len(batch.slices) == 1:
+            fetcher, now = self._gatherer.fetcher, self._gatherer.fetcher.clock()
+            await fetcher.store.refuse(batch.slices[0], error.outcome, str(error), now)
+            self._refused_before.add(keys_of(batch.slices[0], now)[0])
         self._isolate(batch, error)
+
+    async def _end_pauses(self, batch: Batch) -> None:
+        now = self._gatherer.fetcher.clock()
+        answered = {keys_of(piece, now)[0] for piece in batch.slices} & self._refused_before
+        if answered:
+            await self._gatherer.fetcher.store.forget_refusals(answered)
+            self._refused_before -= answered
 
     def _isolate(self, batch: Batch, error: CollectorError) -> None:
         """Halve a batch whose content is to blame; what stands alone already has failed."""

@@ -45,21 +45,23 @@ def closed_until(agg_interval: AggInterval, now: datetime) -> datetime:
     return agg_interval.floor(now)
 
 
-def live_window(profile: Profile, stored: Window | None, now: datetime, *, settling: bool) -> Window | None:
-    """The buckets a fire reads for one series: from the newest *stored* one, less lookback, to the newest closed one.
+def midnight(moment: datetime) -> datetime:
+    """The beginning of the day."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
-    *stored* spans the oldest to the newest stored bucket; *settling* reaches back over all of them that may still be
-    revised. The start is rounded down to a day, so that series which are a few buckets apart still share a window. None
-    where there is nothing to read.
+
+def live_window(profile: Profile, stored: Window | None, now: datetime) -> Window | None:
+    """The newest buckets of one series: from the newest *stored* one, less lookback, to the newest closed one.
+
+    *stored* reaches from the oldest stored bucket to the newest one that an answer has spoken for. The start is rounded
+    down to a day, so that series which are a few buckets apart still share a window. None if there is nothing to read.
     """
     end = closed_until(profile.agg_interval, now)
     newest = stored.end - profile.agg_interval.step if stored else end
     start = min(newest, end) - profile.lookback
-    if settling and stored:
-        start = min(start, max(end - profile.settle, stored.start))
     if profile.since:
         start = max(start, profile.since)
-    start = profile.agg_interval.floor(start.replace(hour=0, minute=0, second=0, microsecond=0))
+    start = profile.agg_interval.floor(midnight(start))
     return Window(start, end) if start < end else None
 
 

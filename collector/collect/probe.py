@@ -6,14 +6,14 @@ At most twenty requests, each on record like any other; what they bring is store
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from collector.collect import plan
 from collector.collect.limits import first_guess, spans_of
 from collector.collect.plan import Shape
-from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, is_absolute, rfc3339
+from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, from_epoch, is_absolute, rfc3339
 from collector.radar.errors import RadarError, Refused
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Prober:
         reply = await self._ask(self._batch(_QUARTER, timedelta(days=1), 1))
         meta, points = reply.answer.meta, reply.answer.series[0]
         lag = self._fetcher.clock() - meta.last_updated
-        newest = datetime.fromtimestamp(points.timestamps[-1], meta.last_updated.tzinfo) if points.timestamps else None
+        newest = from_epoch(points.timestamps[-1]) if points.timestamps else None
         behind = (
             "no bucket at all"
             if newest is None

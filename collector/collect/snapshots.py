@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from collector.collect import plan
+from collector.collect.fetch import Handling
 from collector.collect.gather import Failure, Gathered
 from collector.errors import CollectorError
 from collector.model import Points, Slice, Window, from_epoch, is_absolute
@@ -110,7 +111,7 @@ async def _orders(profiles: Sequence[Profile], now: datetime, gatherer: Gatherer
 async def _take(orders: Sequence[Order], names: Names, now: datetime, gatherer: Gatherer) -> Gathered:
     """Ask for what is ordered, and store what is complete."""
     slices, parts = list(dict.fromkeys(piece for order in orders for piece in order.slices)), Parts()
-    gathered = await gatherer.gather_all(slices, names, keep=parts.keep)
+    gathered = await gatherer.gather_all(slices, names, handling=Handling(keep=parts.keep))
     if gathered.stopped or not slices:
         return gathered
     taken, failures = parts.together(slices, gathered.failed, now)

@@ -39,10 +39,10 @@ class Unsuccessful(Untrusted):
     """The envelope says `success: false`; its errors say why."""
 
 
-def read_answer(body: bytes, batch: Batch, now: datetime) -> Answer:
+def read_answer(body: bytes, batch: Batch) -> Answer:
     """Read the JSON *body* of a 200 as the answer to *batch*; or raise Untrusted for the whole."""
     result = read_result(body)
-    meta = read_meta(result.get("meta"), batch, now)
+    meta = read_meta(result.get("meta"), batch)
     names = series_names(batch)
     for name, content in result.items():
         if name not in names and isinstance(content, dict) and "values" in content:

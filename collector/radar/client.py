@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 
@@ -16,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from collector import __version__
-from collector.model import is_absolute
+from collector.model import is_absolute, utc_now
 from collector.radar.answer import Unsuccessful, read_answer
 from collector.radar.body import read_body
 from collector.radar.errors import CredentialsRefused, Relative, Unavailable
@@ -26,6 +25,7 @@ from collector.radar.trouble import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from collector.model import Answer, Batch
     from collector.settings import Radar
@@ -52,7 +52,7 @@ class RadarClient:
     present as an aware moment, from which `Retry-After` counts. *fingerprint* tells the credentials from others.
     """
 
-    def __init__(self, settings: Radar, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, settings: Radar, clock: Callable[[], datetime] = utc_now) -> None:
         self._settings = settings
         self._clock = clock
         self.places = asyncio.Semaphore(settings.concurrency)
@@ -81,7 +81,7 @@ class RadarClient:
         if status != HTTPStatus.OK or body.lstrip().startswith(b"<"):
             raise failure(status, headers, body, now)
         try:
-            answer = read_answer(body, batch, now)
+            answer = read_answer(body, batch)
         except Unsuccessful:
             raise failure(status, headers, body, now) from None
         if len(batch.slices) > 1 and not is_absolute(answer.meta.normalization):

@@ -57,6 +57,14 @@ class TooCostly(Refused):
     outcome = "too_costly"
 
 
+class Paused(Refused):
+    """Wait: the question was refused for its content, and is not asked again before *again_at*."""
+
+    def __init__(self, message: str, *, again_at: datetime) -> None:
+        super().__init__(message)
+        self.again_at = again_at
+
+
 class Misdirected(RadarError):
     """Stop: there is no such path at this address; the base URL is wrong."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -15,7 +15,6 @@ from collector.radar.errors import Untrusted
 if TYPE_CHECKING:
     from collector.model import Batch, Window
 
-_CLOCKS_APART = timedelta(days=1)  # a lastUpdated further ahead of our clock than this cannot be believed
 _MOST_ANNOTATIONS = 1_000
 _MOST_LEVEL = 2**31 - 1  # what a column holds
 _DATE_TIME = re.compile(
@@ -97,7 +96,7 @@ class _Meta(_Part):
     date_range: list[_DateRange] | _DateRange
 
 
-def read_meta(content: Any, batch: Batch, now: datetime) -> Meta:
+def read_meta(content: Any, batch: Batch) -> Meta:
     """Read `result.meta`; raise Untrusted where a key is missing or it speaks of something else than *batch*."""
     try:
         meta = _Meta.model_validate(content)
@@ -106,8 +105,6 @@ def read_meta(content: Any, batch: Batch, now: datetime) -> Meta:
         raise Untrusted(f"meta.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if meta.agg_interval != batch.agg_interval.name:
         raise Untrusted(f"meta.aggInterval is {meta.agg_interval[:40]!r}, asked was {batch.agg_interval.name}")
-    if meta.last_updated > now + _CLOCKS_APART:
-        raise Untrusted(f"meta.lastUpdated {rfc3339(meta.last_updated)} lies in the future")
     info = meta.confidence_info
     return Meta(
         agg_interval=batch.agg_interval,

@@ -6,16 +6,17 @@ Importing this package is cheap; pydantic comes in with the first `load`.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from collector.model import utc_now
 from collector.settings.problem import ConfigurationError, Problem
 from collector.settings.secret import Credentials, Secret
 from collector.settings.values import Collection, Database, Log, Radar, Retention, Server, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 __all__ = [
     "Collection",
@@ -50,4 +51,4 @@ def load(
     """
     from collector.settings.loading import read
 
-    return read(config, environ, overrides, now or datetime.now(UTC), required=required).settings
+    return read(config, environ, overrides, now or utc_now(), required=required).settings

@@ -15,6 +15,7 @@ from collector.store.errors import (
     StoreOwned,
     StoreRefused,
     StoreUnavailable,
+    StoreUnfit,
 )
 from collector.store.fetches import Begun, Budget, Failure, Saved
 from collector.store.fires import Fire
@@ -25,16 +26,19 @@ from collector.store.owner import Owner
 from collector.store.passes import LONGEST_PAUSE, PassRecord
 from collector.store.prune import Pruned
 from collector.store.reader import Reader
+from collector.store.refusals import FIRST_PAUSE, Refusal, keys_of, pause
 from collector.store.replicas import Candidate, Replica
 from collector.store.save_snapshots import Taken
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
 from collector.store.snapshots import Snapshot
+from collector.store.states import SeriesState
 from collector.store.status import ProfileStatus, StoreInfo
 from collector.store.store import Store
 from collector.store.upstream import SILENT_AFTER, Upstream, Wait
 from collector.store.windows import Settled, Share
 
 __all__ = [
+    "FIRST_PAUSE",
     "HISTORY",
     "LONGEST_PAUSE",
     "PROFILE",
@@ -64,12 +68,14 @@ __all__ = [
     "Progress",
     "Pruned",
     "Reader",
+    "Refusal",
     "Replica",
     "RevisionRow",
     "Saved",
     "SelectedSeries",
     "Selection",
     "SeriesRow",
+    "SeriesState",
     "Settled",
     "Share",
     "Snapshot",
@@ -86,11 +92,14 @@ __all__ = [
     "StoreOwned",
     "StoreRefused",
     "StoreUnavailable",
+    "StoreUnfit",
     "Stretch",
     "Taken",
     "Thinned",
     "Upstream",
     "Wait",
     "Wanted",
+    "keys_of",
+    "pause",
     "wanted",
 ]

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from collector.model import rfc3339
 from collector.store.column_types import clean
 from collector.store.locks import ANNOTATIONS, lock
+from collector.store.precedence import AnswerTime, overrules
 from collector.store.schema import annotations as table
 from collector.store.schema import withdrawals
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from collector.model import Annotation, Batch, Meta, Window
 
-_NAMES = ("id", "digest", "start_date", "end_date", "is_instantaneous", "last_updated")
+_NAMES = ("id", "digest", "start_date", "end_date", "is_instantaneous", "last_updated", "last_seen_at")
 _is_open = sa.and_(withdrawals.c.annotation_id == table.c.id, withdrawals.c.returned_at.is_(None))
 _start: sa.BindParameter[datetime] = sa.bindparam("start")
 _end: sa.BindParameter[datetime] = sa.bindparam("end")
@@ -31,7 +32,9 @@ _overlapping = sa.and_(table.c.start_date < _end, sa.or_(table.c.end_date.is_(No
 _inside = sa.and_(table.c.start_date > _start, table.c.start_date < _end)
 _answered = table.c.digest.in_(sa.bindparam("digests", expanding=True))
 _NEAR = (
-    sa.select(*(table.c[name] for name in _NAMES), withdrawals.c.last_updated.label("withdrawn"))
+    sa.select(
+        *(table.c[name] for name in _NAMES), withdrawals.c.last_updated.label("withdrawn"), withdrawals.c.withdrawn_at
+    )
     .join_from(table, withdrawals, _is_open, isouter=True)
     .where(table.c.dataset == sa.bindparam("dataset"), sa.or_(_answered, _overlapping, _inside))
     .order_by(table.c.id)
@@ -41,7 +44,11 @@ _NEAR = (
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A stored annotation, as far as decisions need it; *withdrawn* is the lastUpdated of the answer that lacked it."""
+    """A stored annotation, as far as decisions need it.
+
+    *last_updated* and *last_seen_at* are those of the newest answer that had it, *withdrawn* and *withdrawn_at* those
+    of the answer that lacked it, None while it stands.
+    """
 
     id: int
     digest: str
@@ -49,7 +56,15 @@ class Remark:
     end_date: datetime | None
     is_instantaneous: bool
     last_updated: datetime
+    last_seen_at: datetime
     withdrawn: datetime | None
+    withdrawn_at: datetime | None
+
+    def counts(self, answer: AnswerTime) -> bool:
+        """Tell whether *answer* may change the annotation: the answer that spoke of it last does not overrule it."""
+        if self.withdrawn is not None and self.withdrawn_at is not None:
+            return not overrules(AnswerTime(self.withdrawn_at, self.withdrawn_at, self.withdrawn), answer)
+        return not overrules(AnswerTime(self.last_seen_at, self.last_seen_at, self.last_updated), answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +77,11 @@ class Decision:
     returned: list[int] = field(default_factory=list)
 
 
-def decide(
-    stored: Sequence[Remark], answered: Iterable[str], windows: Sequence[Window], last_updated: datetime
-) -> Decision:
-    """Compare the annotations stored with the digests *answered* over *windows*.
+def decide(stored: Sequence[Remark], answered: Iterable[str], windows: Sequence[Window], time: AnswerTime) -> Decision:
+    """Compare the annotations stored with the digests *answered* over *windows* by the answer of *time*.
 
-    An answer that should carry an annotation and does not withdraws it, unless a newer answer had it; an answer that
-    has a withdrawn one brings it back, unless a newer answer lacked it.
+    An answer that should carry an annotation and does not withdraws it, unless an answer that had it overrules this
+    one; an answer that has a withdrawn one brings it back, unless the one that lacked it overrules this one.
     """
     answered, known = set(answered), {remark.digest for remark in stored}
     seen = [r for r in stored if r.digest in answered]
@@ -76,8 +89,8 @@ def decide(
     return Decision(
         new=sorted(answered - known),
         seen=[r.id for r in seen],
-        withdrawn=[r.id for r in lacking if r.last_updated <= last_updated and any(carries(w, r) for w in windows)],
-        returned=[r.id for r in seen if r.withdrawn is not None and r.withdrawn <= last_updated],
+        withdrawn=[r.id for r in lacking if r.counts(time) and any(carries(w, r) for w in windows)],
+        returned=[r.id for r in seen if r.withdrawn is not None and r.counts(time)],
     )
 
 
@@ -107,18 +120,17 @@ def _content(annotation: Annotation) -> dict[str, Any]:
 
 
 class Noted:
-    """What one answer, of *now*, says of annotations: the *content* of those it had, by digest, over its *windows*."""
+    """What one answer says of annotations: the *content* of those it had, by digest, over its *windows*."""
 
-    def __init__(self, batch: Batch, meta: Meta, now: datetime) -> None:
+    def __init__(self, batch: Batch, meta: Meta, time: AnswerTime) -> None:
         self.dataset = batch.slices[0].series.dataset
         self.windows = [piece.window for piece in batch.slices]
         self.content = {digest(self.dataset, remark): _content(remark) for remark in meta.annotations}
-        self.last_updated = meta.last_updated
-        self.now = now
+        self.time = time
 
     def decide(self, stored: Sequence[Remark]) -> Decision:
         """Compare with the annotations *stored*."""
-        return decide(stored, self.content, self.windows, self.last_updated)
+        return decide(stored, self.content, self.windows, self.time)
 
 
 async def save(connection: AsyncConnection, answers: Sequence[Noted]) -> None:
@@ -145,7 +157,7 @@ async def _read(connection: AsyncConnection, answers: Sequence[Noted]) -> list[R
 
 
 async def _write(connection: AsyncConnection, answer: Noted, decision: Decision) -> None:
-    last_updated, now = answer.last_updated, answer.now
+    last_updated, now = answer.time.last_updated, answer.time.came_at
     if decision.new:
         seen = {"first_seen_at": now, "last_seen_at": now, "last_updated": last_updated, "dataset": answer.dataset}
         rows = [{"digest": key, **answer.content[key], **seen} for key in decision.new]

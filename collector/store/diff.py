@@ -1,7 +1,7 @@
 """What an answer changes in what is stored: a pure decision.
 
-An answer says how things were at its lastUpdated. Where a newer answer has already spoken of a bucket, an older one
-changes nothing about it; it may only add buckets that no answer has brought so far.
+An answer says how things were at its lastUpdated. If a newer answer overrules it for a bucket, it changes nothing
+there; it may only add buckets that no answer has brought so far. What it says otherwise is counted as ignored.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Difference:
 
     *inserted* are new buckets with their values: a mapping, for pairs by the thousand cost more than all else here.
     *vanished* are stored buckets that the answer no longer has, *returned* those among the vanished that it has again.
+    *ignored* counts stored buckets that an overruled answer has otherwise, or lacks.
     """
 
     inserted: Mapping[int, float] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Difference:
     unchanged: int = 0
     vanished: list[int] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)
+    ignored: int = 0
 
 
 def diff(
@@ -45,26 +47,39 @@ def diff(
     answered: Mapping[int, float],
     missed: Collection[int] = (),
     newer: Sequence[tuple[int, int]] = (),
+    spoken: Sequence[tuple[int, int]] | None = None,
 ) -> Difference:
     """Compare what is *stored* in an answer's windows with what it *answered* there.
 
-    *missed* are the timestamps marked as vanished so far, *newer* the ranges [start, end) of answers whose lastUpdated
-    is later than this one's.
+    *missed* are the timestamps marked as vanished so far, *newer* the ranges [start, end) of answers that overrule this
+    one. Only in *spoken* (None: everywhere) does the absence of a bucket mean anything.
     """
     if not stored:
         return Difference(inserted=_ascending(answered))
     inserted: dict[int, float] = {}
-    differing = []
+    differing, ignored = [], 0
     for timestamp, value in answered.items():
         known = stored.get(timestamp)
         if known is None:
             inserted[timestamp] = value
-        elif known[0] != value and not _settled(timestamp, newer):
-            differing.append(Revised(timestamp, known, value))
-    vanished = [t for t in stored if t not in answered and t not in missed and not _settled(t, newer)]
-    returned = [t for t in missed if t in answered and not _settled(t, newer)]
-    unchanged = len(answered) - len(inserted) - len(differing)
-    return Difference(_ascending(inserted), sorted(differing), unchanged, sorted(vanished), sorted(returned))
+        elif known[0] != value:
+            if newer and _is_inside(timestamp, newer):
+                ignored += 1
+            else:
+                differing.append(Revised(timestamp, known, value))
+    absent = [t for t in stored if t not in answered and (spoken is None or _is_inside(t, spoken))]
+    vanished = [t for t in absent if t not in missed and not _is_inside(t, newer)]
+    ignored_absences = sum(1 for t in absent if _is_inside(t, newer)) if newer else 0
+    returned = [t for t in missed if t in answered and not _is_inside(t, newer)]
+    unchanged = len(answered) - len(inserted) - len(differing) - ignored
+    return Difference(
+        _ascending(inserted),
+        sorted(differing),
+        unchanged,
+        sorted(vanished),
+        sorted(returned),
+        ignored + ignored_absences,
+    )
 
 
 def _ascending(values: Mapping[int, float]) -> Mapping[int, float]:
@@ -72,5 +87,5 @@ def _ascending(values: Mapping[int, float]) -> Mapping[int, float]:
     return values if ascending == [*values] else {timestamp: values[timestamp] for timestamp in ascending}
 
 
-def _settled(timestamp: int, newer: Sequence[tuple[int, int]]) -> bool:
-    return any(start <= timestamp < end for start, end in newer)
+def _is_inside(timestamp: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    return any(start <= timestamp < end for start, end in ranges)

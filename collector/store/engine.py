@@ -2,7 +2,7 @@
 
 SQLite: one connection writes, in WAL with synchronous=FULL, for before 3.51.3 two that write can damage a WAL file, and
 NORMAL loses acknowledged commits when the power fails; any number of others read. Postgres: what a session could have
-set is set anew in every transaction, so that a pooler which hands out another session each time changes nothing.
+set is set anew in every transaction, see session.
 
 A transaction that writes runs from begin to commit in a thread: changing threads, or waiting on a socket, for each of
 its statements costs several times the statements. So does one that answers a question from history. Other reading is
@@ -22,6 +22,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from collector.store import session
 from collector.store.boundary import boundary, may_succeed, was_cut
 from collector.store.errors import StoreUnavailable
 from collector.store.unit import Alike, Units, all_finished, finished, in_thread
@@ -37,6 +38,7 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
 """How long to wait for a lock that another program holds."""
+_BUSY = timedelta(seconds=BUSY_SECONDS)
 _FROZEN = timedelta(seconds=10)
 """A transaction that writes waits for nothing, and computes for a second or two where a large answer is compared: one
 that is silent for so long is a frozen process's, and is ended."""
@@ -54,15 +56,6 @@ _SQLITE: dict[str, Any] = {
 }
 _PRAGMAS = "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA trusted_schema = OFF"
 _READING_PRAGMAS = "PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF"
-_BEGIN = """BEGIN ISOLATION LEVEL {}; SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
-  set_config('lock_timeout', '{}', true)"""
-_NOT_FROZEN = ", set_config('idle_in_transaction_session_timeout', '{}', true)"
-_UNBOUNDED = """, CASE WHEN current_setting('{0}', true) IS NOT NULL THEN set_config('{0}', '0', true) END""".format(
-    "timescaledb.max_tuples_decompressed_per_dml_transaction"
-)
-"""On a hypertable of compressed chunks: what an answer changes is written whole, however much it is."""
-_NAMED = ", set_config('application_name', '{}', true)"
-_ONE_STATE = "REPEATABLE READ READ ONLY"
 _POSTGRES_DEFAULTS = {
     "connect_timeout": 5,
     "prepare_threshold": None,
@@ -109,11 +102,15 @@ def _run(connection: Any, statements: tuple[str, ...]) -> None:
     cursor.close()
 
 
-def postgres_engines(url: sa.URL) -> tuple[sa.Engine, AsyncEngine]:
-    """Open a Postgres database to write and to read, also behind a pooler of transactions."""
+def postgres_engines(location: Location, *, writes: bool) -> tuple[sa.Engine, AsyncEngine]:
+    """Open a Postgres database to write and to read, also behind a pooler of transactions.
+
+    What *writes* raises StoreUnfit as soon as it connects to a database that cannot hold every text.
+    """
+    url = location.url
     defaults = {key: value for key, value in _POSTGRES_DEFAULTS.items() if key not in url.query}
     options: dict[str, Any] = {
-        "connect_args": defaults,
+        "connect_args": defaults | session.CONNECT,
         "isolation_level": "AUTOCOMMIT",  # else the driver begins, in a round trip of its own
         "max_overflow": -1,
         "hide_parameters": True,
@@ -123,18 +120,10 @@ def postgres_engines(url: sa.URL) -> tuple[sa.Engine, AsyncEngine]:
     for engine in (writer, reader.sync_engine):
         engine.dialect.use_insertmanyvalues_wo_returning = True
         sa.event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(conn.get_execution_options()["begin"]))
-    return writer.execution_options(begin=_beginning_to_write(_FROZEN)), reader.execution_options(
-        begin=_beginning(_ONE_STATE)
-    )
-
-
-def _beginning(isolation: str) -> str:
-    """Write how a transaction begins on Postgres, in one round trip."""
-    return _BEGIN.format(isolation, int(BUSY_SECONDS * 1000))
-
-
-def _beginning_to_write(frozen: timedelta) -> str:
-    return _beginning("READ COMMITTED") + _NOT_FROZEN.format(frozen // timedelta(milliseconds=1)) + _UNBOUNDED
+        if writes:
+            sa.event.listen(engine, "connect", lambda connection, _record: session.check_encoding(connection, location))
+    begins = session.begin_to_write(_BUSY, _FROZEN), session.begin_to_read(_BUSY)
+    return writer.execution_options(begin=begins[0]), reader.execution_options(begin=begins[1])
 
 
 @contextmanager
@@ -169,13 +158,13 @@ class Database:
             self._writer, self._reader = sqlite_writer(location.path), sqlite_reader(location.path)
             self._quick_reader = sqlite_quick_reader(location.path)
         else:
-            self._writer, self._reader = postgres_engines(location.url)
-            self._quick_reader = self._writer.execution_options(begin=_beginning(_ONE_STATE))
+            self._writer, self._reader = postgres_engines(location, writes=writes)
+            self._quick_reader = self._writer.execution_options(begin=session.begin_to_read(_BUSY))
 
     def belong_to(self, name: str, lease: timedelta) -> None:
         """Let what this process writes to Postgres bear a *name*, and end well before its *lease*, should it freeze."""
         if not self.location.path:
-            begin = _beginning_to_write(min(_FROZEN, lease / 2)) + _NAMED.format(name)
+            begin = session.begin_to_write(_BUSY, min(_FROZEN, lease / 2), name)
             self._writer = self._writer.execution_options(begin=begin)
 
     async def close(self) -> None:

@@ -45,6 +45,10 @@ class StoreLacks(StoreError):
     """Stop: the database lacks an extension that was configured; nothing was changed."""
 
 
+class StoreUnfit(StoreError):
+    """Stop: the database was made so that it cannot hold every text; nothing was changed."""
+
+
 class StoreRefused(StoreError):
     """Stop: the database does not take this value, or this fetch has already ended another way."""
 

@@ -14,6 +14,7 @@ from collector.store import facts, replicas, upstream
 from collector.store.clock import BLOCKED_UNTIL, LONGEST_BLOCK, believe, block
 from collector.store.errors import StoreRefused
 from collector.store.locks import BUDGET, lock
+from collector.store.precedence import AnswerTime
 from collector.store.replicas import NOBODY
 from collector.store.schema import fetch_profiles, fetches, state
 from collector.store.schema import replicas as replicas_table
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from collector.model import Answer, Batch, SeriesQuery
+    from collector.model import Answer, Batch, SeriesQuery, Slice
 
 WINDOW = timedelta(seconds=300)
 _UNKNOWN_WAIT = timedelta(seconds=1)
@@ -40,9 +41,16 @@ _STANDING = sa.select(
 _BEGIN = sa.insert(fetches).returning(fetches.c.id, sort_by_parameter_order=True)
 _LINK = sa.insert(fetch_profiles)
 _THIS = fetches.c.id == sa.bindparam("fetch_id")
-_COUNTS = [fetches.c[name] for name in ("inserted", "revised", "unchanged", "vanished")]
+COUNTS = ("inserted", "revised", "unchanged", "vanished", "ignored")
+"""What is counted of an answer's buckets, as on record."""
+_COUNTS = [fetches.c[name] for name in COUNTS]
 _THESE = fetches.c.id.in_(sa.bindparam("fetch_ids", expanding=True))
-_RECORDED = sa.select(fetches.c.id, fetches.c.outcome, *_COUNTS).where(_THESE).order_by(fetches.c.id).with_for_update()
+_RECORDED = (
+    sa.select(fetches.c.id, fetches.c.outcome, fetches.c.started_at, *_COUNTS)
+    .where(_THESE)
+    .order_by(fetches.c.id)
+    .with_for_update()
+)
 _SUCCEED = sa.update(fetches).where(_THIS)
 
 
@@ -82,19 +90,22 @@ class Budget:
 class Saved:
     """How many points an answer, or several, inserted, revised, left unchanged and no longer had.
 
-    *by_series* tells the same of each series of one answer.
+    *ignored* counts those that an overruled answer had otherwise. *by_series* has the same of each series of one
+    answer. *cut_off* are the parts of its windows that it seems to have left out, because it was cut short.
     """
 
     inserted: int = 0
     revised: int = 0
     unchanged: int = 0
     vanished: int = 0
+    ignored: int = 0
     by_series: Mapping[SeriesQuery, Saved] = field(default_factory=dict, compare=False, repr=False)
+    cut_off: Sequence[Slice] = field(default=(), compare=False, repr=False)
 
     @property
     def counts(self) -> dict[str, int]:
         """The counts by name."""
-        return {name: getattr(self, name) for name in ("inserted", "revised", "unchanged", "vanished")}
+        return {name: getattr(self, name) for name in COUNTS}
 
     def __add__(self, other: Saved) -> Saved:
         return Saved(
@@ -102,18 +113,29 @@ class Saved:
             self.revised + other.revised,
             self.unchanged + other.unchanged,
             self.vanished + other.vanished,
+            self.ignored + other.ignored,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The answer to a fetch's *batch* as it came in at *now*: *size* bytes."""
+    """The answer to a fetch's *batch* as it came in at *now*: *size* bytes. With *force* no answer overrules it.
+
+    *asked_at* is when the request was put on record; the store fills it in.
+    """
 
     fetch_id: int
     batch: Batch
     answer: Answer
     now: datetime
     size: int
+    force: bool = False
+    asked_at: datetime | None = None
+
+    @property
+    def time(self) -> AnswerTime:
+        """What decides whether it counts."""
+        return AnswerTime(self.asked_at or self.now, self.now, self.answer.meta.last_updated)
 
 
 class Failure(Protocol):
@@ -202,15 +224,21 @@ async def budget(connection: AsyncConnection, now: datetime, limit: int) -> Budg
     return Budget(limit, used, until if until > now else None)
 
 
-async def recorded(connection: AsyncConnection, fetch_ids: Sequence[int]) -> dict[int, Saved]:
-    """Tell what those of the fetches have saved that are not under way; StoreRefused where one ended otherwise."""
+async def recorded(
+    connection: AsyncConnection, fetch_ids: Sequence[int]
+) -> tuple[dict[int, Saved], dict[int, datetime]]:
+    """Tell what those of the fetches have saved that are not under way, and when each of all was requested.
+
+    StoreRefused if one ended otherwise.
+    """
     found = {row.id: row for row in await connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
     for fetch_id in fetch_ids:
         state = found[fetch_id].outcome if fetch_id in found else "unknown"
         if state not in ("started", "ok"):
             raise StoreRefused(f"fetch {fetch_id} is {state}, so its answer comes too late to be saved")
     ended = (row for row in found.values() if row.outcome == "ok")
-    return {row.id: Saved(row.inserted, row.revised, row.unchanged, row.vanished) for row in ended}
+    saved = {row.id: Saved(row.inserted, row.revised, row.unchanged, row.vanished, row.ignored or 0) for row in ended}
+    return saved, {row.id: row.started_at for row in found.values()}
 
 
 async def succeed(connection: AsyncConnection, ended: Sequence[tuple[Arrival, Saved]]) -> None:

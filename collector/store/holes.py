@@ -1,4 +1,4 @@
-"""Holes: buckets that should be there and are not, and whether Radar has been asked for them."""
+"""Gaps: buckets that should be there and are not, and whether Radar is proven to lack them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
+from collector.finality import Absence, GapRequest, gap_requests, judge_gap, merge
 from collector.model import Window, from_epoch
-from collector.store import series
+from collector.store import evidence, series
 from collector.store.column_types import bucket, epoch
 from collector.store.kept import kept_from
-from collector.store.schema import date_ranges, fetches, points
+from collector.store.schema import points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,7 +32,7 @@ _TOGETHER = 1000
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A run of absent buckets: `missing`, or `upstream` where Radar was asked when they were final and has none."""
+    """A run of absent buckets: `missing`, or `upstream` if two answers prove that Radar has none."""
 
     window: Window
     reason: str
@@ -39,16 +40,23 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The buckets of *query* in *window* that should be there. They are final *settle* after their end."""
+    """The buckets of *query* in *window* that should be there.
+
+    They are past settle *settle* after their end, or later if another profile wants the series with a longer one.
+    """
 
     query: SeriesQuery
     window: Window
     settle: timedelta
 
-    @property
-    def final(self) -> timedelta:
-        """How long after its start a bucket is final."""
-        return self.settle + self.query.agg_interval.step
+
+@dataclass(frozen=True, slots=True)
+class _Gaps:
+    """The runs of absent buckets of one of the expected, what answers lacked of them, and `settle` in seconds."""
+
+    runs: Sequence[Range]
+    absences: Sequence[Absence] = ()
+    settle: int = 0
 
 
 class _Stretch(NamedTuple):
@@ -64,44 +72,71 @@ class _Stretch(NamedTuple):
 async def holes(connection: AsyncConnection, expected: Sequence[Expected]) -> list[list[Hole]]:
     """Find the runs of absent buckets of each query's current series, ascending; in the order of *expected*.
 
-    A run counts as `upstream` where an answer covered it whose lastUpdated is *settle* or more after the buckets' end.
-    What retention has deleted is no hole.
+    See `finality.judge_gap` for what makes a run `upstream`. What retention has deleted is no gap.
     """
+    return [
+        [
+            Hole(Window(from_epoch(start), from_epoch(end)), reason)
+            for run in gaps.runs
+            for start, end, reason in judge_gap(run, gaps.absences, gaps.settle)
+        ]
+        for gaps in await _gaps(connection, expected)
+    ]
+
+
+async def requests(
+    connection: AsyncConnection, expected: Sequence[Expected], now: float, *, explicit: bool = False
+) -> list[list[GapRequest]]:
+    """Decide what of the gaps of each query to ask for at *now*, in epoch seconds; see `finality.gap_requests`."""
+    return [
+        [
+            request
+            for run in gaps.runs
+            for request in gap_requests(run, gaps.absences, gaps.settle, now, explicit=explicit)
+        ]
+        for gaps in await _gaps(connection, expected)
+    ]
+
+
+async def _gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
     found = []
     for start in range(0, len(expected), _TOGETHER):
-        found += await _holes(connection, expected[start : start + _TOGETHER])
+        found += await _some_gaps(connection, expected[start : start + _TOGETHER])
     return found
 
 
-async def _holes(connection: AsyncConnection, expected: Sequence[Expected]) -> list[list[Hole]]:
+async def _some_gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
     kept = {step: await kept_from(connection, step) for step in {one.query.agg_interval for one in expected}}
     ids = await series.current(connection, {one.query for one in expected})
-    found: list[list[Hole]] = [[] for _ in expected]
+    found = [_Gaps([]) for _ in expected]
     stretches = []
     for place, one in enumerate(expected):
         start = max(one.window.start, kept[one.query.agg_interval] or one.window.start)
+        ends = int(start.timestamp()), int(one.window.end.timestamp())
         if start >= one.window.end:
             continue
         if one.query in ids:
-            ends = int(start.timestamp()), int(one.window.end.timestamp())
             stretches.append(_Stretch(place, ids[one.query], *ends, one.query.agg_interval.seconds))
         else:
-            found[place] = [Hole(Window(start, one.window.end), "missing")]
-    for stretch, runs, asked in await _absent(connection, stretches, expected):
-        parts = [part for run in runs for part in split(run, asked, stretch.step)]
-        found[stretch.place] = [Hole(Window(from_epoch(a), from_epoch(b)), reason) for a, b, reason in parts]
+            found[place] = _Gaps([ends])
+    runs = await _runs(connection, stretches) if stretches else {}
+    lacking = [one for one in stretches if one.place in runs]
+    absences = await evidence.read_absences(connection, _hulls(lacking, runs))
+    settles = await evidence.settles(connection, {one.series_id for one in lacking}) if lacking else {}
+    for stretch in lacking:
+        settle = max(settles.get(stretch.series_id, 0), int(expected[stretch.place].settle.total_seconds()))
+        found[stretch.place] = _Gaps(runs[stretch.place], absences.get(stretch.series_id, ()), settle)
     return found
 
 
-async def _absent(
-    connection: AsyncConnection, stretches: Sequence[_Stretch], expected: Sequence[Expected]
-) -> list[tuple[_Stretch, list[Range], list[Range]]]:
-    """Find those that lack buckets: the runs of these, and what answers told of their series when it was final."""
-    runs = await _runs(connection, stretches) if stretches else {}
-    hulls = {place: {"start": found[0][0], "end": found[-1][1]} for place, found in runs.items()}
-    lacking = [one._replace(**hulls[one.place]) for one in stretches if one.place in hulls]
-    asked = await _asked_when_final(connection, lacking, expected) if lacking else {}
-    return [(one, runs[one.place], merged(asked.get(one.place, ()))) for one in lacking]
+def _hulls(lacking: Sequence[_Stretch], runs: Mapping[int, Sequence[Range]]) -> dict[int, Range]:
+    """The window of each series that holds all its runs; one series may be expected by several profiles."""
+    hulls: dict[int, Range] = {}
+    for one in lacking:
+        start, end = runs[one.place][0][0], runs[one.place][-1][1]
+        known = hulls.get(one.series_id, (start, end))
+        hulls[one.series_id] = min(start, known[0]), max(end, known[1])
+    return hulls
 
 
 async def _runs(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> dict[int, list[Range]]:
@@ -119,7 +154,7 @@ async def _runs(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> d
     for start in range(0, len(short), _TOGETHER):
         for place, *run in await _walk(connection, short[start : start + _TOGETHER]):
             runs[place].append((run[0], run[1]))
-    return {place: merged(found) for place, found in runs.items()}
+    return {place: merge(found) for place, found in runs.items()}
 
 
 def _table(stretches: Sequence[_Stretch]) -> sa.CTE:
@@ -166,51 +201,3 @@ async def _walk(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> l
     ]
     found += [tuple(row) for row in await connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
     return [(place, start, end) for place, start, end in found if start < end]
-
-
-async def _asked_when_final(
-    connection: AsyncConnection, stretches: Sequence[_Stretch], expected: Sequence[Expected]
-) -> dict[int, list[Range]]:
-    """The parts of answered ranges whose buckets were final at the answer's lastUpdated, by place."""
-    given = _table(stretches)
-    overlap = sa.and_(
-        date_ranges.c.series_id == given.c.series_id,
-        date_ranges.c.end > bucket(given.c.start),
-        date_ranges.c.start < bucket(given.c.end),
-    )
-    answers = sa.select(given.c.place, epoch(date_ranges.c.start), epoch(date_ranges.c.end), fetches.c.last_updated)
-    answers = answers.join_from(given, date_ranges, overlap).join(fetches, fetches.c.id == date_ranges.c.fetch_id)
-    asked: dict[int, list[Range]] = defaultdict(list)
-    first = min(from_epoch(one.start) + expected[one.place].final for one in stretches)
-    for place, start, end, updated in await connection.execute(answers.where(fetches.c.last_updated >= first)):
-        asked[place].append((start, min(end, int((updated - expected[place].final).timestamp()) + 1)))
-    return asked
-
-
-def merged(ranges: Iterable[Range]) -> list[Range]:
-    """Join ranges that overlap or touch; ascending."""
-    joined: list[Range] = []
-    for start, end in sorted(ranges):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        elif start < end:
-            joined.append((start, end))
-    return joined
-
-
-def split(run: Range, asked: Iterable[Range], step: int) -> list[tuple[int, int, str]]:
-    """Split a run of absent buckets, *step* seconds wide, where their reason changes; *asked* is ascending."""
-    parts, at, end = [], *run
-    for start, stop in asked:
-        first, last = (max(_edge(moment, at, step), at) for moment in (start, min(stop, end)))
-        if first >= last:
-            continue
-        parts += [(at, first, "missing")] if at < first else []
-        parts.append((first, last, "upstream"))
-        at = last
-    return parts + ([(at, end, "missing")] if at < end else [])
-
-
-def _edge(moment: int, at: int, step: int) -> int:
-    """The first bucket edge at or after *moment*, on the grid that *at* lies on."""
-    return at - (at - moment) // step * step

@@ -106,6 +106,7 @@ class FetchRow:
     revised: int | None
     unchanged: int | None
     vanished: int | None
+    ignored: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,10 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from collector.errors import system_words
-from collector.model import rfc3339
+from collector.model import rfc3339, utc_now
 from collector.store.errors import StoreOwned, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def owning(path: Path, command: str) -> Iterator[OwnerLock]:
         ) from error
     try:
         _lock(descriptor, path)
-        yield OwnerLock(descriptor, Owner(os.getpid(), command, rfc3339(datetime.now(UTC).replace(microsecond=0))))
+        yield OwnerLock(descriptor, Owner(os.getpid(), command, rfc3339(utc_now().replace(microsecond=0))))
     finally:
         os.close(descriptor)
 

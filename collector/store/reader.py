@@ -16,6 +16,7 @@ from collector.store import (
     listing,
     passes,
     reaches,
+    refusals,
     replicas,
     series,
     snapshots,
@@ -24,15 +25,17 @@ from collector.store import (
 )
 from collector.store.export import points_of, visible_labels
 from collector.store.history import History
-from collector.store.holes import Expected, Hole, holes
+from collector.store.holes import Expected, Hole, holes, requests
 from collector.store.listing import Filter
 from collector.store.readable import State
 from collector.store.selection import Selection, blocks, thinned
+from collector.store.states import daily_sums, series_states, unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
     from datetime import datetime, timedelta
 
+    from collector.finality import GapRequest
     from collector.model import SeriesQuery
     from collector.profile import Profile, Reach
     from collector.store.answers import NewestAnswer
@@ -42,9 +45,11 @@ if TYPE_CHECKING:
     from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.passes import PassRecord
     from collector.store.readable import Readable
+    from collector.store.refusals import Refusal
     from collector.store.replicas import Replica
     from collector.store.selection import Place, SelectedSeries, Thinned
     from collector.store.snapshots import Snapshot
+    from collector.store.states import SeriesState
     from collector.store.status import ProfileStatus, StoreInfo
     from collector.store.upstream import Restraint, Upstream
 
@@ -178,6 +183,28 @@ class Reader:
         async with self._database.read() as connection:
             return await holes(connection, expected)
 
+    async def gap_requests(
+        self, expected: Sequence[Expected], now: datetime, *, explicit: bool = False
+    ) -> list[list[GapRequest]]:
+        """Decide what of the gaps of several series to ask for, in their order; see `finality.gap_requests`."""
+        async with self._database.read() as connection:
+            return await requests(connection, expected, now.timestamp(), explicit=explicit)
+
+    async def series_states(self, queries: Collection[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
+        """Read the extent of each query's series and the evidence for its values; absent if it has no point."""
+        async with self._database.read() as connection:
+            return await series_states(connection, list(queries))
+
+    async def daily_sums(self, query: SeriesQuery, window: Window) -> dict[int, float]:
+        """Sum the stored values of *query* by day: epoch seconds of midnight to the sum; absent without a point."""
+        async with self._database.read() as connection:
+            return await daily_sums(connection, query, window)
+
+    async def unconfirmed(self, profiles: Sequence[Profile]) -> dict[str, int]:
+        """Count the points of each profile that are final and that only one answer has told."""
+        async with self._database.read() as connection:
+            return await unconfirmed(connection, profiles)
+
     async def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
         """List series with their labels; keywords as in Filter: those with a point between start and end."""
         async with self._database.read() as connection:
@@ -297,6 +324,12 @@ class Reader:
         """Tell in Radar's words why it does not take the credentials; None where it does, or was not asked."""
         async with self._database.read() as connection:
             return await upstream.refused(connection, credentials)
+
+    async def refusals(self, now: datetime | None = None) -> list[Refusal]:
+        """List the questions that are not asked at *now*, by when they are; without it all that were refused last."""
+        async with self._database.read() as connection:
+            found = await refusals.listed(connection)
+        return [one for one in found if now is None or one.pauses(now)]
 
     async def upstream(self, now: datetime) -> Upstream:
         """Tell how Radar stands."""

@@ -1,7 +1,8 @@
 """Answers, saved whole: read what is stored in their windows, decide what changes, write only that.
 
 read                             decide (pure)                  write
-series, newer ranges, points  →  a change for each answer  →  points, revisions, marks, ranges, annotations, fetches
+series, newer ranges, points, →  a change for each answer,  →  points, revisions, marks, ranges, annotations, fetches,
+evidence                         evidence for its values        evidence, absences
 
 Answers that wait at the same time are saved at once, for a statement costs more than what it does.
 """
@@ -9,56 +10,75 @@ Answers that wait at the same time are saved at once, for a statement costs more
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.model import from_epoch, is_absolute
-from collector.store import fetches, points, relative, series
+from collector.finality import DEFAULT_SETTLE, Absence, AnswerScope, absent_runs, fold, merge
+from collector.model import Slice, Window, from_epoch, is_absolute
+from collector.store import evidence, fetches, points, relative, series
 from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
 from collector.store.checksum import Answered, checksum, microseconds, written
 from collector.store.column_types import epoch
 from collector.store.diff import Difference, diff
 from collector.store.fetches import Saved
+from collector.store.lag import effective_last_updated
 from collector.store.points import Brought, Span
+from collector.store.precedence import DAY, AnswerTime, overrules
 from collector.store.schema import date_ranges
 from collector.store.schema import fetches as fetches_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from collector.model import Points, SeriesQuery, Window
+    from collector.finality import Evidence
+    from collector.model import Points, SeriesQuery
     from collector.store.fetches import Arrival
     from collector.store.points import Stored
 
-    Ranges = dict[int, list[tuple[int, int]]]
+    Ranges = Mapping[int, list[tuple[int, int]]]
+    Newer = dict[int, list[tuple[tuple[int, int], AnswerTime]]]
 
 _BUCKETS_AT_ONCE = 30_000
 """So many buckets in the answers that are saved at once: beyond it, memory grows and nothing gets faster."""
 
 # Statements of every answer are built once: building one costs several times its execution.
-_NEWER = (
-    sa.select(date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end))
+_times = (fetches_table.c.started_at, fetches_table.c.finished_at, fetches_table.c.last_updated)
+_ranges_of = (
+    sa.select(date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end), *_times)
     .join(fetches_table, fetches_table.c.id == date_ranges.c.fetch_id)
-    .where(fetches_table.c.last_updated > sa.bindparam("last_updated"))
     .where(sa.literal_column("+date_ranges.series_id", sa.BigInteger).in_(sa.bindparam("ids", expanding=True)))
 )
-"""The plus keeps SQLite from looking through all the ranges of a series, ever more, for the few that are newer."""
+_last_updated: sa.BindParameter[Any] = sa.bindparam("last_updated")
+_later = sa.and_(fetches_table.c.last_updated > _last_updated, fetches_table.c.finished_at >= sa.bindparam("since"))
+_alike = sa.and_(fetches_table.c.last_updated == _last_updated, fetches_table.c.id > sa.bindparam("fetch_id"))
+_NEWER = sa.union_all(_ranges_of.where(_later), _ranges_of.where(_alike))
+"""The plus keeps SQLite from looking through all the ranges of a series, ever more, for the few that are newer. What
+lies past the first request of equal lastUpdated is found by its id."""
+_CUT_BUCKETS, _CUT_SHARE = 8, 4
+"""An answer with values is taken to be cut short if it lacks so many buckets at one end, a quarter of its window."""
 _NOTE = sa.insert(date_ranges)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one answer changes: a difference for each series_id."""
+    """What one answer changes: a difference for each series_id, and what speaks for the values and gaps then.
+
+    *evidence* holds rows of `finality` as they were and as they are to be. *overruled* are the series_ids for which a
+    newer answer had come. *cut_off* is what the answer seems to have left out although it is stored.
+    """
 
     arrival: Arrival
     differences: Mapping[int, Difference]
+    absences: Mapping[int, Sequence[Absence]] = field(default_factory=dict)
+    overruled: frozenset[int] = frozenset()
+    cut_off: Sequence[Slice] = ()
 
     def inserted(self) -> list[Brought]:
         """The new points, with the fetch that brought them."""
@@ -68,17 +88,26 @@ class Change:
         """Count what changed, in all and of each series."""
         queries = dict.fromkeys(piece.series for piece in self.arrival.batch.slices)
         by_series = {query: _count(self.differences[ids[query]]) for query in queries}
-        return replace(sum(by_series.values(), Saved()), by_series=by_series)
+        return replace(sum(by_series.values(), Saved()), by_series=by_series, cut_off=self.cut_off)
 
 
 def _count(difference: Difference) -> Saved:
     inserted, revised, vanished = (len(getattr(difference, name)) for name in ("inserted", "revised", "vanished"))
-    return Saved(inserted, revised, difference.unchanged, vanished)
+    return Saved(inserted, revised, difference.unchanged, vanished, difference.ignored)
 
 
 async def save(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
     """Save answers and end their fetches; a fetch that is saved already gives what it did then."""
-    return [saved for group in _groups(arrivals) for saved in await _save(connection, group)]
+    done, asked_at = await fetches.recorded(connection, [arrival.fetch_id for arrival in arrivals])
+    todo = [
+        replace(await effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
+        for arrival in arrivals
+        if arrival.fetch_id not in done
+    ]
+    for group in _groups(todo):
+        saved = await _save_new(connection, group)
+        done |= {arrival.fetch_id: found for arrival, found in zip(group, saved, strict=True)}
+    return [done[arrival.fetch_id] for arrival in arrivals]
 
 
 def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
@@ -110,20 +139,14 @@ def _is_absolute(arrival: Arrival) -> bool:
     return is_absolute(arrival.answer.meta.normalization)
 
 
-async def _save(connection: AsyncConnection, group: Sequence[Arrival]) -> list[Saved]:
-    done = await fetches.recorded(connection, [arrival.fetch_id for arrival in group])
-    todo = [arrival for arrival in group if arrival.fetch_id not in done]
-    if todo:
-        saved = await _save_new(connection, todo)
-        done |= {arrival.fetch_id: found for arrival, found in zip(todo, saved, strict=True)}
-    return [done[arrival.fetch_id] for arrival in group]
-
-
 async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
     queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
     ids = await series.resolve(connection, queries, arrivals[0].answer.meta, arrivals[0].now)
-    changes = await _compare(connection, arrivals, ids)
+    changes, rows = await _compare(connection, arrivals, ids)
     await _write(connection, changes)
+    await evidence.write(connection, rows)
+    for change in changes:
+        await evidence.add_absences(connection, change.arrival.fetch_id, change.absences)
     for change in changes:
         if not _is_absolute(change.arrival):
             await _supersede(connection, change, ids)
@@ -131,25 +154,27 @@ async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) ->
     saved = [change.count(ids) for change in changes]
     await fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
     # What all answers share comes last, and is not held for long.
-    await save_annotations(connection, [Noted(a.batch, a.answer.meta, a.now) for a in arrivals])
+    await save_annotations(connection, [Noted(a.batch, a.answer.meta, a.time) for a in arrivals])
     return saved
 
 
 async def _compare(
     connection: AsyncConnection, arrivals: Sequence[Arrival], ids: Mapping[SeriesQuery, int]
-) -> list[Change]:
+) -> tuple[list[Change], dict[int, tuple[Sequence[Evidence], Sequence[Evidence]]]]:
     answers = [_Answered(arrival, ids) for arrival in arrivals]
     windows: dict[int, list[Window]] = defaultdict(list)
     for answer in answers:
         for series_id, found in answer.windows.items():
             windows[series_id] += found
     spans = [Span(i, start, end) for i, found in windows.items() for start, end in _merged(found)]
+    hull = min(span.start for span in spans), max(span.end for span in spans)
+    settles, before = await evidence.settles(connection, windows), await evidence.read(connection, windows, hull)
     stored = await points.read(connection, spans)
-    if not stored:
-        return [Change(a.arrival, {i: diff({}, found) for i, found in a.points.items()}) for a in answers]
-    missed = await points.read_vanished(connection, spans)
-    newer = await _newer_ranges(connection, list(windows), arrivals[0].answer.meta.last_updated)
-    return [answer.compared(stored, missed, newer) for answer in answers]
+    missed = await points.read_vanished(connection, spans) if stored else {}
+    newer = await _newer_ranges(connection, list(windows), arrivals) if stored or before else {}
+    after = {series_id: list(rows) for series_id, rows in before.items()}
+    changes = [answer.compared(stored, missed, newer, settles, after) for answer in answers]
+    return changes, {series_id: (before.get(series_id, []), rows) for series_id, rows in after.items()}
 
 
 class _Answered:
@@ -159,19 +184,131 @@ class _Answered:
         self.arrival = arrival
         self.windows: dict[int, list[Window]] = defaultdict(list)
         self.points: dict[int, dict[int, float]] = defaultdict(dict)
-        for piece, found in zip(arrival.batch.slices, arrival.answer.series, strict=True):
-            self.windows[ids[piece.series]].append(piece.window)
-            self.points[ids[piece.series]].update(_values(found, piece.window))
+        self.parts: dict[int, list[_Part]] = defaultdict(list)
+        asked_at = (arrival.asked_at or arrival.now).timestamp()
+        meta = arrival.answer.meta
+        told_at = min(asked_at, meta.last_updated.timestamp())
+        for slice_, found, date_range in zip(
+            arrival.batch.slices, arrival.answer.series, meta.date_ranges, strict=True
+        ):
+            self.windows[ids[slice_.series]].append(slice_.window)
+            self.points[ids[slice_.series]].update(_values(found, slice_.window))
+            spoken = spoken_window(slice_.window, date_range, meta.last_updated, slice_.series.agg_interval.step)
+            self.parts[ids[slice_.series]].append(_Part(slice_, found.timestamps, spoken, asked_at, told_at))
 
-    def compared(self, stored: Stored, missed: Mapping[int, Iterable[int]], newer: Ranges) -> Change:
-        """Compare with what is *stored* there."""
-        differences = {}
+    def compared(
+        self,
+        stored: Stored,
+        missed: Mapping[int, Iterable[int]],
+        newer: Newer,
+        settles: Mapping[int, int],
+        rows: dict[int, list[Evidence]],
+    ) -> Change:
+        """Compare with what is *stored* there; *rows* is the evidence by series_id, to which the answer's is added."""
+        differences: dict[int, Difference] = {}
+        absences: dict[int, list[Absence]] = {}
+        overruled, cut_off = set(), []
         for i, answered in self.points.items():
             spans = _merged(self.windows[i])
             known = {t: value for t, value in stored.get(i, {}).items() if _within(t, spans)}
             gone = {t for t in missed.get(i, ()) if _within(t, spans)}
-            differences[i] = diff(known, answered, gone, newer.get(i, ()))
-        return Change(self.arrival, differences)
+            blocking = self._blocking(newer.get(i, ()))
+            overruled |= {i} if any(start < b and a < end for a, b in blocking for start, end in spans) else set()
+            parts = [part.trimmed(known) for part in self.parts[i]]
+            cut_off += [slice_ for part in parts for slice_ in part.cut_off]
+            spoken = [part.spoken for part in parts]
+            differences[i] = diff(known, answered, gone, blocking, spoken)
+            absences[i] = []
+            for part in parts:
+                rows[i] = part.fold(rows.get(i, []), differences[i], known, blocking, settles.get(i, DEFAULT_SETTLE))
+                absences[i] += part.absences(known, settles.get(i, DEFAULT_SETTLE))
+        return Change(self.arrival, differences, absences, frozenset(overruled), cut_off)
+
+    def _blocking(self, newer: Iterable[tuple[tuple[int, int], AnswerTime]]) -> list[tuple[int, int]]:
+        """The ranges of answers that overrule this one."""
+        if self.arrival.force:
+            return []
+        return [window for window, time in newer if overrules(time, self.arrival.time)]
+
+
+def spoken_window(
+    window: Window, date_range: tuple[datetime, datetime], last_updated: datetime, step: timedelta
+) -> tuple[int, int]:
+    """The buckets that an answer speaks for: inside *window* and the API's *date_range*, closed at *last_updated*."""
+    start_time, end_time = date_range
+    start = max(window.start, window.start + -((window.start - start_time) // step) * step)
+    end = window.end
+    if end_time < window.end - step:  # else the end is named as it was asked, inclusively or exclusively
+        end = window.start + (end_time - window.start) // step * step
+    end = min(end, window.start + (last_updated - window.start) // step * step)
+    return int(start.timestamp()), max(int(start.timestamp()), int(end.timestamp()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One slice of an answer: the timestamps it has, and what it speaks for; *told_at* as in Evidence."""
+
+    slice_: Slice
+    timestamps: Sequence[int]
+    spoken: tuple[int, int]
+    asked_at: float
+    told_at: float
+    cut_off: Sequence[Slice] = ()
+
+    @property
+    def _step(self) -> int:
+        return self.slice_.series.agg_interval.seconds
+
+    def trimmed(self, stored: Mapping[int, object]) -> _Part:
+        """Leave out an end of the window that the answer seems to have been cut short by, though it is *stored*."""
+        if not self.timestamps or not stored:
+            return self
+        (start, end), first, last = self.spoken, self.timestamps[0], self.timestamps[-1] + self._step
+        least = max(_CUT_BUCKETS * self._step, (end - start) // _CUT_SHARE)
+        ends = [(a, b) for a, b in ((start, first), (last, end)) if b - a >= least]
+        ends = [(a, b) for a, b in ends if any(timestamp in stored for timestamp in range(a, b, self._step))]
+        if not ends:
+            return self
+        spoken = max(start, first) if ends[0][0] == start else start, last if ends[-1][1] == end else end
+        lost = [Slice(self.slice_.series, Window(from_epoch(a), from_epoch(b))) for a, b in ends]
+        return replace(self, spoken=spoken, cut_off=lost)
+
+    def _scope(self, settle: int) -> AnswerScope:
+        """What the evidence is about: what the answer speaks for, and what it has beyond that."""
+        start, end = self.spoken
+        if self.timestamps:
+            start, end = min(start, self.timestamps[0]), max(end, self.timestamps[-1] + self._step)
+        return AnswerScope(start, end, self.asked_at, self.told_at, self._step, settle)
+
+    def fold(
+        self,
+        rows: Sequence[Evidence],
+        difference: Difference,
+        stored: Mapping[int, object],
+        overruled: Sequence[tuple[int, int]],
+        settle: int,
+    ) -> list[Evidence]:
+        """Add to the evidence of the series."""
+        scope = self._scope(settle)
+        if scope.start >= scope.end:
+            return list(rows)
+        first = not any(scope.start <= timestamp < scope.end for timestamp in stored)
+        changed = [*(one.timestamp for one in difference.revised), *difference.vanished, *difference.returned]
+        return fold(
+            rows,
+            scope,
+            first=first,
+            inserted=() if first else (t for t in difference.inserted if scope.start <= t < scope.end),
+            changed=(t for t in changed if scope.start <= t < scope.end),
+            overruled=[] if first else overruled,
+        )
+
+    def absences(self, stored: Iterable[int], settle: int) -> list[Absence]:
+        """What the answer proves to be absent."""
+        window = int(self.slice_.window.start.timestamp()), int(self.slice_.window.end.timestamp())
+        scope = AnswerScope(*self.spoken, self.asked_at, self.told_at, self._step, settle)
+        found = absent_runs(scope, self.timestamps, stored)
+        return [Absence(start, end, *window, self.asked_at, self.told_at) for start, end in found]
 
 
 def _within(timestamp: int, spans: Iterable[tuple[int, int]]) -> bool:
@@ -197,22 +334,20 @@ def _values(found: Points, window: Window) -> Iterable[tuple[int, float]]:
 
 def _merged(windows: Iterable[Window]) -> list[tuple[int, int]]:
     """Join windows that overlap or touch, so that no stored point is read twice."""
-    merged: list[tuple[int, int]] = []
-    for window in sorted(windows):
-        start, end = int(window.start.timestamp()), int(window.end.timestamp())
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
+    return merge((int(window.start.timestamp()), int(window.end.timestamp())) for window in windows)
 
 
-async def _newer_ranges(connection: AsyncConnection, ids: Sequence[int], last_updated: datetime) -> Ranges:
-    """The ranges that answers with a later lastUpdated have spoken of; hardly ever any."""
-    found = await connection.execute(_NEWER, {"last_updated": last_updated, "ids": ids})
-    ranges: Ranges = defaultdict(list)
-    for series_id, start, end in found:
-        ranges[series_id].append((start, end))
+async def _newer_ranges(connection: AsyncConnection, ids: Sequence[int], arrivals: Sequence[Arrival]) -> Newer:
+    """The ranges of answers that may overrule one of *arrivals*, of one lastUpdated; hardly ever any."""
+    parameters = {
+        "last_updated": arrivals[0].answer.meta.last_updated,
+        "since": min(arrival.time.asked_at for arrival in arrivals) - DAY,
+        "fetch_id": min(arrival.fetch_id for arrival in arrivals),
+        "ids": ids,
+    }
+    ranges: Newer = defaultdict(list)
+    for series_id, start, end, *times in await connection.execute(_NEWER, parameters):
+        ranges[series_id].append(((start, end), AnswerTime(*times)))
     return ranges
 
 
@@ -246,5 +381,6 @@ def _ranges(change: Change, ids: Mapping[SeriesQuery, int]) -> Iterable[dict[str
             "start_time": start_time,
             "end_time": end_time,
             "checksum": checksum(answered, *written(change.differences[series_id], start, end)),
+            "overruled": True if series_id in change.overruled else None,
         }
     return rows.values()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
 from collector.store.column_types import epoch
 from collector.store.fetches import Saved
+from collector.store.lag import effective_last_updated
 from collector.store.schema import (
     absences,
     date_ranges,
@@ -75,12 +76,19 @@ def is_part(batch: Batch) -> bool:
 
 
 async def note(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
-    """End the fetches of parts of a snapshot, whose points are not written before all parts are there."""
-    done = await ledger.recorded(connection, [arrival.fetch_id for arrival in arrivals])
-    new = [arrival for arrival in arrivals if arrival.fetch_id not in done]
+    """End the fetches of answers whose points are not history.
+
+    The parts of a snapshot are written when all are there; other answers only confirm what is stored.
+    """
+    done, asked_at = await ledger.recorded(connection, [arrival.fetch_id for arrival in arrivals])
+    new = [
+        replace(await effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
+        for arrival in arrivals
+        if arrival.fetch_id not in done
+    ]
     await ledger.succeed(connection, [(arrival, Saved()) for arrival in new])
     for arrival in new:
-        await save_annotations(connection, [Noted(arrival.batch, arrival.answer.meta, arrival.now)])
+        await save_annotations(connection, [Noted(arrival.batch, arrival.answer.meta, arrival.time)])
     return [done.get(arrival.fetch_id, Saved()) for arrival in arrivals]
 
 

@@ -164,16 +164,15 @@ finality = _table(
     sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
     sa.Column("start", Bucket, primary_key=True),
     sa.Column("end", Bucket, nullable=False),
-    sa.Column("told_at", Moment),
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("told_at", Moment, nullable=False),
     sa.Column("margin", Identifier, nullable=False),
     sa.Column("changed_at", Moment),
     sa.Column("confirmed", Flag, nullable=False),
 )
 """How far the values of the buckets [start, end) are known to be true; rows of a series do not overlap.
 
-*told_at*: the newest answer that confirmed them, or brought them first, was requested then and its lastUpdated was not
-earlier. *margin*: each bucket was told at least so many seconds after its end. *changed_at*: an answer requested then
-changed or lacked them, and no answer a day later has confirmed them. *confirmed*: two answers agree."""
+See `collector.finality.Evidence` for the meaning of the columns."""
 
 absences = _table(
     "absences",
@@ -317,6 +316,7 @@ backfills = _table(
     sa.Column("buckets", Identifier, nullable=False),
     sa.Column("buckets_done", Identifier, nullable=False),
     *(sa.Column(name, Identifier, nullable=False) for name in _BACKFILL_COUNTS),
+    sa.Column("points_ignored", Identifier),
     rowid=True,
 )
 """Jobs that fetch history, and how far they have come."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.additivity import is_snapshot
 from collector.model import is_absolute
-from collector.store import snapshots
+from collector.store import evidence, snapshots
 from collector.store.column_types import epoch
 from collector.store.locks import LABELS, lock
 from collector.store.schema import date_ranges, fetches, points, profile_series, series
@@ -66,6 +67,23 @@ async def declare(
     new = {name: insert.excluded[name] for name in ("position", "series_id", "active")}
     await connection.execute(insert.on_conflict_do_update(index_elements=["profile", "label"], set_=new), rows)
     await _relabel(connection, {ids[s.query]: s.label for *_, s in wanted})
+    await _note_settles(connection, profiles, ids, kept)
+
+
+async def _note_settles(
+    connection: AsyncConnection, profiles: Sequence[Profile], ids: Mapping[SeriesQuery, int], kept: Collection[str]
+) -> None:
+    """Note the longest `settle` of the profiles that want each series; what other replicas see to only lengthens it."""
+    longest: dict[int, timedelta] = {}
+    for profile in profiles:
+        for one in profile.series:
+            longest[ids[one.query]] = max(longest.get(ids[one.query], timedelta(0)), profile.settle)
+    theirs = sa.select(series.c.id, series.c.settle).join(profile_series, profile_series.c.series_id == series.c.id)
+    theirs = theirs.where(profile_series.c.active, profile_series.c.profile.in_(kept), series.c.settle.is_not(None))
+    for series_id, settle in await connection.execute(theirs) if kept else ():
+        if series_id in longest:
+            longest[series_id] = max(longest[series_id], timedelta(seconds=settle))
+    await evidence.set_settles(connection, longest)
 
 
 async def _relabel(connection: AsyncConnection, labels: Mapping[int, str]) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from collector.model import utc_now
+
 if TYPE_CHECKING:
     from collector.store.engine import Database
 
@@ -29,7 +31,7 @@ class ServerClock:
     def __call__(self) -> datetime:
         """Tell the present, in UTC."""
         if self._anchor is None:
-            return datetime.now(UTC)
+            return utc_now()
         since, moment = self._anchor
         return moment + timedelta(seconds=_elapsed() - since)
 

@@ -17,10 +17,12 @@ from collector.store import (
     migrate,
     passes,
     reaches,
+    refusals,
     replicas,
     save_snapshots,
     series,
     sqlite_file,
+    states,
     upstream,
     windows,
 )
@@ -38,11 +40,12 @@ from collector.store.server_clock import ServerClock
 from collector.store.unit import Alike
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
     from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from collector.finality import Range
     from collector.model import Answer, Batch, SeriesQuery, Slice
     from collector.profile import Profile
     from collector.settings import Retention
@@ -163,14 +166,25 @@ class Store(Reader):
         errand = Errand(batch, profiles, now, limit, self._replica_id, credentials)
         return await self._database.enter(Alike(fetches.begin, errand))
 
-    async def save(self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int) -> Saved:
+    async def save(  # noqa: PLR0913 - what an answer is made of
+        self,
+        fetch_id: int,
+        batch: Batch,
+        answer: Answer,
+        now: datetime,
+        size: int,
+        *,
+        force: bool = False,
+        history: bool = True,
+    ) -> Saved:
         """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
 
-        Repeating an answer changes no point; StoreRefused where the fetch has ended otherwise. Of an answer that is a
-        part of snapshots no point is saved here, see `save_snapshots`.
+        With *force* it counts although an answer with a later lastUpdated has come. If it is no *history*, only the
+        outcome and the annotations are saved; so of a part of snapshots, see `save_snapshots`. Repeating an answer
+        changes no point; StoreRefused if the fetch has ended otherwise.
         """
-        arrival = Arrival(fetch_id, batch, answer, now, size)
-        saving = save_snapshots.note if save_snapshots.is_part(batch) else save
+        arrival = Arrival(fetch_id, batch, answer, now, size, force)
+        saving = save if history and not save_snapshots.is_part(batch) else save_snapshots.note
         return await self._database.write(Alike(saving, arrival))
 
     async def save_snapshots(self, taken: Sequence[Taken], now: datetime) -> Saved:
@@ -184,6 +198,16 @@ class Store(Reader):
     async def fail(self, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
         await self._database.write(lambda connection: fetches.fail(connection, fetch_id, error, now, credentials))
+
+    async def refuse(self, piece: Slice, outcome: str, reason: str, now: datetime) -> None:
+        """Record that a slice was refused for its content, so that its question pauses; see refusals.pause."""
+        await self._database.write(
+            lambda connection: refusals.refuse(connection, piece, outcome, reason, now), repeatable=False
+        )
+
+    async def forget_refusals(self, keys: Collection[str]) -> None:
+        """End the pauses of questions, by their keys; no error for one that does not pause."""
+        await self._database.write(lambda connection: refusals.answered(connection, keys))
 
     async def take(self, credentials: str) -> None:
         """Record that Radar takes the credentials."""
@@ -230,6 +254,15 @@ class Store(Reader):
         """End a job before all of it was asked for."""
         word = windows.Stop(job.id, state, message, now, self._replica_id)
         await self._database.write(lambda connection: windows.stop(connection, word))
+
+    async def confirm(self, query: SeriesQuery, windows: Sequence[Range], settle: int) -> None:
+        """Note that an independent answer agrees with the values of *windows*; all in epoch seconds."""
+        if windows:
+            await self._database.write(lambda connection: states.confirm(connection, query, windows, settle))
+
+    async def set_sums_differ(self, query: SeriesQuery) -> None:
+        """Note that Radar's daily values are not the sums of the finer ones of *query*: they confirm nothing."""
+        await self._database.write(lambda connection: states.set_sums_differ(connection, query))
 
     async def prune(self, retention: Retention, now: datetime) -> Pruned:
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from collector.finality import merge
 from collector.model import AggInterval, from_epoch, rfc3339
 from collector.store import consistency, header, migrate, snapshots
 from collector.store.boundary import ILLEGIBLE, translate
 from collector.store.checksum import Answered, checksum, microseconds
 from collector.store.column_types import epoch
-from collector.store.holes import merged
 from collector.store.location import locate
 from collector.store.schema import date_ranges, points, revisions, series
 from collector.store.upkeep import opened
@@ -200,7 +200,7 @@ def compare(series_id: int, fetch_id: int, wrote: Sequence[Any], answered: Seque
         found.append(f"fetch {fetch_id} has values beside the grid of buckets")
     within = sum(
         bisect_left(timestamps, end) - bisect_left(timestamps, start)
-        for start, end in merged((start, end) for _, start, end, *_ in answered)
+        for start, end in merge((start, end) for _, start, end, *_ in answered)
     )
     if within != len(timestamps):
         found.append(f"values said to be from fetch {fetch_id}, which brought none there: {len(timestamps) - within}")

@@ -24,6 +24,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "series": {"settle": IDENTIFIER, "in_force_at": MOMENT, "proposed_at": MOMENT, "sums_differ": FLAG},
     "fetches": {"ignored": sa.Integer, "windows": sa.Text},
     "date_ranges": {"overruled": FLAG},
+    "backfills": {"points_ignored": IDENTIFIER},
 }
 TABLES: dict[str, tuple[tuple[str, ...], dict[str, Any], tuple[str, ...]]] = {
     "finality": (
@@ -32,12 +33,13 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, Any], tuple[str, ...]]] = {
             "series_id": IDENTIFIER,
             "start": BUCKET,
             "end": BUCKET,
+            "asked_at": MOMENT,
             "told_at": MOMENT,
             "margin": IDENTIFIER,
             "changed_at": MOMENT,
             "confirmed": FLAG,
         },
-        ("told_at", "changed_at"),
+        ("changed_at",),
     ),
     "absences": (
         ("series_id", "start", "fetch_id"),
@@ -87,14 +89,12 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, Any], tuple[str, ...]]] = {
 """By table: its key, its columns, and those that may be NULL."""
 
 _STEP = "CASE agg_interval WHEN '15m' THEN 900 WHEN '1h' THEN 3600 WHEN '1d' THEN 86400 ELSE 604800 END"
-_END = {
-    "sqlite": f"(SELECT max(timestamp) FROM points WHERE series_id = series.id) + {_STEP}",
-    "postgresql": f"(SELECT max(timestamp) FROM points WHERE series_id = series.id) + ({_STEP}) * interval '1 second'",
-}
+_LATER = {"sqlite": _STEP, "postgresql": f"({_STEP}) * interval '1 second'"}
 _SEED = """
-INSERT INTO finality (series_id, start, "end", told_at, margin, confirmed)
-SELECT id, oldest, newest, told_at, 0, {false} FROM (
-  SELECT id, (SELECT min(timestamp) FROM points WHERE series_id = series.id) AS oldest, {end} AS newest,
+INSERT INTO finality (series_id, start, "end", asked_at, told_at, margin, confirmed)
+SELECT id, oldest, newest, told_at, told_at, 0, {false} FROM (
+  SELECT id, (SELECT min(timestamp) FROM points WHERE series_id = series.id) AS oldest,
+    (SELECT max(timestamp) FROM points WHERE series_id = series.id) + {step} AS newest,
     (SELECT max(last_updated) FROM fetches WHERE outcome = 'ok') AS told_at
   FROM series
 ) AS stored WHERE oldest IS NOT NULL AND told_at IS NOT NULL"""
@@ -103,7 +103,7 @@ _HISTORY_BEFORE = """
 SELECT l.profile AS profile, l.label AS series, p.timestamp AS timestamp, p.value AS value,
   s.unit AS unit, s.normalization AS normalization
 FROM labels l JOIN series s ON s.id = l.series_id JOIN points p ON p.series_id = s.id"""
-_HISTORY = f"""{_HISTORY_BEFORE}
+_SUPERSEDED_AND_SNAPSHOTS = """
 UNION ALL
 SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
 FROM labels l JOIN series c ON c.id = l.series_id
@@ -134,8 +134,8 @@ def upgrade() -> None:
             sqlite_with_rowid=False,
         )
     op.execute("UPDATE series SET in_force_at = created_at WHERE normalization <> ''")
-    op.execute(_SEED.format(end=_END[backend], false="0" if backend == "sqlite" else "false"))
-    _replace_view(_HISTORY)
+    op.execute(_SEED.format(step=_LATER[backend], false="0" if backend == "sqlite" else "false"))
+    _replace_view(_HISTORY_BEFORE + _SUPERSEDED_AND_SNAPSHOTS)
 
 
 def downgrade() -> None:

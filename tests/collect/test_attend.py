@@ -8,12 +8,12 @@ from itertools import count
 
 import pytest
 
-from collector.collect.attend import Attendant, Health, decay, fires_of, first_of
+from collector.collect.attend import Attendant, Health, fires_of, first_of
 from collector.collect.collect import Collected
 from collector.collect.limits import first_guess
 from collector.model import AggInterval, Window
 from collector.radar.simulator import faults
-from collector.store import Saved, StoreUnavailable
+from collector.store import Saved, StoreUnavailable, pause
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query, until
 
 DUE = HOUR.floor(NOW)
@@ -177,13 +177,11 @@ async def test_an_ill_profile_does_not_stop_the_others_of_its_group(sqlite_url):
     [(1, 1, HOUR.step), (2, 2, HOUR.step), (32, 6, HOUR.step), (60, 7, 24 * HOUR.step), (15, 500, HOUR.step / 4)],
 )
 def test_what_is_refused_is_asked_less_and_less_often(expected, failures, step):
-    assert decay(failures, step) == timedelta(minutes=expected)
+    assert pause(failures, step) == timedelta(minutes=expected)
 
 
-async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_and_one_at_every_start(
-    sqlite_url,
-):
-    async with core(sqlite_url, profile("ill", AggInterval.ONE_DAY, filters={"ca": ("Nobody",)})) as world:
+async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_whatever_is_restarted(store_url):
+    async with core(store_url, profile("ill", AggInterval.ONE_DAY, filters={"ca": ("Nobody",)})) as world:
         world.script(faults.api_error(400, 2001).always())
         attendant = _attendant(world)
         for _ in range(6 * 60):
@@ -193,7 +191,7 @@ async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_and_one_at_e
         assert attendant.health["ill"].failures == len(world.requests)
         world.restart()
         await _attendant(world).attend()
-        assert len(world.requests) == 12
+        assert len(world.requests) == 11
         world.simulator.clear_script()
         world.clock.advance(hours=1)
         await attendant.attend()

@@ -6,7 +6,7 @@ import pytest
 
 from collector.collect.attend import Attendant
 from collector.collect.backfill import Backfiller
-from collector.collect.collect import collect, collect_and_heal
+from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import AggInterval, Annotation, Window
 from collector.radar.simulator import Hole, Renormalized, Withdrawn, faults
 from collector.serve.gaps import all_gaps
@@ -73,18 +73,36 @@ async def test_an_annotation_that_is_withdrawn_is_kept_with_when(store_url):
         assert (row.description, row.first_seen_at, row.withdrawn_at) == ("A log went away", first, opened.clock())
 
 
-async def test_a_hole_upstream_is_said_to_be_one_and_asking_again_costs_nothing(store_url):
+async def test_a_hole_upstream_is_proven_within_three_days_and_then_costs_nothing(store_url):
     hourly = profile()
     hole = Window(MIDNIGHT - 40 * DAY, MIDNIGHT - 39 * DAY)
     async with core(store_url, hourly) as opened:
         opened.simulator.change(Hole(hole))
-        done = await run_backfill(opened, MIDNIGHT - 60 * DAY)
-        assert (done.state, done.progress.gaps_remaining) == ("done", 0)
-        (gap,) = await all_gaps(opened.store, [hourly], opened.clock())
-        assert (gap.start, gap.end, gap.buckets, gap.reason) == (hole.start, hole.end, 24, "upstream")
-        before = len(opened.requests)
-        again = await run_backfill(opened, MIDNIGHT - 60 * DAY)
-        assert (again.progress.requests, len(opened.requests)) == (0, before)
+        assert (await run_backfill(opened, MIDNIGHT - 60 * DAY)).state == "done"
+        costs = []
+        for _ in range(24 * 4):
+            opened.clock.advance(hours=1)
+            before = len(opened.requests)
+            await heal([hourly], opened.clock(), opened.store, opened.gatherer)
+            costs += [len(opened.requests) - before]
+            (gap, *_) = await all_gaps(opened.store, [hourly], opened.clock())
+            assert (gap.start, gap.end, gap.buckets) == (hole.start, hole.end, 24)
+            assert gap.reason == ("upstream" if len(costs) >= 48 else "missing")
+        assert (sum(costs), sum(costs[:3]), costs[47]) == (2, 1, 1)
+
+
+async def test_an_explicit_backfill_asks_for_a_proven_gap_again(store_url):
+    hourly = profile()
+    hole = Window(MIDNIGHT - 40 * DAY, MIDNIGHT - 39 * DAY)
+    async with core(store_url, hourly) as opened:
+        opened.simulator.change(Hole(hole))
+        await run_backfill(opened, MIDNIGHT - 60 * DAY)
+        for _ in range(3):
+            opened.clock.advance(days=1)
+            await heal([hourly], opened.clock(), opened.store, opened.gatherer)
+        (gap, *_) = await all_gaps(opened.store, [hourly], opened.clock())
+        assert gap.reason == "upstream"
+        assert (await run_backfill(opened, MIDNIGHT - 60 * DAY)).progress.requests > 0
 
 
 async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_complete(store_url):

@@ -56,24 +56,22 @@ def test_the_newest_closed_bucket_ends_at_the_last_edge_and_weeks_start_on_monda
 
 
 @pytest.mark.parametrize(
-    ("expected", "agg_interval", "stored", "settling", "since"),
+    ("expected", "agg_interval", "stored", "since"),
     [
-        (Window(at(2026, 3, 3), at(2026, 3, 4, 10, 15)), QUARTER, None, False, None),
-        (Window(at(2026, 3, 3), at(2026, 3, 4)), DAY, None, False, None),
-        (Window(at(2026, 2, 23), at(2026, 3, 2)), WEEK, None, False, None),
-        (Window(at(2026, 2, 26), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 2, 1), at(2026, 2, 27, 5)), False, None),
-        (Window(at(2026, 2, 18), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 2, 1), at(2026, 3, 4)), True, None),
-        (Window(at(2026, 2, 27), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 2, 27, 3), at(2026, 3, 4)), True, None),
-        (Window(at(2026, 3, 4), at(2026, 3, 4, 10, 15)), QUARTER, None, False, at(2026, 3, 4)),
-        (None, QUARTER, None, False, at(2026, 3, 5)),
-        (Window(at(2026, 3, 3), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 3, 1), at(2027, 1, 1)), False, None),
+        (Window(at(2026, 3, 3), at(2026, 3, 4, 10, 15)), QUARTER, None, None),
+        (Window(at(2026, 3, 3), at(2026, 3, 4)), DAY, None, None),
+        (Window(at(2026, 2, 23), at(2026, 3, 2)), WEEK, None, None),
+        (Window(at(2026, 2, 26), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 2, 1), at(2026, 2, 27, 5)), None),
+        (Window(at(2026, 3, 4), at(2026, 3, 4, 10, 15)), QUARTER, None, at(2026, 3, 4)),
+        (None, QUARTER, None, at(2026, 3, 5)),
+        (Window(at(2026, 3, 3), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 3, 1), at(2027, 1, 1)), None),
     ],
 )
 def test_a_fire_reads_from_the_newest_point_less_lookback_to_the_newest_closed_bucket(
-    expected, agg_interval, stored, settling, since
+    expected, agg_interval, stored, since
 ):
     stored = Window(*stored) if stored else None
-    assert plan.live_window(profile(agg_interval, since=since), stored, NOW, settling=settling) == expected
+    assert plan.live_window(profile(agg_interval, since=since), stored, NOW) == expected
 
 
 @given(windows, spans)

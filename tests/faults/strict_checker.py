@@ -103,7 +103,6 @@ def number(text):
 def _meta(meta, step, windows, now):
     _need(isinstance(meta, dict) and meta.get("aggInterval") == _NAMES[step], "interval")
     updated = moment(meta.get("lastUpdated"))
-    _need(updated <= now + timedelta(days=1), "future")
     normalization = _text(meta.get("normalization"))
     _need(normalization, "normalization")
     units = meta.get("units")

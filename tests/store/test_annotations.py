@@ -5,6 +5,7 @@ import pytest
 
 from collector.model import Annotation, Window
 from collector.store.annotations import Decision, Remark, carries, decide, digest
+from collector.store.precedence import AnswerTime
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, rows, saved
 
 ASKED = batch((query(), hours(0, 10)))
@@ -58,7 +59,9 @@ def remark(number, *, seen=0, withdrawn=None):
         DAY + 2 * HOUR,
         is_instantaneous=False,
         last_updated=minutes(seen),
+        last_seen_at=minutes(seen),
         withdrawn=moment,
+        withdrawn_at=moment,
     )
 
 
@@ -77,7 +80,15 @@ def remark(number, *, seen=0, withdrawn=None):
     ],
 )
 def test_what_an_answer_changes(expected, stored, answered, window, updated):
-    assert decide(stored, answered, [window], minutes(updated)) == expected
+    time = AnswerTime(minutes(100), minutes(100), minutes(updated))
+    assert decide(stored, answered, [window], time) == expected
+
+
+def test_an_answer_whose_last_updated_stays_back_counts_after_a_day():
+    stands, gone = remark(1, seen=0), remark(2, seen=-9, withdrawn=0)
+    for hours_later, expected in [(24, Decision(seen=[2])), (25, Decision(seen=[2], withdrawn=[1], returned=[2]))]:
+        asked_at = NOW + hours_later * HOUR
+        assert decide([stands, gone], ["d2"], [SHORT], AnswerTime(asked_at, asked_at, minutes(-5))) == expected
 
 
 def test_annotations_are_known_by_their_content_and_data_set():

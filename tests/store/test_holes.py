@@ -1,49 +1,14 @@
 import random
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from collector.model import AggInterval, Window
 from collector.store import Expected, Hole
-from collector.store.holes import merged, split
-from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, saved
+from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, query, saved
 
 ALL = query()
 SETTLE = timedelta(hours=6)
-
-
-@pytest.mark.parametrize(
-    ("expected", "run", "asked"),
-    [
-        ([(0, 40, "missing")], (0, 40), []),
-        ([(0, 40, "upstream")], (0, 40), [(0, 40)]),
-        ([(0, 40, "upstream")], (0, 40), [(-90, 90)]),
-        ([(0, 40, "missing")], (0, 40), [(-90, 0), (40, 90)]),
-        ([(0, 10, "missing"), (10, 20, "upstream"), (20, 40, "missing")], (0, 40), [(10, 20)]),
-        ([(0, 10, "upstream"), (10, 30, "missing"), (30, 40, "upstream")], (0, 40), [(-5, 10), (30, 99)]),
-        ([(0, 20, "upstream"), (20, 40, "missing")], (0, 40), [(0, 11)]),
-        ([(0, 10, "upstream"), (10, 20, "upstream"), (20, 40, "missing")], (0, 40), [(0, 10), (10, 20)]),
-    ],
-)
-def test_a_run_is_split_where_its_reason_changes(expected, run, asked):
-    assert split(run, asked, 10) == expected
-
-
-edges = st.integers(-5, 15)
-
-
-@given(st.lists(st.tuples(edges, edges), max_size=5))
-def test_every_bucket_of_a_run_has_one_reason(ranges):
-    asked = merged((10 * a, 10 * b - 9) for a, b in ranges)  # the last bucket is covered by its first second alone
-    assert all(one[1] < other[0] for one, other in pairwise(asked))
-    parts = split((0, 100), asked, 10)
-    assert [start for start, *_ in parts] + [100] == [0] + [end for _, end, _ in parts]
-    reasons = {bucket: reason for start, end, reason in parts for bucket in range(start, end, 10)}
-    covered = {10 * bucket for a, b in ranges for bucket in range(a, b)}
-    assert {bucket for bucket, reason in reasons.items() if reason == "upstream"} == covered & set(range(0, 100, 10))
 
 
 async def found(store, window, asked=ALL, settle=SETTLE):
@@ -86,27 +51,52 @@ async def test_they_are_the_same_however_a_long_time_is_divided(store, monkeypat
         assert all(one[1] < other[0] for one, other in pairwise(runs))
 
 
-async def test_what_radar_was_asked_for_when_it_was_final_is_missing_upstream(store):
-    asked = batch((ALL, hours(0, 10)))
-    await saved(store, asked, {0: 1, 9: 1}, updated=DAY + 5 * HOUR + SETTLE)
-    assert await found(store, hours(0, 10)) == [(1, 5, "upstream"), (5, 9, "missing")]
-    await saved(store, asked, {0: 1, 9: 1}, updated=DAY + 5 * HOUR + SETTLE - timedelta(microseconds=1))
-    assert await found(store, hours(0, 10)) == [(1, 5, "upstream"), (5, 9, "missing")]
-    await saved(store, asked, {0: 1, 9: 1}, updated=DAY + 20 * HOUR)
-    assert await found(store, hours(0, 10)) == [(1, 9, "upstream")]
-    assert await found(store, hours(0, 12)) == [(1, 9, "upstream"), (10, 12, "missing")]
+QUICK = replace(profile(), settle=SETTLE)
+DAYS = timedelta(days=1)
 
 
-async def test_a_moment_before_it_is_final_is_not_final(store):
-    early = DAY + HOUR + SETTLE - timedelta(microseconds=1)
-    await saved(store, batch((ALL, hours(0, 2))), [], updated=early)
-    assert await found(store, hours(0, 2)) == [(0, 2, "missing")]
+async def asked_at(store, now, window, *values, updated=None):
+    return await saved(store, batch((ALL, window)), *values, now=now, updated=updated or now)
+
+
+async def test_a_gap_is_upstream_by_two_answers_two_days_apart_the_second_for_a_quarter_of_the_window(store):
+    await store.declare([QUICK], NOW)
+    present = {0: 1, **dict.fromkeys(range(5, 20), 1)}
+    await asked_at(store, NOW, hours(0, 20), present)
+    assert await found(store, hours(0, 20)) == [(1, 5, "missing")]
+    await asked_at(store, NOW + 2 * DAYS, hours(0, 20), present)
+    await asked_at(store, NOW + 2 * DAYS - HOUR, hours(1, 5), {})
+    await asked_at(store, NOW + 2 * DAYS, hours(1, 6), {5: 1})
+    assert await found(store, hours(0, 20)) == [(1, 5, "missing")]
+    await asked_at(store, NOW + 2 * DAYS, hours(2, 5), {})
+    assert await found(store, hours(0, 20)) == [(1, 2, "missing"), (2, 5, "upstream")]
+    await asked_at(store, NOW + 3 * DAYS, hours(1, 2), {})
+    assert await found(store, hours(0, 20)) == [(1, 5, "upstream")]
+    assert await found(store, hours(0, 20), settle=20 * DAYS) == [(1, 5, "missing")]
+
+
+async def test_an_answer_says_nothing_of_what_is_not_past_settle_at_its_last_updated(store):
+    await store.declare([QUICK], NOW)
+    for days, window in ((0, hours(0, 20)), (3, hours(0, 4))):
+        updated = DAY + 2 * HOUR + SETTLE
+        await asked_at(store, NOW + days * DAYS, window, {}, updated=updated)
+    assert await found(store, hours(0, 20)) == [(0, 2, "upstream"), (2, 20, "missing")]
+
+
+async def test_an_answer_proves_nothing_beyond_its_first_and_last_value(store):
+    await store.declare([QUICK], NOW)
+    await asked_at(store, NOW, hours(0, 40), {8: 1, 10: 1})
+    await asked_at(store, NOW + 3 * DAYS, hours(4, 12), {8: 1, 10: 1})
+    assert await found(store, hours(0, 12)) == [(0, 8, "missing"), (9, 10, "upstream"), (11, 12, "missing")]
 
 
 async def test_only_answers_about_the_series_itself_count(store):
     other = query(tld="com")
-    await saved(store, batch((other, hours(0, 4)), (ALL, hours(2, 6))), [], [1] * 4, updated=NOW)
-    assert await found(store, hours(0, 6)) == [(0, 2, "missing")]
+    await store.declare([QUICK, replace(filtered("com", tld="com"), settle=SETTLE)], NOW)
+    for days, window in ((0, hours(0, 16)), (3, hours(0, 4))):
+        asked = batch((other, window))
+        await saved(store, asked, [], now=NOW + days * DAYS, updated=NOW + days * DAYS)
+    assert await found(store, hours(0, 6)) == [(0, 6, "missing")]
     assert await found(store, hours(0, 6), other) == [(0, 4, "upstream"), (4, 6, "missing")]
 
 
@@ -128,10 +118,14 @@ async def test_of_many_series_each_has_the_holes_that_it_has_alone(store, monkey
     monkeypatch.setattr("collector.store.holes._TOGETHER", 3)
     chance = random.Random(11)
     asked = [query(ca=str(number)) for number in range(7)]
+    quick = [replace(filtered(f"p{number}", ca=str(number)), settle=HOUR) for number in range(6)]
+    await store.declare(quick, NOW)
     for number, one in enumerate(asked[:-1]):  # of the last nothing is stored
         present = {hour: 1 for hour in range(24) if chance.random() < number / 5}
         updated = DAY + HOUR * chance.randint(0, 40)
         await saved(store, batch((one, hours(0, 24))), present, updated=updated)
+        later = NOW + 3 * DAYS
+        await saved(store, batch((one, hours(3, 9))), {h: 1 for h in present if 3 <= h < 9}, now=later, updated=later)
     windows = [hours(0, 30), hours(3, 3), hours(-4, 9)]
     expected = [Expected(one, window, settle) for window in windows for one in asked for settle in (HOUR, SETTLE)]
     alone = [await store.holes(one.query, one.window, one.settle) for one in expected]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from collector.model import from_epoch
 from collector.radar.refusals import Reply, envelope
 from collector.radar.simulator.faults import network
 from collector.radar.simulator.faults.fault import Fault, honest, instead
@@ -56,7 +56,7 @@ def too_many(retry_after: str | None = "300", code: int = 1015) -> Fault:
 
 def http_date(moment: float) -> str:
     """Write epoch seconds as an HTTP date, for `Retry-After`."""
-    return format_datetime(datetime.fromtimestamp(moment, UTC), usegmt=True)
+    return format_datetime(from_epoch(moment), usegmt=True)
 
 
 def redirect(location: str, status: int = 302) -> Fault:

@@ -1,0 +1,203 @@
+"""A second, independent answer for history that was past settle when it was first read.
+
+unconfirmed windows (store)  →  daily values from Radar  →  equal to the sums?  →  confirmed
+                                                            else read the days again; what that says stands
+
+Series whose values do not add up are read once more, behind everything else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from collector.additivity import adds_up_over_time
+from collector.collect import plan
+from collector.collect.fetch import Handling
+from collector.collect.gather import Gathered
+from collector.collect.refetch import settle_of
+from collector.finality import DAY, final_windows, merge, subtract
+from collector.model import AggInterval, Normalization, SeriesQuery, Slice, Window, from_epoch, rfc3339, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from collector.collect.gather import Gatherer
+    from collector.finality import Range
+    from collector.model import Answer, Batch
+    from collector.profile import Profile
+    from collector.store import SeriesState, Store
+
+log = logging.getLogger(__name__)
+
+_REST = timedelta(hours=1)
+"""So long after the first reading the second one may come."""
+REQUESTS_PER_HOUR = 10
+"""For the history of series whose values do not add up."""
+_REQUESTS_KEY = "confirmation_requests"
+_DAILY = AggInterval.ONE_DAY
+_SUMMED = frozenset({AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_HOUR})
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """What one answer alone has told of a series: whole *days* that can be compared with sums, and the *rest*."""
+
+    query: SeriesQuery
+    settle: int
+    days: Sequence[Range]
+    rest: Sequence[Range]
+
+    @property
+    def daily_query(self) -> SeriesQuery:
+        """The same question at one day."""
+        return SeriesQuery(_DAILY, self.query.filters, self.query.dataset, self.query.dimension, self.query.group)
+
+
+def unconfirmed_windows(query: SeriesQuery, state: SeriesState, settle: int, now: datetime) -> Unconfirmed:
+    """Find the final windows of a series that only one answer has told, an hour ago or earlier."""
+    step, until = query.agg_interval.seconds, (now - _REST).timestamp()
+    rows = [row for row in state.evidence if row.asked_at <= until]
+    found = _clipped(final_windows(rows, settle, step, confirmed=False), state.extent)
+    if query.agg_interval not in _SUMMED or state.sums_differ or not adds_up_over_time(query):
+        return Unconfirmed(query, settle, [], found)
+    final = _clipped(final_windows(state.evidence, settle, step), state.extent)
+    days = whole_days(found, final)
+    return Unconfirmed(query, settle, days, [part for window in found for part in subtract(window, days)])
+
+
+def _clipped(windows: Iterable[Range], extent: Range) -> list[Range]:
+    parts = ((max(start, extent[0]), min(end, extent[1])) for start, end in windows)
+    return [(start, end) for start, end in parts if start < end]
+
+
+def whole_days(windows: Iterable[Range], final: Sequence[Range]) -> list[Range]:
+    """The days (UTC) that share a bucket with *windows* and are *final* from their first to their last bucket."""
+    days = {day for start, end in windows for day in range(start // DAY, -(-end // DAY))}
+    whole = ((day * DAY, (day + 1) * DAY) for day in days)
+    return merge(day for day in whole if not subtract(day, final))
+
+
+async def confirm(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Gathered:
+    """Confirm what is unconfirmed of *profiles*; failures are tried again with the next call."""
+    wanted = await _unconfirmed(profiles, now, store)
+    names = {query: found for one in wanted for query, found in _names(profiles, one).items()}
+    gathered = await _compare_days([one for one in wanted if one.days], names, gatherer)
+    rest = [Slice(one.query, _window(window)) for one in wanted for window in one.rest]
+    if rest and not gathered.stopped:
+        gathered += await _read_rest(rest, names, now, gatherer)
+    return gathered
+
+
+async def _unconfirmed(profiles: Sequence[Profile], now: datetime, store: Store) -> list[Unconfirmed]:
+    profile_of = {series.query: profile for profile in profiles for series in profile.series}
+    relative = await store.relative(profile_of)
+    states = await store.series_states([query for query in profile_of if query not in relative])
+    found = (
+        unconfirmed_windows(query, state, settle_of(profile_of[query], state), now) for query, state in states.items()
+    )
+    return [one for one in found if one.days or one.rest]
+
+
+def _names(profiles: Sequence[Profile], one: Unconfirmed) -> Mapping[SeriesQuery, Sequence[str]]:
+    names = [profile.name for profile in profiles if any(series.query == one.query for series in profile.series)]
+    return {one.query: names, one.daily_query: names}
+
+
+def _window(window: Range) -> Window:
+    return Window(from_epoch(window[0]), from_epoch(window[1]))
+
+
+async def _compare_days(
+    wanted: Sequence[Unconfirmed], names: Mapping[SeriesQuery, Sequence[str]], gatherer: Gatherer
+) -> Gathered:
+    """Ask for daily values, and read again the days that differ from the sums."""
+    answers = _DailyAnswers()
+    handling = Handling(keep=answers.keep, history=False)
+    slices = [Slice(one.daily_query, plan.hull(map(_window, one.days))) for one in wanted]
+    gathered = await gatherer.gather_all(slices, names, background=True, handling=handling)
+    differing: dict[SeriesQuery, list[Range]] = {}
+    for one in wanted:
+        days = await _differing_days(one, answers, gatherer.fetcher.store)
+        if days:
+            differing[one.query] = days
+    if not differing or gathered.stopped:
+        return gathered
+    again = [Slice(query, _window(window)) for query, days in differing.items() for window in merge(days)]
+    reread = await gatherer.gather_all(again, names, background=True)
+    for one in wanted:
+        if one.query in differing and one.query not in reread.failed and not reread.stopped:
+            await _judge_sums(one, differing[one.query], answers, gatherer.fetcher.store)
+    return gathered + reread
+
+
+class _DailyAnswers:
+    """Daily values by question and day, with the moment up to which the answer told."""
+
+    def __init__(self) -> None:
+        self.values: dict[SeriesQuery, dict[int, float]] = defaultdict(dict)
+        self.asked: dict[SeriesQuery, list[tuple[Range, float]]] = defaultdict(list)
+
+    def keep(self, _fetch_id: int, batch: Batch, answer: Answer) -> None:
+        """Take down an answer; one that is no count says nothing."""
+        if answer.meta.normalization != Normalization.RAW_VALUES:
+            return
+        for slice_, points in zip(batch.slices, answer.series, strict=True):
+            window = int(slice_.window.start.timestamp()), int(slice_.window.end.timestamp())
+            self.asked[slice_.series].append((window, answer.meta.last_updated.timestamp()))
+            self.values[slice_.series].update(zip(points.timestamps, points.values, strict=True))
+
+    def told(self, query: SeriesQuery, day: Range, settle: int) -> bool:
+        """Tell whether an answer past settle has covered *day*."""
+        return any(a <= day[0] and day[1] <= min(b, told - settle) for (a, b), told in self.asked.get(query, ()))
+
+
+def _days(windows: Iterable[Range]) -> list[Range]:
+    return [(start, start + DAY) for window in windows for start in range(window[0], window[1], DAY)]
+
+
+async def _differing_days(one: Unconfirmed, answers: _DailyAnswers, store: Store) -> list[Range]:
+    """Confirm the days whose sums equal the daily values; gives those that differ."""
+    sums = await store.daily_sums(one.query, _window((one.days[0][0], one.days[-1][1])))
+    values = answers.values.get(one.daily_query, {})
+    told = [day for day in _days(one.days) if answers.told(one.daily_query, day, one.settle)]
+    equal = [day for day in told if sums.get(day[0]) == values.get(day[0])]
+    await store.confirm(one.query, merge(equal), one.settle)
+    return [day for day in told if sums.get(day[0]) != values.get(day[0])]
+
+
+async def _judge_sums(one: Unconfirmed, days: Sequence[Range], answers: _DailyAnswers, store: Store) -> None:
+    """Switch the comparison off if the second reading has confirmed a day whose sum differs all the same."""
+    state = (await store.series_states([one.query])).get(one.query)
+    confirmed = (
+        final_windows(state.evidence, one.settle, one.query.agg_interval.seconds, confirmed=True) if state else []
+    )
+    sums = await store.daily_sums(one.query, _window((days[0][0], days[-1][1])))
+    values = answers.values.get(one.daily_query, {})
+    stubborn = [day for day in days if sums.get(day[0]) != values.get(day[0]) and not subtract(day, confirmed)]
+    if stubborn:
+        await store.set_sums_differ(one.query)
+        day = rfc3339(from_epoch(stubborn[0][0]))
+        reason = f"the daily value of {day} is not the sum of its parts, though a second answer confirms these"
+        log.warning("confirm", extra={"outcome": "differs", "series": one.query.filters_json, "reason": reason})
+
+
+async def _read_rest(
+    slices: Sequence[Slice], names: Mapping[SeriesQuery, Sequence[str]], now: datetime, gatherer: Gatherer
+) -> Gathered:
+    """Read what is left once more, the oldest first, within the requests of an hour."""
+    store = gatherer.fetcher.store
+    record = json.loads(await store.get_state(_REQUESTS_KEY) or "[]")
+    lately = [(moment, count) for moment, count in record if now - timedelta(hours=1) < utc(moment) <= now]
+    most = REQUESTS_PER_HOUR - sum(count for _, count in lately)
+    if most <= 0:
+        return Gathered()
+    gathered = await gatherer.gather_all(slices, names, background=True, most_requests=most)
+    lately.append((rfc3339(now), gathered.requests))
+    await store.set_state(_REQUESTS_KEY, json.dumps(lately))
+    return gathered

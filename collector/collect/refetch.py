@@ -1,0 +1,191 @@
+"""What is missing, and what must be read again: the windows that a pass, healing, a backfill or a query asks for.
+
+state of the series (store)  →  windows (pure, in `finality` and `plan`)  →  slices
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from collector.collect import plan
+from collector.finality import windows_to_reread
+from collector.model import Slice, Window, from_epoch
+from collector.store import Expected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from collector.collect.gather import Gatherer
+    from collector.model import SeriesQuery
+    from collector.profile import Profile
+    from collector.store import SeriesState, Store
+
+    Windows = dict[SeriesQuery, list[Window]]
+
+_YOUNG_AGAIN = timedelta(days=1)
+"""A bucket that is absent and not past settle is asked for once in this time."""
+_OLD_AGAIN = timedelta(hours=1)
+"""So long nothing is asked for a gap that an answer has just covered without proving anything."""
+_NEAR = timedelta(days=2)
+"""What is to be read again and begins at most so much before `settle` shares the window of the fire."""
+
+
+async def fire_slices(profiles: Sequence[Profile], now: datetime, store: Store) -> list[Slice]:
+    """Decide what a fire reads: the newest buckets, and all whose values are not final and are due to be read again.
+
+    Profiles that share a series ask for it once.
+    """
+    queries = {series.query for profile in profiles for series in profile.series}
+    states, relative = await store.series_states(queries), await store.relative(queries)
+    wanted: Windows = defaultdict(list)
+    for profile in profiles:
+        for series in profile.series:
+            state = states.get(series.query)
+            due = _windows_due(profile, series.query, state, now) if state and series.query not in relative else []
+            wanted[series.query] += fire_windows(profile, state, due, now)
+    return [Slice(query, window) for query, windows in wanted.items() for window in plan.merged(windows)]
+
+
+def settle_of(profile: Profile, state: SeriesState) -> int:
+    """The longest `settle` of the profiles that want a series, in seconds."""
+    return max(state.settle or 0, int(profile.settle.total_seconds()))
+
+
+def _windows_due(profile: Profile, query: SeriesQuery, state: SeriesState, now: datetime) -> list[Window]:
+    """The stored windows of a series whose values are not final and that are due, from `since` on."""
+    step = query.agg_interval.seconds
+    found = windows_to_reread(state.evidence, state.extent, settle_of(profile, state), step, now.timestamp())
+    since = int(query.agg_interval.floor(profile.since).timestamp()) if profile.since else state.extent[0]
+    return [Window(from_epoch(max(start, since)), from_epoch(end)) for start, end in found if end > since]
+
+
+def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Window], now: datetime) -> list[Window]:
+    """Join the newest buckets and what is *due*: one longer window instead of several, unless they lie far apart.
+
+    Borders are midnights, so that series which are a few buckets apart still share a request.
+    """
+    stored = Window(from_epoch(state.extent[0]), from_epoch(state.told_until)) if state else None
+    window = plan.live_window(profile, stored, now)
+    if window is None:
+        return []
+    settle = settle_of(profile, state) if state else 0
+    near = window.end - timedelta(seconds=settle) - _NEAR
+    start, apart = window.start, []
+    for one in sorted(due, reverse=True):
+        if one.end >= start or one.start >= near:
+            start = min(start, one.start)
+        else:
+            apart.append(one)
+    interval = profile.agg_interval
+    windows = [Window(interval.floor(plan.midnight(start)), window.end)]
+    for one in apart:
+        end = one.end if one.end == plan.midnight(one.end) else plan.midnight(one.end) + plan.DAY
+        windows.append(Window(interval.floor(plan.midnight(one.start)), min(_ceiling(profile, end), window.end)))
+    return windows
+
+
+def _ceiling(profile: Profile, moment: datetime) -> datetime:
+    floor = profile.agg_interval.floor(moment)
+    return floor if floor == moment else floor + profile.agg_interval.step
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for of one series: parts of gaps, *within* the window that is expected.
+
+    *wide* parts are asked for in windows of the grid, *narrow* ones in exact windows of at most so many seconds.
+    """
+
+    within: Window
+    wide: list[Window] = field(default_factory=list)
+    narrow: list[tuple[Window, int]] = field(default_factory=list)
+
+
+async def healing_slices(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> list[Slice]:
+    """Decide what of the past to ask for: gaps between `since`, or the first point, and what answers spoke for.
+
+    What is newer is the next fire's.
+    """
+    states = await store.series_states({s.query for profile in profiles for s in profile.series if profile.heal})
+    expected = []
+    for profile in profiles:
+        for series in profile.series if profile.heal else ():
+            state = states.get(series.query)
+            stored = Window(from_epoch(state.extent[0]), from_epoch(state.extent[1])) if state else None
+            window = profile.expected(stored, from_epoch(state.told_until) if state else now)
+            expected += [Expected(series.query, window, profile.settle)] if window else []
+    return await gap_slices(expected, now, store, gatherer)
+
+
+async def gap_slices(
+    expected: Sequence[Expected],
+    now: datetime,
+    store: Store,
+    gatherer: Gatherer,
+    *,
+    explicit_since: datetime | None = None,
+) -> list[Slice]:
+    """Decide what of the gaps in *expected* to ask for: what is not proven and was not asked for just now.
+
+    With *explicit_since* proven gaps are asked for, too, unless an answer has covered them from that moment on. A
+    series whose values are relative to one answer has no gaps to fill: a second answer would not join the first.
+    """
+    relative = await store.relative({one.query for one in expected})
+    expected = [one for one in expected if one.query not in relative]
+    explicit = explicit_since is not None
+    found: dict[SeriesQuery, Wanted] = {}
+    requests = await store.gap_requests(expected, now, explicit=explicit)
+    for one, parts in zip(expected, requests, strict=True):
+        if not parts:
+            continue
+        known = found.get(one.query)
+        wanted = Wanted(plan.hull([one.window, known.within]) if known else one.window)
+        found[one.query] = wanted
+        if known:
+            wanted.wide.extend(known.wide)
+            wanted.narrow.extend(known.narrow)
+        lately = await store.answered(one.query, one.window, now - _YOUNG_AGAIN)
+        just_now = await store.answered(one.query, one.window, explicit_since or now - _OLD_AGAIN)
+        young_from = one.query.agg_interval.floor(now - one.settle)
+        for part in parts:
+            window = Window(from_epoch(part.start), from_epoch(part.end))
+            for piece in _not_asked(window, young_from, just_now, lately):
+                if part.width is None:
+                    wanted.wide.append(piece)
+                else:
+                    wanted.narrow.append((piece, part.width))
+    return await _slices(found, gatherer)
+
+
+def _not_asked(
+    window: Window, young_from: datetime, just_now: Sequence[Window], lately: Sequence[Window]
+) -> list[Window]:
+    """Leave out what an answer has covered: of the past *just_now*, of young buckets *lately*."""
+    border = min(max(young_from, window.start), window.end)
+    old = plan.without(Window(window.start, border), just_now) if window.start < border else []
+    young = plan.without(Window(border, window.end), lately) if border < window.end else []
+    return [*old, *young]
+
+
+async def _slices(found: Mapping[SeriesQuery, Wanted], gatherer: Gatherer) -> list[Slice]:
+    """Widen what may be wide to windows of the grid, so that many have one duration and share requests."""
+    slices = []
+    for query, wanted in found.items():
+        span, step = (await gatherer.limits(query.agg_interval)).shape.span, query.agg_interval.step
+        windows = plan.merged(plan.cells(wanted.wide, wanted.within, span))
+        for window, width in wanted.narrow:
+            longest = max(timedelta(seconds=width) // step, 1) * step
+            windows += plan.cut(window, longest, step)
+        slices += [Slice(query, window) for window in windows]
+    return slices
+
+
+async def whole_cells(
+    wanted: Mapping[SeriesQuery, Sequence[Window]], within: Mapping[SeriesQuery, Window], gatherer: Gatherer
+) -> list[Slice]:
+    """Widen windows to those of the grid, inside *within*, so that many have one duration and share requests."""
+    return await _slices({query: Wanted(within[query], list(windows)) for query, windows in wanted.items()}, gatherer)

@@ -1,0 +1,353 @@
+"""What of a series is final, what must be read again, and which gaps are proven: pure decisions.
+
+A bucket is *past settle* for an answer if it ended at least `settle` before the answer was requested and before its
+lastUpdated. It is final once an answer past settle has confirmed the stored value. Times are epoch seconds, windows are
+half-open, rows of one series are ascending and do not overlap.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    Range = tuple[int, int]
+
+DAY = 86_400
+REREAD_SECONDS = DAY
+"""A value that is not final is read again once in this time."""
+RECHECK_SECONDS = DAY - 3_600
+"""A value that changed past settle is read once more after a day, less an hour: no schedule is exact."""
+DEFAULT_SETTLE = 14 * DAY
+"""For a series that no profile has asked for yet."""
+PROOF_SECONDS = 2 * DAY
+"""The two answers that prove a gap upstream were requested at least this far apart."""
+NARROWER = 4
+"""The later of them had a window at most one in so many as long as the earlier one's."""
+
+
+class Evidence(NamedTuple):
+    """What the answers so far say for the values of the buckets [start, end).
+
+    The newest answer was requested at *asked_at*; *told_at* is the earlier of that and its lastUpdated. Each bucket was
+    told at least *margin* seconds after its end. *changed_at* is when an answer past settle was requested that changed
+    or lacked the values, None once an answer a day later has confirmed them. *confirmed*: a second answer agreed.
+    """
+
+    start: int
+    end: int
+    asked_at: float
+    told_at: float
+    margin: int
+    changed_at: float | None
+    confirmed: bool
+
+    def within(self, start: int, end: int) -> Evidence:
+        """The same for a part of the buckets; an earlier end leaves a larger margin."""
+        return self._replace(start=start, end=end, margin=max(self.margin, int(self.told_at - end)))
+
+
+class AnswerScope(NamedTuple):
+    """One answer about one series: the buckets it speaks for, when it was requested, and up to when it tells."""
+
+    start: int
+    end: int
+    asked_at: float
+    told_at: float
+    step: int
+    settle: int
+
+    @property
+    def settled_until(self) -> int:
+        """The end of the buckets that are past settle, on the bucket grid."""
+        return floor_bucket(self.told_at - self.settle, self.start, self.step)
+
+
+def floor_bucket(moment: float, anchor: int, step: int) -> int:
+    """The last bucket edge at or before *moment*, on the grid of *step* seconds that *anchor* lies on."""
+    return anchor + int((moment - anchor) // step) * step
+
+
+def runs(timestamps: Iterable[int], step: int) -> list[Range]:
+    """Join ascending bucket starts to windows."""
+    found: list[list[int]] = []
+    for timestamp in timestamps:
+        if found and found[-1][1] == timestamp:
+            found[-1][1] = timestamp + step
+        else:
+            found.append([timestamp, timestamp + step])
+    return [(start, end) for start, end in found]
+
+
+def merge(windows: Iterable[Range]) -> list[Range]:
+    """Join windows that overlap or touch; ascending."""
+    joined: list[Range] = []
+    for start, end in sorted(windows):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        elif start < end:
+            joined.append((start, end))
+    return joined
+
+
+def subtract(window: Range, taken: Iterable[Range]) -> list[Range]:
+    """The parts of *window* that none of *taken* holds."""
+    parts, at = [], window[0]
+    for start, end in merge(taken):
+        if at < min(start, window[1]):
+            parts.append((at, min(start, window[1])))
+        at = max(at, end)
+    return [*parts, (at, window[1])] if at < window[1] else parts
+
+
+def fold(  # noqa: PLR0913 - all but two are keywords
+    known: Sequence[Evidence],
+    scope: AnswerScope,
+    *,
+    first: bool,
+    inserted: Iterable[int] = (),
+    changed: Iterable[int] = (),
+    overruled: Iterable[Range] = (),
+) -> list[Evidence]:
+    """Add what an answer says to the evidence *known* so far.
+
+    *first*: nothing was stored in its scope before. Else all stored values agree but for the timestamps *inserted* and
+    *changed* (revised, vanished or back again). Buckets of *overruled* windows stay as they are.
+    """
+    settle = scope.settle
+    new = [(scope.start, scope.end)] if first else runs(sorted(inserted), scope.step)
+    late = [timestamp for timestamp in changed if timestamp + scope.step + settle <= scope.asked_at]
+    doubtful = runs(sorted(late), scope.step)
+    kept = merge(overruled)
+    rows = [row for row in known if row.end <= scope.start or row.start >= scope.end]
+    for row in (row for row in known if row.start < scope.end and scope.start < row.end):
+        outside = (row.start, scope.start), (scope.end, row.end)
+        rows += [row.within(start, end) for start, end in outside if start < end]
+    edges = {scope.start, scope.end, min(max(scope.settled_until, scope.start), scope.end)}
+    edges |= {edge for part in (*new, *doubtful, *kept) for edge in part if scope.start < edge < scope.end}
+    edges |= {edge for row in known for edge in row[:2] if scope.start < edge < scope.end}
+    before = _Lookup(known)
+    is_new, is_doubtful, is_kept = _Inside(new), _Inside(doubtful), _Inside(kept)
+    for start, end in pairwise(sorted(edges)):
+        old = before.at(start)
+        if is_kept.at(start):
+            rows += [old.within(start, end)] if old else []
+        elif is_doubtful.at(start):
+            rows.append(_told(scope, start, end)._replace(changed_at=scope.asked_at))
+        elif is_new.at(start):
+            rows.append(_told(scope, start, end))
+        else:
+            rows.append(_agreed(old, scope, start, end))
+    return compact(rows, settle)
+
+
+def _told(scope: AnswerScope, start: int, end: int) -> Evidence:
+    return Evidence(start, end, scope.asked_at, scope.told_at, int(scope.told_at - end), None, confirmed=False)
+
+
+def _agreed(old: Evidence | None, scope: AnswerScope, start: int, end: int) -> Evidence:
+    """The stored values are as the answer has them."""
+    told = _told(scope, start, end)
+    past_settle = end <= scope.settled_until
+    if old is None:
+        return told._replace(confirmed=past_settle)
+    old = old.within(start, end)
+    changed_at = old.changed_at
+    if changed_at is not None and scope.asked_at >= changed_at + RECHECK_SECONDS:
+        changed_at = None
+    return Evidence(
+        start,
+        end,
+        max(old.asked_at, told.asked_at),
+        max(old.told_at, told.told_at),
+        max(old.margin, told.margin),
+        changed_at,
+        confirmed=old.confirmed or old.changed_at is not None or past_settle,
+    )
+
+
+class _Lookup:
+    """The row that holds a timestamp; asked in ascending order."""
+
+    def __init__(self, rows: Sequence[Evidence]) -> None:
+        self._rows = sorted(rows)
+        self._at = 0
+
+    def at(self, timestamp: int) -> Evidence | None:
+        while self._at < len(self._rows) and self._rows[self._at].end <= timestamp:
+            self._at += 1
+        row = self._rows[self._at] if self._at < len(self._rows) else None
+        return row if row and row.start <= timestamp else None
+
+
+class _Inside:
+    """Whether a timestamp lies in one of some ascending windows; asked in ascending order."""
+
+    def __init__(self, windows: Sequence[Range]) -> None:
+        self._windows = windows
+        self._at = 0
+
+    def at(self, timestamp: int) -> bool:
+        while self._at < len(self._windows) and self._windows[self._at][1] <= timestamp:
+            self._at += 1
+        return self._at < len(self._windows) and self._windows[self._at][0] <= timestamp
+
+
+def compact(rows: Iterable[Evidence], settle: int) -> list[Evidence]:
+    """Join neighbours that say the same, or that are final alike: then the least that holds for both."""
+    joined: list[Evidence] = []
+    for row in sorted(rows):
+        last = joined[-1] if joined else None
+        if last and last.end == row.start and _are_alike(last, row, settle):
+            asked_at, told_at = min(last.asked_at, row.asked_at), min(last.told_at, row.told_at)
+            margin = min(last.margin, row.margin)
+            joined[-1] = Evidence(last.start, row.end, asked_at, told_at, margin, last.changed_at, last.confirmed)
+        else:
+            joined.append(row)
+    return joined
+
+
+def _are_alike(one: Evidence, other: Evidence, settle: int) -> bool:
+    if one.changed_at != other.changed_at or one.confirmed != other.confirmed:
+        return False
+    if (one.asked_at, one.told_at) == (other.asked_at, other.told_at):
+        return True
+    return one.changed_at is None and min(one.margin, other.margin) >= settle
+
+
+def final_windows(rows: Iterable[Evidence], settle: int, step: int, *, confirmed: bool | None = None) -> list[Range]:
+    """The windows whose values are final; with *confirmed* those that are confirmed, or that are not."""
+    found = []
+    for row in rows:
+        if row.changed_at is None and confirmed in (None, row.confirmed):
+            end = row.end if row.margin >= settle else min(floor_bucket(row.told_at - settle, row.start, step), row.end)
+            found.append((row.start, end))
+    return merge(found)
+
+
+def windows_to_reread(rows: Sequence[Evidence], extent: Range, settle: int, step: int, now: float) -> list[Range]:
+    """The windows of the stored *extent* whose values are not final and that are to be read again *now*.
+
+    Young values are due a day after they were last read, and then all of them, so that they share a request. A value
+    that changed past settle is due in the next pass, and once more a day later. Values without evidence are due.
+    """
+    young, due_at = [], now + 1
+    due = subtract(extent, [row[:2] for row in rows])
+    for row in rows:
+        start, end = max(row.start, extent[0]), min(row.end, extent[1])
+        if start >= end:
+            continue
+        if row.changed_at is not None and row.margin >= settle:
+            if not row.confirmed or now >= row.changed_at + RECHECK_SECONDS:
+                due.append((start, end))
+        elif row.margin < settle:
+            young.append((max(start, floor_bucket(row.told_at - settle, row.start, step)), end))
+            asked_at = row.asked_at if row.changed_at is None or row.confirmed else now - REREAD_SECONDS
+            due_at = min(due_at, min(asked_at, now) + REREAD_SECONDS)
+    if due_at <= now:
+        due += young
+    return merge(due)
+
+
+class Absence(NamedTuple):
+    """An answer past settle lacked the buckets [start, end), which are not stored; what its window was, and when."""
+
+    start: int
+    end: int
+    window_start: int
+    window_end: int
+    asked_at: float
+    told_at: float
+
+    @property
+    def width(self) -> int:
+        """The length of the window that was asked."""
+        return self.window_end - self.window_start
+
+
+def judge_gap(gap: Range, absences: Sequence[Absence], settle: int) -> list[tuple[int, int, str]]:
+    """Split a run of absent buckets into parts that are `missing`, and parts that Radar lacks: `upstream`.
+
+    The proof: two answers past settle, requested at least two days apart, the later one for a window at most a quarter
+    as long.
+    """
+    parts: list[tuple[int, int, str]] = []
+    for start, end, known in _parts(gap, absences, settle):
+        reason = "upstream" if _is_proven(known) else "missing"
+        if parts and parts[-1][2] == reason:
+            parts[-1] = (parts[-1][0], end, reason)
+        else:
+            parts.append((start, end, reason))
+    return parts
+
+
+def _parts(gap: Range, absences: Sequence[Absence], settle: int) -> Iterator[tuple[int, int, list[Absence]]]:
+    """Cut *gap* where other absences hold, each with those that hold there and were past settle."""
+    known = []
+    for absence in absences:
+        until = min(absence.end, int(absence.told_at - settle))
+        if absence.start < until:
+            known.append(absence._replace(end=until))
+    edges = {*gap} | {edge for one in known for edge in one[:2] if gap[0] < edge < gap[1]}
+    for start, end in pairwise(sorted(edges)):
+        yield start, end, sorted((one for one in known if one.start <= start and end <= one.end), key=_asked_at)
+
+
+def _asked_at(absence: Absence) -> float:
+    return absence.asked_at
+
+
+def _is_proven(known: Sequence[Absence]) -> bool:
+    """Tell whether two of them, ascending by time, are a proof."""
+    return any(
+        later.asked_at - earlier.asked_at >= PROOF_SECONDS and later.width * NARROWER <= earlier.width
+        for number, earlier in enumerate(known)
+        for later in known[number + 1 :]
+    )
+
+
+class GapRequest(NamedTuple):
+    """A part of a gap that is worth a request now; *width* bounds its windows, None for as wide as is allowed."""
+
+    start: int
+    end: int
+    width: int | None
+
+
+def gap_requests(
+    gap: Range, absences: Sequence[Absence], settle: int, now: float, *, explicit: bool = False
+) -> list[GapRequest]:
+    """Decide what of a gap to ask for *now*: what is not proven, or all of it on *explicit* demand.
+
+    A bucket is asked for twice in wide windows. The proof comes two days after the first, from a window a quarter as
+    long. Until then nothing is asked.
+    """
+    found = []
+    for start, end, known in _parts(gap, absences, settle):
+        if _is_proven(known) and not explicit:
+            continue
+        old = [one.width for one in known if now - one.asked_at >= PROOF_SECONDS]
+        width = max(old, default=0) // NARROWER
+        if len(known) < 2:  # noqa: PLR2004 - twice
+            found.append(GapRequest(start, end, None))
+        elif width:
+            found.append(GapRequest(start, end, width))
+        elif explicit:
+            found.append(GapRequest(start, end, None))
+    return found
+
+
+def absent_runs(scope: AnswerScope, answered: Sequence[int], stored: Iterable[int]) -> list[Range]:
+    """The buckets past settle that an answer lacks and that are not *stored*: what it proves to be absent.
+
+    An answer that holds any value proves nothing before its first and after its last one: it may have been cut short.
+    """
+    first, last = (answered[0], answered[-1] + scope.step) if answered else (scope.start, scope.end)
+    start, end = max(first, scope.start), min(last, scope.end, scope.settled_until)
+    if start >= end or (answered and len(answered) * scope.step == last - first):
+        return []
+    there = {timestamp for timestamp in answered if start <= timestamp < end}
+    there |= {timestamp for timestamp in stored if start <= timestamp < end}
+    return runs((timestamp for timestamp in range(start, end, scope.step) if timestamp not in there), scope.step)

@@ -1,0 +1,124 @@
+"""What is stored of a series and how far it is known to be true, for the decision what to read again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from collector.finality import DAY, final_windows
+from collector.model import from_epoch
+from collector.store import evidence, series
+from collector.store.column_types import epoch
+from collector.store.schema import points
+from collector.store.schema import series as series_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.finality import Evidence, Range
+    from collector.model import SeriesQuery, Window
+    from collector.profile import Profile
+
+_UNCONFIRMED_WINDOWS = 200
+"""So many windows are counted in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesState:
+    """A series with a point: its *extent* from the oldest to behind the newest bucket, and the *evidence* for it.
+
+    *settle* is the longest one of the profiles that want it, in seconds, None if none has yet. *sums_differ*: Radar's
+    daily values are not the sums of its finer ones.
+    """
+
+    series_id: int
+    extent: Range
+    evidence: Sequence[Evidence]
+    settle: int | None
+    sums_differ: bool = False
+
+    @property
+    def told_until(self) -> int:
+        """The end of the newest bucket that an answer has spoken for."""
+        return max([self.extent[1], *(row.end for row in self.evidence)])
+
+
+async def series_states(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
+    """Read the state of each query's current series; absent if it has no point."""
+    ids = await series.current(connection, queries)
+    extents = await series.spans(connection, queries)
+    rows = await evidence.read(connection, [ids[query] for query in extents])
+    columns = (series_table.c.id, series_table.c.settle, series_table.c.sums_differ)
+    known = {
+        row.id: row for row in await connection.execute(sa.select(*columns).where(series_table.c.id.in_(ids.values())))
+    }
+    return {
+        query: SeriesState(
+            ids[query],
+            (oldest, newest + query.agg_interval.seconds),
+            rows.get(ids[query], []),
+            known[ids[query]].settle,
+            bool(known[ids[query]].sums_differ),
+        )
+        for query, (oldest, newest) in extents.items()
+    }
+
+
+async def unconfirmed(connection: AsyncConnection, profiles: Sequence[Profile]) -> dict[str, int]:
+    """Count the points of each profile that are final and that only one answer has told."""
+    queries = {series.query: profile.settle for profile in profiles for series in profile.series}
+    states = await series_states(connection, list(queries))
+    windows = []
+    for query, state in states.items():
+        settle = max(state.settle or 0, int(queries[query].total_seconds()))
+        found = final_windows(state.evidence, settle, query.agg_interval.seconds, confirmed=False)
+        windows += [(state.series_id, window) for window in found]
+    counts: dict[int, int] = {}
+    for first in range(0, len(windows), _UNCONFIRMED_WINDOWS):
+        for series_id, number in await _count(connection, windows[first : first + _UNCONFIRMED_WINDOWS]):
+            counts[series_id] = counts.get(series_id, 0) + number
+    return {
+        profile.name: sum(
+            counts.get(states[series.query].series_id, 0) for series in profile.series if series.query in states
+        )
+        for profile in profiles
+    }
+
+
+async def _count(connection: AsyncConnection, windows: Sequence[tuple[int, Range]]) -> list[tuple[int, int]]:
+    counts = [
+        sa.select(sa.literal(series_id, sa.BigInteger), sa.func.count()).where(
+            points.c.series_id == series_id,
+            points.c.timestamp >= from_epoch(start),
+            points.c.timestamp < from_epoch(end),
+        )
+        for series_id, (start, end) in windows
+    ]
+    return [(row[0], row[1]) for row in await connection.execute(sa.union_all(*counts))]
+
+
+async def daily_sums(connection: AsyncConnection, query: SeriesQuery, window: Window) -> dict[int, float]:
+    """Sum the stored values by day: epoch seconds of midnight to the sum; a day without a point is absent."""
+    series_id = (await series.current(connection, [query])).get(query)
+    day = (epoch(points.c.timestamp) // DAY).label("day")
+    select = sa.select(day, sa.func.sum(points.c.value)).where(
+        points.c.series_id == series_id, points.c.timestamp >= window.start, points.c.timestamp < window.end
+    )
+    return {number * DAY: total for number, total in await connection.execute(select.group_by(day))}
+
+
+async def confirm(connection: AsyncConnection, query: SeriesQuery, windows: Sequence[Range], settle: int) -> None:
+    """Note that a second, independent answer agrees with the final values of *windows*."""
+    series_id = (await series.current(connection, [query])).get(query)
+    if series_id is not None:
+        await evidence.confirm(connection, series_id, windows, settle)
+
+
+async def set_sums_differ(connection: AsyncConnection, query: SeriesQuery) -> None:
+    """Note that daily values are not the sums of finer ones."""
+    same = series_table.c.digest == series.digest(query)
+    await connection.execute(sa.update(series_table).where(same).values(sums_differ=True))
