@@ -14,10 +14,22 @@ import sqlalchemy as sa
 
 from collector.radar.errors import Unavailable
 from collector.settings import Retention
-from collector.store import Candidate, Expected, Fire, Progress, Settled, Store, StoreUnavailable, Wanted, engine
+from collector.store import (
+    Candidate,
+    Expected,
+    Fire,
+    PassRecord,
+    Progress,
+    Settled,
+    Store,
+    StoreUnavailable,
+    Wanted,
+    engine,
+)
 from collector.store.schema import metadata
 from collector.store.selection import Selection
 from tests.store.making import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
+from tests.store.test_snapshots import taken
 
 PATIENCE = 0.1
 SOON = 3.0
@@ -48,6 +60,8 @@ WRITES = {
     "settle_windows": lambda store: store.settle_windows(Settled(store.job.id, ASKED.slices, {}, Progress())),
     "stop_backfill": lambda store: store.stop_backfill(store.job, "stopped", "told to", NOW),
     "set_state": lambda store: store.set_state("a", "b"),
+    "save_snapshots": lambda store: store.save_snapshots([taken(1, 2)], NOW),
+    "set_snapshot_record": lambda store: store.set_snapshot_record("all", PassRecord()),
 }
 READS = {
     "answered": lambda store: store.answered(ALL, hours(0, 4), NOW),
@@ -79,6 +93,9 @@ READS = {
     "relative": lambda store: store.relative([ALL]),
     "restraints": lambda store: store.restraints("it", NOW),
     "select_blocks": lambda store: anext(store.select_blocks(Selection()), None),
+    "snapshot_reaches": lambda store: store.snapshot_reaches([ALL]),
+    "snapshot_record": lambda store: store.snapshot_record("all"),
+    "snapshots": lambda store: store.snapshots([ALL]),
     "spans": lambda store: store.spans([ALL]),
     "status_rows": lambda store: store.status_rows([profile()]),
     "whole": lambda store: store.whole([ALL]),
