@@ -24,6 +24,7 @@ from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, Series
 from collector.store.owner import Owner
 from collector.store.prune import Pruned
 from collector.store.reader import Reader
+from collector.store.renames import Renamed
 from collector.store.replicas import Candidate, Replica
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
 from collector.store.status import ProfileStatus, StoreInfo
@@ -59,6 +60,7 @@ __all__ = [
     "Progress",
     "Pruned",
     "Reader",
+    "Renamed",
     "Replica",
     "RevisionRow",
     "Saved",
