@@ -24,6 +24,7 @@ from collector.store.export import points_of, visible_labels
 from collector.store.history import History
 from collector.store.holes import Expected, Hole, holes
 from collector.store.listing import Filter, Named
+from collector.store.proven import history_begins
 from collector.store.readable import State
 from collector.store.selection import Selection, blocks, selected, thinned
 
@@ -153,6 +154,11 @@ class Reader:
         async with self._database.read() as connection:
             (found,) = await holes(connection, [Expected(query, window, settle)])
         return found
+
+    async def history_begins(self, series_id: int) -> datetime | None:
+        """Tell where Radar's own history of a series begins; None while that is not proven."""
+        async with self._database.read() as connection:
+            return await history_begins(connection, series_id)
 
     async def holes_of(self, expected: Sequence[Expected]) -> list[list[Hole]]:
         """Find the holes of several series, in their order; as `holes`."""

@@ -34,10 +34,11 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class LocalQuestion:
-    """A question to the history: as things are known now, or as they were known at *as_of* (epoch seconds)."""
+    """A question to the history: as things are known *now*, or as they were known at *as_of* (epoch seconds)."""
 
     question: Question
     as_of: float | None
+    now: float
 
 
 def _plain(name: str) -> str:
@@ -60,4 +61,4 @@ def read_local(raw_query: str, now: float) -> LocalQuestion:
     as_of = moments[0] if moments else None
     if as_of is not None and as_of > now:
         raise bad("as_of: must not lie in the future")
-    return LocalQuestion(read(pairs, Rules(), now, as_of), as_of)
+    return LocalQuestion(read(pairs, Rules(), now, as_of), as_of, now)
