@@ -93,8 +93,16 @@ class Fetcher:
         self._unended: dict[int, Failure] = {}
         self._one_by_one = asyncio.Lock()
 
-    async def fetch(self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None] = lambda: None) -> Saved:
+    async def fetch(
+        self,
+        batch: Batch,
+        profiles: Sequence[str],
+        sending: Callable[[], None] = lambda: None,
+        job_id: int | None = None,
+    ) -> Saved:
         """Ask *batch* and save the answer in one transaction; *sending* hears of every request.
+
+        With the answer the counts of the backfill *job_id* are saved.
 
         A RadarError means that nothing was stored and what was tried is on record: Unavailable after four attempts, or
         one where Radar is down, RateLimited where the wait is too long, every other one at once. Stopping ends it
@@ -103,7 +111,7 @@ class Fetcher:
         came = self.clock()
         for failures in range(1, _ATTEMPTS + 1):
             try:
-                return await self._attempt(batch, profiles, sending, came)
+                return await self._attempt(batch, profiles, sending, came, job_id)
             except Unavailable:
                 if failures == _ATTEMPTS or self.is_silent:
                     raise
@@ -127,13 +135,13 @@ class Fetcher:
         raise Stopping
 
     async def _attempt(
-        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], came: datetime
+        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], came: datetime, job_id: int | None
     ) -> Saved:
         """One request at a time is enough to learn that the credentials are right, or that Radar is back."""
         if self._trusted and not self.is_silent:
-            return await self._request(batch, profiles, sending, came)
+            return await self._request(batch, profiles, sending, came, job_id)
         async with self._one_by_one:
-            return await self._request(batch, profiles, sending, came)
+            return await self._request(batch, profiles, sending, came, job_id)
 
     async def check_answers(self) -> None:
         """Raise why Radar is not to be asked just now: it is down, or refuses the credentials."""
@@ -143,7 +151,7 @@ class Fetcher:
                 raise _in_vain(restraint.wait)
 
     async def _request(
-        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], came: datetime
+        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], came: datetime, job_id: int | None
     ) -> Saved:
         async with self.radar.places:  # before it is on record: what waits must not be sent once others were refused
             fetch_id = await self.turn(batch, profiles, came)
@@ -151,7 +159,7 @@ class Fetcher:
             started = time.perf_counter()
             reply = await self._reply(fetch_id, batch, profiles, started)
         try:
-            saved = await self.store.save(fetch_id, batch, reply.answer, self.clock(), reply.size)
+            saved = await self.store.save(fetch_id, batch, reply.answer, self.clock(), reply.size, job_id)
         except StoreError as error:
             self._unended[fetch_id] = Unsaved(str(error))
             raise

@@ -92,7 +92,7 @@ class Gatherer:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def gather_all(
+    async def gather_all(  # noqa: PLR0913 - all but four are keywords
         self,
         slices: Iterable[Slice],
         names: Names,
@@ -100,12 +100,13 @@ class Gatherer:
         *,
         background: bool = False,
         most_requests: float = inf,
+        job_id: int | None = None,
     ) -> Gathered:
         """Collect *slices*. A RadarError is not raised: failures are part of the result.
 
         *names* tells the profiles of a series, for the record; *progress* hears of every batch that was saved. What
         runs in the *background* lets everything else go first, batch by batch. After *most_requests*, but for what is
-        then under way, the rest fails as too costly.
+        then under way, the rest fails as too costly. *job_id* is the backfill that it is for.
         """
         todo: dict[AggInterval, list[Slice]] = defaultdict(list)
         for piece in slices:
@@ -114,7 +115,7 @@ class Gatherer:
         with contextlib.nullcontext() if background else self._first():
             for alike in todo.values():
                 errand = _Errand(self, alike, names, progress, background=background)
-                errand.most_requests, errand.end = most_requests - total.requests, down
+                errand.most_requests, errand.end, errand.job_id = most_requests - total.requests, down, job_id
                 await errand.run()
                 total += errand.gathered
                 down = errand.end if isinstance(errand.end, Unavailable) else None
@@ -166,6 +167,7 @@ class _Errand:
         self.gathered = Gathered()
         self.most_requests = inf
         self.end: CollectorError | None = None
+        self.job_id: int | None = None
         self._gatherer = gatherer
         self._agg_interval = slices[0].series.agg_interval
         self._names = names
@@ -222,7 +224,7 @@ class _Errand:
     async def _one(self, batch: Batch) -> None:
         profiles = sorted({name for piece in batch.slices for name in self._names[piece.series]})
         try:
-            saved = await self._gatherer.fetcher.fetch(batch, profiles, self._sending)
+            saved = await self._gatherer.fetcher.fetch(batch, profiles, self._sending, self.job_id)
         except Stopping:
             self._as_they_are.append(batch)
             self.gathered.stopped = True

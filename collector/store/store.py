@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collector.model import Answer, Batch, SeriesQuery, Slice
     from collector.profile import Profile
     from collector.settings import Retention
-    from collector.store.backfills import Backfill, Wanted
+    from collector.store.backfills import Backfill, Progress, Standing, Wanted
     from collector.store.duties import Claimed, Duty
     from collector.store.fetches import Begun, Failure, Saved
     from collector.store.fires import Fire
@@ -157,12 +157,15 @@ class Store(Reader):
         errand = Errand(batch, profiles, now, limit, self._replica_id, credentials)
         return await self._database.enter(Alike(fetches.begin, errand))
 
-    async def save(self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int) -> Saved:
+    async def save(  # noqa: PLR0913, PLR0917 - an answer, and what it is for
+        self, fetch_id: int, batch: Batch, answer: Answer, now: datetime, size: int, job_id: int | None = None
+    ) -> Saved:
         """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
 
-        Repeating an answer changes no point; StoreRefused where the fetch has ended otherwise.
+        So are the counts of the backfill *job_id*, if the request is for one. Repeating an answer changes no point and
+        no count; StoreRefused where the fetch has ended otherwise.
         """
-        return await self._database.write(Alike(save, Arrival(fetch_id, batch, answer, now, size)))
+        return await self._database.write(Alike(save, Arrival(fetch_id, batch, answer, now, size, job_id)))
 
     async def fail(self, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
@@ -209,9 +212,17 @@ class Store(Reader):
         """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
         return await self._database.write(lambda connection: windows.end(connection, job.id, gaps, now))
 
-    async def stop_backfill(self, job: Backfill, state: str, message: str, now: datetime) -> None:
-        """End a job before all of it was asked for."""
-        word = windows.Stop(job.id, state, message, now, self._replica_id)
+    async def count_backfill(self, job: Backfill, counts: Progress) -> Backfill:
+        """Add to the counts of a job."""
+
+        async def work(connection: AsyncConnection) -> Backfill:
+            return await backfills.count(connection, job.id, [counts])
+
+        return await self._database.write(work)
+
+    async def stop_backfill(self, job: Backfill, standing: Standing, now: datetime, gaps: int | None = None) -> None:
+        """End a job before all of it was asked for, as *standing* says; *gaps* buckets are absent, None: unknown."""
+        word = windows.Stop(job.id, standing, now, self._replica_id, gaps)
         await self._database.write(lambda connection: windows.stop(connection, word))
 
     async def prune(self, retention: Retention, now: datetime) -> Pruned:
