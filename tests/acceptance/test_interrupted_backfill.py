@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import timedelta
 
 import psycopg
 import pytest
 
-from collector.model import Window
+from collector.model import AggInterval, Window
 from collector.radar.simulator import Hole, faults
 from tests.acceptance.world import Collector, eventually, midnight, profile, simulating
 
-_DAYS = 60
+_DAYS = 90
 _ORDER = ("backfill", "--start", f"{midnight(_DAYS):%Y-%m-%d}", "--end", f"{midnight(1):%Y-%m-%d}", "--format", "json")
 _BUCKETS = (_DAYS - 1) * 24
-_SLOW = "concurrency = 1\nrequests_per_5min = 3"
+_SLOW = "concurrency = 1\nrequests_per_5min = 5"
 _MOMENTS = {
     "while it waits for the budget": (None, _SLOW, "waiting reason=budget"),
-    "in a request that never ends": (faults.black_hole().after(2).always(), "concurrency = 1", None),
-    "in a back-off": (faults.html(503).after(2).always(), "concurrency = 1", "outcome=unavailable"),
-    "while Radar blocks": (faults.too_many("600").after(2).always(), "concurrency = 1", "waiting reason=blocked"),
+    "in a request that never ends": (faults.black_hole().after(5).always(), "concurrency = 1", None),
+    "in a back-off": (faults.html(503).after(5).always(), "concurrency = 1", "outcome=unavailable"),
+    "while Radar blocks": (faults.too_many("600").after(5).always(), "concurrency = 1", "waiting reason=blocked"),
 }
 
 
@@ -42,8 +43,9 @@ def _told(result):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", _MOMENTS)
 def test_told_to_stop_it_reports_what_was_committed(tmp_path, database, moment, number):
+    """Radar answers a week at a time, so that the windows of the job are answered in parts."""
     fault, radar, said = _MOMENTS[moment]
-    with simulating(series_per_request=1) as (simulator, url):
+    with simulating(max_span={AggInterval.ONE_HOUR: timedelta(days=7)}) as (simulator, url):
         collector = Collector(tmp_path, url, database)
         collector.configure(profile(days=None), radar=radar)
         if fault:
@@ -51,7 +53,7 @@ def test_told_to_stop_it_reports_what_was_committed(tmp_path, database, moment, 
         with collector.running(*_ORDER) as backfill:
             if said:
                 backfill.says(said)
-            eventually(lambda: len(simulator.requests) > 2)
+            eventually(lambda: len(simulator.requests) > 4)
             assert backfill.ends(number) == 1
         result = _result(backfill.log)
         stored = collector.count("points")
@@ -105,9 +107,7 @@ def test_buckets_that_radar_does_not_have_are_absent_too(world):
 
 
 @pytest.mark.parametrize("back", [True, False])
-def test_after_a_lost_connection_it_reports_what_it_can_read(
-    tmp_path, empty_postgres_url, postgres_server, back
-):
+def test_after_a_lost_connection_it_reports_what_it_can_read(tmp_path, empty_postgres_url, postgres_server, back):
     """Either the database can be read again at the end, or the counts are said to be unknown."""
     name = empty_postgres_url.rpartition("/")[2].partition("?")[0]
     with simulating(series_per_request=1) as (simulator, url):
