@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.model import AggInterval, rfc3339
-from collector.store import facts
-from collector.store.schema import backfills, state
+from collector.store.schema import backfills
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,14 +93,11 @@ class Backfill:
     finished_at: datetime | None
 
 
-_COUNTED = tuple(name for name in Progress.__slots__ if name not in ("gaps_remaining", "points_ignored"))
+_COUNTED = tuple(name for name in Progress.__slots__ if name != "gaps_remaining")
 _UNKNOWN = -1
 """In the column `gaps_remaining`: it is not known how many there are."""
 _NONE_YET = dict.fromkeys(_COUNTED, 0) | {"gaps_remaining": _UNKNOWN}
-_IGNORED = "backfill_ignored:"
-"""With a job's id the key of the fact that counts its ignored points, for which the table has no column."""
-_OF_JOB = state.c.key == sa.literal(_IGNORED) + sa.cast(backfills.c.id, sa.Text)
-_JOBS = sa.select(backfills, sa.select(state.c.value).where(_OF_JOB).scalar_subquery().label("points_ignored"))
+_JOBS = sa.select(backfills)
 
 
 async def create(connection: AsyncConnection, wanted: Wanted, now: datetime, state: str) -> Backfill:
@@ -149,14 +145,9 @@ async def requeue(connection: AsyncConnection, job: Backfill) -> Backfill:
 async def count(connection: AsyncConnection, job_id: int, counts: Sequence[Progress]) -> Backfill:
     """Add to the counts of a job."""
     more = {name: sum(getattr(one, name) for one in counts) for name in _COUNTED}
-    added = {name: backfills.c[name] + number for name, number in more.items() if number}
+    added = {name: sa.func.coalesce(backfills.c[name], 0) + number for name, number in more.items() if number}
     if added:
         await connection.execute(sa.update(backfills).where(backfills.c.id == job_id).values(added))
-    job = await _found(connection, job_id)
-    ignored = sum(one.points_ignored for one in counts)
-    if not ignored:
-        return job
-    await facts.put(connection, f"{_IGNORED}{job_id}", str(job.standing.progress.points_ignored + ignored))
     return await _found(connection, job_id)
 
 
@@ -182,7 +173,7 @@ async def _found(connection: AsyncConnection, backfill_id: int) -> Backfill:
 
 def _backfill(row: sa.Row[Any]) -> Backfill:
     wanted = Wanted(tuple(json.loads(row.profiles)), row.start, row.end, force=bool(row.force))
-    counts = {name: getattr(row, name) for name in _COUNTED}
-    gaps, ignored = None if row.gaps_remaining == _UNKNOWN else row.gaps_remaining, int(row.points_ignored or 0)
-    standing = Standing(row.state, Progress(**counts, gaps_remaining=gaps, points_ignored=ignored), row.message)
+    counts = {name: getattr(row, name) or 0 for name in _COUNTED}
+    gaps = None if row.gaps_remaining == _UNKNOWN else row.gaps_remaining
+    standing = Standing(row.state, Progress(**counts, gaps_remaining=gaps), row.message)
     return Backfill(row.id, wanted, standing, row.created_at, row.finished_at)
