@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -13,10 +14,31 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.cli.progress import Watching
+    from collector.cli.remote import Remote
     from collector.collect.backfill import Estimate
     from collector.profile import Profile
     from collector.settings import Settings
-    from collector.store import Backfill, Standing, Store, Wanted
+    from collector.store import Backfill, Progress, Standing, Store, Wanted
+
+
+class Outcome(NamedTuple):
+    """How a backfill ended here, what it has stored (None: not known), and why it did not come to its end."""
+
+    state: str
+    progress: Progress | None
+    message: str | None
+
+
+_COUNTS = (
+    "requests",
+    "windows",
+    "points_inserted",
+    "points_revised",
+    "points_unchanged",
+    "points_ignored",
+    "windows_failed",
+    "gaps_remaining",
+)
 
 
 @click.command("backfill")
@@ -95,7 +117,7 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
     began = time.monotonic()
     with showing() as shown:
         try:
-            standing = asyncio.run(_here(settings, wanted, shown))
+            outcome = asyncio.run(_here(settings, wanted, shown))
         except StoreOwned as owned:
             if owned.url is None:
                 raise
@@ -105,21 +127,73 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
             click.echo(
                 f"handed to the daemon at {owned.url} as backfill {job}; Ctrl-C stops watching, not the job", err=True
             )
-            for standing in remote.follow(job):
-                shown.stands(standing)
-                asyncio.run(_read_budget(settings, shown))
-    _show_result(standing, time.monotonic() - began, output)
-    return 0 if standing.state == "done" else 1
+            outcome = _follow(settings, remote, job, shown)
+    _show_result(outcome, time.monotonic() - began, output)
+    return 0 if outcome.state == "done" else 1
 
 
-async def _here(settings: Settings, wanted: Wanted, shown: Watching) -> Standing:
+def _follow(settings: Settings, remote: Remote, job_id: int, shown: Watching) -> Outcome:
+    """Watch a job of the daemon up to its end; when that is not possible any more, read how it stands."""
+    import asyncio
+    import signal
+
+    from collector.errors import CollectorError
+
+    standing = None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for standing in remote.follow(job_id):
+            shown.stands(standing)
+            asyncio.run(_read_budget(settings, shown))
+    except (CollectorError, KeyboardInterrupt) as error:
+        message = str(error) or "no longer watched; the daemon goes on with the job"
+        return asyncio.run(_afterwards(settings, job_id, message))
+    assert standing is not None, "a job has a standing"
+    return Outcome(standing.state, standing.progress, standing.message)
+
+
+async def _here(settings: Settings, wanted: Wanted, shown: Watching) -> Outcome:
+    """Do the job; if the store fails on the way, tell what it has when it can be read again."""
+    from collector.store import StoreError
+
+    created: list[int] = []
+    try:
+        standing = await _work(settings, wanted, shown, created)
+    except StoreError as error:
+        if not created:
+            raise
+        return await _afterwards(settings, created[0], str(error))
+    return Outcome(standing.state, standing.progress, standing.message)
+
+
+async def _afterwards(settings: Settings, job_id: int, message: str) -> Outcome:
+    """Read how a job stands that came to no end here, and why; without counts if the store cannot be read."""
+    from collector.collect.backfill import gaps_left
+    from collector.store import Store, StoreError
+
+    try:
+        async with Store.open(settings.database.url.reveal(), owner=None) as store:
+            job = await store.backfill(job_id)
+            if job is None:
+                return Outcome("interrupted", None, message)
+            chosen = [profile for profile in settings.profiles if profile.name in job.wanted.profiles]
+            gaps = await gaps_left(chosen, job.wanted, store, store.clock())
+            return Outcome("interrupted", replace(job.standing.progress, gaps_remaining=gaps), message)
+    except StoreError:
+        return Outcome("interrupted", None, f"{message}; the counts are unknown because the store cannot be read")
+
+
+async def _work(settings: Settings, wanted: Wanted, shown: Watching, created: list[int]) -> Standing:
+    """Do the job, whose id is put into *created* once it is on record."""
     import asyncio
 
     from collector.cli.collect import collecting
-    from collector.collect.backfill import Backfiller
+    from collector.collect.backfill import Backfiller, gaps_left
+    from collector.store import Standing
 
     async with collecting(settings, "backfill") as (store, gatherer):
         job = await _adopt(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
+        created.append(job.id)
         shown.stands(job.standing)  # what earlier runs did
         limit = settings.radar.requests_per_5min
         watching = asyncio.create_task(_watch_budget(store, limit, shown))
@@ -131,7 +205,10 @@ async def _here(settings: Settings, wanted: Wanted, shown: Watching) -> Standing
         if standing and standing.running:
             done, of = standing.progress.buckets_done, standing.progress.buckets
             message = f"{done:,} of {of:,} buckets were asked for; the same command goes on from here"
-            await store.stop_backfill(job, "stopped", message, store.clock())
+            picked = [profile for profile in settings.profiles if profile.name in wanted.profiles]
+            gaps = await gaps_left(picked, wanted, store, store.clock())
+            stopped = Standing("stopped", standing.progress, message)
+            await store.stop_backfill(job, stopped, store.clock(), gaps)
         known = await store.backfill(job.id)
         return known.standing if known else job.standing
 
@@ -225,16 +302,14 @@ def _show_estimate(cost: Estimate, settings: Settings, output: str) -> None:
     click.echo(f"minutes   {cost.minutes:.1f}  (at {settings.radar.requests_per_5min} requests in 5 minutes)")
 
 
-def _show_result(standing: Standing, seconds: float, output: str) -> None:
+def _show_result(outcome: Outcome, seconds: float, output: str) -> None:
     import json
 
-    progress = standing.progress
-    names = ("requests", "windows", "points_inserted", "points_revised", "points_unchanged", "windows_failed")
-    counts = {name: getattr(progress, name) for name in (*names, "gaps_remaining")} | {"seconds": round(seconds, 3)}
+    counts = {name: getattr(outcome.progress, name, None) for name in _COUNTS} | {"seconds": round(seconds, 3)}
     if output == "json":
         click.echo(json.dumps(counts))
     else:
         for name, count in counts.items():
-            click.echo(f"{name.replace('_', ' '):17} {count:,}")
-    if standing.message:
-        click.echo(f"collector: backfill {standing.state}: {standing.message}", err=True)
+            click.echo(f"{name.replace('_', ' '):17} {'unknown' if count is None else f'{count:,}'}")
+    if outcome.message:
+        click.echo(f"collector: backfill {outcome.state}: {outcome.message}", err=True)

@@ -71,6 +71,7 @@ async def _export(
     """Write the points to *target*; gives their number."""
     from contextlib import aclosing
 
+    from collector.cli.absences import Absences
     from collector.cli.listing import check_profile
     from collector.cli.writing import writing
     from collector.model import rfc3339
@@ -85,11 +86,13 @@ async def _export(
         async with aclosing(store.export_blocks(profiles, *times, asked=asked)) as blocks:
             async for block in blocks:
                 written += len(block[2])
+                absences.see(*block)
                 yield block
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         for profile in profiles:
             await check_profile(store, profile)
+        absences = await Absences.of(store, profiles, times)
         async with aclosing(counted()) as blocks:
             encode = FORMATS[output]
             with writing(target) as stream:
@@ -97,4 +100,6 @@ async def _export(
                     stream.write(part)
     for profile, moment in sorted({(profile, moment) for (profile, _), moment in asked.items()}):
         click.echo(f"{profile}: the snapshot that was asked for at {rfc3339(moment)}", err=True)
+    for sentence in absences.sentences():
+        click.echo(sentence, err=True)
     return written

@@ -39,12 +39,19 @@ async def _gaps(
 ) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
+    from collector.cli.listing import new_names
     from collector.cli.start import chosen
     from collector.serve.gaps import all_gaps
     from collector.store import Store
 
-    profiles = chosen(settings.profiles, [profile] if profile else [])
+    known = {one.name for one in settings.profiles}
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
-        found = await all_gaps(store, profiles, store.clock())
+        followed = await store.renamed([profile]) if profile and profile not in known else []
+        names = [one.new_profile for one in followed if one.new_profile in known] or ([profile] if profile else [])
+        found = await all_gaps(store, chosen(settings.profiles, names), store.clock())
+    for sentence in new_names(profile or "", followed):
+        click.echo(sentence, err=True)
+    labels = {one.new_label for one in followed}
+    found = [gap for gap in found if gap.series in labels or not labels]
     kept = [gap for gap in found if (start is None or gap.end > start) and (end is None or gap.start < end)]
     return [asdict(gap) for gap in kept]

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from collector.store import Store
+    from collector.store import Renamed, Store
 
 
 def list_rows(
@@ -48,7 +48,7 @@ def list_rows(
 
 
 async def check_profile(store: Store, profile: str) -> None:
-    """Refuse a profile of which the store knows nothing, with the nearest name."""
+    """Refuse a profile of which the store knows nothing, with the nearest name; say its new name if it was renamed."""
     from collector.errors import UsageError
     from collector.profile import nearest
 
@@ -57,3 +57,15 @@ async def check_profile(store: Store, profile: str) -> None:
         raise UsageError(
             f"the store knows no profile {profile!r}{nearest(profile, known)}; it has: {', '.join(known) or 'none'}"
         )
+    for sentence in new_names(profile, await store.renamed([profile])):
+        click.echo(sentence, err=True)
+
+
+def new_names(profile: str, followed: Sequence[Renamed]) -> list[str]:
+    """Say in sentences what the labels of *profile* are called now: in one if all of them moved to one profile."""
+    moved = {one.new_profile for one in followed}
+    if len(moved) == 1:
+        [name] = moved
+        if all(one.new_label == name + one.label.removeprefix(profile) for one in followed):
+            return [f"{profile} is now {name}"]
+    return [f"{one.label} is now {one.new_label}" for one in followed]

@@ -70,9 +70,11 @@ async def _read(settings: Settings, profile: str, start: datetime | None, end: d
     from collector.serve.plot.chart import read
     from collector.store import Store
 
-    settle = next((known.settle for known in settings.profiles if known.name == profile), settings.collection.settle)
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         await check_profile(store, profile)
+        names = {profile, *(one.new_profile for one in await store.renamed([profile]))}
+        settled = (known.settle for known in settings.profiles if known.name in names)
+        settle = max(settled, default=settings.collection.settle)
         return await read(store, profile, start, end, settle)
 
 

@@ -45,7 +45,7 @@ def command(config: str | None, **parameters: Any) -> None:
     a blank follows it or it is written %2C: then it belongs to the value.
 
     \b
-    Example: collector query --date-range 7d --date-range 7dcontrol --agg-interval 1d --format CSV
+    Example: collector query --date-start 6h --date-end now --agg-interval 1h --format CSV
     """
     import asyncio
 
@@ -60,6 +60,7 @@ def command(config: str | None, **parameters: Any) -> None:
 async def _query(settings: Settings, raw_query: str) -> None:
     from collector.radar.refusals import ApiError
     from collector.serve.radar_api import ask
+    from collector.serve.radar_api.absent import sentences
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
@@ -71,6 +72,9 @@ async def _query(settings: Settings, raw_query: str) -> None:
             click.echo(piece, nl=False)
         if answered.content_type == "application/json":
             click.echo()
+        else:
+            for sentence in sentences(answered.absent):
+                click.echo(sentence, err=True)
 
 
 def _error(refused: ApiError) -> Exception:

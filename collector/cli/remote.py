@@ -45,7 +45,7 @@ class Remote:
         """Give how a job stands, twice a second, up to its end."""
         while True:
             document = self._call("GET", f"{_PATH}/{job}")
-            progress = Progress(**{name: document[name] for name in Progress.__slots__})
+            progress = Progress(**{name: document[name] for name in Progress.__slots__ if name in document})
             standing = Standing(document["state"], progress, document["message"])
             yield standing
             if standing.ended:

@@ -9,10 +9,11 @@ import click
 from collector.cli.options import config_option, format_option, limit_option, period_options
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from collector.store import Store
+    from collector.store.listing import Filters
 
 
 @click.command("revisions")
@@ -31,8 +32,11 @@ def command(
     """
     from collector.cli.listing import list_rows
 
-    def read(store: Store) -> Awaitable[Sequence[object]]:
-        return store.list_revisions(profile=profile, start=start, end=end, limit=limit + 1, newest_first=True)
+    async def read(store: Store) -> Sequence[object]:
+        named = await store.of_profile(profile)
+        chosen: Filters = {"profile": named.profile, "labels": named.labels, "start": start, "end": end}
+        chosen |= {"limit": limit + 1, "newest_first": True}
+        return await store.list_revisions(**chosen)
 
     list_rows(config, output, read, _columns, profile, limit)
 

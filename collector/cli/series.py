@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from collector.cli.options import config_option, format_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collector.store import SeriesRow, Store
 
 
 @click.command("series")
@@ -21,7 +26,11 @@ def command(profile: str | None, config: str | None, output: str) -> None:
     """
     from collector.cli.listing import list_rows
 
-    list_rows(config, output, lambda store: store.list_series(profile=profile), _columns, profile)
+    async def read(store: Store) -> Sequence[SeriesRow]:
+        named = await store.of_profile(profile)
+        return await store.list_series(profile=named.profile, labels=named.labels)
+
+    list_rows(config, output, read, _columns, profile)
 
 
 def _columns(row: dict[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from collector.collect import plan
 from collector.collect.collect import named
 from collector.collect.diary import Diary
+from collector.collect.fetch import Handling
 from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
-from collector.model import AggInterval, Slice, Window
+from collector.model import AggInterval, SeriesQuery, Slice, Window
 from collector.store import Expected, Standing
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from collector.collect.gather import Gatherer
     from collector.collect.limits import Limits
-    from collector.model import Batch, SeriesQuery
+    from collector.model import Batch
     from collector.profile import Profile
     from collector.store import Backfill, Share, Store, Wanted
 
@@ -59,15 +60,20 @@ async def unanswered(
 
 
 async def gaps_left(profiles: Sequence[Profile], job: Wanted, store: Store, now: datetime) -> int:
-    """Count the buckets that are still missing, though Radar has published that far."""
-    left = 0
+    """Count the buckets that are absent of what *job* wants, though Radar has published that far.
+
+    Those that Radar does not have are among them. A series that several profiles want counts once.
+    """
+    left, counted = 0, set[SeriesQuery]()
     for profile in lasting(profiles):
         interval = profile.agg_interval
         published = interval.floor(now - await store.upstream_lag(profile.name))
         wanted = Window(interval.floor(job.start), min(interval.floor(job.end), published))
-        for series in profile.series if wanted.start < wanted.end else ():
-            holes = await store.holes(series.query, wanted, profile.settle)
-            left += sum(hole.window.duration // interval.step for hole in holes if hole.reason == "missing")
+        queries = {series.query for series in profile.series} - counted if wanted.start < wanted.end else set()
+        counted |= queries
+        for query in queries:
+            holes = await store.holes(query, wanted, profile.settle)
+            left += sum(hole.window.duration // interval.step for hole in holes)
     return left
 
 
@@ -142,8 +148,9 @@ class Backfiller:
             return await self._run(job, chosen)
         if not await self._is_others(job):
             message = f"no such profile: {', '.join(unknown)}"
-            await self._store.stop_backfill(job, "failed", message, self._fetcher.clock())
-            return Standing("failed", job.standing.progress, message)
+            standing = Standing("failed", job.standing.progress, message)
+            await self._store.stop_backfill(job, standing, self._fetcher.clock())
+            return standing
         return None
 
     async def _is_others(self, job: Backfill) -> bool:
@@ -190,7 +197,10 @@ class Backfiller:
         """Ask for what was claimed; gives how the job stands, and whether the process was told to stop."""
         diary = Diary(share, self._store, self._heard)
         slices = await self._unasked(share, again=again)
-        gathered = await self._gatherer.gather_all(slices, named(profiles), diary.note, background=True)
+        handling = Handling(force=share.job.wanted.force, job_id=share.job.id)
+        gathered = await self._gatherer.gather_all(
+            slices, named(profiles), diary.note, background=True, handling=handling
+        )
         return await diary.close(gathered), gathered.stopped
 
     async def _unasked(self, share: Share, *, again: bool) -> list[Slice]:

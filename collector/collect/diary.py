@@ -29,17 +29,17 @@ class Diary:
         self._store = store
         self._heard = heard
         self._answered: dict[SeriesQuery, list[Window]] = defaultdict(list)
-        self._counts = Progress()
+        self._shown = Progress()
         self._noted = 0
         self._written = time.monotonic()
 
     async def note(self, batch: Batch, saved: Saved) -> None:
-        """Take down that *batch* was answered."""
+        """Take down that *batch* was answered; the store has counted it with the answer."""
         for piece in batch.slices:
             self._answered[piece.series].append(piece.window)
         self._noted += 1
-        self._counts = _sum(
-            self._counts,
+        self._shown = _sum(
+            self._shown,
             Progress(
                 buckets_done=batch.buckets,
                 requests=1,
@@ -49,37 +49,51 @@ class Diary:
                 points_unchanged=saved.unchanged,
             ),
         )
-        self._heard(Standing("running", _sum(self._job.standing.progress, self._counts)))
+        self._heard(Standing("running", _sum(self._job.standing.progress, self._shown)))
         if time.monotonic() - self._written > _REPORT_EVERY:
             await self._settle(self._done()[: len(self._open) - 1], {})  # with the last of them `close` counts the rest
 
     async def close(self, gathered: Gathered) -> Backfill:
         """Settle what was asked for; gives the job as it stands.
 
-        What a stop, or a store that cannot be had (StoreUnavailable), kept from being asked stays as it is.
+        What a stop, or a store that cannot be had (StoreUnavailable), kept from being asked stays as it is. After a
+        stop, *buckets_done* includes the answered parts of such windows, which are not on record as done.
         """
-        self._counts = replace(self._counts, requests=self._counts.requests + gathered.requests - self._noted)
         failures = gathered.failures
         unavailable = next((one.error for one in failures if isinstance(one.error, StoreUnavailable)), None)
+        unanswered = gathered.requests - self._noted
+        if unanswered and not unavailable:  # otherwise it is not known here which of them the store has counted
+            self._job = await self._store.count_backfill(self._job, Progress(requests=unanswered))
         if gathered.stopped or unavailable:
             await self._settle(self._done(), {})
         else:
             await self._settle([*self._open], {piece: str(one.error) for one in failures for piece in one.slices})
         if unavailable:
             raise unavailable
-        return self._job
+        return self._with_parts() if gathered.stopped else self._job
+
+    def _with_parts(self) -> Backfill:
+        """Count the answered buckets of the windows that are still open."""
+        left = sum(
+            part.duration // row.series.agg_interval.step
+            for row in self._open
+            for part in plan.without(row.window, self._answered[row.series])
+        )
+        parts = Progress(buckets_done=sum(row.buckets for row in self._open) - left)
+        standing = self._job.standing
+        return replace(self._job, standing=replace(standing, progress=_sum(standing.progress, parts)))
 
     async def _settle(self, done: Sequence[Slice], failed: Mapping[Slice, str]) -> None:
         self._written = time.monotonic()
         if not done:
             return
         buckets = sum(row.buckets for row in done)
-        counts = replace(self._counts, buckets_done=buckets)
-        self._counts = Progress(buckets_done=max(self._counts.buckets_done - buckets, 0))
+        counts = Progress(buckets_done=buckets)
+        self._shown = Progress(buckets_done=max(self._shown.buckets_done - buckets, 0))
         for row in done:
             del self._open[row]
         self._job = await self._store.settle_windows(Settled(self._job.id, done, failed, counts))
-        self._heard(Standing("running", _sum(self._job.standing.progress, self._counts)))
+        self._heard(Standing("running", _sum(self._job.standing.progress, self._shown)))
 
     def _done(self) -> list[Slice]:
         return [row for row in self._open if not plan.without(row.window, self._answered[row.series])]
@@ -87,4 +101,4 @@ class Diary:
 
 def _sum(one: Progress, other: Progress) -> Progress:
     more = asdict(other)
-    return Progress(**{name: number + more[name] for name, number in asdict(one).items()})
+    return replace(one, **{name: number + more[name] for name, number in asdict(one).items() if number is not None})

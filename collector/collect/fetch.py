@@ -37,11 +37,12 @@ def keep_nothing(_fetch_id: int, _batch: Batch, _answer: Answer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Handling:
-    """What becomes of an answer: *keep* gets it; see `Store.save` for *force* and *history*."""
+    """What becomes of an answer: *keep* gets it; see `Store.save` for *force*, *history* and *job_id*."""
 
     keep: Keep = keep_nothing
     force: bool = False
     history: bool = True
+    job_id: int | None = None
 
 
 _USUAL = Handling()
@@ -171,8 +172,16 @@ class Fetcher:
             started = time.perf_counter()
             reply = await self._reply(fetch_id, batch, profiles, started)
         try:
-            how = {"force": handling.force, "history": handling.history}
-            saved = await self.store.save(fetch_id, batch, reply.answer, self.clock(), reply.size, **how)
+            saved = await self.store.save(
+                fetch_id,
+                batch,
+                reply.answer,
+                self.clock(),
+                reply.size,
+                force=handling.force,
+                history=handling.history,
+                job_id=handling.job_id,
+            )
         except StoreError as error:
             self._unended[fetch_id] = Unsaved(str(error))
             raise

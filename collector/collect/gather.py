@@ -182,6 +182,7 @@ class _Errand:
         self._silent: list[tuple[Batch, Unavailable]] = []
         self._silent_in_a_row = 0
         self._refused_before: set[str] = set()
+        self._cut_off: dict[Slice, Slice] = {}
 
     async def run(self) -> None:
         self._relative = await self._gatherer.fetcher.store.relative({piece.series for piece in self._slices})
@@ -277,7 +278,22 @@ class _Errand:
             self._gatherer.alone.discard(batch.slices[0].series)
         await self._end_pauses(batch)
         await self._gatherer.learn(learn.accepted(await self._gatherer.limits(self._agg_interval), batch))
+        await self._ask_for_rest(batch, saved)
         await self._progress(batch, saved)
+
+    async def _ask_for_rest(self, batch: Batch, saved: Saved) -> None:
+        """Ask for what an answer left out at an end of its window; if that brings values, the answer was cut short."""
+        for piece in batch.slices:
+            whole = self._cut_off.get(piece)
+            if whole and saved.by_series[piece.series].values:
+                limits, now = await self._gatherer.limits(self._agg_interval), self._gatherer.fetcher.clock()
+                span = whole.window.duration - piece.window.duration
+                await self._gatherer.learn(learn.cut_short(limits, whole.window.duration, span, now))
+        for lost in saved.cut_off:
+            whole = next(p for p in batch.slices if p.series == lost.series and p.window.overlaps(lost.window))
+            if lost not in self._cut_off:
+                self._cut_off[lost] = whole
+                self._slices.append(lost)
 
     async def _refused(self, batch: Batch, error: Refused) -> None:
         limits = await self._gatherer.limits(self._agg_interval)

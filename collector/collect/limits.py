@@ -144,6 +144,22 @@ def _shorter(limits: Limits, span: timedelta, now: datetime) -> Limits | None:
     return replace(limits, shape=shape, doubted=_NO_DOUBT, refused_at=now, refused_span=span)
 
 
+def cut_short(limits: Limits, asked: timedelta, span: timedelta, now: datetime) -> Limits:
+    """Learn that an answer to a window of *asked* held values for no more than *span* of it, without a word."""
+    spans = spans_of(limits.agg_interval)
+    fitting = max((one for one in spans if one <= span), default=min(spans))
+    if fitting >= limits.shape.span:
+        return limits
+    return replace(
+        limits,
+        shape=replace(limits.shape, span=fitting),
+        proven=(min(limits.proven[0], fitting), limits.proven[1]),
+        proven_span=min(limits.proven_span, fitting),
+        refused_span=asked,
+        refused_at=now,
+    )
+
+
 def exonerated(limits: Limits) -> Limits:
     """Take back what was learned from a slice that turned out to be refused for its content: it blamed the size."""
     guess = first_guess(limits.agg_interval)

@@ -27,6 +27,7 @@ from collector.store.passes import LONGEST_PAUSE, PassRecord
 from collector.store.prune import Pruned
 from collector.store.reader import Reader
 from collector.store.refusals import FIRST_PAUSE, Refusal, keys_of, pause
+from collector.store.renames import Renamed
 from collector.store.replicas import Candidate, Replica
 from collector.store.save_snapshots import Taken
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
@@ -69,6 +70,7 @@ __all__ = [
     "Pruned",
     "Reader",
     "Refusal",
+    "Renamed",
     "Replica",
     "RevisionRow",
     "Saved",

@@ -28,6 +28,8 @@ class Progress:
     """How far a backfill has come.
 
     *buckets* of all series are wanted, *buckets_done* of them answered or given up; *windows* are the answered slices.
+    *points_ignored* counts buckets of answers that did not count. *gaps_remaining* counts the buckets that were absent
+    of what is wanted when the job ended; None while that is not known.
     """
 
     buckets: int = 0
@@ -38,7 +40,8 @@ class Progress:
     points_revised: int = 0
     points_unchanged: int = 0
     windows_failed: int = 0
-    gaps_remaining: int = 0
+    gaps_remaining: int | None = None
+    points_ignored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,35 +93,41 @@ class Backfill:
     finished_at: datetime | None
 
 
+_COUNTED = tuple(name for name in Progress.__slots__ if name != "gaps_remaining")
+_UNKNOWN = -1
+"""In the column `gaps_remaining`: it is not known how many there are."""
+_NONE_YET = dict.fromkeys(_COUNTED, 0) | {"gaps_remaining": _UNKNOWN}
+_JOBS = sa.select(backfills)
+
+
 async def create(connection: AsyncConnection, wanted: Wanted, now: datetime, state: str) -> Backfill:
     """Put a new job on record in that *state*."""
     row = asdict(wanted) | {"profiles": json.dumps(wanted.profiles), "state": state, "created_at": now}
-    values = row | asdict(Progress())
-    created = await connection.execute(sa.insert(backfills).values(values).returning(*backfills.c))
-    return _backfill(created.one())
+    created = await connection.execute(sa.insert(backfills).values(row | _NONE_YET).returning(backfills.c.id))
+    return await _found(connection, created.scalar_one())
 
 
 async def extend(connection: AsyncConnection, job: Backfill, wanted: Wanted) -> Backfill:
     """Put a job back on the queue, up to another end."""
-    values = {"state": "queued", "end": wanted.end, "finished_at": None, "message": None}
+    values = {"state": "queued", "end": wanted.end, "finished_at": None, "message": None, "gaps_remaining": _UNKNOWN}
     return await _changed(connection, job, values)
 
 
 async def find(connection: AsyncConnection, backfill_id: int) -> Backfill | None:
     """Find a job by its id."""
-    row = (await connection.execute(sa.select(backfills).where(backfills.c.id == backfill_id))).one_or_none()
+    row = (await connection.execute(_JOBS.where(backfills.c.id == backfill_id))).one_or_none()
     return _backfill(row) if row else None
 
 
 async def listed(connection: AsyncConnection, limit: int | None) -> list[Backfill]:
     """List jobs, the newest first."""
-    found = await connection.execute(sa.select(backfills).order_by(backfills.c.id.desc()).limit(limit))
+    found = await connection.execute(_JOBS.order_by(backfills.c.id.desc()).limit(limit))
     return [_backfill(row) for row in found]
 
 
 async def still_open(connection: AsyncConnection) -> list[Backfill]:
     """List the jobs that have not ended, the oldest first: one that runs already goes on after a restart."""
-    found = await connection.execute(sa.select(backfills).where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id))
+    found = await connection.execute(_JOBS.where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id))
     return [_backfill(row) for row in found]
 
 
@@ -133,10 +142,13 @@ async def requeue(connection: AsyncConnection, job: Backfill) -> Backfill:
     return await _changed(connection, job, {"state": "queued"})
 
 
-async def count(connection: AsyncConnection, job: Backfill, more: Progress) -> Backfill:
+async def count(connection: AsyncConnection, job_id: int, counts: Sequence[Progress]) -> Backfill:
     """Add to the counts of a job."""
-    added = {name: backfills.c[name] + number for name, number in asdict(more).items() if number}
-    return await _changed(connection, job, added) if added else job
+    more = {name: sum(getattr(one, name) for one in counts) for name in _COUNTED}
+    added = {name: sa.func.coalesce(backfills.c[name], 0) + number for name, number in more.items() if number}
+    if added:
+        await connection.execute(sa.update(backfills).where(backfills.c.id == job_id).values(added))
+    return await _found(connection, job_id)
 
 
 async def report(
@@ -148,11 +160,20 @@ async def report(
 
 
 async def _changed(connection: AsyncConnection, job: Backfill, values: Mapping[str, Any]) -> Backfill:
-    updated = sa.update(backfills).where(backfills.c.id == job.id).values(values).returning(*backfills.c)
-    return _backfill((await connection.execute(updated)).one())
+    await connection.execute(sa.update(backfills).where(backfills.c.id == job.id).values(values))
+    return await _found(connection, job.id)
+
+
+async def _found(connection: AsyncConnection, backfill_id: int) -> Backfill:
+    job = await find(connection, backfill_id)
+    if job is None:
+        raise LookupError(f"there is no backfill {backfill_id}")
+    return job
 
 
 def _backfill(row: sa.Row[Any]) -> Backfill:
     wanted = Wanted(tuple(json.loads(row.profiles)), row.start, row.end, force=bool(row.force))
-    standing = Standing(row.state, Progress(*(getattr(row, name) for name in Progress.__slots__)), row.message)
+    counts = {name: getattr(row, name) or 0 for name in _COUNTED}
+    gaps = None if row.gaps_remaining == _UNKNOWN else row.gaps_remaining
+    standing = Standing(row.state, Progress(**counts, gaps_remaining=gaps), row.message)
     return Backfill(row.id, wanted, standing, row.created_at, row.finished_at)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from collector.store import renames
 from collector.store.column_types import Moment, epoch
 from collector.store.schema import fetches, labels, points, revisions, snapshot_points
 
@@ -22,11 +23,13 @@ _ROWS_AT_ONCE = 1_000
 async def visible_labels(connection: AsyncConnection, profiles: Collection[str] = ()) -> list[tuple[str, str, int]]:
     """List (profile, label, series_id) of the labels of *profiles*, of all for none, by profile and position.
 
-    Sorted here, for a database sorts text by its own rules.
+    A profile that was renamed gives the labels that its series have now. Sorted here, because a database sorts text by
+    its own rules.
     """
     select = sa.select(labels.c.profile, labels.c.position, labels.c.label, labels.c.series_id)
     if profiles:
-        select = select.where(labels.c.profile.in_(list(profiles)))
+        followed = renames.chosen(labels.c.profile, labels.c.label, await renames.renamed(connection, profiles))
+        select = select.where(sa.or_(labels.c.profile.in_(list(profiles)), followed))
     found = sorted(tuple(row) for row in await connection.execute(select))
     return [(profile, label, series_id) for profile, _, label, series_id in found]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import sqlalchemy as sa
 
 from collector.model import utc
-from collector.store import facts, replicas, upstream
+from collector.store import backfills, facts, replicas, upstream
+from collector.store.backfills import Progress
 from collector.store.clock import BLOCKED_UNTIL, LONGEST_BLOCK, believe, block
 from collector.store.errors import StoreRefused
 from collector.store.locks import BUDGET, lock
@@ -107,6 +108,11 @@ class Saved:
         """The counts by name."""
         return {name: getattr(self, name) for name in COUNTS}
 
+    @property
+    def values(self) -> int:
+        """How many values the answer held that are now stored."""
+        return self.inserted + self.revised + self.unchanged
+
     def __add__(self, other: Saved) -> Saved:
         return Saved(
             self.inserted + other.inserted,
@@ -119,9 +125,9 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The answer to a fetch's *batch* as it came in at *now*: *size* bytes. With *force* no answer overrules it.
+    """The answer to a fetch's *batch* as it came in at *now*: *size* bytes; *job_id* is the backfill that it is for.
 
-    *asked_at* is when the request was put on record; the store fills it in.
+    With *force* no answer overrules it. *asked_at* is when the request was put on record; the store fills it in.
     """
 
     fetch_id: int
@@ -130,6 +136,7 @@ class Arrival:
     now: datetime
     size: int
     force: bool = False
+    job_id: int | None = None
     asked_at: datetime | None = None
 
     @property
@@ -242,9 +249,22 @@ async def recorded(
 
 
 async def succeed(connection: AsyncConnection, ended: Sequence[tuple[Arrival, Saved]]) -> None:
-    """Note that fetches brought an answer."""
+    """Note that fetches brought an answer, and add to the counts of the backfills that they are for."""
     if ended:
         await connection.execute(_SUCCEED, [_success(*each) for each in ended])
+    for job_id in sorted({arrival.job_id for arrival, _ in ended if arrival.job_id is not None}):
+        await backfills.count(connection, job_id, [_progress(*each) for each in ended if each[0].job_id == job_id])
+
+
+def _progress(arrival: Arrival, saved: Saved) -> Progress:
+    return Progress(
+        requests=1,
+        windows=len(arrival.batch.slices),
+        points_inserted=saved.inserted,
+        points_revised=saved.revised,
+        points_unchanged=saved.unchanged,
+        points_ignored=saved.counts.get("ignored", 0),
+    )
 
 
 def _success(arrival: Arrival, saved: Saved) -> dict[str, object]:

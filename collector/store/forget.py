@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from collector.model import AggInterval, Normalization
 from collector.store import seals
-from collector.store.schema import date_ranges, fetch_profiles, fetches, fires, series
+from collector.store.schema import absences, date_ranges, fetch_profiles, fetches, fires, series
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,8 @@ async def forgettable(
     """Choose of a few fetches with an id above *after* those that ended before *moment* and that nothing depends on.
 
     Nothing depends on a fetch that brought no answer; nor on one of whose buckets all are older than *edges*; nor on
-    one that changed nothing and whose windows a later answer covers. The newest answer of each profile stays.
+    one that changed nothing and whose windows a later answer covers. The newest answer of each profile stays, and so do
+    those that prove a gap.
     Gives the ids, and the last id that was looked at; None where there was none.
     """
     older = sa.select(fetches.c.id).where(fetches.c.id > after, fetches.c.finished_at < moment)
@@ -47,8 +48,8 @@ async def forgettable(
     )
     unused = sa.or_(~sa.exists().where(mine).correlate(fetches), changed_nothing)
     found = await connection.execute(sa.select(fetches.c.id).where(fetches.c.id.in_(ids), unused))
-    newest = await _newest_answers(connection)
-    return [fetch_id for fetch_id in found.scalars() if fetch_id not in newest], ids[-1]
+    needed = await _newest_answers(connection) | await _proofs(connection, ids)
+    return [fetch_id for fetch_id in found.scalars() if fetch_id not in needed], ids[-1]
 
 
 def _younger(edges: Mapping[AggInterval, datetime]) -> list[Any]:
@@ -73,6 +74,12 @@ def _superseded(before: datetime) -> sa.Exists:
         answer.c.last_updated >= fetches.c.last_updated,
     )
     return covers.correlate(date_ranges, fetches)
+
+
+async def _proofs(connection: AsyncConnection, fetch_ids: Sequence[int]) -> set[int]:
+    """Those of the fetches whose answer is a proof of a gap."""
+    found = sa.select(absences.c.fetch_id).where(absences.c.fetch_id.in_(fetch_ids)).distinct()
+    return set((await connection.execute(found)).scalars())
 
 
 async def _newest_answers(connection: AsyncConnection) -> set[int]:

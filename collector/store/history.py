@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from collector.model import AggInterval, Annotation, SeriesQuery, from_epoch
 from collector.store import snapshots, statements
 from collector.store.export import first_of_each, select_points
+from collector.store.proven import proven_absent
 from collector.store.spoken import Spoken, lowest_level
 
 if TYPE_CHECKING:
@@ -99,6 +100,23 @@ class History:
         """Find the lastUpdated of the answer that reached furthest, the newest of such, per series; absent for none."""
         found = await self._connection.execute(statements.last_updated(self._as_of), {"ids": list(ids)})
         return {row.id: row.told for row in found if row.told is not None}
+
+    async def published(self, ids: Collection[int], now: float) -> dict[int, float]:
+        """Tell up to when Radar has published each series at *now*, as far as its answers let know; epoch seconds.
+
+        lastUpdated lies behind the clock by as much as in the newest answer. A series without any answer on record
+        counts as published up to *now*.
+        """
+        found = dict.fromkeys(ids, now)
+        for series_id, told, came in await self._connection.execute(statements.heard(self._as_of), {"ids": list(ids)}):
+            if told is not None and came is not None:
+                behind = max((came - told).total_seconds(), 0.0)
+                found[series_id] = min(now, max(told.timestamp(), now - behind))
+        return found
+
+    async def proven_absent(self, ids: Collection[int]) -> dict[int, list[tuple[int, int]]]:
+        """Find the ranges [start, end), in epoch seconds, that Radar is proven not to have; absent for none."""
+        return await proven_absent(self._connection, ids, self._as_of)
 
     async def confidence_level(self, stretches: Sequence[Stretch]) -> int | None:
         """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""

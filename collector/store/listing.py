@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import sqlalchemy as sa
 
@@ -23,7 +23,7 @@ from collector.store.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 class Filter:
     """What to list: of one *profile*, from *start* up to, not including, *end*, at most *limit* rows.
 
+    Of series and revisions, *labels* chooses those under one of these labels; None means all.
     *offset* rows are left out first; *before* bounds the ids of what is listed with the newest first. *newest_first*
     turns the order of annotations and revisions by their time.
     """
 
     profile: str | None = None
+    labels: Collection[str] | None = None
     start: datetime | None = None
     end: datetime | None = None
     limit: int | None = None
@@ -51,10 +53,18 @@ class Filter:
         return bounds + ([column < self.end] if self.end is not None else [])
 
 
+class Named(NamedTuple):
+    """The fields of Filter that choose series."""
+
+    profile: str | None
+    labels: Collection[str] | None = None
+
+
 class Filters(TypedDict, total=False):
     """The fields of Filter, as keywords."""
 
     profile: str | None
+    labels: Collection[str] | None
     start: datetime | None
     end: datetime | None
     limit: int | None
@@ -159,6 +169,7 @@ async def list_series(connection: AsyncConnection, chosen: Filter) -> list[Serie
     bounds = [first < chosen.end] if chosen.end is not None else []
     bounds += [last >= chosen.start] if chosen.start is not None else []
     bounds += [profile_series.c.profile == chosen.profile] if chosen.profile is not None else []
+    bounds += [profile_series.c.label.in_(list(chosen.labels))] if chosen.labels is not None else []
     ordered = select.where(*bounds).order_by(series.c.id, profile_series.c.position)
     return [
         SeriesRow(**{**row, "active": bool(row["active"]), "filters": json.loads(row["filters"])})
@@ -222,6 +233,8 @@ async def list_revisions(connection: AsyncConnection, chosen: Filter) -> list[Re
     )
     if chosen.profile is not None:
         select = select.where(profile_series.c.profile == chosen.profile)
+    if chosen.labels is not None:
+        select = select.where(profile_series.c.label.in_(list(chosen.labels)))
     newest = (old.replaced_at.desc(),) if chosen.newest_first else ()
     ordered = select.order_by(*newest, old.series_id, profile_series.c.position, old.timestamp, old.replaced_at)
     found = await _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))

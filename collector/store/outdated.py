@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.model import from_epoch
-from collector.store import seals
+from collector.store import evidence, seals
 from collector.store.amend import amend
 from collector.store.column_types import epoch
 from collector.store.schema import date_ranges, points, revisions, series, vanished
@@ -54,6 +54,7 @@ async def delete_points(connection: AsyncConnection, series_id: int, edge: datet
     await seals.seal(connection, gone=[seals.mark(series_id, timestamp) for (timestamp,) in unmarked])
     ended = sa.and_(date_ranges.c.series_id == series_id, date_ranges.c.end <= cut)
     await connection.execute(sa.delete(date_ranges).where(ended))
+    await evidence.forget_before(connection, series_id, cut)
     await count_points(connection, {series_id: -gone[0]})
     return gone[0], gone[1]
 

@@ -17,6 +17,7 @@ from collector.store import (
     passes,
     reaches,
     refusals,
+    renames,
     replicas,
     series,
     snapshots,
@@ -26,9 +27,10 @@ from collector.store import (
 from collector.store.export import points_of, visible_labels
 from collector.store.history import History
 from collector.store.holes import Expected, Hole, holes, requests
-from collector.store.listing import Filter
+from collector.store.listing import Filter, Named
+from collector.store.proven import history_begins
 from collector.store.readable import State
-from collector.store.selection import Selection, blocks, thinned
+from collector.store.selection import Selection, blocks, selected, thinned
 from collector.store.states import daily_sums, series_states, unconfirmed
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from collector.store.passes import PassRecord
     from collector.store.readable import Readable
     from collector.store.refusals import Refusal
+    from collector.store.renames import Renamed
     from collector.store.replicas import Replica
     from collector.store.selection import Place, SelectedSeries, Thinned
     from collector.store.snapshots import Snapshot
@@ -178,6 +181,11 @@ class Reader:
             (found,) = await holes(connection, [Expected(query, window, settle)])
         return found
 
+    async def history_begins(self, series_id: int) -> datetime | None:
+        """Tell where Radar's own history of a series begins; None while that is not proven."""
+        async with self._database.read() as connection:
+            return await history_begins(connection, series_id)
+
     async def holes_of(self, expected: Sequence[Expected]) -> list[list[Hole]]:
         """Find the holes of several series, in their order; as `holes`."""
         async with self._database.read() as connection:
@@ -209,6 +217,23 @@ class Reader:
         """List series with their labels; keywords as in Filter: those with a point between start and end."""
         async with self._database.read() as connection:
             return await listing.list_series(connection, Filter(**chosen))
+
+    async def renamed(self, profiles: Collection[str] = (), labels: Collection[str] = ()) -> list[Renamed]:
+        """List the labels of *profiles*, and those of *labels*, that are no longer in use while their series is.
+
+        A profile or label that is in use again is not among them.
+        """
+        async with self._database.read() as connection:
+            return await renames.renamed(connection, profiles, labels)
+
+    async def of_profile(self, profile: str | None) -> Named:
+        """Choose the series and revisions of *profile*: for one that was renamed by the labels that are in use now."""
+        followed = await self.renamed([profile]) if profile is not None else []
+        if not followed:
+            return Named(profile)
+        old = {one.label for one in followed}
+        kept = {row.label for row in await self.list_series(profile=profile)} - old
+        return Named(None, {one.new_label for one in followed} | kept)
 
     async def list_fetches(self, **chosen: Unpack[Filters]) -> list[FetchRow]:
         """List requests, the newest first; keywords as in Filter, start and end bound when it was sent."""
@@ -283,6 +308,11 @@ class Reader:
         async with self._database.read() as connection, aclosing(blocks(connection, chosen, after)) as found:
             async for one in found:
                 yield one
+
+    async def selected(self, chosen: Selection) -> list[SelectedSeries]:
+        """List the series of a selection, by profile and the labels' positions."""
+        async with self._database.read() as connection:
+            return await selected(connection, chosen)
 
     async def thin(self, chosen: Selection, columns: int) -> list[Thinned]:
         """Read a selection in about so many *columns* over its time, each with its extremes."""

@@ -62,6 +62,7 @@ _NEWER = sa.union_all(_ranges_of.where(_later), _ranges_of.where(_alike))
 """The plus keeps SQLite from looking through all the ranges of a series, ever more, for the few that are newer. What
 lies past the first request of equal lastUpdated is found by its id."""
 _CUT_BUCKETS, _CUT_SHARE = 8, 4
+_ENDED_SECONDS = 2 * 86_400
 """An answer with values is taken to be cut short if it lacks so many buckets at one end, a quarter of its window."""
 _NOTE = sa.insert(date_ranges)
 
@@ -71,7 +72,7 @@ class Change:
     """What one answer changes: a difference for each series_id, and what speaks for the values and gaps then.
 
     *evidence* holds rows of `finality` as they were and as they are to be. *overruled* are the series_ids for which a
-    newer answer had come. *cut_off* is what the answer seems to have left out although it is stored.
+    newer answer had come. *cut_off* is what the answer seems to have left out.
     """
 
     arrival: Arrival
@@ -214,14 +215,15 @@ class _Answered:
             gone = {t for t in missed.get(i, ()) if _within(t, spans)}
             blocking = self._blocking(newer.get(i, ()))
             overruled |= {i} if any(start < b and a < end for a, b in blocking for start, end in spans) else set()
+            settle = settles.get(i, DEFAULT_SETTLE)
             parts = [part.trimmed(known) for part in self.parts[i]]
             cut_off += [slice_ for part in parts for slice_ in part.cut_off]
             spoken = [part.spoken for part in parts]
             differences[i] = diff(known, answered, gone, blocking, spoken)
             absences[i] = []
             for part in parts:
-                rows[i] = part.fold(rows.get(i, []), differences[i], known, blocking, settles.get(i, DEFAULT_SETTLE))
-                absences[i] += part.absences(known, settles.get(i, DEFAULT_SETTLE))
+                rows[i] = part.fold(rows.get(i, []), differences[i], known, blocking, settle)
+                absences[i] += part.absences(known, settle)
         return Change(self.arrival, differences, absences, frozenset(overruled), cut_off)
 
     def _blocking(self, newer: Iterable[tuple[tuple[int, int], AnswerTime]]) -> list[tuple[int, int]]:
@@ -260,13 +262,22 @@ class _Part:
         return self.slice_.series.agg_interval.seconds
 
     def trimmed(self, stored: Mapping[int, object]) -> _Part:
-        """Leave out an end of the window that the answer seems to have been cut short by, though it is *stored*."""
-        if not self.timestamps or not stored:
+        """Leave out an end of the window that the answer lacks, if it seems to have been cut short.
+
+        The end must be long. A series may have come to its end: of its newest buckets a part must be *stored*, or two
+        days of them be absent.
+        """
+        if not self.timestamps:
             return self
         (start, end), first, last = self.spoken, self.timestamps[0], self.timestamps[-1] + self._step
         least = max(_CUT_BUCKETS * self._step, (end - start) // _CUT_SHARE)
         ends = [(a, b) for a, b in ((start, first), (last, end)) if b - a >= least]
-        ends = [(a, b) for a, b in ends if any(timestamp in stored for timestamp in range(a, b, self._step))]
+        known = stored.keys()
+        ends = [
+            (a, b)
+            for a, b in ends
+            if b == first or b - a >= _ENDED_SECONDS or not known.isdisjoint(range(a, b, self._step))
+        ]
         if not ends:
             return self
         spoken = max(start, first) if ends[0][0] == start else start, last if ends[-1][1] == end else end

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector.model import AggInterval, from_epoch
-from collector.store import snapshots
+from collector.store import renames, snapshots
 from collector.store.column_types import epoch
 from collector.store.export import points_of
 from collector.store.points import Span
@@ -79,20 +79,23 @@ class Thinned:
 
 
 async def selected(connection: AsyncConnection, chosen: Selection) -> list[SelectedSeries]:
-    """List the series of a selection by profile and the labels' positions."""
+    """List the series of a selection by profile and the labels' positions; a name that was renamed is followed."""
     named = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
     select = sa.select(*named, series.c.agg_interval, series.c.normalization, series.c.unit)
     select = select.join_from(labels, series, series.c.id == labels.c.series_id)
     if chosen.profiles:
-        select = select.where(labels.c.profile.in_(chosen.profiles))
+        followed = renames.chosen(labels.c.profile, labels.c.label, await renames.renamed(connection, chosen.profiles))
+        select = select.where(sa.or_(labels.c.profile.in_(chosen.profiles), followed))
     if chosen.series:
-        select = select.where(labels.c.label.in_(chosen.series))
-    found = sorted(tuple(row) for row in await connection.execute(select))
-    taken = await snapshots.newest(connection, [row[3] for row in found], chosen.as_of)
+        found = await renames.renamed(connection, labels=chosen.series)
+        followed = renames.chosen(labels.c.profile, labels.c.label, found)
+        select = select.where(sa.or_(labels.c.label.in_(chosen.series), followed))
+    rows = sorted(tuple(row) for row in await connection.execute(select))
+    taken = await snapshots.newest(connection, [row[3] for row in rows], chosen.as_of)
     asked = {series_id: one.asked_at for series_id, one in taken.items()}
     return [
         SelectedSeries(profile, label, series_id, AggInterval(agg_interval), normalization, unit, asked.get(series_id))
-        for profile, _, label, series_id, agg_interval, normalization, unit in found
+        for profile, _, label, series_id, agg_interval, normalization, unit in rows
     ]
 
 

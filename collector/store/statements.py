@@ -77,6 +77,21 @@ def last_updated(as_of: datetime | None) -> Any:
     return sa.select(series_table.c.id, told).where(series_table.c.id.in_(_IDS))
 
 
+@lru_cache(maxsize=16)
+def heard(as_of: datetime | None) -> Any:
+    """(id, last_updated, finished_at) of the answer that `last_updated` chooses, of the series *ids*."""
+    newest = (
+        sa.select(fetches.c.id)
+        .join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
+        .where(date_ranges.c.series_id == series_table.c.id, *_known(as_of))
+        .order_by(date_ranges.c.end.desc(), date_ranges.c.fetch_id.desc())
+        .limit(1)
+    )
+    columns = series_table.c.id, fetches.c.last_updated, fetches.c.finished_at
+    select = sa.select(*columns).join_from(series_table, fetches, fetches.c.id == newest.scalar_subquery())
+    return select.where(series_table.c.id.in_(_IDS))
+
+
 @lru_cache(maxsize=128)
 def confidence(stretches: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> tuple[Any, Any]:
     """Two: the levels of the answers on *stretches* (series_id, start, end); then (series_id, start, end, level).

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collector.model import Answer, Batch, SeriesQuery, Slice
     from collector.profile import Profile
     from collector.settings import Retention
-    from collector.store.backfills import Backfill, Wanted
+    from collector.store.backfills import Backfill, Progress, Standing, Wanted
     from collector.store.duties import Claimed, Duty
     from collector.store.fetches import Begun, Failure, Saved
     from collector.store.fires import Fire
@@ -166,7 +166,7 @@ class Store(Reader):
         errand = Errand(batch, profiles, now, limit, self._replica_id, credentials)
         return await self._database.enter(Alike(fetches.begin, errand))
 
-    async def save(  # noqa: PLR0913 - what an answer is made of
+    async def save(  # noqa: PLR0913 - an answer, and what becomes of it
         self,
         fetch_id: int,
         batch: Batch,
@@ -176,14 +176,16 @@ class Store(Reader):
         *,
         force: bool = False,
         history: bool = True,
+        job_id: int | None = None,
     ) -> Saved:
         """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
 
-        With *force* it counts although an answer with a later lastUpdated has come. If it is no *history*, only the
-        outcome and the annotations are saved; so of a part of snapshots, see `save_snapshots`. Repeating an answer
-        changes no point; StoreRefused if the fetch has ended otherwise.
+        So are the counts of the backfill *job_id*, if the request is for one. With *force* the answer counts although
+        one with a later lastUpdated has come. If it is no *history*, only the outcome and the annotations are saved; so
+        of a part of snapshots, see `save_snapshots`. Repeating an answer changes no point and no count; StoreRefused if
+        the fetch has ended otherwise.
         """
-        arrival = Arrival(fetch_id, batch, answer, now, size, force)
+        arrival = Arrival(fetch_id, batch, answer, now, size, force, job_id)
         saving = save if history and not save_snapshots.is_part(batch) else save_snapshots.note
         return await self._database.write(Alike(saving, arrival))
 
@@ -250,9 +252,17 @@ class Store(Reader):
         """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
         return await self._database.write(lambda connection: windows.end(connection, job.id, gaps, now))
 
-    async def stop_backfill(self, job: Backfill, state: str, message: str, now: datetime) -> None:
-        """End a job before all of it was asked for."""
-        word = windows.Stop(job.id, state, message, now, self._replica_id)
+    async def count_backfill(self, job: Backfill, counts: Progress) -> Backfill:
+        """Add to the counts of a job."""
+
+        async def work(connection: AsyncConnection) -> Backfill:
+            return await backfills.count(connection, job.id, [counts])
+
+        return await self._database.write(work)
+
+    async def stop_backfill(self, job: Backfill, standing: Standing, now: datetime, gaps: int | None = None) -> None:
+        """End a job before all of it was asked for, as *standing* says; *gaps* buckets are absent, None: unknown."""
+        word = windows.Stop(job.id, standing, now, self._replica_id, gaps)
         await self._database.write(lambda connection: windows.stop(connection, word))
 
     async def confirm(self, query: SeriesQuery, windows: Sequence[Range], settle: int) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.model import SeriesQuery
-    from collector.store.backfills import Backfill, Progress
+    from collector.store.backfills import Backfill, Progress, Standing
 
     Slices = Sequence[Slice]
 
@@ -179,7 +179,7 @@ async def settle(connection: AsyncConnection, settled: Settled, replica_id: int)
     failed = zip(_rows(job.id, settled.failed, replica_id), settled.failed.values(), strict=True)
     insert = upsert(connection, windows).on_conflict_do_nothing()
     await _all(connection, insert, [row | {"failure": why} for row, why in failed])
-    return await backfills.count(connection, job, settled.counts)
+    return await backfills.count(connection, job.id, [settled.counts])
 
 
 async def end(connection: AsyncConnection, job_id: int, gaps: int, now: datetime) -> Backfill | None:
@@ -198,13 +198,16 @@ async def end(connection: AsyncConnection, job_id: int, gaps: int, now: datetime
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A replica's word that a job ends before all of it was asked for, as `stopped` or `failed`, and why."""
+    """A replica's word that a job ends before all of it was asked for, as `stopped` or `failed`, and why.
+
+    *gaps* buckets of what is wanted are absent; None: not known.
+    """
 
     job_id: int
-    state: str
-    message: str
+    standing: Standing
     now: datetime
     replica_id: int
+    gaps: int | None = None
 
 
 async def stop(connection: AsyncConnection, word: Stop) -> None:
@@ -214,5 +217,6 @@ async def stop(connection: AsyncConnection, word: Stop) -> None:
     if job.standing.state in backfills.OVER:
         return
     await connection.execute(sa.delete(windows).where(windows.c.backfill_id == job.id))
-    standing = backfills.Standing(word.state, job.standing.progress, word.message)
-    await backfills.report(connection, job.id, standing, word.now)
+    done = max(job.standing.progress.buckets_done, word.standing.progress.buckets_done)
+    counts = {"buckets_done": done} | ({} if word.gaps is None else {"gaps_remaining": word.gaps})
+    await backfills.report(connection, job.id, word.standing, word.now, **counts)

@@ -57,7 +57,8 @@ def test_points_go_to_stdout_and_the_licence_to_stderr(run):
     assert done.stdout == (
         "profile,series,timestamp,value\nall,all,2026-04-30T01:00:00Z,20\nall,all,2026-04-30T02:00:00Z,3\n"
     )
-    assert (done.exit_code, done.stderr) == (0, LICENCE)
+    assert done.exit_code == 0
+    assert done.stderr.endswith(LICENCE)
 
 
 @pytest.mark.parametrize("format_", ["csv", "jsonl", "json", "parquet"])
@@ -99,6 +100,26 @@ def test_what_cannot_be_is_refused_in_a_sentence(run, folder, arguments, said):
 def _python(folder, *arguments, **options):
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environ, **options)
+
+
+def test_what_is_absent_of_a_range_is_said_by_label(run):
+    day = ("--start", "2026-04-30", "--end", "2026-04-30T02:00:00Z")
+    assert run("all", *day).stderr == LICENCE
+    assert run("all").stderr == LICENCE
+    two = "all: 1h buckets absent: 2026-04-30T03:00:00Z..2026-04-30T04:00:00Z (2)\n"
+    assert run("all", "--end", "2026-04-30T04:30:00Z").stderr == two + LICENCE
+    early = run("all", "--start", "2026-04-29T22:30:00Z", "--end", "2026-04-30T02:00:00Z", "--format", "jsonl")
+    assert early.stderr == (
+        "all: 1h buckets absent: 2026-04-29T23:00:00Z..2026-04-29T23:00:00Z (1); "
+        f"--start lies before the first stored bucket, 2026-04-30T00:00:00Z\n{LICENCE}"
+    )
+    nothing = run("all", "--start", "2026-04-30T05:00:00Z", "--end", "2026-04-30T06:00:00Z")
+    assert "all: 1h buckets absent: 2026-04-30T05:00:00Z..2026-04-30T05:00:00Z (1)\n" in nothing.stderr
+    assert "; nothing is stored\n" in run(*day, "--as-of", "2026-04-30T12:00:00Z").stderr
+
+
+def test_what_is_not_published_yet_is_not_absent(run):
+    assert run("--start", "2026-04-30", "--as-of", "2026-04-30T00:30:00Z").stderr == LICENCE
 
 
 def test_a_reader_that_has_had_enough_ends_it_quietly(run, folder):

@@ -10,6 +10,8 @@ from collector.cli.main import command
 from collector.store import Store
 from tests.store.making import NOW, batch, hours, profile, query, saved
 
+NIGHT = ("--date-start", "2026-04-29T21:00:00Z", "--date-end", "2026-04-30T03:00:00Z", "--agg-interval", "1h")
+APRIL = ("--date-start", "2026-04-01", "--date-end", "2026-04-02", "--agg-interval", "1h")
 OWNERS = ("Sectigo Limited", "DigiCert, Inc.")
 EVENING = ("--date-start", "2026-04-30T21:00:00Z", "--date-end", "2026-04-30T23:00:00Z", "--agg-interval", "1h")
 
@@ -52,6 +54,8 @@ def test_options_that_are_repeated_make_several_series(run):
     [
         (1, "the nearest profiles are 'by-owner/DigiCert, Inc.'", (*EVENING, "--ca-owner", "Digicert")),
         (1, "Nothing was known then", (*EVENING, "--ca-owner", OWNERS[0], "--as-of", "2026-04-01")),
+        (1, "the first stored 1h bucket is 2026-04-30T00:00:00Z", (*NIGHT, "--ca-owner", OWNERS[0])),
+        (1, "Nothing is stored from 2026-04-01T00:00:00Z", (*APRIL, "--ca-owner", OWNERS[0])),
         (2, "dateRange: expected 1d to 364d", ("--date-range", "9y")),
         (2, "is no moment", ("--as-of", "yesterday")),
         (2, "No such option", ("--normalization", "x")),
@@ -61,6 +65,16 @@ def test_what_cannot_be_answered_is_said_and_told_by_the_exit_code(run, code, wo
     done = run(*arguments)
     assert (done.exit_code, done.stdout) == (code, "")
     assert words in done.stderr
+
+
+def test_absent_buckets_are_said_beside_csv(run):
+    dates = ("--date-start", "2026-04-30T22:00:00Z", "--date-end", "2026-05-01T02:00:00Z", "--agg-interval", "1h")
+    said = "serie_0: 1h buckets absent: 2026-05-01T00:00:00Z..2026-05-01T02:00:00Z (3)"
+    done = run(*dates, "--ca-owner", OWNERS[0], "--format", "CSV")
+    assert (done.exit_code, done.stdout.count("\n")) == (0, 3)
+    assert said in done.stderr.splitlines()
+    [message] = json.loads(run(*dates, "--ca-owner", OWNERS[0]).stdout)["messages"]
+    assert message["message"] == said
 
 
 def test_every_parameter_of_the_api_is_an_option():

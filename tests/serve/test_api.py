@@ -2,7 +2,7 @@ import pytest
 
 from collector.model import rfc3339
 from tests.serve.serving import SERVER_TOKEN, fill, served
-from tests.store.making import DAY, HOUR, NOW
+from tests.store.making import DAY, HOUR, NOW, filtered, profile
 
 LISTS = ["profiles", "series", "fetches", "annotations", "gaps", "revisions", "points"]
 
@@ -83,6 +83,19 @@ async def test_points_are_filtered_by_label_and_time(world):
         ("by/A", "2026-04-30T00:00:00Z", 0),
         ("by/A", "2026-04-30T01:00:00Z", 1),
     ]
+
+
+async def test_an_old_name_finds_what_is_kept_under_the_new_one(world):
+    await world.store.declare([profile("was", caOwner=("A",)), filtered("whole")], NOW)
+    await world.store.declare(world.service.profiles, NOW)
+    new, old = [await world.all_of(f"/api/v1/points?{name}", "points") for name in ("series=by/A", "profile=was")]
+    assert old == new
+    assert len(old) == 24
+    assert await world.all_of("/api/v1/points?series=was/A&limit=5", "points") == new
+    assert [row["label"] for row in (await world.get("/api/v1/series?profile=was"))["series"]] == ["by/A"]
+    assert [row["series"] for row in (await world.get("/api/v1/revisions?profile=was"))["revisions"]] == ["by/A"] * 2
+    assert [gap["series"] for gap in (await world.get("/api/v1/gaps?profile=whole"))["gaps"]] == ["all"]
+    assert (await world.get("/api/v1/gaps?profile=was"))["gaps"] == []
 
 
 async def test_points_as_they_were_known(world):

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from collector.model import Slice
-from collector.store import Candidate, Duty, Fire, LeaseLost, Progress, Settled, Store, Wanted, windows
-from tests.store.making import DAY, HOUR, NOW, hours, profile, query, rows
+from collector.store import Candidate, Duty, Fire, LeaseLost, Progress, Settled, Standing, Store, Wanted, windows
+from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, rows, saved
 from tests.store.proxy import Proxy
 from tests.store.test_replicas import LONG, claim, expire, replicas
 
@@ -100,10 +100,28 @@ async def test_a_job_that_is_stopped_keeps_its_counts_and_no_windows(store_url, 
     async with Store.open(store_url, owner="run") as store:
         job = await begun(store)
         await settle(store, job, (await take(store, job, most=1)).mine, requests=1)
-        await store.stop_backfill(job, state, "told to", NOW)
+        await store.stop_backfill(job, Standing(state, Progress(buckets_done=3), "told to"), NOW, 7)
         found = (await store.backfill(job.id)).standing
         assert (found.state, found.message, found.progress.requests) == (ended, "told to", 1)
+        assert (found.progress.buckets_done, found.progress.gaps_remaining) == (3, 7)
         assert (await take(store, job)).mine == ()
+
+
+async def test_an_answer_is_counted_with_it_and_once(store_url):
+    async with Store.open(store_url, owner="run") as store:
+        job = await begun(store)
+        assert job.standing.progress.gaps_remaining is None
+        asked = batch((ALL, hours(0, 4)))
+        fetch_id = await begin(store, asked)
+        for _ in range(2):
+            await store.save(fetch_id, asked, answer(asked, [1, 2, 3, 4]), NOW, 100, job.id)
+        await saved(store, asked, [1, 2, 3, 5])
+        counted = Progress(buckets=8, requests=1, windows=1, points_inserted=4)
+        assert (await store.backfill(job.id)).standing.progress == counted
+        more = await store.count_backfill(job, Progress(requests=2, points_ignored=3))
+        more = await store.count_backfill(job, Progress(points_ignored=4))
+        assert (more.standing.progress.requests, more.standing.progress.points_ignored) == (3, 7)
+        assert [one.standing for one in await store.list_backfills()] == [more.standing]
 
 
 async def test_of_many_that_claim_at_once_each_window_has_one(postgres_url):

@@ -48,7 +48,8 @@ async def _profile(store: Store, profile: Profile) -> Document:
 async def list_series(service: Service, asked: Asked) -> Document:
     """The series that are kept, with the identity that decides their values."""
     limit, offset = asked.number("limit", MOST, 100), read_offset(asked)
-    chosen = _within(asked, limit) | {"offset": offset, "profile": await _profile_of(service, asked)}
+    named = await service.store.of_profile(await _profile_of(service, asked))
+    chosen = _within(asked, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
     rows = await service.store.list_series(**chosen)
     return _offset_page("series", [asdict(row) for row in rows], limit, offset)
 
@@ -73,7 +74,8 @@ async def list_annotations(service: Service, asked: Asked) -> Document:
 async def list_revisions(service: Service, asked: Asked) -> Document:
     """Values that were replaced, by series, bucket and time."""
     limit, offset = asked.number("limit", MOST, 100), read_offset(asked)
-    chosen = _within(asked, limit) | {"offset": offset, "profile": await _profile_of(service, asked)}
+    named = await service.store.of_profile(await _profile_of(service, asked))
+    chosen = _within(asked, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
     rows = await service.store.list_revisions(**chosen)
     documents = [asdict(row) | {"value": number(row.value), "new_value": number(row.new_value)} for row in rows]
     return _offset_page("revisions", documents, limit, offset)
@@ -82,8 +84,14 @@ async def list_revisions(service: Service, asked: Asked) -> Document:
 async def list_gaps(service: Service, asked: Asked) -> Document:
     """Buckets that should be there and are not."""
     start, end = asked.period()
-    profiles = known_profiles(asked.several("profile"), service.profiles)
-    found = await all_gaps(service.store, profiles, service.now())
+    names, configured = asked.several("profile"), {profile.name for profile in service.profiles}
+    followed = await service.store.renamed([name for name in names if name not in configured])
+    followed = [one for one in followed if one.new_profile in configured]
+    whole = [name for name in names if name not in {one.profile for one in followed}]
+    wanted = dict.fromkeys([*whole, *(one.new_profile for one in followed)])
+    found = await all_gaps(service.store, known_profiles([*wanted], service.profiles), service.now())
+    labels = {one.new_label for one in followed}
+    found = [g for g in found if not followed or g.profile in whole or g.series in labels]
     kept = [asdict(g) for g in found if (start is None or g.end > start) and (end is None or g.start < end)]
     return slice_of("gaps", kept, asked)
 

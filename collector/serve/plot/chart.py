@@ -101,7 +101,8 @@ async def read(store: Store, profile: str, start: datetime | None, end: datetime
 
     *settle* is for how long after a bucket's end its value may be revised, measured from lastUpdated.
     """
-    series = [row for row in await store.list_series(profile=profile) if row.last_point]
+    named = await store.of_profile(profile)
+    series = [row for row in await store.list_series(profile=named.profile, labels=named.labels) if row.last_point]
     if not series:
         raise CollectorError(f"there are no points of profile {profile!r} yet")
     window = _window(series, start, end)
@@ -147,11 +148,11 @@ def _unit(series: Sequence[SeriesRow]) -> str:
 async def _lines(store: Store, profile: str, window: Window) -> tuple[Line, ...]:
     found: dict[str, tuple[array[int], array[float]]] = {}
     async with aclosing(store.export_blocks([profile], window.start, window.end)) as blocks:
-        async for _, label, block in blocks:
-            timestamps, values = found.setdefault(label, (array("q"), array("d")))
+        async for name, label, block in blocks:
+            timestamps, values = found.setdefault(label.removeprefix(f"{name}/"), (array("q"), array("d")))
             timestamps.extend(timestamp for timestamp, _ in block)
             values.extend(value for _, value in block)
-    return tuple(Line(label.removeprefix(f"{profile}/"), *columns) for label, columns in found.items())
+    return tuple(Line(name, *columns) for name, columns in found.items())
 
 
 async def _annotations(store: Store, window: Window) -> list[AnnotationRow]:
@@ -165,6 +166,7 @@ def _remark(row: AnnotationRow) -> Remark:
 
 
 async def _final_until(store: Store, profile: str, settle: timedelta) -> datetime | None:
-    fetches = await store.list_fetches(profile=profile, limit=_FETCHES_LOOKED_AT)
+    names = [profile, *dict.fromkeys(one.new_profile for one in await store.renamed([profile]))]
+    fetches = [row for name in names for row in await store.list_fetches(profile=name, limit=_FETCHES_LOOKED_AT)]
     updated = [fetch.last_updated for fetch in fetches if fetch.last_updated]
     return max(updated) - settle if updated else None

@@ -16,6 +16,7 @@ from collector.additivity import is_snapshot
 from collector.model import DATASET, AggInterval, from_epoch
 from collector.radar.refusals import ApiError, bad, shown
 from collector.serve.radar_api import snapshots
+from collector.serve.radar_api.absent import Absent, Kept, absent_runs, common, refusal
 from collector.serve.radar_api.known import ALWAYS, Known
 from collector.serve.radar_api.matching import NO_HISTORY, Catalogue
 from collector.serve.radar_api.parameters import read_local
@@ -43,6 +44,7 @@ class Answered:
     question: Question
     lines: tuple[Line, ...]
     said: Said
+    absent: tuple[Absent, ...] = ()
 
     @property
     def points(self) -> int:
@@ -56,7 +58,15 @@ class Answered:
 
     def pieces(self) -> Iterator[str]:
         """Write the answer."""
-        return pieces(self.question, self.lines, self.said)
+        return pieces(self.question, self.lines, self.said, self.absent)
+
+
+class NotStored(ApiError):
+    """Nothing is stored in the range, or it begins before the first stored bucket; *answered* is what there is."""
+
+    def __init__(self, message: str, answered: Answered) -> None:
+        super().__init__(NO_HISTORY, message)
+        self.answered = answered
 
 
 async def ask(store: Store, raw_query: str, now: datetime) -> Answered:
@@ -70,11 +80,11 @@ async def ask(store: Store, raw_query: str, now: datetime) -> Answered:
 async def answer(store: Store, local: LocalQuestion) -> Answered:
     """Answer a question that was read; raises as `ask` does."""
     as_of = None if local.as_of is None else from_epoch(local.as_of)
-    seen = from_epoch(local.now if local.as_of is None else local.as_of)
-    return await store.ask_history(lambda history: _answer(history, local.question, seen), as_of)
+    now = local.now if local.as_of is None else local.as_of
+    return await store.ask_history(lambda history: _answer(history, local.question, now), as_of)
 
 
-async def _answer(history: History, question: Question, now: datetime) -> Answered:
+async def _answer(history: History, question: Question, now: float) -> Answered:
     catalogue = Catalogue(await history.series(DATASET))
     question, sources = _choose(catalogue, question)
     taken = await _taken(history, sources)
@@ -83,11 +93,60 @@ async def _answer(history: History, question: Question, now: datetime) -> Answer
     for asked, found in zip(question.series, pick, strict=True):
         if not found:
             raise _named(ApiError(NO_HISTORY, "Nothing was known then for these filters"), asked, question)
-        reason = next((snapshots.refusal(asked, taken[i], now) for i in _ids(found) if i in taken), None)
+        reason = next((snapshots.refusal(asked, taken[i], from_epoch(now)) for i in _ids(found) if i in taken), None)
         if reason:
             raise _named(bad(reason), asked, question)
     lines, used = await _lines(history, question, pick, known)
-    return Answered(question, lines, await _said(history, question, used, known, taken))
+    absent, refused = await _absent(history, question, (lines, used), taken, now)
+    answered = Answered(question, lines, await _said(history, question, used, known, taken), absent)
+    if refused is not None:
+        raise NotStored(refused, answered)
+    return answered
+
+
+async def _absent(
+    history: History,
+    question: Question,
+    answered: tuple[Sequence[Line], Sequence[Source]],
+    taken: Mapping[int, Snapshot],
+    now: float,
+) -> tuple[tuple[Absent, ...], str | None]:
+    """Find the buckets that are absent of the answer, and why it must be refused, if it must.
+
+    *answered* are the lines, and the source of each. A snapshot was published up to its end.
+    """
+    step = question.agg_interval.seconds
+    each = list(zip(question.series, *answered, strict=True))
+    short = [one for one in each if len(one[1].timestamps) < (one[0].end - one[0].start) // step]
+    ids = {part.id for _, _, source in short for part in source.parts}
+    published = await history.published(ids, now) if ids else {}
+    published |= {series_id: one.end.timestamp() for series_id, one in taken.items()}
+    lacking = []
+    for asked, line, source in short:
+        until = min(published[part.id] for part in source.parts)
+        if runs := absent_runs(line.timestamps, (asked.start, asked.end), step, until):
+            lacking.append((asked, line, source, runs))
+    found = tuple(Absent(asked.name, question.agg_interval, tuple(runs)) for asked, _, _, runs in lacking)
+    kept = await _kept(history, [source for _, _, source, _ in lacking])
+    for (asked, line, _, runs), one in zip(lacking, kept, strict=True):
+        why = refusal(line.timestamps, (asked.start, asked.end), runs, one)
+        if why is not None:
+            return found, _named(bad(why), asked, question).message
+    return found, None
+
+
+async def _kept(history: History, sources: Sequence[Source]) -> list[Kept]:
+    """Read what decides whether a range of which buckets are absent is answered."""
+    ids = {part.id for source in sources for part in source.parts}
+    spans, proven = (await history.spans(ids), await history.proven_absent(ids)) if ids else ({}, {})
+    found = []
+    for source in sources:
+        parts = {part.id for part in source.parts}
+        ends = [spans[i] for i in parts] if parts <= spans.keys() else []
+        oldest, newest = max((a for a, _ in ends), default=None), min((b for _, b in ends), default=None)
+        ranges = common([proven.get(i, []) for i in parts])
+        found.append(Kept(source.agg_interval, oldest, newest, ranges))
+    return found
 
 
 async def _taken(history: History, sources: Sequence[Sequence[Source]]) -> dict[int, Snapshot]:

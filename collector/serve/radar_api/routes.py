@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
@@ -14,7 +13,8 @@ from collector.radar.errors import RadarError
 from collector.radar.refusals import JSON_TYPE, NO_METHOD, NO_ROUTE, ApiError, Refusal
 from collector.serve.access import admits
 from collector.serve.failures import has_begun, logged
-from collector.serve.radar_api.answering import answer
+from collector.serve.radar_api.absent import HEADER, header
+from collector.serve.radar_api.answering import NotStored, answer
 from collector.serve.radar_api.lacking import lacking, refusal
 from collector.serve.radar_api.parameters import read_local
 from collector.store import StoreError
@@ -120,11 +120,12 @@ class RadarApi:
             await self._complete(local, self._fill)
         async with asyncio.timeout(_SECONDS), self._places:
             answered = await self._answered(local)
+            headers = _headers(answered)
             if request.method == "HEAD":
-                return web.Response(content_type=answered.content_type, charset="utf-8")
+                return web.Response(content_type=answered.content_type, charset="utf-8", headers=headers)
             if answered.points <= _LARGE:
                 text = "".join(answered.pieces())
-                return web.Response(text=text, content_type=answered.content_type, charset="utf-8")
+                return web.Response(text=text, content_type=answered.content_type, charset="utf-8", headers=headers)
             await asyncio.wait_for(self._large.acquire(), _PATIENCE)
         try:
             return await _stream(request, answered)
@@ -134,9 +135,14 @@ class RadarApi:
     async def _complete(self, local: LocalQuestion, fill: Fill) -> None:
         """Have Radar asked for what history lacks. Where it answers in part, that part is better than an error."""
         answered, now = None, self._service.now()
+        refused = True
         async with asyncio.timeout(_SECONDS), self._places:
-            with contextlib.suppress(ApiError):
-                answered = await self._answered(local)
+            try:
+                answered, refused = await self._answered(local), False
+            except NotStored as error:
+                answered = error.answered
+            except ApiError:
+                pass
         wanted = lacking(local.question, answered, now)
         if not wanted:
             return
@@ -145,18 +151,22 @@ class RadarApi:
                 await fill(wanted)
         except RadarError as error:
             log.warning("fallback", extra={"outcome": error.outcome, "reason": str(error)})
-            if answered is None:
+            if refused:
                 raise refusal(error, now) from error
         except TimeoutError:
-            if answered is None:
+            if refused:
                 raise _later("Radar has not answered yet") from None
 
     async def _answered(self, local: LocalQuestion) -> Answered:
         return await answer(self._service.store, local)
 
 
+def _headers(answered: Answered) -> dict[str, str]:
+    return {HEADER: header(answered.absent)} if answered.absent else {}
+
+
 async def _stream(request: web.Request, answered: Answered) -> web.StreamResponse:
-    response = web.StreamResponse()
+    response = web.StreamResponse(headers=_headers(answered))
     response.content_type, response.charset = answered.content_type, "utf-8"
     await response.prepare(request)
     try:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from collector.model import from_epoch, rfc3339
 from collector.radar.wording import annotation_member, csv_pieces, stamps
+from collector.serve.radar_api.absent import CODE, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from collector.model import Annotation
-    from collector.radar.parameters import Question
+    from collector.radar.parameters import Asked, Question
+    from collector.serve.radar_api.absent import Absent
     from collector.serve.radar_api.rollup import Line
 
 UNASSIGNED = 4
@@ -37,19 +39,22 @@ class Said:
     asked_at: Sequence[datetime | None] = ()
 
 
-def pieces(question: Question, lines: Sequence[Line], said: Said) -> Iterator[str]:
-    """Write the answer to *question*, in its format."""
+def pieces(question: Question, lines: Sequence[Line], said: Said, absent: Sequence[Absent] = ()) -> Iterator[str]:
+    """Write the answer to *question*, in its format; JSON says in `messages` which buckets are *absent*."""
     if question.format == "CSV":
         return csv_pieces([(_cell(a.name), *_texts(line)) for a, line in zip(question.series, lines, strict=True)])
-    return _json(question, lines, said)
+    return _json(question, lines, said, absent)
 
 
 def _texts(line: Line) -> tuple[Iterator[str], Iterator[str]]:
     return (text for one in _blocks(line.timestamps, stamps) for text in one), map(number, line.values)
 
 
-def _json(question: Question, lines: Sequence[Line], said: Said) -> Iterator[str]:
-    yield f'{{"success":true,"errors":[],"result":{{"meta":{json.dumps(meta(question, said), ensure_ascii=False)}'
+def _json(question: Question, lines: Sequence[Line], said: Said, absent: Sequence[Absent]) -> Iterator[str]:
+    messages = [{"code": CODE, "message": text} for text in sentences(absent)]
+    listed = f'"messages":{json.dumps(messages, ensure_ascii=False)},' if messages else ""
+    about = json.dumps(meta(question, lines, said), ensure_ascii=False)
+    yield f'{{"success":true,"errors":[],{listed}"result":{{"meta":{about}'
     for asked, line in zip(question.series, lines, strict=True):
         yield f',{json.dumps(asked.name, ensure_ascii=False)}:{{"timestamps":['
         yield from _array(_blocks(line.timestamps, stamps))
@@ -70,9 +75,12 @@ def _array(blocks: Iterable[Sequence[str]]) -> Iterator[str]:
         comma = ","
 
 
-def meta(question: Question, said: Said) -> dict[str, Any]:
-    """Write `result.meta`. A date range runs from the start of the first bucket to that of the last one asked for."""
-    step = question.agg_interval.seconds
+def meta(question: Question, lines: Sequence[Line], said: Said) -> dict[str, Any]:
+    """Write `result.meta`.
+
+    A date range runs from the start of the first bucket of the answer to that of the last one; of a series without any
+    it is what was asked for.
+    """
     return {
         "aggInterval": question.agg_interval.name,
         "confidenceInfo": {
@@ -80,8 +88,8 @@ def meta(question: Question, said: Said) -> dict[str, Any]:
             "annotations": [_annotation(annotation) for annotation in said.annotations],
         },
         "dateRange": [
-            {"startTime": rfc3339(from_epoch(asked.start)), "endTime": rfc3339(from_epoch(asked.end - step))}
-            for asked in question.series
+            {"startTime": rfc3339(from_epoch(first)), "endTime": rfc3339(from_epoch(last))}
+            for first, last in map(_range, question.series, lines)
         ],
         "lastUpdated": rfc3339(said.last_updated),
         "normalization": said.normalization,
@@ -93,6 +101,12 @@ def meta(question: Question, said: Said) -> dict[str, Any]:
 def _asked_at(moments: Sequence[datetime | None]) -> dict[str, Any]:
     """`askedAt`: like dateRange, one for each series; null for what is no snapshot, absent where none is one."""
     return {"askedAt": [rfc3339(moment) if moment else None for moment in moments]} if any(moments) else {}
+
+
+def _range(asked: Asked, line: Line) -> tuple[int, int]:
+    if not line.timestamps:
+        return asked.start, asked.end - asked.query.agg_interval.seconds
+    return line.timestamps[0], line.timestamps[-1]
 
 
 def _annotation(annotation: Annotation) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -97,9 +98,13 @@ async def test_another_way_is_tried_where_a_sum_lacks_a_part(store, result):
     assert _values((await result(THURSDAY))["serie_0"]) == {"30T00": "96"}
 
 
-async def test_a_series_with_a_gap_is_answered_with_the_gap(store, result):
+async def test_a_series_with_a_gap_is_answered_with_the_gap_which_is_said(store, asked):
     await saved(store, batch((query(), hours(0, 24))), {21: 1, 23: 3})
-    assert _values((await result(EVENING))["serie_0"]) == {"30T21": "1", "30T23": "3"}
+    found = json.loads(await asked(EVENING))
+    assert _values(found["result"]["serie_0"]) == {"30T21": "1", "30T23": "3"}
+    [message] = found["messages"]
+    said = "serie_0: 1h buckets absent: 2026-04-30T22:00:00Z..2026-04-30T22:00:00Z (1)"
+    assert message == {"code": 2100, "message": said}
 
 
 async def test_without_an_interval_the_next_coarser_one_that_is_kept_answers(store, result):
@@ -111,9 +116,16 @@ async def test_without_an_interval_the_next_coarser_one_that_is_kept_answers(sto
     assert (status, "is kept at 1d" in message) == (400, True)
 
 
-async def test_history_from_another_time_gives_an_empty_series(owners, result):
-    found = await result("dateStart=2026-01-01T00:00:00Z&dateEnd=2026-01-02T00:00:00Z&aggInterval=1h")
-    assert found["serie_0"] == {"timestamps": [], "values": []}
+async def test_a_time_of_which_nothing_is_stored_is_refused_with_what_is(owners):
+    january = "dateStart=2026-01-01T00:00:00Z&dateEnd=2026-01-02T00:00:00Z"
+    status, code, message = await _refused(owners, f"{january}&aggInterval=1h")
+    assert (status, code) == (404, 7003)
+    assert message == (
+        "Nothing is stored from 2026-01-01T00:00:00Z to 2026-01-02T01:00:00Z: "
+        "the first stored 1h bucket is 2026-04-30T00:00:00Z, the last one is 2026-04-30T23:00:00Z"
+    )
+    both = f"{EVENING}&{january.replace('01-02T00', '01-01T02')}&name=a&name=b"
+    assert (await _refused(owners, both))[2].startswith("b: Nothing is stored from 2026-01-01T00:00:00Z")
 
 
 async def test_no_history_for_the_filters_is_said_with_the_nearest_profiles(owners):
@@ -153,9 +165,12 @@ async def test_what_was_known_then_is_answered_as_of_then(store, result):
     assert (await _refused(store, f"{EVENING}&as_of=2026-05-01T00:00:00Z"))[0] == 404
 
 
-async def test_a_relative_range_lies_before_the_moment_that_is_looked_back_to(owners, result):
-    found = await result("dateRange=1d&aggInterval=1h&as_of=2026-05-01T12:00:30Z", NOW + timedelta(days=30))
-    assert min(_values(found["serie_0"])) == "30T12"
+async def test_a_relative_range_lies_before_the_moment_that_is_looked_back_to(owners, asked):
+    dates = "dateStart=2026-04-30T12:00:00Z&dateEnd=2026-05-01T12:00:00Z"
+    later, as_of = NOW + timedelta(days=30), "as_of=2026-05-01T12:00:30Z"
+    found = await asked(f"dateRange=1d&aggInterval=1h&{as_of}", later)
+    assert found == await asked(f"{dates}&aggInterval=1h&{as_of}", later)
+    assert "1h buckets absent: 2026-05-01T00:00:00Z..2026-05-01T11:00:00Z (12)" in found
 
 
 async def test_csv_has_two_columns_for_each_series(owners, asked):

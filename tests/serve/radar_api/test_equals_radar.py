@@ -159,35 +159,53 @@ def _equals(world, raw_query, interval, kept):
     radar = json.loads(world.radar(raw_query))["result"]
     found = AggInterval[radar["meta"]["aggInterval"]]
     if any(one.seconds > found.seconds for one, _ in kept):
-        _coarser_or_refused(world, raw_query, interval, found)
+        starts = [one["startTime"] for one in radar["meta"]["dateRange"]]
+        week = timedelta(weeks=1)
+        reaches_back = any(a < rfc3339(since + week) for a, (_, since) in zip(starts, kept, strict=True))
+        _coarser_or_refused(world, raw_query, interval, found, reaches_back=reaches_back)
         return
-    local = json.loads(world.local(raw_query))["result"]
-    answered = AggInterval[local["meta"]["aggInterval"]]
-    assert answered is found
-    for position, (_, since) in enumerate(kept):
-        ours, theirs = _points(local[f"serie_{position}"]), _points(radar[f"serie_{position}"])
-        begun = rfc3339(_first_whole_bucket(answered, since))
-        assert ours == {moment: value for moment, value in theirs.items() if moment >= begun or moment in ours}
-    _same_meta(local["meta"], radar["meta"])
+    begun = [rfc3339(_first_whole_bucket(found, *one)) for one in kept]
+    told = [_points(radar[f"serie_{position}"]) for position in range(len(kept))]
+    if any(moment < first for first, theirs in zip(begun, told, strict=True) for moment in theirs):
+        with pytest.raises(ApiError, match=r"before the history|Nothing is stored") as refused:
+            world.local(raw_query)
+        assert refused.value.refusal.status == 404
+        return
+    document = json.loads(world.local(raw_query))
+    assert "messages" not in document
+    local = document["result"]
+    assert [_points(local[f"serie_{position}"]) for position in range(len(kept))] == told
+    _same_meta(local, radar)
 
 
-def _first_whole_bucket(interval, since):
-    start = interval.floor(since)
-    return start if start == since else start + interval.step
+def _first_whole_bucket(interval, kept, since):
+    first = kept.floor(since)
+    start = interval.floor(first)
+    return start if start == first else start + interval.step
 
 
-def _coarser_or_refused(world, raw_query, interval, found):
-    """What is kept at a coarser interval cannot be answered at a finer one."""
+def _coarser_or_refused(world, raw_query, interval, found, *, reaches_back):
+    """What is kept at a coarser interval cannot be answered at a finer one; nor what begins before the history."""
     if interval:
         with pytest.raises(ApiError, match="is too granular"):
             world.local(raw_query)
         return
-    local = json.loads(world.local(raw_query))["result"]
+    try:
+        local = json.loads(world.local(raw_query))["result"]
+    except ApiError as refused:
+        assert reaches_back, refused  # noqa: PT017 - the other questions are answered
+        return
     assert AggInterval[local["meta"]["aggInterval"]].seconds > found.seconds
 
 
-def _same_meta(ours, theirs):
+def _same_meta(local, radar):
+    ours, theirs = local["meta"], radar["meta"]
     remarks, radars = ours.pop("confidenceInfo"), theirs.pop("confidenceInfo")
+    for position, claimed in enumerate(theirs["dateRange"]):
+        moments = local[f"serie_{position}"]["timestamps"]
+        if moments:  # what Radar has not published yet is not claimed
+            assert claimed["startTime"] == moments[0]
+            claimed["endTime"] = moments[-1]
     assert ours == theirs
     assert remarks["level"] in (radars["level"], 4)
     for remark in radars["annotations"]:

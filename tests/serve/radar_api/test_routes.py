@@ -85,6 +85,7 @@ async def test_who_does_not_show_the_token_is_refused(history):
         ((400, 2001), "GET", f"{PATH}?aggInterval=2h"),
         ((400, 2001), "GET", f"{PATH}?ca=%ff"),
         ((404, 7003), "GET", f"{PATH}?tld=com"),
+        ((404, 7003), "GET", f"{PATH}?dateRange=7d&aggInterval=1h"),
         ((400, 7000), "GET", "/client/v4/radar/http/timeseries"),
         ((400, 7000), "GET", f"{PATH}/"),
         ((400, 7000), "GET", "/client/v4/%00/../x"),
@@ -116,6 +117,20 @@ async def test_a_fault_of_ours_is_told_by_a_number_alone(history, monkeypatch, c
         assert b"secret" not in body
         number = body.split(b"Internal error ")[1][:8].decode()
         assert caplog.records[-1].id == number
+
+
+async def test_absent_buckets_stand_in_a_header_too(store, monkeypatch):
+    await saved(store, batch((query(), hours(0, 24))), {20: 1, 21: 1, 23: 1})
+    said = "a%0D%0Ab: 1h buckets absent: 2026-04-30T22:00:00Z..2026-04-30T22:00:00Z (1)"
+    target = f"{PATH}?{EVENING}&name=a%0d%0ab&format=csv"
+    async with _asking(store) as session:
+        for large in (20_000, 0):
+            monkeypatch.setattr(routes, "_LARGE", large)
+            for method in ("GET", "HEAD"):
+                _, response, _ = await _get(session, target, method)
+                assert response.headers["X-Absent-Buckets"] == said
+        whole = target.replace("30T21", "30T23")
+        assert "X-Absent-Buckets" not in (await _get(session, whole))[1].headers
 
 
 async def test_a_large_answer_is_streamed_and_the_same(history, monkeypatch):

@@ -1,0 +1,109 @@
+"""What an export lacks, found in passing from the points that it writes, and said in a sentence a label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from collector.model import from_epoch, rfc3339
+from collector.radar.dates import floor
+from collector.serve.radar_api.absent import Absent, runs_of, sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from collector.model import AggInterval
+    from collector.store import History, Store
+
+MOST_RUNS = 6
+"""So many runs of absent buckets are listed of one label; the others are counted."""
+
+
+@dataclass(slots=True)
+class _Label:
+    """The buckets of one label that are asked for: [start, end) in epoch seconds; *start* None: from the first point.
+
+    *oldest* is the first stored bucket, None for none. *at* is where the next point should be; *runs* is what was
+    absent before.
+    """
+
+    name: str
+    agg_interval: AggInterval
+    start: int | None
+    end: int
+    oldest: int | None
+    at: int | None = None
+    runs: list[tuple[int, int]] = field(default_factory=list)
+
+    def see(self, block: Sequence[tuple[int, float]]) -> None:
+        step, (first, newest) = self.agg_interval.seconds, (block[0][0], block[-1][0])
+        at = self.at if self.at is not None else (first if self.start is None else self.start)
+        if at != first or newest - first != (len(block) - 1) * step:
+            self.runs += runs_of([timestamp for timestamp, _ in block], at, newest + step, step)
+        self.at = newest + step
+
+    def absent(self) -> Absent:
+        at = self.at if self.at is not None else self.start
+        rest = [(at, self.end)] if at is not None and at < self.end else []
+        return Absent(self.name, self.agg_interval, (*self.runs, *rest))
+
+
+class Absences:
+    """What points of an export should be there; it is shown every block that is written."""
+
+    def __init__(self, labels: dict[tuple[str, str], _Label]) -> None:
+        self._labels = labels
+
+    @classmethod
+    async def of(
+        cls, store: Store, profiles: Sequence[str], times: tuple[datetime | None, datetime | None, datetime | None]
+    ) -> Self:
+        """Read what should be there of *profiles* between the first two *times*, as was known at the third.
+
+        Without a start that is all from the first stored bucket on; without either, up to the last stored one.
+        """
+        from collector.store import Selection
+
+        start, end, as_of = times
+        found = await store.selected(Selection(profiles=tuple(profiles)))
+        ids, now = {one.series_id for one in found}, (as_of or store.clock()).timestamp()
+
+        async def work(history: History) -> tuple[dict[int, tuple[int, int]], dict[int, float]]:
+            return await history.spans(ids), await history.published(ids, now)
+
+        spans, published = await store.ask_history(work, as_of)
+        labels = {}
+        for one in found:
+            step = one.agg_interval.seconds
+            until = floor(published[one.series_id], step) if start or end else 0
+            until = until if end is None else min(until, _ceiling(end, step))
+            first = None if start is None else _ceiling(start, step)
+            oldest = spans[one.series_id][0] if one.series_id in spans else None
+            labels[one.profile, one.label] = _Label(one.label, one.agg_interval, first, until, oldest)
+        return cls(labels)
+
+    def see(self, profile: str, label: str, block: Sequence[tuple[int, float]]) -> None:
+        """Take note of points of one label that are written; in order, as `Store.export_blocks` gives them."""
+        if block and (known := self._labels.get((profile, label))):
+            known.see(block)
+
+    def sentences(self) -> list[str]:
+        """Say of each label what is absent, and that the history begins later than what is asked for."""
+        found = []
+        for one in self._labels.values():
+            absent = one.absent()
+            if not absent.runs:
+                continue
+            text = sentences([absent], MOST_RUNS)[0]
+            if one.oldest is None:
+                text += "; nothing is stored"
+            elif one.start is not None and one.start < one.oldest:
+                text += f"; --start lies before the first stored bucket, {rfc3339(from_epoch(one.oldest))}"
+            found.append(text)
+        return found
+
+
+def _ceiling(moment: datetime, step: int) -> int:
+    start = floor(moment.timestamp(), step)
+    return start if start == moment.timestamp() else start + step

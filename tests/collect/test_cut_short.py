@@ -1,0 +1,52 @@
+"""An upstream that silently returns at most so many values of a longer window."""
+
+import pytest
+
+from collector.collect.collect import collect_and_heal
+from collector.model import Window
+from collector.radar.simulator import faults
+from collector.serve.gaps import all_gaps
+from tests.collect.doubles import DAY, NOW, core, profile
+from tests.collect.test_history import run_backfill
+
+MIDNIGHT = NOW.replace(hour=0, minute=0)
+MOST = 168
+
+
+def at_most(values, *, newest):
+    def cut(document):
+        for name, series in document["result"].items():
+            if name != "meta":
+                for key, found in series.items():
+                    series[key] = found[-values:] if newest else found[:values]
+
+    return faults.edit("at most so many values", cut)
+
+
+@pytest.mark.parametrize("newest", [True, False], ids=["the newest", "the oldest"])
+async def test_a_backfill_gets_all_and_learns_how_much_one_answer_holds(store_url, newest):
+    hourly = profile()
+    async with core(store_url, hourly) as opened:
+        opened.script(at_most(MOST, newest=newest).always())
+        done = await run_backfill(opened, MIDNIGHT - 60 * DAY)
+        assert (done.state, done.progress.gaps_remaining) == ("done", 0)
+        window = Window(MIDNIGHT - 60 * DAY, MIDNIGHT)
+        stored = (await opened.stored())["all"]
+        truth = opened.truth(hourly.series[0].query, window)
+        assert {t: v for t, v in stored.items() if t < MIDNIGHT.timestamp()} == truth
+        assert (await opened.gatherer.limits(hourly.agg_interval)).shape.span == 7 * DAY
+        assert len(opened.requests) <= 2 + 60 // 7 + 3
+
+
+async def test_one_answer_cut_short_marks_nothing_as_vanished_and_is_made_up_for_at_once(store_url):
+    hourly = profile()
+    async with core(store_url, hourly) as opened:
+        for _ in range(15):
+            await collect_and_heal([hourly], opened.clock(), opened.store, opened.gatherer)
+            opened.clock.advance(days=1)
+        opened.script(at_most(MOST, newest=True))
+        before = len(opened.requests)
+        collected = await collect_and_heal([hourly], opened.clock(), opened.store, opened.gatherer)
+        assert (collected.saved.vanished, collected.saved.revised) == (0, 0)
+        assert len(opened.requests) == before + 2
+        assert await all_gaps(opened.store, [hourly], opened.clock()) == []

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from collector.model import AggInterval
+from collector.serve.radar_api.absent import Absent, Kept, absent_runs, common, header, refusal, runs_of, sentences
+
+HOUR = AggInterval.ONE_HOUR
+H = 3600
+
+
+def _hours(*hours):
+    return [hour * H for hour in hours]
+
+
+def _runs(*runs):
+    return [(a * H, b * H) for a, b in runs]
+
+
+@pytest.mark.parametrize(
+    ("expected", "stored", "published"),
+    [
+        ([], range(6), 6),
+        ([(2, 3), (4, 5)], (0, 1, 3, 5), 6),
+        ([(0, 2), (3, 6)], (2,), 9),
+        ([(0, 6)], (), 6),
+        ([], (0, 1), 2.9),
+        ([], (), 0.5),
+    ],
+)
+def test_what_is_published_and_not_stored_is_absent(expected, stored, published):
+    assert absent_runs(_hours(*stored), (0, 6 * H), H, published * H) == _runs(*expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "stored", "kept"),
+    [
+        (None, (2, 3), Kept(HOUR, -H, 3 * H)),  # a gap
+        (None, (2, 3), Kept(HOUR, 2 * H, 3 * H, ((0, 2 * H),))),  # Radar's own history begins
+        (None, (), Kept(HOUR, 9 * H, 9 * H, ((-H, 9 * H),))),
+        (None, (0, 2), Kept(HOUR, 0, 3 * H)),
+        ("The range begins at 1970-01-01T00:00:00Z, before the history", (2, 3), Kept(HOUR, 2 * H, 3 * H)),
+        ("before the history", (2, 3), Kept(HOUR, 2 * H, 3 * H, ((H, 2 * H),))),
+        ("the first stored 1h bucket is 1970-01-01T09:00:00Z, the last one is", (), Kept(HOUR, 9 * H, 12 * H)),
+        ("Nothing is stored from 1970-01-01T00:00:00Z to 1970-01-01T04:00:00Z", (), Kept(HOUR, -H, 9 * H)),
+        ("the history has no bucket yet", (), Kept(HOUR, None, None)),
+    ],
+)
+def test_a_range_is_refused_that_is_not_stored_or_begins_earlier(words, stored, kept):
+    asked, timestamps = (0, 4 * H), _hours(*stored)
+    why = refusal(timestamps, asked, runs_of(timestamps, *asked, H), kept)
+    assert why == words if words is None else words in why
+
+
+def test_several_parts_are_proven_absent_where_all_are():
+    assert common([]) == ()
+    assert common([_runs((0, 4), (6, 9))]) == ((0, 4 * H), (6 * H, 9 * H))
+    assert common([_runs((0, 4), (6, 9)), _runs((2, 7))]) == ((2 * H, 4 * H), (6 * H, 7 * H))
+
+
+def test_a_few_runs_are_listed_and_the_others_counted():
+    found = [Absent("a", HOUR, tuple(_runs((0, 1), (2, 4), (5, 9)))), Absent("b", HOUR, tuple(_runs((0, 1))))]
+    first, second = sentences(found, most=2)
+    assert first == (
+        "a: 1h buckets absent: 1970-01-01T00:00:00Z..1970-01-01T00:00:00Z (1), "
+        "1970-01-01T02:00:00Z..1970-01-01T03:00:00Z (2), and others (4)"
+    )
+    assert second == "b: 1h buckets absent: in all (1)"
+    assert header(found).startswith("a: 1h buckets absent: 1970")
+    assert len(header([Absent("\n" * 5000, HOUR, tuple(_runs((0, 1))))])) < 200
