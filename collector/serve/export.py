@@ -13,7 +13,8 @@ from collector.model import from_epoch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    Block = tuple[str, str, Sequence[tuple[int, float]]]
+    from collector.store import Block
+
     Format = Callable[[AsyncIterator[Block]], AsyncIterator[bytes]]
 
 LICENCE = "Data: Cloudflare Radar (https://radar.cloudflare.com), licensed CC BY-NC 4.0."
@@ -24,9 +25,9 @@ _DAY = 86_400
 async def export_csv(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
     """CSV with a header, as in RFC 4180 but for lines that end in a line feed alone."""
     yield f"{','.join(COLUMNS)}\n".encode()
-    async for profile, series, block in blocks:
-        label = _csv_cells(profile, series)
-        yield "".join([f"{label},{timestamp},{value}\n" for timestamp, value in _texts(block)]).encode()
+    async for block in blocks:
+        label = _csv_cells(block.profile, block.label)
+        yield "".join([f"{label},{timestamp},{value}\n" for timestamp, value in _texts(block.points)]).encode()
 
 
 async def export_jsonl(blocks: AsyncIterator[Block]) -> AsyncIterator[bytes]:
@@ -59,13 +60,13 @@ FORMATS: dict[str, Format] = {
     "json": export_json,
     "parquet": export_parquet,
 }
-"""Each turns blocks of (profile, label, [(timestamp, value)…]), as `Store.export_blocks` gives them, into bytes."""
+"""Each turns blocks, as `Store.export_blocks` gives them, into bytes. All but CSV have the unit of every point."""
 
 
 def _objects(block: Block) -> Iterator[str]:
-    profile, series, rows = block
-    label = f'"profile":{_quoted(profile)},"series":{_quoted(series)}'
-    return (f'{{{label},"timestamp":"{timestamp}","value":{value}}}' for timestamp, value in _texts(rows))
+    label = f'"profile":{_quoted(block.profile)},"series":{_quoted(block.label)}'
+    unit = f'"unit":{_quoted(block.unit)}'
+    return (f'{{{label},"timestamp":"{time}","value":{value},{unit}}}' for time, value in _texts(block.points))
 
 
 def _texts(rows: Sequence[tuple[int, float]]) -> Iterator[tuple[str, int | float]]:

@@ -13,13 +13,14 @@ from collector.store import (
     facts,
     fetches,
     fires,
+    generations,
     listing,
     replicas,
     series,
     status,
     upstream,
 )
-from collector.store.export import points_of, visible_labels
+from collector.store.export import Block, points_in_force, points_of, visible_labels
 from collector.store.history import History
 from collector.store.holes import Expected, Hole, holes
 from collector.store.listing import Filter
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collector.store.backfills import Backfill
     from collector.store.fetches import Budget
     from collector.store.fires import Fire
+    from collector.store.generations import UnitChange
     from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.readable import Readable
     from collector.store.replicas import Replica
@@ -194,9 +196,9 @@ class Reader:
         Who stops early should close the iterator.
         """
         async with aclosing(self.export_blocks(profiles, start, end, as_of)) as blocks:
-            async for profile, label, block in blocks:
-                for timestamp, value in block:
-                    yield profile, label, timestamp, value
+            async for block in blocks:
+                for timestamp, value in block.points:
+                    yield block.profile, block.label, timestamp, value
 
     async def export_blocks(
         self,
@@ -204,17 +206,26 @@ class Reader:
         start: datetime | None = None,
         end: datetime | None = None,
         as_of: datetime | None = None,
-    ) -> AsyncGenerator[tuple[str, str, Sequence[tuple[int, float]]], None]:
-        """Stream (profile, label, [(timestamp, value)…]), many points at once, in constant memory.
+    ) -> AsyncGenerator[Block, None]:
+        """Stream (profile, label, [(timestamp, value)…], unit, normalization), many points at once, in constant memory.
+
+        Where the unit has changed, of each bucket the series counts that was in force last.
 
         *profiles* names profiles, none means all; *start* is inclusive, *end* is not. *as_of* gives what was known at
         that moment. One state of the store is seen from first to last; who stops early should close the iterator.
         """
         async with self._database.read() as connection:
-            for profile, label, series_id in await visible_labels(connection, profiles):
-                async with aclosing(points_of(connection, series_id, start, end, as_of)) as blocks:
-                    async for block in blocks:
-                        yield profile, label, block
+            several = await generations.several(connection, as_of)
+            for one in await visible_labels(connection, profiles):
+                if one.series_id in several:
+                    same = several[one.series_id]
+                    async with aclosing(points_in_force(connection, same, start, end, as_of)) as parts:
+                        async for found, rows in parts:
+                            yield Block(one.profile, one.label, rows, found.unit, found.normalization)
+                    continue
+                async with aclosing(points_of(connection, one.series_id, start, end, as_of)) as blocks:
+                    async for rows in blocks:
+                        yield Block(one.profile, one.label, rows, one.unit, one.normalization)
 
     async def select_blocks(
         self, chosen: Selection, after: Place | None = None
@@ -231,6 +242,11 @@ class Reader:
         """Read a selection in about so many *columns* over its time, each with its extremes."""
         async with self._database.read() as connection:
             return await thinned(connection, chosen, columns)
+
+    async def unit_changes(self, queries: Sequence[SeriesQuery]) -> list[UnitChange]:
+        """List where the unit or normalization of *queries* has changed, and what is proposed; by query and time."""
+        async with self._database.read() as connection:
+            return await generations.unit_changes(connection, queries)
 
     async def newest_answer(self, profile: str) -> NewestAnswer | None:
         """Find what the newest answer for *profile* said of itself; None before the first."""

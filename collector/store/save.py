@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.model import from_epoch, is_absolute
-from collector.store import fetches, points, relative, series
+from collector.store import fetches, points, proposals, relative, series
 from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
 from collector.store.checksum import Answered, checksum, microseconds, written
@@ -121,7 +121,7 @@ async def _save(connection: AsyncConnection, group: Sequence[Arrival]) -> list[S
 
 async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
     queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
-    ids = await series.resolve(connection, queries, arrivals[0].answer.meta, arrivals[0].now)
+    ids = await proposals.resolve(connection, queries, arrivals)
     changes = await _compare(connection, arrivals, ids)
     await _write(connection, changes)
     for change in changes:

@@ -119,4 +119,5 @@ def test_a_full_disk_is_told_in_a_sentence(run):
 
 def test_json_lines_are_what_programs_read(run):
     lines = run("--format", "jsonl").stdout.splitlines()
-    assert json.loads(lines[1]) == {"profile": "all", "series": "all", "timestamp": "2026-04-30T01:00:00Z", "value": 20}
+    expected = {"profile": "all", "series": "all", "timestamp": "2026-04-30T01:00:00Z", "value": 20, "unit": "*"}
+    assert json.loads(lines[1]) == expected
