@@ -134,12 +134,12 @@ def _lasts(one: Generation) -> bool:
 
 
 async def several(connection: AsyncConnection, as_of: datetime | None = None) -> dict[int, list[Generation]]:
-    """Find the queries with more than one series: those in force, newest first, by the id of the current series.
+    """Find the queries with more than one series: those in force, newest first, by the id that labels point to.
 
-    With *as_of* those that were in force then; the key is the current series still, to which labels point now.
+    With *as_of* those that were in force then; the key is still the id that labels point to now.
     """
     found = _grouped(await connection.execute(_SEVERAL))
-    return {in_force(same)[0].id: in_force(same, as_of) for same in found.values()}
+    return {one.id: in_force(same, as_of) for same in found.values() for one in same if one.labelled}
 
 
 async def unit_changes(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> list[UnitChange]:
