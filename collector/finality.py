@@ -102,6 +102,12 @@ def subtract(window: Range, taken: Iterable[Range]) -> list[Range]:
     return [*parts, (at, window[1])] if at < window[1] else parts
 
 
+def intersect(one: Iterable[Range], other: Iterable[Range]) -> list[Range]:
+    """The windows that lie in one of *one* and in one of *other*."""
+    parts = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
+    return merge(part for part in parts if part[0] < part[1])
+
+
 def fold(  # noqa: PLR0913 - all but two are keywords
     known: Sequence[Evidence],
     scope: AnswerScope,

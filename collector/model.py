@@ -6,6 +6,7 @@ integers of epoch seconds, as the store keeps them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -90,7 +91,21 @@ class Normalization(StrEnum):
 
 def is_absolute(normalization: str) -> bool:
     """Tell whether values of two answers with this normalization may stand in one history."""
-    return normalization in frozenset(Normalization)
+    return spelling_free(normalization) in _ABSOLUTE
+
+
+def spelling_free(word: str) -> str:
+    """Return a unit or normalization without case and blanks, to compare it: `Certificates ` is `certificates`."""
+    # Several units are written `name=value, name=value` in an order that depends on case.
+    return ",".join(sorted("".join(word.split()).casefold().split(",")))
+
+
+def known_spelling(normalization: str) -> str:
+    """Return the spelling of Normalization if *normalization* differs from it in case and blanks at most."""
+    return _ABSOLUTE.get(spelling_free(normalization), normalization)
+
+
+_ABSOLUTE = {spelling_free(known): known.value for known in Normalization}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -137,6 +152,11 @@ class SeriesQuery:
     def key(self) -> tuple[str, str, str, str, str]:
         """(dataset, dimension, group, agg_interval, filters): equal for two queries that ask for the same thing."""
         return (self.dataset, self.dimension, self.group, self.agg_interval.value, self.filters_json)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the key: short enough for an index, however many filters there are."""
+        return hashlib.sha256(json.dumps(self.key).encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SeriesQuery) and self.key == other.key

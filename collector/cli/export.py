@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from datetime import datetime
 
-    from collector.serve.export import Block
     from collector.settings import Settings
+    from collector.store import Block
 
 
 @click.command("export")
@@ -42,6 +42,9 @@ def command(
     config: str | None,
 ) -> None:
     """Write points as profile, series, timestamp, value; those of all profiles where none is named.
+
+    All formats but CSV have the unit of every point, too. If the unit of a series changes within the points, a line on
+    stderr says so for CSV.
 
     \b
     Example: collector export by-owner --start 2026-01-01 --format jsonl -o owners.jsonl
@@ -76,17 +79,20 @@ async def _export(
     from collector.cli.writing import writing
     from collector.model import rfc3339
     from collector.serve.export import FORMATS
+    from collector.serve.unit_changes import Watch
     from collector.store import Store
 
-    written = 0
+    written, watch = 0, Watch()
     asked: dict[tuple[str, str], datetime] = {}
 
     async def counted() -> AsyncGenerator[Block, None]:
         nonlocal written
         async with aclosing(store.export_blocks(profiles, *times, asked=asked)) as blocks:
             async for block in blocks:
-                written += len(block[2])
-                absences.see(*block)
+                written += len(block.points)
+                absences.see(block.profile, block.label, block.points)
+                if output == "csv" and (change := watch.seen(block)):
+                    click.echo(change, err=True)
                 yield block
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:

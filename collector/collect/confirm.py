@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from collector.additivity import adds_up_over_time
 from collector.collect import plan
+from collector.collect.backfill import batches_of
 from collector.collect.fetch import Handling
 from collector.collect.gather import Gathered
 from collector.collect.refetch import settle_of
@@ -60,15 +61,19 @@ class Unconfirmed:
 
 
 def unconfirmed_windows(query: SeriesQuery, state: SeriesState, settle: int, now: datetime) -> Unconfirmed:
-    """Find the final windows of a series that only one answer has told, an hour ago or earlier."""
+    """Find the final windows of a series that only one answer has told, an hour ago or earlier.
+
+    A part of a day that is not wholly final yet waits for the rest of it.
+    """
     step, until = query.agg_interval.seconds, (now - _REST).timestamp()
     rows = [row for row in state.evidence if row.asked_at <= until]
-    found = _clipped(final_windows(rows, settle, step, confirmed=False), state.extent)
+    found = _clipped(final_windows(rows, settle, step, confirmed=False), state.current)
     if query.agg_interval not in _SUMMED or state.sums_differ or not adds_up_over_time(query):
         return Unconfirmed(query, settle, [], found)
-    final = _clipped(final_windows(state.evidence, settle, step), state.extent)
-    days = whole_days(found, final)
-    return Unconfirmed(query, settle, days, [part for window in found for part in subtract(window, days)])
+    final = _clipped(final_windows(state.evidence, settle, step), state.current)
+    days, unfinished = whole_days(found, final), int(now.timestamp()) - settle - 2 * DAY
+    left = [part for window in found for part in subtract(window, days)]
+    return Unconfirmed(query, settle, days, _clipped(left, (0, unfinished)))
 
 
 def _clipped(windows: Iterable[Range], extent: Range) -> list[Range]:
@@ -197,7 +202,8 @@ async def _read_rest(
     most = REQUESTS_PER_HOUR - sum(count for _, count in lately)
     if most <= 0:
         return Gathered()
-    gathered = await gatherer.gather_all(slices, names, background=True, most_requests=most)
+    few = [slice_ for batch in (await batches_of(slices, gatherer))[:most] for slice_ in batch.slices]
+    gathered = await gatherer.gather_all(few, names, background=True, most_requests=most)
     lately.append((rfc3339(now), gathered.requests))
     await store.set_state(_REQUESTS_KEY, json.dumps(lately))
     return gathered

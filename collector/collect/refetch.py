@@ -58,8 +58,8 @@ def settle_of(profile: Profile, state: SeriesState) -> int:
 def _windows_due(profile: Profile, query: SeriesQuery, state: SeriesState, now: datetime) -> list[Window]:
     """The stored windows of a series whose values are not final and that are due, from `since` on."""
     step = query.agg_interval.seconds
-    found = windows_to_reread(state.evidence, state.extent, settle_of(profile, state), step, now.timestamp())
-    since = int(query.agg_interval.floor(profile.since).timestamp()) if profile.since else state.extent[0]
+    found = windows_to_reread(state.evidence, state.current, settle_of(profile, state), step, now.timestamp())
+    since = int(query.agg_interval.floor(profile.since).timestamp()) if profile.since else state.current[0]
     return [Window(from_epoch(max(start, since)), from_epoch(end)) for start, end in found if end > since]
 
 

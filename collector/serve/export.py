@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    Block = tuple[str, str, Sequence[tuple[int, float]]]
+    from collector.store import Block
+
     AskedAt = Mapping[tuple[str, str], datetime]
     Format = Callable[[AsyncIterator[Block], AskedAt], AsyncIterator[bytes]]
 
@@ -28,9 +29,9 @@ _DAY = 86_400
 async def export_csv(blocks: AsyncIterator[Block], _asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
     """CSV with a header, as in RFC 4180 but for lines that end in a line feed alone."""
     yield f"{','.join(COLUMNS)}\n".encode()
-    async for profile, series, block in blocks:
-        label = _csv_cells(profile, series)
-        yield "".join([f"{label},{timestamp},{value}\n" for timestamp, value in _texts(block)]).encode()
+    async for block in blocks:
+        label = _csv_cells(block.profile, block.label)
+        yield "".join([f"{label},{timestamp},{value}\n" for timestamp, value in _texts(block.points)]).encode()
 
 
 async def export_jsonl(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
@@ -63,17 +64,15 @@ FORMATS: dict[str, Format] = {
     "json": export_json,
     "parquet": export_parquet,
 }
-"""Each turns blocks of (profile, label, [(timestamp, value)…]), as `Store.export_blocks` gives them, into bytes.
-
-All but CSV say `asked_at` of the points of snapshots: when they were asked for, by (profile, label)."""
+"""Each turns blocks, as `Store.export_blocks` gives them, into bytes. All but CSV have the unit of every point, and
+`asked_at` of the points of snapshots: when they were asked for, by (profile, label)."""
 
 
 def _objects(block: Block, asked: AskedAt) -> Iterator[str]:
-    profile, series, rows = block
-    label = f'"profile":{_quoted(profile)},"series":{_quoted(series)}'
-    moment = asked.get((profile, series))
-    rest = f',"asked_at":"{rfc3339(moment)}"' if moment else ""
-    return (f'{{{label},"timestamp":"{timestamp}","value":{value}{rest}}}' for timestamp, value in _texts(rows))
+    label = f'"profile":{_quoted(block.profile)},"series":{_quoted(block.label)}'
+    moment = asked.get((block.profile, block.label))
+    rest = f'"unit":{_quoted(block.unit)}' + (f',"asked_at":"{rfc3339(moment)}"' if moment else "")
+    return (f'{{{label},"timestamp":"{time}","value":{value},{rest}}}' for time, value in _texts(block.points))
 
 
 def _texts(rows: Sequence[tuple[int, float]]) -> Iterator[tuple[str, int | float]]:

@@ -11,14 +11,15 @@ from collector.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from collector.serve.export import AskedAt, Block
+    from collector.serve.export import AskedAt
+    from collector.store import Block
 
 _ROWS_PER_GROUP = 100_000
 """Much fewer compress badly and read slowly, more take memory: a group is built in memory before it is written."""
 
 
 def export(blocks: AsyncIterator[Block], licence: str, asked: AskedAt) -> AsyncIterator[bytes]:
-    """Write profile and series as dictionaries, timestamp in UTC, value as a double; *licence* goes into the metadata.
+    """Write profile, series and unit as dictionaries, timestamp in UTC, value as a double; *licence* is metadata.
 
     If there are snapshots, which *asked* has to say before the first block comes, a column says when they were asked
     for. UsageError where pyarrow is not installed.
@@ -36,7 +37,7 @@ async def _export(blocks: AsyncIterator[Block], licence: str, asked: AskedAt) ->
     schema = _schema(licence, snapshots=bool(asked))
     # Timestamps a step apart take next to nothing as differences.
     encoding: dict[str, Any] = {
-        "use_dictionary": ["profile", "series"],
+        "use_dictionary": ["profile", "series", "unit"],
         "column_encoding": {"timestamp": "DELTA_BINARY_PACKED"},
     }
     with ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True, **encoding) as writer:
@@ -64,6 +65,7 @@ def _schema(licence: str, *, snapshots: bool) -> Any:
         # Milliseconds are the coarsest that Parquet has.
         pa.field("timestamp", pa.timestamp("ms", tz="UTC"), nullable=False),
         pa.field("value", pa.float64(), nullable=False),
+        pa.field("unit", label, nullable=False),
     ]
     fields += [pa.field("asked_at", pa.timestamp("us", tz="UTC"))] if snapshots else []
     return pa.schema(fields, metadata={"licence": licence})
@@ -100,29 +102,27 @@ class _Group:
         self._asked = asked
         self.timestamps: list[int] = []
         self.values: list[float] = []
-        self._runs: list[tuple[str, str, int]] = []
+        self._runs: list[tuple[str, str, str, int]] = []
 
     def add(self, block: Block) -> None:
-        profile, series, rows = block
-        self.timestamps += [timestamp * 1000 for timestamp, _ in rows]
-        self.values += [value for _, value in rows]
-        self._runs.append((profile, series, len(rows)))
+        self.timestamps += [timestamp * 1000 for timestamp, _ in block.points]
+        self.values += [value for _, value in block.points]
+        self._runs.append((block.profile, block.label, block.unit, len(block.points)))
 
     def table(self, schema: Any) -> Any:
         import pyarrow as pa
 
-        profiles = _repeated([(profile, rows) for profile, _, rows in self._runs])
-        series = _repeated([(label, rows) for _, label, rows in self._runs])
+        profiles, series, units = (_repeated([(run[n], run[-1]) for run in self._runs]) for n in range(3))
         numbers = pa.array(self.timestamps, schema.field("timestamp").type), pa.array(self.values, pa.float64())
-        columns = [profiles, series, *numbers]
+        columns = [profiles, series, *numbers, units]
         if "asked_at" in schema.names:
             kind = schema.field("asked_at").type
-            moments = [(self._asked.get((profile, label)), rows) for profile, label, rows in self._runs]
+            moments = [(self._asked.get((profile, label)), rows) for profile, label, _, rows in self._runs]
             columns.append(pa.concat_arrays([pa.repeat(pa.scalar(moment, kind), rows) for moment, rows in moments]))
         return pa.table(columns, schema=schema)
 
 
-def _repeated(runs: list[tuple[str, int]]) -> Any:
+def _repeated(runs: list[tuple[Any, Any]]) -> Any:
     """A dictionary-encoded column of texts, each so many times."""
     import pyarrow as pa
 

@@ -17,9 +17,11 @@ from collector.store.errors import (
     StoreUnavailable,
     StoreUnfit,
 )
+from collector.store.export import Block
 from collector.store.fetches import Begun, Budget, Failure, Saved
 from collector.store.fires import Fire
-from collector.store.history import History, KeptSeries, Stretch
+from collector.store.generations import UnitChange
+from collector.store.history import Change, History, KeptSeries, Stretch
 from collector.store.holes import Expected, Hole
 from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.owner import Owner
@@ -48,8 +50,10 @@ __all__ = [
     "AnnotationRow",
     "Backfill",
     "Begun",
+    "Block",
     "Budget",
     "Candidate",
+    "Change",
     "Claimed",
     "Column",
     "Duty",
@@ -98,6 +102,7 @@ __all__ = [
     "Stretch",
     "Taken",
     "Thinned",
+    "UnitChange",
     "Upstream",
     "Wait",
     "Wanted",

@@ -11,6 +11,7 @@ from collector.model import AggInterval, Annotation, Normalization, SeriesQuery,
 from collector.store import annotations as remarks
 from collector.store import schema, seals
 from collector.store import series as lines
+from collector.store.generations import same_measure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -33,6 +34,7 @@ async def findings(connection: AsyncConnection) -> list[str]:
     async for finding in _fires(connection):
         found.append(finding)
     found += await seals.findings(connection)
+    found += await _other_units(connection)
     for select, described in _strays():
         number = (await connection.execute(sa.select(sa.func.count()).select_from(select.subquery()))).scalar_one()
         found += [f"{described}: {number}"] if number else []
@@ -79,16 +81,31 @@ async def _fires(connection: AsyncConnection) -> AsyncIterator[str]:
             yield f"{fire.profile}: a fire was due at {rfc3339(fire.due)}, when no bucket ends"
 
 
+async def _other_units(connection: AsyncConnection) -> list[str]:
+    """Compare the unit of series with those of the answers about them; case and blanks may differ."""
+    brought = sa.and_(fetches.c.outcome == "ok", series.c.agg_interval == fetches.c.agg_interval)
+    same = sa.and_(brought, *(series.c[name] == fetches.c[name] for name in ("normalization", "unit")))
+    kinds = (series.c.normalization, series.c.unit, fetches.c.normalization, fetches.c.unit, brought)
+    select = sa.select(*kinds, sa.func.count()).select_from(date_ranges)
+    select = select.join(series, series.c.id == date_ranges.c.series_id)
+    select = select.join(fetches, fetches.c.id == date_ranges.c.fetch_id).where(sa.not_(same)).group_by(*kinds)
+    number = sum(
+        count
+        for normalization, unit, answered_normalization, answered_unit, is_brought, count in await connection.execute(
+            select
+        )
+        if not is_brought
+        or not same_measure((normalization, unit), (answered_normalization or "", answered_unit or ""))
+    )
+    said = "date ranges of a series with another unit, normalization or interval than their fetch brought"
+    return [f"{said}: {number}"] if number else []
+
+
 def _strays() -> Iterable[tuple[Any, str]]:
     """Selects of what leads nowhere, each with what that is."""
     answered = sa.select(date_ranges.c.series_id).join_from(date_ranges, series, series.c.id == date_ranges.c.series_id)
     answered = answered.join(fetches, fetches.c.id == date_ranges.c.fetch_id, isouter=True)
-    same = sa.and_(*(series.c[name] == fetches.c[name] for name in ("normalization", "unit", "agg_interval")))
     yield answered.where(fetches.c.id.is_(None)), "date ranges of a fetch that is not on record"
-    yield (
-        answered.where(fetches.c.id.is_not(None), sa.not_(sa.and_(same, fetches.c.outcome == "ok"))),
-        "date ranges of a series with another unit, normalization or interval than their fetch brought",
-    )
     absolute = sa.select(series.c.id).where(series.c.normalization.in_(_ABSOLUTE))
     by = revisions.alias()
     replaced = sa.select(revisions.c.series_id).where(revisions.c.series_id.in_(absolute))

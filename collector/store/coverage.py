@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.model import Window
-from collector.store import series
+from collector.store import generations
 from collector.store.schema import date_ranges, fetch_profiles, fetches
 
 if TYPE_CHECKING:
@@ -24,14 +24,18 @@ async def asked_at(
     connection: AsyncConnection, queries: Sequence[SeriesQuery], moment: datetime
 ) -> dict[SeriesQuery, datetime]:
     """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
-    ids = {series_id: query for query, series_id in (await series.current(connection, queries)).items()}
-    found = await connection.execute(
+    found = await generations.ids_of(connection, queries)
+    ids = {series_id: query for query, same in found.items() for series_id in same}
+    rows = await connection.execute(
         sa.select(date_ranges.c.series_id, sa.func.max(fetches.c.finished_at))
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
         .where(date_ranges.c.series_id.in_(ids), date_ranges.c.end > moment, date_ranges.c.start <= moment)
         .group_by(date_ranges.c.series_id)
     )
-    return {ids[series_id]: finished_at for series_id, finished_at in found}
+    asked: dict[SeriesQuery, datetime] = {}
+    for series_id, finished_at in rows:
+        asked[ids[series_id]] = max(finished_at, asked.get(ids[series_id], finished_at))
+    return asked
 
 
 async def upstream_lag(connection: AsyncConnection, profile: str) -> timedelta:
@@ -45,11 +49,11 @@ async def upstream_lag(connection: AsyncConnection, profile: str) -> timedelta:
 
 async def answered(connection: AsyncConnection, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:
     """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
-    series_id = (await series.current(connection, [query])).get(query)
+    ids = (await generations.ids_of(connection, [query])).get(query, [])
     found = await connection.execute(
         sa.select(date_ranges.c.start, date_ranges.c.end)
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
-        .where(date_ranges.c.series_id == series_id, fetches.c.finished_at >= since)
+        .where(date_ranges.c.series_id.in_(ids), fetches.c.finished_at >= since)
         .where(date_ranges.c.end > window.start, date_ranges.c.start < window.end)
         .order_by(date_ranges.c.start)
     )

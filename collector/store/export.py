@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack, aclosing
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
 from collector.store import renames
 from collector.store.column_types import Moment, epoch
-from collector.store.schema import fetches, labels, points, revisions, snapshot_points
+from collector.store.merge import merged
+from collector.store.schema import fetches, labels, points, revisions, series, snapshot_points
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Sequence
@@ -17,21 +19,65 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from collector.store.generations import Generation
+
 _ROWS_AT_ONCE = 1_000
 
 
-async def visible_labels(connection: AsyncConnection, profiles: Collection[str] = ()) -> list[tuple[str, str, int]]:
-    """List (profile, label, series_id) of the labels of *profiles*, of all for none, by profile and position.
+class Visible(NamedTuple):
+    """A label, and the series that it points to."""
+
+    profile: str
+    label: str
+    series_id: int
+    normalization: str
+    unit: str
+
+
+class Block(NamedTuple):
+    """Points (timestamp, value) under a label, ascending, in one normalization and unit."""
+
+    profile: str
+    label: str
+    points: Sequence[tuple[int, float]]
+    unit: str = ""
+    normalization: str = ""
+
+
+async def visible_labels(connection: AsyncConnection, profiles: Collection[str] = ()) -> list[Visible]:
+    """List the labels of *profiles*, of all for none, by profile and position.
 
     A profile that was renamed gives the labels that its series have now. Sorted here, because a database sorts text by
     its own rules.
     """
-    select = sa.select(labels.c.profile, labels.c.position, labels.c.label, labels.c.series_id)
+    named = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
+    select = sa.select(*named, series.c.normalization, series.c.unit)
+    select = select.join_from(labels, series, series.c.id == labels.c.series_id)
     if profiles:
         followed = renames.chosen(labels.c.profile, labels.c.label, await renames.renamed(connection, profiles))
         select = select.where(sa.or_(labels.c.profile.in_(list(profiles)), followed))
     found = sorted(tuple(row) for row in await connection.execute(select))
-    return [(profile, label, series_id) for profile, _, label, series_id in found]
+    return [Visible(profile, label, *rest) for profile, _, label, *rest in found]
+
+
+async def points_in_force(
+    connection: AsyncConnection,
+    same: Sequence[Generation],
+    start: datetime | None,
+    end: datetime | None,
+    as_of: datetime | None,
+) -> AsyncGenerator[tuple[Generation, Sequence[tuple[int, float]]], None]:
+    """Stream blocks of (timestamp, value) of one query's generations, *same*, the newest first; as `points_of`.
+
+    Of each bucket the newest generation that has it counts. A block is of one generation.
+    """
+    async with AsyncExitStack() as opened:
+        streams = [
+            await opened.enter_async_context(aclosing(points_of(connection, one.id, start, end, as_of))) for one in same
+        ]
+        runs = await opened.enter_async_context(aclosing(merged(streams)))
+        async for number, rows in runs:
+            yield same[number], rows
 
 
 async def points_of(  # noqa: PLR0913 - what a read is bounded by

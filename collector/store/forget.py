@@ -43,7 +43,7 @@ async def forgettable(
     mine = sa.and_(date_ranges.c.fetch_id == fetches.c.id, *_younger(edges))
     changed_nothing = sa.and_(
         *(sa.func.coalesce(fetches.c[name], 0) == 0 for name in ("inserted", "revised", "vanished")),
-        fetches.c.normalization.in_([normalization.value for normalization in Normalization]),
+        sa.func.upper(fetches.c.normalization).in_([normalization.value for normalization in Normalization]),
         ~sa.exists().where(mine, ~_superseded(last + _LATER)).correlate(fetches) if last else sa.true(),
     )
     unused = sa.or_(~sa.exists().where(mine).correlate(fetches), changed_nothing)

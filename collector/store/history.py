@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.model import AggInterval, Annotation, SeriesQuery, from_epoch
 from collector.store import snapshots, statements
 from collector.store.export import first_of_each, select_points
+from collector.store.generations import Generation, described, generation, in_force, same_measure
+from collector.store.merge import merged_now
 from collector.store.proven import proven_absent
 from collector.store.spoken import Spoken, lowest_level
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,15 +29,29 @@ _AT_ONCE = _ROWS_AT_ONCE * AggInterval.FIFTEEN_MINUTES.seconds
 """Seconds of history that are read without a cursor, which on Postgres costs three times the reading."""
 
 
+class Change(NamedTuple):
+    """The unit of a query's values changes from *old* to *new* with the bucket at *timestamp*, in epoch seconds."""
+
+    old: str
+    new: str
+    timestamp: int
+
+
 @dataclass(frozen=True, slots=True)
 class KeptSeries:
-    """The series that stands for a query; *labels* are those in use first, *normalization* is "" before an answer."""
+    """The series that stands for a query; *labels* are those in use first, *normalization* is "" before an answer.
+
+    *generations* are those in force, the newest first, if the query has had several units: see `History.within`.
+    *change* is where the unit changes within the range that was looked at; no answer can have such a range.
+    """
 
     id: int
     query: SeriesQuery
     normalization: str
     unit: str
     labels: tuple[str, ...]
+    generations: tuple[Generation, ...] = ()
+    change: Change | None = None
 
     @property
     def answered(self) -> bool:
@@ -58,30 +74,69 @@ class History:
         self._connection = connection
         self._as_of = as_of
         self._taken: dict[int, Snapshot] = {}
+        self._alike: dict[int, list[int]] = {}
 
     async def series(self, dataset: str) -> list[KeptSeries]:
-        """List the series of *dataset*, of each query the one that stands for it, by id.
+        """List the series of *dataset*, of each query the one that is in force, by id.
 
-        A change of normalization or unit makes another series of the same query: it stands once an answer spoke of it.
+        Labels point to it now; at an earlier moment it may have been another one.
         """
         labels: dict[int, list[str]] = defaultdict(list)
         rows: dict[int, Any] = {}
         for row in await self._connection.execute(statements.series(), {"dataset": dataset}):
             rows[row.id] = row
             labels[row.id] += [row.label] if row.label is not None else []
-        rivals: dict[str, list[KeptSeries]] = defaultdict(list)
+        rivals: dict[str, list[Any]] = defaultdict(list)
         for row in rows.values():
-            query = _query(row.agg_interval, row.filters)
-            rivals[row.digest].append(KeptSeries(row.id, query, row.normalization, row.unit, tuple(labels[row.id])))
-        return sorted([await self._standing(same) for same in rivals.values()], key=lambda one: one.id)
+            rivals[row.digest].append(row)
+        return sorted((self._standing(same, labels) for same in rivals.values()), key=lambda one: one.id)
 
-    async def _standing(self, same: Sequence[KeptSeries]) -> KeptSeries:
-        """Labels point to the one that stands now; which one stood at a moment, the answers before it tell."""
-        if len(same) > 1 and self._as_of is not None:
-            told = await self.last_updated([one.id for one in same])
-            if told:
-                return max((one for one in same if one.id in told), key=lambda one: (told[one.id], one.id))
-        return max(same, key=lambda one: (bool(one.labels), one.id))
+    def _standing(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> KeptSeries:
+        """Choose the series that stands for a query, and note which ones differ in the spelling of the unit alone."""
+        found = [generation(row, labelled=bool(labels[row.id])) for row in same]
+        if len(found) > 1:
+            found = in_force(found, self._as_of)
+        for one in found:
+            alike = [other.id for other in found if same_measure(one.measure, other.measure)]
+            if len(alike) > 1 and alike[0] == one.id:
+                self._alike[one.id] = alike
+        first = found[0]
+        units = tuple(found) if any(not same_measure(first.measure, one.measure) for one in found) else ()
+        named = tuple(label for row in same for label in labels[row.id])
+        return KeptSeries(first.id, _query(same[0].agg_interval, same[0].filters), *first.measure, named, units)
+
+    async def within(self, kept: KeptSeries, start: int, end: int) -> KeptSeries:
+        """Give *kept* with the unit of its buckets from *start* up to, not including, *end*; epoch seconds.
+
+        Its *change* is the first one within them, if there is any.
+        """
+        spans = await self._spans([one.id for one in kept.generations])
+        known = [one for one in kept.generations if one.id in spans]
+        found = [one for one in known if spans[one.id][0] < end and spans[one.id][1] >= start]
+        if any(not same_measure(found[0].measure, one.measure) for one in found):
+            found, change = await self._measures(found, start, end)
+            if change:
+                return replace(kept, generations=(), change=change)
+        measure = (found or kept.generations)[0].measure
+        one = next(one for one in kept.generations if same_measure(one.measure, measure))
+        return replace(kept, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
+
+    async def _measures(
+        self, same: Sequence[Generation], start: int, end: int
+    ) -> tuple[list[Generation], Change | None]:
+        """Find the first generation whose values count in a range, and where the first one in another unit begins."""
+        streams = [await self._blocks(Stretch(one.id, start, end)) for one in same]
+        first: Generation | None = None
+        for number, rows in merged_now(streams):
+            one = same[number]
+            if first is None:
+                first = one
+            elif not same_measure(first.measure, one.measure):
+                change = Change(
+                    described(first.measure, one.measure), described(one.measure, first.measure), rows[0][0]
+                )
+                return [first], change
+        return [first] if first else [], None
 
     async def snapshots(self, ids: Collection[int]) -> dict[int, Snapshot]:
         """Find the newest snapshot of each series, at the moment that is asked about; absent for none.
@@ -93,13 +148,25 @@ class History:
 
     async def spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
         """Find the oldest and newest known timestamp of each series; absent for none."""
+        spans = await self._spans([other for one in ids for other in self._same(one)])
+        parts = {one: [spans[other] for other in self._same(one) if other in spans] for one in ids}
+        return {one: (min(a for a, _ in each), max(b for _, b in each)) for one, each in parts.items() if each}
+
+    async def _spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
         found = await self._connection.execute(statements.spans(self._as_of), {"ids": list(ids)})
         return {series_id: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
 
+    def _same(self, series_id: int) -> Sequence[int]:
+        """The series whose units differ in spelling alone, the newest first."""
+        return self._alike.get(series_id, (series_id,))
+
     async def last_updated(self, ids: Collection[int]) -> dict[int, datetime]:
         """Find the lastUpdated of the answer that reached furthest, the newest of such, per series; absent for none."""
-        found = await self._connection.execute(statements.last_updated(self._as_of), {"ids": list(ids)})
-        return {row.id: row.told for row in found if row.told is not None}
+        every = [other for one in ids for other in self._same(one)]
+        found = await self._connection.execute(statements.last_updated(self._as_of), {"ids": every})
+        told = {row.id: row.told for row in found if row.told is not None}
+        parts = {one: [told[other] for other in self._same(one) if other in told] for one in ids}
+        return {one: max(each) for one, each in parts.items() if each}
 
     async def published(self, ids: Collection[int], now: float) -> dict[int, float]:
         """Tell up to when Radar has published each series at *now*, as far as its answers let know; epoch seconds.
@@ -124,12 +191,14 @@ class History:
 
     async def confidence_level(self, stretches: Sequence[Stretch]) -> int | None:
         """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
-        levels, detailed = statements.confidence(tuple(stretches), self._as_of)
+        standing = {other: one.series_id for one in stretches for other in self._same(one.series_id)}
+        every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
+        levels, detailed = statements.confidence(every, self._as_of)
         found = (await self._connection.execute(levels)).scalars().all()
         if len(found) <= 1:
             return found[0] if found else None
         rows = (await self._connection.execute(detailed)).all()
-        return lowest_level(stretches, [Spoken(*tuple(row)) for row in rows])
+        return lowest_level(stretches, [Spoken(standing[series_id], *rest) for series_id, *rest in rows])
 
     async def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
         """List the annotations that concern any of *windows* (start, end), by start date, without the withdrawn."""
@@ -138,6 +207,12 @@ class History:
 
     async def points(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
         """Give blocks of (timestamp, value), ascending, in constant memory."""
+        same = self._same(stretch.series_id)
+        if len(same) == 1:
+            return await self._blocks(stretch)
+        return (rows for _, rows in merged_now([await self._blocks(stretch._replace(series_id=one)) for one in same]))
+
+    async def _blocks(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
         within = from_epoch(stretch.start), from_epoch(stretch.end)
         taken = self._taken.get(stretch.series_id)
         select, bounds = select_points(stretch.series_id, *within, self._as_of, taken.asked_at if taken else None)

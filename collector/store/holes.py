@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.finality import Absence, GapRequest, gap_requests, judge_gap, merge
+from collector.finality import Absence, GapRequest, gap_requests, intersect, judge_gap, merge
 from collector.model import Window, from_epoch
-from collector.store import evidence, series
+from collector.store import evidence, generations
 from collector.store.column_types import bucket, epoch
 from collector.store.kept import kept_from
 from collector.store.schema import points
@@ -107,36 +107,47 @@ async def _gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> li
 
 async def _some_gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
     kept = {step: await kept_from(connection, step) for step in {one.query.agg_interval for one in expected}}
-    ids = await series.current(connection, {one.query for one in expected})
-    found = [_Gaps([]) for _ in expected]
-    stretches = []
-    for place, one in enumerate(expected):
+    ids = await generations.ids_of(connection, {one.query for one in expected})
+    windows: list[Range] = []
+    stretches: list[tuple[tuple[int, int], _Stretch]] = []
+    for number, one in enumerate(expected):
         start = max(one.window.start, kept[one.query.agg_interval] or one.window.start)
-        ends = int(start.timestamp()), int(one.window.end.timestamp())
-        if start >= one.window.end:
-            continue
-        if one.query in ids:
-            stretches.append(_Stretch(place, ids[one.query], *ends, one.query.agg_interval.seconds))
-        else:
-            found[place] = _Gaps([ends])
-    runs = await _runs(connection, stretches) if stretches else {}
-    lacking = [one for one in stretches if one.place in runs]
-    absences = await evidence.read_absences(connection, _hulls(lacking, runs))
-    settles = await evidence.settles(connection, {one.series_id for one in lacking}) if lacking else {}
-    for stretch in lacking:
-        settle = max(settles.get(stretch.series_id, 0), int(expected[stretch.place].settle.total_seconds()))
-        found[stretch.place] = _Gaps(runs[stretch.place], absences.get(stretch.series_id, ()), settle)
-    return found
+        windows.append((int(start.timestamp()), int(one.window.end.timestamp())))
+        for series_id in ids.get(one.query, ()) if start < one.window.end else ():
+            place = number, series_id
+            stretches.append((place, _Stretch(len(stretches), series_id, *windows[-1], one.query.agg_interval.seconds)))
+    runs = await _runs(connection, [stretch for _, stretch in stretches]) if stretches else {}
+    absent = {place: runs.get(stretch.place, []) for place, stretch in stretches}
+    found = []
+    for number, (one, window) in enumerate(zip(expected, windows, strict=True)):
+        parts = [window] if window[0] < window[1] else []
+        for series_id in ids.get(one.query, ()):
+            parts = intersect(parts, absent.get((number, series_id), ()))
+        found.append(parts)
+    return await _judged(connection, expected, found, ids)
 
 
-def _hulls(lacking: Sequence[_Stretch], runs: Mapping[int, Sequence[Range]]) -> dict[int, Range]:
-    """The window of each series that holds all its runs; one series may be expected by several profiles."""
+async def _judged(
+    connection: AsyncConnection,
+    expected: Sequence[Expected],
+    found: Sequence[Sequence[Range]],
+    ids: Mapping[SeriesQuery, Sequence[int]],
+) -> list[_Gaps]:
+    """Add to the runs what answers lacked of them, and `settle`: of all series that answer a query."""
     hulls: dict[int, Range] = {}
-    for one in lacking:
-        start, end = runs[one.place][0][0], runs[one.place][-1][1]
-        known = hulls.get(one.series_id, (start, end))
-        hulls[one.series_id] = min(start, known[0]), max(end, known[1])
-    return hulls
+    for one, runs in zip(expected, found, strict=True):
+        for series_id in ids.get(one.query, ()) if runs else ():
+            start, end = hulls.get(series_id, (runs[0][0], runs[-1][1]))
+            hulls[series_id] = min(start, runs[0][0]), max(end, runs[-1][1])
+    absences = await evidence.read_absences(connection, hulls)
+    settles = await evidence.settles(connection, hulls) if hulls else {}
+    gaps = []
+    for one, runs in zip(expected, found, strict=True):
+        same = ids.get(one.query, ())
+        settle = max([int(one.settle.total_seconds()), *(settles.get(series_id, 0) for series_id in same)])
+        lacked = [absence for series_id in same for absence in absences.get(series_id, ())] if runs else []
+        gaps.append(_Gaps(runs, lacked, settle))
+    return gaps
 
 
 async def _runs(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> dict[int, list[Range]]:

@@ -223,20 +223,22 @@ async def list_revisions(connection: AsyncConnection, chosen: Filter) -> list[Re
     label = sa.func.coalesce(profile_series.c.label, series.c.label).label("series")
     current = sa.and_(points.c.series_id == old.series_id, points.c.timestamp == old.timestamp)
     rest = (old.seen_at, old.replaced_at, old.fetch_id, old.replaced_by)
+    newest = series.alias("newest")  # which labels point to, while a bucket may have the unit of an earlier series
+    labelled = profile_series.join(newest, newest.c.id == profile_series.c.series_id)
     new_value = sa.func.coalesce(next_value, points.c.value).label("new_value")
     select = (
         sa.select(profile_series.c.profile, label, old.timestamp, old.value, new_value, *rest)
         .join_from(revisions, series, series.c.id == old.series_id)
         .join(points, current)
-        .outerjoin(profile_series, sa.and_(profile_series.c.series_id == series.c.id, profile_series.c.active))
+        .outerjoin(labelled, sa.and_(newest.c.digest == series.c.digest, profile_series.c.active))
         .where(*chosen.within(old.timestamp))
     )
     if chosen.profile is not None:
         select = select.where(profile_series.c.profile == chosen.profile)
     if chosen.labels is not None:
         select = select.where(profile_series.c.label.in_(list(chosen.labels)))
-    newest = (old.replaced_at.desc(),) if chosen.newest_first else ()
-    ordered = select.order_by(*newest, old.series_id, profile_series.c.position, old.timestamp, old.replaced_at)
+    latest = (old.replaced_at.desc(),) if chosen.newest_first else ()
+    ordered = select.order_by(*latest, old.series_id, profile_series.c.position, old.timestamp, old.replaced_at)
     found = await _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
     return [RevisionRow(**row) for row in found]
 

@@ -13,6 +13,7 @@ from collector.store import (
     facts,
     fetches,
     fires,
+    generations,
     listing,
     passes,
     reaches,
@@ -24,7 +25,7 @@ from collector.store import (
     status,
     upstream,
 )
-from collector.store.export import points_of, visible_labels
+from collector.store.export import Block, points_in_force, points_of, visible_labels
 from collector.store.history import History
 from collector.store.holes import Expected, Hole, holes, requests
 from collector.store.listing import Filter, Named
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collector.store.backfills import Backfill
     from collector.store.fetches import Budget
     from collector.store.fires import Fire
+    from collector.store.generations import UnitChange
     from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.passes import PassRecord
     from collector.store.readable import Readable
@@ -267,9 +269,9 @@ class Reader:
         Who stops early should close the iterator.
         """
         async with aclosing(self.export_blocks(profiles, start, end, as_of)) as blocks:
-            async for profile, label, block in blocks:
-                for timestamp, value in block:
-                    yield profile, label, timestamp, value
+            async for block in blocks:
+                for timestamp, value in block.points:
+                    yield block.profile, block.label, timestamp, value
 
     async def export_blocks(
         self,
@@ -278,8 +280,10 @@ class Reader:
         end: datetime | None = None,
         as_of: datetime | None = None,
         asked: dict[tuple[str, str], datetime] | None = None,
-    ) -> AsyncGenerator[tuple[str, str, Sequence[tuple[int, float]]], None]:
-        """Stream (profile, label, [(timestamp, value)…]), many points at once, in constant memory.
+    ) -> AsyncGenerator[Block, None]:
+        """Stream (profile, label, [(timestamp, value)…], unit, normalization), many points at once, in constant memory.
+
+        Where the unit has changed, of each bucket the series counts that was in force last.
 
         *profiles* names profiles, none means all; *start* is inclusive, *end* is not. *as_of* gives what was known at
         that moment. Of a snapshot series the newest snapshot is given, or the newest at *as_of*; when it was asked for
@@ -288,15 +292,22 @@ class Reader:
         """
         async with self._database.read() as connection:
             found = await visible_labels(connection, profiles)
-            taken = await snapshots.newest(connection, [series_id for *_, series_id in found], as_of)
+            taken = await snapshots.newest(connection, [one.series_id for one in found], as_of)
             if asked is not None:
-                asked |= {(profile, label): taken[i].asked_at for profile, label, i in found if i in taken}
-            for profile, label, series_id in found:
-                asked_at = taken[series_id].asked_at if series_id in taken else None
-                stream = points_of(connection, series_id, start, end, as_of, asked_at=asked_at)
+                asked |= {(o.profile, o.label): taken[o.series_id].asked_at for o in found if o.series_id in taken}
+            several = await generations.several(connection, as_of)
+            for one in found:
+                if one.series_id in several and one.series_id not in taken:
+                    same = several[one.series_id]
+                    async with aclosing(points_in_force(connection, same, start, end, as_of)) as parts:
+                        async for part, rows in parts:
+                            yield Block(one.profile, one.label, rows, part.unit, part.normalization)
+                    continue
+                asked_at = taken[one.series_id].asked_at if one.series_id in taken else None
+                stream = points_of(connection, one.series_id, start, end, as_of, asked_at=asked_at)
                 async with aclosing(stream) as blocks:
-                    async for block in blocks:
-                        yield profile, label, block
+                    async for rows in blocks:
+                        yield Block(one.profile, one.label, rows, one.unit, one.normalization)
 
     async def select_blocks(
         self, chosen: Selection, after: Place | None = None
@@ -318,6 +329,11 @@ class Reader:
         """Read a selection in about so many *columns* over its time, each with its extremes."""
         async with self._database.read() as connection:
             return await thinned(connection, chosen, columns)
+
+    async def unit_changes(self, queries: Sequence[SeriesQuery]) -> list[UnitChange]:
+        """List where the unit or normalization of *queries* has changed, and what is proposed; by query and time."""
+        async with self._database.read() as connection:
+            return await generations.unit_changes(connection, queries)
 
     async def newest_answer(self, profile: str) -> NewestAnswer | None:
         """Find what the newest answer for *profile* said of itself; None before the first."""

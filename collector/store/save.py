@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from collector.finality import DEFAULT_SETTLE, Absence, AnswerScope, absent_runs, fold, merge
 from collector.model import Slice, Window, from_epoch, is_absolute
-from collector.store import evidence, fetches, points, relative, series
+from collector.store import evidence, fetches, points, proposals, relative, series
 from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
 from collector.store.checksum import Answered, checksum, microseconds, written
@@ -142,7 +142,7 @@ def _is_absolute(arrival: Arrival) -> bool:
 
 async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
     queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
-    ids = await series.resolve(connection, queries, arrivals[0].answer.meta, arrivals[0].now)
+    ids = await proposals.resolve(connection, queries, arrivals)
     changes, rows = await _compare(connection, arrivals, ids)
     await _write(connection, changes)
     await evidence.write(connection, rows)

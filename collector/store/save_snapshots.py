@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.additivity import is_snapshot
+from collector.model import Answer, Batch, Slice
 from collector.store import fetches as ledger
-from collector.store import seals, series, snapshots
+from collector.store import proposals, seals, snapshots
 from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
 from collector.store.column_types import epoch
-from collector.store.fetches import Saved
+from collector.store.fetches import Arrival, Saved
 from collector.store.lag import effective_last_updated
 from collector.store.schema import (
     absences,
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from collector.model import Batch, Meta, Points, SeriesQuery, Window
-    from collector.store.fetches import Arrival
+    from collector.model import Meta, Points, SeriesQuery, Window
 
 _DAY = timedelta(days=1)
 _ROWS_AT_ONCE = 5_000
@@ -104,7 +104,7 @@ async def save(connection: AsyncConnection, pass_of: Sequence[Taken], now: datet
     by_series: dict[SeriesQuery, Saved] = {}
     brought = Counter[int]()
     for alike in by_measure.values():
-        ids = await series.resolve(connection, [one.query for one in alike], alike[0].meta, now)
+        ids = await proposals.resolve(connection, [one.query for one in alike], [_arrival(one, now) for one in alike])
         await _forget_history(connection, ids.values())
         for one in alike:
             if await _write(connection, ids[one.query], one):
@@ -112,6 +112,12 @@ async def save(connection: AsyncConnection, pass_of: Sequence[Taken], now: datet
                 brought.update(one.fetches)
     await _count(connection, brought)
     return Saved(sum(saved.inserted for saved in by_series.values()), by_series=by_series)
+
+
+def _arrival(taken: Taken, now: datetime) -> Arrival:
+    """A snapshot as if one answer had brought it, for the choice of its series."""
+    batch = Batch((Slice(taken.query, taken.window),))
+    return Arrival(next(iter(taken.fetches), 0), batch, Answer(taken.meta, (taken.points,)), now, size=0)
 
 
 async def _write(connection: AsyncConnection, series_id: int, taken: Taken) -> bool:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
 from collector.model import AggInterval, from_epoch
-from collector.store import renames, snapshots
+from collector.store import generations, renames, snapshots
 from collector.store.column_types import epoch
-from collector.store.export import points_of
+from collector.store.export import points_in_force, points_of
 from collector.store.points import Span
 from collector.store.schema import labels, points, series, snapshot_points
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.store.generations import Generation
 
 _WEEK = 7 * 86_400
 _WIDTHS = (900, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 86_400, 2 * 86_400, _WEEK)
@@ -68,10 +70,17 @@ class SelectedSeries:
     unit: str
     asked_at: datetime | None = None
 
+    def under(self, other: Generation) -> SelectedSeries:
+        """Return the series that has the label for the buckets of another generation."""
+        return replace(self, series_id=other.id, normalization=other.normalization, unit=other.unit)
+
 
 @dataclass(frozen=True, slots=True)
 class Thinned:
-    """A series in columns *width* seconds wide; columns without a point are absent."""
+    """A series in columns *width* seconds wide; columns without a point are absent.
+
+    A label whose unit changes has one for each unit, the newest first.
+    """
 
     series: SelectedSeries
     width: int
@@ -102,8 +111,11 @@ async def selected(connection: AsyncConnection, chosen: Selection) -> list[Selec
 async def blocks(
     connection: AsyncConnection, chosen: Selection, after: Place | None = None
 ) -> AsyncGenerator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None]:
-    """Stream a selection's points in blocks, from behind the place *after* on; LookupError where it is not there."""
-    found = await selected(connection, chosen)
+    """Stream a selection's points in blocks, from behind the place *after* on; LookupError where it is not there.
+
+    A block is of one unit: where that has changed, the series of a block is the one that is in force there.
+    """
+    found, several = await selected(connection, chosen), await generations.several(connection, chosen.as_of)
     places = [(one.profile, one.label) for one in found]
     if after is not None and after[:2] not in places:
         raise LookupError(after.label)
@@ -113,6 +125,12 @@ async def blocks(
         if after and (one.profile, one.label) == after[:2]:
             beyond = from_epoch(after.timestamp + 1)
             start = max(beyond, start) if start else beyond
+        if one.series_id in several and not one.asked_at:
+            same = several[one.series_id]
+            async with aclosing(points_in_force(connection, same, start, chosen.end, chosen.as_of)) as parts:
+                async for generation, block in parts:
+                    yield one.under(generation), block
+            continue
         stream = points_of(connection, one.series_id, start, chosen.end, chosen.as_of, asked_at=one.asked_at)
         async with aclosing(stream) as found_points:
             async for block in found_points:
@@ -121,14 +139,18 @@ async def blocks(
 
 async def thinned(connection: AsyncConnection, chosen: Selection, columns: int) -> list[Thinned]:
     """Read a selection in about so many columns over its time, each with its extremes; a column holds whole buckets."""
-    found = await selected(connection, chosen)
-    start, end = await _span(connection, chosen, found)
+    found, several = await selected(connection, chosen), await generations.several(connection, chosen.as_of)
+    every = {i for one in found for i in (one.series_id, *(other.id for other in several.get(one.series_id, ())))}
+    start, end = await _span(connection, chosen, found, every)
     thin = []
     for one in found:
         width = column_width(end - start, columns, one.agg_interval.seconds)
         first, last = _GRID + (start - _GRID) // width * width, _GRID - (_GRID - end) // width * width
         stretch = Span(one.series_id, first, last)
-        if chosen.as_of is None or one.asked_at:
+        if one.series_id in several and not one.asked_at:
+            within = from_epoch(first), from_epoch(last), chosen.as_of
+            thin += await _thinned_by_unit(connection, one, several[one.series_id], within, width)
+        elif chosen.as_of is None or one.asked_at:
             thin.append(Thinned(one, width, await _columns(connection, stretch, width, one.asked_at)))
         else:
             stream = points_of(connection, one.series_id, from_epoch(first), from_epoch(last), chosen.as_of)
@@ -138,12 +160,34 @@ async def thinned(connection: AsyncConnection, chosen: Selection, columns: int) 
     return thin
 
 
-async def _span(connection: AsyncConnection, chosen: Selection, found: Sequence[SelectedSeries]) -> tuple[int, int]:
-    """The time a selection spans, in epoch seconds: what was asked for, or else what is stored."""
+async def _thinned_by_unit(
+    connection: AsyncConnection,
+    one: SelectedSeries,
+    same: Sequence[Generation],
+    within: tuple[datetime, datetime, datetime | None],
+    width: int,
+) -> list[Thinned]:
+    """Read the columns of a label whose unit has changed: for each unit those of its own points."""
+    rows: list[tuple[Generation, list[tuple[int, float]]]] = []
+    async with aclosing(points_in_force(connection, same, *within)) as parts:
+        async for generation, block in parts:
+            measured = [known for other, known in rows if generations.same_measure(other.measure, generation.measure)]
+            if not measured:
+                measured = [[]]
+                rows.append((generation, measured[0]))
+            measured[0].extend(block)
+    if not rows:
+        return [Thinned(one.under(same[0]), width, [])]
+    return [Thinned(one.under(generation), width, in_columns(known, width)) for generation, known in reversed(rows)]
+
+
+async def _span(
+    connection: AsyncConnection, chosen: Selection, found: Sequence[SelectedSeries], ids: Collection[int]
+) -> tuple[int, int]:
+    """The time a selection spans, in epoch seconds: what was asked for, or else what is stored of the series *ids*."""
     if chosen.start and chosen.end:
         return int(chosen.start.timestamp()), int(chosen.end.timestamp())
     extremes = sa.func.min(epoch(points.c.timestamp)), sa.func.max(epoch(points.c.timestamp))
-    ids = [one.series_id for one in found]
     known = [tuple((await connection.execute(sa.select(*extremes).where(points.c.series_id.in_(ids)))).one())]
     known += (await snapshots.ends(connection, [one.series_id for one in found if one.asked_at])).values()
     oldest = min((first for first, _ in known if first is not None), default=None)

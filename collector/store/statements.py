@@ -30,8 +30,9 @@ def series() -> Any:
     """Rows of a *dataset*'s series, one per label, by id; labels in use come first."""
     table, labels = series_table, profile_series
     asked = [table.c[name] for name in ("id", "agg_interval", "filters", "normalization", "unit")]
+    force = (table.c.created_at, table.c.in_force_at)
     return (
-        sa.select(table.c.digest, *asked, labels.c.label)
+        sa.select(table.c.digest, *asked, *force, labels.c.label)
         .join_from(table, labels, labels.c.series_id == table.c.id, isouter=True)
         .where(table.c.dataset == _DATASET, table.c.dimension == "", table.c.group == "")
         .order_by(table.c.id, labels.c.active.desc(), labels.c.profile, labels.c.position)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from collector.finality import DAY, final_windows
 from collector.model import from_epoch
-from collector.store import evidence, series
+from collector.store import evidence, generations, series
 from collector.store.column_types import epoch
 from collector.store.schema import points
 from collector.store.schema import series as series_table
@@ -31,12 +31,14 @@ _UNCONFIRMED_WINDOWS = 200
 class SeriesState:
     """A series with a point: its *extent* from the oldest to behind the newest bucket, and the *evidence* for it.
 
+    The extent holds what is stored in earlier units, too; *current* is the part in the present one, with evidence.
     *settle* is the longest one of the profiles that want it, in seconds, None if none has yet. *sums_differ*: Radar's
     daily values are not the sums of its finer ones.
     """
 
     series_id: int
     extent: Range
+    current: Range
     evidence: Sequence[Evidence]
     settle: int | None
     sums_differ: bool = False
@@ -49,8 +51,9 @@ class SeriesState:
 
 async def series_states(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
     """Read the state of each query's current series; absent if it has no point."""
-    ids = await series.current(connection, queries)
+    ids = {query: same[0] for query, same in (await generations.ids_of(connection, queries)).items()}
     extents = await series.spans(connection, queries)
+    ends = await series.ends(connection, [ids[query] for query in extents])
     rows = await evidence.read(connection, [ids[query] for query in extents])
     columns = (series_table.c.id, series_table.c.settle, series_table.c.sums_differ)
     known = {
@@ -60,12 +63,17 @@ async def series_states(connection: AsyncConnection, queries: Sequence[SeriesQue
         query: SeriesState(
             ids[query],
             (oldest, newest + query.agg_interval.seconds),
+            _current(ends.get(ids[query]), query.agg_interval.seconds),
             rows.get(ids[query], []),
             known[ids[query]].settle,
             bool(known[ids[query]].sums_differ),
         )
         for query, (oldest, newest) in extents.items()
     }
+
+
+def _current(ends: Range | None, step: int) -> Range:
+    return (ends[0], ends[1] + step) if ends else (0, 0)
 
 
 async def unconfirmed(connection: AsyncConnection, profiles: Sequence[Profile]) -> dict[str, int]:

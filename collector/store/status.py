@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.model import from_epoch
-from collector.store import migrate
+from collector.store import generations, migrate
 from collector.store import series as series_of
 from collector.store.names import as_table
 from collector.store.schema import fetch_profiles, fetches, metadata, series
@@ -67,15 +67,16 @@ class StoreInfo:
 async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) -> list[ProfileStatus]:
     """Tell how each of *profiles* fares, in their order."""
     queries = list(dict.fromkeys(s.query for profile in profiles for s in profile.series))
-    ids = await series_of.current(connection, queries)
+    ids = await generations.ids_of(connection, queries)
     spans = await series_of.spans(connection, queries)
-    found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(ids.values())))
+    every = [series_id for same in ids.values() for series_id in same]
+    found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
     counts = {row.id: row.points for row in found}
     healths = await _healths(connection, [profile.name for profile in profiles])
     rows = []
     for profile in profiles:
         asked = [s.query for s in profile.series]
-        number = sum(counts[ids[query]] for query in asked if query in ids)
+        number = sum(counts[series_id] for query in asked for series_id in ids.get(query, ()))
         ends = _ends([spans.get(query) for query in asked])
         health = healths[profile.name]
         rows.append(ProfileStatus(profile.name, profile.agg_interval.value, len(asked), number, *ends, *health))
@@ -93,12 +94,27 @@ def _ends(spans: Sequence[tuple[int, int] | None]) -> tuple[datetime | None, dat
 
 
 async def whole(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
-    """Find the oldest and newest stored timestamp of those queries of which every bucket in between is stored."""
-    ids = {series_id: query for query, series_id in (await series_of.current(connection, queries)).items()}
-    found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(ids)))
-    counts = {ids[row.id]: row.points for row in found}
-    spans = await series_of.spans(connection, queries)
-    return {q: (a, b) for q, (a, b) in spans.items() if counts[q] == (b - a) // q.agg_interval.seconds + 1}
+    """Find the oldest and newest stored timestamp of those queries of which every bucket in between is stored.
+
+    Where the unit has changed, each of its series must be whole, and the next one begin where it ends at the latest.
+    """
+    ids = await generations.ids_of(connection, queries)
+    every = [series_id for same in ids.values() for series_id in same]
+    found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
+    counts = {row.id: row.points for row in found}
+    ends = await series_of.ends(connection, every)
+    parts = {query: sorted((*ends[i], counts[i]) for i in same if i in ends) for query, same in ids.items()}
+    return {q: (each[0][0], max(b for _, b, _ in each)) for q, each in parts.items() if _joined(each, q)}
+
+
+def _joined(parts: Sequence[tuple[int, int, int]], query: SeriesQuery) -> bool:
+    """Tell whether *parts* (oldest, newest timestamp, number of points), ascending, leave out no bucket."""
+    step, reached = query.agg_interval.seconds, None
+    for oldest, newest, number in parts:
+        if number != (newest - oldest) // step + 1 or (reached is not None and oldest > reached + step):
+            return False
+        reached = newest if reached is None else max(newest, reached)
+    return reached is not None
 
 
 async def _healths(

@@ -16,12 +16,12 @@ from tests.acceptance.world import Collector, eventually, midnight, profile, sim
 _DAYS = 90
 _ORDER = ("backfill", "--start", f"{midnight(_DAYS):%Y-%m-%d}", "--end", f"{midnight(1):%Y-%m-%d}", "--format", "json")
 _BUCKETS = (_DAYS - 1) * 24
-_SLOW = "concurrency = 1\nrequests_per_5min = 5"
+_SLOW = "concurrency = 1\nrequests_per_5min = 10"
 _MOMENTS = {
     "while it waits for the budget": (None, _SLOW, "waiting reason=budget"),
-    "in a request that never ends": (faults.black_hole().after(5).always(), "concurrency = 1", None),
-    "in a back-off": (faults.html(503).after(5).always(), "concurrency = 1", "outcome=unavailable"),
-    "while Radar blocks": (faults.too_many("600").after(5).always(), "concurrency = 1", "waiting reason=blocked"),
+    "in a request that never ends": (faults.black_hole().after(10).always(), "concurrency = 1", None),
+    "in a back-off": (faults.html(503).after(10).always(), "concurrency = 1", "outcome=unavailable"),
+    "while Radar blocks": (faults.too_many("600").after(10).always(), "concurrency = 1", "waiting reason=blocked"),
 }
 
 
@@ -43,9 +43,9 @@ def _told(result):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", _MOMENTS)
 def test_told_to_stop_it_reports_what_was_committed(tmp_path, database, moment, number):
-    """Radar answers a week at a time, so that the windows of the job are answered in parts."""
+    """Radar answers at most 20 days at a time, so that the windows of the job are answered in parts."""
     fault, radar, said = _MOMENTS[moment]
-    with simulating(max_span={AggInterval.ONE_HOUR: timedelta(days=7)}) as (simulator, url):
+    with simulating(series_per_request=1, max_span={AggInterval.ONE_HOUR: timedelta(days=20)}) as (simulator, url):
         collector = Collector(tmp_path, url, database)
         collector.configure(profile(days=None), radar=radar)
         if fault:
@@ -53,7 +53,7 @@ def test_told_to_stop_it_reports_what_was_committed(tmp_path, database, moment, 
         with collector.running(*_ORDER) as backfill:
             if said:
                 backfill.says(said)
-            eventually(lambda: len(simulator.requests) > 4)
+            eventually(lambda: len(simulator.requests) > 9)
             assert backfill.ends(number) == 1
         result = _result(backfill.log)
         stored = collector.count("points")

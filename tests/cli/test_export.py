@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from pyarrow import parquet
 
 from collector.cli.main import command
 from collector.model import rfc3339
@@ -16,6 +18,7 @@ from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, prof
 
 LICENCE = "Data: Cloudflare Radar (https://radar.cloudflare.com), licensed CC BY-NC 4.0.\n"
 LATER = NOW + 2 * HOUR
+DAYS = 24 * HOUR
 
 
 async def _fill(url):
@@ -140,4 +143,50 @@ def test_a_full_disk_is_told_in_a_sentence(run):
 
 def test_json_lines_are_what_programs_read(run):
     lines = run("--format", "jsonl").stdout.splitlines()
-    assert json.loads(lines[1]) == {"profile": "all", "series": "all", "timestamp": "2026-04-30T01:00:00Z", "value": 20}
+    expected = {"profile": "all", "series": "all", "timestamp": "2026-04-30T01:00:00Z", "value": 20, "unit": "*"}
+    assert json.loads(lines[1]) == expected
+
+
+async def _change_the_unit(url, *, spelling=False):
+    """A day later the newest hours come in another unit, or in another spelling of it, in two answers."""
+    async with Store.open(url, owner="test") as store:
+        for moment in (LATER + DAYS, LATER + DAYS + HOUR):
+            asked = batch((query(), hours(2, 6)))
+            unit = " * " if spelling else "requests"
+            await saved(store, asked, [30, 40, 50, 60], now=moment, updated=moment, unit=unit)
+
+
+def test_after_a_change_of_the_unit_every_point_is_exported_and_csv_is_told_on_stderr(run, store_url):
+    in_a_thread(_change_the_unit(store_url))
+    done = run()
+    assert _values(done) == [1, 20, 30, 40, 50, 60]
+    assert done.stdout.splitlines()[0] == "profile,series,timestamp,value"
+    said = "all: the unit changes from '*' to 'requests' with the bucket 2026-04-30T02:00:00Z\n"
+    assert done.stderr == said + LICENCE
+    assert run("--end", "2026-04-30T02:00:00Z").stderr == run("--start", "2026-04-30T02:00:00Z").stderr == LICENCE
+
+
+def test_the_other_formats_have_the_unit_of_every_point(run, store_url):
+    in_a_thread(_change_the_unit(store_url))
+    units = ["*", "*", *["requests"] * 4]
+    done = run("--format", "jsonl")
+    assert [json.loads(line)["unit"] for line in done.stdout.splitlines()] == units
+    assert done.stderr == LICENCE
+    assert [row["unit"] for row in json.loads(run("--format", "json").stdout)] == units
+    table = parquet.read_table(pa.BufferReader(run("--format", "parquet").stdout_bytes))
+    assert table.column("unit").to_pylist() == units
+    assert table.column("value").to_pylist() == [1, 20, 30, 40, 50, 60]
+
+
+def test_as_of_before_a_change_gives_what_was_known_then(run, store_url):
+    in_a_thread(_change_the_unit(store_url))
+    done = run("--as-of", rfc3339(LATER + DAYS))
+    assert _values(done) == [1, 20, 3]
+    assert done.stderr == LICENCE
+
+
+def test_another_spelling_of_the_unit_is_no_change(run, store_url):
+    in_a_thread(_change_the_unit(store_url, spelling=True))
+    done = run()
+    assert _values(done) == [1, 20, 30, 40, 50, 60]
+    assert done.stderr == LICENCE

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from collector.cli.main import command
 from collector.store import Store
-from tests.store.making import NOW, batch, hours, profile, query, saved
+from tests.store.making import HOUR, NOW, batch, hours, profile, query, saved
 
 NIGHT = ("--date-start", "2026-04-29T21:00:00Z", "--date-end", "2026-04-30T03:00:00Z", "--agg-interval", "1h")
 APRIL = ("--date-start", "2026-04-01", "--date-end", "2026-04-02", "--agg-interval", "1h")
@@ -75,6 +75,21 @@ def test_absent_buckets_are_said_beside_csv(run):
     assert said in done.stderr.splitlines()
     [message] = json.loads(run(*dates, "--ca-owner", OWNERS[0]).stdout)["messages"]
     assert message["message"] == said
+
+
+def test_a_range_across_a_change_of_the_unit_is_refused_with_the_moment(run, sqlite_url):
+    async def change():
+        async with Store.open(sqlite_url, owner="test") as store:
+            for moment in (NOW + HOUR, NOW + 2 * HOUR):
+                asked = batch((query(caOwner=OWNERS[0]), hours(22, 24)))
+                await saved(store, asked, [1, 2], now=moment, updated=moment, unit="requests")
+
+    asyncio.run(change())
+    done = run(*EVENING, "--ca-owner", OWNERS[0])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "changes from '*' to 'requests' at 2026-04-30T22:00:00Z" in done.stderr
+    one_side = ("--date-start", "2026-04-30T22:00:00Z", *EVENING[2:], "--ca-owner", OWNERS[0])
+    assert json.loads(run(*one_side).stdout)["result"]["meta"]["units"] == [{"name": "*", "value": "requests"}]
 
 
 def test_every_parameter_of_the_api_is_an_option():

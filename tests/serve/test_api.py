@@ -2,7 +2,7 @@ import pytest
 
 from collector.model import rfc3339
 from tests.serve.serving import SERVER_TOKEN, fill, served
-from tests.store.making import DAY, HOUR, NOW, filtered, profile
+from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, saved
 
 LISTS = ["profiles", "series", "fetches", "annotations", "gaps", "revisions", "points"]
 
@@ -103,6 +103,18 @@ async def test_points_as_they_were_known(world):
     then = await world.get(f"/api/v1/points?series=by/A&{hour}&as_of={rfc3339(NOW)}")
     now = await world.get(f"/api/v1/points?series=by/A&{hour}")
     assert [found["points"][0]["value"] for found in (then, now)] == [2, 20]
+
+
+async def test_points_have_the_unit_that_is_in_force_for_their_bucket(world):
+    (every, *_) = world.service.profiles
+    asked = batch((every.series[0].query, hours(22, 26)))
+    for moment in (NOW + HOUR, NOW + 2 * HOUR):
+        await saved(world.store, asked, [1, 2, 3, 4], now=moment, updated=moment, unit="requests")
+    start = f"series=all&start={rfc3339(DAY + 20 * HOUR)}"
+    found = [(p["value"], p["unit"]) for p in await world.all_of(f"/api/v1/points?{start}&limit=1", "points")]
+    assert found == [(200, "*"), (210, "*"), (1, "requests"), (2, "requests"), (3, "requests"), (4, "requests")]
+    thin = (await world.get(f"/api/v1/points?{start}&end={rfc3339(DAY + 26 * HOUR)}&thin=100"))["series"]
+    assert [(one["unit"], one["mean"]) for one in thin] == [("requests", [1, 2, 3, 4]), ("*", [200, 210])]
 
 
 async def test_thinned_points_keep_the_peaks_and_show_the_gap(world):

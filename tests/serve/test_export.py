@@ -13,13 +13,13 @@ from pyarrow import parquet
 
 from collector.errors import UsageError
 from collector.serve.export import FORMATS, LICENCE
-from collector.store import Store
+from collector.store import Block, Store
 from tests.store.making import DAY, START, STEP, at, batch, hours, profile, query, saved
 
 OWNER = 'by-owner/DigiCert, "Inc."'
 BLOCKS = [
-    ("all", "all", [(at(0), 12.0), (at(1), 0.5)]),
-    ("by-owner", OWNER, [(at(0), 1e16), (at(1), 3.0000000000000004)]),
+    Block("all", "all", [(at(0), 12.0), (at(1), 0.5)], "certificates"),
+    Block("by-owner", OWNER, [(at(0), 1e16), (at(1), 3.0000000000000004)], 'of "many"'),
 ]
 
 
@@ -44,8 +44,8 @@ async def test_csv_has_a_header_and_quotes_what_needs_it():
 
 async def test_jsonl_has_an_object_a_line():
     assert (await _exported("jsonl", BLOCKS[:1])).decode() == (
-        '{"profile":"all","series":"all","timestamp":"2026-04-30T00:00:00Z","value":12}\n'
-        '{"profile":"all","series":"all","timestamp":"2026-04-30T01:00:00Z","value":0.5}\n'
+        '{"profile":"all","series":"all","timestamp":"2026-04-30T00:00:00Z","value":12,"unit":"certificates"}\n'
+        '{"profile":"all","series":"all","timestamp":"2026-04-30T01:00:00Z","value":0.5,"unit":"certificates"}\n'
     )
 
 
@@ -57,7 +57,7 @@ async def test_json_is_an_array_of_the_same_objects():
 @pytest.mark.parametrize(
     ("format_", "expected"), [("csv", "profile,series,timestamp,value\n"), ("jsonl", ""), ("json", "[]\n")]
 )
-@pytest.mark.parametrize("blocks", [[], [("all", "all", [])]])
+@pytest.mark.parametrize("blocks", [[], [Block("all", "all", [])]])
 async def test_nothing_is_exported_as_nothing_in_its_format(format_, expected, blocks):
     assert (await _exported(format_, blocks)).decode() == expected
 
@@ -68,9 +68,9 @@ ROWS = st.lists(
 LABELS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9).map("p/{}".format)
 
 
-@given(st.lists(st.tuples(st.just("p"), LABELS, ROWS), max_size=4))
+@given(st.lists(st.builds(Block, st.just("p"), LABELS, ROWS, LABELS), max_size=4))
 async def test_every_format_gives_back_every_label_moment_and_value(blocks):
-    rows = [(p, s, datetime.fromtimestamp(t, UTC), v) for p, s, found in blocks for t, v in found]
+    rows = [(b.profile, b.label, datetime.fromtimestamp(t, UTC), v) for b in blocks for t, v in b.points]
     text = (await _exported("csv", blocks)).decode()
     parsed = list(csv.DictReader(io.StringIO(text, newline="")))
     objects = json.loads(await _exported("json", blocks))
@@ -80,28 +80,31 @@ async def test_every_format_gives_back_every_label_moment_and_value(blocks):
             for row in read
         ]
         assert found == rows
+    assert [row["unit"] for row in objects] == [b.unit for b in blocks for _ in b.points]
 
 
 async def test_parquet_has_dictionaries_moments_in_utc_doubles_and_the_licence():
     table = parquet.read_table(pa.BufferReader(await _exported("parquet", BLOCKS)))
     label = pa.dictionary(pa.int32(), pa.string())
-    assert table.schema.types == [label, label, pa.timestamp("ms", tz="UTC"), pa.float64()]
+    assert table.schema.types == [label, label, pa.timestamp("ms", tz="UTC"), pa.float64(), label]
     assert table.schema.metadata[b"licence"].decode() == LICENCE
     rows = [tuple(row.values()) for row in table.to_pylist()]
-    assert rows == [(p, s, datetime.fromtimestamp(t, UTC), v) for p, s, found in BLOCKS for t, v in found]
+    assert rows == [
+        (p, s, datetime.fromtimestamp(t, UTC), v, unit) for p, s, found, unit, _ in BLOCKS for t, v in found
+    ]
 
 
 async def test_parquet_of_several_row_groups_is_one_table(monkeypatch):
     monkeypatch.setattr("collector.serve.parquet._ROWS_PER_GROUP", 3)
-    blocks = [("p", f"p/{n % 3}", [(at(n), float(n))]) for n in range(10)]
+    blocks = [Block("p", f"p/{n % 3}", [(at(n), float(n))]) for n in range(10)]
     file = parquet.ParquetFile(pa.BufferReader(await _exported("parquet", blocks)))
     assert file.num_row_groups == 4
-    assert file.read().column("series").to_pylist() == [series for _, series, _ in blocks]
+    assert file.read().column("series").to_pylist() == [block.label for block in blocks]
 
 
 async def test_parquet_without_points_is_a_table_without_rows():
     table = parquet.read_table(pa.BufferReader(await _exported("parquet", [])))
-    assert (table.num_rows, table.column_names) == (0, ["profile", "series", "timestamp", "value"])
+    assert (table.num_rows, table.column_names) == (0, ["profile", "series", "timestamp", "value", "unit"])
 
 
 async def test_parquet_without_its_extra_says_how_to_install_it(monkeypatch):
@@ -144,5 +147,5 @@ async def test_rows_and_blocks_hold_the_same_points(store):
     blocks = [block async for block in store.export_blocks()]
     rows = [row async for row in store.export()]
     assert rows == [("all", "all", START + STEP * n, float(n)) for n in range(2500)]
-    assert rows == [(p, s, *point) for p, s, block in blocks for point in block]
+    assert rows == [(block.profile, block.label, *point) for block in blocks for point in block.points]
     assert len(blocks) > 1

@@ -64,7 +64,8 @@ async def test_of_two_normalizations_the_one_stands_that_the_labels_point_to(sto
     await store.declare([profile()], NOW)
     asked = batch((query(), hours(0, 2)))
     await saved(store, asked, [1, 2])
-    await saved(store, asked, [10, 20], now=LATER, updated=LATER, normalization="PERCENTAGE")
+    for moment in (LATER, LATER + HOUR):
+        await saved(store, asked, [10, 20], now=moment, updated=moment, normalization="PERCENTAGE")
     [kept] = await _series(store)
     assert kept.normalization == "PERCENTAGE"
 
@@ -73,7 +74,8 @@ async def test_of_two_normalizations_the_one_stood_that_was_answered_then(store)
     await store.declare([profile()], NOW)
     asked = batch((query(), hours(0, 2)))
     await saved(store, asked, [1, 2])
-    await saved(store, asked, [10, 20], now=LATER, updated=LATER, normalization="PERCENTAGE")
+    for moment in (LATER, LATER + HOUR):
+        await saved(store, asked, [10, 20], now=moment, updated=moment, normalization="PERCENTAGE")
     [kept] = await _series(store, NOW)
     assert kept.normalization == "RAW_VALUES"
     assert await _points(store, 0, 2, NOW) == [(at(0), 1.0), (at(1), 2.0)]

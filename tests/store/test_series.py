@@ -117,7 +117,10 @@ async def test_a_label_in_use_elsewhere_does_not_show_the_history_of_a_removed_p
 async def test_another_unit_or_normalization_is_another_series_to_which_the_label_moves(store, change):
     await store.declare([profile()], NOW)
     await saved(store, ASKED, [1, 2])
-    assert await saved(store, ASKED, [10, 20], now=LATER, updated=LATER, **change) == Saved(inserted=2)
+    assert await saved(store, ASKED, [9, 20], now=LATER, updated=LATER, **change) == Saved(inserted=2)
+    assert await values(store) == {0: 1.0, 1: 2.0}
+    second = LATER + HOUR
+    assert (await saved(store, ASKED, [10, 20], now=second, updated=second, **change)).revised == 1
     assert await values(store) == {0: 10.0, 1: 20.0}
     assert len({(unit, normalization) for *_, unit, normalization in await history(store)}) == 1
     assert [(s.id, s.profile, s.points) for s in await store.list_series()] == [(1, None, 2), (2, "all", 2)]
@@ -148,8 +151,9 @@ async def test_an_older_answer_in_another_unit_moves_no_label(store):
 async def test_a_new_declaration_stays_with_the_current_series(store):
     await store.declare([profile()], NOW)
     await saved(store, ASKED, [1, 2], unit="a", updated=NOW)
-    await saved(store, ASKED, [3, 4], unit="b", updated=LATER)
-    await store.declare([profile("renamed")], LATER)
+    for moment in (LATER, LATER + HOUR):
+        await saved(store, ASKED, [3, 4], unit="b", now=moment, updated=moment)
+    await store.declare([profile("renamed")], LATER + HOUR)
     assert await values(store, "renamed") == {0: 3.0, 1: 4.0}
 
 

@@ -101,6 +101,7 @@ READS = {
     "whole": lambda store: store.whole([ALL]),
     "upstream": lambda store: store.upstream(NOW),
     "thin": lambda store: store.thin(Selection(), 100),
+    "unit_changes": lambda store: store.unit_changes([ALL]),
     "upstream_lag": lambda store: store.upstream_lag("all"),
 }
 EVERYTHING = {**WRITES, **READS}

@@ -14,7 +14,7 @@ from collector.profile import nearest
 from collector.serve.api.asking import Refused
 from collector.serve.api.pages import number, page, read_cursor, write_cursor
 from collector.serve.export import LICENCE, export_csv
-from collector.store import Place, Selection, StoreError
+from collector.store import Block, Place, Selection, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -58,29 +58,31 @@ async def list_points(store: Store, asked: Asked) -> dict[str, Any]:
     chosen, limit, after = await select(store, asked), asked.number("limit", MOST, 1_000), asked.one("after")
     place = Place(*read_cursor(after, str, str, int)) if after is not None else None
     rows: list[Place] = []
-    values: list[float] = []
+    values: list[tuple[float, str]] = []
     asked_at: dict[tuple[str, str], datetime] = {}
     try:
         async with aclosing(store.select_blocks(chosen, place)) as blocks:
             async for one, block in blocks:
                 asked_at |= {(one.profile, one.label): one.asked_at} if one.asked_at else {}
                 rows += [Place(one.profile, one.label, timestamp) for timestamp, _ in block]
-                values += [value for _, value in block]
+                values += [(value, one.unit) for _, value in block]
                 if len(rows) > limit:
                     break
     except (LookupError, OverflowError, OSError):
         raise Refused("after: what it points to is not here") from None
     following = write_cursor(*rows[limit - 1]) if len(rows) > limit else None
-    points = [_point(place, value, asked_at.get(place[:2])) for place, value in zip(rows[:limit], values, strict=False)]
+    each = zip(rows[:limit], values, strict=False)
+    points = [_point(place, *value, asked_at.get(place[:2])) for place, value in each]
     return page("points", points, following)
 
 
-def _point(place: Place, value: float, asked_at: datetime | None) -> dict[str, Any]:
+def _point(place: Place, value: float, unit: str, asked_at: datetime | None) -> dict[str, Any]:
     return {
         "profile": place.profile,
         "series": place.label,
         "timestamp": rfc3339(from_epoch(place.timestamp)),
         "value": number(value),
+        "unit": unit,
         **_asked_at(asked_at),
     }
 
@@ -153,6 +155,6 @@ async def stream_csv(store: Store, asked: Asked, request: web.Request) -> web.St
 
 async def _named(
     blocks: AsyncIterator[tuple[SelectedSeries, Sequence[tuple[int, float]]]],
-) -> AsyncIterator[tuple[str, str, Sequence[tuple[int, float]]]]:
+) -> AsyncIterator[Block]:
     async for one, block in blocks:
-        yield one.profile, one.label, block
+        yield Block(one.profile, one.label, block, one.unit, one.normalization)

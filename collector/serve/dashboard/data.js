@@ -21,7 +21,8 @@ export async function load(view, { start, end }, profiles, columns, signal) {
     get("annotations", { ...between, limit: 1000 }, signal),
     some && detailed ? loadRevisions(view, between, profiles, signal) : none,
   ]);
-  const order = (all) => view.series.map((label) => all.find((s) => s.label === label)).filter(Boolean);
+  // A label whose unit changes has a series for each unit.
+  const order = (all) => view.series.flatMap((label) => all.filter((s) => s.label === label));
   return {
     start,
     end,

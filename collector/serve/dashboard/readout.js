@@ -9,7 +9,7 @@ import { WIDTHS } from "./view.js";
 /** Show the values at a moment, or the newest where *at* is null; gives the same in one sentence. */
 export function readout(data, marks, at, tint) {
   const compared = data.previous !== null;
-  const rows = data.series.map((series, i) => row(series, data.previous?.[i], data, marks, at, tint));
+  const rows = data.series.map((series) => row(series, data.previous?.find(({ label, unit }) => label === series.label && unit === series.unit), data, marks, at, tint));
   const shown = at === null ? "Newest in this period" : moment(rows.map((one) => one.start).find((start) => start !== null) ?? at);
   const titles = [shown, "Value", ...(compared ? ["Before", "Change"] : []), ""];
   $("readout-head").replaceChildren(h("tr", {}, ...titles.map((title, i) => h(title ? "th" : "td", { scope: title ? "col" : null, class: i && title ? "number" : "" }, title))));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError
-from collector.model import AggInterval, Window, is_absolute, rfc3339
+from collector.model import AggInterval, SeriesQuery, Window, is_absolute, spelling_free
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,57 +103,54 @@ async def read(store: Store, profile: str, start: datetime | None, end: datetime
     *settle* is for how long after a bucket's end its value may be revised, measured from lastUpdated.
     """
     named = await store.of_profile(profile)
-    series = [row for row in await store.list_series(profile=named.profile, labels=named.labels) if row.last_point]
-    if not series:
+    rows = await store.list_series(profile=named.profile, labels=named.labels)
+    queries = [_query(row) for row in rows]
+    stored = [*(await store.spans(queries)).values()]
+    if not stored:
         raise CollectorError(f"there are no points of profile {profile!r} yet")
-    window = _window(series, start, end)
+    agg_interval = queries[0].agg_interval
+    whole = Window(min(each.start for each in stored), max(each.end for each in stored))
+    until = end or whole.end
+    window = Window(start or max(whole.start, until - SPAN[agg_interval]), until)
     lines = await _lines(store, profile, window)
     if not lines:
-        first, last = _ends(series)
-        raise CollectorError(
-            f"no point of profile {profile!r} in {window}; stored are {rfc3339(first)}..{rfc3339(last)}"
-        )
+        raise CollectorError(f"no point of profile {profile!r} in {window}; stored are {whole}")
     return Chart(
         profile=profile,
-        agg_interval=AggInterval(series[0].agg_interval),
-        unit=_unit(series),
+        agg_interval=agg_interval,
+        unit=" / ".join(dict.fromkeys(unit for unit, _ in lines)),
         window=window,
-        lines=lines,
+        lines=tuple(line for _, line in lines),
         remarks=tuple(_remark(row) for row in await _annotations(store, window)),
         final_until=await _final_until(store, profile, settle),
     )
 
 
-def _ends(series: Sequence[SeriesRow]) -> tuple[datetime, datetime]:
-    firsts = [row.first_point for row in series if row.first_point]
-    lasts = [row.last_point + AggInterval(row.agg_interval).step for row in series if row.last_point]
-    return min(firsts), max(lasts)
-
-
-def _window(series: Sequence[SeriesRow], start: datetime | None, end: datetime | None) -> Window:
-    first, last = _ends(series)
-    end = end or last
-    return Window(start or max(first, end - SPAN[AggInterval(series[0].agg_interval)]), end)
-
-
-def _unit(series: Sequence[SeriesRow]) -> str:
-    """The unit of the series in use; a normalization that makes values comparable with nothing else is named."""
-    used = [row for row in series if row.active] or series
-    return " / ".join(
-        dict.fromkeys(
-            row.unit if is_absolute(row.normalization) else f"{row.unit} ({row.normalization})".strip() for row in used
-        )
-    )
-
-
-async def _lines(store: Store, profile: str, window: Window) -> tuple[Line, ...]:
-    found: dict[str, tuple[array[int], array[float]]] = {}
+async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, Line]]:
+    """Read (unit, line) of each label, one for each unit if that changes within the window."""
+    found: dict[tuple[str, str], tuple[str, array[int], array[float]]] = {}
     async with aclosing(store.export_blocks([profile], window.start, window.end)) as blocks:
-        async for name, label, block in blocks:
-            timestamps, values = found.setdefault(label.removeprefix(f"{name}/"), (array("q"), array("d")))
-            timestamps.extend(timestamp for timestamp, _ in block)
-            values.extend(value for _, value in block)
-    return tuple(Line(name, *columns) for name, columns in found.items())
+        async for block in blocks:
+            unit = _measure(block.unit, block.normalization)
+            empty = (unit, array("q"), array("d"))
+            name = block.label.removeprefix(f"{block.profile}/")
+            _, timestamps, values = found.setdefault((name, spelling_free(unit)), empty)
+            timestamps.extend(timestamp for timestamp, _ in block.points)
+            values.extend(value for _, value in block.points)
+    units = Counter(name for name, _ in found)
+    return [
+        (unit, Line(f"{name} ({unit})" if units[name] > 1 else name, timestamps, values))
+        for (name, _), (unit, timestamps, values) in found.items()
+    ]
+
+
+def _query(row: SeriesRow) -> SeriesQuery:
+    return SeriesQuery(AggInterval(row.agg_interval), {name: tuple(values) for name, values in row.filters.items()})
+
+
+def _measure(unit: str, normalization: str) -> str:
+    """Name the unit, and a normalization that makes values comparable with nothing else."""
+    return unit if is_absolute(normalization) else f"{unit} ({normalization})".strip()
 
 
 async def _annotations(store: Store, window: Window) -> list[AnnotationRow]:

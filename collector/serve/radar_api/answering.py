@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from collector.additivity import is_snapshot
-from collector.model import DATASET, AggInterval, from_epoch
+from collector.model import DATASET, AggInterval, from_epoch, spelling_free
 from collector.radar.refusals import ApiError, bad, shown
 from collector.serve.radar_api import snapshots
 from collector.serve.radar_api.absent import Absent, Kept, absent_runs, common, refusal
@@ -86,7 +86,7 @@ async def answer(store: Store, local: LocalQuestion) -> Answered:
 
 async def _answer(history: History, question: Question, now: float) -> Answered:
     catalogue = Catalogue(await history.series(DATASET))
-    question, sources = _choose(catalogue, question)
+    question, sources = await _choose(history, catalogue, question)
     taken = await _taken(history, sources)
     known = await _known(history, question, sources, taken)
     pick = [_in_order(found, asked, known) for found, asked in zip(sources, question.series, strict=True)]
@@ -175,18 +175,28 @@ async def _known(
     return Known(spans, told)
 
 
-def _choose(catalogue: Catalogue, question: Question) -> tuple[Question, list[list[Source]]]:
+async def _in_force(history: History, catalogue: Catalogue, asked: Asked) -> Catalogue:
+    """Give the catalogue with the units that are in force in the range that is asked for."""
+    changed = catalogue.changed(asked.query)
+    if not changed:
+        return catalogue
+    return catalogue.replaced([await history.within(kept, asked.start, asked.end) for kept in changed])
+
+
+async def _choose(history: History, catalogue: Catalogue, question: Question) -> tuple[Question, list[list[Source]]]:
     """Find the sources of every position; where no interval was named, at a coarser one if only there all have any."""
     refused: ApiError | None = None
     for interval in AggInterval:
         if interval.seconds < question.agg_interval.seconds:
             continue
         tried = question.at(interval)
-        sources = [catalogue.sources(asked.query) for asked in tried.series]
+        catalogues = [await _in_force(history, catalogue, asked) for asked in tried.series]
+        sources = [known.sources(asked.query) for known, asked in zip(catalogues, tried.series, strict=True)]
         if all(sources):
             return tried, sources
-        lacking = next(asked for asked, found in zip(tried.series, sources, strict=True) if not found)
-        refused = refused or _named(catalogue.refusal(lacking.query), lacking, question)
+        lacking = next(n for n, found in enumerate(sources) if not found)
+        reason = catalogues[lacking].refusal(tried.series[lacking].query)
+        refused = refused or _named(reason, tried.series[lacking], question)
         if not question.auto:
             break
     assert refused is not None
@@ -245,9 +255,9 @@ def _check_size(question: Question, sources: Sequence[Source], known: Known) -> 
 
 def _check_measure(sources: Sequence[Source]) -> None:
     """An answer says one normalization and unit for all its series."""
-    measures = sorted({source.measure for source in sources})
+    measures = {tuple(map(spelling_free, source.measure)): source.measure for source in sources}
     if len(measures) > 1:
-        found = " and ".join(f"{normalization} in {unit}" for normalization, unit in measures)
+        found = " and ".join(f"{normalization} in {unit}" for normalization, unit in sorted(measures.values()))
         raise bad(f"These series cannot stand in one answer: their values are {found}")
 
 

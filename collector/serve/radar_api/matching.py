@@ -7,13 +7,13 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from collector.additivity import adds_up_over_time, adds_up_over_values, why_not_over_time
-from collector.model import AggInterval, Normalization, SeriesQuery
+from collector.model import AggInterval, Normalization, SeriesQuery, from_epoch, rfc3339, spelling_free
 from collector.radar.refusals import ApiError, Refusal, bad, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from collector.store import KeptSeries
+    from collector.store import Change, KeptSeries
 
 NO_HISTORY = Refusal(404, 7003)
 _NEAREST = 3
@@ -46,6 +46,7 @@ class Catalogue:
 
     def __init__(self, kept: Sequence[KeptSeries]) -> None:
         self._kept = {one.query: one for one in kept}
+        self._changed = any(one.generations for one in kept)
 
     def sources(self, query: SeriesQuery) -> list[Source]:
         """List the ways to answer *query*, the most direct first; none where there is no history for it.
@@ -58,9 +59,26 @@ class Catalogue:
         split = [source for interval in fitting for source in self._split(_at(query, interval))]
         return [source for source in same + split if _may_be_summed(source, query)]
 
+    def changed(self, query: SeriesQuery) -> list[KeptSeries]:
+        """List the series that could answer *query* and whose unit has changed: hardly ever any."""
+        if not self._changed:
+            return []
+        touched = {kept.query: kept for one in self._fitting(query) if (kept := self._kept.get(one))}
+        return [kept for kept in touched.values() if kept.generations]
+
+    def replaced(self, others: Sequence[KeptSeries]) -> Catalogue:
+        """Give the catalogue with *others* for the series of the same queries."""
+        return Catalogue([*({**self._kept, **{one.query: one for one in others}}).values()])
+
+    def _fitting(self, query: SeriesQuery) -> Iterator[SeriesQuery]:
+        for interval in (one for one in _FINE_FIRST if one.seconds <= query.agg_interval.seconds):
+            yield _at(query, interval)
+            for name, listed in query.filters.items():
+                yield from (SeriesQuery(interval, {**query.filters, name: (value,)}) for value in listed)
+
     def _answered(self, query: SeriesQuery) -> KeptSeries | None:
         kept = self._kept.get(query)
-        return kept if kept and kept.answered else None
+        return kept if kept and kept.answered and not kept.change else None
 
     def _split(self, query: SeriesQuery) -> Iterator[Source]:
         for name, listed in query.filters.items():
@@ -69,11 +87,14 @@ class Catalogue:
                 continue
             parts = [self._answered(SeriesQuery(query.agg_interval, {**query.filters, name: (v,)})) for v in values]
             found = tuple(part for part in parts if part)
-            if len(found) == len(parts) and len({part.unit for part in found}) == 1:
+            if len(found) == len(parts) and len({spelling_free(part.unit) for part in found}) == 1:
                 yield Source(found)
 
     def refusal(self, query: SeriesQuery) -> ApiError:
         """Say why nothing answers *query*, as nearly as can be known."""
+        for fitting in self._fitting(query):
+            if (kept := self._kept.get(fitting)) and kept.change:
+                return _across(kept, kept.change)
         same = [kept for interval in _FINE_FIRST if (kept := self._kept.get(_at(query, interval)))]
         answered = [kept for kept in same if kept.answered]
         coarser = [interval for interval in _FINE_FIRST if interval.seconds > query.agg_interval.seconds]
@@ -102,6 +123,15 @@ class Catalogue:
         if not near:
             return "no profile has been collected"
         return "the nearest profiles are " + ", ".join(map(_described, near[:_NEAREST]))
+
+
+def _across(kept: KeptSeries, change: Change) -> ApiError:
+    """Refuse a range whose values have two units."""
+    moment = rfc3339(from_epoch(change.timestamp))
+    return bad(
+        f"The unit of {_described(kept)} changes from {change.old} to {change.new} at {moment}: ask for a range that "
+        f"ends before this moment, or for one that starts then"
+    )
 
 
 def _at(query: SeriesQuery, agg_interval: AggInterval) -> SeriesQuery:

@@ -94,6 +94,21 @@ async def test_values_that_compare_with_nothing_else_say_so(store):
     assert "MIN0_MAX" not in tuple(Normalization)
 
 
+async def test_a_label_whose_unit_changes_has_a_line_for_each(store):
+    await store.declare([profile("all")], DAY)
+    await saved(store, batch((query(), hours(0, 4))), [0, 1, 2, 3], unit="certificates")
+    for moment in (NOW + HOUR, NOW + 2 * HOUR):
+        await saved(store, batch((query(), hours(3, 5))), [30, 40], now=moment, updated=moment, unit="requests")
+    found = await read(store, "all", None, None, SETTLE)
+    assert [(each.name, list(each.values)) for each in found.lines] == [
+        ("all (certificates)", [0, 1, 2]),
+        ("all (requests)", [30, 40]),
+    ]
+    assert (found.measure, found.window) == ("certificates / requests, hourly", hours(0, 5))
+    (alone,) = (await read(store, "all", DAY + 3 * HOUR, None, SETTLE)).lines
+    assert alone.name == "all"
+
+
 async def test_a_profile_without_points_is_told_in_a_sentence(store):
     await store.declare([profile("owners")], DAY)
     with pytest.raises(CollectorError, match="there are no points of profile 'owners' yet"):

@@ -151,6 +151,70 @@ async def test_nothing_of_different_measures_stands_in_one_answer(owners):
     assert "PERCENTAGE in % and RAW_VALUES in *" in message
 
 
+@pytest.fixture
+async def measured(store):
+    """Certificates up to 22:00, from then on requests, in force since two hours after NOW."""
+    await store.declare([profile()], NOW)
+    await saved(store, batch((query(), hours(0, 24))), range(24), unit="certificates")
+    for moment in (NOW + HOUR, NOW + 2 * HOUR):
+        asked = batch((query(), hours(22, 30)))
+        await saved(store, asked, range(220, 228), now=moment, updated=moment, unit="requests")
+    return store
+
+
+def _between(first, last):
+    return f"dateStart=2026-04-30T{first}:00:00Z&dateEnd=2026-04-30T{last}:00:00Z&aggInterval=1h"
+
+
+async def test_a_range_on_one_side_of_a_change_has_the_unit_of_that_side(measured, result):
+    old, new = await result(_between(20, 21)), await result(_between(22, 23))
+    assert _values(old["serie_0"]) == {"30T20": "20", "30T21": "21"}
+    assert _values(new["serie_0"]) == {"30T22": "220", "30T23": "221"}
+    assert [found["meta"]["units"][0]["value"] for found in (old, new)] == ["certificates", "requests"]
+    assert [found["meta"]["lastUpdated"] for found in (old, new)] == [rfc3339(NOW), rfc3339(NOW + 2 * HOUR)]
+
+
+async def test_a_range_across_a_change_of_the_unit_is_refused_with_the_moment_and_both_units(measured):
+    status, code, message = await _refused(measured, EVENING, NOW + 3 * HOUR)
+    assert (status, code) == (400, 2001)
+    assert "'all'" in message
+    assert "changes from 'certificates' to 'requests' at 2026-04-30T22:00:00Z" in message
+    assert (await _refused(measured, THURSDAY, NOW + 3 * HOUR))[2] == message
+
+
+async def test_another_interval_that_has_one_unit_answers_across_a_change(measured, result):
+    day = batch((query(AggInterval.ONE_DAY), hours(0, 24)))
+    await saved(measured, day, [7], unit="certificates")
+    assert _values((await result(THURSDAY))["serie_0"]) == {"30T00": "7"}
+
+
+async def test_before_a_change_was_known_the_range_has_the_old_unit(measured, result):
+    found = await result(f"{EVENING}&as_of=2026-05-01T13:30:00Z", NOW + 3 * HOUR)
+    assert _values(found["serie_0"]) == {"30T21": "21", "30T22": "22", "30T23": "23"}
+    assert found["meta"]["units"][0]["value"] == "certificates"
+    message = (await _refused(measured, f"{EVENING}&as_of=2026-05-01T14:30:00Z", NOW + 3 * HOUR))[2]
+    assert "at 2026-04-30T22:00:00Z" in message
+
+
+async def test_old_counts_are_summed_though_the_new_values_are_shares(store, result):
+    await store.declare([profile()], NOW)
+    await saved(store, batch((query(), hours(0, 24))), [1] * 24)
+    for moment in (LATER, LATER + HOUR):
+        asked = batch((query(), hours(24, 36)))
+        await saved(store, asked, [0.5] * 12, now=moment, updated=moment, normalization="PERCENTAGE", unit="%")
+    found = await result(THURSDAY)
+    assert _values(found["serie_0"]) == {"30T00": "24"}
+    assert found["meta"]["normalization"] == "RAW_VALUES"
+
+
+async def test_series_whose_units_are_spelled_differently_stand_in_one_answer(store, result):
+    await saved(store, batch((query(), hours(0, 24))), [1] * 24, unit="certificates")
+    await saved(store, batch((query(tld="com"), hours(0, 24))), [2] * 24, unit="Certificates")
+    dates = EVENING.replace("&aggInterval=1h", "")
+    found = await result(f"{dates}&{dates}&aggInterval=1h&name=a&name=b&tld=&tld=com")
+    assert _values(found["b"]) == {"30T21": "2", "30T22": "2", "30T23": "2"}
+
+
 async def test_what_was_known_then_is_answered_as_of_then(store, result):
     asked = batch((query(), hours(20, 24)))
     remark = Annotation(DAY + 21 * HOUR, None, "CT", "OUTAGE", "late", "", is_instantaneous=False)

@@ -1,0 +1,166 @@
+"""Generations: the series of one query, one per unit and normalization, and which of them are in force.
+
+Spellings of a unit that differ in case or blanks are one unit. Labels point to the newest generation. What was stored
+under earlier units stays in force where no newer generation has a bucket. `proposals` decides what comes into force.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from collector.model import is_absolute, spelling_free
+from collector.store.schema import profile_series, series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.model import SeriesQuery
+
+    Measure = tuple[str, str]
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+_IDENTITY = tuple(series.c[name] for name in ("id", "digest", "normalization", "unit", "created_at", "in_force_at"))
+_LABELLED = sa.select(profile_series.c.label).where(profile_series.c.series_id == series.c.id).exists()
+_OF_QUERIES = sa.select(*_IDENTITY, _LABELLED.label("labelled"))
+_OF_QUERIES = _OF_QUERIES.where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
+_REPEATED = sa.select(series.c.digest).group_by(series.c.digest).having(sa.func.count() > 1)
+_SEVERAL = sa.select(*_IDENTITY, _LABELLED.label("labelled")).where(series.c.digest.in_(_REPEATED))
+_PROPOSED = sa.select(series.c.id, series.c.digest, series.c.normalization, series.c.unit, series.c.proposed_at)
+_PROPOSED = _PROPOSED.where(series.c.proposed_at.is_not(None)).order_by(series.c.proposed_at, series.c.id)
+
+
+def same_measure(one: Measure, other: Measure) -> bool:
+    """Tell whether two pairs of normalization and unit differ in case and blanks at most."""
+    return one == other or all(spelling_free(a) == spelling_free(b) for a, b in zip(one, other, strict=True))
+
+
+def described(measure: Measure, other: Measure) -> str:
+    """Return the unit of *measure* for a person, with its normalization if that differs from *other*'s."""
+    normalization, unit = measure
+    if spelling_free(normalization) == spelling_free(other[0]):
+        return repr(unit)
+    return f"{unit!r} ({normalization})"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A series as one of several that answer the same query, by *digest*; *since* is when it came into force."""
+
+    id: int
+    digest: str
+    normalization: str
+    unit: str
+    since: datetime | None
+    labelled: bool
+
+    @property
+    def measure(self) -> Measure:
+        """(normalization, unit)."""
+        return self.normalization, self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """A query's unit or normalization changed: *in_force* since *moment*, or proposed then. The texts name both."""
+
+    query: SeriesQuery
+    old: str
+    new: str
+    moment: datetime
+    in_force: bool
+
+
+def generation(row: Any, *, labelled: bool) -> Generation:
+    """Read a row of `series`. Previous versions leave in_force_at empty: a label tells that it is in force."""
+    since = row.in_force_at or (row.created_at if labelled else None)
+    return Generation(row.id, row.digest, row.normalization, row.unit, since, labelled)
+
+
+def in_force(same: Iterable[Generation], as_of: datetime | None = None) -> list[Generation]:
+    """Choose the generations of one query that are in force, or were at *as_of*; newest first, at least one.
+
+    A generation that is in force now and came back to force after *as_of* counts for then if it was the first one.
+    """
+    known = sorted(same, key=lambda one: one.id)
+    found = [one for one in known if one.since is not None] or known[-1:]
+    if as_of is None:
+        return sorted(found, key=_newest, reverse=True)
+    then = sorted((one for one in found if (one.since or _NEVER) <= as_of), key=lambda one: _newest(one)[1:])[::-1]
+    first = [one for one in known[:1] if one in found and one not in then]
+    return then + first or found[:1]
+
+
+def _newest(one: Generation) -> tuple[bool, datetime, int]:
+    return one.labelled, one.since or _NEVER, one.id
+
+
+def _grouped(rows: Iterable[Any]) -> dict[str, list[Generation]]:
+    found: dict[str, list[Generation]] = defaultdict(list)
+    for row in rows:
+        found[row.digest].append(generation(row, labelled=bool(row.labelled)))
+    return found
+
+
+async def of_queries(
+    connection: AsyncConnection, queries: Iterable[SeriesQuery]
+) -> dict[SeriesQuery, list[Generation]]:
+    """Find the generations in force of each query, newest first; absent where there is no series yet."""
+    by_digest = {query.digest: query for query in queries}
+    rows = await connection.execute(_OF_QUERIES, {"digests": list(by_digest)})
+    return {by_digest[key]: in_force(same) for key, same in _grouped(rows).items()}
+
+
+async def ids_of(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
+    """Find the series in which values of each query are stored, newest first; absent where there is none yet.
+
+    It is one id until the unit changes. The values of an earlier series that were relative to one answer are no
+    history that a later unit could continue, so that they are left out.
+    """
+    found = await of_queries(connection, queries)
+    return {query: [one.id for n, one in enumerate(same) if not n or _lasts(one)] for query, same in found.items()}
+
+
+def _lasts(one: Generation) -> bool:
+    return not one.normalization or is_absolute(one.normalization)
+
+
+async def several(connection: AsyncConnection, as_of: datetime | None = None) -> dict[int, list[Generation]]:
+    """Find the queries with more than one series: those in force, newest first, by the id that labels point to.
+
+    With *as_of* those that were in force then; the key is still the id that labels point to now.
+    """
+    found = _grouped(await connection.execute(_SEVERAL))
+    return {one.id: in_force(same, as_of) for same in found.values() for one in same if one.labelled}
+
+
+async def unit_changes(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> list[UnitChange]:
+    """List where the unit or normalization of *queries* changed, and what is proposed; by query, in order of time."""
+    by_digest = {query.digest: query for query in queries}
+    found = await of_queries(connection, by_digest.values())
+    proposed: dict[SeriesQuery, list[Any]] = defaultdict(list)
+    for row in await connection.execute(_PROPOSED):
+        if row.digest in by_digest:
+            proposed[by_digest[row.digest]].append(row)
+    changes = []
+    for query, same in found.items():
+        for old, new in pairwise(reversed(same)):
+            if not same_measure(old.measure, new.measure) and new.since:
+                changes.append(_change(query, old.measure, new.measure, new.since, in_force=True))
+        for row in proposed[query]:
+            measure = row.normalization, row.unit
+            if row.id != same[0].id:
+                changes.append(_change(query, same[0].measure, measure, row.proposed_at, in_force=False))
+    return changes
+
+
+def _change(query: SeriesQuery, old: Measure, new: Measure, moment: datetime, *, in_force: bool) -> UnitChange:
+    return UnitChange(query, described(old, new), described(new, old), moment, in_force)
