@@ -68,9 +68,12 @@ class Absences:
         start, end, as_of = times
         found = await store.selected(Selection(profiles=tuple(profiles)))
         ids, now = {one.series_id for one in found}, (as_of or store.clock()).timestamp()
+        moving = {one.series_id for one in found if one.asked_at}
 
         async def work(history: History) -> tuple[dict[int, tuple[int, int]], dict[int, float]]:
-            return await history.spans(ids), await history.published(ids, now)
+            taken = await history.snapshots(moving) if moving else {}
+            begun = {i: (int(one.start.timestamp()), int(one.end.timestamp())) for i, one in taken.items()}
+            return await history.spans(ids) | begun, await history.published(ids, now)
 
         spans, published = await store.ask_history(work, as_of)
         labels = {}

@@ -179,6 +179,10 @@ class History:
             if told is not None and came is not None:
                 behind = max((came - told).total_seconds(), 0.0)
                 found[series_id] = min(now, max(told.timestamp(), now - behind))
+        for series_id in self._taken.keys() & found.keys():
+            one = self._taken[series_id]
+            behind = max((one.asked_at - one.last_updated).total_seconds(), 0.0)
+            found[series_id] = min(now, max(one.last_updated.timestamp(), now - behind))
         return found
 
     async def proven_absent(self, ids: Collection[int]) -> dict[int, list[tuple[int, int]]]:

@@ -38,6 +38,14 @@ def test_a_snapshot_is_exported_with_when_it_was_asked_for(collected):
     assert "snapshot" not in before.stderr
 
 
+def test_an_export_says_what_a_snapshot_lacks_and_nothing_else(collected):
+    start = f"{midnight(2):%Y-%m-%d}"
+    assert "absent" not in collected.run("export", "valid", "--start", start).stderr
+    done = collected.run("export", "valid", "--start", f"{midnight(4):%Y-%m-%d}")
+    assert "valid: 1h buckets absent: " in done.stderr
+    assert f"--start lies before the first stored bucket, {midnight(3):%Y-%m-%d}T00:00:00Z" in done.stderr
+
+
 def test_parquet_has_a_column_for_it_only_if_there_are_snapshots(collected):
     parquet = pytest.importorskip("pyarrow.parquet")
     collected.run("export", "--format", "parquet", "-o", "both.parquet")

@@ -113,20 +113,20 @@ async def _absent(
 ) -> tuple[tuple[Absent, ...], str | None]:
     """Find the buckets that are absent of the answer, and why it must be refused, if it must.
 
-    *answered* are the lines, and the source of each. A snapshot was published up to its end.
+    *answered* are the lines, and the source of each. What a snapshot lacks inside of its range, Radar did not have.
     """
     step = question.agg_interval.seconds
     each = list(zip(question.series, *answered, strict=True))
     short = [one for one in each if len(one[1].timestamps) < (one[0].end - one[0].start) // step]
     ids = {part.id for _, _, source in short for part in source.parts}
     published = await history.published(ids, now) if ids else {}
-    published |= {series_id: one.end.timestamp() for series_id, one in taken.items()}
     lacking = []
     for asked, line, source in short:
         until = min(published[part.id] for part in source.parts)
         if runs := absent_runs(line.timestamps, (asked.start, asked.end), step, until):
             lacking.append((asked, line, source, runs))
     found = tuple(Absent(asked.name, question.agg_interval, tuple(runs)) for asked, _, _, runs in lacking)
+    lacking = [one for one in lacking if one[2].parts[0].id not in taken]
     kept = await _kept(history, [source for _, _, source, _ in lacking])
     for (asked, line, _, runs), one in zip(lacking, kept, strict=True):
         why = refusal(line.timestamps, (asked.start, asked.end), runs, one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -118,3 +119,20 @@ async def test_before_the_first_snapshot_nothing_has_been_collected(store):
     assert status == 404
     assert "Nothing has been collected yet for 'valid'" in message
     assert VALID.filters_json in '{"expirationStatus":["VALID"]}'
+
+
+async def test_a_bucket_that_a_snapshot_lacks_is_said_to_be_absent_wherever_it_lies(store, asked):
+    await store.declare([PROFILE], NOW)
+    window = hours(0, 36)
+    await store.save_snapshots([replace(taken(1, 2, 3, first=2), window=window, asked_at=MOMENT)], NOW)
+    text = await asked(_range(0, 6))
+    assert '"values":["1","2","3"]}' in text
+    first, last = "2026-04-30T00:00:00Z..2026-04-30T01:00:00Z (2)", "2026-04-30T05:00:00Z..2026-04-30T05:00:00Z (1)"
+    assert f"serie_0: 1h buckets absent: {first}, {last}" in text
+    assert "absent" not in await asked(_range(2, 5))
+
+
+async def test_the_newest_bucket_that_the_next_pass_will_bring_is_said_to_be_absent(snapped, asked):
+    assert "absent" not in await asked(_range(34, 36))
+    text = await asked(_range(34, 37), NOW + HOUR)
+    assert "serie_0: 1h buckets absent: 2026-05-01T12:00:00Z..2026-05-01T12:00:00Z (1)" in text
