@@ -182,6 +182,18 @@ class Kind:
     heals: bool = True
     is_hole: bool = False
 
+    def intervals(self, settle):
+        """The intervals of which an answer can be spoilt so."""
+        if self.least > 1:
+            return ("1h",)
+        if self.longest > _CAP:
+            return ("1h",) if self.adds else ("15m", "1h") if settle > 10 * DAY else ("15m",)
+        if self.phase in ("first", "confirming"):
+            return "1h", "1d"
+        if self.phase in ("young", "last", "settled") or (self.phase == "settling" and settle < 10 * DAY):
+            return "15m", "1h"
+        return "15m", "1h", "1d"
+
     @property
     def adds(self):
         """Whether the profiles with history are added at the moment, not there from the start."""
@@ -297,6 +309,7 @@ class Injection:
     lookback: timedelta
     settle: timedelta
     dice: object
+    interval: str
     confirms: Callable
     open: bool = True
     hits: list = field(default_factory=list)
@@ -314,7 +327,10 @@ class Injection:
         return kind.fault or faults.edit(str(kind), partial(self._spoil, received))
 
     def _chosen(self, received):
-        if self.confirms(received) != (self.kind.phase == "confirming"):
+        confirming = self.kind.phase == "confirming"
+        if self.confirms(received) != confirming:
+            return False
+        if not confirming and received.question.agg_interval != self.interval:
             return False
         if self.kind.values is None:
             return True

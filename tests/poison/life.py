@@ -164,7 +164,9 @@ def _injection(kind, moment, pace, dice, late):
     def confirms(received):
         return any(s.query.agg_interval == "1d" and s.query not in own for s in received.question.series)
 
-    return Injection(kind, moment.timestamp(), pace.lookback, pace.settle, dice, confirms, open=kind.phase != "forced")
+    interval = dice.choice(kind.intervals(pace.settle))
+    opens = kind.phase != "forced"
+    return Injection(kind, moment.timestamp(), pace.lookback, pace.settle, dice, interval, confirms, open=opens)
 
 
 async def _at_the_moment(life, kind, injection, pace, late):
@@ -188,7 +190,8 @@ async def _judge(life, kind, hole):
         if not (kind.heals or not shown) or (one.name == "unique" and word.get("unconfirmed")):
             continue
         found += wrong
-        if word["state"] != "fresh" or word["gaps"]:
+        lacks = bool(hole) and one.agg_interval != "1d"
+        if word["state"] != "fresh" or word["gaps"] or bool(word.get("upstream_gaps", lacks)) != lacks:
             found.append(f"{one.name} is {word['state']} with {word['gaps']} gaps")
     found += await _wrong_gaps(life, hole) if kind.heals else []
     return found + await _wrong_annotations(life)
