@@ -167,7 +167,7 @@ class Kind:
 
     *values* or *meta* spoils an answer, or *fault* takes its place. *answers* in a row are spoiled that come within
     *lasting*. *least* is how many series such an answer has, *longest* how many values one has at least. Where not
-    *heals*, status may say instead that history is incomplete.
+    *heals*, status may say instead that history is incomplete. Only an answer of *interval* is spoilt, if there is one.
     """
 
     name: str
@@ -181,14 +181,17 @@ class Kind:
     longest: int = 2
     heals: bool = True
     is_hole: bool = False
+    interval: str = ""
 
     def intervals(self, settle):
         """The intervals of which an answer can be spoilt so."""
-        if self.least > 1:
+        if self.interval:
+            return (self.interval,)
+        if self.least > 1 or self.phase == "confirming":
             return ("1h",)
         if self.longest > _CAP:
             return ("1h",) if self.adds else ("15m", "1h") if settle > 10 * DAY else ("15m",)
-        if self.phase in ("first", "confirming"):
+        if self.phase == "first":
             return "1h", "1d"
         if self.phase in ("young", "last", "settled") or (self.phase == "settling" and settle < 10 * DAY):
             return "15m", "1h"
@@ -280,8 +283,10 @@ _CAPPED = (
     Kind("168 newest values at first", "first", newest_of_a_cap, longest=_CAP + 1),
     Kind("168 oldest values at first", "first", oldest_of_a_cap, longest=_CAP + 1),
 )
-NOTHING = Kind("nothing wrong", answers=0)
-NOTHING_ADDED = Kind("nothing wrong", "first", answers=0)
+UNSPOILT = (
+    *(Kind(f"nothing wrong of {one}", answers=0, interval=one) for one in ("15m", "1h", "1d")),
+    *(Kind(f"nothing wrong of {one}", "first", answers=0, interval=one) for one in ("1h", "1d")),
+)
 _FROZEN = Kind("lastUpdated frozen for a day", meta=updated, answers=10**6, lasting=DAY)
 
 AT_EACH_PHASE = tuple(
@@ -310,7 +315,6 @@ class Injection:
     settle: timedelta
     dice: object
     interval: str
-    confirms: Callable
     open: bool = True
     hits: list = field(default_factory=list)
 
@@ -328,7 +332,7 @@ class Injection:
 
     def _chosen(self, received):
         confirming = self.kind.phase == "confirming"
-        if self.confirms(received) != confirming:
+        if _confirms(received) != confirming:
             return False
         if not confirming and received.question.agg_interval != self.interval:
             return False
@@ -373,6 +377,13 @@ class Injection:
             meta["lastUpdated"] = rfc3339(utc(meta["lastUpdated"]) - timedelta(seconds=received.at - self.hits[0]))
         else:
             self.kind.meta(meta, self.dice)
+
+
+def _confirms(received):
+    """Whether days are asked of what is collected by the hour."""
+    return any(
+        asked.query.agg_interval == "1d" and "caOwner" in asked.query.filters for asked in received.question.series
+    )
 
 
 def _put(member, spoilt):

@@ -34,12 +34,16 @@ _HEAL_AGAIN = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Pace:
-    """How long a run is: the wrong answer comes between day 1 and *spoilt_by*; then there is *rest*, then `settle`."""
+    """How long a run is: the wrong answer comes between day 1 and *spoilt_by*; then there is *rest*, then `settle`.
+
+    With *others* there are profiles whose answers are not spoilt.
+    """
 
     settle: timedelta
     lookback: timedelta
     spoilt_by: timedelta
     rest: timedelta
+    others: bool
     every: timedelta = 12 * HOUR
 
     @property
@@ -47,12 +51,22 @@ class Pace:
         return self.spoilt_by + self.rest + self.settle
 
 
-LONG = Pace(settle=14 * DAY, lookback=DAY, spoilt_by=20 * DAY, rest=10 * DAY)
-SHORT = Pace(settle=3 * DAY, lookback=12 * HOUR, spoilt_by=3 * DAY, rest=3 * DAY)
+LONG = Pace(settle=14 * DAY, lookback=DAY, spoilt_by=20 * DAY, rest=10 * DAY, others=True)
+SHORT = Pace(settle=3 * DAY, lookback=12 * HOUR, spoilt_by=3 * DAY, rest=3 * DAY, others=False)
 
 
-def profiles_of(pace):
-    """The profile that is there from the start, and those with history that some kinds add later."""
+def profiles_of(pace, interval):
+    """The profile that is there from the start, and those with history that some kinds add later.
+
+    Where there are no *others*, those of one *interval*.
+    """
+    early, late = _profiles(pace)
+    if pace.others:
+        return early, late
+    return [one for one in early if one.agg_interval == interval], [one for one in late if one.agg_interval == interval]
+
+
+def _profiles(pace):
     same = {"settle": pace.settle, "lookback": pace.lookback}
     since = START.replace(hour=0, minute=0) - 60 * DAY
     owners = "Internet Security Research Group", "DigiCert, Inc."
@@ -60,7 +74,7 @@ def profiles_of(pace):
         profile("owners", AggInterval.ONE_HOUR, each={"caOwner": owners}, since=since, **same),
         profile("days", AggInterval.ONE_DAY, filters={"validationLevel": ("DOMAIN",)}, since=since, **same),
         profile("unique", AggInterval.ONE_HOUR, filters={"uniqueEntries": ("true",)}, since=since, **same),
-    ]
+    ][: None if pace.others else 2]
 
 
 @dataclass
@@ -130,9 +144,10 @@ async def living(url, pace, hole):
 
 @dataclass
 class Ended:
-    """What came of a run: what is wrong, how often a wrong answer came, and how many requests were sent."""
+    """What came of a run: what is wrong, how many answers of *interval* were, and how many requests were sent."""
 
     faults: list
+    interval: str
     hits: int
     requests: int
 
@@ -141,9 +156,10 @@ async def run(url, kind, pace, dice):
     """Live with *kind* of wrong answer at a random moment; *dice* is the source of chance."""
     moment = START + DAY + dice.random() * (pace.spoilt_by - DAY)
     hole = Window(START.replace(hour=9, minute=0), START.replace(hour=14, minute=0)) if kind.is_hole else None
-    early, late = profiles_of(pace)
+    interval = dice.choice(kind.intervals(pace.settle))
+    early, late = profiles_of(pace, interval)
     async with living(url, pace, hole) as life:
-        injection = _injection(kind, moment, pace, dice, late)
+        injection = _injection(kind, moment, pace, dice, interval)
         life.simulator.script(injection)
         await life.declare(early if kind.adds else [*early, *late])
         end = START + pace.length
@@ -155,18 +171,12 @@ async def run(url, kind, pace, dice):
                 await _at_the_moment(life, kind, injection, pace, late if kind.adds else [])
             life.clock.now = max(life.clock(), following)
         life.clock.now -= pace.every
-        return Ended(await _judge(life, kind, hole), len(injection.hits), len(life.simulator.requests))
+        return Ended(await _judge(life, kind, hole), interval, len(injection.hits), len(life.simulator.requests))
 
 
-def _injection(kind, moment, pace, dice, late):
-    own = {series.query for profile in late if profile.name == "days" for series in profile.series}
-
-    def confirms(received):
-        return any(s.query.agg_interval == "1d" and s.query not in own for s in received.question.series)
-
-    interval = dice.choice(kind.intervals(pace.settle))
+def _injection(kind, moment, pace, dice, interval):
     opens = kind.phase != "forced"
-    return Injection(kind, moment.timestamp(), pace.lookback, pace.settle, dice, interval, confirms, open=opens)
+    return Injection(kind, moment.timestamp(), pace.lookback, pace.settle, dice, interval, open=opens)
 
 
 async def _at_the_moment(life, kind, injection, pace, late):
@@ -220,8 +230,9 @@ async def _wrong_gaps(life, hole):
 
 async def _wrong_annotations(life):
     """Annotations that are not withdrawn must be those of the honest answers."""
-    start = min(one.since for one in life.profiles if one.since)
-    want = life.simulator.annotations(Window(start, life.clock()), life.clock.timestamp())
+    spans = await life.store.spans([series.query for one in life.profiles for series in one.series])
+    start, end = min(span.start for span in spans.values()), max(span.end for span in spans.values())
+    want = life.simulator.annotations(Window(start, end), life.clock.timestamp())
     rows = await life.store.list_annotations(limit=None)
     have = {(row.start_date, row.description) for row in rows if row.withdrawn_at is None}
     absent = {(one.start_date, one.description) for one in want} - have
