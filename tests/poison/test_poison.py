@@ -17,7 +17,7 @@ _REQUESTS = {}
 
 @pytest.mark.parametrize("row", [*UNSPOILT, *AT_EACH_PHASE, *ONCE], ids=str)
 async def test_a_wrong_answer_does_no_lasting_harm(store_url, row, seed):
-    dice = random.Random(seed)
+    dice = random.Random(f"{seed} {row}")
     await _lives(store_url, dice.choice(row.kinds) if row in AT_EACH_PHASE else row, SHORT, dice)
 
 
@@ -25,7 +25,7 @@ async def test_a_wrong_answer_does_no_lasting_harm(store_url, row, seed):
 @pytest.mark.parametrize("number", range(SEEDS))
 @pytest.mark.parametrize("kind", [*UNSPOILT, *KINDS], ids=str)
 async def test_no_wrong_answer_of_six_weeks_does_lasting_harm(store_url, kind, number, seed):
-    await _lives(store_url, kind, LONG, random.Random(f"{seed} {number}"))
+    await _lives(store_url, kind, LONG, random.Random(f"{seed} {number} {kind}"))
 
 
 async def _lives(url, kind, pace, dice):
