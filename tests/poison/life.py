@@ -232,9 +232,14 @@ async def _wrong_annotations(life):
     """Annotations that are not withdrawn must be those of the honest answers."""
     spans = await life.store.spans([series.query for one in life.profiles for series in one.series])
     start, end = min(span.start for span in spans.values()), max(span.end for span in spans.values())
-    want = life.simulator.annotations(Window(start, end), life.clock.timestamp())
     rows = await life.store.list_annotations(limit=None)
     have = {(row.start_date, row.description) for row in rows if row.withdrawn_at is None}
-    absent = {(one.start_date, one.description) for one in want} - have
-    more = have - {(one.start_date, one.description) for one in want}
+    absent = _annotations(life, start, end) - have
+    more = have - _annotations(life, start - 100 * DAY, end + DAY)
     return [f"{len(absent)} annotations absent, {len(more)} too many"] if absent or more else []
+
+
+def _annotations(life, start, end):
+    """What an honest answer says of a window now."""
+    found = life.simulator.annotations(Window(start, end), life.clock.timestamp())
+    return {(one.start_date, one.description) for one in found}
