@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from collector.collect.attend import Attendant
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import heal
+from collector.collect.confirm import confirm
 from collector.collect.daemon import groups
 from collector.collect.fetch import backoff
 from collector.collect.gather import Gatherer
@@ -112,6 +113,7 @@ class Life:
     async def _keep_history(self):
         """One turn of `collect.background.keep_history`."""
         healed = await heal(self.profiles, self.clock(), self.store, self.gatherer)
+        await confirm(self.profiles, self.clock(), self.store, self.gatherer)
         return healed.complete
 
     async def backfill(self, start, *, force):
