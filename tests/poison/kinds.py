@@ -6,7 +6,7 @@ source of chance.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
@@ -275,6 +275,11 @@ _META = (
     Kind("an annotation more", meta=one_annotation_more),
     Kind("no confidence", meta=no_confidence),
 )
+_AT_FIRST = tuple(
+    replace(kind, phase="first")
+    for kind in _META
+    if kind.answers == 1 and kind.name not in ("no confidence", "a unit in capitals")
+)
 _CAPPED = (
     Kind("168 newest values", values=newest_of_a_cap, longest=_CAP + 1),
     Kind("168 oldest values", values=oldest_of_a_cap, longest=_CAP + 1),
@@ -297,6 +302,7 @@ ONCE = (
     Kind("an empty answer", values=all_absent, longest=0),
     _FROZEN,
     *_META,
+    *_AT_FIRST,
     *_CAPPED,
     *(Kind(name, fault=fault) for name, fault in _FAULTS.items()),
     Kind("500 for two hours", fault=faults.api_error(500, 2000), answers=10**6, lasting=2 * HOUR),

@@ -26,6 +26,7 @@ from collector.store import Store, wanted
 from tests.collect.doubles import TOKEN, Clock, QuickFetcher, profile
 from tests.poison.kinds import DAY, HOUR, Injection
 from tests.poison.upstream import make_simulator
+from tests.store.making import rows
 
 START = datetime(2026, 3, 10, 12, 7, tzinfo=UTC)
 BUDGET = 600
@@ -206,7 +207,7 @@ async def _judge(life, kind, hole):
         if word["state"] != "fresh" or word["gaps"] or bool(word.get("upstream_gaps", lacks)) != lacks:
             found.append(f"{one.name} is {word['state']} with {word['gaps']} gaps")
     found += await _wrong_gaps(life, hole) if kind.heals else []
-    return found + await _wrong_annotations(life)
+    return found + await _wrong_measures(life) + await _wrong_annotations(life)
 
 
 async def _differs(life, one, series):
@@ -228,6 +229,13 @@ async def _wrong_gaps(life, hole):
     finer = [one for one in life.profiles if one.agg_interval != "1d" for _ in one.series]
     want = [(hole.start, hole.end, "upstream")] * len(finer) if hole else []
     return [] if found == want else [f"gaps are {len(found)} {sorted({reason for _, _, reason in found})}"]
+
+
+async def _wrong_measures(life):
+    """Every value must count certificates; their unit may be spelt in another way."""
+    found = await rows(life.store, "SELECT series, unit, normalization, count(*) FROM history GROUP BY 1, 2, 3")
+    right = "certificates", "RAW_VALUES"
+    return [f"{each}: {n} in {unit}, {word}" for each, unit, word, n in found if (unit.strip().lower(), word) != right]
 
 
 async def _wrong_annotations(life):
