@@ -306,7 +306,7 @@ ONCE = (
     *_CAPPED,
     *(Kind(name, fault=fault) for name, fault in _FAULTS.items()),
     Kind("500 for two hours", fault=faults.api_error(500, 2000), answers=10**6, lasting=2 * HOUR),
-    Kind("a hole upstream", is_hole=True),
+    Kind("a hole upstream", answers=0, is_hole=True),
 )
 KINDS = (*(kind for row in AT_EACH_PHASE for kind in row.kinds), *ONCE)
 
