@@ -38,7 +38,6 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
 """How long to wait for a lock that another program holds."""
-_BUSY = timedelta(seconds=BUSY_SECONDS)
 _FROZEN = timedelta(seconds=10)
 """A transaction that writes waits for nothing, and computes for a second or two where a large answer is compared: one
 that is silent for so long is a frozen process's, and is ended."""
@@ -122,8 +121,12 @@ def postgres_engines(location: Location, *, writes: bool) -> tuple[sa.Engine, As
         sa.event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(conn.get_execution_options()["begin"]))
         if writes:
             sa.event.listen(engine, "connect", lambda connection, _record: session.check_encoding(connection, location))
-    begins = session.begin_to_write(_BUSY, _FROZEN), session.begin_to_read(_BUSY)
+    begins = session.begin_to_write(_busy(), _FROZEN), session.begin_to_read(_busy())
     return writer.execution_options(begin=begins[0]), reader.execution_options(begin=begins[1])
+
+
+def _busy() -> timedelta:
+    return timedelta(seconds=BUSY_SECONDS)
 
 
 @contextmanager
@@ -159,12 +162,12 @@ class Database:
             self._quick_reader = sqlite_quick_reader(location.path)
         else:
             self._writer, self._reader = postgres_engines(location, writes=writes)
-            self._quick_reader = self._writer.execution_options(begin=session.begin_to_read(_BUSY))
+            self._quick_reader = self._writer.execution_options(begin=session.begin_to_read(_busy()))
 
     def belong_to(self, name: str, lease: timedelta) -> None:
         """Let what this process writes to Postgres bear a *name*, and end well before its *lease*, should it freeze."""
         if not self.location.path:
-            begin = session.begin_to_write(_BUSY, min(_FROZEN, lease / 2), name)
+            begin = session.begin_to_write(_busy(), min(_FROZEN, lease / 2), name)
             self._writer = self._writer.execution_options(begin=begin)
 
     async def close(self) -> None:

@@ -100,9 +100,11 @@ async def test_what_failed_is_tried_again_and_its_fire_stays_as_it_was(sqlite_ur
         attendant = _attendant(world)
         world.script(faults.unequal().times(2))
         assert not await attendant.attend()
+        world.clock.advance(minutes=1)
         assert not await attendant.attend()
         assert attendant.health["all"].failures == 2
         assert "values" in attendant.health["all"].reason
+        world.clock.advance(minutes=2)
         assert await attendant.attend()
         assert attendant.health["all"] == Health(DUE, world.clock(), 0, None)
         assert await _fires(world) == [(DUE, "failed")]
@@ -111,7 +113,7 @@ async def test_what_failed_is_tried_again_and_its_fire_stays_as_it_was(sqlite_ur
 
 async def test_after_a_restart_a_fire_that_failed_is_tried_again_at_once(sqlite_url):
     async with core(sqlite_url, profile()) as world:
-        world.script(faults.unequal())
+        world.script(faults.html(502).times(4))
         await _attendant(world).attend()
         world.restart()
         attendant = _attendant(world)

@@ -100,11 +100,13 @@ async def test_one_ill_series_of_twenty_takes_nobody_down(sqlite_url, ill):
         assert len(world.requests) <= 40
 
         seen = len(world.requests)
+        world.clock.advance(minutes=1)
         gathered, _ = await _gather(world)
         assert len(world.requests) - seen <= 5  # the culprit alone, at most four times, and the others together
         assert {query.filters["caOwner"] for query in gathered.failed} == {("Owner 7",)}
 
         world.simulator.clear_script()
+        world.clock.advance(minutes=2)
         gathered, window = await _gather(world)
         await _assert_whole(world, window)
         assert not gathered.failures

@@ -1,0 +1,181 @@
+"""A question that was refused for its content is not repeated without a pause that grows, whoever asks it."""
+
+from datetime import timedelta
+
+import pytest
+
+from collector.collect.attend import Attendant
+from collector.collect.collect import collect_and_heal, named
+from collector.collect.gather import Gatherer
+from collector.model import AggInterval, Slice, Window, rfc3339
+from collector.radar.errors import Paused
+from collector.radar.simulator import faults
+from collector.store import Store
+from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
+
+NOWHERE = faults.api_error(400, 2001, "unknown tld")
+REFUSED = {"refused": NOWHERE, "too_costly": faults.api_error(422, 2002), "untrusted": faults.value("1_000")}
+
+
+async def one_pass(world, *, by_hand=False):
+    """Do what one call of `collector collect` does, in a process of its own."""
+    world.restart()
+    gatherer = Gatherer(world.fetcher, 4, by_hand=by_hand)
+    return await collect_and_heal(world.profiles, world.clock(), world.store, gatherer)
+
+
+async def newest(world):
+    """The refusal that pauses the whole series; beside it a window of the past may be refused, in pieces."""
+    (known,) = [one for one in await world.store.refusals(world.clock()) if one.window is None]
+    return known
+
+
+@pytest.mark.parametrize("outcome", REFUSED)
+async def test_a_command_in_a_loop_asks_a_handful_of_times(store_url, outcome):
+    async with core(store_url, profile(filters={"tld": ("nowhere",)})) as world:
+        world.script(REFUSED[outcome].always())
+        asking = 0
+        for _ in range(100):
+            asked = len(world.requests)
+            assert not (await one_pass(world)).complete
+            asking += len(world.requests) > asked
+            world.clock.advance(seconds=10)
+        assert asking == 5  # at once, and after 1, 3, 7 and 15 minutes
+        assert {row.outcome for row in await world.store.list_fetches()} == {outcome}
+        assert len(world.requests) <= 4 * asking  # whether the size is to blame is found out without a pause
+
+
+async def test_a_service_that_is_restarted_without_end_asks_a_handful_of_times(store_url):
+    async with core(store_url, profile(agg_interval=AggInterval.ONE_DAY, filters={"tld": ("nowhere",)})) as world:
+        world.script(NOWHERE.always())
+        for _ in range(80):
+            world.restart()
+            await Attendant(world.profiles, world.store, world.gatherer).attend()
+            world.clock.advance(seconds=15)
+        assert len(world.requests) <= 6
+
+
+async def test_the_reason_and_the_end_of_the_pause_are_told(store_url):
+    async with core(store_url, profile(filters={"tld": ("nowhere",)})) as world:
+        world.script(NOWHERE.always())
+        await one_pass(world)
+        collected = await one_pass(world)
+        known = await newest(world)
+        assert (known.outcome, known.failures) == ("refused", 1)
+        assert known.is_of(query(tld=("nowhere",)))
+        assert not known.is_of(query())
+        assert (known.refused_at, known.again_at) == (NOW, NOW + timedelta(minutes=1))
+        end = rfc3339(known.again_at)
+        assert collected.reasons == {"all": f"{known.reason}; the same question is asked again at {end}"}
+        assert "unknown tld" in known.reason
+        assert collected.refused == {"all"}
+        world.clock.advance(minutes=1)
+        assert await world.store.refusals(world.clock()) == []
+        assert {one.failures for one in await world.store.refusals()} == {1}
+
+
+async def test_pauses_double_up_to_an_hour_and_end_with_an_answer(store_url):
+    async with core(store_url, profile(agg_interval=AggInterval.ONE_DAY)) as world:
+        world.script(NOWHERE.always())
+        pauses = []
+        for _ in range(9):
+            await one_pass(world)
+            known = await newest(world)
+            pauses.append((known.again_at - known.refused_at) / timedelta(minutes=1))
+            world.clock.now = known.again_at
+        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+        world.simulator.clear_script()
+        assert (await one_pass(world)).complete
+        assert await world.store.refusals() == []
+        world.script(NOWHERE.always())
+        world.clock.advance(days=1)
+        await one_pass(world)
+        assert [one.failures for one in await world.store.refusals()] == [1]
+
+
+async def test_no_pause_is_longer_than_a_bucket(store_url):
+    async with core(store_url, profile(agg_interval=AggInterval.FIFTEEN_MINUTES)) as world:
+        world.script(NOWHERE.always())
+        for _ in range(9):
+            await one_pass(world)
+            known = await newest(world)
+            world.clock.now = known.again_at
+        assert known.again_at - known.refused_at == timedelta(minutes=15)
+
+
+async def test_a_person_may_ask_again_after_a_minute(store_url):
+    async with core(store_url, profile(agg_interval=AggInterval.ONE_DAY)) as world:
+        world.script(NOWHERE.always())
+        for _ in range(5):
+            await one_pass(world)
+            world.clock.now = max(one.again_at for one in await world.store.refusals())
+        await one_pass(world)
+        asked = len(world.requests)
+        await one_pass(world, by_hand=True)
+        assert len(world.requests) == asked
+        world.clock.advance(minutes=1)
+        await one_pass(world)
+        assert len(world.requests) == asked
+        await one_pass(world, by_hand=True)
+        assert len(world.requests) == asked + 1
+
+
+async def test_the_series_beside_it_do_not_wait(store_url):
+    def asks(received):
+        return any("Owner 7" in asked.query.filters["caOwner"] for asked in received.question.series)
+
+    async with core(store_url, many(20)) as world:
+        world.script(NOWHERE.always().only(asks))
+        await one_pass(world)
+        asked = len(world.requests)
+        world.clock.advance(seconds=30)
+        collected = await one_pass(world)
+        assert len(world.requests) == asked + 1
+        assert collected.refused == {"many"}
+        assert len(await world.stored()) == 19
+
+
+async def test_a_refused_window_of_the_past_pauses_alone_and_the_newest_goes_on(store_url):
+    bad = Window(HOUR.floor(NOW) - 20 * DAY, HOUR.floor(NOW) - 19 * DAY)
+    newest = Window(HOUR.floor(NOW) - DAY, HOUR.floor(NOW))
+    async with core(store_url, profile()) as world:
+        world.script(
+            lambda received: NOWHERE if any(window_of(one).overlaps(bad) for one in received.question.series) else None
+        )
+        slices = [Slice(query(), window) for window in (bad, newest)]
+        failures = []
+        for _ in range(40):
+            world.restart()
+            gathered = await world.gatherer.gather_all(slices, named(world.profiles))
+            failures += [type(failure.error) for failure in gathered.failures]
+            assert gathered.batches == 1
+            world.clock.advance(seconds=15)
+        assert len(failures) == 40
+        assert failures.count(Paused) >= 35
+        assert [one.window for one in await world.store.refusals()] == [bad]
+
+
+async def test_what_a_wrong_clock_wrote_pauses_nothing(store_url):
+    async with core(store_url, profile()) as world:
+        world.script(NOWHERE)
+        world.clock.advance(days=400)
+        await one_pass(world)
+        world.clock.now = NOW
+        assert await world.store.refusals(NOW) == []
+        assert (await one_pass(world)).complete
+        assert await world.store.refusals() == []
+
+
+async def test_replicas_share_the_pauses(postgres_url):
+    async with core(postgres_url, profile()) as world, Store.open(postgres_url, owner="test") as other:
+        world.script(NOWHERE.always())
+        await one_pass(world)
+        asked = len(world.requests)
+        assert [one.outcome for one in await other.refusals(NOW)] == ["refused"] * 2  # in two pieces
+        world.fetcher.store = other
+        for _ in range(3):
+            gathered = await world.gatherer.gather_all(
+                [Slice(query(), Window(HOUR.floor(NOW) - DAY, HOUR.floor(NOW)))], named(world.profiles)
+            )
+            assert {type(failure.error) for failure in gathered.failures} == {Paused}
+        assert len(world.requests) == asked
