@@ -63,3 +63,13 @@ def test_collecting_again_changes_nothing(world):
     done = collector.run("collect")
     assert "0 revised" in done.stderr
     assert collector.export("--end", "2h") == before
+
+
+def test_the_examples_ask_for_a_range_that_a_first_day_has(world):
+    """Those of the README and of `--help`, after one pass of a profile that goes no further back."""
+    _, collector = world
+    collector.configure(profile(days=None))
+    collector.run("collect")
+    assert "--start lies before" not in collector.call("export", "all", "--start", "12h").stderr
+    example = ("--date-start", "6h", "--date-end", "now", "--agg-interval", "1h", "--format", "CSV")
+    assert collector.call("query", *example).stdout.count("\n") > 5

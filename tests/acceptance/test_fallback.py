@@ -9,12 +9,15 @@ from datetime import timedelta
 
 import aiohttp
 import pytest
+import sqlalchemy as sa
 from cloudflare import AsyncCloudflare, DefaultAioHttpClient, InternalServerError, NotFoundError, RateLimitError
 
 from collector.collect.daemon import Service, _server
+from collector.model import utc
 from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
 from collector.settings import load
 from collector.store import Store
+from collector.store.schema import points
 from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, query, until
 
 CONFIG = """
@@ -134,8 +137,12 @@ async def test_nonsense_upstream_is_502_and_leaks_nothing(tmp_path, sqlite_url):
 async def test_history_in_part_is_given_while_radar_talks_nonsense(tmp_path, sqlite_url):
     async with running(tmp_path, sqlite_url) as world:
         world.simulator.script(faults.unequal().always())
-        answer = await world.ask(date_start=["2026-03-01T00:00:00Z"], date_end=["2026-03-10T10:45:00Z"])
-        assert 24 <= len(answer.serie_0.values) < 9 * 24
+        lost = sa.delete(points).where(points.c.timestamp == utc("2026-03-10T03:00:00Z"))
+        await world.store._database.write(lambda connection: connection.execute(lost))
+        answer = await world.ask(date_start=["2026-03-10T00:00:00Z"], date_end=["2026-03-10T05:00:00Z"])
+        assert [moment.hour for moment in answer.serie_0.timestamps] == [0, 1, 2, 4, 5]
+        with pytest.raises(InternalServerError, match="before the history: the first stored 1h bucket is 2026-03-"):
+            await world.ask(date_start=["2026-03-01T00:00:00Z"], date_end=["2026-03-10T05:00:00Z"])
 
 
 async def test_a_bad_question_is_refused_here(tmp_path, sqlite_url):

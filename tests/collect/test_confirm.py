@@ -73,8 +73,8 @@ async def test_a_year_of_twenty_series_is_confirmed_by_one_request(sqlite_url):
         assert await unconfirmed(opened, twenty) == 20 * 12, "half a day is not final yet"
         opened.clock.advance(days=1)
         await collect([twenty], opened.clock(), opened.store, opened.gatherer)
-        assert await requests_of(opened, confirmed(opened, twenty)) == 1
-        assert await unconfirmed(opened, twenty) == 0
+        assert await unconfirmed(opened, twenty) == 0, "the daily re-read has confirmed it"
+        assert await requests_of(opened, confirmed(opened, twenty)) == 0
 
 
 async def test_a_first_answer_of_zeros_is_found_and_mended(store_url):

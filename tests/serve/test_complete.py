@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,9 +20,11 @@ from collector.model import AggInterval, Window, rfc3339, utc
 from collector.radar.dates import floor
 from collector.radar.refusals import ApiError
 from collector.serve.radar_api import ask
+from collector.serve.radar_api.absent import sentences
 from collector.store import Store
 from tests.conftest import in_a_thread
-from tests.store.making import DAY, START, answer, batch, begin, profile, query
+from tests.store.making import DAY, NOW, START, answer, batch, begin, hours, profile, query, saved
+from tests.store.test_proven import lacked
 
 HOUR = 3600
 FIRST = -72
@@ -172,6 +175,24 @@ def _holds(url, folder, made, asked):
     for question in asked:
         _command(str(config), question, made, _local(url, question, made))
         _export(str(config), question, made)
+
+
+async def test_a_range_may_begin_where_radars_own_history_does(store):
+    """It is refused until two answers have shown that there is nothing before."""
+    raw_query = "dateStart=2026-04-30T00:00:00Z&dateEnd=2026-04-30T08:00:00Z&aggInterval=1h"
+    await store.declare([profile()], NOW)
+    await saved(store, batch((query(), hours(6, 9))), [1, 2, 3])
+    for days, told in enumerate([False, False, True]):
+        await lacked(store, 0, 6, NOW + timedelta(days=days))
+        if not told:
+            with pytest.raises(ApiError, match="before the history"):
+                await ask(store, raw_query, NOW)
+    found = await ask(store, raw_query, NOW)
+    assert sentences(found.absent) == ["serie_0: 1h buckets absent: 2026-04-30T00:00:00Z..2026-04-30T05:00:00Z (6)"]
+    with pytest.raises(ApiError, match="before the history"):
+        await ask(store, raw_query.replace("30T00", "29T23"), NOW)
+    with pytest.raises(ApiError, match="before the history"):
+        await ask(store, f"{raw_query}&as_of=2026-05-02T23:00:00Z", NOW + timedelta(days=9))
 
 
 HISTORIES = given(st.lists(passes(), max_size=6), st.lists(questions(), min_size=1, max_size=4))

@@ -297,6 +297,15 @@ async def test_what_is_stored_in_any_unit_is_known_to_be_stored(store):
         assert await generations.ids_of(connection, [ALL, query(tld="com")]) == {ALL: [2, 1]}
 
 
+async def test_one_statement_tells_where_values_are_stored(store):
+    await changed(store)
+    statements = []
+    async with store._database.read() as connection:
+        sa.event.listen(connection.sync_connection, "before_cursor_execute", lambda *it: statements.append(it[2]))
+        await generations.ids_of(connection, [ALL, query(tld="com")])
+    assert len(statements) == 1
+
+
 async def test_a_hole_between_two_units_is_seen(store):
     await store.declare([profile()], NOW)
     await told(store, hours(0, 2), [0, 1], **OLD)

@@ -33,8 +33,18 @@ def lacking(question: Question, answered: Answered | None, now: datetime) -> lis
     return list(dict.fromkeys(found))
 
 
-def refusal(error: RadarError, now: datetime) -> ApiError:
-    """Word what stood between us and Radar as the API words its own refusals, with nothing of what it said."""
+def refusal(error: RadarError, now: datetime, stored: ApiError | None = None) -> ApiError:
+    """Word what stood between us and Radar as the API words its own refusals, with nothing of what it said.
+
+    *stored* is why the history cannot answer: its message follows.
+    """
+    found = _refusal(error, now)
+    if stored is None:
+        return found
+    return ApiError(found.refusal, f"{found.message}. {stored.message}", retry_after=found.retry_after)
+
+
+def _refusal(error: RadarError, now: datetime) -> ApiError:
     if isinstance(error, RateLimited):
         seconds = max(1, round((error.not_before - now).total_seconds()))
         return ApiError(LIMITED, "Not in the history, and Radar may not be asked now", retry_after=str(seconds))

@@ -135,14 +135,14 @@ class RadarApi:
     async def _complete(self, local: LocalQuestion, fill: Fill) -> None:
         """Have Radar asked for what history lacks. Where it answers in part, that part is better than an error."""
         answered, now = None, self._service.now()
-        refused = True
+        refused: ApiError | None = None
         async with asyncio.timeout(_SECONDS), self._places:
             try:
-                answered, refused = await self._answered(local), False
+                answered = await self._answered(local)
             except NotStored as error:
-                answered = error.answered
-            except ApiError:
-                pass
+                answered, refused = error.answered, error
+            except ApiError as error:
+                refused = error
         wanted = lacking(local.question, answered, now)
         if not wanted:
             return
@@ -152,7 +152,7 @@ class RadarApi:
         except RadarError as error:
             log.warning("fallback", extra={"outcome": error.outcome, "reason": str(error)})
             if refused:
-                raise refusal(error, now) from error
+                raise refusal(error, now, refused) from error
         except TimeoutError:
             if refused:
                 raise _later("Radar has not answered yet") from None
