@@ -292,10 +292,10 @@ class Reader:
         """
         async with self._database.read() as connection:
             found = await visible_labels(connection, profiles)
-            taken = await snapshots.newest(connection, [one.series_id for one in found], as_of)
+            several = await generations.several(connection, as_of)
+            taken = snapshots.standing(await snapshots.newest(connection, None, as_of), several)
             if asked is not None:
                 asked |= {(o.profile, o.label): taken[o.series_id].asked_at for o in found if o.series_id in taken}
-            several = await generations.several(connection, as_of)
             for one in found:
                 if one.series_id in several and one.series_id not in taken:
                     same = several[one.series_id]
@@ -303,11 +303,14 @@ class Reader:
                         async for part, rows in parts:
                             yield Block(one.profile, one.label, rows, part.unit, part.normalization)
                     continue
-                asked_at = taken[one.series_id].asked_at if one.series_id in taken else None
-                stream = points_of(connection, one.series_id, start, end, as_of, asked_at=asked_at)
+                known = taken.get(one.series_id)
+                same = [part for part in several.get(one.series_id, ()) if known and part.id == known.series_id]
+                measure = (same[0].unit, same[0].normalization) if same else (one.unit, one.normalization)
+                series_id, asked_at = (known.series_id, known.asked_at) if known else (one.series_id, None)
+                stream = points_of(connection, series_id, start, end, as_of, asked_at=asked_at)
                 async with aclosing(stream) as blocks:
                     async for rows in blocks:
-                        yield Block(one.profile, one.label, rows, one.unit, one.normalization)
+                        yield Block(one.profile, one.label, rows, *measure)
 
     async def select_blocks(
         self, chosen: Selection, after: Place | None = None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.store.generations import Generation
+    from collector.store.snapshots import Snapshot
 
 _WEEK = 7 * 86_400
 _WIDTHS = (900, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 86_400, 2 * 86_400, _WEEK)
@@ -96,16 +97,25 @@ async def selected(connection: AsyncConnection, chosen: Selection) -> list[Selec
         followed = renames.chosen(labels.c.profile, labels.c.label, await renames.renamed(connection, chosen.profiles))
         select = select.where(sa.or_(labels.c.profile.in_(chosen.profiles), followed))
     if chosen.series:
-        found = await renames.renamed(connection, labels=chosen.series)
-        followed = renames.chosen(labels.c.profile, labels.c.label, found)
+        named_before = await renames.renamed(connection, labels=chosen.series)
+        followed = renames.chosen(labels.c.profile, labels.c.label, named_before)
         select = select.where(sa.or_(labels.c.label.in_(chosen.series), followed))
     rows = sorted(tuple(row) for row in await connection.execute(select))
-    taken = await snapshots.newest(connection, [row[3] for row in rows], chosen.as_of)
-    asked = {series_id: one.asked_at for series_id, one in taken.items()}
-    return [
-        SelectedSeries(profile, label, series_id, AggInterval(agg_interval), normalization, unit, asked.get(series_id))
+    found = [
+        SelectedSeries(profile, label, series_id, AggInterval(agg_interval), normalization, unit)
         for profile, _, label, series_id, agg_interval, normalization, unit in rows
     ]
+    several = await generations.several(connection, chosen.as_of)
+    taken = snapshots.standing(await snapshots.newest(connection, None, chosen.as_of), several)
+    return [_of_snapshot(one, taken.get(one.series_id), several.get(one.series_id, ())) for one in found]
+
+
+def _of_snapshot(one: SelectedSeries, taken: Snapshot | None, several: Sequence[Generation]) -> SelectedSeries:
+    """Give the series whose snapshot is read under the label, if *one* is a snapshot series."""
+    if taken is None:
+        return one
+    same = next((part for part in several if part.id == taken.series_id), None)
+    return replace(one.under(same) if same else one, asked_at=taken.asked_at)
 
 
 async def blocks(

@@ -20,10 +20,12 @@ from collector.store.column_types import epoch
 from collector.store.schema import series, snapshot_points, snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.store.generations import Generation
 
 _HEAD = struct.Struct("<6q")
 _DELETED_AT_ONCE = 10
@@ -72,6 +74,21 @@ async def newest(
     if ids is not None:
         select = select.where(snapshots.c.series_id.in_(ids))
     return {row.series_id: Snapshot(*row) for row in await connection.execute(select)}
+
+
+def standing(taken: Mapping[int, Snapshot], several: Mapping[int, Sequence[Generation]]) -> dict[int, Snapshot]:
+    """Choose the snapshot that stands for each label, by the series_id that the label points to.
+
+    *taken* are the newest ones by series_id, *several* the series in force of a query whose unit has changed.
+    """
+    found = dict(taken)
+    for series_id, same in several.items():
+        known = [taken[one.id] for one in same if one.id in taken]
+        if known:
+            found[series_id] = max(known, key=lambda one: one.asked_at)
+        else:
+            found.pop(series_id, None)
+    return found
 
 
 async def ends(connection: AsyncConnection, ids: Collection[int]) -> dict[int, tuple[int, int]]:

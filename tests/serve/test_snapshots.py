@@ -31,6 +31,7 @@ async def test_points_say_when_their_snapshot_was_asked_for(world):
         "series": "valid",
         "timestamp": rfc3339(DAY + HOUR),
         "value": 20,
+        "unit": "*",
         "asked_at": rfc3339(NOW),
     }
     earlier = await world.all_of(f"/api/v1/points?series=valid&as_of={rfc3339(NOW - HOUR)}", "points")

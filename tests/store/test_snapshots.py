@@ -116,7 +116,7 @@ async def test_reads_at_a_moment_take_the_newest_snapshot_before_it_everywhere(s
         asked = {}
         blocks = [block async for block in store.export_blocks(["valid"], as_of=as_of, asked=asked)]
         assert asked == {("valid", "valid"): thin.series.asked_at}
-        assert {value for *_, block in blocks for _, value in block} == {float(expected)}
+        assert {value for block in blocks for _, value in block.points} == {float(expected)}
     assert await exported(store, "valid", as_of=NOW - HOUR) == []
     assert await exported(store, "valid", start=DAY + HOUR, end=DAY + 2 * HOUR) == [("valid", "valid", at(1), 8.0)]
 
@@ -154,10 +154,19 @@ def test_a_batch_asks_for_snapshots_or_for_history():
 
 async def test_a_change_of_the_unit_makes_another_series_and_mixes_nothing(store):
     await store.save_snapshots([taken(3, 2, 1)], NOW)
-    await store.save_snapshots([taken(30, 20, unit="names", asked_at=NOW + DAYS)], NOW)
+    units = []
+    for day in (1, 2):
+        moment = NOW + day * DAYS
+        await store.save_snapshots([taken(30, 20, unit="names", asked_at=moment)], moment)
+        units.append([(block.unit, len(block.points)) async for block in store.export_blocks()])
+    assert units == [[("*", 3)], [("names", 2)]], "the second answer moves the label"
     assert sorted((row.unit, row.points) for row in await store.list_series()) == [("*", 3), ("names", 2)]
-    for _, label, *_ in await exported(store):
-        assert label == "valid"
+    assert await values(store, "valid", as_of=NOW) == {0: 3, 1: 2, 2: 1}
+    for as_of, unit in ((NOW, "*"), (None, "names")):
+        (thin,) = await store.thin(Selection(as_of=as_of), 100)
+        assert thin.series.unit == unit
+        async with aclosing(store.select_blocks(Selection(as_of=as_of))) as found:
+            assert [one.unit async for one, _ in found] == [unit]
     assert (await verify(url_of(store))).findings == []
 
 

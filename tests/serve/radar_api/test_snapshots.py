@@ -136,3 +136,13 @@ async def test_the_newest_bucket_that_the_next_pass_will_bring_is_said_to_be_abs
     assert "absent" not in await asked(_range(34, 36))
     text = await asked(_range(34, 37), NOW + HOUR)
     assert "serie_0: 1h buckets absent: 2026-05-01T12:00:00Z..2026-05-01T12:00:00Z (1)" in text
+
+
+async def test_a_snapshot_in_another_unit_answers_alone(snapped, result):
+    for days in (1, 2):
+        moment = MOMENT + timedelta(days=days)
+        await snapped.save_snapshots([taken(*[5] * 36, asked_at=moment, unit="names")], moment)
+    found = await result(_range(0, 2), MOMENT + timedelta(days=2))
+    assert (found["serie_0"]["values"], found["meta"]["units"][0]["value"]) == (["5", "5"], "names")
+    found = await result(_range(0, 2, f"&as_of={rfc3339(MOMENT)}"), MOMENT + timedelta(days=2))
+    assert (found["serie_0"]["values"], found["meta"]["units"][0]["value"]) == (["10", "10"], "*")
