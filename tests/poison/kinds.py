@@ -131,14 +131,16 @@ def no_annotations(meta, dice):
     meta["confidenceInfo"]["annotations"] = []
 
 
-def one_annotation_more(meta, dice):
-    start = utc(meta["dateRange"][0]["startTime"])
+def annotation(meta, dice, at):
+    """Add an annotation of five hours, *at* a part of the range."""
+    start, end = (utc(meta["dateRange"][0][name]) for name in ("startTime", "endTime"))
+    start += (end - start) * at
     meta["confidenceInfo"]["annotations"].append(
         {
             "dataSource": "CT",
             "description": "An annotation of one answer",
-            "startDate": rfc3339(start + HOUR),
-            "endDate": rfc3339(start + 5 * HOUR),
+            "startDate": rfc3339(start.replace(microsecond=0) + HOUR),
+            "endDate": rfc3339(start.replace(microsecond=0) + 5 * HOUR),
             "eventType": "OUTAGE",
             "linkedUrl": "",
             "isInstantaneous": False,
@@ -272,7 +274,8 @@ _META = (
     Kind("a dateRange a day late", meta=partial(date_range, by=DAY)),
     Kind("half a dateRange", meta=half_a_date_range),
     Kind("no annotations", meta=no_annotations),
-    Kind("an annotation more", meta=one_annotation_more),
+    Kind("an annotation more", meta=partial(annotation, at=0.8)),
+    Kind("an annotation more at the begin", meta=partial(annotation, at=0)),
     Kind("no confidence", meta=no_confidence),
 )
 _AT_FIRST = tuple(
