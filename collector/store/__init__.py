@@ -18,6 +18,8 @@ from collector.store.errors import (
 )
 from collector.store.fetches import Begun, Budget, Failure, Saved
 from collector.store.fires import Fire
+from collector.store.heartbeat import Beat, ServiceState
+from collector.store.heartbeat import named as process_name
 from collector.store.history import History, KeptSeries, Stretch
 from collector.store.holes import Expected, Hole
 from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
@@ -26,7 +28,7 @@ from collector.store.prune import Pruned
 from collector.store.reader import Reader
 from collector.store.replicas import Candidate, Replica
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
-from collector.store.status import ProfileStatus, StoreInfo
+from collector.store.status import Pause, ProfileStatus, StoreInfo
 from collector.store.store import Store
 from collector.store.upstream import SILENT_AFTER, Upstream, Wait
 from collector.store.windows import Settled, Share
@@ -38,6 +40,7 @@ __all__ = [
     "SILENT_AFTER",
     "AnnotationRow",
     "Backfill",
+    "Beat",
     "Begun",
     "Budget",
     "Candidate",
@@ -54,6 +57,7 @@ __all__ = [
     "LeaseLost",
     "NewestAnswer",
     "Owner",
+    "Pause",
     "Place",
     "ProfileStatus",
     "Progress",
@@ -65,6 +69,7 @@ __all__ = [
     "SelectedSeries",
     "Selection",
     "SeriesRow",
+    "ServiceState",
     "Settled",
     "Share",
     "Standing",
@@ -85,5 +90,6 @@ __all__ = [
     "Upstream",
     "Wait",
     "Wanted",
+    "process_name",
     "wanted",
 ]

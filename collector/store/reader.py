@@ -13,6 +13,7 @@ from collector.store import (
     facts,
     fetches,
     fires,
+    heartbeat,
     listing,
     replicas,
     series,
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
     from collector.store.backfills import Backfill
     from collector.store.fetches import Budget
     from collector.store.fires import Fire
+    from collector.store.heartbeat import ServiceState
     from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.readable import Readable
     from collector.store.replicas import Replica
     from collector.store.selection import Place, SelectedSeries, Thinned
-    from collector.store.status import ProfileStatus, StoreInfo
+    from collector.store.status import Pause, ProfileStatus, StoreInfo
     from collector.store.upstream import Restraint, Upstream
 
 T = TypeVar("T")
@@ -242,6 +244,38 @@ class Reader:
         async with self._database.read() as connection:
             return await status.status_rows(connection, profiles)
 
+    async def service(self) -> ServiceState | None:
+        """Tell whether a service runs on the store; None if none was ever seen."""
+        async with self._database.read() as connection:
+            return await heartbeat.read(connection, self._database.location)
+
+    async def commands(self) -> list[str]:
+        """List the commands other than a service that are at work on the store."""
+        async with self._database.read() as connection:
+            return await heartbeat.commands(connection, self._database.location)
+
+    async def paused(self, queries: Sequence[SeriesQuery], now: datetime) -> dict[SeriesQuery, Pause]:
+        """Find the questions that are paused at *now* because an answer was refused for its content."""
+        async with self._database.read() as connection:
+            return await status.paused(connection, queries, now)
+
+    async def empty(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, timedelta]:
+        """Find the queries without a stored value other than zero, with the length of time that answers covered."""
+        async with self._database.read() as connection:
+            return await status.empty(connection, queries)
+
+    async def measures(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, str]:
+        """Find the normalization of each query's series; absent before the first answer."""
+        async with self._database.read() as connection:
+            return await status.measures(connection, queries)
+
+    async def unconfirmed(self, profiles: Sequence[Profile]) -> dict[str, int]:
+        """Count the final buckets that only one answer told, by profile name.
+
+        STUB of this branch: replace it with the real count when the branches are merged.
+        """
+        return {profile.name: 0 for profile in profiles}
+
     async def whole(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
         """Find the window from the oldest to the newest stored bucket of those queries that have all in between."""
         async with self._database.read() as connection:
@@ -257,6 +291,11 @@ class Reader:
         """Tell how much of the request budget of *limit* is used."""
         async with self._database.read() as connection:
             return await fetches.budget(connection, now, limit)
+
+    async def budget_free_at(self, now: datetime, budget: Budget) -> datetime | None:
+        """Tell when the next request may be sent if the *budget* is spent; None if it is not."""
+        async with self._database.read() as connection:
+            return await fetches.free_at(connection, now, budget)
 
     async def restraints(self, credentials: str, now: datetime) -> list[Restraint]:
         """Tell what keeps requests with these credentials from being sent now."""

@@ -14,7 +14,19 @@ import sqlalchemy as sa
 
 from collector.radar.errors import Unavailable
 from collector.settings import Retention
-from collector.store import Candidate, Expected, Fire, Progress, Settled, Store, StoreUnavailable, Wanted, engine
+from collector.store import (
+    Beat,
+    Budget,
+    Candidate,
+    Expected,
+    Fire,
+    Progress,
+    Settled,
+    Store,
+    StoreUnavailable,
+    Wanted,
+    engine,
+)
 from collector.store.schema import metadata
 from collector.store.selection import Selection
 from tests.store.making import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
@@ -47,6 +59,7 @@ WRITES = {
     "plan_backfill": lambda store: store.plan_backfill(store.job, ASKED.slices, alone=True),
     "settle_windows": lambda store: store.settle_windows(Settled(store.job.id, ASKED.slices, {}, Progress())),
     "stop_backfill": lambda store: store.stop_backfill(store.job, "stopped", "told to", NOW),
+    "beat": lambda store: store.beat(Beat("me:1", "1", NOW)),
     "set_state": lambda store: store.set_state("a", "b"),
 }
 READS = {
@@ -55,6 +68,9 @@ READS = {
     "asked_at": lambda store: store.asked_at([ALL], DAY),
     "backfill": lambda store: store.backfill(1),
     "budget": lambda store: store.budget(NOW, 10),
+    "budget_free_at": lambda store: store.budget_free_at(NOW, Budget(1, 1, None)),
+    "commands": lambda store: store.commands(),
+    "empty": lambda store: store.empty([ALL]),
     "export": exported,
     "export_blocks": lambda store: anext(store.export_blocks(), None),
     "get_state": lambda store: store.get_state("a"),
@@ -72,13 +88,16 @@ READS = {
     "list_revisions": lambda store: store.list_revisions(),
     "list_series": lambda store: store.list_series(),
     "look": lambda store: store.look(lambda state: state.info()),
+    "measures": lambda store: store.measures([ALL]),
     "newest": lambda store: store.newest([ALL]),
     "newest_answer": lambda store: store.newest_answer("all"),
     "open_backfills": lambda store: store.open_backfills(),
+    "paused": lambda store: store.paused([ALL], NOW),
     "refused": lambda store: store.refused("it"),
     "relative": lambda store: store.relative([ALL]),
     "restraints": lambda store: store.restraints("it", NOW),
     "select_blocks": lambda store: anext(store.select_blocks(Selection()), None),
+    "service": lambda store: store.service(),
     "spans": lambda store: store.spans([ALL]),
     "status_rows": lambda store: store.status_rows([profile()]),
     "whole": lambda store: store.whole([ALL]),
@@ -87,7 +106,7 @@ READS = {
     "upstream_lag": lambda store: store.upstream_lag("all"),
 }
 EVERYTHING = {**WRITES, **READS}
-NOT_IN_THE_DATABASE = {"announce", "backend", "open"}
+NOT_IN_THE_DATABASE = {"announce", "backend", "open", "unconfirmed"}  # the last is a stub for now
 
 
 def test_every_method_of_the_store_is_tried():
