@@ -199,8 +199,17 @@ class Batch:
         """How many buckets the answer can hold, over all slices."""
         return len(self.slices) * (self.duration // self.agg_interval.step)
 
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows of the slices, one per position."""
+        return tuple(piece.window for piece in self.slices)
+
     def __str__(self) -> str:
-        return f"{len(self.slices)} x {self.agg_interval} over {self.slices[0].window}"
+        """Write `34 x 15m over A..B in 3 windows`: A..B is the hull of all windows."""
+        different = set(self.windows)
+        hull = Window(min(one.start for one in different), max(one.end for one in different))
+        windows = f" in {len(different)} windows" if len(different) > 1 else ""
+        return f"{len(self.slices)} x {self.agg_interval} over {hull}{windows}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Stor
     database = settings.database
     async with (
         Store.open(database.url.reveal(), owner=owner, upgrade=database.upgrade, timescale=database.timescale) as store,
-        enlisted(store, settings.profiles, database.lease, stop),
+        enlisted(store, settings.profiles, database.lease, stop, owner),
         RadarClient(settings.radar, store.clock) as radar,
     ):
         await store.interrupt(store.clock())

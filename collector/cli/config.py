@@ -13,9 +13,13 @@ from collector.cli.options import config_option, format_option
 from collector.errors import UsageError, system_words
 
 if TYPE_CHECKING:
+    from collector.model import SeriesQuery
+    from collector.settings import Settings
     from collector.settings.loading import Loaded
 
 _EXAMPLE = "config.example.toml"
+_PATIENCE = 5.0
+"""Seconds that a check waits for a database."""
 
 
 @click.group("config")
@@ -43,6 +47,36 @@ def check(config: str | None) -> None:
         click.echo("there are no [[profiles]], so nothing would be collected", err=True)
     if loaded.settings.radar.credentials is None:
         click.echo(NO_CREDENTIALS, err=True)
+    for warning in _relative(loaded.settings):
+        click.echo(warning, err=True)
+
+
+def _relative(settings: Settings) -> list[str]:
+    """Warn of a `since` that no answer can fill, as far as a store that can be read knows."""
+    import asyncio
+
+    from collector.errors import CollectorError
+    from collector.model import is_absolute
+    from collector.store import Store
+
+    profiles = [profile for profile in settings.profiles if profile.since]
+    queries = [series.query for profile in profiles for series in profile.series]
+
+    async def read() -> dict[SeriesQuery, str]:
+        async with asyncio.timeout(_PATIENCE), Store.open(settings.database.url.reveal(), owner=None) as store:
+            return await store.measures(queries)
+
+    try:
+        known = asyncio.run(read()) if queries else {}
+    except (CollectorError, TimeoutError):  # there may be no store yet, and a check does not need one
+        return []
+    words = {profile.name: [known.get(series.query, "") for series in profile.series] for profile in profiles}
+    return [
+        f'profile "{name}": Radar scales its values over one answer ({found[0]}), so two answers make no history: '
+        "since has no effect, and only the newest answer is kept"
+        for name, normalizations in words.items()
+        if (found := [one for one in normalizations if one and not is_absolute(one)])
+    ]
 
 
 @command.command("show", short_help="Print every effective setting and where it came from.")

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @config_option
 @format_option
 def command(config: str | None, output: str) -> None:
-    """Show per profile the newest point, lag, gaps, failures in a row and next fire; then the store and the budget.
+    """Show whether a service runs; per profile the newest point, lag, gaps, failures in a row and next fire; the store.
+
+    The lag is how far the newest bucket lies behind the newest one that should be published.
 
     Exit code 0 whatever it shows; `collector healthcheck` is the one that judges.
 
@@ -50,6 +52,7 @@ async def print_status(settings: Settings, output: str) -> None:
 def _print(document: dict[str, Any], now: datetime) -> None:
     from collector.cli.output import cell, show, size
 
+    click.echo(f"service {_service(document, now)}\n")
     show([_row(profile, now) for profile in document["profiles"]], "table", empty="no profiles are configured")
     store, budget = document["store"], document["budget"]
     amount = f"{store['points']:,} points, {size(store['bytes'])}"
@@ -63,6 +66,36 @@ def _print(document: dict[str, Any], now: datetime) -> None:
     click.echo(f"budget  {budget['used']} of {budget['limit']} requests in {budget['window_seconds']} s{blocked}")
     if document["upstream"]["state"] != "ok":
         click.echo(f"radar   {_upstream(document['upstream'], now)}")
+    if document["waiting"]:
+        click.echo(f"waiting {_wait(document['waiting'], now)}")
+    for warning in document["warnings"]:
+        click.echo(f"warning {cell(warning)}")
+
+
+def _service(document: dict[str, Any], now: datetime) -> str:
+    """Say whether a service runs, which, since when, and when it last made progress."""
+    from collector.cli.output import cell, duration
+
+    service, commands = document["service"], ", ".join(map(cell, document["commands"]))
+    busy = f"; at work: {commands}" if commands else ""
+    if service is None:
+        return f"none runs{busy}"
+    name = f"{cell(service['name'])}, version {cell(service['version'])}"
+    if not service["running"]:
+        return f"none runs; the last one, {name}, is gone since {cell(service['since'])}{busy}"
+    progress = service["last_progress"]
+    last = f"{duration((now - progress).total_seconds())} ago" if progress else "none yet"
+    return f"{name}, runs since {cell(service['since'])}, last progress: {last}{busy}"
+
+
+def _wait(wait: dict[str, Any], now: datetime) -> str:
+    """Write `silent until 2026-…Z (in 40s): HTTP 503`."""
+    from collector.cli.output import cell, duration
+
+    words = f": {cell(wait['message'])}" if wait["message"] else ""
+    return (
+        f"{wait['reason']}, until {cell(wait['until'])} (in {duration((wait['until'] - now).total_seconds())}){words}"
+    )
 
 
 def _upstream(radar: dict[str, Any], now: datetime) -> str:
@@ -76,15 +109,23 @@ def _row(profile: dict[str, Any], now: datetime) -> dict[str, Any]:
     """One profile for a person: moments near the present as how long ago, or in how long."""
     from collector.cli.output import duration
 
-    success = profile["last_success"]
+    success, next_fire = profile["last_success"], profile["next_fire"]
     return {
         "name": profile["name"],
         "interval": profile["agg_interval"],
         **{name: profile[name] for name in ("series", "points", "last_point")},
         "lag": duration(profile["lag_seconds"]),
         "gaps": profile["gaps"],
+        "upstream": profile["upstream_gaps"],
+        "unconfirmed": profile["unconfirmed"],
         "failures": profile["failures"],
         "last_success": f"{duration((now - success).total_seconds())} ago" if success else None,
-        "next_fire": f"in {duration((profile['next_fire'] - now).total_seconds())}",
-        "state": profile["state"],
+        "next_fire": f"in {duration((next_fire - now).total_seconds())}" if next_fire else None,
+        "state": profile["state"] + (_asked_again(profile["waiting"], now) if profile["waiting"] else ""),
     }
+
+
+def _asked_again(wait: dict[str, Any], now: datetime) -> str:
+    from collector.cli.output import duration
+
+    return f" ({wait['reason']}, asked again in {duration((wait['until'] - now).total_seconds())})"

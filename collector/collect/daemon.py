@@ -21,14 +21,17 @@ from collector.collect.background import do_backfills, keep_history
 from collector.collect.fallback import Fallback
 from collector.collect.fetch import Fetcher, backoff
 from collector.collect.gather import Gatherer
+from collector.collect.heartbeat import Heartbeat
 from collector.collect.replica import enlisted
 from collector.collect.schedule import Schedule
 from collector.errors import CollectorError, system_words
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.serve.app import make_app, serving
-from collector.serve.health import late, owed
+from collector.serve.health import PATIENCE, late, owed, stalls
 from collector.serve.metrics import Metrics
+from collector.serve.spelling import Spelling
+from collector.serve.waiting import waiting
 from collector.store import Store, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -37,14 +40,17 @@ if TYPE_CHECKING:
 
     from collector.model import AggInterval, Slice
     from collector.profile import Profile
+    from collector.serve.health import Stall
     from collector.settings import Server, Settings
-    from collector.store import Backfill, Wanted
+    from collector.store import Backfill, Reader, Wanted
 
 log = logging.getLogger(__name__)
 
 _DRAIN = 6.0
 """Seconds that requests under way are given to end when the service stops."""
 _WIDEST_SPREAD = 20
+_LOOK_FOR_WARNINGS = 3600.0
+_WARN_AGAIN = timedelta(days=1)
 
 
 async def run(
@@ -111,6 +117,8 @@ class Service:
         self._fallback: Fallback | None = None
         self._fetcher: Fetcher | None = None
         self.metrics = Metrics()
+        self._heartbeat = Heartbeat(store, clock, self.metrics)
+        self._attended_since: dict[str, datetime] = {}
 
     def listen(self) -> None:
         """React to SIGTERM and SIGINT by draining, to SIGHUP by reading the configuration anew."""
@@ -139,6 +147,11 @@ class Service:
 
     async def run(self) -> None:
         """Run generation after generation until told to stop; one that lost its lease is followed by the next."""
+        async with self._heartbeat.beating():
+            await self._run()
+        log.info("stopped")
+
+    async def _run(self) -> None:
         failures = 0
         while not self._stopping:
             self._stop = asyncio.Event()
@@ -154,12 +167,13 @@ class Service:
                 failures += 1
                 log.error("start", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
                 await first_of(self._stop, seconds=backoff(failures))
-        log.info("stopped")
 
     async def _generation(self, radar: RadarClient) -> None:
         settings = self._settings
         limit = settings.radar.requests_per_5min
-        fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self.metrics)
+        names, known = [profile.name for profile in settings.profiles], self._attended_since
+        self._attended_since = {name: known.get(name, self._clock()) for name in names}
+        fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self._heartbeat)
         gatherer, self._fetcher = Gatherer(fetcher, settings.radar.concurrency), fetcher
         with Schedule() as schedule:
             self._attendants = []
@@ -170,6 +184,7 @@ class Service:
             work = [attendant.run() for attendant in self._attendants]
             work.append(keep_history(settings, gatherer))
             work.append(do_backfills(settings, gatherer, self._submitted))
+            work.append(self._warn())
             async with Fallback(self.store, gatherer, settings) as self._fallback:
                 await self._attend(work)
             self._fallback = None
@@ -216,23 +231,73 @@ class Service:
             raise Unavailable("the service is starting or stopping")
         await self._fallback.fill(wanted)
 
+    async def _warn(self) -> None:
+        """Log once a day for each series that its filters match nothing."""
+        spelling = Spelling()
+        told: dict[str, datetime] = {}
+        while not self._stop.is_set():
+            now = self._clock()
+            try:
+                found = await spelling.warnings(self.store, self.profiles, now)
+            except StoreUnavailable as error:
+                log.error("warnings", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
+                found = {}
+            for label, sentence in found.items():
+                if label not in told or now - told[label] >= _WARN_AGAIN:
+                    log.warning("spelling", extra={"series": label, "reason": sentence})
+                    told[label] = now
+            await first_of(self._stop, seconds=_LOOK_FOR_WARNINGS)
+
     async def unready(self) -> list[str]:
-        """Why the service is not ready, one sentence each: late profiles, credentials, the store."""
+        """Why the service is not ready, one sentence each: late or stale profiles, credentials, the store."""
         now = self._clock()
         reasons = []
-        health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
-        for profile in self._settings.profiles:
-            newest = profile.due_edges(None, now)[0] + profile.publication_delay
-            due = owed(newest, profile.agg_interval.step, now - spread())  # a retry may come before the spread is over
-            known = health.get(profile.name)
-            reason = late(known, due, self._started, now) if known else "not attended"
-            reasons += [f"{profile.name}: {reason}"] if reason else []
         try:
+            unasked = await self._may_wait(now)
+            reasons += [f"{name}: {reason}" for name, reason in self._late(now).items() if name not in unasked]
+            reasons += await self._stale(now)
             refused = await self.store.refused(self._fetcher.radar.fingerprint) if self._fetcher else None
             if refused:  # known at once, though nothing may be due for a week
                 reasons.append(f"credentials: {refused}")
             await self.store.check_writable()
         except StoreUnavailable as error:  # which names the file, and whoever asks needs no token
             log.warning("unready", extra={"reason": str(error)})
+            reasons = reasons or [f"{name}: {reason}" for name, reason in self._late(now).items()]
             reasons.append("store: it cannot be written; the log says why")
         return reasons
+
+    def _late(self, now: datetime) -> dict[str, str]:
+        """Why profiles are late, by name; a new one is not before its first interval is over."""
+        found: dict[str, str] = {}
+        health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
+        for profile in self._settings.profiles:
+            newest = profile.due_edges(None, now)[0] + profile.publication_delay
+            due = owed(newest, profile.agg_interval.step, now - spread())  # a retry may come before the spread is over
+            known, since = health.get(profile.name), self._attended_since.get(profile.name, self._started)
+            is_new = known and not known.success and not known.failures and now - since < profile.agg_interval.step
+            reason = "not attended" if known is None else None if is_new else late(known, due, since, now)
+            found |= {profile.name: reason} if reason else {}
+        return found
+
+    async def _may_wait(self, now: datetime) -> set[str]:
+        """Find the profiles that have waited for less than 15 minutes for a moment when Radar may be asked."""
+        wait = await waiting(self.store, self.requests_per_5min, now)
+        if wait is None or wait.reason == "credentials":  # those take a person
+            return set()
+        health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
+        found = set()
+        for profile in self._settings.profiles:
+            known, attended = health.get(profile.name), self._attended_since.get(profile.name, self._started)
+            owes = profile.next_due(known.success) if known and known.success else attended
+            if known and now - max(owes, attended) < PATIENCE:
+                found.add(profile.name)
+        return found
+
+    async def _stale(self, now: datetime) -> list[str]:
+        """Say of which profiles Radar's data does not move on."""
+        profiles = self._settings.profiles
+
+        async def work(state: Reader) -> dict[str, Stall]:
+            return await stalls(state, profiles, await state.status_rows(profiles), now)
+
+        return [f"{name}: stale: {stall}" for name, stall in (await self.store.look(work)).items()]

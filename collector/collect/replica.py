@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from collector import __version__
-from collector.store import Candidate, LeaseLost, StoreError
+from collector.store import Candidate, LeaseLost, StoreError, process_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -32,16 +32,18 @@ _RENEWALS = 4
 
 @asynccontextmanager
 async def enlisted(
-    store: Store, profiles: Sequence[Profile], lease: timedelta, stop: asyncio.Event
+    store: Store, profiles: Sequence[Profile], lease: timedelta, stop: asyncio.Event, command: str = "run"
 ) -> AsyncIterator[None]:
     """Be a replica that sees to *profiles*, and set *stop* where its lease is lost; at the end its claims are free.
+
+    *command* is what the process was started as; its name on record says if that is not the service.
 
     A store on SQLite has one owner for as long as the process lives, and no lease.
     """
     if store.backend == "sqlite":
         yield
         return
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = process_name(socket.gethostname(), os.getpid(), command)
     await store.enlist(Candidate(name, __version__, [profile.name for profile in profiles], lease))
     keeping = asyncio.create_task(_keep(store, lease, stop))
     try:

@@ -43,10 +43,12 @@ async def gaps_of(
 ) -> list[Gap]:
     """Find the gaps of every series of *profiles* up to what Radar has published by *now*; by profile, ascending.
 
-    *rows* is the status of the same profiles. A series whose count says that it has no hole is not walked.
+    *rows* is the status of the same profiles. A series whose count says that it has no hole is not walked. A series of
+    values that are relative to one answer has no gaps, because a second answer would not join the first.
     """
     queries = [series.query for profile in profiles for series in profile.series]
     stored, whole = await store.spans(queries), await store.whole(queries)
+    relative = await store.relative(queries)
     asked, expected = [], []
     for profile, row in zip(profiles, rows, strict=True):
         published = now - profile.publication_delay - row.behind
@@ -54,7 +56,7 @@ async def gaps_of(
             if is_snapshot(series.query):  # it is whole or not there
                 continue
             within = profile.expected(stored.get(series.query), published)
-            if within and not _is_inside(within, whole.get(series.query)):
+            if within and series.query not in relative and not _is_inside(within, whole.get(series.query)):
                 asked.append((profile, series))
                 expected.append(Expected(series.query, within, profile.settle))
     found = await store.holes_of(expected)

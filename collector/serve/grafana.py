@@ -26,6 +26,9 @@ def metrics_dashboard() -> str:
             _graph("Lag", "collector_lag_seconds", "{{profile}}", "s"),
             _graph("Since the last success", "time() - collector_last_success_timestamp_seconds", "{{profile}}", "s"),
             _graph("Missing buckets", "collector_gap_buckets", "{{profile}}", "short"),
+            _graph("Buckets that Radar lacks", "collector_upstream_gap_buckets", "{{profile}}", "short"),
+            _graph("Unconfirmed buckets", "collector_unconfirmed_buckets", "{{profile}}", "short"),
+            _graph("Healthy profiles", "collector_healthy", "{{profile}}", "short"),
             _graph("Confidence level", "collector_confidence_level", "{{profile}}", "short"),
             _graph("Requests", _rate("collector_requests_total", "outcome"), "{{outcome}}", "reqps"),
             _graph("Seconds a request takes, 95 of 100", _QUANTILE, "", "s"),
@@ -63,7 +66,7 @@ def alert_rules() -> str:
     rules = [
         _rule("Absent", "absent(collector_build_info)", "10m", "critical", "No collector is scraped."),
         _rule(
-            "Stale",
+            "Late",
             "time() - collector_last_success_timestamp_seconds > 2 * collector_interval_seconds + 3600",
             "10m",
             "warning",
@@ -84,22 +87,39 @@ def alert_rules() -> str:
             "{{ $labels.profile }} lacks {{ $value }} buckets, which healing has not filled for hours.",
         ),
         _rule(
-            "Failing", _FAILING, "15m", "critical", "{{ $value | humanizePercentage }} of the requests to Radar fail."
+            "Stale",
+            "collector_stale > 0",
+            "10m",
+            "warning",
+            "Radar has no new data for {{ $labels.profile }}: it does not move on.",
+        ),
+        _rule(
+            "Failing",
+            "collector_failing > 0",
+            "30m",
+            "warning",
+            "The requests for {{ $labels.profile }} fail; `collector fetches` says why.",
+        ),
+        _rule(
+            "Upstream",
+            _UNHEALTHY,
+            "15m",
+            "critical",
+            "Only {{ $value | humanizePercentage }} of the profiles are healthy: Radar, the network or the token.",
         ),
         _rule(
             "Blocked",
-            "collector_upstream_blocked_seconds > 0",
+            "max_over_time(collector_upstream_blocked_seconds[5m]) > 0",
             "15m",
             "warning",
-            "Radar has refused to answer for longer than a quarter of an hour.",
+            "Radar has refused or not answered for longer than a quarter of an hour.",
         ),
     ]
     return json.dumps({"groups": [{"name": "radar-collector", "rules": rules}]}, indent=2) + "\n"
 
 
-_FAILING = (
-    'sum(increase(collector_requests_total{outcome!="ok"}[30m])) / sum(increase(collector_requests_total[30m])) > 0.5'
-)
+_UNHEALTHY = "avg without (profile) (collector_healthy) < 0.5"
+"""Profiles are counted, not requests: a profile that fails is asked again most often."""
 _QUANTILE = "histogram_quantile(0.95, sum by (le) (rate(collector_request_seconds_bucket[$__rate_interval])))"
 _HISTORY = """\
 SELECT timestamp AS time, series AS metric, value FROM history

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from collector.model import rfc3339
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collector.profile import Profile
+    from collector.store import ProfileStatus, Reader
+
 GRACE = timedelta(minutes=2)
 """How long a due profile may take before it counts as late."""
+PATIENCE = timedelta(minutes=15)
+"""How long a profile may wait before it counts as not ready."""
+_STALE_AT_LEAST = timedelta(hours=3)
+_HEALTHY = frozenset({"fresh", "gaps", "healing", "relative", "snapshot", "paused"})
 
 
 def owed(due: datetime, step: timedelta, now: datetime) -> datetime:
@@ -17,6 +28,77 @@ def owed(due: datetime, step: timedelta, now: datetime) -> datetime:
     Else a profile that fails for hours would be ready for two minutes after every due moment.
     """
     return due if now - due >= GRACE else due - step
+
+
+def is_healthy(state: str, since: datetime, step: timedelta, now: datetime) -> bool:
+    """Return whether a profile in this *state* of `status` counts as ready.
+
+    One that waits does for 15 minutes, a new one for its first interval of length *step*. Both count from *since*, see
+    `owed_since`.
+    """
+    if state in ("waiting", "new"):
+        return now - since < (PATIENCE if state == "waiting" else step)
+    return state in _HEALTHY
+
+
+def owed_since(profile: Profile, row: ProfileStatus, now: datetime) -> datetime:
+    """Return the first due moment after the last success, not after *now*.
+
+    Before the first success it is the moment when the profile was put on record, *now* if it is not.
+    """
+    if row.last_success is None:
+        return min(row.declared_at or now, now)
+    return min(profile.next_due(row.last_success), now)
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Radar's data ended at *until* when it was asked, so far *behind*; *usual* is what is normal, None if unknown."""
+
+    until: datetime
+    behind: timedelta
+    usual: timedelta | None
+
+    def __str__(self) -> str:
+        usual = "" if self.usual is None else f", usually {_minutes(self.usual)}"
+        return f"Radar has no data after {rfc3339(self.until.replace(microsecond=0))}: {_minutes(self.behind)}{usual}"
+
+
+def _minutes(length: timedelta) -> str:
+    hours, minutes = divmod(length // timedelta(minutes=1), 60)
+    return f"{hours} h {minutes} min behind" if hours else f"{minutes} min behind"
+
+
+def bearable(profile: Profile, usual: timedelta | None) -> timedelta:
+    """Return how far Radar's data may lie behind an answer before the profile is stale.
+
+    It is the interval and three times the usual lag, at least 3 hours. The lag counts as no less than the publication
+    delay.
+    """
+    lag = max(usual or timedelta(0), profile.publication_delay)
+    return max(profile.agg_interval.step + 3 * lag, _STALE_AT_LEAST)
+
+
+async def stalls(
+    store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], now: datetime
+) -> dict[str, Stall]:
+    """Find the profiles whose newest answers show that Radar does not move on, by name.
+
+    *rows* is the status of the same profiles. Answers decide, not the clock. An answer shows it by its lastUpdated, or
+    by lacking every bucket after the newest stored one, although it was asked for them.
+    """
+    found = {}
+    for profile, row in zip(profiles, rows, strict=True):
+        most, step = bearable(profile, row.usual_lag), profile.agg_interval.step
+        if row.last_success and row.last_updated and row.behind > most:
+            found[profile.name] = Stall(row.last_updated, row.behind, row.usual_lag)
+        elif row.newest_point and now - row.newest_point - step > most:
+            end = row.newest_point + step
+            asked = await store.asked_at([one.query for one in profile.series], end)
+            newest = max(asked.values(), default=end)
+            if newest - end > most:
+                found[profile.name] = Stall(end, newest - end, row.usual_lag)
+    return found
 
 
 class Freshness(Protocol):

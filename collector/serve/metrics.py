@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collector.store import Fire, Saved
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_CHANGES = ("inserted", "revised", "unchanged")
+_CHANGES = ("inserted", "revised", "unchanged", "ignored")
 _FIRES = ("collected", "failed", "coalesced")
 _OUTCOMES = ("ok", "unavailable", "rate_limited", "refused", "too_costly", "misdirected", "untrusted", "relative",
              "unauthorized")  # fmt: skip
@@ -63,7 +63,7 @@ class Metrics:
     def saved(self, profile: str, saved: Saved) -> None:
         """An answer was saved; *saved* counts the points of *profile*."""
         for change in _CHANGES:
-            self._points.labels(profile, change).inc(saved.counts[change])
+            self._points.labels(profile, change).inc(saved.counts.get(change, 0))
 
     def fired(self, fires: Sequence[Fire]) -> None:
         """Due moments have their outcome."""
@@ -117,17 +117,38 @@ def _families(standing: Mapping[str, Any], levels: Mapping[str, int | None], now
     widths = {row["name"]: AggInterval(row["agg_interval"]).seconds for row in rows}
     yield _by_profile("interval_seconds", "Width of the buckets.", widths)
     lags = {row["name"]: row["lag_seconds"] for row in rows}
-    yield _by_profile("lag_seconds", "Seconds since the newest stored bucket ended.", lags)
+    yield _by_profile(
+        "lag_seconds",
+        "Seconds that the newest stored bucket lies behind the newest one that should be published.",
+        lags,
+    )
     yield _by_profile("gap_buckets", "Buckets that should be there and are not.", {r["name"]: r["gaps"] for r in rows})
+    lacking = {r["name"]: r["upstream_gaps"] for r in rows}
+    yield _by_profile("upstream_gap_buckets", "Buckets that Radar does not have, by two answers.", lacking)
+    unconfirmed = {r["name"]: r["unconfirmed"] for r in rows}
+    yield _by_profile("unconfirmed_buckets", "Final buckets that only one answer told.", unconfirmed)
+    yield from _states(rows)
     yield _by_profile("confidence_level", "Cloudflare's confidence in the newest answer, 5 is best.", levels)
     budget, store = standing["budget"], standing["store"]
     left = max(0, budget["limit"] - budget["used"])
     yield _single("request_budget_remaining", "Requests that may be sent in the present five minutes.", left)
     until = budget["blocked_until"]
     blocked = max(0.0, (until - now).total_seconds()) if until else 0.0
-    yield _single("upstream_blocked_seconds", "Seconds until Radar may be asked again after a refusal.", blocked)
+    yield _single(
+        "upstream_blocked_seconds", "Seconds until Radar may be asked again, if it refuses or is silent.", blocked
+    )
     yield _single("store_points", "Points in the store.", store["points"])
     yield _single("store_bytes", "Bytes that the store takes.", store["bytes"])
+
+
+def _states(rows: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
+    """The states that alerts go by: 1 if a profile is in it, else 0."""
+    stale = {row["name"]: float(row["state"] == "stale") for row in rows}
+    yield _by_profile("stale", "Whether the newest answer shows that Radar does not move on.", stale)
+    failing = {row["name"]: float(row["state"] == "failing") for row in rows}
+    yield _by_profile("failing", "Whether the newest requests of the profile failed.", failing)
+    healthy = {row["name"]: float(row["healthy"]) for row in rows}
+    yield _by_profile("healthy", "Whether the state of the profile counts as ready.", healthy)
 
 
 def _single(name: str, text: str, value: float) -> Metric:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from collector.serve.spelling import Spelling
 from collector.serve.status import status
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Standing:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._one_by_one = asyncio.Lock()
+        self._spelling = Spelling()
         self._read: tuple[float, object, dict[str, Any]] | None = None
 
     async def document(self) -> dict[str, Any]:
@@ -28,6 +30,7 @@ class Standing:
             service, now = self._service, time.monotonic()
             if self._read and now - self._read[0] < _SECONDS and self._read[1] is service.profiles:
                 return self._read[2]
-            found = await status(service.store, service.profiles, service.requests_per_5min, service.now())
+            limit = service.requests_per_5min
+            found = await status(service.store, service.profiles, limit, service.now(), self._spelling)
             self._read = (time.monotonic(), service.profiles, found)
             return found

@@ -1,47 +1,84 @@
-"""How things stand, in one document: profiles, store, request budget, replicas. Read from the store alone."""
+"""How things stand, in one document: service, profiles, store, request budget, replicas. Read from the store alone."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from collector.serve import snapshots
+from collector.model import rfc3339
 from collector.serve.gaps import gaps_of
-from collector.serve.health import owed
+from collector.serve.health import GRACE, is_healthy, owed, owed_since, stalls
+from collector.serve.spelling import Spelling
+from collector.serve.unit_changes import unit_warnings
+from collector.serve.waiting import Waiting, upstream_wait, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from collector.model import SeriesQuery
     from collector.profile import Profile
-    from collector.store import Fire, ProfileStatus, Reader, Replica
+    from collector.serve.health import Stall
+    from collector.store import Fire, ProfileStatus, Reader, Replica, ServiceState
+
+_FROZEN_AFTER = timedelta(minutes=2)
 
 
-async def status(store: Reader, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
-    """Give the document of `collector status --format json`; moments are aware datetimes."""
-    return await store.look(lambda state: _document(state, profiles, limit, now))
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decides the state of one profile, beside its row.
+
+    *failed*: its newest requests failed. *wait*: what holds its requests back, if it has to send any. *stall*: Radar
+    does not move on. *missing*: the number of absent buckets. *relative*: its values are relative to one answer.
+    """
+
+    failed: bool = False
+    wait: Waiting | None = None
+    stall: Stall | None = None
+    missing: int = 0
+    relative: bool = False
 
 
-async def _document(store: Reader, profiles: Sequence[Profile], limit: int, now: datetime) -> dict[str, Any]:
-    documents, rows = [], await store.status_rows(profiles)
-    missing = Counter[str]()
-    for gap in await gaps_of(store, profiles, rows, now):
-        missing[gap.profile] += gap.buckets if gap.reason == "missing" else 0
-    relative = await store.relative([series.query for profile in profiles for series in profile.series])
-    fires = await store.last_fires([profile.name for profile in profiles])
-    for profile, row in zip(profiles, rows, strict=True):
-        gaps = missing[profile.name]
-        if profile.takes_snapshots:
-            word, taken = await snapshots.state(store, profile, row, now)
-            documents.append(_profile(profile, taken, gaps, word, now))
-            continue
-        failed = row.failures > 0 or await _is_failed(store, profile, fires.get(profile.name))
-        word = state(profile, row, gaps, now, failed=failed)
-        if word in ("fresh", "gaps") and any(series.query in relative for series in profile.series):
-            word = "relative"  # each answer stands alone: no history can be made of it
-        documents.append(_profile(profile, row, gaps, word, now))
+@dataclass(slots=True)
+class _Known:
+    """What was read once for all profiles."""
+
+    gaps: dict[str, Counter[str]]
+    relative: set[SeriesQuery]
+    fires: dict[str, Fire]
+    stalls: dict[str, Stall]
+    unconfirmed: dict[str, int]
+    service: ServiceState | None
+    wait: Waiting | None
+    pauses: dict[SeriesQuery, Waiting] = field(default_factory=dict)
+
+
+async def status(
+    store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: Spelling | None = None
+) -> dict[str, Any]:
+    """Give the document of `collector status --format json`; moments are aware datetimes.
+
+    *spelling* remembers what was found before; without it every text filter is looked at.
+    """
+    spelling = spelling or Spelling()
+    return await store.look(lambda state: _document(state, profiles, limit, now, spelling))
+
+
+async def _document(
+    store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: Spelling
+) -> dict[str, Any]:
+    rows = await store.status_rows(profiles)
+    known = await _read(store, profiles, rows, limit, now)
+    documents = [await _profile(store, *each, known, now) for each in zip(profiles, rows, strict=True)]
     info, budget, radar = await store.info(), await store.budget(now, limit), await store.upstream(now)
+    upstream = upstream_wait(budget, radar, now)
     return {
+        "service": _service(known.service),
+        "commands": await store.commands(),
+        "warnings": await _warnings(store, profiles, known.service, now, spelling),
+        "waiting": _waiting(known.wait),
         "profiles": documents,
         "store": {
             "backend": info.backend,
@@ -53,11 +90,54 @@ async def _document(store: Reader, profiles: Sequence[Profile], limit: int, now:
             "limit": budget.limit,
             "used": budget.used,
             "window_seconds": budget.window_seconds,
-            "blocked_until": budget.blocked_until,
+            "blocked_until": upstream.until if upstream else None,
         },
         "upstream": {"state": radar.state, "reason": radar.words, "asked_again_at": radar.asked_again_at},
         "replicas": [_replica(replica) for replica in await store.list_replicas()],
     }
+
+
+async def _read(
+    store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], limit: int, now: datetime
+) -> _Known:
+    queries = [series.query for profile in profiles for series in profile.series]
+    gaps = {profile.name: Counter[str]() for profile in profiles}
+    for gap in await gaps_of(store, profiles, rows, now):
+        gaps[gap.profile][gap.reason] += gap.buckets
+    paused = await store.paused(queries, now)
+    return _Known(
+        gaps=gaps,
+        relative=await store.relative(queries),
+        fires=await store.last_fires([profile.name for profile in profiles]),
+        stalls=await stalls(store, profiles, rows, now),
+        unconfirmed=await store.unconfirmed(profiles),
+        service=await store.service(),
+        wait=await waiting(store, limit, now),
+        pauses={query: Waiting("refused", pause.until, pause.reason) for query, pause in paused.items()},
+    )
+
+
+async def _warnings(
+    store: Reader, profiles: Sequence[Profile], service: ServiceState | None, now: datetime, spelling: Spelling
+) -> list[str]:
+    """Return sentences on what an operator should look at, which no state of a profile tells."""
+    found = []
+    if service and service.running and service.seen_at and now - service.seen_at > _FROZEN_AFTER:
+        found.append(f"the service {service.name} has given no life sign since {_moment(service.seen_at)}")
+    found += (await spelling.warnings(store, profiles, now)).values()
+    queries = [series.query for profile in profiles for series in profile.series]
+    return found + unit_warnings(profiles, await store.unit_changes(queries))
+
+
+def _moment(moment: datetime) -> str:
+    return rfc3339(moment.replace(microsecond=0))
+
+
+def _service(service: ServiceState | None) -> dict[str, Any] | None:
+    if service is None:
+        return None
+    names = ("running", "since", "last_progress", "name", "version")
+    return {name: getattr(service, name) for name in names}
 
 
 def _replica(replica: Replica) -> dict[str, Any]:
@@ -70,7 +150,28 @@ def _replica(replica: Replica) -> dict[str, Any]:
     }
 
 
-def _profile(profile: Profile, row: ProfileStatus, gaps: int, word: str, now: datetime) -> dict[str, Any]:
+def _waiting(wait: Waiting | None, since: datetime | None = None) -> dict[str, Any] | None:
+    if wait is None:
+        return None
+    moment = {} if since is None else {"since": since}
+    return {"reason": wait.reason, "until": wait.until, "message": wait.message, **moment}
+
+
+async def _profile(store: Reader, profile: Profile, row: ProfileStatus, known: _Known, now: datetime) -> dict[str, Any]:
+    queries = [series.query for series in profile.series]
+    failed = row.failures > 0 or await _is_failed(store, profile, known.fires.get(profile.name))
+    due = profile.due_edges(None, now)[0] + profile.publication_delay
+    owes = failed or row.last_success is None or row.last_success < due
+    gaps = known.gaps[profile.name]
+    relative = any(query in known.relative for query in queries)
+    wait = known.wait if owes else None
+    stall = known.stalls.get(profile.name)
+    word = state(profile, row, Facts(failed, wait, stall, gaps["missing"], relative), now)
+    if profile.takes_snapshots and word != "waiting":
+        word, row = await snapshots.state(store, profile, row, now)
+        word = "stale" if word == "snapshot" and stall else word
+    wait = wait if word == "waiting" else _paused(queries, known)
+    since = owed_since(profile, row, now)
     return {
         "name": row.name,
         "agg_interval": row.agg_interval,
@@ -79,29 +180,59 @@ def _profile(profile: Profile, row: ProfileStatus, gaps: int, word: str, now: da
         "first_point": row.first_point,
         "last_point": row.last_point,
         "last_success": row.last_success,
-        "lag_seconds": lag_seconds(profile, row.last_point, now),
-        "gaps": gaps,
+        "lag_seconds": lag_seconds(profile, row, now),
+        "gaps": gaps["missing"],
+        "upstream_gaps": gaps["upstream"],
+        "unconfirmed": known.unconfirmed.get(profile.name, 0),
         "failures": row.failures,
-        "next_fire": profile.next_due(now),
+        "next_fire": profile.next_due(now) if _attends(known.service, profile) else None,
         "state": word,
+        "waiting": _waiting(wait, since),
+        "healthy": is_healthy(word, since, profile.agg_interval.step, now),
     }
 
 
-def lag_seconds(profile: Profile, last_point: datetime | None, now: datetime) -> float | None:
-    """Seconds since the newest stored bucket of the laggard among a profile's series ended; None with no point."""
-    return None if last_point is None else (now - last_point - profile.agg_interval.step).total_seconds()
+def _attends(service: ServiceState | None, profile: Profile) -> bool:
+    """Return whether a running service collects *profile*, as far as the store knows."""
+    return service is not None and service.running and (service.profiles is None or profile.name in service.profiles)
 
 
-def state(profile: Profile, row: ProfileStatus, gaps: int, now: datetime, *, failed: bool) -> str:
-    """One word: `new` before the first answer, `failing`, `late` when a due moment went by, `gaps`, or `fresh`."""
+def _paused(queries: Sequence[SeriesQuery], known: _Known) -> Waiting | None:
+    """Return the pause of a question of the profile that ends last."""
+    return max((known.pauses[q] for q in queries if q in known.pauses), key=lambda one: one.until, default=None)
+
+
+def lag_seconds(profile: Profile, row: ProfileStatus, now: datetime) -> float | None:
+    """Return the seconds from the end of the newest stored bucket to the end of the newest one that should be stored.
+
+    A bucket should be stored when the usual lag of Radar, the publication delay and two minutes have passed since its
+    end. Of several series the one that is furthest behind counts. 0 if nothing is late, None if a series has no point.
+    """
+    if row.last_point is None:
+        return None
+    usual = row.usual_lag or timedelta(0)
+    published = profile.agg_interval.floor(now - usual - profile.publication_delay - GRACE)
+    return max((published - row.last_point - profile.agg_interval.step).total_seconds(), 0.0)
+
+
+def state(profile: Profile, row: ProfileStatus, facts: Facts, now: datetime) -> str:
+    """Return one word: `waiting`, `failing`, `new`, `late`, `stale`, `gaps`, `relative` or `fresh`.
+
+    The first that is true counts. What keeps every request from being sent is no failure of the profile. A spent budget
+    is no excuse for a failure.
+    """
     due = owed(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
-    if failed:
-        return "failing"
-    if row.last_success is None:
-        return "new"
-    if row.last_success < due:
-        return "late"
-    return "gaps" if gaps else "fresh"
+    is_late = row.last_success is not None and row.last_success < due
+    words = {
+        "waiting": facts.wait is not None and (facts.wait.is_upstream or not facts.failed),
+        "failing": facts.failed,
+        "new": row.last_success is None,
+        "late": is_late,
+        "stale": facts.stall is not None,
+        "gaps": facts.missing > 0,
+        "relative": facts.relative,  # each answer stands alone: no history can be made of it
+    }
+    return next((word for word, holds in words.items() if holds), "fresh")
 
 
 async def _is_failed(store: Reader, profile: Profile, fire: Fire | None) -> bool:

@@ -21,6 +21,8 @@ from collector.store.export import Block
 from collector.store.fetches import Begun, Budget, Failure, Saved
 from collector.store.fires import Fire
 from collector.store.generations import UnitChange
+from collector.store.heartbeat import Beat, ServiceState
+from collector.store.heartbeat import named as process_name
 from collector.store.history import Change, History, KeptSeries, Stretch
 from collector.store.holes import Expected, Hole
 from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
@@ -35,7 +37,7 @@ from collector.store.save_snapshots import Taken
 from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
 from collector.store.snapshots import Snapshot
 from collector.store.states import SeriesState
-from collector.store.status import ProfileStatus, StoreInfo
+from collector.store.status import Pause, ProfileStatus, StoreInfo
 from collector.store.store import Store
 from collector.store.upstream import SILENT_AFTER, Upstream, Wait
 from collector.store.windows import Settled, Share
@@ -49,6 +51,7 @@ __all__ = [
     "SILENT_AFTER",
     "AnnotationRow",
     "Backfill",
+    "Beat",
     "Begun",
     "Block",
     "Budget",
@@ -68,6 +71,7 @@ __all__ = [
     "NewestAnswer",
     "Owner",
     "PassRecord",
+    "Pause",
     "Place",
     "ProfileStatus",
     "Progress",
@@ -82,6 +86,7 @@ __all__ = [
     "Selection",
     "SeriesRow",
     "SeriesState",
+    "ServiceState",
     "Settled",
     "Share",
     "Snapshot",
@@ -108,5 +113,6 @@ __all__ = [
     "Wanted",
     "keys_of",
     "pause",
+    "process_name",
     "wanted",
 ]

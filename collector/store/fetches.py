@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
-from collector.model import utc
+from collector.model import rfc3339, utc
 from collector.store import backfills, facts, replicas, upstream
 from collector.store.backfills import Progress
 from collector.store.clock import BLOCKED_UNTIL, LONGEST_BLOCK, believe, block
@@ -213,6 +213,7 @@ def _started(errand: Errand) -> dict[str, object]:
         "positions": len(errand.batch.slices),
         "agg_interval": errand.batch.agg_interval.value,
         "replica_id": errand.replica_id,
+        "windows": json.dumps([[rfc3339(one.start), rfc3339(one.end)] for one in errand.batch.windows]),
     }
 
 
@@ -222,6 +223,13 @@ async def _free_at(connection: AsyncConnection, now: datetime, waiting: int) -> 
     oldest = await connection.execute(recent.order_by(fetches.c.finished_at).offset(waiting).limit(1))
     freed = oldest.scalar()
     return freed + WINDOW if freed else now + _UNKNOWN_WAIT
+
+
+async def free_at(connection: AsyncConnection, now: datetime, standing: Budget) -> datetime | None:
+    """Return when a place in a spent budget is free again; None if it is not spent."""
+    if standing.used < standing.limit:
+        return None
+    return await _free_at(connection, now, standing.used - standing.limit)
 
 
 async def budget(connection: AsyncConnection, now: datetime, limit: int) -> Budget:

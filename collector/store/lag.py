@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from statistics import median
@@ -9,14 +10,18 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from collector.store.schema import fetches
+from collector.store.schema import fetch_profiles, fetches
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.store.fetches import Arrival
 
-_ANSWERS = 25
+_ANSWERS = 50
+"""The lag is the median over so many answers."""
 _UNKNOWN_LAG = timedelta(hours=1)
 _NEWEST = (
     sa.select(fetches.c.finished_at, fetches.c.last_updated)
@@ -39,3 +44,30 @@ async def effective_last_updated(connection: AsyncConnection, arrival: Arrival) 
         return arrival
     meta = replace(meta, last_updated=arrival.now - await usual_lag(connection))
     return replace(arrival, answer=replace(arrival.answer, meta=meta))
+
+
+async def usual(connection: AsyncConnection, updated: Mapping[str, datetime]) -> dict[str, timedelta]:
+    """Return the usual distance from lastUpdated to the clock per profile; absent if there is no earlier answer.
+
+    *updated* is the lastUpdated of each profile's newest answer. Only answers that came before that moment count,
+    because the later ones may be part of a stall. Their lag would become the usual one.
+    """
+    if not updated:
+        return {}
+    columns = sa.column("name", sa.Text), sa.column("updated", fetches.c.last_updated.type)
+    given = sa.values(*columns, name="given").data([*updated.items()]).cte("updated")
+    earlier = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= given.c.updated)
+    of_profile = fetch_profiles.c.profile == given.c.name
+    joined = fetch_profiles.join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
+    nth = sa.select(fetch_profiles.c.fetch_id).select_from(joined).where(of_profile, earlier)
+    nth = nth.order_by(fetch_profiles.c.fetch_id.desc()).offset(_ANSWERS - 1).limit(1).correlate(given)
+    bounded = sa.select(given.c.name, given.c.updated, sa.func.coalesce(nth.scalar_subquery(), 0).label("first"))
+    bound = bounded.cte("bound")
+    recent = sa.and_(fetch_profiles.c.profile == bound.c.name, fetch_profiles.c.fetch_id >= bound.c.first)
+    told = sa.select(bound.c.name, fetches.c.finished_at, fetches.c.last_updated)
+    told = told.join_from(bound, fetch_profiles, recent).join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
+    lags: dict[str, list[timedelta]] = defaultdict(list)
+    ok = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= bound.c.updated)
+    for name, finished_at, last_updated in await connection.execute(told.where(ok)):
+        lags[name].append(max(finished_at - last_updated, timedelta(0)))
+    return {name: timedelta(seconds=median(lag.total_seconds() for lag in found)) for name, found in lags.items()}

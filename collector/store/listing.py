@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import sqlalchemy as sa
 
+from collector.model import Window, utc
 from collector.store import snapshots
 from collector.store.fires import Fire
 from collector.store.schema import annotations as annotations_table
@@ -94,7 +95,7 @@ class SeriesRow:
 
 @dataclass(frozen=True, slots=True)
 class FetchRow:
-    """One request and what became of it."""
+    """One request and what became of it; *windows*, one per position, is None if an older version sent it."""
 
     id: int
     started_at: datetime
@@ -117,6 +118,7 @@ class FetchRow:
     unchanged: int | None
     vanished: int | None
     ignored: int | None
+    windows: tuple[Window, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,16 @@ async def list_fetches(connection: AsyncConnection, chosen: Filter) -> list[Fetc
     if chosen.before is not None:
         select = select.where(fetches.c.id < chosen.before)
     found = await _rows(connection, select.limit(chosen.limit))
-    return [FetchRow(**{**row, "profiles": tuple(json.loads(row["profiles"]))}) for row in found]
+    return [
+        FetchRow(**{**row, "profiles": tuple(json.loads(row["profiles"])), "windows": _windows(row["windows"])})
+        for row in found
+    ]
+
+
+def _windows(text: str | None) -> tuple[Window, ...] | None:
+    if text is None:
+        return None
+    return tuple(Window(utc(start), utc(end)) for start, end in json.loads(text))
 
 
 async def list_annotations(connection: AsyncConnection, chosen: Filter) -> list[AnnotationRow]:

@@ -14,6 +14,7 @@ from collector.store import (
     fetches,
     fires,
     generations,
+    heartbeat,
     listing,
     passes,
     reaches,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from collector.store.fetches import Budget
     from collector.store.fires import Fire
     from collector.store.generations import UnitChange
+    from collector.store.heartbeat import ServiceState
     from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.passes import PassRecord
     from collector.store.readable import Readable
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from collector.store.selection import Place, SelectedSeries, Thinned
     from collector.store.snapshots import Snapshot
     from collector.store.states import SeriesState
-    from collector.store.status import ProfileStatus, StoreInfo
+    from collector.store.status import Pause, ProfileStatus, StoreInfo
     from collector.store.upstream import Restraint, Upstream
 
 T = TypeVar("T")
@@ -348,6 +350,31 @@ class Reader:
         async with self._database.read() as connection:
             return await status.status_rows(connection, profiles)
 
+    async def service(self) -> ServiceState | None:
+        """Tell whether a service runs on the store; None if none was ever seen."""
+        async with self._database.read() as connection:
+            return await heartbeat.read(connection, self._database.location)
+
+    async def commands(self) -> list[str]:
+        """List the commands other than a service that are at work on the store."""
+        async with self._database.read() as connection:
+            return await heartbeat.commands(connection, self._database.location)
+
+    async def paused(self, queries: Sequence[SeriesQuery], now: datetime) -> dict[SeriesQuery, Pause]:
+        """Find the questions that are paused at *now* because an answer was refused for its content."""
+        async with self._database.read() as connection:
+            return await status.paused(connection, queries, now)
+
+    async def empty(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, timedelta]:
+        """Find the queries without a stored value other than zero, with the length of time that answers covered."""
+        async with self._database.read() as connection:
+            return await status.empty(connection, queries)
+
+    async def measures(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, str]:
+        """Find the normalization of each query's series; absent before the first answer."""
+        async with self._database.read() as connection:
+            return await status.measures(connection, queries)
+
     async def whole(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
         """Find the window from the oldest to the newest stored bucket of those queries that have all in between."""
         async with self._database.read() as connection:
@@ -363,6 +390,11 @@ class Reader:
         """Tell how much of the request budget of *limit* is used."""
         async with self._database.read() as connection:
             return await fetches.budget(connection, now, limit)
+
+    async def budget_free_at(self, now: datetime, budget: Budget) -> datetime | None:
+        """Tell when the next request may be sent if the *budget* is spent; None if it is not."""
+        async with self._database.read() as connection:
+            return await fetches.free_at(connection, now, budget)
 
     async def restraints(self, credentials: str, now: datetime) -> list[Restraint]:
         """Tell what keeps requests with these credentials from being sent now."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from collector.model import from_epoch
-from collector.store import generations, migrate
+from collector.store import generations, lag, migrate
 from collector.store import series as series_of
 from collector.store.names import as_table
-from collector.store.schema import fetch_profiles, fetches, metadata, series
+from collector.store.schema import date_ranges, fetch_profiles, fetches, metadata, points, refusals, series
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collector.model import SeriesQuery
     from collector.profile import Profile
     from collector.store.location import Location
+
+    _Health = tuple[datetime | None, int, timedelta, datetime | None]
 
 _SIZE = """
 WITH ours AS (SELECT name::regclass AS oid FROM unnest(CAST(:tables AS text[])) AS name)
@@ -39,7 +41,8 @@ class ProfileStatus:
 
     *last_point* is the oldest among its series' newest points, which lag is measured from, and None while one of them
     has no point at all. *newest_point* is the newest of all. *failures* counts requests that failed since
-    *last_success*, whose lastUpdated lay so far *behind* the clock.
+    *last_success*, whose lastUpdated lay so far *behind* the clock. *usual_lag* is how far it lay behind in the answers
+    before, None if there are none. *declared_at* is when the oldest of its series was put on record.
     """
 
     name: str
@@ -52,6 +55,9 @@ class ProfileStatus:
     last_success: datetime | None
     failures: int
     behind: timedelta = timedelta(0)
+    last_updated: datetime | None = None
+    usual_lag: timedelta | None = None
+    declared_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +76,22 @@ async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) 
     ids = await generations.ids_of(connection, queries)
     spans = await series_of.spans(connection, queries)
     every = [series_id for same in ids.values() for series_id in same]
-    found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
-    counts = {row.id: row.points for row in found}
+    columns = series.c.id, series.c.points, series.c.created_at
+    found = {row.id: row for row in await connection.execute(sa.select(*columns).where(series.c.id.in_(every)))}
     healths = await _healths(connection, [profile.name for profile in profiles])
+    updated = {name: health[3] for name, health in healths.items() if health[3] is not None}
+    usual = await lag.usual(connection, updated)
     rows = []
     for profile in profiles:
         asked = [s.query for s in profile.series]
-        number = sum(counts[series_id] for query in asked for series_id in ids.get(query, ()))
+        known = [found[series_id] for query in asked for series_id in ids.get(query, ())]
+        number, declared = sum(row.points for row in known), min((row.created_at for row in known), default=None)
         ends = _ends([spans.get(query) for query in asked])
-        health = healths[profile.name]
-        rows.append(ProfileStatus(profile.name, profile.agg_interval.value, len(asked), number, *ends, *health))
+        success, failures, behind, last_updated = healths[profile.name]
+        name, interval = profile.name, profile.agg_interval.value
+        counts_and_ends = name, interval, len(asked), number, *ends
+        told = success, failures, behind, last_updated, usual.get(name)
+        rows.append(ProfileStatus(*counts_and_ends, *told, declared_at=declared))
     return rows
 
 
@@ -117,9 +129,7 @@ def _joined(parts: Sequence[tuple[int, int, int]], query: SeriesQuery) -> bool:
     return reached is not None
 
 
-async def _healths(
-    connection: AsyncConnection, profiles: Sequence[str]
-) -> dict[str, tuple[datetime | None, int, timedelta]]:
+async def _healths(connection: AsyncConnection, profiles: Sequence[str]) -> dict[str, _Health]:
     """Find when the newest answer for each profile came, count the failures since, and tell how old it was."""
     if not profiles:
         return {}
@@ -144,9 +154,9 @@ async def _healths(
     return {row.name: _health(row) for row in await connection.execute(told)}
 
 
-def _health(row: Any) -> tuple[datetime | None, int, timedelta]:
+def _health(row: Any) -> _Health:
     behind = timedelta(0) if row.finished_at is None else row.finished_at - row.last_updated
-    return row.finished_at, row.failures, max(behind, timedelta(0))
+    return row.finished_at, row.failures, max(behind, timedelta(0)), row.last_updated
 
 
 async def info(connection: AsyncConnection, location: Location) -> StoreInfo:
@@ -161,3 +171,46 @@ async def _bytes(connection: AsyncConnection, location: Location) -> int:
         files = [location.path, location.path.with_name(location.path.name + "-wal")]
         return sum(file.stat().st_size for file in files if file.exists())
     return int((await connection.execute(sa.text(_SIZE), {"tables": list(metadata.tables)})).scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A question that is not asked before *until*, because Radar's answer to it was refused for its content."""
+
+    until: datetime
+    reason: str
+    since: datetime
+
+
+async def paused(
+    connection: AsyncConnection, queries: Iterable[SeriesQuery], now: datetime
+) -> dict[SeriesQuery, Pause]:
+    """Find the questions among *queries* that are paused at *now*."""
+    by_digest = {series_of.digest(query): query for query in queries}
+    columns = refusals.c.digest, refusals.c.again_at, refusals.c.reason, refusals.c.refused_at
+    found = await connection.execute(sa.select(*columns).where(refusals.c.again_at > now))
+    return {by_digest[digest]: Pause(*rest) for digest, *rest in found if digest in by_digest}
+
+
+async def empty(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, timedelta]:
+    """Find the queries of which no stored value differs from zero, with the length of time that answers covered.
+
+    A series with values ends its part of the search at the first one.
+    """
+    ids = {series_id: query for query, series_id in (await series_of.current(connection, queries)).items()}
+    value = sa.select(points.c.series_id).where(points.c.series_id == series.c.id, points.c.value != 0).exists()
+    answered = date_ranges.c.series_id == series.c.id
+    start, end = (
+        sa.select(extreme(column)).where(answered).scalar_subquery()
+        for extreme, column in ((sa.func.min, date_ranges.c.start), (sa.func.max, date_ranges.c.end))
+    )
+    lacking = sa.select(series.c.id).where(series.c.id.in_(ids), sa.not_(value)).cte("lacking")
+    asked = sa.select(series.c.id, start, end).where(series.c.id.in_(sa.select(lacking.c.id)))
+    return {ids[i]: last - first for i, first, last in await connection.execute(asked) if first is not None}
+
+
+async def measures(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, str]:
+    """Find the normalization of each query's current series; absent before the first answer."""
+    ids = {series_id: query for query, series_id in (await series_of.current(connection, queries)).items()}
+    found = await connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
+    return {ids[series_id]: normalization for series_id, normalization in found if normalization}

@@ -13,6 +13,7 @@ from collector.store import (
     duties,
     facts,
     fetches,
+    heartbeat,
     layout,
     migrate,
     passes,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from collector.store.duties import Claimed, Duty
     from collector.store.fetches import Begun, Failure, Saved
     from collector.store.fires import Fire
+    from collector.store.heartbeat import Beat
     from collector.store.passes import PassRecord
     from collector.store.prune import Pruned
     from collector.store.replicas import Candidate
@@ -277,6 +279,10 @@ class Store(Reader):
     async def prune(self, retention: Retention, now: datetime) -> Pruned:
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""
         return await prune(self._database, retention, now)
+
+    async def beat(self, beat: Beat) -> None:
+        """Write the life sign of a service."""
+        await self._database.write(lambda connection: heartbeat.write(connection, beat))
 
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""

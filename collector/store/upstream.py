@@ -25,6 +25,7 @@ SILENT_AFTER = 12
 PROBE_EVERY = timedelta(minutes=1)
 TRY_AGAIN_AFTER = timedelta(minutes=5)
 _LOOK_AGAIN = timedelta(seconds=1)
+_NOBODY_ASKS = timedelta(minutes=5)
 _FIRST_TRY = timedelta(seconds=10)
 """So long the first request with new credentials is waited for: its process may be gone."""
 _TAKEN = "taken"
@@ -89,6 +90,16 @@ class Upstream:
     state: str
     words: str | None = None
     asked_again_at: datetime | None = None
+
+    def waiting_until(self, now: datetime) -> datetime | None:
+        """Return until when nothing is asked; None if Radar is ok, or if nobody asks it again although one could.
+
+        While the one request that finds out is overdue or under way, the others look every second.
+        """
+        again = self.asked_again_at
+        if again is None or now - again > _NOBODY_ASKS:
+            return None
+        return max(again, now + _LOOK_AGAIN)
 
 
 def silence(newest: Tried, now: datetime) -> Restraint:

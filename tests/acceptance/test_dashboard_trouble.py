@@ -1,6 +1,7 @@
 """The dashboard in a real Chromium when something is hostile, missing, broken, guarded, or large."""
 
 import os
+import signal
 from datetime import timedelta
 from statistics import median
 
@@ -9,7 +10,7 @@ import pytest
 from collector.model import Annotation
 from collector.radar.simulator import faults
 from tests.acceptance.dashboard import CHROMIUM, browsing, looking
-from tests.acceptance.world import Collector, midnight, profile, simulating
+from tests.acceptance.world import Collector, eventually, midnight, profile, simulating
 
 if CHROMIUM is None and not os.environ.get("CI"):
     pytest.skip("there is no chromium here: apt-get install chromium", allow_module_level=True)
@@ -149,3 +150,38 @@ def test_a_year_of_ten_series_is_there_within_a_second(browser, tmp_path):
                 dashboard.page.goto("about:blank")
             print("drawn after", sorted(round(milliseconds) for milliseconds in took), "ms")  # noqa: T201 - the figure
             assert median(took) < 1_000, took
+
+
+TYPO = '[profiles.filters]\nca_owner = ["Lets Encrypt"]\n'
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_waits_stalls_and_warnings_are_in_sight(browser, tmp_path, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    with simulating(unknown_names="zero", lag=timedelta(days=2)) as (simulator, url):
+        collector = Collector(tmp_path, url)
+        known = profile("all", "1d", 9), profile("typo", "1d", 9, TYPO)
+        collector.configure(*known)
+        with collector.running("run") as process:
+            process.says("url=http", "healed")
+            eventually(lambda: collector.count("fires") == 2)
+            simulator.script(faults.too_many("3600").always())
+            collector.configure(*known, profile("never", "1w", None))
+            process.process.send_signal(signal.SIGHUP)
+            process.says("outcome=rate_limited")
+            with looking(browser, process.url, color_scheme=scheme) as dashboard:
+                dashboard.open()
+                dashboard.page.wait_for_selector("#warnings:not([hidden])")
+                warnings = dashboard.text("#warnings")
+                assert "Radar refuses requests; asked again in " in warnings
+                assert 'typo: Radar counted nothing in 9 days for ca_owner "Lets Encrypt"' in warnings
+                states = {
+                    item.get_attribute("data-name"): item.get_attribute("data-state")
+                    for item in dashboard.page.locator(".profile").all()
+                }
+                assert states == {"all": "stale", "typo": "stale", "never": "waiting"}
+                assert "Radar has no newer data" in dashboard.text(".profile[data-name=all] .trouble")
+                assert "HTTP 429" in dashboard.text(".profile[data-name=never] .trouble")
+                assert dashboard.text("#facts dd >> nth=0").split()[0] in ("runs", "active")
+                assert Axe().run(dashboard.page).response["violations"] == []

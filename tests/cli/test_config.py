@@ -1,6 +1,8 @@
+import asyncio
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,10 @@ from click.testing import CliRunner
 
 from collector.cli.config import example
 from collector.cli.main import command
+from collector.model import Answer, Meta, Points, Window
+from collector.settings import load
+from collector.store import Store
+from tests.store.making import DAY, NOW, batch, begin
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
@@ -134,3 +140,51 @@ def test_every_command_has_help_with_an_example(arguments, run):
 def test_help_imports_no_pydantic():
     code = "import sys; import collector.cli.config, collector.settings; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=EXAMPLE.parent).returncode == 0
+
+
+RELATIVE = """
+[radar]
+base_url = "http://127.0.0.1:9"
+[database]
+url = "{url}"
+[[profiles]]
+name = "all"
+agg_interval = "1h"
+since = 2026-01-01
+[[profiles]]
+name = "recent"
+agg_interval = "1d"
+"""
+
+
+async def _answered(url, normalization):
+    profiles = load("config.toml", environ={}).profiles
+    async with Store.open(url, owner="test") as store:
+        await store.declare(profiles, NOW)
+        for one in profiles:
+            asked = batch((one.series[0].query, Window(DAY, DAY + timedelta(days=1))))
+            series = tuple(Points([int(DAY.timestamp())], [1.0]) for _ in asked.slices)
+            ranges = tuple((piece.window.start, piece.window.end) for piece in asked.slices)
+            meta = Meta(asked.agg_interval, NOW, normalization, "*", 5, ranges, ())
+            await store.save(await begin(store, asked, NOW), asked, Answer(meta, series), NOW, 1)
+
+
+@pytest.mark.parametrize(("normalization", "warned"), [("MIN_MAX", True), ("RAW_VALUES", False)])
+def test_check_warns_of_history_that_cannot_be_made(run, folder, store_url, normalization, warned):
+    (folder / "config.toml").write_text(RELATIVE.format(url=store_url))
+    asyncio.run(_answered(store_url, normalization))
+    checked = run("check", CLOUDFLARE_API_TOKEN="hunter22")
+    assert checked.exit_code == 0
+    lines = checked.stderr.splitlines()
+    assert len(lines) == warned
+    if warned:
+        assert lines[0].startswith('profile "all": Radar scales its values over one answer (MIN_MAX)')
+
+
+@pytest.mark.parametrize("url", ["sqlite:///nothing.db", "sqlite:///damaged.db", "postgresql://nobody@127.0.0.1:9/no"])
+def test_check_needs_no_store(run, folder, url):
+    (folder / "damaged.db").write_text("this is no store")
+    (folder / "config.toml").write_text(RELATIVE.format(url=url))
+    checked = run("check", CLOUDFLARE_API_TOKEN="hunter22")
+    assert (checked.exit_code, checked.stderr) == (0, "")
+    assert not (folder / "nothing.db").exists()

@@ -2,13 +2,15 @@
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from collector.collect.collect import collect
 from collector.collect.daemon import Service, groups, spread
+from collector.model import rfc3339
 from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
 from collector.settings import load
 from collector.store import Store, Wanted
@@ -164,6 +166,78 @@ async def test_a_store_that_cannot_be_written_is_not_ready(tmp_path, sqlite_url)
         assert reason.startswith("store: ")
         (tmp_path / "away.db").rename(tmp_path / "collector.db")
         assert await world.unready() == []
+
+
+async def test_a_radar_that_does_not_move_on_is_told_within_two_minutes_of_the_answer(tmp_path, store_url):
+    async with living(tmp_path, store_url) as world:
+        await world.fresh()
+        expected = "all: stale: Radar has no data after 2026-03-08T13:00:00Z: 48 h 7 min behind"
+        world.simulator._history._options = replace(world.simulator.options, lag=timedelta(days=2))
+        world.clock.advance(hours=1)
+        for attendant in world.service._attendants:
+            await attendant.notice()
+        async with asyncio.timeout(10):
+            while await world.unready() != [expected]:  # noqa: ASYNC110 - as in until
+                await asyncio.sleep(0.01)
+
+
+async def test_a_service_is_seen_to_run_and_to_make_progress(tmp_path, store_url):
+    async with living(tmp_path, store_url) as world:
+        await world.fresh()
+        found = await world.store.service()
+        assert found.running
+        if world.store.backend == "postgresql":
+            assert found.profiles == {"all"}
+        world.service.stop()
+        await asyncio.wait_for(asyncio.shield(world.task), 10)
+        found = await world.store.service()
+        assert found.last_progress == NOW
+        assert (found.running, found.since) in ((True, found.since), (False, NOW))  # on SQLite the lock is held on
+
+
+async def test_a_wait_for_radar_is_ready_for_a_quarter_of_an_hour(tmp_path, sqlite_url):
+    async with living(tmp_path, sqlite_url) as world:
+        await world.fresh()
+        due = HOUR.floor(NOW) + timedelta(hours=1, minutes=2)
+        world.clock.now = due + timedelta(minutes=5)
+        assert [reason.partition(":")[0] for reason in await world.unready()] == ["all"]
+        await world.store.set_state("blocked_until", rfc3339(due + timedelta(hours=3)))
+        for minutes, ready in ((5, True), (14, True), (15, False), (63, False), (90, False)):
+            world.clock.now = due + timedelta(minutes=minutes)
+            assert (await world.unready() == []) is ready, minutes
+
+
+async def test_a_new_profile_is_ready_during_its_first_interval(tmp_path, sqlite_url, monkeypatch):
+    released = asyncio.Event()
+
+    async def hang(*arguments):
+        await released.wait()
+        return await collect(*arguments)
+
+    monkeypatch.setattr("collector.collect.attend.collect", hang)
+    async with living(tmp_path, sqlite_url) as world:
+        await until(lambda: world.service._attendants)
+        for minutes, ready in ((0, True), (59, True), (61, False)):
+            world.clock.now = NOW + timedelta(minutes=minutes)
+            assert (await world.unready() == []) is ready, minutes
+        released.set()
+
+
+async def test_a_misspelt_filter_is_logged_once_a_day(tmp_path, sqlite_url, monkeypatch, caplog):
+    monkeypatch.setattr("collector.collect.daemon._LOOK_FOR_WARNINGS", 0.01)
+    config = _CONFIG + 'lookback = "3d"\n[profiles.filters]\nca_owner = ["Lets Encrypt"]\n'
+    async with living(tmp_path, sqlite_url, config=config, unknown_names="zero") as world:
+
+        def told():
+            return [one for one in caplog.records if one.message == "spelling"]
+
+        await until(told)
+        assert told()[0].series == "all"
+        await until(lambda: world.health().success)
+        await asyncio.sleep(0.1)
+        assert len(told()) == 1
+        world.clock.advance(days=1)
+        await until(lambda: len(told()) == 2)
 
 
 async def test_a_reload_takes_up_new_profiles_and_forgets_old_ones(tmp_path, sqlite_url):

@@ -266,3 +266,8 @@ async def test_a_file_of_the_page_is_the_same_whether_it_travels_small_or_not(em
             assert answer.headers["Vary"] == "Accept-Encoding"
     assert (sent["gzip"][0], sent["identity"][0]) == ("gzip", None)
     assert sent["gzip"][1] == sent["identity"][1]
+
+
+async def test_a_request_is_listed_with_all_its_windows(world):
+    (_, _, first) = await world.all_of("/api/v1/fetches?limit=100", "fetches")
+    assert first["windows"] == [{"start": "2026-04-30T00:00:00Z", "end": "2026-05-01T00:00:00Z"}] * 3

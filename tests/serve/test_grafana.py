@@ -4,9 +4,13 @@ import re
 import pytest
 import sqlalchemy as sa
 
+from collector.collect.attend import Attendant
+from collector.radar.simulator import faults
 from collector.serve import grafana
 from collector.serve.metrics import Metrics
+from collector.serve.status import status
 from collector.store import Fire, Saved
+from tests.collect.doubles import core, profile
 from tests.serve.serving import fill, served
 from tests.store.making import DAY, NOW
 
@@ -68,6 +72,52 @@ def test_panels_lie_beside_each_other_and_ask_the_chosen_source(write):
 def test_there_is_a_rule_for_each_kind_of_trouble():
     rules = json.loads(grafana.alert_rules())["groups"][0]["rules"]
     names = {rule["alert"] for rule in rules}
-    kinds = ("Absent", "Stale", "NeverAnswered", "Gap", "Failing", "Blocked")
+    kinds = ("Absent", "Late", "NeverAnswered", "Gap", "Stale", "Failing", "Upstream", "Blocked")
     assert names == {f"Collector{kind}" for kind in kinds}
     assert all(rule["for"] and rule["labels"]["severity"] and rule["annotations"]["summary"] for rule in rules)
+
+
+def _expression(name):
+    rules = json.loads(grafana.alert_rules())["groups"][0]["rules"]
+    return next(rule["expr"] for rule in rules if rule["alert"] == f"Collector{name}")
+
+
+async def _samples(metrics, standing, name):
+    text = metrics.text(standing, {}, NOW).decode()
+    return {profile: float(value) for profile, value in re.findall(rf'{name}{{profile="(\w+)"}} (\S+)', text)}
+
+
+async def test_two_ill_profiles_of_thirteen_are_told_by_name_and_the_upstream_is_well(sqlite_url):
+    profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(13)]
+    async with core(sqlite_url, *profiles) as world:
+        ill = lambda got: any(a.query.filters["ca"][0] in ("CA 1", "CA 2") for a in got.question.series)  # noqa: E731
+        world.script(faults.api_error(400, 2001).always().only(ill))
+        attendant = Attendant(profiles, world.store, world.gatherer)
+        for _ in range(20):  # the ill ones are asked again and again
+            await attendant.attend()
+            world.clock.advance(minutes=2)
+        rows = await world.store.list_fetches()
+        assert sum(row.outcome != "ok" for row in rows) > len(rows) / 2
+        standing = await status(world.store, profiles, 600, world.clock())
+        failing = await _samples(Metrics(), standing, "collector_failing")
+        assert {name for name, value in failing.items() if value} == {"p1", "p2"}
+        healthy = await _samples(Metrics(), standing, "collector_healthy")
+        assert sum(healthy.values()) == 11
+    for name in ("Failing", "Upstream"):
+        assert "requests_total" not in _expression(name)
+    assert _expression("Failing") == "collector_failing > 0"
+    assert _expression("Upstream") == "avg without (profile) (collector_healthy) < 0.5"
+
+
+async def test_the_whole_upstream_counts_as_ill_when_most_profiles_are(sqlite_url):
+    profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(3)]
+    async with core(sqlite_url, *profiles) as world:
+        world.script(faults.html(503).always())
+        attendant = Attendant(profiles, world.store, world.gatherer)
+        healthy = []
+        for _ in range(4):
+            await attendant.attend()
+            standing = await status(world.store, profiles, 600, world.clock())
+            healthy.append(sum((await _samples(Metrics(), standing, "collector_healthy")).values()))
+            world.clock.advance(minutes=20)
+        assert healthy[-1] == 0

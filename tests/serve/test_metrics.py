@@ -1,14 +1,15 @@
 import re
+from datetime import timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector import __version__
-from collector.radar.errors import RadarError
+from collector.radar.errors import RadarError, Unavailable
 from collector.serve.metrics import Metrics
-from collector.store import Fire, Saved
+from collector.store import SILENT_AFTER, Fire, Saved
 from tests.serve.serving import fill, served
-from tests.store.making import NOW
+from tests.store.making import NOW, batch, begin, hours
 
 
 @pytest.fixture
@@ -46,10 +47,16 @@ async def test_it_works(world):
         ("collector_points_total", "all", "unchanged"): 1,
         ("collector_fires_total", "all", "collected"): 1,
         ("collector_last_success_timestamp_seconds", "all"): NOW.timestamp(),
-        ("collector_lag_seconds", "all"): 12 * 3600 + 0.123456,
+        ("collector_lag_seconds", "all"): 11 * 3600,  # the bucket of the last hour is not due yet
         ("collector_interval_seconds", "all"): 3600,
         ("collector_gap_buckets", "all"): 0,  # the two that are absent are absent upstream
         ("collector_gap_buckets", "by"): 0,
+        ("collector_upstream_gap_buckets", "all"): 2,
+        ("collector_unconfirmed_buckets", "all"): 0,
+        ("collector_stale", "all"): 1,  # it was told at noon that there is nothing after midnight
+        ("collector_failing", "all"): 0,
+        ("collector_failing", "by"): 1,
+        ("collector_healthy", "by"): 0,
         ("collector_confidence_level", "all"): 5,
         ("collector_request_budget_remaining",): 597,
         ("collector_upstream_blocked_seconds",): 0,
@@ -70,6 +77,11 @@ NAMES = {
     "interval_seconds": {"profile"},
     "lag_seconds": {"profile"},
     "gap_buckets": {"profile"},
+    "upstream_gap_buckets": {"profile"},
+    "unconfirmed_buckets": {"profile"},
+    "stale": {"profile"},
+    "failing": {"profile"},
+    "healthy": {"profile"},
     "confidence_level": {"profile"},
     "request_budget_remaining": set(),
     "upstream_blocked_seconds": set(),
@@ -96,12 +108,15 @@ async def test_the_names_are_those_that_are_promised_with_few_labels(world):
         assert not re.search(r"_(milliseconds|minutes|hours|kib|mb|gauge|counter|count|sum|bucket)$", family.name)
 
 
+CHANGES = ("inserted", "revised", "unchanged", "ignored")
+
+
 async def test_what_has_not_happened_yet_is_zero(world):
     found = await _metrics(world)
     outcomes = {kind.outcome for kind in _kinds(RadarError)} - {RadarError.outcome}
     zeros = [("collector_requests_total", outcome) for outcome in outcomes | {"ok"}]
     zeros += [("collector_fires_total", name, o) for name in ("all", "by") for o in ("collected", "failed")]
-    zeros += [("collector_points_total", *sorted((name, "revised"))) for name in ("all", "by")]
+    zeros += [("collector_points_total", *sorted((name, what))) for name in ("all", "by") for what in CHANGES]
     assert {found[tuple(name)] for name in zeros} == {0}
 
 
@@ -139,3 +154,18 @@ async def test_a_profile_name_is_text_and_nothing_else(world):
     world.service.metrics.saved('a"\n\\', Saved(1))
     async with world.session.get(f"{world.url}/metrics") as answer:
         assert re.search(r'collector_points_total\{.*profile="a\\"\\n\\\\"', await answer.text())
+
+
+async def test_a_wait_for_radar_shows_how_long_it_lasts(world):
+    await world.store.set_state("blocked_until", (NOW + timedelta(minutes=20)).isoformat())
+    assert (await _metrics(world))["collector_upstream_blocked_seconds",] == 1200
+
+
+async def test_silence_of_radar_shows_how_long_it_lasts(store_url, tmp_path):
+    async with served(store_url, tmp_path) as world:
+        (every, _) = world.service.profiles
+        asked = batch((every.series[0].query, hours(0, 1)))
+        for number in range(SILENT_AFTER):
+            fetch_id = await begin(world.store, asked, NOW - timedelta(seconds=50 - number))
+            await world.store.fail(fetch_id, Unavailable("down"), NOW - timedelta(seconds=50 - number))
+        assert 20 < (await _metrics(world))["collector_upstream_blocked_seconds",] < 60

@@ -30,6 +30,26 @@ async def test_a_request_is_on_record_before_it_is_sent(store):
     assert fetch.profiles == ("b", "a")
 
 
+async def test_a_request_with_several_windows_is_on_record_with_all_of_them(store):
+    one, other, third = query(), query(tld="com"), query(tld="net")
+    asked = batch((one, hours(0, 1)), (other, hours(5, 6)), (third, hours(0, 1)))
+    await store.begin(asked, ["all"], NOW, 1)
+    (fetch,) = await store.list_fetches()
+    assert fetch.request == "3 x 1h over 2026-04-30T00:00:00Z..2026-04-30T06:00:00Z in 2 windows"
+    assert fetch.windows == (hours(0, 1), hours(5, 6), hours(0, 1))
+    assert str(ASKED) == "1 x 1h over 2026-04-30T00:00:00Z..2026-04-30T01:00:00Z"
+
+
+async def test_a_request_of_an_older_version_has_no_windows(store):
+    await store.begin(ASKED, ["all"], NOW, 1)
+
+    async def work(connection):
+        await connection.exec_driver_sql("UPDATE fetches SET windows = NULL")
+
+    await store._database.write(work)
+    assert [fetch.windows for fetch in await store.list_fetches()] == [None]
+
+
 async def test_a_request_under_way_counts_until_it_ends(store):
     await begin(store, ASKED, NOW)
     much_later = NOW + timedelta(minutes=14)

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from collector.radar.errors import Unavailable
 from collector.settings import Retention
 from collector.store import (
+    Beat,
+    Budget,
     Candidate,
     Expected,
     Fire,
@@ -61,6 +63,7 @@ WRITES = {
     "plan_backfill": lambda store: store.plan_backfill(store.job, ASKED.slices, alone=True),
     "settle_windows": lambda store: store.settle_windows(Settled(store.job.id, ASKED.slices, {}, Progress())),
     "stop_backfill": lambda store: store.stop_backfill(store.job, "stopped", "told to", NOW),
+    "beat": lambda store: store.beat(Beat("me:1", "1", NOW)),
     "set_state": lambda store: store.set_state("a", "b"),
     "save_snapshots": lambda store: store.save_snapshots([taken(1, 2)], NOW),
     "set_snapshot_record": lambda store: store.set_snapshot_record("all", PassRecord()),
@@ -71,6 +74,9 @@ READS = {
     "asked_at": lambda store: store.asked_at([ALL], DAY),
     "backfill": lambda store: store.backfill(1),
     "budget": lambda store: store.budget(NOW, 10),
+    "budget_free_at": lambda store: store.budget_free_at(NOW, Budget(1, 1, None)),
+    "commands": lambda store: store.commands(),
+    "empty": lambda store: store.empty([ALL]),
     "export": exported,
     "export_blocks": lambda store: anext(store.export_blocks(), None),
     "get_state": lambda store: store.get_state("a"),
@@ -88,9 +94,11 @@ READS = {
     "list_revisions": lambda store: store.list_revisions(),
     "list_series": lambda store: store.list_series(),
     "look": lambda store: store.look(lambda state: state.info()),
+    "measures": lambda store: store.measures([ALL]),
     "newest": lambda store: store.newest([ALL]),
     "newest_answer": lambda store: store.newest_answer("all"),
     "open_backfills": lambda store: store.open_backfills(),
+    "paused": lambda store: store.paused([ALL], NOW),
     "refused": lambda store: store.refused("it"),
     "refusals": lambda store: store.refusals(NOW),
     "relative": lambda store: store.relative([ALL]),
@@ -99,6 +107,7 @@ READS = {
     "snapshot_reaches": lambda store: store.snapshot_reaches([ALL]),
     "snapshot_record": lambda store: store.snapshot_record("all"),
     "snapshots": lambda store: store.snapshots([ALL]),
+    "service": lambda store: store.service(),
     "spans": lambda store: store.spans([ALL]),
     "status_rows": lambda store: store.status_rows([profile()]),
     "whole": lambda store: store.whole([ALL]),
@@ -108,7 +117,7 @@ READS = {
     "upstream_lag": lambda store: store.upstream_lag("all"),
 }
 EVERYTHING = {**WRITES, **READS}
-NOT_IN_THE_DATABASE = {"announce", "backend", "open"}
+NOT_IN_THE_DATABASE = {"announce", "backend", "open", "unconfirmed"}  # the last is a stub for now
 
 
 def test_every_method_of_the_store_is_tried():

@@ -8,7 +8,7 @@ import { load, loadGaps } from "./data.js";
 import { $, colour, h } from "./dom.js";
 import { period as inWords, seconds, time } from "./format.js";
 import { describe, layLane } from "./marks.js";
-import { Profiles, showFacts, tints } from "./profiles.js";
+import { Profiles, showFacts, showWarnings, tints } from "./profiles.js";
 import { readout, showKey, showMeasure } from "./readout.js";
 import { showAnnotations, showFetches, showGaps } from "./tables.js";
 import * as views from "./view.js";
@@ -144,9 +144,10 @@ async function standing() {
     standings = new Map(status.profiles.map((one) => [one.name, one]));
     fetches = asked.fetches;
     showFacts(status);
+    showWarnings(status);
     jobs.offer(profiles);
     showFetches(fetches, onlyErrors);
-    everyGap = status.profiles.some((one) => one.gaps) ? await loadGaps(profiles, { start: 0, end: now() }) : [];
+    everyGap = status.profiles.some((one) => one.gaps || one.upstream_gaps) ? await loadGaps(profiles, { start: 0, end: now() }) : [];
     showView();
     if (data) {
       chart.mark(marks());

@@ -4,7 +4,10 @@ import { $, fill, h } from "./dom.js";
 import { ago, bytes, duration, number, seconds } from "./format.js";
 
 export const COLOURS = 10;
-const WORDS = { fresh: "fresh", late: "late", failing: "failing", gaps: "gaps", new: "waiting", healing: "healing" };
+const WAITS = {
+  blocked: "Radar refuses requests", silent: "Radar does not answer", credentials: "Radar refuses the credentials",
+  budget: "the request budget is spent", refused: "Radar's answer was refused",
+};
 const CONFIDENCE = {
   0: "confidence 0", 1: "confidence 1: too little data, erratic", 2: "confidence 2: too little data", 3: "confidence 3: erratic",
   4: "confidence 4: not assigned", 5: "confidence 5: no known issue",
@@ -83,26 +86,50 @@ export class Profiles {
     const part = (name) => item.querySelector(`[data-part=${name}]`);
     const state = stateOf(profile, standing, missing);
     item.dataset.state = state;
-    part("state").textContent = WORDS[state] ?? state;
+    part("state").textContent = state;
     if (!standing) return;
     const facts = [profile.agg_interval, standing.points ? `${number(standing.points)} points` : "no points yet"];
-    if (standing.lag_seconds !== null) facts.push(`${duration(standing.lag_seconds)} behind`);
+    if (standing.lag_seconds) facts.push(`${duration(standing.lag_seconds)} behind`);
     if (standing.gaps) facts.push(`${number(standing.gaps)} missing`);
+    if (standing.upstream_gaps) facts.push(`${number(standing.upstream_gaps)} not at Radar`);
+    if (standing.unconfirmed) facts.push(`${number(standing.unconfirmed)} unconfirmed`);
     if (profile.confidence_level !== null && profile.confidence_level !== 5) facts.push(CONFIDENCE[profile.confidence_level] ?? `confidence ${profile.confidence_level}`);
     part("facts").replaceChildren(...facts.flatMap((fact, i) => [h("span", {}, i < facts.length - 1 ? `${fact} ·` : fact), " "]));
     const success = standing.last_success ? ago(seconds(standing.last_success)) : "never";
     const confidence = CONFIDENCE[profile.confidence_level] ?? "confidence not known yet";
-    item.title = `Last success ${success}; next due ${standing.next_fire.slice(11, 16)} UTC; ${confidence}`;
-    const failing = state === "failing" || state === "late";
-    part("trouble").hidden = !failing || !trouble;
-    part("trouble").textContent = failing && trouble ? trouble : "";
+    const next = standing.next_fire ? `next due ${standing.next_fire.slice(11, 16)} UTC` : "no service collects it";
+    item.title = `Last success ${success}; ${next}; ${confidence}`;
+    const said = troubleOf(state, standing, trouble);
+    part("trouble").hidden = !said;
+    part("trouble").textContent = said;
   }
 }
 
-/** The store and the request budget, in the page's head. */
-export function showFacts({ store, budget }) {
+/** Why a profile is not fresh, in words; empty where its state says enough. */
+function troubleOf(state, standing, trouble) {
+  if (state === "waiting") return inWords(standing.waiting);
+  if (state === "stale") return "Radar has no newer data: its answers do not move on.";
+  return state === "failing" || state === "late" ? trouble ?? "" : "";
+}
+
+/** What is waited for and until when; *wait* is `waiting` of the status. */
+export function inWords({ reason, until, message }) {
+  const left = duration(Math.max(0, seconds(until) - Date.now() / 1000));
+  return `${WAITS[reason] ?? reason}; asked again in ${left}${message ? `: ${message}` : ""}`;
+}
+
+/** What an operator should look at, one line each. */
+export function showWarnings({ warnings, waiting }) {
+  const lines = waiting && waiting.reason !== "budget" ? [inWords(waiting), ...warnings] : warnings;
+  $("warnings").hidden = !lines.length;
+  fill($("warning-list"), lines, () => lines.map((text) => h("li", {}, text)));
+}
+
+/** The service, the store and the request budget, in the page's head. */
+export function showFacts({ service, store, budget }) {
   const blocked = budget.blocked_until ? seconds(budget.blocked_until) - Date.now() / 1000 : 0;
   const requests = blocked > 0 ? `blocked for ${duration(blocked)}` : `${number(budget.used)} of ${number(budget.limit)}`;
-  const facts = [["Points", number(store.points)], ["Store", `${bytes(store.bytes)} ${store.backend === "sqlite" ? "SQLite" : "Postgres"}`], ["Requests in 5 min", requests]];
+  const runs = !service?.running ? "none runs" : service.last_progress ? `active ${ago(seconds(service.last_progress))}` : "runs";
+  const facts = [["Service", runs], ["Points", number(store.points)], ["Store", `${bytes(store.bytes)} ${store.backend === "sqlite" ? "SQLite" : "Postgres"}`], ["Requests in 5 min", requests]];
   fill($("facts"), facts, () => facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }

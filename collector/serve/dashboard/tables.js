@@ -46,12 +46,12 @@ function alikeInARow(fetches) {
   return found;
 }
 
-/** `3 x 15m over A..B` in fewer words. */
+/** `34 x 15m over A..B in 3 windows` in fewer words. */
 function asked(fetch) {
-  const found = /^(\d+) x (\S+) over (\S+)\.\.(\S+)$/.exec(fetch.request);
+  const found = /^(\d+) x (\S+) over (\S+)\.\.(\S+?)( in \d+ windows)?$/.exec(fetch.request);
   if (!found) return fetch.request;
-  const [, series, interval, start, end] = found;
-  return `${series} × ${interval}, ${period(seconds(start), seconds(end))}`;
+  const [, series, interval, start, end, windows] = found;
+  return `${series} × ${interval}, ${period(seconds(start), seconds(end))}${windows ?? ""}`;
 }
 
 const short = (text) => (text.length > LONG ? `${text.slice(0, LONG)}…` : text);
