@@ -40,6 +40,9 @@ _REST = timedelta(hours=1)
 """So long after the first reading the second one may come."""
 REQUESTS_PER_HOUR = 10
 """For the history of series whose values do not add up."""
+_ANNOTATIONS_KEY = "annotations_confirmed_until"
+DAYS_OF_DOUBT = 2
+"""How far back annotations are looked at the first time."""
 _REQUESTS_KEY = "confirmation_requests"
 _DAILY = AggInterval.ONE_DAY
 _SUMMED = frozenset({AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_HOUR})
@@ -96,7 +99,38 @@ async def confirm(profiles: Sequence[Profile], now: datetime, store: Store, gath
     rest = [Slice(one.query, _window(window)) for one in wanted for window in one.rest]
     if rest and not gathered.stopped:
         gathered += await _read_rest(rest, names, now, gatherer)
+    if not gathered.stopped:
+        gathered += await _confirm_annotations(profiles, now, gatherer)
     return gathered
+
+
+async def _confirm_annotations(profiles: Sequence[Profile], now: datetime, gatherer: Gatherer) -> Gathered:
+    """Ask once more for the days of annotations of which one answer alone has spoken: it may have been wrong."""
+    store, until = gatherer.fetcher.store, now - _REST
+    after = await store.get_state(_ANNOTATIONS_KEY)
+    doubtful = await store.doubtful_annotations(utc(after) if after else now - timedelta(days=DAYS_OF_DOUBT), until)
+    queries = {series.query.dataset: series.query for profile in profiles for series in profile.series}
+    slices = set()
+    for dataset, start_date in doubtful:
+        window = days_around(start_date)
+        if dataset in queries and window.end <= plan.midnight(now):
+            daily = SeriesQuery(_DAILY, queries[dataset].filters, dataset)
+            slices.add(Slice(daily, window))
+    gathered = Gathered()
+    if slices:
+        names = {slice_.series: [profile.name for profile in profiles] for slice_ in slices}
+        handling = Handling(history=False)
+        ordered = sorted(slices, key=lambda slice_: slice_.window)
+        gathered = await gatherer.gather_all(ordered, names, background=True, handling=handling)
+    if not gathered.failures and not gathered.stopped:
+        await store.set_state(_ANNOTATIONS_KEY, rfc3339(until))
+    return gathered
+
+
+def days_around(moment: datetime) -> Window:
+    """The two days (UTC) that have *moment* inside."""
+    first = plan.midnight(moment - timedelta(hours=12))
+    return Window(first, first + 2 * plan.DAY)
 
 
 async def _unconfirmed(profiles: Sequence[Profile], now: datetime, store: Store) -> list[Unconfirmed]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from collector.model import rfc3339
+from collector.serve import snapshots
 from collector.serve.gaps import gaps_of
 from collector.serve.health import GRACE, is_healthy, owed, owed_since, stalls
 from collector.serve.spelling import Spelling
@@ -168,8 +169,8 @@ async def _profile(store: Reader, profile: Profile, row: ProfileStatus, known: _
     stall = known.stalls.get(profile.name)
     word = state(profile, row, Facts(failed, wait, stall, gaps["missing"], relative), now)
     if profile.takes_snapshots and word != "waiting":
-        word, row = await snapshots.state(store, profile, row, now)
-        word = "stale" if word == "snapshot" and stall else word
+        taken, row = await snapshots.state(store, profile, row, now)
+        word = "stale" if taken == "snapshot" and stall else taken
     wait = wait if word == "waiting" else _paused(queries, known)
     since = owed_since(profile, row, now)
     return {

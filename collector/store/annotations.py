@@ -175,5 +175,18 @@ async def _write(connection: AsyncConnection, answer: Noted, decision: Decision)
         await connection.execute(sa.update(withdrawals).where(back).values(returned_at=now))
 
 
+async def doubtful(connection: AsyncConnection, after: datetime, until: datetime) -> list[tuple[str, datetime]]:
+    """Find the annotations of which one answer alone has spoken, that came between two moments: dataset, start date.
+
+    They were seen once, or an answer that should have had them did not.
+    """
+    once = sa.and_(table.c.first_seen_at == table.c.last_seen_at, withdrawals.c.annotation_id.is_(None))
+    seen = sa.and_(once, table.c.first_seen_at > after, table.c.first_seen_at <= until)
+    gone = sa.and_(withdrawals.c.withdrawn_at > after, withdrawals.c.withdrawn_at <= until)
+    select = sa.select(table.c.dataset, table.c.start_date).join_from(table, withdrawals, _is_open, isouter=True)
+    found = await connection.execute(select.where(sa.or_(seen, gone)).order_by(table.c.start_date))
+    return [(row.dataset, row.start_date) for row in found]
+
+
 def _later(column: sa.Column[datetime], moment: datetime) -> sa.ColumnElement[datetime]:
     return sa.case((column < moment, sa.bindparam(None, moment, column.type)), else_=column)

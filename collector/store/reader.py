@@ -26,6 +26,7 @@ from collector.store import (
     status,
     upstream,
 )
+from collector.store.annotations import doubtful
 from collector.store.export import Block, points_in_force, points_of, visible_labels
 from collector.store.history import History
 from collector.store.holes import Expected, Hole, holes, requests
@@ -206,6 +207,11 @@ class Reader:
         """Read the extent of each query's series and the evidence for its values; absent if it has no point."""
         async with self._database.read() as connection:
             return await series_states(connection, list(queries))
+
+    async def doubtful_annotations(self, after: datetime, until: datetime) -> list[tuple[str, datetime]]:
+        """Find (dataset, start date) of the annotations of which one answer alone has spoken, between two moments."""
+        async with self._database.read() as connection:
+            return await doubtful(connection, after, until)
 
     async def daily_sums(self, query: SeriesQuery, window: Window) -> dict[int, float]:
         """Sum the stored values of *query* by day: epoch seconds of midnight to the sum; absent without a point."""
