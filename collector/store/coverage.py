@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.model import Window
-from collector.store import generations
+from collector.store import generations, lag
 from collector.store.schema import date_ranges, fetch_profiles, fetches
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.model import SeriesQuery
+
+
+_LONGEST_LAG = timedelta(days=1)
 
 
 async def asked_at(
@@ -39,12 +42,20 @@ async def asked_at(
 
 
 async def upstream_lag(connection: AsyncConnection, profile: str) -> timedelta:
-    """Tell how far lastUpdated lay behind the clock in the newest answer for *profile*; zero before the first."""
+    """Tell how far lastUpdated lay behind the clock in the newest answer for *profile*; zero before the first.
+
+    A lastUpdated that stays back for a day or longer says nothing of the lag: then the usual one counts, or zero.
+    """
     answered = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
     newest = sa.select(fetches.c.finished_at, fetches.c.last_updated).join(fetch_profiles, answered)
     newest = newest.where(fetches.c.outcome == "ok").order_by(fetch_profiles.c.fetch_id.desc()).limit(1)
     row = (await connection.execute(newest)).one_or_none()
-    return max(row.finished_at - row.last_updated, timedelta(0)) if row else timedelta(0)
+    if row is None:
+        return timedelta(0)
+    lags = [max(row.finished_at - row.last_updated, timedelta(0))]
+    if lags[0] >= _LONGEST_LAG:
+        lags += (await lag.usual(connection, {profile: row.last_updated})).values()
+    return next((each for each in lags if each < _LONGEST_LAG), timedelta(0))
 
 
 async def answered(connection: AsyncConnection, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:
