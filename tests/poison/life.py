@@ -38,14 +38,14 @@ _HEAL_AGAIN = timedelta(minutes=5)
 class Pace:
     """How long a run is: the wrong answer comes between day 1 and *spoilt_by*; then there is *rest*, then `settle`.
 
-    With *others* there are profiles whose answers are not spoilt.
+    *others* is how probable it is that there are profiles whose answers are not spoilt, too.
     """
 
     settle: timedelta
     lookback: timedelta
     spoilt_by: timedelta
     rest: timedelta
-    others: bool
+    others: float
     every: timedelta = 12 * HOUR
 
     @property
@@ -53,17 +53,17 @@ class Pace:
         return self.spoilt_by + self.rest + self.settle
 
 
-LONG = Pace(settle=14 * DAY, lookback=DAY, spoilt_by=20 * DAY, rest=10 * DAY, others=True)
-SHORT = Pace(settle=3 * DAY, lookback=12 * HOUR, spoilt_by=3 * DAY, rest=3 * DAY, others=False)
+LONG = Pace(settle=14 * DAY, lookback=DAY, spoilt_by=20 * DAY, rest=10 * DAY, others=0.25)
+SHORT = Pace(settle=2 * DAY, lookback=12 * HOUR, spoilt_by=2.5 * DAY, rest=2.5 * DAY, others=0)
 
 
-def profiles_of(pace, interval):
+def profiles_of(pace, interval, dice):
     """The profile that is there from the start, and those with history that some kinds add later.
 
-    Where there are no *others*, those of one *interval*.
+    Where there are no others, those of one *interval*.
     """
     early, late = _profiles(pace)
-    if pace.others:
+    if dice.random() < pace.others:
         return early, late
     return [one for one in early if one.agg_interval == interval], [one for one in late if one.agg_interval == interval]
 
@@ -147,12 +147,13 @@ async def living(url, pace, hole):
 
 @dataclass
 class Ended:
-    """What came of a run: what is wrong, how many answers of *interval* were, and how many requests were sent."""
+    """What came of a run: what is wrong, how many answers of *interval* were spoilt, and what it all took."""
 
     faults: list
     interval: str
     hits: int
     requests: int
+    profiles: int
 
 
 async def run(url, kind, pace, dice):
@@ -160,7 +161,7 @@ async def run(url, kind, pace, dice):
     moment = START + DAY + dice.random() * (pace.spoilt_by - DAY)
     hole = Window(START.replace(hour=9, minute=0), START.replace(hour=14, minute=0)) if kind.is_hole else None
     interval = dice.choice(kind.intervals(pace.settle))
-    early, late = profiles_of(pace, interval)
+    early, late = profiles_of(pace, interval, dice)
     async with living(url, pace, hole) as life:
         injection = _injection(kind, moment, pace, dice, interval)
         life.simulator.script(injection)
@@ -174,7 +175,8 @@ async def run(url, kind, pace, dice):
                 await _at_the_moment(life, kind, injection, pace, late if kind.adds else [])
             life.clock.now = max(life.clock(), following)
         life.clock.now -= pace.every
-        return Ended(await _judge(life, kind, hole), interval, len(injection.hits), len(life.simulator.requests))
+        faults = await _judge(life, kind, hole)
+        return Ended(faults, interval, len(injection.hits), len(life.simulator.requests), len(life.profiles))
 
 
 def _injection(kind, moment, pace, dice, interval):

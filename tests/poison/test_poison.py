@@ -30,7 +30,7 @@ async def test_no_wrong_answer_of_six_weeks_does_lasting_harm(store_url, kind, n
 
 async def _lives(url, kind, pace, dice):
     ended = await run(url, kind, pace, dice)
-    begins = url.partition(":")[0], pace, kind.adds, ended.interval
+    begins = url.partition(":")[0], pace, kind.adds, ended.interval, ended.profiles
     if kind in UNSPOILT:
         _REQUESTS[begins] = ended.requests
     usual = _REQUESTS.get(begins)
