@@ -322,25 +322,25 @@ class GapRequest(NamedTuple):
     width: int | None
 
 
-def gap_requests(
-    gap: Range, absences: Sequence[Absence], settle: int, now: float, *, explicit: bool = False
+def gap_requests(  # noqa: PLR0913 - all but one are needed
+    gap: Range, absences: Sequence[Absence], settle: int, step: int, now: float, *, explicit: bool = False
 ) -> list[GapRequest]:
-    """Decide what of a gap to ask for *now*: what is not proven, or all of it on *explicit* demand.
+    """Decide what of a gap, in buckets of *step* seconds, to ask for *now*: what is not proven, or all if *explicit*.
 
     A bucket is asked for twice in wide windows. The proof comes two days after the first, from a window a quarter as
-    long. Until then nothing is asked.
+    long. Until then nothing is asked. If all windows were too short to have a quarter, one is asked for daily: the
+    history grows, and with it the window.
     """
     found = []
     for start, end, known in _parts(gap, absences, settle):
         if _is_proven(known) and not explicit:
             continue
         old = [one.width for one in known if now - one.asked_at >= PROOF_SECONDS]
-        width = max(old, default=0) // NARROWER
-        if len(known) < 2:  # noqa: PLR2004 - twice
-            found.append(GapRequest(start, end, None))
-        elif width:
+        width = max(old, default=0) // NARROWER // step * step
+        too_short = old and not width and now - known[-1].asked_at >= DAY
+        if width and len(known) >= 2:  # noqa: PLR2004 - twice
             found.append(GapRequest(start, end, width))
-        elif explicit:
+        elif len(known) < 2 or explicit or too_short:  # noqa: PLR2004 - twice
             found.append(GapRequest(start, end, None))
     return found
 
