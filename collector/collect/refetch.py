@@ -56,11 +56,13 @@ def settle_of(profile: Profile, state: SeriesState) -> int:
 
 
 def _windows_due(profile: Profile, query: SeriesQuery, state: SeriesState, now: datetime) -> list[Window]:
-    """The stored windows of a series whose values are not final and that are due, from `since` on."""
+    """The stored windows of a series whose values are not final and that are due.
+
+    What a backfill has brought from before `since` is read again, too: all that is stored becomes final.
+    """
     step = query.agg_interval.seconds
     found = windows_to_reread(state.evidence, state.current, settle_of(profile, state), step, now.timestamp())
-    since = int(query.agg_interval.floor(profile.since).timestamp()) if profile.since else state.current[0]
-    return [Window(from_epoch(max(start, since)), from_epoch(end)) for start, end in found if end > since]
+    return [Window(from_epoch(start), from_epoch(end)) for start, end in found]
 
 
 def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Window], now: datetime) -> list[Window]:
@@ -70,21 +72,20 @@ def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Wind
     """
     stored = Window(from_epoch(state.extent[0]), from_epoch(state.told_until)) if state else None
     window = plan.live_window(profile, stored, now)
-    if window is None:
-        return []
+    end = plan.closed_until(profile.agg_interval, now)
     settle = settle_of(profile, state) if state else 0
-    near = window.end - timedelta(seconds=settle) - _NEAR
-    start, apart = window.start, []
+    near = end - timedelta(seconds=settle) - _NEAR
+    start, apart = window.start if window else end, []
     for one in sorted(due, reverse=True):
         if one.end >= start or one.start >= near:
             start = min(start, one.start)
         else:
             apart.append(one)
     interval = profile.agg_interval
-    windows = [Window(interval.floor(plan.midnight(start)), window.end)]
+    windows = [Window(interval.floor(plan.midnight(start)), end)] if start < end else []
     for one in apart:
-        end = one.end if one.end == plan.midnight(one.end) else plan.midnight(one.end) + plan.DAY
-        windows.append(Window(interval.floor(plan.midnight(one.start)), min(_ceiling(profile, end), window.end)))
+        until = one.end if one.end == plan.midnight(one.end) else plan.midnight(one.end) + plan.DAY
+        windows.append(Window(interval.floor(plan.midnight(one.start)), min(_ceiling(profile, until), end)))
     return windows
 
 

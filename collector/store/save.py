@@ -303,7 +303,8 @@ class _Part:
         scope = self._scope(settle)
         if scope.start >= scope.end:
             return list(rows)
-        first = not any(scope.start <= timestamp < scope.end for timestamp in stored)
+        held, brought = (any(scope.start <= t < scope.end for t in found) for found in (stored, difference.inserted))
+        first = brought and not held  # an answer without any value agrees with a store without any
         changed = [*(one.timestamp for one in difference.revised), *difference.vanished, *difference.returned]
         return fold(
             rows,

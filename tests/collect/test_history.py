@@ -9,7 +9,7 @@ from collector.collect.attend import Attendant
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import AggInterval, Annotation, Window
-from collector.radar.simulator import Hole, Renormalized, Withdrawn, faults
+from collector.radar.simulator import Hole, Renormalized, Revised, Withdrawn, faults
 from collector.serve.gaps import all_gaps
 from collector.store import wanted
 from tests.collect.doubles import DAY, NOW, core, many, profile
@@ -256,3 +256,18 @@ async def test_the_day_that_has_just_ended_is_there_within_the_hour_although_rad
         assert passes <= 3
         assert int(MIDNIGHT.timestamp()) in (await opened.stored())["all"]
         assert len(await opened.store.list_fires()) == 1
+
+
+@pytest.mark.parametrize("late", [MIDNIGHT, NOW + 100 * DAY], ids=["today", "in the future"])
+async def test_what_lies_before_since_is_read_again_until_it_is_final(store_url, late):
+    early, hourly = profile(since=MIDNIGHT - 10 * DAY), profile(since=late)
+    async with core(store_url, early) as opened:
+        await run_backfill(opened, MIDNIGHT - 10 * DAY)
+        await opened.declare(hourly)
+        old = Window(MIDNIGHT - 10 * DAY, MIDNIGHT)
+        opened.simulator.change(Revised(old, 1, since=(opened.clock() + 3 * DAY).timestamp()))
+        for _ in range(16):
+            opened.clock.advance(days=1)
+            await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        stored = (await opened.stored())["all"]
+        assert {t: stored[t] for t in stored if t < MIDNIGHT.timestamp()} == opened.truth(hourly.series[0].query, old)
