@@ -190,21 +190,14 @@ def test_a_gap_is_split_where_its_reason_changes():
 def test_a_gap_is_asked_for_twice_at_once_and_for_the_proof_two_days_later():
     gap, wide = (0, 4 * STEP), absence(20 * DAY, WIDE)
     again = [wide, absence(20 * DAY + 3600, WIDE)]
-    assert gap_requests(gap, [], SETTLE, STEP, 20 * DAY) == [GapRequest(*gap, None)]
-    assert gap_requests(gap, [wide], SETTLE, STEP, 20 * DAY) == [GapRequest(*gap, None)]
-    assert gap_requests(gap, again, SETTLE, STEP, 22 * DAY - 1) == []
-    assert gap_requests(gap, again, SETTLE, STEP, 22 * DAY) == [GapRequest(*gap, 10 * STEP)]
+    assert gap_requests(gap, [], SETTLE, 20 * DAY) == [GapRequest(*gap, None)]
+    assert gap_requests(gap, [wide], SETTLE, 20 * DAY) == [GapRequest(*gap, None, lacked=True)]
+    assert gap_requests(gap, again, SETTLE, 22 * DAY - 1) == []
+    assert gap_requests(gap, again, SETTLE, 22 * DAY) == [GapRequest(*gap, 10 * STEP, lacked=True)]
     proven = [*again, absence(22 * DAY, NARROW)]
-    assert gap_requests(gap, proven, SETTLE, STEP, 400 * DAY) == []
-    assert gap_requests(gap, proven, SETTLE, STEP, 400 * DAY, explicit=True) == [GapRequest(*gap, 10 * STEP)]
-    assert gap_requests(gap, again, SETTLE, STEP, 20 * DAY + 7200, explicit=True) == [GapRequest(*gap, None)]
-
-
-def test_a_gap_whose_windows_were_all_too_short_is_asked_for_once_a_day():
-    gap, short = (0, STEP), (0, 3 * STEP)
-    asked = [absence((20 + day) * DAY, short, end=STEP) for day in range(3)]
-    assert gap_requests(gap, asked, SETTLE, STEP, 22 * DAY + 3600) == []
-    assert gap_requests(gap, asked, SETTLE, STEP, 23 * DAY) == [GapRequest(*gap, None)]
+    assert gap_requests(gap, proven, SETTLE, 400 * DAY) == []
+    assert gap_requests(gap, proven, SETTLE, 400 * DAY, explicit=True) == [GapRequest(*gap, 10 * STEP, lacked=True)]
+    assert gap_requests(gap, again, SETTLE, 20 * DAY + 7200, explicit=True) == [GapRequest(*gap, None, lacked=True)]
 
 
 @pytest.mark.parametrize(

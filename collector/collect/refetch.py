@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
-from collector.finality import windows_to_reread
+from collector.finality import NARROWER, windows_to_reread
 from collector.model import Slice, Window, from_epoch
 from collector.store import Expected
 
@@ -30,6 +30,8 @@ _YOUNG_AGAIN = timedelta(days=1)
 """A bucket that is absent and not past settle is asked for once in this time."""
 _OLD_AGAIN = timedelta(hours=1)
 """So long nothing is asked for a gap that an answer has just covered without proving anything."""
+_COVERED = timedelta(days=7)
+"""A gap that an answer has covered in this time, without proving anything, is asked for alone."""
 _NEAR = timedelta(days=2)
 """What is to be read again and begins at most so much before `settle` shares the window of the fire."""
 
@@ -151,15 +153,28 @@ async def gap_slices(
             wanted.narrow.extend(known.narrow)
         lately = await store.answered(one.query, one.window, now - _YOUNG_AGAIN)
         just_now = await store.answered(one.query, one.window, explicit_since or now - _OLD_AGAIN)
+        covered = await store.answered(one.query, one.window, now - _COVERED)
         young_from = one.query.agg_interval.floor(now - one.settle)
         for part in parts:
             window = Window(from_epoch(part.start), from_epoch(part.end))
             for piece in _not_asked(window, young_from, just_now, lately):
-                if part.width is None:
-                    wanted.wide.append(piece)
-                else:
+                silent = not part.lacked and piece.end <= young_from and not plan.without(piece, covered)
+                if part.width is not None:
                     wanted.narrow.append((piece, part.width))
+                elif silent:
+                    wanted.narrow.append(_alone(piece, one))
+                else:
+                    wanted.wide.append(piece)
     return await _slices(found, gatherer)
+
+
+def _alone(gap: Window, expected: Expected) -> tuple[Window, int]:
+    """Ask for nothing but a gap, and at the begin of what is expected for four buckets at least: see NARROWER."""
+    start = gap.start
+    if start == expected.window.start:
+        start = min(start, gap.end - NARROWER * expected.query.agg_interval.step)
+    window = Window(start, gap.end)
+    return window, int(window.duration.total_seconds())
 
 
 def _not_asked(

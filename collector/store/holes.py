@@ -93,7 +93,7 @@ async def requests(
         [
             request
             for run in gaps.runs
-            for request in gap_requests(run, gaps.absences, gaps.settle, step, now, explicit=explicit)
+            for request in gap_requests(run, gaps.absences, gaps.settle, now, step=step, explicit=explicit)
         ]
         for step, gaps in zip(steps, await _gaps(connection, expected), strict=True)
     ]
