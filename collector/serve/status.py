@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collector.store import Fire, ProfileStatus, Reader, Replica, ServiceState
 
 _FROZEN_AFTER = timedelta(minutes=2)
+_UNUSUAL_LAG = timedelta(hours=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,8 @@ def lag_seconds(profile: Profile, row: ProfileStatus, now: datetime) -> float | 
     """
     if row.last_point is None:
         return None
-    usual = row.usual_lag or timedelta(0)
+    behind = row.behind if row.behind < _UNUSUAL_LAG else timedelta(0)  # what counts until there is a usual lag
+    usual = behind if row.usual_lag is None else row.usual_lag
     published = profile.agg_interval.floor(now - usual - profile.publication_delay - GRACE)
     return max((published - row.last_point - profile.agg_interval.step).total_seconds(), 0.0)
 

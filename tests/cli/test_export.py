@@ -163,7 +163,8 @@ def test_after_a_change_of_the_unit_every_point_is_exported_and_csv_is_told_on_s
     assert done.stdout.splitlines()[0] == "profile,series,timestamp,value"
     said = "all: the unit changes from '*' to 'requests' with the bucket 2026-04-30T02:00:00Z\n"
     assert done.stderr == said + LICENCE
-    assert run("--end", "2026-04-30T02:00:00Z").stderr == run("--start", "2026-04-30T02:00:00Z").stderr == LICENCE
+    change, end = "2026-04-30T02:00:00Z", "2026-04-30T06:00:00Z"
+    assert run("--end", change).stderr == run("--start", change, "--end", end).stderr == LICENCE
 
 
 def test_the_other_formats_have_the_unit_of_every_point(run, store_url):

@@ -34,11 +34,10 @@ def test_its_json_has_the_promised_keys(world):
 def test_a_failure_shows_with_the_number_of_failures_in_a_row(world):
     simulator, collector = world
     collector.configure(profile())
-    simulator.script(faults.unequal().always())
-    for _ in range(2):
-        collector.run("collect", expect=1)
+    simulator.script(faults.api_error(500, 2000).always())
+    collector.run("collect", expect=1)
     (row,) = collector.json("status")["profiles"]
-    assert (row["state"], row["failures"], row["last_success"], row["points"]) == ("failing", 2, None, 0)
+    assert (row["state"], row["failures"], row["last_success"], row["points"]) == ("failing", 4, None, 0)
     assert "failing" in collector.call("status").stdout
 
 

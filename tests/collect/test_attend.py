@@ -130,10 +130,10 @@ async def test_while_the_store_takes_no_answer_what_is_due_stays_due(store_url, 
         await world.gatherer.learn(replace(guess, shape=replace(guess.shape, positions=1), capped=True))
         saves = count()
 
-        async def full_once(*asked):
+        async def full_once(*asked, **how):
             if next(saves) == 1:
                 raise StoreUnavailable("the disk is full")
-            return await save(*asked)
+            return await save(*asked, **how)
 
         monkeypatch.setattr(world.store, "save", full_once)
         with pytest.raises(StoreUnavailable):

@@ -251,7 +251,7 @@ async def test_a_request_whose_answer_could_not_be_saved_is_ended_before_the_nex
     async with core(store_url, ALL) as world:
         save = world.store.save
 
-        async def full(*_):
+        async def full(*_, **_how):
             raise StoreUnavailable("the disk is full")
 
         monkeypatch.setattr(world.store, "save", full)

@@ -13,7 +13,7 @@ from collector.collect.background import do_backfills
 from collector.collect.gather import Gatherer
 from collector.collect.replica import enlisted
 from collector.settings import load
-from collector.store import Store, Wanted
+from collector.store import Standing, Store, Wanted
 from tests.collect.doubles import HOUR, NOW, QuickFetcher, core, many, profile
 
 LEASE = timedelta(minutes=5)
@@ -128,7 +128,8 @@ async def test_a_job_that_another_replica_has_ended_meanwhile_is_not_done_again(
     async with core(postgres_url, *settings.profiles) as world:
         job = await world.store.create_backfill(Wanted(("all",), NOW.replace(minute=0) - 2 * HOUR.step, NOW), NOW)
         looks = [await world.store.open_backfills(), []]
-        await world.store.stop_backfill(job, "done", "another replica has done it", NOW)
+        done = Standing("done", job.standing.progress, "another replica has done it")
+        await world.store.stop_backfill(job, done, NOW)
 
         async def as_seen_before():
             if len(looks) == 1:

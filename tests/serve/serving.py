@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import aiohttp
+import sqlalchemy as sa
 
 from collector.collect.daemon import Service
 from collector.model import Annotation
@@ -13,6 +14,7 @@ from collector.radar.errors import Unavailable
 from collector.serve.app import make_app, serving
 from collector.settings import Secret, load
 from collector.store import Store
+from collector.store.schema import absences, profile_series
 from tests.store.making import DAY, HOUR, NOW, batch, begin, hours, saved
 
 CONFIG = """
@@ -73,8 +75,25 @@ async def served(url, folder, token=None, changing=None, clock=lambda: NOW):
             yield World(service, store, session, address)
 
 
+async def prove_gap(store, window, asked_at):
+    """Put on record what a second answer, about *window* of `all` alone, leaves there."""
+
+    async def work(connection):
+        select = sa.select(profile_series.c.series_id).where(profile_series.c.label == "all")
+        series_id = (await connection.execute(select)).scalar_one()
+        row = {"start": window.start, "end": window.end, "window_start": window.start, "window_end": window.end}
+        number = (await connection.execute(sa.select(sa.func.count()).select_from(absences))).scalar_one()
+        row |= {"series_id": series_id, "fetch_id": 1_000 + number, "asked_at": asked_at, "told_at": asked_at}
+        await connection.execute(sa.insert(absences).values(row))
+
+    await store._database.write(work)
+
+
 async def fill(world):
-    """A day of three series, of `all` without the hours 4 and 5; two values of `by/A` revised; one failed request."""
+    """A day of three series, of `all` without the hours 4 and 5; two values of `by/A` revised; one failed request.
+
+    That Radar lacks the two hours is proven by a second answer.
+    """
     (every, by) = world.service.profiles
     one, other = (series.query for series in by.series)
     day = hours(0, 24)
@@ -86,5 +105,6 @@ async def fill(world):
     again = batch((one, hours(2, 4)))
     later = NOW + timedelta(minutes=1)
     await saved(world.store, again, [20, 30], now=later, profiles=("by",), updated=updated + HOUR)
+    await prove_gap(world.store, hours(4, 6), NOW + timedelta(days=2))
     failed = await begin(world.store, again, later, ("by",))
     await world.store.fail(failed, Unavailable("no answer: <script>"), later)

@@ -183,7 +183,7 @@ async def test_a_range_may_begin_where_radars_own_history_does(store):
     await store.declare([profile()], NOW)
     await saved(store, batch((query(), hours(6, 9))), [1, 2, 3])
     for days, told in enumerate([False, False, True]):
-        await lacked(store, 0, 6, NOW + timedelta(days=days))
+        await lacked(store, 0, 6, NOW + timedelta(days=20 + days), width=None if days else 24)
         if not told:
             with pytest.raises(ApiError, match="before the history"):
                 await ask(store, raw_query, NOW)
@@ -192,7 +192,7 @@ async def test_a_range_may_begin_where_radars_own_history_does(store):
     with pytest.raises(ApiError, match="before the history"):
         await ask(store, raw_query.replace("30T00", "29T23"), NOW)
     with pytest.raises(ApiError, match="before the history"):
-        await ask(store, f"{raw_query}&as_of=2026-05-02T23:00:00Z", NOW + timedelta(days=9))
+        await ask(store, f"{raw_query}&as_of=2026-05-22T23:00:00Z", NOW + timedelta(days=29))
 
 
 HISTORIES = given(st.lists(passes(), max_size=6), st.lists(questions(), min_size=1, max_size=4))

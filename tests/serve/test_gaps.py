@@ -41,12 +41,19 @@ async def test_what_the_server_lags_behind_is_no_gap(sqlite_url):
         assert await _gaps(world) == []
 
 
-async def test_a_bucket_that_is_final_and_that_the_server_does_not_have_is_upstream(sqlite_url):
+async def test_a_bucket_that_is_final_and_that_two_answers_lack_is_upstream(sqlite_url):
     hole = Window(MIDNIGHT - 3 * DAY, MIDNIGHT - 3 * DAY + timedelta(hours=1))
     async with core(sqlite_url, profile(since=MIDNIGHT - 4 * DAY, settle=2 * DAY)) as world:
         world.simulator.change(Hole(hole))
-        await _collect(world)
-        assert [(gap.start, gap.reason) for gap in await _gaps(world)] == [(hole.start, "upstream")]
+        reasons = []
+        for _ in range(5):
+            await _collect(world)
+            (gap,) = await _gaps(world)
+            assert (gap.start, gap.end) == (hole.start, hole.end)
+            reasons.append(gap.reason)
+            world.clock.advance(days=1)
+        assert reasons[0] == "missing"
+        assert reasons[-1] == "upstream"
 
 
 async def test_downtime_is_a_gap_until_it_is_made_good(sqlite_url):

@@ -52,7 +52,7 @@ async def test_it_works(world):
         ("collector_gap_buckets", "all"): 0,  # the two that are absent are absent upstream
         ("collector_gap_buckets", "by"): 0,
         ("collector_upstream_gap_buckets", "all"): 2,
-        ("collector_unconfirmed_buckets", "all"): 0,
+        ("collector_unconfirmed_buckets", "all"): 20,
         ("collector_stale", "all"): 1,  # it was told at noon that there is nothing after midnight
         ("collector_failing", "all"): 0,
         ("collector_failing", "by"): 1,

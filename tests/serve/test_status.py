@@ -74,7 +74,7 @@ async def test_failing_until_it_is_made_good(sqlite_url):
         await attendant.attend()
         row = await _row(world)
         assert (row["state"], row["failures"], row["last_success"]) == ("failing", 1, None)
-        world.clock.advance(seconds=1)
+        world.clock.advance(minutes=1)
         await attendant.attend()
         row = await _row(world)
         assert (row["state"], row["failures"]) == ("fresh", 0)
@@ -299,6 +299,7 @@ async def refuse(store, asked, again):
     statement = sa.text(text).bindparams(*moments.values())
 
     async def work(connection):
+        await connection.execute(sa.text("DELETE FROM refusals"))
         await connection.execute(statement, {"digest": digest(asked), "at": again - DAY, "again": again})
 
     await store._database.write(work)

@@ -115,7 +115,7 @@ DAMAGE = {
     "UPDATE fires SET outcome = 'coalesced' WHERE profile = 'all'": "fires of all: they are not what they were",
     "UPDATE fires SET profile = 'alm'": "fires of alm: counted as they came: 0; stored: 30",
     "DELETE FROM fires": "fires of all: counted as they came: 30; stored: 0",
-    "DELETE FROM vanished": "vanished buckets of series 2: counted as they came: 3; stored: 0",
+    "DELETE FROM vanished": "vanished buckets of series 2: counted as they came: 1; stored: 0",
     "UPDATE vanished SET timestamp = (SELECT max(timestamp) FROM points WHERE series_id = 2) "
     "WHERE timestamp = (SELECT max(timestamp) FROM vanished)": "vanished buckets of series 2: they are not what they",
     "DELETE FROM seals WHERE part = 'fires of all'": "fires of all: counted as they came: 0; stored: 30",

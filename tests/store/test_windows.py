@@ -114,7 +114,7 @@ async def test_an_answer_is_counted_with_it_and_once(store_url):
         asked = batch((ALL, hours(0, 4)))
         fetch_id = await begin(store, asked)
         for _ in range(2):
-            await store.save(fetch_id, asked, answer(asked, [1, 2, 3, 4]), NOW, 100, job.id)
+            await store.save(fetch_id, asked, answer(asked, [1, 2, 3, 4]), NOW, 100, job_id=job.id)
         await saved(store, asked, [1, 2, 3, 5])
         counted = Progress(buckets=8, requests=1, windows=1, points_inserted=4)
         assert (await store.backfill(job.id)).standing.progress == counted
