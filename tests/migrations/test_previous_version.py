@@ -4,18 +4,21 @@ It is imitated: what it writes is what this version writes, without all that cam
 """
 
 import random
+from array import array
 
 import psycopg
 import sqlalchemy as sa
 
 from collector.collect.refetch import fire_slices
 from collector.finality import final_windows
+from collector.model import Meta, Points
 from collector.serve.gaps import all_gaps
-from collector.store import Store, upkeep
+from collector.store import Store, Taken, upkeep
+from collector.store.proposals import row_of
 from collector.store.schema import VIEWS, metadata
 from collector.store.verify import verify
 from tests.poison.life import SHORT, START, _differs, living, profiles_of
-from tests.store.making import DAY, HOUR, NOW, STEP, at, batch, hours, profile, query, rows, saved, values
+from tests.store.making import DAY, HOUR, NOW, STEP, at, batch, filtered, hours, profile, query, rows, saved, values
 
 BEFORE = "0006"
 SETTLE = 14 * 24
@@ -106,8 +109,8 @@ async def test_the_statements_of_the_previous_version_are_taken(store_url):
     assert (await verify(store_url)).findings == []
 
 
-async def test_rights_on_the_view_stay_in_both_directions(postgres_server, postgres_url):
-    role = f"reader_{postgres_url[-8:]}"
+async def test_rights_on_the_view_stay_in_both_directions(postgres_url):
+    role = f"reader_of_{sa.make_url(postgres_url).database}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {role}")
         connection.execute(f"GRANT SELECT ON history TO {role}")
@@ -229,6 +232,40 @@ async def moved(store, asked, now):
     await saved(store, asked, [30, 40, 50, 60], now=now, updated=now, unit="entries")
     label = "UPDATE profile_series SET series_id = (SELECT max(id) FROM series)"
     await execute(store, label)
+
+
+async def test_the_first_snapshot_deletes_history_in_every_unit(store_url):
+    """The previous version kept such a series as history, and began another one with each spelling of its unit."""
+    one, valid = query(expirationStatus="VALID"), filtered("valid", expirationStatus="VALID")
+    async with Store.open(store_url, owner="test") as store:
+        await store.declare([valid], NOW)
+        (asked,) = batch((one, hours(0, 4))).slices
+        for number, unit in enumerate(["certificates", "Certificates", "entries"]):
+            made = row_of(one, "valid", ("RAW_VALUES", unit), NOW + number * HOUR)
+            await insert(store, "series", made | {"points": 4, "in_force_at": made["created_at"]})
+            (series_id,) = (await rows(store, "SELECT max(id) FROM series"))[0]
+            await execute(store, f"UPDATE profile_series SET series_id = {series_id}")
+            for hour in range(4):
+                point = {"series_id": series_id, "timestamp": DAY + hour * HOUR, "value": 7.0, "fetch_id": number}
+                await insert(store, "points", point)
+        await execute(store, "DELETE FROM series WHERE normalization = ''")
+        now = NOW + 24 * HOUR
+        meta = Meta(one.agg_interval, now, "RAW_VALUES", "entries", 5, (), ())
+        points = Points(array("q", [int(at(0)), int(at(1))]), array("d", [2.0, 1.0]))
+        await store.save_snapshots([Taken(one, now, asked.window, meta, now, points, {})], now)
+        assert await rows(store, "SELECT unit, value FROM history ORDER BY timestamp") == [
+            ("entries", 2),
+            ("entries", 1),
+        ]
+        assert await rows(store, "SELECT points FROM series ORDER BY id") == [(0,), (0,), (2,)]
+    assert (await verify(store_url)).findings == []
+
+
+async def insert(store, name, values):
+    async def work(connection):
+        await connection.execute(sa.insert(metadata.tables[name]).values(values))
+
+    await store._database.write(work)
 
 
 async def test_a_store_in_which_the_last_revision_was_missed_is_mended_within_a_day(store_url, seed):
