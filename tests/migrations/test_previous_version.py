@@ -197,6 +197,37 @@ async def test_points_that_a_previous_version_adds_are_read_again(store_url):
     assert (await verify(store_url)).findings == []
 
 
+async def test_a_final_value_that_a_previous_version_changes_is_read_again(store_url):
+    """One wrong answer to it does no lasting harm: it changes a value, fills a gap that is none, and lacks a bucket."""
+    asked = batch((query(), hours(FIRST, FIRST + 48)))
+    right = numbers(FIRST, FIRST + 24) | numbers(FIRST + 25, FIRST + 48)
+    wrong = {hour: 1.0 if hour == FIRST + 5 else value for hour, value in right.items() if hour != FIRST + 9}
+
+    async def due(store, now):
+        windows = [slice_.window for slice_ in await fire_slices([profile()], now, store)]
+        return [one for one in windows if one.overlaps(asked.slices[0].window)]
+
+    async with Store.open(store_url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        for n in range(2):
+            await saved(store, asked, right, now=NOW + n * HOUR, updated=TOLD + n * HOUR)
+        newer = batch((query(), hours(FIRST + 48, LAST)))
+        await saved(store, newer, numbers(FIRST + 48, LAST), updated=TOLD)
+        assert await due(store, NOW + HOUR) == []
+        now = NOW + 2 * HOUR
+        spoilt = wrong | {FIRST + 24: 9.0}
+        await previous(store, saved(store, asked, spoilt, now=now, updated=TOLD + HOUR))
+        assert (await values(store))[FIRST + 5] == 1
+        reread = await due(store, now + HOUR)
+        assert min(one.start for one in reread) == DAY + FIRST * HOUR
+        assert max(one.end for one in reread) == DAY + (FIRST + 48) * HOUR
+        later = now + 2 * HOUR
+        await saved(store, asked, right | {FIRST + 24: 9.0}, now=later, updated=later)
+        assert (await values(store))[FIRST + 5] == right[FIRST + 5]
+        assert await due(store, later + HOUR), "it changed past settle, so that it is checked once more"
+    assert (await verify(store_url)).findings == []
+
+
 async def test_a_series_that_a_previous_version_has_begun_is_in_force(store_url):
     async with Store.open(store_url, owner="test") as store:
         await previous(store, store.declare([profile()], NOW))
