@@ -315,33 +315,43 @@ def _is_proven(known: Sequence[Absence]) -> bool:
 
 
 class GapRequest(NamedTuple):
-    """A part of a gap that is worth a request now; *width* bounds its windows, None for as wide as is allowed."""
+    """A part of a gap that is worth a request now; *width* bounds its windows, None for as wide as is allowed.
+
+    *lacked*: an answer past settle has lacked it. Else answers that covered it may have been cut short there.
+    """
 
     start: int
     end: int
     width: int | None
+    lacked: bool = False
 
 
-def gap_requests(
-    gap: Range, absences: Sequence[Absence], settle: int, now: float, *, explicit: bool = False
+def gap_requests(  # noqa: PLR0913 - two are keywords
+    gap: Range, absences: Sequence[Absence], settle: int, now: float, *, step: int = 1, explicit: bool = False
 ) -> list[GapRequest]:
-    """Decide what of a gap to ask for *now*: what is not proven, or all of it on *explicit* demand.
+    """Decide what of a gap, in buckets of *step* seconds, to ask for *now*: what is not proven, or all if *explicit*.
 
-    A bucket is asked for twice in wide windows. The proof comes two days after the first, from a window a quarter as
-    long. Until then nothing is asked.
+    A bucket is asked for twice in wide windows, or alone if an answer had nothing else. The proof comes two days after
+    the first, from a window a quarter as long. Until then nothing is asked. If no window was as long as four buckets of
+    *step* seconds, one is asked for that reaches beyond the gap.
     """
     found = []
     for start, end, known in _parts(gap, absences, settle):
         if _is_proven(known) and not explicit:
             continue
-        old = [one.width for one in known if now - one.asked_at >= PROOF_SECONDS]
+        wide = [one for one in known if one.width >= NARROWER * step]
+        old = [one.width for one in wide if now - one.asked_at >= PROOF_SECONDS]
         width = max(old, default=0) // NARROWER
         if len(known) < 2:  # noqa: PLR2004 - twice
-            found.append(GapRequest(start, end, None))
+            alone = any(one.start <= one.window_start and one.window_end <= one.end for one in known)
+            found.append(GapRequest(start, end, end - start if alone else None, lacked=bool(known)))
+        elif not wide:
+            beyond = start - NARROWER * step, end + step
+            found.append(GapRequest(*beyond, beyond[1] - beyond[0], lacked=True))
         elif width:
-            found.append(GapRequest(start, end, width))
+            found.append(GapRequest(start, end, width, lacked=True))
         elif explicit:
-            found.append(GapRequest(start, end, None))
+            found.append(GapRequest(start, end, None, lacked=True))
     return found
 
 

@@ -191,13 +191,13 @@ def test_a_gap_is_asked_for_twice_at_once_and_for_the_proof_two_days_later():
     gap, wide = (0, 4 * STEP), absence(20 * DAY, WIDE)
     again = [wide, absence(20 * DAY + 3600, WIDE)]
     assert gap_requests(gap, [], SETTLE, 20 * DAY) == [GapRequest(*gap, None)]
-    assert gap_requests(gap, [wide], SETTLE, 20 * DAY) == [GapRequest(*gap, None)]
+    assert gap_requests(gap, [wide], SETTLE, 20 * DAY) == [GapRequest(*gap, None, lacked=True)]
     assert gap_requests(gap, again, SETTLE, 22 * DAY - 1) == []
-    assert gap_requests(gap, again, SETTLE, 22 * DAY) == [GapRequest(*gap, 10 * STEP)]
+    assert gap_requests(gap, again, SETTLE, 22 * DAY) == [GapRequest(*gap, 10 * STEP, lacked=True)]
     proven = [*again, absence(22 * DAY, NARROW)]
     assert gap_requests(gap, proven, SETTLE, 400 * DAY) == []
-    assert gap_requests(gap, proven, SETTLE, 400 * DAY, explicit=True) == [GapRequest(*gap, 10 * STEP)]
-    assert gap_requests(gap, again, SETTLE, 20 * DAY + 7200, explicit=True) == [GapRequest(*gap, None)]
+    assert gap_requests(gap, proven, SETTLE, 400 * DAY, explicit=True) == [GapRequest(*gap, 10 * STEP, lacked=True)]
+    assert gap_requests(gap, again, SETTLE, 20 * DAY + 7200, explicit=True) == [GapRequest(*gap, None, lacked=True)]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ async def keep_history(settings: Settings, gatherer: Gatherer) -> None:
         async with claimed(fetcher.store, HISTORY, names, now) as mine:
             profiles = [profile for profile in settings.profiles if profile.name in mine]
             healed = await heal(profiles, now, fetcher.store, gatherer)
-            await confirm(profiles, fetcher.clock(), fetcher.store, gatherer)
+            if healed.complete:
+                await confirm(profiles, fetcher.clock(), fetcher.store, gatherer)
         if healed.saved.inserted:
             log.info("healed", extra=healed.saved.counts)
         failures = 0 if healed.complete else failures + 1

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http import HTTPStatus
 from math import inf
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from collector.store import Saved, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from collector.collect.fetch import Fetcher
     from collector.collect.limits import Limits
@@ -36,6 +38,8 @@ _BUCKETS_AT_ONCE = 100_000
 """So many buckets in the answers under way: what bounds the memory when requests may be very large."""
 _MANY = 50
 """With so many requests to go, a longer span is tried at once: two refusals are few beside what it may save."""
+_ASK_FOR_REST_AGAIN = timedelta(days=1)
+"""A series may begin or end there: what an answer left out beside the same bucket is asked for once in this time."""
 _USUAL = Handling()
 _DOWN = 3
 """So many batches in a row without an answer: Radar is down, and the rest, of any interval, is not asked now."""
@@ -90,6 +94,7 @@ class Gatherer:
         self.concurrency = concurrency
         self.by_hand = by_hand
         self.alone: set[SeriesQuery] = set()
+        self.cut_off: dict[tuple[SeriesQuery, datetime], datetime] = {}
         self._limits: dict[AggInterval, Limits] = {}
         self._urgent = 0
         self._idle = asyncio.Event()
@@ -289,9 +294,13 @@ class _Errand:
                 limits, now = await self._gatherer.limits(self._agg_interval), self._gatherer.fetcher.clock()
                 span = whole.window.duration - piece.window.duration
                 await self._gatherer.learn(learn.cut_short(limits, whole.window.duration, span, now))
+        now = self._gatherer.fetcher.clock()
         for lost in saved.cut_off:
             whole = next(p for p in batch.slices if p.series == lost.series and p.window.overlaps(lost.window))
-            if lost not in self._cut_off:
+            edge = lost.window.end if lost.window.start == whole.window.start else lost.window.start
+            asked_at = self._gatherer.cut_off.get((lost.series, edge))
+            if lost not in self._cut_off and not (asked_at and now - asked_at < _ASK_FOR_REST_AGAIN):
+                self._gatherer.cut_off[lost.series, edge] = now
                 self._cut_off[lost] = whole
                 self._slices.append(lost)
 

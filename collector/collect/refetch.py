@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
-from collector.finality import windows_to_reread
+from collector.finality import NARROWER, windows_to_reread
 from collector.model import Slice, Window, from_epoch
 from collector.store import Expected
 
@@ -30,6 +30,8 @@ _YOUNG_AGAIN = timedelta(days=1)
 """A bucket that is absent and not past settle is asked for once in this time."""
 _OLD_AGAIN = timedelta(hours=1)
 """So long nothing is asked for a gap that an answer has just covered without proving anything."""
+_COVERED = timedelta(days=7)
+"""A gap that an answer has covered in this time, without proving anything, is asked for alone."""
 _NEAR = timedelta(days=2)
 """What is to be read again and begins at most so much before `settle` shares the window of the fire."""
 
@@ -57,11 +59,13 @@ def settle_of(profile: Profile, state: SeriesState) -> int:
 
 
 def _windows_due(profile: Profile, query: SeriesQuery, state: SeriesState, now: datetime) -> list[Window]:
-    """The stored windows of a series whose values are not final and that are due, from `since` on."""
+    """The stored windows of a series whose values are not final and that are due.
+
+    What a backfill has brought from before `since` is read again, too: all that is stored becomes final.
+    """
     step = query.agg_interval.seconds
     found = windows_to_reread(state.evidence, state.current, settle_of(profile, state), step, now.timestamp())
-    since = int(query.agg_interval.floor(profile.since).timestamp()) if profile.since else state.current[0]
-    return [Window(from_epoch(max(start, since)), from_epoch(end)) for start, end in found if end > since]
+    return [Window(from_epoch(start), from_epoch(end)) for start, end in found]
 
 
 def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Window], now: datetime) -> list[Window]:
@@ -71,21 +75,20 @@ def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Wind
     """
     stored = Window(from_epoch(state.extent[0]), from_epoch(state.told_until)) if state else None
     window = plan.live_window(profile, stored, now)
-    if window is None:
-        return []
+    end = plan.closed_until(profile.agg_interval, now)
     settle = settle_of(profile, state) if state else 0
-    near = window.end - timedelta(seconds=settle) - _NEAR
-    start, apart = window.start, []
+    near = end - timedelta(seconds=settle) - _NEAR
+    start, apart = window.start if window else end, []
     for one in sorted(due, reverse=True):
         if one.end >= start or one.start >= near:
             start = min(start, one.start)
         else:
             apart.append(one)
     interval = profile.agg_interval
-    windows = [Window(interval.floor(plan.midnight(start)), window.end)]
+    windows = [Window(interval.floor(plan.midnight(start)), end)] if start < end else []
     for one in apart:
-        end = one.end if one.end == plan.midnight(one.end) else plan.midnight(one.end) + plan.DAY
-        windows.append(Window(interval.floor(plan.midnight(one.start)), min(_ceiling(profile, end), window.end)))
+        until = one.end if one.end == plan.midnight(one.end) else plan.midnight(one.end) + plan.DAY
+        windows.append(Window(interval.floor(plan.midnight(one.start)), min(_ceiling(profile, until), end)))
     return windows
 
 
@@ -151,15 +154,28 @@ async def gap_slices(
             wanted.narrow.extend(known.narrow)
         lately = await store.answered(one.query, one.window, now - _YOUNG_AGAIN)
         just_now = await store.answered(one.query, one.window, explicit_since or now - _OLD_AGAIN)
+        covered = await store.answered(one.query, one.window, now - _COVERED)
         young_from = one.query.agg_interval.floor(now - one.settle)
         for part in parts:
             window = Window(from_epoch(part.start), from_epoch(part.end))
             for piece in _not_asked(window, young_from, just_now, lately):
-                if part.width is None:
-                    wanted.wide.append(piece)
-                else:
+                silent = not part.lacked and piece.end <= young_from and not plan.without(piece, covered)
+                if part.width is not None:
                     wanted.narrow.append((piece, part.width))
+                elif silent:
+                    wanted.narrow.append(_alone(piece, one))
+                else:
+                    wanted.wide.append(piece)
     return await _slices(found, gatherer)
+
+
+def _alone(gap: Window, expected: Expected) -> tuple[Window, int]:
+    """Ask for nothing but a gap, and at the begin of what is expected for four buckets at least: see NARROWER."""
+    start = gap.start
+    if start == expected.window.start:
+        start = min(start, gap.end - NARROWER * expected.query.agg_interval.step)
+    window = Window(start, gap.end)
+    return window, int(window.duration.total_seconds())
 
 
 def _not_asked(

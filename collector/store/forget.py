@@ -70,6 +70,7 @@ def _superseded(before: datetime) -> sa.Exists:
         later.c.end < before,
         later.c.start <= date_ranges.c.start,
         later.c.fetch_id > date_ranges.c.fetch_id,
+        later.c.overruled.is_(None),
         answer.c.id == later.c.fetch_id,
         answer.c.last_updated >= fetches.c.last_updated,
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.model import is_absolute, spelling_free
-from collector.store.schema import profile_series, series
+from collector.store.schema import points, profile_series, series
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -143,7 +143,10 @@ async def several(connection: AsyncConnection, as_of: datetime | None = None) ->
 
 
 async def unit_changes(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> list[UnitChange]:
-    """List where the unit or normalization of *queries* changed, and what is proposed; by query, in order of time."""
+    """List where the unit or normalization of *queries* changed, and what is proposed; by query, in order of time.
+
+    A change is left out if no bucket has a value in the earlier unit.
+    """
     by_digest = {query.digest: query for query in queries}
     found = await of_queries(connection, by_digest.values())
     proposed: dict[SeriesQuery, list[Any]] = defaultdict(list)
@@ -153,13 +156,23 @@ async def unit_changes(connection: AsyncConnection, queries: Iterable[SeriesQuer
     changes = []
     for query, same in found.items():
         for old, new in pairwise(reversed(same)):
-            if not same_measure(old.measure, new.measure) and new.since:
+            if same_measure(old.measure, new.measure) or not new.since:
+                continue
+            if await _is_shown(connection, old.id, new.id):
                 changes.append(_change(query, old.measure, new.measure, new.since, in_force=True))
         for row in proposed[query]:
             measure = row.normalization, row.unit
             if row.id != same[0].id:
                 changes.append(_change(query, same[0].measure, measure, row.proposed_at, in_force=False))
     return changes
+
+
+async def _is_shown(connection: AsyncConnection, old_id: int, new_id: int) -> bool:
+    """Tell whether a bucket of the older series counts, because the newer one has none there."""
+    old, new = points.alias("old"), points.alias("new")
+    covered = sa.exists().where(new.c.series_id == new_id, new.c.timestamp == old.c.timestamp).correlate(old)
+    shown = sa.select(old.c.series_id).where(old.c.series_id == old_id, ~covered).limit(1)
+    return (await connection.execute(shown)).first() is not None
 
 
 def _change(query: SeriesQuery, old: Measure, new: Measure, moment: datetime, *, in_force: bool) -> UnitChange:

@@ -88,13 +88,14 @@ async def requests(
     connection: AsyncConnection, expected: Sequence[Expected], now: float, *, explicit: bool = False
 ) -> list[list[GapRequest]]:
     """Decide what of the gaps of each query to ask for at *now*, in epoch seconds; see `finality.gap_requests`."""
+    steps = [one.query.agg_interval.seconds for one in expected]
     return [
         [
             request
             for run in gaps.runs
-            for request in gap_requests(run, gaps.absences, gaps.settle, now, explicit=explicit)
+            for request in gap_requests(run, gaps.absences, gaps.settle, now, step=step, explicit=explicit)
         ]
-        for gaps in await _gaps(connection, expected)
+        for step, gaps in zip(steps, await _gaps(connection, expected), strict=True)
     ]
 
 

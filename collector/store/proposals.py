@@ -43,7 +43,7 @@ _LABELS_SHOWN = 3
 _TICK = timedelta(microseconds=1)
 
 # Statements of every answer are built once: building one costs several times its execution.
-_COLUMNS = ("id", "digest", "label", "normalization", "unit", "created_at", "in_force_at", "proposed_at")
+_COLUMNS = ("id", "digest", "label", "normalization", "unit", "created_at", "in_force_at", "proposed_at", "settle")
 _ROWS = sa.select(*(series.c[name] for name in _COLUMNS)).order_by(series.c.id).with_for_update()
 _LOCKED = _ROWS.where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
@@ -158,9 +158,16 @@ async def _begin(
     return int(row.id)
 
 
-async def _add(connection: AsyncConnection, query: SeriesQuery, label: str, measure: Measure, now: datetime) -> Any:
+async def _add(  # noqa: PLR0913, PLR0917 - what a series is made of
+    connection: AsyncConnection,
+    query: SeriesQuery,
+    label: str,
+    measure: Measure,
+    now: datetime,
+    settle: int | None = None,
+) -> Any:
     """Add a series that is not in force. Returns its row, locked; another process may have added it just now."""
-    row = row_of(query, label, measure, now)
+    row = row_of(query, label, measure, now) | {"settle": settle}
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(series)
     await connection.execute(insert.values(row).on_conflict_do_nothing())
     same = (series.c[name] == row[name] for name in ("digest", "normalization", "unit"))
@@ -186,7 +193,7 @@ async def _contests(
         current = by_id[same[0].id]
         matching = [row for row in rows if same_measure(_measure(row), measure)]
         ranked = [by_id[one.id] for one in same if by_id[one.id] in matching] + matching[::-1]
-        target = ranked[0] if ranked else await _add(connection, query, current.label, measure, now)
+        target = ranked[0] if ranked else await _add(connection, query, current.label, measure, now, current.settle)
         contest = _Contest(query, rows if ranked else [*rows, target], target, current)
         await _repair(connection, contest, now)
         contests.append(contest)

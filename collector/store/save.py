@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.finality import DEFAULT_SETTLE, Absence, AnswerScope, absent_runs, fold, merge
+from collector.finality import DEFAULT_SETTLE, Absence, merge
 from collector.model import Slice, Window, from_epoch, is_absolute
 from collector.store import evidence, fetches, points, proposals, relative, series
 from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
+from collector.store.answer_part import AnswerPart, spoken_window
 from collector.store.checksum import Answered, checksum, microseconds, written
 from collector.store.column_types import epoch
 from collector.store.diff import Difference, diff
@@ -33,7 +34,6 @@ from collector.store.schema import fetches as fetches_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -61,9 +61,6 @@ _alike = sa.and_(fetches_table.c.last_updated == _last_updated, fetches_table.c.
 _NEWER = sa.union_all(_ranges_of.where(_later), _ranges_of.where(_alike))
 """The plus keeps SQLite from looking through all the ranges of a series, ever more, for the few that are newer. What
 lies past the first request of equal lastUpdated is found by its id."""
-_CUT_BUCKETS, _CUT_SHARE = 8, 4
-_ENDED_SECONDS = 2 * 86_400
-"""An answer with values is taken to be cut short if it lacks so many buckets at one end, a quarter of its window."""
 _NOTE = sa.insert(date_ranges)
 
 
@@ -185,7 +182,7 @@ class _Answered:
         self.arrival = arrival
         self.windows: dict[int, list[Window]] = defaultdict(list)
         self.points: dict[int, dict[int, float]] = defaultdict(dict)
-        self.parts: dict[int, list[_Part]] = defaultdict(list)
+        self.parts: dict[int, list[AnswerPart]] = defaultdict(list)
         asked_at = (arrival.asked_at or arrival.now).timestamp()
         meta = arrival.answer.meta
         told_at = min(asked_at, meta.last_updated.timestamp())
@@ -195,7 +192,7 @@ class _Answered:
             self.windows[ids[slice_.series]].append(slice_.window)
             self.points[ids[slice_.series]].update(_values(found, slice_.window))
             spoken = spoken_window(slice_.window, date_range, meta.last_updated, slice_.series.agg_interval.step)
-            self.parts[ids[slice_.series]].append(_Part(slice_, found.timestamps, spoken, asked_at, told_at))
+            self.parts[ids[slice_.series]].append(AnswerPart(slice_, found.timestamps, spoken, asked_at, told_at))
 
     def compared(
         self,
@@ -231,95 +228,6 @@ class _Answered:
         if self.arrival.force:
             return []
         return [window for window, time in newer if overrules(time, self.arrival.time)]
-
-
-def spoken_window(
-    window: Window, date_range: tuple[datetime, datetime], last_updated: datetime, step: timedelta
-) -> tuple[int, int]:
-    """The buckets that an answer speaks for: inside *window* and the API's *date_range*, closed at *last_updated*."""
-    start_time, end_time = date_range
-    start = max(window.start, window.start + -((window.start - start_time) // step) * step)
-    end = window.end
-    if end_time < window.end - step:  # else the end is named as it was asked, inclusively or exclusively
-        end = window.start + (end_time - window.start) // step * step
-    end = min(end, window.start + (last_updated - window.start) // step * step)
-    return int(start.timestamp()), max(int(start.timestamp()), int(end.timestamp()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One slice of an answer: the timestamps it has, and what it speaks for; *told_at* as in Evidence."""
-
-    slice_: Slice
-    timestamps: Sequence[int]
-    spoken: tuple[int, int]
-    asked_at: float
-    told_at: float
-    cut_off: Sequence[Slice] = ()
-
-    @property
-    def _step(self) -> int:
-        return self.slice_.series.agg_interval.seconds
-
-    def trimmed(self, stored: Mapping[int, object]) -> _Part:
-        """Leave out an end of the window that the answer lacks, if it seems to have been cut short.
-
-        The end must be long. A series may have come to its end: of its newest buckets a part must be *stored*, or two
-        days of them be absent.
-        """
-        if not self.timestamps:
-            return self
-        (start, end), first, last = self.spoken, self.timestamps[0], self.timestamps[-1] + self._step
-        least = max(_CUT_BUCKETS * self._step, (end - start) // _CUT_SHARE)
-        ends = [(a, b) for a, b in ((start, first), (last, end)) if b - a >= least]
-        known = stored.keys()
-        ends = [
-            (a, b)
-            for a, b in ends
-            if b == first or b - a >= _ENDED_SECONDS or not known.isdisjoint(range(a, b, self._step))
-        ]
-        if not ends:
-            return self
-        spoken = max(start, first) if ends[0][0] == start else start, last if ends[-1][1] == end else end
-        lost = [Slice(self.slice_.series, Window(from_epoch(a), from_epoch(b))) for a, b in ends]
-        return replace(self, spoken=spoken, cut_off=lost)
-
-    def _scope(self, settle: int) -> AnswerScope:
-        """What the evidence is about: what the answer speaks for, and what it has beyond that."""
-        start, end = self.spoken
-        if self.timestamps:
-            start, end = min(start, self.timestamps[0]), max(end, self.timestamps[-1] + self._step)
-        return AnswerScope(start, end, self.asked_at, self.told_at, self._step, settle)
-
-    def fold(
-        self,
-        rows: Sequence[Evidence],
-        difference: Difference,
-        stored: Mapping[int, object],
-        overruled: Sequence[tuple[int, int]],
-        settle: int,
-    ) -> list[Evidence]:
-        """Add to the evidence of the series."""
-        scope = self._scope(settle)
-        if scope.start >= scope.end:
-            return list(rows)
-        first = not any(scope.start <= timestamp < scope.end for timestamp in stored)
-        changed = [*(one.timestamp for one in difference.revised), *difference.vanished, *difference.returned]
-        return fold(
-            rows,
-            scope,
-            first=first,
-            inserted=() if first else (t for t in difference.inserted if scope.start <= t < scope.end),
-            changed=(t for t in changed if scope.start <= t < scope.end),
-            overruled=[] if first else overruled,
-        )
-
-    def absences(self, stored: Iterable[int], settle: int) -> list[Absence]:
-        """What the answer proves to be absent."""
-        window = int(self.slice_.window.start.timestamp()), int(self.slice_.window.end.timestamp())
-        scope = AnswerScope(*self.spoken, self.asked_at, self.told_at, self._step, settle)
-        found = absent_runs(scope, self.timestamps, stored)
-        return [Absence(start, end, *window, self.asked_at, self.told_at) for start, end in found]
 
 
 def _within(timestamp: int, spans: Iterable[tuple[int, int]]) -> bool:

@@ -21,6 +21,8 @@ from collector.store.schema import withdrawals as gone
 if TYPE_CHECKING:
     from datetime import datetime
 
+_counts = date_ranges.c.overruled.is_(None)
+"""Answers that a newer one had overruled say nothing of the present."""
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _DATASET: sa.BindParameter[Any] = sa.bindparam("dataset")
 
@@ -70,7 +72,7 @@ def last_updated(as_of: datetime | None) -> Any:
     newest = (
         sa.select(fetches.c.last_updated)
         .join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
-        .where(date_ranges.c.series_id == series_table.c.id, *_known(as_of))
+        .where(date_ranges.c.series_id == series_table.c.id, *_known(as_of), _counts)
         .order_by(date_ranges.c.end.desc(), date_ranges.c.fetch_id.desc())
         .limit(1)
     )
@@ -84,7 +86,7 @@ def heard(as_of: datetime | None) -> Any:
     newest = (
         sa.select(fetches.c.id)
         .join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
-        .where(date_ranges.c.series_id == series_table.c.id, *_known(as_of))
+        .where(date_ranges.c.series_id == series_table.c.id, *_known(as_of), _counts)
         .order_by(date_ranges.c.end.desc(), date_ranges.c.fetch_id.desc())
         .limit(1)
     )
@@ -110,7 +112,7 @@ def confidence(stretches: tuple[tuple[int, int, int], ...], as_of: datetime | No
     levels = sa.select(fetches.c.confidence_level).join_from(
         date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id
     )
-    levels = levels.where(sa.or_(sa.false(), *overlapping), *_known(as_of))
+    levels = levels.where(sa.or_(sa.false(), *overlapping), *_known(as_of), _counts)
     columns = (date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end))
     detailed = levels.with_only_columns(*columns, fetches.c.confidence_level)
     return levels.distinct(), detailed.order_by(date_ranges.c.fetch_id.desc())

@@ -9,7 +9,8 @@ from collector.collect.collect import collect, heal
 from collector.collect.confirm import REQUESTS_PER_HOUR, confirm, whole_days
 from collector.finality import DAY as DAY_SECONDS
 from collector.model import AggInterval, Window
-from collector.radar.simulator import faults
+from collector.radar.simulator import Hole, faults
+from collector.serve.gaps import all_gaps
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
 from tests.collect.test_history import run_backfill
 
@@ -158,3 +159,17 @@ async def test_the_last_revision_is_seen_however_late_it_comes(store_url):
         stored = {t: v for t, v in (await opened.stored())["all"].items() if t < until.timestamp()}
         truth = opened.truth(hourly.series[0].query, Window(MIDNIGHT, until))
         assert {t: v for t, v in stored.items() if t >= MIDNIGHT.timestamp()} == truth
+
+
+async def test_a_hole_of_days_is_not_read_again_once_it_is_proven(store_url):
+    daily = profile(agg_interval=AggInterval.ONE_DAY, since=MIDNIGHT - 30 * DAY, settle=DAY)
+    async with core(store_url, daily) as opened:
+        opened.simulator.change(Hole(Window(MIDNIGHT - 10 * DAY, MIDNIGHT - 9 * DAY)))
+        for _ in range(5):
+            await collect([daily], opened.clock(), opened.store, opened.gatherer)
+            await heal([daily], opened.clock(), opened.store, opened.gatherer)
+            await confirmed(opened, daily)
+            opened.clock.advance(days=1)
+        gaps = await all_gaps(opened.store, [daily], opened.clock() - DAY)
+        assert [gap.reason for gap in gaps] == ["upstream"]
+        assert await requests_of(opened, confirmed(opened, daily)) == 0

@@ -9,7 +9,7 @@ from collector.collect.attend import Attendant
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import AggInterval, Annotation, Window
-from collector.radar.simulator import Hole, Renormalized, Withdrawn, faults
+from collector.radar.simulator import Hole, Renormalized, Revised, Withdrawn, faults
 from collector.serve.gaps import all_gaps
 from collector.store import wanted
 from tests.collect.doubles import DAY, NOW, core, many, profile
@@ -256,3 +256,63 @@ async def test_the_day_that_has_just_ended_is_there_within_the_hour_although_rad
         assert passes <= 3
         assert int(MIDNIGHT.timestamp()) in (await opened.stored())["all"]
         assert len(await opened.store.list_fires()) == 1
+
+
+@pytest.mark.parametrize("late", [MIDNIGHT, NOW + 100 * DAY], ids=["today", "in the future"])
+async def test_what_lies_before_since_is_read_again_until_it_is_final(store_url, late):
+    early, hourly = profile(since=MIDNIGHT - 10 * DAY), profile(since=late)
+    async with core(store_url, early) as opened:
+        await run_backfill(opened, MIDNIGHT - 10 * DAY)
+        await opened.declare(hourly)
+        old = Window(MIDNIGHT - 10 * DAY, MIDNIGHT)
+        opened.simulator.change(Revised(old, 1, since=(opened.clock() + 3 * DAY).timestamp()))
+        for _ in range(16):
+            opened.clock.advance(days=1)
+            await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        stored = (await opened.stored())["all"]
+        assert {t: stored[t] for t in stored if t < MIDNIGHT.timestamp()} == opened.truth(hourly.series[0].query, old)
+
+
+async def kept_for(opened, hourly, days):
+    """Collect and heal twice a day; gives the reasons of the gaps, and how often Radar was asked on the last day."""
+    for _ in range(2 * days):
+        before = len(opened.requests)
+        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        await heal([hourly], opened.clock(), opened.store, opened.gatherer)
+        opened.clock.advance(hours=12)
+    gaps = await all_gaps(opened.store, [hourly], opened.clock() - timedelta(hours=12))
+    return [gap.reason for gap in gaps], len(opened.requests) - before
+
+
+@pytest.mark.parametrize("interval", [AggInterval.ONE_HOUR, AggInterval.ONE_DAY])
+@pytest.mark.parametrize("days", [1, 3])
+async def test_a_history_that_begins_a_few_days_after_since_is_proven_to(store_url, interval, days):
+    kept = profile(agg_interval=interval, since=MIDNIGHT - 60 * DAY, settle=4 * DAY)
+    async with core(store_url, kept, data_since=kept.since + days * DAY) as opened:
+        assert await kept_for(opened, kept, 4) == (["upstream"], 1)
+
+
+async def test_what_a_silent_cap_cuts_off_a_long_window_is_asked_for_alone(store_url):
+    def cap(document):
+        series = document["result"]["serie_0"]
+        series.update({name: series[name][:600] for name in ("timestamps", "values")})
+
+    hourly = profile(since=MIDNIGHT - 60 * DAY, settle=4 * DAY)
+    async with core(store_url, hourly) as opened:
+        opened.script(faults.edit("600 values at most", cap).only(lambda received: received.series == 1).always())
+        assert await kept_for(opened, hourly, 2) == ([], 1)
+
+
+async def test_a_hole_in_a_history_of_three_weeks_is_proven(store_url):
+    monday = MIDNIGHT - timedelta(days=MIDNIGHT.weekday())
+    weekly = profile(agg_interval=AggInterval.ONE_WEEK, since=monday - 21 * DAY, settle=DAY)
+    async with core(store_url, weekly) as opened:
+        opened.simulator.change(Hole(Window(monday - 14 * DAY, monday - 7 * DAY)))
+        await collect([weekly], opened.clock(), opened.store, opened.gatherer)
+        for _ in range(8):
+            await heal([weekly], opened.clock(), opened.store, opened.gatherer)
+            opened.clock.advance(hours=12)
+        gaps = await all_gaps(opened.store, [weekly], opened.clock())
+        before = len(opened.requests)
+        await heal([weekly], opened.clock(), opened.store, opened.gatherer)
+        assert ([gap.reason for gap in gaps], len(opened.requests) - before) == (["upstream"], 0)

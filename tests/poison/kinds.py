@@ -288,8 +288,8 @@ _CAPPED = (
     Kind("168 oldest values", values=oldest_of_a_cap, longest=_CAP + 1),
     Kind("168 newest values always", values=newest_of_a_cap, longest=_CAP + 1, answers=10**6, heals=False),
     Kind("168 oldest values always", values=oldest_of_a_cap, longest=_CAP + 1, answers=10**6, heals=False),
-    Kind("168 newest values at first", "first", newest_of_a_cap, longest=_CAP + 1),
-    Kind("168 oldest values at first", "first", oldest_of_a_cap, longest=_CAP + 1),
+    Kind("168 newest values", "first", newest_of_a_cap, longest=_CAP + 1),
+    Kind("168 oldest values", "first", oldest_of_a_cap, longest=_CAP + 1),
 )
 UNSPOILT = (
     *(Kind(f"nothing wrong of {one}", answers=0, interval=one) for one in ("15m", "1h", "1d")),

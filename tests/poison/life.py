@@ -206,8 +206,10 @@ async def _judge(life, kind, hole):
             continue
         found += wrong
         lacks = bool(hole) and one.agg_interval != "1d"
-        if word["state"] != "fresh" or word["gaps"] or bool(word.get("upstream_gaps", lacks)) != lacks:
-            found.append(f"{one.name} is {word['state']} with {word['gaps']} gaps")
+        told = {key: word[key] for key in ("state", "gaps", "unconfirmed", "upstream_gaps")}
+        if (*told.values(),)[:3] != ("fresh", 0, 0) or bool(told["upstream_gaps"]) != lacks:
+            found.append(f"{one.name}: {told}")
+    found += warnings if kind.heals else []
     found += await _wrong_gaps(life, hole) if kind.heals else []
     return found + await _wrong_measures(life) + await _wrong_annotations(life)
 
