@@ -41,6 +41,7 @@ async def fire_slices(profiles: Sequence[Profile], now: datetime, store: Store) 
 
     Profiles that share a series ask for it once.
     """
+    await store.adopt(now)
     queries = {series.query for profile in profiles for series in profile.series}
     states, relative = await store.series_states(queries), await store.relative(queries)
     wanted: Windows = defaultdict(list)

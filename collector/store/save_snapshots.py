@@ -137,10 +137,15 @@ async def _write(connection: AsyncConnection, series_id: int, taken: Taken) -> b
     await connection.execute(sa.insert(table).values(**values, checksum=sealed))
     for parameters in _parameters(connection, row, taken.points):
         await connection.exec_driver_sql(_INSERT[connection.dialect.name], parameters)
-    newest = sa.select(table.c.points).where(table.c.series_id == series_id).order_by(table.c.asked_at.desc()).limit(1)
-    counted = sa.update(series_table).where(series_table.c.id == series_id).values(points=newest.scalar_subquery())
-    await connection.execute(counted)
+    await _count_newest(connection, series_id)
     return True
+
+
+async def _count_newest(connection: AsyncConnection, series_id: int) -> None:
+    """Let the points of the newest snapshot be those that the series counts."""
+    newest = sa.select(table.c.points).where(table.c.series_id == series_id).order_by(table.c.asked_at.desc()).limit(1)
+    counted = sa.func.coalesce(newest.scalar_subquery(), 0)
+    await connection.execute(sa.update(series_table).where(series_table.c.id == series_id).values(points=counted))
 
 
 def _parameters(connection: AsyncConnection, row: Snapshot, found: Points) -> Iterator[Any]:
@@ -156,17 +161,18 @@ def _parameters(connection: AsyncConnection, row: Snapshot, found: Points) -> It
 
 
 async def _forget_history(connection: AsyncConnection, ids: Collection[int]) -> None:
-    """Delete what a store of an earlier version holds of these series as if it were history."""
+    """Delete what a store of an earlier version holds of these series, in any unit, as if it were history."""
     has = [sa.exists().where(one.c.series_id == series_table.c.id).correlate(series_table) for one in _OF_HISTORY]
-    select = sa.select(series_table.c.id).where(series_table.c.id.in_(ids), sa.or_(*has))
+    same = series_table.alias()
+    digests = sa.select(same.c.digest).where(same.c.id.in_(ids))
+    select = sa.select(series_table.c.id).where(series_table.c.digest.in_(digests), sa.or_(*has))
     for series_id in (await connection.execute(select)).scalars().all():
         for one in _OF_HISTORY:
             await connection.execute(sa.delete(one).where(one.c.series_id == series_id))
         marks = sa.delete(vanished).where(vanished.c.series_id == series_id).returning(epoch(vanished.c.timestamp))
         gone = [seals.mark(series_id, timestamp) for (timestamp,) in await connection.execute(marks)]
         await seals.seal(connection, gone=gone)
-        zero = sa.update(series_table).where(series_table.c.id == series_id).values(points=0)
-        await connection.execute(zero)
+        await _count_newest(connection, series_id)
 
 
 async def _count(connection: AsyncConnection, brought: Mapping[int, int]) -> None:

@@ -6,8 +6,10 @@ Methods are thin: what they do stands in one module per noun, as functions of a 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from collector.store import adopt as adopting
 from collector.store import (
     backfills,
     duties,
@@ -42,7 +44,7 @@ from collector.store.unit import Alike
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -62,6 +64,9 @@ if TYPE_CHECKING:
     from collector.store.upstream import Wait
     from collector.store.windows import Settled, Share
 
+_COMMITTED_WITHIN = timedelta(hours=1)
+"""No answer is committed longer than this after the end of its request."""
+
 
 class Store(Reader):
     """History in a database, opened with `Store.open`."""
@@ -71,6 +76,7 @@ class Store(Reader):
         self._database: Database = database
         self._lock = lock
         self._replica_id = NOBODY
+        self._adopted_at: datetime | None = None
         self.clock = ServerClock()
 
     @classmethod
@@ -129,6 +135,17 @@ class Store(Reader):
         """Be a replica no longer: requests under way count as interrupted, and all that was claimed is free."""
         mine, self._replica_id = self._replica_id, NOBODY
         await self._database.write(lambda connection: replicas.resign(connection, mine, now))
+
+    async def adopt(self, now: datetime) -> None:
+        """Let what replicas of the previous version have written lately be read again; see `adopt`."""
+        since = now - adopting.LOOKBACK
+        if self._adopted_at:
+            since = max(since, self._adopted_at - _COMMITTED_WITHIN)
+        async with self._database.read() as connection:
+            foreign = await adopting.foreign(connection, since)
+        if foreign:
+            await self._database.write(lambda connection: adopting.adopt(connection, foreign))
+        self._adopted_at = now
 
     async def claim(
         self, kind: str, names: Sequence[str], now: datetime, choose: Callable[[Sequence[Duty], int], Sequence[str]]

@@ -13,7 +13,7 @@ import pytest
 from collector.store import Store, StoreBehind, migrate, upkeep
 from collector.store.copy import copy
 from collector.store.verify import verify
-from tests.store.making import batch, hours, query, rows, saved, values
+from tests.store.making import HOUR, NOW, batch, hours, query, rows, saved, values
 from tests.store.test_layout import YEARS, fill
 
 IS_ONE = "SELECT hypertable_name FROM timescaledb_information.hypertables"
@@ -72,6 +72,28 @@ async def test_what_lies_in_compressed_chunks_is_kept_revised_and_verified_like_
     async with Store.open(empty_postgres_url, owner="test") as store:
         assert await values(store) == before
         done = await saved(store, batch((query(), hours(0, 5))), [7, 8, 9, 10, 11])
+        assert (done.inserted, done.revised, done.unchanged) == (1, 4, 0)
+    assert (await verify(empty_postgres_url)).findings == []
+
+
+async def test_a_compressed_store_of_the_previous_version_is_migrated(empty_postgres_url):
+    await upkeep.upgrade(empty_postgres_url, timescale=True)
+    before = await fill(empty_postgres_url)
+    await upkeep.downgrade(empty_postgres_url, "0006")
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        connection.execute(COMPRESS)
+        connection.execute("SELECT compress_chunk(c) FROM show_chunks('points') c")
+        connection.execute(LIMIT.format(connection.info.dbname))
+        ends = connection.execute("SELECT min(timestamp), max(timestamp) + interval '1 h' FROM points").fetchone()
+    assert await upkeep.upgrade(empty_postgres_url) == ("0006", migrate.HEAD)
+    assert await upkeep.check(empty_postgres_url) == []
+    assert (await verify(empty_postgres_url)).findings == []
+    async with Store.open(empty_postgres_url, owner="test") as store:
+        assert await values(store) == before
+        assert await rows(store, 'SELECT start, "end", confirmed FROM finality') == [(*ends, False)]
+        assert await rows(store, "SELECT count(*) FROM history") == [(len(before),)]
+        now = NOW + 24 * HOUR
+        done = await saved(store, batch((query(), hours(0, 5))), [7, 8, 9, 10, 11], now=now, updated=now)
         assert (done.inserted, done.revised, done.unchanged) == (1, 4, 0)
     assert (await verify(empty_postgres_url)).findings == []
 
