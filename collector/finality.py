@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     Range = tuple[int, int]
 
 DAY = 86_400
-REREAD_SECONDS = DAY
-"""A value that is not final is read again once in this time."""
+REREAD_SECONDS = DAY - 900
+"""A value that is not final is read again once in this time: a day, less what a daily schedule may be early."""
 RECHECK_SECONDS = DAY - 3_600
 """A value that changed past settle is read once more after a day, less an hour: no schedule is exact."""
 DEFAULT_SETTLE = 14 * DAY

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from collector.finality import (
     DAY,
+    REREAD_SECONDS,
     Absence,
     AnswerScope,
     GapRequest,
@@ -64,13 +65,13 @@ def test_what_counts_is_the_moment_of_asking_and_last_updated():
 def test_what_is_not_final_is_read_again_daily_and_after_any_pause():
     rows = fold([], scope(END), first=True)
     young = [(END - SETTLE, END)]
-    assert due(rows, END + DAY - 1) == []
-    assert due(rows, END + DAY) == due(rows, END + 400 * DAY) == young
+    assert due(rows, END + REREAD_SECONDS - 1) == []
+    assert due(rows, END + REREAD_SECONDS) == due(rows, END + 400 * DAY) == young
 
 
 def test_all_that_is_young_is_read_again_as_soon_as_a_part_is_due():
-    rows = fold(fold([], scope(END), first=True), scope(END + DAY - 1, start=END - DAY), first=False)
-    assert due(rows, END + DAY) == [(END - SETTLE, END)]
+    rows = fold(fold([], scope(END), first=True), scope(END + DAY - 901, start=END - DAY), first=False)
+    assert due(rows, END + DAY - 900) == [(END - SETTLE, END)]
 
 
 def test_a_value_changed_past_settle_is_due_in_the_next_pass_and_once_more_a_day_later():

@@ -83,7 +83,9 @@ def _once_it_failed_let_it_recover(simulator, collector, fault):
         daemon.says("pass outcome=failed")
         assert collector.count("points") == 0
         simulator.clear_script()
-        daemon.says("pass outcome=collected")
+        daemon.says(
+            "pass outcome=collected", seconds=150
+        )  # what was refused for its content pauses for a minute or two
         eventually(lambda: collector.count("points") > 24)
         assert daemon.ends() == 0
 
