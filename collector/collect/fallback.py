@@ -12,10 +12,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
 
-from collector.additivity import is_snapshot
 from collector.collect import plan
-from collector.model import Slice, Window, rfc3339
+from collector.collect.refetch import query_slices
+from collector.model import Window, rfc3339
 from collector.radar.errors import RateLimited, TooCostly, Unavailable
+from collector.store import Expected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +24,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from collector.collect.gather import Gatherer
-    from collector.model import SeriesQuery
+    from collector.model import SeriesQuery, Slice
     from collector.settings import Settings
     from collector.store import Budget, Store
 
 log = logging.getLogger(__name__)
 
-_ASK_AGAIN_AFTER = timedelta(minutes=15)
-"""Radar had no such bucket: whoever asks for it within this time is not a reason to ask again."""
 _MOST_REQUESTS = 12
 _MOST_BUCKETS = 150_000
 _DRAIN = 6.0
@@ -90,15 +89,11 @@ class Fallback:
                 await self._ask(slices)
 
     async def _lacking(self, wanted: Slice) -> list[Slice]:
-        """The holes that Radar may fill: none of a snapshot, or of values relative to one answer, that none joins."""
-        query, now = wanted.series, self._gatherer.fetcher.clock()
-        published = query.agg_interval.floor(now - self._delay)
+        """The gaps that Radar may fill, up to what it has published."""
+        agg_interval, now = wanted.series.agg_interval, self._gatherer.fetcher.clock()
+        published = agg_interval.floor(now - self._delay)
         within = Window(wanted.window.start, min(wanted.window.end, published))
-        if within.start >= within.end or is_snapshot(query) or await self._store.relative([query]):
-            return []
-        holes = [hole.window for hole in await self._store.holes(query, within, self._settle)]
-        asked = await self._store.answered(query, within, now - _ASK_AGAIN_AFTER)
-        return [Slice(query, part) for hole in holes for part in plan.without(hole, asked)]
+        return await query_slices(Expected(wanted.series, within, self._settle), now, self._store)
 
     async def _check(self, slices: Sequence[Slice]) -> None:
         agg_interval = slices[0].series.agg_interval

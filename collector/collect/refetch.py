@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from collector.additivity import is_snapshot
 from collector.collect import plan
 from collector.finality import NARROWER, windows_to_reread
 from collector.model import Slice, Window, from_epoch
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.collect.gather import Gatherer
+    from collector.finality import GapRequest
     from collector.model import SeriesQuery
     from collector.profile import Profile
     from collector.store import SeriesState, Store
@@ -32,6 +34,8 @@ _OLD_AGAIN = timedelta(hours=1)
 """So long nothing is asked for a gap that an answer has just covered without proving anything."""
 _COVERED = timedelta(days=7)
 """A gap that an answer has covered in this time, without proving anything, is asked for alone."""
+_QUERIED_AGAIN = timedelta(minutes=15)
+"""Radar had no such bucket: a query for it within this time is no reason to ask again."""
 _NEAR = timedelta(days=2)
 """What is to be read again and begins at most so much before `settle` shares the window of the fire."""
 
@@ -152,21 +156,41 @@ async def gap_slices(
         if known:
             wanted.wide.extend(known.wide)
             wanted.narrow.extend(known.narrow)
-        lately = await store.answered(one.query, one.window, now - _YOUNG_AGAIN)
-        just_now = await store.answered(one.query, one.window, explicit_since or now - _OLD_AGAIN)
-        covered = await store.answered(one.query, one.window, now - _COVERED)
-        young_from = one.query.agg_interval.floor(now - one.settle)
-        for part in parts:
-            window = Window(from_epoch(part.start), from_epoch(part.end))
-            for piece in _not_asked(window, young_from, just_now, lately):
-                silent = not part.lacked and piece.end <= young_from and not plan.without(piece, covered)
-                if part.width is not None:
-                    wanted.narrow.append((piece, part.width))
-                elif silent:
-                    wanted.narrow.append(_alone(piece, one))
-                else:
-                    wanted.wide.append(piece)
+        await _add_parts(wanted, one, parts, now, explicit_since or now - _OLD_AGAIN, store)
     return await _slices(found, gatherer)
+
+
+async def _add_parts(  # noqa: PLR0913, PLR0917 - what the decision depends on
+    wanted: Wanted, one: Expected, parts: Sequence[GapRequest], now: datetime, since: datetime, store: Store
+) -> None:
+    """Add *parts* of gaps that were not asked for just now: from *since* on, young ones within a day."""
+    lately = await store.answered(one.query, one.window, now - _YOUNG_AGAIN)
+    just_now = await store.answered(one.query, one.window, since)
+    covered = await store.answered(one.query, one.window, now - _COVERED)
+    young_from = one.query.agg_interval.floor(now - one.settle)
+    for part in parts:
+        window = Window(from_epoch(part.start), from_epoch(part.end))
+        for piece in _not_asked(window, young_from, just_now, lately):
+            silent = not part.lacked and piece.end <= young_from and not plan.without(piece, covered)
+            if part.width is not None:
+                wanted.narrow.append((piece, part.width))
+            elif silent:
+                wanted.narrow.append(_alone(piece, one))
+            else:
+                wanted.wide.append(piece)
+
+
+async def query_slices(expected: Expected, now: datetime, store: Store) -> list[Slice]:
+    """Decide what Radar is asked for so that one query is answered: all that is absent and was not asked for just now.
+
+    There is nothing to ask for of a snapshot, or of values relative to one answer: a second answer would not join them.
+    """
+    query, window = expected.query, expected.window
+    if window.start >= window.end or is_snapshot(query) or await store.relative([query]):
+        return []
+    gaps = [hole.window for hole in (await store.holes_of([expected]))[0]]
+    asked = await store.answered(query, window, now - _QUERIED_AGAIN)
+    return [Slice(query, part) for gap in gaps for part in plan.without(gap, asked)]
 
 
 def _alone(gap: Window, expected: Expected) -> tuple[Window, int]:
