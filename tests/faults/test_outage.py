@@ -32,7 +32,7 @@ each = { ca_owner = ["A", "B", "C", "D"] }
 name = "days"
 agg_interval = "1d"
 """
-_NOTICED = 18 * MINUTE  # the next quarter is due, and two minutes later its absence shows
+_NOTICED = 32 * MINUTE  # the next quarter is due, and a wait counts as ready for 15 minutes
 _ALSO = timedelta(seconds=2)  # an answer takes its time, and a wait its jitter
 
 

@@ -263,7 +263,7 @@ _META = (
     Kind("lastUpdated 30 days back", meta=partial(updated, by=-30 * DAY)),
     Kind("lastUpdated an hour back in five answers", meta=partial(updated, by=-HOUR), answers=5),
     Kind("lastUpdated 2 days back in five answers", meta=partial(updated, by=-2 * DAY), answers=5),
-    Kind("lastUpdated 30 days back in ten answers", meta=partial(updated, by=-30 * DAY), answers=10),
+    Kind("lastUpdated 30 days back in five answers", meta=partial(updated, by=-30 * DAY), answers=5),
     Kind("another unit", meta=partial(unit, word="requests")),
     Kind("a unit in capitals", meta=partial(unit, word=" Certificates")),
     Kind("a unit in capitals for ever", meta=partial(unit, word="Certificates"), answers=10**6),

@@ -47,6 +47,7 @@ WRITES = {
     "create_backfill": lambda store: store.create_backfill(WANTED, NOW),
     "declare": lambda store: store.declare([profile()], NOW),
     "extend_backfill": lambda store: store.extend_backfill(store.job, WANTED),
+    "adopt": lambda store: store.adopt(NOW),
     "refuse": lambda store: store.refuse(ASKED.slices[0], "refused", "why", NOW),
     "forget_refusals": lambda store: store.forget_refusals(["it"]),
     "take": lambda store: store.take("it"),
