@@ -47,7 +47,6 @@ WRITES = {
     "create_backfill": lambda store: store.create_backfill(WANTED, NOW),
     "declare": lambda store: store.declare([profile()], NOW),
     "extend_backfill": lambda store: store.extend_backfill(store.job, WANTED),
-    "adopt": lambda store: store.adopt(NOW),
     "refuse": lambda store: store.refuse(ASKED.slices[0], "refused", "why", NOW),
     "forget_refusals": lambda store: store.forget_refusals(["it"]),
     "take": lambda store: store.take("it"),
@@ -74,6 +73,7 @@ WRITES = {
     "set_snapshot_record": lambda store: store.set_snapshot_record("all", PassRecord()),
 }
 READS = {
+    "adopt": lambda store: store.adopt(NOW),
     "answered": lambda store: store.answered(ALL, hours(0, 4), NOW),
     "ask_history": lambda store: store.ask_history(lambda history: history.series("ct")),
     "asked_at": lambda store: store.asked_at([ALL], DAY),
