@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from collector.errors import CollectorError
 from collector.model import from_epoch, rfc3339
 from collector.radar.dates import floor
 from collector.serve.radar_api.absent import Absent, runs_of, sentences
+from collector.serve.radar_api.snapshots import outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,11 +64,14 @@ class Absences:
         """Read what should be there of *profiles* between the first two *times*, as was known at the third.
 
         Without a start that is all from the first stored bucket on; without either, up to the last stored one.
+        CollectorError for a range outside of a snapshot that would have to give it.
         """
         from collector.store import Selection
 
         start, end, as_of = times
-        found = await store.selected(Selection(profiles=tuple(profiles)))
+        found = await store.selected(Selection(profiles=tuple(profiles), as_of=as_of))
+        if refused := outside(found, start, end, as_of or store.clock()):
+            raise CollectorError(refused)
         ids, now = {one.series_id for one in found}, (as_of or store.clock()).timestamp()
         moving = {one.series_id for one in found if one.asked_at}
 

@@ -61,7 +61,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SelectedSeries:
-    """A series of a selection under its label; *asked_at* tells which snapshot is read of a snapshot series."""
+    """A series of a selection under its label; *snapshot* is the one that is read of a snapshot series."""
 
     profile: str
     label: str
@@ -69,7 +69,12 @@ class SelectedSeries:
     agg_interval: AggInterval
     normalization: str
     unit: str
-    asked_at: datetime | None = None
+    snapshot: Snapshot | None = None
+
+    @property
+    def asked_at(self) -> datetime | None:
+        """When the snapshot was asked for that is read; None for a history."""
+        return self.snapshot.asked_at if self.snapshot else None
 
     def under(self, other: Generation) -> SelectedSeries:
         """Return the series that has the label for the buckets of another generation."""
@@ -115,7 +120,7 @@ def _of_snapshot(one: SelectedSeries, taken: Snapshot | None, several: Sequence[
     if taken is None:
         return one
     same = next((part for part in several if part.id == taken.series_id), None)
-    return replace(one.under(same) if same else one, asked_at=taken.asked_at)
+    return replace(one.under(same) if same else one, snapshot=taken)
 
 
 async def blocks(

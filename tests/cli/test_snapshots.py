@@ -38,12 +38,15 @@ def test_a_snapshot_is_exported_with_when_it_was_asked_for(collected):
     assert "snapshot" not in before.stderr
 
 
-def test_an_export_says_what_a_snapshot_lacks_and_nothing_else(collected):
-    start = f"{midnight(2):%Y-%m-%d}"
-    assert "absent" not in collected.run("export", "valid", "--start", start).stderr
-    done = collected.run("export", "valid", "--start", f"{midnight(4):%Y-%m-%d}")
-    assert "valid: 1h buckets absent: " in done.stderr
-    assert f"--start lies before the first stored bucket, {midnight(3):%Y-%m-%d}T00:00:00Z" in done.stderr
+def test_an_export_gives_nothing_outside_of_a_snapshot(collected):
+    inside = collected.run("export", "valid", "--start", f"{midnight(2):%Y-%m-%d}")
+    assert "absent" not in inside.stderr
+    unpublished = collected.run("export", "valid", "--end", f"{midnight(-1):%Y-%m-%d}")
+    assert len(unpublished.stdout.splitlines()) > len(inside.stdout.splitlines())
+    refused = collected.run("export", "--start", f"{midnight(4):%Y-%m-%d}", "-o", "refused.csv", expect=1)
+    assert f"valid: the range {midnight(4):%Y-%m-%d}T00:00:00Z.. lies outside of the newest snapshot" in refused.stderr
+    assert f"covers {midnight(3):%Y-%m-%d}T00:00:00Z..20" in refused.stderr
+    assert not (collected.folder / "refused.csv").exists()
 
 
 def test_parquet_has_a_column_for_it_only_if_there_are_snapshots(collected):

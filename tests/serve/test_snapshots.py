@@ -43,6 +43,21 @@ async def test_columns_say_it_too(world):
     found = {one["series"]: one for one in document["series"]}
     assert "asked_at" not in found["all"]
     assert (found["valid"]["asked_at"], found["valid"]["mean"]) == (rfc3339(NOW), [30, 20])
+    assert found["valid"]["covers"] == [rfc3339(DAY), rfc3339(DAY + 2 * HOUR)]
+
+
+@pytest.mark.parametrize("path", ["points?", "points?format=csv&"])
+async def test_what_lies_outside_of_a_snapshot_is_refused(world, path):
+    async def get(query):
+        async with world.session.get(f"{world.url}/api/v1/{path}{query}") as answer:
+            return answer.status, await answer.text()
+
+    before = f"start={rfc3339(DAY - HOUR)}"
+    status, text = await get(before)
+    assert status == 400
+    assert f"valid: the range {rfc3339(DAY - HOUR)}.. lies outside of the newest snapshot" in text
+    assert (await get(f"{before}&profile=all"))[0] == 200
+    assert (await get(f"start={rfc3339(DAY)}&end={rfc3339(DAY + HOUR)}"))[0] == 200
 
 
 async def test_it_is_not_backfilled(world):

@@ -14,6 +14,7 @@ from collector.profile import nearest
 from collector.serve.api.asking import Refused
 from collector.serve.api.pages import number, page, read_cursor, write_cursor
 from collector.serve.export import LICENCE, export_csv
+from collector.serve.radar_api.snapshots import outside
 from collector.store import Block, Place, Selection, StoreError
 
 if TYPE_CHECKING:
@@ -53,9 +54,19 @@ def _check(what: str, names: Sequence[str], known: set[str]) -> None:
             raise Refused(f"no {what} {name!r}{nearest(name, known)}", HTTPStatus.NOT_FOUND)
 
 
+async def _select_inside(store: Store, asked: Asked) -> Selection:
+    """Read which points are asked for; 400 for a range outside of a snapshot that would have to give it."""
+    chosen = await select(store, asked)
+    if chosen.start or chosen.end:
+        now = chosen.as_of or store.clock()
+        if refused := outside(await store.selected(chosen), chosen.start, chosen.end, now):
+            raise Refused(refused)
+    return chosen
+
+
 async def list_points(store: Store, asked: Asked) -> dict[str, Any]:
     """One page of points, by profile, position of the label, and time."""
-    chosen, limit, after = await select(store, asked), asked.number("limit", MOST, 1_000), asked.one("after")
+    chosen, limit, after = await _select_inside(store, asked), asked.number("limit", MOST, 1_000), asked.one("after")
     place = Place(*read_cursor(after, str, str, int)) if after is not None else None
     rows: list[Place] = []
     values: list[tuple[float, str]] = []
@@ -120,6 +131,7 @@ def _columns(thin: Thinned) -> dict[str, Any]:
         "mean": [number(float(f"{column.mean:.9g}")) if column else None for column in dense],
         "points": [column.points if column else 0 for column in dense],
         **_asked_at(one.asked_at),
+        **({"covers": [rfc3339(one.snapshot.start), rfc3339(one.snapshot.end)]} if one.snapshot else {}),
     }
 
 
@@ -128,7 +140,7 @@ async def stream_csv(store: Store, asked: Asked, request: web.Request) -> web.St
 
     A store that fails on the way cuts the connection: half a file must not look like a whole one.
     """
-    chosen = await select(store, asked)
+    chosen = await _select_inside(store, asked)
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/csv; charset=utf-8",

@@ -8,25 +8,53 @@ from typing import TYPE_CHECKING
 from collector.model import from_epoch, rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
+    from collector.model import AggInterval
     from collector.radar.parameters import Asked
-    from collector.store import Snapshot
+    from collector.store import SelectedSeries, Snapshot
 
 
 def refusal(asked: Asked, taken: Snapshot, now: datetime) -> str | None:
-    """Say why *taken* cannot answer what is *asked* at *now*; None if it can.
-
-    It begins later, or ends earlier than what Radar should have published since. The newest bucket, which Radar or the
-    next pass is about to bring, is no fault.
-    """
-    interval = asked.query.agg_interval
+    """Say why *taken* cannot answer what is *asked* at *now*; None if it can."""
     start, end = from_epoch(asked.start), from_epoch(asked.end)
-    lag = max(taken.asked_at - taken.last_updated, timedelta(0))
-    published = interval.floor(now - lag) - interval.step
-    if taken.start <= start < taken.end and min(end, published) <= taken.end:
+    if _holds(taken, asked.query.agg_interval, start, end, now):
         return None
     return (
-        f"The range {rfc3339(start)}..{rfc3339(end)} lies outside of the newest snapshot for these filters, which was "
-        f"asked for at {rfc3339(taken.asked_at)} and covers {rfc3339(taken.start)}..{rfc3339(taken.end)}"
+        f"The range {rfc3339(start)}..{rfc3339(end)} lies outside of the newest snapshot for these filters, "
+        f"{_described(taken)}"
     )
+
+
+def outside(found: Iterable[SelectedSeries], start: datetime | None, end: datetime | None, now: datetime) -> str | None:
+    """Say which series of *found* is a snapshot that does not hold all from *start* to *end*; None if each does.
+
+    None for a bound means that of the snapshot.
+    """
+    for one in found:
+        if one.snapshot and not _holds(one.snapshot, one.agg_interval, start, end, now):
+            return (
+                f"{one.label}: the range {_bound(start)}..{_bound(end)} lies outside of the newest snapshot, "
+                f"{_described(one.snapshot)}; choose a range inside it, or leave this profile out"
+            )
+    return None
+
+
+def _holds(taken: Snapshot, interval: AggInterval, start: datetime | None, end: datetime | None, now: datetime) -> bool:
+    """Tell whether *taken* begins early enough, and ends no earlier than what Radar should have published since.
+
+    The newest bucket, which Radar or the next pass is about to bring, is no fault.
+    """
+    lag = max(taken.asked_at - taken.last_updated, timedelta(0))
+    published = interval.floor(now - lag) - interval.step
+    begins = start is None or taken.start <= start < taken.end
+    return begins and (end is None or min(end, published) <= taken.end)
+
+
+def _described(taken: Snapshot) -> str:
+    return f"which was asked for at {rfc3339(taken.asked_at)} and covers {rfc3339(taken.start)}..{rfc3339(taken.end)}"
+
+
+def _bound(moment: datetime | None) -> str:
+    return rfc3339(moment) if moment else ""
