@@ -46,6 +46,13 @@ async def test_columns_say_it_too(world):
     assert found["valid"]["covers"] == [rfc3339(DAY), rfc3339(DAY + 2 * HOUR)]
 
 
+async def test_csv_says_it_in_a_header(world):
+    async with world.session.get(f"{world.url}/api/v1/points?format=csv") as answer:
+        assert answer.headers["X-Asked-At"] == f"valid: {rfc3339(NOW)}"
+    async with world.session.get(f"{world.url}/api/v1/points?format=csv&profile=all") as answer:
+        assert "X-Asked-At" not in answer.headers
+
+
 @pytest.mark.parametrize("path", ["points?", "points?format=csv&"])
 async def test_what_lies_outside_of_a_snapshot_is_refused(world, path):
     async def get(query):

@@ -6,6 +6,7 @@ import logging
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 MOST = 10_000
 MOST_COLUMNS = 5_000
 _MOST_CELLS = 200_000
+_MOST_MOMENTS = 20
+ASKED_AT = "X-Asked-At"
 
 
 async def select(store: Store, asked: Asked) -> Selection:
@@ -135,17 +138,26 @@ def _columns(thin: Thinned) -> dict[str, Any]:
     }
 
 
+def _moments(snapshots: Sequence[SelectedSeries]) -> str:
+    """Write when each snapshot was asked for, for a header: `label: moment`, percent-encoded, separated by `; `."""
+    each = [f"{quote(one.label, safe=' /')}: {rfc3339(one.asked_at)}" for one in snapshots if one.asked_at]
+    listed = "; ".join(each[:_MOST_MOMENTS])
+    return listed if len(each) <= _MOST_MOMENTS else f"{listed}; and {len(each) - _MOST_MOMENTS} more"
+
+
 async def stream_csv(store: Store, asked: Asked, request: web.Request) -> web.StreamResponse:
-    """All the points asked for as CSV, streamed, with the licence of the data in a header.
+    """All the points asked for as CSV, streamed; headers have the licence, and when snapshots were asked for.
 
     A store that fails on the way cuts the connection: half a file must not look like a whole one.
     """
     chosen = await _select_inside(store, asked)
+    snapshots = [one for one in await store.selected(chosen) if one.snapshot]
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/csv; charset=utf-8",
             "Content-Disposition": 'attachment; filename="points.csv"',
             "X-Licence": LICENCE,
+            **({ASKED_AT: _moments(snapshots)} if snapshots else {}),
         }
     )
     async with aclosing(store.select_blocks(chosen)) as blocks:
