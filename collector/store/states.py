@@ -16,6 +16,7 @@ from collector.store.schema import series as series_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -78,7 +79,10 @@ def _current(ends: Range | None, step: int) -> Range:
 
 async def unconfirmed(connection: AsyncConnection, profiles: Sequence[Profile]) -> dict[str, int]:
     """Count the points of each profile that are final and that only one answer has told."""
-    queries = {series.query: profile.settle for profile in profiles for series in profile.series}
+    queries: dict[SeriesQuery, timedelta] = {}
+    for profile in profiles:
+        for one in profile.series:
+            queries[one.query] = max(profile.settle, queries.get(one.query, profile.settle))
     states = await series_states(connection, list(queries))
     windows = []
     for query, state in states.items():
