@@ -214,7 +214,8 @@ def test_of_what_befalls_replicas_and_their_server_nothing_is_seen_in_the_histor
     watch = Watch(durable_postgres_url)
     with replicas(tmp_path, durable_postgres_url, PROFILES, REPLICAS, RATE, series_per_request=4) as born:
         shared, simulator = born.shared, born.simulator
-        eventually(lambda: shared.seen_to(NAMES, QUARTER.floor(born.clock) - QUARTER.step))
+        begun = QUARTER.floor(born.clock)
+        eventually(lambda: shared.seen_to(NAMES, begun))
         with psycopg.connect(durable_postgres_url) as own:
             own.execute(WITNESS)
         simulator.script(lambda _asked: late(delays.uniform(0, 0.3)))

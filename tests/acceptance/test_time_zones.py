@@ -16,7 +16,7 @@ from tests.acceptance.world import COLLECTOR, Collector, closed, simulating, tru
 HOUR = AggInterval.ONE_HOUR
 PROFILE = '[[profiles]]\nname = "all"\nagg_interval = "1h"\nsince = "{}"\n'
 _LEAPS = 27
-ZONES = ["leap seconds", "America/St_Johns", "Asia/Kathmandu", "Europe/Berlin"]
+ZONES = ["leap seconds", "America/St_Johns"]
 
 
 def leap_zone(path):
@@ -109,7 +109,8 @@ def test_a_pass_finds_every_bucket_with_few_requests(zone, tmp_path, database):
         run(collector, zone, "db", "verify")
 
 
-def test_the_demo_is_fresh(zone, tmp_path):
+def test_the_demo_is_fresh(tmp_path):
+    zone = leap_zone(tmp_path / "leaps.tzif")
     shown = run(Collector(tmp_path, ""), zone, "demo", "--once", "--data", "kept")
     assert {line.split()[0] for line in shown.splitlines() if line.endswith("fresh")} == {
         "all", "by-owner", "short-lived",

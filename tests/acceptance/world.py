@@ -63,7 +63,7 @@ def simulating(clock: Callable[[], float] = time.time, **options: Any) -> Iterat
         assert not thread.is_alive()
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 120) -> Any:
     """Wait until *condition* holds and give what it gave; it has so many seconds for that."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -123,7 +123,7 @@ _OTHER_WORLDS = {
 
 @pytest.mark.parametrize("name", _OTHER_WORLDS)
 async def test_nothing_is_stored_of_an_answer_out_of_another_world(sqlite_url, name):
-    async with core(sqlite_url, profile()) as world:
+    async with core(sqlite_url, profile(), patience=60) as world:
         world.script(_OTHER_WORLDS[name])
         with pytest.raises(Untrusted) as refused:
             await world.fetcher.fetch(batch(), ["all"])

@@ -199,7 +199,7 @@ HISTORIES = given(st.lists(passes(), max_size=6), st.lists(questions(), min_size
 ANY = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
-@settings(max_examples=40, **ANY)
+@settings(max_examples=20, **ANY)
 @HISTORIES
 def test_every_bucket_is_there_or_said_to_be_absent_on_sqlite(sqlite_template, tmp_path, made, asked):
     _holds(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'collector.db')}", tmp_path, made, asked)

@@ -102,13 +102,21 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+TOGETHER = [{name: SETTINGS[name] for name in [*SETTINGS][first::4]} for first in range(4)]
+"""The same in groups that do not contradict each other, for a database of each costs seconds."""
+
+
+@pytest.fixture(params=TOGETHER, ids=", ".join)
+def settings(request):
+    """What a database is set to."""
+    return [one for several in request.param.values() for one in several]
+
+
 async def test_what_a_session_is_set_to_changes_no_answer(postgres_server, postgres_url, truth, settings):
     setting(postgres_server, postgres_url, *settings)
     assert (await fill(postgres_url), await told(postgres_url)) == truth
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 async def test_a_store_is_created_copied_and_taken_back_under_any_setting(
     postgres_server, empty_postgres_url, sqlite_url, truth, settings
 ):
@@ -166,11 +174,9 @@ async def test_the_role_and_the_address_change_no_answer_either(postgres_server,
 
 
 ENVIRONMENTS = [
-    {"PGCLIENTENCODING": "SQL_ASCII"},
-    {"PGCLIENTENCODING": "LATIN1"},
+    {"PGCLIENTENCODING": "SQL_ASCII", "PGTZ": "Asia/Kathmandu", "PGDATESTYLE": "German"},
+    {"PGCLIENTENCODING": "LATIN1", "PGTZ": "right/UTC", "PGDATESTYLE": "none", "PGGEQO": "none"},
     {"PGOPTIONS": "-c extra_float_digits=0 -c quote_all_identifiers=on -c default_transaction_read_only=on"},
-    {"PGTZ": "Asia/Kathmandu", "PGDATESTYLE": "German"},
-    {"PGTZ": "right/UTC", "PGDATESTYLE": "none", "PGGEQO": "none"},
 ]
 
 
