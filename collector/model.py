@@ -16,10 +16,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 DATASET = "ct"
 """The Radar dataset that is collected today; part of a series' identity so that others can join it."""
+
+UNKNOWN_LAST_UPDATED = datetime.max.replace(tzinfo=UTC)
+"""The lastUpdated of an answer that names none. Like any other one ahead of the present, it counts as the present less
+the usual lag."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _A_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
@@ -199,6 +203,10 @@ class Batch:
         """How many buckets the answer can hold, over all slices."""
         return len(self.slices) * (self.duration // self.agg_interval.step)
 
+    def without(self, positions: Collection[int]) -> Batch:
+        """Leave out the slices at *positions*."""
+        return Batch(tuple(piece for number, piece in enumerate(self.slices) if number not in positions))
+
     @property
     def windows(self) -> tuple[Window, ...]:
         """The windows of the slices, one per position."""
@@ -236,20 +244,29 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What an answer says of itself. *date_ranges* are the adjusted ranges (startTime, endTime), one per slice."""
+    """What an answer says of itself. *date_ranges* are the adjusted ranges (startTime, endTime), one per slice.
+
+    An empty *normalization* or *unit* and a range of None were not named; *last_updated* is UNKNOWN_LAST_UPDATED then.
+    """
 
     agg_interval: AggInterval
     last_updated: datetime
     normalization: str
     unit: str
     confidence_level: int | None
-    date_ranges: tuple[tuple[datetime, datetime], ...]
+    date_ranges: tuple[tuple[datetime, datetime] | None, ...]
     annotations: tuple[Annotation, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A trusted answer: *series* holds the points of each slice, in the order of the batch."""
+    """A trusted answer: *series* holds the points of each slice, in the order of the batch, without the *missing* ones.
+
+    *missing* are the positions of slices whose series did not come while others did. *deviations* says what the answer
+    has otherwise than usual, without harm.
+    """
 
     meta: Meta
     series: tuple[Points, ...]
+    missing: frozenset[int] = frozenset()
+    deviations: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -174,7 +174,7 @@ class Fetcher:
         try:
             saved = await self.store.save(
                 fetch_id,
-                batch,
+                reply.batch,
                 reply.answer,
                 self.clock(),
                 reply.size,
@@ -185,12 +185,12 @@ class Fetcher:
         except StoreError as error:
             self._unended[fetch_id] = Unsaved(str(error))
             raise
-        handling.keep(fetch_id, batch, reply.answer)
+        handling.keep(fetch_id, reply.batch, reply.answer)
         if not self._trusted:
             await self.store.take(self.radar.fingerprint)
             self._trusted = True
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
-        return saved
+        return replace(saved, missing=reply.missing)
 
     async def _reply(self, fetch_id: int, batch: Batch, profiles: Sequence[str], started: float) -> Reply:
         """Ask; why there is no answer is heeded at once, then put on record."""

@@ -267,7 +267,15 @@ class _Errand:
             self._as_they_are.append(batch)
             self.end = error
         else:
-            await self._accepted(batch, saved)
+            self._ask_alone(saved.missing)
+            answered = tuple(piece for piece in batch.slices if piece not in saved.missing)
+            await self._accepted(Batch(answered) if saved.missing else batch, saved)
+
+    def _ask_alone(self, missing: Iterable[Slice]) -> None:
+        """Ask each slice alone whose series did not come while others did."""
+        for piece in missing:
+            self._gatherer.alone.add(piece.series)
+            self._as_they_are.append(Batch((piece,)))
 
     def _sending(self) -> None:
         self.gathered.requests += 1

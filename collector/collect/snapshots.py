@@ -211,7 +211,8 @@ def _together(piece: Slice, parts: Sequence[_Part], now: datetime) -> Taken:
     timestamps = array("q", sorted(values))
     points = Points(timestamps, array("d", [values[timestamp] for timestamp in timestamps]))
     newest = max(parts, key=lambda part: part.meta.last_updated).meta
-    told = min(part.meta.last_updated for part in parts)
+    newest = replace(newest, last_updated=min(newest.last_updated, now))
+    told = min(now, *(part.meta.last_updated for part in parts))
     published = _published(piece, timestamps, told)
     return Taken(piece.series, now, published, newest, told, points, fetches)
 

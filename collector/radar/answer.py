@@ -1,38 +1,36 @@
-"""From bytes to a trusted answer: what came back is what was asked, whole and exact, or all of it is refused.
+"""From bytes to an answer: strict about numbers and about which series they belong to, lenient about everything else.
 
+body  →  envelope  →  meta  →  which object is which series  →  timestamps and values  →  points
+
+What is taken, left out and refused is decided here and in the modules beside it; a refused answer is Untrusted.
 Python's own JSON and number parsers take more than JSON allows (NaN, 1_000, digits of other scripts, the last of two
-equal keys), so each of these is refused here by name.
+equal keys), so each of these is refused by name.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
-from decimal import Decimal
-from functools import cache, lru_cache
+from dataclasses import replace
 from itertools import pairwise
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from collector.model import Answer, Points, from_epoch, rfc3339
-from collector.radar.errors import Untrusted
-from collector.radar.meta import read_meta
+from collector.model import Answer, Points
+from collector.radar.deviations import Deviations
+from collector.radar.errors import Coarsened, Untrusted
+from collector.radar.failure import short
+from collector.radar.meta import names_interval, read_meta
+from collector.radar.numbers import JsonNumber, read_values
 from collector.radar.query import series_names
+from collector.radar.remarks import folded
+from collector.radar.timestamps import read_timestamps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from collector.model import Batch, Window
 
-_NUMBER = r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
-_NUMBERS = re.compile(rf"(?:{_NUMBER}\n)*")
-_COUNTS = re.compile(r"(?:[0-9]{1,15}\n)*")
-_TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.0{1,9})?Z")
-_DAY = 86_400
-_EXACT_DIGITS = 15  # every decimal of so few digits comes back unchanged from a double
-_LONGEST_NUMBER = 400
-_SHOWN = 40
+_NUMBERED = re.compile(r"[^0-9]*([0-9]{1,4})", re.ASCII)
 
 
 class Unsuccessful(Untrusted):
@@ -40,37 +38,53 @@ class Unsuccessful(Untrusted):
 
 
 def read_answer(body: bytes, batch: Batch) -> Answer:
-    """Read the JSON *body* of a 200 as the answer to *batch*; or raise Untrusted for the whole."""
-    result = read_result(body)
-    meta = read_meta(result.get("meta"), batch)
-    names = series_names(batch)
-    for name, content in result.items():
-        if name not in names and isinstance(content, dict) and "values" in content:
-            raise Untrusted(f"a series {_short(name)} that was not asked for")
-    points = tuple(
-        _points(name, result.get(name), piece.window, batch.agg_interval.seconds)
-        for name, piece in zip(names, batch.slices, strict=True)
-    )
-    return Answer(meta, points)
+    """Read the JSON *body* of a reply as the answer to *batch*; or raise Untrusted for the whole."""
+    deviations = Deviations()
+    result = read_result(body, deviations)
+    contents = _series(result, series_names(batch), deviations)
+    missing = frozenset(position for position, content in enumerate(contents) if content is None)
+    meta = read_meta(result.get("meta"), batch, deviations)
+    series = _all_points([content for content in contents if content is not None], batch.without(missing), deviations)
+    if not names_interval(result.get("meta")):
+        _check_spacing(series, batch.agg_interval.seconds)
+    ranges = tuple(one for position, one in enumerate(meta.date_ranges) if position not in missing)
+    return Answer(replace(meta, date_ranges=ranges), series, missing, deviations.kinds)
 
 
-def read_result(body: bytes) -> Mapping[str, Any]:
-    """Open the envelope: `result` of a document that says `success: true`."""
+def _all_points(contents: Sequence[Mapping[str, Any]], batch: Batch, deviations: Deviations) -> tuple[Points, ...]:
+    read, step = [], batch.agg_interval.seconds
+    values = unreadable = 0
+    for content, piece in zip(contents, batch.slices, strict=True):
+        points, lost = _points(content, piece.window, step, deviations)
+        read.append(points)
+        values += len(content["values"])
+        unreadable += lost
+    if unreadable * 2 > values:
+        raise Untrusted(f"{unreadable} of {values} values are no finite number")
+    return tuple(read)
+
+
+def read_result(body: bytes, deviations: Deviations | None = None) -> Mapping[str, Any]:
+    """Open the envelope: `result` of a document that does not say `success: false`."""
     document = read_json(body)
     if not isinstance(document, dict):
         raise Untrusted("the document is not an object")
-    if document.get("success") is not True:
-        raise Unsuccessful("the envelope does not say success: true")
-    result = document.get("result")
+    success, result = document.get("success"), document.get("result")
+    if success is not True:
+        if success is not None or not isinstance(result, dict):
+            raise Unsuccessful("the envelope does not say success: true")
+        if deviations:
+            deviations.note("success is absent")
     if not isinstance(result, dict):
         raise Untrusted("result is not an object")
     return result
 
 
 def read_json(body: bytes) -> Any:
-    """Decode strict JSON in UTF-8: no byte-order mark, no NaN, no two equal keys, nothing behind the document."""
+    """Decode strict JSON in UTF-8, with or without a byte-order mark: no NaN, no two equal keys, nothing behind it."""
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        text = body.decode("utf-8-sig")
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=JsonNumber)
     except RecursionError:
         raise Untrusted("JSON nested too deeply") from None
     except UnicodeDecodeError:
@@ -90,81 +104,80 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _points(name: str, content: Any, window: Window, step: int) -> Points:
-    if not isinstance(content, dict):
-        raise Untrusted(f"no series {name}")
+def _series(result: Mapping[str, Any], names: Sequence[str], deviations: Deviations) -> list[Mapping[str, Any] | None]:
+    """Find the object of each position; None for one that is missing while others came. Untrusted in any doubt."""
+    found = {key: content for key, content in result.items() if key != "meta" and _is_series(content)}
+    if not found:
+        raise Untrusted(f"no series {names[0]}")
+    positions = {key: _position(key, names, len(found)) for key in found}
+    doubtful = next((key for key, position in positions.items() if position is None), None)
+    if doubtful is not None or len(set(positions.values())) < len(found):
+        raise Untrusted(f"a series {short(doubtful or next(iter(found)))} that was not asked for")
+    if any(key not in names for key in found):
+        deviations.note("series have other names than were asked for")
+    if len(found) < len(names):
+        deviations.note("a series is missing while others came")
+    by_position = {positions[key]: content for key, content in found.items()}
+    return [by_position.get(position) for position in range(len(names))]
+
+
+def _is_series(content: Any) -> bool:
+    return isinstance(content, dict) and ("timestamps" in content or "values" in content)
+
+
+def _position(key: str, names: Sequence[str], came: int) -> int | None:
+    """Tell which position the series *key* is of, one of *came*; None if that is not beyond doubt.
+
+    A name counts that is the one asked for but for case and punctuation, or whose number is the position. If one series
+    was asked for and one came, its name matters only if it has another number.
+    """
+    same = [position for position, name in enumerate(names) if folded(name) == folded(key)]
+    if same:
+        return same[0]
+    match = _NUMBERED.fullmatch(key)
+    if match and came == len(names):
+        number = int(match[1])
+        return number if number < len(names) else None
+    return 0 if len(names) == came == 1 and not match else None
+
+
+def _points(content: Mapping[str, Any], window: Window, step: int, deviations: Deviations) -> tuple[Points, int]:
+    """Read the points of one series, and how many of its values were unreadable."""
     timestamps, values = content.get("timestamps"), content.get("values")
     if not isinstance(timestamps, list) or not isinstance(values, list):
-        raise Untrusted(f"{name}: timestamps and values are not both arrays")
+        raise Untrusted("timestamps and values are not both arrays")
     if len(timestamps) != len(values):
-        raise Untrusted(f"{name}: {len(timestamps)} timestamps beside {len(values)} values")
-    return Points(read_timestamps(timestamps, window, step), read_values(values))
+        raise Untrusted(f"{len(timestamps)} timestamps beside {len(values)} values")
+    moments = read_timestamps(timestamps, window, step, deviations)
+    numbers, unreadable = read_values(values, deviations)
+    known = [number for number in numbers if number is not None]
+    if isinstance(moments, range) and len(known) == len(numbers):
+        return Points(moments, known), 0
+    return _sorted(zip(moments, numbers, strict=True), deviations), unreadable
 
 
-def read_timestamps(texts: Sequence[Any], window: Window, step: int) -> Sequence[int]:
-    """Turn timestamps into epoch seconds: UTC, ascending, on the bucket grid, inside *window*."""
-    seconds, usual = _usual(window, step)
-    if texts == usual:  # nothing is missing and all is spelt as usual, which one comparison of lists shows
-        return seconds
-    read = [_timestamp(text) for text in texts]
-    if any(later <= earlier for earlier, later in pairwise(read)):
-        raise Untrusted("timestamps are not ascending")
-    for timestamp in read:
-        if timestamp not in seconds:
-            raise Untrusted(f"timestamp {rfc3339(from_epoch(timestamp))} is off the grid or outside {window}")
-    return read
+def _sorted(pairs: Iterable[tuple[int | None, float | None]], deviations: Deviations) -> Points:
+    """Put buckets in order, each once; Untrusted for one that has two values."""
+    known: dict[int, float | None] = {}
+    ordered = True
+    newest: int | None = None
+    for moment, value in pairs:
+        if moment is None:
+            continue
+        if moment in known and known[moment] != value:
+            raise Untrusted("two values for one bucket")
+        if newest is not None and moment <= newest:
+            ordered = False
+        newest = moment
+        known[moment] = value
+    if not ordered:
+        deviations.note("timestamps are not ascending")
+    kept = [(moment, value) for moment, value in sorted(known.items()) if value is not None]
+    return Points([moment for moment, _ in kept], [value for _, value in kept])
 
 
-@lru_cache(maxsize=8)
-def _usual(window: Window, step: int) -> tuple[range, list[str]]:
-    seconds = range(int(window.start.timestamp()), int(window.end.timestamp()), step)
-    days = {day: rfc3339(from_epoch(day * _DAY))[:11] for day in range(seconds.start // _DAY, seconds.stop // _DAY + 1)}
-    return seconds, [days[second // _DAY] + _time_of_day(second % _DAY) for second in seconds]
-
-
-@cache
-def _time_of_day(second: int) -> str:
-    return rfc3339(from_epoch(second))[11:]
-
-
-def _timestamp(text: Any) -> int:
-    match = _TIMESTAMP.fullmatch(text) if isinstance(text, str) else None
-    try:
-        return int(datetime.fromisoformat(match[1]).replace(tzinfo=UTC).timestamp()) if match else _no_timestamp(text)
-    except ValueError:
-        return _no_timestamp(text)
-
-
-def _no_timestamp(text: Any) -> int:
-    raise Untrusted(f"{_short(text)} is not a timestamp in UTC")
-
-
-def read_values(texts: Sequence[Any]) -> list[float]:
-    """Turn decimal texts into doubles that print as the same number: finite and exact, or refused."""
-    try:
-        joined = "\n".join(texts) + "\n" if texts else ""
-        if _COUNTS.fullmatch(joined):  # by far the most, exact as they are, and read in half the time by way of int
-            return [*map(float, map(int, texts))]
-        values = [*map(float, texts)]
-    except (TypeError, ValueError):
-        raise Untrusted(f"{_short(next(filter(_is_no_number, texts)))} is not a number as text") from None
-    if not _NUMBERS.fullmatch(joined):
-        raise Untrusted(f"{_short(next(filter(_is_no_number, texts)))} is not a number as text")
-    if "e" in joined or "E" in joined or max(map(len, texts), default=0) > _EXACT_DIGITS:
-        _check_exact(texts, values)
-    return [value + 0.0 for value in values] if "-" in joined else values  # -0 becomes 0
-
-
-def _is_no_number(text: Any) -> bool:
-    return not isinstance(text, str) or not re.fullmatch(_NUMBER, text)
-
-
-def _check_exact(texts: Sequence[str], values: Sequence[float]) -> None:
-    for text, value in zip(texts, values, strict=True):
-        if not isfinite(value) or len(text) > _LONGEST_NUMBER or Decimal(text) != Decimal(repr(value)):
-            raise Untrusted(f"{_short(text)} does not fit a double exactly")
-
-
-def _short(text: Any) -> str:
-    shown = ascii(text)
-    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+def _check_spacing(read: Iterable[Points], step: int) -> None:
+    """Raise Coarsened unless some neighbours lie one bucket apart, or no series has two: no word says the interval."""
+    gaps = {b - a for points in read for a, b in pairwise(points.timestamps)}
+    if gaps and min(gaps) != step:
+        raise Coarsened(f"timestamps lie {min(gaps)} s apart at least, asked was {step} s")

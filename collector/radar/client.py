@@ -27,22 +27,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from collector.model import Answer, Batch
+    from collector.model import Answer, Batch, Slice
     from collector.settings import Radar
 
 USER_AGENT = f"radar-collector/{__version__}"
 _PATH = "/radar/ct/timeseries"
+_ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
 _BYTES_OF_META = 1_048_576
 _BYTES_OF_BUCKET = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A trusted answer, the size of its body in bytes, and what its headers say of rate limits."""
+    """A trusted answer to *batch*, the size of its body in bytes, and what its headers say of rate limits.
 
+    *missing* are slices that were asked for in the same request and did not come.
+    """
+
+    batch: Batch
     answer: Answer
     size: int
     rate_headers: Mapping[str, str]
+    missing: tuple[Slice, ...] = ()
 
 
 class RadarClient:
@@ -78,18 +84,20 @@ class RadarClient:
         """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
         status, headers, body = await self._get(batch)
         now = self._clock()
-        if status != HTTPStatus.OK or body.lstrip().startswith(b"<"):
+        if status not in _ANSWERED or body.lstrip().startswith(b"<"):
             raise failure(status, headers, body, now)
         try:
             answer = read_answer(body, batch)
         except Unsuccessful:
             raise failure(status, headers, body, now) from None
-        if len(batch.slices) > 1 and not is_absolute(answer.meta.normalization):
+        normalization = answer.meta.normalization
+        if len(batch.slices) > 1 and normalization and not is_absolute(normalization):
             raise Relative(
                 f"{answer.meta.normalization} values of {len(batch.slices)} slices in one answer", status=status
             )
         said = {name: value for name, value in headers.items() if "ratelimit" in name.lower()}
-        return Reply(answer, len(body), said)
+        missing = tuple(batch.slices[position] for position in sorted(answer.missing))
+        return Reply(batch.without(answer.missing), answer, len(body), said, missing)
 
     async def _get(self, batch: Batch) -> tuple[int, Mapping[str, str], bytes]:
         credentials = self._settings.credentials

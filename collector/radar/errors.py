@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from collector.errors import CollectorError
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 
 class RadarError(CollectorError):
@@ -75,6 +75,18 @@ class Untrusted(RadarError):
     """Refuse whole: the answer is not what was asked, or not a number; nothing of it is stored."""
 
     outcome = "untrusted"
+
+
+class OffGrid(Untrusted):
+    """Refuse whole: every bucket begins *offset* later than one of the grid that was asked for."""
+
+    def __init__(self, message: str, *, offset: timedelta) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+class Coarsened(Untrusted):
+    """Refuse whole: the answer has another interval than was asked for, most likely because that was too fine."""
 
 
 class Relative(RadarError):

@@ -35,6 +35,7 @@ BLOCK = timedelta(minutes=5)
 """How long Cloudflare refuses every call after its limit was passed; assumed where a 429 names no time."""
 _LONGEST_WAIT = timedelta(days=1)  # a server that asks for more has made a mistake
 _SHOWN = 300
+_QUOTED = 40
 
 
 def failure(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> RadarError:
@@ -133,3 +134,9 @@ def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
 def one_line(text: str) -> str:
     """Make one short line of a stranger's text, fit for a log and a table."""
     return "".join(c if c.isprintable() else " " for c in text)[:_SHOWN]
+
+
+def short(content: object) -> str:
+    """Quote a part of an answer in a few printable characters."""
+    shown = ascii(content)
+    return shown if len(shown) <= _QUOTED else shown[:_QUOTED] + "…"

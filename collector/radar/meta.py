@@ -1,143 +1,186 @@
-"""What an answer says of itself (`result.meta`), checked against what was asked."""
+"""What an answer says of itself (`result.meta`), read as far as it goes.
+
+Nothing here refuses an answer but another interval, and a date range that has nothing to do with what was asked. What
+is absent or unreadable is left out and noted.
+"""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
-
-from collector.model import AggInterval, Annotation, Meta, rfc3339
-from collector.radar.errors import Untrusted
+from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Meta, Normalization, rfc3339
+from collector.radar.errors import Coarsened, Untrusted
+from collector.radar.failure import short
+from collector.radar.moments import read_moment
+from collector.radar.remarks import folded, read_annotations, read_number, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
     from collector.model import Batch, Window
+    from collector.radar.deviations import Deviations
 
-_MOST_ANNOTATIONS = 1_000
-_MOST_LEVEL = 2**31 - 1  # what a column holds
-_DATE_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?!24)[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})"
-)  # RFC 3339; Python's own reader takes weeks, commas and whatever else ISO 8601 has
+    DateRange = tuple[datetime, datetime]
 
-
-def _moment(text: Any) -> datetime:
-    if not isinstance(text, str):
-        raise ValueError("not a date-time as text")  # noqa: TRY004 - pydantic reports ValueError
-    if not _DATE_TIME.fullmatch(text):
-        raise ValueError("not a date-time with a zone")
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except OverflowError:
-        raise ValueError("a date-time outside the years 1 to 9999") from None
-
-
-def _storable(text: Any) -> Any:
-    """Replace what no database keeps: NUL, and halves of surrogate pairs."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd") if isinstance(text, str) else text
+_WORDS = {folded(word): interval for interval in AggInterval for word in (interval.name, interval.value)}
+_OTHER_WORDS = frozenset(map(folded, ("ONE_MONTH", "1mo", "1M", "5m", "FIVE_MINUTES", "ONE_MINUTE", "6h", "SIX_HOURS")))
+_NORMALIZATIONS = {
+    folded(word): word
+    for word in (
+        *(known.value for known in Normalization),
+        "MIN0_MAX",
+        "MIN_MAX",
+        "PERCENTAGE_CHANGE",
+        "ROLLING_AVERAGE",
+        "OVERLAPPED_PERCENTAGE",
+        "RATIO",
+    )
+}
+_LEVELS = range(6)
 
 
-_Moment = Annotated[datetime, BeforeValidator(_moment)]
-_Text = Annotated[str, BeforeValidator(_storable), Field(max_length=20_000)]
-_Optional = Annotated[
-    str, BeforeValidator(lambda text: _storable("" if text is None else text)), Field(max_length=20_000)
-]
+def read_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
+    """Read `result.meta`; an absent word is empty, an absent lastUpdated is UNKNOWN_LAST_UPDATED.
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, strict=True, frozen=True)
-
-
-class _Annotation(_Part):
-    data_source: _Text
-    event_type: _Text
-    description: _Optional
-    start_date: _Moment
-    end_date: _Moment | None
-    linked_url: _Optional = ""
-    is_instantaneous: bool
-    tags: list[_Text] | None = None
-
-    def plain(self) -> Annotation:
-        return Annotation(
-            start_date=self.start_date,
-            end_date=self.end_date,
-            data_source=self.data_source,
-            event_type=self.event_type,
-            description=self.description,
-            linked_url=self.linked_url,
-            is_instantaneous=self.is_instantaneous,
-            tags=tuple(sorted(self.tags or ())),
-        )
-
-
-class _Confidence(_Part):
-    level: Annotated[int, Field(ge=-_MOST_LEVEL - 1, le=_MOST_LEVEL)] | None
-    annotations: Annotated[list[_Annotation], Field(max_length=_MOST_ANNOTATIONS)]
-
-
-class _Unit(_Part):
-    name: _Text
-    value: _Text
-
-
-class _DateRange(_Part):
-    start_time: _Moment
-    end_time: _Moment
-
-
-class _Meta(_Part):
-    agg_interval: str
-    last_updated: _Moment
-    normalization: Annotated[_Text, Field(min_length=1)]
-    units: list[_Unit]
-    confidence_info: _Confidence | None
-    date_range: list[_DateRange] | _DateRange
-
-
-def read_meta(content: Any, batch: Batch) -> Meta:
-    """Read `result.meta`; raise Untrusted where a key is missing or it speaks of something else than *batch*."""
-    try:
-        meta = _Meta.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise Untrusted(f"meta.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    if meta.agg_interval != batch.agg_interval.name:
-        raise Untrusted(f"meta.aggInterval is {meta.agg_interval[:40]!r}, asked was {batch.agg_interval.name}")
-    info = meta.confidence_info
+    Coarsened for another interval than that of *batch*, Untrusted for a date range that no window of it overlaps.
+    """
+    meta: Mapping[str, Any] = content if isinstance(content, dict) else {}
+    if not meta:
+        deviations.note("meta is absent")
+    info = _part(meta, "confidenceInfo", deviations)
+    _check_interval(meta.get("aggInterval"), batch, deviations)
     return Meta(
         agg_interval=batch.agg_interval,
-        last_updated=meta.last_updated,
-        normalization=meta.normalization,
-        unit=_unit(meta.units),
-        confidence_level=info.level if info else None,
-        date_ranges=_date_ranges(meta.date_range, batch),
-        annotations=tuple(sorted({annotation.plain() for annotation in info.annotations}, key=repr)) if info else (),
+        last_updated=_last_updated(meta.get("lastUpdated"), deviations),
+        normalization=_normalization(meta.get("normalization"), deviations),
+        unit=_unit(meta.get("units"), deviations),
+        confidence_level=_level(info.get("level"), deviations),
+        date_ranges=_date_ranges(meta.get("dateRange"), batch, deviations),
+        annotations=read_annotations(info.get("annotations"), deviations),
     )
 
 
-def _unit(units: list[_Unit]) -> str:
+def _part(meta: Mapping[str, Any], key: str, deviations: Deviations) -> Mapping[str, Any]:
+    content = meta.get(key)
+    if isinstance(content, dict):
+        return content
+    deviations.note(f"meta.{key} is absent" if content is None else f"meta.{key} is no object")
+    return {}
+
+
+def names_interval(meta: Any) -> bool:
+    """Tell whether `meta.aggInterval` is a word that says how wide buckets are."""
+    return isinstance(meta, dict) and _is_interval(meta.get("aggInterval"))
+
+
+def _is_interval(content: Any) -> bool:
+    return isinstance(content, str) and (folded(content) in _WORDS or folded(content) in _OTHER_WORDS)
+
+
+def _check_interval(content: Any, batch: Batch, deviations: Deviations) -> None:
+    if not _is_interval(content):
+        deviations.note("meta.aggInterval is absent" if content is None else "meta.aggInterval is an unknown word")
+    elif _WORDS.get(folded(content)) != batch.agg_interval:
+        raise Coarsened(f"meta.aggInterval is {short(content)}, asked was {batch.agg_interval.name}")
+    elif content != batch.agg_interval.name:
+        deviations.note("meta.aggInterval is spelt otherwise")
+
+
+def _last_updated(content: Any, deviations: Deviations) -> datetime:
+    moment = read_moment(content)
+    if moment is None:
+        deviations.note("meta.lastUpdated is absent" if content is None else "meta.lastUpdated is unreadable")
+        return UNKNOWN_LAST_UPDATED
+    if not moment.zoned:
+        deviations.note("meta.lastUpdated names no zone")
+    return moment.at
+
+
+def _normalization(content: Any, deviations: Deviations) -> str:
+    text = text_of(content).strip()
+    if not text:
+        deviations.note("meta.normalization is absent")
+    elif folded(text) not in _NORMALIZATIONS:
+        deviations.note("meta.normalization is an unknown word")
+    return _NORMALIZATIONS.get(folded(text), text)
+
+
+def _unit(content: Any, deviations: Deviations) -> str:
     """The one unit's value; several are spelt `name=value, …` so that a change of any starts a new series."""
-    if len(units) == 1:
-        return units[0].value
-    return ", ".join(sorted(f"{unit.name}={unit.value}" for unit in units))
+    units = [unit for unit in map(_name_and_value, content if isinstance(content, list) else [content]) if unit[1]]
+    if not units:
+        deviations.note("meta.units is absent" if not content else "meta.units is unreadable")
+        return ""
+    if len({folded(value) for _, value in units}) == 1:
+        return units[0][1]
+    return ", ".join(sorted(f"{name}={value}" for name, value in units))
 
 
-def _date_ranges(found: list[_DateRange] | _DateRange, batch: Batch) -> tuple[tuple[datetime, datetime], ...]:
-    ranges = found if isinstance(found, list) else [found]
-    if len(ranges) == 1:  # older documents give one object for all
-        ranges = ranges * len(batch.slices)
-    if len(ranges) != len(batch.slices):
-        raise Untrusted(f"meta.dateRange has {len(ranges)} ranges for {len(batch.slices)} series")
-    for adjusted, piece in zip(ranges, batch.slices, strict=True):
-        if not _covers(adjusted, piece.window, batch.agg_interval):
-            found_range = f"{rfc3339(adjusted.start_time)}..{rfc3339(adjusted.end_time)}"
-            raise Untrusted(f"meta.dateRange is {found_range}, asked was {piece.window}")
-    return tuple((adjusted.start_time, adjusted.end_time) for adjusted in ranges)
+def _name_and_value(content: Any) -> tuple[str, str]:
+    if isinstance(content, str):
+        return "", text_of(content).strip()
+    if not isinstance(content, dict):
+        return "", ""
+    if "value" in content:
+        return text_of(content.get("name")), text_of(content["value"]).strip()
+    if len(content) == 1:  # {"*": "certificates"}
+        ((name, value),) = content.items()
+        return text_of(name), text_of(value).strip() if name != "name" else ""
+    return "", ""
 
 
-def _covers(adjusted: _DateRange, window: Window, agg_interval: AggInterval) -> bool:
-    """Accept the range as asked or widened to bucket edges, its end named inclusively or exclusively."""
-    starts = window.start - agg_interval.step < adjusted.start_time <= window.start
-    return starts and window.end - agg_interval.step <= adjusted.end_time <= window.end
+def _level(content: Any, deviations: Deviations) -> int | None:
+    level = read_number(content)
+    if level is None and content is None:
+        return None
+    if level is None or level not in _LEVELS:
+        deviations.note("meta.confidenceInfo.level is none of 0 to 5")
+        return None
+    return int(level)
+
+
+def _date_ranges(content: Any, batch: Batch, deviations: Deviations) -> tuple[DateRange | None, ...]:
+    found = content if isinstance(content, list) else [content]
+    ranges = [_date_range(one) for one in found if one]
+    windows = batch.windows
+    if not ranges:
+        deviations.note("meta.dateRange is absent")
+        return (None,) * len(windows)
+    if None in ranges:
+        deviations.note("meta.dateRange is unreadable")
+    if len(ranges) == len(windows):
+        _check_overlap([(one, (window,)) for one, window in zip(ranges, windows, strict=True)])
+        return tuple(ranges)
+    if len(ranges) == 1:
+        _check_overlap([(ranges[0], windows)])
+        return _one_for_all(ranges[0], windows, deviations)
+    deviations.note("meta.dateRange has another number of ranges than series were asked for")
+    _check_overlap([(one, windows) for one in ranges])
+    return (None,) * len(windows)
+
+
+def _one_for_all(
+    one: DateRange | None, windows: Sequence[Window], deviations: Deviations
+) -> tuple[DateRange | None, ...]:
+    """Give every window the one range, but none that it does not overlap: of those nothing is known."""
+    if len(set(windows)) > 1:
+        deviations.note("meta.dateRange is one for several windows")
+    return tuple(one if one and _overlaps(one, window) else None for window in windows)
+
+
+def _date_range(content: Any) -> DateRange | None:
+    if not isinstance(content, dict):
+        return None
+    start, end = read_moment(content.get("startTime")), read_moment(content.get("endTime"))
+    return (start.at, end.at) if start and end and start.at <= end.at else None
+
+
+def _check_overlap(pairs: Sequence[tuple[DateRange | None, Sequence[Window]]]) -> None:
+    for one, windows in pairs:
+        if one and not any(_overlaps(one, window) for window in windows):
+            raise Untrusted(f"meta.dateRange is {rfc3339(one[0])}..{rfc3339(one[1])}, asked was {windows[0]}")
+
+
+def _overlaps(one: DateRange, window: Window) -> bool:
+    return one[0] < window.end and window.start <= one[1]

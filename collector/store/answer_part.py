@@ -21,10 +21,13 @@ _ENDED_SECONDS = 2 * 86_400
 
 
 def spoken_window(
-    window: Window, date_range: tuple[datetime, datetime], last_updated: datetime, step: timedelta
+    window: Window, date_range: tuple[datetime, datetime] | None, last_updated: datetime, step: timedelta
 ) -> tuple[int, int]:
-    """The buckets that an answer speaks for: inside *window* and the API's *date_range*, closed at *last_updated*."""
-    start_time, end_time = date_range
+    """The buckets that an answer speaks for: inside *window* and the API's *date_range*, closed at *last_updated*.
+
+    A range of None was not named, or could not be read: the window counts.
+    """
+    start_time, end_time = date_range or (window.start, window.end)
     start = max(window.start, window.start + -((window.start - start_time) // step) * step)
     end = window.end
     if end_time < window.end - step:  # else the end is named as it was asked, inclusively or exclusively

@@ -92,7 +92,8 @@ class Saved:
     """How many points an answer, or several, inserted, revised, left unchanged and no longer had.
 
     *ignored* counts those that an overruled answer had otherwise. *by_series* has the same of each series of one
-    answer. *cut_off* are the parts of its windows that it seems to have left out, because it was cut short.
+    answer. *cut_off* are the parts of its windows that it seems to have left out, because it was cut short. *missing*
+    are slices of the request whose series did not come while others did.
     """
 
     inserted: int = 0
@@ -102,6 +103,7 @@ class Saved:
     ignored: int = 0
     by_series: Mapping[SeriesQuery, Saved] = field(default_factory=dict, compare=False, repr=False)
     cut_off: Sequence[Slice] = field(default=(), compare=False, repr=False)
+    missing: Sequence[Slice] = field(default=(), compare=False, repr=False)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -42,7 +42,7 @@ async def effective_last_updated(connection: AsyncConnection, arrival: Arrival) 
     meta = arrival.answer.meta
     if meta.last_updated <= arrival.now:
         return arrival
-    meta = replace(meta, last_updated=arrival.now - await usual_lag(connection))
+    meta = replace(meta, last_updated=arrival.now - await usual_lag(connection))  # UNKNOWN_LAST_UPDATED, too
     return replace(arrival, answer=replace(arrival.answer, meta=meta))
 
 

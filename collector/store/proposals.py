@@ -44,8 +44,10 @@ _TICK = timedelta(microseconds=1)
 
 # Statements of every answer are built once: building one costs several times its execution.
 _COLUMNS = ("id", "digest", "label", "normalization", "unit", "created_at", "in_force_at", "proposed_at", "settle")
+_UNLOCKED = sa.select(*(series.c[name] for name in _COLUMNS)).order_by(series.c.id)
+_UNLOCKED = _UNLOCKED.where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
+_LOCKED = _UNLOCKED.with_for_update()
 _ROWS = sa.select(*(series.c[name] for name in _COLUMNS)).order_by(series.c.id).with_for_update()
-_LOCKED = _ROWS.where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _LABELS_TO = sa.select(profile_series.c.series_id).where(profile_series.c.series_id.in_(_IDS))
 _REQUESTED = sa.select(fetches.c.id, fetches.c.started_at).where(fetches.c.id.in_(_IDS))
@@ -120,27 +122,60 @@ async def resolve(
     """Find the series of *queries* that *arrivals* belong to, and lock them until the transaction ends.
 
     All arrivals have the same normalization, unit and lastUpdated. A unit that differs from a known one in case and
-    blanks at most is that one; its first spelling stays. Labels move when another unit comes into force.
+    blanks at most is that one; its first spelling stays. A word that the answers do not name is as it was before, and a
+    series that has none takes the first one that is named. Labels move when another unit comes into force.
     """
     meta, now = arrivals[0].answer.meta, arrivals[0].now
-    measure = (known_spelling(meta.normalization), meta.unit)
+    told = (known_spelling(meta.normalization), meta.unit)
     known: dict[str, list[Any]] = defaultdict(list)
     for row in await connection.execute(_LOCKED, {"digests": [query.digest for query in queries]}):
         known[row.digest].append(row)
-    found, several = {}, []
+    found: dict[SeriesQuery, int] = {}
+    several: dict[Measure, list[SeriesQuery]] = defaultdict(list)
     for query in queries:
         rows = known[query.digest]
-        if len(rows) == 1 and rows[0].in_force_at is not None and same_measure(_measure(rows[0]), measure):
-            found[query] = int(rows[0].id)
-        elif all(_measure(row) == UNANSWERED for row in rows):
+        measure = as_before(told, rows) if "" in told else told
+        if len(rows) == 1 and rows[0].in_force_at is not None and _is_same(rows[0], measure):
+            found[query] = await _adopt(connection, rows[0], measure)
+        elif all(_measure(row) == UNANSWERED and row.in_force_at is None for row in rows):
             found[query] = await _begin(connection, query, rows, measure, now)
         else:
-            several.append(query)
-    if several:
-        contests = await _contests(connection, {query: known[query.digest] for query in several}, measure, now)
+            several[measure].append(query)
+    for measure, alike in several.items():
+        contests = await _contests(connection, {query: known[query.digest] for query in alike}, measure, now)
         await _decide(connection, contests, arrivals)
         found |= {contest.query: int(contest.target.id) for contest in contests}
     return found
+
+
+async def measure_of(connection: AsyncConnection, query: SeriesQuery) -> Measure:
+    """Read normalization and unit of the series of *query* that came into force last; empty words for none."""
+    rows = (await connection.execute(_UNLOCKED, {"digests": [query.digest]})).all()
+    return as_before(UNANSWERED, rows)
+
+
+def as_before(measure: Measure, rows: Iterable[Any]) -> Measure:
+    """Fill in what an answer does not name: as the series had it that came into force last."""
+    last = max((row for row in rows if row.in_force_at is not None), key=lambda row: row.in_force_at, default=None)
+    if last is None:
+        return measure
+    return measure[0] or last.normalization, measure[1] or last.unit
+
+
+def _is_same(row: Any, measure: Measure) -> bool:
+    """Tell whether *measure* is that of a series, as far as both are named."""
+    before = _measure(row)
+    return same_measure((before[0] or measure[0], before[1] or measure[1]), measure)
+
+
+async def _adopt(connection: AsyncConnection, row: Any, measure: Measure) -> int:
+    """Let a series take what it did not name yet."""
+    before = _measure(row)
+    named = (before[0] or measure[0], before[1] or measure[1])
+    if named != before:
+        values = {"normalization": named[0], "unit": named[1]}
+        await connection.execute(sa.update(series).where(series.c.id == row.id).values(values))
+    return int(row.id)
 
 
 def _measure(row: Any) -> Measure:

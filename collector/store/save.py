@@ -98,7 +98,9 @@ async def save(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list
     """Save answers and end their fetches; a fetch that is saved already gives what it did then."""
     done, asked_at = await fetches.recorded(connection, [arrival.fetch_id for arrival in arrivals])
     todo = [
-        replace(await effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
+        await _with_words(
+            connection, replace(await effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
+        )
         for arrival in arrivals
         if arrival.fetch_id not in done
     ]
@@ -128,13 +130,23 @@ def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
     return groups
 
 
+async def _with_words(connection: AsyncConnection, arrival: Arrival) -> Arrival:
+    """Fill in the normalization that an answer about one slice does not name: it decides whether values compare."""
+    meta, slices = arrival.answer.meta, arrival.batch.slices
+    if meta.normalization or len(slices) > 1:
+        return arrival
+    before = await proposals.measure_of(connection, slices[0].series)
+    meta = replace(meta, normalization=before[0])
+    return replace(arrival, answer=replace(arrival.answer, meta=meta))
+
+
 def _measure(arrival: Arrival) -> tuple[object, ...]:
     meta = arrival.answer.meta
     return arrival.batch.slices[0].series.dataset, meta.normalization, meta.unit, meta.last_updated
 
 
 def _is_absolute(arrival: Arrival) -> bool:
-    return is_absolute(arrival.answer.meta.normalization)
+    return not arrival.answer.meta.normalization or is_absolute(arrival.answer.meta.normalization)
 
 
 async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
@@ -287,8 +299,9 @@ def _ranges(change: Change, ids: Mapping[SeriesQuery, int]) -> Iterable[dict[str
     arrival = change.arrival
     pieces = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)
     rows = {}
-    for piece, (start_time, end_time) in pieces:
+    for piece, date_range in pieces:
         series_id, window = ids[piece.series], piece.window
+        start_time, end_time = date_range or (window.start, window.end)
         start, end = int(window.start.timestamp()), int(window.end.timestamp())
         adjusted = microseconds(start_time), microseconds(end_time)
         answered = Answered(series_id, arrival.fetch_id, start, end, *adjusted)
