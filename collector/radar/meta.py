@@ -38,6 +38,7 @@ _NORMALIZATIONS = {
     )
 }
 _LEVELS = range(6)
+_LONGEST_WORD = 1_000
 
 
 def read_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
@@ -98,9 +99,9 @@ def _last_updated(content: Any, deviations: Deviations) -> datetime:
 
 
 def _normalization(content: Any, deviations: Deviations) -> str:
-    text = text_of(content).strip()
+    text = _word(content)
     if not text:
-        deviations.note("meta.normalization is absent")
+        deviations.note("meta.normalization is absent" if not content else "meta.normalization is unreadable")
     elif folded(text) not in _NORMALIZATIONS:
         deviations.note("meta.normalization is an unknown word")
     return _NORMALIZATIONS.get(folded(text), text)
@@ -119,15 +120,21 @@ def _unit(content: Any, deviations: Deviations) -> str:
 
 def _name_and_value(content: Any) -> tuple[str, str]:
     if isinstance(content, str):
-        return "", text_of(content).strip()
+        return "", _word(content)
     if not isinstance(content, dict):
         return "", ""
     if "value" in content:
-        return text_of(content.get("name")), text_of(content["value"]).strip()
+        return _word(content.get("name")), _word(content["value"])
     if len(content) == 1:  # {"*": "certificates"}
         ((name, value),) = content.items()
-        return text_of(name), text_of(value).strip() if name != "name" else ""
+        return _word(name), _word(value) if name != "name" else ""
     return "", ""
+
+
+def _word(content: Any) -> str:
+    """Give a text of reasonable length without blanks around it, an empty one for anything else."""
+    text = text_of(content).strip() if isinstance(content, str) else ""
+    return text if len(text) <= _LONGEST_WORD else ""
 
 
 def _level(content: Any, deviations: Deviations) -> int | None:

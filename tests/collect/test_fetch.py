@@ -53,7 +53,7 @@ async def test_a_passing_fault_costs_one_more_request(sqlite_url):
 @pytest.mark.parametrize(
     ("fault", "error", "outcome"),
     [
-        (faults.value("NaN"), Untrusted, "untrusted"),
+        (faults.unequal(), Untrusted, "untrusted"),
         (faults.api_error(400, 2001), Refused, "refused"),
         (faults.api_error(422, 2002), Refused, "too_costly"),
         (faults.api_error(400, 9106), CredentialsRefused, "unauthorized"),
@@ -160,7 +160,7 @@ async def test_no_more_than_concurrency_requests_are_under_way_or_on_record(sqli
 async def test_the_record_is_what_the_server_saw(sqlite_url):
     async with core(sqlite_url, ALL) as world:
         world.script(
-            faults.html(502), faults.value("x"), faults.too_many("9"), faults.closed(), faults.reset_in_header()
+            faults.html(502), faults.unequal(), faults.too_many("9"), faults.closed(), faults.reset_in_header()
         )
         for _ in range(4):
             await asyncio.gather(world.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
@@ -223,7 +223,7 @@ async def test_a_pause_ends_at_once_when_told_to_stop(sqlite_url):
     [
         ("ERROR", faults.api_error(400, 9106)),
         ("ERROR", faults.api_error(400, 7000)),
-        ("WARNING", faults.value("NaN")),
+        ("WARNING", faults.unequal()),
         ("WARNING", faults.too_many("7")),
         ("INFO", faults.api_error(422, 2002)),
     ],

@@ -110,13 +110,17 @@ _OTHER_WORLDS = {
     "a series named meta": faults.rewrite("named meta", lambda body: body.replace(b'"serie_0"', b'"meta"')),
     "no series": faults.without("result", "serie_0"),
     "another series than asked": faults.rewrite("other", lambda body: body.replace(b'"serie_0"', b'"serie_7"')),
+    "a sixtieth second": faults.timestamp("2026-03-09T12:00:60Z"),
+    "two values for one bucket": faults.timestamp("2026-03-09T13:00:00Z"),
+}
+_LEFT_OUT = {
     "the year 9999": faults.timestamp("9999-12-31T23:00:00Z", at=-1),
     "the future": faults.timestamp("2026-03-11T00:00:00Z", at=-1),
-    "a naive moment": faults.timestamp("2026-03-09T12:00:00"),
-    "an offset": faults.timestamp("2026-03-09T12:00:00+00:00"),
-    "a date only": faults.timestamp("2026-03-09"),
-    "a sixtieth second": faults.timestamp("2026-03-09T12:00:60Z"),
     "a list for a value": faults.value(["1"]),
+}
+_TAKEN = {
+    "an offset": faults.timestamp("2026-03-09T12:00:00+00:00"),
+    "a naive moment": faults.timestamp("2026-03-09T12:00:00"),
     "a missing key": faults.without("result", "meta", "lastUpdated"),
 }
 
@@ -130,6 +134,17 @@ async def test_nothing_is_stored_of_an_answer_out_of_another_world(sqlite_url, n
         assert await world.stored() == {}
         (row,) = await world.store.list_fetches()
         assert (row.outcome, row.message) == ("untrusted", str(refused.value))
+
+
+@pytest.mark.parametrize("name", [*_LEFT_OUT, *_TAKEN])
+async def test_of_an_answer_that_is_odd_in_part_all_else_is_stored(sqlite_url, name):
+    async with core(sqlite_url, profile()) as world:
+        world.script((_LEFT_OUT | _TAKEN)[name])
+        await world.fetcher.fetch(batch(), ["all"])
+        (stored,) = (await world.stored()).values()
+        truth = world.truth(batch().slices[0].series, batch().slices[0].window)
+        assert len(stored) == 24 - (name in _LEFT_OUT)
+        assert stored.items() <= truth.items()
 
 
 async def test_a_revoked_credential_is_asked_with_by_nobody_who_was_waiting(sqlite_url):

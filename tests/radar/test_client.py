@@ -12,7 +12,9 @@ import pytest
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
 from collector.radar.client import RadarClient
 from collector.radar.errors import (
+    Coarsened,
     CredentialsRefused,
+    OffGrid,
     RadarError,
     RateLimited,
     Refused,
@@ -98,6 +100,35 @@ async def test_either_answer_to_an_open_question_is_read(options):
         assert len((await client.ask(batch_of())).answer.series[0].values) == 24
 
 
+@pytest.mark.parametrize(
+    ("points", "fault"),
+    [
+        (24, faults.byte_order_mark()),
+        (23, faults.value("NaN")),
+        (23, faults.value("1e999")),
+        (24, faults.repeated()),
+        (24, faults.unsorted()),
+        (23, faults.outside()),
+        (24, faults.without("result", "meta", "confidenceInfo")),
+    ],
+    ids=lambda value: value.name if hasattr(value, "name") else str(value),
+)
+async def test_an_answer_that_differs_in_form_is_read(points, fault):
+    async with radar() as (simulator, client):
+        simulator.script(fault)
+        reply = await client.ask(batch_of())
+        assert len(reply.answer.series[0].values) == points
+
+
+async def test_a_series_that_is_missing_is_told():
+    async with radar() as (simulator, client):
+        batch = batch_of({}, {"tld": ("com",)})
+        simulator.script(faults.without("result", "serie_0"))
+        reply = await client.ask(batch)
+        assert (reply.batch.slices, reply.missing) == (batch.slices[1:], batch.slices[:1])
+        assert len(reply.answer.series) == 1
+
+
 async def test_credentials_that_are_wrong_are_told_apart():
     async with radar(credentials=Token("wrong")) as (_, client):
         with pytest.raises(CredentialsRefused):
@@ -125,18 +156,12 @@ async def test_a_malformed_header_comes_as_400_and_is_still_about_credentials():
         (Untrusted, faults.gzip_bomb()),
         (Untrusted, faults.depth_bomb()),
         (Untrusted, faults.duplicate_keys()),
-        (Untrusted, faults.byte_order_mark()),
         (Untrusted, faults.trailing()),
         (Untrusted, faults.invalid_utf8()),
         (Untrusted, faults.null_result()),
-        (Untrusted, faults.value("NaN")),
-        (Untrusted, faults.value("1e999")),
         (Untrusted, faults.unequal()),
-        (Untrusted, faults.repeated()),
-        (Untrusted, faults.unsorted()),
-        (Untrusted, faults.off_grid()),
-        (Untrusted, faults.outside()),
-        (Untrusted, faults.agg_interval("ONE_DAY")),
+        (OffGrid, faults.off_grid()),
+        (Coarsened, faults.agg_interval("ONE_DAY")),
         (RateLimited, faults.too_many("7")),
         (Refused, faults.api_error(400, 2001)),
         (TooCostly, faults.api_error(422, 2002)),
