@@ -68,6 +68,8 @@ def _print(document: dict[str, Any], now: datetime) -> None:
         click.echo(f"radar   {_upstream(document['upstream'], now)}")
     if document["waiting"]:
         click.echo(f"waiting {_wait(document['waiting'], now)}")
+    for one in document["deviations"]:
+        click.echo(f"reader  {cell(one['kind'])} (first in fetch {one['fetch']}, {cell(one['first_seen'])})")
     for warning in document["warnings"]:
         click.echo(f"warning {cell(warning)}")
 

@@ -105,6 +105,7 @@ class Fetcher:
         self._limit = limit
         self._trusted = False
         self._silent = 0
+        self._deviations: set[str] = set()
         self._unended: dict[int, Failure] = {}
         self._one_by_one = asyncio.Lock()
 
@@ -190,7 +191,17 @@ class Fetcher:
             await self.store.take(self.radar.fingerprint)
             self._trusted = True
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
+        await self._note_deviations(fetch_id, reply.answer.deviations)
         return replace(saved, missing=reply.missing)
+
+    async def _note_deviations(self, fetch_id: int, kinds: Sequence[str]) -> None:
+        """Put on record, and log, each kind of deviation that was not met before."""
+        unknown = [kind for kind in kinds if kind not in self._deviations]
+        if not unknown:
+            return
+        for kind in await self.store.note_deviations(unknown, fetch_id, self.clock()):
+            log.warning("reader", extra={"fetch": fetch_id, "deviation": kind})
+        self._deviations.update(unknown)
 
     async def _reply(self, fetch_id: int, batch: Batch, profiles: Sequence[str], started: float) -> Reply:
         """Ask; why there is no answer is heeded at once, then put on record."""

@@ -80,6 +80,9 @@ async def _document(
         "service": _service(known.service),
         "commands": await store.commands(),
         "warnings": await _warnings(store, profiles, known.service, now, spelling),
+        "deviations": [
+            {"kind": one.kind, "first_seen": one.first_seen, "fetch": one.fetch_id} for one in await store.deviations()
+        ],
         "waiting": _waiting(known.wait),
         "profiles": documents,
         "store": {

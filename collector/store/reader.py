@@ -10,6 +10,7 @@ from collector.store import (
     answers,
     backfills,
     coverage,
+    deviations,
     facts,
     fetches,
     fires,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collector.profile import Profile, Reach
     from collector.store.answers import NewestAnswer
     from collector.store.backfills import Backfill
+    from collector.store.deviations import Deviation
     from collector.store.fetches import Budget
     from collector.store.fires import Fire
     from collector.store.generations import UnitChange
@@ -151,6 +153,11 @@ class Reader:
         """List the processes that share the store, the oldest first; none on SQLite."""
         async with self._database.read() as connection:
             return await replicas.listed(connection)
+
+    async def deviations(self) -> list[Deviation]:
+        """List what answers have had otherwise than usual, each kind once, the oldest first."""
+        async with self._database.read() as connection:
+            return await deviations.listed(connection)
 
     async def get_state(self, key: str) -> str | None:
         """Read a small fact; None where it is not known."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from collector.store import adopt as adopting
 from collector.store import (
     backfills,
+    deviations,
     duties,
     facts,
     fetches,
@@ -300,6 +301,10 @@ class Store(Reader):
     async def beat(self, beat: Beat) -> None:
         """Write the life sign of a service."""
         await self._database.write(lambda connection: heartbeat.write(connection, beat))
+
+    async def note_deviations(self, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
+        """Put on record what the answer to a fetch has otherwise than usual; returns the kinds that are new."""
+        return await self._database.write(lambda connection: deviations.note(connection, kinds, fetch_id, now))
 
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""

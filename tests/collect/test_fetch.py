@@ -7,10 +7,12 @@ import time
 import pytest
 
 from collector.collect.fetch import Fetcher, Stopping, backoff
+from collector.model import Slice
 from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, Refused, Unavailable, Untrusted
 from collector.radar.simulator import faults
+from collector.serve.status import status
 from collector.store import StoreUnavailable
-from tests.collect.doubles import NOW, batch, core, profile, query, until
+from tests.collect.doubles import NOW, batch, core, many, profile, query, until
 
 ALL = profile()
 
@@ -261,3 +263,35 @@ async def test_a_request_whose_answer_could_not_be_saved_is_ended_before_the_nex
         monkeypatch.setattr(world.store, "save", save)
         await world.fetcher.fetch(batch(), ["all"])
         assert await world.outcomes() == ["unsaved", "ok"]
+
+
+async def test_what_an_answer_has_otherwise_is_noted_once(store_url, caplog):
+    async with core(store_url, ALL) as world:
+        caplog.set_level("WARNING")
+        world.script(faults.without("result", "meta", "confidenceInfo").always())
+        for _ in range(2):
+            await world.fetcher.fetch(batch(), ["all"])
+        world.restart()
+        await world.fetcher.fetch(batch(), ["all"])
+        (noted,) = await world.store.deviations()
+        assert (noted.kind, noted.fetch_id) == ("meta.confidenceInfo is absent", 1)
+        messages = [row.message for row in reversed(await world.store.list_fetches())]
+        assert messages == ["reader: meta.confidenceInfo is absent", None, None]
+        assert [record.deviation for record in caplog.records if record.message == "reader"] == [noted.kind]
+        document = await status(world.store, [ALL], 600, world.clock())
+        assert [one["kind"] for one in document["deviations"]] == [noted.kind]
+
+
+async def test_a_series_that_is_missing_is_asked_for_alone(sqlite_url):
+    three = many(3)
+    async with core(sqlite_url, three) as world:
+        world.script(faults.without("result", "serie_1"))
+        gathered = await world.gatherer.gather_all(
+            [Slice(one.query, batch().slices[0].window) for one in three.series],
+            {one.query: ["many"] for one in three.series},
+        )
+        assert not gathered.failures
+        assert [received.series for received in world.requests] == [3, 1]
+        stored = await world.stored()
+        assert {label: len(values) for label, values in stored.items()} == dict.fromkeys(stored, 24)
+        assert len(stored) == 3
