@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from collector.radar.errors import Unavailable, Untrusted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import aiohttp
 
 _CHUNK = 65_536
@@ -15,13 +17,19 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 async def read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Read the whole body, at most *most* bytes once inflated; more is Untrusted, half of a gzip stream Unavailable."""
+    """Read the whole body, at most *most* bytes once inflated: as it is, or as gzip, x-gzip or deflate.
+
+    Untrusted for a larger one and for another encoding, Unavailable for a compressed stream that is broken or ends too
+    early.
+    """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding == "identity":
+    if encoding in ("identity", ""):
         return await _read_plain(response, most)
-    if encoding != "gzip":
-        raise Untrusted(f"Content-Encoding {encoding[:40]!r} was not asked for")
-    return await _read_gzip(response, most)
+    if encoding in ("gzip", "x-gzip"):
+        return await _inflate(response, most, lambda _: _GZIP)
+    if encoding == "deflate":
+        return await _inflate(response, most, _deflate_format)
+    raise Untrusted(f"Content-Encoding {encoding[:40]!r} was not asked for")
 
 
 async def _read_plain(response: aiohttp.ClientResponse, most: int) -> bytes:
@@ -32,20 +40,30 @@ async def _read_plain(response: aiohttp.ClientResponse, most: int) -> bytes:
     return bytes(body)
 
 
-async def _read_gzip(response: aiohttp.ClientResponse, most: int) -> bytes:
-    inflater = zlib.decompressobj(_GZIP)
-    body = bytearray()
+async def _inflate(response: aiohttp.ClientResponse, most: int, format_of: Callable[[bytes], int]) -> bytes:
+    """Inflate one stream, or several behind each other, as gzip allows; *format_of* reads it off the first bytes."""
+    inflater, streams, body = None, 0, bytearray()
     try:
         async for chunk in response.content.iter_chunked(_CHUNK):
-            body += inflater.decompress(chunk, most + 1 - len(body))
-            _check_size(body, most)
+            rest = chunk
+            while rest:
+                if inflater is None or inflater.eof:
+                    inflater, streams = zlib.decompressobj(format_of(rest)), streams + 1
+                body += inflater.decompress(rest, most + 1 - len(body))
+                _check_size(body, most)
+                rest = inflater.unused_data
     except zlib.error:
-        raise Unavailable("a broken gzip stream") from None
-    if not inflater.eof:
-        raise Unavailable("the gzip stream ends too early")
-    if inflater.unused_data:
-        raise Untrusted("bytes behind the gzip stream")
+        if streams > 1:
+            raise Untrusted("bytes behind the compressed stream") from None
+        raise Unavailable("a broken compressed stream") from None
+    if inflater is None or not inflater.eof:
+        raise Unavailable("the compressed stream ends too early")
     return bytes(body)
+
+
+def _deflate_format(first: bytes) -> int:
+    """Tell zlib's format, which HTTP means by deflate, from the bare stream, which some servers send."""
+    return zlib.MAX_WBITS if first[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
 
 
 def _check_size(body: bytearray, most: int) -> None:

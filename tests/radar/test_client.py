@@ -1,8 +1,11 @@
 """One request to a real server, honest and otherwise."""
 
 import asyncio
+import gzip
+import json
 import logging
 import tracemalloc
+import zlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -256,3 +259,54 @@ async def test_a_request_on_a_kept_connection_that_dies_is_not_sent_again():
         with pytest.raises(Unavailable):
             await client.ask(batch_of())
         assert len(received) == 2
+
+
+def _deflated(body):
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
+
+
+ENCODINGS = {
+    "gzip of several members": ("gzip", lambda body: gzip.compress(body[:50]) + gzip.compress(body[50:])),
+    "x-gzip": ("x-gzip", gzip.compress),
+    "deflate": ("deflate", zlib.compress),
+    "deflate without its frame": ("deflate", _deflated),
+    "identity": ("identity", lambda body: body),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_every_encoding_of_a_body_is_read(encoding):
+    name, pack = ENCODINGS[encoding]
+    body = pack(json.dumps(_NOT_FOUND).encode())
+    reply = f"HTTP/1.1 200 OK\r\nContent-Encoding: {name}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    async with answering([reply + body]) as (url, _), RadarClient(Settings(url, Token())) as client:
+        with pytest.raises(Untrusted, match="no series serie_0"):
+            await client.ask(batch_of())
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "body"),
+    [
+        (Untrusted, "bytes behind", gzip.compress(b"{}") + b"more"),
+        (Unavailable, "too early", gzip.compress(b"{}" * 100)[:-3]),
+        (Unavailable, "broken", b"\x1f\x8b\x08" + bytes(20)),
+    ],
+)
+async def test_a_broken_encoding_of_a_body_is_an_error(kind, words, body):
+    reply = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    async with answering([reply + body]) as (url, _), RadarClient(Settings(url, Token())) as client:
+        with pytest.raises(kind, match=words):
+            await client.ask(batch_of())
+
+
+_NOT_FOUND = {"success": True, "result": {"meta": {}, "pad": "x" * 200}}
+
+
+@pytest.mark.parametrize("status", ["200 OK", "203 Non-Authoritative Information", "206 Partial Content"])
+async def test_a_whole_body_counts_with_every_status_of_success(status):
+    body = json.dumps(_NOT_FOUND).encode()
+    reply = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    async with answering([reply + body]) as (url, _), RadarClient(Settings(url, Token())) as client:
+        with pytest.raises(Untrusted, match="no series serie_0"):
+            await client.ask(batch_of())

@@ -453,3 +453,32 @@ async def test_answers_that_come_together_move_the_label_once(store, caplog):
         await store.save(number, each, answer(each, [9], updated=later(9), **NEW), later(9), 10)
     assert [r.outcome for r in caplog.records if r.message == "unit"] == ["proposed", "moved"]
     assert await values(store) == dict.fromkeys(range(4), 9.0)
+
+
+async def test_a_word_that_an_answer_does_not_name_is_as_it_was_before(store):
+    await store.declare([profile()], NOW)
+    await saved(store, batch((query(), hours(0, 2))), [1, 2], unit="certificates")
+    later = NOW + 2 * HOUR
+    await saved(store, batch((query(), hours(2, 4))), [3, 4], normalization="", unit="", now=later, updated=later)
+    assert await values(store) == {0: 1, 1: 2, 2: 3, 3: 4}
+    assert await rows(store, "SELECT normalization, unit FROM series") == [("RAW_VALUES", "certificates")]
+
+
+async def test_a_word_that_is_named_later_is_taken_over_without_a_new_series(store):
+    await store.declare([profile()], NOW)
+    for number, words in enumerate([("", ""), ("", "certificates"), ("RAW_VALUES", "Certificates"), ("", "")]):
+        now, window = NOW + number * 2 * HOUR, hours(number, number + 1)
+        asked = batch((query(), window))
+        await saved(store, asked, [number], normalization=words[0], unit=words[1], now=now, updated=now)
+    assert await values(store) == {0: 0, 1: 1, 2: 2, 3: 3}
+    assert await rows(store, "SELECT normalization, unit FROM series") == [("RAW_VALUES", "certificates")]
+    assert await store.unit_changes([query()]) == []
+
+
+async def test_a_missing_normalization_of_relative_values_leaves_them_relative(store):
+    await store.declare([profile()], NOW)
+    await saved(store, batch((query(), hours(0, 2))), [1, 2], normalization="MIN_MAX")
+    later = NOW + 2 * HOUR
+    await saved(store, batch((query(), hours(2, 4))), [3, 4], normalization="", now=later, updated=later)
+    assert await store.relative([query()]) == {query()}
+    assert await values(store) == {2: 3, 3: 4}
