@@ -81,6 +81,8 @@ def _number(text: str, deviations: Deviations) -> float | None:
     value = float(text)
     if not isfinite(value):
         return None
+    if abs(value) >= _MOST and abs(Decimal(text)) > _MOST:  # the double may be 2^53, and what is written more
+        return _checked(_MOST + 1, text)
     if not _is_exact(text, value):
         deviations.note("values have more digits than a double holds, and are rounded to the nearest one")
     return _checked(value, text)

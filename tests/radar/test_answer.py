@@ -356,7 +356,12 @@ def test_leave_out_a_value(value):
     assert len(answer.deviations) == 1
 
 
-@pytest.mark.parametrize("value", [str(2**53 + 1), 2**53 + 1, "9" * 4301, "-9007199254740993", "1e300", "1e17"])
+FRACTIONS = ["9007199254740992.1", "-9007199254740992.5", "9.007199254740993e15"]  # as doubles these are 2^53
+
+
+@pytest.mark.parametrize(
+    "value", [str(2**53 + 1), 2**53 + 1, "9" * 4301, "-9007199254740993", "1e300", "1e17", *FRACTIONS]
+)
 def test_refuse_a_number_that_a_double_may_not_hold_exactly(value):
     with pytest.raises(Untrusted, match="larger than 2"):
         read(document(values=["1", value, "3", "4"]))
