@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from collector.radar.errors import Untrusted
 from collector.radar.failure import short
@@ -26,10 +26,17 @@ _MOST_DIGITS = 16
 _EXACT_DIGITS = 15  # every decimal of so few digits comes back unchanged from a double
 
 
-class JsonNumber(str):
-    """A number of JSON with a point or an exponent, as it is written there."""
+class JsonNumber(float):
+    """A number of JSON with a point or an exponent; *text* is how it is written there."""
 
-    __slots__ = ()
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Keep *text* beside its nearest double."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
 
 
 def read_values(found: Sequence[Any], deviations: Deviations) -> tuple[list[float | None], int]:
@@ -61,11 +68,12 @@ def _value(content: Any, deviations: Deviations) -> float | None:
     if content is None:
         deviations.note("values that are null count as absent")
         return None
-    if isinstance(content, int | float) and not isinstance(content, bool):
+    if isinstance(content, int) and not isinstance(content, bool):
         deviations.note("values are numbers instead of text")
         return _checked(float(content) if abs(content) <= _MOST else content, content)
     if isinstance(content, JsonNumber):
         deviations.note("values are numbers instead of text")
+        content = content.text
     text = content.strip(_BLANKS) if isinstance(content, str) else ""
     value = _number(text, deviations) if _NUMBER.fullmatch(text) else None
     if value is None:

@@ -557,6 +557,7 @@ def remark(**changes):
         ({"is_instantaneous": False}, {"isInstantaneous": "false"}),
         ({"tags": ("a", "b")}, {"tags": ["b", "a"]}),
         ({"tags": ('{"k": 1}',)}, {"tags": [{"k": 1}]}),
+        ({"tags": ('{"k": [1.5]}',)}, {"tags": [{"k": [1.5]}]}),
         ({"tags": ("a",)}, {"tags": "a"}),
         ({"description": "x" * 65_536}, {"description": "x" * 70_000}),
         ({"description": "a\ufffdb?c"}, {"description": "a\0b\ud800c"}),
