@@ -45,8 +45,8 @@ def read_moment(content: Any) -> Moment | None:
 
 
 def _from_number(number: float) -> Moment | None:
-    seconds = number / 1000 if abs(number) >= _LEAST_MILLISECONDS else number
     try:
+        seconds = number / 1000 if abs(number) >= _LEAST_MILLISECONDS else number
         return Moment(from_epoch(seconds), zoned=True)
     except (ValueError, OverflowError):
         return None
@@ -66,7 +66,7 @@ def _offset(zone: str | None) -> timedelta:
         return timedelta(0)
     digits = zone[1:].replace(":", "").ljust(4, "0")
     hours, minutes = int(digits[:2]), int(digits[2:])
-    if minutes > 59:  # noqa: PLR2004 - minutes of an hour
+    if hours > 23 or minutes > 59:  # noqa: PLR2004 - hours of a day, minutes of an hour
         raise ValueError(f"{zone} is no offset")
     offset = timedelta(hours=hours, minutes=minutes)
     return -offset if zone[0] == "-" else offset

@@ -262,6 +262,8 @@ def test_leave_out_timestamps(other):
         ("not a timestamp", ["2026-03-01T00:00:00 CET", *TIMESTAMPS[1:]]),
         ("not a timestamp", ["٢٠٢٦-03-01T00:00:00Z", *TIMESTAMPS[1:]]),
         ("not a timestamp", [True, *TIMESTAMPS[1:]]),
+        ("not a timestamp", ["2026-03-05T03:00:00+99:00", *TIMESTAMPS[1:]]),
+        ("not a timestamp", [10**4000, *TIMESTAMPS[1:]]),
         ("do not fit", [text.removesuffix("Z").replace("03-01", "02-28") for text in TIMESTAMPS]),
         ("do not fit", ["2026-03-01T04:00:00", *TIMESTAMPS[1:]]),
         ("all timestamps lie outside", [text.replace("03-01", "02-28") for text in TIMESTAMPS]),
@@ -456,7 +458,7 @@ def test_take_last_updated(moment, text):
     assert rfc3339(read(document(lastUpdated=text)).meta.last_updated) == moment
 
 
-@pytest.mark.parametrize("text", [None, "", "soon", "20260301T000000Z", "0001-01-01T00:00:00+23:59", {}])
+@pytest.mark.parametrize("text", [None, "", "soon", "20260301T000000Z", "0001-01-01T00:00:00+23:59", {}, 10**400])
 def test_leave_out_last_updated(text):
     assert read(document(lastUpdated=text)).meta.last_updated == UNKNOWN_LAST_UPDATED
 
