@@ -149,9 +149,9 @@ def _level(content: Any, deviations: Deviations) -> int | None:
 
 def _date_ranges(content: Any, batch: Batch, deviations: Deviations) -> tuple[DateRange | None, ...]:
     found = content if isinstance(content, list) else [content]
-    ranges = [_date_range(one) for one in found if one]
+    ranges = [_date_range(one) for one in found]
     windows = batch.windows
-    if not ranges:
+    if not any(found):
         deviations.note("meta.dateRange is absent")
         return (None,) * len(windows)
     if None in ranges:

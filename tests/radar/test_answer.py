@@ -423,6 +423,14 @@ def test_leave_out_a_date_range(content):
     assert hours(answer) == WHOLE
 
 
+@pytest.mark.parametrize("unreadable", [None, {}, "today", {"startTime": "2026-03-01T00:00:00Z"}])
+def test_leave_out_one_date_range_beside_another(unreadable):
+    batch, content = series("serie_0", "serie_1", dateRange=[unreadable, RANGE])
+    first, second = read(content, batch).meta.date_ranges
+    assert first is None
+    assert rfc3339(second[1]) == RANGE["endTime"]
+
+
 def test_take_one_date_range_for_all():
     batch, content = series("serie_0", "serie_1", dateRange=[RANGE])
     first, second = read(content, batch).meta.date_ranges
@@ -473,6 +481,8 @@ def test_leave_out_last_updated(text):
         ("NEW_WAY", "NEW_WAY"),
         ("", None),
         ("", ""),
+        ("", []),
+        ("", 5),
     ],
 )
 def test_take_normalization(normalization, word):
