@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from collector.model import Batch, Window
 
-_NUMBERED = re.compile(r"[^0-9]*([0-9]{1,4})", re.ASCII)
+_NUMBERS = re.compile(r"\d+")
+_MOST_DIGITS = 4
 
 
 class Unsuccessful(Untrusted):
@@ -113,6 +114,9 @@ def _series(result: Mapping[str, Any], names: Sequence[str], deviations: Deviati
     doubtful = next((key for key, position in positions.items() if position is None), None)
     if doubtful is not None or len(set(positions.values())) < len(found):
         raise Untrusted(f"a series {short(doubtful or next(iter(found)))} that was not asked for")
+    order = [position for position in positions.values() if position is not None]
+    if order != sorted(order) and not {*map(folded, found)} <= {*map(folded, names)}:
+        raise Untrusted(f"series in another order than was asked for, under other names: {short(next(iter(found)))}")
     if any(key not in names for key in found):
         deviations.note("series have other names than were asked for")
     if len(found) < len(names):
@@ -134,11 +138,12 @@ def _position(key: str, names: Sequence[str], came: int) -> int | None:
     same = [position for position, name in enumerate(names) if folded(name) == folded(key)]
     if same:
         return same[0]
-    match = _NUMBERED.fullmatch(key)
-    if match and came == len(names):
-        number = int(match[1])
-        return number if number < len(names) else None
-    return 0 if len(names) == came == 1 and not match else None
+    if came != len(names):
+        return None
+    numbers = _NUMBERS.findall(key)
+    if len(numbers) == 1 and len(numbers[0]) <= _MOST_DIGITS:
+        return int(numbers[0]) if int(numbers[0]) < len(names) else None
+    return 0 if len(names) == 1 and not numbers else None
 
 
 def _points(content: Mapping[str, Any], window: Window, step: int, deviations: Deviations) -> tuple[Points, int]:

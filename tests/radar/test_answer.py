@@ -153,9 +153,13 @@ def test_take_the_one_series_whatever_its_name(name):
 
 
 @pytest.mark.parametrize(
-    "names", [("serie_0", "serie_1"), ("Serie_0", "Serie 1"), ("serie-0", "SERIE1"), ("series_0", "series_1")]
+    ("names", "order"),
+    [
+        *(((*names,), order) for names in (("serie_0", "serie_1"), ("Serie_0", "Serie 1")) for order in (1, -1)),
+        (("serie-0", "SERIE1"), -1),
+        (("series_0", "series_1"), 1),
+    ],
 )
-@pytest.mark.parametrize("order", [1, -1])
 def test_take_series_by_the_number_in_their_names(names, order):
     batch, content = series(*names)
     result = content["result"]
@@ -175,6 +179,8 @@ def test_take_unknown_objects_beside_series():
     [
         ("serie_1",),
         ("serie_7",),
+        ("Serie_1 ",),
+        ("serie_\u0661",),
         ("serie_1", "serie_2"),
         ("a", "b"),
         ("serie_0", "other"),
@@ -185,6 +191,12 @@ def test_take_unknown_objects_beside_series():
 def test_refuse_names_that_may_mean_another_order(names):
     batch, content = series(*names)
     with pytest.raises(Untrusted, match=r"not asked for|no series"):
+        read(content, batch)
+
+
+def test_refuse_other_names_in_another_order_than_was_asked_for():
+    batch, content = series("series_1", "series_0")
+    with pytest.raises(Untrusted, match="another order"):
         read(content, batch)
 
 
