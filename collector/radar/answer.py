@@ -47,7 +47,7 @@ def read_answer(body: bytes, batch: Batch) -> Answer:
     meta = read_meta(result.get("meta"), batch, deviations)
     series = _all_points([content for content in contents if content is not None], batch.without(missing), deviations)
     if not names_interval(result.get("meta")):
-        _check_spacing(series, batch.agg_interval.seconds)
+        _check_spacing([content for content in contents if content is not None], batch.without(missing))
     ranges = tuple(one for position, one in enumerate(meta.date_ranges) if position not in missing)
     return Answer(replace(meta, date_ranges=ranges), series, missing, deviations.kinds)
 
@@ -181,8 +181,14 @@ def _sorted(pairs: Iterable[tuple[int | None, float | None]], deviations: Deviat
     return Points([moment for moment, _ in kept], [value for _, value in kept])
 
 
-def _check_spacing(read: Iterable[Points], step: int) -> None:
-    """Raise Coarsened unless some neighbours lie one bucket apart, or no series has two: no word says the interval."""
-    gaps = {b - a for points in read for a, b in pairwise(points.timestamps)}
+def _check_spacing(contents: Iterable[Mapping[str, Any]], batch: Batch) -> None:
+    """Raise Coarsened unless some neighbours lie one bucket apart, or no series has two: no word says the interval.
+
+    Timestamps count whether or not there are values beside them.
+    """
+    gaps, step = set(), batch.agg_interval.seconds
+    for content, piece in zip(contents, batch.slices, strict=True):
+        moments = read_timestamps(content["timestamps"], piece.window, step, Deviations())
+        gaps |= {b - a for a, b in pairwise(sorted({moment for moment in moments if moment is not None}))}
     if gaps and min(gaps) != step:
         raise Coarsened(f"timestamps lie {min(gaps)} s apart at least, asked was {step} s")

@@ -406,6 +406,9 @@ def test_refuse_buckets_that_lie_too_far_apart_if_no_word_says_the_interval():
     with pytest.raises(Coarsened, match="7200 s apart"):
         read(document(aggInterval=None, timestamps=TIMESTAMPS[::2], values=["1", "2"]))
     assert hours(read(document(aggInterval=None, timestamps=TIMESTAMPS[:1], values=["1"]))) == {0: 1}
+    assert hours(read(document(aggInterval=None, values=["1", None, "3", None]))) == {0: 1, 2: 3}
+    with pytest.raises(Coarsened, match="7200 s apart"):
+        read(document(aggInterval=None, timestamps=TIMESTAMPS[::2], values=["1", None]))
 
 
 # What the answer says of itself
