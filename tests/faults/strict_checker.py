@@ -1,224 +1,277 @@
 """A second opinion on an answer, in plain Python and sharing nothing with the product: what may be believed of it.
 
-It reads JSON by RFC 8259 itself, takes date-times only as RFC 3339 spells them, and numbers only where the double
-that stands for them, written with as many digits, gives the same digits again.
+It is strict about numbers and about the series that they belong to, and lenient about all else. What it does not take
+is refused, or left out if it is no number. In these cases the table of readings leaves room, and the answer may be
+read or refused (`doubts`):
+
+- `success` that is neither true nor false, or absent beside `errors`; `meta` that is no object
+- below the name of a series something that is no series; objects with only one of `timestamps` and `values`
+- the first series missing (the others may be numbered from one); names spelt otherwise that are incomplete or in
+  another order; other names that have the numbers asked for in order; one series asked for, one of another name
+- timestamps: epoch seconds as text; ISO 8601 that RFC 3339 does not allow; outside the window one that is off the grid,
+  or whose value is too large or one of two; naive ones inside the window that do not reach from end to end
+- one bucket twice, once with a value and once without
+- more than half unreadable only if nulls, empty texts or buckets outside the window count
+- `aggInterval` absent or unknown where the spacing is none of an interval, or there is no spacing
+- numbers of dateRanges that are neither one nor all; a dateRange that touches the window only, is backwards, is no
+  RFC 3339, or is elsewhere but that of a series that is missing
+
+Timestamps that all lie outside the window refuse the answer, as a dateRange elsewhere does: it is not what was asked.
 """
 
 import re
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-_TOKEN = re.compile(
-    r'[ \t\n\r]*(?:([{}\[\],:])|"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"'
-    r"|(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![0-9.eE+-])|(true|false|null)(?![a-z]))"
+from tests.faults.strict_json import No, Number, need, parse
+from tests.faults.strict_meta import (
+    Remark,
+    confidence,
+    date_ranges,
+    fits,
+    last_updated,
+    letters,
+    names_interval,
+    normalization,
+    plain,
+    tags_as_taken,
+    unit,
 )
-_BLANK = re.compile(r"[ \t\n\r]*")
-_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
-_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_WORDS = {"true": True, "false": False, "null": None}
-_IS_STRING, _IS_NUMBER = 2, 3
-_DEEPEST = 900
-_DATE_TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})"
-)
-_DECIMAL = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
-_NAMES = {900: "FIFTEEN_MINUTES", 3600: "ONE_HOUR", 86400: "ONE_DAY", 604800: "ONE_WEEK"}
-_MOST = 2**31
+from tests.faults.strict_scalars import EMPTY, NULL, Absent, Beyond, OneOf, moment, stamp, value
+
+__all__ = ["Believed", "No", "Remark", "check", "fits", "may_be", "plain", "tags_as_taken"]
+
+_STEPS = (900, 3600, 86400, 604800)
 
 
-class No(Exception):
-    """This must not be believed."""
+class Believed:
+    """What may be taken of an answer: *series* holds {timestamp: value} or None by position.
 
-
-def check(body, step, windows, now):
-    """Give ({name: [(timestamp, value)]}, what meta says); No where the answer must be refused.
-
-    *windows* are (start, end) in epoch seconds, by position; *now* is aware.
+    *doubts* are reasons for which it may be refused just as well. *noted* are kinds of which a deviation must be noted.
     """
-    document = parse(body)
-    _need(isinstance(document, dict) and document.get("success") is True, "no success")
+
+    def __init__(self):
+        self.doubts, self.noted = [], []
+        self.series, self.missing = [], set()
+        self.last_updated = self.normalization = self.unit = self.level = None
+        self.ranges, self.remarks = [], []
+
+
+def check(body, step, windows, unknown):
+    """Return what is Believed of *body*; No where the answer must be refused.
+
+    *windows* are (start, end) in epoch seconds, by position; *unknown* stands for a lastUpdated that is not known.
+    """
+    believed = Believed()
+    result = _result(parse(body), believed.doubts.append)
+    meta = result.get("meta")
+    if meta is not None and not isinstance(meta, dict):
+        believed.doubts.append("meta is no object")
+    meta = meta if isinstance(meta, dict) else {}
+    contents = _owners(result, len(windows), believed.doubts.append)
+    believed.missing = {position for position, content in enumerate(contents) if content is None}
+    tally = _Tally(believed)
+    for content, (start, end) in zip(contents, windows, strict=True):
+        believed.series.append(None if content is None else _series(content, step, int(start), int(end), tally))
+    tally.judge()
+    if not names_interval(meta, step, believed.doubts.append):
+        tally.judge_spacing(step)
+    _read_meta(believed, meta, windows, step, unknown)
+    return believed
+
+
+def _read_meta(believed, meta, windows, step, unknown):
+    noted = believed.noted.append
+    believed.last_updated = last_updated(meta, noted, unknown)
+    believed.normalization, believed.unit = normalization(meta), unit(meta)
+    believed.level, believed.remarks = confidence(meta, noted)
+    believed.ranges = date_ranges(meta, windows, step, believed)
+
+
+def _result(document, open_):
+    need(isinstance(document, dict) and document.get("success") is not False, "no success")
+    if document.get("success", True) is not True:
+        open_("success is neither true nor false")
+    if "success" not in document and document.get("errors"):
+        open_("errors, and no word of success")
     result = document.get("result")
-    _need(isinstance(result, dict), "no result")
-    said = _meta(result.get("meta"), step, windows, now)
-    wanted = [f"serie_{position}" for position in range(len(windows))]
-    for name, content in result.items():
-        _need(name in wanted or not (isinstance(content, dict) and "values" in content), "not asked for")
-    return [_series(result.get(name), step, *window) for name, window in zip(wanted, windows, strict=True)], said
+    need(isinstance(result, dict), "no result")
+    return result
 
 
-def _need(condition, reason):
-    if not condition:
-        raise No(reason)
-
-
-def _series(content, step, start, end):
-    _need(isinstance(content, dict), "no series")
-    times, values = content.get("timestamps"), content.get("values")
-    _need(isinstance(times, list) and isinstance(values, list) and len(times) == len(values), "arrays")
-    seconds = [_bucket(text) for text in times]
-    _need(all(a < b for a, b in pairwise(seconds)), "order")
-    _need(all(start <= one < end and (one - start) % step == 0 for one in seconds), "grid")
-    return [*zip(seconds, map(number, values), strict=True)]
-
-
-def _bucket(text):
-    found = moment(text)
-    _need(text.endswith("Z") and not found.microsecond and not text[20:].strip("0Z"), "bucket")
-    return int(found.timestamp())
-
-
-def moment(text):
-    match = _DATE_TIME.fullmatch(text) if isinstance(text, str) else None
-    _need(match, "date-time")
-    *fields, fraction, zone = match.groups()
-    micro = int((fraction or "0")[:6].ljust(6, "0"))
-    try:
-        naive = datetime(*map(int, fields), micro, tzinfo=UTC)
-        if zone == "Z":
-            return naive
-        _need(int(zone[1:3]) < 24 and int(zone[4:]) < 60, "zone")
-        away = timedelta(hours=int(zone[1:3]), minutes=int(zone[4:]))
-        return naive - away if zone[0] == "+" else naive + away
-    except (ValueError, OverflowError):
-        raise No("no such moment") from None
-
-
-def number(text):
-    match = _DECIMAL.fullmatch(text) if isinstance(text, str) else None
-    _need(match and len(text) <= 400, "decimal")
-    _, whole, fraction, exponent = match.groups()
-    digits = (whole + (fraction or "")).lstrip("0")
-    value = float(text)
-    if not digits:
-        return 0.0
-    scale = len(digits) - len(fraction or "") + int(exponent or 0) - 1
-    digits = digits.rstrip("0")
-    if len(digits) > 17:
-        raise No("more digits than a double has")
-    back, power = f"{abs(value):.{len(digits) - 1}e}".split("e") if abs(value) < float("inf") else ("", "0")
-    _need(back.replace(".", "") == digits and int(power) == scale, "not exact")
-    return value
-
-
-def _meta(meta, step, windows, now):
-    _need(isinstance(meta, dict) and meta.get("aggInterval") == _NAMES[step], "interval")
-    updated = moment(meta.get("lastUpdated"))
-    normalization = _text(meta.get("normalization"))
-    _need(normalization, "normalization")
-    units = meta.get("units")
-    _need(isinstance(units, list) and all(isinstance(unit, dict) for unit in units), "units")
-    pairs = [(_text(unit.get("name")), _text(unit.get("value"))) for unit in units]
-    _need("confidenceInfo" in meta, "confidence")
-    return updated, normalization, pairs, *_confidence(meta["confidenceInfo"]), _ranges(meta, step, windows)
-
-
-def _confidence(info):
-    if info is None:
-        return None, set()
-    _need(isinstance(info, dict) and "level" in info and isinstance(info.get("annotations"), list), "confidence")
-    level = info["level"]
-    _need(level is None or (type(level) is int and -_MOST <= level < _MOST), "level")
-    _need(len(info["annotations"]) <= 1000, "annotations")
-    return level, {_annotation(one) for one in info["annotations"]}
-
-
-def _annotation(one):
-    _need(isinstance(one, dict) and {"endDate", "isInstantaneous", "description"} <= {*one}, "annotation")
-    end, tags = one["endDate"], one.get("tags")
-    _need(type(one["isInstantaneous"]) is bool and (tags is None or isinstance(tags, list)), "annotation")
-    return (
-        moment(one.get("startDate")),
-        None if end is None else moment(end),
-        _text(one.get("dataSource")),
-        _text(one.get("eventType")),
-        _text("" if one["description"] is None else one["description"]),
-        _text("" if one.get("linkedUrl") is None else one["linkedUrl"]),
-        one["isInstantaneous"],
-        tuple(sorted(map(_text, tags or ()))),
+def _owners(result, count, open_):
+    """Return the series of each position, None where it is missing; No if that is not beyond doubt."""
+    names = [f"serie_{position}" for position in range(count)]
+    series = {name: one for name, one in result.items() if name != "meta" and _is_series(one)}
+    if any(
+        isinstance(one, dict) and ({*one} & {"timestamps", "values"}) and name not in series
+        for name, one in result.items()
+    ):
+        open_("an object that is half a series")
+    need(series, "no series")
+    need(len(series) <= count, "more series than asked for")
+    if {*series} <= {*names}:
+        return _by_name(result, series, names, open_)
+    wanted, came = [*map(letters, names)], [*map(letters, series)]
+    if len({*came}) == len(came) and {*came} <= {*wanted}:
+        return _by_letters(dict(zip(came, series.values(), strict=True)), wanted, open_)
+    need(len(series) == count, "some names are missing, others are unknown")
+    numbers = [re.findall(r"\d+", name) for name in series]
+    need(
+        all(
+            len(found) == 1 and found[0].isdecimal() and len(found[0]) < 5 and int(found[0]) == n
+            for n, found in enumerate(numbers)
+        )
+        or (count == 1 and not numbers[0]),
+        "other names, or another order",
     )
+    open_("other names, with the numbers asked for; or one without a number")
+    return [*series.values()]
 
 
-def _text(text):
-    _need(isinstance(text, str), "text")
-    kept = "".join("?" if 0xD800 <= ord(c) < 0xE000 else "\ufffd" if c == "\0" else c for c in text)
-    _need(len(kept) <= 20_000, "long text")
+def _by_letters(series, wanted, open_):
+    if [*series] != wanted:
+        open_("names spelt otherwise, in another order or some of them missing")
+    return [series.get(name) for name in wanted]
+
+
+def _by_name(result, series, names, open_):
+    if any(result.get(name) is not None and name not in series for name in names):
+        open_("no series below the name of one")
+    if names[0] not in series:
+        open_("the first is missing: numbered from one?")
+    return [series.get(name) for name in names]
+
+
+def _is_series(content):
+    return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("timestamps", "values"))
+
+
+def may_be(expected, got):
+    """Return whether a bucket that is *expected* may be read as *got*, None if it is absent."""
+    if isinstance(expected, OneOf):
+        return any(may_be(one, got) for one in expected)
+    return got is None if isinstance(expected, Absent) else got == expected
+
+
+class _Tally:
+    """Counts over all series: unreadable values, and how far the timestamps are apart."""
+
+    def __init__(self, believed):
+        self.believed = believed
+        self.inside, self.all = [], []
+        self.spacings_of_all, self.spacings_inside = set(), set()
+
+    def add(self, read, is_inside):
+        self.all.append(read)
+        if is_inside:
+            self.inside.append(read)
+
+    def judge(self):
+        """Raise No if more than half is unreadable however it is counted; doubt it if by one way of counting."""
+        verdicts = {
+            _unreadable(counted, empty_too) * 2 > len([one for one in counted if nulls_too or not _is_null(one)])
+            for counted in (self.all, self.inside)
+            for empty_too in (False, True)
+            for nulls_too in (False, True)
+        }
+        need(verdicts != {True}, "more than half unreadable")
+        if True in verdicts:
+            self.believed.doubts.append("half unreadable, more or less")
+        if _unreadable(self.inside, empty_too=False):
+            self.believed.noted.append("unreadable values")
+
+    def judge_spacing(self, step):
+        """Raise No if the timestamps are those of a wider interval; doubt it if they do not say."""
+        spacings = [min(found, default=None) for found in (self.spacings_of_all, self.spacings_inside)]
+        if spacings == [step, step]:
+            return
+        need(not (spacings[0] == spacings[1] and spacings[0] in _STEPS), "spacing of another interval")
+        self.believed.doubts.append("a spacing that says nothing")
+
+
+def _is_null(read):
+    return isinstance(read, Absent) and read.readable is True
+
+
+def _unreadable(counted, empty_too):
+    bad = 0
+    for read in counted:
+        for one in read[-1:] if isinstance(read, OneOf) and empty_too else (read,):
+            bad += isinstance(one, Absent) and (one.readable is False or (empty_too and one.readable is None))
+    return bad
+
+
+def _series(content, step, start, end, tally):
+    """Return {timestamp: value} inside the window; a value may be OneOf several, or an Absent among these."""
+    times, values = content["timestamps"], content["values"]
+    need(len(times) == len(values), "arrays")
+    open_ = tally.believed.doubts.append
+    stamps = [None if text is None else _stamp(text, open_) for text in times]
+    _check_naive([one for one in stamps if one], step, start, end, open_)
+    _check_grid([one[0] for one in stamps if one], step, start, end, open_)
+    need(not any(stamps) or any(one and start <= one[0] < end for one in stamps), "all outside the window")
+    found = {}
+    for at, one in zip(stamps, values, strict=True):
+        is_inside = at is not None and start <= at[0] < end
+        read = _value(one, is_inside, tally)
+        if is_inside:
+            found.setdefault(int(at[0]), []).append(read)
+    if len({one[0] for one in stamps if one and not start <= one[0] < end}) < sum(
+        1 for one in stamps if one and not start <= one[0] < end
+    ):
+        open_("a bucket outside the window twice")
+    kept = {at: _agreed(reads, open_) for at, reads in sorted(found.items())}
+    kept = {at: read for at, read in kept.items() if not isinstance(read, Absent)}
+    tally.spacings_of_all |= {b - a for a, b in pairwise(sorted({one[0] for one in stamps if one}))}
+    tally.spacings_inside |= {b - a for a, b in pairwise(sorted(found))}
     return kept
 
 
-def _ranges(meta, step, windows):
-    ranges = meta.get("dateRange")
-    ranges = [ranges] if isinstance(ranges, dict) else ranges
-    _need(isinstance(ranges, list) and all(isinstance(one, dict) for one in ranges), "ranges")
-    found = [(moment(one.get("startTime")), moment(one.get("endTime"))) for one in ranges]
-    found = found * len(windows) if len(found) == 1 else found
-    _need(len(found) == len(windows), "ranges")
-    for (start, end), (first, last) in zip(found, windows, strict=True):
-        _need(first - step < start.timestamp() <= first and last - step <= end.timestamp() <= last, "range")
-    return found
+def _stamp(text, open_):
+    if isinstance(text, str) and re.fullmatch(r"[0-9]+(?:\.0*)?", text):
+        open_("epoch seconds as text")
+        return stamp(Number(text))
+    if isinstance(text, str) and not moment(text).strict:
+        open_("a timestamp that is ISO 8601 but not RFC 3339")
+    return stamp(text)
 
 
-def parse(body):
-    """Read RFC 8259 JSON in UTF-8, without recursion; No for anything else, and for two equal keys of one object."""
+def _check_naive(stamps, step, start, end, open_):
+    naive = [at for at, zoned in stamps if not zoned]
+    if not naive:
+        return
+    first, last = min(stamps)[0], max(stamps)[0]
+    if first != start or last != end - step:
+        need(all(start <= at < end for at in naive), "naive, and elsewhere")
+        open_("naive, and not from the first bucket to the last")
+
+
+def _check_grid(stamps, step, start, end, open_):
+    off = [at for at in stamps if (at - start) % step]
+    need(not any(start <= at < end for at in off), "grid")
+    if off:
+        open_("off the grid, outside the window")
+
+
+def _value(content, is_inside, tally):
     try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        raise No("not UTF-8") from None
-    root = []
-    open_ = [root]
-    key, expect, at = None, "value", 0
-    while expect != "end":
-        match = _TOKEN.match(text, at)
-        _need(match, f"JSON at {at}")
-        at = match.end()
-        sign, kind = match[1], match.lastindex
-        into = open_[-1]
-        if sign in ("}", "]"):
-            _need(expect in (("key or }", ", or }") if sign == "}" else ("value or ]", ", or ]")), "closing")
-            open_.pop()
-        elif sign == ",":
-            _need(expect in {", or }", ", or ]"}, "comma")
-            expect = "key" if expect == ", or }" else "value"
-            continue
-        elif sign == ":":
-            _need(expect == ":", "colon")
-            expect = "value"
-            continue
-        elif expect in {"key", "key or }"}:
-            _need(kind == _IS_STRING, "key")
-            key, expect = _string(match[0]), ":"
-            _need(key not in into, "two equal keys")
-            into[key] = None
-            continue
-        else:
-            _need(expect in {"value", "value or ]"}, "value")
-            value = {"{": dict, "[": list}[sign]() if sign else _scalar(match, kind)
-            if isinstance(into, dict):
-                into[key] = value
-            else:
-                into.append(value)
-            if sign:
-                open_.append(value)
-                _need(len(open_) < _DEEPEST, "depth")
-                expect = "key or }" if sign == "{" else "value or ]"
-                continue
-        outer = open_[-1]
-        expect = "end" if outer is root else ", or }" if isinstance(outer, dict) else ", or ]"
-    _need(_BLANK.fullmatch(text, at), "trailing")
-    return root[0]
+        read, loses_digits = value(content)
+    except Beyond as beyond:
+        need(not (is_inside and beyond.is_number), "beyond 2^53")
+        tally.believed.doubts.append("beyond 2^53, but outside the window or no number")
+        read, loses_digits = (NULL if beyond.is_number else EMPTY), False
+    if loses_digits and is_inside:
+        tally.believed.noted.append("digits")
+    tally.add(read, is_inside)
+    return read
 
 
-def _scalar(match, kind):
-    if kind == _IS_STRING:
-        return _string(match[0])
-    if kind == _IS_NUMBER:
-        text = match[_IS_NUMBER]
-        return float(text) if {*text} & {*".eE"} or len(text) > 1000 else int(text)
-    return _WORDS[match[kind]]
-
-
-def _string(token):
-    inside = token[token.index('"') + 1 : -1]
-    if "\\" not in inside:
-        return inside
-    joined = _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _ESCAPED.get(m[2], m[2]), inside)
-    return joined.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass") if joined else joined
+def _agreed(reads, open_):
+    numbers = {read for read in reads if isinstance(read, float)}
+    need(len(numbers) < 2, "two values for one bucket")
+    if len(reads) == 1 or len(numbers) == len({*map(type, reads)}) == 1:
+        return reads[0]
+    if all(isinstance(read, Absent) for read in reads):
+        return reads[0]
+    open_("one bucket twice")
+    return OneOf(one for read in reads for one in (read if isinstance(read, OneOf) else (read,)))
