@@ -113,7 +113,7 @@ def _unit(content: Any, deviations: Deviations) -> str:
     if not units:
         deviations.note("meta.units is absent" if not content else "meta.units is unreadable")
         return ""
-    if len({folded(value) for _, value in units}) == 1:
+    if len({"".join(value.split()).casefold() for _, value in units}) == 1:  # not folded: that would leave nothing of %
         return units[0][1]
     return ", ".join(sorted(f"{name}={value}" for name, value in units))
 

@@ -513,6 +513,8 @@ def test_take_normalization(normalization, word):
         ("certificates", [{"name": "serie_0", "value": "certificates"}, {"name": "serie_1", "value": "certificates"}]),
         ("certificates", "certificates"),
         ("a=x, b=y", [{"name": "b", "value": "y"}, {"name": "a", "value": "x"}]),
+        ("a=%, b=#", [{"name": "b", "value": "#"}, {"name": "a", "value": "%"}]),
+        ("B its", [{"name": "b", "value": "B its"}, {"name": "a", "value": "bits"}]),
         ("", None),
         ("", []),
         ("", [{"name": "*", "value": None}]),
