@@ -5,8 +5,10 @@ from collector.store.backfills import Backfill, Progress, Standing, Wanted, want
 from collector.store.duties import HISTORY, PROFILE, RETENTION, Claimed, Duty
 from collector.store.errors import (
     LeaseLost,
+    StoreAliased,
     StoreBehind,
     StoreDamaged,
+    StoreDenied,
     StoreError,
     StoreForeign,
     StoreLacks,
@@ -92,8 +94,10 @@ __all__ = [
     "Snapshot",
     "Standing",
     "Store",
+    "StoreAliased",
     "StoreBehind",
     "StoreDamaged",
+    "StoreDenied",
     "StoreError",
     "StoreForeign",
     "StoreInfo",

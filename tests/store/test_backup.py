@@ -86,13 +86,13 @@ async def test_another_file_is_not_overwritten_unless_forced(url, target):
 
 
 async def test_a_file_that_appears_meanwhile_is_not_overwritten_either(url, target, monkeypatch):
-    real = backing._verify
+    real = backing.find_damage
 
     async def slow(unfinished):
-        await real(unfinished)
         target.write_text("mine")
+        return await real(unfinished)
 
-    monkeypatch.setattr(backing, "_verify", slow)
+    monkeypatch.setattr(backing, "find_damage", slow)
     with pytest.raises(UsageError, match="exists; --force overwrites it"):
         await backup(url, target)
     assert (there(target), content(target)) == (["backup.db"], b"mine")
@@ -124,7 +124,7 @@ async def test_a_full_disk_leaves_nothing(url, target, monkeypatch):
     def full(*_arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backing, "_sync", full)
+    monkeypatch.setattr(backing, "sync", full)
     with pytest.raises(Exception, match="cannot be written \\(no space left on device\\)"):
         await backup(url, target)
     assert there(target) == []

@@ -237,7 +237,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("step", ["_remove", "sqlite_writer", "_sync"])
+@pytest.mark.parametrize("step", ["_remove", "sqlite_writer", "sync"])
 async def test_killed_while_it_is_created_a_store_is_missing_and_not_half_there(path, step):
     assert died(OPEN_AND_DIE, f"sqlite:///{path}", step)
     assert not path.exists()

@@ -1,0 +1,40 @@
+"""A process that owns a store, to be born in the nest."""
+
+import asyncio
+import os
+import sys
+from contextlib import contextmanager
+
+from collector.store import Store
+from tests.acceptance.nest import nest
+
+URL = "http://127.0.0.1:1234"
+
+
+async def _hold(url, command):
+    async with Store.open(url, owner=command) as store:
+        await store.announce(URL)
+        await store.check_writable()
+        sys.stdout.write("open\n")
+        sys.stdout.flush()
+        await asyncio.sleep(60)
+
+
+def hold():
+    """Own the store whose address is the first argument, until killed."""
+    asyncio.run(_hold(*sys.argv[1:]))
+
+
+@contextmanager
+def holding(url, folder, command="run"):
+    """Let another process own the store at *url*; gives the process."""
+    there, here = os.pipe()
+    with os.fdopen(there) as told, os.fdopen(here, "w") as writing:
+        process = nest().bear([url, command], folder, dict(os.environ), (writing, sys.__stderr__), f"{__name__}:hold")
+        writing.close()
+        try:
+            assert told.readline() == "open\n"
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
