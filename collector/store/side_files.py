@@ -65,7 +65,7 @@ def set_foreign_log_aside(path: Path, descriptor: int) -> None:
             extra={
                 "outcome": "set aside",
                 "kept": str(beside(kept, LOG)),
-                "reason": f"{path} is a backup put in its place",
+                "reason": _A_BACKUP.format(path=path),
             },
         )
 
@@ -113,13 +113,11 @@ def _ignores_log(path: Path, descriptor: int) -> bool:
         if not has_foreign_log(path, descriptor):
             return False
         if not is_owned(path):
-            log.warning(
-                "write_ahead_log", extra={"outcome": "ignored", "reason": f"{path} is a backup put in its place"}
-            )
+            log.warning("write_ahead_log", extra={"outcome": "ignored", "reason": _A_BACKUP.format(path=path)})
             return True
         time.sleep(_PAUSE)
     raise StoreUnavailable(
-        f"the store {path} was overwritten by a backup while a process has it open: stop that process"
+        f"the store {path} was overwritten by a backup while it is in use: stop the process that uses it"
     )
 
 

@@ -1,4 +1,4 @@
-"""A process that owns a store, to be born in the nest."""
+"""Processes that own a store, to be born in the nest."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from collector.store import Store
 from tests.acceptance.nest import nest
+from tests.store.making import HOUR, NOW, batch, hours, profile, query, saved
 
 URL = "http://127.0.0.1:1234"
 
@@ -38,3 +39,23 @@ def holding(url, folder, command="run"):
         finally:
             process.kill()
             process.wait(10)
+
+
+async def _write(url, *numbers):
+    later = NOW + HOUR
+    async with Store.open(url, owner="run") as store:
+        await store.declare([profile()], NOW)
+        await saved(store, batch((query(), hours(0, 4))), [float(one) for one in numbers], now=later, updated=later)
+        os._exit(9)
+
+
+def write():
+    """Write the first four hours to a store, and end as if killed."""
+    asyncio.run(_write(*sys.argv[1:]))
+
+
+def killed_after_writing(url, folder, *numbers):
+    """Let another process write the first four hours, and be killed."""
+    arguments = [url, *map(str, numbers)]
+    outputs = (sys.__stderr__, sys.__stderr__)
+    assert nest().bear(arguments, folder, dict(os.environ), outputs, f"{__name__}:write").wait(60) == 9

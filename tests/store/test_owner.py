@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -215,7 +216,7 @@ async def test_whoever_comes_and_goes_in_one_process_sqlite_keeps_its_locks(sqli
 
 async def test_descriptors_are_closed_with_the_last_user(sqlite_url, path):
     def opened():
-        return [one for one in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{one}") == str(path)]
+        return [one for one in Path("/proc/self/fd").iterdir() if one.resolve() == path]
 
     for _ in range(3):
         async with Store.open(sqlite_url, owner="run"), Store.open(sqlite_url, owner=None):
