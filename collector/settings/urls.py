@@ -115,6 +115,8 @@ def _sqlite_path(escaped: str) -> Path:
 
 
 def _expanded(text: str) -> Path:
+    if not text.startswith("~"):  # which a Path would make of ./~
+        return Path(text)
     try:
         return Path(text).expanduser()
     except RuntimeError:

@@ -4,8 +4,11 @@ import asyncio
 import os
 import sys
 from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
 
 from collector.store import Store
+from collector.store.restore import restore
 from tests.acceptance.nest import nest
 from tests.store.making import HOUR, NOW, batch, hours, profile, query, saved
 
@@ -56,6 +59,32 @@ def write():
 
 def killed_after_writing(url, folder, *numbers):
     """Let another process write the first four hours, and be killed."""
-    arguments = [url, *map(str, numbers)]
+    assert _end(folder, "write", url, *numbers) == 9
+
+
+def put_back():
+    """Restore a backup, and end as if killed instead of a certain call of the system."""
+    url, source, last = sys.argv[1:]
+    calls = count()
+
+    def dying(real):
+        def call(*arguments, **options):
+            if next(calls) == int(last):
+                os._exit(9)
+            return real(*arguments, **options)
+
+        return call
+
+    for owner, name in ((os, "link"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
+        setattr(owner, name, dying(getattr(owner, name)))
+    asyncio.run(restore(url, Path(source)))
+
+
+def killed_while_restoring(url, folder, source, call):
+    """Let another process restore *source* and be killed at its *call*; tells whether it came to that."""
+    return _end(folder, "put_back", url, source, call) == 9
+
+
+def _end(folder, entry, *arguments):
     outputs = (sys.__stderr__, sys.__stderr__)
-    assert nest().bear(arguments, folder, dict(os.environ), outputs, f"{__name__}:write").wait(60) == 9
+    return nest().bear([*map(str, arguments)], folder, dict(os.environ), outputs, f"{__name__}:{entry}").wait(60)
