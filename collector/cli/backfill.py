@@ -261,7 +261,9 @@ async def _adopt(store: Store, wanted: Wanted) -> Backfill | None:
 async def _estimate(settings: Settings, profiles: Sequence[Profile], wanted: Wanted) -> Estimate:
     """Plan against the store as it is; where there is none yet, against an empty one that is thrown away."""
     import tempfile
+    from pathlib import Path
 
+    from collector.settings.urls import sqlite_url
     from collector.store import Store, StoreMissing
 
     try:
@@ -269,7 +271,7 @@ async def _estimate(settings: Settings, profiles: Sequence[Profile], wanted: Wan
             return await _plan(settings, profiles, wanted, store)
     except StoreMissing:
         with tempfile.TemporaryDirectory() as folder:
-            async with Store.open(f"sqlite:///{folder}/empty.db", owner="backfill --dry-run") as store:
+            async with Store.open(sqlite_url(Path(folder) / "empty.db"), owner="backfill --dry-run") as store:
                 return await _plan(settings, profiles, wanted, store)
 
 

@@ -54,13 +54,13 @@ def _checked_target(source: Path, named: Path, *, force: bool) -> Path:
     """Return the file that is to be written, symbolic links followed."""
     target = Path(os.path.realpath(named))
     if target.is_dir() or target.is_symlink() or not target.parent.is_dir():
-        raise UsageError(f"{target} cannot be written: name a file in a folder that exists")
+        raise UsageError(f"{named} cannot be written: name a file in a folder that exists")
     if not target.exists():
         return target
     if target.samefile(source):
-        raise UsageError(f"{target} is the store itself")
+        raise UsageError(f"{named} is the store itself")
     if not force:
-        raise UsageError(f"{target} exists; --force overwrites it")
+        raise UsageError(f"{named} exists; --force overwrites it")
     _refuse_owned(target)
     return target
 
