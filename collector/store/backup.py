@@ -69,7 +69,7 @@ def _refuse_owned(target: Path) -> None:
     """Refuse to overwrite a store that a process has open."""
     try:
         with pinned(target) as descriptor:
-            owned = is_owned(target) or is_owned_file(descriptor)
+            owned = is_owned(target, descriptor) or is_owned_file(descriptor)
     except OSError as error:
         raise StoreUnavailable(f"{target} cannot be read ({system_words(error)})") from error
     if owned:

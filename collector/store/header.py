@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from collector.store.errors import StoreDamaged
+from collector.errors import system_words
+from collector.store.errors import StoreDamaged, StoreUnavailable
 from collector.store.pinned import pinned
 from collector.store.schema import APPLICATION_ID
 
@@ -23,9 +24,12 @@ def check(path: Path) -> None:
 
     Anything else that may be wrong with it is left for SQLite to say. To be called before the file is opened.
     """
-    with pinned(path) as descriptor:
-        has_wal = has_content(path.with_name(f"{path.name}-wal"))
-        reason = judge(read(descriptor), os.fstat(descriptor).st_size, has_wal=has_wal)
+    has_wal = has_content(path.with_name(f"{path.name}-wal"))
+    try:
+        with pinned(path) as descriptor:
+            reason = judge(read(descriptor), os.fstat(descriptor).st_size, has_wal=has_wal)
+    except OSError as error:
+        raise StoreUnavailable(f"the store {path} cannot be opened ({system_words(error)})") from error
     if reason:
         raise StoreDamaged(f"the store {path} is damaged: {reason}; it was not touched")
 

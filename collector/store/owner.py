@@ -137,8 +137,14 @@ def owner_of(path: Path) -> Owner | None:
     return owner if owned else None
 
 
-def is_owned(path: Path) -> bool:
-    """Tell whether a process owns the store in *path* under this name, whether or not it says who it is."""
+def is_owned(path: Path, descriptor: int) -> bool:
+    """Tell whether a process owns the store in *path* under this name, whether or not it says who it is.
+
+    *descriptor* is of the database file, which tells that if this user may not read the lock file.
+    """
+    file = lock_path(path)
+    if file.exists() and not os.access(file, os.R_OK, effective_ids=True):
+        return is_owned_file(descriptor)
     return _look(path)[0]
 
 

@@ -71,7 +71,7 @@ def set_foreign_log_aside(path: Path, descriptor: int) -> None:
 
 
 def set_all_aside(path: Path) -> None:
-    """Rename what a database that was deleted left behind, lest SQLite takes it for that of a new one."""
+    """Rename what a database that was deleted left behind, so that SQLite does not read it into a new one."""
     kept = aside(path)
     if moved := move(path, kept, (LOG, JOURNAL)):
         names = ", ".join(str(one) for one in moved)
@@ -112,7 +112,7 @@ def _ignores_log(path: Path, descriptor: int) -> bool:
     for _ in range(_LOOKS):  # an owner that has just come moves the log
         if not has_foreign_log(path, descriptor):
             return False
-        if not is_owned(path):
+        if not is_owned(path, descriptor):
             log.warning("write_ahead_log", extra={"outcome": "ignored", "reason": _A_BACKUP.format(path=path)})
             return True
         time.sleep(_PAUSE)
@@ -137,7 +137,7 @@ def _is_readable_with_log(path: Path, descriptor: int) -> bool:
 def _check_name(path: Path, descriptor: int) -> None:
     """Raise StoreAliased where the owner of the file has it open under another name, whose log a reader lacks."""
     for _ in range(_LOOKS):  # an owner may come or go meanwhile
-        if not is_owned_file(descriptor) or is_owned(path):
+        if not is_owned_file(descriptor) or is_owned(path, descriptor):
             return
         time.sleep(_PAUSE)
     raise StoreAliased(

@@ -101,21 +101,37 @@ async def test_a_backup_put_in_place_of_a_store_in_use_is_said_to_be_one(url, pa
 
 
 @contextmanager
-def read_only(*files):
-    """Copy *files* into a folder in which this process can make none; root may write anywhere, so be somebody else."""
+def common_folder():
+    """Make a folder that other users can read."""
     folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
     try:
+        yield folder
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def unprivileged():
+    """Root may write anywhere, so be somebody else for a while."""
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(os.getuid())
+
+
+@contextmanager
+def read_only(*files):
+    """Copy *files* into a folder in which this process can make none."""
+    with common_folder() as folder:
         for file in files:
             Path(shutil.copy(file, folder)).chmod(0o644)
         folder.chmod(0o555)
-        if os.geteuid() == 0:
-            os.seteuid(65534)
-        yield f"sqlite:///{folder}/collector.db"
-    finally:
-        if os.getuid() == 0:
-            os.seteuid(0)
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
+        with unprivileged():
+            yield f"sqlite:///{folder}/collector.db"
 
 
 def beside(path, *suffixes):
@@ -170,6 +186,16 @@ async def test_a_file_that_is_changed_while_it_is_read_alone_gives_no_answer(url
 
             with pytest.raises(StoreUnavailable, match="was changed while it was read"):
                 await reader.look(disturbed)
+
+
+async def test_another_user_reads_beside_an_owner_whose_lock_file_it_may_not_read(url, path):
+    with common_folder() as folder:
+        there = f"sqlite:///{shutil.copy(path, folder)}"
+        with holding(there, folder):
+            for file in folder.iterdir():
+                file.chmod(0o000 if file.suffix == ".lock" else 0o644)
+            with unprivileged():
+                assert await stored(there) == [1, 2, 3, 4]
 
 
 async def test_hard_links_of_a_backup_can_be_read_but_not_written_to(url, tmp_path):
