@@ -204,7 +204,7 @@ def _set(descriptor: int, kind: int) -> None:
 
 def _unlockable(file: Path, error: OSError) -> StoreUnavailable:
     return StoreUnavailable(
-        f"{file} cannot be locked ({system_words(error)}), so no other process could be kept from writing to the store:"
+        f"{file} cannot be locked ({system_words(error)}), so another process could write to the store as well:"
         " keep it on a file system that has locks, as local disks have"
     )
 
