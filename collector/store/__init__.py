@@ -2,6 +2,8 @@
 
 from collector.store.answers import NewestAnswer
 from collector.store.backfills import Backfill, Progress, Standing, Wanted, wanted
+from collector.store.common_bucket import Bucket, why_another_unit
+from collector.store.downsample import Column, Thinned
 from collector.store.duties import HISTORY, PROFILE, RETENTION, Claimed, Duty
 from collector.store.errors import (
     LeaseLost,
@@ -36,7 +38,7 @@ from collector.store.refusals import FIRST_PAUSE, Refusal, keys_of, pause
 from collector.store.renames import Renamed
 from collector.store.replicas import Candidate, Replica
 from collector.store.save_snapshots import Taken
-from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
+from collector.store.selection import Place, SelectedSeries, Selection
 from collector.store.snapshots import Snapshot
 from collector.store.states import SeriesState
 from collector.store.status import Pause, ProfileStatus, StoreInfo
@@ -56,6 +58,7 @@ __all__ = [
     "Beat",
     "Begun",
     "Block",
+    "Bucket",
     "Budget",
     "Candidate",
     "Change",
@@ -119,4 +122,5 @@ __all__ = [
     "pause",
     "process_name",
     "wanted",
+    "why_another_unit",
 ]

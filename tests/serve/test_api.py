@@ -130,6 +130,27 @@ async def test_thinned_points_keep_the_peaks_and_show_the_gap(world):
     assert (exact["thinned"], exact["mean"][3:7]) == (False, [30, None, None, 60])
 
 
+async def test_of_a_label_whose_unit_changed_only_one_unit_is_on_a_common_axis(world):
+    (every, *_) = world.service.profiles
+    asked = batch((every.series[0].query, hours(22, 26)))
+    for moment in (NOW + HOUR, NOW + 2 * HOUR):
+        await saved(world.store, asked, [1, 2, 3, 4], now=moment, updated=moment, unit="requests")
+    between = f"start={rfc3339(DAY + 20 * HOUR)}&end={rfc3339(DAY + 26 * HOUR)}&thin=100&buckets=common"
+    found = (await world.get(f"/api/v1/points?series=all&series=by/A&{between}"))["series"]
+    shown = [(one["series"], one["bucket"], one["unit"], one["mean"], one["refused"]) for one in found]
+    words = "its unit is '*', the unit of this chart is 'requests'"
+    assert shown == [
+        ("all", "1h", "requests", [1, 2, 3, 4], None),
+        ("all", "1h", "*", [], words),
+        ("by/A", "1h", "*", [], words),
+    ]
+    found = (await world.get(f"/api/v1/points?series=by/A&series=all&{between}"))["series"]
+    assert [(one["unit"], one["mean"]) for one in found if one["refused"] is None] == [
+        ("*", [200, 210]),
+        ("*", [20, 21, 22, 23]),
+    ]
+
+
 async def test_csv_is_what_export_writes(world):
     async with world.session.get(f"{world.url}/api/v1/points?series=by/B,%20Inc.&format=csv") as answer:
         lines = (await answer.text()).splitlines()
@@ -180,6 +201,8 @@ async def test_a_store_without_history_has_empty_lists(empty):
         ("points?format=csv&limit=3", "not together with csv"),
         ("points?thin=3&after=WzFd", "not together with thin"),
         ("points?thin=5001", "whole number from 1 to 5000"),
+        ("points?thin=5&buckets=all", "is none of own, common"),
+        ("points?buckets=common", "not together with pages"),
         ("points?series=%00", "unprintable"),
         ("status?x=1", "unknown parameter"),
     ],
