@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
+from collector.collect.daemon import Service
 from collector.model import rfc3339
+from collector.serve.app import make_app, serving
 from tests.serve.serving import SERVER_TOKEN, fill, served
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, saved
 
@@ -264,6 +268,16 @@ async def test_with_anonymous_read_only_changing_needs_the_token(sqlite_url, tmp
         for expected, headers in ((401, {}), (201, {"Authorization": f"Bearer {SERVER_TOKEN}"})):
             async with world.session.post(f"{world.url}/api/v1/backfills", json=order, headers=headers) as answer:
                 assert answer.status == expected
+
+
+async def test_only_a_page_of_simulated_data_says_so(empty):
+    settings = empty.service._settings
+    radar = replace(settings.radar, base_url="https://api.cloudflare.com/client/v4")
+    real = Service(replace(settings, radar=radar), empty.store, lambda: settings, lambda: NOW)
+    async with serving(make_app(real, "127.0.0.1"), "127.0.0.1", 0) as url:
+        texts = [await (await empty.session.get(address)).text() for address in (empty.url, url)]
+    assert ['data-simulator="http://127.0.0.1:9"' in text for text in texts] == [True, False]
+    assert "{simulator}" not in "".join(texts)
 
 
 @pytest.mark.parametrize("path", ["/", "/dashboard/app.js", "/dashboard/vendor/uPlot/uPlot.iife.min.js"])
