@@ -1,6 +1,7 @@
 // The chart: uPlot with one line per series, a band of extremes where columns hold several buckets, and marks.
 
-import { colour, faint, $ } from "./dom.js";
+import { bucketAt } from "./data.js";
+import { colour, faint, h, $ } from "./dom.js";
 import { compact, dayOf, monthOf, time, yearOf } from "./format.js";
 import { drawBehind, drawRevisions } from "./marks.js";
 
@@ -19,14 +20,25 @@ function ticks(_chart, splits, _axis, _space, step) {
 /** Whether there is anything to draw. */
 export const holdsPoints = (data) => [...data.series, ...(data.previous ?? [])].some((series) => series.mean.length);
 
+/** The least value above zero that is drawn, and how many are not above it: those a logarithmic axis cannot hold. */
+export function logarithmic(data) {
+  const all = [...data.series, ...(data.previous ?? [])];
+  const values = all.flatMap((series) => [...series.mean, ...(series.thinned ? series.least : [])]).filter((value) => value !== null);
+  const means = all.flatMap((series) => series.mean).filter((value) => value !== null);
+  const least = values.reduce((low, value) => (value > 0 && value < low ? value : low), Infinity);
+  return { least, zeros: means.filter((value) => value <= 0).length };
+}
+
 /** Lines as uPlot wants them: one table per series, joined on time; `previous` moved to the present. An empty frame where there is no point. */
 function tables(data, log) {
   const all = [];
+  const { least } = log ? logarithmic(data) : {};
   const shown = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
+  const lower = (values) => (log ? values.map((value) => (value === null ? null : Math.max(value, least))) : values);
   for (const series of data.series) {
     const at = series.mean.map((_, i) => series.start + i * series.width);
-    const parts = series.thinned ? [series.mean, series.most, series.least] : [series.mean];
-    all.push([at, ...parts.map(shown)]);
+    const bounds = series.thinned ? [shown(series.most), lower(series.least)] : [];
+    all.push([at, shown(series.mean), ...bounds]);
   }
   for (const series of data.previous ?? []) {
     all.push([series.mean.map((_, i) => series.start + data.shift + i * series.width), shown(series.mean)]);
@@ -56,11 +68,12 @@ function lines(data, palette) {
 }
 
 export class Chart {
-  /** *heard* is told of the moment under the cursor (null: none) and of a period chosen by dragging. */
+  /** *heard* is told of the bucket under the cursor (null: none) and of a period chosen by dragging. */
   constructor(host, heard) {
     this.host = host;
     this.heard = heard;
     this.plot = null;
+    this.held = false;
     this.data = null;
     this.marks = { gaps: [], finalUntil: null };
     new ResizeObserver(() => this.resize()).observe(host);
@@ -77,8 +90,11 @@ export class Chart {
     this.marks = marks;
     this.palette = palette;
     const joined = tables(data, axis.log);
+    this.places = new Map(joined?.[0].map((at, i) => [at, i]));
+    this.pointed = h("div", { class: "pointed", hidden: true });
     if (joined) this.plot = new uPlot(this.options(axis, holdsPoints(data)), joined, this.host);
-    if (this.plot && left >= 0) this.plot.setCursor({ left, top: 10 }, false);
+    this.plot?.over.append(this.pointed);
+    if (this.plot && left >= 0) this.plot.setCursor({ left, top: 10 });
     this.host.dataset.drawn = `${Number(this.host.dataset.drawn ?? 0) + 1}`;
   }
 
@@ -129,14 +145,16 @@ export class Chart {
         { stroke: muted, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 58, gap: 8, values: (_u, all) => all.map((value) => (value === null || !drawn ? "" : compact(value))) },
       ],
       cursor: {
+        x: false,
         y: false,
+        dataIdx: (_chart, line, nearest, at) => (line ? this.places.get(bucketAt(this.data, at)?.start) ?? null : nearest),
         drag: { x: true, y: false, setScale: false },
         points: { size: (_u, at) => (series[at].width > 1.5 ? 8 : 0), width: 2 },
       },
       hooks: {
         drawClear: [(chart) => drawBehind(chart, this.data, this.marks)],
         draw: [(chart) => drawRevisions(chart, this.data, this.palette)],
-        setCursor: [(chart) => this.heard.cursor(chart.cursor.left >= 0 ? chart.posToVal(chart.cursor.left, "x") : null)],
+        setCursor: [(chart) => this.point(chart.cursor.left >= 0 ? bucketAt(this.data, chart.posToVal(chart.cursor.left, "x")) : null)],
         setSelect: [(chart) => this.selected(chart)],
         ready: [(chart) => this.heard.laid(chart)],
         setSize: [(chart) => this.heard.laid(chart)],
@@ -151,16 +169,29 @@ export class Chart {
     chart.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
   }
 
-  /** Move the cursor by so many columns of the finest series; gives the moment. */
+  /** Shade the bucket under the cursor, null for none, and tell of it. */
+  point(bucket) {
+    this.pointed.hidden = !bucket;
+    if (bucket) {
+      const [left, right] = [bucket.start, bucket.end].map((at) => Math.min(Math.max(this.plot.valToPos(at, "x"), 0), this.plot.over.clientWidth));
+      this.pointed.style.left = `${left}px`;
+      this.pointed.style.width = `${Math.max(1, right - left)}px`;
+    }
+    this.heard.cursor(bucket);
+  }
+
+  /** Move the cursor by so many buckets; gives the one that it then is in. */
   step(by) {
     if (!this.plot || !this.data.series.length) return null;
-    const width = Math.min(...this.data.series.map((series) => series.width));
     const { start, end } = this.data;
     const { left } = this.plot.cursor;
-    const at = left >= 0 ? this.plot.posToVal(left, "x") : by > 0 ? start - width : end;
-    const next = Math.min(Math.max((Math.floor(at / width + 1e-6) + by) * width, start), end - 1);
-    this.plot.setCursor({ left: this.plot.valToPos(next, "x"), top: 10 });
-    return next;
+    const from = left >= 0 ? bucketAt(this.data, this.plot.posToVal(left, "x")) : null;
+    const { width } = this.data.series[0];
+    const next = from ? from.start + (by + 0.5) * width : by > 0 ? start : end - 1;
+    const bucket = bucketAt(this.data, Math.min(Math.max(next, start), end - 1));
+    const middle = (Math.max(bucket.start, start) + Math.min(bucket.end, end)) / 2; // away from its edges, where pixels round
+    this.plot.setCursor({ left: this.plot.valToPos(middle, "x"), top: 10 });
+    return bucket;
   }
 
   listen() {
@@ -173,6 +204,8 @@ export class Chart {
       event.preventDefault();
       this.heard.wheel(event.deltaY > 0 ? 1.5 : 1 / 1.5, plotAt(event));
     }, { passive: false });
+    this.host.addEventListener("pointerdown", () => { this.held = true; }, true);
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => { this.held = false; });
     let from = null;
     this.host.addEventListener("pointerdown", (event) => {
       const pans = event.pointerType === "touch" || event.shiftKey;
