@@ -466,7 +466,7 @@ def test_a_job_can_be_cancelled(dashboard):
     assert page.get_by_role("button", name="Cancel backfill").count() == 0
 
 
-def test_pauses_and_what_radar_lacks_or_has_said_once_are_in_sight(dashboard):
+def test_pauses_what_radar_lacks_or_has_said_once_and_profiles_that_go_are_in_sight(dashboard):
     waits = {"reason": "refused", "until": rfc3339(midnight(-1)), "message": "HTTP 400: no"}
 
     def stand(route):
@@ -477,8 +477,14 @@ def test_pauses_and_what_radar_lacks_or_has_said_once_are_in_sight(dashboard):
         document["profiles"][1] |= {"state": "gaps", "waiting": waits}
         route.fulfill(response=answer, json=document)
 
+    def without_young(route):
+        answer = route.fetch()
+        profiles = [one for one in answer.json()["profiles"] if one["name"] != "young"]
+        route.fulfill(response=answer, json={"profiles": profiles, "next": None})
+
+    dashboard.page.clock.install()
     dashboard.page.route("**/api/v1/status", stand)
-    dashboard.open()
+    dashboard.open("#series=all&series=young&range=1d")
     dashboard.settled()
     paused, waiting = (dashboard.page.locator(f".profile[data-name={name}]") for name in ("all", "by-owner"))
     assert paused.get_attribute("data-state") == "paused"
@@ -487,3 +493,7 @@ def test_pauses_and_what_radar_lacks_or_has_said_once_are_in_sight(dashboard):
     assert "Radar's answer was refused; asked again in" in waiting.inner_text()
     assert "No service is running" in dashboard.text("#warnings")
     assert dashboard.text("#facts dd >> nth=0") == "not running"
+    dashboard.page.route("**/api/v1/profiles*", without_young)
+    dashboard.page.clock.run_for(16_000)
+    eventually(lambda: dashboard.text("#notices").startswith("Not shown, because no profile has this series: "))
+    eventually(lambda: [row[0] for row in dashboard.readout()] == ["all 15m"])

@@ -17,6 +17,7 @@ from tests.acceptance.world import Collector, eventually, midnight, profile, sim
 if CHROMIUM is None and not os.environ.get("CI"):
     pytest.skip("there is no chromium here: apt-get install chromium", allow_module_level=True)
 
+CANVAS = "document.querySelector('.uplot canvas').toDataURL()"
 SIX_MINUTES = timedelta(minutes=6)
 _MARKUP = [
     "<script>alert(1)</script>",
@@ -198,13 +199,19 @@ def test_a_page_recovers_whatever_it_could_not_read(browser, tmp_path):
             dashboard.drawn()
 
             page.route("**/api/v1/points*", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks it
-            page.get_by_role("button", name="Zoom in").click()
+            page.mouse.move(5, 5)
+            drawn = page.evaluate(CANVAS)
+            page.keyboard.down("Shift")
+            dashboard.drag(0.6, 0.3)
+            page.keyboard.up("Shift")
+            page.mouse.move(5, 5)
             eventually(lambda: held)
             assert page.get_attribute("#chart", "aria-busy") == "true"
             before = dashboard.text("#period")
             page.clock.run_for(21_000)  # longer than an answer may take
             page.wait_for_selector("#banner:not([hidden])")
             assert dashboard.text("#period") == before
+            assert page.evaluate(CANVAS) == drawn
             page.unroute("**/api/v1/points*")
             page.clock.run_for(31_000)
             page.wait_for_selector("#banner[hidden]", state="attached")

@@ -35,13 +35,14 @@ const jobs = new Backfills(() => { points.run(); standing.run(); }, () => look.r
 const catalogue = loader(readCatalogue, begin);
 const points = loader(readPoints, show, () => POINTS_EVERY, () => chart.held);
 const standing = loader(readStanding, showStanding, () => STANDING_EVERY);
-const look = loader((signal) => jobs.read(signal), (found) => jobs.show(found), () => (jobs.open.size ? JOBS_EVERY : STANDING_EVERY));
+const look = loader((signal) => jobs.read(signal), (found) => jobs.show(found), () => (jobs.open.size ? JOBS_EVERY : STANDING_EVERY), () => jobs.held);
 const loaders = [catalogue, points, standing, look];
 const trouble = new Trouble(loaders, meanwhile, () => token.open());
 let early = null;
 
 function loader(read, apply, every, hold) {
   const failed = (own, error) => {
+    if (own === points) chart.rest();
     if (error.status === 401) hasToken(error.sent) ? token.open(error) : own.run(); // a new token was given meanwhile
   };
   return new Loader({ read, apply, every, hold, failed, changed: showReading });
@@ -110,7 +111,8 @@ function showStanding({ profiles, status, fetches, gaps }) {
   showWarnings(status);
   jobs.offer(profiles);
   showFetches(fetches, state.onlyErrors);
-  showControls();
+  if (state.view.series.some((label) => !known().has(label))) restore(); // a profile is gone
+  else showControls();
   if (!state.drawn) return;
   chart.mark(marks());
   showMarks(visit);

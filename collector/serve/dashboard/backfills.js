@@ -14,6 +14,9 @@ export class Backfills {
   constructor(done, changed, ask) {
     Object.assign(this, { done, changed, ask, again: null });
     this.open = new Set();
+    this.held = false; // a button that is pressed must not be replaced
+    $("jobs").addEventListener("pointerdown", () => { this.held = true; });
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => { this.held = false; });
     $("order").addEventListener("submit", (event) => {
       event.preventDefault();
       this.order(event.target);

@@ -1,8 +1,9 @@
 // The chart: uPlot with one line per series, a band of extremes where columns hold several buckets, and marks.
 
 import { bucketAt } from "./data.js";
-import { colour, faint, h, $ } from "./dom.js";
+import { colour, h, $ } from "./dom.js";
 import { compact, dayOf, monthOf, time, yearOf } from "./format.js";
+import { holdsPoints, lines, logarithmic, tables } from "./lines.js";
 import { drawBehind, drawRevisions } from "./marks.js";
 
 const DAY = 86400;
@@ -15,56 +16,6 @@ function ticks(_chart, splits, _axis, _space, step) {
   if (step >= 27 * DAY) return splits.map((at, i) => (i === 0 || yearOf(at) !== yearOf(splits[i - 1]) ? `${monthOf(at)}\n${yearOf(at)}` : monthOf(at)));
   if (step >= DAY) return splits.map(dayOf);
   return splits.map((at, i) => (i === 0 || at % DAY === 0 ? `${time(at)}\n${dayOf(at)}` : time(at)));
-}
-
-/** Whether there is anything to draw. */
-export const holdsPoints = (data) => [...data.series, ...(data.previous ?? [])].some((series) => series.mean.length);
-
-/** The least value above zero that is drawn, and how many are not above it: those a logarithmic axis cannot hold. */
-export function logarithmic(data) {
-  const all = [...data.series, ...(data.previous ?? [])];
-  const values = all.flatMap((series) => [...series.mean, ...(series.thinned ? series.least : [])]).filter((value) => value !== null);
-  const means = all.flatMap((series) => series.mean).filter((value) => value !== null);
-  const least = values.reduce((low, value) => (value > 0 && value < low ? value : low), Infinity);
-  return { least, zeros: means.filter((value) => value <= 0).length };
-}
-
-/** Lines as uPlot wants them: one table per series, joined on time; `previous` moved to the present. An empty frame where there is no point. */
-function tables(data, log) {
-  const all = [];
-  const { least } = log ? logarithmic(data) : {};
-  const shown = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
-  const lower = (values) => (log ? values.map((value) => (value === null ? null : Math.max(value, least))) : values);
-  for (const series of data.series) {
-    const at = series.mean.map((_, i) => series.start + i * series.width);
-    const bounds = series.thinned ? [shown(series.most), lower(series.least)] : [];
-    all.push([at, shown(series.mean), ...bounds]);
-  }
-  for (const series of data.previous ?? []) {
-    all.push([series.mean.map((_, i) => series.start + data.shift + i * series.width), shown(series.mean)]);
-  }
-  const empty = ([, ...values]) => [[data.start, data.end], ...values.map(() => [null, null])];
-  return all.length ? uPlot.join(holdsPoints(data) ? all : all.map(empty)) : null;
-}
-
-function lines(data, palette) {
-  const series = [{}];
-  const bands = [];
-  for (const one of data.series) {
-    const stroke = palette(one.label);
-    series.push({ label: one.label, of: one.label, stroke, width: 1.6, points: { size: 4 } });
-    if (one.thinned) {
-      const at = series.length;
-      const edge = { of: one.label, stroke: "transparent", width: 0, points: { show: false } };
-      series.push({ ...edge, label: `${one.label} most` }, { ...edge, label: `${one.label} least` });
-      bands.push({ series: [at, at + 1], fill: faint(stroke, data.series.length > 4 ? 0.1 : 0.16) });
-    }
-  }
-  for (const one of data.previous ?? []) {
-    const stroke = faint(palette(one.label), 0.6);
-    series.push({ label: `${one.label} before`, of: one.label, stroke, width: 1.2, dash: [5, 4], points: { show: false } });
-  }
-  return { series, bands };
 }
 
 export class Chart {
@@ -92,7 +43,8 @@ export class Chart {
     const joined = tables(data, axis.log);
     this.places = new Map(joined?.[0].map((at, i) => [at, i]));
     this.pointed = h("div", { class: "pointed", hidden: true });
-    if (joined) this.plot = new uPlot(this.options(axis, holdsPoints(data)), joined, this.host);
+    const drawn = axis.log ? logarithmic(data).least !== Infinity : holdsPoints(data);
+    if (joined) this.plot = new uPlot(this.options(axis, drawn), joined, this.host);
     this.plot?.over.append(this.pointed);
     if (this.plot && left >= 0) this.plot.setCursor({ left, top: 10 });
     this.host.dataset.drawn = `${Number(this.host.dataset.drawn ?? 0) + 1}`;
@@ -102,6 +54,12 @@ export class Chart {
   mark(marks) {
     this.marks = marks;
     this.plot?.redraw(false);
+  }
+
+  /** Undo what the reader's finger has moved: the chart shows its own period. */
+  rest() {
+    const { min, max } = this.plot?.scales.x ?? {};
+    if (this.plot && (min !== this.data.start || max !== this.data.end)) this.plot.setScale("x", { min: this.data.start, max: this.data.end });
   }
 
   /** Let the lines of one series stand out; null: all alike. */
@@ -224,9 +182,10 @@ export class Chart {
       const share = (from - event.clientX) / this.plot.over.clientWidth;
       from = null;
       if (Math.abs(share) > 0.01) this.heard.panned(share);
+      else this.rest();
     };
     addEventListener("pointerup", end);
-    addEventListener("pointercancel", () => { from = null; });
+    addEventListener("pointercancel", () => { from = null; this.rest(); });
   }
 }
 

@@ -3,6 +3,8 @@
 import { $, h } from "./dom.js";
 
 export const MOST = 20;
+const NAMED = 5;
+const LONGEST = 200;
 
 /** Of the series that an address names: those to show, those that are not known, and those that are too many. */
 export function resolved(named, known) {
@@ -49,6 +51,10 @@ export function showNotices(lines) {
   box.replaceChildren(...(lines.length ? [h("div", { role: "status" }, ...lines.map((text) => h("p", {}, text))), close] : []));
 }
 
-/** Name series of an address that are not known here. */
-export const aboutUnknown = (unknown) =>
-  unknown.length ? [`Not shown, because no profile has ${unknown.length === 1 ? "this series" : "these series"}: ${unknown.map((label) => `“${label}”`).join(", ")}.`] : [];
+/** Name series of an address that are not known here, the first of many. */
+export function aboutUnknown(unknown) {
+  if (!unknown.length) return [];
+  const more = unknown.length > NAMED ? ` and ${unknown.length - NAMED} more` : "";
+  const names = unknown.slice(0, NAMED).map((label) => `“${label.slice(0, LONGEST)}”`).join(", ");
+  return [`Not shown, because no profile has ${unknown.length === 1 ? "this series" : "these series"}: ${names}${more}.`];
+}

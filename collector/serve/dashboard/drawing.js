@@ -1,8 +1,8 @@
 // What was read, put on the page: heading, chart, values, key and tables, which show one thing.
 
-import { holdsPoints } from "./chart.js";
 import { $, colour, h } from "./dom.js";
 import { period as inWords } from "./format.js";
+import { holdsPoints } from "./lines.js";
 import { describe } from "./marks.js";
 import { readout, showKey, showMeasure } from "./readout.js";
 import { marks, state, tint } from "./state.js";

@@ -1,9 +1,9 @@
 // The values under the cursor, or the newest ones: one row per series.
 
-import { logarithmic } from "./chart.js";
 import { columnAt, newest } from "./data.js";
 import { $, h } from "./dom.js";
 import { about, change, duration, number, period } from "./format.js";
+import { logarithmic } from "./lines.js";
 import { revisionsAt } from "./marks.js";
 import { WIDTHS } from "./view.js";
 
