@@ -10,12 +10,19 @@ const DAY = 86400;
 const HEIGHT = () => (innerWidth < 700 ? 260 : 380);
 const FEWEST = 700;
 const MOST = 2000;
+const GUTTER = 68;
+const HALF_A_LABEL = 12;
 
-/** Times along the axis: UTC, 24 hours, the date where a day begins, the year where it does. */
-function ticks(_chart, splits, _axis, _space, step) {
-  if (step >= 27 * DAY) return splits.map((at, i) => (i === 0 || yearOf(at) !== yearOf(splits[i - 1]) ? `${monthOf(at)}\n${yearOf(at)}` : monthOf(at)));
-  if (step >= DAY) return splits.map(dayOf);
-  return splits.map((at, i) => (i === 0 || at % DAY === 0 ? `${time(at)}\n${dayOf(at)}` : time(at)));
+/** Times along the axis: UTC, 24 hours, the date where a day begins, the year where it does; none so near the end that it would be cut. */
+function ticks(chart, splits, _axis, _space, step) {
+  const { min, max } = chart.scales.x;
+  const cut = (at) => ((max - at) / (max - min)) * (chart.width - GUTTER) < HALF_A_LABEL;
+  const words = (at, i) => {
+    if (step >= 27 * DAY) return i === 0 || yearOf(at) !== yearOf(splits[i - 1]) ? `${monthOf(at)}\n${yearOf(at)}` : monthOf(at);
+    if (step >= DAY) return dayOf(at);
+    return i === 0 || at % DAY === 0 ? `${time(at)}\n${dayOf(at)}` : time(at);
+  };
+  return splits.map((at, i) => (cut(at) ? "" : words(at, i)));
 }
 
 export class Chart {
