@@ -18,7 +18,7 @@ from collector import __version__
 from collector.model import is_absolute, utc_now
 from collector.radar.answer import Unsuccessful, read_answer
 from collector.radar.body import read_body
-from collector.radar.errors import CredentialsRefused, Relative, Unavailable
+from collector.radar.errors import CredentialsRefused, RadarError, Relative, Unavailable
 from collector.radar.failure import failure
 from collector.radar.query import query_string
 from collector.radar.trouble import in_words
@@ -34,6 +34,8 @@ USER_AGENT = f"radar-collector/{__version__}"
 _PATH = "/radar/ct/timeseries"
 _BYTES_OF_META = 1_048_576
 _BYTES_OF_BUCKET = 128
+_MAX_HEADER_BYTES = 65_536
+_ERROR_BODY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class RadarClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
             middlewares=(_once,),
         )
         return self
@@ -76,9 +80,9 @@ class RadarClient:
 
     async def ask(self, batch: Batch) -> Reply:
         """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
-        status, headers, body = await self._get(batch)
-        now = self._clock()
-        if status != HTTPStatus.OK or body.lstrip().startswith(b"<"):
+        headers, body, now = await self._get(batch)
+        status = HTTPStatus.OK
+        if body.lstrip().startswith(b"<"):
             raise failure(status, headers, body, now)
         try:
             answer = read_answer(body, batch)
@@ -91,7 +95,8 @@ class RadarClient:
         said = {name: value for name, value in headers.items() if "ratelimit" in name.lower()}
         return Reply(answer, len(body), said)
 
-    async def _get(self, batch: Batch) -> tuple[int, Mapping[str, str], bytes]:
+    async def _get(self, batch: Batch) -> tuple[Mapping[str, str], bytes, datetime]:
+        """Return headers and body of a 200, and when the headers came; any other status is raised as its error."""
         credentials = self._settings.credentials
         if credentials is None:
             raise CredentialsRefused("there are no credentials: set CLOUDFLARE_API_TOKEN")
@@ -99,11 +104,23 @@ class RadarClient:
         most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
         try:
             async with self._session.get(url, headers=credentials.headers(), allow_redirects=False) as response:
-                return response.status, response.headers, await read_body(response, most)
+                now = self._clock()
+                if response.status != HTTPStatus.OK:
+                    raise failure(response.status, response.headers, await _error_body(response), now)
+                return response.headers, await read_body(response, most), now
         except TimeoutError:
             raise Unavailable(f"no whole answer within {self._settings.timeout.total_seconds():g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(in_words(error)) from None
+
+
+async def _error_body(response: aiohttp.ClientResponse) -> bytes | None:
+    """Return the body of an error, or None if it cannot be read: status and headers count without it."""
+    try:
+        async with asyncio.timeout(_ERROR_BODY_SECONDS):
+            return await read_body(response, _BYTES_OF_META)
+    except (TimeoutError, aiohttp.ClientError, OSError, RadarError):
+        return None
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

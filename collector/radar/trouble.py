@@ -26,6 +26,8 @@ def in_words(error: aiohttp.ClientError | OSError) -> str:
             words = "the server hung up without an answer"
         case aiohttp.ClientPayloadError():
             words = "the answer broke off"
+        case aiohttp.ClientResponseError() if error.message.startswith("Got more than"):
+            words = "a header line of the answer is longer than 64 KiB"
         case aiohttp.ClientResponseError():
             words = f"the answer is not HTTP as it should be: {one_line(error.message)}"
         case OSError():

@@ -3,10 +3,14 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
 from collector.collect.fetch import Fetcher, Stopping, backoff
+from collector.radar.client import RadarClient
 from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, Refused, Unavailable, Untrusted
 from collector.radar.simulator import faults
 from collector.store import StoreUnavailable
@@ -261,3 +265,26 @@ async def test_a_request_whose_answer_could_not_be_saved_is_ended_before_the_nex
         monkeypatch.setattr(world.store, "save", save)
         await world.fetcher.fetch(batch(), ["all"])
         assert await world.outcomes() == ["unsaved", "ok"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_retry_after_counts_although_the_body_breaks_off(sqlite_url, status):
+    """Each request comes 300 seconds or more after the one before, on a server that speaks plain TCP."""
+    moments = []
+
+    async def reply(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        moments.append(world.clock())
+        writer.write(b"HTTP/1.1 %d Reason\r\nRetry-After: 300\r\nContent-Length: 500\r\n\r\n{" % status)
+        writer.close()
+        await writer.wait_closed()
+
+    async with core(sqlite_url, ALL) as world, await asyncio.start_server(reply, "127.0.0.1") as server:
+        host, port = server.sockets[0].getsockname()
+        settings = replace(world.fetcher.radar._settings, base_url=f"http://{host}:{port}")
+        async with RadarClient(settings, world.clock) as world.fetcher.radar:
+            with pytest.raises((RateLimited, Unavailable)):
+                await world.fetcher.fetch(batch(), ["all"])
+        waits = [b - a for a, b in pairwise(moments)]
+        assert len(waits) == 3
+        assert min(waits) >= timedelta(seconds=300)
