@@ -19,6 +19,13 @@ from collector.settings.since import read_since
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_QUOTES = "\"'`"
+_PLACEHOLDER = re.compile(
+    r"<.*>|\{.*\}|\$.+|%\w+%|x{4,}|\*{3,}|\.{3,}|change[-_]?me|(?:your|my)[-_][\w-]*(?:token|key|secret)[\w-]*",
+    re.IGNORECASE,
+)
+"""What documentation, templates and shells write in place of a secret."""
+_ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*=.+")
 _SHORTEST_TOKEN = 16
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("text", "json")
@@ -52,7 +59,17 @@ def _token(value: object) -> Secret:
         raise ValueError("it is blank")
     if not _TOKEN.fullmatch(text):
         raise ValueError("it holds a blank, a line break or a character outside of ASCII")
+    _refuse_placeholder(text)
     return Secret(text)
+
+
+def _refuse_placeholder(text: str) -> None:
+    if text[0] in _QUOTES or text[-1] in _QUOTES:
+        raise ValueError("it stands in quotes, which are no part of it")
+    if _PLACEHOLDER.fullmatch(text):
+        raise ValueError("it is a placeholder such as <your_token>; put the value itself in its place")
+    if _ASSIGNMENT.fullmatch(text):
+        raise ValueError("it is an assignment, NAME=VALUE; leave the name out")
 
 
 def _server_token(value: object) -> Secret:

@@ -20,7 +20,7 @@ HOURS = 100
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", tmp_path / "none")
+    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (tmp_path / "none",))
     monkeypatch.setattr("collector.settings.document.DEFAULT_FILES", ("config.toml",))
     return tmp_path
 
