@@ -7,14 +7,17 @@ has turned the error into one that aiohttp does not know. So a connection may be
 from __future__ import annotations
 
 import asyncio
+import base64
+import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from yarl import URL
 
 from collector import __version__
+from collector.errors import CollectorError, system_words
 from collector.model import is_absolute, utc_now
 from collector.radar.answer import Unsuccessful, read_answer
 from collector.radar.body import read_body
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.model import Answer, Batch
-    from collector.settings import Radar
+    from collector.settings import Radar, Secret
 
 USER_AGENT = f"radar-collector/{__version__}"
 _PATH = "/radar/ct/timeseries"
@@ -63,7 +66,7 @@ class RadarClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._settings.concurrency),
+            connector=aiohttp.TCPConnector(limit=self._settings.concurrency, ssl=_tls(self._settings.ca_file)),
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout.total_seconds()),
             headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -103,7 +106,9 @@ class RadarClient:
         url = URL(f"{self._settings.base_url}{_PATH}?{query_string(batch)}", encoded=True)
         most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
         try:
-            async with self._session.get(url, headers=credentials.headers(), allow_redirects=False) as response:
+            async with self._session.get(
+                url, headers=credentials.headers(), allow_redirects=False, **_by_proxy(self._settings.proxy)
+            ) as response:
                 now = self._clock()
                 if response.status != HTTPStatus.OK:
                     raise failure(response.status, response.headers, await _error_body(response), now)
@@ -112,6 +117,28 @@ class RadarClient:
             raise Unavailable(f"no whole answer within {self._settings.timeout.total_seconds():g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(in_words(error)) from None
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext | bool:
+    """Return what certificates are checked against: the authorities of *ca_file*, or by default the system's."""
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # it was readable when the settings were loaded
+        raise CollectorError(f"cannot read radar.ca_file {ca_file}: {system_words(error)}") from None
+
+
+def _by_proxy(proxy: Secret | None) -> dict[str, Any]:
+    """Return the options of a request that goes by *proxy*, whose credentials only CONNECT carries."""
+    if proxy is None:
+        return {}
+    url = URL(proxy.reveal())
+    options = {"proxy": url.with_user(None)}
+    if url.user is None:
+        return options
+    pair = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+    return options | {"proxy_headers": {"Proxy-Authorization": f"Basic {pair}"}}
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes | None:

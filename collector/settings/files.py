@@ -48,6 +48,17 @@ def read_value(path: Path, *, private: bool) -> str:
     return text
 
 
+def check_authorities(path: Path) -> None:
+    """Raise ValueError unless the file at *path* is PEM with at least one certificate in it."""
+    import ssl  # only who sets this waits for it
+
+    with _worded():
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except ssl.SSLError:
+            raise ValueError("there is no certificate in it, or a damaged one") from None
+
+
 def read_configuration(path: Path) -> str:
     r"""Read a TOML file as text with `\n` for line breaks; NoSuchFile where it does not exist."""
     with _worded(), path.open("rb") as file:

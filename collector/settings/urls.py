@@ -43,6 +43,22 @@ def base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def proxy_url(text: str) -> str:
+    """Check the address of a proxy: http://HOST:PORT, with or without USER:PASSWORD@ before the host."""
+    if not _URL.fullmatch(text) or "\\" in text:
+        raise ValueError("a blank or another character that must be written as %XX")
+    parts = _split(text)
+    if parts.scheme != "http":
+        raise ValueError("not http://, which is how CONNECT is sent; Radar is reached by TLS within it")
+    user, _, server = parts.netloc.rpartition("@")
+    if "@" in user:
+        raise ValueError("a second @, which a password must write as %40")
+    if parts.path not in ("", "/") or "?" in text or "#" in text:
+        raise ValueError("a path, query or fragment, or a /, ? or # in the password, which must be written as %XX")
+    host_of(server)
+    return text.rstrip("/")
+
+
 def host_of(netloc: str) -> str:
     """Take the host from `host:port`; ValueError where either cannot be."""
     parts = _split(f"//{netloc}")
@@ -156,7 +172,7 @@ def _check_options(query: str) -> None:
 
 
 def without_password(url: str) -> str:
-    """Show a checked database address with `***` for its password, also where that stands in the query."""
+    """Show a checked address of a database or proxy with `***` for its password, also one in the query."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         return url
@@ -168,7 +184,7 @@ def without_password(url: str) -> str:
 
 
 def passwords(url: str) -> tuple[str, ...]:
-    """Find what must not be shown of a database address, right or wrong, as it stands there and decoded."""
+    """Find what must not be shown of a database's or proxy's address, right or wrong, as it stands and decoded."""
     address, _, query = url.partition("://")[2].partition("?")
     user = address.rpartition("@")[0]
     found = [user.partition(":")[2], *(value for key, value in parse_qsl(query) if "password" in key.lower())]

@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Radar:
-    """Where and how to ask. *base_url* has no slash at its end; *credentials* are None where none are configured."""
+    """Where and how to ask. *base_url* has no slash at its end; *credentials* are None where none are configured.
+
+    Authorities of *ca_file* are trusted instead of the system's. *proxy* is `http://[user:password@]host[:port]`.
+    """
 
     base_url: str
     requests_per_5min: int
     concurrency: int
     timeout: timedelta
     credentials: Credentials | None
+    ca_file: str | None = None
+    proxy: Secret | None = None
 
     @property
     def simulator(self) -> str | None:
@@ -116,5 +121,7 @@ class Settings:
         """Every secret text, the longest first, for the filter that keeps them out of the log."""
         credentials = self.radar.credentials
         kept = (credentials and credentials.token, credentials and credentials.api_key, self.server.token)
-        texts = {secret.reveal() for secret in kept if secret} | {*passwords(self.database.url.reveal())}
+        addresses = (self.database.url, self.radar.proxy)
+        texts = {secret.reveal() for secret in kept if secret}
+        texts |= {text for address in addresses if address for text in passwords(address.reveal())}
         return tuple(sorted(texts, key=len, reverse=True))

@@ -36,6 +36,8 @@ class Settings:
     timeout: timedelta = timedelta(seconds=5)
     concurrency: int = 4
     requests_per_5min: int = 600
+    ca_file: str | None = None
+    proxy: object = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,8 @@ async def test_a_connection_refused_is_unavailable():
 async def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch, tmp_path):
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\n")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NETRC", str(netrc))
     async with radar() as (_, client):
         assert await client.ask(batch_of())

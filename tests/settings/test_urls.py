@@ -10,6 +10,7 @@ from collector.settings.urls import (
     database_url,
     is_loopback,
     passwords,
+    proxy_url,
     sqlite_path,
     sqlite_url,
     without_password,
@@ -65,6 +66,34 @@ def test_https_anywhere_and_http_to_this_machine_are_allowed(expected, text):
 def test_other_addresses_of_radar_are_refused_without_quoting_them(reason, text):
     with pytest.raises(ValueError, match=f"^{reason}") as refused:
         base_url(text)
+    assert "hunter22" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://proxy.example:3128", "http://me:pass%40word@proxy:8080", "http://[::1]:3128", "http://proxy"]
+)
+def test_a_proxy_is_an_http_address_with_or_without_credentials(text):
+    assert proxy_url(f"{text}/") == proxy_url(text) == text
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("not http", "https://proxy.example:3128"),
+        ("not http", "socks5://me:hunter22@proxy:1080"),
+        ("not http", "proxy:3128"),
+        ("a second @", "http://me:hunter22@x@proxy:3128"),
+        ("a path", "http://me:hunter22/@proxy:3128"),
+        ("a path", "http://proxy:3128/path"),
+        ("a path", "http://proxy:3128?x=hunter22"),
+        ("a blank", "http://me:hunter 22@proxy:3128"),
+        ("a port", "http://proxy:99999"),
+        ("no host", "http://me:hunter22@"),
+    ],
+)
+def test_other_proxies_are_refused_without_quoting_them(reason, text):
+    with pytest.raises(ValueError, match=f"^{reason}") as refused:
+        proxy_url(text)
     assert "hunter22" not in str(refused.value)
 
 
