@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collector.cli.options import config_option, format_option
+from collector.cli.writing import STDOUT, writing
 from collector.errors import UsageError, system_words
 
 if TYPE_CHECKING:
@@ -105,8 +106,9 @@ def init(file: str, *, force: bool) -> None:
 
     Example: collector config init /etc/collector/config.toml
     """
-    if file == "-":
-        click.echo(example(), nl=False)
+    if file == STDOUT:
+        with writing(STDOUT) as stream:
+            stream.write(example().encode())
         return
     try:
         with Path(file).open("w" if force else "x", encoding="utf-8") as target:

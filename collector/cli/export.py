@@ -76,6 +76,7 @@ async def _export(
 
     from collector.cli.absences import Absences
     from collector.cli.listing import check_profile
+    from collector.cli.output import say
     from collector.cli.writing import writing
     from collector.model import rfc3339
     from collector.serve.export import FORMATS
@@ -92,7 +93,7 @@ async def _export(
                 written += len(block.points)
                 absences.see(block.profile, block.label, block.points)
                 if output == "csv" and (change := watch.seen(block)):
-                    click.echo(change, err=True)
+                    say(change)
                 yield block
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
@@ -105,7 +106,7 @@ async def _export(
                 async for part in encode(blocks, asked):
                     stream.write(part)
     for profile, moment in sorted({(profile, moment) for (profile, _), moment in asked.items()}):
-        click.echo(f"{profile}: the snapshot that was asked for at {rfc3339(moment)}", err=True)
+        say(f"{profile}: the snapshot that was asked for at {rfc3339(moment)}")
     for sentence in absences.sentences():
-        click.echo(sentence, err=True)
+        say(sentence)
     return written

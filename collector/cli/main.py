@@ -11,7 +11,9 @@ from typing import Any
 import click
 
 from collector import __version__
+from collector.cli.streams import standard_streams
 from collector.errors import CollectorError
+from collector.text import printable
 
 _COMMANDS = {
     "demo": "The whole thing with no account: simulator, store, daemon, dashboard.",
@@ -58,7 +60,7 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except CollectorError as error:
-            click.echo(f"collector: {error}", err=True)
+            click.echo("collector: " + printable(str(error), keep="\n"), err=True)
             ctx.exit(error.exit_code)
 
 
@@ -93,5 +95,6 @@ def ignore_local_time() -> None:
 def main() -> None:
     """Run the command line; the exit code is 0 done, 1 something failed, 2 usage or configuration."""
     ignore_local_time()
-    command(prog_name="collector")
+    with standard_streams():
+        command(prog_name="collector")
     sys.exit(0)

@@ -21,6 +21,7 @@ from collector.radar.errors import (
     TooCostly,
     Unavailable,
 )
+from collector.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,4 +142,4 @@ def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 def one_line(text: str) -> str:
     """Make one short line of a stranger's text, fit for a log and a table."""
-    return "".join(c if c.isprintable() else " " for c in text)[:_SHOWN]
+    return printable(text)[:_SHOWN]

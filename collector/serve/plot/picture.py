@@ -14,6 +14,7 @@ from collector.model import from_epoch
 from collector.serve.export import LICENCE
 from collector.serve.plot import remarks
 from collector.serve.plot.chart import runs
+from collector.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,12 +101,12 @@ def _draw(figure: Any, chart: Chart, *, log: bool) -> None:
 
 
 def _title(chart: Chart) -> str:
-    return f"{chart.profile}: {chart.measure}"
+    return printable(f"{chart.profile}: {chart.measure}")
 
 
 def _subtitle(chart: Chart) -> str:
     single = chart.lines[0].name if len(chart.lines) == 1 and chart.lines[0].name != chart.profile else ""
-    return "   ".join(filter(None, (single, chart.range_text)))
+    return printable("   ".join(filter(None, (single, chart.range_text))))
 
 
 def _draw_axes(axes: Any, chart: Chart, *, log: bool) -> None:
@@ -184,4 +185,5 @@ def _draw_legend(figure: Any, chart: Chart, handles: list[Any]) -> None:
 
 
 def _shortened(name: str) -> str:
+    name = printable(name)  # XML, which SVG is, has no control characters
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

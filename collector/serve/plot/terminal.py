@@ -9,6 +9,7 @@ from collector.model import from_epoch
 from collector.serve.export import LICENCE
 from collector.serve.plot import ticks
 from collector.serve.plot.chart import runs
+from collector.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +44,7 @@ def render(chart: Chart, look: Look) -> str:
     told = _LINES_OF_ITS_OWN + len(legend) + min(len(chart.remarks), _MOST_REMARKS)
     axes, left = _axes(chart, look._replace(height=min(max(look.height - told, _LOWEST), _HIGHEST)))
     columns = _Columns(chart, left, look.width)
-    title = [f"{chart.profile}: {chart.measure}", chart.range_text]
+    title = [printable(f"{chart.profile}: {chart.measure}"), chart.range_text]
     parts = [*title, *axes, *_young(chart, columns), *_remarks(chart, columns), *legend, LICENCE]
     return "".join(f"{part.rstrip()}\n" for part in parts)
 
@@ -141,7 +142,7 @@ def _remarks(chart: Chart, columns: _Columns) -> Iterator[str]:
         rows[n : n + 1] = [(rows[n] if n < len(rows) else "").ljust(start) + letter.ljust(end - start, "─")]
     yield from rows
     for letter, remark in shown:
-        text = f"{letter} {_when(remark)}  {remark.event_type}: {remark.description}"
+        text = printable(f"{letter} {_when(remark)}  {remark.event_type}: {remark.description}")
         yield text if len(text) <= columns.width else f"{text[: columns.width - 1]}…"
     if len(chart.remarks) > len(shown):
         yield f"  and {len(chart.remarks) - len(shown)} older ones: collector annotations"
@@ -157,7 +158,7 @@ def _when(remark: Remark) -> str:
 def _legend(chart: Chart, look: Look) -> Iterator[str]:
     if len(chart.lines) == 1:
         return
-    names = [f"{line.name}  {ticks.number(line.values[-1])}" for line in chart.lines]
+    names = [printable(f"{line.name}  {ticks.number(line.values[-1])}") for line in chart.lines]
     cell = min(max(map(len, names)) + 5, look.width)
     rows = math.ceil(len(names) / max(look.width // cell, 1))
     for row in range(rows):
