@@ -47,6 +47,14 @@ def test_the_example_is_a_configuration_with_every_comment_taken_in(load, secret
     assert settings.profiles[0].since == datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def test_the_example_offers_a_profile_that_counts_each_certificate_once(load):
+    lines = EXAMPLE.read_text().splitlines()
+    settings = load("\n".join(line[1:] if line[1:2] not in ("", " ") and line[0] == "#" else line for line in lines))
+    offered = {profile.name: profile for profile in settings.profiles}
+    assert [*offered] == ["unique", "all", "by-owner"]
+    assert offered["unique"].filters == {"uniqueEntries": ("true",)}
+
+
 def test_settings_are_frozen(load):
     settings = load()
     with pytest.raises(AttributeError):
