@@ -87,6 +87,28 @@ def test_every_dependency_says_why_it_is_there():
         assert re.search(rf'^  "{re.escape(requirement)}", +# \S', text, re.MULTILINE), requirement
 
 
+_DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"}
+"""Of modules whose distribution has another name."""
+
+
+def _imported(folder):
+    """The top-level modules that are imported anywhere below *folder*, also within functions."""
+    nodes = (node for path in (ROOT / folder).rglob("*.py") for node in ast.walk(ast.parse(path.read_text())))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def test_every_package_that_is_imported_is_declared():
+    extras = [PROJECT["optional-dependencies"][extra] for extra in ("plot", "parquet")]
+    declared = {Requirement(one).name.lower() for one in itertools.chain(PROJECT["dependencies"], *extras)}
+    imported = {*_imported("collector"), *_imported("migrations")} - sys.stdlib_module_names - {"collector"}
+    assert {"aiohttp", "pydantic", "matplotlib"} <= imported
+    assert {_DISTRIBUTIONS.get(name, name) for name in imported} - declared == set()
+
+
 def _locked():
     lines = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
     return [line.split(" --hash=") for line in lines if line.strip() and not line.startswith("#")]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from collector.errors import UsageError
+from collector.serve.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,8 +23,7 @@ def export(blocks: AsyncIterator[Block], licence: str, asked: AskedAt) -> AsyncI
     If there are snapshots, which *asked* has to say before the first block comes, a column says when they were asked
     for. UsageError where pyarrow is not installed.
     """
-    if find_spec("pyarrow") is None:
-        raise UsageError("Parquet needs pyarrow, which is not installed: pip install 'radar-collector[parquet]'")
+    require("pyarrow", "parquet", "Parquet")
     return _export(blocks, licence, asked)
 
 

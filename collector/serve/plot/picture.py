@@ -6,12 +6,11 @@ import contextlib
 import io
 import warnings
 from datetime import UTC
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from collector.errors import UsageError
 from collector.model import from_epoch
 from collector.serve.export import LICENCE
+from collector.serve.extras import require
 from collector.serve.plot import remarks
 from collector.serve.plot.chart import runs
 from collector.text import printable
@@ -54,8 +53,7 @@ _STYLE = {
 
 def render(chart: Chart, kind: str, *, log: bool = False) -> bytes:
     """Draw *chart* as `png` or `svg`, on a logarithmic axis with *log*; UsageError where there is no matplotlib."""
-    if find_spec("matplotlib") is None:
-        raise UsageError("a picture needs matplotlib, which is not installed: pip install 'radar-collector[plot]'")
+    require("matplotlib", "plot", "a picture")
     from matplotlib.figure import Figure
 
     with _styled():
