@@ -11,7 +11,7 @@ import click
 
 from collector.cli.options import config_option, format_option
 from collector.cli.writing import STDOUT, writing
-from collector.errors import UsageError, system_words
+from collector.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
     from collector.model import SeriesQuery
@@ -116,7 +116,7 @@ def init(file: str, *, force: bool) -> None:
     except FileExistsError:
         raise UsageError(f"{file} exists; --force overwrites it") from None
     except OSError as error:
-        raise UsageError(f"cannot write {file}: {system_words(error)}") from error
+        raise cannot_write(file, error) from error
     click.echo(f"{file} written; next: collector config check --config {file}")
 
 

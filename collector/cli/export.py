@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 @period_options
 @click.option("--as-of", type=MOMENT, metavar="T", help="What was known at T.")
 @click.option(
-    "--format", "output", type=click.Choice(["csv", "jsonl", "json", "parquet"]), default="csv", show_default=True
+    "--format",
+    "output",
+    type=click.Choice(["csv", "jsonl", "json", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="Parquet needs the extra `parquet`.",
 )
 @click.option(
     "-o",
@@ -105,6 +110,8 @@ async def _export(
             with writing(target) as stream:
                 async for part in encode(blocks, asked):
                     stream.write(part)
+    if times[2] and not written:
+        say(f"nothing of this was known at {rfc3339(times[2])}")
     for profile, moment in sorted({(profile, moment) for (profile, _), moment in asked.items()}):
         say(f"{profile}: the snapshot that was asked for at {rfc3339(moment)}")
     for sentence in absences.sentences():

@@ -75,12 +75,13 @@ def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def period_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--start T` and `--end T`: from *start* on, and before *end*; refuse a period that ends before it begins."""
+    """Add `--start T` and `--end T`: from *start* on, and before *end*; refuse a period that is empty."""
 
     @functools.wraps(function)
     def checked(*args: Any, start: datetime | None, end: datetime | None, **others: Any) -> Any:
-        if start is not None and end is not None and start > end:
-            raise click.UsageError(f"--start {rfc3339(start)} is after --end {rfc3339(end)}.")
+        if start is not None and end is not None and start >= end:
+            words = "is after" if start > end else "leaves an empty range before"
+            raise click.UsageError(f"--start {rfc3339(start)} {words} --end {rfc3339(end)}.")
         return function(*args, start=start, end=end, **others)
 
     start = click.option(

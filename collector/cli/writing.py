@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn, Protocol, TextIO
 
-from collector.errors import CollectorError, UsageError, system_words
+from collector.errors import CollectorError, cannot_write, system_words
 from collector.text import printable
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def writing(target: str) -> Iterator[Sink]:
     On a terminal there is a blank for each character that is not printable.
 
     Whatever ends the writing before, an error, Ctrl-C or SIGTERM, leaves what was there before and nothing else.
-    UsageError where *target* cannot be written, CollectorError where writing fails on the way.
+    UsageError if *target* is no name that can be written, CollectorError if writing fails on the way.
     """
     if target == STDOUT:
         with _told("stdout"):
@@ -116,7 +116,7 @@ def _refused(target: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"cannot write {target}: {system_words(error)}") from error
+        raise cannot_write(target, error) from error
 
 
 @contextlib.contextmanager

@@ -45,8 +45,39 @@ def test_a_wrong_argument_is_exit_2(filled, arguments, told):
     assert told in filled.call(*arguments, expect=2).stderr
 
 
-def test_a_file_that_cannot_be_written_is_a_sentence(filled):
-    assert "/nowhere/points.csv" in filled.call("export", "-o", "/nowhere/points.csv", expect=None).stderr
+_FILES = [("export", "-o"), ("plot", "all", "-o"), ("config", "init"), ("db", "backup")]
+
+
+@pytest.mark.parametrize("command", _FILES, ids=" ".join)
+def test_a_file_that_cannot_be_created_is_exit_2_of_every_command(filled, command):
+    told = filled.call(*command, "/nowhere/file.png", expect=2).stderr
+    assert told.startswith("collector: ")
+    assert "/nowhere/file.png" in told
+
+
+_SAME = ("--start", "2026-03-01", "--end", "2026-03-01")
+_RANGES = [
+    ("export",),
+    ("plot", "all"),
+    ("fetches",),
+    ("gaps",),
+    ("revisions",),
+    ("annotations",),
+    ("backfill", "--dry-run"),
+]
+
+
+@pytest.mark.parametrize("command", _RANGES, ids=" ".join)
+def test_a_range_that_is_empty_is_exit_2_of_every_command(filled, command):
+    assert "2026-03-01T00:00:00Z" in filled.call(*command, *_SAME, expect=2).stderr
+
+
+def test_a_range_in_which_nothing_is_stored_is_exit_1_where_it_is_to_be_shown(filled):
+    range_ = ("--start", "2026-03-01", "--end", "2026-03-02")
+    assert "stored are" in filled.call("plot", "all", *range_, expect=1).stderr
+    query = ("query", "--date-start", "2026-03-01", "--date-end", "2026-03-02", "--agg-interval", "1h")
+    assert "Nothing is stored" in filled.call(*query, expect=1).stderr
+    assert "1h buckets absent" in filled.call("export", *range_).stderr
 
 
 def test_a_reader_that_goes_away_is_no_error(filled):
