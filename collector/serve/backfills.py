@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from collector.model import rfc3339
+from collector.model import rfc3339, utc_now
+from collector.moments import FORMS, parse_time
 from collector.profile import with_history
 from collector.store import wanted
 
@@ -40,10 +41,10 @@ class Jobs(Protocol):
 
 
 def _written(value: object) -> object:
-    """Let through a date that is written out: pydantic takes bare numbers, too, in seconds or milliseconds by size."""
-    if not isinstance(value, str) or not (value[:4].isdigit() and value[4:5] == "-"):
-        raise ValueError("not a moment such as 2026-01-31T00:00:00Z")
-    return value
+    """Read a moment in the forms of the command line; pydantic takes bare numbers, too, in seconds or milliseconds."""
+    if not isinstance(value, str):
+        raise ValueError(f"not a moment in quotes; allowed: {FORMS}")  # noqa: TRY004 - pydantic passes ValueError on
+    return parse_time(value, utc_now())
 
 
 _Moment = Annotated[AwareDatetime, BeforeValidator(_written)]

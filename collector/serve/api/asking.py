@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from collector.model import rfc3339, utc
+from collector.model import rfc3339, utc_now
+from collector.moments import parse_time
 from collector.profile import nearest
 
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ class Asked:
         return tuple(dict.fromkeys(self.values.get(name, ())))
 
     def moment(self, name: str) -> datetime | None:
-        """Read an RFC 3339 moment; what lies beyond all buckets comes as their bound."""
+        """Read a moment in the forms of the command line; what lies beyond all buckets comes as their bound."""
         text = self.one(name)
         try:
-            return min(max(utc(text.upper()), _FIRST), _LAST) if text is not None else None
-        except (ValueError, OverflowError):
-            raise Refused(f"{name}: {text!r} is not an RFC 3339 moment such as 2026-01-31T00:00:00Z") from None
+            return min(max(parse_time(text, utc_now()), _FIRST), _LAST) if text is not None else None
+        except ValueError as error:
+            raise Refused(f"{name}: {error}") from None
 
     def number(self, name: str, most: int, default: int) -> int:
         """Read a whole number from 1 to *most*."""
