@@ -8,15 +8,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from shlex import quote
 
-from collector.errors import UsageError
-
 _DISTRIBUTION = "radar-collector"
-
-
-def require(module: str, extra: str, purpose: str) -> None:
-    """Raise UsageError, which says how to install *extra*, unless *module* is there."""
-    if find_spec(module) is None:
-        raise UsageError(f"{purpose} needs {module}, which is not installed; {how_to_install(module, extra)}")
 
 
 def how_to_install(module: str, extra: str) -> str:

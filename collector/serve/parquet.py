@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from collector.serve.extras import require
+from collector.errors import UsageError
+from collector.serve.extras import how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,7 +25,8 @@ def export(blocks: AsyncIterator[Block], licence: str, asked: AskedAt) -> AsyncI
     If there are snapshots, which *asked* has to say before the first block comes, a column says when they were asked
     for. UsageError where pyarrow is not installed.
     """
-    require("pyarrow", "parquet", "Parquet")
+    if find_spec("pyarrow") is None:
+        raise UsageError(f"Parquet needs pyarrow, which is not installed; {how_to_install('pyarrow', 'parquet')}")
     return _export(blocks, licence, asked)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from collector.errors import UsageError
-from collector.serve import extras
+from collector.serve import extras, parquet
 from collector.serve.export import FORMATS
+from collector.serve.plot import picture
 from collector.serve.plot.picture import render
 from tests.serve.plot.making import chart, line
 
@@ -20,7 +21,8 @@ DECLARED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_tex
 def missing(monkeypatch):
     """Makes modules look as if they were not installed."""
     absent = {"matplotlib", "pyarrow"}
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in absent else object())
+    for module in (extras, parquet, picture):
+        monkeypatch.setattr(module, "find_spec", lambda name: None if name in absent else object())
     return absent
 
 

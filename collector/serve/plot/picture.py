@@ -6,11 +6,13 @@ import contextlib
 import io
 import warnings
 from datetime import UTC
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from collector.errors import UsageError
 from collector.model import from_epoch
 from collector.serve.export import LICENCE
-from collector.serve.extras import require
+from collector.serve.extras import how_to_install
 from collector.serve.plot import remarks
 from collector.serve.plot.chart import runs
 from collector.text import printable
@@ -53,7 +55,9 @@ _STYLE = {
 
 def render(chart: Chart, kind: str, *, log: bool = False) -> bytes:
     """Draw *chart* as `png` or `svg`, on a logarithmic axis with *log*; UsageError where there is no matplotlib."""
-    require("matplotlib", "plot", "a picture")
+    if find_spec("matplotlib") is None:
+        how = how_to_install("matplotlib", "plot")
+        raise UsageError(f"a picture needs matplotlib, which is not installed; {how}")
     from matplotlib.figure import Figure
 
     with _styled():
