@@ -10,6 +10,7 @@ import click
 
 from collector.cli.main import CONFIG_HELP
 from collector.model import rfc3339, utc_now
+from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +30,14 @@ class Moment(click.ParamType[datetime]):
             return value
         text = str(value).strip()
         try:
-            return self._read(text)
+            moment = self._read(text)
         except (ValueError, OverflowError):
             allowed = "2026-01-31, 2026-01-31T12:00:00Z, now, or an age such as 36h or 14d"
             self.fail(f"{text!r} is no moment; allowed: {allowed}", param, ctx)
+        try:
+            return check_date(moment, utc_now())
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
 
     def _read(self, text: str) -> datetime:
         if text == "now":
@@ -42,7 +47,7 @@ class Moment(click.ParamType[datetime]):
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None and len(text) > len("2026-01-31"):
             raise ValueError("no time zone")
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 MOMENT = Moment()

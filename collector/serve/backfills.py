@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from collector.model import rfc3339
 from collector.profile import with_history
 from collector.store import wanted
+from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,16 @@ class _Routes:
         if unknown:
             raise ValueError(f"profiles: unknown {', '.join(unknown)}; allowed: {', '.join(known)}")
         chosen = [one.name for one in with_history(self._jobs.profiles, order.profiles)]
-        return wanted(order.profiles or chosen, order.start, order.end, self._jobs.now(), force=order.force)
+        now = self._jobs.now()
+        start, end = _checked("start", order.start, now), _checked("end", order.end, now) if order.end else None
+        return wanted(order.profiles or chosen, start, end, now, force=order.force)
+
+
+def _checked(name: str, moment: datetime, now: datetime) -> datetime:
+    try:
+        return check_date(moment, now)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def document(job: Backfill) -> dict[str, Any]:
