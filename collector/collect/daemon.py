@@ -225,6 +225,10 @@ class Service:
         self._submitted.set()
         return job
 
+    async def cancel(self, backfill_id: int) -> Backfill:
+        """End a job, unless it is over; what is under way of it ends within seconds."""
+        return await self.store.cancel_backfill(backfill_id, self._clock())
+
     async def fill(self, wanted: Sequence[Slice]) -> None:
         """Ask Radar for what is lacking of *wanted*; a RadarError says why it could not be had."""
         if self._fallback is None or self._stop.is_set():

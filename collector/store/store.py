@@ -271,6 +271,10 @@ class Store(Reader):
         """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
         return await self._database.write(lambda connection: windows.end(connection, job.id, gaps, now))
 
+    async def cancel_backfill(self, backfill_id: int, now: datetime) -> Backfill:
+        """End a job as `cancelled`, unless it is over; gives it as it is then. LookupError if there is none."""
+        return await self._database.write(lambda connection: windows.cancel(connection, backfill_id, now))
+
     async def count_backfill(self, job: Backfill, counts: Progress) -> Backfill:
         """Add to the counts of a job."""
 

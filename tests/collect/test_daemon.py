@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -124,6 +124,52 @@ async def _backfilled(world):
     async with asyncio.timeout(10):
         while (await world.store.backfill(job.id)).finished_at is None:  # noqa: ASYNC110 - as in until
             await asyncio.sleep(0.01)
+
+
+async def _ended(world, job_id):
+    async with asyncio.timeout(10):
+        while not (job := await world.store.backfill(job_id)).standing.ended:  # noqa: ASYNC110 - as in until
+            await asyncio.sleep(0.01)
+    return job.standing
+
+
+async def test_a_job_that_cannot_be_done_fails_and_the_service_goes_on(tmp_path, store_url, monkeypatch):
+    """One is on record since before dates were checked, the other meets a mistake of ours."""
+    async with living(tmp_path, store_url) as world:
+        await world.fresh()
+        old = await world.service.submit(Wanted(("all",), datetime(1, 1, 1, tzinfo=UTC), NOW))
+        failed = await _ended(world, old.id)
+        assert (failed.state, "0001-01-01T00:00:00Z is out of range" in failed.message) == ("failed", True)
+
+        async def broken(*_):
+            raise OverflowError("date value out of range")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("collector.collect.backfill.unanswered", broken)
+            job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW))
+            failed = await _ended(world, job.id)
+        assert (failed.state, failed.message) == ("failed", "OverflowError: date value out of range")
+        await _backfilled(world)
+        assert not world.task.done()
+
+
+async def test_a_job_that_waits_for_radar_is_cancelled_within_seconds_and_keeps_what_it_has(tmp_path, store_url):
+    slow = _CONFIG.replace("[radar]", "[radar]\nrequests_per_5min = 1")
+    async with living(tmp_path, store_url, config=slow) as world:
+        await until(lambda: world.simulator.requests)  # the budget is spent
+        job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=90), NOW))
+        other = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW))
+        async with asyncio.timeout(10):
+            while (await world.store.backfill(job.id)).standing.state == "queued":  # noqa: ASYNC110 - as in until
+                await asyncio.sleep(0.01)
+        for one in (job, other):
+            assert (await world.service.cancel(one.id)).standing.state == "cancelled"
+        known = len(world.simulator.requests)
+        world.clock.advance(minutes=6)
+        await _backfilled(world)
+        assert len(world.simulator.requests) - known <= 3
+        assert (await world.store.backfill(job.id)).standing.state == "cancelled"
+        assert (await world.service.cancel(job.id)).standing.message == "cancelled before all of it was asked for"
 
 
 async def test_when_every_profile_fails_each_is_told_two_minutes_later(tmp_path, sqlite_url):
