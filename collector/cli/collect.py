@@ -67,7 +67,7 @@ async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> Collected
 async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Store, Gatherer]]:
     """Own the store, or be one of its replicas, and be ready to ask.
 
-    SIGINT and SIGTERM end the asking after the requests under way.
+    SIGINT, SIGTERM and SIGHUP end the asking after the requests under way.
     """
     import asyncio
     import signal
@@ -79,8 +79,9 @@ async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Stor
     from collector.store import Store
 
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     database = settings.database
     async with (
         Store.open(database.url.reveal(), owner=owner, upgrade=database.upgrade, timescale=database.timescale) as store,

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from collector import __version__
+from collector.cli import signals
 from collector.errors import CollectorError
 
 _COMMANDS = {
@@ -35,6 +36,9 @@ _COMMANDS = {
     "healthcheck": "Exit 0 when the running daemon is ready.",
 }
 
+_SERVICES = ("demo", "run")
+"""Commands that decide themselves what a signal does while they start."""
+
 CONFIG_HELP = "Configuration file; else $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml."
 
 
@@ -47,6 +51,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name not in _SERVICES:
+            signals.release()
         command: click.Command = importlib.import_module(f"collector.cli.{cmd_name}").command
         return command
 

@@ -24,6 +24,7 @@ from collector.collect.gather import Gatherer
 from collector.collect.heartbeat import Heartbeat
 from collector.collect.replica import enlisted
 from collector.collect.schedule import Schedule
+from collector.collect.starting import Starting
 from collector.errors import CollectorError, system_words
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from datetime import datetime
 
+    from collector.collect.starting import Signals
     from collector.model import AggInterval, Slice
     from collector.profile import Profile
     from collector.serve.health import Stall
@@ -54,12 +56,32 @@ _WARN_AGAIN = timedelta(days=1)
 
 
 async def run(
-    settings: Settings, reload: Callable[[], Settings], *, clock: Callable[[], datetime] | None = None
+    settings: Settings,
+    reload: Callable[[], Settings],
+    *,
+    told_before: Signals | None = None,
+    announce: Callable[[str], None] = lambda _address: None,
+    clock: Callable[[], datetime] | None = None,
 ) -> None:
     """Be the service until SIGTERM or SIGINT; *reload* reads the configuration anew on SIGHUP.
 
-    The present is what the store says it is, unless there is a *clock*.
+    *told_before* tells the signals that came earlier, *announce* hears the server's address. The present is what the
+    store says it is, unless there is a *clock*.
     """
+    starting = Starting(told_before)
+    try:
+        await _serve(settings, reload, clock, announce, starting)
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+async def _serve(
+    settings: Settings,
+    reload: Callable[[], Settings],
+    clock: Callable[[], datetime] | None,
+    announce: Callable[[str], None],
+    starting: Starting,
+) -> None:
     async with AsyncExitStack() as stack:
         database = settings.database
         opened = Store.open(database.url.reveal(), owner="run", upgrade=database.upgrade, timescale=database.timescale)
@@ -69,7 +91,10 @@ async def run(
             address = await stack.enter_async_context(_server(service, settings.server))
             await store.announce(address)
             log.info("serving", extra={"url": address})
+            announce(address)
         service.listen()
+        if starting.is_told_to_reload:
+            service.reload()
         await service.run()
 
 
