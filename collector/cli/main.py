@@ -64,7 +64,7 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except CollectorError as error:
-            click.echo(f"collector: {error}", err=True)
+            click.echo(f"collector: {error}" + (f"; {error.advice}" if error.advice else ""), err=True)
             ctx.exit(error.exit_code)
 
 

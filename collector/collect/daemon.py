@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collector.profile import Profile
     from collector.serve.health import Stall
     from collector.settings import Server, Settings
-    from collector.store import Backfill, Reader, Wanted
+    from collector.store import Backfill, Forgotten, Pruned, Reader, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +144,7 @@ class Service:
         self.metrics = Metrics()
         self._heartbeat = Heartbeat(store, clock, self.metrics)
         self._attended_since: dict[str, datetime] = {}
+        self._pruning: asyncio.Task[Pruned] | None = None
 
     def listen(self) -> None:
         """React to SIGTERM and SIGINT by draining, to SIGHUP by reading the configuration anew."""
@@ -174,6 +175,8 @@ class Service:
         """Run generation after generation until told to stop; one that lost its lease is followed by the next."""
         async with self._heartbeat.beating():
             await self._run()
+        if self._pruning:
+            self._pruning.cancel()
         log.info("stopped")
 
     async def _run(self) -> None:
@@ -253,6 +256,17 @@ class Service:
     async def cancel(self, backfill_id: int) -> Backfill:
         """End a job, unless it is over; what is under way of it ends within seconds."""
         return await self.store.cancel_backfill(backfill_id, self._clock())
+
+    async def prune(self) -> Pruned:
+        """Delete what is older than [retention] keeps; goes on to its end if the caller does not wait for that."""
+        if self._pruning is None or self._pruning.done():
+            work = self.store.prune(self._settings.retention, self._clock())
+            self._pruning = asyncio.create_task(work)
+        return await asyncio.shield(self._pruning)
+
+    async def forget(self, series_id: int, *, dry_run: bool) -> Forgotten:
+        """Delete a series that no profile wants, with its history."""
+        return await self.store.forget_series(series_id, self.profiles, dry_run=dry_run)
 
     async def fill(self, wanted: Sequence[Slice]) -> None:
         """Ask Radar for what is lacking of *wanted*; a RadarError says why it could not be had."""

@@ -24,6 +24,7 @@ from collector.store import (
     replicas,
     save_snapshots,
     series,
+    series_deletion,
     sqlite_file,
     states,
     upstream,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from collector.store.prune import Pruned
     from collector.store.replicas import Candidate
     from collector.store.save_snapshots import Taken
+    from collector.store.series_deletion import Forgotten
     from collector.store.upstream import Wait
     from collector.store.windows import Settled, Share
 
@@ -300,6 +302,21 @@ class Store(Reader):
     async def prune(self, retention: Retention, now: datetime) -> Pruned:
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""
         return await prune(self._database, retention, now)
+
+    async def forget_series(self, series_id: int, profiles: Sequence[Profile], *, dry_run: bool) -> Forgotten:
+        """Delete a series that neither *profiles* want nor another replica's, in all its units, with its history.
+
+        With *dry_run* nothing is deleted. SeriesWanted, SeriesUnknown.
+        """
+        wanted = {one.query.digest: one.label for profile in profiles for one in profile.series}
+
+        async def work(connection: AsyncConnection) -> Forgotten:
+            return await series_deletion.forget(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
+
+        if not dry_run:
+            return await self._database.write(work)
+        async with self._database.read() as connection:
+            return await work(connection)
 
     async def beat(self, beat: Beat) -> None:
         """Write the life sign of a service."""
