@@ -36,11 +36,16 @@ def command(ctx: click.Context, profiles: tuple[str, ...], config: str | None, o
     import asyncio
 
     from collector.cli.output import show
-    from collector.cli.start import asking, chosen, start
+    from collector.cli.start import active, asking, chosen, start
+    from collector.store import StoreOwned
 
     settings = asking(start(config))
-    wanted = chosen(settings.profiles, profiles)
-    collected = asyncio.run(one_pass(settings, wanted))
+    wanted = active(chosen(settings.profiles, profiles), profiles)
+    try:
+        collected = asyncio.run(one_pass(settings, wanted))
+    except StoreOwned as owned:
+        owned.advice = "a daemon collects by itself; for a pass by hand end that process first"
+        raise
     rows = [
         {"profile": name, "outcome": "failed" if reason else "collected", "reason": reason}
         for name, reason in collected.reasons.items()
@@ -61,6 +66,11 @@ async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> Collected
         if not collected.stopped:
             await confirm(profiles, store.clock(), store, gatherer)
         return collected
+
+
+def is_by_hand() -> bool:
+    """Tell whether a person waits for the answers: cron gives a command no terminal."""
+    return sys.stdin.isatty() or sys.stderr.isatty()
 
 
 @asynccontextmanager
@@ -96,6 +106,6 @@ async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Stor
             Gatherer(
                 Fetcher(radar, store, limit=limit, stop=stop, clock=store.clock),
                 settings.radar.concurrency,
-                by_hand=sys.stdin.isatty(),  # cron gives a command no terminal
+                by_hand=is_by_hand(),
             ),
         )

@@ -21,7 +21,7 @@ from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
 from collector.model import AggInterval, SeriesQuery, Slice, Window
-from collector.store import Expected, Standing, StoreUnavailable
+from collector.store import Expected, Standing, StoreError, StoreUnavailable
 from collector.timestamps import check_date
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Backfiller:
         """Set *cancelled* when anybody, also another process, has ended the job."""
         while not cancelled.is_set():
             await asyncio.sleep(_LOOK_EVERY)
-            with suppress(StoreUnavailable):
+            with suppress(StoreError):
                 job = await self._store.backfill(job_id)
                 if job and job.standing.state == "cancelled":
                     cancelled.set()
@@ -190,6 +190,9 @@ class Backfiller:
         self, job: Backfill, profiles: Sequence[Profile], cancelled: asyncio.Event
     ) -> Standing | None:
         chosen = [profile for profile in profiles if profile.name in job.wanted.profiles]
+        paused = [profile.name for profile in chosen if not profile.enabled]
+        if paused:
+            return await self._fail(job, f"paused by enabled = false: {', '.join(paused)}")
         unknown = sorted(set(job.wanted.profiles) - {profile.name for profile in chosen})
         if not unknown:
             return await self._run(job, chosen, cancelled)

@@ -44,7 +44,7 @@ async def keep_history(settings: Settings, gatherer: Gatherer) -> None:
 
     What could not be had, or was another replica's to see to, is looked at sooner.
     """
-    fetcher, names = gatherer.fetcher, [profile.name for profile in settings.profiles]
+    fetcher, names = gatherer.fetcher, [profile.name for profile in settings.active]
     failures, pruned_at = 0, None
 
     async def work() -> timedelta:
@@ -53,8 +53,10 @@ async def keep_history(settings: Settings, gatherer: Gatherer) -> None:
         if pruned_at is None or now - pruned_at >= _PRUNE_EVERY:
             await _prune(settings, fetcher.store, now)
             pruned_at = now
+        if not names:
+            return _HEAL_EVERY
         async with claimed(fetcher.store, HISTORY, names, now) as mine:
-            profiles = [profile for profile in settings.profiles if profile.name in mine]
+            profiles = [profile for profile in settings.active if profile.name in mine]
             healed = await heal(profiles, now, fetcher.store, gatherer)
             if healed.complete:
                 await confirm(profiles, fetcher.clock(), fetcher.store, gatherer)

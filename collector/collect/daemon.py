@@ -199,13 +199,13 @@ class Service:
     async def _generation(self, radar: RadarClient) -> None:
         settings = self._settings
         limit = settings.radar.requests_per_5min
-        names, known = [profile.name for profile in settings.profiles], self._attended_since
+        names, known = [profile.name for profile in settings.active], self._attended_since
         self._attended_since = {name: known.get(name, self._clock()) for name in names}
         fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self._heartbeat)
         gatherer, self._fetcher = Gatherer(fetcher, settings.radar.concurrency), fetcher
         with Schedule() as schedule:
             self._attendants = []
-            for (agg_interval, delay), profiles in groups(settings.profiles).items():
+            for (agg_interval, delay), profiles in groups(settings.active).items():
                 attendant = Attendant(profiles, self.store, gatherer)
                 schedule.add(agg_interval, delay + spread(), attendant.notice)
                 self._attendants.append(attendant)
@@ -281,7 +281,7 @@ class Service:
         while not self._stop.is_set():
             now = self._clock()
             try:
-                found = await spelling.warnings(self.store, self.profiles, now)
+                found = await spelling.warnings(self.store, self._settings.active, now)
             except StoreUnavailable as error:
                 log.error("warnings", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
                 found = {}
@@ -313,7 +313,7 @@ class Service:
         """Why profiles are late, by name; a new one is not before its first interval is over."""
         found: dict[str, str] = {}
         health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
-        for profile in self._settings.profiles:
+        for profile in self._settings.active:
             newest = profile.due_edges(None, now)[0] + profile.publication_delay
             due = owed(newest, profile.agg_interval.step, now - spread())  # a retry may come before the spread is over
             known, since = health.get(profile.name), self._attended_since.get(profile.name, self._started)
@@ -329,7 +329,7 @@ class Service:
             return set()
         health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
         found = set()
-        for profile in self._settings.profiles:
+        for profile in self._settings.active:
             known, attended = health.get(profile.name), self._attended_since.get(profile.name, self._started)
             owes = profile.next_due(known.success) if known and known.success else attended
             if known and now - max(owes, attended) < PATIENCE:
@@ -338,7 +338,7 @@ class Service:
 
     async def _stale(self, now: datetime) -> list[str]:
         """Say of which profiles Radar's data does not move on."""
-        profiles = self._settings.profiles
+        profiles = self._settings.active
 
         async def work(state: Reader) -> dict[str, Stall]:
             return await stalls(state, profiles, await state.status_rows(profiles), now)

@@ -90,4 +90,5 @@ class ProfileReader:
             check_settle(collection["settle"], collection["lookback"], base, place, self.report)
         if table.name is None or table.agg_interval is None:
             return None
-        return Profile(table.name, table.agg_interval, chosen.filters, chosen.each, table.since, **collection)
+        of_its_own = (table.name, table.agg_interval, chosen.filters, chosen.each, table.since)
+        return Profile(*of_its_own, **collection, enabled=table.enabled is not False)

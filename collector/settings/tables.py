@@ -206,6 +206,7 @@ class ProfileTable(Table):
         ]
         | None
     ) = None
+    enabled: _Switch | None = None
     publication_delay: _Delay | None = None
     lookback: _Span | None = None
     settle: _Span | None = None

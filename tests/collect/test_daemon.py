@@ -11,7 +11,9 @@ import pytest
 from collector.collect.collect import collect
 from collector.collect.daemon import Service, groups, spread
 from collector.model import rfc3339
+from collector.profile import with_history
 from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
+from collector.serve.status import status
 from collector.settings import load
 from collector.store import Store, Wanted
 from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, profile, until
@@ -297,6 +299,39 @@ async def test_a_reload_takes_up_new_profiles_and_forgets_old_ones(tmp_path, sql
         assert series.label == "renamed"
         assert series.points > 24
         assert len(world.simulator.requests) <= 3
+
+
+async def test_a_paused_profile_is_asked_for_nothing_and_catches_up_when_it_is_resumed(tmp_path, store_url):
+    async with living(tmp_path, store_url) as world:
+        await world.fresh()
+        running = world.config.read_text()
+        world.config.write_text(running + "enabled = false\n")
+        world.service.reload()
+        await until(lambda: world.service._attendants == [] and not world.service._stop.is_set())
+        asked, fired = len(world.simulator.requests), len(await world.store.list_fires())
+        world.clock.advance(hours=30)
+        refused = world.service.profiles[0]
+        with pytest.raises(ValueError, match="paused by enabled = false"):
+            with_history([refused])
+        job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW))
+        assert (await _ended(world, job.id)).message == "paused by enabled = false: all"
+        assert await world.unready() == []
+        document = await status(world.store, world.service.profiles, 600, world.clock())
+        (shown,) = document["profiles"]
+        assert [shown[key] for key in ("state", "healthy", "gaps", "lag_seconds", "next_fire", "waiting")] == [
+            "paused", True, 0, None, None, None,
+        ]  # fmt: skip
+        assert shown["points"] > 20
+        assert len([row async for row in world.store.export()]) == shown["points"]
+        assert (len(world.simulator.requests), len(await world.store.list_fires())) == (asked, fired)
+        world.config.write_text(running)
+        world.service.reload()
+        await world.fresh()
+        async with asyncio.timeout(10):
+            while len(await world.store.list_fires()) < fired + 30:  # noqa: ASYNC110 - as in until
+                await asyncio.sleep(0.01)
+        stored = {timestamp for _, _, timestamp, _ in [row async for row in world.store.export()]}
+        assert len(stored) == shown["points"] + 30
 
 
 async def test_a_bad_reload_keeps_the_old_configuration_and_says_so(tmp_path, sqlite_url, caplog):
