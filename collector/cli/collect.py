@@ -100,6 +100,8 @@ async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Stor
     ):
         await store.interrupt(store.clock())
         await store.declare(settings.profiles, store.clock())
+        if is_by_hand():
+            await store.try_credentials_at_once(radar.fingerprint)  # the operator may just have mended them
         limit = settings.radar.requests_per_5min
         yield (
             store,

@@ -232,6 +232,10 @@ class Store(Reader):
         """End the pauses of questions, by their keys; no error for one that does not pause."""
         await self._database.write(lambda connection: refusals.answered(connection, keys))
 
+    async def try_credentials_at_once(self, credentials: str) -> None:
+        """Let one request send refused credentials although their pause has not ended."""
+        await self._database.write(lambda connection: upstream.try_at_once(connection, credentials))
+
     async def take(self, credentials: str) -> None:
         """Record that Radar takes the credentials."""
         await self._database.write(lambda connection: upstream.take(connection, credentials))
