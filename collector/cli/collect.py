@@ -70,7 +70,7 @@ async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> Collected
 
 def is_by_hand() -> bool:
     """Tell whether a person waits for the answers: cron gives a command no terminal."""
-    return sys.stdin.isatty() or sys.stderr.isatty()
+    return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ class Watching(Protocol):
 @contextmanager
 def showing() -> Iterator[Watching]:
     """Show what is told."""
-    with _bar() if sys.stderr.isatty() else _lines() as shown:
+    with _bar() if sys.stderr is not None and sys.stderr.isatty() else _lines() as shown:
         yield shown
 
 
