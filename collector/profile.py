@@ -202,7 +202,9 @@ class Profile:
         """
         end = self.agg_interval.floor(published)
         if not self.enabled:
-            end = min(end, stored.end) if stored else end
+            if stored is None:
+                return None
+            end = min(end, stored.end)
         start = self.since or (stored.start if stored else end)
         return Window(self.agg_interval.floor(start), end) if start < end else None
 
