@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from collector.cli.progress import Watching
     from collector.cli.remote import Remote
-    from collector.collect.backfill import Estimate
     from collector.profile import Profile
     from collector.settings import Settings
     from collector.store import Backfill, Progress, Standing, Store, Wanted
@@ -74,6 +73,7 @@ def command(
     """
     import asyncio
 
+    from collector.cli.estimate import estimate, show_estimate
     from collector.cli.jobs import cancel_job, list_jobs
     from collector.cli.start import asking, chosen
     from collector.cli.start import start as load_settings
@@ -90,7 +90,7 @@ def command(
     picked = _with_history(chosen(settings.profiles, profiles), profiles)
     wanted = _wanted(picked, start, end, force=force)
     if dry_run:
-        _show_estimate(asyncio.run(_estimate(settings, picked, wanted)), settings, output)
+        show_estimate(asyncio.run(estimate(settings, picked, wanted)), settings, output)
         return
     ctx.exit(_run(settings, wanted, output))
 
@@ -283,52 +283,6 @@ async def _adopt(store: Store, wanted: Wanted) -> Backfill | None:
         if left and same:
             return await store.extend_backfill(job, wanted)
     return None
-
-
-async def _estimate(settings: Settings, profiles: Sequence[Profile], wanted: Wanted) -> Estimate:
-    """Plan against the store as it is; where there is none yet, against an empty one that is thrown away."""
-    import tempfile
-
-    from collector import logs
-    from collector.store import Store, StoreMissing
-
-    try:
-        async with Store.open(settings.database.url.reveal(), owner=None) as store:
-            return await _plan(settings, profiles, wanted, store)
-    except StoreMissing:
-        logs.quiet("collector.store.migrate")  # nothing of the operator's is migrated
-        with tempfile.TemporaryDirectory() as folder:
-            async with Store.open(f"sqlite:///{folder}/empty.db", owner="backfill --dry-run") as store:
-                return await _plan(settings, profiles, wanted, store)
-
-
-async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: Wanted, store: Store) -> Estimate:
-    import asyncio
-
-    from collector.collect.backfill import estimate, unanswered
-    from collector.collect.fetch import Fetcher
-    from collector.collect.gather import Gatherer
-    from collector.model import utc_now
-    from collector.radar.client import RadarClient
-
-    limit, now = settings.radar.requests_per_5min, utc_now()
-    fetcher = Fetcher(RadarClient(settings.radar), store, limit=limit, stop=asyncio.Event())
-    gatherer = Gatherer(fetcher, settings.radar.concurrency)
-    return await estimate(await unanswered(profiles, wanted, now, gatherer, now), gatherer, limit)
-
-
-def _show_estimate(cost: Estimate, settings: Settings, output: str) -> None:
-    from dataclasses import asdict
-
-    from collector.cli.output import show_json
-
-    if output == "json":
-        show_json(asdict(cost))
-        return
-    click.echo(f"windows   {cost.windows:,}")
-    click.echo(f"requests  {cost.requests:,}  (as far as Radar's limits are known)")
-    click.echo(f"points    {cost.points:,}  (at most)")
-    click.echo(f"minutes   {cost.minutes:.1f}  (at {settings.radar.requests_per_5min} requests in 5 minutes)")
 
 
 def _show_result(outcome: Outcome, seconds: float, output: str) -> None:
