@@ -50,15 +50,16 @@ def _bar() -> Iterator[Watching]:
     try:
         yield _Bar(progress)
     finally:
+        above = sys.stderr
         progress.stop()
-        _log_to(sys.stderr)
+        _move_log(above, sys.stderr)
 
 
-def _log_to(stream: TextIO) -> None:
-    """Let log lines go where *stream* goes: while there is a bar, above it."""
+def _move_log(before: TextIO, after: TextIO) -> None:
+    """Let the log lines that went to *before* go to *after*: while there is a bar, they stand above it."""
     for handler in logging.getLogger().handlers:
-        if type(handler) is logging.StreamHandler:
-            handler.setStream(stream)
+        if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+            handler.setStream(after)
 
 
 class _Bar:
@@ -77,8 +78,9 @@ class _Bar:
 
     def stands(self, standing: Standing, ahead: int | None = None) -> None:
         if not self._shown.live.is_started:
-            self._shown.start()
-            _log_to(sys.stderr)
+            before = sys.stderr
+            self._shown.start()  # which puts a stream of its own in the place of stderr
+            _move_log(before, sys.stderr)
         self._known = standing.progress
         self._first = self._first or self._known
         if not self._known.buckets:

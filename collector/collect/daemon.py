@@ -98,6 +98,12 @@ async def _serve(
         await service.run()
 
 
+def _log_failure(task: asyncio.Task[Pruned]) -> None:
+    """Log why a pruning failed for which nobody may wait any more."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("prune", extra={"outcome": "failed", "reason": str(error)})
+
+
 @asynccontextmanager
 async def _server(service: Service, server: Server) -> AsyncIterator[str]:
     token = None if server.anonymous_read else server.token
@@ -262,6 +268,7 @@ class Service:
         if self._pruning is None or self._pruning.done():
             work = self.store.prune(self._settings.retention, self._clock())
             self._pruning = asyncio.create_task(work)
+            self._pruning.add_done_callback(_log_failure)
         return await asyncio.shield(self._pruning)
 
     async def forget(self, series_id: int, *, dry_run: bool) -> Forgotten:

@@ -206,11 +206,11 @@ class ProfileTable(Table):
         ]
         | None
     ) = None
-    enabled: _Switch | None = None
     publication_delay: _Delay | None = None
     lookback: _Span | None = None
     settle: _Span | None = None
     heal: _Switch | None = None
+    enabled: _Switch | None = None
     filters: _AnyTable | None = None
     each: _AnyTable | None = None
 
