@@ -178,6 +178,28 @@ def backup(file: str, config: str | None, *, force: bool) -> None:
     click.echo(f"{file}: {size} bytes, verified")
 
 
+@command.command("restore", short_help="Put a backup in the place of a SQLite store.")
+@click.argument("file", metavar="FILE", type=click.Path())
+@config_option
+def restore(file: str, config: str | None) -> None:
+    """Verify the backup FILE and put a copy of it in the place of the SQLite store, whole or not at all.
+
+    Stop the collector first: a store in use is refused. The store that was there is kept beside it, under the name that
+    is printed; delete it when it is not needed. For Postgres there is pg_restore.
+
+    \b
+    Example: collector db restore /backup/collector.db
+    """
+    from pathlib import Path
+
+    from collector.store.restore import restore
+
+    restored = _await(restore(_url(config), Path(file)))
+    click.echo(f"{restored.path}: {restored.size} bytes from {file}, verified")
+    if restored.kept:
+        click.echo(f"the store that was there before is kept as {restored.kept}")
+
+
 @command.command("copy", short_help="Copy the store to another database.")
 @click.argument("url", metavar="URL")
 @config_option

@@ -19,7 +19,7 @@ _CONFIG = """\
 [radar]
 base_url = "{base_url}"
 [database]
-url = "sqlite:///{folder}/demo.db"
+url = "{store}"
 [server]
 port = {port}
 [log]
@@ -87,12 +87,14 @@ def _settings(folder: Path, base_url: str, port: int, now: datetime, *, once: bo
 
     from collector import logs
     from collector.settings import load
+    from collector.settings.urls import sqlite_url
 
+    store = sqlite_url(folder / "demo.db")
     days = {"week_ago": (now - timedelta(days=7)).date(), "year_ago": (now - timedelta(days=365)).date()}
     level = "warning" if once else "info"
     path = folder / "config.toml"
     try:
-        path.write_text(_CONFIG.format(base_url=base_url, folder=folder, port=port, level=level, **days))
+        path.write_text(_CONFIG.format(base_url=base_url, store=store, port=port, level=level, **days))
     except OSError as error:
         raise CollectorError(f"{path} cannot be written: {system_words(error)}") from error
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "demo"})

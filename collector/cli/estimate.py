@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: Wanted) -> Estimate:
     """Plan against the store as it is; where there is none yet, against an empty one that is thrown away."""
     import tempfile
+    from pathlib import Path
 
     from collector import logs
+    from collector.settings.urls import sqlite_url
     from collector.store import Store, StoreMissing
 
     try:
@@ -28,7 +30,7 @@ async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: Want
     except StoreMissing:
         logs.quiet("collector.store.migrate")  # nothing of the operator's is migrated
         with tempfile.TemporaryDirectory() as folder:
-            async with Store.open(f"sqlite:///{folder}/empty.db", owner="backfill --dry-run") as store:
+            async with Store.open(sqlite_url(Path(folder) / "empty.db"), owner="backfill --dry-run") as store:
                 return await _plan(settings, profiles, wanted, store)
 
 

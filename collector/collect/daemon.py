@@ -249,6 +249,11 @@ class Service:
         """The request budget."""
         return self._settings.radar.requests_per_5min
 
+    @property
+    def simulator(self) -> str | None:
+        """The address of the simulator that stands in for Radar, None if Radar is asked."""
+        return self._settings.radar.simulator
+
     def now(self) -> datetime:
         """The present."""
         return self._clock()

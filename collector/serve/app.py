@@ -39,6 +39,10 @@ class Service(Jobs, Upkeep, Protocol):
         """The request budget."""
 
     @property
+    def simulator(self) -> str | None:
+        """The address of the simulator that stands in for Radar, None if Radar is asked."""
+
+    @property
     def metrics(self) -> Metrics:
         """What was counted."""
 
@@ -71,7 +75,7 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     standing = Standing(service)
     api.add_routes(app, service, standing)
     metrics.add_routes(app, service, standing, service.metrics)
-    dashboard.add_routes(app)
+    dashboard.add_routes(app, service.simulator)
     return app
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_to_bytes, urlencode, urlsplit
 
 from collector.profile import nearest
 from collector.settings.secret import MASK
@@ -13,6 +14,8 @@ _URL = re.compile(r"[\x21-\x7e]+")
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _DATABASE = re.compile(r"(?P<backend>[a-z0-9]+)(?:\+[a-z0-9_]+)?://(?P<rest>.*)", re.DOTALL)
 _BACKENDS = ("sqlite", "postgresql")
+_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_OPTION = re.compile(r"[a-z_]{1,40}")
 
 
 def is_loopback(host: str) -> bool:
@@ -85,10 +88,44 @@ def _check_sqlite(rest: str) -> None:
     path = rest.removeprefix("/")
     if path == rest and rest:
         raise ValueError("a host, where a file needs three slashes")
-    if path in ("", ":memory:") or path.startswith("file:"):
-        raise ValueError("no file that would outlive the process")
     if "?" in path or not path.isprintable():
         raise ValueError("a query or an unprintable character in it")
+    if path in ("", ":memory:") or path.startswith("file:"):
+        raise ValueError("no file that would outlive the process")
+    _sqlite_path(path)
+
+
+def sqlite_path(url: str) -> Path:
+    """Return the file of a SQLite store's address: `%XX` decoded, `~` replaced by the home directory; ValueError."""
+    return _sqlite_path(url.partition(":///")[2]).absolute()
+
+
+def _sqlite_path(escaped: str) -> Path:
+    if _ESCAPE.search(escaped):
+        raise ValueError("a % without two hexadecimal digits after it: write %25 for the character %")
+    try:
+        text = unquote_to_bytes(escaped).decode()
+    except UnicodeDecodeError:
+        raise ValueError("a %XX that is not UTF-8: write %25 for the character %") from None
+    if not text.isprintable() or text in ("", ":memory:"):
+        raise ValueError("no file that would outlive the process, or an unprintable character")
+    if text.startswith("/~/"):
+        raise ValueError("a ~ after four slashes: write three for a path in the home directory")
+    return _expanded(text)
+
+
+def _expanded(text: str) -> Path:
+    if not text.startswith("~"):  # which a Path would make of ./~
+        return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("a ~ that names no home directory: write ./~ for a file whose name begins with it") from None
+
+
+def sqlite_url(path: Path) -> str:
+    """Write the address of the SQLite store in *path*."""
+    return f"sqlite:///{quote(str(path.absolute()))}"
 
 
 def _check_postgresql(rest: str) -> None:
@@ -102,6 +139,20 @@ def _check_postgresql(rest: str) -> None:
         raise ValueError("a / or # in the password, which must be written as %2F or %23")
     if server:
         host_of(server)
+    _check_options(rest.partition("?")[2])
+
+
+def _check_options(query: str) -> None:
+    """Refuse an option that the client library of Postgres does not know."""
+    if not query:
+        return
+    import psycopg
+
+    known = [option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()]
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if name not in known:
+            shown = f" {name!r}{nearest(name, known)}" if _OPTION.fullmatch(name) else ""
+            raise ValueError(f"an unknown option{shown} in it")
 
 
 def without_password(url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from collector.settings.urls import passwords
 
@@ -25,6 +26,12 @@ class Radar:
     concurrency: int
     timeout: timedelta
     credentials: Credentials | None
+
+    @property
+    def simulator(self) -> str | None:
+        """Scheme, host and port of *base_url* if it is http, so on this machine; None for Radar itself."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}" if parts.scheme == "http" else None
 
 
 @dataclass(frozen=True, slots=True)

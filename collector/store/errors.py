@@ -23,6 +23,14 @@ class StoreOwned(StoreError):
         self.url = url
 
 
+class StoreDenied(StoreError):
+    """Stop: the server refuses the user, the password, the database or an option; waiting does not change that."""
+
+
+class StoreAliased(StoreError):
+    """Stop: the file of this SQLite store has, or is in use under, another name, whose write-ahead log is elsewhere."""
+
+
 class StoreMissing(StoreError):
     """Stop: there is nothing to read yet."""
 

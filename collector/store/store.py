@@ -98,10 +98,12 @@ class Store(Reader):
             lock = None
             if location.path and owner is not None:
                 sqlite_file.make_folder(location)
-                lock = stack.enter_context(owning(location.path, owner))
+                lock = stack.enter_context(owning(location.path, owner, named=location.named))
+                await _create_missing_file(location, lock, upgrade=upgrade)
+            immutable = False
             if location.path:
-                await _prepare_file(location, writes=owner is not None, upgrade=upgrade)
-            database = Database(location, writes=owner is not None)
+                immutable = stack.enter_context(sqlite_file.opened(location, writes=owner is not None))
+            database = Database(location, writes=owner is not None, immutable=immutable)
             stack.push_async_callback(database.close)
             timescale = timescale and location.path is None and owner is not None
             await _prepare_schema(database, upgrade=upgrade and owner is not None, timescale=timescale)
@@ -331,13 +333,13 @@ class Store(Reader):
         await self._database.write(lambda connection: facts.put(connection, key, value))
 
 
-async def _prepare_file(location: Location, *, writes: bool, upgrade: bool) -> None:
-    if writes and location.path and not location.path.exists():
+async def _create_missing_file(location: Location, lock: OwnerLock, *, upgrade: bool) -> None:
+    if location.path and not location.path.exists():
         if not upgrade:
             migrate.check(None)
         with boundary(location), sqlite_file.creating(location) as connection:
             await migrate.upgrade(connection)
-    sqlite_file.check(location)
+        lock.take_file()
 
 
 async def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> None:

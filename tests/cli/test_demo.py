@@ -18,11 +18,11 @@ def test_once_it_collects_shows_the_status_and_ends(tmp_path):
 
 def test_it_keeps_its_data_where_it_is_told_and_goes_on_until_ctrl_c(tmp_path):
     collector = Collector(tmp_path, "")
-    with collector.running("demo", "--port", "0", "--data", "kept") as demo:
+    with collector.running("demo", "--port", "0", "--data", "kept%41") as demo:
         demo.says("serving url=http://127.0.0.1:", "pass outcome=collected", "healed")
         assert f"demo: the dashboard is {demo.url}/\n" in demo.log
         assert demo.ends(signal.SIGINT) == 0
-    folder = tmp_path / "kept"
+    folder = tmp_path / "kept%41"
     assert folder.stat().st_mode & 0o077 == 0
     status = collector.json("status", "--config", str(folder / "config.toml"))
     assert {row["name"] for row in status["profiles"]} == {"all", "by-owner", "short-lived"}

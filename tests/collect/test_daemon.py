@@ -15,7 +15,7 @@ from collector.profile import with_history
 from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
 from collector.serve.status import status
 from collector.settings import load
-from collector.store import Store, Wanted
+from collector.store import Store, StoreDenied, Wanted
 from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, profile, until
 
 _CONFIG = '[radar]\nbase_url = "{url}"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
@@ -353,6 +353,17 @@ async def test_a_task_that_dies_takes_the_service_down(tmp_path, sqlite_url, mon
     monkeypatch.setattr("collector.collect.background.heal", broken)
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         async with living(tmp_path, sqlite_url) as world:
+            await asyncio.wait([world.task], timeout=10)
+
+
+async def test_a_store_that_refuses_this_user_ends_the_service(tmp_path, postgres_url, monkeypatch):
+    async def refuse(*_):
+        raise StoreDenied("the store does not accept the password")
+
+    monkeypatch.setattr("collector.collect.replica._RENEWALS", 100)
+    monkeypatch.setattr(Store, "renew", refuse)
+    with pytest.raises(StoreDenied, match="the password"):
+        async with living(tmp_path, postgres_url) as world:
             await asyncio.wait([world.task], timeout=10)
 
 

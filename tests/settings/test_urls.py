@@ -1,8 +1,19 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.settings.urls import base_url, bind_host, database_url, is_loopback, passwords, without_password
+from collector.settings.urls import (
+    base_url,
+    bind_host,
+    database_url,
+    is_loopback,
+    passwords,
+    sqlite_path,
+    sqlite_url,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +96,9 @@ def test_loopback_is_told_from_the_rest(expected, host):
         ("postgresql://user:p%40w@[::1]:5433/name?sslmode=require",) * 2,
         ("postgresql:///name?host=/run/postgresql",) * 2,
         ("postgresql://host",) * 2,
+        ("sqlite:///~/collector.db",) * 2,
+        ("sqlite:////data/100%25.db",) * 2,
+        ("postgresql://h/d?sslmode=require&options=-c%20work_mem%3D8MB&target_session_attrs=read-write",) * 2,
     ],
 )
 def test_sqlite_and_postgres_are_allowed_and_a_driver_is_dropped(expected, text):
@@ -106,6 +120,15 @@ def test_sqlite_and_postgres_are_allowed_and_a_driver_is_dropped(expected, text)
         ("no file", "sqlite:///file:x.db"),
         ("a query", "sqlite:///x.db?mode=ro"),
         ("a query", "sqlite:///x\x00.db"),
+        ("a % without", "sqlite:///100%.db"),
+        ("a %XX that", "sqlite:///100%ab.db"),
+        ("a ~ that names", "sqlite:///~nobody-of-this-name/x.db"),
+        ("a ~ after", "sqlite:////~/x.db"),
+        (
+            r"an unknown option 'ssl_mode' \(did you mean \"sslmode\"\?\) in it",
+            "postgresql://u:hunter22@h/d?ssl_mode=x",
+        ),
+        ("an unknown option in it", "postgresql://h:1?hunter22@h/d"),
         ("a port", "postgresql://h:abc/d"),
         ("a second @", "postgresql://u:hunter22@@h/d"),
         ("a / or #", "postgresql://u:hunter22/x@h/d"),
@@ -156,3 +179,12 @@ def test_nothing_but_value_error_comes_out(text):
                 assert check(prefix + text)
             except ValueError as error:
                 assert len(text) < 12 or text not in str(error)  # noqa: PT017 - either outcome is right
+
+
+@given(st.text(min_size=1))
+def test_a_path_survives_being_written_as_an_address(text):
+    path = Path("/") / text.replace("\0", "").replace("/", "")
+    try:
+        assert sqlite_path(sqlite_url(path)) == path
+    except ValueError:
+        assert not str(path).isprintable() or path.name in ("", ":memory:") or path == Path("/~")

@@ -34,7 +34,7 @@ _LISTS: dict[str, tuple[Answer, tuple[str, ...]]] = {
     "gaps": (lists.list_gaps, ("profile", *_PERIOD, *_PAGES)),
     "revisions": (lists.list_revisions, ("profile", *_PERIOD, *_PAGES)),
 }
-_POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", *_PAGES)
+_POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", "buckets", *_PAGES)
 _WORTH_COMPRESSING = 20_000
 _WORTH_A_THREAD = 100_000
 dumps = partial(json.dumps, default=plain, ensure_ascii=False, separators=(",", ":"))
@@ -66,11 +66,12 @@ def _points(service: Service) -> Callable[[web.Request], Awaitable[web.StreamRes
         try:
             asked = _asked(request, _POINTS, service.now())
             if asked.word("format", ("json", "csv")) == "csv":
-                _only(asked, "csv", without=("thin", *_PAGES))
+                _only(asked, "csv", without=("thin", "buckets", *_PAGES))
                 return await points.stream_csv(service.store, asked, request)
             if asked.one("thin") is not None:
                 _only(asked, "thin", without=_PAGES)
                 return _json(await points.thin_points(service.store, asked))
+            _only(asked, "pages", without=("buckets",))
             return _json(await points.list_points(service.store, asked))
         except Refused as error:
             return refusal(error.status, str(error))
