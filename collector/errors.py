@@ -10,6 +10,8 @@ class CollectorError(Exception):
     """Something the operator is told in a sentence, never as a traceback; ends a command with exit code 1."""
 
     exit_code = 1
+    advice = ""
+    """What the operator can do, where a command does not say it more exactly."""
 
 
 class UsageError(CollectorError):

@@ -52,16 +52,20 @@ def test_anything_else_is_refused_with_what_is_allowed_on_both_edges(text):
     with pytest.raises(click.BadParameter, match="is no moment; allowed: a date"):
         MOMENT.convert(text, None, None)
     with pytest.raises(Refused, match=r"start: .* is no moment; allowed: a date"):
-        Asked({"start": [text]}).moment("start")
+        Asked({"start": [text]}, datetime.now(UTC)).moment("start")
 
 
 @pytest.mark.parametrize("text", ["2026-01-01", "2026-01-01T12:00:00Z", "2026-01-01T12:00:00+02:00"])
 def test_a_url_and_an_option_mean_the_same(text):
-    assert Asked({"start": [text]}).moment("start") == MOMENT.convert(text, None, None) == parse_time(text, NOW)
+    assert (
+        Asked({"start": [text]}, datetime.now(UTC)).moment("start")
+        == MOMENT.convert(text, None, None)
+        == parse_time(text, NOW)
+    )
 
 
 @pytest.mark.parametrize("text", ["now", "1h", "7d"])
 def test_ages_are_counted_from_the_present_on_both_edges(text):
-    pair = [Asked({"start": [text]}).moment("start"), MOMENT.convert(text, None, None)]
+    pair = [Asked({"start": [text]}, datetime.now(UTC)).moment("start"), MOMENT.convert(text, None, None)]
     assert abs(pair[0] - pair[1]) < timedelta(seconds=10)
     assert abs(pair[0] - parse_time(text, datetime.now(UTC))) < timedelta(seconds=10)

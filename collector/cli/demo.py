@@ -54,6 +54,10 @@ def command(ctx: click.Context, port: int, *, once: bool, data: str | None) -> N
     \b
     Example: collector demo --once
     """
+    from collector.cli import signals
+
+    signals.release() if once else signals.serve()
+
     import asyncio
     import contextlib
     import tempfile
@@ -109,11 +113,13 @@ async def _once(settings: Settings) -> int:
 
 
 async def _keep_on(settings: Settings, folder: Path) -> int:
+    from collector.cli import signals
     from collector.collect.daemon import run
 
-    click.echo(f"demo: made-up numbers from a simulator at {settings.radar.base_url}", err=True)
-    if settings.server.port:
-        click.echo(f"demo: the dashboard is http://{settings.server.host}:{settings.server.port}/", err=True)
-    click.echo(f"demo: collector status --config {folder}/config.toml; Ctrl-C ends it", err=True)
-    await run(settings, lambda: settings)
+    def announce(address: str) -> None:
+        click.echo(f"demo: made-up numbers from a simulator at {settings.radar.base_url}", err=True)
+        click.echo(f"demo: the dashboard is {address}/", err=True)
+        click.echo(f"demo: collector status --config {folder}/config.toml; Ctrl-C ends it", err=True)
+
+    await run(settings, lambda: settings, told_before=signals, announce=announce)
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from collector import __version__
+from collector.cli import signals
 from collector.cli.streams import standard_streams
 from collector.errors import CollectorError
 from collector.text import printable
@@ -37,6 +38,9 @@ _COMMANDS = {
     "healthcheck": "Exit 0 when the running daemon is ready.",
 }
 
+_SERVICES = ("demo", "run")
+"""Commands that decide themselves what a signal does while they start."""
+
 CONFIG_HELP = "Configuration file; else $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml."
 
 
@@ -49,6 +53,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name not in _SERVICES:
+            signals.release()
         command: click.Command = importlib.import_module(f"collector.cli.{cmd_name}").command
         return command
 
@@ -68,7 +74,8 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except CollectorError as error:
-            click.echo("collector: " + printable(str(error), keep="\n"), err=True)
+            advice = f"; {error.advice}" if error.advice else ""
+            click.echo("collector: " + printable(f"{error}{advice}", keep="\n"), err=True)
             ctx.exit(error.exit_code)
 
 

@@ -11,6 +11,7 @@ import click
 from collector.cli.main import CONFIG_HELP
 from collector.model import rfc3339, utc_now
 from collector.moments import parse_time
+from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +29,9 @@ class Moment(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            return parse_time(str(value), utc_now())
+            return check_date(parse_time(str(value), utc_now()), utc_now())
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(f"{error}.", param, ctx)
 
 
 MOMENT = Moment()

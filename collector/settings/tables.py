@@ -247,6 +247,7 @@ class ProfileTable(Table):
     lookback: _Span | None = None
     settle: _Span | None = None
     heal: _Switch | None = None
+    enabled: _Switch | None = None
     filters: _AnyTable | None = None
     each: _AnyTable | None = None
 

@@ -117,6 +117,11 @@ class Settings:
     profiles: tuple[Profile, ...]
 
     @property
+    def active(self) -> tuple[Profile, ...]:
+        """The profiles that are not paused."""
+        return tuple(profile for profile in self.profiles if profile.enabled)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret text, the longest first, for the filter that keeps them out of the log."""
         credentials = self.radar.credentials

@@ -39,6 +39,7 @@ from collector.store.renames import Renamed
 from collector.store.replicas import Candidate, Replica
 from collector.store.save_snapshots import Taken
 from collector.store.selection import Place, SelectedSeries, Selection
+from collector.store.series_deletion import Forgotten, SeriesUnknown, SeriesWanted
 from collector.store.snapshots import Snapshot
 from collector.store.states import SeriesState
 from collector.store.status import Pause, ProfileStatus, StoreInfo
@@ -69,6 +70,7 @@ __all__ = [
     "Failure",
     "FetchRow",
     "Fire",
+    "Forgotten",
     "History",
     "Hole",
     "KeptSeries",
@@ -91,6 +93,8 @@ __all__ = [
     "Selection",
     "SeriesRow",
     "SeriesState",
+    "SeriesUnknown",
+    "SeriesWanted",
     "ServiceState",
     "Settled",
     "Share",

@@ -16,6 +16,8 @@ class StoreUnavailable(StoreError):
 class StoreOwned(StoreError):
     """Stop: another process writes to this SQLite store; *url* is the address of its HTTP server, if it has one."""
 
+    advice = "end that process first"
+
     def __init__(self, message: str, *, url: str | None = None) -> None:
         super().__init__(message)
         self.url = url

@@ -80,7 +80,7 @@ def test_as_of_gives_exactly_what_was_known(run):
 
 
 def test_an_age_is_a_period_too(run):
-    assert _values(run("--start", "20000d", "--end", "now")) == _values(run("--end", "2200-01-01"))
+    assert _values(run("--start", "9000d", "--end", "now")) == _values(run())
 
 
 @pytest.mark.parametrize(

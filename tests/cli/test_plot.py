@@ -54,6 +54,20 @@ def test_a_period_can_be_chosen(run):
     )
 
 
+@pytest.mark.parametrize(
+    ("period", "said"),
+    [
+        (("--start", "2026-05-02"), "from 2026-05-02T00:00:00Z on"),
+        (("--end", "2026-04-29"), "before 2026-04-29T00:00:00Z"),
+    ],
+)
+def test_a_period_beside_all_points_is_said_as_it_was_asked(run, period, said):
+    done = run("all", *period)
+    stored = "2026-04-30T00:00:00Z..2026-04-30T12:00:00Z"
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"collector: no point of profile 'all' {said}; stored are {stored}\n"
+
+
 @pytest.mark.parametrize(("name", "begins"), [("all.png", b"\x89PNG"), ("all.SVG", b"<?xml")])
 def test_a_picture_goes_into_a_file(run, folder, name, begins):
     done = run("all", "--log", "-o", name)

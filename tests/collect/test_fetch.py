@@ -148,6 +148,18 @@ async def test_a_wrong_token_is_tried_once_in_five_minutes_however_many_ask(sqli
         assert await world.outcomes() == ["unauthorized"] * 2
 
 
+async def test_a_person_at_a_terminal_tries_a_refused_token_once_at_once(sqlite_url):
+    async with core(sqlite_url, ALL, token="another") as world:
+        for minutes, by_hand in ((0, True), (0, False), (0, True), (0, False), (1, True)):
+            world.clock.advance(minutes=minutes)
+            if by_hand:
+                await world.store.try_credentials_at_once(world.fetcher.radar.fingerprint)
+            asked = (world.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3))
+            for answer in await asyncio.gather(*asked, return_exceptions=True):
+                assert isinstance(answer, CredentialsRefused)
+        assert [(received.at - NOW.timestamp()) / 60 for received in world.requests] == [0, 0, 1]
+
+
 async def test_no_more_than_concurrency_requests_are_under_way_or_on_record(sqlite_url):
     async with core(sqlite_url, ALL, concurrency=2, patience=60) as world:
         await world.fetcher.fetch(batch(), ["all"])
