@@ -14,6 +14,11 @@ COPY collector collector
 COPY migrations migrations
 RUN /opt/pip/bin/pip wheel --no-cache-dir --no-deps --wheel-dir dist . \
     && /opt/pip/bin/pip --python /opt/collector/bin/python3 install --no-cache-dir --no-deps dist/*.whl
+# --build-arg EXTRAS=plot,parquet adds what pictures and Parquet need, which the lock file does not list.
+ARG EXTRAS=""
+RUN set -- dist/*.whl \
+    && if [ -n "${EXTRAS}" ]; then \
+      /opt/pip/bin/pip --python /opt/collector/bin/python3 install --no-cache-dir "$1[${EXTRAS}]"; fi
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="radar-collector" \

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from collector.model import from_epoch
+from collector.text import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,14 +56,12 @@ def _moment(record: logging.LogRecord) -> str:
 
 def _text(record: logging.LogRecord, trace: str | None) -> str:
     fields = "".join(f" {name}={_word(value)}" for name, value in _fields(record).items())
-    line = f"{_moment(record)} {record.levelname.lower()} {record.getMessage()}{fields}"
-    return f"{line}\n{trace}" if trace else line
+    line = f"{_moment(record)} {record.levelname.lower()} {printable(record.getMessage())}{fields}"
+    return line + "\n" + printable(trace, keep="\n") if trace else line
 
 
 def _word(value: object) -> str:
-    text = str(value)
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in text)
+    text = printable(str(value))
     return json.dumps(text, ensure_ascii=False) if not text or " " in text or '"' in text else text
 
 
@@ -73,7 +72,7 @@ def _json(record: logging.LogRecord, trace: str | None) -> str:
         "event": record.getMessage(),
         **_fields(record),
     }
-    return json.dumps(entry | ({"trace": trace} if trace else {}), default=str, ensure_ascii=False)
+    return printable_json(json.dumps(entry | ({"trace": trace} if trace else {}), default=str, ensure_ascii=False))
 
 
 if TYPE_CHECKING:

@@ -148,7 +148,8 @@ class Reach:
 class Profile:
     """One `[[profiles]]` table with every setting resolved.
 
-    *filters* and *each* map the API's parameter names to values; labels follow the operator's order of *each*.
+    *filters* and *each* map the API's parameter names to values; labels follow the operator's order of *each*. If not
+    *enabled*, the profile is paused: nothing is asked for it, and its history is kept.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Profile:
     lookback: timedelta
     settle: timedelta
     heal: bool
+    enabled: bool = True
 
     @property
     def series(self) -> tuple[LabelledSeries, ...]:
@@ -195,9 +197,14 @@ class Profile:
     def expected(self, stored: Window | None, published: datetime) -> Window | None:
         """The buckets of one series that should be there: from `since`, or the first stored one, to what is published.
 
-        *published* is the moment up to which Radar has data. None where nothing is expected yet.
+        *published* is the moment up to which Radar has data. None where nothing is expected yet. Of a paused profile
+        nothing is expected after the newest stored bucket.
         """
         end = self.agg_interval.floor(published)
+        if not self.enabled:
+            if stored is None:
+                return None
+            end = min(end, stored.end)
         start = self.since or (stored.start if stored else end)
         return Window(self.agg_interval.floor(start), end) if start < end else None
 
@@ -207,12 +214,23 @@ class Profile:
         return LabelledSeries(label, SeriesQuery(self.agg_interval, filters))
 
 
-def with_history(profiles: Iterable[Profile], named: Collection[str] = ()) -> list[Profile]:
-    """Choose those of *profiles* that have a history to backfill: not those that take snapshots.
-
-    Raises ValueError if a profile that takes snapshots is among the *named* ones, or if no other is left.
-    """
+def awake(profiles: Iterable[Profile], named: Collection[str] = ()) -> list[Profile]:
+    """Choose those of *profiles* that are not paused; ValueError if a paused one is *named*, or no other is left."""
     listed = list(profiles)
+    paused = [profile.name for profile in listed if not profile.enabled]
+    chosen = [profile for profile in listed if profile.enabled]
+    refused = [name for name in paused if name in named] or (paused if not chosen else [])
+    if refused:
+        raise ValueError(f"profiles: paused by enabled = false, so nothing is asked for them: {', '.join(refused)}")
+    return chosen
+
+
+def with_history(profiles: Iterable[Profile], named: Collection[str] = ()) -> list[Profile]:
+    """Choose those of *profiles* that have a history to backfill: not paused ones, nor those that take snapshots.
+
+    Raises ValueError if such a profile is among the *named* ones, or if no other is left.
+    """
+    listed = awake(profiles, named)
     moving = [profile.name for profile in listed if profile.takes_snapshots]
     chosen = [profile for profile in listed if not profile.takes_snapshots]
     refused = [name for name in moving if name in named] or (moving if not chosen else [])

@@ -49,6 +49,7 @@ class Server:
     """A Postgres server that tests may create databases on."""
 
     url: sa.URL
+    folder: Path | None = None
 
     def run(self, statement):
         dsn = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -87,7 +88,7 @@ def postgres_server():
     folder = tempfile.mkdtemp(prefix="collector-postgres-")
     server = pgserver.get_server(folder, cleanup_mode="stop")
     try:
-        own = Server(sa.make_url(server.get_uri()))
+        own = Server(sa.make_url(server.get_uri()), Path(folder))
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             own.run(f"ALTER SYSTEM SET {setting} = off")  # nothing here outlives the run
         own.run("SELECT pg_reload_conf()")

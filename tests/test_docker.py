@@ -28,6 +28,7 @@ def test_hadolint_finds_nothing():
         "STOPSIGNAL SIGTERM",
         "USER 10001:10001",
         "--require-hashes -r requirements.lock",
+        'ARG EXTRAS=""',
     ],
 )
 def test_the_dockerfile_promises(promise):

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from collector.cli.main import command
+from collector.settings.tables import SECTIONS, toml_keys
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TOP_LEVEL = {
@@ -87,6 +90,28 @@ def test_every_dependency_says_why_it_is_there():
         assert re.search(rf'^  "{re.escape(requirement)}", +# \S', text, re.MULTILINE), requirement
 
 
+_DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"}
+"""Of modules whose distribution has another name."""
+
+
+def _imported(folder):
+    """The top-level modules that are imported anywhere below *folder*, also within functions."""
+    nodes = (node for path in (ROOT / folder).rglob("*.py") for node in ast.walk(ast.parse(path.read_text())))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def test_every_package_that_is_imported_is_declared():
+    extras = [PROJECT["optional-dependencies"][extra] for extra in ("plot", "parquet")]
+    declared = {Requirement(one).name.lower() for one in itertools.chain(PROJECT["dependencies"], *extras)}
+    imported = {*_imported("collector"), *_imported("migrations")} - sys.stdlib_module_names - {"collector"}
+    assert {"aiohttp", "pydantic", "matplotlib"} <= imported
+    assert {_DISTRIBUTIONS.get(name, name) for name in imported} - declared == set()
+
+
 def _locked():
     lines = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
     return [line.split(" --hash=") for line in lines if line.strip() and not line.startswith("#")]
@@ -109,6 +134,30 @@ def test_the_commands_that_the_readme_promises_are_those_that_ci_runs():
     promised = [line for line in readme.splitlines() if line.startswith("python3 -m venv") and line.endswith("pytest")]
     assert len(promised) == 1
     assert promised[0] in map(str.strip, (ROOT / ".ci" / "run").read_text().splitlines())
+
+
+def _commands(group, path=()):
+    """Every command, with its name in full."""
+    for name in group.list_commands(None):
+        found = group.get_command(None, name)
+        if hasattr(found, "list_commands"):
+            yield from _commands(found, (*path, name))
+        else:
+            yield " ".join((*path, name)), found
+
+
+def test_the_readme_names_the_commands_that_read_no_configuration():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    (sentence,) = re.findall(r"All but ([^.]*), which read no configuration, take `--config FILE`", text)
+    without = {name for name, found in _commands(command) if "config" not in {one.name for one in found.params}}
+    assert set(re.findall(r"`([^`]+)`", sentence)) == without
+
+
+def test_the_readme_lists_every_command_and_setting():
+    text = (ROOT / "README.md").read_text()
+    table = " ".join(line for line in text.splitlines() if line.startswith("|"))
+    assert [name for name, _ in _commands(command) if name.split()[-1] not in table] == []
+    assert [key for model in SECTIONS.values() for key in toml_keys(model) if key not in table] == []
 
 
 def test_imports_keep_their_direction():

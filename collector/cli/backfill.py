@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from collector.cli.progress import Watching
     from collector.cli.remote import Remote
-    from collector.collect.backfill import Estimate
     from collector.profile import Profile
     from collector.settings import Settings
     from collector.store import Backfill, Progress, Standing, Store, Wanted
@@ -43,23 +42,25 @@ _COUNTS = (
 
 @click.command("backfill")
 @click.argument("profiles", nargs=-1, metavar="[PROFILE]...")
-@click.option(
-    "--start", type=MOMENT, metavar="T", required=True, help="From T on: a date, an RFC 3339 time, an age (90d)."
-)
+@click.option("--start", type=MOMENT, metavar="T", help="From T on: a date, an RFC 3339 time, an age (90d).")
 @click.option("--end", type=MOMENT, metavar="T", help="Before T; else up to now.")
 @click.option("--dry-run", is_flag=True, help="Only say what it would cost.")
 @click.option("--force", is_flag=True, help="Ask for what is there, too.")
+@click.option("--list", "listing", is_flag=True, help="List the jobs on record, the newest first.")
+@click.option("--cancel", type=click.IntRange(1), metavar="ID", help="End a job; what it has fetched is kept.")
 @config_option
 @format_option
 @click.pass_context
 def command(
     ctx: click.Context,
     profiles: tuple[str, ...],
-    start: datetime,
+    start: datetime | None,
     end: datetime | None,
     *,
     dry_run: bool,
     force: bool,
+    listing: bool,
+    cancel: int | None,
     config: str | None,
     output: str,
 ) -> None:
@@ -72,14 +73,24 @@ def command(
     """
     import asyncio
 
+    from collector.cli.estimate import estimate, show_estimate
+    from collector.cli.jobs import cancel_job, list_jobs
     from collector.cli.start import asking, chosen
     from collector.cli.start import start as load_settings
 
+    if listing or cancel is not None:
+        if profiles or start or end or dry_run or force or (listing and cancel is not None):
+            raise click.UsageError("--list and --cancel ID stand alone, but for --config and --format.")
+        settings = load_settings(config, required=False)
+        list_jobs(settings, output) if cancel is None else cancel_job(settings, cancel)
+        return
+    if start is None:
+        raise click.UsageError("Missing option '--start'; --list and --cancel ID need none.")
     settings = asking(load_settings(config))
     picked = _with_history(chosen(settings.profiles, profiles), profiles)
     wanted = _wanted(picked, start, end, force=force)
     if dry_run:
-        _show_estimate(asyncio.run(_estimate(settings, picked, wanted)), settings, output)
+        show_estimate(asyncio.run(estimate(settings, picked, wanted)), settings, output)
         return
     ctx.exit(_run(settings, wanted, output))
 
@@ -111,45 +122,61 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
     import time
 
     from collector.cli.progress import showing
-    from collector.cli.remote import Remote
-    from collector.store import StoreOwned
+    from collector.cli.remote import here_or_handed
+
+    def here() -> Outcome:
+        with showing() as shown:
+            return asyncio.run(_here(settings, wanted, shown))
 
     began = time.monotonic()
-    with showing() as shown:
-        try:
-            outcome = asyncio.run(_here(settings, wanted, shown))
-        except StoreOwned as owned:
-            if owned.url is None:
-                raise
-            token = settings.server.token
-            remote = Remote(owned.url, token.reveal() if token else None)
-            job = remote.submit(wanted)
-            click.echo(
-                f"handed to the daemon at {owned.url} as backfill {job}; Ctrl-C stops watching, not the job", err=True
-            )
-            outcome = _follow(settings, remote, job, shown)
+    outcome = here_or_handed(settings, here, lambda remote: _hand_over(settings, wanted, remote))
     _show_result(outcome, time.monotonic() - began, output)
     return 0 if outcome.state == "done" else 1
 
 
-def _follow(settings: Settings, remote: Remote, job_id: int, shown: Watching) -> Outcome:
-    """Watch a job of the daemon up to its end; when that is not possible any more, read how it stands."""
+def _hand_over(settings: Settings, wanted: Wanted, remote: Remote) -> Outcome:
+    """Have the daemon do the job, and watch it; SIGTERM and Ctrl-C end the watching, and say so at once."""
     import asyncio
     import signal
 
     from collector.errors import CollectorError
 
-    standing = None
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    job = None
     try:
-        for standing in remote.follow(job_id):
-            shown.stands(standing)
+        job = remote.submit(wanted)
+        click.echo(
+            f"handed to the daemon at {remote.url} as backfill {job}; Ctrl-C stops watching, not the job", err=True
+        )
+        standing = _follow(settings, remote, job)
+        return Outcome(standing.state, standing.progress, standing.message)
+    except KeyboardInterrupt:
+        if job is None:
+            raise CollectorError(
+                "stopped while the daemon was asked: `collector backfill --list` shows its jobs"
+            ) from None
+        message = f"no longer watched; the daemon goes on, and `collector backfill --cancel {job}` ends the job"
+    except CollectorError as error:
+        if job is None:
+            raise
+        message = str(error)
+    click.echo(f"collector: {message}", err=True)
+    outcome = asyncio.run(_afterwards(settings, job, message))
+    return outcome._replace(message=None if outcome.message == message else outcome.message)
+
+
+def _follow(settings: Settings, remote: Remote, job_id: int) -> Standing:
+    """Show how a job of the daemon stands, up to its end."""
+    import asyncio
+
+    from collector.cli.progress import showing
+
+    with showing() as shown:
+        for standing, ahead in remote.follow(job_id):
+            shown.stands(standing, ahead)
             asyncio.run(_read_budget(settings, shown))
-    except (CollectorError, KeyboardInterrupt) as error:
-        message = str(error) or "no longer watched; the daemon goes on with the job"
-        return asyncio.run(_afterwards(settings, job_id, message))
-    assert standing is not None, "a job has a standing"
-    return Outcome(standing.state, standing.progress, standing.message)
+    return standing
 
 
 async def _here(settings: Settings, wanted: Wanted, shown: Watching) -> Outcome:
@@ -256,50 +283,6 @@ async def _adopt(store: Store, wanted: Wanted) -> Backfill | None:
         if left and same:
             return await store.extend_backfill(job, wanted)
     return None
-
-
-async def _estimate(settings: Settings, profiles: Sequence[Profile], wanted: Wanted) -> Estimate:
-    """Plan against the store as it is; where there is none yet, against an empty one that is thrown away."""
-    import tempfile
-
-    from collector.store import Store, StoreMissing
-
-    try:
-        async with Store.open(settings.database.url.reveal(), owner=None) as store:
-            return await _plan(settings, profiles, wanted, store)
-    except StoreMissing:
-        with tempfile.TemporaryDirectory() as folder:
-            async with Store.open(f"sqlite:///{folder}/empty.db", owner="backfill --dry-run") as store:
-                return await _plan(settings, profiles, wanted, store)
-
-
-async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: Wanted, store: Store) -> Estimate:
-    import asyncio
-
-    from collector.collect.backfill import estimate, unanswered
-    from collector.collect.fetch import Fetcher
-    from collector.collect.gather import Gatherer
-    from collector.model import utc_now
-    from collector.radar.client import RadarClient
-
-    limit, now = settings.radar.requests_per_5min, utc_now()
-    fetcher = Fetcher(RadarClient(settings.radar), store, limit=limit, stop=asyncio.Event())
-    gatherer = Gatherer(fetcher, settings.radar.concurrency)
-    return await estimate(await unanswered(profiles, wanted, now, gatherer, now), gatherer, limit)
-
-
-def _show_estimate(cost: Estimate, settings: Settings, output: str) -> None:
-    from dataclasses import asdict
-
-    from collector.cli.output import show_json
-
-    if output == "json":
-        show_json(asdict(cost))
-        return
-    click.echo(f"windows   {cost.windows:,}")
-    click.echo(f"requests  {cost.requests:,}  (as far as Radar's limits are known)")
-    click.echo(f"points    {cost.points:,}  (at most)")
-    click.echo(f"minutes   {cost.minutes:.1f}  (at {settings.radar.requests_per_5min} requests in 5 minutes)")
 
 
 def _show_result(outcome: Outcome, seconds: float, output: str) -> None:

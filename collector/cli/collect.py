@@ -36,11 +36,16 @@ def command(ctx: click.Context, profiles: tuple[str, ...], config: str | None, o
     import asyncio
 
     from collector.cli.output import show
-    from collector.cli.start import asking, chosen, start
+    from collector.cli.start import active, asking, chosen, start
+    from collector.store import StoreOwned
 
     settings = asking(start(config))
-    wanted = chosen(settings.profiles, profiles)
-    collected = asyncio.run(one_pass(settings, wanted))
+    wanted = active(chosen(settings.profiles, profiles), profiles)
+    try:
+        collected = asyncio.run(one_pass(settings, wanted))
+    except StoreOwned as owned:
+        owned.advice = "a daemon collects by itself; for a pass by hand end that process first"
+        raise
     rows = [
         {"profile": name, "outcome": "failed" if reason else "collected", "reason": reason}
         for name, reason in collected.reasons.items()
@@ -63,11 +68,16 @@ async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> Collected
         return collected
 
 
+def is_by_hand() -> bool:
+    """Tell whether a person waits for the answers: cron gives a command no terminal."""
+    return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
 @asynccontextmanager
 async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Store, Gatherer]]:
     """Own the store, or be one of its replicas, and be ready to ask.
 
-    SIGINT and SIGTERM end the asking after the requests under way.
+    SIGINT, SIGTERM and SIGHUP end the asking after the requests under way.
     """
     import asyncio
     import signal
@@ -79,8 +89,9 @@ async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Stor
     from collector.store import Store
 
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     database = settings.database
     async with (
         Store.open(database.url.reveal(), owner=owner, upgrade=database.upgrade, timescale=database.timescale) as store,
@@ -89,12 +100,14 @@ async def collecting(settings: Settings, owner: str) -> AsyncIterator[tuple[Stor
     ):
         await store.interrupt(store.clock())
         await store.declare(settings.profiles, store.clock())
+        if is_by_hand():
+            await store.try_credentials_at_once(radar.fingerprint)  # the operator may just have mended them
         limit = settings.radar.requests_per_5min
         yield (
             store,
             Gatherer(
                 Fetcher(radar, store, limit=limit, stop=stop, clock=store.clock),
                 settings.radar.concurrency,
-                by_hand=sys.stdin.isatty(),  # cron gives a command no terminal
+                by_hand=is_by_hand(),
             ),
         )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from collector.cli.options import config_option, format_option
-from collector.errors import UsageError, system_words
+from collector.cli.writing import STDOUT, writing
+from collector.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
     from collector.model import SeriesQuery
@@ -105,8 +106,9 @@ def init(file: str, *, force: bool) -> None:
 
     Example: collector config init /etc/collector/config.toml
     """
-    if file == "-":
-        click.echo(example(), nl=False)
+    if file == STDOUT:
+        with writing(STDOUT) as stream:
+            stream.write(example().encode())
         return
     try:
         with Path(file).open("w" if force else "x", encoding="utf-8") as target:
@@ -114,7 +116,7 @@ def init(file: str, *, force: bool) -> None:
     except FileExistsError:
         raise UsageError(f"{file} exists; --force overwrites it") from None
     except OSError as error:
-        raise UsageError(f"cannot write {file}: {system_words(error)}") from error
+        raise cannot_write(file, error) from error
     click.echo(f"{file} written; next: collector config check --config {file}")
 
 

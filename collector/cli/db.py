@@ -11,6 +11,7 @@ from collector.cli.options import config_option
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from collector.cli.remote import Remote
     from collector.settings import Settings
     from collector.store.prune import Pruned
 
@@ -177,6 +178,28 @@ def backup(file: str, config: str | None, *, force: bool) -> None:
     click.echo(f"{file}: {size} bytes, verified")
 
 
+@command.command("restore", short_help="Put a backup in the place of a SQLite store.")
+@click.argument("file", metavar="FILE", type=click.Path())
+@config_option
+def restore(file: str, config: str | None) -> None:
+    """Verify the backup FILE and put a copy of it in the place of the SQLite store, whole or not at all.
+
+    Stop the collector first: a store in use is refused. The store that was there is kept beside it, under the name that
+    is printed; delete it when it is not needed. For Postgres there is pg_restore.
+
+    \b
+    Example: collector db restore /backup/collector.db
+    """
+    from pathlib import Path
+
+    from collector.store.restore import restore
+
+    restored = _await(restore(_url(config), Path(file)))
+    click.echo(f"{restored.path}: {restored.size} bytes from {file}, verified")
+    if restored.kept:
+        click.echo(f"the store that was there before is kept as {restored.kept}")
+
+
 @command.command("copy", short_help="Copy the store to another database.")
 @click.argument("url", metavar="URL")
 @config_option
@@ -205,27 +228,46 @@ def prune(ctx: click.Context, config: str | None, *, dry_run: bool) -> None:
     """Delete what is older than [retention] keeps, as the running collector does daily; by default nothing.
 
     What was deleted is no gap and is not fetched again. The room is used for what comes; a SQLite file stays as large.
+    While a daemon owns the store, the daemon does it.
 
     \b
     Example: collector db prune --dry-run
     """
+    from collector.cli.remote import here_or_handed
     from collector.cli.start import start
 
     settings = start(config, required=False)
-    pruned = _await(_prune(settings, dry_run=dry_run))
+    pruned = here_or_handed(settings, lambda: _await(_prune(settings, dry_run=dry_run)), _prune_there)
+    if pruned is None:
+        click.echo("the daemon prunes, which takes longer than a minute; its log says how much was deleted", err=True)
+        return
     deleted = ", ".join(f"{number} {name}" for name, number in pruned.counts.items())
     click.echo(f"{'would be deleted' if dry_run else 'deleted'}: {deleted}")
     ctx.exit(1 if pruned.damaged else 0)
 
 
+def _prune_there(remote: Remote) -> Pruned | None:
+    """Have the daemon prune as its own configuration says; None if it has not ended yet."""
+    from collector.store import Pruned
+
+    click.echo(f"handed to the daemon at {remote.url}, which goes by its own [retention]", err=True)
+    done = remote.prune()
+    if done.pop("running", False):
+        return None
+    return Pruned(**done | {"damaged": tuple(done["damaged"])})
+
+
 async def _prune(settings: Settings, *, dry_run: bool) -> Pruned:
     from collector.model import utc_now
     from collector.store import Store
-    from collector.store.upkeep import prunable
+    from collector.store.migrate import check
+    from collector.store.upkeep import current, prunable
 
     database, now = settings.database, utc_now()
     url = database.url.reveal()
     if dry_run:
         return await prunable(url, settings.retention, now)
+    if await current(url) is None:  # a store that is not there is not created
+        check(None)
     async with Store.open(url, owner="db prune", upgrade=database.upgrade, timescale=database.timescale) as store:
         return await store.prune(settings.retention, now)

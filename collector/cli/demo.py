@@ -19,7 +19,7 @@ _CONFIG = """\
 [radar]
 base_url = "{base_url}"
 [database]
-url = "sqlite:///{folder}/demo.db"
+url = "{store}"
 [server]
 port = {port}
 [log]
@@ -54,6 +54,10 @@ def command(ctx: click.Context, port: int, *, once: bool, data: str | None) -> N
     \b
     Example: collector demo --once
     """
+    from collector.cli import signals
+
+    signals.release() if once else signals.serve()
+
     import asyncio
     import contextlib
     import tempfile
@@ -83,12 +87,14 @@ def _settings(folder: Path, base_url: str, port: int, now: datetime, *, once: bo
 
     from collector import logs
     from collector.settings import load
+    from collector.settings.urls import sqlite_url
 
+    store = sqlite_url(folder / "demo.db")
     days = {"week_ago": (now - timedelta(days=7)).date(), "year_ago": (now - timedelta(days=365)).date()}
     level = "warning" if once else "info"
     path = folder / "config.toml"
     try:
-        path.write_text(_CONFIG.format(base_url=base_url, folder=folder, port=port, level=level, **days))
+        path.write_text(_CONFIG.format(base_url=base_url, store=store, port=port, level=level, **days))
     except OSError as error:
         raise CollectorError(f"{path} cannot be written: {system_words(error)}") from error
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "demo"})
@@ -107,11 +113,13 @@ async def _once(settings: Settings) -> int:
 
 
 async def _keep_on(settings: Settings, folder: Path) -> int:
+    from collector.cli import signals
     from collector.collect.daemon import run
 
-    click.echo(f"demo: made-up numbers from a simulator at {settings.radar.base_url}", err=True)
-    if settings.server.port:
-        click.echo(f"demo: the dashboard is http://{settings.server.host}:{settings.server.port}/", err=True)
-    click.echo(f"demo: collector status --config {folder}/config.toml; Ctrl-C ends it", err=True)
-    await run(settings, lambda: settings)
+    def announce(address: str) -> None:
+        click.echo(f"demo: made-up numbers from a simulator at {settings.radar.base_url}", err=True)
+        click.echo(f"demo: the dashboard is {address}/", err=True)
+        click.echo(f"demo: collector status --config {folder}/config.toml; Ctrl-C ends it", err=True)
+
+    await run(settings, lambda: settings, told_before=signals, announce=announce)
     return 0

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 @period_options
 @click.option("--as-of", type=MOMENT, metavar="T", help="What was known at T.")
 @click.option(
-    "--format", "output", type=click.Choice(["csv", "jsonl", "json", "parquet"]), default="csv", show_default=True
+    "--format",
+    "output",
+    type=click.Choice(["csv", "jsonl", "json", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="Parquet needs the extra `parquet`.",
 )
 @click.option(
     "-o",
@@ -76,6 +81,7 @@ async def _export(
 
     from collector.cli.absences import Absences
     from collector.cli.listing import check_profile
+    from collector.cli.output import say
     from collector.cli.writing import writing
     from collector.model import rfc3339
     from collector.serve.export import FORMATS
@@ -92,7 +98,7 @@ async def _export(
                 written += len(block.points)
                 absences.see(block.profile, block.label, block.points)
                 if output == "csv" and (change := watch.seen(block)):
-                    click.echo(change, err=True)
+                    say(change)
                 yield block
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
@@ -104,8 +110,10 @@ async def _export(
             with writing(target) as stream:
                 async for part in encode(blocks, asked):
                     stream.write(part)
+    if times[2] and not written:
+        say(f"nothing of this was known at {rfc3339(times[2])}")
     for profile, moment in sorted({(profile, moment) for (profile, _), moment in asked.items()}):
-        click.echo(f"{profile}: the snapshot that was asked for at {rfc3339(moment)}", err=True)
+        say(f"{profile}: the snapshot that was asked for at {rfc3339(moment)}")
     for sentence in absences.sentences():
-        click.echo(sentence, err=True)
+        say(sentence)
     return written

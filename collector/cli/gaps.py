@@ -40,6 +40,7 @@ async def _gaps(
     from dataclasses import asdict
 
     from collector.cli.listing import new_names
+    from collector.cli.output import say
     from collector.cli.start import chosen
     from collector.serve.gaps import all_gaps
     from collector.store import Store
@@ -50,7 +51,7 @@ async def _gaps(
         names = [one.new_profile for one in followed if one.new_profile in known] or ([profile] if profile else [])
         found = await all_gaps(store, chosen(settings.profiles, names), store.clock())
     for sentence in new_names(profile or "", followed):
-        click.echo(sentence, err=True)
+        say(sentence)
     labels = {one.new_label for one in followed}
     found = [gap for gap in found if gap.series in labels or not labels]
     kept = [gap for gap in found if (start is None or gap.end > start) and (end is None or gap.start < end)]

@@ -9,6 +9,7 @@ import click
 
 from collector.cli.options import config_option
 from collector.errors import UsageError, system_words
+from collector.text import printable
 
 _TIMEOUT = 5.0
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not bound
@@ -30,7 +31,7 @@ def command(ctx: click.Context, config: str | None) -> None:
         raise UsageError("server.enabled is false, so there is nothing to ask; `collector status` reads the store")
     reasons = _ask(_WILDCARDS.get(server.host, server.host), server.port)
     for reason in reasons:
-        click.echo(f"not ready: {reason}", err=True)
+        click.echo(f"not ready: {printable(reason)}", err=True)
     if not reasons:
         click.echo("ready")
     ctx.exit(1 if reasons else 0)

@@ -49,6 +49,7 @@ def list_rows(
 
 async def check_profile(store: Store, profile: str) -> None:
     """Refuse a profile of which the store knows nothing, with the nearest name; say its new name if it was renamed."""
+    from collector.cli.output import say
     from collector.errors import UsageError
     from collector.profile import nearest
 
@@ -58,7 +59,7 @@ async def check_profile(store: Store, profile: str) -> None:
             f"the store knows no profile {profile!r}{nearest(profile, known)}; it has: {', '.join(known) or 'none'}"
         )
     for sentence in new_names(profile, await store.renamed([profile])):
-        click.echo(sentence, err=True)
+        say(sentence)
 
 
 def new_names(profile: str, followed: Sequence[Renamed]) -> list[str]:

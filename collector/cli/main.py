@@ -11,7 +11,10 @@ from typing import Any
 import click
 
 from collector import __version__
+from collector.cli import signals
+from collector.cli.streams import standard_streams
 from collector.errors import CollectorError
+from collector.text import printable
 
 _COMMANDS = {
     "demo": "The whole thing with no account: simulator, store, daemon, dashboard.",
@@ -35,6 +38,9 @@ _COMMANDS = {
     "healthcheck": "Exit 0 when the running daemon is ready.",
 }
 
+_SERVICES = ("demo", "run")
+"""Commands that decide themselves what a signal does while they start."""
+
 CONFIG_HELP = "Configuration file; else $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml."
 
 
@@ -47,8 +53,18 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name not in _SERVICES:
+            signals.release()
         command: click.Command = importlib.import_module(f"collector.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=_COMMANDS, ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
@@ -58,7 +74,8 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except CollectorError as error:
-            click.echo(f"collector: {error}", err=True)
+            advice = f"; {error.advice}" if error.advice else ""
+            click.echo("collector: " + printable(f"{error}{advice}", keep="\n"), err=True)
             ctx.exit(error.exit_code)
 
 
@@ -93,5 +110,6 @@ def ignore_local_time() -> None:
 def main() -> None:
     """Run the command line; the exit code is 0 done, 1 something failed, 2 usage or configuration."""
     ignore_local_time()
-    command(prog_name="collector")
+    with standard_streams():
+        command(prog_name="collector")
     sys.exit(0)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from collector.cli.main import CONFIG_HELP
 from collector.model import rfc3339, utc_now
+from collector.moments import parse_time
+from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,28 +23,15 @@ class Moment(click.ParamType[datetime]):
     """A moment in UTC: RFC 3339 with a zone, a date (its midnight), `now`, or an age such as `36h` or `14d`."""
 
     name = "moment"
-    _units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}  # noqa: RUF012 - never changed
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read *value*; click reports what is wrong with it and what is allowed."""
         if isinstance(value, datetime):
             return value
-        text = str(value).strip()
         try:
-            return self._read(text)
-        except (ValueError, OverflowError):
-            allowed = "2026-01-31, 2026-01-31T12:00:00Z, now, or an age such as 36h or 14d"
-            self.fail(f"{text!r} is no moment; allowed: {allowed}", param, ctx)
-
-    def _read(self, text: str) -> datetime:
-        if text == "now":
-            return utc_now()
-        if text[:-1].isdecimal() and text[-1:] in self._units:
-            return utc_now() - int(text[:-1]) * self._units[text[-1]]
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None and len(text) > len("2026-01-31"):
-            raise ValueError("no time zone")
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            return check_date(parse_time(str(value), utc_now()), utc_now())
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
 
 
 MOMENT = Moment()
@@ -75,12 +64,13 @@ def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def period_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--start T` and `--end T`: from *start* on, and before *end*; refuse a period that ends before it begins."""
+    """Add `--start T` and `--end T`: from *start* on, and before *end*; refuse a period that is empty."""
 
     @functools.wraps(function)
     def checked(*args: Any, start: datetime | None, end: datetime | None, **others: Any) -> Any:
-        if start is not None and end is not None and start > end:
-            raise click.UsageError(f"--start {rfc3339(start)} is after --end {rfc3339(end)}.")
+        if start is not None and end is not None and start >= end:
+            words = "is after" if start > end else "leaves an empty range before"
+            raise click.UsageError(f"--start {rfc3339(start)} {words} --end {rfc3339(end)}.")
         return function(*args, start=start, end=end, **others)
 
     start = click.option(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collector.model import rfc3339
+from collector.text import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +29,14 @@ def show(rows: Sequence[Mapping[str, Any]], output: str, *, empty: str = "nothin
 
 
 def show_json(content: Any) -> None:
-    """Print *content* as one JSON document; moments as RFC 3339."""
-    click.echo(json.dumps(content, default=_plain, indent=2, ensure_ascii=False))
+    """Print *content* as one JSON document; moments as RFC 3339. It is ASCII where stdout is not UTF-8."""
+    is_utf8 = (sys.stdout.encoding or "").lower().startswith("utf")
+    click.echo(printable_json(json.dumps(content, default=_plain, indent=2, ensure_ascii=not is_utf8)))
+
+
+def say(sentence: str) -> None:
+    """Print a *sentence*, which may quote what came from elsewhere, for a person to read on stderr."""
+    click.echo(printable(sentence), err=True)
 
 
 def _plain(value: Any) -> Any:
@@ -67,7 +74,7 @@ def cell(value: Any) -> str:
         case int():
             return f"{value:,}"
         case _:
-            return "".join(c if c.isprintable() else " " for c in str(value))
+            return printable(str(value))
 
 
 def number(value: float) -> str:

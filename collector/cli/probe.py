@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def command(config: str | None, output: str) -> None:
     """Ask the API a handful of questions: units, normalization, delay, how large a request may be.
 
-    At most 20 requests, inside the budget. The limits found are remembered in the store.
+    At most 20 requests, inside the budget. The limits found are remembered in the store, and nothing else: no points.
 
     \b
     Example: collector probe --format json

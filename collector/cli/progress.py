@@ -8,7 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,8 @@ _EVERY = 60.0
 class Watching(Protocol):
     """Is told how a job and the request budget stand."""
 
-    def stands(self, standing: Standing) -> None:
-        """The job has come so far."""
+    def stands(self, standing: Standing, ahead: int | None = None) -> None:
+        """The job has come so far; if it is queued, job *ahead* is done first."""
 
     def spent(self, budget: Budget) -> None:
         """So much of the budget is used, by whomever."""
@@ -35,7 +35,7 @@ class Watching(Protocol):
 @contextmanager
 def showing() -> Iterator[Watching]:
     """Show what is told."""
-    with _bar() if sys.stderr.isatty() else _lines() as shown:
+    with _bar() if sys.stderr is not None and sys.stderr.isatty() else _lines() as shown:
         yield shown
 
 
@@ -46,12 +46,27 @@ def _bar() -> Iterator[Watching]:
 
     columns = ("{task.percentage:>3.0f}%", BarColumn(), TextColumn("{task.fields[text]}"))
     logging.getLogger("collector").setLevel(logging.WARNING)  # the bar says it
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    progress = Progress(*columns, console=Console(stderr=True))
+    try:
         yield _Bar(progress)
+    finally:
+        above = sys.stderr
+        progress.stop()
+        _move_log(above, sys.stderr)
+
+
+def _move_log(before: TextIO, after: TextIO) -> None:
+    """Let the log lines that went to *before* go to *after*: while there is a bar, they stand above it."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+            handler.setStream(after)
 
 
 class _Bar:
-    """The bar: how far, requests, points, points a second, what is left of the budget, and for how long still."""
+    """The bar: how far, requests, points, points a second, what is left of the budget, and for how long still.
+
+    It begins with the first news, so that what is said before does not run into it.
+    """
 
     def __init__(self, shown: RichProgress) -> None:
         self._shown = shown
@@ -61,9 +76,15 @@ class _Bar:
         self._known: Progress | None = None
         self._budget: Budget | None = None
 
-    def stands(self, standing: Standing) -> None:
+    def stands(self, standing: Standing, ahead: int | None = None) -> None:
+        if not self._shown.live.is_started:
+            before = sys.stderr
+            self._shown.start()  # which puts a stream of its own in the place of stderr
+            _move_log(before, sys.stderr)
         self._known = standing.progress
         self._first = self._first or self._known
+        if not self._known.buckets:
+            self._shown.update(self._task, text="planning" if ahead is None else f"queued behind backfill {ahead}")
         self._show()
 
     def spent(self, budget: Budget) -> None:
@@ -131,11 +152,15 @@ def _lines() -> Iterator[Watching]:
 
 class _Lines:
     def __init__(self) -> None:
+        self._ahead: int | None = None
         self._known: Progress | None = None
         self._budget: Budget | None = None
 
-    def stands(self, standing: Standing) -> None:
+    def stands(self, standing: Standing, ahead: int | None = None) -> None:
         self._known = standing.progress
+        if ahead != self._ahead:
+            self._ahead = ahead
+            log.info("backfill", extra={"state": standing.state, "queued_behind": ahead})
 
     def spent(self, budget: Budget) -> None:
         self._budget = budget

@@ -58,6 +58,8 @@ def command(config: str | None, **parameters: Any) -> None:
 
 
 async def _query(settings: Settings, raw_query: str) -> None:
+    from collector.cli.output import say
+    from collector.cli.writing import STDOUT, writing
     from collector.radar.refusals import ApiError
     from collector.serve.radar_api import ask
     from collector.serve.radar_api.absent import sentences
@@ -68,13 +70,13 @@ async def _query(settings: Settings, raw_query: str) -> None:
             answered = await ask(store, raw_query, store.clock())
         except ApiError as refused:
             raise _error(refused) from None
-        for piece in answered.pieces():
-            click.echo(piece, nl=False)
-        if answered.content_type == "application/json":
-            click.echo()
-        else:
-            for sentence in sentences(answered.absent):
-                click.echo(sentence, err=True)
+        is_json = answered.content_type == "application/json"
+        with writing(STDOUT) as stream:
+            for piece in answered.pieces():
+                stream.write(piece.encode())
+            stream.write(b"\n" if is_json else b"")
+        for sentence in () if is_json else sentences(answered.absent):
+            say(sentence)
 
 
 def _error(refused: ApiError) -> Exception:

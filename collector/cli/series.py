@@ -1,4 +1,4 @@
-"""`collector series`: what is kept."""
+"""`collector series`: what is kept, and how it is deleted."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from collector.cli.options import config_option, format_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.store import SeriesRow, Store
+    from collector.settings import Settings
+    from collector.store import Forgotten, SeriesRow, Store
 
 
-@click.command("series")
+@click.group("series", invoke_without_command=True)
 @click.option("--profile", metavar="NAME", help="Of this profile only.")
 @config_option
 @format_option
-def command(profile: str | None, config: str | None, output: str) -> None:
+@click.pass_context
+def command(ctx: click.Context, profile: str | None, config: str | None, output: str) -> None:
     """List the series that are kept, with the identity that decides their values.
 
     \b
     Example: collector series --profile by-owner
     """
+    if ctx.invoked_subcommand:
+        ctx.find_root().obj = config  # `series --config FILE forget …` is the same
+        return
     from collector.cli.listing import list_rows
 
     async def read(store: Store) -> Sequence[SeriesRow]:
@@ -38,3 +43,78 @@ def _columns(row: dict[str, Any]) -> dict[str, Any]:
     label = row["label"] if row["active"] else f"{row['label']} (retired)"
     kept = ("agg_interval", "normalization", "unit", "points", "first_point", "last_point")
     return {"id": row["id"], "label": label, "filters": filters or "-", **{name: row[name] for name in kept}}
+
+
+@command.command("forget", short_help="Delete a series that no profile wants any more.")
+@click.argument("series", metavar="LABEL|ID")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@config_option
+@format_option
+def forget(series: str, config: str | None, output: str, *, dry_run: bool) -> None:
+    """Delete a series that no profile of the configuration wants, in all its units, with its history.
+
+    A paused profile wants its series. Requests and due moments stay on record. While a daemon owns the store, the
+    daemon does it. A backup brings it back, nothing else does.
+
+    \b
+    Example: collector series forget by-owner/Sectigo --dry-run
+    """
+    import asyncio
+    from dataclasses import replace
+
+    from collector.cli.remote import here_or_handed
+    from collector.cli.start import start
+
+    settings = start(config)
+    series_id = asyncio.run(_find(settings, series))
+    deleted = asyncio.run(_forget(settings, series_id, dry_run=True))
+    if not dry_run:
+        rows = here_or_handed(
+            settings,
+            lambda: asyncio.run(_forget(settings, series_id, dry_run=False)).rows,
+            lambda remote: remote.forget(series_id)["rows"],
+        )
+        deleted = replace(deleted, rows=rows)
+    _show(deleted, output, dry_run=dry_run)
+
+
+async def _forget(settings: Settings, series_id: int, *, dry_run: bool) -> Forgotten:
+    from collector.store import Store
+
+    owner = None if dry_run else f"series forget {series_id}"
+    async with Store.open(settings.database.url.reveal(), owner=owner, upgrade=False) as store:
+        return await store.forget_series(series_id, settings.profiles, dry_run=dry_run)
+
+
+async def _find(settings: Settings, series: str) -> int:
+    """Find a series by its id, or by a label that only one question has or had."""
+    from collector.store import Store
+
+    async with Store.open(settings.database.url.reveal(), owner=None) as store:
+        rows = await store.list_series()
+    if series.isdecimal() and any(row.id == int(series) for row in rows):
+        return int(series)
+    return _choose(series, [row for row in rows if row.label == series], [row.label for row in rows])
+
+
+def _choose(label: str, rows: Sequence[SeriesRow], labels: Sequence[str]) -> int:
+    from collector.errors import UsageError
+    from collector.profile import nearest
+
+    if not rows:
+        raise UsageError(f"there is no series {label!r}{nearest(label, labels)}: `collector series` lists them")
+    questions = {(row.agg_interval, str(sorted(row.filters.items()))): row.id for row in rows}
+    if len(questions) > 1:
+        ids = ", ".join(str(series_id) for series_id in sorted(questions.values()))
+        raise UsageError(f"several series are called {label!r}; give the id of one: {ids}")
+    return next(iter(questions.values()))
+
+
+def _show(deleted: Forgotten, output: str, *, dry_run: bool) -> None:
+    from collector.cli.output import show_json
+
+    if output == "json":
+        show_json({"label": deleted.label, "ids": list(deleted.ids), "rows": dict(deleted.rows), "dry_run": dry_run})
+        return
+    counts = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in deleted.rows.items() if number)
+    click.echo(f"{deleted.label}: {'would be deleted' if dry_run else 'deleted'}: {counts}")

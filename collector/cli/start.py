@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from collector import logs
 from collector.errors import UsageError
-from collector.profile import nearest
+from collector.profile import awake, nearest
 from collector.settings import load
 
 if TYPE_CHECKING:
@@ -38,6 +38,14 @@ def asking(settings: Settings) -> Settings:
             "the configuration has no [[profiles]], so there is nothing to collect; see `collector config init`"
         )
     return settings
+
+
+def active(profiles: Sequence[Profile], names: Sequence[str]) -> list[Profile]:
+    """Those of *profiles* that are not paused; UsageError for a paused one among *names*, or if all are."""
+    try:
+        return awake(profiles, names)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def chosen(profiles: Sequence[Profile], names: Sequence[str]) -> list[Profile]:

@@ -61,7 +61,8 @@ def _print(document: dict[str, Any], now: datetime) -> None:
     for replica in document["replicas"]:
         since, busy = cell(replica["started_at"]), ", ".join(replica["working_on"])
         click.echo(
-            f"replica {replica['name']}, version {replica['version']}, since {since}" + (f": {busy}" if busy else "")
+            cell(f"replica {replica['name']}, version {replica['version']}, since {since}")
+            + (f": {cell(busy)}" if busy else "")
         )
     click.echo(f"budget  {budget['used']} of {budget['limit']} requests in {budget['window_seconds']} s{blocked}")
     if document["upstream"]["state"] != "ok":
@@ -101,10 +102,10 @@ def _wait(wait: dict[str, Any], now: datetime) -> str:
 
 
 def _upstream(radar: dict[str, Any], now: datetime) -> str:
-    from collector.cli.output import duration
+    from collector.cli.output import cell, duration
 
     wait = max((radar["asked_again_at"] - now).total_seconds(), 0)
-    return f"{radar['state']}: {radar['reason']}; it is asked again in {duration(wait)}"
+    return f"{radar['state']}: {cell(radar['reason'])}; it is asked again in {duration(wait)}"
 
 
 def _row(profile: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import signal
@@ -10,9 +11,10 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn, Protocol, TextIO
 
-from collector.errors import CollectorError, UsageError, system_words
+from collector.errors import CollectorError, cannot_write, system_words
+from collector.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,17 +22,38 @@ if TYPE_CHECKING:
 STDOUT = "-"
 
 
+class Sink(Protocol):
+    """Takes bytes."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write *data* and return its length."""
+
+
+class _Terminal:
+    """Shows UTF-8 text to a person."""
+
+    def __init__(self, screen: TextIO) -> None:
+        self._screen = screen
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def write(self, data: bytes, /) -> int:
+        self._screen.write(printable(self._decoder.decode(data), keep="\n"))
+        return len(data)
+
+
 @contextlib.contextmanager
-def writing(target: str) -> Iterator[IO[bytes]]:
+def writing(target: str) -> Iterator[Sink]:
     """Open *target* for bytes: `-` is stdout, anything else a file that appears, or is replaced, when all is written.
 
+    On a terminal there is a blank for each character that is not printable.
+
     Whatever ends the writing before, an error, Ctrl-C or SIGTERM, leaves what was there before and nothing else.
-    UsageError where *target* cannot be written, CollectorError where writing fails on the way.
+    UsageError if *target* is no name that can be written, CollectorError if writing fails on the way.
     """
     if target == STDOUT:
         with _told("stdout"):
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+            yield _Terminal(sys.stdout) if sys.stdout.isatty() else sys.stdout.buffer
+            sys.stdout.flush()
         return
     path = Path(target)
     if path.exists() and not path.is_file():
@@ -93,7 +116,7 @@ def _refused(target: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"cannot write {target}: {system_words(error)}") from error
+        raise cannot_write(target, error) from error
 
 
 @contextlib.contextmanager

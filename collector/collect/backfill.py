@@ -6,7 +6,10 @@ job was created is not asked again, so whoever goes on with an interrupted job e
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +19,10 @@ from collector.collect.diary import Diary
 from collector.collect.fetch import Handling
 from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
+from collector.errors import CollectorError
 from collector.model import AggInterval, SeriesQuery, Slice, Window
-from collector.store import Expected, Standing
+from collector.store import Expected, Standing, StoreError, StoreUnavailable
+from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +33,12 @@ if TYPE_CHECKING:
     from collector.model import Batch
     from collector.profile import Profile
     from collector.store import Backfill, Share, Store, Wanted
+
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 1.0
+"""Seconds between two looks whether the job has been cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,11 @@ def _is_of(interval: AggInterval, piece: Slice) -> bool:
     return piece.series.agg_interval == interval
 
 
+def _reason(error: Exception) -> str:
+    """Write why a job failed; what is not an error of ours is a fault of this program, so its kind is named."""
+    return str(error) if isinstance(error, CollectorError) else f"{type(error).__name__}: {error}"
+
+
 class Backfiller:
     """Does backfill jobs, one at a time; *heard* hears how they stand.
 
@@ -140,24 +156,55 @@ class Backfiller:
     async def run(self, job: Backfill, profiles: Sequence[Profile]) -> Standing | None:
         """Do what there is to do of *job*, and end it if nothing is left; None where that is up to other replicas.
 
-        A Standing of `running` means that the process was told to stop and the job goes on another day.
+        A Standing of `running` means that the process was told to stop and the job goes on another day. Whatever else
+        comes of it, only StoreUnavailable is raised: a job that cannot be done ends as `failed`, with the reason.
         """
+        cancelled = asyncio.Event()
+        watch = asyncio.create_task(self._watch(job.id, cancelled))
+        try:
+            check_date(job.wanted.start, self._fetcher.clock())
+            return await self._run_if_known(job, profiles, cancelled)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # one job must not end the service, and every later start of it
+            log.debug("backfill", exc_info=True)
+            return await self._fail(job, _reason(error))
+        finally:
+            watch.cancel()
+
+    async def _watch(self, job_id: int, cancelled: asyncio.Event) -> None:
+        """Set *cancelled* when anybody, also another process, has ended the job."""
+        while not cancelled.is_set():
+            await asyncio.sleep(_LOOK_EVERY)
+            with suppress(StoreError):
+                job = await self._store.backfill(job_id)
+                if job and job.standing.state == "cancelled":
+                    cancelled.set()
+
+    async def _fail(self, job: Backfill, reason: str) -> Standing:
+        standing = Standing("failed", job.standing.progress, reason)
+        await self._store.stop_backfill(job, standing, self._fetcher.clock())
+        return standing
+
+    async def _run_if_known(
+        self, job: Backfill, profiles: Sequence[Profile], cancelled: asyncio.Event
+    ) -> Standing | None:
         chosen = [profile for profile in profiles if profile.name in job.wanted.profiles]
+        paused = [profile.name for profile in chosen if not profile.enabled]
+        if paused:
+            return await self._fail(job, f"paused by enabled = false: {', '.join(paused)}")
         unknown = sorted(set(job.wanted.profiles) - {profile.name for profile in chosen})
         if not unknown:
-            return await self._run(job, chosen)
+            return await self._run(job, chosen, cancelled)
         if not await self._is_others(job):
-            message = f"no such profile: {', '.join(unknown)}"
-            standing = Standing("failed", job.standing.progress, message)
-            await self._store.stop_backfill(job, standing, self._fetcher.clock())
-            return standing
+            return await self._fail(job, f"no such profile: {', '.join(unknown)}")
         return None
 
     async def _is_others(self, job: Backfill) -> bool:
         """Tell whether another replica knows all of the profiles."""
         return any({*job.wanted.profiles} <= {*other.profiles} for other in await self._store.list_replicas())
 
-    async def _run(self, job: Backfill, profiles: Sequence[Profile]) -> Standing | None:
+    async def _run(self, job: Backfill, profiles: Sequence[Profile], cancelled: asyncio.Event) -> Standing | None:
         while True:
             planned = not job.standing.running
             if planned:
@@ -165,13 +212,19 @@ class Backfiller:
             share = await self._claim(job, profiles)
             job = share.job
             if share.mine:
-                job, stopped = await self._work(share, profiles, again=share.again and not planned)
+                again = share.again and not planned
+                handling = Handling(force=job.wanted.force, job_id=job.id, cancelled=cancelled)
+                job, stopped = await self._work(share, profiles, handling, again=again)
                 if stopped:
-                    return job.standing
+                    return await self._stopped(job, cancelled)
             elif share.left or job.standing.ended:
                 return None
             elif job.standing.running:
                 return await self._end(job, profiles)
+
+    async def _stopped(self, job: Backfill, cancelled: asyncio.Event) -> Standing:
+        known = await self._store.backfill(job.id) if cancelled.is_set() else None
+        return known.standing if known else job.standing
 
     async def _plan(self, job: Backfill, profiles: Sequence[Profile]) -> Backfill:
         slices = await unanswered(profiles, job.wanted, job.created_at, self._gatherer, self._fetcher.clock())
@@ -193,11 +246,12 @@ class Backfiller:
 
         return await self._store.claim_windows(job, queries, self._fetcher.clock(), choose)
 
-    async def _work(self, share: Share, profiles: Sequence[Profile], *, again: bool) -> tuple[Backfill, bool]:
+    async def _work(
+        self, share: Share, profiles: Sequence[Profile], handling: Handling, *, again: bool
+    ) -> tuple[Backfill, bool]:
         """Ask for what was claimed; gives how the job stands, and whether the process was told to stop."""
         diary = Diary(share, self._store, self._heard)
         slices = await self._unasked(share, again=again)
-        handling = Handling(force=share.job.wanted.force, job_id=share.job.id)
         gathered = await self._gatherer.gather_all(
             slices, named(profiles), diary.note, background=True, handling=handling
         )

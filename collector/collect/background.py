@@ -15,7 +15,7 @@ from collector.collect.backfill import Backfiller
 from collector.collect.collect import heal
 from collector.collect.confirm import confirm
 from collector.collect.fetch import backoff
-from collector.store import HISTORY, RETENTION, Pruned, StoreUnavailable
+from collector.store import HISTORY, RETENTION, Pruned, Standing, StoreUnavailable
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from collector.collect.gather import Gatherer
     from collector.settings import Settings
-    from collector.store import Store
+    from collector.store import Backfill, Store
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ async def keep_history(settings: Settings, gatherer: Gatherer) -> None:
 
     What could not be had, or was another replica's to see to, is looked at sooner.
     """
-    fetcher, names = gatherer.fetcher, [profile.name for profile in settings.profiles]
+    fetcher, names = gatherer.fetcher, [profile.name for profile in settings.active]
     failures, pruned_at = 0, None
 
     async def work() -> timedelta:
@@ -53,8 +53,10 @@ async def keep_history(settings: Settings, gatherer: Gatherer) -> None:
         if pruned_at is None or now - pruned_at >= _PRUNE_EVERY:
             await _prune(settings, fetcher.store, now)
             pruned_at = now
+        if not names:
+            return _HEAL_EVERY
         async with claimed(fetcher.store, HISTORY, names, now) as mine:
-            profiles = [profile for profile in settings.profiles if profile.name in mine]
+            profiles = [profile for profile in settings.active if profile.name in mine]
             healed = await heal(profiles, now, fetcher.store, gatherer)
             if healed.complete:
                 await confirm(profiles, fetcher.clock(), fetcher.store, gatherer)
@@ -93,19 +95,28 @@ async def do_backfills(settings: Settings, gatherer: Gatherer, submitted: asynci
     fetcher = gatherer.fetcher
     shares = fetcher.store.backend != "sqlite"
     backfiller = Backfiller(fetcher.store, gatherer, shares=shares)
+    given_up = set[int]()
+
+    async def do(job: Backfill) -> bool:
+        """Do a job; False if the rest of it is up to other replicas."""
+        try:
+            standing = await backfiller.run(job, settings.profiles)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - not even its failure can be put on record, and the service goes on
+            given_up.add(job.id)
+            standing = Standing("failed", job.standing.progress, f"{type(error).__name__}: {error}")
+        if standing:
+            level = logging.WARNING if standing.state == "failed" else logging.INFO
+            log.log(level, "backfill", extra={"id": job.id, "outcome": standing.state, "reason": standing.message})
+        return standing is not None
 
     async def work() -> timedelta | None:
         submitted.clear()
         others_at_it = False
         for job in await fetcher.store.open_backfills():
-            if not fetcher.stop.is_set():
-                standing = await backfiller.run(job, settings.profiles)
-                others_at_it = others_at_it or standing is None
-                if standing:
-                    level = logging.WARNING if standing.state == "failed" else logging.INFO
-                    log.log(
-                        level, "backfill", extra={"id": job.id, "outcome": standing.state, "reason": standing.message}
-                    )
+            if not fetcher.stop.is_set() and job.id not in given_up:
+                others_at_it = not await do(job) or others_at_it
         return (_OTHERS_DO_A_JOB if others_at_it else _LOOK_FOR_JOBS) if shares else None
 
     await _repeat("backfill", work, fetcher.stop, submitted)

@@ -24,6 +24,7 @@ from collector.collect.gather import Gatherer
 from collector.collect.heartbeat import Heartbeat
 from collector.collect.replica import enlisted
 from collector.collect.schedule import Schedule
+from collector.collect.starting import Starting
 from collector.errors import CollectorError, system_words
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
@@ -38,11 +39,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from datetime import datetime
 
+    from collector.collect.starting import Signals
     from collector.model import AggInterval, Slice
     from collector.profile import Profile
     from collector.serve.health import Stall
     from collector.settings import Server, Settings
-    from collector.store import Backfill, Reader, Wanted
+    from collector.store import Backfill, Forgotten, Pruned, Reader, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +56,32 @@ _WARN_AGAIN = timedelta(days=1)
 
 
 async def run(
-    settings: Settings, reload: Callable[[], Settings], *, clock: Callable[[], datetime] | None = None
+    settings: Settings,
+    reload: Callable[[], Settings],
+    *,
+    told_before: Signals | None = None,
+    announce: Callable[[str], None] = lambda _address: None,
+    clock: Callable[[], datetime] | None = None,
 ) -> None:
     """Be the service until SIGTERM or SIGINT; *reload* reads the configuration anew on SIGHUP.
 
-    The present is what the store says it is, unless there is a *clock*.
+    *told_before* tells the signals that came earlier, *announce* hears the server's address. The present is what the
+    store says it is, unless there is a *clock*.
     """
+    starting = Starting(told_before)
+    try:
+        await _serve(settings, reload, clock, announce, starting)
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+async def _serve(
+    settings: Settings,
+    reload: Callable[[], Settings],
+    clock: Callable[[], datetime] | None,
+    announce: Callable[[str], None],
+    starting: Starting,
+) -> None:
     async with AsyncExitStack() as stack:
         database = settings.database
         opened = Store.open(database.url.reveal(), owner="run", upgrade=database.upgrade, timescale=database.timescale)
@@ -69,8 +91,17 @@ async def run(
             address = await stack.enter_async_context(_server(service, settings.server))
             await store.announce(address)
             log.info("serving", extra={"url": address})
+            announce(address)
         service.listen()
+        if starting.is_told_to_reload:
+            service.reload()
         await service.run()
+
+
+def _log_failure(task: asyncio.Task[Pruned]) -> None:
+    """Log why a pruning failed for which nobody may wait any more."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("prune", extra={"outcome": "failed", "reason": str(error)})
 
 
 @asynccontextmanager
@@ -119,6 +150,7 @@ class Service:
         self.metrics = Metrics()
         self._heartbeat = Heartbeat(store, clock, self.metrics)
         self._attended_since: dict[str, datetime] = {}
+        self._pruning: asyncio.Task[Pruned] | None = None
 
     def listen(self) -> None:
         """React to SIGTERM and SIGINT by draining, to SIGHUP by reading the configuration anew."""
@@ -149,6 +181,8 @@ class Service:
         """Run generation after generation until told to stop; one that lost its lease is followed by the next."""
         async with self._heartbeat.beating():
             await self._run()
+        if self._pruning:
+            self._pruning.cancel()
         log.info("stopped")
 
     async def _run(self) -> None:
@@ -171,13 +205,13 @@ class Service:
     async def _generation(self, radar: RadarClient) -> None:
         settings = self._settings
         limit = settings.radar.requests_per_5min
-        names, known = [profile.name for profile in settings.profiles], self._attended_since
+        names, known = [profile.name for profile in settings.active], self._attended_since
         self._attended_since = {name: known.get(name, self._clock()) for name in names}
         fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self._heartbeat)
         gatherer, self._fetcher = Gatherer(fetcher, settings.radar.concurrency), fetcher
         with Schedule() as schedule:
             self._attendants = []
-            for (agg_interval, delay), profiles in groups(settings.profiles).items():
+            for (agg_interval, delay), profiles in groups(settings.active).items():
                 attendant = Attendant(profiles, self.store, gatherer)
                 schedule.add(agg_interval, delay + spread(), attendant.notice)
                 self._attendants.append(attendant)
@@ -215,6 +249,11 @@ class Service:
         """The request budget."""
         return self._settings.radar.requests_per_5min
 
+    @property
+    def simulator(self) -> str | None:
+        """The address of the simulator that stands in for Radar, None if Radar is asked."""
+        return self._settings.radar.simulator
+
     def now(self) -> datetime:
         """The present."""
         return self._clock()
@@ -224,6 +263,22 @@ class Service:
         job = await self.store.create_backfill(wanted, self._clock())
         self._submitted.set()
         return job
+
+    async def cancel(self, backfill_id: int) -> Backfill:
+        """End a job, unless it is over; what is under way of it ends within seconds."""
+        return await self.store.cancel_backfill(backfill_id, self._clock())
+
+    async def prune(self) -> Pruned:
+        """Delete what is older than [retention] keeps; goes on to its end if the caller does not wait for that."""
+        if self._pruning is None or self._pruning.done():
+            work = self.store.prune(self._settings.retention, self._clock())
+            self._pruning = asyncio.create_task(work)
+            self._pruning.add_done_callback(_log_failure)
+        return await asyncio.shield(self._pruning)
+
+    async def forget(self, series_id: int, *, dry_run: bool) -> Forgotten:
+        """Delete a series that no profile wants, with its history."""
+        return await self.store.forget_series(series_id, self.profiles, dry_run=dry_run)
 
     async def fill(self, wanted: Sequence[Slice]) -> None:
         """Ask Radar for what is lacking of *wanted*; a RadarError says why it could not be had."""
@@ -238,7 +293,7 @@ class Service:
         while not self._stop.is_set():
             now = self._clock()
             try:
-                found = await spelling.warnings(self.store, self.profiles, now)
+                found = await spelling.warnings(self.store, self._settings.active, now)
             except StoreUnavailable as error:
                 log.error("warnings", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
                 found = {}
@@ -270,7 +325,7 @@ class Service:
         """Why profiles are late, by name; a new one is not before its first interval is over."""
         found: dict[str, str] = {}
         health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
-        for profile in self._settings.profiles:
+        for profile in self._settings.active:
             newest = profile.due_edges(None, now)[0] + profile.publication_delay
             due = owed(newest, profile.agg_interval.step, now - spread())  # a retry may come before the spread is over
             known, since = health.get(profile.name), self._attended_since.get(profile.name, self._started)
@@ -286,7 +341,7 @@ class Service:
             return set()
         health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
         found = set()
-        for profile in self._settings.profiles:
+        for profile in self._settings.active:
             known, attended = health.get(profile.name), self._attended_since.get(profile.name, self._started)
             owes = profile.next_due(known.success) if known and known.success else attended
             if known and now - max(owes, attended) < PATIENCE:
@@ -295,7 +350,7 @@ class Service:
 
     async def _stale(self, now: datetime) -> list[str]:
         """Say of which profiles Radar's data does not move on."""
-        profiles = self._settings.profiles
+        profiles = self._settings.active
 
         async def work(state: Reader) -> dict[str, Stall]:
             return await stalls(state, profiles, await state.status_rows(profiles), now)

@@ -37,12 +37,16 @@ def keep_nothing(_fetch_id: int, _batch: Batch, _answer: Answer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Handling:
-    """What becomes of an answer: *keep* gets it; see `Store.save` for *force*, *history* and *job_id*."""
+    """What becomes of an answer: *keep* gets it; see `Store.save` for *force*, *history* and *job_id*.
+
+    Once *cancelled* is set nothing more is asked, as when the process is told to stop.
+    """
 
     keep: Keep = keep_nothing
     force: bool = False
     history: bool = True
     job_id: int | None = None
+    cancelled: asyncio.Event | None = None
 
 
 _USUAL = Handling()
@@ -129,7 +133,7 @@ class Fetcher:
             except Unavailable:
                 if failures == _ATTEMPTS or self.is_silent:
                     raise
-                await self.pause(backoff(failures))
+                await self.pause(backoff(failures), handling.cancelled)
             except RateLimited:
                 if failures == _ATTEMPTS:
                     raise
@@ -140,13 +144,21 @@ class Fetcher:
         """Tell whether Radar counts as down, as far as this process knows."""
         return self._silent >= SILENT_AFTER
 
-    async def pause(self, seconds: float) -> None:
-        """Wait, but no longer than until the process is told to stop: then raise Stopping."""
+    async def pause(self, seconds: float, cancelled: asyncio.Event | None = None) -> None:
+        """Wait, but no longer than until the process is told to stop, or *cancelled* is set: then raise Stopping."""
+        if await self._told_to_stop(cancelled, max(seconds, 0)):
+            raise Stopping
+
+    async def _told_to_stop(self, cancelled: asyncio.Event | None, seconds: float | None = None) -> bool:
+        """Wait until the process is told to stop or *cancelled* is set; False if neither happens in *seconds*."""
+        events = [self.stop] if cancelled is None else [self.stop, cancelled]
+        waits = [asyncio.create_task(event.wait()) for event in events]
         try:
-            await asyncio.wait_for(self.stop.wait(), max(seconds, 0))
-        except TimeoutError:
-            return
-        raise Stopping
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return any(event.is_set() for event in events)
 
     async def _attempt(
         self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], handling: Handling, came: datetime
@@ -168,10 +180,10 @@ class Fetcher:
         self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], handling: Handling, came: datetime
     ) -> Saved:
         async with self.radar.places:  # before it is on record: what waits must not be sent once others were refused
-            fetch_id = await self.turn(batch, profiles, came)
+            fetch_id = await self.turn(batch, profiles, came, handling.cancelled)
             sending()
             started = time.perf_counter()
-            reply = await self._reply(fetch_id, batch, profiles, started)
+            reply = await self._reply(fetch_id, batch, profiles, started, handling.cancelled)
         try:
             saved = await self.store.save(
                 fetch_id,
@@ -203,10 +215,12 @@ class Fetcher:
             log.warning("reader", extra={"fetch": fetch_id, "deviation": kind})
         self._deviations.update(unknown)
 
-    async def _reply(self, fetch_id: int, batch: Batch, profiles: Sequence[str], started: float) -> Reply:
+    async def _reply(
+        self, fetch_id: int, batch: Batch, profiles: Sequence[str], started: float, cancelled: asyncio.Event | None
+    ) -> Reply:
         """Ask; why there is no answer is heeded at once, then put on record."""
         try:
-            reply = await self._ask(batch)
+            reply = await self._ask(batch, cancelled)
         except Stopping as error:
             await self.end(fetch_id, error)
             raise
@@ -226,10 +240,10 @@ class Fetcher:
         await self.store.fail(fetch_id, error, self.clock(), self.radar.fingerprint)
         self._unended.pop(fetch_id, None)  # another request may have ended it meanwhile
 
-    async def _ask(self, batch: Batch) -> Reply:
+    async def _ask(self, batch: Batch, cancelled: asyncio.Event | None) -> Reply:
         """Ask; once told to stop, wait a few seconds more for the answer, then hang up."""
         asking = asyncio.create_task(self.radar.ask(batch))
-        stop = asyncio.create_task(self.stop.wait())
+        stop = asyncio.create_task(self._told_to_stop(cancelled))
         try:
             await asyncio.wait((asking, stop), return_when=asyncio.FIRST_COMPLETED)
             if not asking.done() and not (await asyncio.wait((asking,), timeout=_LAST_ANSWER))[0]:
@@ -239,7 +253,13 @@ class Fetcher:
             asking.cancel()
             stop.cancel()
 
-    async def turn(self, batch: Batch, profiles: Sequence[str], came: datetime | None = None) -> int:
+    async def turn(
+        self,
+        batch: Batch,
+        profiles: Sequence[str],
+        came: datetime | None = None,
+        cancelled: asyncio.Event | None = None,
+    ) -> int:
         """Wait for a place in the budget, or until Radar may be asked again; then put the request on record.
 
         What was asked in vain after *came* is not asked again: Unavailable. So is nothing with credentials that Radar
@@ -247,7 +267,7 @@ class Fetcher:
         """
         came = came or self.clock()
         while True:
-            if self.stop.is_set():
+            if self.stop.is_set() or (cancelled and cancelled.is_set()):
                 raise Stopping
             for fetch_id, error in [*self._unended.items()]:
                 await self.end(fetch_id, error)
@@ -256,7 +276,7 @@ class Fetcher:
             if not isinstance(begun, Wait):
                 return begun.fetch_id
             self._heed(begun, now, came)
-            await self._wait(begun, now)
+            await self._wait(begun, now, cancelled)
 
     def _heed(self, wait: Wait, now: datetime, came: datetime) -> None:
         """Raise why there is no use in waiting, if that is so."""
@@ -267,11 +287,11 @@ class Fetcher:
         if wait.until - now > _PATIENCE:
             raise RateLimited(f"Radar answers again at {rfc3339(wait.until)}", not_before=wait.until)
 
-    async def _wait(self, wait: Wait, now: datetime) -> None:
+    async def _wait(self, wait: Wait, now: datetime, cancelled: asyncio.Event | None) -> None:
         """Wait; what Radar's silence or refusal is about ends for one alone, so nobody need come later than others."""
         log.info("waiting", extra={"reason": wait.reason, "until": rfc3339(wait.until)})
         jitter = random.uniform(0, _JITTER) if wait.reason in ("budget", "blocked") else 0  # noqa: S311 - no secret
-        await self.pause((wait.until - now).total_seconds() + jitter)
+        await self.pause((wait.until - now).total_seconds() + jitter, cancelled)
 
     def _note(self, error: RadarError) -> None:
         self._silent = self._silent + 1 if isinstance(error, Unavailable) else 0

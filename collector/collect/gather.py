@@ -237,6 +237,9 @@ class _Errand:
     async def _send(self, batches: deque[Batch]) -> None:
         async def work() -> None:
             while batches and not self.end and not self.gathered.stopped:
+                if self.handling.cancelled and self.handling.cancelled.is_set():
+                    self.gathered.stopped = True
+                    break
                 if self._background:
                     await self._gatherer.let_others_go_first()
                 if self.gathered.requests >= self.most_requests:

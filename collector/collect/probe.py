@@ -1,6 +1,7 @@
 """What Cloudflare does not publish, asked of the API itself: units, delays, and how large a request may be.
 
-At most twenty requests, each on record like any other; what they bring is stored, and the limits are remembered.
+At most twenty requests, each on record like any other. The limits are remembered; no point and no series is stored,
+because no profile asked for them.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Prober:
         except RadarError as error:
             await self._fetcher.end(fetch_id, error)
             raise
-        await self._fetcher.store.save(fetch_id, batch, reply.answer, self._fetcher.clock(), reply.size)
+        await self._fetcher.store.save(fetch_id, batch, reply.answer, self._fetcher.clock(), reply.size, history=False)
         return reply
 
     def _batch(self, interval: AggInterval, span: timedelta, count: int = 1) -> Batch:

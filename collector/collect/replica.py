@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from collector import __version__
-from collector.store import Candidate, LeaseLost, StoreError, process_name
+from collector.store import Candidate, LeaseLost, StoreDenied, StoreError, process_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -67,5 +67,8 @@ async def _keep(store: Store, lease: timedelta, stop: asyncio.Event) -> None:
             log.warning("lease", extra={"outcome": "lost", "reason": str(error)})
             stop.set()
             return
+        except StoreDenied:  # waiting does not help, so this ends the process
+            stop.set()
+            raise
         except StoreError as error:
             log.error("lease", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback

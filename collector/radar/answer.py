@@ -117,6 +117,8 @@ def _series(result: Mapping[str, Any], names: Sequence[str], deviations: Deviati
     order = [position for position in positions.values() if position is not None]
     if order != sorted(order) and not {*map(folded, found)} <= {*map(folded, names)}:
         raise Untrusted(f"series in another order than was asked for, under other names: {short(next(iter(found)))}")
+    if len(found) < len(names) and 0 not in order:
+        raise Untrusted(f"no series {names[0]}: the others may be numbered from one")
     if any(key not in names for key in found):
         deviations.note("series have other names than were asked for")
     if len(found) < len(names):
@@ -182,13 +184,17 @@ def _sorted(pairs: Iterable[tuple[int | None, float | None]], deviations: Deviat
 
 
 def _check_spacing(contents: Iterable[Mapping[str, Any]], batch: Batch) -> None:
-    """Raise Coarsened unless some neighbours lie one bucket apart, or no series has two: no word says the interval.
+    """Raise Coarsened unless some neighbours lie one bucket apart, because no word says the interval.
 
-    Timestamps count whether or not there are values beside them.
+    Timestamps count whether or not there are values beside them. Untrusted where no series has two, but one has one.
     """
-    gaps, step = set(), batch.agg_interval.seconds
+    gaps: set[int] = set()
+    step, some = batch.agg_interval.seconds, False
     for content, piece in zip(contents, batch.slices, strict=True):
         moments = read_timestamps(content["timestamps"], piece.window, step, Deviations())
+        some = some or any(moment is not None for moment in moments)
         gaps |= {b - a for a, b in pairwise(sorted({moment for moment in moments if moment is not None}))}
+    if some and not gaps:
+        raise Untrusted("nothing says how wide the buckets are")
     if gaps and min(gaps) != step:
         raise Coarsened(f"timestamps lie {min(gaps)} s apart at least, asked was {step} s")

@@ -7,18 +7,21 @@ has turned the error into one that aiohttp does not know. So a connection may be
 from __future__ import annotations
 
 import asyncio
+import base64
+import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from yarl import URL
 
 from collector import __version__
+from collector.errors import CollectorError, system_words
 from collector.model import is_absolute, utc_now
 from collector.radar.answer import Unsuccessful, read_answer
 from collector.radar.body import read_body
-from collector.radar.errors import CredentialsRefused, Relative, Unavailable
+from collector.radar.errors import CredentialsRefused, RadarError, Relative, Unavailable
 from collector.radar.failure import failure
 from collector.radar.query import query_string
 from collector.radar.trouble import in_words
@@ -28,13 +31,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.model import Answer, Batch, Slice
-    from collector.settings import Radar
+    from collector.settings import Radar, Secret
 
 USER_AGENT = f"radar-collector/{__version__}"
 _PATH = "/radar/ct/timeseries"
 _ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
 _BYTES_OF_META = 1_048_576
 _BYTES_OF_BUCKET = 128
+_MAX_HEADER_BYTES = 65_536
+_ERROR_BODY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,14 @@ class RadarClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._settings.concurrency),
+            connector=aiohttp.TCPConnector(limit=self._settings.concurrency, ssl=_tls(self._settings.ca_file)),
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout.total_seconds()),
             headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"},
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
             middlewares=(_once,),
         )
         return self
@@ -82,9 +89,9 @@ class RadarClient:
 
     async def ask(self, batch: Batch) -> Reply:
         """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
-        status, headers, body = await self._get(batch)
-        now = self._clock()
-        if status not in _ANSWERED or body.lstrip().startswith(b"<"):
+        headers, body, now = await self._get(batch)
+        status = HTTPStatus.OK
+        if body.lstrip().startswith(b"<"):
             raise failure(status, headers, body, now)
         try:
             answer = read_answer(body, batch)
@@ -99,19 +106,56 @@ class RadarClient:
         missing = tuple(batch.slices[position] for position in sorted(answer.missing))
         return Reply(batch.without(answer.missing), answer, len(body), said, missing)
 
-    async def _get(self, batch: Batch) -> tuple[int, Mapping[str, str], bytes]:
+    async def _get(self, batch: Batch) -> tuple[Mapping[str, str], bytes, datetime]:
+        """Return headers and body of an answer, and when the headers came; any other status is raised as its error."""
         credentials = self._settings.credentials
         if credentials is None:
             raise CredentialsRefused("there are no credentials: set CLOUDFLARE_API_TOKEN")
         url = URL(f"{self._settings.base_url}{_PATH}?{query_string(batch)}", encoded=True)
         most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
         try:
-            async with self._session.get(url, headers=credentials.headers(), allow_redirects=False) as response:
-                return response.status, response.headers, await read_body(response, most)
+            async with self._session.get(
+                url, headers=credentials.headers(), allow_redirects=False, **_by_proxy(self._settings.proxy)
+            ) as response:
+                now = self._clock()
+                if response.status not in _ANSWERED:
+                    raise failure(response.status, response.headers, await _error_body(response), now)
+                return response.headers, await read_body(response, most), now
         except TimeoutError:
             raise Unavailable(f"no whole answer within {self._settings.timeout.total_seconds():g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(in_words(error)) from None
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext | bool:
+    """Return what certificates are checked against: the authorities of *ca_file*, or by default the system's."""
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # it was readable when the settings were loaded
+        raise CollectorError(f"cannot read radar.ca_file {ca_file}: {system_words(error)}") from None
+
+
+def _by_proxy(proxy: Secret | None) -> dict[str, Any]:
+    """Return the options of a request that goes by *proxy*, whose credentials only CONNECT carries."""
+    if proxy is None:
+        return {}
+    url = URL(proxy.reveal())
+    options = {"proxy": url.with_user(None)}
+    if url.user is None:
+        return options
+    pair = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+    return options | {"proxy_headers": {"Proxy-Authorization": f"Basic {pair}"}}
+
+
+async def _error_body(response: aiohttp.ClientResponse) -> bytes | None:
+    """Return the body of an error, or None if it cannot be read: status and headers count without it."""
+    try:
+        async with asyncio.timeout(_ERROR_BODY_SECONDS):
+            return await read_body(response, _BYTES_OF_META)
+    except (TimeoutError, aiohttp.ClientError, OSError, RadarError):
+        return None
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -21,6 +21,7 @@ from collector.radar.errors import (
     TooCostly,
     Unavailable,
 )
+from collector.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,26 +39,35 @@ _SHOWN = 300
 _QUOTED = 40
 
 
-def failure(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> RadarError:
-    """Tell what a reply with no data in it means. *now* is the moment it arrived, from which `Retry-After` counts."""
-    codes, message = _said(body)
+def failure(status: int, headers: Mapping[str, str], body: bytes | None, now: datetime) -> RadarError:
+    """Return the error of a reply without data; *body* is None if it could not be read.
+
+    *now* is the moment the headers arrived, from which `Retry-After` counts.
+    """
+    codes, message = _said(body or b"")
     code = codes[0] if codes else None
     text = f"HTTP {status}{_words(status, headers, body, message)}"
     not_before = retry_after(headers.get("Retry-After"), now)
     if status == HTTPStatus.TOO_MANY_REQUESTS or _RATE & {*codes}:
         return RateLimited(text, status=status, code=code, not_before=not_before or now + BLOCK)
-    kind = _kind(status, codes, is_json=message is not None)
+    kind = _kind(status, codes, is_json=message is not None if body is not None else not _is_html(headers))
     if kind is Unavailable:
         return Unavailable(text, status=status, code=code, not_before=not_before)
     return kind(text, status=status, code=code)
 
 
-def _words(status: int, headers: Mapping[str, str], body: bytes, message: str | None) -> str:
+def _is_html(headers: Mapping[str, str]) -> bool:
+    return "html" in headers.get("Content-Type", "").lower()
+
+
+def _words(status: int, headers: Mapping[str, str], body: bytes | None, message: str | None) -> str:
     """What a person reads behind the status: the API's own message, or what came in place of one."""
     if message:
         return f": {message}"
     if status // 100 == 3:  # noqa: PLR2004 - HTTP's class of redirects
         return ", a redirect, which is not followed"
+    if body is None:
+        return ", and its body cannot be read"
     if not body:
         return " without a body"
     kind = one_line(headers.get("Content-Type", "something").partition(";")[0])
@@ -133,7 +143,7 @@ def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 def one_line(text: str) -> str:
     """Make one short line of a stranger's text, fit for a log and a table."""
-    return "".join(c if c.isprintable() else " " for c in text)[:_SHOWN]
+    return printable(text)[:_SHOWN]
 
 
 def short(content: object) -> str:

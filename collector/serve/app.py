@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from collector.serve import api, backfills, dashboard, metrics
+from collector.serve import api, backfills, dashboard, metrics, upkeep
 from collector.serve.backfills import Jobs
 from collector.serve.connections import Connections, attended
 from collector.serve.crowd import crowd
@@ -19,6 +19,7 @@ from collector.serve.headers import secure
 from collector.serve.hosts import named
 from collector.serve.radar_api import RadarApi
 from collector.serve.standing import Standing
+from collector.serve.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -30,12 +31,16 @@ if TYPE_CHECKING:
     from collector.settings import Secret
 
 
-class Service(Jobs, Protocol):
+class Service(Jobs, Upkeep, Protocol):
     """What the server asks of the daemon."""
 
     @property
     def requests_per_5min(self) -> int:
         """The request budget."""
+
+    @property
+    def simulator(self) -> str | None:
+        """The address of the simulator that stands in for Radar, None if Radar is asked."""
 
     @property
     def metrics(self) -> Metrics:
@@ -65,11 +70,12 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _readyz(service))
     backfills.add_routes(app, service)
+    upkeep.add_routes(app, service)
     RadarApi(service, token, fill).add_to(app)
     standing = Standing(service)
     api.add_routes(app, service, standing)
     metrics.add_routes(app, service, standing, service.metrics)
-    dashboard.add_routes(app)
+    dashboard.add_routes(app, service.simulator)
     return app
 
 

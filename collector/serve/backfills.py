@@ -1,4 +1,4 @@
-"""`/api/v1/backfills`: the daemon's jobs, and the one route that changes something."""
+"""`/api/v1/backfills`: the daemon's jobs, which can be ordered and cancelled."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 
-from collector.model import rfc3339
+from collector.model import rfc3339, utc_now
+from collector.moments import FORMS, parse_time
 from collector.profile import with_history
+from collector.serve.changing import Body, refuse_change, wrong_body
+from collector.serve.failures import refusal
 from collector.store import wanted
+from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,21 +42,22 @@ class Jobs(Protocol):
     async def submit(self, wanted: Wanted) -> Backfill:
         """Put a job on record and start it when its turn comes."""
 
+    async def cancel(self, backfill_id: int) -> Backfill:
+        """End a job, unless it is over; gives it as it is then. LookupError if there is none."""
+
 
 def _written(value: object) -> object:
-    """Let through a date that is written out: pydantic takes bare numbers, too, in seconds or milliseconds by size."""
-    if not isinstance(value, str) or not (value[:4].isdigit() and value[4:5] == "-"):
-        raise ValueError("not a moment such as 2026-01-31T00:00:00Z")
-    return value
+    """Read a moment in the forms of the command line; pydantic takes bare numbers, too, in seconds or milliseconds."""
+    if not isinstance(value, str):
+        raise ValueError(f"not a moment in quotes; allowed: {FORMS}")  # noqa: TRY004 - pydantic passes ValueError on
+    return parse_time(value, utc_now())
 
 
 _Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 
 
-class _Order(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    profiles: Annotated[list[str], Field(max_length=1_000)] = []
+class _Order(Body):
+    profiles: Annotated[list[str], Field(max_length=1_000, default_factory=list)]
     start: _Moment
     end: _Moment | None = None
     force: bool = False
@@ -64,6 +69,7 @@ def add_routes(app: web.Application, jobs: Jobs) -> None:
     app.router.add_get("/api/v1/backfills", routes.listed)
     app.router.add_post("/api/v1/backfills", routes.submit)
     app.router.add_get(r"/api/v1/backfills/{id:[0-9]{1,18}}", routes.one)
+    app.router.add_post(r"/api/v1/backfills/{id:[0-9]{1,18}}/cancel", routes.cancel)
 
 
 class _Routes:
@@ -76,22 +82,34 @@ class _Routes:
     async def one(self, request: web.Request) -> web.Response:
         job = await self._jobs.store.backfill(int(request.match_info["id"]))
         if job is None:
-            return _refusal(HTTPStatus.NOT_FOUND, "there is no such backfill")
+            return refusal(HTTPStatus.NOT_FOUND, "there is no such backfill")
+        return web.json_response(document(job))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        if refused := refuse_change(request):
+            return refused
+        try:
+            Body.model_validate_json(await request.read())
+        except ValidationError as error:
+            return wrong_body(error)
+        job = await self._jobs.store.backfill(int(request.match_info["id"]))
+        if job is None:
+            return refusal(HTTPStatus.NOT_FOUND, "there is no such backfill")
+        was_over = job.standing.over
+        job = job if was_over else await self._jobs.cancel(job.id)
+        if was_over or job.standing.state != "cancelled":
+            return refusal(HTTPStatus.CONFLICT, f"backfill {job.id} is over: {job.standing.state}")
         return web.json_response(document(job))
 
     async def submit(self, request: web.Request) -> web.Response:
-        if request.content_type != "application/json":
-            return _refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
-        origin = request.headers.get("Origin")
-        if origin is not None and origin != f"{request.scheme}://{request.host}":
-            return _refusal(HTTPStatus.FORBIDDEN, "a page of another origin may not change anything here")
+        if refused := refuse_change(request):
+            return refused
         try:
             order = self._read(await request.read())
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            return _refusal(HTTPStatus.BAD_REQUEST, f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}")
+            return wrong_body(error)
         except ValueError as error:
-            return _refusal(HTTPStatus.BAD_REQUEST, str(error))
+            return refusal(HTTPStatus.BAD_REQUEST, str(error))
         job = await self._jobs.submit(order)
         return web.json_response(
             document(job), status=HTTPStatus.CREATED, headers={"Location": f"{request.path}/{job.id}"}
@@ -104,7 +122,16 @@ class _Routes:
         if unknown:
             raise ValueError(f"profiles: unknown {', '.join(unknown)}; allowed: {', '.join(known)}")
         chosen = [one.name for one in with_history(self._jobs.profiles, order.profiles)]
-        return wanted(order.profiles or chosen, order.start, order.end, self._jobs.now(), force=order.force)
+        now = self._jobs.now()
+        start, end = _checked("start", order.start, now), _checked("end", order.end, now) if order.end else None
+        return wanted(order.profiles or chosen, start, end, now, force=order.force)
+
+
+def _checked(name: str, moment: datetime, now: datetime) -> datetime:
+    try:
+        return check_date(moment, now)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def document(job: Backfill) -> dict[str, Any]:
@@ -122,7 +149,3 @@ def document(job: Backfill) -> dict[str, Any]:
         "finished_at": rfc3339(job.finished_at) if job.finished_at else None,
         **asdict(standing.progress),
     }
-
-
-def _refusal(status: HTTPStatus, message: str) -> web.Response:
-    return web.json_response({"error": message}, status=status)

@@ -19,6 +19,7 @@ GRACE = timedelta(minutes=2)
 PATIENCE = timedelta(minutes=15)
 """How long a profile may wait before it counts as not ready."""
 _STALE_AT_LEAST = timedelta(hours=3)
+_UNKNOWN_LAG = timedelta(hours=1)
 _HEALTHY = frozenset({"fresh", "gaps", "healing", "relative", "snapshot", "paused"})
 
 
@@ -72,10 +73,10 @@ def _minutes(length: timedelta) -> str:
 def bearable(profile: Profile, usual: timedelta | None) -> timedelta:
     """Return how far Radar's data may lie behind an answer before the profile is stale.
 
-    It is the interval and three times the usual lag, at least 3 hours. The lag counts as no less than the publication
-    delay.
+    It is the interval and three times the usual lag, at least 3 hours. The lag counts as an hour as long as it is
+    unknown, and as no less than the publication delay.
     """
-    lag = max(usual or timedelta(0), profile.publication_delay)
+    lag = max(_UNKNOWN_LAG if usual is None else usual, profile.publication_delay)
     return max(profile.agg_interval.step + 3 * lag, _STALE_AT_LEAST)
 
 

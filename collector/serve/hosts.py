@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -32,7 +33,8 @@ def named(bound: str, hosts: Iterable[str]) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.getall("Host", [])
-        if len(given) == 1 and ((host := without_port(given[0])) in names or (every and _is_address(host))):
+        hosts = {without_port(host) for host in (*given, *_authority(request.raw_path))}
+        if len(given) == 1 and all(host in names or (every and _is_address(host)) for host in hosts):
             return await handler(request)
         return refusal(HTTPStatus.MISDIRECTED_REQUEST, "this host name is not served here; [server] hosts lists more")
 
@@ -44,6 +46,16 @@ def without_port(host: str) -> str:
     name, colon, port = host.rpartition(":")
     name = (name if colon and port.isdigit() and (name.endswith("]") or ":" not in name) else host).lower()
     return name[1:-1] if name.startswith("[") and name.endswith("]") else name
+
+
+def _authority(target: str) -> tuple[str, ...]:
+    """Return the host that a request target names itself, as `http://host/` does; none for `/path` and `*`.
+
+    RFC 9112, section 3.2.2: it counts before the Host header.
+    """
+    if target.startswith("/") or target == "*":
+        return ()
+    return (re.split(r"[/?#]", target.partition("://")[2] or target, maxsplit=1)[0],)
 
 
 def _is_address(host: str) -> bool:

@@ -112,9 +112,10 @@ class _Gauges(Collector):
 
 def _families(standing: Mapping[str, Any], levels: Mapping[str, int | None], now: datetime) -> Iterator[Metric]:
     rows = standing["profiles"]
-    successes = {row["name"]: row["last_success"].timestamp() for row in rows if row["last_success"]}
+    running = [row for row in rows if row["state"] != "paused"]  # what an alert of lateness goes by
+    successes = {row["name"]: row["last_success"].timestamp() for row in running if row["last_success"]}
     yield _by_profile("last_success_timestamp_seconds", "When the newest answer came.", successes)
-    widths = {row["name"]: AggInterval(row["agg_interval"]).seconds for row in rows}
+    widths = {row["name"]: AggInterval(row["agg_interval"]).seconds for row in running}
     yield _by_profile("interval_seconds", "Width of the buckets.", widths)
     lags = {row["name"]: row["lag_seconds"] for row in rows}
     yield _by_profile(

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from collector.errors import UsageError
+from collector.serve.extras import how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,7 +26,7 @@ def export(blocks: AsyncIterator[Block], licence: str, asked: AskedAt) -> AsyncI
     for. UsageError where pyarrow is not installed.
     """
     if find_spec("pyarrow") is None:
-        raise UsageError("Parquet needs pyarrow, which is not installed: pip install 'radar-collector[parquet]'")
+        raise UsageError(f"Parquet needs pyarrow, which is not installed; {how_to_install('pyarrow', 'parquet')}")
     return _export(blocks, licence, asked)
 
 

@@ -175,7 +175,8 @@ async def _profile(store: Reader, profile: Profile, row: ProfileStatus, known: _
     if profile.takes_snapshots and word != "waiting":
         taken, row = await snapshots.state(store, profile, row, now)
         word = "stale" if taken == "snapshot" and stall else taken
-    wait = wait if word == "waiting" else _paused(queries, known)
+    word = word if profile.enabled else "paused"
+    wait = wait if word == "waiting" else _paused(queries, known) if profile.enabled else None
     since = owed_since(profile, row, now)
     return {
         "name": row.name,
@@ -185,12 +186,12 @@ async def _profile(store: Reader, profile: Profile, row: ProfileStatus, known: _
         "first_point": row.first_point,
         "last_point": row.last_point,
         "last_success": row.last_success,
-        "lag_seconds": lag_seconds(profile, row, now),
+        "lag_seconds": lag_seconds(profile, row, now) if profile.enabled else None,
         "gaps": gaps["missing"],
         "upstream_gaps": gaps["upstream"],
         "unconfirmed": known.unconfirmed.get(profile.name, 0),
         "failures": row.failures,
-        "next_fire": profile.next_due(now) if _attends(known.service, profile) else None,
+        "next_fire": profile.next_due(now) if profile.enabled and _attends(known.service, profile) else None,
         "state": word,
         "waiting": _waiting(wait, since),
         "healthy": is_healthy(word, since, profile.agg_interval.step, now),

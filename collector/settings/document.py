@@ -12,7 +12,7 @@ from collector.settings.check import unknown
 from collector.settings.files import NoSuchFile, read_configuration
 from collector.settings.problem import ENVIRONMENT, Place, masked, shown, shown_path, written
 from collector.settings.sources import Layer, read_file
-from collector.settings.tables import FROM_FILE, NEVER_INLINE, SECTIONS
+from collector.settings.tables import FROM_FILE, NEVER_INLINE, PATHS, SECTIONS
 from collector.settings.toml_lines import find_lines, line_of
 from collector.settings.variables import CONFIG
 
@@ -113,8 +113,10 @@ def _without_secrets(section: str, table: dict[str, Any], document: Document, re
 def _with_files(
     section: str, table: dict[str, Any], document: Document, taken: Container[KeyPath], report: Report
 ) -> dict[str, Any]:
-    """Replace each `KEY_file` with KEY and what that file holds; a relative name starts at the document's folder."""
+    """Replace each `KEY_file` with KEY and what that file holds; relative names start at the document's folder."""
     values = dict(table)
+    for _, key in (path for path in PATHS if path[0] == section and isinstance(values.get(path[1]), str)):
+        values[key] = str(Path(document.name).parent / values[key])
     for path in sorted(FROM_FILE):
         key, named = path[1], f"{path[1]}_file"
         if path[0] != section or named not in values:

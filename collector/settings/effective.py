@@ -51,7 +51,7 @@ def _origin(loaded: Loaded, path: KeyPath) -> str:
 
 def _profile(loaded: Loaded, base: KeyPath, profile: Profile) -> Iterator[Effective]:
     found = loaded.document.values["profiles"][base[1]]
-    for key in ("name", "agg_interval", "since", "publication_delay", "lookback", "settle", "heal"):
+    for key in ("name", "agg_interval", "since", "publication_delay", "lookback", "settle", "heal", "enabled"):
         own = loaded.document.place((*base, key)).origin
         inherited = _origin(loaded, ("collection", key))
         yield Effective(written((*base, key)), _plain(getattr(profile, key)), own if key in found else inherited)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MOST_SERIES = 10_000
 """How many series one profile may expand to; far more is a mistake that would use up the request budget for weeks."""
 
+_STAR = "*"
 _BOOLEAN = {"true", "false"}
 
 
@@ -72,12 +73,11 @@ def _values(parameter: FilterParameter, path: KeyPath, value: object, chosen: Ch
         chosen.problems.append((path, f"found an empty list; allowed: {parameter.allowed}"))
     texts: list[str] = []
     for index, item in enumerate(items):
-        text = _text(parameter, item)
-        wrong = _refusal(parameter, item, text, texts)
+        wrong = _refusal(parameter, path, item, texts)
         if wrong:
             chosen.problems.append(((*path, index) if listed else path, wrong))
         else:
-            texts.append(text)
+            texts.append(_text(parameter, item))
     return tuple(texts)
 
 
@@ -88,7 +88,12 @@ def _text(parameter: FilterParameter, item: object) -> str:
     return item if isinstance(item, str) else ""
 
 
-def _refusal(parameter: FilterParameter, item: object, text: str, before: list[str]) -> str:
+def _refusal(parameter: FilterParameter, path: KeyPath, item: object, before: list[str]) -> str:
+    """Return what is wrong with *item*, one of the values at *path*; empty if nothing is."""
+    text = _text(parameter, item)
+    if text == _STAR:
+        words = "list the values, because a star is not supported yet" if path[0] == "each" else "leave the key out"
+        return f'found "{_STAR}", which does not stand for every value; {words}; allowed: {parameter.allowed}'
     if not text or not parameter.accepts(text):
         return f"found {shown(item)}{nearest(text, parameter.values)}; allowed: {parameter.allowed}"
     return f"found {shown(item)} twice; allowed: every value once" if text in before else ""

@@ -11,10 +11,17 @@ from collector.settings.check import check_table, unknown
 from collector.settings.document import read_document, read_tables
 from collector.settings.problem import Report
 from collector.settings.profiles import ProfileReader
-from collector.settings.rules import check_exposure, check_retention, check_settle, check_timescale, choose_credentials
+from collector.settings.rules import (
+    check_exposure,
+    check_proxy,
+    check_retention,
+    check_settle,
+    check_timescale,
+    choose_credentials,
+)
 from collector.settings.secret import Secret
 from collector.settings.sources import Layer, command_line, environment, secrets_directory, variable_files
-from collector.settings.tables import CONFIDENTIAL, SECTIONS, Tables
+from collector.settings.tables import ADDRESSES, CONFIDENTIAL, SECTIONS, Tables
 from collector.settings.urls import passwords
 from collector.settings.values import Collection, Database, Log, Radar, Retention, Server, Settings
 
@@ -90,13 +97,14 @@ def _secrets(value: Any, path: KeyPath) -> tuple[str, ...]:
     text = value.reveal() if isinstance(value, Secret) else value
     if not isinstance(text, str):
         return ()
-    return passwords(text) if path == ("database", "url") else (text,)
+    return passwords(text) if path in ADDRESSES else (text,)
 
 
 def _settings(
     tables: Tables, document: Document, places: Mapping[KeyPath, Place], now: datetime, report: Report
 ) -> Settings:
     credentials = choose_credentials(tables.radar, places, report)
+    check_proxy(tables.radar, places, report)
     check_exposure(tables.server, places, report)
     check_timescale(tables.database, places, report)
     collection = Collection(**tables.collection.model_dump())
@@ -113,6 +121,8 @@ def _settings(
             concurrency=tables.radar.concurrency,
             timeout=tables.radar.timeout,
             credentials=credentials,
+            ca_file=tables.radar.ca_file,
+            proxy=tables.radar.proxy,
         ),
         database=Database(**dict(tables.database)),
         collection=collection,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from collector.model import rfc3339
 from collector.profile import Profile
 from collector.settings.check import check_table
 from collector.settings.filters import choose
 from collector.settings.problem import shown
 from collector.settings.rules import check_settle
 from collector.settings.tables import ProfileTable, allowed
+from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -70,9 +70,12 @@ class ProfileReader:
         return self._resolved(table, base)
 
     def _check_since(self, table: ProfileTable, base: KeyPath) -> None:
-        if table.since is not None and table.since > self.now:
-            text = f"found {rfc3339(table.since)}: in the future (the clock says {rfc3339(self.now)})"
-            self._refuse((*base, "since"), f"{text}; allowed: a moment of the past")
+        if table.since is None:
+            return
+        try:
+            check_date(table.since, self.now)
+        except ValueError as error:
+            self._refuse((*base, "since"), str(error))
 
     def _resolved(self, table: ProfileTable, base: KeyPath) -> Profile | None:
         """Fill in what the profile leaves open, and check the rules that span keys."""
@@ -87,4 +90,5 @@ class ProfileReader:
             check_settle(collection["settle"], collection["lookback"], base, place, self.report)
         if table.name is None or table.agg_interval is None:
             return None
-        return Profile(table.name, table.agg_interval, chosen.filters, chosen.each, table.since, **collection)
+        of_its_own = (table.name, table.agg_interval, chosen.filters, chosen.each, table.since)
+        return Profile(*of_its_own, **collection, enabled=table.enabled is not False)

@@ -43,6 +43,14 @@ def choose_credentials(radar: RadarTable, places: Mapping[KeyPath, Place], repor
     return None
 
 
+def check_proxy(radar: RadarTable, places: Mapping[KeyPath, Place], report: Report) -> None:
+    """Refuse a proxy where Radar is reached without TLS: the proxy would read the token."""
+    path: KeyPath = ("radar", "proxy")
+    if radar.proxy and radar.base_url.startswith("http://") and report.sound(path, ("radar", "base_url")):
+        text = f'found a proxy with base_url "{radar.base_url}"; allowed: with https://…, so that the token travels'
+        report.add(path, places[path], f"{text} inside TLS only; http to this machine needs no proxy")
+
+
 def check_exposure(server: ServerTable, places: Mapping[KeyPath, Place], report: Report) -> None:
     """Refuse to serve other machines without a token, unless that is what the operator says."""
     keys: list[KeyPath] = [("server", key) for key in ("enabled", "host", "token", "anonymous_read")]

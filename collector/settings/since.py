@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 
-_EARLIEST = datetime(2013, 1, 1, tzinfo=UTC)
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DATE = re.compile(_DAY)
 _DATE_TIME = re.compile(_DAY + r"[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})?")
@@ -14,12 +13,9 @@ _DATE_TIME = re.compile(_DAY + r"[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(
 def read_since(value: object) -> datetime:
     """Read a date (midnight UTC) or a date and time with offset, as text or TOML's own type; ValueError otherwise."""
     try:
-        moment = _moment(_from_text(value) if isinstance(value, str) else value)
+        return _moment(_from_text(value) if isinstance(value, str) else value)
     except OverflowError:
         raise ValueError("no such moment") from None
-    if moment < _EARLIEST:
-        raise ValueError("before 2013, when certificate transparency began")
-    return moment
 
 
 def _from_text(text: str) -> date:

@@ -122,13 +122,15 @@ def secrets_directory(environ: Mapping[str, str], taken: Container[KeyPath], rep
 
 def _secret_files(environ: Mapping[str, str], report: Report) -> list[Path]:
     configured = environ.get(SECRETS_DIR)
-    try:
-        return sorted(Path(configured or MOUNTED_SECRETS).iterdir())
-    except (OSError, ValueError):
-        if configured:
-            text = f"found {shown_path(configured)}: it cannot be read; allowed: a directory of files"
-            report.add((SECRETS_DIR,), Place(ENVIRONMENT, SECRETS_DIR), text)
-        return []
+    files: dict[str, Path] = {}
+    for folder in (Path(configured),) if configured else MOUNTED_SECRETS:
+        try:
+            files = {file.name: file for file in folder.iterdir()} | files
+        except (OSError, ValueError):
+            if configured:
+                text = f"found {shown_path(configured)}: it cannot be read; allowed: a directory of files"
+                report.add((SECRETS_DIR,), Place(ENVIRONMENT, SECRETS_DIR), text)
+    return sorted(files.values())
 
 
 def read_file(key: KeyPath, given: str, file: Path, place: Place, report: Report) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -14,11 +15,19 @@ from collector.model import AggInterval
 from collector.profile import nearest
 from collector.settings import urls
 from collector.settings.duration import between, parse
+from collector.settings.files import check_authorities
 from collector.settings.secret import Secret
 from collector.settings.since import read_since
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_QUOTES = "\"'`"
+_PLACEHOLDER = re.compile(
+    r"<.*>|\{.*\}|\$.+|%\w+%|x{4,}|\*{3,}|\.{3,}|change[-_]?me|(?:your|my)[-_][\w-]*(?:token|key|secret)[\w-]*",
+    re.IGNORECASE,
+)
+"""What documentation, templates and shells write in place of a secret."""
+_ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*=.+")
 _SHORTEST_TOKEN = 16
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("text", "json")
@@ -52,7 +61,17 @@ def _token(value: object) -> Secret:
         raise ValueError("it is blank")
     if not _TOKEN.fullmatch(text):
         raise ValueError("it holds a blank, a line break or a character outside of ASCII")
+    _refuse_placeholder(text)
     return Secret(text)
+
+
+def _refuse_placeholder(text: str) -> None:
+    if text[0] in _QUOTES or text[-1] in _QUOTES:
+        raise ValueError("it stands in quotes, which are no part of it")
+    if _PLACEHOLDER.fullmatch(text):
+        raise ValueError("it is a placeholder such as <your_token>; put the value itself in its place")
+    if _ASSIGNMENT.fullmatch(text):
+        raise ValueError("it is an assignment, NAME=VALUE; leave the name out")
 
 
 def _server_token(value: object) -> Secret:
@@ -85,6 +104,18 @@ def _lasting(least: str, most: str) -> Any:
     return BeforeValidator(partial(between, least=parse(least), most=parse(most)))
 
 
+def _proxy(value: object) -> Secret:
+    text = value.reveal() if isinstance(value, Secret) else value
+    if not isinstance(text, str):
+        raise ValueError("not text")  # noqa: TRY004 - pydantic passes ValueError on, not TypeError
+    return Secret(urls.proxy_url(text))
+
+
+def _authorities(text: str) -> str:
+    check_authorities(Path(text))
+    return text
+
+
 _Token = Annotated[Secret, BeforeValidator(_token), Field(description="one line of printable ASCII without blanks")]
 _Delay = Annotated[timedelta, _lasting("0s", "7d"), Field(description='a duration from "0s" to "7d"')]
 _Lease = Annotated[timedelta, _lasting("2s", "10m"), Field(description='a duration from "2s" to "10m"')]
@@ -114,6 +145,12 @@ class RadarTable(Table):
     api_token: _Token | None = None
     email: Annotated[str, AfterValidator(_email), Field(description="an e-mail address")] | None = None
     api_key: _Token | None = None
+    ca_file: (
+        Annotated[str, AfterValidator(_authorities), Field(description="a PEM file of certificate authorities")] | None
+    ) = None
+    proxy: Annotated[Secret, BeforeValidator(_proxy), Field(description="http://[USER:PASSWORD@]HOST:PORT")] | None = (
+        None
+    )
 
 
 class DatabaseTable(Table):
@@ -210,6 +247,7 @@ class ProfileTable(Table):
     lookback: _Span | None = None
     settle: _Span | None = None
     heal: _Switch | None = None
+    enabled: _Switch | None = None
     filters: _AnyTable | None = None
     each: _AnyTable | None = None
 
@@ -237,15 +275,28 @@ SECTIONS: dict[str, type[Table]] = {
 """Every table that stands once, by its name."""
 
 FROM_FILE = frozenset(
-    {("radar", "api_token"), ("radar", "email"), ("radar", "api_key"), ("server", "token"), ("database", "url")}
+    {
+        ("radar", "api_token"),
+        ("radar", "email"),
+        ("radar", "api_key"),
+        ("radar", "proxy"),
+        ("server", "token"),
+        ("database", "url"),
+    }
 )
 """Keys that can be given as `KEY_file` in TOML."""
 
 NEVER_INLINE = frozenset({("radar", "api_token"), ("radar", "api_key"), ("server", "token")})
 """Secrets, which TOML may only name a file for."""
 
-CONFIDENTIAL = NEVER_INLINE | {("database", "url")}
+ADDRESSES = frozenset({("database", "url"), ("radar", "proxy")})
+"""Addresses, which may hold a password."""
+
+CONFIDENTIAL = NEVER_INLINE | ADDRESSES
 """Keys whose value is never shown."""
+
+PATHS = frozenset({("radar", "ca_file")})
+"""Keys that name a file; in TOML a relative name starts at the folder of the configuration."""
 
 
 def toml_keys(model: type[Table]) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_to_bytes, urlencode, urlsplit
 
 from collector.profile import nearest
 from collector.settings.secret import MASK
@@ -13,6 +14,8 @@ _URL = re.compile(r"[\x21-\x7e]+")
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _DATABASE = re.compile(r"(?P<backend>[a-z0-9]+)(?:\+[a-z0-9_]+)?://(?P<rest>.*)", re.DOTALL)
 _BACKENDS = ("sqlite", "postgresql")
+_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_OPTION = re.compile(r"[a-z_]{1,40}")
 
 
 def is_loopback(host: str) -> bool:
@@ -37,6 +40,22 @@ def base_url(text: str) -> str:
     host_of(parts.netloc)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ValueError("http to another host would send the token in clear")
+    return text.rstrip("/")
+
+
+def proxy_url(text: str) -> str:
+    """Check the address of a proxy: http://HOST:PORT, with or without USER:PASSWORD@ before the host."""
+    if not _URL.fullmatch(text) or "\\" in text:
+        raise ValueError("a blank or another character that must be written as %XX")
+    parts = _split(text)
+    if parts.scheme != "http":
+        raise ValueError("not http://, which is how CONNECT is sent; Radar is reached by TLS within it")
+    user, _, server = parts.netloc.rpartition("@")
+    if "@" in user:
+        raise ValueError("a second @, which a password must write as %40")
+    if parts.path not in ("", "/") or "?" in text or "#" in text:
+        raise ValueError("a path, query or fragment, or a /, ? or # in the password, which must be written as %XX")
+    host_of(server)
     return text.rstrip("/")
 
 
@@ -85,10 +104,44 @@ def _check_sqlite(rest: str) -> None:
     path = rest.removeprefix("/")
     if path == rest and rest:
         raise ValueError("a host, where a file needs three slashes")
-    if path in ("", ":memory:") or path.startswith("file:"):
-        raise ValueError("no file that would outlive the process")
     if "?" in path or not path.isprintable():
         raise ValueError("a query or an unprintable character in it")
+    if path in ("", ":memory:") or path.startswith("file:"):
+        raise ValueError("no file that would outlive the process")
+    _sqlite_path(path)
+
+
+def sqlite_path(url: str) -> Path:
+    """Return the file of a SQLite store's address: `%XX` decoded, `~` replaced by the home directory; ValueError."""
+    return _sqlite_path(url.partition(":///")[2]).absolute()
+
+
+def _sqlite_path(escaped: str) -> Path:
+    if _ESCAPE.search(escaped):
+        raise ValueError("a % without two hexadecimal digits after it: write %25 for the character %")
+    try:
+        text = unquote_to_bytes(escaped).decode()
+    except UnicodeDecodeError:
+        raise ValueError("a %XX that is not UTF-8: write %25 for the character %") from None
+    if not text.isprintable() or text in ("", ":memory:"):
+        raise ValueError("no file that would outlive the process, or an unprintable character")
+    if text.startswith("/~/"):
+        raise ValueError("a ~ after four slashes: write three for a path in the home directory")
+    return _expanded(text)
+
+
+def _expanded(text: str) -> Path:
+    if not text.startswith("~"):  # which a Path would make of ./~
+        return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("a ~ that names no home directory: write ./~ for a file whose name begins with it") from None
+
+
+def sqlite_url(path: Path) -> str:
+    """Write the address of the SQLite store in *path*."""
+    return f"sqlite:///{quote(str(path.absolute()))}"
 
 
 def _check_postgresql(rest: str) -> None:
@@ -102,10 +155,24 @@ def _check_postgresql(rest: str) -> None:
         raise ValueError("a / or # in the password, which must be written as %2F or %23")
     if server:
         host_of(server)
+    _check_options(rest.partition("?")[2])
+
+
+def _check_options(query: str) -> None:
+    """Refuse an option that the client library of Postgres does not know."""
+    if not query:
+        return
+    import psycopg
+
+    known = [option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()]
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if name not in known:
+            shown = f" {name!r}{nearest(name, known)}" if _OPTION.fullmatch(name) else ""
+            raise ValueError(f"an unknown option{shown} in it")
 
 
 def without_password(url: str) -> str:
-    """Show a checked database address with `***` for its password, also where that stands in the query."""
+    """Show a checked address of a database or proxy with `***` for its password, also one in the query."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         return url
@@ -117,7 +184,7 @@ def without_password(url: str) -> str:
 
 
 def passwords(url: str) -> tuple[str, ...]:
-    """Find what must not be shown of a database address, right or wrong, as it stands there and decoded."""
+    """Find what must not be shown of a database's or proxy's address, right or wrong, as it stands and decoded."""
     address, _, query = url.partition("://")[2].partition("?")
     user = address.rpartition("@")[0]
     found = [user.partition(":")[2], *(value for key, value in parse_qsl(query) if "password" in key.lower())]

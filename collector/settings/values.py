@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from collector.settings.urls import passwords
 
@@ -18,13 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Radar:
-    """Where and how to ask. *base_url* has no slash at its end; *credentials* are None where none are configured."""
+    """Where and how to ask. *base_url* has no slash at its end; *credentials* are None where none are configured.
+
+    Authorities of *ca_file* are trusted instead of the system's. *proxy* is `http://[user:password@]host[:port]`.
+    """
 
     base_url: str
     requests_per_5min: int
     concurrency: int
     timeout: timedelta
     credentials: Credentials | None
+    ca_file: str | None = None
+    proxy: Secret | None = None
+
+    @property
+    def simulator(self) -> str | None:
+        """Scheme, host and port of *base_url* if it is http, so on this machine; None for Radar itself."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}" if parts.scheme == "http" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +117,16 @@ class Settings:
     profiles: tuple[Profile, ...]
 
     @property
+    def active(self) -> tuple[Profile, ...]:
+        """The profiles that are not paused."""
+        return tuple(profile for profile in self.profiles if profile.enabled)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret text, the longest first, for the filter that keeps them out of the log."""
         credentials = self.radar.credentials
         kept = (credentials and credentials.token, credentials and credentials.api_key, self.server.token)
-        texts = {secret.reveal() for secret in kept if secret} | {*passwords(self.database.url.reveal())}
+        addresses = (self.database.url, self.radar.proxy)
+        texts = {secret.reveal() for secret in kept if secret}
+        texts |= {text for address in addresses if address for text in passwords(address.reveal())}
         return tuple(sorted(texts, key=len, reverse=True))

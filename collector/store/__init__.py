@@ -2,11 +2,15 @@
 
 from collector.store.answers import NewestAnswer
 from collector.store.backfills import Backfill, Progress, Standing, Wanted, wanted
+from collector.store.common_bucket import Bucket, why_another_unit
+from collector.store.downsample import Column, Thinned
 from collector.store.duties import HISTORY, PROFILE, RETENTION, Claimed, Duty
 from collector.store.errors import (
     LeaseLost,
+    StoreAliased,
     StoreBehind,
     StoreDamaged,
+    StoreDenied,
     StoreError,
     StoreForeign,
     StoreLacks,
@@ -34,7 +38,8 @@ from collector.store.refusals import FIRST_PAUSE, Refusal, keys_of, pause
 from collector.store.renames import Renamed
 from collector.store.replicas import Candidate, Replica
 from collector.store.save_snapshots import Taken
-from collector.store.selection import Column, Place, SelectedSeries, Selection, Thinned
+from collector.store.selection import Place, SelectedSeries, Selection
+from collector.store.series_deletion import Forgotten, SeriesUnknown, SeriesWanted
 from collector.store.snapshots import Snapshot
 from collector.store.states import SeriesState
 from collector.store.status import Pause, ProfileStatus, StoreInfo
@@ -54,6 +59,7 @@ __all__ = [
     "Beat",
     "Begun",
     "Block",
+    "Bucket",
     "Budget",
     "Candidate",
     "Change",
@@ -64,6 +70,7 @@ __all__ = [
     "Failure",
     "FetchRow",
     "Fire",
+    "Forgotten",
     "History",
     "Hole",
     "KeptSeries",
@@ -86,14 +93,18 @@ __all__ = [
     "Selection",
     "SeriesRow",
     "SeriesState",
+    "SeriesUnknown",
+    "SeriesWanted",
     "ServiceState",
     "Settled",
     "Share",
     "Snapshot",
     "Standing",
     "Store",
+    "StoreAliased",
     "StoreBehind",
     "StoreDamaged",
+    "StoreDenied",
     "StoreError",
     "StoreForeign",
     "StoreInfo",
@@ -115,4 +126,5 @@ __all__ = [
     "pause",
     "process_name",
     "wanted",
+    "why_another_unit",
 ]

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _OPEN = ("queued", "running")
 UNPLANNED = ("queued", "stopped")
 """Of a job in one of these states it is not known what it has to ask for."""
-OVER = ("done", "failed")
+OVER = ("done", "failed", "cancelled")
+"""A job in one of these states is never continued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,10 @@ def wanted(profiles: Sequence[str], start: datetime, end: datetime | None, now: 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a job stands: `queued`, `running`, `done`, or `failed` where a part could not be had, *message* says why."""
+    """How a job stands: `queued`, `running`, `stopped`, `done`, `cancelled`, or `failed`; *message* says why.
+
+    A `failed` job lacks a part of what is wanted, or could not be done at all.
+    """
 
     state: str
     progress: Progress
@@ -75,6 +79,11 @@ class Standing:
     def ended(self) -> bool:
         """Tell whether nothing more will come of it."""
         return self.state not in _OPEN
+
+    @property
+    def over(self) -> bool:
+        """Tell whether it is never continued; a `stopped` one may be."""
+        return self.state in OVER
 
     @property
     def running(self) -> bool:

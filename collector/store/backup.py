@@ -8,14 +8,16 @@ import sqlite3
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from collector.errors import UsageError, system_words
-from collector.store import migrate, sqlite_file
+from collector.settings.urls import sqlite_url
+from collector.store import migrate, side_files, sqlite_file
 from collector.store.boundary import translate
-from collector.store.engine import BUSY_SECONDS
-from collector.store.errors import StoreDamaged, StoreUnavailable
+from collector.store.errors import StoreDamaged, StoreOwned, StoreUnavailable
 from collector.store.location import Location, locate
+from collector.store.owner import is_owned, is_owned_file, owner_of
+from collector.store.pinned import pinned
+from collector.store.sqlite_file import sync
 from collector.store.upkeep import current
 from collector.store.verify import verify
 
@@ -28,36 +30,55 @@ _PAGES_A_STEP = 1_000
 async def backup(url: str, target: Path, *, force: bool = False) -> int:
     """Back up the store at *url* to the file *target*, for this user alone; gives its bytes.
 
-    UsageError for Postgres, and where *target* exists (unless *force*) or is the store itself; StoreDamaged where what
-    was copied does not hold what was written, and then there is no backup.
+    If *target* is a symbolic link, the file that it points to is written. UsageError for Postgres, and if *target*
+    exists (unless *force*) or is the store itself; StoreOwned if another process has it open as its store; StoreDamaged
+    if the copy is not what was written, and then there is no backup.
     """
     location = locate(url)
     if location.path is None:
         raise UsageError(
             f"{location} is no SQLite store: back it up with pg_dump, or copy it with `collector db copy sqlite:///FILE`"
         )
-    sqlite_file.check(location)
-    _check_target(location.path, target, force=force)
-    with _unfinished(target) as unfinished:
-        await asyncio.to_thread(_copy, location, unfinished)
-        await _verify(unfinished)
-        return _put(unfinished, target, force=force)
+    with sqlite_file.opened(location, writes=False) as immutable:
+        target = _checked_target(location.path, target, force=force)
+        with unfinished_beside(target) as unfinished:
+            await asyncio.to_thread(copy_pages, location, unfinished, immutable=immutable)
+            if finding := await find_damage(unfinished):
+                raise StoreDamaged(
+                    f"there is no backup, for the store is damaged; `collector db verify` says: {finding}"
+                )
+            return _put(unfinished, target, force=force)
 
 
-def _check_target(source: Path, target: Path, *, force: bool) -> None:
-    if target.is_dir() or not target.parent.is_dir():
-        raise UsageError(f"{target} cannot be written: name a file in a folder that exists")
+def _checked_target(source: Path, named: Path, *, force: bool) -> Path:
+    """Return the file that is to be written, symbolic links followed."""
+    target = Path(os.path.realpath(named))
+    if target.is_dir() or target.is_symlink() or not target.parent.is_dir():
+        raise UsageError(f"{named} cannot be written: name a file in a folder that exists")
     if not target.exists():
-        return
+        return target
     if target.samefile(source):
-        raise UsageError(f"{target} is the store itself")
+        raise UsageError(f"{named} is the store itself")
     if not force:
-        raise UsageError(f"{target} exists; --force overwrites it")
+        raise UsageError(f"{named} exists; --force overwrites it")
+    _refuse_owned(target)
+    return target
+
+
+def _refuse_owned(target: Path) -> None:
+    """Refuse to overwrite a store that a process has open."""
+    try:
+        with pinned(target) as descriptor:
+            owned = is_owned(target, descriptor) or is_owned_file(descriptor)
+    except OSError as error:
+        raise StoreUnavailable(f"{target} cannot be read ({system_words(error)})") from error
+    if owned:
+        raise StoreOwned(f"{target} is a store in use by {owner_of(target) or 'another process'}")
 
 
 @contextmanager
-def _unfinished(target: Path) -> Iterator[Path]:
-    """Give a file beside *target* that is there for as long as the backup is not whole."""
+def unfinished_beside(target: Path) -> Iterator[Path]:
+    """Give a file beside *target* that is there for as long as the copy is not whole."""
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -65,16 +86,20 @@ def _unfinished(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise StoreUnavailable(f"{target} cannot be written ({system_words(error)})") from error
     finally:
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        for suffix in ("", *side_files.SUFFIXES):
             Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
 
 
-def _copy(location: Location, unfinished: Path) -> None:
-    """Copy page by page what one transaction sees, so that nobody waits and nothing is begun anew."""
-    uri = f"file:{quote(str(location.path))}?mode=ro"
+def copy_pages(location: Location, unfinished: Path, *, immutable: bool) -> None:
+    """Copy page by page what one transaction sees, so that nobody waits and nothing is begun anew.
+
+    The copy is marked as a file without a write-ahead log, see header.has_no_log.
+    """
+    assert location.path is not None
+    before = side_files.identity(location.path)
     try:
         with (
-            closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)) as source,
+            closing(sqlite_file.connect(location.path, immutable=immutable)) as source,
             closing(sqlite3.connect(unfinished, isolation_level=None)) as copy,
         ):
             source.execute("BEGIN")
@@ -83,28 +108,30 @@ def _copy(location: Location, unfinished: Path) -> None:
             copy.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
         raise translate(error, location) from error
+    if immutable and side_files.identity(location.path) != before:
+        raise StoreUnavailable(f"the store {location} was changed while it was read: repeat the command")
 
 
-async def _verify(unfinished: Path) -> None:
+async def find_damage(unfinished: Path) -> str | None:
     """Verify with checksums, or a store of an older schema, which may have none, with SQLite's own check."""
-    url = f"sqlite:///{unfinished}"
+    url = sqlite_url(unfinished)
     if await current(url) == migrate.HEAD:
         findings = (await verify(url)).findings
     else:
         with closing(sqlite3.connect(unfinished)) as connection:
             findings = [text for (text,) in connection.execute("PRAGMA integrity_check") if text != "ok"]
-    if findings:
-        raise StoreDamaged(f"there is no backup, for the store is damaged; `collector db verify` says: {findings[0]}")
+    return findings[0] if findings else None
 
 
 def _put(unfinished: Path, target: Path, *, force: bool) -> int:
     """Let the whole file appear under its name, without *force* never in the place of another; gives its bytes."""
     size = unfinished.stat().st_size
-    _sync(unfinished)
+    sync(unfinished)
     if force:
-        for suffix in ("-wal", "-shm", "-journal"):  # of what was there before: they would be taken for the backup's
-            Path(f"{target}{suffix}").unlink(missing_ok=True)
+        side_files.beside(target, side_files.JOURNAL).unlink(missing_ok=True)  # of the file that was there before
         unfinished.replace(target)
+        for suffix in (side_files.LOG, side_files.INDEX):  # last: one that stays is known for another file's
+            side_files.beside(target, suffix).unlink(missing_ok=True)
     else:
         try:
             os.link(unfinished, target)
@@ -112,13 +139,5 @@ def _put(unfinished: Path, target: Path, *, force: bool) -> int:
             raise UsageError(f"{target} exists; --force overwrites it") from None
         except OSError:  # a file system without links
             unfinished.replace(target)
-    _sync(target.parent)
+    sync(target.parent)
     return size
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -92,7 +92,11 @@ async def _receiving(url: str) -> AsyncIterator[Database]:
     location = locate(url)
     if location.path and not location.path.exists():
         sqlite_file.make_folder(location)
-        with owning(location.path, "db copy"), boundary(location), sqlite_file.creating(location) as connection:
+        with (
+            owning(location.path, "db copy", named=location.named),
+            boundary(location),
+            sqlite_file.creating(location) as connection,
+        ):
             await migrate.upgrade(connection)
     async with opened(url, owner="db copy") as database:
         yield database

@@ -71,21 +71,25 @@ def sqlite_writer(path: Path) -> sa.Engine:
     return _prepared(engine, _PRAGMAS, "BEGIN IMMEDIATE")
 
 
-def sqlite_reader(path: Path) -> AsyncEngine:
-    """Open an existing SQLite file with several connections that cannot write."""
-    engine = create_async_engine(_file(path, "sqlite+aiosqlite", "ro"), pool_size=_READERS, max_overflow=-1, **_SQLITE)
+def sqlite_reader(path: Path, *, immutable: bool = False) -> AsyncEngine:
+    """Open an existing SQLite file with several connections that cannot write; *immutable* as in side_files.uri."""
+    url = _file(path, "sqlite+aiosqlite", "ro", immutable=immutable)
+    engine = create_async_engine(url, pool_size=_READERS, max_overflow=-1, **_SQLITE)
     _prepared(engine.sync_engine, _READING_PRAGMAS, "BEGIN")
     return engine
 
 
-def sqlite_quick_reader(path: Path) -> sa.Engine:
+def sqlite_quick_reader(path: Path, *, immutable: bool = False) -> sa.Engine:
     """Open an existing SQLite file as `sqlite_reader` does, for use in threads."""
-    engine = sa.create_engine(_file(path, "sqlite", "ro"), pool_size=_READERS, max_overflow=0, **_SQLITE)
+    engine = sa.create_engine(
+        _file(path, "sqlite", "ro", immutable=immutable), pool_size=_READERS, max_overflow=0, **_SQLITE
+    )
     return _prepared(engine, _READING_PRAGMAS, "BEGIN")
 
 
-def _file(path: Path, driver: str, mode: str) -> sa.URL:
-    return sa.URL.create(driver, database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
+def _file(path: Path, driver: str, mode: str, *, immutable: bool = False) -> sa.URL:
+    query = {"mode": mode, "uri": "true"} | ({"immutable": "1"} if immutable else {})
+    return sa.URL.create(driver, database=f"file:{quote(str(path))}", query=query)
 
 
 def _prepared(engine: sa.Engine, pragmas: tuple[str, ...], begin: str) -> sa.Engine:
@@ -146,10 +150,11 @@ def _begun(engine: sa.Engine) -> Iterator[sa.Connection]:
 class Database:
     """The engines of one store: `write` and `read` are its units of work."""
 
-    def __init__(self, location: Location, *, writes: bool) -> None:
+    def __init__(self, location: Location, *, writes: bool, immutable: bool = False) -> None:
         self.location = location
         self._writes = writes
-        self._inode = location.path.stat().st_ino if location.path else None
+        self._immutable = immutable
+        self._identity = self._identify(location.path) if location.path else None
         threads, together = (1, _TOGETHER) if location.path else (_WRITERS, 1)
         self._units = Units(self._transact, threads=threads, together=together)
         self._ledger = self._saves = self._units
@@ -158,8 +163,8 @@ class Database:
             self._saves = Units(self._transact, threads=1, together=_TOGETHER)
         self._reading = ThreadPoolExecutor(_READERS, "history")
         if location.path:
-            self._writer, self._reader = sqlite_writer(location.path), sqlite_reader(location.path)
-            self._quick_reader = sqlite_quick_reader(location.path)
+            self._writer, self._reader = sqlite_writer(location.path), sqlite_reader(location.path, immutable=immutable)
+            self._quick_reader = sqlite_quick_reader(location.path, immutable=immutable)
         else:
             self._writer, self._reader = postgres_engines(location, writes=writes)
             self._quick_reader = self._writer.execution_options(begin=session.begin_to_read(_busy()))
@@ -186,6 +191,7 @@ class Database:
             self._check_file()
             async with self._reader.connect() as connection, connection.begin():
                 yield connection
+            self._check_unchanged()
 
     async def read_in_thread(self, work: Work[T]) -> T:
         """Do *work*, many short statements that see one state of the store and change nothing, in one thread."""
@@ -195,7 +201,9 @@ class Database:
     def _see(self, work: Work[T]) -> T:
         self._check_file()
         with _begun(self._quick_reader) as connection:
-            return finished(work, connection)
+            found = finished(work, connection)
+        self._check_unchanged()
+        return found
 
     async def write(self, work: Work[T] | Alike[T], *, repeatable: bool = True) -> T:
         """Do *work* in one transaction, again where it only lost against another one.
@@ -236,8 +244,18 @@ class Database:
             self._check_file()  # once more, for the wait may have been long
             return all_finished(works, connection)
 
+    def _identify(self, path: Path) -> tuple[int, ...]:
+        status = path.stat()
+        return (status.st_ino, status.st_size, status.st_mtime_ns) if self._immutable else (status.st_ino,)
+
     def _check_file(self) -> None:
         """What is written to a file that was deleted is lost as soon as it is closed."""
         path = self.location.path
-        if path and (not path.exists() or path.stat().st_ino != self._inode):
+        if path and (not path.exists() or self._identify(path) != self._identity):
             raise StoreUnavailable(f"the store {path} was deleted or replaced while it was open")
+
+    def _check_unchanged(self) -> None:
+        """SQLite takes no lock on what is read as immutable, so that a change meanwhile may have been half seen."""
+        path = self.location.path
+        if self._immutable and path and (not path.exists() or self._identify(path) != self._identity):
+            raise StoreUnavailable(f"the store {path} was changed while it was read: repeat the command")

@@ -16,9 +16,19 @@ class StoreUnavailable(StoreError):
 class StoreOwned(StoreError):
     """Stop: another process writes to this SQLite store; *url* is the address of its HTTP server, if it has one."""
 
+    advice = "end that process first"
+
     def __init__(self, message: str, *, url: str | None = None) -> None:
         super().__init__(message)
         self.url = url
+
+
+class StoreDenied(StoreError):
+    """Stop: the server refuses the user, the password, the database or an option; waiting does not change that."""
+
+
+class StoreAliased(StoreError):
+    """Stop: the file of this SQLite store has, or is in use under, another name, whose write-ahead log is elsewhere."""
 
 
 class StoreMissing(StoreError):

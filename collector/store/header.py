@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from collector.store.errors import StoreDamaged
+from collector.errors import system_words
+from collector.store.errors import StoreDamaged, StoreUnavailable
+from collector.store.pinned import pinned
 from collector.store.schema import APPLICATION_ID
 
 if TYPE_CHECKING:
@@ -21,16 +24,33 @@ def check(path: Path) -> None:
 
     Anything else that may be wrong with it is left for SQLite to say. To be called before the file is opened.
     """
-    with path.open("rb") as file:
-        reason = judge(
-            file.read(_LENGTH), path.stat().st_size, has_wal=_has_content(path.with_name(f"{path.name}-wal"))
-        )
+    has_wal = has_content(path.with_name(f"{path.name}-wal"))
+    try:
+        with pinned(path) as descriptor:
+            reason = judge(read(descriptor), os.fstat(descriptor).st_size, has_wal=has_wal)
+    except OSError as error:
+        raise StoreUnavailable(f"the store {path} cannot be opened ({system_words(error)})") from error
     if reason:
         raise StoreDamaged(f"the store {path} is damaged: {reason}; it was not touched")
 
 
-def _has_content(path: Path) -> bool:
+def read(descriptor: int) -> bytes:
+    """Read the header of an open file."""
+    return os.pread(descriptor, _LENGTH, 0)
+
+
+def has_content(path: Path) -> bool:
+    """Return whether there is a file *path* that is not empty."""
     return path.exists() and path.stat().st_size > 0
+
+
+def has_no_log(head: bytes) -> bool:
+    """Return whether a database that begins with *head* has no write-ahead log, so that one beside it is another's.
+
+    SQLite writes the mode into the header, and syncs it, before it makes the log, and changes it back after it has
+    deleted the log. So a file that is marked for a rollback journal, as backups are, never has a log of its own.
+    """
+    return head[:16] == _MAGIC and head[18:20] == b"\1\1"
 
 
 def judge(head: bytes, size: int, *, has_wal: bool) -> str | None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from collector.errors import UsageError
+from collector.settings.urls import database_url, sqlite_path
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A store's address; *path* is the file of a SQLite store. As text it shows no user and no password."""
+    """A store's address. As text it shows no user and no password.
+
+    *path* is the file of a SQLite store, symbolic links followed. *named* is the path as the address has it.
+    """
 
     url: sa.URL
     path: Path | None
+    named: Path | None = None
 
     @property
     def backend(self) -> str:
@@ -40,15 +46,20 @@ class Location:
 def locate(url: str) -> Location:
     """Read a store's address; UsageError for one that names neither a SQLite file nor a Postgres database."""
     try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        raise UsageError("the address of the store cannot be read: write sqlite:///FILE or postgresql://…") from None
-    backend = parsed.get_backend_name()
-    if backend == "postgresql":
-        return Location(parsed.set(drivername="postgresql+psycopg"), None)
-    if backend != "sqlite" or parsed.query or parsed.database in (None, "", ":memory:"):
-        raise UsageError("the store must be sqlite:///FILE or postgresql://user:password@host/name")
-    path = Path(parsed.database or "").absolute()
-    if not path.name:
-        raise UsageError(f"the store must be a file, and {path} is a folder")
-    return Location(parsed, path)
+        checked = database_url(url)
+        if checked.startswith("sqlite:"):
+            return at(sqlite_path(checked))
+        return Location(sa.make_url(checked).set(drivername="postgresql+psycopg"), None)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        reason = "" if isinstance(error, sa.exc.ArgumentError) else f" ({error})"
+        raise UsageError(
+            f"the address of the store is refused{reason}: write sqlite:///FILE or postgresql://user:password@host/name"
+        ) from None
+
+
+def at(path: Path) -> Location:
+    """Locate the SQLite store in the file *path*."""
+    named = path.absolute()
+    if not named.name:
+        raise UsageError(f"the store must be a file, and {named} is a folder")
+    return Location(sa.URL.create("sqlite", database=str(named)), Path(os.path.realpath(named)), named)

@@ -28,13 +28,14 @@ from collector.store import (
     upstream,
 )
 from collector.store.annotations import doubtful
+from collector.store.downsample import thinned
 from collector.store.export import Block, points_in_force, points_of, visible_labels
 from collector.store.history import History
 from collector.store.holes import Expected, Hole, holes, requests
 from collector.store.listing import Filter, Named
 from collector.store.proven import history_begins
 from collector.store.readable import State
-from collector.store.selection import Selection, blocks, selected, thinned
+from collector.store.selection import Selection, blocks, selected
 from collector.store.states import daily_sums, series_states, unconfirmed
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from collector.store.answers import NewestAnswer
     from collector.store.backfills import Backfill
     from collector.store.deviations import Deviation
+    from collector.store.downsample import Thinned
     from collector.store.fetches import Budget
     from collector.store.fires import Fire
     from collector.store.generations import UnitChange
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
     from collector.store.refusals import Refusal
     from collector.store.renames import Renamed
     from collector.store.replicas import Replica
-    from collector.store.selection import Place, SelectedSeries, Thinned
+    from collector.store.selection import Place, SelectedSeries
     from collector.store.snapshots import Snapshot
     from collector.store.states import SeriesState
     from collector.store.status import Pause, ProfileStatus, StoreInfo
@@ -343,10 +345,13 @@ class Reader:
         async with self._database.read() as connection:
             return await selected(connection, chosen)
 
-    async def thin(self, chosen: Selection, columns: int) -> list[Thinned]:
-        """Read a selection in about so many *columns* over its time, each with its extremes."""
+    async def thin(self, chosen: Selection, columns: int, *, common: bool = False) -> list[Thinned]:
+        """Read a selection in about so many *columns* over its time, each with its extremes.
+
+        *common*: all series in buckets of one width, so that their counts compare; `Thinned.bucket` tells which.
+        """
         async with self._database.read() as connection:
-            return await thinned(connection, chosen, columns)
+            return await thinned(connection, chosen, columns, common=common)
 
     async def unit_changes(self, queries: Sequence[SeriesQuery]) -> list[UnitChange]:
         """List where the unit or normalization of *queries* has changed, and what is proposed; by query and time."""

@@ -25,6 +25,7 @@ from collector.store import (
     replicas,
     save_snapshots,
     series,
+    series_deletion,
     sqlite_file,
     states,
     upstream,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from collector.store.prune import Pruned
     from collector.store.replicas import Candidate
     from collector.store.save_snapshots import Taken
+    from collector.store.series_deletion import Forgotten
     from collector.store.upstream import Wait
     from collector.store.windows import Settled, Share
 
@@ -97,10 +99,12 @@ class Store(Reader):
             lock = None
             if location.path and owner is not None:
                 sqlite_file.make_folder(location)
-                lock = stack.enter_context(owning(location.path, owner))
+                lock = stack.enter_context(owning(location.path, owner, named=location.named))
+                await _create_missing_file(location, lock, upgrade=upgrade)
+            immutable = False
             if location.path:
-                await _prepare_file(location, writes=owner is not None, upgrade=upgrade)
-            database = Database(location, writes=owner is not None)
+                immutable = stack.enter_context(sqlite_file.opened(location, writes=owner is not None))
+            database = Database(location, writes=owner is not None, immutable=immutable)
             stack.push_async_callback(database.close)
             timescale = timescale and location.path is None and owner is not None
             await _prepare_schema(database, upgrade=upgrade and owner is not None, timescale=timescale)
@@ -231,6 +235,10 @@ class Store(Reader):
         """End the pauses of questions, by their keys; no error for one that does not pause."""
         await self._database.write(lambda connection: refusals.answered(connection, keys))
 
+    async def try_credentials_at_once(self, credentials: str) -> None:
+        """Let one request send refused credentials although their pause has not ended."""
+        await self._database.write(lambda connection: upstream.try_at_once(connection, credentials))
+
     async def take(self, credentials: str) -> None:
         """Record that Radar takes the credentials."""
         await self._database.write(lambda connection: upstream.take(connection, credentials))
@@ -272,6 +280,10 @@ class Store(Reader):
         """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
         return await self._database.write(lambda connection: windows.end(connection, job.id, gaps, now))
 
+    async def cancel_backfill(self, backfill_id: int, now: datetime) -> Backfill:
+        """End a job as `cancelled`, unless it is over; gives it as it is then. LookupError if there is none."""
+        return await self._database.write(lambda connection: windows.cancel(connection, backfill_id, now))
+
     async def count_backfill(self, job: Backfill, counts: Progress) -> Backfill:
         """Add to the counts of a job."""
 
@@ -298,6 +310,21 @@ class Store(Reader):
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""
         return await prune(self._database, retention, now)
 
+    async def forget_series(self, series_id: int, profiles: Sequence[Profile], *, dry_run: bool) -> Forgotten:
+        """Delete a series that neither *profiles* want nor another replica's, in all its units, with its history.
+
+        With *dry_run* nothing is deleted. SeriesWanted, SeriesUnknown.
+        """
+        wanted = {one.query.digest: one.label for profile in profiles for one in profile.series}
+
+        async def work(connection: AsyncConnection) -> Forgotten:
+            return await series_deletion.forget(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
+
+        if not dry_run:
+            return await self._database.write(work)
+        async with self._database.read() as connection:
+            return await work(connection)
+
     async def beat(self, beat: Beat) -> None:
         """Write the life sign of a service."""
         await self._database.write(lambda connection: heartbeat.write(connection, beat))
@@ -311,13 +338,13 @@ class Store(Reader):
         await self._database.write(lambda connection: facts.put(connection, key, value))
 
 
-async def _prepare_file(location: Location, *, writes: bool, upgrade: bool) -> None:
-    if writes and location.path and not location.path.exists():
+async def _create_missing_file(location: Location, lock: OwnerLock, *, upgrade: bool) -> None:
+    if location.path and not location.path.exists():
         if not upgrade:
             migrate.check(None)
         with boundary(location), sqlite_file.creating(location) as connection:
             await migrate.upgrade(connection)
-    sqlite_file.check(location)
+        lock.take_file()
 
 
 async def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> None:

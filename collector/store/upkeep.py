@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 async def opened(url: str, *, owner: str | None) -> AsyncIterator[Database]:
     """Open an existing store whatever its schema; *owner* as in Store.open."""
     location = locate(url)
+    immutable = False
     async with AsyncExitStack() as stack:
         if location.path:
             if owner is not None and location.path.exists():
-                stack.enter_context(owning(location.path, owner))
-            sqlite_file.check(location)
-        database = Database(location, writes=owner is not None)
+                stack.enter_context(owning(location.path, owner, named=location.named))
+            immutable = stack.enter_context(sqlite_file.opened(location, writes=owner is not None))
+        database = Database(location, writes=owner is not None, immutable=immutable)
         stack.push_async_callback(database.close)
         yield database
 

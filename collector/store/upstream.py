@@ -111,15 +111,18 @@ def silence(newest: Tried, now: datetime) -> Restraint:
     return Restraint(0, look if newest.outcome == "started" else Wait(over, "silent", newest))
 
 
-def trial(refused: Tried | None, trying: Tried | None, now: datetime) -> Restraint | None:
-    """Decide who may send credentials that Radar *refused* last, or that one request alone is *trying*; None: all."""
+def trial(refused: Tried | None, trying: Tried | None, now: datetime, *, at_once: bool = False) -> Restraint | None:
+    """Decide who may send credentials that Radar *refused* last, or that one request alone is *trying*; None: all.
+
+    *at_once*: one request need not wait for the end of the pause.
+    """
     alone = Restraint(1, Wait(now + _LOOK_AGAIN, "credentials"))
     if trying and trying.outcome == "started":
         patience = PROBE_EVERY if refused else _FIRST_TRY
         return alone if trying.started_at + patience <= now else Restraint(0, alone.wait)
     if trying and trying.outcome not in (*_NO_WORD, "unauthorized"):
         return None
-    if refused is None:
+    if refused is None or at_once:
         return alone
     until = min(refused.finished_at or now, now) + TRY_AGAIN_AFTER
     return alone if until <= now else Restraint(0, Wait(until, "credentials", refused))
@@ -135,7 +138,8 @@ async def restraints(connection: AsyncConnection, credentials: str, now: datetim
     newest = await _tried(connection, _NEWEST) if silent == SILENT_AFTER else None
     found = [silence(newest, now)] if newest else []
     if credentials and text != _TAKEN:
-        tried = trial(*await _trials(connection, text), now)
+        at_once = bool(text and json.loads(text).get("at_once"))
+        tried = trial(*await _trials(connection, text), now, at_once=at_once)
         found += [tried] if tried else []
     return found
 
@@ -151,6 +155,16 @@ async def begun(connection: AsyncConnection, credentials: str, fetch_id: int) ->
 async def refuse(connection: AsyncConnection, credentials: str, fetch_id: int) -> None:
     """Note that Radar has refused the credentials."""
     await facts.put(connection, _key(credentials), json.dumps({"refused": fetch_id, "trying": None}))
+
+
+async def try_at_once(connection: AsyncConnection, credentials: str) -> None:
+    """Let one request send credentials that Radar has refused before their pause ends: a person may have mended them.
+
+    *begun* ends that, so that it is one request whatever comes of it.
+    """
+    known = await facts.get(connection, _key(credentials))
+    if known and known != _TAKEN:
+        await facts.put(connection, _key(credentials), json.dumps(json.loads(known) | {"at_once": True}))
 
 
 async def take(connection: AsyncConnection, credentials: str) -> None:

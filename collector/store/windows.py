@@ -196,6 +196,20 @@ async def end(connection: AsyncConnection, job_id: int, gaps: int, now: datetime
     return await backfills.find(connection, job_id)
 
 
+async def cancel(connection: AsyncConnection, job_id: int, now: datetime) -> Backfill:
+    """End a job at somebody's request, unless it is over; LookupError if there is no such job.
+
+    Replicas that are working on it find out by its state, because none of its windows is left.
+    """
+    job = await _hold(connection, job_id)
+    if job.standing.state in backfills.OVER:
+        return job
+    await connection.execute(sa.delete(windows).where(windows.c.backfill_id == job_id))
+    standing = backfills.Standing("cancelled", job.standing.progress, "cancelled before all of it was asked for")
+    await backfills.report(connection, job_id, standing, now)
+    return await _hold(connection, job_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
     """A replica's word that a job ends before all of it was asked for, as `stopped` or `failed`, and why.

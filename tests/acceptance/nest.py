@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-_COLLECTOR = "collector.cli.main:main"
+_COLLECTOR = "collector.__main__:main"
 _LARGEST = 2**17
 _FILES = 256
 

@@ -11,6 +11,7 @@ from contextlib import closing
 import pytest
 
 from collector.radar.simulator import faults
+from tests.acceptance.nest import nest
 from tests.acceptance.world import Collector, midnight, profile, simulating
 
 _START, _END = f"{midnight(40):%Y-%m-%d}", f"{midnight(1):%Y-%m-%d}"
@@ -33,6 +34,7 @@ def test_a_dry_run_says_what_it_costs_and_changes_nothing(world):
     assert cost == {"windows": 2, "requests": 1, "points": _HOURS, "minutes": 5 / 600}
     assert simulator.requests == []
     assert not (collector.folder / "collector.db").exists()
+    assert "migrated" not in collector.run(*_ORDER, "--dry-run").stderr
     collector.run(*_ORDER)
     assert collector.json(*_ORDER, "--dry-run")["requests"] == 0
     assert collector.json(*_ORDER, "--dry-run", "--force")["points"] == _HOURS
@@ -113,6 +115,70 @@ def test_beside_a_daemon_on_sqlite_the_daemon_does_it(world):
         assert re.search(r"points inserted +9\d\d\n", done.stdout)
         assert daemon.ends() == 0
     assert collector.json("gaps") == []
+
+
+def test_a_job_of_the_daemon_is_followed_on_a_terminal_left_alone_listed_and_cancelled(world):
+    _, collector = world
+    collector.configure(profile(days=1), radar="requests_per_5min = 1")
+    ours, theirs = pty.openpty()
+    with collector.running("run") as daemon, closing(os.fdopen(ours, "rb", buffering=0)) as screen:
+        daemon.says("pass outcome=collected", "url=http://")
+        with collector.running(*_ORDER) as first:
+            first.says("handed to the daemon")
+            with os.fdopen(theirs, "wb") as terminal, (collector.folder / "out").open("wb") as out:
+                second = nest().bear(_ORDER, collector.folder, {**collector.environ, "COLUMNS": "150"}, (out, terminal))
+            shown = b""
+            while b"queued behind backfill 1" not in shown:
+                shown += screen.read(4096)
+            second.send_signal(signal.SIGINT)
+            shown += b"".join(_until_hung_up(screen))
+            assert second.wait(10) == 1
+            states = [(job["id"], job["state"], job["requests"]) for job in collector.json("backfill", "--list")]
+            assert states == [(2, "queued", 0), (1, "running", 0)]
+            for job in (2, 1):
+                assert f"backfill {job} is cancelled" in collector.call("backfill", "--cancel", str(job)).stderr
+            assert first.ends(None) == 1
+            assert "backfill cancelled: cancelled before all of it was asked for" in first.log
+        assert "backfill 2 is over: cancelled" in collector.call("backfill", "--cancel", "2", expect=1).stderr
+        assert daemon.ends() == 0
+    lines = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown).decode().splitlines()
+    assert re.fullmatch(r"handed to the daemon at \S+ as backfill 2; Ctrl-C stops watching, not the job", lines[0])
+    left = "no longer watched; the daemon goes on, and `collector backfill --cancel 2` ends the job"
+    assert f"collector: {left}" in lines
+    assert "Aborted!" not in lines
+
+
+def test_a_job_is_listed_and_cancelled_without_a_daemon_and_no_store_is_made(world, database):
+    _, collector = world
+    collector.database = database
+    collector.configure(profile(days=1), radar="requests_per_5min = 1")
+    for command in (("--list",), ("--cancel", "1")):
+        collector.call("backfill", *command, expect=1)
+    assert not list(collector.folder.glob("*.db"))
+    collector.run("collect")
+    with collector.running(*_ORDER) as backfill:
+        backfill.says("waiting reason=budget")
+        if database.startswith("sqlite"):
+            refused = collector.call("backfill", "--cancel", "1", expect=1).stderr
+            assert "which has no HTTP server that could take the order; wait until it has ended, or end it" in refused
+            assert backfill.ends(signal.SIGINT) == 1
+            collector.call("backfill", "--cancel", "1")
+        else:
+            collector.call("backfill", "--cancel", "1")
+            assert backfill.ends(None) == 1
+            assert "backfill cancelled" in backfill.log
+    (job,) = collector.json("backfill", "--list")
+    assert (job["state"], job["end"]) == ("cancelled", f"{_END}T00:00:00Z")
+    assert "there is no backfill 7" in collector.call("backfill", "--cancel", "7", expect=1).stderr
+    collector.call("backfill", "--list", "--start", "1d", expect=2)
+    collector.call("backfill", expect=2)
+
+
+@pytest.mark.parametrize("start", ["0001-01-01", "0002-01-01", "1999-12-31", "9999-12-31"])
+def test_an_impossible_date_is_refused(world, start):
+    world[1].configure(profile(days=None))
+    refused = world[1].call("backfill", "--start", start, "--dry-run", expect=2).stderr
+    assert f"{start}T00:00:00Z is out of range; allowed: 2000-01-01 to tomorrow" in refused
 
 
 def test_beside_a_daemon_on_postgres_both_write_and_share_the_budget(tmp_path, empty_postgres_url):

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import socket
 from datetime import timedelta
 from statistics import median
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
-from collector.model import Annotation
+from collector.model import Annotation, rfc3339
 from collector.radar.simulator import faults
 from tests.acceptance.dashboard import CHROMIUM, browsing, looking
 from tests.acceptance.world import Collector, eventually, midnight, profile, simulating
@@ -15,6 +17,7 @@ from tests.acceptance.world import Collector, eventually, midnight, profile, sim
 if CHROMIUM is None and not os.environ.get("CI"):
     pytest.skip("there is no chromium here: apt-get install chromium", allow_module_level=True)
 
+CANVAS = "document.querySelector('.uplot canvas').toDataURL()"
 SIX_MINUTES = timedelta(minutes=6)
 _MARKUP = [
     "<script>alert(1)</script>",
@@ -125,11 +128,96 @@ def test_a_server_with_a_token_asks_for_it(browser, tmp_path):
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
             process.says("healed", seconds=60)
             dashboard.page.goto(dashboard.url)
-            dashboard.page.get_by_role("textbox", name="Token").fill("0123456789abcdefghij")
-            dashboard.page.get_by_role("button", name="Go on").click()
+            box = dashboard.page.get_by_role("textbox", name="Token")
+            go = dashboard.page.get_by_role("button", name="Go on")
+            assert dashboard.text("#ask-said") == ""
+            for wrong, said in (("a b", "no blanks"), ("x" * 20, "This token is wrong.")):
+                box.fill(wrong)
+                go.click()
+                eventually(lambda said=said: said in dashboard.text("#ask-said"))
+                assert dashboard.page.locator("#ask").is_visible()
+            dashboard.page.keyboard.press("Escape")
+            assert "The token is wrong." in dashboard.text("#banner")
+            dashboard.page.get_by_role("button", name="Enter the token").click()
+            box.fill("0123456789abcdefghij")
+            go.click()
             dashboard.settled()
-            assert dashboard.readout()[0][0] == "all"
+            assert dashboard.readout()[0][0] == "all 1h"
             dashboard.complaints[:] = [said for said in dashboard.complaints if "401" not in said]
+
+
+def test_an_outage_is_said_and_ends_by_itself(browser, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with simulating() as (_, url):
+        collector = Collector(tmp_path, url, server=f"port = {port}")
+        collector.configure(profile("all", "1h", 3))
+        with looking(browser, f"http://127.0.0.1:{port}") as dashboard:
+            page = dashboard.page
+            with collector.running("run") as process:
+                process.says("healed", seconds=60)
+                start, end = midnight(2), midnight(1)
+                dashboard.open(f"#series=all&start={rfc3339(start)}&end={rfc3339(end)}")
+                dashboard.settled()
+                shown = [dashboard.text("#period"), dashboard.readout()]
+            page.get_by_role("button", name="Later").click()
+            page.wait_for_selector("#banner:not([hidden])")
+            assert "The collector does not answer. What was chosen, " in dashboard.text("#banner")
+            eventually(lambda: "Trying again in " in dashboard.text("#again"))
+            assert page.get_attribute("#chart", "aria-busy") == "false"
+            assert [dashboard.text("#period"), dashboard.readout()] == shown
+            assert Axe().run(page).response["violations"] == []
+            with collector.running("run") as process:
+                process.says("url=http")
+                page.wait_for_selector("#banner[hidden]", state="attached", timeout=40_000)
+                middle = f"{midnight(2):%-d %b}, 12:00 \N{EN DASH} {midnight(1):%-d %b %Y}, 12:00"
+                assert dashboard.text("#period") == middle
+            dashboard.complaints[:] = [said for said in dashboard.complaints if "ERR_" not in said]
+
+
+def test_a_page_recovers_whatever_it_could_not_read(browser, tmp_path):
+    with simulating() as (_, url):
+        collector = Collector(tmp_path, url)
+        collector.configure(profile("all", "1h", 3))
+        with collector.running("run") as process, looking(browser, process.url) as dashboard:
+            process.says("healed", seconds=60)
+            page, held, asked = dashboard.page, [], []
+            page.clock.install()
+            page.route("**/api/v1/**", lambda route: route.abort())
+            page.goto(f"{dashboard.url}/#series=all&start={rfc3339(midnight(2))}&end={rfc3339(midnight(1))}")
+            page.wait_for_selector("#banner:not([hidden])")
+            assert dashboard.text("#message") == "Nothing can be read at the moment."
+            page.unroute("**/api/v1/**")
+            page.clock.run_for(2_000)
+            dashboard.settled()
+            assert page.locator("#banner").is_hidden()
+
+            page.on("request", lambda request: "/points?" in request.url and asked.append(request.url))
+            page.clock.run_for(61_000)  # a fixed period is read again, too
+            eventually(lambda: asked)
+            dashboard.drawn()
+
+            page.route("**/api/v1/points*", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks it
+            page.mouse.move(5, 5)
+            drawn = page.evaluate(CANVAS)
+            page.keyboard.down("Shift")
+            dashboard.drag(0.6, 0.3)
+            page.keyboard.up("Shift")
+            page.mouse.move(5, 5)
+            eventually(lambda: held)
+            assert page.get_attribute("#chart", "aria-busy") == "true"
+            before = dashboard.text("#period")
+            page.clock.run_for(21_000)  # longer than an answer may take
+            page.wait_for_selector("#banner:not([hidden])")
+            assert dashboard.text("#period") == before
+            assert page.evaluate(CANVAS) == drawn
+            page.unroute("**/api/v1/points*")
+            page.clock.run_for(31_000)
+            page.wait_for_selector("#banner[hidden]", state="attached")
+            dashboard.drawn()
+            assert dashboard.text("#period") != before
+            dashboard.complaints[:] = [said for said in dashboard.complaints if "ERR_" not in said]
 
 
 @pytest.mark.campaign
@@ -157,8 +245,6 @@ TYPO = '[profiles.filters]\nca_owner = ["Lets Encrypt"]\n'
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_waits_stalls_and_warnings_are_in_sight(browser, tmp_path, scheme):
-    from axe_playwright_python.sync_playwright import Axe
-
     with simulating(unknown_names="zero", lag=timedelta(days=2)) as (simulator, url):
         collector = Collector(tmp_path, url)
         known = profile("all", "1d", 9), profile("typo", "1d", 9, TYPO)

@@ -1,14 +1,21 @@
 """Signals at any moment, and sudden death."""
 
 import signal
+import sqlite3
+import subprocess
+import sys
 import time
+import tomllib
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from collector.radar.simulator import faults
+from collector.store.migrate import HEAD
 from tests.acceptance.world import Collector, eventually, profile, simulating
 
+PREVIOUS = f"{int(HEAD) - 1:04}"
 _MOMENTS = {
     "idle": (None, "pass outcome=collected"),
     "in a request that never ends": (faults.black_hole(), None),
@@ -42,6 +49,58 @@ def test_sigterm_while_starting_ends_with_0(world):
             eventually(lambda daemon=daemon: _catches_sigterm(daemon.process.pid))
             time.sleep(delay)  # any moment will do
             assert daemon.ends() == 0, (delay, daemon.log)
+
+
+@contextmanager
+def _waiting_to_migrate(collector, *command):
+    """A process that is about to migrate the store from the previous schema, and waits until this context ends."""
+    collector.configure(profile())
+    collector.call("db", "upgrade")
+    collector.call("db", "downgrade", PREVIOUS)
+    with closing(sqlite3.connect(collector.folder / "collector.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with collector.running(*command) as process:
+            opened = Path(f"/proc/{process.process.pid}/fd")
+            eventually(lambda: any(str(file.resolve()).endswith("collector.db") for file in opened.iterdir()))
+            yield process, other
+            process.process.kill()
+
+
+def test_a_sighup_while_the_daemon_starts_is_obeyed_once_it_can_be(world):
+    with _waiting_to_migrate(world[1], "run") as (daemon, other):
+        daemon.process.send_signal(signal.SIGHUP)
+        other.rollback()
+        daemon.says("serving", "reload outcome=ok", "pass outcome=collected")
+        assert daemon.ends() == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [
+        (("run",), signal.SIGTERM, 0),
+        (("collect",), signal.SIGHUP, 1),
+        (("db", "upgrade"), signal.SIGTERM, 128 + signal.SIGTERM),
+    ],
+)
+def test_a_signal_during_a_migration_leaves_it_done_or_undone(world, command, number, code):
+    _, collector = world
+    with _waiting_to_migrate(collector, *command) as (process, other):
+        process.process.send_signal(number)
+        other.rollback()
+        assert process.ends(None) == code
+    revision = collector.call("db", "current").stdout.split()[0]
+    assert revision in (PREVIOUS, HEAD)
+    collector.call("db", "upgrade")
+    assert collector.call("db", "check").stdout == "the schema is as expected\n"
+    collector.call("db", "verify")
+
+
+def test_signals_are_held_before_anything_that_takes_time_is_imported():
+    """Each command starts in `collector.__main__`, however it was installed."""
+    script = "import sys, collector.__main__; print(*{'click', 'asyncio', 'collector.cli.main'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b"\n"
+    entry = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]
+    assert entry == {"collector": "collector.__main__:main"}
 
 
 def _catches_sigterm(pid):

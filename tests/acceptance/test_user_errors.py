@@ -3,10 +3,12 @@
 import os
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.nest import nest
 from tests.acceptance.world import COLLECTOR, Collector, profile, simulating
 
 _AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
@@ -43,8 +45,39 @@ def test_a_wrong_argument_is_exit_2(filled, arguments, told):
     assert told in filled.call(*arguments, expect=2).stderr
 
 
-def test_a_file_that_cannot_be_written_is_a_sentence(filled):
-    assert "/nowhere/points.csv" in filled.call("export", "-o", "/nowhere/points.csv", expect=None).stderr
+_FILES = [("export", "-o"), ("plot", "all", "-o"), ("config", "init"), ("db", "backup")]
+
+
+@pytest.mark.parametrize("command", _FILES, ids=" ".join)
+def test_a_file_that_cannot_be_created_is_exit_2_of_every_command(filled, command):
+    told = filled.call(*command, "/nowhere/file.png", expect=2).stderr
+    assert told.startswith("collector: ")
+    assert "/nowhere/file.png" in told
+
+
+_SAME = ("--start", "2026-03-01", "--end", "2026-03-01")
+_RANGES = [
+    ("export",),
+    ("plot", "all"),
+    ("fetches",),
+    ("gaps",),
+    ("revisions",),
+    ("annotations",),
+    ("backfill", "--dry-run"),
+]
+
+
+@pytest.mark.parametrize("command", _RANGES, ids=" ".join)
+def test_a_range_that_is_empty_is_exit_2_of_every_command(filled, command):
+    assert "2026-03-01T00:00:00Z" in filled.call(*command, *_SAME, expect=2).stderr
+
+
+def test_a_range_in_which_nothing_is_stored_is_exit_1_where_it_is_to_be_shown(filled):
+    range_ = ("--start", "2026-03-01", "--end", "2026-03-02")
+    assert "stored are" in filled.call("plot", "all", *range_, expect=1).stderr
+    query = ("query", "--date-start", "2026-03-01", "--date-end", "2026-03-02", "--agg-interval", "1h")
+    assert "Nothing is stored" in filled.call(*query, expect=1).stderr
+    assert "1h buckets absent" in filled.call("export", *range_).stderr
 
 
 def test_a_reader_that_goes_away_is_no_error(filled):
@@ -54,6 +87,64 @@ def test_a_reader_that_goes_away_is_no_error(filled):
     )
     assert done.stdout == "profile,series,timestamp,value\n"
     assert "Traceback" not in done.stderr
+
+
+_QUERY = ("query", "--date-start", "6h", "--date-end", "now", "--agg-interval", "1h")
+_PRINTING = [
+    ("--help",),
+    ("plot", "--help"),
+    ("status",),
+    ("series",),
+    ("plot", "all"),
+    ("fetches",),
+    ("gaps", "--format", "json"),
+    _QUERY,
+    ("export",),
+    ("db", "dump"),
+    ("db", "dump", "--digest"),
+    ("config", "show"),
+    ("config", "init", "-"),
+]
+
+
+@pytest.mark.parametrize("arguments", _PRINTING, ids=" ".join)
+def test_output_on_a_full_disk_is_a_sentence(filled, arguments):
+    with Path("/dev/full").open("w") as full, tempfile.TemporaryFile("w+") as err:
+        process = nest().bear(arguments, filled.folder, dict(filled.environ), (full, err))
+        assert process.wait(30) == 1
+        err.seek(0)
+        assert err.read() == "collector: cannot write to stdout: no space left on device\n"
+
+
+def _in_a_shell(filled, script, **environ):
+    return subprocess.run(
+        ["bash", "-c", script.format(" ".join(COLLECTOR))],
+        cwd=filled.folder,
+        env={**filled.environ, **environ},
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_output_that_is_closed_is_a_sentence_and_a_reader_that_has_gone_is_none(filled):
+    done = _in_a_shell(filled, "{0} status >&-; echo $? >code; {0} --help | true; echo ${{PIPESTATUS[0]}} >>code")
+    assert done.stderr == b"collector: cannot write to stdout: it is closed\n"
+    assert (filled.folder / "code").read_text() == "1\n1\n"
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(filled):
+    done = _in_a_shell(filled, "{0} export 2>/dev/full && {0} config check 2>&-")
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"profile,series,timestamp,value\n")
+    assert done.stdout.endswith(b", ok\n")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_what_a_terminal_has_no_character_for_is_replaced(filled, encoding):
+    done = _in_a_shell(filled, "{0} plot all", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "all: certificates" in done.stdout.decode(encoding)
+    assert b"?" in done.stdout
 
 
 def test_an_upstream_that_is_not_there_is_a_reason(tmp_path):

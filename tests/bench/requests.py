@@ -72,7 +72,7 @@ class Limited:
             raise refusal("too much", status=self._cell.status)
         ranges = tuple((piece.window.start, piece.window.end) for piece in batch.slices)
         meta = Meta(batch.agg_interval, self._clock(), "RAW_VALUES", "certificates", 5, ranges, ())
-        return Reply(Answer(meta, tuple(Points([], []) for _ in batch.slices)), 100, {})
+        return Reply(batch, Answer(meta, tuple(Points([], []) for _ in batch.slices)), 100, {})
 
 
 async def spent(cell: Cell, folder: Path) -> int:

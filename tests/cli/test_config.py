@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", tmp_path / "none")
+    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (tmp_path / "none",))
     monkeypatch.setattr("collector.settings.document.DEFAULT_FILES", ("config.toml",))
     return tmp_path
 

@@ -20,7 +20,7 @@ HOURS = 100
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", tmp_path / "none")
+    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (tmp_path / "none",))
     monkeypatch.setattr("collector.settings.document.DEFAULT_FILES", ("config.toml",))
     return tmp_path
 
@@ -113,6 +113,36 @@ def test_backup_writes_a_file_that_can_be_verified(run, folder):
     refused = run("backup", "backup.db")
     assert (refused.exit_code, refused.stderr) == (2, "collector: backup.db exists; --force overwrites it\n")
     assert run("backup", "--force", "backup.db").exit_code == 0
+
+
+def test_restore_puts_a_backup_in_the_place_of_the_store(run, folder, url):
+    assert run("backup", "backup.db").exit_code == 0
+    before = run("dump", "--digest").stdout
+    turn_bit(url)
+    assert run("verify").exit_code == 1
+    done = run("restore", "backup.db")
+    path = folder / "collector.db"
+    (kept,) = folder.glob("collector.db.replaced-*Z")
+    said = f"{path}: {path.stat().st_size} bytes from backup.db, verified\n"
+    said += f"the store that was there before is kept as {kept}\n"
+    assert (done.exit_code, done.stdout, done.stderr) == (0, said, "")
+    assert (run("verify").exit_code, run("dump", "--digest").stdout) == (0, before)
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "database"),
+    [
+        (2, "is no SQLite store: load what pg_dump wrote", "postgresql://me:hunter2@host/d"),
+        (2, "an unknown option 'ssl_mode' (did you mean", "postgresql://me:hunter2@host/d?ssl_mode=x"),
+        (2, "a % without two hexadecimal digits", "sqlite:///100%.db"),
+        (2, "is no file", "sqlite:///other.db"),
+    ],
+)
+def test_what_cannot_be_restored_is_a_sentence(run, code, told, database):
+    done = run("restore", "nowhere.db", COLLECTOR_DATABASE__URL=database)
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert told in done.stderr
+    assert "hunter2" not in done.stderr
 
 
 def test_copy_ends_with_one_digest(run, folder):

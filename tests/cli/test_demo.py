@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 
 from tests.acceptance.world import Collector
 
@@ -17,14 +18,23 @@ def test_once_it_collects_shows_the_status_and_ends(tmp_path):
 
 def test_it_keeps_its_data_where_it_is_told_and_goes_on_until_ctrl_c(tmp_path):
     collector = Collector(tmp_path, "")
-    with collector.running("demo", "--port", "0", "--data", "kept") as demo:
+    with collector.running("demo", "--port", "0", "--data", "kept%41") as demo:
         demo.says("serving url=http://127.0.0.1:", "pass outcome=collected", "healed")
+        assert f"demo: the dashboard is {demo.url}/\n" in demo.log
         assert demo.ends(signal.SIGINT) == 0
-    folder = tmp_path / "kept"
+    folder = tmp_path / "kept%41"
     assert folder.stat().st_mode & 0o077 == 0
     status = collector.json("status", "--config", str(folder / "config.toml"))
     assert {row["name"] for row in status["profiles"]} == {"all", "by-owner", "short-lived"}
     assert status["store"]["points"] > 1000
+
+
+def test_a_port_that_is_taken_is_said_and_no_dashboard_is_announced(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = Collector(tmp_path, "").run("demo", "--port", port, expect=1)
+    assert f"cannot serve on 127.0.0.1:{port}: address already in use; another port: " in done.stderr
+    assert "demo:" not in done.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):

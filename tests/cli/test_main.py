@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import resource
 import subprocess
 import sys
@@ -62,6 +63,16 @@ def test_help_imports_nothing_heavy():
 @pytest.mark.parametrize("arguments", [("nonsense",), ("--nonsense",), ("collect", "--nonsense")])
 def test_a_mistake_is_exit_2(arguments):
     assert _run(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suggested"),
+    [(("collcet",), "'collect'"), (("db", "verfy"), "'verify'"), (("status", "--fromat", "json"), "--format")],
+)
+def test_a_mistyped_command_gets_a_suggestion_as_an_option_does(arguments, suggested):
+    done = _run(*arguments)
+    assert done.exit_code == 2
+    assert re.search(rf"Did you mean (one of: )?.*{suggested}", done.stderr, re.IGNORECASE), done.stderr
 
 
 def test_the_configuration_may_be_named_before_or_behind_the_command(tmp_path):

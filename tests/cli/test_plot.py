@@ -1,14 +1,16 @@
 import os
 import subprocess
 import sys
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
 
 from collector.cli.main import command
+from collector.model import Annotation
 from collector.store import Store
 from tests.conftest import in_a_thread
-from tests.store.making import DAY, batch, hours, profile, query, saved
+from tests.store.making import DAY, HOUR, batch, hours, profile, query, saved
 
 
 async def _fill(url):
@@ -52,6 +54,20 @@ def test_a_period_can_be_chosen(run):
     )
 
 
+@pytest.mark.parametrize(
+    ("period", "said"),
+    [
+        (("--start", "2026-05-02"), "from 2026-05-02T00:00:00Z on"),
+        (("--end", "2026-04-29"), "before 2026-04-29T00:00:00Z"),
+    ],
+)
+def test_a_period_beside_all_points_is_said_as_it_was_asked(run, period, said):
+    done = run("all", *period)
+    stored = "2026-04-30T00:00:00Z..2026-04-30T12:00:00Z"
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"collector: no point of profile 'all' {said}; stored are {stored}\n"
+
+
 @pytest.mark.parametrize(("name", "begins"), [("all.png", b"\x89PNG"), ("all.SVG", b"<?xml")])
 def test_a_picture_goes_into_a_file(run, folder, name, begins):
     done = run("all", "--log", "-o", name)
@@ -86,3 +102,32 @@ def test_what_cannot_be_drawn_is_told_in_a_sentence(run, folder, code, arguments
     assert (refused.exit_code, refused.stdout) == (code, "")
     assert said in refused.stderr
     assert [path.name for path in folder.iterdir()] == ["config.toml"]
+
+
+HOSTILE = "\x1b]0;owned\x07\x9b2J\u202e\x7f"
+
+
+async def _fill_with_hostile_text(url):
+    moment = DAY + 3 * HOUR
+    remark = Annotation(moment, moment, HOSTILE, f"OUTAGE{HOSTILE}", f"said {HOSTILE}", "https://example.com", True)  # noqa: FBT003 - a value of the API
+    async with Store.open(url, owner="test") as store:
+        await store.declare([profile("all"), profile("empty", caOwner=("A",))], DAY)
+        pieces = batch((query(), hours(0, 12)))
+        await saved(store, pieces, [float(n) for n in range(12)], unit=f"unit{HOSTILE}", annotations=[remark])
+
+
+def test_no_command_prints_a_control_character_that_radar_sent(folder, tmp_path):
+    """In a chart, a picture, tables and JSON; the store keeps the text as it came."""
+    in_a_thread(_fill_with_hostile_text(f"sqlite:///{tmp_path}/hostile.db"))
+    (folder / "config.toml").write_text(f'[database]\nurl = "sqlite:///{tmp_path}/hostile.db"\n')
+    arguments = [
+        ["plot", "all"],
+        *([name, *form] for name in ("annotations", "series", "fetches") for form in ([], ["--format", "json"])),
+    ]
+    for each in arguments:
+        done = CliRunner().invoke(command, each, prog_name="collector")
+        assert done.exit_code == 0, done.stderr
+        assert (done.stdout + done.stderr).replace("\n", "").isprintable(), each
+    assert "owned" in done.stdout or "unit" in done.stdout
+    assert CliRunner().invoke(command, ["plot", "all", "-o", "all.svg"], prog_name="collector").exit_code == 0
+    ET.parse(folder / "all.svg")

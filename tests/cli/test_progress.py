@@ -1,7 +1,12 @@
 import logging
+import os
+import pty
+import re
+import sys
 
 import pytest
 
+from collector import logs
 from collector.cli import progress
 from collector.store import Budget, Progress, Standing
 from tests.acceptance.world import eventually
@@ -41,3 +46,29 @@ def test_what_earlier_runs_did_is_not_this_ones_pace():
 
 def test_before_anything_is_done_nobody_can_tell():
     assert progress.remaining(Progress(), Progress(buckets=400), Budget(600, 0, None), 10) == ""
+
+
+def test_while_there_is_a_bar_log_lines_stand_above_it(monkeypatch):
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
+        monkeypatch.setattr(logging.getLogger("collector"), "level", logging.NOTSET)
+        logs.configure("info", "text")
+        with progress.showing() as shown:
+            terminal.write("before the first news\n")
+            shown.stands(Standing("queued", Progress()), 7)
+            logging.getLogger("collector").warning("fetch")
+        logging.getLogger("collector").warning("afterwards")
+        erased = _until(screen, b"afterwards\r\n").replace(b"\r\x1b[2K", b"\n")
+    text = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]|\r", b"", erased).decode()
+    assert text.startswith("before the first news\n")
+    for line in (r".* queued behind backfill 7", r"\S+Z warning fetch", r"\S+Z warning afterwards"):
+        assert re.search(f"^{line}$", text, re.MULTILINE)
+
+
+def _until(screen, word):
+    found = b""
+    while word not in found:
+        found += screen.read(4096)
+    return found

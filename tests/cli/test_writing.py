@@ -33,6 +33,17 @@ def _write(target, text="new"):
         stream.write(text.encode())
 
 
+def test_a_terminal_gets_no_control_characters(monkeypatch):
+    screen, terminal = os.openpty()
+    with os.fdopen(terminal, "w", encoding="utf-8") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with writing("-") as stream:
+            for part in ("a\x1b]0;title\x07,\u202eb\n".encode()[:15], "a\x1b]0;title\x07,\u202eb\n".encode()[15:]):
+                stream.write(part)
+    assert os.read(screen, 1000) == b"a ]0;title , b\r\n"
+    os.close(screen)
+
+
 def _fail(error):
     with writing("file") as stream:
         stream.write(b"half")

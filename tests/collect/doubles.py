@@ -70,9 +70,13 @@ class QuickFetcher(Fetcher):
         self.pauses = []
         self.stop_after = None
 
-    async def pause(self, seconds):
+    async def pause(self, seconds, cancelled=None):
         await asyncio.sleep(0)
-        if self.stop.is_set() or (self.stop_after is not None and len(self.pauses) >= self.stop_after):
+        if (
+            self.stop.is_set()
+            or (cancelled and cancelled.is_set())
+            or (self.stop_after is not None and len(self.pauses) >= self.stop_after)
+        ):
             raise Stopping
         self.pauses.append(seconds)
         self.clock.advance(seconds=seconds)

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,11 @@ import pytest
 from collector.collect.collect import collect
 from collector.collect.daemon import Service, groups, spread
 from collector.model import rfc3339
+from collector.profile import with_history
 from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
+from collector.serve.status import status
 from collector.settings import load
-from collector.store import Store, Wanted
+from collector.store import Store, StoreDenied, Wanted
 from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, profile, until
 
 _CONFIG = '[radar]\nbase_url = "{url}"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
@@ -124,6 +126,52 @@ async def _backfilled(world):
     async with asyncio.timeout(10):
         while (await world.store.backfill(job.id)).finished_at is None:  # noqa: ASYNC110 - as in until
             await asyncio.sleep(0.01)
+
+
+async def _ended(world, job_id):
+    async with asyncio.timeout(10):
+        while not (job := await world.store.backfill(job_id)).standing.ended:  # noqa: ASYNC110 - as in until
+            await asyncio.sleep(0.01)
+    return job.standing
+
+
+async def test_a_job_that_cannot_be_done_fails_and_the_service_goes_on(tmp_path, store_url, monkeypatch):
+    """One is on record since before dates were checked, the other meets a mistake of ours."""
+    async with living(tmp_path, store_url) as world:
+        await world.fresh()
+        old = await world.service.submit(Wanted(("all",), datetime(1, 1, 1, tzinfo=UTC), NOW))
+        failed = await _ended(world, old.id)
+        assert (failed.state, "0001-01-01T00:00:00Z is out of range" in failed.message) == ("failed", True)
+
+        async def broken(*_):
+            raise OverflowError("date value out of range")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("collector.collect.backfill.unanswered", broken)
+            job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW))
+            failed = await _ended(world, job.id)
+        assert (failed.state, failed.message) == ("failed", "OverflowError: date value out of range")
+        await _backfilled(world)
+        assert not world.task.done()
+
+
+async def test_a_job_that_waits_for_radar_is_cancelled_within_seconds_and_keeps_what_it_has(tmp_path, store_url):
+    slow = _CONFIG.replace("[radar]", "[radar]\nrequests_per_5min = 1")
+    async with living(tmp_path, store_url, config=slow) as world:
+        await until(lambda: world.simulator.requests)  # the budget is spent
+        job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=90), NOW))
+        other = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW))
+        async with asyncio.timeout(10):
+            while (await world.store.backfill(job.id)).standing.state == "queued":  # noqa: ASYNC110 - as in until
+                await asyncio.sleep(0.01)
+        for one in (job, other):
+            assert (await world.service.cancel(one.id)).standing.state == "cancelled"
+        known = len(world.simulator.requests)
+        world.clock.advance(minutes=6)
+        await _backfilled(world)
+        assert len(world.simulator.requests) - known <= 3
+        assert (await world.store.backfill(job.id)).standing.state == "cancelled"
+        assert (await world.service.cancel(job.id)).standing.message == "cancelled before all of it was asked for"
 
 
 async def test_when_every_profile_fails_each_is_told_two_minutes_later(tmp_path, sqlite_url):
@@ -253,6 +301,39 @@ async def test_a_reload_takes_up_new_profiles_and_forgets_old_ones(tmp_path, sql
         assert len(world.simulator.requests) <= 3
 
 
+async def test_a_paused_profile_is_asked_for_nothing_and_catches_up_when_it_is_resumed(tmp_path, store_url):
+    async with living(tmp_path, store_url) as world:
+        await world.fresh()
+        running = world.config.read_text()
+        world.config.write_text(running + "enabled = false\n")
+        world.service.reload()
+        await until(lambda: world.service._attendants == [] and not world.service._stop.is_set())
+        asked, fired = len(world.simulator.requests), len(await world.store.list_fires())
+        world.clock.advance(hours=30)
+        refused = world.service.profiles[0]
+        with pytest.raises(ValueError, match="paused by enabled = false"):
+            with_history([refused])
+        job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW))
+        assert (await _ended(world, job.id)).message == "paused by enabled = false: all"
+        assert await world.unready() == []
+        document = await status(world.store, world.service.profiles, 600, world.clock())
+        (shown,) = document["profiles"]
+        assert [shown[key] for key in ("state", "healthy", "gaps", "lag_seconds", "next_fire", "waiting")] == [
+            "paused", True, 0, None, None, None,
+        ]  # fmt: skip
+        assert shown["points"] > 20
+        assert len([row async for row in world.store.export()]) == shown["points"]
+        assert (len(world.simulator.requests), len(await world.store.list_fires())) == (asked, fired)
+        world.config.write_text(running)
+        world.service.reload()
+        await world.fresh()
+        async with asyncio.timeout(10):
+            while len(await world.store.list_fires()) < fired + 30:  # noqa: ASYNC110 - as in until
+                await asyncio.sleep(0.01)
+        stored = {timestamp for _, _, timestamp, _ in [row async for row in world.store.export()]}
+        assert len(stored) == shown["points"] + 30
+
+
 async def test_a_bad_reload_keeps_the_old_configuration_and_says_so(tmp_path, sqlite_url, caplog):
     async with living(tmp_path, sqlite_url) as world:
         await world.fresh()
@@ -272,6 +353,17 @@ async def test_a_task_that_dies_takes_the_service_down(tmp_path, sqlite_url, mon
     monkeypatch.setattr("collector.collect.background.heal", broken)
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         async with living(tmp_path, sqlite_url) as world:
+            await asyncio.wait([world.task], timeout=10)
+
+
+async def test_a_store_that_refuses_this_user_ends_the_service(tmp_path, postgres_url, monkeypatch):
+    async def refuse(*_):
+        raise StoreDenied("the store does not accept the password")
+
+    monkeypatch.setattr("collector.collect.replica._RENEWALS", 100)
+    monkeypatch.setattr(Store, "renew", refuse)
+    with pytest.raises(StoreDenied, match="the password"):
+        async with living(tmp_path, postgres_url) as world:
             await asyncio.wait([world.task], timeout=10)
 
 

@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
 from collector.collect.fetch import Fetcher, Stopping, backoff
 from collector.model import Slice
+from collector.radar.client import RadarClient
 from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, Refused, Unavailable, Untrusted
 from collector.radar.simulator import faults
 from collector.serve.status import status
@@ -144,6 +148,18 @@ async def test_a_wrong_token_is_tried_once_in_five_minutes_however_many_ask(sqli
                 assert answer.code == 10000
         assert [(received.at - NOW.timestamp()) / 60 for received in world.requests] == [0, 5]
         assert await world.outcomes() == ["unauthorized"] * 2
+
+
+async def test_a_person_at_a_terminal_tries_a_refused_token_once_at_once(sqlite_url):
+    async with core(sqlite_url, ALL, token="another") as world:
+        for minutes, by_hand in ((0, True), (0, False), (0, True), (0, False), (1, True)):
+            world.clock.advance(minutes=minutes)
+            if by_hand:
+                await world.store.try_credentials_at_once(world.fetcher.radar.fingerprint)
+            asked = (world.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3))
+            for answer in await asyncio.gather(*asked, return_exceptions=True):
+                assert isinstance(answer, CredentialsRefused)
+        assert [(received.at - NOW.timestamp()) / 60 for received in world.requests] == [0, 0, 1]
 
 
 async def test_no_more_than_concurrency_requests_are_under_way_or_on_record(sqlite_url):
@@ -295,3 +311,26 @@ async def test_a_series_that_is_missing_is_asked_for_alone(sqlite_url):
         stored = await world.stored()
         assert {label: len(values) for label, values in stored.items()} == dict.fromkeys(stored, 24)
         assert len(stored) == 3
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_retry_after_counts_although_the_body_breaks_off(sqlite_url, status):
+    """Each request comes 300 seconds or more after the one before, on a server that speaks plain TCP."""
+    moments = []
+
+    async def reply(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        moments.append(world.clock())
+        writer.write(b"HTTP/1.1 %d Reason\r\nRetry-After: 300\r\nContent-Length: 500\r\n\r\n{" % status)
+        writer.close()
+        await writer.wait_closed()
+
+    async with core(sqlite_url, ALL) as world, await asyncio.start_server(reply, "127.0.0.1") as server:
+        host, port = server.sockets[0].getsockname()
+        settings = replace(world.fetcher.radar._settings, base_url=f"http://{host}:{port}")
+        async with RadarClient(settings, world.clock) as world.fetcher.radar:
+            with pytest.raises((RateLimited, Unavailable)):
+                await world.fetcher.fetch(batch(), ["all"])
+        waits = [b - a for a, b in pairwise(moments)]
+        assert len(waits) == 3
+        assert min(waits) >= timedelta(seconds=300)

@@ -31,6 +31,10 @@ async def findings(folder, **options):
             found = {finding.question: finding.answer for finding in await Prober(gatherer).probe()}
             limits = {interval: await gatherer.limits(interval) for interval in AggInterval}
             assert len(simulator.requests) <= MOST_REQUESTS
+            assert await store.list_series() == []
+            assert [row async for row in store.export()] == []
+            outcomes = {row.outcome for row in await store.list_fetches()}
+            assert outcomes <= {"ok", "refused", "too_costly"}
             return found, limits
 
 

@@ -18,7 +18,7 @@ from subprocess import CalledProcessError
 import pytest
 import sqlalchemy as sa
 
-from collector.store import upkeep
+from collector.store import StoreUnavailable, upkeep
 from tests.conftest import Server
 from tests.faults.stubborn import collected
 from tests.store.making import dump
@@ -46,6 +46,7 @@ class Pair:
         server.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
         server.run("SELECT pg_reload_conf()")
         both = {"host": f"{there.query['host']},{sockets}", "target_session_attrs": "read-write"}
+        self.standby_url = there.set(query={"host": str(sockets)}).render_as_string(hide_password=False)
         self.url = server.create().set(drivername="postgresql", query=both).render_as_string(hide_password=False)
 
     def fail(self):
@@ -101,6 +102,8 @@ async def test_what_was_acknowledged_is_there_and_the_rest_is_collected_anew(pai
 
         world.simulator.script(rule)
 
+    with pytest.raises(StoreUnavailable, match="is on a standby, which takes no writes: name the primary"):
+        await upkeep.upgrade(pair.standby_url)
     outcomes = await collected(pair.url, found, dying)
     assert asked["requests"] > when
     assert found["requests"] <= outcomes.total(), "each that was sent was on record before"

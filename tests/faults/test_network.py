@@ -4,6 +4,7 @@ The certificates are made up, signed by a made-up authority, which the client is
 """
 
 import asyncio
+import base64
 import ssl
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,13 +20,14 @@ from collector.radar.errors import CredentialsRefused, Unavailable, Untrusted
 from collector.radar.simulator import Simulator, SimulatorOptions, faults
 from collector.settings import Credentials, Radar, Secret
 from tests.collect.doubles import CALM, NOW, TOKEN, batch, core, profile, until
+from tests.radar.proxy import proxying
 
 CERTIFICATES = Path(__file__).with_name("certificates")
 
 
 @asynccontextmanager
-async def asking(base_url, patience=2):
-    settings = Radar(base_url, 600, 4, timedelta(seconds=patience), Credentials(token=Secret(TOKEN)))
+async def asking(base_url, patience=2, **more):
+    settings = Radar(base_url, 600, 4, timedelta(seconds=patience), Credentials(token=Secret(TOKEN)), **more)
     async with RadarClient(settings, lambda: NOW) as client:
         yield client
 
@@ -74,6 +76,60 @@ async def test_an_authority_that_nobody_has_named_is_refused():
         with pytest.raises(Unavailable, match="certificate"):
             await client.ask(batch())
         assert simulator.requests == []
+
+
+AUTHORITY = str(CERTIFICATES / "authority.pem")
+
+
+async def test_authorities_of_ca_file_are_trusted_instead_of_the_systems(trusting):
+    async with shown("good") as (url, _), asking(url, ca_file=AUTHORITY) as client:
+        assert (await client.ask(batch())).answer.series
+    async with (
+        shown("good") as (url, _),
+        asking(url, ca_file=str(CERTIFICATES / "self_signed.pem")) as client,
+    ):
+        with pytest.raises(Unavailable, match="certificate"):
+            await client.ask(batch())
+
+
+async def test_a_proxy_gets_its_own_credentials_and_the_token_travels_inside_tls():
+    async with shown("good") as (url, simulator), proxying() as (proxy, address):
+        async with asking(url, ca_file=AUTHORITY, proxy=Secret(f"http://me:s3cret%20%C3%A9@{address}")) as client:
+            for _ in range(2):
+                assert (await client.ask(batch())).answer.series
+        assert len(simulator.requests) == 2
+        (asked,) = proxy.asked
+        target = url.removeprefix("https://").partition("/")[0]
+        assert asked.startswith(f"CONNECT {target} HTTP/1.1\r\n")
+        pair = base64.b64encode("me:s3cret é".encode()).decode()
+        assert f"Proxy-Authorization: Basic {pair}\r\n" in asked
+        assert "\r\nAuthorization" not in asked
+        assert TOKEN not in asked
+        assert TOKEN.encode() not in proxy.passed
+        assert "s3cret" not in f"{simulator.requests}"
+
+
+async def test_tls_is_checked_behind_a_proxy_too():
+    async with shown("another_host") as (url, simulator), proxying() as (_, address):
+        async with asking(url, ca_file=AUTHORITY, proxy=Secret(f"http://{address}")) as client:
+            with pytest.raises(Unavailable, match="certificate is not trusted"):
+                await client.ask(batch())
+        assert simulator.requests == []
+
+
+async def test_a_proxy_that_refuses_is_named_and_its_password_is_not():
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    async with proxying(refusal) as (_, address):
+        async with asking("https://radar.invalid", proxy=Secret(f"http://me:hunter22@{address}")) as client:
+            with pytest.raises(Unavailable, match="the proxy does not let the connection through: HTTP 407") as caught:
+                await client.ask(batch())
+        assert "hunter22" not in f"{caught.value!r}"
+
+
+async def test_a_proxy_that_is_not_there_is_named():
+    async with asking("https://radar.invalid", proxy=Secret("http://me:hunter22@127.0.0.1:9")) as client:
+        with pytest.raises(Unavailable, match=r"cannot connect to the proxy 127\.0\.0\.1 port 9: connection refused"):
+            await client.ask(batch())
 
 
 @pytest.mark.parametrize(

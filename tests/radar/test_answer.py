@@ -405,7 +405,16 @@ def test_refuse_another_interval(word):
 def test_refuse_buckets_that_lie_too_far_apart_if_no_word_says_the_interval():
     with pytest.raises(Coarsened, match="7200 s apart"):
         read(document(aggInterval=None, timestamps=TIMESTAMPS[::2], values=["1", "2"]))
-    assert hours(read(document(aggInterval=None, timestamps=TIMESTAMPS[:1], values=["1"]))) == {0: 1}
+    with pytest.raises(Untrusted, match="how wide"):
+        read(document(aggInterval=None, timestamps=TIMESTAMPS[:1], values=["1"]))
+    assert hours(read(document(aggInterval=None, timestamps=[], values=[]))) == {}
+
+
+def test_refuse_an_answer_without_the_first_series():
+    batch, content = series("serie_0", "serie_1", "serie_2")
+    del content["result"]["serie_0"]
+    with pytest.raises(Untrusted, match="numbered from one"):
+        read(content, batch)
     assert hours(read(document(aggInterval=None, values=["1", None, "3", None]))) == {0: 1, 2: 3}
     with pytest.raises(Coarsened, match="7200 s apart"):
         read(document(aggInterval=None, timestamps=TIMESTAMPS[::2], values=["1", None]))

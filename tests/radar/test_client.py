@@ -6,17 +6,19 @@ import json
 import logging
 import tracemalloc
 import zlib
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
+from collector.radar import client as radar_client
 from collector.radar.client import RadarClient
 from collector.radar.errors import (
     Coarsened,
     CredentialsRefused,
+    Misdirected,
     OffGrid,
     RadarError,
     RateLimited,
@@ -39,6 +41,8 @@ class Settings:
     timeout: timedelta = timedelta(seconds=5)
     concurrency: int = 4
     requests_per_5min: int = 600
+    ca_file: str | None = None
+    proxy: object = None
 
 
 @dataclass(frozen=True)
@@ -126,9 +130,9 @@ async def test_an_answer_that_differs_in_form_is_read(points, fault):
 async def test_a_series_that_is_missing_is_told():
     async with radar() as (simulator, client):
         batch = batch_of({}, {"tld": ("com",)})
-        simulator.script(faults.without("result", "serie_0"))
+        simulator.script(faults.without("result", "serie_1"))
         reply = await client.ask(batch)
-        assert (reply.batch.slices, reply.missing) == (batch.slices[1:], batch.slices[:1])
+        assert (reply.batch.slices, reply.missing) == (batch.slices[:1], batch.slices[1:])
         assert len(reply.answer.series) == 1
 
 
@@ -198,7 +202,8 @@ async def test_a_connection_refused_is_unavailable():
 async def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch, tmp_path):
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\n")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NETRC", str(netrc))
     async with radar() as (_, client):
         assert await client.ask(batch_of())
@@ -226,20 +231,27 @@ async def test_nothing_that_is_logged_holds_the_token(caplog):
 
 
 @asynccontextmanager
-async def answering(replies):
+async def answering(replies, *, hang_up=True):
     """A server that gives the replies of one connection in their order, hangs up behind the last, and counts."""
-    received = []
+    received, tasks = [], []
 
     async def serve_one(reader, writer):
+        tasks.append(asyncio.current_task())
         for reply in replies:
             received.append(await reader.readuntil(b"\r\n\r\n"))
             writer.write(reply)
-            await writer.drain()
+            with suppress(ConnectionError):
+                await writer.drain()
+        if not hang_up:
+            await reader.read()  # until the client does
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
     async with await asyncio.start_server(serve_one, "127.0.0.1") as server:
         host, port = server.sockets[0].getsockname()
         yield f"http://{host}:{port}", received
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_connection_is_kept_for_the_next_request():
@@ -259,6 +271,68 @@ async def test_a_request_on_a_kept_connection_that_dies_is_not_sent_again():
         with pytest.raises(Unavailable):
             await client.ask(batch_of())
         assert len(received) == 2
+
+
+BODY = b'{"success": false, "errors": [{"code": 10000, "message": "no"}]}'
+BROKEN = {
+    "cut": (b"Content-Length: 500", BODY),
+    "chunk cut": (b"Transfer-Encoding: chunked", b"40\r\n" + BODY[:20]),
+    "broken gzip": (b"Content-Encoding: gzip\r\nContent-Length: 5", b"abcde"),
+    "br": (b"Content-Encoding: br\r\nContent-Length: 5", b"abcde"),
+    "over the cap": (b"Content-Length: 3000000", b"x" * 3_000_000),
+    "slow": (b"Content-Length: 500", None),
+}
+
+
+def replying(status, how, content_type=b"application/json"):
+    """A server whose reply has this status and `Retry-After: 300`, but a body that is broken in one way."""
+    length, body = BROKEN[how]
+    head = b"HTTP/1.1 %d Reason\r\nRetry-After: 300\r\nContent-Type: %s\r\n%s\r\n\r\n" % (status, content_type, length)
+    return answering([head + (body or b"{")], hang_up=body is not None)
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (429, RateLimited),
+        (503, Unavailable),
+        (401, CredentialsRefused),
+        (403, CredentialsRefused),
+        (422, TooCostly),
+        (404, Misdirected),
+        (400, Refused),
+    ],
+)
+async def test_status_and_headers_count_when_the_body_cannot_be_read(status, kind, how, monkeypatch):
+    monkeypatch.setattr(radar_client, "_ERROR_BODY_SECONDS", 0.05)
+    async with replying(status, how) as (url, received), RadarClient(Settings(url, Token()), lambda: NOW) as client:
+        with pytest.raises(RadarError) as caught:
+            await client.ask(batch_of())
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"HTTP {status}, and its body cannot be read"
+    assert getattr(caught.value, "not_before", None) in (None, NOW + timedelta(minutes=5))
+    assert getattr(caught.value, "not_before", None) or status not in (429, 503)
+    assert len(received) == 1
+
+
+async def test_a_page_in_place_of_an_answer_says_nothing_about_the_credentials():
+    async with (
+        replying(403, "cut", b"text/html") as (url, _),
+        RadarClient(Settings(url, Token()), lambda: NOW) as client,
+    ):
+        with pytest.raises(Unavailable, match="HTTP 403"):
+            await client.ask(batch_of())
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected", "length"), [(RateLimited, "HTTP 429", 60_000), (Unavailable, "longer than 64 KiB", 70_000)]
+)
+async def test_a_header_line_of_64_kib_is_read_and_a_longer_one_is_told(kind, expected, length):
+    reply = b"HTTP/1.1 429 Too Many\r\nX-Long: %s\r\nContent-Length: 0\r\n\r\n" % (b"a" * length)
+    async with answering([reply]) as (url, _), RadarClient(Settings(url, Token()), lambda: NOW) as client:
+        with pytest.raises(kind, match=expected):
+            await client.ask(batch_of())
 
 
 def _deflated(body):
@@ -292,6 +366,7 @@ async def test_every_encoding_of_a_body_is_read(encoding):
         (Unavailable, "too early", gzip.compress(b"{}" * 100)[:-3]),
         (Unavailable, "broken", b"\x1f\x8b\x08" + bytes(20)),
     ],
+    ids=["trailing", "cut", "broken"],
 )
 async def test_a_broken_encoding_of_a_body_is_an_error(kind, words, body):
     reply = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()

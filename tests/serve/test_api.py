@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
+from collector.collect.daemon import Service
 from collector.model import rfc3339
+from collector.serve.app import make_app, serving
 from tests.serve.serving import SERVER_TOKEN, fill, served
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, saved
 
@@ -130,6 +134,27 @@ async def test_thinned_points_keep_the_peaks_and_show_the_gap(world):
     assert (exact["thinned"], exact["mean"][3:7]) == (False, [30, None, None, 60])
 
 
+async def test_of_a_label_whose_unit_changed_only_one_unit_is_on_a_common_axis(world):
+    (every, *_) = world.service.profiles
+    asked = batch((every.series[0].query, hours(22, 26)))
+    for moment in (NOW + HOUR, NOW + 2 * HOUR):
+        await saved(world.store, asked, [1, 2, 3, 4], now=moment, updated=moment, unit="requests")
+    between = f"start={rfc3339(DAY + 20 * HOUR)}&end={rfc3339(DAY + 26 * HOUR)}&thin=100&buckets=common"
+    found = (await world.get(f"/api/v1/points?series=all&series=by/A&{between}"))["series"]
+    shown = [(one["series"], one["bucket"], one["unit"], one["mean"], one["refused"]) for one in found]
+    words = "its unit is '*', the unit of this chart is 'requests'"
+    assert shown == [
+        ("all", "1h", "requests", [1, 2, 3, 4], None),
+        ("all", "1h", "*", [], words),
+        ("by/A", "1h", "*", [], words),
+    ]
+    found = (await world.get(f"/api/v1/points?series=by/A&series=all&{between}"))["series"]
+    assert [(one["unit"], one["mean"]) for one in found if one["refused"] is None] == [
+        ("*", [200, 210]),
+        ("*", [20, 21, 22, 23]),
+    ]
+
+
 async def test_csv_is_what_export_writes(world):
     async with world.session.get(f"{world.url}/api/v1/points?series=by/B,%20Inc.&format=csv") as answer:
         lines = (await answer.text()).splitlines()
@@ -180,6 +205,8 @@ async def test_a_store_without_history_has_empty_lists(empty):
         ("points?format=csv&limit=3", "not together with csv"),
         ("points?thin=3&after=WzFd", "not together with thin"),
         ("points?thin=5001", "whole number from 1 to 5000"),
+        ("points?thin=5&buckets=all", "is none of own, common"),
+        ("points?buckets=common", "not together with pages"),
         ("points?series=%00", "unprintable"),
         ("status?x=1", "unknown parameter"),
     ],
@@ -241,6 +268,16 @@ async def test_with_anonymous_read_only_changing_needs_the_token(sqlite_url, tmp
         for expected, headers in ((401, {}), (201, {"Authorization": f"Bearer {SERVER_TOKEN}"})):
             async with world.session.post(f"{world.url}/api/v1/backfills", json=order, headers=headers) as answer:
                 assert answer.status == expected
+
+
+async def test_only_a_page_of_simulated_data_says_so(empty):
+    settings = empty.service._settings
+    radar = replace(settings.radar, base_url="https://api.cloudflare.com/client/v4")
+    real = Service(replace(settings, radar=radar), empty.store, lambda: settings, lambda: NOW)
+    async with serving(make_app(real, "127.0.0.1"), "127.0.0.1", 0) as url:
+        texts = [await (await empty.session.get(address)).text() for address in (empty.url, url)]
+    assert ['data-simulator="http://127.0.0.1:9"' in text for text in texts] == [True, False]
+    assert "{simulator}" not in "".join(texts)
 
 
 @pytest.mark.parametrize("path", ["/", "/dashboard/app.js", "/dashboard/vendor/uPlot/uPlot.iife.min.js"])

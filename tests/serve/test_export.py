@@ -109,7 +109,7 @@ async def test_parquet_without_points_is_a_table_without_rows():
 
 async def test_parquet_without_its_extra_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr("collector.serve.parquet.find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"pip install 'radar-collector\[parquet\]'"):
+    with pytest.raises(UsageError, match=r"-m pip install 'pyarrow>="):
         FORMATS["parquet"](_blocks([]))
 
 

@@ -51,7 +51,8 @@ def test_what_was_missed_before_is_owed_while_the_newest_may_still_come():
 @pytest.mark.parametrize(
     ("hours", "interval", "usual"),
     [
-        (3, "15m", None),
+        (3.25, "15m", None),  # an unknown lag counts as an hour
+        (24 + 3, "1d", None),
         (3, "15m", timedelta(minutes=45)),
         (3.25, "15m", timedelta(hours=1)),
         (3.25, "1h", timedelta(minutes=45)),

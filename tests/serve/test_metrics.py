@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -169,3 +170,20 @@ async def test_silence_of_radar_shows_how_long_it_lasts(store_url, tmp_path):
             fetch_id = await begin(world.store, asked, NOW - timedelta(seconds=50 - number))
             await world.store.fail(fetch_id, Unavailable("down"), NOW - timedelta(seconds=50 - number))
         assert 20 < (await _metrics(world))["collector_upstream_blocked_seconds",] < 60
+
+
+async def test_a_paused_profile_is_healthy_and_never_late(sqlite_url, tmp_path):
+    async with served(sqlite_url, tmp_path) as world:
+        await fill(world)
+        paused, by = world.service.profiles
+        profiles = (replace(paused, enabled=False), by)
+        world.service._settings = replace(world.service._settings, profiles=profiles)
+        found = await _metrics(world)
+        gone = ("last_success_timestamp_seconds", "interval_seconds", "lag_seconds")
+        assert {(f"collector_{name}", "all") for name in gone}.isdisjoint(found)
+        assert {(f"collector_{name}", "by") for name in gone} <= found.keys()
+        assert [found[f"collector_{name}", "all"] for name in ("healthy", "stale", "failing", "gap_buckets")] == [
+            1, 0, 0, 0,
+        ]  # fmt: skip
+        row, _ = (await world.get("/api/v1/profiles"))["profiles"]
+        assert row["enabled"] is False

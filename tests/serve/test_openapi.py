@@ -83,7 +83,9 @@ def test_every_route_answers_as_described(operation, address):
 
 def test_every_route_is_described():
     described = {path for path in DOCUMENT["paths"] if path.startswith("/api/v1/")}
-    assert {f"/api/v1/{name}" for name in [*_LISTS, "points", "status", "backfills", "backfills/{id}"]} == described
+    jobs = ["backfills", "backfills/{id}", "backfills/{id}/cancel"]
+    names = [*_LISTS, "points", "status", *jobs, "prune", "series/{id}/forget"]
+    assert {f"/api/v1/{name}" for name in names} == described
 
 
 @pytest.mark.parametrize("name", [*_LISTS, "points"])

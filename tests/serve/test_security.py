@@ -136,6 +136,23 @@ async def test_a_wrong_host_is_misdirected_on_every_route(world, host):
     assert (await world.ask("/api/v1/backfills", "POST", headers={"Host": host}, json=ORDER))[0] == 421
 
 
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1@evil.example:80", "https://[::2]:1", "x:"])
+async def test_a_target_that_names_another_host_is_misdirected_on_every_route(world, origin):
+    for target in OPEN + DATA:
+        said = await world.raw(
+            f"GET {origin}{target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
+        )
+        assert said.split(b" ", 2)[1] in {b"400", b"421"}, (target, said[:200])
+        assert origin == "x:" or said.split(b" ", 2)[1] == b"421"
+
+
+async def test_a_target_that_names_this_host_is_served(world):
+    said = await world.raw(b"GET http://localhost:1/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    assert said.split(b" ", 2)[1] == b"200"
+    said = await world.raw(b"CONNECT evil.example:443 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    assert said.split(b" ", 2)[1] in {b"400", b"421"}
+
+
 @pytest.mark.parametrize(
     "head", [b"", b"Host:\r\n", b"Host: 127.0.0.1\r\nHost: evil.example\r\n", b"Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n"]
 )
@@ -189,6 +206,8 @@ async def test_who_shows_no_token_reads_and_changes_nothing(guarded):
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-Auth-Key": "wrong"}):
             assert (await guarded.ask(target, headers=headers))[0] in {401, 403}, target
             assert (await guarded.ask(target, "HEAD", headers=headers))[0] in {401, 403}, target
+    for target in ("backfills/1/cancel", "prune", "series/1/forget"):
+        assert (await guarded.ask(f"/api/v1/{target}", "POST", json={}))[0] == 401
     assert (await guarded.ask("/api/v1/backfills", "POST", json=ORDER))[0] == 401
     assert (await guarded.ask("/api/v1/backfills", "POST", json=ORDER, headers=BEARER))[0] == 201
     assert (await guarded.ask("/api/v1/series", headers=BEARER))[0] == 200

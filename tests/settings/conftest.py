@@ -12,7 +12,7 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 def folder(tmp_path, monkeypatch):
     """An empty working directory, and no secrets of this machine."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", tmp_path / "no-such-directory")
+    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (tmp_path / "no-such-directory",))
     monkeypatch.setattr("collector.settings.document.DEFAULT_FILES", ("config.toml", str(tmp_path / "etc.toml")))
     return tmp_path
 
@@ -58,6 +58,6 @@ def mounted(folder, monkeypatch):
     """A directory as container engines mount it."""
     directory = folder / "run-secrets"
     directory.mkdir()
-    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", directory)
-    monkeypatch.setattr(files, "MOUNTED_SECRETS", directory)
+    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (directory,))
+    monkeypatch.setattr(files, "MOUNTED_SECRETS", (directory,))
     return directory

@@ -25,6 +25,7 @@ ENVIRON = {
     "CLOUDFLARE_API_TOKEN": "hunter22hunter22",
     "COLLECTOR_DATABASE__URL": "postgresql+psycopg://u:hunter22@h/d",
     "COLLECTOR_SERVER__TOKEN": "hunter22hunter22",
+    "COLLECTOR_RADAR__PROXY": "http://me:hunter22@proxy:3128",
 }
 
 
@@ -44,6 +45,8 @@ def rows(folder):
         ("radar.api_key", None, "default"),
         ("radar.email", "me@example.com", "config.toml:4"),
         ("database.url", "postgresql://u:***@h/d", "COLLECTOR_DATABASE__URL"),
+        ("radar.proxy", "http://me:***@proxy:3128", "COLLECTOR_RADAR__PROXY"),
+        ("radar.ca_file", None, "default"),
         ("server.port", 0, "command line"),
         ("server.token", "***", "COLLECTOR_SERVER__TOKEN"),
         ("collection.heal", False, "config.toml:6"),

@@ -45,6 +45,42 @@ def test_what_a_container_engine_mounts_is_taken_as_it_is(mounted):
     assert read_value(mounted / "token", private=True) == "t0ken"
 
 
+def test_mounted_secrets_are_known_by_any_name_and_nothing_else_is(mounted, folder, secret_file):
+    (mounted / "..data").mkdir()
+    (mounted / "..data" / "token").write_text("t0ken")
+    (mounted / "token").symlink_to("..data/token")
+    (folder / "var-run-secrets").symlink_to(mounted)
+    assert read_value(folder / "var-run-secrets" / "token", private=True) == "t0ken"
+    (mounted / "elsewhere").symlink_to(secret_file("elsewhere", "t0ken", 0o644))
+    for path in (mounted / "elsewhere", mounted / ".." / "elsewhere"):
+        with pytest.raises(ValueError, match="every user can read it"):
+            read_value(path, private=True)
+
+
+def test_both_names_of_the_folder_for_secrets_are_known():
+    assert [str(folder) for folder in files.MOUNTED_SECRETS] == ["/run/secrets", "/var/run/secrets"]
+
+
+def test_advice_for_a_read_only_mount_can_be_followed_there(secret_file, monkeypatch):
+    path = secret_file("token", "t0ken", 0o644)
+    real = os.fstatvfs
+    monkeypatch.setattr(os, "fstatvfs", lambda number: _ReadOnly(real(number)))
+    with pytest.raises(
+        ValueError, match=r"its mount is read-only, so mount it with mode 0400.*/run/secrets"
+    ) as refused:
+        read_value(path, private=True)
+    assert "chmod" not in str(refused.value)
+
+
+class _ReadOnly:
+    def __init__(self, found):
+        self.f_flag = found.f_flag | os.ST_RDONLY
+
+
+def test_a_byte_order_mark_is_no_part_of_a_value(secret_file):
+    assert read_value(secret_file("token", b"\xef\xbb\xbft0ken\r\n"), private=True) == "t0ken"
+
+
 def test_a_pipe_is_refused_and_not_waited_for(folder):
     os.mkfifo(folder / "pipe", 0o600)
     with pytest.raises(ValueError, match="not a regular file"):

@@ -134,3 +134,10 @@ def test_two_series_of_one_label_are_refused():
     assert problems(each={"ca": ["a", "a/b"], "log": ["b/c", "c"]}) == {
         ("each",): 'two series would both be labelled "a/b/c"; change a value'
     }
+
+
+def test_a_star_is_refused_instead_of_taken_literally():
+    problems = choose({"tld": ["*"], "ca": "*"}, {"ca_owner": ["DigiCert, Inc.", "*"]}).problems
+    assert [path for path, _ in problems] == [("filters", "tld", 0), ("filters", "ca"), ("each", "ca_owner", 1)]
+    assert "leave the key out" in problems[0][1]
+    assert "list the values, because a star is not supported yet" in problems[2][1]

@@ -34,7 +34,7 @@ def test_the_example_is_a_configuration_of_defaults(load):
 def test_the_example_is_a_configuration_with_every_comment_taken_in(load, secret_file):
     for name in ("cloudflare-token", "server-token", "database-url"):
         secret_file(name, "postgresql://h/d" if name == "database-url" else "0123456789abcdef")
-    left_out = ('email = "you', "api_key_file", 'url = "sqlite')
+    left_out = ("ca_file", 'email = "you', "api_key_file", 'url = "sqlite')
     lines = []
     for line in EXAMPLE.read_text().splitlines():
         bare = line.removeprefix("# ")
@@ -45,6 +45,14 @@ def test_the_example_is_a_configuration_with_every_comment_taken_in(load, secret
     assert settings.server.token is not None
     assert settings.database.url == Secret("postgresql://h/d")
     assert settings.profiles[0].since == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_the_example_offers_a_profile_that_counts_each_certificate_once(load):
+    lines = EXAMPLE.read_text().splitlines()
+    settings = load("\n".join(line[1:] if line[1:2] not in ("", " ") and line[0] == "#" else line for line in lines))
+    offered = {profile.name: profile for profile in settings.profiles}
+    assert [*offered] == ["unique", "all", "by-owner"]
+    assert offered["unique"].filters == {"uniqueEntries": ("true",)}
 
 
 def test_settings_are_frozen(load):

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import pytest
 
 from collector.model import AggInterval
 from collector.settings import Retention
+from collector.settings import load as load_settings
 from collector.settings.duration import parse
 
+AUTHORITY = Path(__file__).parents[1] / "faults" / "certificates" / "authority.pem"
 LOOPBACK = ["127.0.0.1", "127.0.0.9", "::1", "localhost"]
 
 
@@ -139,3 +143,56 @@ def test_a_file_has_no_hypertable(report, load):
         "config.toml:2: database.timescale: found true with a url of SQLite; allowed: with postgresql://USER@HOST/NAME"
     )
     assert load('[database]\nurl = "postgresql://h/d"\ntimescale = true').database.timescale
+
+
+PROXY = "http://me:hunter22@proxy:3128"
+
+
+def test_a_proxy_is_taken_and_its_password_is_a_secret(load, secret_file):
+    secret_file("proxy", PROXY)
+    for text, environ in (
+        (f'[radar]\nproxy = "{PROXY}"', {}),
+        ('[radar]\nproxy_file = "proxy"', {}),
+        ("", {"COLLECTOR_RADAR__PROXY": PROXY}),
+    ):
+        settings = load(text, environ)
+        assert settings.radar.proxy.reveal() == PROXY
+        assert "hunter22" in settings.secrets
+        assert "hunter22" not in repr(settings)
+
+
+def test_no_proxy_comes_from_the_variables_of_other_programs(load):
+    assert load("", {"HTTPS_PROXY": PROXY, "https_proxy": PROXY, "ALL_PROXY": PROXY}).radar.proxy is None
+
+
+def test_a_proxy_for_an_address_without_tls_is_refused(report):
+    (line,) = report(f'[radar]\nbase_url = "http://127.0.0.1:8787"\nproxy = "{PROXY}"')
+    assert line.startswith(
+        'config.toml:3: radar.proxy: found a proxy with base_url "http://127.0.0.1:8787"; allowed: with https://'
+    )
+    assert "hunter22" not in line
+
+
+def test_a_wrong_proxy_is_refused_without_its_password(report):
+    (line,) = report('[radar]\nproxy = "socks5://me:hunter22@proxy:1080"')
+    assert line.startswith("config.toml:2: radar.proxy: not http://")
+    assert "hunter22" not in line
+
+
+def test_authorities_are_read_from_the_folder_of_the_configuration(folder, monkeypatch):
+    (folder / "etc").mkdir()
+    (folder / "etc" / "ca.pem").write_text(AUTHORITY.read_text())
+    (folder / "etc" / "c.toml").write_text('[radar]\nca_file = "ca.pem"')
+    assert load_settings("etc/c.toml", {}).radar.ca_file == "etc/ca.pem"
+    assert load_settings(None, {"COLLECTOR_RADAR__CA_FILE": str(AUTHORITY)}, required=False).radar.ca_file == str(
+        AUTHORITY
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "name"), [("there is no such file", "none.pem"), ("there is no certificate", "text")]
+)
+def test_a_file_without_authorities_is_refused(reason, name, report, folder):
+    (folder / "text").write_text("no certificate")
+    (line,) = report(f'[radar]\nca_file = "{name}"')
+    assert line.startswith(f'config.toml:2: radar.ca_file: found "{name}": {reason}')

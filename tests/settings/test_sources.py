@@ -184,3 +184,47 @@ def test_our_own_name_of_the_token_goes_before_cloudflares(load):
 def test_a_file_that_is_not_needed_need_not_exist(load):
     settings = load('[radar]\napi_token_file = "/nowhere"', {"CLOUDFLARE_API_TOKEN": "t0ken"})
     assert settings.radar.credentials.headers() == {"Authorization": "Bearer t0ken"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "token"),
+    [
+        ("it stands in quotes", '"0123456789abcdefghij"'),
+        ("it stands in quotes", "'0123456789abcdefghij'"),
+        ("it stands in quotes", "0123456789abcdefghij'"),
+        ("it is a placeholder", "<your_token>"),
+        ("it is a placeholder", "your-api-token-here"),
+        ("it is a placeholder", "YOUR_API_TOKEN"),
+        ("it is a placeholder", "${CLOUDFLARE_API_TOKEN}"),
+        ("it is a placeholder", "{{token}}"),
+        ("it is a placeholder", "changeme"),
+        ("it is a placeholder", "xxxxxxxx"),
+        ("it is an assignment", "CLOUDFLARE_API_TOKEN=0123456789abcdefghij"),
+    ],
+)
+def test_what_is_written_in_place_of_a_token_is_refused(report, secret_file, reason, token):
+    for environ in ({"CLOUDFLARE_API_TOKEN": token}, {"CLOUDFLARE_API_TOKEN_FILE": str(secret_file("token", token))}):
+        (line,) = report("", environ)
+        assert reason in line
+        assert token not in line
+
+
+def test_a_token_is_taken_whatever_its_letters_spell(load):
+    for token in ("0123456789abcdefghij_KLMNOPQRST-uvwxyz01", "cfut_yourself0xxxx==", "a$b<c>{d}"):
+        assert load("", {"CLOUDFLARE_API_TOKEN": token}).radar.credentials.token.reveal() == token
+
+
+def test_secrets_are_found_under_both_names_of_the_folder(load, folder, monkeypatch):
+    first, second = folder / "run", folder / "var-run"
+    for directory, name in (
+        (first, "CLOUDFLARE_API_TOKEN"),
+        (second, "CLOUDFLARE_API_TOKEN"),
+        (second, "COLLECTOR_SERVER__TOKEN"),
+    ):
+        directory.mkdir(exist_ok=True)
+        (directory / name).write_text(f"of-{directory.name}-0123456789")
+    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (folder / "none", first, second))
+    monkeypatch.setattr("collector.settings.files.MOUNTED_SECRETS", (first, second))
+    settings = load()
+    assert settings.radar.credentials.token.reveal() == "of-run-0123456789"
+    assert settings.server.token.reveal() == "of-var-run-0123456789"

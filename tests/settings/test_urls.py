@@ -1,8 +1,20 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.settings.urls import base_url, bind_host, database_url, is_loopback, passwords, without_password
+from collector.settings.urls import (
+    base_url,
+    bind_host,
+    database_url,
+    is_loopback,
+    passwords,
+    proxy_url,
+    sqlite_path,
+    sqlite_url,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +69,34 @@ def test_other_addresses_of_radar_are_refused_without_quoting_them(reason, text)
     assert "hunter22" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "text", ["http://proxy.example:3128", "http://me:pass%40word@proxy:8080", "http://[::1]:3128", "http://proxy"]
+)
+def test_a_proxy_is_an_http_address_with_or_without_credentials(text):
+    assert proxy_url(f"{text}/") == proxy_url(text) == text
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("not http", "https://proxy.example:3128"),
+        ("not http", "socks5://me:hunter22@proxy:1080"),
+        ("not http", "proxy:3128"),
+        ("a second @", "http://me:hunter22@x@proxy:3128"),
+        ("a path", "http://me:hunter22/@proxy:3128"),
+        ("a path", "http://proxy:3128/path"),
+        ("a path", "http://proxy:3128?x=hunter22"),
+        ("a blank", "http://me:hunter 22@proxy:3128"),
+        ("a port", "http://proxy:99999"),
+        ("no host", "http://me:hunter22@"),
+    ],
+)
+def test_other_proxies_are_refused_without_quoting_them(reason, text):
+    with pytest.raises(ValueError, match=f"^{reason}") as refused:
+        proxy_url(text)
+    assert "hunter22" not in str(refused.value)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1", "collector", "a-b.example.com", "localhost"])
 def test_addresses_and_names_can_be_bound(host):
     assert bind_host(host) == host
@@ -85,6 +125,9 @@ def test_loopback_is_told_from_the_rest(expected, host):
         ("postgresql://user:p%40w@[::1]:5433/name?sslmode=require",) * 2,
         ("postgresql:///name?host=/run/postgresql",) * 2,
         ("postgresql://host",) * 2,
+        ("sqlite:///~/collector.db",) * 2,
+        ("sqlite:////data/100%25.db",) * 2,
+        ("postgresql://h/d?sslmode=require&options=-c%20work_mem%3D8MB&target_session_attrs=read-write",) * 2,
     ],
 )
 def test_sqlite_and_postgres_are_allowed_and_a_driver_is_dropped(expected, text):
@@ -106,6 +149,15 @@ def test_sqlite_and_postgres_are_allowed_and_a_driver_is_dropped(expected, text)
         ("no file", "sqlite:///file:x.db"),
         ("a query", "sqlite:///x.db?mode=ro"),
         ("a query", "sqlite:///x\x00.db"),
+        ("a % without", "sqlite:///100%.db"),
+        ("a %XX that", "sqlite:///100%ab.db"),
+        ("a ~ that names", "sqlite:///~nobody-of-this-name/x.db"),
+        ("a ~ after", "sqlite:////~/x.db"),
+        (
+            r"an unknown option 'ssl_mode' \(did you mean \"sslmode\"\?\) in it",
+            "postgresql://u:hunter22@h/d?ssl_mode=x",
+        ),
+        ("an unknown option in it", "postgresql://h:1?hunter22@h/d"),
         ("a port", "postgresql://h:abc/d"),
         ("a second @", "postgresql://u:hunter22@@h/d"),
         ("a / or #", "postgresql://u:hunter22/x@h/d"),
@@ -156,3 +208,12 @@ def test_nothing_but_value_error_comes_out(text):
                 assert check(prefix + text)
             except ValueError as error:
                 assert len(text) < 12 or text not in str(error)  # noqa: PT017 - either outcome is right
+
+
+@given(st.text(min_size=1))
+def test_a_path_survives_being_written_as_an_address(text):
+    path = Path("/") / text.replace("\0", "").replace("/", "")
+    try:
+        assert sqlite_path(sqlite_url(path)) == path
+    except ValueError:
+        assert not str(path).isprintable() or path.name in ("", ":memory:") or path == Path("/~")

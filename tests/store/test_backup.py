@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from collector.errors import UsageError
-from collector.store import Store, StoreDamaged, StoreForeign, StoreMissing
+from collector.store import Store, StoreDamaged, StoreForeign, StoreMissing, StoreOwned
 from collector.store import backup as backing
 from collector.store.backup import backup
+from collector.store.owner import lock_path
 from collector.store.upkeep import digest, downgrade
 from tests.store.making import NOW, batch, hours, profile, query, saved
 
@@ -86,13 +88,13 @@ async def test_another_file_is_not_overwritten_unless_forced(url, target):
 
 
 async def test_a_file_that_appears_meanwhile_is_not_overwritten_either(url, target, monkeypatch):
-    real = backing._verify
+    real = backing.find_damage
 
     async def slow(unfinished):
-        await real(unfinished)
         target.write_text("mine")
+        return await real(unfinished)
 
-    monkeypatch.setattr(backing, "_verify", slow)
+    monkeypatch.setattr(backing, "find_damage", slow)
     with pytest.raises(UsageError, match="exists; --force overwrites it"):
         await backup(url, target)
     assert (there(target), content(target)) == (["backup.db"], b"mine")
@@ -105,6 +107,53 @@ async def test_the_store_is_not_overwritten_by_its_backup(url, force):
     with pytest.raises(UsageError, match="is the store itself"):
         await backup(url, path, force=force)
     assert content(path) == before
+
+
+@pytest.mark.parametrize("there_is_one", [True, False])
+async def test_a_symbolic_link_is_followed(url, target, tmp_path, there_is_one):
+    link = tmp_path / "link.db"
+    link.symlink_to(target)
+    if there_is_one:
+        target.write_text("mine")
+        with pytest.raises(UsageError, match="exists; --force overwrites it"):
+            await backup(url, link)
+    await backup(url, link, force=there_is_one)
+    assert link.readlink() == target
+    assert there(target) == ["backup.db"]
+    assert await digest(f"sqlite:///{target}") == await digest(url)
+
+
+@pytest.mark.parametrize("where", ["nowhere/backup.db", "link.db"])
+async def test_a_link_that_leads_nowhere_stays(url, tmp_path, where):
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / where)
+    with pytest.raises(UsageError, match="name a file in a folder that exists"):
+        await backup(url, link, force=True)
+    assert link.readlink() == tmp_path / where
+
+
+async def test_links_to_the_store_are_the_store(url, tmp_path):
+    (tmp_path / "link.db").symlink_to(tmp_path / "collector.db")
+    with pytest.raises(UsageError, match="is the store itself"):
+        await backup(url, tmp_path / "link.db", force=True)
+
+
+async def test_another_store_in_use_is_not_overwritten(url, target):
+    shutil.copy(url.removeprefix("sqlite:///"), target)
+    async with Store.open(f"sqlite:///{target}", owner="run") as store:
+        for lock in (True, False):
+            if not lock:
+                lock_path(target).unlink()
+            with pytest.raises(StoreOwned, match="is a store in use by " + ("`collector run`" if lock else "another")):
+                await backup(url, target, force=True)
+        await store.check_writable()
+    assert await digest(f"sqlite:///{target}") == await digest(url)
+
+
+async def test_a_percent_sign_in_a_path_is_one(url, tmp_path):
+    (tmp_path / "100%41").mkdir()
+    await backup(url, tmp_path / "100%41" / "backup%20.db")
+    assert there(tmp_path / "100%41" / "backup%20.db") == ["backup%20.db"]
 
 
 async def test_damage_is_not_backed_up(url, target):
@@ -124,7 +173,7 @@ async def test_a_full_disk_leaves_nothing(url, target, monkeypatch):
     def full(*_arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backing, "_sync", full)
+    monkeypatch.setattr(backing, "sync", full)
     with pytest.raises(Exception, match="cannot be written \\(no space left on device\\)"):
         await backup(url, target)
     assert there(target) == []

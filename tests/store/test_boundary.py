@@ -4,7 +4,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from collector.store import StoreDamaged, StoreForeign, StoreRefused, StoreUnavailable
+from collector.store import StoreDamaged, StoreDenied, StoreForeign, StoreRefused, StoreUnavailable
 from collector.store.boundary import boundary, may_succeed, translate
 from collector.store.location import locate
 
@@ -59,6 +59,64 @@ def test_what_an_error_of_postgres_means(kind, sentence, error):
     error = translate(error, SERVER)
     assert type(error) is kind
     assert str(error).startswith("the store postgresql://host/name ")
+    assert sentence in str(error)
+
+
+WITH = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence", "text"),
+    [
+        (StoreDenied, "does not accept the password", 'FATAL:  password authentication failed for user "u"'),
+        (StoreDenied, "does not accept the password", "fe_sendauth: no password supplied"),
+        (StoreDenied, "does not accept the user", 'FATAL:  role "u" does not exist'),
+        (StoreDenied, "does not accept the user", 'FATAL:  no pg_hba.conf entry for host "h", user "u", database "d"'),
+        (StoreDenied, "does not exist on that server", 'FATAL:  database "d" does not exist'),
+        (StoreDenied, "does not grant this user", 'FATAL:  permission denied for database "d"'),
+        (StoreDenied, "with this option", 'invalid sslmode value: "x"'),
+        (StoreDenied, "with this option", 'invalid integer value "x" for connection option "keepalives"'),
+        (StoreDenied, "with this option", 'FATAL:  unrecognized configuration parameter "x"'),
+        (StoreDenied, "over TLS", "SSL error: certificate verify failed"),
+        (StoreDenied, "over TLS", "server does not support SSL, but SSL was required"),
+        (StoreUnavailable, "target_session_attrs", "session is read-only"),
+        (StoreUnavailable, "does not answer", "FATAL:  the database system is starting up"),
+        (StoreUnavailable, "does not answer", 'FATAL:  too many connections for role "u"'),
+        (StoreUnavailable, "does not answer", "failed to resolve host 'certificate.example'"),
+    ],
+)
+def test_what_refuses_a_connection_is_said_by_name(kind, sentence, text):
+    error = translate(psycopg.OperationalError(WITH + text), SERVER)
+    assert type(error) is kind
+    assert sentence in str(error)
+    assert text in str(error)
+
+
+DENIED = 'FATAL:  password authentication failed for user "u"'
+
+
+@pytest.mark.parametrize(
+    ("kind", "others"), [(StoreDenied, [DENIED]), (StoreUnavailable, ["Connection refused"]), (StoreDenied, [])]
+)
+def test_of_several_servers_one_that_does_not_answer_may_do_so_later(kind, others):
+    attempts = "".join(f"\n- host: 'h', port: None, hostaddr: None: {text}" for text in [DENIED, *others])
+    text = f"{DENIED}\nMultiple connection attempts failed. All failures were:{attempts}"
+    assert type(translate(psycopg.OperationalError(text), SERVER)) is kind
+
+
+@pytest.mark.parametrize(
+    ("sentence", "error"),
+    [
+        ("is read-only", psycopg.errors.ReadOnlySqlTransaction("x")),
+        (
+            "is on a standby",
+            psycopg.errors.FeatureNotSupported("cannot set transaction read-write mode during recovery"),
+        ),
+    ],
+)
+def test_a_server_that_takes_no_writes_may_take_them_later(sentence, error):
+    error = translate(error, SERVER)
+    assert type(error) is StoreUnavailable
     assert sentence in str(error)
 
 

@@ -193,6 +193,15 @@ async def test_a_store_is_not_copied_onto_itself(sqlite_url, tmp_path, spelled):
         await copy(sqlite_url, f"sqlite:///{tmp_path}/{spelled}")
 
 
+async def test_a_link_to_a_new_file_is_followed(sqlite_url, tmp_path):
+    (tmp_path / "new").mkdir()
+    link = tmp_path / "link.db"
+    link.symlink_to("new/copy.db")
+    copied = await copy(sqlite_url, f"sqlite:///{link}")
+    assert (link.is_symlink(), (tmp_path / "new" / "copy.db").is_file()) == (True, True)
+    assert await digest(f"sqlite:///{link}") == copied.digest
+
+
 async def test_a_database_of_another_program_is_not_written_to(sqlite_url, tmp_path):
     path = tmp_path / "foreign.db"
     with sqlite3.connect(path) as foreign:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from collector.store import Saved, Store, StoreUnavailable, facts
+from collector.store import Saved, Store, StoreDenied, StoreUnavailable, facts
 from tests.store.making import NOW, answer, batch, begin, hours, profile, query, rows, saved, values
 from tests.store.proxy import Proxy
 
@@ -216,7 +216,7 @@ async def test_a_store_that_is_down_is_said_to_be_down_without_its_password():
 
 async def test_a_wrong_password_is_not_repeated(postgres_url):
     url = sa.make_url(postgres_url).set(username="nobody_of_that_name", password="s3cr@t")
-    with pytest.raises(StoreUnavailable) as refused:
+    with pytest.raises(StoreDenied) as refused:
         async with Store.open(url.render_as_string(hide_password=False), owner="test"):
             pass
     assert "s3cr" not in str(refused.value)

@@ -25,6 +25,49 @@ def test_the_password_is_taken_out_of_any_text():
 
 
 @pytest.mark.parametrize(
+    ("expected", "url"),
+    [
+        ("/home/me/x.db", "sqlite:///~/x.db"),
+        ("/home/me/data/~.db", "sqlite:///~/data/~.db"),
+        ("/work/~/x.db", "sqlite:///./~/x.db"),
+        ("/work/x.db", "sqlite:///x.db"),
+        ("/100%.db", "sqlite:////100%25.db"),
+        ("/a b/ü?.db", "sqlite:////a%20b/%C3%BC%3F.db"),
+    ],
+)
+def test_the_path_of_a_file_is_expanded_and_decoded(expected, url, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.chdir(tmp_path)
+    assert str(locate(url)) == expected.replace("/work", str(tmp_path))
+
+
+def test_a_location_knows_the_file_and_the_name_that_links_to_it(tmp_path):
+    (tmp_path / "link.db").symlink_to("file.db")
+    found = locate(f"sqlite:///{tmp_path}/link.db")
+    assert (found.path, found.named) == (tmp_path / "file.db", tmp_path / "link.db")
+
+
+@pytest.mark.parametrize(
+    ("reason", "url"),
+    [
+        ("a % without two", "sqlite:////100%.db"),
+        ("a %XX that is not UTF-8", "sqlite:////100%ab.db"),
+        ("no file", "sqlite:////a%00b.db"),
+        ("no file", "sqlite:///%3Amemory%3A"),
+        ("a ~ that names no home", "sqlite:///~nobody-of-this-name/x.db"),
+        ("a ~ after four slashes", "sqlite:////~/x.db"),
+        ("an unknown option 'ssl_mode' \\(did you mean \"sslmode\"", "postgresql://me:hunter2@h/d?ssl_mode=require"),
+        ("an unknown option 'autocommit' in it", "postgresql://me:hunter2@h/d?autocommit=1"),
+        ("an unknown option in it", "postgresql://h:1/d?HUNTER2=x"),
+    ],
+)
+def test_what_would_lead_elsewhere_is_refused_by_name(reason, url):
+    with pytest.raises(UsageError, match=rf"the address of the store is refused \({reason}") as refused:
+        locate(url)
+    assert "hunter2" not in str(refused.value).lower()
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",

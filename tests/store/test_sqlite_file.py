@@ -80,6 +80,26 @@ async def test_a_file_may_have_any_name(tmp_path, name):
     assert (tmp_path / name).is_file()
 
 
+async def test_a_link_to_a_file_that_does_not_exist_is_followed(tmp_path):
+    (tmp_path / "data").mkdir()
+    link = tmp_path / "collector.db"
+    link.symlink_to("data/history.db")
+    async with Store.open(f"sqlite:///{link}", owner="test") as store:
+        await store.check_writable()
+    assert (link.is_symlink(), (tmp_path / "data" / "history.db").is_file()) == (True, True)
+
+
+@pytest.mark.parametrize(("link", "to"), [("x.db", "gone/x.db"), ("folder", "gone"), ("x.db", "x.db")])
+async def test_a_link_that_leads_nowhere_is_neither_replaced_nor_followed(tmp_path, link, to):
+    """A disk that is not mounted must not be taken for an empty one."""
+    (tmp_path / link).symlink_to(to)
+    path = tmp_path / link if link == "x.db" else tmp_path / link / "x.db"
+    with pytest.raises(StoreUnavailable, match=f"{link} is a symbolic link to .*{to}, which cannot be reached"):
+        async with Store.open(f"sqlite:///{path}", owner="test"):
+            pass
+    assert [file.name for file in tmp_path.iterdir()] == [link]
+
+
 async def test_a_relative_path_is_taken_from_where_the_process_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     async with Store.open("sqlite:///collector.db", owner="test"):
@@ -237,7 +257,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("step", ["_remove", "sqlite_writer", "_sync"])
+@pytest.mark.parametrize("step", ["_remove", "sqlite_writer", "sync"])
 async def test_killed_while_it_is_created_a_store_is_missing_and_not_half_there(path, step):
     assert died(OPEN_AND_DIE, f"sqlite:///{path}", step)
     assert not path.exists()

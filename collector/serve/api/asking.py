@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from collector.model import rfc3339, utc
+from collector.model import rfc3339
+from collector.moments import parse_time
 from collector.profile import nearest
+from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
     from collector.profile import Profile
 
-_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _LONGEST = 2_000
 _SEVERAL = frozenset({"profile", "series"})
 _MOST_NAMES = 200
@@ -31,9 +32,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The parameters of a request by name; *profile* and *series* may come several times, any other one once."""
+    """The parameters of a request by name; *profile* and *series* may come several times, any other one once.
+
+    The request came *now*.
+    """
 
     values: Mapping[str, Sequence[str]]
+    now: datetime
 
     def one(self, name: str) -> str | None:
         """The parameter's text; None where it is not there."""
@@ -45,12 +50,14 @@ class Asked:
         return tuple(dict.fromkeys(self.values.get(name, ())))
 
     def moment(self, name: str) -> datetime | None:
-        """Read an RFC 3339 moment; what lies beyond all buckets comes as their bound."""
+        """Read a moment between 2000 and tomorrow, in the forms of the command line."""
         text = self.one(name)
+        if text is None:
+            return None
         try:
-            return min(max(utc(text.upper()), _FIRST), _LAST) if text is not None else None
-        except (ValueError, OverflowError):
-            raise Refused(f"{name}: {text!r} is not an RFC 3339 moment such as 2026-01-31T00:00:00Z") from None
+            return check_date(parse_time(text, self.now), self.now)
+        except ValueError as error:
+            raise Refused(f"{name}: {error}") from None
 
     def number(self, name: str, most: int, default: int) -> int:
         """Read a whole number from 1 to *most*."""
@@ -76,7 +83,7 @@ class Asked:
         return start, end
 
 
-def read(query: Mapping[str, str], pairs: Sequence[tuple[str, str]], allowed: Collection[str]) -> Asked:
+def read(query: Mapping[str, str], pairs: Sequence[tuple[str, str]], allowed: Collection[str], now: datetime) -> Asked:
     """Read the parameters of a request, of which only those *allowed* are known."""
     values: dict[str, list[str]] = {name: [] for name in query}
     for name, value in pairs:
@@ -88,7 +95,7 @@ def read(query: Mapping[str, str], pairs: Sequence[tuple[str, str]], allowed: Co
             raise Refused(f"{name}: given {len(given)} times")
         if any(len(value) > _LONGEST or not value.isprintable() for value in given):
             raise Refused(f"{name}: neither long nor unprintable text is a value")
-    return Asked(values)
+    return Asked(values, now)
 
 
 def known_profiles(names: Sequence[str], profiles: Sequence[Profile]) -> list[Profile]:

@@ -38,6 +38,7 @@ async def _profile(store: Store, profile: Profile) -> Document:
         "since": profile.since,
         "settle_seconds": int(profile.settle.total_seconds()),
         "heal": profile.heal,
+        "enabled": profile.enabled,
         "series": [one.label for one in profile.series],
         "last_updated": newest.last_updated if newest else None,
         "confidence_level": newest.confidence_level if newest else None,

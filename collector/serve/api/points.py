@@ -16,7 +16,7 @@ from collector.serve.api.asking import Refused
 from collector.serve.api.pages import number, page, read_cursor, write_cursor
 from collector.serve.export import LICENCE, export_csv
 from collector.serve.radar_api.snapshots import outside
-from collector.store import Block, Place, Selection, StoreError
+from collector.store import Block, Place, Selection, StoreError, why_another_unit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -107,16 +107,32 @@ def _asked_at(moment: datetime | None) -> dict[str, str]:
 
 
 async def thin_points(store: Store, asked: Asked) -> dict[str, Any]:
-    """Each series in about `thin` columns, with the least, the most and the mean of each; null where nothing is."""
+    """Each series in about `thin` columns, with the least, the most and the mean of each; null where nothing is.
+
+    With `buckets=common` all series are in buckets of one width and of one unit; one that cannot be says why.
+    """
     chosen, columns = await select(store, asked), asked.number("thin", MOST_COLUMNS, 1_000)
-    found = await store.thin(chosen, columns)
+    common = asked.word("buckets", ("own", "common")) == "common"
+    found = await store.thin(chosen, columns, common=common)
     if sum(len(one.columns) for one in found) > _MOST_CELLS:
         raise Refused(f"more than {_MOST_CELLS} columns: ask for fewer series or for fewer columns")
-    return {"series": [_columns(one) for one in found]}
+    shown = _measure(found, chosen.series) if common else None
+    return {"series": [_columns(one, shown) for one in found]}
 
 
-def _columns(thin: Thinned) -> dict[str, Any]:
-    one, columns = thin.series, thin.columns
+def _measure(found: Sequence[Thinned], order: Sequence[str]) -> tuple[str, str] | None:
+    """Return normalization and unit of the first label, in *order*, that has a column."""
+    place = {label: at for at, label in enumerate(order)}
+    there = [thin.series for thin in found if thin.columns]
+    first = min(there, key=lambda one: place.get(one.label, len(place)), default=None)
+    return first.measure if first else None
+
+
+def _columns(thin: Thinned, shown: tuple[str, str] | None) -> dict[str, Any]:
+    one, refused = thin.series, thin.bucket.refused
+    if shown and not refused:  # a label whose unit has changed has columns in both
+        refused = why_another_unit(one.measure, shown)
+    columns = () if refused else thin.columns
     first = columns[0].start if columns else None
     known = {(column.start - first) // thin.width: column for column in columns} if first is not None else {}
     dense = [known.get(at) for at in range(max(known, default=-1) + 1)]
@@ -124,11 +140,13 @@ def _columns(thin: Thinned) -> dict[str, Any]:
         "profile": one.profile,
         "series": one.label,
         "agg_interval": one.agg_interval.value,
+        "bucket": thin.bucket.interval.value,
+        "refused": refused,
         "normalization": one.normalization,
         "unit": one.unit,
         "start": rfc3339(from_epoch(first)) if first is not None else None,
         "column_seconds": thin.width,
-        "thinned": thin.width > one.agg_interval.seconds,
+        "thinned": thin.width > thin.bucket.interval.seconds,
         "least": [number(column.least) if column else None for column in dense],
         "most": [number(column.most) if column else None for column in dense],
         "mean": [number(float(f"{column.mean:.9g}")) if column else None for column in dense],

@@ -17,6 +17,7 @@ from collector.serve.failures import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from collector.serve.api.asking import Asked
     from collector.serve.api.service import Service, Standing
@@ -33,7 +34,7 @@ _LISTS: dict[str, tuple[Answer, tuple[str, ...]]] = {
     "gaps": (lists.list_gaps, ("profile", *_PERIOD, *_PAGES)),
     "revisions": (lists.list_revisions, ("profile", *_PERIOD, *_PAGES)),
 }
-_POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", *_PAGES)
+_POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", "buckets", *_PAGES)
 _WORTH_COMPRESSING = 20_000
 _WORTH_A_THREAD = 100_000
 dumps = partial(json.dumps, default=plain, ensure_ascii=False, separators=(",", ":"))
@@ -44,7 +45,7 @@ def add_routes(app: web.Application, service: Service, standing: Standing) -> No
     for name, (answer, allowed) in _LISTS.items():
         app.router.add_get(f"/api/v1/{name}", _listing(service, answer, allowed))
     app.router.add_get("/api/v1/points", _points(service))
-    app.router.add_get("/api/v1/status", _status(standing))
+    app.router.add_get("/api/v1/status", _status(service, standing))
     app.router.add_get("/openapi.json", _description)
 
 
@@ -53,7 +54,7 @@ def _listing(
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            return _json(await answer(service, _asked(request, allowed)))
+            return _json(await answer(service, _asked(request, allowed, service.now())))
         except Refused as error:
             return refusal(error.status, str(error))
 
@@ -63,13 +64,14 @@ def _listing(
 def _points(service: Service) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            asked = _asked(request, _POINTS)
+            asked = _asked(request, _POINTS, service.now())
             if asked.word("format", ("json", "csv")) == "csv":
-                _only(asked, "csv", without=("thin", *_PAGES))
+                _only(asked, "csv", without=("thin", "buckets", *_PAGES))
                 return await points.stream_csv(service.store, asked, request)
             if asked.one("thin") is not None:
                 _only(asked, "thin", without=_PAGES)
                 return _json(await points.thin_points(service.store, asked))
+            _only(asked, "pages", without=("buckets",))
             return _json(await points.list_points(service.store, asked))
         except Refused as error:
             return refusal(error.status, str(error))
@@ -83,10 +85,10 @@ def _only(asked: Asked, what: str, without: tuple[str, ...]) -> None:
             raise Refused(f"{name}: not together with {what}")
 
 
-def _status(standing: Standing) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _status(service: Service, standing: Standing) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            _asked(request, ())
+            _asked(request, (), service.now())
         except Refused as error:
             return refusal(error.status, str(error))
         return _json(await standing.document())
@@ -94,8 +96,8 @@ def _status(standing: Standing) -> Callable[[web.Request], Awaitable[web.StreamR
     return handle
 
 
-def _asked(request: web.Request, allowed: tuple[str, ...]) -> Asked:
-    return read(request.query, list(request.query.items()), allowed)
+def _asked(request: web.Request, allowed: tuple[str, ...], now: datetime) -> Asked:
+    return read(request.query, list(request.query.items()), allowed, now)
 
 
 def _json(document: dict[str, Any]) -> web.Response:

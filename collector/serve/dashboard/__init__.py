@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import html
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,25 @@ _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".
 _PAGE = "index.html"
 
 
-def add_routes(app: web.Application) -> None:
-    """Add the page and its files to *app*: only names that are there have a route."""
+def add_routes(app: web.Application, simulator: str | None = None) -> None:
+    """Add the page and its files to *app*: only names that are there have a route.
+
+    With the address of a *simulator* the page says, with and without JavaScript, that its data is simulated.
+    """
     for name, file in _files(files(__name__)):
-        app.router.add_get("/" if name == _PAGE else f"/dashboard/{name}", _file(file))
+        body = file.read_bytes()
+        if name == _PAGE:
+            app.router.add_get("/", _send(file.name, _page(body.decode(), simulator).encode()))
+        else:
+            app.router.add_get(f"/dashboard/{name}", _send(file.name, body))
+
+
+def _page(text: str, simulator: str | None) -> str:
+    if simulator is None:
+        return text.replace("{simulator}", "")
+    address = html.escape(simulator)
+    text = text.replace('<html lang="en">', f'<html lang="en" data-simulator="{address}">')
+    return text.replace("<title>", "<title>Simulated \N{EN DASH} ").replace("{simulator}", address)
 
 
 def _files(folder: Traversable, within: str = "") -> Iterator[tuple[str, Traversable]]:
@@ -39,8 +55,7 @@ def _type(name: str) -> str | None:
     return _TYPES.get(name[name.rfind(".") :])
 
 
-def _file(file: Traversable) -> Callable[[web.Request], Awaitable[web.Response]]:
-    body = file.read_bytes()
+def _send(name: str, body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
     small = gzip.compress(body, mtime=0)
     tag = hashlib.sha256(body).hexdigest()[:32]
     headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY, "Vary": "Accept-Encoding"}
@@ -51,7 +66,7 @@ def _file(file: Traversable) -> Callable[[web.Request], Awaitable[web.Response]]
         else:
             shrunk = "gzip" in request.headers.get("Accept-Encoding", "").lower()
             response = web.Response(
-                body=small if shrunk else body, content_type=_type(file.name), charset="utf-8", headers=headers
+                body=small if shrunk else body, content_type=_type(name), charset="utf-8", headers=headers
             )
             if shrunk:
                 response.headers["Content-Encoding"] = "gzip"

@@ -1,13 +1,16 @@
 // The JSON API of this server.
 
+/** *sent* is the token that was shown, null for none. */
 export class Refused extends Error {
-  constructor(status, message) {
+  constructor(status, message, sent) {
     super(message);
     this.status = status;
+    this.sent = sent;
   }
 }
 
 const token = () => sessionStorage.getItem("token");
+export const hasToken = (text) => token() === text;
 export const keepToken = (text) => sessionStorage.setItem("token", text);
 
 function headers(more = {}) {
@@ -22,7 +25,10 @@ function address(path, parameters = {}) {
   return `/api/v1/${path}${query.size ? `?${query}` : ""}`;
 }
 
-async function checked(response) {
+/** Send a request and check its status: what comes later than a new token is still about the one that was sent. */
+async function send(path, parameters, more = {}) {
+  const sent = token();
+  const response = await fetch(address(path, parameters), { ...more, headers: headers(more.headers) });
   if (response.ok) return response;
   let message = response.statusText || `HTTP ${response.status}`;
   try {
@@ -30,18 +36,18 @@ async function checked(response) {
   } catch {
     // not ours: the status has to do
   }
-  throw new Refused(response.status, message);
+  throw new Refused(response.status, message, sent);
 }
 
 export async function get(path, parameters, signal) {
-  return (await checked(await fetch(address(path, parameters), { headers: headers(), signal }))).json();
+  return (await send(path, parameters, { signal })).json();
 }
 
 export async function getText(path, parameters) {
-  return (await checked(await fetch(address(path, parameters), { headers: headers() }))).text();
+  return (await send(path, parameters)).text();
 }
 
 export async function post(path, body) {
-  const sent = { method: "POST", headers: headers({ "Content-Type": "application/json" }), body: JSON.stringify(body) };
-  return (await checked(await fetch(address(path), sent))).json();
+  const more = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  return (await send(path, {}, more)).json();
 }

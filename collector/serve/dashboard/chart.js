@@ -1,66 +1,37 @@
 // The chart: uPlot with one line per series, a band of extremes where columns hold several buckets, and marks.
 
-import { colour, faint, $ } from "./dom.js";
+import { bucketAt } from "./data.js";
+import { colour, h, $ } from "./dom.js";
 import { compact, dayOf, monthOf, time, yearOf } from "./format.js";
+import { holdsPoints, lines, logarithmic, tables } from "./lines.js";
 import { drawBehind, drawRevisions } from "./marks.js";
 
 const DAY = 86400;
 const HEIGHT = () => (innerWidth < 700 ? 260 : 380);
 const FEWEST = 700;
 const MOST = 2000;
+const GUTTER = 68;
+const HALF_A_LABEL = 12;
 
-/** Times along the axis: UTC, 24 hours, the date where a day begins, the year where it does. */
-function ticks(_chart, splits, _axis, _space, step) {
-  if (step >= 27 * DAY) return splits.map((at, i) => (i === 0 || yearOf(at) !== yearOf(splits[i - 1]) ? `${monthOf(at)}\n${yearOf(at)}` : monthOf(at)));
-  if (step >= DAY) return splits.map(dayOf);
-  return splits.map((at, i) => (i === 0 || at % DAY === 0 ? `${time(at)}\n${dayOf(at)}` : time(at)));
-}
-
-/** Whether there is anything to draw. */
-export const holdsPoints = (data) => [...data.series, ...(data.previous ?? [])].some((series) => series.mean.length);
-
-/** Lines as uPlot wants them: one table per series, joined on time; `previous` moved to the present. An empty frame where there is no point. */
-function tables(data, log) {
-  const all = [];
-  const shown = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
-  for (const series of data.series) {
-    const at = series.mean.map((_, i) => series.start + i * series.width);
-    const parts = series.thinned ? [series.mean, series.most, series.least] : [series.mean];
-    all.push([at, ...parts.map(shown)]);
-  }
-  for (const series of data.previous ?? []) {
-    all.push([series.mean.map((_, i) => series.start + data.shift + i * series.width), shown(series.mean)]);
-  }
-  const empty = ([, ...values]) => [[data.start, data.end], ...values.map(() => [null, null])];
-  return all.length ? uPlot.join(holdsPoints(data) ? all : all.map(empty)) : null;
-}
-
-function lines(data, palette) {
-  const series = [{}];
-  const bands = [];
-  for (const one of data.series) {
-    const stroke = palette(one.label);
-    series.push({ label: one.label, of: one.label, stroke, width: 1.6, points: { size: 4 } });
-    if (one.thinned) {
-      const at = series.length;
-      const edge = { of: one.label, stroke: "transparent", width: 0, points: { show: false } };
-      series.push({ ...edge, label: `${one.label} most` }, { ...edge, label: `${one.label} least` });
-      bands.push({ series: [at, at + 1], fill: faint(stroke, data.series.length > 4 ? 0.1 : 0.16) });
-    }
-  }
-  for (const one of data.previous ?? []) {
-    const stroke = faint(palette(one.label), 0.6);
-    series.push({ label: `${one.label} before`, of: one.label, stroke, width: 1.2, dash: [5, 4], points: { show: false } });
-  }
-  return { series, bands };
+/** Times along the axis: UTC, 24 hours, the date where a day begins, the year where it does; none so near the end that it would be cut. */
+function ticks(chart, splits, _axis, _space, step) {
+  const { min, max } = chart.scales.x;
+  const cut = (at) => ((max - at) / (max - min)) * (chart.width - GUTTER) < HALF_A_LABEL;
+  const words = (at, i) => {
+    if (step >= 27 * DAY) return i === 0 || yearOf(at) !== yearOf(splits[i - 1]) ? `${monthOf(at)}\n${yearOf(at)}` : monthOf(at);
+    if (step >= DAY) return dayOf(at);
+    return i === 0 || at % DAY === 0 ? `${time(at)}\n${dayOf(at)}` : time(at);
+  };
+  return splits.map((at, i) => (cut(at) ? "" : words(at, i)));
 }
 
 export class Chart {
-  /** *heard* is told of the moment under the cursor (null: none) and of a period chosen by dragging. */
+  /** *heard* is told of the bucket under the cursor (null: none) and of a period chosen by dragging. */
   constructor(host, heard) {
     this.host = host;
     this.heard = heard;
     this.plot = null;
+    this.held = false;
     this.data = null;
     this.marks = { gaps: [], finalUntil: null };
     new ResizeObserver(() => this.resize()).observe(host);
@@ -77,8 +48,12 @@ export class Chart {
     this.marks = marks;
     this.palette = palette;
     const joined = tables(data, axis.log);
-    if (joined) this.plot = new uPlot(this.options(axis, holdsPoints(data)), joined, this.host);
-    if (this.plot && left >= 0) this.plot.setCursor({ left, top: 10 }, false);
+    this.places = new Map(joined?.[0].map((at, i) => [at, i]));
+    this.pointed = h("div", { class: "pointed", hidden: true });
+    const drawn = axis.log ? logarithmic(data).least !== Infinity : holdsPoints(data);
+    if (joined) this.plot = new uPlot(this.options(axis, drawn), joined, this.host);
+    this.plot?.over.append(this.pointed);
+    if (this.plot && left >= 0) this.plot.setCursor({ left, top: 10 });
     this.host.dataset.drawn = `${Number(this.host.dataset.drawn ?? 0) + 1}`;
   }
 
@@ -86,6 +61,12 @@ export class Chart {
   mark(marks) {
     this.marks = marks;
     this.plot?.redraw(false);
+  }
+
+  /** Undo what the reader's finger has moved: the chart shows its own period. */
+  rest() {
+    const { min, max } = this.plot?.scales.x ?? {};
+    if (this.plot && (min !== this.data.start || max !== this.data.end)) this.plot.setScale("x", { min: this.data.start, max: this.data.end });
   }
 
   /** Let the lines of one series stand out; null: all alike. */
@@ -129,14 +110,16 @@ export class Chart {
         { stroke: muted, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 58, gap: 8, values: (_u, all) => all.map((value) => (value === null || !drawn ? "" : compact(value))) },
       ],
       cursor: {
+        x: false,
         y: false,
+        dataIdx: (_chart, line, nearest, at) => (line ? this.places.get(bucketAt(this.data, at)?.start) ?? null : nearest),
         drag: { x: true, y: false, setScale: false },
         points: { size: (_u, at) => (series[at].width > 1.5 ? 8 : 0), width: 2 },
       },
       hooks: {
         drawClear: [(chart) => drawBehind(chart, this.data, this.marks)],
         draw: [(chart) => drawRevisions(chart, this.data, this.palette)],
-        setCursor: [(chart) => this.heard.cursor(chart.cursor.left >= 0 ? chart.posToVal(chart.cursor.left, "x") : null)],
+        setCursor: [(chart) => this.point(chart.cursor.left >= 0 ? bucketAt(this.data, chart.posToVal(chart.cursor.left, "x")) : null)],
         setSelect: [(chart) => this.selected(chart)],
         ready: [(chart) => this.heard.laid(chart)],
         setSize: [(chart) => this.heard.laid(chart)],
@@ -151,16 +134,29 @@ export class Chart {
     chart.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
   }
 
-  /** Move the cursor by so many columns of the finest series; gives the moment. */
+  /** Shade the bucket under the cursor, null for none, and tell of it. */
+  point(bucket) {
+    this.pointed.hidden = !bucket;
+    if (bucket) {
+      const [left, right] = [bucket.start, bucket.end].map((at) => Math.min(Math.max(this.plot.valToPos(at, "x"), 0), this.plot.over.clientWidth));
+      this.pointed.style.left = `${left}px`;
+      this.pointed.style.width = `${Math.max(1, right - left)}px`;
+    }
+    this.heard.cursor(bucket);
+  }
+
+  /** Move the cursor by so many buckets; gives the one that it then is in. */
   step(by) {
     if (!this.plot || !this.data.series.length) return null;
-    const width = Math.min(...this.data.series.map((series) => series.width));
     const { start, end } = this.data;
     const { left } = this.plot.cursor;
-    const at = left >= 0 ? this.plot.posToVal(left, "x") : by > 0 ? start - width : end;
-    const next = Math.min(Math.max((Math.floor(at / width + 1e-6) + by) * width, start), end - 1);
-    this.plot.setCursor({ left: this.plot.valToPos(next, "x"), top: 10 });
-    return next;
+    const from = left >= 0 ? bucketAt(this.data, this.plot.posToVal(left, "x")) : null;
+    const { width } = this.data.series[0];
+    const next = from ? from.start + (by + 0.5) * width : by > 0 ? start : end - 1;
+    const bucket = bucketAt(this.data, Math.min(Math.max(next, start), end - 1));
+    const middle = (Math.max(bucket.start, start) + Math.min(bucket.end, end)) / 2; // away from its edges, where pixels round
+    this.plot.setCursor({ left: this.plot.valToPos(middle, "x"), top: 10 });
+    return bucket;
   }
 
   listen() {
@@ -173,6 +169,8 @@ export class Chart {
       event.preventDefault();
       this.heard.wheel(event.deltaY > 0 ? 1.5 : 1 / 1.5, plotAt(event));
     }, { passive: false });
+    this.host.addEventListener("pointerdown", () => { this.held = true; }, true);
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => { this.held = false; });
     let from = null;
     this.host.addEventListener("pointerdown", (event) => {
       const pans = event.pointerType === "touch" || event.shiftKey;
@@ -191,9 +189,10 @@ export class Chart {
       const share = (from - event.clientX) / this.plot.over.clientWidth;
       from = null;
       if (Math.abs(share) > 0.01) this.heard.panned(share);
+      else this.rest();
     };
     addEventListener("pointerup", end);
-    addEventListener("pointercancel", () => { from = null; });
+    addEventListener("pointercancel", () => { from = null; this.rest(); });
   }
 }
 

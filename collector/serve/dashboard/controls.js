@@ -38,7 +38,6 @@ export function listen(page) {
   $("theme").addEventListener("click", () => switchTheme(page));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", page.redraw);
   addEventListener("popstate", page.restored);
-  $("ask").addEventListener("close", () => page.admitted($("token").value.trim()));
 }
 
 function key(event, page, moves) {
@@ -77,10 +76,11 @@ async function download(page) {
     );
     const text = tables.map((table, place) => (place ? table.slice(table.indexOf("\n") + 1) : table));
     const blob = new Blob(text, { type: "text/csv" });
-    const anchor = h("a", { href: URL.createObjectURL(blob), download: `radar-${iso(start).slice(0, 10)}-${iso(end).slice(0, 10)}.csv` });
+    const source = document.documentElement.dataset.simulator ? "simulated" : "radar";
+    const anchor = h("a", { href: URL.createObjectURL(blob), download: `${source}-${iso(start).slice(0, 10)}-${iso(end).slice(0, 10)}.csv` });
     anchor.click();
     setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
   } catch (error) {
-    page.trouble(error);
+    page.notice(`The points could not be downloaded: ${error.message}.`);
   }
 }

@@ -2,33 +2,36 @@
 
 import { get } from "./api.js";
 import { iso, seconds } from "./format.js";
-import { control } from "./view.js";
+import { control, FIRST } from "./view.js";
 
 const DETAILED = 32 * 86400;
+const GRID = 4 * 86400; // a Monday, on which columns of every width begin
 
 /** Everything about one period of some series; *profiles* may be on their way, *columns* is how many pixels there are. */
 export async function load(view, { start, end }, profiles, columns, signal) {
   const shift = control({ start, end });
-  const chosen = { series: view.series };
+  const chosen = { series: view.series, thin: columns, buckets: "common" };
   const between = { start: iso(start), end: iso(end) };
-  const before = { start: iso(start - shift), end: iso(end - shift) };
+  const before = { start: iso(Math.max(start - shift, FIRST)), end: iso(Math.max(end - shift, FIRST)) };
   const none = Promise.resolve(null);
   const some = view.series.length > 0;
   const detailed = end - start <= DETAILED;
   const [points, previous, remarks, revisions] = await Promise.all([
-    some ? get("points", { ...chosen, ...between, thin: columns }, signal) : none,
-    some && view.compare ? get("points", { ...chosen, ...before, thin: columns }, signal) : none,
+    some ? get("points", { ...chosen, ...between }, signal) : none,
+    some && view.compare ? get("points", { ...chosen, ...before }, signal) : none,
     get("annotations", { ...between, limit: 1000 }, signal),
     some && detailed ? loadRevisions(view, between, profiles, signal) : none,
   ]);
   // A label whose unit changes has a series for each unit.
   const order = (all) => view.series.flatMap((label) => all.filter((s) => s.label === label));
+  const found = order((points?.series ?? []).map(columnsOf));
   return {
     start,
     end,
     shift,
-    series: order((points?.series ?? []).map(columnsOf)),
-    previous: previous ? order(previous.series.map(columnsOf)) : null,
+    series: found.filter((series) => !series.refused),
+    refused: found.filter((series) => series.refused),
+    previous: previous ? order(previous.series.map(columnsOf)).filter((series) => !series.refused) : null,
     annotations: remarks.annotations.map(annotation).filter((one) => one.start < end && one.end > start - 1),
     revisions: (revisions ?? []).flatMap((r) => r.revisions).filter((r) => view.series.includes(r.series)).map(revision),
     detailed,
@@ -40,12 +43,12 @@ async function loadRevisions(view, between, profiles, signal) {
   return Promise.all(shown.map(({ name }) => get("revisions", { profile: name, ...between, limit: 1000 }, signal)));
 }
 
-/** The runs of absent buckets of some series. */
-export async function loadGaps(profiles, { start, end }, signal) {
+/** The runs of absent buckets of all series. */
+export async function loadGaps(signal) {
   const all = [];
   let after;
   do {
-    const page = await get("gaps", { start: iso(start), end: iso(end), limit: 1000, after }, signal);
+    const page = await get("gaps", { limit: 1000, after }, signal);
     all.push(...page.gaps);
     after = page.next ?? undefined;
   } while (after && all.length < 5000);
@@ -57,6 +60,9 @@ function columnsOf(series) {
     label: series.series,
     profile: series.profile,
     interval: series.agg_interval,
+    bucket: series.bucket,
+    summed: series.bucket !== series.agg_interval,
+    refused: series.refused,
     unit: series.unit,
     normalization: series.normalization,
     thinned: series.thinned,
@@ -78,16 +84,21 @@ function revision(row) {
   return { ...row, at: seconds(row.timestamp), seen: seconds(row.seen_at), replaced: seconds(row.replaced_at) };
 }
 
-/** The column of a series that holds a moment; null where there is none. */
-export function columnAt(series, moment) {
-  const at = Math.floor((moment - series.start) / series.width);
+/** The columns under a moment: from *start* up to, not including, *end*. All series that are shown share them. */
+export function bucketAt(data, moment) {
+  const { width } = data.series[0] ?? data.previous?.[0] ?? {};
+  if (width === undefined) return null;
+  const start = GRID + Math.floor((moment - GRID) / width) * width;
+  return { start, end: start + width };
+}
+
+/** The column of a series that begins at *start*; null where there is none. */
+export function columnAt(series, start) {
+  const at = (start - series.start) / series.width;
   const mean = series.mean[at];
   if (mean === undefined || mean === null) return null;
-  const start = series.start + at * series.width;
   return { start, end: start + series.width, mean, least: series.least[at], most: series.most[at] };
 }
 
 /** The newest column of a series; null where it has none. */
-export function newest(series) {
-  return series.mean.length ? columnAt(series, series.start + (series.mean.length - 1) * series.width) : null;
-}
+export const newest = (series) => columnAt(series, series.start + (series.mean.length - 1) * series.width);

@@ -15,6 +15,7 @@ export const number = (value) => (value === null || value === undefined ? "–" 
 export const about = (value) => number(value && Math.abs(value) >= 100 ? Math.round(value) : value);
 export const compact = (value) => rough.format(value);
 export const time = (moment) => new Date(moment * 1000).toISOString().slice(11, 16);
+export const clock = (moment) => new Date(moment * 1000).toISOString().slice(11, 19);
 export const dayOf = (moment) => day.format(moment * 1000);
 export const monthOf = (moment) => month.format(moment * 1000);
 export const yearOf = (moment) => new Date(moment * 1000).getUTCFullYear();

@@ -57,8 +57,11 @@ export function drawBehind(chart, data, marks) {
     if (!whole) block(one.start, one.end, faint(tone, lasting ? 0.05 : narrow ? 0.09 : 0.13), 2 * devicePixelRatio);
     if (lasting && one.start > data.start) block(one.start, one.start, faint(tone, 0.35), 2 * devicePixelRatio);
   }
-  const hatch = stripes(ctx, faint(colour("--bad"), 0.45));
-  for (const gap of merged(marks.gaps)) block(gap.start, gap.end, hatch, 2 * devicePixelRatio);
+  for (const [reason, tint, alpha] of [["upstream", "--muted", 0.4], ["missing", "--bad", 0.45]]) {
+    const hatch = stripes(ctx, faint(colour(tint), alpha));
+    const gaps = marks.gaps.filter((gap) => gap.reason === reason);
+    for (const gap of merged(gaps)) block(gap.start, gap.end, hatch, 2 * devicePixelRatio);
+  }
   ctx.restore();
 }
 
@@ -86,7 +89,7 @@ function revised(data) {
 /** Ring every revised point, with a stalk to the value it had first. */
 export function drawRevisions(chart, data, palette) {
   const { ctx, bbox } = chart;
-  const thinned = new Set(data.series.filter((series) => series.thinned).map((series) => series.label));
+  const drawn = new Set(data.series.filter((series) => !series.thinned && !series.summed).map((series) => series.label));
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
@@ -94,7 +97,7 @@ export function drawRevisions(chart, data, palette) {
   ctx.setLineDash([]);
   const inside = colour("--card");
   for (const one of revised(data)) {
-    if (thinned.has(one.series)) continue;
+    if (!drawn.has(one.series)) continue; // its line is of other buckets
     const left = chart.valToPos(one.at, "x", true);
     const [was, is] = [one.value, one.new_value].map((value) => chart.valToPos(value, "y", true));
     ctx.strokeStyle = palette(one.series);
@@ -151,9 +154,10 @@ export function describe(one) {
   ];
 }
 
-/** What is known of a revised point, in words; empty where there is nothing. */
-export function revisionsAt(data, label, column) {
-  return data.revisions
-    .filter((one) => one.series === label && one.at >= column.start && one.at < column.end)
-    .map((one) => `was ${number(one.value)} until ${moment(one.replaced)}`);
+/** What is known of revised points of a column, in words; empty where there is nothing. */
+export function revisionsAt(data, series, column) {
+  const found = data.revisions.filter((one) => one.series === series.label && one.at >= column.start && one.at < column.end);
+  if (!series.thinned && !series.summed) return found.map((one) => `was ${number(one.value)} until ${moment(one.replaced)}`);
+  const buckets = new Set(found.map((one) => one.at)).size;
+  return buckets ? [`${buckets} of its ${series.interval} values revised`] : [];
 }

@@ -1,5 +1,6 @@
 // The list of profiles: how each fares, and which of its series are shown.
 
+import { MOST } from "./choice.js";
 import { $, fill, h } from "./dom.js";
 import { ago, bytes, duration, number, seconds } from "./format.js";
 
@@ -54,7 +55,7 @@ export class Profiles {
       box.indeterminate = wanted > 0 && wanted < series.length;
     }
     for (const profile of profiles) this.describe(profile, standings.get(profile.name), more.get(profile.name) ?? {});
-    $("chosen").textContent = chosen.length === 1 ? "1 series shown" : `${chosen.length} series shown`;
+    $("chosen").textContent = chosen.length >= MOST ? `${chosen.length} series shown, the most` : `${chosen.length} series shown`;
   }
 
   item(profile) {
@@ -88,16 +89,16 @@ export class Profiles {
     item.dataset.state = state;
     part("state").textContent = state;
     if (!standing) return;
-    const facts = [profile.agg_interval, standing.points ? `${number(standing.points)} points` : "no points yet"];
-    if (standing.lag_seconds) facts.push(`${duration(standing.lag_seconds)} behind`);
-    if (standing.gaps) facts.push(`${number(standing.gaps)} missing`);
-    if (standing.upstream_gaps) facts.push(`${number(standing.upstream_gaps)} not at Radar`);
-    if (standing.unconfirmed) facts.push(`${number(standing.unconfirmed)} unconfirmed`);
-    if (profile.confidence_level !== null && profile.confidence_level !== 5) facts.push(CONFIDENCE[profile.confidence_level] ?? `confidence ${profile.confidence_level}`);
-    part("facts").replaceChildren(...facts.flatMap((fact, i) => [h("span", {}, i < facts.length - 1 ? `${fact} ·` : fact), " "]));
+    const facts = [[profile.agg_interval], [standing.points ? `${number(standing.points)} points` : "no points yet"]];
+    if (standing.lag_seconds) facts.push([`${duration(standing.lag_seconds)} behind`]);
+    if (standing.gaps) facts.push([`${number(standing.gaps)} missing`, "Buckets that should be here and may still come"]);
+    if (standing.upstream_gaps) facts.push([`${number(standing.upstream_gaps)} not at Radar`, "Buckets that two answers, days apart, lack"]);
+    if (standing.unconfirmed) facts.push([`${number(standing.unconfirmed)} unconfirmed`, "Values that one answer alone has given; they are read once more"]);
+    if (profile.confidence_level !== null && profile.confidence_level !== 5) facts.push([CONFIDENCE[profile.confidence_level] ?? `confidence ${profile.confidence_level}`]);
+    part("facts").replaceChildren(...facts.flatMap(([fact, title], i) => [h("span", { title }, i < facts.length - 1 ? `${fact} ·` : fact), " "]));
     const success = standing.last_success ? ago(seconds(standing.last_success)) : "never";
     const confidence = CONFIDENCE[profile.confidence_level] ?? "confidence not known yet";
-    const next = standing.next_fire ? `next due ${standing.next_fire.slice(11, 16)} UTC` : "no service collects it";
+    const next = state === "paused" ? "paused" : standing.next_fire ? `next due ${standing.next_fire.slice(11, 16)} UTC` : "no service collects it";
     item.title = `Last success ${success}; ${next}; ${confidence}`;
     const said = troubleOf(state, standing, trouble);
     part("trouble").hidden = !said;
@@ -107,20 +108,25 @@ export class Profiles {
 
 /** Why a profile is not fresh, in words; empty where its state says enough. */
 function troubleOf(state, standing, trouble) {
-  if (state === "waiting") return inWords(standing.waiting);
+  if (state === "paused") return "Not collected while it is paused; its history stays.";
   if (state === "stale") return "Radar has no newer data: its answers do not move on.";
-  return state === "failing" || state === "late" ? trouble ?? "" : "";
+  if (state === "waiting" || (standing.waiting && state !== "failing")) return inWords(standing.waiting);
+  if (state !== "failing" && state !== "late") return "";
+  return [trouble, standing.waiting && `Asked again in ${left(standing.waiting.until)}.`].filter(Boolean).join(" ");
 }
+
+const left = (until) => duration(Math.max(0, seconds(until) - Date.now() / 1000));
 
 /** What is waited for and until when; *wait* is `waiting` of the status. */
 export function inWords({ reason, until, message }) {
-  const left = duration(Math.max(0, seconds(until) - Date.now() / 1000));
-  return `${WAITS[reason] ?? reason}; asked again in ${left}${message ? `: ${message}` : ""}`;
+  return `${WAITS[reason] ?? reason}; asked again in ${left(until)}${message ? `: ${message}` : ""}`;
 }
 
 /** What an operator should look at, one line each. */
-export function showWarnings({ warnings, waiting }) {
-  const lines = waiting && waiting.reason !== "budget" ? [inWords(waiting), ...warnings] : warnings;
+export function showWarnings({ warnings, waiting, service }) {
+  const waits = waiting && waiting.reason !== "budget" ? [inWords(waiting)] : [];
+  const idle = service?.running ? [] : ["No service is running: nothing is collected. Start it with: collector run"];
+  const lines = [...idle, ...waits, ...warnings];
   $("warnings").hidden = !lines.length;
   fill($("warning-list"), lines, () => lines.map((text) => h("li", {}, text)));
 }
@@ -129,7 +135,7 @@ export function showWarnings({ warnings, waiting }) {
 export function showFacts({ service, store, budget }) {
   const blocked = budget.blocked_until ? seconds(budget.blocked_until) - Date.now() / 1000 : 0;
   const requests = blocked > 0 ? `blocked for ${duration(blocked)}` : `${number(budget.used)} of ${number(budget.limit)}`;
-  const runs = !service?.running ? "none runs" : service.last_progress ? `active ${ago(seconds(service.last_progress))}` : "runs";
+  const runs = !service?.running ? "not running" : service.last_progress ? `active ${ago(seconds(service.last_progress))}` : "runs";
   const facts = [["Service", runs], ["Points", number(store.points)], ["Store", `${bytes(store.bytes)} ${store.backend === "sqlite" ? "SQLite" : "Postgres"}`], ["Requests in 5 min", requests]];
   fill($("facts"), facts, () => facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }

@@ -1,37 +1,45 @@
 // The values under the cursor, or the newest ones: one row per series.
 
-import { $, h } from "./dom.js";
 import { columnAt, newest } from "./data.js";
-import { about, change, duration, moment, number } from "./format.js";
+import { $, h } from "./dom.js";
+import { about, change, duration, number, period } from "./format.js";
+import { logarithmic } from "./lines.js";
 import { revisionsAt } from "./marks.js";
 import { WIDTHS } from "./view.js";
 
-/** Show the values at a moment, or the newest where *at* is null; gives the same in one sentence. */
-export function readout(data, marks, at, tint) {
-  const compared = data.previous !== null;
-  const rows = data.series.map((series) => row(series, data.previous?.find(({ label, unit }) => label === series.label && unit === series.unit), data, marks, at, tint));
-  const shown = at === null ? "Newest in this period" : moment(rows.map((one) => one.start).find((start) => start !== null) ?? at);
-  const titles = [shown, "Value", ...(compared ? ["Before", "Change"] : []), ""];
+const GAPS = { missing: "gap: not there yet", upstream: "gap: Radar has no value" };
+
+/** Show the values of a bucket, or the newest where it is null; gives the same in one sentence. */
+export function readout(data, marks, bucket, tint) {
+  const before = (series) => data.previous?.find(({ label, unit }) => label === series.label && unit === series.unit);
+  const rows = data.series.map((series) => row(series, before(series), data, marks, bucket, tint));
+  const shown = bucket ? period(bucket.start, bucket.end) : "Newest in this period";
+  const titles = [shown, "Value", ...(data.previous ? ["Before", "Change"] : []), ""];
   $("readout-head").replaceChildren(h("tr", {}, ...titles.map((title, i) => h(title ? "th" : "td", { scope: title ? "col" : null, class: i && title ? "number" : "" }, title))));
-  $("readout").replaceChildren(...rows.map((one) => one.element));
+  $("readout").replaceChildren(...rows.map((one) => one.element), ...refusals(data, titles.length));
   return `${shown}: ${rows.map((one) => one.spoken).join("; ")}`;
 }
 
-function row(series, previous, data, marks, at, tint) {
-  const column = at === null ? newest(series) : columnAt(series, at);
+function row(series, previous, data, marks, bucket, tint) {
+  const column = bucket ? columnAt(series, bucket.start) : newest(series);
   const before = previous && column ? columnAt(previous, column.start - data.shift) : null;
-  const notes = column ? remarks(series, column, data, marks) : [gapAt(series, marks, at) ? "gap" : "no value"];
+  const notes = column ? remarks(series, column, data, marks) : [absent(series, marks, bucket)];
+  if (!bucket && column) notes.unshift(period(column.start, column.end));
   const value = series.thinned ? about(column?.mean) : number(column?.mean);
   const cells = [h("td", { class: "number strong" }, value)];
   if (data.previous) {
     cells.push(h("td", { class: "number", "data-title": "before" }, series.thinned ? about(before?.mean) : number(before?.mean)), h("td", { class: "number" }, column ? change(column.mean, before?.mean) : ""));
   }
-  const name = h("th", { scope: "row" }, h("span", { class: `swatch c${tint(series.label)}` }), ...named(series));
   return {
-    start: column?.start ?? null,
     spoken: [series.label, value, ...notes].join(", "),
-    element: h("tr", { "data-label": series.label }, name, ...cells, h("td", { class: "muted notes" }, notes.join(" · "))),
+    element: h("tr", { "data-label": series.label }, heading(series, `swatch c${tint(series.label)}`), ...cells, h("td", { class: "muted notes" }, notes.join(" · "))),
   };
+}
+
+/** Name and interval of a series. */
+function heading(series, swatch) {
+  const interval = series.summed ? `${series.interval}, summed to ${series.bucket}` : series.interval;
+  return h("th", { scope: "row" }, h("span", { class: swatch }), ...named(series), " ", h("span", { class: "interval" }, interval));
 }
 
 /** A label whose profile steps back where a value follows it. */
@@ -40,16 +48,28 @@ function named({ label, profile }) {
   return label.startsWith(prefix) ? [h("span", { class: "muted" }, prefix), label.slice(prefix.length)] : [label];
 }
 
-/** What the axis counts: the unit, in which buckets, and over how long it is averaged for want of pixels. */
-export function showMeasure(data) {
-  const each = (of) => [...new Set(data.series.map(of).filter(Boolean))].join(" and ");
-  const units = each(({ unit, normalization }) => (normalization === "RAW_VALUES" ? unit : `${unit}, ${normalization}`.replaceAll("_", " ").toLowerCase()));
-  const columns = each((series) => series.thinned && `the mean of ${duration(series.width)}`);
-  $("measure").textContent = units && data.series.some((series) => series.mean.length) ? `${units} per ${each((series) => WIDTHS[series.interval])}${columns ? `, each value ${columns}` : ""}` : "";
+/** A row for each series that has no place on this axis, with the reason. A unit of before says so only where it has points. */
+function refusals(data, columns) {
+  return data.refused.map((series) => h("tr", { class: "refused", "data-label": series.label },
+    heading({ ...series, summed: false }, "swatch"),
+    h("td", { class: "notes", colSpan: columns - 1 }, `Not drawn: ${series.refused}.`)));
 }
 
-function gapAt(series, marks, at) {
-  return at !== null && marks.gaps.some((gap) => gap.series === series.label && gap.start <= at && at < gap.end);
+/** What the axis counts: the unit, in which buckets, and over how long it is averaged for want of pixels. */
+export function showMeasure(data) {
+  const [first] = data.series.filter((series) => series.mean.length);
+  if (!first) return void ($("measure").textContent = "");
+  const unit = first.normalization === "RAW_VALUES" ? first.unit : `${first.unit}, ${first.normalization}`.replaceAll("_", " ").toLowerCase();
+  const mean = first.thinned ? `, each value the mean of ${duration(first.width)}` : "";
+  const summed = data.series.some((series) => series.summed) ? "; finer series are summed, incomplete sums left out" : "";
+  $("measure").textContent = `${unit} per ${WIDTHS[first.bucket]}${mean}${summed}`;
+}
+
+/** Why there is no value in a bucket. */
+function absent(series, marks, bucket) {
+  if (!bucket) return "no value";
+  const gap = marks.gaps.find((one) => one.series === series.label && one.start < bucket.end && one.end > bucket.start);
+  return gap ? GAPS[gap.reason] : series.summed ? `no value: not all ${series.interval} values are there` : "no value";
 }
 
 function remarks(series, column, data, marks) {
@@ -57,17 +77,20 @@ function remarks(series, column, data, marks) {
   if (series.thinned) notes.push(`mean of ${duration(column.end - column.start)}, ${number(column.least)} to ${number(column.most)}`);
   const final = marks.finals.get(series.profile);
   if (final !== undefined && column.end > final) notes.push("may still be revised");
-  return [...notes, ...revisionsAt(data, series.label, column)];
+  return [...notes, ...revisionsAt(data, series, column)];
 }
 
 /** Explain only those signs that are there to be seen. */
-export function showKey(data, marks, moved) {
+export function showKey(data, marks, log) {
   const signs = [];
-  if (marks.gaps.length) signs.push(["gap", "gap"]);
+  if (marks.gaps.some((gap) => gap.reason === "missing")) signs.push(["gap", "gap"]);
+  if (marks.gaps.some((gap) => gap.reason === "upstream")) signs.push(["gap upstream", "gap, Radar has no value"]);
   if (data.annotations.length) signs.push(["note", "annotation"]);
   if (marks.finalUntil !== null && marks.finalUntil < data.end) signs.push(["young", "may still be revised"]);
   if (data.series.some((series) => series.thinned)) signs.push(["band", "least to most"]);
-  if (data.revisions.length) signs.push(["ring", "revised"]);
-  if (data.previous) signs.push(["dashes", `${duration(moved)} earlier`]);
+  if (data.series.some((series) => !series.thinned && !series.summed && data.revisions.some((one) => one.series === series.label))) signs.push(["ring", "revised"]);
+  if (data.previous) signs.push(["dashes", `${duration(data.shift)} earlier`]);
+  const zeros = log ? logarithmic(data).zeros : 0;
+  if (zeros) signs.push(["zero", `a logarithmic axis has no zero: ${number(zeros)} ${zeros === 1 ? "value is" : "values are"} left out`]);
   $("key").replaceChildren(...signs.map(([sign, text]) => h("li", {}, h("span", { class: `sign ${sign}` }), text)));
 }

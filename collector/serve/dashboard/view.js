@@ -6,17 +6,22 @@ export const WIDTHS = { "15m": "15 minutes", "1h": "hour", "1d": "day", "1w": "w
 export const PRESETS = { "1d": 86400, "7d": WEEK, "28d": 4 * WEEK, "12w": 12 * WEEK, "52w": 52 * WEEK };
 const SHORTEST = 4 * SLOT;
 const LONGEST = 20 * 366 * 86400;
+/** No moment before this is asked for, nor one after tomorrow: the API refuses them. */
+export const FIRST = Date.UTC(2000) / 1000;
+const last = () => (Math.floor(Date.now() / 86400_000) + 1) * 86400;
 
 /** Read a view from the page's address. */
 export function parse(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const start = Date.parse(given.get("start") ?? "") / 1000;
   const end = Date.parse(given.get("end") ?? "") / 1000;
-  const fixed = Number.isFinite(start) && Number.isFinite(end) && end - start >= SHORTEST && end - start <= LONGEST;
+  const fixed = Number.isFinite(start) && Number.isFinite(end) && start >= FIRST && end <= last() && end - start >= SHORTEST && end - start <= LONGEST;
   const range = given.get("range");
+  const known = fixed || Object.hasOwn(PRESETS, range ?? "");
   return {
+    unknownPeriod: !known && ["start", "end", "range"].some((name) => given.has(name)),
     series: [...new Set(given.getAll("series"))],
-    range: fixed ? null : Object.hasOwn(PRESETS, range ?? "") ? range : "7d",
+    range: fixed ? null : known ? range : "7d",
     start: fixed ? start : null,
     end: fixed ? end : null,
     compare: given.get("compare") === "1",
@@ -24,6 +29,10 @@ export function parse(hash) {
     log: given.get("log") === "1",
   };
 }
+
+/** Whether two views show the same points: they differ in how these are drawn at most. */
+export const samePoints = (one, other) =>
+  ["range", "start", "end", "compare"].every((name) => one[name] === other[name]) && one.series.join("\n") === other.series.join("\n");
 
 /** Write a view as the page's address. */
 export function write(view) {
@@ -47,12 +56,13 @@ export function period(view, now) {
   return { start: end - PRESETS[view.range], end };
 }
 
-/** A fixed period on the grid of slots, neither too short nor too long. */
+/** A fixed period on the grid of slots, neither too short nor too long, within the time that can be asked for. */
 export function fixed(view, start, end) {
-  const length = Math.min(Math.max(end - start, SHORTEST), LONGEST);
-  const middle = (start + end) / 2;
-  const first = Math.max(0, Math.round((middle - length / 2) / SLOT) * SLOT);
-  return { ...view, range: null, start: first, end: first + Math.max(SHORTEST, Math.round(length / SLOT) * SLOT) };
+  const latest = last();
+  const length = Math.round(Math.min(Math.max(end - start, SHORTEST), LONGEST, latest - FIRST) / SLOT) * SLOT;
+  const first = Math.round(((start + end) / 2 - length / 2) / SLOT) * SLOT;
+  const begin = Math.min(Math.max(FIRST, first), latest - length);
+  return { ...view, range: null, start: begin, end: begin + length };
 }
 
 /** Zoom by *factor* (below one: in), keeping the moment *around* where it is. */

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError
-from collector.model import AggInterval, SeriesQuery, Window, is_absolute, spelling_free
+from collector.model import AggInterval, SeriesQuery, Window, is_absolute, rfc3339, spelling_free
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,8 +110,7 @@ async def read(store: Store, profile: str, start: datetime | None, end: datetime
         raise CollectorError(f"there are no points of profile {profile!r} yet")
     agg_interval = queries[0].agg_interval
     whole = Window(min(each.start for each in stored), max(each.end for each in stored))
-    until = end or whole.end
-    window = Window(start or max(whole.start, until - SPAN[agg_interval]), until)
+    window = _window(profile, whole, start, end, SPAN[agg_interval])
     lines = await _lines(store, profile, window)
     if not lines:
         raise CollectorError(f"no point of profile {profile!r} in {window}; stored are {whole}")
@@ -124,6 +123,16 @@ async def read(store: Store, profile: str, start: datetime | None, end: datetime
         remarks=tuple(_remark(row) for row in await _annotations(store, window)),
         final_until=await _final_until(store, profile, settle),
     )
+
+
+def _window(profile: str, whole: Window, start: datetime | None, end: datetime | None, span: timedelta) -> Window:
+    """Choose what is shown of the *whole* that is stored; CollectorError if nothing of that is in the period."""
+    if start is not None and start >= whole.end:
+        raise CollectorError(f"no point of profile {profile!r} from {rfc3339(start)} on; stored are {whole}")
+    if end is not None and end <= whole.start:
+        raise CollectorError(f"no point of profile {profile!r} before {rfc3339(end)}; stored are {whole}")
+    until = end or whole.end
+    return Window(start or max(whole.start, until - span), until)
 
 
 async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, Line]]:

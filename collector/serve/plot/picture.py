@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from collector.errors import UsageError
 from collector.model import from_epoch
 from collector.serve.export import LICENCE
+from collector.serve.extras import how_to_install
 from collector.serve.plot import remarks
 from collector.serve.plot.chart import runs
+from collector.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +56,8 @@ _STYLE = {
 def render(chart: Chart, kind: str, *, log: bool = False) -> bytes:
     """Draw *chart* as `png` or `svg`, on a logarithmic axis with *log*; UsageError where there is no matplotlib."""
     if find_spec("matplotlib") is None:
-        raise UsageError("a picture needs matplotlib, which is not installed: pip install 'radar-collector[plot]'")
+        how = how_to_install("matplotlib", "plot")
+        raise UsageError(f"a picture needs matplotlib, which is not installed; {how}")
     from matplotlib.figure import Figure
 
     with _styled():
@@ -100,12 +103,12 @@ def _draw(figure: Any, chart: Chart, *, log: bool) -> None:
 
 
 def _title(chart: Chart) -> str:
-    return f"{chart.profile}: {chart.measure}"
+    return printable(f"{chart.profile}: {chart.measure}")
 
 
 def _subtitle(chart: Chart) -> str:
     single = chart.lines[0].name if len(chart.lines) == 1 and chart.lines[0].name != chart.profile else ""
-    return "   ".join(filter(None, (single, chart.range_text)))
+    return printable("   ".join(filter(None, (single, chart.range_text))))
 
 
 def _draw_axes(axes: Any, chart: Chart, *, log: bool) -> None:
@@ -184,4 +187,5 @@ def _draw_legend(figure: Any, chart: Chart, handles: list[Any]) -> None:
 
 
 def _shortened(name: str) -> str:
+    name = printable(name)  # XML, which SVG is, has no control characters
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from collector.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -57,12 +59,12 @@ def place(remarks: Sequence[Remark], window: Window, width: float) -> Strip:
 
 
 def _all_words(remark: Remark) -> str:
-    text = f"{_first_words(remark)}: {remark.description}"
+    text = printable(f"{_first_words(remark)}: {remark.description}")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _first_words(remark: Remark) -> str:
-    return remark.event_type.replace("_", " ").capitalize()
+    return printable(remark.event_type.replace("_", " ").capitalize())
 
 
 def _bar(remark: Remark, text: str, window: Window, width: float) -> Bar:

@@ -9,6 +9,7 @@ from collector.model import from_epoch
 from collector.serve.export import LICENCE
 from collector.serve.plot import ticks
 from collector.serve.plot.chart import runs
+from collector.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _COLOURS = (33, 208, 34, 161, 99, 136, 37, 205, 244, 112, 75, 215, 29, 125, 141, 94, 80, 218, 240, 149)
 """Of the 256 that terminals have; to be told apart on black and on white."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MARKS = _LETTERS + "0123456789βδεζηθλμξπτφχψωΓΔΘΛΞΠΣΦΨΩджзийлцчшщъыэюяБДЖИЙЛЦЧШЩЪЫЭЮЯ"
+"""One for each series, to be told apart; no two look alike. Further series are not drawn, which the legend says."""
 _TICK_WIDTH = 13
 _LINES_PER_NUMBER = 4
 _MOST_REMARKS = 8
@@ -43,7 +46,7 @@ def render(chart: Chart, look: Look) -> str:
     told = _LINES_OF_ITS_OWN + len(legend) + min(len(chart.remarks), _MOST_REMARKS)
     axes, left = _axes(chart, look._replace(height=min(max(look.height - told, _LOWEST), _HIGHEST)))
     columns = _Columns(chart, left, look.width)
-    title = [f"{chart.profile}: {chart.measure}", chart.range_text]
+    title = [printable(f"{chart.profile}: {chart.measure}"), chart.range_text]
     parts = [*title, *axes, *_young(chart, columns), *_remarks(chart, columns), *legend, LICENCE]
     return "".join(f"{part.rstrip()}\n" for part in parts)
 
@@ -62,7 +65,7 @@ def _axes(chart: Chart, look: Look) -> tuple[list[str], int]:
     moments = ticks.times(chart.window, (look.width - left) // _TICK_WIDTH)
     plt.xticks([moment.timestamp() for moment, _ in moments], [text for _, text in moments])
     plt.xlim(chart.window.start.timestamp(), chart.window.end.timestamp())
-    for number, line in enumerate(chart.lines):
+    for number, line in enumerate(chart.lines[: len(_MARKS)]):
         _line(plt, chart, number, line, look)
     drawn = plt.build()
     return (drawn if look.colour else plt.uncolorize(drawn)).rstrip("\n").split("\n"), left
@@ -85,7 +88,7 @@ def _number_axis(plt: Any, chart: Chart, look: Look) -> int:
 
 def _line(plt: Any, chart: Chart, number: int, line: Line, look: Look) -> None:
     """Draw each run by itself, so that a gap stays open."""
-    marker = "braille" if look.colour or len(chart.lines) == 1 else _LETTERS[number % len(_LETTERS)]
+    marker = _MARKS[number] if _by_marks(chart, look) else "braille"
     colour = _COLOURS[number % len(_COLOURS)]
     for run in runs(line.timestamps, chart.agg_interval.seconds):
         points = thinned(line.timestamps[run], line.values[run], 2 * look.width)
@@ -93,6 +96,11 @@ def _line(plt: Any, chart: Chart, number: int, line: Line, look: Look) -> None:
             points = [(t, math.log10(value)) for t, value in points if value > 0]
         draw = plt.plot if len(points) > 1 else plt.scatter
         draw([t for t, _ in points], [value for _, value in points], marker=marker, color=colour)
+
+
+def _by_marks(chart: Chart, look: Look) -> bool:
+    """Tell whether each series is drawn with a mark of its own: without colour, or if there are not enough colours."""
+    return len(chart.lines) > (len(_COLOURS) if look.colour else 1)
 
 
 def thinned(timestamps: Sequence[int], values: Sequence[float], most: int) -> list[tuple[int, float]]:
@@ -141,7 +149,7 @@ def _remarks(chart: Chart, columns: _Columns) -> Iterator[str]:
         rows[n : n + 1] = [(rows[n] if n < len(rows) else "").ljust(start) + letter.ljust(end - start, "─")]
     yield from rows
     for letter, remark in shown:
-        text = f"{letter} {_when(remark)}  {remark.event_type}: {remark.description}"
+        text = printable(f"{letter} {_when(remark)}  {remark.event_type}: {remark.description}")
         yield text if len(text) <= columns.width else f"{text[: columns.width - 1]}…"
     if len(chart.remarks) > len(shown):
         yield f"  and {len(chart.remarks) - len(shown)} older ones: collector annotations"
@@ -157,14 +165,17 @@ def _when(remark: Remark) -> str:
 def _legend(chart: Chart, look: Look) -> Iterator[str]:
     if len(chart.lines) == 1:
         return
-    names = [f"{line.name}  {ticks.number(line.values[-1])}" for line in chart.lines]
+    shown = chart.lines[: len(_MARKS)]
+    names = [printable(f"{line.name}  {ticks.number(line.values[-1])}") for line in shown]
     cell = min(max(map(len, names)) + 5, look.width)
     rows = math.ceil(len(names) / max(look.width // cell, 1))
     for row in range(rows):
-        yield "".join(_key(n, look) + names[n][: cell - 4].ljust(cell - 3) for n in range(row, len(names), rows))
+        keys = ((_key(chart, n, look), names[n]) for n in range(row, len(names), rows))
+        yield "".join(key + name[: cell - 4].ljust(cell - 3) for key, name in keys)
+    if len(chart.lines) > len(names):
+        yield f"the other {len(chart.lines) - len(names)} series are not drawn: there are no more marks for them"
 
 
-def _key(number: int, look: Look) -> str:
-    if look.colour:
-        return f"\x1b[38;5;{_COLOURS[number % len(_COLOURS)]}m━━{_RESET} "
-    return f"{_LETTERS[number % len(_LETTERS)]}  "
+def _key(chart: Chart, number: int, look: Look) -> str:
+    mark = f"{_MARKS[number]} " if _by_marks(chart, look) else "━━"
+    return f"\x1b[38;5;{_COLOURS[number % len(_COLOURS)]}m{mark}{_RESET} " if look.colour else f"{mark} "

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from collector.model import from_epoch
 from collector.radar.dates import read_moment
 from collector.radar.parameters import ARRAYS, SCALARS, decode, read
 from collector.radar.refusals import BAD_REQUEST, Refusal, bad
+from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collector.radar.parameters import Question
 
 AS_OF = "asOf"
+_DATES = frozenset({AS_OF, "dateStart", "dateEnd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +64,15 @@ def read_local(raw_query: str, now: float) -> LocalQuestion:
     as_of = moments[0] if moments else None
     if as_of is not None and as_of > now:
         raise bad("as_of: must not lie in the future")
-    return LocalQuestion(read(pairs, Rules(), now, as_of), as_of, now)
+    asked = read(pairs, Rules(), now, as_of)
+    for name, value in pairs:
+        if name in _DATES and value:
+            _check_date(name, value, now)
+    return LocalQuestion(asked, as_of, now)
+
+
+def _check_date(name: str, value: str, now: float) -> None:
+    try:
+        check_date(from_epoch(read_moment(name, value)), from_epoch(now))
+    except ValueError as error:
+        raise bad(f"{name}: {error}") from None

@@ -118,5 +118,5 @@ async def test_a_profile_without_points_is_told_in_a_sentence(store):
 async def test_a_window_without_points_names_what_is_stored(store):
     await _filled(store, points=3)
     stored = "stored are 2026-04-30T00:00:00Z..2026-04-30T03:00:00Z"
-    with pytest.raises(CollectorError, match=f"no point of profile 'owners' in .*; {stored}"):
+    with pytest.raises(CollectorError, match=f"no point of profile 'owners' from .* on; {stored}"):
         await read(store, "owners", DAY + 9 * HOUR, DAY + 10 * HOUR, SETTLE)

@@ -52,7 +52,7 @@ def test_matplotlib_keeps_no_figure_and_no_setting():
 
 def test_without_the_extra_it_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr("collector.serve.plot.picture.find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"pip install 'radar-collector\[plot\]'"):
+    with pytest.raises(UsageError, match=r"-m pip install 'matplotlib>="):
         render(FULL, "png")
 
 

@@ -114,3 +114,14 @@ def test_thinning_keeps_the_extremes():
     assert {(333, 7.0), (666, -7.0)} <= set(kept)
     assert kept == sorted(kept)
     assert thinned(range(60), values[:60], 50) == list(zip(range(60), values[:60], strict=True))
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_hundred_series_are_all_told_apart(colour):
+    lines = [line(f"series {n}", *[n + 1] * 24) for n in range(130)]
+    text = re.sub("\x1b\\[[0-9;]*m", "", render(chart(*lines[:100]), LOOK._replace(colour=colour)))
+    keys = re.findall(r"(\S+)  ?series (\d+) ", text)
+    assert len(keys) == len({key for key, _ in keys}) == len({number for _, number in keys}) == 100
+    assert set("".join(_axes(text))) - {" "} <= {key for key, _ in keys}
+    many = render(chart(*lines), LOOK)
+    assert re.search(r"the other \d+ series are not drawn: there are no more marks for them", many)

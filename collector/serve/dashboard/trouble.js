@@ -1,0 +1,89 @@
+// What is wrong with reading, in one banner; and the token, where the server asks for one.
+
+import { hasToken, keepToken } from "./api.js";
+import { $, h } from "./dom.js";
+import { clock, duration } from "./format.js";
+
+/** In words why reading fails. */
+function cause(error) {
+  if (error.status === 401) return error.sent ? "The token is wrong." : "This server needs its token.";
+  if (error.status === undefined) return "The collector does not answer.";
+  return `The collector says: ${error.message}.`;
+}
+
+/** When it is read again; changes every second, and so is not read aloud. */
+function next(loaders) {
+  if (loaders.some((loader) => loader.busy)) return "Trying again …";
+  const times = loaders.map((loader) => loader.retryAt).filter((at) => at !== null);
+  return times.length ? `Trying again in ${duration(Math.max(1, Math.ceil(Math.min(...times) - Date.now() / 1000)))}.` : "";
+}
+
+export class Trouble {
+  /** *loaders* in order of importance; *shown* gives in words what the chart shows meanwhile. */
+  constructor(loaders, shown, ask) {
+    Object.assign(this, { loaders, shown, ask });
+    this.again = h("button", { type: "button", class: "plain", onclick: () => this.retry() });
+    this.what = h("span", { role: "alert" });
+    this.when = h("span", { class: "muted", id: "again" });
+    $("banner").replaceChildren(h("div", {}, this.what, " ", this.when), this.again);
+    setInterval(() => this.show(), 1000);
+    addEventListener("online", () => this.retry());
+  }
+
+  get failed() {
+    return this.loaders.filter((loader) => loader.error);
+  }
+
+  retry() {
+    if (this.failed.some((loader) => loader.error.status === 401)) this.ask();
+    for (const loader of this.failed) if (!loader.busy && loader.error.status !== 401) loader.run();
+  }
+
+  /** Say what is wrong, or nothing. */
+  show() {
+    const failed = this.failed;
+    $("banner").hidden = !failed.length;
+    if (!failed.length) {
+      this.what.textContent = "";
+      return;
+    }
+    const error = (failed.find((loader) => loader.error.status === 401) ?? failed[0]).error;
+    const text = `${cause(error)} ${this.shown()}`;
+    if (this.what.textContent !== text) this.what.textContent = text; // said once
+    this.when.textContent = next(failed);
+    this.again.textContent = error.status === 401 ? "Enter the token" : "Try again";
+  }
+}
+
+export const readAt = (at) => `What is shown was read at ${clock(at)} UTC.`;
+
+/** Asks for the token, says if it was wrong, and calls *admitted* once there is a new one. */
+export class TokenBox {
+  constructor(admitted) {
+    this.admitted = admitted;
+    $("ask").querySelector("form").addEventListener("submit", (event) => this.#take(event));
+  }
+
+  /** Ask, unless it is being asked; *error* is the answer to what was tried last. */
+  open(error = null) {
+    this.#say(error?.sent && hasToken(error.sent) ? "This token is wrong." : "");
+    if ($("ask").open) return;
+    $("token").value = "";
+    $("ask").showModal();
+  }
+
+  #take(event) {
+    const text = $("token").value.trim();
+    if (!/^[\x21-\x7e]+$/.test(text)) {
+      event.preventDefault();
+      return this.#say("A token has only ASCII characters and no blanks.");
+    }
+    keepToken(text);
+    this.admitted();
+  }
+
+  #say(text) {
+    $("ask-said").textContent = text;
+    $("token").setAttribute("aria-invalid", `${text !== ""}`);
+  }
+}

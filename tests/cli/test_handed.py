@@ -1,0 +1,56 @@
+"""Commands that write while another process owns the SQLite store: handed to the daemon, or refused with what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.acceptance.world import profile
+
+FORGET = ("series", "forget", "old")
+
+
+def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(world):
+    _, collector = world
+    retention = '[retention]\npoints_1h = "1d"\n'
+    collector.configure(profile("old", "1d", 9), profile(days=3, more='lookback = "0s"\nsettle = "0s"'))
+    collector.run("collect")
+    old, kept = collector.points()["old"], collector.points()["all"]
+    refused = collector.call(*FORGET, expect=1).stderr
+    assert "is not deleted, because a profile still wants it as 'old'" in refused
+    collector.configure(retention, profile(days=3, more='lookback = "0s"\nsettle = "0s"\nenabled = false'))
+    dry = json.loads(collector.call(*FORGET, "--dry-run", "--format", "json").stdout)
+    assert (dry["label"], dry["rows"]["points"], dry["rows"]["series"]) == ("old", len(old), 1)
+    assert set(collector.points()) == {"old", "all"}
+    with collector.running("run") as daemon:
+        daemon.says("serving")
+        prune = collector.call("db", "prune")
+        assert f"handed to the daemon at {daemon.url}" in prune.stderr
+        assert prune.stdout.startswith("deleted: ")
+        done = json.loads(collector.call(*FORGET, "--format", "json").stdout)
+        assert done == dry | {"dry_run": False}
+        assert 20 < len(collector.points()["all"]) < len(kept)
+        assert set(collector.points()) == {"all"}
+        assert "did you mean" in collector.call("series", "forget", "al", expect=2).stderr
+        assert "because a profile still wants it as 'all'" in collector.call("series", "forget", "all", expect=1).stderr
+        collector.configure(profile())
+        owner = f"is in use by `collector run` (process {daemon.process.pid}, since "
+        for command, advice in (
+            (("collect",), "; a daemon collects by itself; for a pass by hand end that process first\n"),
+            (("db", "upgrade"), "; end that process first\n"),
+            (("run",), "; end that process first\n"),
+        ):
+            refused = collector.run(*command, expect=1).stderr
+            assert owner in refused
+            assert refused.endswith(advice)
+        assert daemon.ends() == 0
+    collector.call("db", "verify")
+
+
+@pytest.mark.parametrize("command", [("db", "prune"), ("db", "prune", "--dry-run"), FORGET, ("backfill", "--list")])
+def test_what_needs_a_store_makes_none(world, command):
+    _, collector = world
+    collector.configure(profile())
+    assert "collector.db" in collector.call(*command, expect=1).stderr
+    assert [path.name for path in collector.folder.iterdir()] == ["config.toml"]

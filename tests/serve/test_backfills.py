@@ -1,0 +1,69 @@
+"""The daemon's jobs over HTTP: what is ordered, what is cancelled, what is refused."""
+
+from datetime import timedelta
+
+import pytest
+
+from collector.model import rfc3339
+from tests.serve.serving import NOW, served
+
+ORDER = {"start": rfc3339(NOW - timedelta(days=3))}
+
+
+@pytest.fixture
+async def world(sqlite_url, tmp_path):
+    async with served(sqlite_url, tmp_path) as found:
+        yield found
+
+
+async def post(world, path, body, status):
+    async with world.session.post(f"{world.url}/api/v1/{path}", json=body) as answer:
+        assert answer.status == status, (path, answer.status, await answer.text())
+        return await answer.json()
+
+
+@pytest.mark.parametrize("name", ["start", "end"])
+@pytest.mark.parametrize("year", ["0001", "0002", "1999", "2027", "9999"])
+async def test_a_job_of_an_impossible_date_is_refused(world, name, year):
+    refused = await post(world, "backfills", {**ORDER, name: f"{year}-01-01T00:00:00Z"}, 400)
+    assert refused["error"].startswith(f"{name}: {year}-01-01T00:00:00Z is out of range; allowed: 2000-01-01 to ")
+    assert await world.store.list_backfills() == []
+
+
+@pytest.mark.parametrize("name", ["start", "end", "as_of"])
+@pytest.mark.parametrize("year", ["0001", "9999"])
+async def test_what_is_read_is_held_to_the_same_rule(world, name, year):
+    refused = await world.get(f"/api/v1/points?{name}={year}-01-01T00:00:00Z", 400)
+    assert f"{name}: {year}-01-01T00:00:00Z is out of range" in refused["error"]
+
+
+async def test_so_is_a_question_to_the_local_radar(world):
+    asked = "/client/v4/radar/ct/timeseries?dateStart=1999-12-31T00:00:00Z&dateEnd=2000-01-03T00:00:00Z&aggInterval=1d"
+    (error,) = (await world.get(asked, 400))["errors"]
+    assert error["message"].startswith("dateStart: 1999-12-31T00:00:00Z is out of range")
+
+
+async def test_a_job_is_cancelled_once(world):
+    job = await post(world, "backfills", ORDER, 201)
+    assert job["state"] == "queued"
+    cancelled = await post(world, f"backfills/{job['id']}/cancel", {}, 200)
+    assert (cancelled["state"], cancelled["message"]) == ("cancelled", "cancelled before all of it was asked for")
+    assert cancelled["finished_at"] is not None
+    assert await world.get(f"/api/v1/backfills/{job['id']}") == cancelled
+    again = await post(world, f"backfills/{job['id']}/cancel", {}, 409)
+    assert again == {"error": f"backfill {job['id']} is over: cancelled"}
+
+
+async def test_cancelling_takes_json_of_the_same_origin_and_a_job_that_exists(world):
+    job = (await post(world, "backfills", ORDER, 201))["id"]
+    path = f"{world.url}/api/v1/backfills/{job}/cancel"
+    for status, options in (
+        (415, {"data": b"{}", "headers": {"Content-Type": "text/plain"}}),
+        (403, {"json": {}, "headers": {"Origin": "http://elsewhere.example"}}),
+        (400, {"json": {"why": "not"}}),
+        (400, {"data": b"", "headers": {"Content-Type": "application/json"}}),
+    ):
+        async with world.session.post(path, **options) as answer:
+            assert answer.status == status, options
+    assert await post(world, "backfills/999/cancel", {}, 404) == {"error": "there is no such backfill"}
+    assert (await world.get(f"/api/v1/backfills/{job}"))["state"] == "queued"

@@ -1,0 +1,90 @@
+"""Processes that own a store, to be born in the nest."""
+
+import asyncio
+import os
+import sys
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from collector.store import Store
+from collector.store.restore import restore
+from tests.acceptance.nest import nest
+from tests.store.making import HOUR, NOW, batch, hours, profile, query, saved
+
+URL = "http://127.0.0.1:1234"
+
+
+async def _hold(url, command):
+    async with Store.open(url, owner=command) as store:
+        await store.announce(URL)
+        await store.check_writable()
+        sys.stdout.write("open\n")
+        sys.stdout.flush()
+        await asyncio.sleep(60)
+
+
+def hold():
+    """Own the store whose address is the first argument, until killed."""
+    asyncio.run(_hold(*sys.argv[1:]))
+
+
+@contextmanager
+def holding(url, folder, command="run"):
+    """Let another process own the store at *url*; gives the process."""
+    there, here = os.pipe()
+    with os.fdopen(there) as told, os.fdopen(here, "w") as writing:
+        process = nest().bear([url, command], folder, dict(os.environ), (writing, sys.__stderr__), f"{__name__}:hold")
+        writing.close()
+        try:
+            assert told.readline() == "open\n"
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+async def _write(url, *numbers):
+    later = NOW + HOUR
+    async with Store.open(url, owner="run") as store:
+        await store.declare([profile()], NOW)
+        await saved(store, batch((query(), hours(0, 4))), [float(one) for one in numbers], now=later, updated=later)
+        os._exit(9)
+
+
+def write():
+    """Write the first four hours to a store, and end as if killed."""
+    asyncio.run(_write(*sys.argv[1:]))
+
+
+def killed_after_writing(url, folder, *numbers):
+    """Let another process write the first four hours, and be killed."""
+    assert _end(folder, "write", url, *numbers) == 9
+
+
+def put_back():
+    """Restore a backup, and end as if killed instead of a certain call of the system."""
+    url, source, last = sys.argv[1:]
+    calls = count()
+
+    def dying(real):
+        def call(*arguments, **options):
+            if next(calls) == int(last):
+                os._exit(9)
+            return real(*arguments, **options)
+
+        return call
+
+    for owner, name in ((os, "link"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
+        setattr(owner, name, dying(getattr(owner, name)))
+    asyncio.run(restore(url, Path(source)))
+
+
+def killed_while_restoring(url, folder, source, call):
+    """Let another process restore *source* and be killed at its *call*; tells whether it came to that."""
+    return _end(folder, "put_back", url, source, call) == 9
+
+
+def _end(folder, entry, *arguments):
+    outputs = (sys.__stderr__, sys.__stderr__)
+    return nest().bear([*map(str, arguments)], folder, dict(os.environ), outputs, f"{__name__}:{entry}").wait(60)

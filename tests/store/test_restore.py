@@ -1,0 +1,240 @@
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from collector.errors import UsageError
+from collector.store import (
+    Store,
+    StoreAliased,
+    StoreDamaged,
+    StoreForeign,
+    StoreNewer,
+    StoreOwned,
+    StoreUnavailable,
+    side_files,
+    sqlite_file,
+)
+from collector.store.backup import backup
+from collector.store.migrate import HEAD
+from collector.store.restore import restore
+from collector.store.upkeep import current, digest, downgrade
+from collector.store.verify import verify
+from tests.store.holding import holding, killed_after_writing, killed_while_restoring
+from tests.store.making import NOW, batch, hours, profile, query, saved, values
+
+ASKED = batch((query(), hours(0, 4)))
+
+
+@pytest.fixture
+async def url(sqlite_url):
+    async with Store.open(sqlite_url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        await saved(store, ASKED, [1, 2, 3, 4])
+    return sqlite_url
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "collector.db"
+
+
+@pytest.fixture
+async def saved_copy(url, tmp_path):
+    (tmp_path / "backups").mkdir()
+    await backup(url, tmp_path / "backups" / "backup.db")
+    return tmp_path / "backups" / "backup.db"
+
+
+async def stored(url, owner=None):
+    async with Store.open(url, owner=owner) as store:
+        return list((await values(store)).values())
+
+
+def names(path):
+    """The files there, but for those that go with a store that is open."""
+    own = [f"{path.name}{suffix}" for suffix in ("-wal", "-shm", ".lock")]
+    return sorted(file.name for file in path.parent.iterdir() if file.is_file() and file.name not in own)
+
+
+async def test_it_works_after_a_kill_and_keeps_what_was_there(url, path, saved_copy):
+    before = await digest(url)
+    killed_after_writing(url, path.parent, 5, 6, 7, 8)
+    after = await digest(url)
+    restored = await restore(url, saved_copy)
+    assert (restored.path, restored.size) == (path, path.stat().st_size)
+    assert (await digest(url), (await verify(url)).findings) == (before, [])
+    assert names(path) == ["collector.db", restored.kept.name, f"{restored.kept.name}-wal"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert await digest(f"sqlite:///{restored.kept}") == after, "what was there is whole, with its log"
+    assert await stored(url, "run") == [1, 2, 3, 4]
+    assert names(saved_copy) == ["backup.db"]
+
+
+async def test_a_missing_store_and_what_it_left_behind_are_no_hindrance(url, path, saved_copy, tmp_path):
+    killed_after_writing(url, path.parent, 5, 6, 7, 8)
+    path.unlink()
+    assert (await restore(url, saved_copy)).kept is None
+    assert await stored(url, "run") == [1, 2, 3, 4]
+    there = tmp_path / "new" / "folder" / "collector.db"
+    await restore(f"sqlite:///{there}", saved_copy)
+    assert await stored(f"sqlite:///{there}") == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish" * 1000, None])
+async def test_a_destroyed_store_is_replaced_and_kept(url, path, saved_copy, content):
+    path.write_bytes(path.read_bytes()[:4096] if content is None else content)
+    destroyed = path.read_bytes()
+    restored = await restore(url, saved_copy)
+    assert restored.kept.read_bytes() == destroyed
+    assert await stored(url) == [1, 2, 3, 4]
+
+
+async def test_a_store_in_use_is_not_replaced(url, path, saved_copy, tmp_path):
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with holding(url, tmp_path) as holder:
+        before = path.stat().st_ino
+        for there in (url, f"sqlite:///{link}"):
+            with pytest.raises(StoreOwned, match=rf"`collector run` \(process {holder.pid},"):
+                await restore(there, saved_copy)
+        assert (path.stat().st_ino, names(saved_copy)) == (before, ["backup.db"])
+
+
+async def test_a_link_to_the_store_stays_one(url, path, saved_copy, tmp_path):
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    await restore(f"sqlite:///{link}", saved_copy)
+    assert link.is_symlink()
+    assert await stored(url) == [1, 2, 3, 4]
+
+
+async def test_an_older_store_is_restored_and_migrated_when_opened(url, path, tmp_path, sqlite_template):
+    shutil.copy(sqlite_template, tmp_path / "older.db")
+    await downgrade(f"sqlite:///{tmp_path}/older.db", "0005")
+    await restore(url, tmp_path / "older.db")
+    assert await current(url) == "0005"
+    assert await stored(url, "run") == []
+    assert await current(url) == HEAD
+
+
+def foreign(file):
+    with closing(sqlite3.connect(file)) as other, other:
+        other.execute("CREATE TABLE t (x)")
+
+
+def newer(file):
+    with closing(sqlite3.connect(file)) as store, store:
+        store.execute("UPDATE schema_revision SET version_num = '9999'")
+
+
+def unfinished(file):
+    with closing(sqlite3.connect(file)) as store, store:
+        store.execute("UPDATE schema_revision SET version_num = 'copying'")
+
+
+def wrong(file):
+    with closing(sqlite3.connect(file)) as store, store:
+        store.execute("UPDATE points SET value = 5 WHERE value = 4")
+
+
+def itself(file):
+    file.unlink()
+    file.symlink_to(file.parents[1] / "collector.db")
+
+
+def cut(file):
+    os.truncate(file, 8192)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "spoil"),
+    [
+        (StoreForeign, "of another program", lambda file: [file.unlink(), foreign(file)]),
+        (StoreForeign, "is not a SQLite database", lambda file: file.write_text("points" * 1000)),
+        (StoreForeign, "a copy that was interrupted", unfinished),
+        (StoreNewer, "revision 9999", newer),
+        (StoreDamaged, "is damaged, so it was not restored; `collector db verify` says: all", wrong),
+        (StoreDamaged, "is damaged", cut),
+        (UsageError, "is no file", lambda file: file.unlink()),
+        (UsageError, "is no file", lambda file: [file.unlink(), file.mkdir()]),
+        (
+            UsageError,
+            "is the store itself",
+            itself,
+        ),
+    ],
+)
+async def test_what_is_no_sound_store_is_not_restored(url, saved_copy, kind, told, spoil):
+    path = saved_copy.parents[1] / "collector.db"
+    spoil(saved_copy)
+    before = path.read_bytes()
+    with pytest.raises(kind, match=told):
+        await restore(url, saved_copy)
+    assert (names(path), path.read_bytes()) == (["collector.db"], before)
+
+
+async def test_a_folder_is_not_replaced(saved_copy, tmp_path):
+    (tmp_path / "folder.db").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        await restore(f"sqlite:///{tmp_path}/folder.db", saved_copy)
+
+
+async def test_postgres_has_its_own_tool(saved_copy):
+    with pytest.raises(UsageError, match="pg_restore") as refused:
+        await restore("postgresql://me:hunter2@127.0.0.1:1/radar", saved_copy)
+    assert "hunter2" not in str(refused.value)
+
+
+CALLS = 12
+"""More than a restore makes."""
+
+
+async def test_killed_at_any_step_one_of_the_two_is_there_whole(url, path, saved_copy):
+    killed_after_writing(url, path.parent, 5, 6, 7, 8)
+    files = {file: file.read_bytes() for file in path.parent.glob("collector.db*")}
+    died = 0
+    for call in range(CALLS):
+        for file, content in files.items():
+            file.unlink(missing_ok=True)
+            file.write_bytes(content)
+        died += killed_while_restoring(url, path.parent, saved_copy, call)
+        for other in path.parent.glob("collector.db.replaced-*Z"):
+            if other.samefile(path):
+                with pytest.raises(StoreAliased, match=f"is a file with 2 names .also {other.name}.:"):
+                    await stored(url, "run")
+            other.unlink()
+        assert await stored(url, "run") in ([1, 2, 3, 4], [5, 6, 7, 8])
+        assert (await verify(url)).findings == []
+    assert 8 <= died < CALLS
+    await restore(url, saved_copy)
+    assert await stored(url, "run") == [1, 2, 3, 4]
+
+
+async def test_a_file_system_without_links_will_do(url, path, saved_copy, monkeypatch):
+    def refuse(*_arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    restored = await restore(url, saved_copy)
+    assert await stored(f"sqlite:///{restored.kept}") == await stored(url) == [1, 2, 3, 4]
+
+
+async def test_a_full_disk_changes_nothing(url, path, saved_copy, monkeypatch):
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    before = path.read_bytes()
+    monkeypatch.setattr(sqlite_file, "sync", full)
+    with pytest.raises(StoreUnavailable, match=r"cannot be written \(no space left on device\)"):
+        await restore(url, saved_copy)
+    assert (names(path), path.read_bytes()) == (["collector.db"], before)
+
+
+def test_a_name_that_exists_is_not_taken_for_what_is_kept(path):
+    first = side_files.aside(path)
+    first.touch()
+    second = side_files.aside(path)
+    assert second != first

@@ -1,0 +1,209 @@
+"""The files beside a SQLite store: a log that is another file's, and folders in which none can be made."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from collector.store import Store, StoreAliased, StoreUnavailable
+from collector.store.backup import backup
+from collector.store.upkeep import digest
+from collector.store.verify import verify
+from tests.store.holding import holding, killed_after_writing
+from tests.store.making import NOW, batch, hours, profile, query, saved, values
+
+ASKED = batch((query(), hours(0, 4)))
+
+
+def killed(url, *numbers):
+    """Let a process write the four hours and be killed; gives the log that it leaves."""
+    path = Path(url.removeprefix("sqlite:///"))
+    killed_after_writing(url, path.parent, *numbers)
+    log = path.with_name(f"{path.name}-wal")
+    assert log.stat().st_size > 0
+    return log
+
+
+@pytest.fixture
+async def url(sqlite_url):
+    async with Store.open(sqlite_url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        await saved(store, ASKED, [1, 2, 3, 4])
+    return sqlite_url
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "collector.db"
+
+
+async def stored(url, owner=None):
+    async with Store.open(url, owner=owner) as store:
+        return list((await values(store)).values())
+
+
+def kept(path):
+    return sorted(path.parent.glob("collector.db.replaced-*"))
+
+
+async def test_after_a_kill_the_log_is_the_stores_own(url, path):
+    killed(url, 5, 6, 7, 8)
+    assert await stored(url) == [5, 6, 7, 8]
+    assert await stored(url, "run") == [5, 6, 7, 8]
+    assert kept(path) == []
+
+
+async def test_the_log_of_the_store_before_is_not_replayed_over_a_backup(url, path, tmp_path, caplog):
+    await backup(url, tmp_path / "backup.db")
+    before = await digest(url)
+    log = killed(url, 5, 6, 7, 8)
+    written = log.read_bytes()
+    shutil.copyfile(tmp_path / "backup.db", path)
+    assert await stored(url) == [1, 2, 3, 4]
+    assert (await digest(url), (await verify(url)).findings) == (before, [])
+    assert (log.read_bytes(), kept(path)) == (written, []), "a reader changes nothing"
+    assert await stored(url, "run") == [1, 2, 3, 4]
+    assert (await digest(url), (await verify(url)).findings) == (before, [])
+    (aside,) = kept(path)
+    assert aside.name.endswith("-wal")
+    assert aside.read_bytes() == written
+    assert [r.outcome for r in caplog.records if r.msg == "write_ahead_log"][-1] == "set aside"
+    assert [r.kept for r in caplog.records if hasattr(r, "kept")] == [str(aside)]
+
+
+async def test_a_backup_that_has_become_the_store_keeps_its_own_log(url, path, tmp_path):
+    await backup(url, tmp_path / "backup.db")
+    shutil.copyfile(tmp_path / "backup.db", path)
+    killed(url, 9, 9, 9, 9)
+    assert await stored(url, "run") == [9, 9, 9, 9]
+    assert kept(path) == []
+
+
+async def test_what_a_deleted_store_left_behind_is_not_replayed_over_a_new_one(url, path):
+    killed(url, 5, 6, 7, 8)
+    path.unlink()
+    async with Store.open(url, owner="run") as store:
+        assert await store.list_series() == []
+    assert (await verify(url)).findings == []
+    assert len(kept(path)) == 1
+
+
+async def test_a_backup_put_in_place_of_a_store_in_use_is_said_to_be_one(url, path, tmp_path):
+    await backup(url, tmp_path / "backup.db")
+    with holding(url, tmp_path):
+        shutil.copyfile(tmp_path / "backup.db", path)
+        with pytest.raises(StoreUnavailable, match="was overwritten by a backup while it is in use"):
+            await stored(url)
+
+
+@contextmanager
+def common_folder():
+    """Make a folder that other users can read."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def unprivileged():
+    """Root may write anywhere, so be somebody else for a while."""
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(os.getuid())
+
+
+@contextmanager
+def read_only(*files):
+    """Copy *files* into a folder in which this process can make none."""
+    with common_folder() as folder:
+        for file in files:
+            Path(shutil.copy(file, folder)).chmod(0o644)
+        folder.chmod(0o555)
+        with unprivileged():
+            yield f"sqlite:///{folder}/collector.db"
+
+
+def beside(path, *suffixes):
+    return [path.with_name(path.name + suffix) for suffix in ("", *suffixes)]
+
+
+async def test_a_store_in_a_read_only_folder_can_be_read_copied_and_verified(url, path, tmp_path):
+    before = await digest(url)
+    with read_only(path) as there:
+        assert await stored(there) == [1, 2, 3, 4]
+        assert (await digest(there), (await verify(there)).findings) == (before, [])
+        assert [file.name for file in Path(there.removeprefix("sqlite:///")).parent.iterdir()] == ["collector.db"]
+        target = Path(tempfile.mkdtemp()) / "backup.db"
+        await backup(there, target)
+    assert await digest(f"sqlite:///{target}") == before
+
+
+async def test_a_log_in_a_read_only_folder_is_read_or_said_to_lack_its_index(url, path):
+    killed(url, 5, 6, 7, 8)
+    with read_only(*beside(path, "-wal", "-shm")) as there:
+        assert await stored(there) == [5, 6, 7, 8]
+    with read_only(*beside(path, "-wal")) as there:
+        with pytest.raises(StoreUnavailable, match=r"changes in .*collector.db-wal, and collector.db-shm is missing"):
+            await stored(there)
+        with pytest.raises(StoreUnavailable, match="is missing"):
+            await verify(there)
+
+
+async def test_a_backup_in_a_read_only_folder_is_read_without_the_log_of_another_file(url, path, tmp_path):
+    await backup(url, tmp_path / "backup.db")
+    killed(url, 5, 6, 7, 8)
+    shutil.copyfile(tmp_path / "backup.db", path)
+    with read_only(*beside(path, "-wal", "-shm")) as there:
+        assert await stored(there) == [1, 2, 3, 4]
+
+
+async def test_an_interrupted_change_in_a_read_only_folder_is_said_to_be_one(url, path):
+    beside(path, "-journal")[1].write_bytes(b"something")
+    with read_only(*beside(path, "-journal")) as there, pytest.raises(StoreUnavailable, match="has to be undone by"):
+        await stored(there)
+
+
+async def test_a_file_that_is_changed_while_it_is_read_alone_gives_no_answer(url, path):
+    with read_only(path) as there:
+        async with Store.open(there, owner=None) as reader:
+            assert list((await values(reader)).values()) == [1, 2, 3, 4]
+
+            async def disturbed(state):
+                os.seteuid(os.getuid())
+                os.utime(there.removeprefix("sqlite:///"), (1, 1))
+                return await state.list_series()
+
+            with pytest.raises(StoreUnavailable, match="was changed while it was read"):
+                await reader.look(disturbed)
+
+
+async def test_another_user_reads_beside_an_owner_whose_lock_file_it_may_not_read(url, path):
+    with common_folder() as folder:
+        there = f"sqlite:///{shutil.copy(path, folder)}"
+        with holding(there, folder):
+            for file in folder.iterdir():
+                file.chmod(0o000 if file.suffix == ".lock" else 0o644)
+            with unprivileged():
+                assert await stored(there) == [1, 2, 3, 4]
+
+
+async def test_hard_links_of_a_backup_can_be_read_but_not_written_to(url, tmp_path):
+    await backup(url, tmp_path / "backup.db")
+    (tmp_path / "weekly.db").hardlink_to(tmp_path / "backup.db")
+    there = f"sqlite:///{tmp_path}/weekly.db"
+    assert await stored(there) == [1, 2, 3, 4]
+    with pytest.raises(StoreAliased):
+        await stored(there, "run")
+    with closing(sqlite3.connect(tmp_path / "weekly.db")) as file:
+        assert file.execute("PRAGMA journal_mode").fetchone() == ("delete",)

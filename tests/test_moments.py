@@ -1,0 +1,71 @@
+"""Times as people write them: the same forms on the command line and in URLs."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+import pytest
+
+from collector.cli.options import MOMENT
+from collector.moments import parse_time
+from collector.serve.api.asking import Asked, Refused
+
+NOW = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (NOW, "now"),
+        (NOW - timedelta(minutes=90), "90m"),
+        (NOW - timedelta(hours=1), "1h"),
+        (NOW - timedelta(days=7), "7d"),
+        (NOW - timedelta(weeks=2), " 2w "),
+        (datetime(2026, 1, 1, tzinfo=UTC), "2026-01-01"),
+        (datetime(2026, 1, 1, 12, tzinfo=UTC), "2026-01-01T12:00:00Z"),
+        (datetime(2026, 1, 1, 12, tzinfo=UTC), "2026-01-01t12:00:00z"),
+        (datetime(2026, 1, 1, 10, tzinfo=UTC), "2026-01-01T12:00:00+02:00"),
+    ],
+)
+def test_every_form_is_read(expected, text):
+    assert parse_time(text, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "1",
+        "1y",
+        "-1h",
+        "1.5h",
+        "٣h",
+        "2026-13-01",
+        "2026-01-01T12:00:00",
+        "9" * 9 + "w",
+        "0" * 5000 + "d",
+    ],
+)
+def test_anything_else_is_refused_with_what_is_allowed_on_both_edges(text):
+    with pytest.raises(ValueError, match="is no moment; allowed: a date such as 2026-01-31, an RFC 3339 time such as"):
+        parse_time(text, NOW)
+    with pytest.raises(click.BadParameter, match="is no moment; allowed: a date"):
+        MOMENT.convert(text, None, None)
+    with pytest.raises(Refused, match=r"start: .* is no moment; allowed: a date"):
+        Asked({"start": [text]}, datetime.now(UTC)).moment("start")
+
+
+@pytest.mark.parametrize("text", ["2026-01-01", "2026-01-01T12:00:00Z", "2026-01-01T12:00:00+02:00"])
+def test_a_url_and_an_option_mean_the_same(text):
+    assert (
+        Asked({"start": [text]}, datetime.now(UTC)).moment("start")
+        == MOMENT.convert(text, None, None)
+        == parse_time(text, NOW)
+    )
+
+
+@pytest.mark.parametrize("text", ["now", "1h", "7d"])
+def test_ages_are_counted_from_the_present_on_both_edges(text):
+    pair = [Asked({"start": [text]}, datetime.now(UTC)).moment("start"), MOMENT.convert(text, None, None)]
+    assert abs(pair[0] - pair[1]) < timedelta(seconds=10)
+    assert abs(pair[0] - parse_time(text, datetime.now(UTC))) < timedelta(seconds=10)
