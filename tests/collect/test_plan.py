@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collector.collect import plan
 from collector.collect.plan import Shape
-from collector.model import AggInterval, SeriesQuery, Slice, Window
+from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
 from collector.profile import Profile
 from collector.radar.query import query_string
 
@@ -62,6 +62,8 @@ def test_the_newest_closed_bucket_ends_at_the_last_edge_and_weeks_start_on_monda
         (Window(at(2026, 3, 3), at(2026, 3, 4)), DAY, None, None),
         (Window(at(2026, 2, 23), at(2026, 3, 2)), WEEK, None, None),
         (Window(at(2026, 2, 26), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 2, 1), at(2026, 2, 27, 5)), None),
+        (Window(at(2026, 2, 26), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 2, 1), at(2026, 2, 28)), None),
+        (Window(at(2026, 2, 26), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 2, 1), at(2026, 2, 27, 0, 15)), None),
         (Window(at(2026, 3, 4), at(2026, 3, 4, 10, 15)), QUARTER, None, at(2026, 3, 4)),
         (None, QUARTER, None, at(2026, 3, 5)),
         (Window(at(2026, 3, 3), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 3, 1), at(2027, 1, 1)), None),
@@ -121,6 +123,20 @@ def test_every_slice_is_packed_exactly_once_and_a_batch_has_one_duration(days, s
         assert len({piece.window.duration for piece in batch.slices}) == 1
         assert len(batch.slices) <= positions
         assert len(query_string(batch)) <= plan.LONGEST_QUERY
+
+
+def test_a_query_is_exactly_as_long_as_allowed_or_shorter():
+    window = Window(at(2026, 3, 2), at(2026, 3, 3))
+    slices = [Slice(query(f"ca {number:02}"), window) for number in range(40)]
+    for count in range(1, 40):
+        most = len(query_string(Batch(tuple(slices[:count]))))
+        whole, short = (plan.pack(slices, Shape(timedelta(days=7), 100, length=length)) for length in (most, most - 1))
+        assert len(whole[0].slices) == count
+        assert len(short[0].slices) == max(count - 1, 1)
+
+
+def test_a_request_line_with_the_longest_query_passes_a_server_that_takes_8190_bytes():
+    assert len("GET /client/v4/radar/ct/timeseries? HTTP/1.1\r\n") + plan.LONGEST_QUERY <= 8_190
 
 
 def test_a_year_of_50_series_in_weeks_of_20_series_costs_what_it_must():
