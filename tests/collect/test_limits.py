@@ -380,3 +380,21 @@ def test_a_record_of_an_earlier_version_lacks_what_is_new():
     for name in ("capped", "refused_span_seconds", "refused_positions"):
         del record[name]
     assert learn.load(QUARTER, json.dumps(record)) == limits(3, 5)
+
+
+def test_the_steps_of_lengths_and_positions_on_the_way_down_and_up():
+    known, lengths, positions = GUESS, [], []
+    for _ in range(7):
+        known = learn.too_long(known, batch_of(200, 7), NOW)
+        lengths.append(known.shape.length)
+    assert lengths == [7900, 6000, 4000, 2000, 1000, 500, 500]
+    known = limits(positions=1000, proven_span=7)
+    while known.shape.positions > 1:
+        known = learn.refused(known, batch_of(known.shape.positions, 7), NOW)
+        positions.append(known.shape.positions)
+    assert positions == [100, 50, 20, 10, 5, 2, 1]
+    known = limits(positions=1)
+    for count in reversed(positions):
+        known = learn.accepted(known, batch_of(count, 7))
+        positions.append(known.shape.positions)
+    assert positions[7:] == [2, 5, 10, 20, 50, 100, 1000]

@@ -206,6 +206,11 @@ async def test_an_answer_whose_points_were_cut_off_on_their_way_is_written_again
         assert await store.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10) == Saved(inserted=4)
         assert proxy.cut == 1
         assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
+        more = batch((query(), hours(4, 8)))
+        fetch_id = await begin(store, more)
+        proxy.cuts = 100
+        with pytest.raises(StoreUnavailable, match="server closed the connection"):
+            await store.save(fetch_id, more, answer(more, [1, 2, 3, 4]), NOW, 10)
 
 
 async def test_a_request_is_not_put_on_record_twice_because_the_answer_was_lost(postgres_url):
