@@ -6,11 +6,22 @@ import pytest
 
 from collector.additivity import UNIQUE_ENTRIES
 from collector.collect.collect import collect, heal
-from collector.collect.confirm import REQUESTS_PER_HOUR, confirm, whole_days
+from collector.collect.confirm import (
+    REQUESTS_PER_HOUR,
+    Unconfirmed,
+    _DailyAnswers,
+    _days,
+    confirm,
+    days_around,
+    unconfirmed_windows,
+    whole_days,
+)
 from collector.finality import DAY as DAY_SECONDS
-from collector.model import AggInterval, Window
+from collector.finality import Evidence
+from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
 from collector.radar.simulator import Hole, faults
 from collector.serve.gaps import all_gaps
+from collector.store import SeriesState
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
 from tests.collect.test_history import run_backfill
 
@@ -60,6 +71,125 @@ def test_days_are_compared_that_are_final_from_end_to_end(expected, windows, fin
         return [(int(start * DAY_SECONDS), int(end * DAY_SECONDS)) for start, end in ranges]
 
     assert whole_days(seconds(windows), seconds(final)) == seconds(expected)
+
+
+SETTLE = 14 * DAY_SECONDS
+TODAY = int(MIDNIGHT.timestamp())
+
+
+def days(start, end):
+    """From so many days before this midnight to so many, in epoch seconds."""
+    return TODAY - int(start * DAY_SECONDS), TODAY - int(end * DAY_SECONDS)
+
+
+def told(start, end, *, hours_ago=9, confirmed=False, changed=False):
+    """What an answer of so many hours ago said of those days."""
+    asked_at = NOW.timestamp() - hours_ago * 3600
+    return Evidence(*days(start, end), asked_at, asked_at, SETTLE, asked_at if changed else None, confirmed=confirmed)
+
+
+def state_of(*rows, current=(60, 0), **options):
+    return SeriesState(1, days(60, 0), days(*current), rows, None, **options)
+
+
+@pytest.mark.parametrize(
+    ("compared", "rest", "rows", "options"),
+    [
+        ([(40, 20)], [], [told(40, 20)], {}),
+        ([], [], [told(40, 20, hours_ago=0.99)], {}),
+        ([(40, 20)], [], [told(40, 20, hours_ago=1)], {}),
+        ([], [], [told(40, 20, confirmed=True)], {}),
+        ([], [], [told(40, 20, changed=True)], {}),
+        ([(30, 20)], [], [told(40, 20)], {"current": (30, 0)}),
+        ([(40, 25)], [], [told(40, 20)], {"current": (60, 25)}),
+        ([], [], [told(40, 20)], {"current": (20, 0)}),
+        ([], [(40, 20)], [told(40, 20)], {"sums_differ": True}),
+        ([(40, 20)], [(40.5, 40), (20, 19.5)], [told(40.5, 19.5)], {}),
+        ([(41, 19)], [], [told(41, 40.5, confirmed=True), told(40.5, 19.5), told(19.5, 19, hours_ago=0)], {}),
+        ([(40, 16)], [(16, 15.75)], [told(40, 15.75)], {}),
+        ([(40, 15)], [], [told(40, 14.75)], {}),
+        ([(40, 15)], [(15, 14.75)], [told(40, 14.75)], {"days_later": 1}),
+        (
+            [(40, 16)],
+            [(16, 15.875), (15.75, 15.5)],
+            [told(40, 15.875), told(15.875, 15.75, changed=True), told(15.75, 14.5)],
+            {},
+        ),
+    ],
+)
+def test_what_one_answer_alone_has_told_is_compared_by_days_or_read_again(compared, rest, rows, options):
+    now = NOW + options.pop("days_later", 0) * DAY
+    found = unconfirmed_windows(query(), state_of(*rows, **options), SETTLE, now)
+    assert found == Unconfirmed(query(), SETTLE, [days(*one) for one in compared], [days(*one) for one in rest])
+
+
+@pytest.mark.parametrize(
+    ("compared", "asked"),
+    [
+        (True, query(AggInterval.FIFTEEN_MINUTES)),
+        (True, query(caOwner=["A"])),
+        (False, query(AggInterval.ONE_DAY)),
+        (False, query(AggInterval.ONE_WEEK)),
+        (False, query(uniqueEntries=["true"])),
+    ],
+)
+def test_only_counts_of_finer_buckets_are_compared_by_days(compared, asked):
+    found = unconfirmed_windows(asked, state_of(told(40, 20)), SETTLE, NOW)
+    assert (bool(found.days), bool(found.rest)) == (compared, not compared)
+    daily = found.daily_query
+    assert (daily.agg_interval, daily.filters) == (AggInterval.ONE_DAY, asked.filters)
+
+
+def test_the_daily_question_is_the_same_but_for_its_interval():
+    asked = SeriesQuery(HOUR, {"ca": ("A",)}, "dataset", "dimension", "group")
+    expected = SeriesQuery(AggInterval.ONE_DAY, {"ca": ("A",)}, "dataset", "dimension", "group")
+    assert Unconfirmed(asked, 0, [], []).daily_query == expected
+
+
+@pytest.mark.parametrize(("first", "hour"), [(-1, 0), (-1, 11.99), (0, 12), (0, 23.99), (0, 24), (1, 36)])
+def test_an_annotation_is_looked_for_in_the_two_days_around_it(first, hour):
+    start = MIDNIGHT + first * DAY
+    assert days_around(MIDNIGHT + timedelta(hours=hour)) == Window(start, start + 2 * DAY)
+
+
+def daily_answers(last_updated, normalization="RAW_VALUES"):
+    """Answers to two positions of two days each, which hold a value for all but the last day."""
+    windows = [Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 18 * DAY), Window(MIDNIGHT - 18 * DAY, MIDNIGHT - 16 * DAY)]
+    asked = Batch(tuple(Slice(query(AggInterval.ONE_DAY), window) for window in windows))
+    points = (Points([days(20, 0)[0], days(19, 0)[0]], [1.0, 2.0]), Points([days(18, 0)[0]], [3.0]))
+    ranges = tuple((window.start, window.end) for window in windows)
+    answers = _DailyAnswers()
+    answers.keep(7, asked, Answer(Meta(AggInterval.ONE_DAY, last_updated, normalization, "*", 5, ranges, ()), points))
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("expected", "day", "settled"),
+    [
+        (True, 20, 16),
+        (True, 19, 16),
+        (True, 17, 16),
+        (False, 21, 16),
+        (False, 16, 16),
+        (True, 18, 17),
+        (False, 17, 16.9),
+        (True, 17, 15),
+    ],
+)
+def test_a_daily_value_counts_from_an_answer_past_settle_that_covered_its_day(expected, day, settled):
+    answers = daily_answers(MIDNIGHT + timedelta(seconds=SETTLE) - settled * DAY)
+    assert answers.told(query(AggInterval.ONE_DAY), days(day, day - 1), SETTLE) is expected
+    assert not answers.told(query(AggInterval.ONE_DAY, tld=["com"]), days(day, day - 1), SETTLE)
+
+
+def test_daily_values_are_kept_by_day_if_they_are_counts():
+    values = {query(AggInterval.ONE_DAY): {days(20, 0)[0]: 1.0, days(19, 0)[0]: 2.0, days(18, 0)[0]: 3.0}}
+    assert daily_answers(NOW).values == values
+    assert daily_answers(NOW, "PERCENTAGE").values == daily_answers(NOW, "PERCENTAGE").asked == {}
+
+
+def test_windows_are_taken_apart_by_days():
+    assert _days([days(5, 3), days(1, 0)]) == [days(5, 4), days(4, 3), days(1, 0)]
 
 
 async def test_a_year_of_twenty_series_is_confirmed_by_one_request(sqlite_url):
