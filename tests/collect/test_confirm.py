@@ -11,6 +11,8 @@ from collector.collect.confirm import (
     Unconfirmed,
     _DailyAnswers,
     _days,
+    _differing_days,
+    _judge_sums,
     confirm,
     days_around,
     unconfirmed_windows,
@@ -18,7 +20,7 @@ from collector.collect.confirm import (
 )
 from collector.finality import DAY as DAY_SECONDS
 from collector.finality import Evidence
-from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
+from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339
 from collector.radar.simulator import Hole, faults
 from collector.serve.gaps import all_gaps
 from collector.store import SeriesState
@@ -190,6 +192,51 @@ def test_daily_values_are_kept_by_day_if_they_are_counts():
 
 def test_windows_are_taken_apart_by_days():
     assert _days([days(5, 3), days(1, 0)]) == [days(5, 4), days(4, 3), days(1, 0)]
+
+
+class Sums:
+    """A store with the sums of four days, of which the second answer has *confirmed* some."""
+
+    def __init__(self, *confirmed):
+        self.confirmed, self.asked, self.now_confirmed, self.differing = confirmed, [], [], []
+
+    async def daily_sums(self, asked, window):
+        self.asked.append((asked, window))
+        return {days(20, 0)[0]: 1.0, days(19, 0)[0]: 5.0, days(18, 0)[0]: 3.0, days(17, 0)[0]: 4.0}
+
+    async def confirm(self, asked, windows, settle):
+        self.now_confirmed.append((asked, windows, settle))
+
+    async def series_states(self, queries):
+        return {queries[0]: state_of(*(told(*one, confirmed=True) for one in self.confirmed))} if self.confirmed else {}
+
+    async def set_sums_differ(self, asked):
+        self.differing.append(asked)
+
+
+FOUR_DAYS = Unconfirmed(query(), SETTLE, [days(20, 18), days(18, 16)], [])
+HULL = Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 16 * DAY)
+
+
+async def test_days_whose_sums_are_equal_are_confirmed_and_those_that_were_told_and_differ_are_read_again():
+    store, answers = Sums(), daily_answers(MIDNIGHT - 2 * DAY)
+    assert await _differing_days(FOUR_DAYS, answers, store) == [days(19, 18), days(17, 16)]
+    assert store.now_confirmed == [(query(), [days(20, 19), days(18, 17)], SETTLE)]
+    assert store.asked == [(query(), HULL)]
+    store, answers = Sums(), daily_answers(MIDNIGHT - 3 * DAY)
+    assert await _differing_days(FOUR_DAYS, answers, store) == [days(19, 18)]
+
+
+@pytest.mark.parametrize(
+    ("day", "confirmed"),
+    [(19, [(20, 16)]), (17, [(17, 16)]), (None, [(20, 19), (18, 17)]), (None, [(18.5, 18)]), (None, [])],
+)
+async def test_a_day_that_differs_though_its_parts_are_confirmed_ends_the_comparison(day, confirmed, caplog):
+    store = Sums(*confirmed)
+    await _judge_sums(FOUR_DAYS, [days(20, 19), days(19, 18), days(17, 16)], daily_answers(NOW), store)
+    assert store.differing == ([query()] if day else [])
+    said = [record.reason[:36] for record in caplog.records if record.message == "confirm"]
+    assert said == ([f"the daily value of {rfc3339(MIDNIGHT - day * DAY)[:10]}T00:00:00Z"[:36]] if day else [])
 
 
 async def test_a_year_of_twenty_series_is_confirmed_by_one_request(sqlite_url):

@@ -130,7 +130,13 @@ class Answers:
 
     def __init__(self, covered=(), gaps=(), relative=(), holes=()):
         self.covered, self.gaps, self.are_relative, self.holes = covered, gaps, relative, holes
-        self.explicit = None
+        self.explicit, self.expected, self.states, self.adopted = None, [], {}, []
+
+    async def adopt(self, now):
+        self.adopted.append(now)
+
+    async def series_states(self, queries):
+        return {asked: known for asked, known in self.states.items() if asked in queries}
 
     async def answered(self, asked, window, since):
         return [one for one, came in self.covered if came >= since]
@@ -139,7 +145,7 @@ class Answers:
         return {*self.are_relative} & {*queries}
 
     async def gap_requests(self, expected, now, *, explicit):
-        self.explicit = explicit
+        self.explicit, self.expected = explicit, expected
         return [[GapRequest(*epoch(part), width, lacked) for part, width, lacked in self.gaps] for _ in expected]
 
     async def holes_of(self, expected):
@@ -281,3 +287,44 @@ async def test_a_narrow_window_is_cut_to_whole_buckets_of_at_most_its_width():
     assert {piece.window.duration for piece in found} == {6 * HOUR}
     wanted = Wanted(HISTORY, [], [(hours(0, 2), 60)])
     assert len(await refetch._slices({query(): wanted}, Spans(7))) == 2
+
+
+async def test_a_fire_asks_once_for_a_series_of_two_profiles_and_reads_no_relative_values_again():
+    one, other = profile("one", lookback=3 * DAY), profile("other", lookback=DAY)
+    relative, first = profile("relative", filters={"tld": ("com",)}), profile("first", filters={"tld": ("org",)})
+    store = Answers(relative=[query(tld=["com"])])
+    store.states = {query(): state(ago(60, -0.5)), query(tld=["com"]): state(ago(60, -0.5))}
+    found = await refetch.fire_slices([one, other, relative, first], NOW, store)
+    assert found == [
+        Slice(query(), ago(60, -0.5)),
+        Slice(query(tld=["com"]), ago(1, -0.5)),
+        Slice(query(tld=["org"]), ago(1, -0.5)),
+    ]
+    assert store.adopted == [NOW]
+
+
+@pytest.mark.parametrize(
+    ("expected", "told", "changes"),
+    [
+        (days(3, 20), None, {}),
+        (days(3, 22), 22, {}),
+        (days(1, 20), None, {"since": days(1, 2).start}),
+        (days(9, 20), None, {"since": days(9, 10).start}),
+        (None, None, {"heal": False}),
+        (None, None, {"since": days(20, 21).start}),
+    ],
+)
+async def test_healing_looks_for_gaps_up_to_what_was_told(expected, told, changes):
+    evidence = [Evidence(*epoch(days(3, told)), 0, 0, 0, None, confirmed=False)] if told else ()
+    store = Answers([], [(GAP, None, True)])
+    store.states = {query(): state(days(3, 20), evidence=evidence)}
+    found = await refetch.healing_slices([profile(settle=9 * DAY, **changes)], NOW, store, Spans(7))
+    assert store.expected == ([Expected(query(), expected, 9 * DAY)] if expected else [])
+    assert bool(found) is bool(expected)
+
+
+@pytest.mark.parametrize(("expected", "since"), [(None, None), (Window(MIDNIGHT, NOW.replace(minute=0)), MIDNIGHT)])
+async def test_healing_of_a_series_without_points_begins_at_since(expected, since):
+    store = Answers()
+    await refetch.healing_slices([profile(since=since)], NOW, store, Spans(7))
+    assert [one.window for one in store.expected] == ([expected] if expected else [])
