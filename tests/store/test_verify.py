@@ -144,6 +144,8 @@ SQLITE_DAMAGE = {
     "UPDATE fetches SET outcome = 'failed' WHERE id = 1": "interval than their fetch brought: 4",
     "UPDATE fetches SET agg_interval = '1d' WHERE id = 1": "interval than their fetch brought: 4",
     "UPDATE fetches SET normalization = 'PERCENTAGE' WHERE id = 1": "interval than their fetch brought: 4",
+    "UPDATE fetches SET unit = NULL WHERE id = 1": "interval than their fetch brought: 4",
+    "UPDATE fetches SET normalization = NULL WHERE id = 1": "interval than their fetch brought: 4",
     "DELETE FROM fetches WHERE id = 1": "date ranges of a fetch that is not on record: 4",
     "UPDATE vanished SET timestamp = timestamp + 1": "buckets marked as vanished that were never there: 1",
 }
@@ -311,6 +313,31 @@ async def test_a_schema_that_is_no_text_is_damage(path):
     path.write_bytes(content.replace(b"CREATE TABLE points", b"CREATE TABLE p\xffints"))
     (found,) = await findings(path)
     assert "is damaged" in found
+
+
+async def test_a_page_of_zeros_is_found_when_it_is_read(path):
+    with closing(sqlite3.connect(path)) as connection:
+        [(page,)] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'annotations'")
+        [(size,)] = connection.execute("PRAGMA page_size")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    assert f"the store {path} is damaged (database disk image is malformed)" in await findings(path)
+
+
+async def test_an_index_without_a_row_is_found_by_the_database(path):
+    name = "ix_fetches_last_updated"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        entry = connection.execute("SELECT * FROM sqlite_master WHERE name = ?", [name]).fetchone()
+        connection.execute("DELETE FROM sqlite_master WHERE name = ?", [name])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE fetches SET last_updated = last_updated + 1 WHERE id = 1")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", entry)
+    found = await findings(path)
+    assert f"SQLite's own check: row 1 missing from index {name}" in found
+    assert not any("***" in finding or finding.endswith(": ok") for finding in found)
 
 
 async def test_a_word_that_has_become_a_number_is_damage_to_the_dump(path):
