@@ -172,6 +172,18 @@ PART = (2 * DAY, 4 * DAY)
             {},
         ),
         (
+            [row(0, 2 * DAY, 21 * DAY, 19 * DAY, confirmed=True), row(6 * DAY, END, 20 * DAY, 10 * DAY)],
+            [row(0, 2 * DAY, 20 * DAY, 18 * DAY), row(6 * DAY, END, 20 * DAY, 10 * DAY)],
+            scope(21 * DAY, end=2 * DAY),
+            {},
+        ),
+        (
+            [row(0, 2 * DAY, 20 * DAY, 18 * DAY), row(6 * DAY, END, 21 * DAY, 11 * DAY, confirmed=True)],
+            [row(0, 2 * DAY, 20 * DAY, 18 * DAY), row(6 * DAY, END, 20 * DAY, 10 * DAY)],
+            scope(21 * DAY, start=6 * DAY),
+            {},
+        ),
+        (
             [
                 row(0, 2 * DAY, 9 * DAY, 7 * DAY, asked_at=21 * DAY, confirmed=True),
                 row(*PART, 3 * DAY, -DAY, asked_at=21 * DAY),
@@ -207,6 +219,7 @@ PART = (2 * DAY, 4 * DAY)
 def test_the_evidence_after_an_answer(expected, known, asked, options):
     found = fold(known, asked, **{"first": False, **options})
     assert bucketwise(found) == bucketwise(expected)
+    assert all(one.end <= other.start for one, other in pairwise(found))
 
 
 def bucketwise(rows):
@@ -274,6 +287,7 @@ def test_rows_are_joined_if_they_say_the_same_or_are_final_alike(expected, one, 
         ([], [row(0, END, END + DAY, DAY, changed_at=END + DAY, confirmed=True)], END + DAY + 1, (0, END)),
         ([(9 * DAY, END)], [row(0, END, END + DAY, DAY, changed_at=END, confirmed=True)], END + 2 * DAY, (0, END)),
         ([], [row(0, END, END + DAY, DAY, asked_at=END + 9 * DAY)], END + 2 * DAY, (0, END)),
+        ([], [row(0, 9 * DAY, END, DAY), row(9 * DAY, END, END + DAY, DAY)], END + DAY - 900, (9 * DAY, END)),
         (
             [(8 * DAY, END)],
             [row(0, 9 * DAY, END, DAY), row(9 * DAY, END, END + DAY, DAY)],

@@ -38,6 +38,8 @@ def test_what_is_published_and_not_stored_is_absent(expected, stored, published)
         (None, (2, 3), Kept(HOUR, -H, 3 * H)),  # a gap
         (None, (2, 3), Kept(HOUR, 2 * H, 3 * H, ((0, 2 * H),))),  # Radar's own history begins
         (None, (), Kept(HOUR, 9 * H, 9 * H, ((-H, 9 * H),))),
+        ("Nothing is stored from", (), Kept(HOUR, 9 * H, 9 * H, ((0, 3 * H),))),
+        ("Nothing is stored from", (), Kept(HOUR, 9 * H, 9 * H, ((H, 9 * H),))),
         (None, (0, 2), Kept(HOUR, 0, 3 * H)),
         (None, (0, 2), Kept(HOUR, None, None)),
         (None, (2,), Kept(HOUR, 0, 3 * H)),
@@ -64,6 +66,7 @@ def test_a_range_is_refused_that_is_not_stored_or_begins_earlier(words, stored, 
 def test_several_parts_are_proven_absent_where_all_are():
     assert common([]) == ()
     assert common([_runs((0, 4), (6, 9))]) == ((0, 4 * H), (6 * H, 9 * H))
+    assert common([_runs((0, 4)), _runs((4, 7), (8, 9))]) == ()
     assert common([_runs((0, 4), (6, 9)), _runs((2, 7))]) == ((2 * H, 4 * H), (6 * H, 7 * H))
 
 
