@@ -134,6 +134,7 @@ def test_a_query_is_exactly_as_long_as_allowed_or_shorter():
         whole, short = (plan.pack(slices, Shape(timedelta(days=7), 100, length=length)) for length in (most, most - 1))
         assert len(whole[0].slices) == count
         assert len(short[0].slices) == max(count - 1, 1)
+    assert len(plan.pack(slices, Shape(timedelta(days=7), 100, length=1))) == 40, "one slice is asked for in any case"
 
 
 def test_a_request_line_with_the_longest_query_passes_a_server_that_takes_8190_bytes():
