@@ -95,7 +95,7 @@ def test_the_interval_follows_the_duration(expected, days):
 
 def test_dates_may_be_one_moment_up_to_the_present_and_from_1970_on():
     assert _read("", "1970-01-01T00:00:00Z", "2026-08-14T10:07:00Z") == ("1970-01-01T00:00", "2026-08-14T10:00")
-    assert _read("", "2026-08-14T10:07:00Z", "2026-08-14T10:07:00Z") == ("2026-08-14T10:00", "2026-08-14T10:00")
+    assert _read("", "2026-08-14 10:07:00Z", "2026-08-14T10:07:00Z") == ("2026-08-14T10:00", "2026-08-14T10:00")
 
 
 @pytest.mark.parametrize(
