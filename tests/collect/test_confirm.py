@@ -1,26 +1,34 @@
 """A second answer for history that was past settle when it was first read."""
 
+import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from collector.additivity import UNIQUE_ENTRIES
+from collector.collect import confirm as confirm_module
 from collector.collect.collect import collect, heal
 from collector.collect.confirm import (
     REQUESTS_PER_HOUR,
     Unconfirmed,
+    _compare_days,
+    _confirm_annotations,
     _DailyAnswers,
     _days,
     _differing_days,
     _judge_sums,
+    _read_rest,
     confirm,
     days_around,
     unconfirmed_windows,
     whole_days,
 )
+from collector.collect.gather import Failure, Gathered
 from collector.finality import DAY as DAY_SECONDS
 from collector.finality import Evidence
-from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339
+from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339, utc
+from collector.radar.errors import Unavailable
 from collector.radar.simulator import Hole, faults
 from collector.serve.gaps import all_gaps
 from collector.store import SeriesState
@@ -237,6 +245,131 @@ async def test_a_day_that_differs_though_its_parts_are_confirmed_ends_the_compar
     assert store.differing == ([query()] if day else [])
     said = [record.reason[:36] for record in caplog.records if record.message == "confirm"]
     assert said == ([f"the daily value of {rfc3339(MIDNIGHT - day * DAY)[:10]}T00:00:00Z"[:36]] if day else [])
+
+
+class Gathering:
+    """A gatherer with a store: *results* are what comes of its calls, *daily* the values of its first answer."""
+
+    def __init__(self, *results, daily=None, state=None, doubtful=()):
+        self.fetcher = SimpleNamespace(store=self)
+        self.results, self.daily, self.doubtful = list(results), daily, doubtful
+        self.state, self.calls, self.looked, self.judged = state, [], [], []
+
+    async def gather_all(self, slices, names, **options):
+        self.calls.append((list(slices), names, options))
+        if self.daily is not None and len(self.calls) == 1:
+            windows = tuple((piece.window.start, piece.window.end) for piece in slices)
+            meta = Meta(AggInterval.ONE_DAY, NOW, "RAW_VALUES", "*", 5, windows, ())
+            points = tuple(Points([*self.daily], [*self.daily.values()]) for _ in slices)
+            options["handling"].keep(1, Batch(tuple(slices)), Answer(meta, points))
+        return self.results.pop(0) if self.results else Gathered(requests=1)
+
+    async def get_state(self, key):
+        return self.state
+
+    async def set_state(self, key, text):
+        self.state = text
+
+    async def doubtful_annotations(self, after, until):
+        self.looked.append((after, until))
+        return self.doubtful
+
+    async def daily_sums(self, asked, window):
+        return {days(19, 0)[0]: 2.0, days(20, 0)[0]: 1.0}
+
+    async def confirm(self, asked, windows, settle):
+        pass
+
+    async def series_states(self, queries):
+        self.judged.append(queries[0])
+        return {}
+
+
+FAILED = Gathered(failures=[Failure((Slice(query(), HULL),), Unavailable("down"))])
+
+
+@pytest.mark.parametrize("state", [None, "2026-03-01T00:00:00Z"])
+async def test_annotations_are_looked_at_from_the_last_time_on_and_at_first_for_two_days(state):
+    gatherer = Gathering(state=state)
+    assert await _confirm_annotations([profile()], NOW, gatherer) == Gathered()
+    assert gatherer.looked == [(utc(state) if state else NOW - 2 * DAY, NOW - timedelta(hours=1))]
+    assert (gatherer.state, gatherer.calls) == ("2026-03-10T11:07:00Z", [])
+
+
+async def test_the_days_of_annotations_that_one_answer_has_told_are_asked_for_daily():
+    starts = [("ct", MIDNIGHT - timedelta(hours=hours)) for hours in (6, 12, 36, 37)]
+    gatherer = Gathering(doubtful=[*starts, ("other", MIDNIGHT - 9 * DAY)])
+    one, other = profile("one", filters={"tld": ("com",)}), profile("other", filters={"tld": ("com",)})
+    await _confirm_annotations([one, other], NOW, gatherer)
+    [(slices, names, options)] = gatherer.calls
+    daily = query(AggInterval.ONE_DAY, tld=["com"])
+    windows = [Window(MIDNIGHT - first * DAY, MIDNIGHT - (first - 2) * DAY) for first in (3, 2)]
+    assert slices == [Slice(daily, window) for window in windows]
+    assert names == {daily: ["one", "other"]}
+    assert (options["background"], options["handling"].history) == (True, False)
+
+
+@pytest.mark.parametrize(("done", "result"), [(True, Gathered()), (False, FAILED), (False, Gathered(stopped=True))])
+async def test_annotations_are_looked_at_again_after_a_failure(done, result):
+    gatherer = Gathering(result, doubtful=[("ct", MIDNIGHT - 3 * DAY)])
+    await _confirm_annotations([profile()], NOW, gatherer)
+    assert (gatherer.state is not None) is done
+
+
+EQUAL, OTHER = ({days(20, 0)[0]: 1.0, days(19, 0)[0]: second} for second in (2.0, 5.0))
+TWO_DAYS = Unconfirmed(query(), SETTLE, [days(20, 18)], [])
+ONCE, STOPPED = Gathered(requests=1), Gathered(requests=1, stopped=True)
+
+
+@pytest.mark.parametrize(
+    ("again", "judged", "daily", "results"),
+    [
+        (False, False, EQUAL, [ONCE]),
+        (False, False, OTHER, [STOPPED]),
+        (True, True, OTHER, [ONCE, ONCE]),
+        (True, False, OTHER, [ONCE, STOPPED]),
+        (True, False, OTHER, [ONCE, FAILED]),
+    ],
+)
+async def test_days_that_differ_are_read_again_and_then_judged(again, judged, daily, results):
+    gatherer = Gathering(*results, daily=daily)
+    gathered = await _compare_days([TWO_DAYS], {}, gatherer)
+    assert gathered == sum(results[1:], results[0])
+    window = Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 18 * DAY)
+    daily_slices, _, options = gatherer.calls[0]
+    assert daily_slices == [Slice(TWO_DAYS.daily_query, window)]
+    assert (options["background"], options["handling"].history) == (True, False)
+    differing = [Slice(query(), Window(window.start + DAY, window.end))]
+    assert [call[0] for call in gatherer.calls[1:]] == [differing] * again
+    assert [call[2] for call in gatherer.calls[1:]] == [{"background": True}] * again
+    assert gatherer.judged == [query()] * judged
+
+
+@pytest.mark.parametrize(
+    ("most", "counted", "record"),
+    [
+        (10, False, None),
+        (10, False, ["2026-03-10T11:07:00Z", 9]),
+        (1, True, ["2026-03-10T11:07:01Z", 9]),
+        (8, True, ["2026-03-10T12:07:00Z", 2]),
+        (10, False, ["2026-03-10T12:07:01Z", 9]),
+        (0, True, ["2026-03-10T12:00:00Z", 10]),
+        (0, True, ["2026-03-10T12:00:00Z", 11]),
+    ],
+)
+async def test_what_is_left_is_read_within_ten_requests_an_hour(most, counted, record, monkeypatch):
+    pieces = [Slice(query(caOwner=[str(number)]), HULL) for number in range(12)]
+
+    async def batches(slices, _gatherer):
+        return [Batch((piece,)) for piece in slices]
+
+    monkeypatch.setattr(confirm_module, "batches_of", batches)
+    gatherer = Gathering(Gathered(requests=4), state=json.dumps([record]) if record else None)
+    gathered = await _read_rest(pieces, {}, NOW, gatherer)
+    assert gathered.requests == (4 if most else 0)
+    assert gatherer.calls == ([(pieces[:most], {}, {"background": True, "most_requests": most})] if most else [])
+    if most:
+        assert json.loads(gatherer.state) == [record] * counted + [["2026-03-10T12:07:00Z", 4]]
 
 
 async def test_a_year_of_twenty_series_is_confirmed_by_one_request(sqlite_url):

@@ -190,6 +190,7 @@ async def test_a_store_is_compared_in_small_blocks_alike(path, monkeypatch):
         (True, (None, ""), (6, 8), 60),
         (False, (2, "instantaneous"), (2, 4), 60),
         (True, (2, "instantaneous"), (1, 4), 60),
+        (True, (4, ""), (3, 6), 0),
         (False, (4, ""), (3, 6), -60),
     ],
 )
@@ -446,7 +447,13 @@ def test_a_checksum_is_of_the_range_the_timestamps_and_the_values():
 
 @pytest.mark.parametrize(
     ("expected", "start", "end"),
-    [(([0, 1, 2], [5.0, 6.0, 7.0]), 0, 3), (([1], [6.0]), 1, 2), (([], []), 3, 9)],
+    [
+        (([0, 1, 2], [5.0, 6.0, 7.0]), 0, 3),
+        (([0, 1], [5.0, 6.0]), 0, 2),
+        (([1, 2], [6.0, 7.0]), 1, 3),
+        (([1], [6.0]), 1, 2),
+        (([], []), 3, 9),
+    ],
 )
 def test_what_is_written_is_what_is_inserted_and_revised(expected, start, end):
     difference = Difference(inserted={0: 5.0, 2: 7.0}, revised=[Revised(1, (4.0, 1), 6.0)])
