@@ -1,6 +1,7 @@
 """What is believed of an answer, and what is refused whole."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -136,6 +137,15 @@ def test_milliseconds_of_zero_are_another_spelling_of_the_same_moment():
     assert len(answer.series[0].timestamps) == 4
 
 
+def test_timestamps_are_read_as_utc_wherever_the_computer_is(monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Kathmandu")
+        time.tzset()
+        answer = read(document(timestamps=TIMESTAMPS[1:], values=["1", "2", "3"]))
+    time.tzset()
+    assert answer.series[0].timestamps[0] == int(START.timestamp()) + 3600
+
+
 def test_a_hole_is_no_error():
     answer = read(document(timestamps=TIMESTAMPS[::2], values=["1", "2"]))
     assert [timestamp % 7200 for timestamp in answer.series[0].timestamps] == [0, 0]
@@ -202,6 +212,7 @@ def test_an_object_for_date_range_is_taken_as_in_older_documents():
         ("serie_0", json.dumps(document()).replace("serie_0", "other").replace('"values"', '"vals"').encode()),
         ("not asked for", json.dumps(document()).replace("serie_0", "main").encode()),
         ("not both arrays", json.dumps(document(values="1234")).encode()),
+        ("not both arrays", json.dumps(document(timestamps="1234")).encode()),
     ],
 )
 def test_a_body_that_is_not_the_document_is_refused(reason, body):

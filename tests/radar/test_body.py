@@ -1,15 +1,19 @@
 """The body of a reply within its bound, and what a request says of itself."""
 
 import gzip
+import json
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
 from collector import __version__
+from collector.model import Batch
 from collector.radar.body import read_body
 from collector.radar.client import RadarClient
-from collector.radar.errors import RadarError, Unavailable, Untrusted
+from collector.radar.errors import CredentialsRefused, RadarError, Relative, Unavailable, Untrusted
+from collector.radar.query import query_string
+from tests.radar.test_answer import BATCH, document
 from tests.radar.test_client import NOW, TOKEN, Settings, Token, answering, batch_of, radar
 
 MOST = 200_000
@@ -71,13 +75,13 @@ async def test_a_redirect_is_not_followed():
 
 
 async def test_what_a_request_says_of_itself():
-    _, text = await asked(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    batch = batch_of({"caOwner": ("DigiCert, Inc.",)})
+    _, text = await asked(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", batch)
     line, *headers = text.strip().split("\r\n")
     said = dict(header.split(": ") for header in headers)
     del said["Host"]
-    assert line.startswith(
-        "GET /radar/ct/timeseries?aggInterval=1h&format=JSON&dateStart=2026-03-08T00:00:00Z&dateEnd="
-    )
+    assert line == f"GET /radar/ct/timeseries?{query_string(batch)} HTTP/1.1"
+    assert "caOwner=DigiCert%252C%20Inc." in line
     assert said == {
         "User-Agent": f"radar-collector/{__version__}",
         "Accept": "application/json",
@@ -98,3 +102,28 @@ async def test_a_reply_tells_its_size_and_its_headers_about_rate_limits():
         reply = await client.ask(batch_of())
         assert reply.size > 1000
         assert {name.lower() for name in reply.rate_headers} == {"ratelimit", "ratelimit-policy"}
+
+
+@pytest.mark.parametrize(("positions", "taken"), [(1, True), (2, False)])
+async def test_values_that_are_relative_to_one_answer_are_taken_of_one_series(positions, taken):
+    content = document(normalization="MIN_MAX")
+    content["result"]["serie_1"] = content["result"]["serie_0"]
+    if positions == 1:
+        del content["result"]["serie_1"]
+    body = json.dumps(content).encode()
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with answering([reply]) as (url, _), RadarClient(Settings(url, Token())) as client:
+        if taken:
+            assert (await client.ask(Batch(BATCH.slices * positions))).answer.meta.normalization == "MIN_MAX"
+            return
+        with pytest.raises(Relative, match="MIN_MAX values of 2 slices in one answer") as refused:
+            await client.ask(Batch(BATCH.slices * positions))
+        assert refused.value.status == 200
+
+
+async def test_credentials_have_a_fingerprint_and_without_any_nothing_is_asked():
+    assert RadarClient(Settings("http://127.0.0.1:9", Token("a"))).fingerprint == "http://127.0.0.1:9 a"
+    async with RadarClient(Settings("http://127.0.0.1:9", None)) as client:
+        assert client.fingerprint == "none"
+        with pytest.raises(CredentialsRefused, match="there are no credentials"):
+            await client.ask(batch_of())
