@@ -215,6 +215,7 @@ def test_the_parts_of_a_window_that_are_not_covered(expected, covered):
 
 
 def test_the_grid_begins_on_a_monday():
+    assert plan.grid(hours(24, 24 * 7), timedelta(days=7)) == [hours(24, 24 * 7)]
     assert plan.grid(hours(24, 24 * 8), timedelta(days=7)) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
 
 
