@@ -38,6 +38,7 @@ async def test_a_late_wake_up_is_one_call_and_never_none():
 
     schedule = Schedule()
     schedule.add(HOUR, DELAY, due)
+    assert schedule._scheduler.timezone is UTC
     with schedule:
         (job,) = schedule._scheduler.get_jobs()
         assert (job.func, job.misfire_grace_time, job.coalesce) == (due, None, True)

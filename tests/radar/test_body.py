@@ -75,13 +75,13 @@ async def test_a_redirect_is_not_followed():
 
 
 async def test_what_a_request_says_of_itself():
-    batch = batch_of({"caOwner": ("DigiCert, Inc.",)})
+    batch = batch_of({"caOwner": ("A/B", "DigiCert, Inc.")})
     _, text = await asked(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", batch)
     line, *headers = text.strip().split("\r\n")
     said = dict(header.split(": ") for header in headers)
     del said["Host"]
     assert line == f"GET /radar/ct/timeseries?{query_string(batch)} HTTP/1.1"
-    assert "caOwner=DigiCert%252C%20Inc." in line
+    assert "caOwner=A%2FB%2CDigiCert%252C%20Inc." in line
     assert said == {
         "User-Agent": f"radar-collector/{__version__}",
         "Accept": "application/json",

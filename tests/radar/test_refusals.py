@@ -5,7 +5,7 @@ import json
 import pytest
 
 from collector.radar import refusals
-from collector.radar.refusals import ApiError, bad, envelope, shown
+from collector.radar.refusals import ApiError, Reply, bad, envelope, shown
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,7 @@ def test_a_refusal_may_have_a_chain_and_no_time_to_wait():
     reply = ApiError(refusals.NO_CREDENTIALS, "why", chain=((6111, "inner"),)).reply()
     error = {"code": 9106, "message": "why", "error_chain": [{"code": 6111, "message": "inner"}]}
     assert (json.loads(reply.body)["errors"], reply.headers) == ([error], {})
+    assert (Reply().status, Reply().body, Reply().headers) == (200, b"", {})
     assert (bad("why").refusal, bad("why").message, str(bad("why"))) == (refusals.BAD_REQUEST, "why", "why")
 
 
