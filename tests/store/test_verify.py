@@ -323,7 +323,8 @@ async def test_a_page_of_zeros_is_found_when_it_is_read(path):
     with path.open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(bytes(size))
-    assert f"the store {path} is damaged (database disk image is malformed)" in await findings(path)
+    malformed = f"the store {path} is damaged (database disk image is malformed)"
+    assert (await verify(f"sqlite:///{path}")).findings == [malformed]
 
 
 async def test_an_index_without_a_row_is_found_by_the_database(path):
