@@ -203,10 +203,10 @@ def test_windows_are_taken_apart_by_days():
 
 
 class Sums:
-    """A store with the sums of four days, of which the second answer has *confirmed* some."""
+    """A store with the sums of four days, of which the second answer has *confirmed* some, or (*agreed*) none."""
 
-    def __init__(self, *confirmed):
-        self.confirmed, self.asked, self.now_confirmed, self.differing = confirmed, [], [], []
+    def __init__(self, *confirmed, agreed=True):
+        self.confirmed, self.agreed, self.asked, self.now_confirmed, self.differing = confirmed, agreed, [], [], []
 
     async def daily_sums(self, asked, window):
         self.asked.append((asked, window))
@@ -216,7 +216,11 @@ class Sums:
         self.now_confirmed.append((asked, windows, settle))
 
     async def series_states(self, queries):
-        return {queries[0]: state_of(*(told(*one, confirmed=True) for one in self.confirmed))} if self.confirmed else {}
+        return (
+            {queries[0]: state_of(*(told(*one, confirmed=self.agreed) for one in self.confirmed))}
+            if self.confirmed
+            else {}
+        )
 
     async def set_sums_differ(self, asked):
         self.differing.append(asked)
@@ -243,6 +247,9 @@ async def test_a_day_that_differs_though_its_parts_are_confirmed_ends_the_compar
     store = Sums(*confirmed)
     await _judge_sums(FOUR_DAYS, [days(20, 19), days(19, 18), days(17, 16)], daily_answers(NOW), store)
     assert store.differing == ([query()] if day else [])
+    store = Sums(*confirmed, agreed=False)
+    await _judge_sums(FOUR_DAYS, [days(19, 18)], daily_answers(NOW), store)
+    assert store.differing == []
     said = [record.reason[:36] for record in caplog.records if record.message == "confirm"]
     assert said == ([f"the daily value of {rfc3339(MIDNIGHT - day * DAY)[:10]}T00:00:00Z"[:36]] if day else [])
 
