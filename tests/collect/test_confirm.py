@@ -282,7 +282,7 @@ class Gathering:
         return self.doubtful
 
     async def daily_sums(self, asked, window):
-        return {days(19, 0)[0]: 2.0, days(20, 0)[0]: 1.0}
+        return self.daily if asked.filters else {days(19, 0)[0]: 2.0, days(20, 0)[0]: 1.0}
 
     async def confirm(self, asked, windows, settle):
         pass
@@ -340,11 +340,12 @@ ONCE, STOPPED = Gathered(requests=1), Gathered(requests=1, stopped=True)
 )
 async def test_days_that_differ_are_read_again_and_then_judged(again, judged, daily, results):
     gatherer = Gathering(*results, daily=daily)
-    gathered = await _compare_days([TWO_DAYS], {}, gatherer)
+    equal = Unconfirmed(query(tld=["com"]), SETTLE, [days(20, 18)], [])
+    gathered = await _compare_days([TWO_DAYS, equal], {}, gatherer)
     assert gathered == sum(results[1:], results[0])
     window = Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 18 * DAY)
     daily_slices, _, options = gatherer.calls[0]
-    assert daily_slices == [Slice(TWO_DAYS.daily_query, window)]
+    assert daily_slices == [Slice(one.daily_query, window) for one in (TWO_DAYS, equal)]
     assert (options["background"], options["handling"].history) == (True, False)
     differing = [Slice(query(), Window(window.start + DAY, window.end))]
     assert [call[0] for call in gatherer.calls[1:]] == [differing] * again
