@@ -263,6 +263,11 @@ def test_what_an_accepted_request_teaches(expected, known, batch):
             (60, 31),
         ),
         (
+            limits(positions=50, refused_at=NOW, proven_span=31, capped=True, refused_positions=60),
+            limits(positions=60, proven_span=31, doubted=(31, 100)),
+            (60, 31),
+        ),
+        (
             limits(positions=50, refused_at=NOW, proven_span=7, doubted=(8, 100)),
             limits(proven_span=7),
             (60, 8),
