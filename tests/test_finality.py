@@ -8,14 +8,20 @@ from hypothesis import strategies as st
 
 from collector.finality import (
     DAY,
+    DEFAULT_SETTLE,
+    RECHECK_SECONDS,
     REREAD_SECONDS,
     Absence,
     AnswerScope,
+    Evidence,
     GapRequest,
     absent_runs,
+    compact,
     final_windows,
+    floor_bucket,
     fold,
     gap_requests,
+    intersect,
     judge_gap,
     merge,
     runs,
@@ -121,6 +127,191 @@ def test_answers_a_day_apart_for_a_year_need_a_handful_of_rows():
     assert final(rows, confirmed=True)[-1][1] == END + 363 * DAY
 
 
+def row(start, end, told_at, margin, *, asked_at=None, changed_at=None, confirmed=False):  # noqa: PLR0913 - a row's columns
+    return Evidence(start, end, told_at if asked_at is None else asked_at, told_at, margin, changed_at, confirmed)
+
+
+OLD = row(0, END, 20 * DAY, 10 * DAY)
+PART = (2 * DAY, 4 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("expected", "known", "asked", "options"),
+    [
+        ([OLD], [], scope(20 * DAY), {"first": True}),
+        ([row(0, END, END, 0)], [], scope(END), {"first": True}),
+        ([row(0, END, 20 * DAY, 10 * DAY, confirmed=True)], [OLD], scope(15 * DAY), {}),
+        ([row(0, END, 21 * DAY, 11 * DAY, confirmed=True)], [OLD], scope(21 * DAY), {}),
+        (
+            [row(0, END, 20 * DAY, 10 * DAY, asked_at=30 * DAY, confirmed=True)],
+            [OLD],
+            scope(30 * DAY, told_at=13 * DAY),
+            {},
+        ),
+        ([row(0, END, 20 * DAY, 10 * DAY)], [OLD], scope(20 * DAY, told_at=DAY), {}),
+        (
+            [row(0, END, 20 * DAY, 10 * DAY, confirmed=True)],
+            [OLD._replace(confirmed=True)],
+            scope(20 * DAY, told_at=DAY),
+            {},
+        ),
+        (
+            [row(0, END, 20 * DAY, 10 * DAY, asked_at=21 * DAY, confirmed=True)],
+            [OLD._replace(changed_at=19 * DAY)],
+            scope(21 * DAY, told_at=DAY),
+            {},
+        ),
+        (
+            [
+                row(0, 2 * DAY, 20 * DAY, 18 * DAY),
+                row(*PART, 21 * DAY, 17 * DAY, confirmed=True),
+                row(4 * DAY, END, 20 * DAY, 10 * DAY),
+            ],
+            [OLD],
+            scope(21 * DAY, *PART),
+            {},
+        ),
+        (
+            [row(0, 2 * DAY, 21 * DAY, 19 * DAY, confirmed=True), row(6 * DAY, END, 20 * DAY, 10 * DAY)],
+            [row(0, 2 * DAY, 20 * DAY, 18 * DAY), row(6 * DAY, END, 20 * DAY, 10 * DAY)],
+            scope(21 * DAY, end=2 * DAY),
+            {},
+        ),
+        (
+            [row(0, 2 * DAY, 20 * DAY, 18 * DAY), row(6 * DAY, END, 21 * DAY, 11 * DAY, confirmed=True)],
+            [row(0, 2 * DAY, 20 * DAY, 18 * DAY), row(6 * DAY, END, 20 * DAY, 10 * DAY)],
+            scope(21 * DAY, start=6 * DAY),
+            {},
+        ),
+        (
+            [
+                row(0, 2 * DAY, 9 * DAY, 7 * DAY, asked_at=21 * DAY, confirmed=True),
+                row(*PART, 3 * DAY, -DAY, asked_at=21 * DAY),
+                row(4 * DAY, END, 9 * DAY, -DAY, asked_at=21 * DAY),
+            ],
+            [row(0, 2 * DAY, 9 * DAY, 7 * DAY, confirmed=True), row(4 * DAY, END, 9 * DAY, -DAY)],
+            scope(21 * DAY, told_at=3 * DAY),
+            {},
+        ),
+        (
+            [
+                row(0, 2 * DAY, 21 * DAY, 19 * DAY, confirmed=True),
+                row(4 * DAY, END, 21 * DAY, 11 * DAY, confirmed=True),
+            ],
+            [],
+            scope(21 * DAY),
+            {"overruled": [PART]},
+        ),
+        (
+            [row(0, 2 * DAY, 30 * DAY, 28 * DAY, confirmed=True), row(2 * DAY, END, 20 * DAY, 10 * DAY)],
+            [OLD],
+            scope(30 * DAY),
+            {"overruled": [(2 * DAY, END + DAY)]},
+        ),
+        (
+            [row(0, 2 * DAY, 30 * DAY, 28 * DAY), row(2 * DAY, 3 * DAY, 30 * DAY, 27 * DAY, changed_at=30 * DAY)],
+            [],
+            scope(30 * DAY, end=3 * DAY),
+            {"first": True, "changed": range(2 * DAY, 3 * DAY, STEP)},
+        ),
+    ],
+)
+def test_the_evidence_after_an_answer(expected, known, asked, options):
+    found = fold(known, asked, **{"first": False, **options})
+    assert bucketwise(found) == bucketwise(expected)
+    assert all(one.end <= other.start for one, other in pairwise(found))
+
+
+def bucketwise(rows):
+    """What *rows* say of each hour, however they are cut; of the margin, whether it reaches `settle`."""
+    return {
+        bucket: (
+            one.asked_at,
+            one.told_at,
+            one.within(bucket, bucket + STEP).margin >= SETTLE,
+            one.changed_at,
+            one.confirmed,
+        )
+        for one in rows
+        for bucket in range(one.start, one.end, STEP)
+    }
+
+
+@pytest.mark.parametrize(("expected", "seconds"), [(None, -1), (3 * STEP + SETTLE, 0)])
+def test_a_change_counts_as_late_from_the_end_of_its_bucket_plus_settle_on(expected, seconds):
+    moment = 3 * STEP + SETTLE + seconds
+    rows = fold([row(0, END, DAY, DAY - END)], scope(moment), first=False, changed=[2 * STEP])
+    assert bucketwise(rows)[2 * STEP][3] == expected
+    assert bucketwise(rows)[STEP][3] is None
+
+
+def test_a_part_of_the_buckets_has_a_larger_margin_unless_an_older_answer_gave_a_larger_one():
+    assert OLD.within(0, END - DAY) == row(0, END - DAY, 20 * DAY, 11 * DAY)
+    assert OLD._replace(margin=50 * DAY).within(DAY, END) == row(DAY, END, 20 * DAY, 50 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("expected", "one", "other"),
+    [
+        (row(0, 9, 100, 91), row(0, 5, 100, 95), row(5, 9, 100, 91)),
+        (None, row(0, 5, 100, 95), row(6, 9, 100, 91)),
+        (None, row(0, 5, 100, 95), row(5, 9, 100, 91, confirmed=True)),
+        (None, row(0, 5, 100, 95), row(5, 9, 100, 91, changed_at=100)),
+        (row(0, 9, 100, 1, changed_at=50), row(0, 5, 100, 5, changed_at=50), row(5, 9, 100, 1, changed_at=50)),
+        (None, row(0, 5, 100, 95, changed_at=50), row(5, 9, 101, 92, changed_at=50)),
+        (row(0, 9, 99, 90), row(0, 5, 100, 95), row(5, 9, 99, 90)),
+        (row(0, 9, 100, 95), row(0, 5, 100, 95), row(5, 9, 200, 191)),
+        (row(0, 9, 100, 80, asked_at=150), row(0, 5, 110, 105, asked_at=150), row(5, 9, 100, 80, asked_at=160)),
+        (None, row(0, 5, 100, 95), row(5, 9, 99, 79)),
+        (None, row(0, 5, 100, 79), row(5, 9, 99, 95)),
+    ],
+)
+def test_rows_are_joined_if_they_say_the_same_or_are_final_alike(expected, one, other):
+    assert compact([other, one], 80) == ([expected] if expected else [one, other])
+
+
+@pytest.mark.parametrize(
+    ("expected", "rows", "now", "extent"),
+    [
+        ([], [row(0, END, END + DAY, DAY)], END + 2 * DAY - 901, (0, END)),
+        ([(END - DAY, END)], [row(0, END, END + DAY, DAY)], END + 2 * DAY - 900, (0, END)),
+        ([(END - DAY, END)], [row(0, END, END + DAY, DAY)], END + 9 * DAY, (0, END)),
+        ([(END - DAY, END - STEP)], [row(0, END, END + DAY, DAY)], END + 9 * DAY, (0, END - STEP)),
+        ([(END - STEP, END)], [row(0, END, END + DAY, DAY)], END + 9 * DAY, (END - STEP, END)),
+        ([], [row(0, END, 20 * DAY, 10 * DAY)], 400 * DAY, (DAY, END)),
+        ([], [row(0, DAY, END, 0), row(DAY, 2 * DAY, 20 * DAY, 18 * DAY)], 400 * DAY, (DAY, 2 * DAY)),
+        ([(0, END)], [row(0, END, 20 * DAY, SETTLE, changed_at=20 * DAY)], 20 * DAY, (0, END)),
+        ([], [row(0, END, 20 * DAY, SETTLE, changed_at=20 * DAY, confirmed=True)], 21 * DAY - 3601, (0, END)),
+        ([(0, END)], [row(0, END, 20 * DAY, SETTLE, changed_at=20 * DAY, confirmed=True)], 21 * DAY - 3600, (0, END)),
+        ([(9 * DAY, END)], [row(0, END, END + DAY, DAY, changed_at=END + DAY)], END + DAY, (0, END)),
+        ([], [row(0, END, END + DAY, DAY, changed_at=END + DAY, confirmed=True)], END + DAY + 1, (0, END)),
+        ([(9 * DAY, END)], [row(0, END, END + DAY, DAY, changed_at=END, confirmed=True)], END + 2 * DAY, (0, END)),
+        ([], [row(0, END, END + DAY, DAY, asked_at=END + 9 * DAY)], END + 2 * DAY, (0, END)),
+        ([], [row(0, 9 * DAY, END, DAY), row(9 * DAY, END, END + DAY, DAY)], END + DAY - 900, (9 * DAY, END)),
+        (
+            [(8 * DAY, END)],
+            [row(0, 9 * DAY, END, DAY), row(9 * DAY, END, END + DAY, DAY)],
+            END + DAY - 900,
+            (0, END),
+        ),
+    ],
+)
+def test_what_of_the_stored_history_is_read_again(expected, rows, now, extent):
+    assert due(rows, now, extent) == expected
+
+
+def test_the_spans_of_time_that_decide():
+    assert (REREAD_SECONDS, RECHECK_SECONDS, DEFAULT_SETTLE) == (85_500, 82_800, 1_209_600)
+
+
+@pytest.mark.parametrize(
+    ("expected", "moment", "anchor"),
+    [(7, 9.9, 7), (10, 10, 7), (4, 6, 7), (1, 3.5, 1)],
+)
+def test_a_moment_is_floored_on_the_grid_of_an_anchor(expected, moment, anchor):
+    assert floor_bucket(moment, anchor, 3) == expected
+
+
 edges = st.integers(0, 40).map(lambda bucket: bucket * STEP)
 answers = st.lists(
     st.tuples(edges, st.integers(1, 20), st.integers(0, 8), st.sets(st.integers(0, 60), max_size=3)), max_size=8
@@ -188,6 +379,51 @@ def test_a_gap_is_split_where_its_reason_changes():
     assert judge_gap((0, 4 * STEP), absences, SETTLE) == expected
 
 
+def test_neighbouring_parts_of_a_gap_with_one_reason_are_one():
+    proof = [absence(20 * DAY, WIDE, start=STEP, end=3 * STEP), absence(22 * DAY, NARROW, start=STEP, end=3 * STEP)]
+    cuts = [
+        absence(19 * DAY, NARROW, start=2 * STEP, end=9 * STEP),
+        absence(19 * DAY, NARROW, start=3 * STEP, end=5 * STEP),
+    ]
+    expected = [(0, STEP, "missing"), (STEP, 3 * STEP, "upstream"), (3 * STEP, 8 * STEP, "missing")]
+    assert judge_gap((0, 8 * STEP), [*proof, *cuts], SETTLE) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "told_at"), [([(0, 2, "missing")], 1), ([(0, 1, "upstream"), (1, 2, "missing")], 3)]
+)
+def test_an_absence_proves_only_what_is_past_settle(expected, told_at):
+    late = absence(40 * DAY, NARROW, end=2, told_at=told_at)
+    assert judge_gap((0, 2), [absence(20 * DAY, WIDE, end=2), late], 2 if told_at == 3 else 1) == expected
+
+
+ALONE = (STEP, 3 * STEP)
+
+
+@pytest.mark.parametrize(
+    ("expected", "absences", "now"),
+    [
+        ((*ALONE, 2 * STEP, True), [absence(20 * DAY, ALONE, *ALONE)], 20 * DAY),
+        ((*ALONE, None, True), [absence(20 * DAY, (0, 3 * STEP), *ALONE)], 20 * DAY),
+        ((*ALONE, None, True), [absence(20 * DAY, (STEP, 4 * STEP), *ALONE)], 20 * DAY),
+        ((-3 * STEP, 4 * STEP, 7 * STEP, True), [absence(20 * DAY, ALONE, *ALONE)] * 2, 20 * DAY),
+        ((-3 * STEP, 4 * STEP, 7 * STEP, True), [absence(20 * DAY, (0, 4 * STEP - 1), *ALONE)] * 2, 90 * DAY),
+        (None, [absence(20 * DAY, (0, 4 * STEP), *ALONE)] * 2, 22 * DAY - 1),
+        ((*ALONE, STEP, True), [absence(20 * DAY, (0, 4 * STEP), *ALONE)] * 2, 22 * DAY),
+        ((*ALONE, 2 * STEP, True), [absence(20 * DAY, (0, n * STEP), *ALONE) for n in (4, 8, 3)], 22 * DAY),
+        ((*ALONE, STEP, True), [absence(n * DAY, (0, n * STEP), *ALONE) for n in (4, 8)], 9 * DAY),
+    ],
+)
+def test_how_a_gap_is_asked_for_that_answers_have_lacked(expected, absences, now):
+    found = gap_requests(ALONE, absences, SETTLE, now, step=STEP)
+    assert found == ([GapRequest(*expected)] if expected else [])
+
+
+def test_of_a_gap_with_several_parts_each_is_asked_for_as_it_has_to_be():
+    proven = [absence(20 * DAY, WIDE, start=0, end=STEP), absence(22 * DAY, NARROW, start=0, end=STEP)]
+    assert gap_requests((0, 2 * STEP), proven, SETTLE, 22 * DAY, step=STEP) == [GapRequest(STEP, 2 * STEP, None)]
+
+
 def test_a_gap_is_asked_for_twice_at_once_and_for_the_proof_two_days_later():
     gap, wide = (0, 4 * STEP), absence(20 * DAY, WIDE)
     again = [wide, absence(20 * DAY + 3600, WIDE)]
@@ -229,6 +465,9 @@ def test_windows_are_merged_and_subtracted(found):
     joined = merge(found)
     assert {moment for start, end in joined for moment in range(start, end)} == covered
     assert all(one[1] < other[0] for one, other in pairwise(joined))
+    assert intersect(found, [(5, 9), (9, 15), (20, 25)]) == merge(
+        (moment, moment + 1) for moment in covered if 5 <= moment < 15 or 20 <= moment < 25
+    )
     rest = subtract((5, 25), found)
     assert {moment for start, end in rest for moment in range(start, end)} == set(range(5, 25)) - covered
 

@@ -21,7 +21,7 @@ from collector.collect.backfill import batches_of
 from collector.collect.fetch import Handling
 from collector.collect.gather import Gathered
 from collector.collect.refetch import settle_of
-from collector.finality import DAY, final_windows, merge, subtract
+from collector.finality import DAY, final_windows, floor_bucket, merge, subtract
 from collector.model import AggInterval, Normalization, SeriesQuery, Slice, Window, from_epoch, rfc3339, utc
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def unconfirmed_windows(query: SeriesQuery, state: SeriesState, settle: int, now
     if query.agg_interval not in _SUMMED or state.sums_differ or not adds_up_over_time(query):
         return Unconfirmed(query, settle, [], found)
     final = _clipped(final_windows(state.evidence, settle, step), state.current)
-    days, unfinished = whole_days(found, final), int(now.timestamp()) - settle - 2 * DAY
+    days, unfinished = whole_days(found, final), floor_bucket(now.timestamp() - settle - 2 * DAY, 0, step)
     left = [part for window in found for part in subtract(window, days)]
     return Unconfirmed(query, settle, days, _clipped(left, (0, unfinished)))
 

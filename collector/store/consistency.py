@@ -84,7 +84,8 @@ async def _fires(connection: AsyncConnection) -> AsyncIterator[str]:
 async def _other_units(connection: AsyncConnection) -> list[str]:
     """Compare the unit of series with those of the answers about them; case and blanks may differ."""
     brought = sa.and_(fetches.c.outcome == "ok", series.c.agg_interval == fetches.c.agg_interval)
-    same = sa.and_(brought, *(series.c[name] == fetches.c[name] for name in ("normalization", "unit")))
+    measures = ((series.c[name], sa.func.coalesce(fetches.c[name], "")) for name in ("normalization", "unit"))
+    same = sa.and_(brought, *(kept == answered for kept, answered in measures))
     kinds = (series.c.normalization, series.c.unit, fetches.c.normalization, fetches.c.unit, brought)
     select = sa.select(*kinds, sa.func.count()).select_from(date_ranges)
     select = select.join(series, series.c.id == date_ranges.c.series_id)

@@ -32,7 +32,8 @@ async def supersede(
 ) -> None:
     """Move what an answer over *window* did not speak of, or no longer has, into the revisions.
 
-    *by* is the answer's fetch and the moment it came.
+    *by* is the answer's fetch and the moment it came. If the fetch of an old value is no longer on record, the value
+    counts as seen since its bucket began.
     """
     fetch_id, now = by
     elsewhere = sa.or_(
@@ -42,7 +43,7 @@ async def supersede(
     moment = sa.literal(now, revisions.c.replaced_at.type)
     seen_at = sa.select(fetches.c.finished_at).where(fetches.c.id == points.c.fetch_id).scalar_subquery()
     kept = (points.c.series_id, points.c.timestamp, sa.literal(fetch_id), points.c.value, points.c.fetch_id)
-    moved = sa.select(*kept, sa.func.coalesce(seen_at, moment), moment).where(past)
+    moved = sa.select(*kept, sa.func.coalesce(seen_at, points.c.timestamp), moment).where(past)
     await connection.execute(sa.insert(revisions).from_select(_MOVED, moved))
     gone = (await connection.execute(sa.delete(points).where(past))).rowcount
     await series.count_points(connection, {series_id: -gone})

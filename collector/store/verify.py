@@ -22,6 +22,7 @@ from collector.store import consistency, header, migrate, snapshots
 from collector.store.boundary import ILLEGIBLE, translate
 from collector.store.checksum import Answered, checksum, microseconds
 from collector.store.column_types import epoch
+from collector.store.errors import StoreDamaged
 from collector.store.location import locate
 from collector.store.schema import date_ranges, points, revisions, series
 from collector.store.upkeep import opened
@@ -50,7 +51,9 @@ class Verified:
     findings: list[str] = field(default_factory=list)
 
     def add(self, finding: str) -> None:
-        """Note a finding; of very many the first ones are enough."""
+        """Note a finding once; of very many the first ones are enough."""
+        if finding in self.findings:
+            return
         if len(self.findings) < _MOST:
             self.findings.append(finding)
         elif len(self.findings) == _MOST:
@@ -63,6 +66,15 @@ async def verify(url: str) -> Verified:
     path = locate(url).path
     if path and path.is_file():
         header.check(path)
+    try:
+        await _verify(url, verified)
+    except StoreDamaged:  # SQLite cannot even end the transaction in which it found a damaged page
+        if not verified.findings:
+            raise
+    return verified
+
+
+async def _verify(url: str, verified: Verified) -> None:
     async with opened(url, owner=None) as database, database.read() as connection:
         for finding in await _file(connection, database.location):
             verified.add(finding)
@@ -75,7 +87,6 @@ async def verify(url: str) -> Verified:
             verified.add(str(translate(error.orig or error, database.location)))
         except ILLEGIBLE as error:
             verified.add(f"a stored value is not what its column may hold ({error})")
-    return verified
 
 
 async def _file(connection: AsyncConnection, location: Location) -> list[str]:

@@ -1,16 +1,37 @@
 """A second answer for history that was past settle when it was first read."""
 
+import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from collector.additivity import UNIQUE_ENTRIES
+from collector.collect import confirm as confirm_module
 from collector.collect.collect import collect, heal
-from collector.collect.confirm import REQUESTS_PER_HOUR, confirm, whole_days
+from collector.collect.confirm import (
+    REQUESTS_PER_HOUR,
+    Unconfirmed,
+    _compare_days,
+    _confirm_annotations,
+    _DailyAnswers,
+    _days,
+    _differing_days,
+    _judge_sums,
+    _read_rest,
+    confirm,
+    days_around,
+    unconfirmed_windows,
+    whole_days,
+)
+from collector.collect.gather import Failure, Gathered
 from collector.finality import DAY as DAY_SECONDS
-from collector.model import AggInterval, Window
+from collector.finality import Evidence
+from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339, utc
+from collector.radar.errors import Unavailable
 from collector.radar.simulator import Hole, faults
 from collector.serve.gaps import all_gaps
+from collector.store import SeriesState
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
 from tests.collect.test_history import run_backfill
 
@@ -60,6 +81,303 @@ def test_days_are_compared_that_are_final_from_end_to_end(expected, windows, fin
         return [(int(start * DAY_SECONDS), int(end * DAY_SECONDS)) for start, end in ranges]
 
     assert whole_days(seconds(windows), seconds(final)) == seconds(expected)
+
+
+SETTLE = 14 * DAY_SECONDS
+TODAY = int(MIDNIGHT.timestamp())
+
+
+def days(start, end):
+    """From so many days before this midnight to so many, in epoch seconds."""
+    return TODAY - int(start * DAY_SECONDS), TODAY - int(end * DAY_SECONDS)
+
+
+def told(start, end, *, hours_ago=9, confirmed=False, changed=False):
+    """What an answer of so many hours ago said of those days."""
+    asked_at = NOW.timestamp() - hours_ago * 3600
+    return Evidence(*days(start, end), asked_at, asked_at, SETTLE, asked_at if changed else None, confirmed=confirmed)
+
+
+def state_of(*rows, current=(60, 0), **options):
+    return SeriesState(1, days(60, 0), days(*current), rows, None, **options)
+
+
+@pytest.mark.parametrize(
+    ("compared", "rest", "rows", "options"),
+    [
+        ([(40, 20)], [], [told(40, 20)], {}),
+        ([], [], [told(40, 20, hours_ago=0.99)], {}),
+        ([(40, 20)], [], [told(40, 20, hours_ago=1)], {}),
+        ([], [], [told(40, 20, confirmed=True)], {}),
+        ([], [], [told(40, 20, changed=True)], {}),
+        ([(30, 20)], [], [told(40, 20)], {"current": (30, 0)}),
+        ([(40, 25)], [], [told(40, 20)], {"current": (60, 25)}),
+        ([], [], [told(40, 20)], {"current": (20, 0)}),
+        ([], [(40, 20)], [told(40, 20)], {"sums_differ": True}),
+        ([(40, 20)], [(40.5, 40), (20, 19.5)], [told(40.5, 19.5)], {}),
+        ([(41, 19)], [], [told(41, 40.5, confirmed=True), told(40.5, 19.5), told(19.5, 19, hours_ago=0)], {}),
+        ([(40, 16)], [(16, 15.75)], [told(40, 15.75)], {}),
+        ([(40, 15)], [], [told(40, 14.75)], {}),
+        ([(40, 15)], [(15, 14.75)], [told(40, 14.75)], {"days_later": 1}),
+        (
+            [(40, 16)],
+            [(16, 15.875), (15.75, 15.5)],
+            [told(40, 15.875), told(15.875, 15.75, changed=True), told(15.75, 14.5)],
+            {},
+        ),
+    ],
+)
+def test_what_one_answer_alone_has_told_is_compared_by_days_or_read_again(compared, rest, rows, options):
+    now = NOW + options.pop("days_later", 0) * DAY
+    found = unconfirmed_windows(query(), state_of(*rows, **options), SETTLE, now)
+    assert found == Unconfirmed(query(), SETTLE, [days(*one) for one in compared], [days(*one) for one in rest])
+
+
+@pytest.mark.parametrize(
+    ("compared", "asked"),
+    [
+        (True, query(AggInterval.FIFTEEN_MINUTES)),
+        (True, query(caOwner=["A"])),
+        (False, query(AggInterval.ONE_DAY)),
+        (False, query(AggInterval.ONE_WEEK)),
+        (False, query(uniqueEntries=["true"])),
+    ],
+)
+def test_only_counts_of_finer_buckets_are_compared_by_days(compared, asked):
+    found = unconfirmed_windows(asked, state_of(told(40, 20)), SETTLE, NOW)
+    assert (bool(found.days), bool(found.rest)) == (compared, not compared)
+    daily = found.daily_query
+    assert (daily.agg_interval, daily.filters) == (AggInterval.ONE_DAY, asked.filters)
+
+
+def test_the_daily_question_is_the_same_but_for_its_interval():
+    asked = SeriesQuery(HOUR, {"ca": ("A",)}, "dataset", "dimension", "group")
+    expected = SeriesQuery(AggInterval.ONE_DAY, {"ca": ("A",)}, "dataset", "dimension", "group")
+    assert Unconfirmed(asked, 0, [], []).daily_query == expected
+
+
+@pytest.mark.parametrize(("first", "hour"), [(-1, 0), (-1, 11.99), (0, 12), (0, 23.99), (0, 24), (1, 36)])
+def test_an_annotation_is_looked_for_in_the_two_days_around_it(first, hour):
+    start = MIDNIGHT + first * DAY
+    assert days_around(MIDNIGHT + timedelta(hours=hour)) == Window(start, start + 2 * DAY)
+
+
+def daily_answers(last_updated, normalization="RAW_VALUES"):
+    """Answers to two positions of two days each, which hold a value for all but the last day."""
+    windows = [Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 18 * DAY), Window(MIDNIGHT - 18 * DAY, MIDNIGHT - 16 * DAY)]
+    asked = Batch(tuple(Slice(query(AggInterval.ONE_DAY), window) for window in windows))
+    points = (Points([days(20, 0)[0], days(19, 0)[0]], [1.0, 2.0]), Points([days(18, 0)[0]], [3.0]))
+    ranges = tuple((window.start, window.end) for window in windows)
+    answers = _DailyAnswers()
+    answers.keep(7, asked, Answer(Meta(AggInterval.ONE_DAY, last_updated, normalization, "*", 5, ranges, ()), points))
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("expected", "day", "settled"),
+    [
+        (True, 20, 16),
+        (True, 19, 16),
+        (True, 17, 16),
+        (False, 21, 16),
+        (False, 16, 16),
+        (True, 18, 17),
+        (False, 17, 16.9),
+        (True, 17, 15),
+    ],
+)
+def test_a_daily_value_counts_from_an_answer_past_settle_that_covered_its_day(expected, day, settled):
+    answers = daily_answers(MIDNIGHT + timedelta(seconds=SETTLE) - settled * DAY)
+    assert answers.told(query(AggInterval.ONE_DAY), days(day, day - 1), SETTLE) is expected
+    assert not answers.told(query(AggInterval.ONE_DAY, tld=["com"]), days(day, day - 1), SETTLE)
+
+
+def test_daily_values_are_kept_by_day_if_they_are_counts():
+    values = {query(AggInterval.ONE_DAY): {days(20, 0)[0]: 1.0, days(19, 0)[0]: 2.0, days(18, 0)[0]: 3.0}}
+    assert daily_answers(NOW).values == values
+    assert daily_answers(NOW, "PERCENTAGE").values == daily_answers(NOW, "PERCENTAGE").asked == {}
+
+
+def test_windows_are_taken_apart_by_days():
+    assert _days([days(5, 3), days(1, 0)]) == [days(5, 4), days(4, 3), days(1, 0)]
+
+
+class Sums:
+    """A store with the sums of four days, of which the second answer has *confirmed* some, or (*agreed*) none."""
+
+    def __init__(self, *confirmed, agreed=True):
+        self.confirmed, self.agreed, self.asked, self.now_confirmed, self.differing = confirmed, agreed, [], [], []
+
+    async def daily_sums(self, asked, window):
+        self.asked.append((asked, window))
+        return {days(20, 0)[0]: 1.0, days(19, 0)[0]: 5.0, days(18, 0)[0]: 3.0, days(17, 0)[0]: 4.0}
+
+    async def confirm(self, asked, windows, settle):
+        self.now_confirmed.append((asked, windows, settle))
+
+    async def series_states(self, queries):
+        return (
+            {queries[0]: state_of(*(told(*one, confirmed=self.agreed) for one in self.confirmed))}
+            if self.confirmed
+            else {}
+        )
+
+    async def set_sums_differ(self, asked):
+        self.differing.append(asked)
+
+
+FOUR_DAYS = Unconfirmed(query(), SETTLE, [days(20, 18), days(18, 16)], [])
+HULL = Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 16 * DAY)
+
+
+async def test_days_whose_sums_are_equal_are_confirmed_and_those_that_were_told_and_differ_are_read_again():
+    store, answers = Sums(), daily_answers(MIDNIGHT - 2 * DAY)
+    assert await _differing_days(FOUR_DAYS, answers, store) == [days(19, 18), days(17, 16)]
+    assert store.now_confirmed == [(query(), [days(20, 19), days(18, 17)], SETTLE)]
+    assert store.asked == [(query(), HULL)]
+    store, answers = Sums(), daily_answers(MIDNIGHT - 3 * DAY)
+    assert await _differing_days(FOUR_DAYS, answers, store) == [days(19, 18)]
+
+
+@pytest.mark.parametrize(
+    ("day", "confirmed"),
+    [(19, [(20, 16)]), (17, [(17, 16)]), (None, [(20, 19), (18, 17)]), (None, [(18.5, 18)]), (None, [])],
+)
+async def test_a_day_that_differs_though_its_parts_are_confirmed_ends_the_comparison(day, confirmed, caplog):
+    store = Sums(*confirmed)
+    await _judge_sums(FOUR_DAYS, [days(20, 19), days(19, 18), days(17, 16)], daily_answers(NOW), store)
+    assert store.differing == ([query()] if day else [])
+    store = Sums(*confirmed, agreed=False)
+    await _judge_sums(FOUR_DAYS, [days(19, 18)], daily_answers(NOW), store)
+    assert store.differing == []
+    said = [record.reason[:36] for record in caplog.records if record.message == "confirm"]
+    assert said == ([f"the daily value of {rfc3339(MIDNIGHT - day * DAY)[:10]}T00:00:00Z"[:36]] if day else [])
+
+
+class Gathering:
+    """A gatherer with a store: *results* are what comes of its calls, *daily* the values of its first answer."""
+
+    def __init__(self, *results, daily=None, state=None, doubtful=()):
+        self.fetcher = SimpleNamespace(store=self)
+        self.results, self.daily, self.doubtful = list(results), daily, doubtful
+        self.state, self.calls, self.looked, self.judged = state, [], [], []
+
+    async def gather_all(self, slices, names, **options):
+        self.calls.append((list(slices), names, options))
+        if self.daily is not None and len(self.calls) == 1:
+            windows = tuple((piece.window.start, piece.window.end) for piece in slices)
+            meta = Meta(AggInterval.ONE_DAY, NOW, "RAW_VALUES", "*", 5, windows, ())
+            points = tuple(Points([*self.daily], [*self.daily.values()]) for _ in slices)
+            options["handling"].keep(1, Batch(tuple(slices)), Answer(meta, points))
+        return self.results.pop(0) if self.results else Gathered(requests=1)
+
+    async def get_state(self, key):
+        return self.state
+
+    async def set_state(self, key, text):
+        self.state = text
+
+    async def doubtful_annotations(self, after, until):
+        self.looked.append((after, until))
+        return self.doubtful
+
+    async def daily_sums(self, asked, window):
+        return self.daily if asked.filters else {days(19, 0)[0]: 2.0, days(20, 0)[0]: 1.0}
+
+    async def confirm(self, asked, windows, settle):
+        pass
+
+    async def series_states(self, queries):
+        self.judged.append(queries[0])
+        return {}
+
+
+FAILED = Gathered(failures=[Failure((Slice(query(), HULL),), Unavailable("down"))])
+
+
+@pytest.mark.parametrize("state", [None, "2026-03-01T00:00:00Z"])
+async def test_annotations_are_looked_at_from_the_last_time_on_and_at_first_for_two_days(state):
+    gatherer = Gathering(state=state)
+    assert await _confirm_annotations([profile()], NOW, gatherer) == Gathered()
+    assert gatherer.looked == [(utc(state) if state else NOW - 2 * DAY, NOW - timedelta(hours=1))]
+    assert (gatherer.state, gatherer.calls) == ("2026-03-10T11:07:00Z", [])
+
+
+async def test_the_days_of_annotations_that_one_answer_has_told_are_asked_for_daily():
+    starts = [("ct", MIDNIGHT - timedelta(hours=hours)) for hours in (6, 12, 36, 37)]
+    gatherer = Gathering(doubtful=[*starts, ("other", MIDNIGHT - 9 * DAY)])
+    one, other = profile("one", filters={"tld": ("com",)}), profile("other", filters={"tld": ("com",)})
+    await _confirm_annotations([one, other], NOW, gatherer)
+    [(slices, names, options)] = gatherer.calls
+    daily = query(AggInterval.ONE_DAY, tld=["com"])
+    windows = [Window(MIDNIGHT - first * DAY, MIDNIGHT - (first - 2) * DAY) for first in (3, 2)]
+    assert slices == [Slice(daily, window) for window in windows]
+    assert names == {daily: ["one", "other"]}
+    assert (options["background"], options["handling"].history) == (True, False)
+
+
+@pytest.mark.parametrize(("done", "result"), [(True, Gathered()), (False, FAILED), (False, Gathered(stopped=True))])
+async def test_annotations_are_looked_at_again_after_a_failure(done, result):
+    gatherer = Gathering(result, doubtful=[("ct", MIDNIGHT - 3 * DAY)])
+    await _confirm_annotations([profile()], NOW, gatherer)
+    assert (gatherer.state is not None) is done
+
+
+EQUAL, OTHER = ({days(20, 0)[0]: 1.0, days(19, 0)[0]: second} for second in (2.0, 5.0))
+TWO_DAYS = Unconfirmed(query(), SETTLE, [days(20, 18)], [])
+ONCE, STOPPED = Gathered(requests=1), Gathered(requests=1, stopped=True)
+
+
+@pytest.mark.parametrize(
+    ("again", "judged", "daily", "results"),
+    [
+        (False, False, EQUAL, [ONCE]),
+        (False, False, OTHER, [STOPPED]),
+        (True, True, OTHER, [ONCE, ONCE]),
+        (True, False, OTHER, [ONCE, STOPPED]),
+        (True, False, OTHER, [ONCE, FAILED]),
+    ],
+)
+async def test_days_that_differ_are_read_again_and_then_judged(again, judged, daily, results):
+    gatherer = Gathering(*results, daily=daily)
+    equal = Unconfirmed(query(tld=["com"]), SETTLE, [days(20, 18)], [])
+    gathered = await _compare_days([TWO_DAYS, equal], {}, gatherer)
+    assert gathered == sum(results[1:], results[0])
+    window = Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 18 * DAY)
+    daily_slices, _, options = gatherer.calls[0]
+    assert daily_slices == [Slice(one.daily_query, window) for one in (TWO_DAYS, equal)]
+    assert (options["background"], options["handling"].history) == (True, False)
+    differing = [Slice(query(), Window(window.start + DAY, window.end))]
+    assert [call[0] for call in gatherer.calls[1:]] == [differing] * again
+    assert [call[2] for call in gatherer.calls[1:]] == [{"background": True}] * again
+    assert gatherer.judged == [query()] * judged
+
+
+@pytest.mark.parametrize(
+    ("most", "counted", "record"),
+    [
+        (10, False, None),
+        (10, False, ["2026-03-10T11:07:00Z", 9]),
+        (1, True, ["2026-03-10T11:07:01Z", 9]),
+        (8, True, ["2026-03-10T12:07:00Z", 2]),
+        (10, False, ["2026-03-10T12:07:01Z", 9]),
+        (0, True, ["2026-03-10T12:00:00Z", 10]),
+        (0, True, ["2026-03-10T12:00:00Z", 11]),
+    ],
+)
+async def test_what_is_left_is_read_within_ten_requests_an_hour(most, counted, record, monkeypatch):
+    pieces = [Slice(query(caOwner=[str(number)]), HULL) for number in range(12)]
+
+    async def batches(slices, _gatherer):
+        return [Batch((piece,)) for piece in slices]
+
+    monkeypatch.setattr(confirm_module, "batches_of", batches)
+    gatherer = Gathering(Gathered(requests=4), state=json.dumps([record]) if record else None)
+    gathered = await _read_rest(pieces, {}, NOW, gatherer)
+    assert gathered.requests == (4 if most else 0)
+    assert gatherer.calls == ([(pieces[:most], {}, {"background": True, "most_requests": most})] if most else [])
+    if most:
+        assert json.loads(gatherer.state) == [record] * counted + [["2026-03-10T12:07:00Z", 4]]
 
 
 async def test_a_year_of_twenty_series_is_confirmed_by_one_request(sqlite_url):

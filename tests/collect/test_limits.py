@@ -1,5 +1,6 @@
 """Finding out how large a request may be, against every limit that the simulator can hide."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -155,3 +156,250 @@ def test_a_slice_that_is_refused_alone_at_every_span_takes_nothing_down_with_it(
     while (learned := learn.refused(known, pack(slices, known.now_shape)[0], NOW)) is not None:
         known = learned
     assert learn.exonerated(known).shape == learn.first_guess(QUARTER).shape
+
+
+GUESS = learn.first_guess(QUARTER)
+WEEK, DAY, NONE = timedelta(days=7), timedelta(days=1), timedelta(0)
+
+
+def limits(span=31, positions=100, *, gaps=True, length=8130, **known):
+    """Limits whose durations are given in days."""
+    for name in ("proven", "doubted"):
+        if name in known:
+            known[name] = timedelta(days=known[name][0]), known[name][1]
+    for name in ("proven_span", "refused_span"):
+        if name in known:
+            known[name] = timedelta(days=known[name])
+    return replace(GUESS, shape=Shape(timedelta(days=span), positions, gaps, length), **known)
+
+
+@pytest.mark.parametrize(
+    ("days", "agg_interval"),
+    [
+        ([31, 7, 3, 1], QUARTER),
+        ([31, 28, 14, 7, 3, 1], AggInterval.ONE_HOUR),
+        ([364, 182, 91, 28, 7], AggInterval.ONE_DAY),
+        ([364, 182, 91, 28, 7], AggInterval.ONE_WEEK),
+    ],
+)
+def test_the_spans_that_are_tried_and_the_first_guess(days, agg_interval):
+    assert [span.days for span in learn.spans_of(agg_interval)] == days
+    assert learn.first_guess(agg_interval).shape == Shape(timedelta(days=days[0]), 100)
+
+
+@pytest.mark.parametrize(
+    ("expected", "known"),
+    [
+        (100, limits()),
+        (1, limits(doubted=(7, 50))),
+        (1, limits(doubted=(7, 50), proven_span=6)),
+        (100, limits(doubted=(7, 50), proven_span=7)),
+    ],
+)
+def test_in_doubt_slices_are_sent_alone_until_their_span_is_proven(expected, known):
+    assert known.now_shape == replace(known.shape, positions=expected)
+
+
+@pytest.mark.parametrize(("expected", "count", "days"), [(True, 5, 7), (True, 4, 6), (False, 6, 7), (False, 5, 8)])
+def test_what_is_no_larger_than_what_was_accepted_is_proven(expected, count, days):
+    assert limits(proven=(7, 5)).proves(batch_of(count, days)) is expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "known", "batch"),
+    [
+        (limits(positions=1000, proven=(31, 100), proven_span=31), limits(), (100, 31)),
+        (limits(positions=1000, proven=(7, 100), proven_span=7), limits(), (100, 7)),
+        (limits(proven=(7, 99), proven_span=7), limits(), (99, 7)),
+        (limits(positions=50, proven=(7, 20), proven_span=7), limits(positions=20), (20, 7)),
+        (limits(positions=1000, proven=(1, 1000), proven_span=1), limits(positions=1000), (1000, 1)),
+        (limits(capped=True, proven=(7, 100), proven_span=7), limits(capped=True), (100, 7)),
+        (limits(proven=(7, 50), proven_span=31), limits(proven=(31, 10), proven_span=31), (50, 7)),
+        (limits(proven=(31, 10), proven_span=31), limits(proven=(31, 10), proven_span=31), (44, 7)),
+        (limits(proven=(31, 2), proven_span=31), limits(proven=(2, 20), proven_span=2), (2, 31)),
+        (limits(proven=(7, 50), proven_span=7, refused_span=8), limits(refused_span=8), (50, 7)),
+        (limits(proven=(7, 50), proven_span=7), limits(refused_span=7), (50, 7)),
+        (limits(proven=(7, 50), proven_span=7, refused_positions=51), limits(refused_positions=51), (50, 7)),
+        (limits(proven=(7, 50), proven_span=7), limits(refused_positions=50), (50, 7)),
+        (
+            limits(20, 10, proven=(7, 1), proven_span=7, capped=True, refused_positions=50),
+            limits(20, 10, doubted=(7, 50)),
+            (1, 7),
+        ),
+        (limits(20, 50, proven=(6, 1), proven_span=6), limits(20, 10, doubted=(7, 50)), (1, 6)),
+        (limits(20, 90, proven=(6, 1), proven_span=6), limits(20, 90, doubted=(7, 50)), (1, 6)),
+        (limits(20, 10, proven=(6, 2), proven_span=6, doubted=(7, 50)), limits(20, 10, doubted=(7, 50)), (2, 6)),
+    ],
+)
+def test_what_an_accepted_request_teaches(expected, known, batch):
+    assert learn.accepted(known, batch_of(*batch)) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "known", "batch"),
+    [
+        (None, limits(proven=(7, 10)), (10, 7)),
+        (limits(), limits(), (101, 7)),
+        (limits(7), limits(7), (5, 8)),
+        (limits(doubted=(7, 50)), limits(doubted=(7, 50)), (2, 7)),
+        (limits(7, refused_at=NOW, refused_span=31), limits(), (1, 31)),
+        (limits(3, refused_at=NOW, refused_span=7), limits(7), (1, 7)),
+        (None, limits(1), (1, 1)),
+        (limits(3, 50, refused_at=NOW, refused_span=7), limits(7, 20, doubted=(7, 50)), (1, 7)),
+        (limits(3, 60, refused_at=NOW, refused_span=7), limits(7, 60, doubted=(7, 50)), (1, 7)),
+        (
+            limits(18, refused_at=NOW, refused_span=31, proven_span=18.5),
+            limits(proven_span=18.5),
+            (1, 31),
+        ),
+        (limits(7, refused_at=NOW, refused_span=31, proven_span=2), limits(proven_span=2), (1, 31)),
+        (limits(7, refused_at=NOW, refused_span=31, proven_span=31), limits(proven_span=31), (1, 31)),
+        (limits(positions=50, refused_at=NOW, doubted=(31, 100)), limits(), (100, 31)),
+        (limits(positions=20, refused_at=NOW, doubted=(7, 100)), limits(), (22, 7)),
+        (limits(positions=1, refused_at=NOW, doubted=(7, 100)), limits(), (2, 7)),
+        (
+            limits(positions=50, refused_at=NOW, proven_span=31, capped=True, refused_positions=60),
+            limits(proven_span=31),
+            (60, 31),
+        ),
+        (
+            limits(positions=50, refused_at=NOW, proven_span=31, capped=True, refused_positions=60),
+            limits(positions=60, proven_span=31, doubted=(31, 100)),
+            (60, 31),
+        ),
+        (
+            limits(positions=50, refused_at=NOW, proven_span=7, doubted=(8, 100)),
+            limits(proven_span=7),
+            (60, 8),
+        ),
+        (
+            limits(positions=55, refused_at=NOW, proven=(7, 55), proven_span=7, capped=True, refused_positions=60),
+            limits(proven=(7, 55), proven_span=7),
+            (60, 7),
+        ),
+        (
+            limits(positions=50, refused_at=NOW, proven=(6, 55), proven_span=7, capped=True, refused_positions=60),
+            limits(proven=(6, 55), proven_span=7),
+            (60, 7),
+        ),
+    ],
+)
+def test_what_a_refused_request_teaches(expected, known, batch):
+    assert learn.refused(known, batch_of(*batch), NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "known", "keys"),
+    [
+        (limits(gaps=False, refused_at=NOW), limits(positions=2, capped=True), ("ca", "tld")),
+        (limits(positions=1, refused_at=NOW, doubted=(7, 2)), limits(positions=2), ("ca", "ca")),
+        (
+            limits(positions=1, gaps=False, refused_at=NOW, doubted=(7, 2)),
+            limits(positions=2, gaps=False),
+            ("ca", "tld"),
+        ),
+        (limits(positions=2, refused_at=NOW, doubted=(7, 3)), limits(positions=3), ("ca", "ca", "tld")),
+    ],
+)
+def test_empty_positions_are_blamed_for_two_slices_that_are_refused(expected, known, keys):
+    series = [SeriesQuery(QUARTER, {key: (str(number),)}) for number, key in enumerate(keys)]
+    batch = Batch(tuple(Slice(query, Window(NOW - WEEK, NOW)) for query in series))
+    assert learn.refused(known, batch, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "length", "count"), [(7900, 8130, 200), (6000, 7900, 200), (500, 500, 1), (500, 8130, 1)]
+)
+def test_a_url_that_was_too_long_lowers_the_limit_below_it(expected, length, count):
+    assert learn.too_long(limits(length=length), batch_of(count, 7), NOW) == limits(length=expected, refused_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("expected", "known", "span"),
+    [
+        (limits(7, refused_at=NOW, refused_span=28), limits(), 7),
+        (limits(3, refused_at=NOW, refused_span=28), limits(), 6.9),
+        (limits(1, refused_at=NOW, refused_span=28), limits(), 0.5),
+        (limits(7), limits(7), 8),
+        (
+            limits(3, proven=(3, 10), proven_span=3, refused_at=NOW, refused_span=28),
+            limits(7, proven=(7, 10), proven_span=7),
+            3,
+        ),
+        (
+            limits(3, proven=(1, 10), proven_span=2, refused_at=NOW, refused_span=28),
+            limits(7, proven=(1, 10), proven_span=2),
+            3,
+        ),
+    ],
+)
+def test_an_answer_that_ends_early_lowers_the_span(expected, known, span):
+    assert learn.cut_short(known, timedelta(days=28), timedelta(days=span), NOW) == expected
+
+
+def test_an_exonerated_size_keeps_what_is_proven():
+    known = limits(
+        3, 5, gaps=False, length=500, proven=(2, 4), proven_span=3, refused_at=NOW, refused_span=7, capped=True
+    )
+    assert learn.exonerated(known) == limits(proven=(2, 4), proven_span=3)
+
+
+@pytest.mark.parametrize(
+    ("expected", "span", "refused_span", "doubted"),
+    [(14, 7, 15, (0, 0)), (None, 7, 14, (0, 0)), (None, 7, 0, (0, 0)), (None, 7, 31, (7, 1)), (None, 31, 90, (0, 0))],
+)
+def test_a_longer_span_is_tried_short_of_what_was_refused(expected, span, refused_span, doubted):
+    more = learn.longer(limits(span, refused_span=refused_span, doubted=doubted))
+    assert more == (limits(expected, refused_span=refused_span) if expected else None)
+
+
+@pytest.mark.parametrize(
+    ("expected", "known", "days"),
+    [
+        (limits(7, 20), limits(7, 20), 900),
+        (limits(7, 20, refused_at=NOW), limits(7, 20, refused_at=NOW), 6.9999),
+        ((31, 50), limits(7, 20, refused_at=NOW), 7),
+        ((31, 1000), limits(31, 1000, refused_at=NOW), 7),
+        ((10, 22), limits(7, 20, refused_at=NOW, refused_span=13, refused_positions=24), 7),
+        ((31, 50), limits(7, 20, refused_at=NOW, refused_span=8, refused_positions=21), 7),
+        ((8, 21), limits(7, 20, refused_at=NOW, refused_span=9, refused_positions=22), 7),
+    ],
+)
+def test_a_week_after_a_refusal_more_is_tried(expected, known, days):
+    now = NOW + timedelta(days=days)
+    if isinstance(expected, tuple):
+        known = replace(known, shape=replace(known.shape, gaps=False))
+        shape = Shape(timedelta(days=expected[0]), expected[1], gaps=True)
+        expected = replace(known, shape=shape, refused_at=now)
+    assert learn.raised(known, now) == expected
+
+
+def test_a_record_with_everything_in_it_is_read_as_it_was_written():
+    known = limits(3, 5, gaps=False, length=500, proven=(2, 4), proven_span=2.5, doubted=(7, 9), refused_at=NOW)
+    known = replace(known, refused_span=WEEK, refused_positions=8, capped=True)
+    assert learn.load(QUARTER, learn.dump(known)) == known
+
+
+def test_a_record_of_an_earlier_version_lacks_what_is_new():
+    record = json.loads(learn.dump(limits(3, 5)))
+    for name in ("capped", "refused_span_seconds", "refused_positions"):
+        del record[name]
+    assert learn.load(QUARTER, json.dumps(record)) == limits(3, 5)
+
+
+def test_the_steps_of_lengths_and_positions_on_the_way_down_and_up():
+    known, lengths, positions = GUESS, [], []
+    for _ in range(7):
+        known = learn.too_long(known, batch_of(200, 7), NOW)
+        lengths.append(known.shape.length)
+    assert lengths == [7900, 6000, 4000, 2000, 1000, 500, 500]
+    known = limits(positions=1000, proven_span=7)
+    while known.shape.positions > 1:
+        known = learn.refused(known, batch_of(known.shape.positions, 7), NOW)
+        positions.append(known.shape.positions)
+    assert positions == [100, 50, 20, 10, 5, 2, 1]
+    known = limits(positions=1)
+    for count in reversed(positions):
+        known = learn.accepted(known, batch_of(count, 7))
+        positions.append(known.shape.positions)
+    assert positions[7:] == [2, 5, 10, 20, 50, 100, 1000]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collector.collect import plan
 from collector.collect.plan import Shape
-from collector.model import AggInterval, SeriesQuery, Slice, Window
+from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
 from collector.profile import Profile
 from collector.radar.query import query_string
 
@@ -62,8 +62,11 @@ def test_the_newest_closed_bucket_ends_at_the_last_edge_and_weeks_start_on_monda
         (Window(at(2026, 3, 3), at(2026, 3, 4)), DAY, None, None),
         (Window(at(2026, 2, 23), at(2026, 3, 2)), WEEK, None, None),
         (Window(at(2026, 2, 26), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 2, 1), at(2026, 2, 27, 5)), None),
+        (Window(at(2026, 2, 26), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 2, 1), at(2026, 2, 28)), None),
+        (Window(at(2026, 2, 26), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 2, 1), at(2026, 2, 27, 0, 15)), None),
         (Window(at(2026, 3, 4), at(2026, 3, 4, 10, 15)), QUARTER, None, at(2026, 3, 4)),
         (None, QUARTER, None, at(2026, 3, 5)),
+        (None, DAY, None, at(2026, 3, 4)),
         (Window(at(2026, 3, 3), at(2026, 3, 4, 10, 15)), QUARTER, (at(2026, 3, 1), at(2027, 1, 1)), None),
     ],
 )
@@ -123,6 +126,21 @@ def test_every_slice_is_packed_exactly_once_and_a_batch_has_one_duration(days, s
         assert len(query_string(batch)) <= plan.LONGEST_QUERY
 
 
+def test_a_query_is_exactly_as_long_as_allowed_or_shorter():
+    window = Window(at(2026, 3, 2), at(2026, 3, 3))
+    slices = [Slice(query(f"ca {number:02}"), window) for number in range(40)]
+    for count in range(1, 40):
+        most = len(query_string(Batch(tuple(slices[:count]))))
+        whole, short = (plan.pack(slices, Shape(timedelta(days=7), 100, length=length)) for length in (most, most - 1))
+        assert len(whole[0].slices) == count
+        assert len(short[0].slices) == max(count - 1, 1)
+    assert len(plan.pack(slices, Shape(timedelta(days=7), 100, length=1))) == 40, "one slice is asked for in any case"
+
+
+def test_a_request_line_with_the_longest_query_passes_a_server_that_takes_8190_bytes():
+    assert len("GET /client/v4/radar/ct/timeseries? HTTP/1.1\r\n") + plan.LONGEST_QUERY <= 8_190
+
+
 def test_a_year_of_50_series_in_weeks_of_20_series_costs_what_it_must():
     year = Window(at(2025, 1, 1), at(2026, 1, 1))
     slices = [Slice(query(f"ca {number}"), year) for number in range(50)]
@@ -152,3 +170,136 @@ def test_cells_are_the_grid_windows_that_hold_a_part_of_a_hole():
     within = Window(at(2026, 3, 2), at(2026, 3, 30))
     hole = Window(at(2026, 3, 8, 23, 45), at(2026, 3, 9, 0, 15))
     assert plan.cells([hole], within, timedelta(days=7)) == plan.grid(within, timedelta(days=7))[:2]
+
+
+def hours(start, end):
+    return Window(at(2026, 3, 2) + timedelta(hours=start), at(2026, 3, 2) + timedelta(hours=end))
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [
+        ([(0, 3)], [(0, 1), (1, 3)]),
+        ([(0, 9)], [(2, 3), (0, 9), (4, 5)]),
+        ([(0, 1), (2, 3)], [(2, 3), (0, 1)]),
+        ([(0, 4)], [(0, 3), (2, 4)]),
+    ],
+)
+def test_windows_that_overlap_or_touch_are_one(expected, found):
+    assert plan.merged(hours(*one) for one in found) == [hours(*one) for one in expected]
+    slices = [Slice(query(), hours(*one)) for one in found]
+    other = Slice(query("b"), hours(0, 9))
+    assert plan.joined([*slices, other]) == [*(Slice(query(), hours(*one)) for one in expected), other]
+
+
+def test_the_hull_holds_all():
+    assert plan.hull([hours(3, 4), hours(1, 2), hours(2, 3)]) == hours(1, 4)
+    assert plan.hull([hours(1, 4), hours(2, 3)]) == hours(1, 4)
+
+
+@pytest.mark.parametrize(
+    ("expected", "covered"),
+    [
+        ([(2, 8)], []),
+        ([(2, 8)], [(0, 2), (8, 9)]),
+        ([], [(2, 8)]),
+        ([], [(0, 5), (5, 9)]),
+        ([(3, 8)], [(0, 3)]),
+        ([(2, 7)], [(7, 8)]),
+        ([(2, 3), (4, 5), (6, 8)], [(5, 6), (3, 4)]),
+        ([(2, 3)], [(3, 7), (4, 9)]),
+    ],
+)
+def test_the_parts_of_a_window_that_are_not_covered(expected, covered):
+    assert plan.without(hours(2, 8), [hours(*one) for one in covered]) == [hours(*one) for one in expected]
+
+
+def test_the_grid_begins_on_a_monday():
+    assert plan.grid(hours(24, 24 * 7), timedelta(days=7)) == [hours(24, 24 * 7)]
+    assert plan.grid(hours(24, 24 * 8), timedelta(days=7)) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
+
+
+def packed(slices, days=7, positions=20, *, gaps=True):
+    return [list(batch.slices) for batch in plan.pack(slices, Shape(timedelta(days=days), positions, gaps))]
+
+
+def test_only_slices_of_one_interval_and_one_duration_share_a_request():
+    slices = [
+        Slice(query(), hours(24, 48)),
+        Slice(query("b"), hours(0, 24)),
+        Slice(query(), hours(0, 25)),
+        Slice(query(agg_interval=HOUR), hours(0, 24)),
+    ]
+    assert packed(slices) == [[slices[0], slices[1]], [slices[2]], [slices[3]]]
+
+
+def test_slices_stand_by_window_newest_first_and_then_by_filters():
+    slices = [
+        Slice(query(name, key=key), hours(*when)) for when in ((0, 1), (1, 2)) for key in ("tld", "ca") for name in "ab"
+    ]
+    expected = [
+        Slice(query(name, key=key), hours(*when)) for when in ((1, 2), (0, 1)) for key in ("ca", "tld") for name in "ab"
+    ]
+    assert packed(slices) == [expected]
+
+
+def test_batches_stand_by_the_end_of_their_newest_window():
+    slices = [Slice(query(), hours(0, 9)), Slice(query(), hours(5, 7)), Slice(query(), hours(1, 9.5))]
+    assert packed(slices) == [[slices[2]], [slices[0]], [slices[1]]]
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [
+        ([(24, 48), (0, 24)], [(0, 24), (24, 48)]),
+        ([(0, 24)], [(0, 24), (0, 24)]),
+        ([(18, 36), (0, 18)], [(0, 10), (10, 36)] * 2),
+        ([(24, 48), (0, 24)], [(0, 24), (0, 48)]),
+    ],
+)
+def test_windows_longer_than_allowed_are_joined_and_cut(expected, found):
+    slices = [Slice(query(), hours(*one)) for one in found]
+    assert [batch[0].window for batch in packed(slices, days=1, positions=1)] == [hours(*one) for one in expected]
+
+
+def test_some_series_are_asked_alone_and_relative_ones_for_their_newest_window():
+    names = {name: [Slice(query(name), hours(n, n + 1)) for n in range(3)] for name in ("a", "b", "alone", "relative")}
+    slices = [piece for found in names.values() for piece in found]
+    alone = {query("alone"), query("relative")}
+    batches = plan.pack_apart(slices, Shape(timedelta(days=7), 20), alone, {query("relative")})
+    newest_first = [[piece] for piece in reversed(names["alone"])]
+    assert [list(batch.slices) for batch in batches[1:]] == [*newest_first, [names["relative"][2]]]
+    assert {*batches[0].slices} == {*names["a"], *names["b"]}
+
+
+def test_a_cut_that_does_not_come_out_even_overlaps_at_its_old_end():
+    assert plan.cut(hours(0, 10), timedelta(hours=3), timedelta(hours=1)) == [
+        hours(*one) for one in ((0, 3), (1, 4), (4, 7), (7, 10))
+    ]
+    assert plan.cut(hours(0, 2), timedelta(hours=3), timedelta(hours=1)) == [hours(0, 2)]
+    assert plan.cut(hours(0, 6), timedelta(hours=3), timedelta(hours=1)) == [hours(0, 3), hours(3, 6)]
+
+
+@pytest.mark.parametrize(
+    ("expected", "sizes", "replicas", "positions"),
+    [
+        (2, [1] * 4, 2, 1),
+        (3, [1] * 4, 2, 3),
+        (2, [1] * 4, 3, 1),
+        (4, [1] * 4, 1, 1),
+        (2, [2, 2, 1], 2, 4),
+        (3, [2, 2, 1], 2, 5),
+        (1, [5, 2, 1], 3, 5),
+        (1, [5, 2, 1], 3, 6),
+        (2, [5, 2, 1], 3, 7),
+        (3, [5, 2, 1], 3, 8),
+    ],
+)
+def test_a_replica_takes_its_share_of_profiles_and_fills_its_last_request(expected, sizes, replicas, positions):
+    profiles = [profile(each={"ca": tuple(map(str, range(size)))}) for size in sizes]
+    assert plan.share(profiles, replicas, positions) == profiles[:expected]
+
+
+def test_a_batch_is_halved():
+    slices = tuple(Slice(query(name), hours(0, 1)) for name in "abc")
+    assert plan.halves(Batch(slices)) == [Batch(slices[:1]), Batch(slices[1:])]

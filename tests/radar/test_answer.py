@@ -4,6 +4,7 @@ Tests named take, leave out and refuse are the rows of one table: each part of a
 """
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -611,3 +612,26 @@ def test_leave_out_annotations_without_a_readable_start():
     answer = read(document(confidenceInfo={"level": 5, "annotations": remarks}))
     assert len(answer.meta.annotations) == 1
     assert answer.deviations == ("annotations without a readable start are left out",)
+
+
+def test_timestamps_are_read_as_utc_wherever_the_computer_is(monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Kathmandu")
+        time.tzset()
+        answer = read(document(timestamps=[text.removesuffix("Z") for text in TIMESTAMPS]))
+    time.tzset()
+    assert hours(answer) == WHOLE
+
+
+def test_each_position_has_its_own_window_and_range():
+    ranges = [{name: text.replace("03-01", f"03-0{day}") for name, text in RANGE.items()} for day in (1, 3)]
+    batch, content = series("serie_0", "serie_1", dateRange=ranges)
+    later = Slice(batch.slices[1].series, Window(NOW, NOW + timedelta(hours=4)))
+    batch = Batch((batch.slices[0], later))
+    content["result"]["serie_1"]["timestamps"] = [text.replace("03-01", "03-03") for text in TIMESTAMPS]
+    answer = read(content, batch)
+    assert answer.series[1].timestamps[0] == int(NOW.timestamp())
+    assert [start.day for start, _ in answer.meta.date_ranges] == [1, 3]
+    content["result"]["serie_1"]["timestamps"] = TIMESTAMPS
+    with pytest.raises(Untrusted, match=f"outside of {later.window}"):
+        read(content, batch)

@@ -24,6 +24,8 @@ def _read(relative="", start="", end="", default_range="7d"):
         (("2026-07-31T10:00", "2026-08-14T10:00"), "2w"),
         (("2026-07-17T10:00", "2026-07-31T10:00"), "2wcontrol"),
         (("2025-08-15T10:00", "2026-08-14T10:00"), "364d"),
+        (("2025-08-15T10:00", "2026-08-14T10:00"), "52w"),
+        (("2026-08-06T10:00", "2026-08-07T10:00"), "1dcontrol"),
     ],
 )
 def test_a_relative_range_ends_now_and_a_control_lies_whole_weeks_before(expected, text):
@@ -89,3 +91,35 @@ def test_the_bucket_that_holds_the_end_is_part_of_the_range():
 )
 def test_the_interval_follows_the_duration(expected, days):
     assert auto_interval(int(days * DAY)) == expected
+
+
+def test_dates_may_be_one_moment_up_to_the_present_and_from_1970_on():
+    assert _read("", "1970-01-01T00:00:00Z", "2026-08-14T10:07:00Z") == ("1970-01-01T00:00", "2026-08-14T10:00")
+    assert _read("", "2026-08-14 10:07:00Z", "2026-08-14T10:07:00Z") == ("2026-08-14T10:00", "2026-08-14T10:00")
+
+
+@pytest.mark.parametrize(
+    ("words", "start", "end"),
+    [
+        ("must be given together", "2026-08-01T00:00:00Z", ""),
+        ("must be given together", "", "2026-08-01T00:00:00Z"),
+        ("dateStart: expected an RFC 3339 date-time, received 'x'", "x", "2026-08-01T00:00:00Z"),
+        ("dateEnd: expected an RFC 3339 date-time, received 'x'", "2026-08-01T00:00:00Z", "x"),
+        ("dateEnd: must not lie in the future", "2026-08-01T00:00:00Z", "2026-08-14T10:07:01Z"),
+        ("dateStart: must not lie behind dateEnd", "2026-08-01T00:00:01Z", "2026-08-01T00:00:00Z"),
+    ],
+)
+def test_a_refusal_of_dates_says_which_and_why(words, start, end):
+    with pytest.raises(ApiError, match=f"^(dateStart and dateEnd )?{words}"):
+        _read("", start, end)
+
+
+@pytest.mark.parametrize(("start", "end"), [("2026-08-01T00:00:00Z", ""), ("", "2026-08-01T00:00:00Z")])
+def test_a_range_and_one_date_exclude_each_other(start, end):
+    with pytest.raises(ApiError, match="cannot be combined"):
+        _read("1d", start, end)
+
+
+def test_a_relative_range_ends_with_the_day_that_is_given_and_lasts_its_duration():
+    dates = read_range(("2d", "", ""), None, NOW, NOW - 5 * DAY)
+    assert (rfc3339(from_epoch(dates.end)), dates.duration) == ("2026-08-09T10:00:00Z", 2 * DAY)

@@ -99,3 +99,87 @@ def test_a_429_that_names_no_time_means_the_block_of_five_minutes():
 
 def test_a_503_may_name_a_time_too():
     assert failure(503, {"Retry-After": "9"}, HTML, NOW).not_before == NOW + timedelta(seconds=9)
+
+
+CREDENTIALS = (6003, 6111, 9103, 9106, 9109, 10000, 10001)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        *((CredentialsRefused, code) for code in CREDENTIALS),
+        *((RateLimited, code) for code in (971, 1015, 10100)),
+        *((Misdirected, code) for code in (7000, 7003)),
+        (Refused, 2001),
+        (TooCostly, 2002),
+        (Unavailable, 2000),
+    ],
+)
+def test_every_code_means_the_same_whatever_the_status_and_wherever_it_stands(kind, code):
+    inner = envelope(1, chain=[{"code": code, "message": "inner"}])
+    for body in (envelope(code), inner):
+        error = failure(500, {}, body, NOW)
+        assert (type(error), error.status) == (kind, 500)
+    assert (failure(500, {}, envelope(code), NOW).code, error.code) == (code, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "body"),
+    [
+        (TooCostly, 413, HTML),
+        (TooCostly, 422, b""),
+        (Misdirected, 404, HTML),
+        (Misdirected, 405, b""),
+        (Misdirected, 410, b""),
+        (CredentialsRefused, 401, b"{}"),
+        (CredentialsRefused, 403, b"{}"),
+        (Unavailable, 401, HTML),
+        (Refused, 400, b"{}"),
+        (Unavailable, 400, b"[]"),
+        (RateLimited, 429, envelope(2001)),
+        (CredentialsRefused, 422, envelope(9109)),
+        (Misdirected, 422, envelope(7003)),
+    ],
+)
+def test_without_a_known_code_the_status_decides(kind, status, body):
+    error = failure(status, {}, body, NOW)
+    assert (type(error), error.status) == (kind, status)
+
+
+@pytest.mark.parametrize(
+    ("message", "document"),
+    [
+        (
+            "one; two; inner",
+            {"errors": [{"message": "one", "error_chain": [{"message": "inner"}]}, {"message": "two"}]},
+        ),
+        ("detail", {"errors": [], "detail": "detail", "title": "title", "error": "error"}),
+        ("title", {"errors": {"message": "no list"}, "title": "title", "error": "error"}),
+        ("error", {"error": "error", "detail": ""}),
+        ("7", {"errors": [{"message": 7, "error_chain": {"message": "no list"}}]}),
+        ("x" * 300, {"detail": "x" * 301}),
+    ],
+)
+def test_the_messages_of_a_reply_are_shown_in_order(message, document):
+    assert str(failure(500, {}, json.dumps(document).encode(), NOW)) == f"HTTP 500: {message}"
+
+
+@pytest.mark.parametrize(
+    ("expected", "header"),
+    [
+        (NOW + timedelta(days=1), "86400"),
+        (NOW + timedelta(seconds=86_399), "86399"),
+        (NOW + timedelta(days=1), "Tue, 03 Mar 2026 12:00:00 GMT"),
+        (NOW + timedelta(hours=2), "Sun, 01 Mar 2026 15:00:00 +0100"),
+        (NOW + timedelta(seconds=9), " 9 "),
+        (None, "Sun, 01 Mar 2026 12:00:30 -0000"),
+        (None, "9" * 19),
+    ],
+)
+def test_a_wait_is_a_day_at_most_and_its_date_needs_a_zone(expected, header):
+    assert retry_after(header, NOW) == expected
+
+
+def test_the_block_after_the_rate_limit_lasts_five_minutes():
+    assert timedelta(minutes=5) == BLOCK
+    assert failure(400, {"Retry-After": "9"}, envelope(971), NOW).not_before == NOW + timedelta(seconds=9)

@@ -183,3 +183,39 @@ def test_what_is_received_is_shown_in_part_where_it_is_long():
     with pytest.raises(ApiError) as refused:
         _read("tld=" + "A" * 2000)
     assert len(refused.value.message) < 200
+
+
+def test_a_question_knows_its_buckets_its_format_and_whether_it_named_an_interval():
+    question = _read("dateRange=1d&dateRange=1dcontrol&aggInterval=1h")
+    assert (question.buckets, question.format, question.auto) == (2 * 25, "JSON", False)
+    assert (_read("format=csv").format, _read("").auto) == ("CSV", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "query"),
+    [
+        ("aggInterval: expected one value, received 2", "aggInterval=1h&aggInterval=1h"),
+        ("aggInterval: expected one of 15m, 1h, 1d, 1w, received '2h'", "aggInterval=2h"),
+        ("format: expected one of JSON, CSV, received 'xml'", "format=xml"),
+        ("At most 2 series can be requested", "dateRange=1d&dateRange=1d&dateRange=1d"),
+        ("All series must have the same duration", "dateRange=1d&dateRange=2d"),
+        ("aggInterval 15m is too granular for the date range", "dateRange=8d&aggInterval=15m"),
+        ("A filter must not be empty", "tld="),
+        ("every series needs a name of its own other than 'meta'", "name=meta"),
+        ("tld cannot be combined with entryType, log", "tld=com&log=x&entryType=CERTIFICATE"),
+        ("hasIps: expected one of .*, received 'x'", "hasIps=x"),
+        ("The query string is not UTF-8", "ca=%ff"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(words, query):
+    with pytest.raises(ApiError, match=words):
+        _read(query, series_per_request=2, empty_values=False)
+
+
+def test_a_span_of_exactly_the_limit_is_answered():
+    limit = {AggInterval.FIFTEEN_MINUTES: timedelta(days=2)}
+    assert _read("dateRange=2d&aggInterval=15m", max_span=limit).agg_interval == "15m"
+
+
+def test_an_empty_name_is_no_empty_filter():
+    assert [asked.name for asked in _read("name=&tld=com", empty_values=False).series] == ["serie_0"]

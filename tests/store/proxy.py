@@ -7,9 +7,13 @@ import sqlalchemy as sa
 
 
 class Proxy:
-    """Passes bytes on; *cuts* says after how many more commits the answer is swallowed and the connection cut."""
+    """Passes bytes on; *cuts* says after how many more commits the answer is swallowed and the connection cut.
 
-    def __init__(self, url):
+    Another *word* than that of a commit names another statement.
+    """
+
+    def __init__(self, url, word=b"COMMIT\0"):
+        self._word = word
         self._server = sa.make_url(url)
         self.cuts = 0
         self.cut = 0
@@ -26,7 +30,7 @@ class Proxy:
             await asyncio.gather(*self._under_way)  # who used it has closed its connections by now
 
     def cuts_now(self):
-        """Tell whether this commit's answer is to be lost."""
+        """Tell whether this statement's answer is to be lost."""
         if not self.cuts:
             return False
         self.cuts -= 1
@@ -58,7 +62,7 @@ class Proxy:
 
     async def _to_server(self, reader, writer, cut):
         while data := await reader.read(65_536):
-            if b"COMMIT\0" in data and self.cuts_now():
+            if self._word in data and self.cuts_now():
                 cut.set()
             writer.write(data)
             await writer.drain()

@@ -197,6 +197,22 @@ async def test_a_commit_whose_answer_was_lost_is_found_on_record(postgres_url):
         assert await rows(store, "SELECT points FROM series") == [(4,)]
 
 
+async def test_an_answer_whose_points_were_cut_off_on_their_way_is_written_again(postgres_url):
+    proxy = Proxy(postgres_url, b"COPY points")
+    async with proxy.serving() as url, Store.open(url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        fetch_id = await begin(store, ASKED)
+        proxy.cuts = 1
+        assert await store.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10) == Saved(inserted=4)
+        assert proxy.cut == 1
+        assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
+        more = batch((query(), hours(4, 8)))
+        fetch_id = await begin(store, more)
+        proxy.cuts = 100
+        with pytest.raises(StoreUnavailable, match="server closed the connection"):
+            await store.save(fetch_id, more, answer(more, [1, 2, 3, 4]), NOW, 10)
+
+
 async def test_a_request_is_not_put_on_record_twice_because_the_answer_was_lost(postgres_url):
     proxy = Proxy(postgres_url)
     async with proxy.serving() as url, Store.open(url, owner="test") as store:

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.dialects import sqlite
 
 from collector.model import Points
-from collector.store import Saved, StoreRefused, points, save
+from collector.store import Saved, StoreRefused, forget, points, save
+from collector.store.fetches import Arrival
 from tests.store.making import (
     DAY,
     HOUR,
@@ -79,6 +80,37 @@ async def test_a_changed_value_keeps_its_predecessor_and_when_each_was_seen(stor
     assert (revision.value, revision.new_value) == (3.0, 7.0)
     assert (revision.seen_at, revision.replaced_at) == (NOW, LATER)
     assert (revision.fetch_id, revision.replaced_by) == (1, 2)
+
+
+async def test_a_replaced_value_was_seen_when_its_answer_came_not_when_it_was_requested(store):
+    fetch_id = await begin(store, ASKED, NOW - HOUR)
+    await store.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 100)
+    await saved(store, ASKED, [1, 2, 7, 4], now=LATER, updated=LATER)
+    assert [(one.seen_at, one.replaced_at) for one in await store.list_revisions()] == [(NOW, LATER)]
+
+
+@pytest.mark.parametrize(
+    ("normalization", "window"), [("RAW_VALUES", hours(0, 4)), ("MIN_MAX", hours(0, 4)), ("MIN_MAX", hours(4, 8))]
+)
+async def test_a_replaced_value_without_a_fetch_counts_as_seen_since_its_bucket_began(store, normalization, window):
+    await saved(store, batch((ALL, hours(2, 3))), [3], normalization=normalization)
+    await saved(store, batch((query(tld="com"), hours(0, 1))), [1])
+    assert await store._database.write(lambda connection: forget.forget(connection, [1])) == 1
+    await saved(store, batch((ALL, window)), [7] * 4, now=LATER, updated=LATER, normalization=normalization)
+    began = DAY + 2 * HOUR
+    assert await values(store, as_of=began) == await values(store, as_of=NOW) == {2: 3.0}
+    assert await values(store, as_of=began - timedelta(seconds=1)) == {}
+
+
+async def test_of_relative_answers_that_are_saved_at_once_the_last_one_stands(store):
+    asked = [batch((ALL, hours(0, 2))), batch((ALL, hours(2, 4)))]
+    arrivals = [
+        Arrival(await begin(store, each), each, answer(each, [1, 2], normalization="MIN_MAX"), NOW, 100)
+        for each in asked
+    ]
+    done = await store._database.write(lambda connection: save.save(connection, arrivals))
+    assert done == [Saved(inserted=2), Saved(inserted=2)]
+    assert await values(store) == {2: 1.0, 3: 2.0}
 
 
 async def test_what_a_large_answer_changes_is_read_and_written_in_parts(store, monkeypatch):

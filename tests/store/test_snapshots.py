@@ -79,7 +79,8 @@ async def test_it_works(store):
         ("valid", 2),
         ("valid", 1),
     ]
-    assert (await verify(url_of(store))).findings == []
+    verified = await verify(url_of(store))
+    assert (verified.points, verified.series, verified.checksums, verified.findings) == (3, 1, 1, [])
     assert await check(url_of(store)) == []
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from collector.model import Annotation, from_epoch
 from collector.store import Store, StoreBehind, StoreDamaged, StoreForeign, StoreMissing, header
-from collector.store.checksum import Answered, checksum, written
+from collector.store import verify as verify_module
+from collector.store.checksum import Answered, checksum, microseconds, written
 from collector.store.diff import Difference, Revised
 from collector.store.schema import APPLICATION_ID
 from collector.store.verify import Verified, verify
 from tests.conftest import in_a_thread
 from tests.store.damaging import WEEK, dumped, fill, findings, whole
-from tests.store.making import HOUR, NOW, batch, hours, query, saved
+from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved
 
 LATER = NOW + timedelta(minutes=15)
 
@@ -130,6 +132,154 @@ async def test_what_does_not_fit_is_found(url, statement):
     assert any(DAMAGE[statement] in finding for finding in found), found
 
 
+SQLITE_DAMAGE = {
+    "UPDATE fires SET due = due + 1": "all: a fire was due at 2026-04-30T00:00:01Z, when no bucket ends",
+    "UPDATE date_ranges SET series_id = 77 WHERE series_id = 2": "rows of date_ranges of a series that does not",
+    "UPDATE revisions SET series_id = 77 WHERE series_id = 2": "rows of revisions of a series that does not exist",
+    "UPDATE series SET points = points + 1 WHERE id = 1": "all: points counted as they came: 505; stored: 504",
+    "UPDATE points SET series_id = 77 WHERE series_id = 2": "points of a series 77 that does not exist: 504",
+    """UPDATE annotations SET tags = '["x"]' WHERE id = 1""": "annotation 1 of 2026-04-30T00:00:00Z is not what it was",
+    "UPDATE annotations SET is_instantaneous = 1 WHERE id = 1": "annotation 1 of 2026-04-30T00:00:00Z is not what it",
+    "UPDATE annotations SET linked_url = 'x' WHERE id = 1": "annotation 1 of 2026-04-30T00:00:00Z is not what it was",
+    "UPDATE fetches SET outcome = 'failed' WHERE id = 1": "interval than their fetch brought: 4",
+    "UPDATE fetches SET agg_interval = '1d' WHERE id = 1": "interval than their fetch brought: 4",
+    "UPDATE fetches SET normalization = 'PERCENTAGE' WHERE id = 1": "interval than their fetch brought: 4",
+    "UPDATE fetches SET unit = NULL WHERE id = 1": "interval than their fetch brought: 4",
+    "UPDATE fetches SET normalization = NULL WHERE id = 1": "interval than their fetch brought: 4",
+    "DELETE FROM fetches WHERE id = 1": "date ranges of a fetch that is not on record: 4",
+    "UPDATE vanished SET timestamp = timestamp + 1": "buckets marked as vanished that were never there: 1",
+}
+"""The same on one database, with its numbers."""
+
+
+@pytest.mark.parametrize("statement", SQLITE_DAMAGE)
+async def test_what_does_not_fit_is_counted(path, statement):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(statement)
+    found = await findings(path)
+    assert any(SQLITE_DAMAGE[statement] in finding for finding in found), found
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE fetches SET unit = upper(unit) || ' '",
+        "UPDATE fetches SET normalization = 'raw_values' WHERE id = 1",
+        "UPDATE series SET unit = ' ' || unit",
+    ],
+)
+async def test_case_and_blanks_of_a_unit_are_no_damage(path, statement):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+    assert await findings(path) == []
+
+
+async def test_a_store_is_compared_in_small_blocks_alike(path, monkeypatch):
+    monkeypatch.setattr(verify_module, "_ROWS_AT_ONCE", 7)
+    verified = await verify(f"sqlite:///{path}")
+    assert (verified.checksums, verified.findings) == (24, [])
+
+
+@pytest.mark.parametrize(
+    ("lacked", "remark", "window", "seconds"),
+    [
+        (False, (4, ""), (4, 6), 60),
+        (True, (4, ""), (3, 6), 60),
+        (False, (4, ""), (0, 2), 60),
+        (True, (None, ""), (6, 8), 60),
+        (False, (2, "instantaneous"), (2, 4), 60),
+        (True, (2, "instantaneous"), (1, 4), 60),
+        (True, (4, ""), (3, 6), 0),
+        (False, (4, ""), (3, 6), -60),
+    ],
+)
+async def test_an_annotation_that_an_answer_should_have_had_needs_a_withdrawal(
+    sqlite_url, lacked, remark, window, seconds
+):
+    end, kind = remark
+    moments = DAY + 2 * HOUR, None if end is None else DAY + end * HOUR
+    remark = Annotation(*moments, "ALL", "EVENT", "", "", is_instantaneous=bool(kind))
+    later = NOW + timedelta(seconds=60)
+    async with Store.open(sqlite_url, owner="test") as store:
+        await saved(store, batch((query(), hours(0, 8))), [1] * 8, annotations=[remark])
+        updated = NOW + timedelta(seconds=seconds)
+        asked = batch((query(), hours(*window)))
+        await saved(store, asked, [1] * (window[1] - window[0]), now=later, updated=updated)
+    assert (await verify(sqlite_url)).findings == []
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection, connection:
+        gone = connection.execute("DELETE FROM withdrawals").rowcount
+    said = "annotations that a later answer lacked, and no withdrawal says so: 1"
+    assert (gone, said in (await verify(sqlite_url)).findings) == (lacked, lacked)
+
+
+def answered(start, end, timestamps, values, **changes):
+    """A date range of fetch 2 of series 1, with the checksum of what was written there."""
+    head = Answered(1, 2, start, end, 0, 60_000_000)._replace(**changes)
+    return 2, start, end, from_epoch(0), from_epoch(60), checksum(head, timestamps, values)
+
+
+MONDAY = 345_600
+H = 3600
+THREE = [(2, n * H, float(n)) for n in range(3)]
+NOT_WHAT_IT_WAS = "what fetch 2 brought for 1970-01-01T0{}:00:00Z..1970-01-01T0{}:00:00Z is not what it was (checksum)"
+BESIDE = "fetch 2 has values beside the grid of buckets"
+
+
+def of_three(start, end):
+    found = [n for n in range(3) if start <= n < end]
+    return answered(start * H, end * H, [n * H for n in found], [float(n) for n in found])
+
+
+@pytest.mark.parametrize(
+    ("expected", "wrote", "ranges", "step"),
+    [
+        ([], [], [], H),
+        ([], THREE, [of_three(0, 3)], H),
+        ([], THREE, [of_three(0, 2), of_three(1, 3)], H),
+        ([], THREE, [of_three(0, 1), of_three(1, 3), of_three(5, 7)], H),
+        ([NOT_WHAT_IT_WAS.format(0, 3)], THREE, [(*of_three(0, 3)[:5], 7)], H),
+        ([NOT_WHAT_IT_WAS.format(0, 3)], [*THREE[:2], (2, 2 * H, 2.5)], [of_three(0, 3)], H),
+        ([NOT_WHAT_IT_WAS.format(0, 3)], [*THREE[:2], (2, 2 * H, "x")], [of_three(0, 3)], H),
+        ([NOT_WHAT_IT_WAS.format(0, 3)], [*THREE[:2], (2, 2 * H, None)], [of_three(0, 3)], H),
+        ([NOT_WHAT_IT_WAS.format(1, 3)], [*THREE[:2], (2, 2 * H, 2.5)], [of_three(0, 2), of_three(1, 3)], H),
+        ([NOT_WHAT_IT_WAS.format(0, 3)], THREE, [answered(0, 3 * H, [0, H, 2 * H], [0.0, 1.0, 2.0], fetch_id=3)], H),
+        ([BESIDE], [(2, 9, 1.0)], [answered(0, H, [9], [1.0])], H),
+        ([], [(2, MONDAY, 1.0)], [answered(MONDAY, MONDAY + 168 * H, [MONDAY], [1.0])], 168 * H),
+        ([BESIDE], [(2, 0, 1.0)], [answered(0, 168 * H, [0], [1.0])], 168 * H),
+        (["values said to be from fetch 2, which brought none there: 3"], THREE, [], H),
+        (["values said to be from fetch 2, which brought none there: 1"], THREE, [of_three(0, 2)], H),
+        (["values said to be from fetch 2, which brought none there: 2"], THREE, [of_three(1, 2)], H),
+    ],
+)
+def test_what_a_fetch_wrote_is_compared_with_what_it_answered(expected, wrote, ranges, step):
+    assert verify_module.compare(1, 2, wrote, ranges, step) == expected
+
+
+def test_a_range_outside_of_the_calendar_is_shown_in_seconds():
+    [finding] = verify_module.compare(1, 2, [], [(2, 10**15, 10**15 + 1, from_epoch(0), from_epoch(60), 7)], H)
+    assert finding == f"what fetch 2 brought for {10**15}..{10**15 + 1} is not what it was (checksum)"
+
+
+async def stream(*groups):
+    for key in groups:
+        yield key, [key]
+
+
+@pytest.mark.parametrize(
+    ("expected", "left", "right"),
+    [
+        ([], (), ()),
+        ([(1, [1], [1]), (2, [2], []), (3, [], [3]), (4, [4], [4])], (1, 2, 4), (1, 3, 4)),
+        ([(1, [], [1]), (2, [], [2])], (), (1, 2)),
+        ([(1, [1], []), (2, [2], [])], (1, 2), ()),
+        ([(1, [1], []), (2, [], [2]), (3, [3], [])], (1, 3), (2,)),
+    ],
+)
+async def test_groups_of_two_streams_are_paired_by_their_keys(expected, left, right):
+    assert [each async for each in verify_module._side_by_side(stream(*left), stream(*right))] == expected
+
+
 async def test_values_beside_the_grid_are_found(sqlite_url):
     await fill(sqlite_url, weeks=1)
     await damage(sqlite_url, "UPDATE points SET timestamp = timestamp + 1 WHERE series_id = 1 AND fetch_id = 2")
@@ -164,6 +314,32 @@ async def test_a_schema_that_is_no_text_is_damage(path):
     path.write_bytes(content.replace(b"CREATE TABLE points", b"CREATE TABLE p\xffints"))
     (found,) = await findings(path)
     assert "is damaged" in found
+
+
+async def test_a_page_of_zeros_is_found_when_it_is_read(path):
+    with closing(sqlite3.connect(path)) as connection:
+        [(page,)] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'annotations'")
+        [(size,)] = connection.execute("PRAGMA page_size")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    malformed = f"the store {path} is damaged (database disk image is malformed)"
+    assert (await verify(f"sqlite:///{path}")).findings == [malformed]
+
+
+async def test_an_index_without_a_row_is_found_by_the_database(path):
+    name = "ix_fetches_last_updated"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        entry = connection.execute("SELECT * FROM sqlite_master WHERE name = ?", [name]).fetchone()
+        connection.execute("DELETE FROM sqlite_master WHERE name = ?", [name])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE fetches SET last_updated = last_updated + 1 WHERE id = 1")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", entry)
+    found = await findings(path)
+    assert f"SQLite's own check: row 1 missing from index {name}" in found
+    assert not any("***" in finding or finding.endswith(": ok") for finding in found)
 
 
 async def test_a_word_that_has_become_a_number_is_damage_to_the_dump(path):
@@ -250,6 +426,17 @@ def test_the_first_bytes_tell(expected, first, size, has_wal):
     assert header.judge(first, size, has_wal=has_wal) == expected
 
 
+@pytest.mark.parametrize("microsecond", [0, 1, 123_456, 999_999])
+def test_a_moment_is_its_microseconds(microsecond):
+    assert (
+        microseconds(from_epoch(1_777_777_777).replace(microsecond=microsecond)) == 1_777_777_777_000_000 + microsecond
+    )
+
+
+def test_a_checksum_never_changes():
+    assert checksum(Answered(1, 2, 0, 7200, 0, 7_200_000_000), [0, 3600], [1.0, 2.0]) == 2_947_099_886
+
+
 def test_a_checksum_is_of_the_range_the_timestamps_and_the_values():
     one = Answered(1, 2, 0, 7200, 0, 7_200_000_000)
     known = {checksum(one, [0, 3600], [1.0, 2.0]), checksum(one, [0, 3600], [2.0, 1.0]), checksum(one, [0], [1.0])}
@@ -261,7 +448,13 @@ def test_a_checksum_is_of_the_range_the_timestamps_and_the_values():
 
 @pytest.mark.parametrize(
     ("expected", "start", "end"),
-    [(([0, 1, 2], [5.0, 6.0, 7.0]), 0, 3), (([1], [6.0]), 1, 2), (([], []), 3, 9)],
+    [
+        (([0, 1, 2], [5.0, 6.0, 7.0]), 0, 3),
+        (([0, 1], [5.0, 6.0]), 0, 2),
+        (([1, 2], [6.0, 7.0]), 1, 3),
+        (([1], [6.0]), 1, 2),
+        (([], []), 3, 9),
+    ],
 )
 def test_what_is_written_is_what_is_inserted_and_revised(expected, start, end):
     difference = Difference(inserted={0: 5.0, 2: 7.0}, revised=[Revised(1, (4.0, 1), 6.0)])

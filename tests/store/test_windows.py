@@ -74,6 +74,15 @@ async def test_windows_that_are_cut_anew_are_the_ones_on_record(store_url):
         assert sorted((await take(store, job)).mine, key=lambda piece: piece.window) == PIECES[:2]
 
 
+async def test_windows_that_are_cut_anew_are_on_record_even_where_there_are_as_many_as_before(store_url):
+    async with Store.open(store_url, owner="run") as store:
+        job = await begun(store, [Slice(ALL, hours(0, 4)), Slice(ALL, hours(4, 8))])
+        mine, rest = Slice(ALL, hours(0, 2)), Slice(ALL, hours(2, 8))
+        assert (await store.claim_windows(job, [ALL], NOW, lambda _free, _replicas: ([mine], [rest]))).mine == (mine,)
+        await settle(store, job, [mine])
+        assert (await take(store, job)).mine == (rest,)
+
+
 async def test_a_claim_looks_at_no_more_than_the_newest_windows_unless_the_replica_is_alone(store_url, monkeypatch):
     monkeypatch.setattr(windows, "_AT_ONCE", 2)
     async with Store.open(store_url, owner="run") as store:
@@ -105,6 +114,17 @@ async def test_a_job_that_is_stopped_keeps_its_counts_and_no_windows(store_url, 
         assert (found.state, found.message, found.progress.requests) == (ended, "told to", 1)
         assert (found.progress.buckets_done, found.progress.gaps_remaining) == (3, 7)
         assert (await take(store, job)).mine == ()
+
+
+@pytest.mark.parametrize(("state", "failed"), [("done", {}), ("failed", {PIECES[0]: "why"})])
+async def test_a_job_that_is_over_cannot_be_stopped(store_url, state, failed):
+    async with Store.open(store_url, owner="run") as store:
+        job = await begun(store)
+        await settle(store, job, (await take(store, job)).mine, failed, buckets_done=8)
+        ended = await store.end_backfill(job, 5, NOW)
+        assert ended.standing.state == state
+        await store.stop_backfill(job, Standing("stopped", Progress(buckets_done=9), "told to"), NOW + HOUR, 7)
+        assert await store.backfill(job.id) == ended
 
 
 async def test_an_answer_is_counted_with_it_and_once(store_url):
@@ -162,6 +182,15 @@ async def test_what_a_buried_replica_was_at_is_free_and_it_settles_nothing(postg
         with pytest.raises(LeaseLost):
             await take(a, job)
         assert (await settle(b, job, share.mine, requests=1)).requests == 1
+
+
+async def test_a_replica_does_not_settle_the_windows_of_another(postgres_url):
+    async with replicas(postgres_url, "a", "b") as (a, b):
+        job = await begun(a)
+        mine = (await take(a, job)).mine
+        assert (await settle(b, job, mine, requests=9)).requests == 0
+        assert (await settle(a, job, mine[:1], requests=1)).requests == 1
+        assert (await take(a, job)).mine == mine[1:]
 
 
 async def test_nobody_takes_a_window_of_one_who_is_alone_at_a_job(postgres_url):

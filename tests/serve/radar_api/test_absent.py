@@ -38,7 +38,18 @@ def test_what_is_published_and_not_stored_is_absent(expected, stored, published)
         (None, (2, 3), Kept(HOUR, -H, 3 * H)),  # a gap
         (None, (2, 3), Kept(HOUR, 2 * H, 3 * H, ((0, 2 * H),))),  # Radar's own history begins
         (None, (), Kept(HOUR, 9 * H, 9 * H, ((-H, 9 * H),))),
+        ("Nothing is stored from", (), Kept(HOUR, 9 * H, 9 * H, ((0, 3 * H),))),
+        ("Nothing is stored from", (), Kept(HOUR, 9 * H, 9 * H, ((H, 9 * H),))),
         (None, (0, 2), Kept(HOUR, 0, 3 * H)),
+        (None, (0, 2), Kept(HOUR, None, None)),
+        (None, (2,), Kept(HOUR, 0, 3 * H)),
+        (None, (2,), Kept(HOUR, 9 * H, 9 * H, ((5 * H, 9 * H), (0, 2 * H)))),
+        ("before the history", (2,), Kept(HOUR, 2 * H, 3 * H)),
+        ("before the history", (2,), Kept(HOUR, 2 * H, 3 * H, ((0, H),))),
+        ("The range begins at 1970-01-01T00:00:00Z, before the history", (), Kept(HOUR, H, 3 * H)),
+        ("Nothing is stored from 1970-01-01T00:00:00Z to 1970-01-01T04:00:00Z", (), Kept(HOUR, 0, 3 * H)),
+        ("Nothing is stored from 1970-01-01T00:00:00Z to 1970-01-01T04:00:00Z", (), Kept(HOUR, 4 * H, 9 * H)),
+        ("Nothing is stored from 1970-01-01T00:00:00Z on: the history has no bucket yet", (), Kept(HOUR, 0, None)),
         ("The range begins at 1970-01-01T00:00:00Z, before the history", (2, 3), Kept(HOUR, 2 * H, 3 * H)),
         ("before the history", (2, 3), Kept(HOUR, 2 * H, 3 * H, ((H, 2 * H),))),
         ("the first stored 1h bucket is 1970-01-01T09:00:00Z, the last one is", (), Kept(HOUR, 9 * H, 12 * H)),
@@ -55,6 +66,7 @@ def test_a_range_is_refused_that_is_not_stored_or_begins_earlier(words, stored, 
 def test_several_parts_are_proven_absent_where_all_are():
     assert common([]) == ()
     assert common([_runs((0, 4), (6, 9))]) == ((0, 4 * H), (6 * H, 9 * H))
+    assert common([_runs((0, 4)), _runs((4, 7), (8, 9))]) == ()
     assert common([_runs((0, 4), (6, 9)), _runs((2, 7))]) == ((2 * H, 4 * H), (6 * H, 7 * H))
 
 
@@ -68,3 +80,26 @@ def test_a_few_runs_are_listed_and_the_others_counted():
     assert second == "b: 1h buckets absent: in all (1)"
     assert header(found).startswith("a: 1h buckets absent: 1970")
     assert len(header([Absent("\n" * 5000, HOUR, tuple(_runs((0, 1))))])) < 200
+
+
+def test_a_header_lists_24_runs_of_all_series_and_codes_names():
+    runs = _runs(*((2 * n, 2 * n + 1) for n in range(25)))
+    one, other = (Absent(name, HOUR, tuple(runs[:count])) for name, count in (("a é%", 23), ("b", 25)))
+    first, second = header([one, other]).split("; ")
+    assert first.startswith("a %C3%A9%25: 1h buckets absent: 1970-01-01T00:00:00Z..1970-01-01T00:00:00Z (1), 1970")
+    assert first.endswith("1970-01-02T20:00:00Z..1970-01-02T20:00:00Z (1)")
+    assert second == ("b: 1h buckets absent: 1970-01-01T00:00:00Z..1970-01-01T00:00:00Z (1), and others (24)")
+    assert header([Absent("n" * 81, HOUR, ())]).partition(":")[0] == "n" * 80
+
+
+@pytest.mark.parametrize(
+    ("expected", "timestamps"),
+    [([(0, 6)], []), ([], [0, 2, 4]), ([(0, 2)], [2, 4]), ([(4, 6)], [0, 2]), ([(2, 4)], [0, 4])],
+)
+def test_runs_are_what_timestamps_lack(expected, timestamps):
+    assert runs_of(timestamps, 0, 6, 2) == expected
+
+
+def test_what_is_asked_from_later_than_is_published_is_not_absent():
+    assert absent_runs([], (4 * H, 6 * H), H, 2 * H) == []
+    assert absent_runs([], (4 * H, 6 * H), H, 5.5 * H) == _runs((4, 5))

@@ -147,6 +147,47 @@ def test_the_nearest_profiles_come_first_and_are_few():
     assert len(message) < 400
 
 
+@pytest.mark.parametrize(
+    ("expected", "stored"),
+    [
+        ([2, 1], [{"ca": ["A"], "tld": ["x1"], "hasIps": ["true"], "log": ["L"]}, {"ca": ["A"]}]),
+        ([2, 1], [{"caOwner": ["A"]}, {"ca": ["Z"]}]),
+        ([2, 1], [{"ca": ["Z"]}, {"ca": ["Ab"]}]),
+        ([1, 2], [{"ca": ["Z"]}, {"ca": ["Z"], "tld": ["x1"]}]),
+        ([2, 1], [{}, {"ca": ["a"]}]),
+    ],
+)
+def test_profiles_are_near_by_their_share_of_equal_filters_and_then_by_spelling(expected, stored):
+    *_, message = _refusal(
+        _query("1d", ca=["A"], hasIps=["false"]), *(_kept(n, _query(**q)) for n, q in enumerate(stored, 1))
+    )
+    names = message.partition("nearest profiles are ")[2].split("'")[1::2]
+    assert names == [f"profile-{number}" for number in expected]
+
+
+def test_profiles_that_are_equally_near_stand_by_name_and_those_without_a_name_are_left_out():
+    kept = [_kept(n, _query(interval, ca=["A"])) for n, interval in ((3, "15m"), (1, "1h"), (2, "1w"))]
+    kept.append(KeptSeries(4, _query("1d", ca=["A"]), "RAW_VALUES", "*", ()))
+    *_, message = _refusal(_query(tld=["com"]), *kept)
+    assert message == (
+        "There is no history for tld = com; the nearest profiles are 'profile-1' (1h, ca = A), "
+        "'profile-2' (1w, ca = A), 'profile-3' (15m, ca = A)"
+    )
+    *_, message = _refusal(_query(), kept[-1])
+    assert message == "There is no history for a series without filters; no profile has been collected"
+
+
+def test_a_refusal_names_a_series_without_a_profile_by_its_number():
+    *_, message = _refusal(_query(), KeptSeries(7, _query(), "", "", ()))
+    assert message == "Nothing has been collected yet for 'series 7' (1h, no filter)"
+
+
+def test_the_measure_of_a_sum_is_that_of_its_first_part():
+    kept = [_kept(n, _query(ca=[ca]), unit=unit) for n, (ca, unit) in enumerate([("A", "Names"), ("B", "names ")])]
+    [source] = Catalogue(kept).sources(_query(ca=["A", "B"]))
+    assert source.measure == ("RAW_VALUES", "Names")
+
+
 def test_a_refusal_stays_short():
     *_, message = _refusal(_query(ca=["A" * 900]), *(_kept(n, _query(ca=["B" * 900])) for n in range(5)))
     assert len(message) < 700

@@ -57,8 +57,10 @@ def test_several_series_are_added_where_each_is_there():
     assert _sum(_points(0, 30), _points(2, 28), coarse="1h")[0] == (2, 4.0)
     assert _sum(_points(0, 30), _points(2, 28), coarse="1h")[-1] == (27, 54.0)
     assert _sum(_points(), {}) == []
-    with pytest.raises(Incomplete, match="1 of its 2 1h values are missing"):
+    with pytest.raises(Incomplete, match="2026-04-27T07:00:00Z cannot be summed: 1 of its 2 1h values are missing"):
         _sum(_points(), _points(missing=[7]), coarse="1h")
+    with pytest.raises(Incomplete, match="The 1d bucket 2026-04-28T00:00:00Z cannot be summed: 3 of its 48 1h values"):
+        _sum(_points(-24, 72), _points(-24, 72, missing=[24, 25, 47]))
 
 
 def test_weeks_begin_on_monday():
@@ -88,3 +90,27 @@ def test_the_frame_says_where_sums_can_be():
     later = MONDAY + int(timedelta(days=9).total_seconds())
     assert frame.within([(later, later)], NEVER)[0] == frame.within([(later, later)], NEVER)[1]
     assert frame.within([], NEVER) == (MONDAY, MONDAY)
+
+
+@pytest.mark.parametrize(
+    ("expected", "spans", "closed"),
+    [
+        ((0, 48), [(0, 47), (-5, 90)], 48),
+        ((0, 48), [(-24, 47), (0, 47)], NEVER),
+        ((24, 48), [(1, 47), (0, 90)], NEVER),
+        ((0, 24), [(0, 46), (0, 47)], NEVER),
+        ((0, 24), [(0, 47), (0, 47)], 47),
+        ((0, 0), [(0, 47)], NEVER),
+        ((0, 0), [(0, 22), (0, 90)], NEVER),
+        ((48, 48), [(25, 90), (0, 90)], NEVER),
+    ],
+)
+def test_sums_are_whole_buckets_that_every_series_reaches(expected, spans, closed):
+    frame = Frame(MONDAY, MONDAY + 2 * DAY, AggInterval.ONE_HOUR, AggInterval.ONE_DAY, 2)
+    found = frame.within([(MONDAY + a * HOUR, MONDAY + b * HOUR) for a, b in spans], MONDAY + closed * HOUR)
+    assert found == tuple(MONDAY + hour * HOUR for hour in expected)
+
+
+def test_buckets_as_fine_as_the_history_may_be_open():
+    frame = Frame(MONDAY, MONDAY + 4 * HOUR, AggInterval.ONE_HOUR, AggInterval.ONE_HOUR, 1)
+    assert frame.within([(MONDAY, MONDAY + 2 * HOUR)], MONDAY) == (MONDAY, MONDAY + 3 * HOUR)
