@@ -313,7 +313,7 @@ def test_no_mutated_answer_crashes_hangs_or_is_read_otherwise_than_the_checker_d
     found = fuzz(seed=1, count=4_000)
     assert found["taken"] > 1_000
     assert found["refused"] > 1_000
-    assert found["refused in doubt"] < 200
+    assert found["refused in doubt"] < 400
 
 
 @pytest.mark.campaign
