@@ -207,3 +207,22 @@ async def test_hard_links_of_a_backup_can_be_read_but_not_written_to(url, tmp_pa
         await stored(there, "run")
     with closing(sqlite3.connect(tmp_path / "weekly.db")) as file:
         assert file.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+async def test_files_beside_a_store_that_may_not_be_read_are_named_or_not_needed(url, path, suffix):
+    with read_only(path) as there:
+        folder = Path(there.removeprefix("sqlite:///")).parent
+        os.seteuid(os.getuid())
+        denied = folder / f"collector.db{suffix}"
+        for name in ("collector.db-wal", "collector.db-shm"):
+            (folder / name).touch(0o644)
+        denied.chmod(0)
+        with unprivileged():
+            assert await stored(there) == [1, 2, 3, 4], "nothing is in the log"
+        killed(url, 5, 6, 7, 8)
+        for one in beside(path, "-wal", "-shm"):
+            shutil.copyfile(one, folder / one.name)
+        message = f"changes in collector.db-wal, and this user may not read {denied.name}"
+        with unprivileged(), pytest.raises(StoreUnavailable, match=message):
+            await stored(there)
