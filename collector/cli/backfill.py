@@ -40,6 +40,9 @@ _COUNTS = (
 )
 
 
+_LARGEST_ID = 10**18 - 1  # as in the routes of the HTTP server
+
+
 @click.command("backfill")
 @click.argument("profiles", nargs=-1, metavar="[PROFILE]...")
 @click.option("--start", type=MOMENT, metavar="T", help="From T on: a date, an RFC 3339 time, an age (90d).")
@@ -47,7 +50,9 @@ _COUNTS = (
 @click.option("--dry-run", is_flag=True, help="Only say what it would cost.")
 @click.option("--force", is_flag=True, help="Ask for what is there, too.")
 @click.option("--list", "listing", is_flag=True, help="List the jobs on record, the newest first.")
-@click.option("--cancel", type=click.IntRange(1), metavar="ID", help="End a job; what it has fetched is kept.")
+@click.option(
+    "--cancel", type=click.IntRange(1, _LARGEST_ID), metavar="ID", help="End a job; what it has fetched is kept."
+)
 @config_option
 @format_option
 @click.pass_context

@@ -113,6 +113,8 @@ async def _once(settings: Settings) -> int:
 
 
 async def _keep_on(settings: Settings, folder: Path) -> int:
+    import signal
+
     from collector.cli import signals
     from collector.collect.daemon import run
 
@@ -121,5 +123,13 @@ async def _keep_on(settings: Settings, folder: Path) -> int:
         click.echo(f"demo: the dashboard is {address}/", err=True)
         click.echo(f"demo: collector status --config {folder}/config.toml; Ctrl-C ends it", err=True)
 
-    await run(settings, lambda: settings, told_before=signals, announce=announce)
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+    def hang_up() -> Settings:
+        """End as on SIGTERM when the terminal is closed: there is no configuration to read again."""
+        if not nohup:
+            signal.raise_signal(signal.SIGTERM)
+        return settings
+
+    await run(settings, hang_up, told_before=signals, announce=announce)
     return 0

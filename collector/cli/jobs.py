@@ -85,10 +85,10 @@ async def _cancel(settings: Settings, job_id: int) -> None:
 
 
 def _check(job_id: int, job: Backfill | None) -> Standing:
-    from collector.errors import CollectorError
+    from collector.errors import CollectorError, UsageError
 
     if job is None:
-        raise CollectorError(f"there is no backfill {job_id}: `collector backfill --list` shows them")
+        raise UsageError(f"there is no backfill {job_id}: `collector backfill --list` shows them")
     if job.standing.over:
         raise CollectorError(f"backfill {job_id} is over: {job.standing.state}")
     return job.standing

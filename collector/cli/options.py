@@ -80,8 +80,16 @@ def period_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return start(end(checked))
 
 
+MOST_ROWS = 1_000_000_000  # a number that both databases take
+
+
 def limit_option(default: int) -> Decorator:
     """Add `--limit N`."""
     return click.option(
-        "--limit", type=click.IntRange(min=1), default=default, show_default=True, metavar="N", help="At most N rows."
+        "--limit",
+        type=click.IntRange(1, MOST_ROWS),
+        default=default,
+        show_default=True,
+        metavar="N",
+        help="At most N rows.",
     )

@@ -86,9 +86,11 @@ def _explicit(start: str, end: str, now: float) -> Range:
 def read_moment(name: str, text: str) -> float:
     """Read an RFC 3339 date-time as epoch seconds; nothing before 1970 is one of certificate transparency."""
     try:
-        moment = utc(text).timestamp() if _RFC3339.fullmatch(text) else -1
+        moment = utc(text).timestamp() if _RFC3339.fullmatch(text) else None
     except (ValueError, OverflowError):
-        moment = -1
-    if moment < 0:
+        moment = None
+    if moment is None:
         raise bad(f"{name}: expected an RFC 3339 date-time, received {shown(text)}")
+    if moment < 0:
+        raise bad(f"{name}: must not lie before 1970, received {shown(text)}")
     return moment

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 from collector.model import rfc3339, utc_now
 from collector.moments import FORMS, parse_time
 from collector.profile import with_history
+from collector.serve.api.asking import Refused, read
 from collector.serve.changing import Body, refuse_change, wrong_body
 from collector.serve.failures import refusal
 from collector.store import wanted
@@ -76,7 +77,11 @@ class _Routes:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 
-    async def listed(self, _request: web.Request) -> web.Response:
+    async def listed(self, request: web.Request) -> web.Response:
+        try:
+            read(request.query, list(request.query.items()), (), self._jobs.now())
+        except Refused as error:
+            return refusal(error.status, str(error))
         return web.json_response({"backfills": [document(job) for job in await self._jobs.store.list_backfills(100)]})
 
     async def one(self, request: web.Request) -> web.Response:

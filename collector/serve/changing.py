@@ -32,4 +32,5 @@ def refuse_change(request: web.Request) -> web.Response | None:
 def wrong_body(error: ValidationError) -> web.Response:
     """Say what is wrong with a body."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return refusal(HTTPStatus.BAD_REQUEST, f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}")
+    reason = first["msg"].removeprefix("Value error, ")  # pydantic's words before those of our own checks
+    return refusal(HTTPStatus.BAD_REQUEST, f"{'.'.join(map(str, first['loc'])) or 'body'}: {reason}")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from collector.model import rfc3339, utc
 from collector.store import facts
-from collector.store.owner import owner_of
+from collector.store.owner import hidden_owner_since, owner_of
 from collector.store.schema import replicas
 
 if TYPE_CHECKING:
@@ -86,7 +86,10 @@ async def read(connection: AsyncConnection, location: Location) -> ServiceState 
     beat = await _last(connection)
     if location.path:
         owner = owner_of(location.path)
-        return _owning(owner, beat) if owner and owner.command == SERVICE else _gone(beat)
+        if owner and owner.command == SERVICE:
+            return _owning(owner, beat)
+        since = hidden_owner_since(location.path)
+        return _running(since, beat) if since and beat and beat.seen_at >= since else _gone(beat)
     alive = [row for row in await connection.execute(_ALIVE) if is_service(row.name)]
     if not alive:
         return _gone(beat)
@@ -101,6 +104,10 @@ def _owning(owner: Owner, beat: Beat | None) -> ServiceState:
     since = utc(owner.since)
     if beat is None or not beat.name.endswith(f":{owner.pid}"):
         return ServiceState(running=True, since=since, name=f"process {owner.pid}")
+    return _running(since, beat)
+
+
+def _running(since: datetime, beat: Beat) -> ServiceState:
     return ServiceState(
         running=True,
         since=since,
@@ -137,5 +144,8 @@ async def commands(connection: AsyncConnection, location: Location) -> list[str]
     """List the commands other than a service that own the SQLite store or hold a lease on Postgres."""
     if location.path:
         owner = owner_of(location.path)
+        if owner is None and (since := hidden_owner_since(location.path)):
+            beat = await _last(connection)
+            return [] if beat and beat.seen_at >= since else [f"another process, since {rfc3339(since)}"]
         return [str(owner)] if owner and owner.command != SERVICE else []
     return [row.name for row in await connection.execute(_ALIVE) if not is_service(row.name)]

@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from collector.errors import system_words
-from collector.model import rfc3339, utc_now
+from collector.model import from_epoch, rfc3339, utc_now
 from collector.store.errors import StoreOwned, StoreUnavailable
 from collector.store.pinned import pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
 _PATIENCE = 0.5
@@ -135,6 +136,15 @@ def owner_of(path: Path) -> Owner | None:
     """Tell who owns the store in *path* just now; None where nobody does."""
     owned, owner = _look(path)
     return owner if owned else None
+
+
+def hidden_owner_since(path: Path) -> datetime | None:
+    """Return since when a process owns the store whose lock file this user may not read; None where nobody does."""
+    file = lock_path(path)
+    if not file.exists() or os.access(file, os.R_OK, effective_ids=True):
+        return None
+    with pinned(path) as descriptor:
+        return from_epoch(file.stat().st_mtime) if is_owned_file(descriptor) else None
 
 
 def is_owned(path: Path, descriptor: int) -> bool:

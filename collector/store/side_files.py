@@ -27,6 +27,10 @@ _NO_INDEX = (
     "the store {path} cannot be read: there are changes in {log}, and {index} is missing, which cannot be made in a"
     " read-only folder; copy the two files to a folder that can be written to, or make this one so"
 )
+_DENIED = (
+    "the store {path} cannot be read: there are changes in {log}, and this user may not read {denied}; allow it to,"
+    " or use the user that the collector runs as"
+)
 _INTERRUPTED = (
     "the store {path} cannot be read: an interrupted change has to be undone by {journal}, and the folder is read-only;"
     " copy the two files to a folder that can be written to, or make this one so"
@@ -103,7 +107,7 @@ def must_be_read_alone(path: Path, descriptor: int) -> bool:
     _check_name(path, descriptor)
     if _ignores_log(path, descriptor):
         return True
-    if os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
+    if os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True) and not _denied(path):
         return False
     return not _is_readable_with_log(path, descriptor)
 
@@ -127,11 +131,22 @@ def _is_readable_with_log(path: Path, descriptor: int) -> bool:
         raise StoreUnavailable(_INTERRUPTED.format(path=path, journal=beside(path, JOURNAL)))
     if header.has_no_log(header.read(descriptor)):
         return True
+    if denied := _denied(path):
+        if header.has_content(beside(path, LOG)):
+            names = " and ".join(one.name for one in denied)
+            raise StoreUnavailable(_DENIED.format(path=path, log=beside(path, LOG).name, denied=names))
+        return False
     if beside(path, INDEX).exists() and beside(path, LOG).exists():
         return True
     if header.has_content(beside(path, LOG)):
         raise StoreUnavailable(_NO_INDEX.format(path=path, log=beside(path, LOG), index=beside(path, INDEX).name))
     return False
+
+
+def _denied(path: Path) -> list[Path]:
+    """Return the files beside a database that this user may not read."""
+    there = [one for one in (beside(path, LOG), beside(path, INDEX)) if one.exists()]
+    return [one for one in there if not os.access(one, os.R_OK, effective_ids=True)]
 
 
 def _check_name(path: Path, descriptor: int) -> None:

@@ -169,7 +169,7 @@ def test_a_job_is_listed_and_cancelled_without_a_daemon_and_no_store_is_made(wor
             assert "backfill cancelled" in backfill.log
     (job,) = collector.json("backfill", "--list")
     assert (job["state"], job["end"]) == ("cancelled", f"{_END}T00:00:00Z")
-    assert "there is no backfill 7" in collector.call("backfill", "--cancel", "7", expect=1).stderr
+    assert "there is no backfill 7" in collector.call("backfill", "--cancel", "7", expect=2).stderr
     collector.call("backfill", "--list", "--start", "1d", expect=2)
     collector.call("backfill", expect=2)
 

@@ -29,6 +29,12 @@ def test_it_keeps_its_data_where_it_is_told_and_goes_on_until_ctrl_c(tmp_path):
     assert status["store"]["points"] > 1000
 
 
+def test_it_ends_when_its_terminal_is_closed(tmp_path):
+    with Collector(tmp_path, "").running("demo", "--port", "0") as demo:
+        demo.says("serving url=")
+        assert demo.ends(signal.SIGHUP) == 0
+
+
 def test_a_port_that_is_taken_is_said_and_no_dashboard_is_announced(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

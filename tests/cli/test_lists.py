@@ -98,3 +98,12 @@ def test_readers_need_no_profiles_and_no_token(filled):
     elsewhere = Collector(empty, filled.base_url)
     elsewhere.configure()
     assert elsewhere.call("export", "all", environ=environ).stdout == filled.export("all")
+
+
+@pytest.mark.parametrize(
+    "asked", [("fetches", "--limit"), ("annotations", "--limit"), ("revisions", "--limit"), ("backfill", "--cancel")]
+)
+def test_a_number_that_no_database_takes_is_out_of_range(filled, asked):
+    refused = filled.call(*asked, "9" * 20, expect=2).stderr
+    assert "is not in the range 1<=x<=" in refused
+    assert "Traceback" not in refused

@@ -67,3 +67,20 @@ async def test_cancelling_takes_json_of_the_same_origin_and_a_job_that_exists(wo
             assert answer.status == status, options
     assert await post(world, "backfills/999/cancel", {}, 404) == {"error": "there is no such backfill"}
     assert (await world.get(f"/api/v1/backfills/{job}"))["state"] == "queued"
+
+
+@pytest.mark.parametrize("moment", ["2026-02-30", "", 0, None])
+async def test_a_body_is_refused_in_our_own_words(world, moment):
+    refused = await post(world, "backfills", {"start": moment}, 400)
+    assert refused["error"].startswith("start: ")
+    assert "Value error" not in refused["error"]
+
+
+async def test_the_list_of_jobs_takes_no_parameter(world):
+    assert await world.get("/api/v1/backfills?limit=1", 400) == {"error": "unknown parameter 'limit'"}
+
+
+async def test_a_date_before_1970_is_not_called_misspelt(world):
+    asked = "/client/v4/radar/ct/timeseries?dateStart=0001-01-01T00:00:00Z&dateEnd=2000-01-03T00:00:00Z&aggInterval=1d"
+    (error,) = (await world.get(asked, 400))["errors"]
+    assert error["message"] == "dateStart: must not lie before 1970, received '0001-01-01T00:00:00Z'"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.store import Store, StoreAliased, StoreUnavailable
+from collector.store import Beat, Store, StoreAliased, StoreUnavailable
 from collector.store.backup import backup
 from collector.store.upkeep import digest
 from collector.store.verify import verify
@@ -207,3 +207,42 @@ async def test_hard_links_of_a_backup_can_be_read_but_not_written_to(url, tmp_pa
         await stored(there, "run")
     with closing(sqlite3.connect(tmp_path / "weekly.db")) as file:
         assert file.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+async def test_files_beside_a_store_that_may_not_be_read_are_named_or_not_needed(url, path, suffix):
+    with read_only(path) as there:
+        folder = Path(there.removeprefix("sqlite:///")).parent
+        os.seteuid(os.getuid())
+        denied = folder / f"collector.db{suffix}"
+        for name in ("collector.db-wal", "collector.db-shm"):
+            (folder / name).touch(0o644)
+        denied.chmod(0)
+        with unprivileged():
+            assert await stored(there) == [1, 2, 3, 4], "nothing is in the log"
+        killed(url, 5, 6, 7, 8)
+        for one in beside(path, "-wal", "-shm"):
+            shutil.copyfile(one, folder / one.name)
+        message = f"changes in collector.db-wal, and this user may not read {denied.name}"
+        with unprivileged(), pytest.raises(StoreUnavailable, match=message):
+            await stored(there)
+
+
+async def test_a_service_is_seen_although_its_lock_file_may_not_be_read(url, path):
+    async def seen(there):
+        async with Store.open(there, owner=None) as store:
+            return (await store.service()).running, len(await store.commands())
+
+    with common_folder() as folder:
+        there = f"sqlite:///{shutil.copy(path, folder)}"
+        async with Store.open(there, owner="run") as store:
+            await store.beat(Beat("host:1", "1.2.3", NOW))
+        with holding(there, folder):
+            for file in folder.iterdir():
+                file.chmod(0o000 if file.suffix == ".lock" else 0o644)
+            for started, expected in ((NOW.timestamp() - 9, (True, 0)), (NOW.timestamp() + 9, (False, 1))):
+                os.utime(folder / "collector.db.lock", (started, started))
+                with unprivileged():
+                    assert await seen(there) == expected
+        with unprivileged():
+            assert await seen(there) == (False, 0)
