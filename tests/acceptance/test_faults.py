@@ -22,7 +22,7 @@ _UNAVAILABLE = {
     "503 as HTML": (faults.html(503), "HTTP 503 with text/html"),
     "HTML with 200": (faults.html(200), "HTTP 200 with text/html"),
     "a truncated body": (faults.truncated(), "broke off"),
-    "a truncated gzip": (faults.truncated_gzip(), "gzip"),
+    "a truncated gzip": (faults.truncated_gzip(), "compressed stream ends too early"),
     "a reset": (faults.reset_in_body(), "broke off"),
 }
 _REFUSED = {"a wrong token": (None, "HTTP 403")}

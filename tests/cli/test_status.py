@@ -19,7 +19,18 @@ def test_its_json_has_the_promised_keys(world):
     collector.configure(profile(), profile("days", "1d", 9))
     collector.run("collect", "all")
     document = collector.json("status")
-    top = {"service", "commands", "warnings", "waiting", "profiles", "store", "budget", "upstream", "replicas"}
+    top = {
+        "service",
+        "commands",
+        "warnings",
+        "deviations",
+        "waiting",
+        "profiles",
+        "store",
+        "budget",
+        "upstream",
+        "replicas",
+    }
     assert set(document) == top
     assert all(set(row) >= _PROFILE for row in document["profiles"])
     assert set(document["store"]) >= {"backend", "revision", "points", "bytes"}
