@@ -89,12 +89,12 @@ def test_a_log_tells_the_time_that_it_is(zone):
 def test_a_pass_finds_every_bucket_with_few_requests(zone, tmp_path, database):
     with simulating() as (simulator, url):
         collector = Collector(tmp_path, url, database=database)
-        midnight = AggInterval.ONE_DAY.floor(datetime.fromtimestamp(time.time(), UTC))
-        collector.configure(PROFILE.format(midnight.date()))
+        yesterday = AggInterval.ONE_DAY.floor(datetime.fromtimestamp(time.time() - 86_400, UTC))
+        collector.configure(PROFILE.format(yesterday.date()))
         run(collector, zone, "collect")
         query = SeriesQuery(HOUR, {})
         for now in (time.time(), time.time() - 60):
-            expected = truth(simulator, query, closed(query, 0, now), now)
+            expected = truth(simulator, query, closed(query, 1, now), now)
             if collector.points()["all"].items() >= expected.items():
                 break
         else:

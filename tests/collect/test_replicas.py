@@ -43,7 +43,7 @@ def test_a_share_fills_whole_requests():
 async def test_every_due_moment_is_seen_to_once_and_asked_once(postgres_url):
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(12)]
     async with (
-        core(postgres_url, *profiles, series_per_request=2) as world,
+        core(postgres_url, *profiles, series_per_request=2, patience=60) as world,
         replica(world, postgres_url, *profiles) as (a, *_),
         replica(world, postgres_url, *profiles) as (b, *_),
     ):

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from collector.store import (
     Fire,
     PassRecord,
     Progress,
+    SeriesWanted,
     Settled,
     Standing,
     Store,
@@ -39,6 +40,13 @@ SOON = 3.0
 ALL = query()
 ASKED = batch((ALL, hours(0, 4)))
 WANTED = Wanted(("all",), DAY, DAY + HOUR)
+
+
+async def forget_series(store):
+    """Try to delete a series that is wanted where there are replicas."""
+    with suppress(SeriesWanted):
+        await store.forget_series(1, [], dry_run=False)
+
 
 WRITES = {
     "save": lambda store: store.save(1, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10),
@@ -64,6 +72,8 @@ WRITES = {
     "plan_backfill": lambda store: store.plan_backfill(store.job, ASKED.slices, alone=True),
     "settle_windows": lambda store: store.settle_windows(Settled(store.job.id, ASKED.slices, {}, Progress())),
     "stop_backfill": lambda store: store.stop_backfill(store.job, Standing("stopped", Progress(), "told to"), NOW),
+    "note_deviations": lambda store: store.note_deviations(["odd"], 1, NOW),
+    "try_credentials_at_once": lambda store: store.try_credentials_at_once("it"),
     "count_backfill": lambda store: store.count_backfill(store.job, Progress(requests=1)),
     "confirm": lambda store: store.confirm(ALL, [(0, 1)], 0),
     "set_sums_differ": lambda store: store.set_sums_differ(ALL),
@@ -71,6 +81,8 @@ WRITES = {
     "set_state": lambda store: store.set_state("a", "b"),
     "save_snapshots": lambda store: store.save_snapshots([taken(1, 2)], NOW),
     "set_snapshot_record": lambda store: store.set_snapshot_record("all", PassRecord()),
+    "cancel_backfill": lambda store: store.cancel_backfill(store.job.id, NOW),
+    "forget_series": forget_series,
 }
 READS = {
     "adopt": lambda store: store.adopt(NOW),
@@ -82,6 +94,7 @@ READS = {
     "budget_free_at": lambda store: store.budget_free_at(NOW, Budget(1, 1, None)),
     "commands": lambda store: store.commands(),
     "daily_sums": lambda store: store.daily_sums(ALL, hours(0, 4)),
+    "deviations": lambda store: store.deviations(),
     "doubtful_annotations": lambda store: store.doubtful_annotations(DAY, NOW),
     "empty": lambda store: store.empty([ALL]),
     "export": exported,
