@@ -12,6 +12,7 @@ FORMS = "a date such as 2026-01-31, an RFC 3339 time such as 2026-01-31T12:00:00
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _AGE = re.compile(r"([0-9]{1,9})([mhdw])")
+_LONGEST_SHOWN = 60
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -23,7 +24,8 @@ def parse_time(text: str, now: datetime) -> datetime:
     try:
         return _parsed(text.strip(), now)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no moment; allowed: {FORMS}") from None
+        shown = repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
+        raise ValueError(f"{shown} is no moment; allowed: {FORMS}") from None
 
 
 def _parsed(text: str, now: datetime) -> datetime:

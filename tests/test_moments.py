@@ -69,3 +69,9 @@ def test_ages_are_counted_from_the_present_on_both_edges(text):
     pair = [Asked({"start": [text]}, datetime.now(UTC)).moment("start"), MOMENT.convert(text, None, None)]
     assert abs(pair[0] - pair[1]) < timedelta(seconds=10)
     assert abs(pair[0] - parse_time(text, datetime.now(UTC))) < timedelta(seconds=10)
+
+
+def test_a_long_text_is_shown_in_part():
+    with pytest.raises(ValueError, match="is no moment") as refused:
+        parse_time("x" * 5000, NOW)
+    assert len(str(refused.value)) < 300

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, profiles: tuple[str, ...], config: str | None, output: str) -> None:
     """Make one pass now, as a cron job would: read what is new, read young values again, fill gaps.
 
-    Exit code 1 when a part of it failed; what was collected is stored all the same.
+    Exit code 1 when a part of it failed; what was collected is stored all the same. Paused profiles are left out.
 
     \b
     Example: collector collect all by-owner
@@ -40,6 +40,9 @@ def command(ctx: click.Context, profiles: tuple[str, ...], config: str | None, o
     from collector.store import StoreOwned
 
     settings = asking(start(config))
+    if not profiles and not settings.active:
+        click.echo("all profiles are paused (enabled = false), so there is nothing to collect", err=True)
+        ctx.exit(0)
     wanted = active(chosen(settings.profiles, profiles), profiles)
     try:
         collected = asyncio.run(one_pass(settings, wanted))

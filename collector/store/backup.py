@@ -78,10 +78,16 @@ def _refuse_owned(target: Path) -> None:
 
 @contextmanager
 def unfinished_beside(target: Path) -> Iterator[Path]:
-    """Give a file beside *target* that is there for as long as the copy is not whole."""
+    """Give a file beside *target* that is there for as long as the copy is not whole.
+
+    UsageError if it cannot be created, StoreUnavailable if something fails later.
+    """
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise UsageError(f"{target} cannot be created ({system_words(error)})") from error
+    try:
         yield unfinished
     except OSError as error:
         raise StoreUnavailable(f"{target} cannot be written ({system_words(error)})") from error

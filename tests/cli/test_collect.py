@@ -30,3 +30,12 @@ def test_a_pass_without_news_sends_few_requests(world):
     before = len(simulator.requests)
     collector.run("collect")
     assert len(simulator.requests) - before <= 4
+
+
+def test_where_every_profile_is_paused_cron_hears_no_failure(world):
+    simulator, collector = world
+    collector.configure(profile(more="enabled = false"))
+    done = collector.run("collect")
+    assert "all profiles are paused (enabled = false), so there is nothing to collect" in done.stderr
+    assert simulator.requests == []
+    assert "paused by enabled = false" in collector.run("collect", "all", expect=2).stderr
