@@ -107,9 +107,14 @@ async def _once(settings: Settings) -> int:
     from collector.cli.collect import one_pass
     from collector.cli.status import print_status
 
+    _say_simulated(settings)
     collected = await one_pass(settings, settings.profiles)
     await print_status(settings, "table")
     return 0 if collected.complete else 1
+
+
+def _say_simulated(settings: Settings) -> None:
+    click.echo(f"demo: simulated data, from a simulator at {settings.radar.base_url}", err=True)
 
 
 async def _keep_on(settings: Settings, folder: Path) -> int:
@@ -119,7 +124,7 @@ async def _keep_on(settings: Settings, folder: Path) -> int:
     from collector.collect.daemon import run
 
     def announce(address: str) -> None:
-        click.echo(f"demo: made-up numbers from a simulator at {settings.radar.base_url}", err=True)
+        _say_simulated(settings)
         click.echo(f"demo: the dashboard is {address}/", err=True)
         click.echo(f"demo: collector status --config {folder}/config.toml; Ctrl-C ends it", err=True)
 

@@ -13,6 +13,7 @@ def test_once_it_collects_shows_the_status_and_ends(tmp_path):
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.endswith("fresh")}
     assert set(rows) == {"all", "by-owner", "short-lived"}
     assert "store   sqlite" in done.stdout
+    assert "demo: simulated data, from a simulator at http://127.0.0.1:" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
