@@ -421,7 +421,7 @@ def test_an_address_that_names_what_is_not_there_says_so(dashboard):
     dashboard.page.evaluate("location.hash = '#series=nowhere&range=1d'")
     eventually(lambda: "nowhere" in dashboard.text("#notices"))
     assert dashboard.page.locator("#banner").is_hidden()
-    assert dashboard.text("#message") == "Choose a series on the left."
+    eventually(lambda: dashboard.text("#message") == "Choose a series on the left.")
     dashboard.page.locator("#notices").get_by_role("button", name="Close").click()
     assert dashboard.page.locator("#notices").is_hidden()
 

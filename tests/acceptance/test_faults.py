@@ -90,9 +90,8 @@ def _once_it_failed_let_it_recover(simulator, collector, fault):
         assert daemon.ends() == 0
 
 
-@pytest.mark.parametrize("fault", [faults.value(float("nan")), faults.agg_interval()])
-def test_the_daemon_carries_on_and_recovers_by_itself(world, fault):
-    _once_it_failed_let_it_recover(*world, fault)
+def test_the_daemon_carries_on_and_recovers_by_itself(world):
+    _once_it_failed_let_it_recover(*world, faults.value(float("nan")))
 
 
 def test_the_daemon_recovers_on_postgres_too(tmp_path, empty_postgres_url):

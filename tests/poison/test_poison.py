@@ -21,7 +21,7 @@ _REQUESTS = {}
 ROWS = [*UNSPOILT, *AT_EACH_PHASE, *ONCE]
 
 
-@pytest.mark.parametrize("row", [row for n, row in enumerate(ROWS) if n % 3 or row in UNSPOILT], ids=str)
+@pytest.mark.parametrize("row", [row for n, row in enumerate(ROWS) if n % 3 == 1 or row in UNSPOILT], ids=str)
 async def test_a_wrong_answer_does_no_lasting_harm(sqlite_url, row):
     await _once(sqlite_url, row)
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.settings.urls import (
@@ -199,6 +199,7 @@ def test_passwords_are_found_in_right_and_wrong_addresses(expected, url):
     assert passwords(url) == expected
 
 
+@settings(max_examples=30)
 @given(st.text())
 def test_nothing_but_value_error_comes_out(text):
     passwords(text)

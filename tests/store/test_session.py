@@ -1,12 +1,8 @@
 """Nothing depends on what a database, a role, the environment or the address sets for a session of Postgres."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,6 +13,8 @@ from collector.store import Store, StoreRefused, StoreUnfit, upkeep
 from collector.store.copy import copy
 from collector.store.session import ENCODINGS
 from collector.store.verify import verify
+from tests.acceptance.world import Collector
+from tests.acceptance.world import profile as history_of
 from tests.store.making import DAY, NOW, batch, exported, filtered, hours, profile, query, rows, saved, values
 
 OWNER = 'C:\\new "Œuvre" 東京 ЖĦ'
@@ -180,38 +178,22 @@ ENVIRONMENTS = [
 ]
 
 
-def run(url, *arguments, **environment):
-    """Run the real command on the store at *url*."""
-    usual = {"COLLECTOR_DATABASE__URL": url, "CLOUDFLARE_API_TOKEN": "x", "PYTHONPATH": str(Path.cwd())}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "COLLECTOR_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "collector", *arguments],
-        env=inherited | usual | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.fixture
-def config(tmp_path):
-    """The option of a configuration with one profile."""
-    path = tmp_path / "config.toml"
-    path.write_text('[[profiles]]\nname = "all"\nagg_interval = "1h"\n', "utf-8")
-    return f"--config={path}"
+def collector(tmp_path):
+    """The real command, on a store that is still to be named."""
+    return Collector(tmp_path, "http://127.0.0.1:9")
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=str)
-async def test_the_environment_changes_no_answer(postgres_url, truth, config, environment):
+async def test_the_environment_changes_no_answer(postgres_url, truth, collector, environment):
     await fill(postgres_url)
-    export = run(postgres_url, config, "export", "--format=jsonl", **environment)
-    assert export.returncode == 0, export.stderr
+    collector.database = postgres_url
+    collector.configure(history_of())
+    export = collector.run("export", "--format=jsonl", environ=environment)
     assert '"value":0.30000000000000004' in export.stdout.replace(" ", "")
     for command in ("verify", "check"):
-        done = run(postgres_url, config, "db", command, **environment)
-        assert done.returncode == 0, done.stderr
-    digest = run(postgres_url, config, "db", "dump", "--digest", **environment)
+        collector.run("db", command, environ=environment)
+    digest = collector.run("db", "dump", "--digest", environ=environment)
     assert digest.stdout.split()[0] == truth[1][2]
 
 
@@ -232,15 +214,18 @@ def latin1(postgres_server):
     postgres_server.drop(url)
 
 
-async def test_a_database_that_cannot_hold_every_text_is_refused_before_anything_is_written(latin1, sqlite_url, config):
+async def test_a_database_that_cannot_hold_every_text_is_refused_before_anything_is_written(
+    latin1, sqlite_url, collector
+):
     with pytest.raises(StoreUnfit, match=r"LATIN1.*ENCODING 'UTF8' TEMPLATE template0"):
         async with Store.open(latin1, owner="test"):
             pass
     with pytest.raises(StoreUnfit):
         await copy(sqlite_url, latin1)
     assert await upkeep.current(latin1) is None
-    done = run(latin1, config, "db", "upgrade")
-    assert done.returncode == 1
+    collector.database = latin1
+    collector.configure(history_of())
+    done = collector.run("db", "upgrade", expect=1)
     (line,) = done.stderr.splitlines()
     assert line.startswith("collector: the database of the store postgresql://")
 
