@@ -217,7 +217,8 @@ async def _judge(life, kind, hole):
 async def _differs(life, one, series):
     """Say in what the export of a label differs from the truth."""
     have = {at: value async for _, label, at, value in life.store.export([one.name]) if label == series.label}
-    start = one.since or min(from_epoch(min(have)), (START - one.lookback).replace(hour=0, minute=0))
+    begin = one.since or (START - one.lookback).replace(hour=0, minute=0)
+    start = min(from_epoch(min(have)), begin)  # to prove a gap at the begin, buckets before it are asked for, too
     truth = life.simulator.truth(series.query, Window(start, life.clock()), life.clock.timestamp())
     want = dict(zip(truth.timestamps, truth.values, strict=True))
     absent, more = want.keys() - have.keys(), have.keys() - want.keys()
