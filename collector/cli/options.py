@@ -11,7 +11,6 @@ import click
 from collector.cli.main import CONFIG_HELP
 from collector.model import rfc3339, utc_now
 from collector.moments import parse_time
-from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +28,7 @@ class Moment(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            return check_date(parse_time(str(value), utc_now()), utc_now())
+            return parse_time(str(value), utc_now())
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
 

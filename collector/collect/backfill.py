@@ -21,8 +21,8 @@ from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
 from collector.model import AggInterval, SeriesQuery, Slice, Window
+from collector.moments import check_date
 from collector.store import Expected, Standing, StoreError, StoreUnavailable
-from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

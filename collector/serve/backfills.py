@@ -16,7 +16,6 @@ from collector.serve.api.asking import Refused, read
 from collector.serve.changing import Body, refuse_change, wrong_body
 from collector.serve.failures import refusal
 from collector.store import wanted
-from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,15 +127,7 @@ class _Routes:
             raise ValueError(f"profiles: unknown {', '.join(unknown)}; allowed: {', '.join(known)}")
         chosen = [one.name for one in with_history(self._jobs.profiles, order.profiles)]
         now = self._jobs.now()
-        start, end = _checked("start", order.start, now), _checked("end", order.end, now) if order.end else None
-        return wanted(order.profiles or chosen, start, end, now, force=order.force)
-
-
-def _checked(name: str, moment: datetime, now: datetime) -> datetime:
-    try:
-        return check_date(moment, now)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+        return wanted(order.profiles or chosen, order.start, order.end, now, force=order.force)
 
 
 def document(job: Backfill) -> dict[str, Any]:

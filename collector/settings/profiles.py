@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from collector.moments import check_date
 from collector.profile import Profile
 from collector.settings.check import check_table
 from collector.settings.filters import choose
 from collector.settings.problem import shown
 from collector.settings.rules import check_settle
 from collector.settings.tables import ProfileTable, allowed
-from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from datetime import datetime

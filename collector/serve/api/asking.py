@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from collector.model import rfc3339
 from collector.moments import parse_time
 from collector.profile import nearest
-from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -55,7 +54,7 @@ class Asked:
         if text is None:
             return None
         try:
-            return check_date(parse_time(text, self.now), self.now)
+            return parse_time(text, self.now)
         except ValueError as error:
             raise Refused(f"{name}: {error}") from None
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from collector.model import from_epoch
+from collector.moments import check_date
 from collector.radar.dates import read_moment
 from collector.radar.parameters import ARRAYS, SCALARS, decode, read
 from collector.radar.refusals import BAD_REQUEST, Refusal, bad
-from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
