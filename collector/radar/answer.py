@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from collector.model import Answer, Points
 from collector.radar.deviations import Deviations
 from collector.radar.errors import Coarsened, Untrusted
-from collector.radar.failure import short
+from collector.radar.failure import quoted
 from collector.radar.meta import names_interval, read_meta
 from collector.radar.numbers import JsonNumber, read_values
 from collector.radar.query import series_names
-from collector.radar.remarks import folded
+from collector.radar.scalars import folded
 from collector.radar.timestamps import read_timestamps
 
 if TYPE_CHECKING:
@@ -113,10 +113,10 @@ def _series(result: Mapping[str, Any], names: Sequence[str], deviations: Deviati
     positions = {key: _position(key, names, len(found)) for key in found}
     doubtful = next((key for key, position in positions.items() if position is None), None)
     if doubtful is not None or len(set(positions.values())) < len(found):
-        raise Untrusted(f"a series {short(doubtful or next(iter(found)))} that was not asked for")
+        raise Untrusted(f"a series {quoted(doubtful or next(iter(found)))} that was not asked for")
     order = [position for position in positions.values() if position is not None]
     if order != sorted(order) and not {*map(folded, found)} <= {*map(folded, names)}:
-        raise Untrusted(f"series in another order than was asked for, under other names: {short(next(iter(found)))}")
+        raise Untrusted(f"series in another order than was asked for, under other names: {quoted(next(iter(found)))}")
     if len(found) < len(names) and 0 not in order:
         raise Untrusted(f"no series {names[0]}: the others may be numbered from one")
     if any(key not in names for key in found):

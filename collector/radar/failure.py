@@ -146,7 +146,7 @@ def one_line(text: str) -> str:
     return printable(text)[:_SHOWN]
 
 
-def short(content: object) -> str:
+def quoted(content: object) -> str:
     """Quote a part of an answer in a few printable characters."""
     shown = ascii(content)
     return shown if len(shown) <= _QUOTED else shown[:_QUOTED] + "…"

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Meta, Normalization, rfc3339
+from collector.radar.annotations import read_annotations
 from collector.radar.errors import Coarsened, Untrusted
-from collector.radar.failure import short
-from collector.radar.moments import read_moment
-from collector.radar.remarks import folded, read_annotations, read_number, text_of
+from collector.radar.failure import quoted
+from collector.radar.scalars import folded, read_number, text_of
+from collector.radar.timestamps import parse_answer_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,13 +84,13 @@ def _check_interval(content: Any, batch: Batch, deviations: Deviations) -> None:
     if not _is_interval(content):
         deviations.note("meta.aggInterval is absent" if content is None else "meta.aggInterval is an unknown word")
     elif _WORDS.get(folded(content)) != batch.agg_interval:
-        raise Coarsened(f"meta.aggInterval is {short(content)}, asked was {batch.agg_interval.name}")
+        raise Coarsened(f"meta.aggInterval is {quoted(content)}, asked was {batch.agg_interval.name}")
     elif content != batch.agg_interval.name:
         deviations.note("meta.aggInterval is spelt otherwise")
 
 
 def _last_updated(content: Any, deviations: Deviations) -> datetime:
-    moment = read_moment(content)
+    moment = parse_answer_time(content)
     if moment is None:
         deviations.note("meta.lastUpdated is absent" if content is None else "meta.lastUpdated is unreadable")
         return UNKNOWN_LAST_UPDATED
@@ -179,7 +180,7 @@ def _one_for_all(
 def _date_range(content: Any) -> DateRange | None:
     if not isinstance(content, dict):
         return None
-    start, end = read_moment(content.get("startTime")), read_moment(content.get("endTime"))
+    start, end = parse_answer_time(content.get("startTime")), parse_answer_time(content.get("endTime"))
     return (start.at, end.at) if start and end and start.at <= end.at else None
 
 

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
 
 from collector.radar.errors import Untrusted
-from collector.radar.failure import short
+from collector.radar.failure import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,5 +107,5 @@ def _is_exact(text: str, value: float) -> bool:
 
 def _checked(value: float, content: Any) -> float:
     if abs(value) > _MOST:
-        raise Untrusted(f"{short(content)} is larger than 2^53, so it may not be exact")
+        raise Untrusted(f"{quoted(content)} is larger than 2^53, so it may not be exact")
     return float(value) + 0.0  # -0 becomes 0
