@@ -9,7 +9,7 @@ from collector.errors import CollectorError
 from collector.model import from_epoch, rfc3339
 from collector.radar.dates import floor
 from collector.serve.radar_api.absent import Absent, runs_of, sentences
-from collector.serve.radar_api.snapshots import outside
+from collector.serve.snapshot_range import why_any_outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ class Absences:
 
         start, end, as_of = times
         found = await store.selected(Selection(profiles=tuple(profiles), as_of=as_of))
-        if refused := outside(found, start, end, as_of or store.clock()):
+        if refused := why_any_outside(found, start, end, as_of or store.clock()):
             raise CollectorError(refused)
         ids, now = {one.series_id for one in found}, (as_of or store.clock()).timestamp()
         moving = {one.series_id for one in found if one.asked_at}

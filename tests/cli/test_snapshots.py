@@ -47,6 +47,8 @@ def test_an_export_gives_nothing_outside_of_a_snapshot(collected):
     assert f"valid: the range {midnight(4):%Y-%m-%d}T00:00:00Z.. lies outside of the newest snapshot" in refused.stderr
     assert f"covers {midnight(3):%Y-%m-%d}T00:00:00Z..20" in refused.stderr
     assert not (collected.folder / "refused.csv").exists()
+    drawn = collected.run("plot", "valid", "--start", f"{midnight(4):%Y-%m-%d}", expect=1)
+    assert "lies outside of the newest snapshot" in drawn.stderr
 
 
 def test_parquet_has_a_column_for_it_only_if_there_are_snapshots(collected):

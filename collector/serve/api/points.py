@@ -15,7 +15,7 @@ from collector.profile import nearest
 from collector.serve.api.asking import Refused
 from collector.serve.api.pages import number, page, read_cursor, write_cursor
 from collector.serve.export import LICENCE, export_csv
-from collector.serve.radar_api.snapshots import outside
+from collector.serve.snapshot_range import why_any_outside
 from collector.store import Block, Place, Selection, StoreError, why_another_unit
 
 if TYPE_CHECKING:
@@ -57,19 +57,18 @@ def _check(what: str, names: Sequence[str], known: set[str]) -> None:
             raise Refused(f"no {what} {name!r}{nearest(name, known)}", HTTPStatus.NOT_FOUND)
 
 
-async def _select_inside(store: Store, asked: Asked) -> Selection:
-    """Read which points are asked for; 400 for a range outside of a snapshot that would have to give it."""
-    chosen = await select(store, asked)
-    if chosen.start or chosen.end:
-        now = chosen.as_of or store.clock()
-        if refused := outside(await store.selected(chosen), chosen.start, chosen.end, now):
-            raise Refused(refused)
-    return chosen
+def _check_inside(store: Store, chosen: Selection, found: Sequence[SelectedSeries]) -> None:
+    """400 for a range outside of a snapshot of *found* that would have to give it."""
+    if refused := why_any_outside(found, chosen.start, chosen.end, chosen.as_of or store.clock()):
+        raise Refused(refused)
 
 
 async def list_points(store: Store, asked: Asked) -> dict[str, Any]:
     """One page of points, by profile, position of the label, and time."""
-    chosen, limit, after = await _select_inside(store, asked), asked.number("limit", MOST, 1_000), asked.one("after")
+    chosen = await select(store, asked)
+    if chosen.start or chosen.end:
+        _check_inside(store, chosen, await store.selected(chosen))
+    limit, after = asked.number("limit", MOST, 1_000), asked.one("after")
     place = Place(*read_cursor(after, str, str, int)) if after is not None else None
     rows: list[Place] = []
     values: list[tuple[float, str]] = []
@@ -168,8 +167,10 @@ async def stream_csv(store: Store, asked: Asked, request: web.Request) -> web.St
 
     A store that fails on the way cuts the connection: half a file must not look like a whole one.
     """
-    chosen = await _select_inside(store, asked)
-    snapshots = [one for one in await store.selected(chosen) if one.snapshot]
+    chosen = await select(store, asked)
+    found = await store.selected(chosen)
+    _check_inside(store, chosen, found)
+    snapshots = [one for one in found if one.snapshot]
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/csv; charset=utf-8",

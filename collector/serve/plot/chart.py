@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError
 from collector.model import AggInterval, SeriesQuery, Window, is_absolute, rfc3339, spelling_free
+from collector.serve.snapshot_range import why_any_outside
+from collector.store import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,6 +102,8 @@ def runs(timestamps: Sequence[int], step: int) -> list[slice]:
 async def read(store: Store, profile: str, start: datetime | None, end: datetime | None, settle: timedelta) -> Chart:
     """Read the points of *profile* between *start* and *end*, by default the newest; CollectorError where are none.
 
+    So it is for a range outside of a snapshot that would have to give it.
+
     *settle* is for how long after a bucket's end its value may be revised, measured from lastUpdated.
     """
     named = await store.of_profile(profile)
@@ -109,6 +113,7 @@ async def read(store: Store, profile: str, start: datetime | None, end: datetime
     if not stored:
         raise CollectorError(f"there are no points of profile {profile!r} yet")
     agg_interval = queries[0].agg_interval
+    await _check_snapshots(store, profile, start, end)
     whole = Window(min(each.start for each in stored), max(each.end for each in stored))
     window = _window(profile, whole, start, end, SPAN[agg_interval])
     lines = await _lines(store, profile, window)
@@ -133,6 +138,12 @@ def _window(profile: str, whole: Window, start: datetime | None, end: datetime |
         raise CollectorError(f"no point of profile {profile!r} before {rfc3339(end)}; stored are {whole}")
     until = end or whole.end
     return Window(start or max(whole.start, until - span), until)
+
+
+async def _check_snapshots(store: Store, profile: str, start: datetime | None, end: datetime | None) -> None:
+    found = await store.selected(Selection(profiles=(profile,)))
+    if refused := why_any_outside(found, start, end, store.clock()):
+        raise CollectorError(refused)
 
 
 async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, Line]]:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from collector.additivity import is_snapshot
 from collector.model import DATASET, AggInterval, from_epoch, spelling_free
 from collector.radar.refusals import ApiError, bad, shown
-from collector.serve.radar_api import snapshots
 from collector.serve.radar_api.absent import Absent, Kept, absent_runs, common, refusal
 from collector.serve.radar_api.known import ALWAYS, Known
 from collector.serve.radar_api.matching import NO_HISTORY, Catalogue
 from collector.serve.radar_api.parameters import read_local
 from collector.serve.radar_api.rollup import Incomplete, Line, Sum
 from collector.serve.radar_api.wording import Said, pieces
+from collector.serve.snapshot_range import why_outside
 from collector.store import Stretch
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ async def _answer(history: History, question: Question, now: float) -> Answered:
     for asked, found in zip(question.series, pick, strict=True):
         if not found:
             raise _named(ApiError(NO_HISTORY, "Nothing was known then for these filters"), asked, question)
-        reason = next((snapshots.refusal(asked, taken[i], from_epoch(now)) for i in _ids(found) if i in taken), None)
+        reason = next((why_outside(asked, taken[i], from_epoch(now)) for i in _ids(found) if i in taken), None)
         if reason:
             raise _named(bad(reason), asked, question)
     lines, used = await _lines(history, question, pick, known)

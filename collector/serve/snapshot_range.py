@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collector.store import SelectedSeries, Snapshot
 
 
-def refusal(asked: Asked, taken: Snapshot, now: datetime) -> str | None:
+def why_outside(asked: Asked, taken: Snapshot, now: datetime) -> str | None:
     """Say why *taken* cannot answer what is *asked* at *now*; None if it can."""
     start, end = from_epoch(asked.start), from_epoch(asked.end)
     if _holds(taken, asked.query.agg_interval, start, end, now):
@@ -27,7 +27,9 @@ def refusal(asked: Asked, taken: Snapshot, now: datetime) -> str | None:
     )
 
 
-def outside(found: Iterable[SelectedSeries], start: datetime | None, end: datetime | None, now: datetime) -> str | None:
+def why_any_outside(
+    found: Iterable[SelectedSeries], start: datetime | None, end: datetime | None, now: datetime
+) -> str | None:
     """Say which series of *found* is a snapshot that does not hold all from *start* to *end*; None if each does.
 
     None for a bound means that of the snapshot.
