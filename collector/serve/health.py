@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from collector.model import rfc3339
+from collector.store.lag import UNKNOWN_LAG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ GRACE = timedelta(minutes=2)
 PATIENCE = timedelta(minutes=15)
 """How long a profile may wait before it counts as not ready."""
 _STALE_AT_LEAST = timedelta(hours=3)
-_UNKNOWN_LAG = timedelta(hours=1)
 _HEALTHY = frozenset({"fresh", "gaps", "healing", "relative", "snapshot", "paused"})
 
 
@@ -76,7 +76,7 @@ def bearable(profile: Profile, usual: timedelta | None) -> timedelta:
     It is the interval and three times the usual lag, at least 3 hours. The lag counts as an hour as long as it is
     unknown, and as no less than the publication delay.
     """
-    lag = max(_UNKNOWN_LAG if usual is None else usual, profile.publication_delay)
+    lag = max(UNKNOWN_LAG if usual is None else usual, profile.publication_delay)
     return max(profile.agg_interval.step + 3 * lag, _STALE_AT_LEAST)
 
 

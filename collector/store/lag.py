@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _ANSWERS = 50
 """The lag is the median over so many answers."""
-_UNKNOWN_LAG = timedelta(hours=1)
+UNKNOWN_LAG = timedelta(hours=1)
+"""What the lag counts as before any answer has shown it."""
 _NEWEST = (
     sa.select(fetches.c.finished_at, fetches.c.last_updated)
     .where(fetches.c.outcome == "ok", fetches.c.finished_at.is_not(None), fetches.c.last_updated.is_not(None))
@@ -34,7 +35,7 @@ _NEWEST = (
 async def usual_lag(connection: AsyncConnection) -> timedelta:
     """The median of how far lastUpdated lay behind the clock in the newest answers; an hour if there is none."""
     lags = [row.finished_at - row.last_updated for row in await connection.execute(_NEWEST)]
-    return max(median(lags), timedelta(0)) if lags else _UNKNOWN_LAG
+    return max(median(lags), timedelta(0)) if lags else UNKNOWN_LAG
 
 
 async def effective_last_updated(connection: AsyncConnection, arrival: Arrival) -> Arrival:
