@@ -89,8 +89,7 @@ class RadarClient:
 
     async def ask(self, batch: Batch) -> Reply:
         """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
-        headers, body, now = await self._get(batch)
-        status = HTTPStatus.OK
+        status, headers, body, now = await self._get(batch)
         if body.lstrip().startswith(b"<"):
             raise failure(status, headers, body, now)
         try:
@@ -99,15 +98,13 @@ class RadarClient:
             raise failure(status, headers, body, now) from None
         normalization = answer.meta.normalization
         if len(batch.slices) > 1 and normalization and not is_absolute(normalization):
-            raise Relative(
-                f"{answer.meta.normalization} values of {len(batch.slices)} slices in one answer", status=status
-            )
+            raise Relative(f"{normalization} values of {len(batch.slices)} slices in one answer", status=status)
         said = {name: value for name, value in headers.items() if "ratelimit" in name.lower()}
         missing = tuple(batch.slices[position] for position in sorted(answer.missing))
         return Reply(batch.without(answer.missing), answer, len(body), said, missing)
 
-    async def _get(self, batch: Batch) -> tuple[Mapping[str, str], bytes, datetime]:
-        """Return headers and body of an answer, and when the headers came; any other status is raised as its error."""
+    async def _get(self, batch: Batch) -> tuple[int, Mapping[str, str], bytes, datetime]:
+        """Return status, headers and body of an answer, and when the headers came; other statuses raise their error."""
         credentials = self._settings.credentials
         if credentials is None:
             raise CredentialsRefused("there are no credentials: set CLOUDFLARE_API_TOKEN")
@@ -120,7 +117,7 @@ class RadarClient:
                 now = self._clock()
                 if response.status not in _ANSWERED:
                     raise failure(response.status, response.headers, await _error_body(response), now)
-                return response.headers, await read_body(response, most), now
+                return response.status, response.headers, await read_body(response, most), now
         except TimeoutError:
             raise Unavailable(f"no whole answer within {self._settings.timeout.total_seconds():g} s") from None
         except (aiohttp.ClientError, OSError) as error:
