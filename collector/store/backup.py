@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collector.errors import UsageError, system_words
+from collector.errors import UsageError, cannot_write, system_words
 from collector.settings.urls import sqlite_url
 from collector.store import migrate, side_files, sqlite_file
 from collector.store.boundary import translate
@@ -80,13 +80,13 @@ def _refuse_owned(target: Path) -> None:
 def unfinished_beside(target: Path) -> Iterator[Path]:
     """Give a file beside *target* that is there for as long as the copy is not whole.
 
-    UsageError if it cannot be created, StoreUnavailable if something fails later.
+    It raises what cannot_write returns if it cannot be created, StoreUnavailable if something fails later.
     """
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise UsageError(f"{target} cannot be created ({system_words(error)})") from error
+        raise cannot_write(str(target), error) from error
     try:
         yield unfinished
     except OSError as error:
