@@ -44,10 +44,9 @@ _TICK = timedelta(microseconds=1)
 
 # Statements of every answer are built once: building one costs several times its execution.
 _COLUMNS = ("id", "digest", "label", "normalization", "unit", "created_at", "in_force_at", "proposed_at", "settle")
-_UNLOCKED = sa.select(*(series.c[name] for name in _COLUMNS)).order_by(series.c.id)
-_UNLOCKED = _UNLOCKED.where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
-_LOCKED = _UNLOCKED.with_for_update()
-_ROWS = sa.select(*(series.c[name] for name in _COLUMNS)).order_by(series.c.id).with_for_update()
+_ROWS = sa.select(*(series.c[name] for name in _COLUMNS)).order_by(series.c.id)
+_OF_QUERIES = _ROWS.where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
+_LOCKED = _OF_QUERIES.with_for_update()
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _LABELS_TO = sa.select(profile_series.c.series_id).where(profile_series.c.series_id.in_(_IDS))
 _REQUESTED = sa.select(fetches.c.id, fetches.c.started_at).where(fetches.c.id.in_(_IDS))
@@ -150,7 +149,7 @@ async def resolve(
 
 async def measure_of(connection: AsyncConnection, query: SeriesQuery) -> Measure:
     """Read normalization and unit of the series of *query* that came into force last; empty words for none."""
-    rows = (await connection.execute(_UNLOCKED, {"digests": [query.digest]})).all()
+    rows = (await connection.execute(_OF_QUERIES, {"digests": [query.digest]})).all()
     return as_before(UNANSWERED, rows)
 
 
@@ -206,7 +205,7 @@ async def _add(  # noqa: PLR0913, PLR0917 - what a series is made of
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(series)
     await connection.execute(insert.values(row).on_conflict_do_nothing())
     same = (series.c[name] == row[name] for name in ("digest", "normalization", "unit"))
-    return (await connection.execute(_ROWS.where(*same))).one()
+    return (await connection.execute(_ROWS.where(*same).with_for_update())).one()
 
 
 def row_of(query: SeriesQuery, label: str, measure: Measure, now: datetime) -> dict[str, Any]:
