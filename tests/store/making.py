@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
 from collector.profile import Profile
-from collector.store import upkeep
+from collector.store import Store, upkeep
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 DAY = datetime(2026, 4, 30, tzinfo=UTC)
@@ -66,6 +66,14 @@ async def saved(store, asked, *values, now=NOW, profiles=("all",), **meta):
     """Ask and save in one go."""
     fetch_id = await begin(store, asked, now, profiles)
     return await store.save(fetch_id, asked, answer(asked, *values, **meta), now, 100)
+
+
+async def filled(url):
+    """Write four hours of the series `all`; gives *url*."""
+    async with Store.open(url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4])
+    return url
 
 
 async def rows(store, sql, **parameters):

@@ -13,7 +13,7 @@ from collector.store import backup as backing
 from collector.store.backup import backup
 from collector.store.owner import lock_path
 from collector.store.upkeep import digest, downgrade
-from tests.store.making import NOW, batch, hours, profile, query, saved
+from tests.store.making import NOW, batch, filled, hours, query, saved
 
 LATER = NOW + timedelta(minutes=15)
 ASKED = batch((query(), hours(0, 4)))
@@ -21,10 +21,7 @@ ASKED = batch((query(), hours(0, 4)))
 
 @pytest.fixture
 async def url(sqlite_url):
-    async with Store.open(sqlite_url, owner="test") as store:
-        await store.declare([profile()], NOW)
-        await saved(store, ASKED, [1, 2, 3, 4])
-    return sqlite_url
+    return await filled(sqlite_url)
 
 
 @pytest.fixture

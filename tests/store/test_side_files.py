@@ -14,7 +14,7 @@ from collector.store.backup import backup
 from collector.store.upkeep import digest
 from collector.store.verify import verify
 from tests.store.holding import holding, killed_after_writing
-from tests.store.making import NOW, batch, hours, profile, query, saved, values
+from tests.store.making import NOW, batch, filled, hours, query, values
 
 ASKED = batch((query(), hours(0, 4)))
 
@@ -30,10 +30,7 @@ def killed(url, *numbers):
 
 @pytest.fixture
 async def url(sqlite_url):
-    async with Store.open(sqlite_url, owner="test") as store:
-        await store.declare([profile()], NOW)
-        await saved(store, ASKED, [1, 2, 3, 4])
-    return sqlite_url
+    return await filled(sqlite_url)
 
 
 @pytest.fixture
