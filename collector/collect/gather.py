@@ -270,15 +270,14 @@ class _Errand:
             self._as_they_are.append(batch)
             self.end = error
         else:
-            self._ask_alone(saved.missing)
-            answered = tuple(piece for piece in batch.slices if piece not in saved.missing)
-            await self._accepted(Batch(answered) if saved.missing else batch, saved)
+            await self._accepted(self._answered(batch, saved.missing), saved)
 
-    def _ask_alone(self, missing: Iterable[Slice]) -> None:
-        """Ask each slice alone whose series did not come while others did."""
+    def _answered(self, batch: Batch, missing: Sequence[Slice]) -> Batch:
+        """Return what of *batch* was answered; each slice whose series is *missing* is asked for alone."""
         for piece in missing:
             self._gatherer.alone.add(piece.series)
             self._as_they_are.append(Batch((piece,)))
+        return batch.without({number for number, piece in enumerate(batch.slices) if piece in missing})
 
     def _sending(self) -> None:
         self.gathered.requests += 1
