@@ -15,6 +15,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from collector.interval import AggInterval as AggInterval  # noqa: PLC0414, TC001 - a word of the model
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -26,7 +28,6 @@ UNKNOWN_LAST_UPDATED = datetime.max.replace(tzinfo=UTC)
 the usual lag."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_A_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 
 def utc(text: str) -> datetime:
@@ -53,37 +54,6 @@ def from_epoch(seconds: float) -> datetime:
 def utc_now() -> datetime:
     """Read the clock; not by `datetime.now`, see from_epoch."""
     return from_epoch(time.time())
-
-
-class AggInterval(StrEnum):
-    """Width of a bucket. A member's name is the word of `meta.aggInterval`, its value the word of the request."""
-
-    FIFTEEN_MINUTES = "15m"
-    ONE_HOUR = "1h"
-    ONE_DAY = "1d"
-    ONE_WEEK = "1w"
-
-    @property
-    def step(self) -> timedelta:
-        """The bucket's width."""
-        return _STEPS[self]
-
-    @property
-    def seconds(self) -> int:
-        """The bucket's width in seconds."""
-        return int(self.step.total_seconds())
-
-    def floor(self, moment: datetime) -> datetime:
-        """Start of the bucket that holds *moment*; weeks start on Monday."""
-        return moment - (moment - _A_MONDAY) % self.step
-
-
-_STEPS = {
-    AggInterval.FIFTEEN_MINUTES: timedelta(minutes=15),
-    AggInterval.ONE_HOUR: timedelta(hours=1),
-    AggInterval.ONE_DAY: timedelta(days=1),
-    AggInterval.ONE_WEEK: timedelta(weeks=1),
-}
 
 
 class Normalization(StrEnum):

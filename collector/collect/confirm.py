@@ -45,7 +45,7 @@ DAYS_OF_DOUBT = 2
 """How far back annotations are looked at the first time."""
 _REQUESTS_KEY = "confirmation_requests"
 _DAILY = AggInterval.ONE_DAY
-_SUMMED = frozenset({AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_HOUR})
+_SUMMED = frozenset(interval for interval in AggInterval if interval.step < _DAILY.step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,26 +13,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from collector.collect.plan import Shape
-from collector.model import AggInterval, rfc3339
+from collector.model import rfc3339
 from collector.radar.query import query_string
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.model import Batch
+    from collector.model import AggInterval, Batch
 
-# Known: a month at 1h is accepted, 72 days are not; relative ranges end at 364 days. The steps are round numbers that
-# such limits tend to be, and multiples of every interval's bucket.
-_FINE = (31, 28, 14, 7, 3, 1)
-_COARSE = (364, 182, 91, 28, 7)
-_SPANS = {
-    AggInterval.FIFTEEN_MINUTES: (31, 7, 3, 1),
-    AggInterval.ONE_HOUR: _FINE,
-    AggInterval.ONE_DAY: _COARSE,
-    AggInterval.ONE_WEEK: _COARSE,
-}
-_ROUND = _FINE
-"""What is skipped on the way down, where each step costs a refusal, and tried on the way up, if that may save many."""
+_ROUND = (31, 28, 14, 7, 3, 1)
+"""Days of a window that limits tend to be: what is tried on the way up, if that may save many."""
 _POSITIONS = (1000, 100, 50, 20, 10, 5, 2, 1)
 _FIRST_POSITIONS = 100
 _LENGTHS = (7900, 6000, 4000, 2000, 1000, 500)
@@ -76,7 +66,7 @@ class Limits:
 
 def spans_of(agg_interval: AggInterval) -> list[timedelta]:
     """The spans to try, the longest first."""
-    return [timedelta(days=days) for days in _SPANS[agg_interval]]
+    return [timedelta(days=days) for days in agg_interval.properties.spans]
 
 
 def first_guess(agg_interval: AggInterval) -> Limits:

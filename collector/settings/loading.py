@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_settings import InitSettingsSource
 
+from collector.model import AggInterval
 from collector.settings.check import check_table, unknown
 from collector.settings.document import read_document, read_tables
 from collector.settings.problem import Report
@@ -21,7 +22,7 @@ from collector.settings.rules import (
 )
 from collector.settings.secret import Secret
 from collector.settings.sources import Layer, command_line, environment, secrets_directory, variable_files
-from collector.settings.tables import ADDRESSES, CONFIDENTIAL, SECTIONS, Tables
+from collector.settings.tables import ADDRESSES, CONFIDENTIAL, SECTIONS, Tables, points_key
 from collector.settings.urls import passwords
 from collector.settings.values import Collection, Database, Log, Radar, Retention, Server, Settings
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from collector.settings.document import Document
     from collector.settings.problem import KeyPath, Place
+    from collector.settings.tables import RetentionTable
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _settings(
     place = places.get(("collection", "settle")) or places.get(("collection", "lookback"))
     if place:
         check_settle(collection.settle, collection.lookback, ("collection",), place, report)
-    retention = Retention(**tables.retention.model_dump())
+    retention = _retention(tables.retention)
     profiles = ProfileReader(document, tables.collection, now, report).read()
     check_retention(retention, profiles, places, report)
     return Settings(
@@ -131,3 +133,9 @@ def _settings(
         log=Log(**tables.log.model_dump()),
         profiles=profiles,
     )
+
+
+def _retention(table: RetentionTable) -> Retention:
+    kept = table.model_dump()
+    spans = {interval: kept.pop(points_key(interval)) for interval in AggInterval}
+    return Retention({interval: span for interval, span in spans.items() if span is not None}, **kept)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from collector.model import AggInterval
 from collector.settings import duration
 from collector.settings.secret import Credentials
+from collector.settings.tables import points_key
 from collector.settings.urls import is_loopback
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def check_retention(
 ) -> None:
     """Hold retention to what profiles read again: a value that was deleted would come back with the next fire."""
     for agg_interval in AggInterval:
-        kept, path = retention.points(agg_interval), ("retention", f"points_{agg_interval.value}")
+        kept, path = retention.points.get(agg_interval), ("retention", points_key(agg_interval))
         same = [profile for profile in profiles if profile.agg_interval == agg_interval]
         longest = max(same, key=lambda profile: max(profile.settle, profile.lookback), default=None)
         needed = max(longest.settle, longest.lookback) if longest else timedelta(0)

@@ -6,9 +6,9 @@ import re
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.model import AggInterval
@@ -175,16 +175,27 @@ class CollectionTable(Table):
     heal: _Switch = True
 
 
-class RetentionTable(Table):
-    """`[retention]`."""
-
-    points_15m: _Kept = None
-    points_1h: _Kept = None
-    points_1d: _Kept = None
-    points_1w: _Kept = None
+class _LedgerRetentionTable(Table):
     fetches: _Kept = None
     fires: _Kept = None
     revisions: _Kept = None
+
+
+def points_key(interval: AggInterval) -> str:
+    """Name the key of `[retention]` that says how long points of *interval* are kept."""
+    return f"points_{interval.value}"
+
+
+if TYPE_CHECKING:
+    RetentionTable = _LedgerRetentionTable
+else:
+    RetentionTable = create_model(
+        "RetentionTable",
+        __base__=Table,
+        __doc__="`[retention]`.",
+        **{points_key(interval): (_Kept, None) for interval in AggInterval},
+        **dict.fromkeys(_LedgerRetentionTable.model_fields, (_Kept, None)),
+    )
 
 
 class ServerTable(Table):

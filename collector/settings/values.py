@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from collector.settings.urls import passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from collector.model import AggInterval
@@ -64,20 +64,12 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long what is kept; None keeps it for ever. Points by the width of their buckets."""
+    """How long what is kept; None keeps it for ever. *points* by interval: those of an absent one are kept for ever."""
 
-    points_15m: timedelta | None = None
-    points_1h: timedelta | None = None
-    points_1d: timedelta | None = None
-    points_1w: timedelta | None = None
+    points: Mapping[AggInterval, timedelta] = field(default_factory=dict)
     fetches: timedelta | None = None
     fires: timedelta | None = None
     revisions: timedelta | None = None
-
-    def points(self, agg_interval: AggInterval) -> timedelta | None:
-        """How long points of this interval are kept."""
-        kept: timedelta | None = getattr(self, f"points_{agg_interval.value}")
-        return kept
 
 
 @dataclass(frozen=True, slots=True)

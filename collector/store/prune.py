@@ -55,8 +55,7 @@ class Pruned:
 
 def edges(retention: Retention, now: datetime) -> Edges:
     """From which bucket on points are kept, by interval; absent where all are."""
-    spans = {interval: retention.points(interval) for interval in AggInterval}
-    return {interval: interval.floor(now - span) for interval, span in spans.items() if span is not None}
+    return {interval: interval.floor(now - span) for interval, span in retention.points.items()}
 
 
 async def prune(database: Database, retention: Retention, now: datetime) -> Pruned:

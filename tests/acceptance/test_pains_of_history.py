@@ -85,7 +85,7 @@ async def test_one_retention_for_everything(sqlite_url):
     async with core(sqlite_url, quarters, hours) as world:
         await collect_and_heal([quarters, hours], world.clock(), world.store, world.gatherer)
         before = await world.stored()
-        await world.store.prune(Retention(points_15m=2 * DAY), world.clock())
+        await world.store.prune(Retention({AggInterval.FIFTEEN_MINUTES: 2 * DAY}), world.clock())
         after = await world.stored()
         assert after["hours"] == before["hours"]
         assert 0 < len(after["quarters"]) < len(before["quarters"])

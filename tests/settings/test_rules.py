@@ -121,8 +121,7 @@ agg_interval = "{agg_interval}"
 )
 def test_points_may_be_deleted_once_no_fire_reads_them_again(kept, lookback, agg_interval, load):
     settings = load(RETAINED.format(kept=kept, lookback=lookback, agg_interval=agg_interval))
-    assert settings.retention.points(AggInterval.FIFTEEN_MINUTES) == parse(kept)
-    assert settings.retention.points(AggInterval.ONE_HOUR) is None
+    assert settings.retention.points == {AggInterval.FIFTEEN_MINUTES: parse(kept)}
 
 
 def test_points_that_are_still_read_again_are_not_deleted(report):

@@ -4,6 +4,7 @@ import pytest
 
 from collector.model import AggInterval
 from collector.settings import Retention
+from collector.settings.tables import points_key
 from collector.store import Fire
 from collector.store.outdated import Replaced, outdated
 from collector.store.prune import Pruned, edges, prunable
@@ -19,7 +20,8 @@ KEEP = LATER - EDGE
 
 
 def keep(**spans):
-    return Retention(**spans)
+    points = {one: spans.pop(points_key(one)) for one in AggInterval if points_key(one) in spans}
+    return Retention(points, **spans)
 
 
 async def dry(store, retention, now=LATER):

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from collector.model import Meta, Points, from_epoch
+from collector.model import AggInterval, Meta, Points, from_epoch
 from collector.settings import Retention
 from collector.store import Selection, Snapshot, Store, StoreDamaged, Taken
 from collector.store.copy import copy
@@ -240,20 +240,20 @@ async def test_retention_deletes_old_snapshots_and_never_the_newest(store):
         await store.save_snapshots([taken(3, 2, 1, asked_at=NOW + day * DAYS)], NOW)
     later = NOW + 30 * DAYS
 
-    async def pruned(**spans):
+    async def pruned(spans):
         async with store._database.read() as connection:
-            expected = await prunable(connection, Retention(**spans), later)
-        gone = await store.prune(Retention(**spans), later)
+            expected = await prunable(connection, Retention(spans), later)
+        gone = await store.prune(Retention(spans), later)
         assert gone == expected
         assert (await verify(url_of(store))).findings == []
         return gone.points
 
-    assert await pruned() == 0
-    assert await pruned(points_1d=DAYS) == 0
-    assert await pruned(points_1h=20 * DAYS) == 3 * 10
+    assert await pruned({}) == 0
+    assert await pruned({AggInterval.ONE_DAY: DAYS}) == 0
+    assert await pruned({AggInterval.ONE_HOUR: 20 * DAYS}) == 3 * 10
     assert await moments(store) == [NOW + day * DAYS for day in (10, 11, 12)]
-    assert await pruned(points_1h=DAYS) == 3 * 2
-    assert await pruned(points_1h=DAYS) == 0
+    assert await pruned({AggInterval.ONE_HOUR: DAYS}) == 3 * 2
+    assert await pruned({AggInterval.ONE_HOUR: DAYS}) == 0
     assert await moments(store) == [NOW + 12 * DAYS]
     assert await values(store, "valid") == {0: 3, 1: 2, 2: 1}
 

@@ -6,9 +6,10 @@ Moments are epoch seconds; `now` is the server's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from collector.model import AggInterval, Window, from_epoch
+from collector.model import Window, from_epoch
 from collector.radar.dates import SLOT, floor
 from collector.radar.simulator import values
 from collector.radar.simulator.annotations import concerns, generated, ongoing
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from collector.model import Annotation, SeriesQuery
+    from collector.model import AggInterval, Annotation, SeriesQuery
     from collector.radar.simulator.changes import Change
     from collector.radar.simulator.options import SimulatorOptions
 
     _Kind = TypeVar("_Kind", Hole, Revised, Withdrawn, Renormalized)
 
-_COARSE = frozenset({AggInterval.ONE_DAY, AggInterval.ONE_WEEK})
+_COARSE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class History:
     def _end(self, interval: AggInterval, now: float) -> int:
         """Where the published buckets end: at the last one that has closed, or behind the partial one after it."""
         updated, step = self.last_updated(now), interval.seconds
-        how = self._options.unfinished_coarse if interval in _COARSE else self._options.unfinished
+        how = self._options.unfinished_coarse if interval.step >= _COARSE else self._options.unfinished
         return floor(updated, step) + (step if how == "partial" else 0)
 
     def _slots(self, filters: Mapping[str, tuple[str, ...]], start: int, end: int, now: float) -> list[int]:

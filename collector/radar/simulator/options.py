@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from collector.model import Annotation
 
 MAX_SPAN: Mapping[AggInterval, timedelta] = MappingProxyType(
-    {
-        AggInterval.FIFTEEN_MINUTES: timedelta(days=7),
-        AggInterval.ONE_HOUR: timedelta(days=31),
-        AggInterval.ONE_DAY: timedelta(days=366),
-        AggInterval.ONE_WEEK: timedelta(days=5 * 366),
-    }
+    {interval: interval.properties.simulated_span for interval in AggInterval}
 )
 """The longest span answered at each interval; the real thresholds are not published."""
 

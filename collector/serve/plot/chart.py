@@ -6,7 +6,6 @@ from array import array
 from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,19 +16,11 @@ from collector.store import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime, timedelta
 
     from collector.store import Store
     from collector.store.listing import AnnotationRow, SeriesRow
 
-SPAN = {
-    AggInterval.FIFTEEN_MINUTES: timedelta(days=7),
-    AggInterval.ONE_HOUR: timedelta(days=7),
-    AggInterval.ONE_DAY: timedelta(days=90),
-    AggInterval.ONE_WEEK: timedelta(weeks=104),
-}
-"""How much is shown of each interval when nothing else is asked for."""
-
-_EVERY = dict(zip(AggInterval, ("every 15 minutes", "hourly", "daily", "weekly"), strict=True))
 _FETCHES_LOOKED_AT = 200
 _FAR = 0.8
 
@@ -83,7 +74,7 @@ class Chart:
     @property
     def measure(self) -> str:
         """Unit and interval for a person."""
-        return f"{self.unit or 'value'}, {_EVERY[self.agg_interval]}"
+        return f"{self.unit or 'value'}, {self.agg_interval.properties.adverb}"
 
     @property
     def range_text(self) -> str:
@@ -115,7 +106,7 @@ async def read(store: Store, profile: str, start: datetime | None, end: datetime
     agg_interval = queries[0].agg_interval
     await _check_snapshots(store, profile, start, end)
     whole = Window(min(each.start for each in stored), max(each.end for each in stored))
-    window = _window(profile, whole, start, end, SPAN[agg_interval])
+    window = _window(profile, whole, start, end, agg_interval.properties.chart)
     lines = await _lines(store, profile, window)
     if not lines:
         raise CollectorError(f"no point of profile {profile!r} in {window}; stored are {whole}")

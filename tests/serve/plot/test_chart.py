@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 
 from collector.errors import CollectorError
-from collector.model import AggInterval, Annotation, Normalization, Window
-from collector.serve.plot.chart import SPAN, Remark, read, runs
+from collector.model import Annotation, Normalization, Window
+from collector.serve.plot.chart import Remark, read, runs
 from tests.serve.plot.making import chart, line
 from tests.store.making import DAY, HOUR, NOW, STEP, batch, hours, profile, query, saved
 
@@ -65,10 +65,6 @@ async def test_what_is_asked_for_is_what_is_read(store):
     await _filled(store)
     found = await read(store, "owners", DAY, DAY + 2 * HOUR, SETTLE)
     assert (found.window, list(found.lines[1].values)) == (Window(DAY, DAY + 2 * HOUR), [0, 1])
-
-
-async def test_coarser_buckets_show_more():
-    assert [SPAN[each] for each in AggInterval] == sorted(SPAN.values())
 
 
 async def test_annotations_of_the_window_are_read(store):
