@@ -34,12 +34,32 @@ if TYPE_CHECKING:
     from collector.settings import Radar, Secret
 
 USER_AGENT = f"radar-collector/{__version__}"
-_PATH = "/radar/ct/timeseries"
+TIMESERIES = "/radar/ct/timeseries"
+"""The path of what is collected, behind the base URL."""
 _ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
 _BYTES_OF_META = 1_048_576
 _BYTES_OF_BUCKET = 128
 _MAX_HEADER_BYTES = 65_536
 _ERROR_BODY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RadarResponse:
+    """What came over HTTP, whatever its status: *body* is decoded, None if it cannot be read, as *trouble* says.
+
+    *received_at* is when the headers came.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+    received_at: datetime
+    trouble: RadarError | None = None
+
+    @property
+    def rate_headers(self) -> Mapping[str, str]:
+        """The headers that tell of rate limits."""
+        return {name: value for name, value in self.headers.items() if "ratelimit" in name.lower()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,39 +109,66 @@ class RadarClient:
 
     async def ask(self, batch: Batch) -> Reply:
         """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
-        status, headers, body, now = await self._get(batch)
-        if body.lstrip().startswith(b"<"):
-            raise failure(status, headers, body, now)
-        try:
-            answer = read_answer(body, batch)
-        except Unsuccessful:
-            raise failure(status, headers, body, now) from None
+        most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
+        response = await self.get(TIMESERIES, query_string(batch), most)
+        answer = read_response(response, batch)
         normalization = answer.meta.normalization
         if len(batch.slices) > 1 and normalization and not is_absolute(normalization):
-            raise Relative(f"{normalization} values of {len(batch.slices)} slices in one answer", status=status)
-        said = {name: value for name, value in headers.items() if "ratelimit" in name.lower()}
+            words = f"{normalization} values of {len(batch.slices)} slices in one answer"
+            raise Relative(words, status=response.status)
         missing = tuple(batch.slices[position] for position in sorted(answer.missing))
-        return Reply(batch.without(answer.missing), answer, len(body), said, missing)
+        size = len(response.body or b"")
+        return Reply(batch.without(answer.missing), answer, size, response.rate_headers, missing)
 
-    async def _get(self, batch: Batch) -> tuple[int, Mapping[str, str], bytes, datetime]:
-        """Return status, headers and body of an answer, and when the headers came; other statuses raise their error."""
+    async def get(self, path: str, query: str, most: int = _BYTES_OF_META) -> RadarResponse:
+        """Send one GET of *path* with an encoded *query*; read at most *most* bytes of the body once inflated.
+
+        Returns a response of any status. Raises Unavailable if no headers came, CredentialsRefused without credentials.
+        """
         credentials = self._settings.credentials
         if credentials is None:
             raise CredentialsRefused("there are no credentials: set CLOUDFLARE_API_TOKEN")
-        url = URL(f"{self._settings.base_url}{_PATH}?{query_string(batch)}", encoded=True)
-        most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
+        url = URL(f"{self._settings.base_url}{path}?{query}", encoded=True)
         try:
             async with self._session.get(
                 url, headers=credentials.headers(), allow_redirects=False, **_by_proxy(self._settings.proxy)
             ) as response:
                 now = self._clock()
-                if response.status not in _ANSWERED:
-                    raise failure(response.status, response.headers, await _error_body(response), now)
-                return response.status, response.headers, await read_body(response, most), now
+                body, trouble = await self._body(response, most)
+                return RadarResponse(response.status, response.headers, body, now, trouble)
         except TimeoutError:
-            raise Unavailable(f"no whole answer within {self._settings.timeout.total_seconds():g} s") from None
+            raise self._timed_out() from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(in_words(error)) from None
+
+    async def _body(self, response: aiohttp.ClientResponse, most: int) -> tuple[bytes | None, RadarError | None]:
+        """Read the body of an answer whole, or say why not; that of an error is worth a few seconds only."""
+        if response.status not in _ANSWERED:
+            return await _error_body(response), None
+        try:
+            return await read_body(response, most), None
+        except RadarError as error:
+            return None, error
+        except TimeoutError:
+            return None, self._timed_out()
+        except (aiohttp.ClientError, OSError) as error:
+            return None, Unavailable(in_words(error))
+
+    def _timed_out(self) -> Unavailable:
+        return Unavailable(f"no whole answer within {self._settings.timeout.total_seconds():g} s")
+
+
+def read_response(response: RadarResponse, batch: Batch) -> Answer:
+    """Read *response* as the answer to *batch*, relative values of several slices too; raises why it is none."""
+    if response.trouble:
+        raise response.trouble
+    body = response.body
+    if response.status not in _ANSWERED or body is None or body.lstrip().startswith(b"<"):
+        raise failure(response.status, response.headers, body, response.received_at)
+    try:
+        return read_answer(body, batch)
+    except Unsuccessful:
+        raise failure(response.status, response.headers, body, response.received_at) from None
 
 
 def _tls(ca_file: str | None) -> ssl.SSLContext | bool:
