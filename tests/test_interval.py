@@ -48,7 +48,7 @@ def test_a_fifth_interval_is_one_entry_for_the_configuration(tmp_path):
     done = with_a_fifth(f"sys.path.insert(0, {str(ROOT)!r}); {main}", "config", "check", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     shown = with_a_fifth(f"sys.path.insert(0, {str(ROOT)!r}); {main}", "config", "show", cwd=tmp_path)
-    assert re.search(r'retention\.points_6h +"104w"', shown.stdout), shown
+    assert re.search(r"retention\.points_6h +728d", shown.stdout), shown
     (tmp_path / "config.toml").write_text(CONFIG.replace('"6h"', '"5h"'))
     wrong = with_a_fifth(f"sys.path.insert(0, {str(ROOT)!r}); {main}", "config", "check", cwd=tmp_path)
     assert (wrong.returncode, "15m, 1h, 6h, 1d, 1w" in wrong.stderr) == (2, True)
