@@ -217,6 +217,7 @@ class Meta:
     """What an answer says of itself. *date_ranges* are the adjusted ranges (startTime, endTime), one per slice.
 
     An empty *normalization* or *unit* and a range of None were not named; *last_updated* is UNKNOWN_LAST_UPDATED then.
+    *unit_names* are the names beside the one unit, empty if there are none or *unit* holds them.
     """
 
     agg_interval: AggInterval
@@ -226,6 +227,7 @@ class Meta:
     confidence_level: int | None
     date_ranges: tuple[tuple[datetime, datetime] | None, ...]
     annotations: tuple[Annotation, ...]
+    unit_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

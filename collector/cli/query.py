@@ -32,7 +32,7 @@ def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "--format", "format", type=click.Choice(["JSON", "CSV"], case_sensitive=False), default="JSON", show_default=True
 )
 @click.option("--name", "name", multiple=True, help="Name of a series; else serie_0, serie_1…")
-@click.option("--date-range", "dateRange", multiple=True, metavar="RANGE", help="1d to 364d, 1w to 52w, or 7dcontrol.")
+@click.option("--date-range", "dateRange", multiple=True, metavar="RANGE", help="1d to 364d, 1w to 52w, or 7dControl.")
 @click.option("--date-start", "dateStart", type=MOMENT, multiple=True, metavar="T", help="From T on.")
 @click.option("--date-end", "dateEnd", type=MOMENT, multiple=True, metavar="T", help="To T, its bucket included.")
 @_filter_options

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.collect.observe import Observer
-    from collector.model import Answer, Batch
+    from collector.model import Answer, Batch, Meta
     from collector.radar.client import RadarClient, Reply
     from collector.store import Failure, Saved, Store
 
@@ -110,6 +110,7 @@ class Fetcher:
         self._trusted = False
         self._silent = 0
         self._deviations: set[str] = set()
+        self._unit_names: dict[str, tuple[str, ...]] = {}
         self._unended: dict[int, Failure] = {}
         self._one_by_one = asyncio.Lock()
 
@@ -204,6 +205,7 @@ class Fetcher:
             self._trusted = True
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
         await self._note_deviations(fetch_id, reply.answer.deviations)
+        await self._note_unit_names(reply.answer.meta)
         return replace(saved, missing=reply.missing)
 
     async def _note_deviations(self, fetch_id: int, kinds: Sequence[str]) -> None:
@@ -214,6 +216,13 @@ class Fetcher:
         for kind in await self.store.note_deviations(unknown, fetch_id, self.clock()):
             log.warning("reader", extra={"fetch": fetch_id, "deviation": kind})
         self._deviations.update(unknown)
+
+    async def _note_unit_names(self, meta: Meta) -> None:
+        """Put the names of the unit on record when they are others than the last answer's."""
+        names = meta.unit_names or ("*",)
+        if meta.unit and self._unit_names.get(meta.unit) != names:
+            await self.store.set_unit_names(meta.unit, names)
+            self._unit_names[meta.unit] = names
 
     async def _reply(
         self, fetch_id: int, batch: Batch, profiles: Sequence[str], started: float, cancelled: asyncio.Event | None

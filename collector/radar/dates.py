@@ -10,7 +10,7 @@ from collector.radar.refusals import bad, shown
 
 SLOT, DAY, WEEK = 900, 86_400, 604_800
 _MONDAY = 4 * DAY
-_RELATIVE = re.compile(r"([1-9]\d{0,2})([dw])(control)?", re.ASCII)
+_RELATIVE = re.compile(r"([1-9]\d{0,2})([dw])((?i:control))?", re.ASCII)
 _LONGEST = {"d": 364, "w": 52}
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _MONTH = 31 * DAY

@@ -52,14 +52,16 @@ def read_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
         deviations.note("meta is absent")
     info = _part(meta, "confidenceInfo", deviations)
     _check_interval(meta.get("aggInterval"), batch, deviations)
+    unit, unit_names = _unit(meta.get("units"), deviations)
     return Meta(
         agg_interval=batch.agg_interval,
         last_updated=_last_updated(meta.get("lastUpdated"), deviations),
         normalization=_normalization(meta.get("normalization"), deviations),
-        unit=_unit(meta.get("units"), deviations),
+        unit=unit,
         confidence_level=_level(info.get("level"), deviations),
         date_ranges=_date_ranges(meta.get("dateRange"), batch, deviations),
         annotations=read_annotations(info.get("annotations"), deviations),
+        unit_names=unit_names,
     )
 
 
@@ -108,15 +110,18 @@ def _normalization(content: Any, deviations: Deviations) -> str:
     return _NORMALIZATIONS.get(folded(text), text)
 
 
-def _unit(content: Any, deviations: Deviations) -> str:
-    """The one unit's value; several are spelt `name=value, …` so that a change of any starts a new series."""
+def _unit(content: Any, deviations: Deviations) -> tuple[str, tuple[str, ...]]:
+    """Read the one unit's value and its names.
+
+    Several are spelt `name=value, …` so that a change of any starts a new series.
+    """
     units = [unit for unit in map(_name_and_value, content if isinstance(content, list) else [content]) if unit[1]]
     if not units:
         deviations.note("meta.units is absent" if not content else "meta.units is unreadable")
-        return ""
+        return "", ()
     if len({"".join(value.split()).casefold() for _, value in units}) == 1:  # not folded: that would leave nothing of %
-        return units[0][1]
-    return ", ".join(sorted(f"{name}={value}" for name, value in units))
+        return units[0][1], tuple(dict.fromkeys(name for name, _ in units if name))
+    return ", ".join(sorted(f"{name}={value}" for name, value in units)), ()
 
 
 def _name_and_value(content: Any) -> tuple[str, str]:

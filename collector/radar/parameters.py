@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SCALARS = ("aggInterval", "format")
 ARRAYS = ("name", "dateRange", "dateStart", "dateEnd", *FILTERS)
 FORMATS = ("JSON", "CSV")
+_DATES = ("dateRange", "dateStart", "dateEnd")
 
 
 class Rules(Protocol):
@@ -150,8 +151,9 @@ def _scalar(given: Mapping[str, list[str]], name: str, allowed: tuple[str, ...])
 
 
 def _positions(given: Mapping[str, list[str]], rules: Rules, now: float, today: float | None) -> list[_Position]:
-    """The i-th value of every array makes series i; there is always one series."""
+    """The i-th value of every array makes series i; there is always one series. One date alone is that of all."""
     arrays = {name: given[name] for name in ARRAYS if name in given}
+    arrays |= _shared_dates(arrays)
     columns = list(zip_longest(*arrays.values(), fillvalue="")) or [()]
     rows = [dict(zip(arrays, column, strict=True)) for column in columns]
     if not rules.empty_values and any(name in FILTERS and "" in values for name, values in arrays.items()):
@@ -159,6 +161,19 @@ def _positions(given: Mapping[str, list[str]], rules: Rules, now: float, today: 
     names = _names([row.get("name", "") for row in rows], rules)
     ranges = [read_range(_dates(row), rules.default_range, now, today) for row in rows]
     return [_Position(*one) for one in zip(names, ranges, map(_filters, rows), strict=True)]
+
+
+def _shared_dates(arrays: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Repeat the one `dateRange`, or the one pair of `dateStart` and `dateEnd`, for all positions.
+
+    Several dates belong to their positions, and so do dates of both kinds.
+    """
+    dates = {name: arrays[name] for name in _DATES if name in arrays}
+    is_shared = dates.keys() in ({"dateRange"}, {"dateStart", "dateEnd"})
+    if not is_shared or any(len(values) != 1 for values in dates.values()):
+        return {}
+    count = max(map(len, arrays.values()))
+    return {name: values * count for name, values in dates.items()}
 
 
 def _dates(row: Mapping[str, str]) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,17 @@ def annotation_member(annotation: Annotation) -> dict[str, Any]:
         "linkedUrl": annotation.linked_url,
         "isInstantaneous": annotation.is_instantaneous,
     }
-    return written | ({"tags": list(annotation.tags)} if annotation.tags else {})
+    return written | ({"tags": list(map(_tag, annotation.tags))} if annotation.tags else {})
+
+
+def _tag(text: str) -> Any:
+    """Return a tag as it came: one that is an object is kept as its JSON."""
+    if not text.startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def csv_pieces(series: Sequence[Columns]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.model import AggInterval, Annotation, SeriesQuery, from_epoch
-from collector.store import snapshots, statements
+from collector.store import snapshots, statements, unit_names
 from collector.store.export import first_of_each, select_points
 from collector.store.generations import Generation, described, generation, in_force, same_measure
 from collector.store.merge import merged_now
@@ -189,6 +189,12 @@ class History:
         """Find the ranges [start, end), in epoch seconds, that Radar is proven not to have; absent for none."""
         return await proven_absent(self._connection, ids, self._as_of)
 
+    async def is_answered(self, stretches: Sequence[Stretch]) -> bool:
+        """Return whether an answer on any of the buckets is on record."""
+        every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
+        levels, _ = statements.confidence(every, self._as_of)
+        return (await self._connection.execute(levels.limit(1))).first() is not None
+
     async def confidence_level(self, stretches: Sequence[Stretch]) -> int | None:
         """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
         standing = {other: one.series_id for one in stretches for other in self._same(one.series_id)}
@@ -199,6 +205,10 @@ class History:
             return found[0] if found else None
         rows = (await self._connection.execute(detailed)).all()
         return lowest_level(stretches, [Spoken(standing[series_id], *rest) for series_id, *rest in rows])
+
+    async def unit_names(self, unit: str) -> tuple[str, ...]:
+        """Return the names that the newest answer gave *unit*, whatever moment is looked at."""
+        return await unit_names.read(self._connection, unit)
 
     async def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
         """List the annotations that concern any of *windows* (start, end), by start date, without the withdrawn."""

@@ -28,6 +28,7 @@ from collector.store import (
     series_deletion,
     sqlite_file,
     states,
+    unit_names,
     upstream,
     windows,
 )
@@ -332,6 +333,10 @@ class Store(Reader):
     async def note_deviations(self, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
         """Put on record what the answer to a fetch has otherwise than usual; returns the kinds that are new."""
         return await self._database.write(lambda connection: deviations.note(connection, kinds, fetch_id, now))
+
+    async def set_unit_names(self, unit: str, names: Sequence[str]) -> None:
+        """Remember the names that an answer gave *unit*; repeating it changes nothing."""
+        await self._database.write(lambda connection: unit_names.write(connection, unit, names))
 
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""

@@ -23,6 +23,7 @@ from cloudflare import (
 )
 from cloudflare.types.radar import CTTimeseriesResponse
 
+from collector.model import Annotation
 from tests.acceptance.world import CANARY, Collector, midnight, profile, simulating
 
 EVERY_FILTER = """[profiles.filters]
@@ -58,9 +59,12 @@ ALL_PARAMS = {
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """The base URL of a running collector, and the simulator that it has collected from."""
+    """The base URL of a running collector, and the simulator that it has collected from.
+
+    No annotation lacks its end, because the contract, to which strict answers are held, demands one.
+    """
     folder = tmp_path_factory.mktemp("served")
-    with simulating(annotations=None) as (simulator, url):
+    with simulating(annotations=None, ongoing_since=None) as (simulator, url):
         collector = Collector(folder, url)
         by_owner = '[profiles.each]\nca_owner = ["DigiCert, Inc.", "Sectigo Limited"]\n'
         collector.configure(
@@ -159,7 +163,7 @@ async def test_method_with_all_params(sdk):
 
 @pytest.mark.parametrize("way", ["raw", "streaming"])
 async def test_raw_and_streaming_responses(sdk, way):
-    fields = {"date_range": ["7d", "7dcontrol"], "name": ["now", "before"], "agg_interval": "1d"}
+    fields = {"date_range": ["7d", "7dControl"], "name": ["now", "before"], "agg_interval": "1d"}
     answer, same = await getattr(sdk, way)(**fields), await sdk.timeseries(**fields)
     assert answer == same
     assert len(answer.meta.date_range) == 2
@@ -178,6 +182,28 @@ async def test_the_numbers_are_those_of_radar(sdk, served):
     answer = await sdk.timeseries(agg_interval="1h", ca_owner=["DigiCert%2C Inc."], **dates)
     assert [float(value) for value in answer.serie_0.values] == list(truth.values)
     assert [moment.timestamp() for moment in answer.serie_0.timestamps] == list(truth.timestamps)
+
+
+async def test_one_date_range_is_that_of_every_position(sdk):
+    owners = ["DigiCert%2C Inc.", "Sectigo Limited"]
+    shared = await sdk.timeseries(agg_interval="1h", ca_owner=owners, name=["a", "b"], date_range=["2d"])
+    each = await sdk.timeseries(agg_interval="1h", ca_owner=owners, name=["a", "b"], date_range=["2d", "2d"])
+    assert shared == each
+    assert len(shared.a.values) == len(shared.b.values) > 40
+
+
+async def test_what_came_as_null_is_null(tmp_path):
+    remark = Annotation(midnight(2), None, "CT", "EVENT", "in force", "https://example.com", is_instantaneous=False)
+    with simulating(annotations=(remark,), confidence_level=None) as (_, url):
+        collector = Collector(tmp_path, url)
+        collector.configure(profile("all", "1h", 2))
+        collector.run("collect")
+        with collector.running("run") as running:
+            running.says("serving")
+            base_url = re.search(r"http://127\.0\.0\.1:\d+", running.log)[0] + "/client/v4"
+            async with _client("async", base_url) as sdk:
+                info = (await sdk.timeseries(date_range=["1d"], agg_interval="1h")).meta.confidence_info
+    assert (info.level, [found.end_date for found in info.annotations]) == (None, [None])
 
 
 async def test_refusals_are_the_errors_that_the_sdk_knows(sdk):

@@ -20,7 +20,8 @@ def _read(relative="", start="", end="", default_range="7d"):
     [
         (("2026-08-13T10:00", "2026-08-14T10:00"), "1d"),
         (("2026-07-31T10:00", "2026-08-07T10:00"), "7dcontrol"),
-        (("2026-07-21T10:00", "2026-07-31T10:00"), "10dcontrol"),
+        (("2026-07-31T10:00", "2026-08-07T10:00"), "7dControl"),
+        (("2026-07-21T10:00", "2026-07-31T10:00"), "10dCONTROL"),
         (("2026-07-31T10:00", "2026-08-14T10:00"), "2w"),
         (("2026-07-17T10:00", "2026-07-31T10:00"), "2wcontrol"),
         (("2025-08-15T10:00", "2026-08-14T10:00"), "364d"),
@@ -33,7 +34,7 @@ def test_a_relative_range_ends_now_and_a_control_lies_whole_weeks_before(expecte
 
 
 @pytest.mark.parametrize(
-    "text", ["0d", "365d", "53w", "07d", "7", "d", "7D", "7dControl", "7d ", "-7d", "\u0667d", "1h"]
+    "text", ["0d", "365d", "53w", "07d", "7", "d", "7D", "7d control", "7d ", "-7d", "\u0667d", "1h"]
 )
 def test_a_relative_range_of_another_form_is_refused(text):
     with pytest.raises(ApiError, match="dateRange"):

@@ -55,6 +55,22 @@ def test_the_position_in_every_array_makes_the_series():
     assert question.series[0].start - question.series[1].start == 7 * 86_400
 
 
+@pytest.mark.parametrize(
+    "dates", ["dateRange=1dControl", "dateStart=2026-08-01T00:00:00Z&dateEnd=2026-08-02T00:00:00Z"]
+)
+def test_one_date_alone_is_that_of_every_position(dates):
+    shared = _read(f"{dates}&name=a&name=b&tld=com&tld=&tld=net")
+    each = _read(f"{dates}&{dates}&{dates}&name=a&name=b&tld=com&tld=&tld=net")
+    assert (shared, len(shared.series)) == (each, 3)
+
+
+def test_several_dates_belong_to_their_positions():
+    question = _read("dateRange=7d&dateRange=7dControl&name=a&name=b&name=c")
+    assert [asked.start == question.series[0].start for asked in question.series] == [True, False, True]
+    dates = "dateRange=&dateRange=1d&dateStart=2026-08-01T00:00:00Z&dateEnd=2026-08-02T00:00:00Z"
+    assert len({asked.start for asked in _read(dates).series}) == 2
+
+
 def test_an_empty_filter_can_be_refused():
     assert _refusal("tld=com&tld=&dateRange=1d&dateRange=1d", empty_values=False) == (400, 2001)
 

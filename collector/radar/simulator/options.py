@@ -63,7 +63,7 @@ class SimulatorOptions:
     unit: str = "certificates"
     annotations: tuple[Annotation, ...] | None = None
     ongoing_since: datetime | None = datetime(2025, 3, 1, tzinfo=UTC)
-    confidence_level: int = 5
+    confidence_level: int | None = 5
     value_style: Literal["integer", "decimal"] = "integer"
     timestamp_style: Literal["seconds", "milliseconds"] = "seconds"
     date_range_style: Literal["array", "object"] = "array"

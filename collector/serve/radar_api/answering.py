@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collector.serve.radar_api.parameters import LocalQuestion
     from collector.store import History, Snapshot, Store
 
+UNASSIGNED = 4
+"""The confidence level of values of which no answer is on record."""
 MOST_POINTS = 1_000_000
 """How many stored points one answer may be made of: 28 years of one series at 15m."""
 
@@ -290,11 +292,15 @@ async def _said(
     ]
     windows = [(asked.start, asked.end) for asked in question.series]
     normalization, unit = used[0].measure
+    level = await history.confidence_level(stretches)
+    if level is None and not await history.is_answered(stretches):
+        level = UNASSIGNED
     return Said(
         last_updated=min(known.told[stretch.series_id] for stretch in stretches),
         normalization=normalization,
         unit=unit,
-        confidence_level=await history.confidence_level(stretches),
+        confidence_level=level,
         annotations=await history.annotations(DATASET, windows),
+        unit_names=await history.unit_names(unit),
         asked_at=[taken[i].asked_at if (i := source.parts[0].id) in taken else None for source in used],
     )

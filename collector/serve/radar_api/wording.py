@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from collector.serve.radar_api.absent import Absent
     from collector.serve.radar_api.rollup import Line
 
-UNASSIGNED = 4
-"""The confidence level of values of which none is known."""
 _AT_ONCE = 4_096
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_FOR_EVER = "9999-12-31T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +34,7 @@ class Said:
     confidence_level: int | None
     annotations: Sequence[Annotation]
     asked_at: Sequence[datetime | None] = ()
+    unit_names: Sequence[str] = ("*",)
 
 
 def pieces(question: Question, lines: Sequence[Line], said: Said, absent: Sequence[Absent] = ()) -> Iterator[str]:
@@ -84,8 +82,8 @@ def meta(question: Question, lines: Sequence[Line], said: Said) -> dict[str, Any
     return {
         "aggInterval": question.agg_interval.name,
         "confidenceInfo": {
-            "level": UNASSIGNED if said.confidence_level is None else said.confidence_level,
-            "annotations": [_annotation(annotation) for annotation in said.annotations],
+            "level": said.confidence_level,
+            "annotations": [annotation_member(annotation) for annotation in said.annotations],
         },
         "dateRange": [
             {"startTime": rfc3339(from_epoch(first)), "endTime": rfc3339(from_epoch(last))}
@@ -93,7 +91,7 @@ def meta(question: Question, lines: Sequence[Line], said: Said) -> dict[str, Any
         ],
         "lastUpdated": rfc3339(said.last_updated),
         "normalization": said.normalization,
-        "units": units(said.unit),
+        "units": units(said.unit, said.unit_names),
         **_asked_at(said.asked_at),
     }
 
@@ -109,18 +107,12 @@ def _range(asked: Asked, line: Line) -> tuple[int, int]:
     return line.timestamps[0], line.timestamps[-1]
 
 
-def _annotation(annotation: Annotation) -> dict[str, Any]:
-    """The contract demands an end, though the API itself leaves that of a remark still in force empty."""
-    written = annotation_member(annotation)
-    return written if written["endDate"] else {**written, "endDate": _FOR_EVER}
-
-
-def units(unit: str) -> list[dict[str, str]]:
-    """Write `meta.units`: one for all, or those that were kept as `name=value, name=value`."""
+def units(unit: str, names: Sequence[str] = ("*",)) -> list[dict[str, str]]:
+    """Write `meta.units`: the one unit under each of its *names*, or those that were kept as `name=value, …`."""
     parts = [part.partition("=") for part in unit.split(", ")]
     if len(parts) > 1 and all(name and equals for name, equals, _ in parts):
         return [{"name": name, "value": value} for name, _, value in parts]
-    return [{"name": "*", "value": unit}]
+    return [{"name": name, "value": unit} for name in names]
 
 
 def number(value: float) -> str:

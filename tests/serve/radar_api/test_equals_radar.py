@@ -208,8 +208,6 @@ def _same_meta(local, radar):
             claimed["endTime"] = moments[-1]
     assert ours == theirs
     assert remarks["level"] in (radars["level"], 4)
-    for remark in radars["annotations"]:
-        remark["endDate"] = remark["endDate"] or "9999-12-31T00:00:00Z"
     assert all(remark in radars["annotations"] for remark in remarks["annotations"])
     if min(found["startTime"] for found in ours["dateRange"]) >= "2025-07-01":
         assert len(remarks["annotations"]) == len(radars["annotations"])

@@ -76,5 +76,5 @@ def test_a_name_is_no_formula(name):
     assert cell.startswith("'")
 
 
-def test_an_unknown_confidence_is_level_four():
-    assert json.loads("".join(_written([])))["result"]["meta"]["confidenceInfo"]["level"] == 4
+def test_a_level_that_came_as_null_is_null():
+    assert json.loads("".join(_written([])))["result"]["meta"]["confidenceInfo"]["level"] is None

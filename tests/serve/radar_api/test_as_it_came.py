@@ -1,0 +1,85 @@
+"""What an answer of Radar says of itself is served as it came: not filled in, not left out."""
+
+import json
+
+import pytest
+import sqlalchemy as sa
+
+from collector.collect.collect import collect
+from collector.model import rfc3339
+from collector.radar.simulator import faults
+from collector.serve.radar_api import ask
+from collector.store.schema import date_ranges
+from tests.collect.doubles import NOW, core, profile
+
+REMARK = {
+    "dataSource": "A_SOURCE_OF_TOMORROW",
+    "description": "a remark",
+    "startDate": rfc3339(NOW.replace(minute=0)),
+    "endDate": None,
+    "eventType": "AN_EVENT_OF_TOMORROW",
+    "linkedUrl": "",
+    "isInstantaneous": False,
+    "tags": ["TEXT", {"name": "LOG_API"}],
+}
+
+
+def _said(document):
+    """Lay the parts of *document* over `result.meta`, and `confidenceInfo` over its own."""
+
+    def change(answer):
+        meta = answer["result"]["meta"]
+        meta["confidenceInfo"] |= document.get("confidenceInfo", {})
+        meta |= {key: content for key, content in document.items() if key != "confidenceInfo"}
+
+    return faults.edit("said", change)
+
+
+async def _collected(world, document=None):
+    """Collect an answer that says *document* of itself; returns the `meta` that is served then."""
+    world.script(_said(document or {}))
+    assert (await collect(world.profiles, world.clock(), world.store, world.gatherer)).complete
+    return await _meta(world)
+
+
+async def _meta(world):
+    answered = await ask(world.store, "aggInterval=1h&dateRange=1d", world.clock())
+    return json.loads("".join(answered.pieces()))["result"]["meta"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"units": [{"name": "entries", "value": "certificates"}]},
+        {"units": [{"name": "a", "value": "x"}, {"name": "b", "value": "x"}]},
+        {"units": [{"name": "a", "value": "x"}, {"name": "b", "value": "y"}]},
+        {"units": [{"name": "*", "value": "certificates"}]},
+        {"confidenceInfo": {"level": None}},
+        {"confidenceInfo": {"level": 0}},
+        {"confidenceInfo": {"annotations": [REMARK]}},
+        {"confidenceInfo": {"annotations": [REMARK | {"endDate": REMARK["startDate"]}]}},
+    ],
+    ids=["name", "two names", "two units", "star", "null level", "zero", "null end", "tags"],
+)
+async def test_it_is_served_as_it_came(sqlite_url, document):
+    async with core(sqlite_url, profile()) as world:
+        meta = await _collected(world, document)
+    for key, content in document.items():
+        served = {name: meta[key][name] for name in content} if key == "confidenceInfo" else meta[key]
+        assert served == content
+
+
+async def test_the_names_of_a_unit_are_those_of_the_newest_answer(store_url):
+    async with core(store_url, profile()) as world:
+        for name in ("first", "second", "*"):
+            world.clock.advance(hours=1)
+            units = [{"name": name, "value": "certificates"}]
+            assert (await _collected(world, {"units": units}))["units"] == units
+        assert len(await world.store.list_series()) == 1
+
+
+async def test_without_an_answer_on_record_the_level_is_unassigned(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        assert (await _collected(world))["confidenceInfo"]["level"] == 5
+        await world.store._database.write(lambda connection: connection.execute(sa.delete(date_ranges)))
+        assert (await _meta(world))["confidenceInfo"]["level"] == 4
