@@ -231,6 +231,19 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a response as it came, inflated, without our credentials: *content*, of HTTP *status*.
+
+    If it is not *whole*, *content* is its beginning; *received_at* is the moment at which the headers came.
+    """
+
+    content: bytes
+    status: int
+    received_at: datetime
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A trusted answer: *series* holds the points of each slice, in the order of the batch, without the *missing* ones.
 

@@ -16,33 +16,35 @@ _CHUNK = 65_536
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-async def read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def read_body(response: aiohttp.ClientResponse, most: int, came: bytearray | None = None) -> bytes:
     """Read the whole body, at most *most* bytes once inflated: as it is, or as gzip, x-gzip or deflate.
 
     Untrusted for a larger one and for another encoding, Unavailable for a compressed stream that is broken or ends too
-    early.
+    early. What was read is in *came*, also if an error or a cancellation ends the reading.
     """
+    came = bytearray() if came is None else came
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding in ("identity", ""):
-        return await _read_plain(response, most)
+        return await _read_plain(response, most, came)
     if encoding in ("gzip", "x-gzip"):
-        return await _inflate(response, most, lambda _: _GZIP)
+        return await _inflate(response, most, lambda _: _GZIP, came)
     if encoding == "deflate":
-        return await _inflate(response, most, _deflate_format)
+        return await _inflate(response, most, _deflate_format, came)
     raise Untrusted(f"Content-Encoding {encoding[:40]!r} was not asked for")
 
 
-async def _read_plain(response: aiohttp.ClientResponse, most: int) -> bytes:
-    body = bytearray()
+async def _read_plain(response: aiohttp.ClientResponse, most: int, body: bytearray) -> bytes:
     async for chunk in response.content.iter_chunked(_CHUNK):
         body += chunk
         _check_size(body, most)
     return bytes(body)
 
 
-async def _inflate(response: aiohttp.ClientResponse, most: int, format_of: Callable[[bytes], int]) -> bytes:
+async def _inflate(
+    response: aiohttp.ClientResponse, most: int, format_of: Callable[[bytes], int], body: bytearray
+) -> bytes:
     """Inflate one stream, or several behind each other, as gzip allows; *format_of* reads it off the first bytes."""
-    inflater, streams, body = None, 0, bytearray()
+    inflater, streams = None, 0
     try:
         async for chunk in response.content.iter_chunked(_CHUNK):
             rest = chunk

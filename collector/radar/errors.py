@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
 from collector.errors import CollectorError
@@ -9,16 +11,43 @@ from collector.errors import CollectorError
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from collector.model import Body
+
+ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
+"""The statuses of a response that may be an answer."""
+_QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
+_NUMBERS = re.compile(r"[0-9][0-9.,:TZ+-]*")
+_MOST_KIND = 100
+
 
 class RadarError(CollectorError):
-    """A request to Radar brought no trusted answer; *status* is HTTP's and *code* the API's, where there was one."""
+    """A request to Radar brought no trusted answer; *status* is HTTP's and *code* the API's, where there was one.
+
+    *body* is what came, as far as it was read; whoever handles the error takes it away, because errors are kept for
+    long. *kind* is one sentence for all errors alike, whatever they quote.
+    """
 
     outcome: ClassVar[str] = "failed"
+    body: Body | None = None
 
     def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+
+    def take_body(self) -> Body | None:
+        """Return the body and let go of it."""
+        body, self.body = self.body, None
+        return body
+
+    @property
+    def kind(self) -> str:
+        """The outcome, and behind it status and code, or the reason without what it quotes."""
+        if self.code is not None or (self.status or HTTPStatus.OK) not in ANSWERED:
+            code = "" if self.code is None else f", code {self.code}"
+            return f"{self.outcome}: HTTP {self.status}{code}"
+        reason = _NUMBERS.sub("N", _QUOTED.sub("…", str(self)))
+        return f"{self.outcome}: {reason}"[:_MOST_KIND]
 
 
 class Unavailable(RadarError):

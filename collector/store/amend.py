@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.model import from_epoch
-from collector.store.checksum import Answered, checksum, microseconds
+from collector.store.checksum import answered_range, checksum
 from collector.store.column_types import epoch
 from collector.store.errors import StoreDamaged
 from collector.store.schema import date_ranges, points, revisions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.store.checksum import Answered
+
+    Named = Sequence[datetime | None]
 
 
 async def amend(
@@ -37,17 +42,17 @@ async def amend(
         return
     written = await _written(connection, series_id, ranges)
     rows = []
-    for answered, kept in ranges:
+    for answered, named, kept in ranges:
         values = [(t, v) for t, v in written[answered.fetch_id] if answered.start <= t < answered.end]
         if checksum(answered, *_columns(values)) != kept:
             brought = f"what fetch {answered.fetch_id} brought is not what it was"
             raise StoreDamaged(
                 f"nothing is deleted of series {series_id}, for {brought}: `collector db verify` says more"
             )
-        amended = answered._replace(start=max(answered.start, kept_from or answered.start))
+        start = max(answered.start, kept_from or answered.start)
+        amended = answered_range(series_id, answered.fetch_id, start, answered.end, named)
         left = [(t, v) for t, v in values if stays(answered.fetch_id, t)]
-        start = from_epoch(amended.start)
-        row = {"e": from_epoch(answered.end), "f": answered.fetch_id, "a": start}
+        row = {"e": from_epoch(answered.end), "f": answered.fetch_id, "a": from_epoch(start)}
         rows.append({**row, "c": checksum(amended, *_columns(left))})
     table = date_ranges.c
     same = (table.series_id == series_id, table.end == sa.bindparam("e"), table.fetch_id == sa.bindparam("f"))
@@ -57,21 +62,21 @@ async def amend(
 
 async def _ranges(
     connection: AsyncConnection, series_id: int, which: sa.ColumnElement[bool]
-) -> list[tuple[Answered, int]]:
+) -> list[tuple[Answered, Named, int]]:
     table = date_ranges.c
     columns = (table.fetch_id, epoch(table.start).label("a"), epoch(table.end).label("b"))
     select = sa.select(*columns, table.start_time, table.end_time, table.checksum)
     found = await connection.execute(select.where(table.series_id == series_id, which))
-    return [(Answered(series_id, f, a, b, microseconds(c), microseconds(d)), kept) for f, a, b, c, d, kept in found]
+    return [(answered_range(series_id, f, a, b, named), named, kept) for f, a, b, *named, kept in found]
 
 
 async def _written(
-    connection: AsyncConnection, series_id: int, ranges: Sequence[tuple[Answered, int]]
+    connection: AsyncConnection, series_id: int, ranges: Sequence[tuple[Answered, Named, int]]
 ) -> dict[int, list[tuple[int, float]]]:
     """What the fetches of *ranges* wrote where these lie: (timestamp, value), ascending, by fetch_id."""
-    wanted = {answered.fetch_id for answered, _ in ranges}
-    first = from_epoch(min(answered.start for answered, _ in ranges))
-    last = from_epoch(max(answered.end for answered, _ in ranges))
+    wanted = {answered.fetch_id for answered, *_ in ranges}
+    first = from_epoch(min(answered.start for answered, *_ in ranges))
+    last = from_epoch(max(answered.end for answered, *_ in ranges))
     found: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for table in (points, revisions):
         columns = (table.c.fetch_id, epoch(table.c.timestamp), table.c.value)

@@ -30,6 +30,20 @@ class Answered(NamedTuple):
     end_time: int
 
 
+def answered_range(
+    series_id: int, fetch_id: int, start: int, end: int, named: Sequence[datetime | None]
+) -> Answered:
+    """Make an Answered of epoch seconds and of the range that the API *named*; one that is None counts as [start, end).
+
+    So the checksum of an older version, which wrote the window in place of None, holds as well.
+    """
+    times = [
+        microseconds(moment) if moment is not None else edge * 1_000_000
+        for moment, edge in zip(named, (start, end), strict=True)
+    ]
+    return Answered(series_id, fetch_id, start, end, *times)
+
+
 def checksum(answered: Answered, timestamps: Sequence[int], values: Sequence[float]) -> int:
     """Give CRC-32 of a date range and of what its fetch wrote there, ascending: all timestamps, then all values."""
     count = len(timestamps)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from collector.model import AggInterval, Annotation, Normalization, SeriesQuery, rfc3339
 from collector.store import annotations as remarks
-from collector.store import schema, seals
+from collector.store import bodies, schema, seals
 from collector.store import series as lines
 from collector.store.generations import same_measure
 
@@ -34,6 +34,7 @@ async def findings(connection: AsyncConnection) -> list[str]:
     async for finding in _fires(connection):
         found.append(finding)
     found += await seals.findings(connection)
+    found += await bodies.findings(connection)
     found += await _other_units(connection)
     for select, described in _strays():
         number = (await connection.execute(sa.select(sa.func.count()).select_from(select.subquery()))).scalar_one()
@@ -147,6 +148,7 @@ def _lacking() -> sa.Select[Any]:
         .where(date_ranges.c.fetch_id == fetches.c.id, date_ranges.c.series_id == series.c.id)
         .where(series.c.dataset == remark.c.dataset, date_ranges.c.end > remark.c.start_date, carries)
         .where(fetches.c.started_at > remark.c.last_seen_at, fetches.c.last_updated >= remark.c.last_updated)
+        .where(fetches.c.replay_of.is_(None))
         .correlate(remark)
     )
     return sa.select(remark.c.id).where(~sa.exists().where(is_open).correlate(remark), lacked)

@@ -27,7 +27,7 @@ from collector.store.errors import StoreDamaged, StoreRefused
 from collector.store.location import Location, locate
 from collector.store.owner import owning
 from collector.store.points import Brought
-from collector.store.schema import fetches, metadata, revisions
+from collector.store.schema import bodies, fetches, metadata, revisions
 from collector.store.schema import points as points_table
 from collector.store.upkeep import opened
 
@@ -44,7 +44,18 @@ _ROWS_AT_ONCE = 5_000
 _MARK = "copying"
 _ITS_OWN = ("state", "replicas")
 """Tables that no copy takes over as they are: the small facts come last, and who works on the source is not here."""
-_GROWING = ("points", "revisions", "vanished", "date_ranges", "fetches", "fetch_profiles", "fires", "snapshot_points")
+_LARGE_ROWS_AT_ONCE = 16
+_GROWING = (
+    "points",
+    "revisions",
+    "vanished",
+    "date_ranges",
+    "fetches",
+    "fetch_profiles",
+    "fires",
+    "snapshot_points",
+    "bodies",
+)
 """Tables that are copied in blocks, in the order of their keys; the others are small and copied at once, at the end."""
 
 
@@ -159,7 +170,8 @@ async def _fill(source: AsyncConnection, target: Database, table: sa.Table, hear
 async def _blocks(source: AsyncConnection, table: sa.Table, done: int) -> AsyncGenerator[Sequence[Any], None]:
     columns: Any = [epoch(column) if column is points_table.c.timestamp else column for column in table.c]
     select = sa.select(*columns).order_by(*table.primary_key).offset(done)
-    result = await source.stream(select.execution_options(yield_per=_ROWS_AT_ONCE))
+    few = _LARGE_ROWS_AT_ONCE if table is bodies else _ROWS_AT_ONCE
+    result = await source.stream(select.execution_options(yield_per=few))
     try:
         async for block in result.partitions():
             yield block

@@ -34,7 +34,10 @@ _ABANDONED = timedelta(minutes=15)
 _LONGEST_MESSAGE = 2_000
 
 # Statements of every request are built once: building one costs several times its execution.
-_counted = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at > sa.bindparam("since"))
+_counted = sa.and_(
+    fetches.c.replay_of.is_(None),
+    sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at > sa.bindparam("since")),
+)
 _STANDING = sa.select(
     sa.select(sa.func.count()).where(_counted).scalar_subquery(),
     sa.select(state.c.value).where(state.c.key == BLOCKED_UNTIL).scalar_subquery(),
@@ -221,7 +224,7 @@ def _started(errand: Errand) -> dict[str, object]:
 
 async def _free_at(connection: AsyncConnection, now: datetime, waiting: int) -> datetime:
     """Say when a place in the budget is free again that *waiting* others do not need first."""
-    recent = sa.select(fetches.c.finished_at).where(fetches.c.finished_at > now - WINDOW)
+    recent = sa.select(fetches.c.finished_at).where(fetches.c.finished_at > now - WINDOW, fetches.c.replay_of.is_(None))
     oldest = await connection.execute(recent.order_by(fetches.c.finished_at).offset(waiting).limit(1))
     freed = oldest.scalar()
     return freed + WINDOW if freed else now + _UNKNOWN_WAIT

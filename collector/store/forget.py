@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.model import AggInterval, Normalization
-from collector.store import seals
+from collector.store import bodies, seals
 from collector.store.schema import absences, date_ranges, fetch_profiles, fetches, fires, series
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ async def forgettable(
 
     Nothing depends on a fetch that brought no answer; nor on one of whose buckets all are older than *edges*; nor on
     one that changed nothing and whose windows a later answer covers. The newest answer of each profile stays, and so do
-    those that prove a gap.
+    those that prove a gap and those whose body is kept.
     Gives the ids, and the last id that was looked at; None where there was none.
     """
     older = sa.select(fetches.c.id).where(fetches.c.id > after, fetches.c.finished_at < moment)
@@ -49,6 +49,7 @@ async def forgettable(
     unused = sa.or_(~sa.exists().where(mine).correlate(fetches), changed_nothing)
     found = await connection.execute(sa.select(fetches.c.id).where(fetches.c.id.in_(ids), unused))
     needed = await _newest_answers(connection) | await _proofs(connection, ids)
+    needed |= await bodies.kept_fetches(connection, ids)
     return [fetch_id for fetch_id in found.scalars() if fetch_id not in needed], ids[-1]
 
 

@@ -27,6 +27,7 @@ UNKNOWN_LAG = timedelta(hours=1)
 _NEWEST = (
     sa.select(fetches.c.finished_at, fetches.c.last_updated)
     .where(fetches.c.outcome == "ok", fetches.c.finished_at.is_not(None), fetches.c.last_updated.is_not(None))
+    .where(fetches.c.replay_of.is_(None))
     .order_by(fetches.c.finished_at.desc())
     .limit(_ANSWERS)
 )

@@ -13,6 +13,7 @@ from collector.store import snapshots
 from collector.store.fires import Fire
 from collector.store.schema import annotations as annotations_table
 from collector.store.schema import (
+    bodies,
     fetch_profiles,
     fetches,
     fires,
@@ -36,7 +37,8 @@ class Filter:
 
     Of series and revisions, *labels* chooses those under one of these labels; None means all.
     *offset* rows are left out first; *before* bounds the ids of what is listed with the newest first. *newest_first*
-    turns the order of annotations and revisions by their time.
+    turns the order of annotations and revisions by their time. Of fetches, *id* chooses one, and *kept* those whose
+    body is kept.
     """
 
     profile: str | None = None
@@ -47,6 +49,8 @@ class Filter:
     offset: int | None = None
     before: int | None = None
     newest_first: bool = False
+    id: int | None = None
+    kept: bool = False
 
     def within(self, column: sa.Column[Any]) -> list[Any]:
         """Bound *column* by start and end."""
@@ -72,6 +76,8 @@ class Filters(TypedDict, total=False):
     offset: int | None
     before: int | None
     newest_first: bool
+    id: int | None
+    kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,10 @@ class SeriesRow:
 
 @dataclass(frozen=True, slots=True)
 class FetchRow:
-    """One request and what became of it; *windows*, one per position, is None if an older version sent it."""
+    """One request and what became of it; *windows*, one per position, is None if an older version sent it.
+
+    *replay_of* is the fetch whose kept body was read again, without a request; *body*: what came is kept.
+    """
 
     id: int
     started_at: datetime
@@ -119,6 +128,8 @@ class FetchRow:
     vanished: int | None
     ignored: int | None
     windows: tuple[Window, ...] | None
+    replay_of: int | None
+    body: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,16 +192,27 @@ async def list_series(connection: AsyncConnection, chosen: Filter) -> list[Serie
 
 async def list_fetches(connection: AsyncConnection, chosen: Filter) -> list[FetchRow]:
     """List requests started between start and end, the newest first."""
-    select = sa.select(*(fetches.c[name] for name in FetchRow.__slots__)).order_by(fetches.c.id.desc())
-    select = select.where(*chosen.within(fetches.c.started_at))
+    is_kept = sa.exists().where(bodies.c.fetch_id == fetches.c.id)
+    columns = (fetches.c[name] for name in FetchRow.__slots__ if name != "body")
+    select = sa.select(*columns, is_kept.label("body")).order_by(fetches.c.id.desc())
+    select = select.where(*chosen.within(fetches.c.started_at), *([is_kept] if chosen.kept else []))
     if chosen.profile is not None:
         of_profile = sa.select(fetch_profiles.c.fetch_id).where(fetch_profiles.c.profile == chosen.profile)
-        select = select.where(fetches.c.id.in_(of_profile))
+        select = select.where(sa.or_(fetches.c.id.in_(of_profile), fetches.c.replay_of.in_(of_profile)))
+    if chosen.id is not None:
+        select = select.where(fetches.c.id == chosen.id)
     if chosen.before is not None:
         select = select.where(fetches.c.id < chosen.before)
     found = await _rows(connection, select.limit(chosen.limit))
     return [
-        FetchRow(**{**row, "profiles": tuple(json.loads(row["profiles"])), "windows": _windows(row["windows"])})
+        FetchRow(
+            **{
+                **row,
+                "profiles": tuple(json.loads(row["profiles"])),
+                "windows": _windows(row["windows"]),
+                "body": bool(row["body"]),
+            }
+        )
         for row in found
     ]
 

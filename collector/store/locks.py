@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _OURS = 0x52444354 << 16
-MIGRATION, LABELS, BUDGET, ANNOTATIONS = range(_OURS, _OURS + 4)
+MIGRATION, LABELS, BUDGET, ANNOTATIONS, BODIES = range(_OURS, _OURS + 5)
 _LIMIT = sa.text("SELECT set_config('lock_timeout', :limit, true)")
 
 

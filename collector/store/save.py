@@ -22,7 +22,7 @@ from collector.store import evidence, fetches, points, proposals, relative, seri
 from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
 from collector.store.answer_part import AnswerPart, spoken_window
-from collector.store.checksum import Answered, checksum, microseconds, written
+from collector.store.checksum import answered_range, checksum, written
 from collector.store.column_types import epoch
 from collector.store.diff import Difference, diff
 from collector.store.fetches import Saved
@@ -301,10 +301,9 @@ def _ranges(change: Change, ids: Mapping[SeriesQuery, int]) -> Iterable[dict[str
     rows = {}
     for piece, date_range in pieces:
         series_id, window = ids[piece.series], piece.window
-        start_time, end_time = date_range or (window.start, window.end)
+        start_time, end_time = named = date_range or (None, None)
         start, end = int(window.start.timestamp()), int(window.end.timestamp())
-        adjusted = microseconds(start_time), microseconds(end_time)
-        answered = Answered(series_id, arrival.fetch_id, start, end, *adjusted)
+        answered = answered_range(series_id, arrival.fetch_id, start, end, named)
         rows[series_id, end] = {
             "series_id": series_id,
             "fetch_id": arrival.fetch_id,

@@ -128,13 +128,36 @@ fetches = _table(
     sa.Column("replica_id", Identifier),
     sa.Column("ignored", sa.Integer),
     sa.Column("windows", sa.Text),
+    sa.Column("replay_of", Identifier),
     sa.Index("ix_fetches_finished_at", "finished_at"),
     sa.Index("ix_fetches_last_updated", "last_updated"),
     rowid=True,
 )
 """One row per request sent, on record before it is sent: the ledger of the request budget.
 
-*windows* is a JSON array of [start, end] in RFC 3339, one per position. *last_updated* is never ahead of the clock."""
+*windows* is a JSON array of [start, end] in RFC 3339, one per position. *last_updated* is never ahead of the clock.
+*replay_of* is NULL for a request; else nothing was sent: the kept body of that fetch was read again."""
+
+bodies = _table(
+    "bodies",
+    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("size", Identifier, nullable=False),
+    sa.Column("stored", Identifier, nullable=False),
+    sa.Column("whole", Flag, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("replayed_by", Identifier),
+    sa.Column("question", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    rowid=True,
+)
+"""Bodies of responses that were refused, or that show a deviation: *body* is what came, compressed by zlib.
+
+*size* counts the bytes that came, *stored* those of *body* and *question*. If it is not *whole*, *body* is an excerpt.
+*question* is the batch as JSON, see `questions`. *version* is the collector that read the body last, *replayed_by* the
+fetch under which it was stored after all."""
 
 fetch_profiles = _table(
     "fetch_profiles",
@@ -149,14 +172,14 @@ date_ranges = _table(
     sa.Column("end", Bucket, primary_key=True),
     sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
     sa.Column("start", Bucket, nullable=False),
-    sa.Column("start_time", Moment, nullable=False),
-    sa.Column("end_time", Moment, nullable=False),
+    sa.Column("start_time", Moment),
+    sa.Column("end_time", Moment),
     sa.Column("checksum", Identifier, nullable=False),
     sa.Column("overruled", Flag),
     sa.Index("ix_date_ranges_fetch_id", "fetch_id"),
 )
-"""The buckets [start, end) that a fetch answered for a series, the range as the API adjusted it, and the checksum of
-these and of the values that the fetch wrote there. *overruled* is true if an answer with a later lastUpdated had come,
+"""The buckets [start, end) that a fetch answered for a series, the range as the API adjusted it, NULL if it could not
+be read, and the checksum of these and of the values that the fetch wrote there. *overruled* is true if an answer with a later lastUpdated had come,
 so that this one only added buckets, else NULL."""
 
 finality = _table(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.errors import CollectorError
-from collector.store import replicas, schema, seals
+from collector.store import bodies, replicas, schema, seals
 from collector.store.locks import LABELS, lock
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ async def forget(
     for table in _OF_SERIES:
         column = table.c.id if table is _series else table.c.series_id
         rows[table.name] = await _rows(connection, table, column.in_(ids), dry_run=dry_run)
+    rows["bodies"] = await bodies.forget_series(connection, row.digest, dry_run=dry_run)
     if not dry_run:
         await _delete_traces(connection, row.digest, ids)
     return Forgotten(row.label, tuple(ids), rows)

@@ -32,7 +32,8 @@ _TAKEN = "taken"
 _NO_WORD = ("unavailable", "rate_limited", "misdirected", "interrupted")
 """Outcomes that do not tell whether the credentials are right."""
 
-_TOLD = sa.and_(fetches.c.finished_at.is_not(None), fetches.c.outcome != "interrupted")
+_SENT = fetches.c.replay_of.is_(None)
+_TOLD = sa.and_(fetches.c.finished_at.is_not(None), fetches.c.outcome != "interrupted", _SENT)
 _last = sa.select(fetches.c.outcome).where(_TOLD).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc())
 _last_few = _last.limit(SILENT_AFTER).subquery()
 _KNOWN = sa.select(
@@ -40,7 +41,7 @@ _KNOWN = sa.select(
     sa.select(state.c.value).where(state.c.key == sa.bindparam("key")).scalar_subquery(),
 )
 _words = [fetches.c[name] for name in ("started_at", "finished_at", "outcome", "message", "status", "code")]
-_NEWEST = sa.select(*_words).order_by(fetches.c.id.desc()).limit(1)
+_NEWEST = sa.select(*_words).where(_SENT).order_by(fetches.c.id.desc()).limit(1)
 _NEWEST_TOLD = sa.select(*_words).where(_TOLD).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc()).limit(1)
 _THIS = sa.select(*_words).where(fetches.c.id == sa.bindparam("fetch_id"))
 

@@ -20,7 +20,7 @@ from collector.finality import merge
 from collector.model import AggInterval, from_epoch, rfc3339
 from collector.store import consistency, header, migrate, snapshots
 from collector.store.boundary import ILLEGIBLE, translate
-from collector.store.checksum import Answered, checksum, microseconds
+from collector.store.checksum import answered_range, checksum
 from collector.store.column_types import epoch
 from collector.store.errors import StoreDamaged
 from collector.store.location import locate
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from collector.store.checksum import Answered
     from collector.store.location import Location
 
     Group = tuple[int, list[Any]]
@@ -204,7 +205,7 @@ def compare(series_id: int, fetch_id: int, wrote: Sequence[Any], answered: Seque
     found = []
     for _, start, end, start_time, end_time, kept in answered:
         first, last = bisect_left(timestamps, start), bisect_left(timestamps, end)
-        head = Answered(series_id, fetch_id, start, end, microseconds(start_time), microseconds(end_time))
+        head = answered_range(series_id, fetch_id, start, end, (start_time, end_time))
         if not _agrees(head, timestamps[first:last], values[first:last], kept):
             found.append(f"what fetch {fetch_id} brought for {_period(start, end)} is not what it was (checksum)")
     if any((timestamp - _A_MONDAY) % step for timestamp in timestamps):

@@ -1,0 +1,188 @@
+"""Bodies of responses, kept as evidence: the newest of each kind, in a bounded amount of room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sqlalchemy as sa
+
+from collector import __version__
+from collector.store.locks import BODIES, lock
+from collector.store.packing import EXCERPT_BYTES, unpack
+from collector.store.questions import read_question
+from collector.store.schema import bodies, fetches
+from collector.store.series import upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.model import Batch
+    from collector.store.packing import Packed
+
+MOST_OF_A_KIND = 20
+MOST_STORED_BYTES = 64 * 1_048_576
+ANSWERED = (200, 203, 206)
+"""HTTP's status of a response whose body may hold data."""
+
+_SHOWN = ("fetch_id", "kind", "received_at", "status", "size", "whole", "version", "replayed_by")
+_is_refused = sa.and_(fetches.c.outcome != "ok", bodies.c.status.in_(ANSWERED))
+_is_waiting = sa.and_(_is_refused, bodies.c.whole, bodies.c.replayed_by.is_(None))
+
+
+@dataclass(frozen=True, slots=True)
+class NewBody:
+    """A body to be kept: what its fetch asked, as JSON, and what came; *size* counts the bytes that came."""
+
+    fetch_id: int
+    kind: str
+    received_at: datetime
+    status: int
+    size: int
+    packed: Packed
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBody:
+    """A kept body without its content; *refused*: nothing of it was stored, so that it may be replayed if *whole*."""
+
+    fetch_id: int
+    kind: str
+    received_at: datetime
+    status: int
+    size: int
+    whole: bool
+    version: str
+    replayed_by: int | None
+    refused: bool
+
+    @property
+    def replayable(self) -> bool:
+        """Tell whether a later version may read it."""
+        return self.refused and self.whole and self.replayed_by is None
+
+
+class Stored(NamedTuple):
+    """What decides whether a kept body stays: *stored* counts the bytes that it takes."""
+
+    fetch_id: int
+    kind: str
+    stored: int
+
+
+def surplus(kept: Iterable[Stored], most: int = MOST_STORED_BYTES, of_a_kind: int = MOST_OF_A_KIND) -> list[int]:
+    """Choose the bodies that go, by fetch_id: beyond the newest of a kind, then the oldest until the rest fits.
+
+    The newest of each kind goes last.
+    """
+    newest: dict[str, int] = {}
+    gone, stay = [], list[Stored]()
+    for one in sorted(kept, reverse=True):
+        newest[one.kind] = newest.get(one.kind, 0) + 1
+        if newest[one.kind] > of_a_kind:
+            gone.append(one.fetch_id)
+        else:
+            stay.append(one)
+    firsts = {one.kind: one.fetch_id for one in reversed(stay)}
+    room = most - sum(one.stored for one in stay)
+    for one in sorted(stay, key=lambda one: (firsts[one.kind] == one.fetch_id, one.fetch_id)):
+        if room >= 0:
+            break
+        gone.append(one.fetch_id)
+        room += one.stored
+    return gone
+
+
+async def keep(connection: AsyncConnection, body: NewBody) -> bool:
+    """Keep a body, once, and let go of those for which there is no room; False if its fetch is not on record."""
+    await lock(connection, BODIES)
+    known = sa.select(fetches.c.id).where(fetches.c.id == body.fetch_id)
+    if (await connection.execute(known)).first() is None:
+        return False
+    row = {
+        **{name: getattr(body, name) for name in ("fetch_id", "kind", "received_at", "status", "size", "question")},
+        "stored": len(body.packed.data) + len(body.question),
+        "whole": body.packed.whole,
+        "version": __version__,
+        "body": body.packed.data,
+    }
+    await connection.execute(upsert(connection, bodies).values(row).on_conflict_do_nothing())
+    found = await connection.execute(sa.select(bodies.c.fetch_id, bodies.c.kind, bodies.c.stored))
+    gone = surplus(Stored(*found_row) for found_row in found)
+    await connection.execute(sa.delete(bodies).where(bodies.c.fetch_id.in_(gone)))
+    return body.fetch_id not in gone
+
+
+async def listed(connection: AsyncConnection, *, waiting: bool = False) -> list[KeptBody]:
+    """List what is kept, the oldest first; *waiting*: only what may be replayed."""
+    refused = sa.case((_is_refused, 1), else_=0).label("refused")
+    select = sa.select(*(bodies.c[name] for name in _SHOWN), refused)
+    select = select.join_from(bodies, fetches, fetches.c.id == bodies.c.fetch_id).order_by(bodies.c.fetch_id)
+    found = (await connection.execute(select.where(_is_waiting) if waiting else select)).mappings()
+    return [KeptBody(**{**row, "whole": bool(row["whole"]), "refused": bool(row["refused"])}) for row in found]
+
+
+async def content(connection: AsyncConnection, fetch_id: int) -> bytes | None:
+    """Return the kept body of a fetch, or what is kept of it; None for none. ValueError if it is damaged."""
+    select = sa.select(bodies.c.body, bodies.c.size, bodies.c.whole).where(bodies.c.fetch_id == fetch_id)
+    row = (await connection.execute(select)).one_or_none()
+    return None if row is None else unpacked(row)
+
+
+def unpacked(row: Any) -> bytes:
+    """Inflate the *body* of a row; ValueError if it is not what came."""
+    found = unpack(row.body, row.size + EXCERPT_BYTES)
+    if row.whole and len(found) != row.size:
+        raise ValueError("a kept body is damaged (its length is not what it was)")
+    return found
+
+
+async def question(connection: AsyncConnection, fetch_id: int) -> Batch | None:
+    """Read what was asked by the fetch of a kept body; None for none. ValueError if the record is damaged."""
+    text = (await connection.execute(sa.select(bodies.c.question).where(bodies.c.fetch_id == fetch_id))).scalar()
+    return None if text is None else read_question(text)
+
+
+async def mark_read(connection: AsyncConnection, fetch_ids: Collection[int]) -> None:
+    """Note that this version has read bodies again, in vain."""
+    read = sa.update(bodies).where(bodies.c.fetch_id.in_(list(fetch_ids)))
+    await connection.execute(read.values(version=__version__))
+
+
+async def forget_series(connection: AsyncConnection, digest: str, *, dry_run: bool) -> int:
+    """Delete the bodies of questions about this series alone, or count them."""
+    about = sa.select(bodies.c.fetch_id, bodies.c.question).where(bodies.c.question.contains(digest, autoescape=True))
+    alone = [row.fetch_id for row in await connection.execute(about) if _is_about_one(row.question)]
+    if alone and not dry_run:
+        await connection.execute(sa.delete(bodies).where(bodies.c.fetch_id.in_(alone)))
+    return len(alone)
+
+
+def _is_about_one(text: str) -> bool:
+    return len({piece.series for piece in read_question(text).slices}) == 1
+
+
+async def kept_fetches(connection: AsyncConnection, fetch_ids: Sequence[int]) -> set[int]:
+    """Those of the fetches whose body is kept."""
+    found = sa.select(bodies.c.fetch_id).where(bodies.c.fetch_id.in_(fetch_ids))
+    return set((await connection.execute(found)).scalars())
+
+
+async def findings(connection: AsyncConnection) -> list[str]:
+    """Give a sentence for each kept body that is not what came, or whose fetch is not on record."""
+    found = []
+    ids = (await connection.execute(sa.select(bodies.c.fetch_id).order_by(bodies.c.fetch_id))).scalars().all()
+    known = sa.select(bodies.c.fetch_id).join(fetches, fetches.c.id == bodies.c.fetch_id)
+    strays = set(ids) - set((await connection.execute(known)).scalars())
+    found += [f"the body of a fetch {fetch_id} that is not on record" for fetch_id in sorted(strays)]
+    for fetch_id in ids:  # one at a time: each may be large
+        try:
+            await content(connection, fetch_id)
+            await question(connection, fetch_id)
+        except ValueError as error:
+            found.append(f"fetch {fetch_id}: {error}")
+    return found

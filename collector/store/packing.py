@@ -1,0 +1,73 @@
+"""Bodies as they are kept: compressed, and of a large one only an excerpt that explains it."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from typing import NamedTuple
+
+MOST_BYTES = 1_048_576
+"""A body that takes more than this once compressed is kept as an excerpt."""
+EXCERPT_BYTES = 65_536
+_MOST_META_BYTES = 262_144
+_CHUNK = 65_536
+_META = re.compile(rb'"meta"\s*:\s*(?=\{)')
+
+
+class Packed(NamedTuple):
+    """A compressed body; it is *whole*, or *data* holds an excerpt."""
+
+    data: bytes
+    whole: bool
+
+
+def pack(content: bytes, *, whole: bool = True) -> Packed:
+    """Compress a body, or the excerpt of one that is not *whole* or that stays too large."""
+    if whole and (data := _compressed(content)) is not None:
+        return Packed(data, whole=True)
+    return Packed(zlib.compress(excerpt(content)), whole=False)
+
+
+def _compressed(content: bytes) -> bytes | None:
+    """Compress *content*; None as soon as it takes too many bytes."""
+    packer, parts, size = zlib.compressobj(), list[bytes](), 0
+    view = memoryview(content)
+    for start in range(0, len(view), _CHUNK):
+        parts.append(packer.compress(view[start : start + _CHUNK]))
+        size += len(parts[-1])
+        if size > MOST_BYTES:
+            return None
+    data = b"".join([*parts, packer.flush()])
+    return data if len(data) <= MOST_BYTES else None
+
+
+def excerpt(content: bytes) -> bytes:
+    """Return the first 64 KiB of a body, and behind a line break its `meta` if that lies further back."""
+    head = content[:EXCERPT_BYTES]
+    found = _META.search(content)
+    if found is None:
+        return head
+    start, end = found.end(), found.end() + _object_length(content[found.end() : found.end() + _MOST_META_BYTES])
+    return head if end <= len(head) else head + b'\n"meta": ' + content[start:end]
+
+
+def _object_length(content: bytes) -> int:
+    """Return the length of the JSON object that *content* begins with; all of it if the object does not end there."""
+    text = content.decode("latin-1")  # a character a byte
+    try:
+        return json.JSONDecoder().raw_decode(text)[1]
+    except (ValueError, RecursionError):
+        return len(content)
+
+
+def unpack(data: bytes, size: int) -> bytes:
+    """Return what was packed, at most *size* bytes; ValueError if *data* is damaged or holds more."""
+    inflater = zlib.decompressobj()
+    try:
+        content = inflater.decompress(data, size + 1)
+    except zlib.error as error:
+        raise ValueError(f"a kept body is damaged ({error})") from None
+    if len(content) > size or not inflater.eof:
+        raise ValueError("a kept body is damaged (its length is not what it was)")
+    return content
