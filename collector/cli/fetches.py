@@ -1,4 +1,4 @@
-"""`collector fetches`: what was asked, and what became of it."""
+"""`collector fetches`: what was asked, what became of it, and what came."""
 
 from __future__ import annotations
 
@@ -15,27 +15,92 @@ if TYPE_CHECKING:
 
     from collector.store import Store
 
+_LARGEST_ID = 10**18 - 1
+
 
 @click.command("fetches")
+@click.argument("fetch_id", metavar="[ID]", type=click.IntRange(1, _LARGEST_ID), required=False)
+@click.option("--body", is_flag=True, help="Print the body of the response to request ID, if it is kept.")
+@click.option("--kept", is_flag=True, help="Only requests whose response is kept.")
 @click.option("--profile", metavar="NAME", help="For this profile only.")
 @period_options
 @limit_option(50)
 @config_option
 @format_option
 def command(
-    profile: str | None, start: datetime | None, end: datetime | None, limit: int, config: str | None, output: str
+    fetch_id: int | None,
+    profile: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    limit: int,
+    config: str | None,
+    output: str,
+    *,
+    body: bool,
+    kept: bool,
 ) -> None:
-    """List requests, the newest first, with the reason why one brought nothing.
+    """List requests, the newest first, with the reason why one brought nothing; with ID only that one.
+
+    The body of a response is kept if it was refused, or if it shows a deviation for the first time. --body prints it as
+    it came, but for our credentials.
 
     \b
     Example: collector fetches --profile all --start 2h
     """
     from collector.cli.listing import list_rows
 
+    if body:
+        if fetch_id is None:
+            raise click.UsageError("--body takes the ID of a request; `collector fetches --kept` lists them.")
+        _print_body(config, fetch_id)
+        return
+
     def read(store: Store) -> Awaitable[Sequence[object]]:
-        return store.list_fetches(profile=profile, start=start, end=end, limit=limit + 1)
+        return store.list_fetches(profile=profile, start=start, end=end, limit=limit + 1, id=fetch_id, kept=kept)
 
     list_rows(config, output, read, _columns, profile, limit)
+
+
+def _print_body(config: str | None, fetch_id: int) -> None:
+    import asyncio
+
+    from collector.cli.start import start
+    from collector.cli.writing import STDOUT, writing
+
+    settings = start(config, required=False)
+    content, note = asyncio.run(_read_body(settings.database.url.reveal(), fetch_id))
+    if note:
+        click.echo(note, err=True)
+    with writing(STDOUT) as stream:
+        stream.write(content)
+
+
+async def _read_body(url: str, fetch_id: int) -> tuple[bytes, str | None]:
+    """Read a kept body, and what is to be said of it; CollectorError with the IDs that have one if it has none."""
+    from collector.errors import CollectorError
+    from collector.store import Store
+
+    async with Store.open(url, owner=None) as store:
+        content = await store.body(fetch_id)
+        kept = {one.fetch_id: one for one in await store.bodies()}
+        known = await store.list_fetches(id=fetch_id)
+    if content is None:
+        what = "is kept" if known else "is kept, and there is no such request"
+        have = f"kept are those of {_listed(list(kept))}" if kept else "none is kept at all"
+        raise CollectorError(f"no body of request {fetch_id} {what}; {have}")
+    one = kept[fetch_id]
+    if one.whole:
+        return content, None
+    return content, f"only a part is kept of the body of request {fetch_id}, of which {one.size} bytes came"
+
+
+_IDS_SHOWN = 20
+
+
+def _listed(ids: Sequence[int]) -> str:
+    """Write the newest *ids*, ascending."""
+    shown = ", ".join(map(str, ids[-_IDS_SHOWN:]))
+    return f"{shown} and {len(ids) - _IDS_SHOWN} older ones" if len(ids) > _IDS_SHOWN else shown
 
 
 def _columns(row: dict[str, Any]) -> dict[str, Any]:
@@ -49,5 +114,6 @@ def _columns(row: dict[str, Any]) -> dict[str, Any]:
         "request": row["request"],
         "profiles": ", ".join(row["profiles"]),
         "new/revised/same": "/".join(map(str, counts)) if None not in counts else "-",
+        "body": "kept" if row["body"] else None,
         "reason": row["message"],
     }

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from collector.collect.evidence import keep_example, keep_refused
 from collector.collect.observe import Nobody
 from collector.errors import CollectorError
 from collector.model import rfc3339, utc_now
@@ -204,17 +205,19 @@ class Fetcher:
             await self.store.take(self.radar.fingerprint)
             self._trusted = True
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
-        await self._note_deviations(fetch_id, reply.answer.deviations)
+        await self._note_deviations(fetch_id, reply)
         await self._note_unit_names(reply.answer.meta)
         return replace(saved, missing=reply.missing)
 
-    async def _note_deviations(self, fetch_id: int, kinds: Sequence[str]) -> None:
-        """Put on record, and log, each kind of deviation that was not met before."""
-        unknown = [kind for kind in kinds if kind not in self._deviations]
+    async def _note_deviations(self, fetch_id: int, reply: Reply) -> None:
+        """Put on record, and log, each kind of deviation that was not met before, and keep an example of it."""
+        unknown = [kind for kind in reply.answer.deviations if kind not in self._deviations]
         if not unknown:
             return
         for kind in await self.store.note_deviations(unknown, fetch_id, self.clock()):
             log.warning("reader", extra={"fetch": fetch_id, "deviation": kind})
+        if reply.body:
+            await keep_example(self.store, fetch_id, reply.batch, unknown, reply.body)
         self._deviations.update(unknown)
 
     async def _note_unit_names(self, meta: Meta) -> None:
@@ -235,7 +238,10 @@ class Fetcher:
             raise
         except RadarError as error:
             self._note(error)
+            body = error.take_body()
             await self.end(fetch_id, error)
+            if body:
+                await keep_refused(self.store, fetch_id, batch, error.kind, body)
             self.observer.asked(error.outcome, time.perf_counter() - started)
             _log(_level(error), fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
             raise

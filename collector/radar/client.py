@@ -10,7 +10,6 @@ import asyncio
 import base64
 import ssl
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -18,12 +17,13 @@ from yarl import URL
 
 from collector import __version__
 from collector.errors import CollectorError, system_words
-from collector.model import is_absolute, utc_now
+from collector.model import Body, is_absolute, utc_now
 from collector.radar.answer import Unsuccessful, read_answer
 from collector.radar.body import read_body
-from collector.radar.errors import CredentialsRefused, RadarError, Relative, Unavailable
+from collector.radar.errors import ANSWERED, CredentialsRefused, RadarError, Relative, Unavailable
 from collector.radar.failure import failure
 from collector.radar.query import query_string
+from collector.radar.redaction import redact, spellings
 from collector.radar.trouble import in_words
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 USER_AGENT = f"radar-collector/{__version__}"
 TIMESERIES = "/radar/ct/timeseries"
 """The path of what is collected, behind the base URL."""
-_ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
 _BYTES_OF_META = 1_048_576
 _BYTES_OF_BUCKET = 128
+_BYTES_OF_PART = 65_536
 _MAX_HEADER_BYTES = 65_536
 _ERROR_BODY_SECONDS = 5.0
 
@@ -47,7 +47,7 @@ _ERROR_BODY_SECONDS = 5.0
 class RadarResponse:
     """What came over HTTP, whatever its status: *body* is decoded, None if it cannot be read, as *trouble* says.
 
-    *received_at* is when the headers came.
+    *received_at* is when the headers came, *part* what was read of a body that is None. Neither holds our credentials.
     """
 
     status: int
@@ -55,6 +55,13 @@ class RadarResponse:
     body: bytes | None
     received_at: datetime
     trouble: RadarError | None = None
+    part: bytes = b""
+
+    @property
+    def evidence(self) -> Body | None:
+        """What came as the body; None for nothing."""
+        content = self.part if self.body is None else self.body
+        return Body(content, self.status, self.received_at, whole=self.body is not None) if content else None
 
     @property
     def rate_headers(self) -> Mapping[str, str]:
@@ -66,7 +73,8 @@ class RadarResponse:
 class Reply:
     """A trusted answer to *batch*, the size of its body in bytes, and what its headers say of rate limits.
 
-    *missing* are slices that were asked for in the same request and did not come.
+    *missing* are slices that were asked for in the same request and did not come. *body* is there if the answer
+    deviates.
     """
 
     batch: Batch
@@ -74,6 +82,7 @@ class Reply:
     size: int
     rate_headers: Mapping[str, str]
     missing: tuple[Slice, ...] = ()
+    body: Body | None = None
 
 
 class RadarClient:
@@ -111,14 +120,11 @@ class RadarClient:
         """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
         most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
         response = await self.get(TIMESERIES, query_string(batch), most)
-        answer = read_response(response, batch)
-        normalization = answer.meta.normalization
-        if len(batch.slices) > 1 and normalization and not is_absolute(normalization):
-            words = f"{normalization} values of {len(batch.slices)} slices in one answer"
-            raise Relative(words, status=response.status)
-        missing = tuple(batch.slices[position] for position in sorted(answer.missing))
-        size = len(response.body or b"")
-        return Reply(batch.without(answer.missing), answer, size, response.rate_headers, missing)
+        try:
+            return read_reply(response, batch)
+        except RadarError as error:
+            error.body = response.evidence
+            raise
 
     async def get(self, path: str, query: str, most: int = _BYTES_OF_META) -> RadarResponse:
         """Send one GET of *path* with an encoded *query*; read at most *most* bytes of the body once inflated.
@@ -133,20 +139,25 @@ class RadarClient:
             async with self._session.get(
                 url, headers=credentials.headers(), allow_redirects=False, **_by_proxy(self._settings.proxy)
             ) as response:
-                now = self._clock()
-                body, trouble = await self._body(response, most)
-                return RadarResponse(response.status, response.headers, body, now, trouble)
+                now, came = self._clock(), bytearray()
+                body, trouble = await self._body(response, most, came)
+                secrets = spellings(credentials.headers().values())
+                part = b"" if body is not None else redact(bytes(came), secrets, whole=False)[:_BYTES_OF_PART]
+                body = None if body is None else redact(body, secrets)
+                return RadarResponse(response.status, response.headers, body, now, trouble, part)
         except TimeoutError:
             raise self._timed_out() from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(in_words(error)) from None
 
-    async def _body(self, response: aiohttp.ClientResponse, most: int) -> tuple[bytes | None, RadarError | None]:
+    async def _body(
+        self, response: aiohttp.ClientResponse, most: int, came: bytearray
+    ) -> tuple[bytes | None, RadarError | None]:
         """Read the body of an answer whole, or say why not; that of an error is worth a few seconds only."""
-        if response.status not in _ANSWERED:
-            return await _error_body(response), None
+        if response.status not in ANSWERED:
+            return await _error_body(response, came), None
         try:
-            return await read_body(response, most), None
+            return await read_body(response, most, came), None
         except RadarError as error:
             return None, error
         except TimeoutError:
@@ -158,12 +169,24 @@ class RadarClient:
         return Unavailable(f"no whole answer within {self._settings.timeout.total_seconds():g} s")
 
 
+def read_reply(response: RadarResponse, batch: Batch) -> Reply:
+    """Read *response* as a trusted answer to *batch*; a RadarError says why it is none."""
+    answer = read_response(response, batch)
+    normalization = answer.meta.normalization
+    if len(batch.slices) > 1 and normalization and not is_absolute(normalization):
+        words = f"{normalization} values of {len(batch.slices)} slices in one answer"
+        raise Relative(words, status=response.status)
+    missing = tuple(batch.slices[position] for position in sorted(answer.missing))
+    size, body = len(response.body or b""), response.evidence if answer.deviations else None
+    return Reply(batch.without(answer.missing), answer, size, response.rate_headers, missing, body)
+
+
 def read_response(response: RadarResponse, batch: Batch) -> Answer:
     """Read *response* as the answer to *batch*, relative values of several slices too; raises why it is none."""
     if response.trouble:
         raise response.trouble
     body = response.body
-    if response.status not in _ANSWERED or body is None or body.lstrip().startswith(b"<"):
+    if response.status not in ANSWERED or body is None or body.lstrip().startswith(b"<"):
         raise failure(response.status, response.headers, body, response.received_at)
     try:
         return read_answer(body, batch)
@@ -193,11 +216,11 @@ def _by_proxy(proxy: Secret | None) -> dict[str, Any]:
     return options | {"proxy_headers": {"Proxy-Authorization": f"Basic {pair}"}}
 
 
-async def _error_body(response: aiohttp.ClientResponse) -> bytes | None:
+async def _error_body(response: aiohttp.ClientResponse, came: bytearray) -> bytes | None:
     """Return the body of an error, or None if it cannot be read: status and headers count without it."""
     try:
         async with asyncio.timeout(_ERROR_BODY_SECONDS):
-            return await read_body(response, _BYTES_OF_META)
+            return await read_body(response, _BYTES_OF_META, came)
     except (TimeoutError, aiohttp.ClientError, OSError, RadarError):
         return None
 

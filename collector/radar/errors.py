@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
 """The statuses of a response that may be an answer."""
-_QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
+_QUOTED = re.compile(r"""'[^'…]*['…]|"[^"…]*["…]""")
 _NUMBERS = re.compile(r"[0-9][0-9.,:TZ+-]*")
 _MOST_KIND = 100
 

@@ -2,6 +2,7 @@
 
 from collector.store.answers import NewestAnswer
 from collector.store.backfills import Backfill, Progress, Standing, Wanted, wanted
+from collector.store.bodies import KeptBody, NewBody
 from collector.store.common_bucket import Bucket, why_another_unit
 from collector.store.downsample import Column, Thinned
 from collector.store.duties import HISTORY, PROFILE, RETENTION, Claimed, Duty
@@ -31,8 +32,10 @@ from collector.store.history import Change, History, KeptSeries, Stretch
 from collector.store.holes import Expected, Hole
 from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.owner import Owner
+from collector.store.packing import pack
 from collector.store.passes import LONGEST_PAUSE, PassRecord
 from collector.store.prune import Pruned
+from collector.store.questions import write_question
 from collector.store.reader import Reader
 from collector.store.refusals import FIRST_PAUSE, Refusal, keys_of, pause
 from collector.store.renames import Renamed
@@ -73,8 +76,10 @@ __all__ = [
     "Forgotten",
     "History",
     "Hole",
+    "KeptBody",
     "KeptSeries",
     "LeaseLost",
+    "NewBody",
     "NewestAnswer",
     "Owner",
     "PassRecord",
@@ -123,8 +128,10 @@ __all__ = [
     "Wait",
     "Wanted",
     "keys_of",
+    "pack",
     "pause",
     "process_name",
     "wanted",
     "why_another_unit",
+    "write_question",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
 from collector import __version__
+from collector.store.errors import StoreDamaged
 from collector.store.locks import BODIES, lock
 from collector.store.packing import EXCERPT_BYTES, unpack
 from collector.store.questions import read_question
@@ -127,24 +128,27 @@ async def listed(connection: AsyncConnection, *, waiting: bool = False) -> list[
 
 
 async def content(connection: AsyncConnection, fetch_id: int) -> bytes | None:
-    """Return the kept body of a fetch, or what is kept of it; None for none. ValueError if it is damaged."""
+    """Return the kept body of a fetch, or what is kept of it; None for none. StoreDamaged if it is not what came."""
     select = sa.select(bodies.c.body, bodies.c.size, bodies.c.whole).where(bodies.c.fetch_id == fetch_id)
     row = (await connection.execute(select)).one_or_none()
-    return None if row is None else unpacked(row)
-
-
-def unpacked(row: Any) -> bytes:
-    """Inflate the *body* of a row; ValueError if it is not what came."""
-    found = unpack(row.body, row.size + EXCERPT_BYTES)
+    if row is None:
+        return None
+    try:
+        found = unpack(row.body, row.size + EXCERPT_BYTES)
+    except ValueError as error:
+        raise StoreDamaged(f"the kept body of fetch {fetch_id} is damaged ({error})") from None
     if row.whole and len(found) != row.size:
-        raise ValueError("a kept body is damaged (its length is not what it was)")
+        raise StoreDamaged(f"the kept body of fetch {fetch_id} is damaged ({len(found)} of {row.size} bytes are there)")
     return found
 
 
 async def question(connection: AsyncConnection, fetch_id: int) -> Batch | None:
-    """Read what was asked by the fetch of a kept body; None for none. ValueError if the record is damaged."""
+    """Read what was asked by the fetch of a kept body; None for none. StoreDamaged if the record is damaged."""
     text = (await connection.execute(sa.select(bodies.c.question).where(bodies.c.fetch_id == fetch_id))).scalar()
-    return None if text is None else read_question(text)
+    try:
+        return None if text is None else read_question(text)
+    except ValueError as error:
+        raise StoreDamaged(f"the question of the kept body of fetch {fetch_id} is damaged ({error})") from None
 
 
 async def mark_read(connection: AsyncConnection, fetch_ids: Collection[int]) -> None:
@@ -178,11 +182,11 @@ async def findings(connection: AsyncConnection) -> list[str]:
     ids = (await connection.execute(sa.select(bodies.c.fetch_id).order_by(bodies.c.fetch_id))).scalars().all()
     known = sa.select(bodies.c.fetch_id).join(fetches, fetches.c.id == bodies.c.fetch_id)
     strays = set(ids) - set((await connection.execute(known)).scalars())
-    found += [f"the body of a fetch {fetch_id} that is not on record" for fetch_id in sorted(strays)]
+    found += [f"a body is kept of fetch {fetch_id}, which is not on record" for fetch_id in sorted(strays)]
     for fetch_id in ids:  # one at a time: each may be large
         try:
             await content(connection, fetch_id)
             await question(connection, fetch_id)
-        except ValueError as error:
-            found.append(f"fetch {fetch_id}: {error}")
+        except StoreDamaged as error:
+            found.append(str(error))
     return found

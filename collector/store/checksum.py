@@ -30,9 +30,7 @@ class Answered(NamedTuple):
     end_time: int
 
 
-def answered_range(
-    series_id: int, fetch_id: int, start: int, end: int, named: Sequence[datetime | None]
-) -> Answered:
+def answered_range(series_id: int, fetch_id: int, start: int, end: int, named: Sequence[datetime | None]) -> Answered:
     """Make an Answered of epoch seconds and of the range that the API *named*; one that is None counts as [start, end).
 
     So the checksum of an older version, which wrote the window in place of None, holds as well.

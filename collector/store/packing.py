@@ -67,7 +67,7 @@ def unpack(data: bytes, size: int) -> bytes:
     try:
         content = inflater.decompress(data, size + 1)
     except zlib.error as error:
-        raise ValueError(f"a kept body is damaged ({error})") from None
+        raise ValueError(str(error)) from None
     if len(content) > size or not inflater.eof:
-        raise ValueError("a kept body is damaged (its length is not what it was)")
+        raise ValueError("its length is not what it was")
     return content

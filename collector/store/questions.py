@@ -35,9 +35,9 @@ def read_question(text: str) -> Batch:
         queries = {digest: _query(**found) for digest, found in document["series"].items()}
         windows = [(queries[digest], Window(utc(start), utc(end))) for digest, start, end in document["slices"]]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"the question of a kept body is damaged ({error})") from None
+        raise ValueError(f"{type(error).__name__}: {error}") from None
     if not windows or any(query.digest != digest for digest, query in queries.items()):
-        raise ValueError("the question of a kept body is damaged")
+        raise ValueError("its series are not what they were")
     return Batch(tuple(Slice(query, window) for query, window in windows))
 
 

@@ -9,6 +9,7 @@ from collector.model import Window, from_epoch
 from collector.store import (
     answers,
     backfills,
+    bodies,
     coverage,
     deviations,
     facts,
@@ -43,10 +44,11 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from collector.finality import GapRequest
-    from collector.model import SeriesQuery
+    from collector.model import Batch, SeriesQuery
     from collector.profile import Profile, Reach
     from collector.store.answers import NewestAnswer
     from collector.store.backfills import Backfill
+    from collector.store.bodies import KeptBody
     from collector.store.deviations import Deviation
     from collector.store.downsample import Thinned
     from collector.store.fetches import Budget
@@ -160,6 +162,26 @@ class Reader:
         """List what answers have had otherwise than usual, each kind once, the oldest first."""
         async with self._database.read() as connection:
             return await deviations.listed(connection)
+
+    async def kinds_without_example(self, kinds: Sequence[str]) -> list[str]:
+        """Those of these kinds of deviation of which no body is kept."""
+        async with self._database.read() as connection:
+            return await deviations.without_example(connection, kinds)
+
+    async def bodies(self, *, waiting: bool = False) -> list[KeptBody]:
+        """List the kept bodies without their content, the oldest first; *waiting*: those that may be replayed."""
+        async with self._database.read() as connection:
+            return await bodies.listed(connection, waiting=waiting)
+
+    async def body(self, fetch_id: int) -> bytes | None:
+        """Return the kept body of a fetch, or the kept excerpt of it; None for none. StoreDamaged if it is damaged."""
+        async with self._database.read() as connection:
+            return await bodies.content(connection, fetch_id)
+
+    async def question(self, fetch_id: int) -> Batch | None:
+        """Read what the fetch of a kept body asked; None for none. StoreDamaged if the record is damaged."""
+        async with self._database.read() as connection:
+            return await bodies.question(connection, fetch_id)
 
     async def get_state(self, key: str) -> str | None:
         """Read a small fact; None where it is not known."""

@@ -179,8 +179,8 @@ date_ranges = _table(
     sa.Index("ix_date_ranges_fetch_id", "fetch_id"),
 )
 """The buckets [start, end) that a fetch answered for a series, the range as the API adjusted it, NULL if it could not
-be read, and the checksum of these and of the values that the fetch wrote there. *overruled* is true if an answer with a later lastUpdated had come,
-so that this one only added buckets, else NULL."""
+be read, and the checksum of these and of the values that the fetch wrote there. *overruled* is true if an answer with a
+later lastUpdated had come, so that this one only added buckets, else NULL."""
 
 finality = _table(
     "finality",

@@ -73,7 +73,8 @@ async def forget(
     for table in _OF_SERIES:
         column = table.c.id if table is _series else table.c.series_id
         rows[table.name] = await _rows(connection, table, column.in_(ids), dry_run=dry_run)
-    rows["bodies"] = await bodies.forget_series(connection, row.digest, dry_run=dry_run)
+    if number := await bodies.forget_series(connection, row.digest, dry_run=dry_run):
+        rows["bodies"] = number
     if not dry_run:
         await _delete_traces(connection, row.digest, ids)
     return Forgotten(row.label, tuple(ids), rows)

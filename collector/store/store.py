@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from collector.store import adopt as adopting
 from collector.store import (
     backfills,
+    bodies,
     deviations,
     duties,
     facts,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from collector.profile import Profile
     from collector.settings import Retention
     from collector.store.backfills import Backfill, Progress, Standing, Wanted
+    from collector.store.bodies import NewBody
     from collector.store.duties import Claimed, Duty
     from collector.store.fetches import Begun, Failure, Saved
     from collector.store.fires import Fire
@@ -337,6 +339,15 @@ class Store(Reader):
     async def set_unit_names(self, unit: str, names: Sequence[str]) -> None:
         """Remember the names that an answer gave *unit*; repeating it changes nothing."""
         await self._database.write(lambda connection: unit_names.write(connection, unit, names))
+
+    async def keep_body(self, body: NewBody, kinds: Sequence[str] = ()) -> None:
+        """Keep the body of a response, as the example of these *kinds* of deviation; see `bodies.keep`."""
+
+        async def work(connection: AsyncConnection) -> None:
+            if await bodies.keep(connection, body):
+                await deviations.set_example(connection, kinds, body.fetch_id)
+
+        await self._database.write(work)
 
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""

@@ -1,0 +1,159 @@
+"""Bodies of refused answers, and one example of each deviation, are kept in the store."""
+
+import json
+
+import pytest
+
+from collector.collect.fetch import Handling
+from collector.radar.errors import RadarError
+from collector.radar.simulator import faults
+from collector.settings import Retention
+from collector.store import Store, StoreUnavailable
+from collector.store.bodies import MOST_OF_A_KIND
+from collector.store.copy import copy
+from collector.store.verify import verify
+from tests.collect.doubles import DAY, NOW, TOKEN, batch, core, profile, query
+
+ALL = profile()
+OWNER = query(caOwner=["DigiCert, Inc."])
+
+
+def body(content):
+    """Answer with *content* in place of the body."""
+    return faults.rewrite("body", lambda _: content)
+
+
+async def refused(world, fault, asked=None):
+    """Ask once; *fault* makes the answer one that is refused."""
+    world.script(fault)
+    with pytest.raises(RadarError) as caught:
+        await world.fetcher._attempt(asked or batch(), ["all"], lambda: None, Handling(), world.clock())
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "whole", "content"),
+    [
+        (faults.unequal(), "untrusted: N timestamps beside N values", True, b'"timestamps"'),
+        (body(b"{"), "untrusted: not JSON: Expecting property name", True, b"{"),
+        (body(b"<html>Sorry"), "unavailable: HTTP N with", True, b"<html>Sorry"),
+        (body(b'{"success": false, "errors": []}'), "unavailable: HTTP N", True, b'{"success": false'),
+        (faults.api_error(400, 2001), "refused: HTTP 400, code 2001", True, b'"code"'),
+        (faults.html(503), "unavailable: HTTP 503", True, b"<"),
+        (body(b" " * 2_000_000), "untrusted: the body is larger than N bytes", False, b"    "),
+        (faults.truncated(), "unavailable: ", False, b'"success"'),
+        (faults.truncated_gzip(), "unavailable: the compressed stream ends too early", False, b'"success"'),
+        (body(f'"{TOKEN}'.encode()), "untrusted: not JSON: Unterminated string", True, b'"***'),
+    ],
+    ids=["untrusted", "not JSON", "HTML", "no success", "400", "503", "too large", "cut", "cut gzip", "our token"],
+)
+async def test_the_body_of_a_refused_answer_is_kept_with_its_question(sqlite_url, fault, kind, whole, content):
+    asked = batch(query(), OWNER)
+    async with core(sqlite_url, ALL) as world:
+        error = await refused(world, fault, asked)
+        assert error.body is None, "errors are kept for long, and bodies are large"
+        (kept,) = await world.store.bodies()
+        assert kept.kind.startswith(kind)
+        assert (kept.fetch_id, kept.whole, kept.received_at) == (1, whole, NOW)
+        found = await world.store.body(1)
+        assert content in found
+        assert TOKEN.encode() not in found
+        assert await world.store.question(1) == asked
+        (row,) = await world.store.list_fetches(kept=True)
+        assert (row.id, row.body) == (1, True)
+    assert (await verify(sqlite_url)).findings == []
+
+
+async def test_an_answer_that_is_taken_is_not_kept(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
+        await world.fetcher.fetch(batch(), ["all"])
+        assert await world.store.bodies() == []
+        assert await world.store.body(1) is None
+        assert await world.store.question(1) is None
+
+
+async def test_the_first_answer_with_a_deviation_is_kept_as_its_example(store_url):
+    async with core(store_url, ALL) as world:
+        world.script(faults.without("result", "meta", "confidenceInfo").always())
+        for _ in range(2):
+            await world.fetcher.fetch(batch(), ["all"])
+        world.restart()
+        await world.fetcher.fetch(batch(), ["all"])
+        (kept,) = await world.store.bodies()
+        assert (kept.kind, kept.fetch_id) == ("deviation: meta.confidenceInfo is absent", 1)
+        assert not kept.refused
+        assert not kept.replayable
+        assert "confidenceInfo" not in json.loads(await world.store.body(1))["result"]["meta"]
+        (noted,) = await world.store.deviations()
+        assert noted.example == 1
+
+
+async def test_a_deviation_that_was_noted_without_an_example_gets_the_next_one(sqlite_url):
+    """An older version has noted it, or its example had to go."""
+    async with core(sqlite_url, ALL) as world:
+        kind = "meta.confidenceInfo is absent"
+        await world.store.note_deviations([kind], 99, NOW)
+        world.script(faults.without("result", "meta", "confidenceInfo"))
+        await world.fetcher.fetch(batch(), ["all"])
+        (noted,) = await world.store.deviations()
+        assert (noted.fetch_id, noted.example) == (99, 1)
+
+
+async def test_the_newest_of_a_kind_are_kept_and_their_fetches_outlive_retention(store_url):
+    async with core(store_url, ALL) as world:
+        for _ in range(MOST_OF_A_KIND + 2):
+            await refused(world, faults.unequal())
+        await refused(world, body(b"{"))
+        kept = [one.fetch_id for one in await world.store.bodies()]
+        assert kept == [*range(3, MOST_OF_A_KIND + 4)]
+        await world.store.prune(Retention(fetches=DAY), NOW + 90 * DAY)
+        assert [row.id for row in await world.store.list_fetches()] == kept[::-1]
+    assert (await verify(store_url)).findings == []
+
+
+async def test_a_store_that_cannot_take_the_evidence_changes_nothing_else(sqlite_url, monkeypatch, caplog):
+    async def full(*_):
+        raise StoreUnavailable("the disk is full")
+
+    async with core(sqlite_url, ALL) as world:
+        monkeypatch.setattr(world.store, "keep_body", full)
+        error = await refused(world, faults.unequal())
+        assert error.outcome == "untrusted"
+        assert await world.outcomes() == ["untrusted"]
+        assert await world.store.bodies() == []
+        assert [record.reason for record in caplog.records if record.message == "evidence"] == ["the disk is full"]
+
+
+async def test_a_copy_has_the_bodies_and_a_damaged_one_is_found(sqlite_url, postgres_server, empty_postgres_url):
+    async with core(sqlite_url, ALL) as world:
+        await refused(world, faults.unequal())
+        found = await world.store.body(1)
+    await copy(sqlite_url, empty_postgres_url)
+    async with Store.open(empty_postgres_url, owner="test") as store:
+        assert await store.body(1) == found
+        assert (await verify(empty_postgres_url)).findings == []
+
+        async def spoil(connection):
+            await connection.exec_driver_sql("UPDATE bodies SET size = size + 1")
+            await connection.exec_driver_sql(
+                "INSERT INTO bodies SELECT 7, kind, received_at, status, size, stored,"
+                " whole, version, replayed_by, question, body FROM bodies"
+            )
+
+        await store._database.write(spoil)
+    findings = "\n".join((await verify(empty_postgres_url)).findings)
+    assert "the kept body of fetch 1 is damaged" in findings
+    assert "fetch 7, which is not on record" in findings
+
+
+async def test_a_series_that_is_forgotten_takes_the_bodies_about_it_alone(store_url):
+    async with core(store_url, ALL) as world:
+        await world.declare(ALL, profile("owner", filters={"caOwner": ("DigiCert, Inc.",)}))
+        await refused(world, faults.unequal(), batch(OWNER))
+        await refused(world, faults.unequal(), batch(query(), OWNER))
+        await world.declare(ALL)
+        (series_id,) = [row.id for row in await world.store.list_series() if row.label == "owner"]
+        counted = await world.store.forget_series(series_id, [ALL], dry_run=True)
+        assert counted.rows["bodies"] == 1
+        await world.store.forget_series(series_id, [ALL], dry_run=False)
+        assert [one.fetch_id for one in await world.store.bodies()] == [2]

@@ -1,0 +1,57 @@
+"""The API's own range, where an answer does not name it or it cannot be read: NULL, and nothing else changes."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from collector.model import AggInterval
+from collector.settings import Retention
+from collector.store import Store, upkeep
+from collector.store.verify import verify
+from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, rows, saved, values
+
+ASKED = batch((query(), hours(0, 4)))
+
+
+async def store_unread(store, now=NOW):
+    """Save an answer without a range."""
+    fetch_id = await begin(store, ASKED, now)
+    found = answer(ASKED, [1, 2, 3, 4], updated=now)
+    found = replace(found, meta=replace(found.meta, date_ranges=(None,)))
+    return await store.save(fetch_id, ASKED, found, now, 100)
+
+
+async def test_it_is_null_and_the_window_counts(store):
+    await store.declare([profile()], NOW)
+    assert (await store_unread(store)).inserted == 4
+    (row,) = await rows(store, "SELECT start_time, end_time FROM date_ranges")
+    assert row == (None, None)
+    assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
+    assert (await store.asked_at([query()], DAY + HOUR)) == {query(): NOW}
+    assert await store.holes(query(), hours(0, 4), timedelta(days=14)) == []
+
+
+@pytest.mark.parametrize("revision", ["0007", "0006"])
+async def test_an_older_version_finds_the_window_there_and_the_checksum_agrees(store_url, revision):
+    async with Store.open(store_url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        await store_unread(store)
+    assert (await verify(store_url)).findings == []
+    await upkeep.downgrade(store_url, revision)
+    await upkeep.upgrade(store_url)
+    assert (await verify(store_url)).findings == []
+    async with Store.open(store_url, owner="test") as store:
+        found = await rows(store, 'SELECT start_time = start, end_time = "end" FROM date_ranges')
+        assert [tuple(map(bool, row)) for row in found] == [(True, True)]
+
+
+async def test_retention_cuts_it_as_any_other(store_url):
+    async with Store.open(store_url, owner="test") as store:
+        await store.declare([profile()], NOW)
+        await store_unread(store)
+        await saved(store, ASKED, {0: 1, 1: 5, 2: 3, 3: 4}, now=NOW + HOUR, updated=NOW + HOUR)
+        keep = Retention({AggInterval.ONE_HOUR: timedelta(hours=1)})
+        await store.prune(keep, DAY + 3 * HOUR)
+        assert await values(store) == {2: 3.0, 3: 4.0}
+    assert (await verify(store_url)).findings == []
