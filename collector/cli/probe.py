@@ -2,41 +2,81 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from collector.cli.options import config_option, format_option
 
 if TYPE_CHECKING:
-    from collector.collect.probe import Finding
+    from collections.abc import Callable
+
+    from collector.cli.probe_files import Folder
+    from collector.collect.probe import Exchange, ProbeReport
     from collector.settings import Settings
 
 
 @click.command("probe")
+@click.option(
+    "--save",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep every body, and the report as JSON, in DIR, which must be new or empty.",
+)
 @config_option
 @format_option
-def command(config: str | None, output: str) -> None:
-    """Ask the API a handful of questions: units, normalization, delay, how large a request may be.
+@click.pass_context
+def command(ctx: click.Context, config: str | None, output: str, save: Path | None) -> None:
+    """Ask the API for what is not published: its form, units, delay, grid, limits, and how far back it goes.
 
-    At most 20 requests, inside the budget. The limits found are remembered in the store, and nothing else: no points.
+    At most 30 requests, inside the budget; it goes on after refusals and odd answers, and names them. The limits found
+    are remembered in the store, and nothing else: no points. Exit code 1 if something that the collector needs is not
+    settled.
 
     \b
-    Example: collector probe --format json
+    Example: collector probe --save probe-1
     """
     import asyncio
-    from dataclasses import asdict
 
-    from collector.cli.output import show
+    from collector.cli.output import show_json
+    from collector.cli.probe_files import Folder, redacted
+    from collector.cli.probe_text import print_report
     from collector.cli.start import asking, start
 
-    findings = asyncio.run(_probe(asking(start(config))))
-    show([asdict(finding) for finding in findings], output)
+    settings = asking(start(config))
+    folder = Folder.create(save, settings.secrets) if save else None
+    report = asyncio.run(_probe(settings, _hear(folder)))
+    content = report.to_json(settings.radar.base_url)
+    for request in content["requests"]:
+        request["file"] = folder.names.get(request["number"]) if folder else None
+    clean: dict[str, Any] = redacted(content, settings.secrets)
+    if folder:
+        folder.write_report(clean)
+    if output == "json":
+        show_json(clean)
+    else:
+        print_report(clean)
+    ctx.exit(0 if clean["settled"] else 1)
 
 
-async def _probe(settings: Settings) -> list[Finding]:
+def _hear(folder: Folder | None) -> Callable[[Exchange], None]:
+    from collector.cli.output import say
+    from collector.collect.probe import MOST_REQUESTS
+
+    def hear(exchange: Exchange) -> None:
+        if folder:
+            folder.keep(exchange)
+        status = f"HTTP {exchange.status}, " if exchange.status else ""
+        came = f"{exchange.outcome} ({status}{exchange.seconds * 1000:.0f} ms)"
+        say(f"{exchange.number}/{MOST_REQUESTS} {exchange.request.name}: {came}")
+
+    return hear
+
+
+async def _probe(settings: Settings, hear: Callable[[Exchange], None]) -> ProbeReport:
     from collector.cli.collect import collecting
     from collector.collect.probe import Prober
 
     async with collecting(settings, "probe") as (_, gatherer):
-        return await Prober(gatherer).probe()
+        return await Prober(gatherer, hear).probe()

@@ -11,7 +11,7 @@ import random
 import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from collector.collect.evidence import keep_example, keep_refused
 from collector.collect.observe import Nobody
@@ -21,7 +21,7 @@ from collector.radar.errors import CredentialsRefused, Misdirected, RadarError, 
 from collector.store import SILENT_AFTER, StoreError, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
     from collector.collect.observe import Observer
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from collector.store import Failure, Saved, Store
 
     Keep = Callable[[int, Batch, Answer], None]
+
+
+_T = TypeVar("_T")
 
 
 def keep_nothing(_fetch_id: int, _batch: Batch, _answer: Answer) -> None:
@@ -232,7 +235,7 @@ class Fetcher:
     ) -> Reply:
         """Ask; why there is no answer is heeded at once, then put on record."""
         try:
-            reply = await self._ask(batch, cancelled)
+            reply = await self.unless_stopped(self.radar.ask(batch), cancelled)
         except Stopping as error:
             await self.end(fetch_id, error)
             raise
@@ -255,9 +258,9 @@ class Fetcher:
         await self.store.fail(fetch_id, error, self.clock(), self.radar.fingerprint)
         self._unended.pop(fetch_id, None)  # another request may have ended it meanwhile
 
-    async def _ask(self, batch: Batch, cancelled: asyncio.Event | None) -> Reply:
-        """Ask; once told to stop, wait a few seconds more for the answer, then hang up."""
-        asking = asyncio.create_task(self.radar.ask(batch))
+    async def unless_stopped(self, request: Coroutine[Any, Any, _T], cancelled: asyncio.Event | None = None) -> _T:
+        """Await *request*; once told to stop, wait a few seconds more for it, then hang up: Stopping."""
+        asking = asyncio.create_task(request)
         stop = asyncio.create_task(self._told_to_stop(cancelled))
         try:
             await asyncio.wait((asking, stop), return_when=asyncio.FIRST_COMPLETED)

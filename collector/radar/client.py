@@ -20,7 +20,7 @@ from collector.errors import CollectorError, system_words
 from collector.model import Body, is_absolute, utc_now
 from collector.radar.answer import Unsuccessful, read_answer
 from collector.radar.body import read_body
-from collector.radar.errors import ANSWERED, CredentialsRefused, RadarError, Relative, Unavailable
+from collector.radar.errors import ANSWERED, CredentialsRefused, RadarError, Relative, TimedOut, Unavailable
 from collector.radar.failure import failure
 from collector.radar.query import query_string
 from collector.radar.redaction import redact, spellings
@@ -165,8 +165,8 @@ class RadarClient:
         except (aiohttp.ClientError, OSError) as error:
             return None, Unavailable(in_words(error))
 
-    def _timed_out(self) -> Unavailable:
-        return Unavailable(f"no whole answer within {self._settings.timeout.total_seconds():g} s")
+    def _timed_out(self) -> TimedOut:
+        return TimedOut(f"no whole answer within {self._settings.timeout.total_seconds():g} s")
 
 
 def read_reply(response: RadarResponse, batch: Batch) -> Reply:

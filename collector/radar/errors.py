@@ -62,6 +62,10 @@ class Unavailable(RadarError):
         self.not_before = not_before
 
 
+class TimedOut(Unavailable):
+    """Retry, or ask for less: no whole answer came in time."""
+
+
 class RateLimited(RadarError):
     """Wait: nothing may be asked of Radar, by anyone on this account, before *not_before*."""
 

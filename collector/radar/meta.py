@@ -73,6 +73,11 @@ def _part(meta: Mapping[str, Any], key: str, deviations: Deviations) -> Mapping[
     return {}
 
 
+def is_known_normalization(word: str) -> bool:
+    """Tell whether *word* is one of the contract's normalizations, however it is spelt."""
+    return folded(word) in _NORMALIZATIONS
+
+
 def names_interval(meta: Any) -> bool:
     """Tell whether `meta.aggInterval` is a word that says how wide buckets are."""
     return isinstance(meta, dict) and _is_interval(meta.get("aggInterval"))

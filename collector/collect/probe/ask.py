@@ -1,0 +1,235 @@
+"""One request of the probe: inside the budget and on record like any other, and kept whole, whatever came."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from collector.collect.fetch import Stopping
+from collector.collect.probe import shape
+from collector.errors import CollectorError
+from collector.radar.client import TIMESERIES, read_response
+from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, TimedOut, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime, timedelta
+
+    from collector.collect.fetch import Fetcher
+    from collector.collect.probe.questions import ProbeRequest
+    from collector.model import Answer
+    from collector.radar.client import RadarResponse
+    from collector.store import Failure
+
+MOST_REQUESTS = 30
+_NAME = "(probe)"
+_UNREACHABLE = 3
+"""So many requests in a row that reached no server: nothing can be learnt today."""
+_BYTES = 1_048_576
+_BYTES_OF_BUCKET = 128
+_GOOD = range(200, 300)
+_SHOWN_BYTES = 200
+
+
+class ProbeEnded(Exception):
+    """The rest cannot be asked; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What is on record of an answer that is only looked at; a refusal there says nothing about the credentials."""
+
+    status: int | None
+    words: str = "looked at, nothing of it is kept"
+    code: int | None = None
+    outcome: str = "probed"
+
+    def __str__(self) -> str:
+        return self.words
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request and what came: *answer* if the reader takes it, else *error* says why not.
+
+    *response* is None if no headers came. *seconds* is how long it all took.
+    """
+
+    number: int
+    request: ProbeRequest
+    fetch_id: int
+    sent_at: datetime
+    seconds: float
+    response: RadarResponse | None = None
+    answer: Answer | None = None
+    error: RadarError | None = None
+
+    @property
+    def status(self) -> int | None:
+        """HTTP's status."""
+        return self.response.status if self.response else None
+
+    @property
+    def outcome(self) -> str:
+        """The word on record."""
+        return self.error.outcome if self.error else "ok"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that came."""
+        return self.response.headers if self.response else {}
+
+    @property
+    def body(self) -> bytes:
+        """The body as it came, decompressed."""
+        return (self.response and self.response.body) or b""
+
+    @cached_property
+    def document(self) -> Any:
+        """The body as JSON, however odd; None if it is none."""
+        return shape.parse(self.body)
+
+    @property
+    def is_data(self) -> bool:
+        """Whether a JSON result came that is no refusal, whether or not the reader takes it."""
+        return self.status in _GOOD and bool(shape.result_of(self.document))
+
+    @property
+    def clock_difference(self) -> timedelta | None:
+        """How far this machine's clock is ahead of the server's, by its Date header; None if that says nothing."""
+        date = shape.date_of(self.headers)
+        return self.response.received_at.replace(microsecond=0) - date if self.response and date else None
+
+    @property
+    def points(self) -> Mapping[int, float]:
+        """The first series as it stands in the document, however odd its form: {epoch seconds: value}."""
+        return self.points_of(0)
+
+    def points_of(self, position: int) -> Mapping[int, float]:
+        """The series at *position*."""
+        series = shape.series_of(self.document)
+        return shape.points_of(series[position][1]) if position < len(series) else {}
+
+
+class Asker:
+    """Sends requests one by one, at most *limit*; *on_exchange* is called with each one that has ended."""
+
+    def __init__(self, fetcher: Fetcher, on_exchange: Callable[[Exchange], None], limit: int = MOST_REQUESTS) -> None:
+        self.exchanges: list[Exchange] = []
+        self.skipped: list[str] = []
+        self._fetcher = fetcher
+        self._on_exchange = on_exchange
+        self._limit = limit
+        self._unreachable = 0
+
+    @property
+    def left(self) -> int:
+        """How many requests may still be sent."""
+        return self._limit - len(self.exchanges)
+
+    async def ask(self, request: ProbeRequest) -> Exchange | None:
+        """Send *request* and return what came; None if none is left. A rate limit is waited for, once.
+
+        ProbeEnded if no other request can bring more.
+        """
+        exchange = await self._once(request)
+        if exchange and isinstance(exchange.error, RateLimited):
+            return await self._once(request)
+        return exchange
+
+    async def ask_again(self, exchange: Exchange) -> Exchange | None:
+        """Repeat a request that the server failed to answer, a second later."""
+        try:
+            await self._fetcher.pause(1)
+        except Stopping as error:
+            raise ProbeEnded(str(error)) from None
+        return await self._once(exchange.request)
+
+    async def _once(self, request: ProbeRequest) -> Exchange | None:
+        if not self.left:
+            self.skipped.append(request.name)
+            return None
+        try:
+            fetch_id = await self._fetcher.turn(request.batch, [_NAME])
+            exchange = await self._send(request, fetch_id)
+            await self._record(exchange)
+        except (CollectorError, Stopping) as error:
+            raise ProbeEnded(str(error)) from None
+        self.exchanges.append(exchange)
+        self._on_exchange(exchange)
+        self._check(exchange)
+        return exchange
+
+    async def _send(self, request: ProbeRequest, fetch_id: int) -> Exchange:
+        sent_at, began = self._fetcher.clock(), time.perf_counter()
+        response = answer = problem = None
+        most = _BYTES + _BYTES_OF_BUCKET * request.batch.buckets
+        try:
+            response = await self._fetcher.unless_stopped(self._fetcher.radar.get(request.path, request.query, most))
+            if request.is_read:
+                answer = read_response(response, request.batch)
+            elif not shape.result_of(shape.parse(response.body or b"")):
+                read_response(response, request.batch)  # raises why it is no answer
+        except Stopping as error:
+            await self._fetcher.end(fetch_id, error)
+            raise
+        except RadarError as error:
+            problem = error
+        seconds = time.perf_counter() - began
+        return Exchange(len(self.exchanges) + 1, request, fetch_id, sent_at, seconds, response, answer, problem)
+
+    async def _record(self, exchange: Exchange) -> None:
+        """Put the outcome on record; of an answer only that, its deviations and its annotations."""
+        fetcher, answer, now = self._fetcher, exchange.answer, self._fetcher.clock()
+        if answer is None:
+            await fetcher.end(exchange.fetch_id, _failure(exchange))
+        else:
+            batch = exchange.request.batch.without(answer.missing)
+            await fetcher.store.save(exchange.fetch_id, batch, answer, now, len(exchange.body), history=False)
+            await fetcher.store.note_deviations(answer.deviations, exchange.fetch_id, now)
+
+    def _check(self, exchange: Exchange) -> None:
+        error = exchange.error
+        if isinstance(error, CredentialsRefused) and exchange.request.is_read:
+            raise ProbeEnded(f"the credentials are refused: {error}")
+        lost = isinstance(error, Unavailable) and not isinstance(error, TimedOut) and exchange.response is None
+        self._unreachable = self._unreachable + 1 if lost else 0
+        if self._unreachable >= _UNREACHABLE:
+            raise ProbeEnded(f"no answer came in {_UNREACHABLE} requests in a row: {error}")
+
+
+def _failure(exchange: Exchange) -> Failure:
+    """What is put on record of an exchange without an answer of the time series."""
+    error = exchange.error
+    if error and (exchange.request.is_read or isinstance(error, RateLimited | Unavailable)):
+        return error
+    return Probed(exchange.status, str(error), error.code) if error else Probed(exchange.status)
+
+
+def to_json(exchange: Exchange) -> dict[str, Any]:
+    """Return the fields of a request as the report has them."""
+    request, error = exchange.request, exchange.error
+    return {
+        "number": exchange.number,
+        "name": request.name,
+        "fetch_id": exchange.fetch_id,
+        "path": request.path,
+        "query": request.query,
+        "series": len(request.batch.slices) if request.path == TIMESERIES else None,
+        "sent_at": exchange.sent_at,
+        "status": exchange.status,
+        "code": error.code if error else None,
+        "outcome": exchange.outcome,
+        "reason": str(error) if error else None,
+        "deviations": list(exchange.answer.deviations) if exchange.answer else [],
+        "bytes": len(exchange.body),
+        "milliseconds": round(exchange.seconds * 1000),
+        "headers": sorted(exchange.headers),
+        "body_start": None if exchange.document is not None else _start(exchange.body),
+    }
+
+
+def _start(body: bytes) -> str | None:
+    return body[:_SHOWN_BYTES].decode("utf-8", "replace") if body else None

@@ -1,0 +1,220 @@
+"""Findings about the answers themselves: whether they are read, what the values are, when and where buckets lie."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from collector.collect.probe import shape
+from collector.collect.probe.finding import Finding
+from collector.interval import DEFAULT_ORIGIN
+from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, from_epoch, is_absolute, rfc3339
+from collector.radar.failure import one_line, quoted
+from collector.radar.meta import is_known_normalization
+from collector.radar.timestamps import parse_answer_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from collector.collect.probe.ask import Exchange
+    from collector.collect.probe.seen import Seen
+
+_SECTION = "Answers"
+_GRID = "Buckets"
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_WEEK = timedelta(days=7)
+
+
+def findings_of_answers(seen: Seen) -> Iterator[Finding]:
+    """Yield what the first answers show."""
+    for agg_interval in AggInterval:
+        yield _reading(agg_interval, seen.by_interval.get(agg_interval))
+    first = next((one for one in seen.by_interval.values() if one.is_data), None)
+    if first is None:
+        return
+    meta = shape.meta_of(first.document)
+    yield _unit(meta)
+    comparison = compared(seen)
+    yield _comparison(comparison)
+    yield _normalization(meta, comparison)
+    yield _last_updated(first, meta)
+    yield _confidence(meta)
+    for agg_interval, exchange in seen.by_interval.items():
+        yield from _buckets(agg_interval, exchange)
+    for agg_interval, exchange in seen.unaligned.items():
+        yield _unaligned(agg_interval, exchange)
+
+
+def _reading(agg_interval: AggInterval, exchange: Exchange | None) -> Finding:
+    question, name = f"answers at {agg_interval}", f"answers_{agg_interval}"
+    if exchange is None:
+        return Finding(_SECTION, name, question, "not asked", "nothing is known of this interval", settled=False)
+    if exchange.answer is None:
+        verdict = "the body is kept from being stored" if exchange.is_data else "nothing can be collected at it"
+        return Finding(_SECTION, name, question, f"refused: {exchange.error}", verdict, settled=False, value="refused")
+    count = sum(len(series.timestamps) for series in exchange.answer.series)
+    if not count:
+        return Finding(_SECTION, name, question, "read, without a value", "no values of late", settled=False, value=0)
+    return Finding(_SECTION, name, question, f"read, {count} values", "can be collected", settled=True, value=count)
+
+
+def _unit(meta: Mapping[str, object]) -> Finding:
+    units = meta.get("units")
+    answer = one_line(_compact(units)) if units else "not named"
+    meaning = "part of a series' identity" if units else "a series keeps the unit it had, or has none"
+    return Finding(_SECTION, "units", "units", answer, meaning, value=units)
+
+
+def _compact(units: object) -> str:
+    items = units if isinstance(units, list) else [units]
+    return ", ".join(
+        f"{item.get('name')}={item.get('value')}" if isinstance(item, dict) else str(item) for item in items
+    )
+
+
+def _normalization(meta: Mapping[str, object], comparison: tuple[int, int] | None) -> Finding:
+    content = meta.get("normalization")
+    word = content.strip() if isinstance(content, str) else ""
+    question = "normalization"
+    if not word:
+        agrees = comparison is not None and comparison[0] == comparison[1]
+        meaning = "a series keeps the one it had, else it is unknown until one is named"
+        return Finding(_SECTION, question, question, "not named", meaning, settled=agrees or None)
+    answer = one_line(word)
+    if is_absolute(word):
+        joined = "compares across requests: history can be joined"
+        return Finding(_SECTION, question, question, answer, joined, settled=True, value=word)
+    if is_known_normalization(word):
+        apart = "holds within one answer only: no history can be joined, each answer stands alone"
+        return Finding(_SECTION, question, question, answer, apart, settled=True, value=word)
+    settled = comparison is not None
+    meaning = "an unknown word: what it means is shown by the values of two answers of different length"
+    return Finding(_SECTION, question, question, answer, meaning, settled=settled, value=word)
+
+
+def compared(seen: Seen) -> tuple[int, int] | None:
+    """Compare the answers to a short and a long window: (equal, common) buckets; None if there is nothing to compare.
+
+    Values that are all equal tell nothing.
+    """
+    for agg_interval, longest in seen.longest.items():
+        first = seen.by_interval.get(agg_interval)
+        if first is None or longest is first or longest.request.batch.duration <= first.request.batch.duration:
+            continue
+        short, long = first.points, longest.points
+        common = short.keys() & long.keys()
+        if len({short[moment] for moment in common}) > 1:
+            return sum(short[moment] == long[moment] for moment in common), len(common)
+    return None
+
+
+def _comparison(comparison: tuple[int, int] | None) -> Finding:
+    name, question = "values_across_requests", "same bucket in two requests"
+    if comparison is None:
+        return Finding(_SECTION, name, question, "not compared", "no longer window was answered")
+    equal, common = comparison
+    meaning = (
+        "the values do not depend on the window asked"
+        if equal == common
+        else "the values depend on the window asked: they are relative"
+        if equal * 2 < common
+        else "some values changed between two requests"
+    )
+    answer = f"{equal} of {common} values equal"
+    return Finding(_SECTION, name, question, answer, meaning, value={"equal": equal, "common": common})
+
+
+def _last_updated(first: Exchange, meta: Mapping[str, object]) -> Finding:
+    content = meta.get("lastUpdated")
+    moment = parse_answer_time(content)
+    name, question = "last_updated", "lastUpdated"
+    if moment is None or moment.at == UNKNOWN_LAST_UPDATED:
+        words = "absent" if content is None else f"unreadable: {quoted(content)}"
+        return Finding(_SECTION, name, question, words, "counts as the present less an hour")
+    received = first.response.received_at if first.response else first.sent_at
+    lag = received - (first.clock_difference or timedelta(0)) - moment.at
+    answer = f"{one_line(str(content))}, {minutes(lag)} behind Radar's clock"
+    meaning = "ahead of Radar's own clock: it counts as the present less an hour" if lag < timedelta(0) else "the lag"
+    return Finding(_SECTION, name, question, answer, meaning, value={"lag_seconds": lag.total_seconds()})
+
+
+def minutes(span: timedelta) -> str:
+    """Write a length of time for a person."""
+    if abs(span) < timedelta(minutes=2):
+        return f"{span.total_seconds():.0f} seconds"
+    if abs(span) < timedelta(days=2):
+        return f"{round(span / timedelta(minutes=1)):,} minutes"
+    return f"{span / timedelta(days=1):,.1f} days"
+
+
+def _confidence(meta: Mapping[str, object]) -> Finding:
+    info = meta.get("confidenceInfo")
+    name, question = "confidence", "confidence"
+    if not isinstance(info, dict):
+        return Finding(_SECTION, name, question, "absent", "no confidence level and no annotation is stored")
+    annotations = info.get("annotations")
+    count = len(annotations) if isinstance(annotations, list) else 0
+    answer = f"level {quoted(info.get('level'))}, {count} annotations"
+    return Finding(_SECTION, name, question, answer, value={"level": info.get("level"), "annotations": count})
+
+
+def _buckets(agg_interval: AggInterval, exchange: Exchange) -> Iterator[Finding]:
+    points = exchange.points
+    if not points:
+        return
+    offsets = shape.phases(points, agg_interval.step, DEFAULT_ORIGIN)
+    begin = ", ".join(_phase(agg_interval, seconds) for seconds in offsets[:3]) + (" …" if len(offsets) > 3 else "")  # noqa: PLR2004 - as shown
+    if offsets == [0]:
+        meaning, settled = "the usual grid", True
+    elif len(offsets) == 1:
+        meaning, settled = "another grid than the usual one: the collector learns it", exchange.answer is not None
+    else:
+        meaning, settled = "several grids in one answer: refused", False
+    name, question = f"grid_{agg_interval}", f"{agg_interval} buckets begin"
+    yield Finding(_GRID, name, question, begin, meaning, settled=settled, value={"offsets_seconds": offsets})
+    yield _newest(agg_interval, exchange, from_epoch(max(points)))
+
+
+def _phase(agg_interval: AggInterval, seconds: int) -> str:
+    """Say where in its unit a bucket begins: the minute, the time of day, or the weekday with it."""
+    start = DEFAULT_ORIGIN + timedelta(seconds=seconds)
+    if agg_interval.step < timedelta(days=1):
+        return f"at {seconds} s past each {agg_interval.properties.unit}" if seconds else "on the full bucket"
+    time = "midnight UTC" if start.time() == DEFAULT_ORIGIN.time() else f"{start:%H:%M:%S} UTC"
+    return time if agg_interval.step < _WEEK else f"on {_WEEKDAYS[start.weekday()]} {time}"
+
+
+def _newest(agg_interval: AggInterval, exchange: Exchange, newest: datetime) -> Finding:
+    name, question = f"newest_{agg_interval}", f"newest {agg_interval} bucket"
+    updated = parse_answer_time(shape.meta_of(exchange.document).get("lastUpdated"))
+    end = newest + agg_interval.step
+    if updated is None:
+        return Finding(_GRID, name, question, f"begins {rfc3339(newest)}", value={"start": rfc3339(newest)})
+    if end > updated.at:
+        answer, meaning = "unfinished at lastUpdated", "partial buckets come: they are not stored until they are whole"
+    else:
+        answer, meaning = "closed at lastUpdated", "unfinished buckets are left out"
+    distance = minutes(abs(updated.at - end))
+    answer += f" ({rfc3339(newest)}, its end {distance} {'after' if end > updated.at else 'before'} it)"
+    return Finding(
+        _GRID, name, question, answer, meaning, value={"start": rfc3339(newest), "partial": end > updated.at}
+    )
+
+
+def _unaligned(agg_interval: AggInterval, exchange: Exchange) -> Finding:
+    name, question = f"unaligned_{agg_interval}", f"{agg_interval} asked from within a bucket"
+    points = exchange.points
+    if not points:
+        answer = str(exchange.error) if exchange.error else "no values"
+        return Finding(_GRID, name, question, answer, "the collector asks on the grid only")
+    start = exchange.request.batch.slices[0].window.start
+    width = agg_interval.seconds
+    offsets = {(moment - int(start.timestamp())) % width for moment in points}
+    if offsets == {0}:
+        answer, meaning = "buckets begin where the window begins", "there is no grid: the collector asks on its own"
+    elif len(offsets) == 1:
+        answer, meaning = "buckets stay on their grid", "the grid does not depend on the question"
+    else:
+        answer, meaning = "the first bucket is cut at the window's start", "the collector asks on the grid only"
+    return Finding(_GRID, name, question, answer, meaning, value={"offsets_seconds": sorted(offsets)})

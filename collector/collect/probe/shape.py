@@ -1,0 +1,204 @@
+"""The form of a document, read without judging it: keys, types, spellings; for people, and to compare what came."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from collector.radar.failure import quoted
+from collector.radar.scalars import read_number
+from collector.radar.timestamps import parse_answer_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import timedelta
+
+    Series = tuple[str, Mapping[str, Any]]
+
+_ENVELOPE = frozenset({"success", "errors", "messages", "result"})
+_META = frozenset({"aggInterval", "confidenceInfo", "dateRange", "lastUpdated", "normalization", "units"})
+_USUAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_SAMPLE = 3
+_MOST_KEYS = 12
+_MILLISECONDS = 10**11
+
+
+def parse(body: bytes) -> Any:
+    """Read JSON leniently, as a person would look at it; None if it is none."""
+    try:
+        return json.loads(body.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def result_of(document: Any) -> Mapping[str, Any]:
+    """`result` of a document that does not say `success: false`; empty if there is none."""
+    if not isinstance(document, dict) or document.get("success") is False:
+        return {}
+    result = document.get("result")
+    return result if isinstance(result, dict) else {}
+
+
+def meta_of(document: Any) -> Mapping[str, Any]:
+    """`result.meta`; empty if there is none."""
+    meta = result_of(document).get("meta")
+    return meta if isinstance(meta, dict) else {}
+
+
+def series_of(document: Any) -> list[Series]:
+    """The (key, content) of everything that looks like a series, in the order of the document."""
+    found = ((key, content) for key, content in result_of(document).items() if key != "meta")
+    return [(key, part) for key, part in found if isinstance(part, dict) and {"timestamps", "values"} & part.keys()]
+
+
+def points_of(content: Mapping[str, Any]) -> dict[int, float]:
+    """The points of a series as far as they can be read: {epoch seconds: value}; what cannot is left out."""
+    timestamps, values = content.get("timestamps"), content.get("values")
+    if not isinstance(timestamps, list) or not isinstance(values, list):
+        return {}
+    pairs = zip(map(parse_answer_time, timestamps), map(read_number, values), strict=False)
+    return {round(at.at.timestamp()): value for at, value in pairs if at and value is not None and math.isfinite(value)}
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """The moment of the Date header; None if it cannot be read."""
+    try:
+        moment = parsedate_to_datetime(headers.get("Date", ""))
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else None
+
+
+def describe(document: Any) -> dict[str, str]:
+    """Say of each part of an answer what form it has, a line a part."""
+    parts = {"document": _members(document)}
+    result = result_of(document)
+    if result:
+        parts["result"] = _members(result)
+    for key, content in series_of(document)[:1]:
+        parts[f"result.{key}"] = _members(content)
+        parts["timestamps"] = describe_timestamps(content.get("timestamps"))
+        parts["values"] = describe_values(content.get("values"))
+    if meta := meta_of(document):
+        parts["meta"] = _members(meta)
+        info = meta.get("confidenceInfo")
+        parts |= {"meta.confidenceInfo": _members(info)} if isinstance(info, dict) else {}
+    return parts
+
+
+def _members(content: Any) -> str:
+    if not isinstance(content, dict):
+        return kind_of(content)
+    named = [f"{key[:40]}: {kind_of(value)}" for key, value in content.items()]
+    return ", ".join(named[:_MOST_KEYS]) + (f" and {len(named) - _MOST_KEYS} more" if len(named) > _MOST_KEYS else "")
+
+
+def kind_of(content: Any) -> str:
+    """Name the JSON type of *content*, with its size."""
+    match content:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "text"
+        case list():
+            return f"array of {len(content)}"
+        case _:
+            return f"object of {len(content)}"
+
+
+def describe_timestamps(timestamps: Any) -> str:
+    """Say how timestamps are spelt and ordered."""
+    if not isinstance(timestamps, list):
+        return kind_of(timestamps)
+    if not timestamps:
+        return "none"
+    forms = Counter(map(_form_of_time, timestamps))
+    moments = [moment.at for moment in map(parse_answer_time, timestamps) if moment]
+    order = "ascending" if moments == sorted(set(moments)) else "not ascending"
+    return f"{_counted(forms)}; {order}, such as {quoted(timestamps[0])}"
+
+
+def _form_of_time(content: Any) -> str:
+    if isinstance(content, int | float) and not isinstance(content, bool):
+        return f"numbers, {'milliseconds' if abs(content) >= _MILLISECONDS else 'seconds'} since 1970"
+    if not isinstance(content, str):
+        return f"{kind_of(content)}s"
+    moment = parse_answer_time(content)
+    if moment is None:
+        return "texts that are no time"
+    if not moment.zoned:
+        return "texts without a zone"
+    if _USUAL_TIME.fullmatch(content):
+        return "RFC 3339 texts in whole seconds with Z"
+    return "RFC 3339 texts with a fraction" if "." in content else "texts of another spelling"
+
+
+def describe_values(values: Any) -> str:
+    """Say how values are written."""
+    if not isinstance(values, list):
+        return kind_of(values)
+    if not values:
+        return "none"
+    return f"{_counted(Counter(map(_form_of_value, values)))}, such as {', '.join(map(quoted, values[:_SAMPLE]))}"
+
+
+def _form_of_value(content: Any) -> str:
+    if isinstance(content, bool) or not isinstance(content, int | float | str):
+        return f"{kind_of(content)}s"
+    kind = "texts" if isinstance(content, str) else "numbers"
+    try:
+        number = float(content)
+    except (ValueError, OverflowError):
+        return f"{kind} that are no number"
+    if not math.isfinite(number):
+        return f"{kind} that are not finite"
+    return f"{'whole' if number.is_integer() else 'decimal'} {kind}"
+
+
+def _counted(forms: Counter[str]) -> str:
+    return ", ".join(f"{count} {form}" for form, count in forms.most_common(_SAMPLE))
+
+
+def unusual(document: Any, content_type: str) -> Iterator[str]:
+    """Yield, as constant sentences, what has another form than the contract's although the reader takes it."""
+    if "json" not in content_type.lower():
+        yield "Content-Type is not JSON"
+    if isinstance(document, dict) and document.keys() - _ENVELOPE:
+        yield "unknown keys beside result"
+    meta, series = meta_of(document), series_of(document)
+    if result_of(document).keys() - {"meta"} - {key for key, _ in series}:
+        yield "unknown keys in result"
+    if meta.keys() - _META:
+        yield "unknown keys in meta"
+    if isinstance(meta.get("dateRange"), dict):
+        yield "meta.dateRange is one object, not an array"
+    if "units" in meta and not isinstance(meta["units"], list):
+        yield "meta.units is not an array"
+    for _, content in series:
+        if content.keys() - {"timestamps", "values"}:
+            yield "unknown keys in a series"
+        yield from _unusual_elements(content.get("timestamps"), content.get("values"))
+
+
+def _unusual_elements(timestamps: Any, values: Any) -> Iterator[str]:
+    for form in sorted(set(map(_form_of_time, timestamps if isinstance(timestamps, list) else []))):
+        if form != "RFC 3339 texts in whole seconds with Z":
+            yield f"timestamps are {form}"
+    for form in sorted(set(map(_form_of_value, values if isinstance(values, list) else []))):
+        if form != "whole texts":
+            yield f"values are {form}"
+
+
+def phases(timestamps: Iterable[int], step: timedelta, origin: datetime) -> list[int]:
+    """How many seconds behind the grid of *step* from *origin* timestamps lie, each distance once."""
+    width, start = int(step.total_seconds()), int(origin.timestamp())
+    return sorted({(moment - start) % width for moment in timestamps})
