@@ -17,6 +17,7 @@ from collector.radar.refusals import NO_METHOD, NO_ROUTE, ApiError, Refusal, Rep
 from collector.radar.simulator.access import Limiter, check, identity
 from collector.radar.simulator.answer import answer
 from collector.radar.simulator.faults.fault import Fault, FaultScript
+from collector.radar.simulator.faults.http import http_date
 from collector.radar.simulator.history import History
 from collector.radar.simulator.numbers import scaled
 from collector.radar.simulator.options import SimulatorOptions
@@ -97,6 +98,7 @@ class Simulator:
         limiter = self._limiter(received.caller)
         blocked = limiter.blocked_for(now) if limiter else None
         question, honest = self._answer(request, received, blocked)
+        honest = replace(honest, headers={"Date": http_date(now)} | dict(honest.headers))
         if limiter:
             honest = replace(honest, headers=limiter.headers(self.options.rate_headers, now) | dict(honest.headers))
         received = replace(received, question=question)

@@ -15,6 +15,13 @@ async def test_it_works(serving):
         assert len(result["serie_0"]["values"]) == 93
 
 
+async def test_the_date_header_is_of_the_servers_clock(serving):
+    async with serving() as radar:
+        for query in (DAY, "dateRange=nonsense"):
+            response, _ = await radar.get(query)
+            assert response.headers["Date"] == "Fri, 14 Aug 2026 10:07:00 GMT"
+
+
 async def test_every_request_is_on_record(serving):
     async with serving() as radar:
         await radar.json(f"{DAY}&{DAY}&name=a&name=&tld=com")
