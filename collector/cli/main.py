@@ -33,7 +33,7 @@ _COMMANDS = {
     "grafana": "Dashboards for Grafana and alert rules for Prometheus.",
     "db": "Migrations and upkeep of the store.",
     "config": "Check, show or write the configuration.",
-    "probe": "Ask the real API what its limits, units and delays are.",
+    "probe": "Ask the real API what is not published: form, units, limits, delays, history.",
     "simulate": "A local stand-in of the Radar API, for trying and testing.",
     "healthcheck": "Exit 0 when the running daemon is ready.",
 }

@@ -74,7 +74,7 @@ class Exchange:
     @property
     def outcome(self) -> str:
         """The word on record."""
-        return self.error.outcome if self.error else "ok"
+        return "ok" if self.answer else _failure(self).outcome
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -102,7 +102,7 @@ class Exchange:
         date = shape.date_of(self.headers)
         return self.response.received_at.replace(microsecond=0) - date if self.response and date else None
 
-    @property
+    @cached_property
     def points(self) -> Mapping[int, float]:
         """The first series as it stands in the document, however odd its form: {epoch seconds: value}."""
         return self.points_of(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from collector.collect.plan import midnight
 from collector.collect.probe.finding import Finding
 from collector.collect.probe.searches import OLDEST_AGE
 from collector.collect.probe.seen import shortfall
@@ -79,7 +80,7 @@ def _span(agg_interval: AggInterval, span: Span, seen: Seen) -> Finding:
     if search.refused is not None:
         answer += f"; {search.refused} {unit} are refused: {span.refusal}"
     meaning = "how long a window of one request may be"
-    if search.next is not None and seen.ages.refused:
+    if search.next is not None and seen.ages.meets_refusals:
         meaning = "longer ones would reach into days that are refused for their age"
     value = {
         "accepted_seconds": span.accepted.total_seconds(),
@@ -104,7 +105,7 @@ def _url(exchanges: Sequence[Exchange]) -> Finding:
 
 
 def _oldest(seen: Seen) -> Finding:
-    name, question, ages, now = "oldest", "oldest data", seen.ages, seen.now
+    name, question, ages, now = "oldest", "oldest data", seen.ages, seen.now and midnight(seen.now)
     oldest = seen.oldest
     if oldest is None or now is None:
         return Finding(_HISTORY, name, question, "not known", "no answer had a value", settled=False)

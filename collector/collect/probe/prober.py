@@ -13,7 +13,7 @@ from collector.collect.probe.memory import remember
 from collector.collect.probe.questions import COMMA_NAME, FILTERED, ProbeRequest, series_request
 from collector.collect.probe.report import ProbeReport
 from collector.collect.probe.searches import AgeSearch
-from collector.collect.probe.seen import Seen, ages_having_data, first_span, shortfall, start_of_search
+from collector.collect.probe.seen import MOST_SERIES, Seen, ages_having_data, first_span, shortfall, start_of_search
 from collector.model import AggInterval
 from collector.radar.errors import Misdirected, Unavailable
 
@@ -29,6 +29,7 @@ _MOST_REPEATS = 3
 _MOST_WINDOWS = 16
 """Days of different age in one request: enough to come near in two of them, few enough to halve when one is refused."""
 _SERIES_TRIES = 8
+_AGE_TRIES = 8
 
 
 def _ignore(_exchange: Exchange) -> None:
@@ -64,11 +65,16 @@ class Prober:
         if self.seen.base:
             await self._look_at_filters(self.seen.base)
             await self._count_series(self.seen.base, _SERIES_TRIES)
+            await self._try_shorter_and_more(self.seen.base)
             await self._look_for_oldest(2)
         await self._look_at_siblings()
-        for tries in (1, self._asker.left):
-            for agg_interval in self.seen.spans:
-                await self._measure_span(agg_interval, tries)
+        for agg_interval in self.seen.spans:
+            await self._measure_span(agg_interval, 1)
+        if self.seen.base:
+            await self._measure_span(self.seen.base, self._asker.left)
+            await self._look_for_oldest(_AGE_TRIES)
+        for agg_interval in self.seen.spans:
+            await self._measure_span(agg_interval, self._asker.left)
         if self.seen.base:
             await self._look_at_rest(self.seen.base)
 
@@ -149,6 +155,14 @@ class Prober:
             seen.positions = seen.positions.after(count, accepted=short is None)
             seen.positions_refusal = short or seen.positions_refusal
 
+    async def _try_shorter_and_more(self, base: AggInterval) -> None:
+        """Ask more series than are accepted over a quarter of the time: is their number limited, or that of values?"""
+        seen, span = self.seen, max(_SIX_HOURS, base.step)
+        if seen.positions.refused and span < seen.spans[base].accepted:
+            count = min(4 * seen.positions.accepted, MOST_SERIES)
+            batch = questions.staggered(base, span, count, self._now)
+            seen.shorter_and_more = await self._ask(series_request(f"{count} series of 6 hours", batch))
+
     async def _look_for_oldest(self, tries: int) -> None:
         """Search the oldest day that has values, many days a request; zeros before the first value are none."""
         seen = self.seen
@@ -156,7 +170,7 @@ class Prober:
         if interval is None or seen.oldest is None:
             return
         if seen.ages == AgeSearch(0):
-            seen.ages = AgeSearch(max((self._now - seen.oldest).days - 1, 0))
+            seen.ages = AgeSearch(max((plan.midnight(self._now) - seen.oldest).days, 0))
         most = min(_MOST_WINDOWS, seen.positions.accepted)
         while tries and (ages := seen.ages.next(most)):
             batch = questions.days_of_age(interval, ages, self._now)
@@ -181,7 +195,7 @@ class Prober:
         while tries:
             span = seen.spans[agg_interval]
             top = span.search.top
-            if ages.refused:
+            if ages.meets_refusals:
                 top = min(top, max(timedelta(days=ages.with_data) // span.unit, span.search.accepted))
             size = replace(span.search, top=top).next
             if size is None:
@@ -198,12 +212,8 @@ class Prober:
             seen.spans[agg_interval] = replace(span, search=search, refusal=short or span.refusal)
 
     async def _look_at_rest(self, base: AggInterval) -> None:
-        """Ask what is good to know: whether length or number is limited, how long a URL may be, where buckets begin."""
-        seen, span = self.seen, max(_SIX_HOURS, base.step)
-        if seen.positions.refused and span < seen.spans[base].accepted:
-            count = min(4 * seen.positions.accepted, 100)
-            batch = questions.staggered(base, span, count, self._now)
-            seen.shorter_and_more = await self._ask(series_request(f"{count} series of 6 hours", batch))
+        """Ask what is good to know: how long a URL may be, and where buckets begin."""
+        seen = self.seen
         if long := questions.long_url(base, self._now, seen.positions.accepted, plan.LONGEST_QUERY):
             seen.long_url = await self._ask(series_request("a long URL", long))
         for agg_interval in (AggInterval.ONE_WEEK, AggInterval.ONE_DAY):

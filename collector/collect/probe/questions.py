@@ -120,4 +120,7 @@ def siblings(now: datetime) -> list[ProbeRequest]:
         ("authorities", "/radar/ct/authorities", f"limit=5{_FORMAT}"),
         ("logs", "/radar/ct/logs", f"limit=5{_FORMAT}"),
     )
-    return [ProbeRequest(name, Labelled(batch.slices, f"{path}?{query}"), query, path) for name, path, query in asked]
+    return [
+        ProbeRequest(name, Labelled(batch.slices, f"{path}?{query}"), query, path, is_read=False)
+        for name, path, query in asked
+    ]

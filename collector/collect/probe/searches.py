@@ -60,6 +60,11 @@ class AgeSearch:
     refused: bool = False
     suspects: tuple[int, ...] = ()
 
+    @property
+    def meets_refusals(self) -> bool:
+        """Whether days are refused for their age, as far as is known."""
+        return self.refused or bool(self.suspects)
+
     def next(self, most: int) -> tuple[int, ...]:
         """Choose the ages to ask in one request, ascending, at most *most*; none if the day is known."""
         if self.suspects:
@@ -72,6 +77,8 @@ class AgeSearch:
         with_data = max([self.with_data, *having])
         empty = [age for age in asked if age > with_data]
         suspects = tuple(age for age in self.suspects if age not in asked and age > with_data)
+        if len(suspects) == 1:  # the others were answered, so it was the one that was refused
+            return _narrowed(replace(self, with_data=with_data), suspects[0], refused=True)
         without = None if self.without is not None and self.without <= with_data else self.without
         found = replace(self, with_data=with_data, without=without, suspects=suspects)
         return _narrowed(found, min(empty), refused=False) if empty else found

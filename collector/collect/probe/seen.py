@@ -65,9 +65,11 @@ class Seen:
 
     @property
     def oldest(self) -> datetime | None:
-        """The oldest bucket of all answers."""
-        exchanges = [*self.by_interval.values(), *self.longest.values()]
-        found = [min(points) for exchange in exchanges if (points := exchange.points)]
+        """The oldest bucket of all answers; a week counts only if nothing finer came, because it may begin too early."""
+        both = [*self.by_interval.values(), *self.longest.values()]
+        finer = [exchange for exchange in both if exchange.request.batch.agg_interval.step <= plan.DAY]
+        found = [min(points) for exchange in finer if (points := exchange.points)]
+        found = found or [min(points) for exchange in both if (points := exchange.points)]
         return from_epoch(min(found)) if found else None
 
 
