@@ -208,11 +208,11 @@ class Fetcher:
             await self.store.take(self.radar.fingerprint)
             self._trusted = True
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
-        await self._note_deviations(fetch_id, reply)
+        await self.note_deviations(fetch_id, reply)
         await self._note_unit_names(reply.answer.meta)
         return replace(saved, missing=reply.missing)
 
-    async def _note_deviations(self, fetch_id: int, reply: Reply) -> None:
+    async def note_deviations(self, fetch_id: int, reply: Reply) -> None:
         """Put on record, and log, each kind of deviation that was not met before, and keep an example of it."""
         unknown = [kind for kind in reply.answer.deviations if kind not in self._deviations]
         if not unknown:

@@ -176,6 +176,11 @@ def read_reply(response: RadarResponse, batch: Batch) -> Reply:
     if len(batch.slices) > 1 and normalization and not is_absolute(normalization):
         words = f"{normalization} values of {len(batch.slices)} slices in one answer"
         raise Relative(words, status=response.status)
+    return as_reply(response, batch, answer)
+
+
+def as_reply(response: RadarResponse, batch: Batch, answer: Answer) -> Reply:
+    """Return *answer*, read of *response*, with what is known of both."""
     missing = tuple(batch.slices[position] for position in sorted(answer.missing))
     size, body = len(response.body or b""), response.evidence if answer.deviations else None
     return Reply(batch.without(answer.missing), answer, size, response.rate_headers, missing, body)

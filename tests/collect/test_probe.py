@@ -1,15 +1,14 @@
 """Finding out what the API does not publish, of honest and of odd upstreams: one run names every deviation."""
 
 import json
-import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from collector.collect.probe import MOST_REQUESTS, Prober
 from collector.model import AggInterval, utc
-from collector.radar.simulator import TOO_COSTLY, Refusal, faults
-from tests.collect.doubles import NOW, TOKEN, core
+from collector.radar.simulator import faults
+from tests.collect.doubles import TOKEN, core
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 SPANS = dict.fromkeys(AggInterval, timedelta(days=366))
@@ -20,7 +19,7 @@ async def probed(folder, *rules, behind=timedelta(0), **options):
     """Probe an upstream; gives the fields of the report, and the limits that are remembered."""
     async with core(f"sqlite:///{folder}/probe.db", token=TOKEN, **options) as world:
         world.script(*rules)
-        world.simulator._clock = lambda: (world.clock() - behind).timestamp()
+        world.simulator._clock = lambda: world.clock.timestamp() - behind.total_seconds()
         report = (await Prober(world.gatherer).probe()).to_json("http://radar")
         assert len(world.requests) == report["requests_used"] <= MOST_REQUESTS
         assert await world.store.list_series() == []

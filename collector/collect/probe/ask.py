@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from collector.collect.evidence import keep_refused
 from collector.collect.fetch import Stopping
 from collector.collect.probe import shape
 from collector.errors import CollectorError
-from collector.radar.client import TIMESERIES, read_response
+from collector.radar.client import TIMESERIES, as_reply, read_response
 from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, TimedOut, Unavailable
 
 if TYPE_CHECKING:
@@ -182,13 +183,16 @@ class Asker:
 
     async def _record(self, exchange: Exchange) -> None:
         """Put the outcome on record; of an answer only that, its deviations and its annotations."""
-        fetcher, answer, now = self._fetcher, exchange.answer, self._fetcher.clock()
-        if answer is None:
+        fetcher, batch, response, answer = self._fetcher, exchange.request.batch, exchange.response, exchange.answer
+        if response is None or answer is None:
             await fetcher.end(exchange.fetch_id, _failure(exchange))
-        else:
-            batch = exchange.request.batch.without(answer.missing)
-            await fetcher.store.save(exchange.fetch_id, batch, answer, now, len(exchange.body), history=False)
-            await fetcher.store.note_deviations(answer.deviations, exchange.fetch_id, now)
+            if response and response.evidence and exchange.error and exchange.request.is_read:
+                kind = f"probe: {exchange.error.kind}"
+                await keep_refused(fetcher.store, exchange.fetch_id, batch, kind, response.evidence)
+            return
+        reply = as_reply(response, batch, answer)
+        await fetcher.store.save(exchange.fetch_id, reply.batch, answer, fetcher.clock(), reply.size, history=False)
+        await fetcher.note_deviations(exchange.fetch_id, reply)
 
     def _check(self, exchange: Exchange) -> None:
         error = exchange.error

@@ -156,7 +156,7 @@ class Prober:
             seen.positions_refusal = short or seen.positions_refusal
 
     async def _try_shorter_and_more(self, base: AggInterval) -> None:
-        """Ask more series than are accepted over a quarter of the time: is their number limited, or that of values?"""
+        """Ask four times the series over a quarter of the time, to tell a limit of series from one of values."""
         seen, span = self.seen, max(_SIX_HOURS, base.step)
         if seen.positions.refused and span < seen.spans[base].accepted:
             count = min(4 * seen.positions.accepted, MOST_SERIES)

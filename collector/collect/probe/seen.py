@@ -65,7 +65,7 @@ class Seen:
 
     @property
     def oldest(self) -> datetime | None:
-        """The oldest bucket of all answers; a week counts only if nothing finer came, because it may begin too early."""
+        """The oldest bucket of all answers; of a week only if nothing finer came, because it may begin too early."""
         both = [*self.by_interval.values(), *self.longest.values()]
         finer = [exchange for exchange in both if exchange.request.batch.agg_interval.step <= plan.DAY]
         found = [min(points) for exchange in finer if (points := exchange.points)]
