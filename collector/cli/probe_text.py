@@ -40,6 +40,9 @@ def print_report(content: Content) -> None:
         show([_row(finding) for finding in findings], "table")
     _heading("Deviations")
     _print_deviations(content["deviations"])
+    if content["refusals"]:
+        _heading("Refusals")
+        show([_kind(refusal, "refusal", "outcome") for refusal in content["refusals"]], "table")
     _list("Not asked, because of the cap on requests", content["skipped"])
     _list("Not settled", content["unsettled"])
     click.echo()
@@ -112,19 +115,20 @@ def _shortened(content: Any) -> Any:
 
 
 def _print_deviations(deviations: Sequence[Content]) -> None:
-    rows = [
-        {
-            "deviation": deviation["text"],
-            "answer is": deviation["verdict"],
-            "answers": deviation["answers"],
-            "first in #": deviation["first_request"],
-        }
-        for deviation in deviations
-    ]
-    if rows:
-        show(rows, "table")
+    if deviations:
+        show([_kind(deviation, "deviation", "answer is") for deviation in deviations], "table")
     else:
         click.echo("none: every answer has the form of the contract")
+
+
+def _kind(seen: Content, title: str, verdict: str) -> dict[str, Any]:
+    """Return a row: what several answers have in common, how often, and where it was first."""
+    return {
+        title: seen["text"],
+        verdict: seen["verdict"],
+        "times": seen["answers"],
+        "first in": f"#{seen['first_request']}",
+    }
 
 
 def _list(title: str, sentences: Iterable[str]) -> None:

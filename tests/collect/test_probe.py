@@ -7,7 +7,7 @@ import pytest
 
 from collector.collect.probe import MOST_REQUESTS, Prober
 from collector.model import AggInterval, utc
-from collector.radar.simulator import faults
+from collector.radar.simulator import TOO_COSTLY, faults
 from tests.collect.doubles import TOKEN, core
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
@@ -49,6 +49,17 @@ def each_series(change):
 
 def milliseconds(content):
     content["timestamps"] = [int(utc(text).timestamp() * 1000) for text in content["timestamps"]]
+
+
+def newest(count):
+    def cut(content):
+        content.update({key: content[key][-count:] for key in ("timestamps", "values")})
+
+    return cut
+
+
+def swapped(result):
+    result["serie_0"], result["serie_1"] = result["serie_1"], result["serie_0"]
 
 
 def later(content):
@@ -142,11 +153,46 @@ ODD = {
         None,
     ),
     "an unknown normalization": (
-        [],
-        {"normalization": "RAW_VALUES"},
+        [faults.normalization("COUNT").always()],
         {},
+        {"normalization": "COUNT; an unknown word; the values agree across requests"},
+        ["meta.normalization is an unknown word"],
+        True,
+    ),
+    "only the newest values": (
+        [edited(each_series(newest(300)))],
+        {"max_span": SPANS},
+        {"span_15m": "3 days; 4 days are refused: only the newest 300 of 384 buckets came"},
         [],
         True,
+    ),
+    "coarsened": (
+        [when(lambda asked: asked.agg_interval is QUARTER and asked.buckets > 192, faults.agg_interval("ONE_HOUR"))],
+        {"max_span": SPANS},
+        {"span_15m": "2 days; 3 days are refused: meta.aggInterval is 'ONE_HOUR', asked was FIFTEEN_MINUTES"},
+        ["meta.aggInterval is 'ONE_HOUR', asked was FIFTEEN_MINUTES"],
+        True,
+    ),
+    "filters that move to the first series": (
+        [edited(swapped, lambda received: received.series == 2 and "publicKeyAlgorithm=" in received.raw_query)],
+        {},
+        {"empty_positions": "accepted, but the filter moved to the first series; values would get another owner"},
+        [],
+        False,
+    ),
+    "pages instead of answers": (
+        [faults.html(200).always()],
+        {},
+        {"answers_1w": "refused: HTTP 200 with text/html instead of an answer; nothing can be collected at it"},
+        ["HTTP 200 with text/html instead of an answer"],
+        False,
+    ),
+    "words instead of values": (
+        [edited(each_series(lambda content: content.update(values=["many"] * len(content["values"]))))],
+        {},
+        {"answers_1h": "refused: 168 of 168 values are no finite number"},
+        ["values are texts that are no number"],
+        False,
     ),
     "a page for large questions": (
         [when(lambda question: question.buckets > 700, faults.html(504))],
@@ -194,3 +240,67 @@ async def test_one_run_names_what_is_odd(tmp_path, name):
     assert not [wanted for wanted in deviations if wanted not in texts], texts
     if settled is not None:
         assert report["settled"] is settled, report["unsettled"]
+
+
+@pytest.mark.parametrize(("hours", "words"), [(1, "60 minutes ahead of"), (26, "1,560 minutes ahead of")])
+async def test_a_clock_that_is_ahead_is_named_and_does_not_end_it(tmp_path, hours, words):
+    report, _ = await probed(tmp_path, behind=timedelta(hours=hours))
+    assert words in said(report)["clock"]
+    assert [request["outcome"] for request in report["requests"]][:3] == ["refused", "ok", "ok"]
+    assert report["settled"], report["unsettled"]
+
+
+async def test_a_clock_that_is_behind_is_named(tmp_path):
+    report, _ = await probed(tmp_path, behind=timedelta(hours=-1))
+    assert said(report)["clock"].startswith("60 minutes behind Radar's")
+    assert report["settled"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "requests", "words"),
+    [
+        (faults.api_error(403, 10000, "no"), 1, "the credentials are refused: HTTP 403: no"),
+        (faults.closed(), 3, "no answer came in 3 requests in a row: the server hung up without an answer"),
+        (faults.html(404), 4, "no such path at this address: check base_url under [radar]"),
+        (faults.too_many("5"), 2, "the rate limit was met again after a wait: HTTP 429"),
+        (faults.too_many("3000"), 1, "Radar answers again at 2026-03-10T12:57:00Z"),
+    ],
+)
+async def test_what_makes_everything_impossible_ends_it_and_is_told(tmp_path, fault, requests, words):
+    report, _ = await probed(tmp_path, fault.always())
+    assert report["requests_used"] == requests
+    assert report["ended"].startswith(words)
+    assert report["unsettled"][0].startswith(f"the probe ended early: {words}")
+    assert not report["settled"]
+
+
+@pytest.mark.parametrize("fault", [faults.html(502), faults.too_many("5")])
+async def test_what_passes_is_waited_for(tmp_path, fault):
+    report, _ = await probed(tmp_path, fault)
+    assert (report["requests"][0]["name"], report["settled"]) == (report["requests"][1]["name"], True)
+
+
+async def test_a_refusal_of_another_path_says_nothing_about_the_credentials(tmp_path):
+    async with core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as world:
+        world.script(faults.api_error(403, 10000).only(lambda asked: not asked.path.endswith("series")).always())
+        report = await Prober(world.gatherer).probe()
+        assert report.unsettled == []
+        assert await world.store.refused(world.fetcher.radar.fingerprint) is None
+
+
+async def test_the_limits_that_were_found_are_remembered(tmp_path):
+    spans = SPANS | {QUARTER: timedelta(days=2)}
+    _, limits = await probed(
+        tmp_path, max_span=spans, series_per_request=5, empty_values=False, series_refusal=TOO_COSTLY
+    )
+    shape = limits[QUARTER].shape
+    assert (shape.span, shape.positions, shape.gaps) == (timedelta(days=2), 5, False)
+    assert limits[AggInterval.ONE_DAY].shape.span == timedelta(days=364)
+
+
+async def test_what_the_cap_leaves_out_is_told(tmp_path):
+    spans = dict.fromkeys(AggInterval, timedelta(days=29))
+    report, _ = await probed(tmp_path, max_span=spans, series_per_request=50)
+    assert report["requests_used"] == MOST_REQUESTS
+    assert said(report)["series_per_request"].startswith("from 50 to 51 series; 52 are refused")
+    assert report["skipped"]

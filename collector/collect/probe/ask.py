@@ -137,7 +137,9 @@ class Asker:
         """
         exchange = await self._once(request)
         if exchange and isinstance(exchange.error, RateLimited):
-            return await self._once(request)
+            exchange = await self._once(request)
+        if exchange and isinstance(exchange.error, RateLimited):
+            raise ProbeEnded(f"the rate limit was met again after a wait: {exchange.error}")
         return exchange
 
     async def ask_again(self, exchange: Exchange) -> Exchange | None:

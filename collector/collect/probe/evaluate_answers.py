@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect.probe import shape
-from collector.collect.probe.finding import Finding
+from collector.collect.probe.finding import NOT_ASKED, Finding
 from collector.interval import DEFAULT_ORIGIN
 from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, from_epoch, is_absolute, rfc3339
 from collector.radar.failure import one_line, quoted
@@ -49,9 +49,9 @@ def findings_of_answers(seen: Seen) -> Iterator[Finding]:
 def _reading(agg_interval: AggInterval, exchange: Exchange | None) -> Finding:
     question, name = f"answers at {agg_interval}", f"answers_{agg_interval}"
     if exchange is None:
-        return Finding(_SECTION, name, question, "not asked", "nothing is known of this interval", settled=False)
+        return Finding(_SECTION, name, question, NOT_ASKED, "nothing is known of this interval", settled=False)
     if exchange.answer is None:
-        verdict = "the body is kept from being stored" if exchange.is_data else "nothing can be collected at it"
+        verdict = "nothing of such answers is stored" if exchange.is_data else "nothing can be collected at it"
         return Finding(_SECTION, name, question, f"refused: {exchange.error}", verdict, settled=False, value="refused")
     count = sum(len(series.timestamps) for series in exchange.answer.series)
     if not count:
@@ -88,9 +88,13 @@ def _normalization(meta: Mapping[str, object], comparison: tuple[int, int] | Non
     if is_known_normalization(word):
         apart = "holds within one answer only: no history can be joined, each answer stands alone"
         return Finding(_SECTION, question, question, answer, apart, settled=True, value=word)
-    settled = comparison is not None
-    meaning = "an unknown word: what it means is shown by the values of two answers of different length"
-    return Finding(_SECTION, question, question, answer, meaning, settled=settled, value=word)
+    if comparison is None:
+        return Finding(
+            _SECTION, question, question, answer, "an unknown word, and no two answers to compare", settled=False
+        )
+    agrees = comparison[0] == comparison[1]
+    shown = "the values agree across requests" if agrees else "the values differ between requests: each stands alone"
+    return Finding(_SECTION, question, question, answer, f"an unknown word; {shown}", settled=True, value=word)
 
 
 def compared(seen: Seen) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from collector.collect.probe import shape
 from collector.collect.probe.evaluate_answers import minutes
 from collector.collect.probe.finding import Finding
+from collector.radar.errors import CredentialsRefused, Misdirected
 from collector.radar.failure import one_line
 
 if TYPE_CHECKING:
@@ -76,12 +77,23 @@ def findings_of_siblings(seen: Seen) -> Iterator[Finding]:
         result = shape.result_of(exchange.document)
         if not exchange.is_data:
             answer = str(exchange.error) if exchange.error else f"HTTP {exchange.status}"
-            yield Finding(_PATHS, name, path, answer, "not served at this address", value={"status": exchange.status})
+            yield Finding(_PATHS, name, path, answer, _why_not(exchange), value={"status": exchange.status})
             continue
         counted = [*map(_counted, result.items())]
         answer = one_line(f"HTTP {exchange.status}, {len(exchange.body):,} bytes: {', '.join(counted[:_MOST_KEYS])}")
         value = {"status": exchange.status, "bytes": len(exchange.body), "keys": [*result]}
         yield Finding(_PATHS, name, path, answer, _groups(result), value=value)
+
+
+def _why_not(exchange: Exchange) -> str:
+    """Say what an error of another path means."""
+    match exchange.error:
+        case Misdirected():
+            return "not served at this address"
+        case CredentialsRefused():
+            return "not allowed with these credentials"
+        case _:
+            return "not needed today"
 
 
 def _counted(item: tuple[str, Any]) -> str:

@@ -51,6 +51,8 @@ def _empty_positions(seen: Seen, first: Exchange, exchange: Exchange) -> Finding
         return Finding(_SECTION, name, _EMPTY, f"refused: {why}", meaning, settled=True, value=False)
     if not is_absolute(str(shape.meta_of(exchange.document).get("normalization", ""))):
         return Finding(_SECTION, name, _EMPTY, "accepted", "values that are not absolute are not compared", value=True)
+    if not first.points:
+        return Finding(_SECTION, name, _EMPTY, "accepted", "there are no values to compare", value=True)
     trouble = _misplaced(first.points, exchange.points_of(0), exchange.points_of(1))
     if trouble:
         return Finding(_SECTION, name, _EMPTY, f"accepted, but {trouble[0]}", trouble[1], settled=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from collector.collect.plan import midnight
-from collector.collect.probe.finding import Finding
+from collector.collect.probe.finding import NOT_ASKED, Finding
 from collector.collect.probe.searches import OLDEST_AGE
 from collector.collect.probe.seen import shortfall
 from collector.model import AggInterval
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _SECTION = "Limits"
 _HISTORY = "History"
+_TOO_LONG = (HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 _SINGULARS = {"hours": "hour", "days": "day", "weeks": "week", "series": "series"}
 
 
@@ -33,7 +35,7 @@ def findings_of_limits(seen: Seen, exchanges: Sequence[Exchange]) -> Iterator[Fi
     for agg_interval in AggInterval:
         if agg_interval in seen.spans:
             yield _span(agg_interval, seen.spans[agg_interval], seen)
-    yield _url(exchanges)
+    yield _url(seen, exchanges)
     yield _oldest(seen)
 
 
@@ -56,7 +58,7 @@ def _series(seen: Seen) -> Finding:
     value = {"accepted": search.accepted, "refused": search.refused}
     tried = search.refused is not None or search.accepted > 1
     if not tried:
-        return Finding(_SECTION, "series_per_request", "series per request", "not tried", settled=False, value=value)
+        return Finding(_SECTION, "series_per_request", "series per request", NOT_ASKED, settled=False, value=value)
     return Finding(_SECTION, "series_per_request", "series per request", answer, meaning, settled=True, value=value)
 
 
@@ -89,18 +91,15 @@ def _span(agg_interval: AggInterval, span: Span, seen: Seen) -> Finding:
     return Finding(_SECTION, name, question, answer, meaning, settled=True, value=value)
 
 
-def _url(exchanges: Sequence[Exchange]) -> Finding:
+def _url(seen: Seen, exchanges: Sequence[Exchange]) -> Finding:
     asked = [exchange for exchange in exchanges if exchange.request.is_read]
     accepted = max((len(one.request.query) for one in asked if one.is_data), default=0)
-    long = [one for one in asked if not one.is_data and len(one.request.query) > accepted]
+    long = [one for one in asked if one.status in _TOO_LONG or (one is seen.long_url and not one.is_data)]
+    shortest = min(long, key=lambda one: len(one.request.query), default=None)
     answer = f"{accepted:,} bytes of query are accepted"
-    if long:
-        shortest = min(long, key=lambda one: len(one.request.query))
+    if shortest:
         answer += f"; {len(shortest.request.query):,} are refused: {shortest.error}"
-    value = {
-        "accepted_bytes": accepted,
-        "refused_bytes": min((len(one.request.query) for one in long), default=None),
-    }
+    value = {"accepted_bytes": accepted, "refused_bytes": len(shortest.request.query) if shortest else None}
     return Finding(_SECTION, "url", "length of the URL", answer, "longer ones are split", value=value)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+NOT_ASKED = "not asked"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -20,3 +22,8 @@ class Finding:
     meaning: str = ""
     settled: bool | None = None
     value: Any = None
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether it is open only because nothing was asked about it."""
+        return self.answer == NOT_ASKED

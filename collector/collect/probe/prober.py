@@ -13,7 +13,15 @@ from collector.collect.probe.memory import remember
 from collector.collect.probe.questions import COMMA_NAME, FILTERED, ProbeRequest, series_request
 from collector.collect.probe.report import ProbeReport
 from collector.collect.probe.searches import AgeSearch
-from collector.collect.probe.seen import MOST_SERIES, Seen, ages_having_data, first_span, shortfall, start_of_search
+from collector.collect.probe.seen import (
+    MOST_SERIES,
+    Seen,
+    ages_having_data,
+    first_span,
+    shortfall,
+    start_of_search,
+    unevenness,
+)
 from collector.model import AggInterval
 from collector.radar.errors import Misdirected, Unavailable
 
@@ -151,7 +159,7 @@ class Prober:
             if exchange is None:
                 return
             tries -= 1
-            short = shortfall(exchange, None)
+            short = shortfall(exchange, None) or unevenness(exchange)
             seen.positions = seen.positions.after(count, accepted=short is None)
             seen.positions_refusal = short or seen.positions_refusal
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from collector import __version__
 from collector.collect.probe import shape
 from collector.collect.probe.ask import MOST_REQUESTS, to_json
 from collector.collect.probe.evaluate import evaluate
-from collector.radar.errors import RadarError, Untrusted
+from collector.radar.errors import ANSWERED, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from collector.collect.probe.ask import Exchange
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeviationSeen:
-    """What answers have otherwise than the contract says: *read* by the collector, or a reason to *refuse*."""
+    """What several answers have in common; *verdict* is `read`, `refused`, or the outcome on record."""
 
     text: str
     verdict: str
@@ -50,17 +49,20 @@ class ProbeReport:
     def unsettled(self) -> list[str]:
         """What the collector needs and what the probe could not settle, a sentence each; empty: exit code 0."""
         ended = [f"the probe ended early: {self.seen.ended}"] if self.seen.ended else []
-        open_ = [finding for finding in self.findings if finding.settled is False]
+        open_ = [
+            finding for finding in self.findings if finding.settled is False and not (ended and finding.is_unasked)
+        ]
         return ended + [f"{finding.question}: {finding.answer}; {finding.meaning}" for finding in open_]
 
     @property
     def deviations(self) -> list[DeviationSeen]:
         """Each kind of deviation once, in the order in which they were met."""
-        found: dict[tuple[str, str], list[int]] = {}
-        for exchange in self.exchanges:
-            for key in dict.fromkeys(_deviations(exchange)):
-                found.setdefault(key, []).append(exchange.number)
-        return [DeviationSeen(text, verdict, len(at), at[0]) for (text, verdict), at in found.items()]
+        return _grouped(self.exchanges, _deviations)
+
+    @property
+    def refusals(self) -> list[DeviationSeen]:
+        """Each kind of refusal once: why there was no answer with data, as far as something came."""
+        return _grouped(self.exchanges, _refusals)
 
     @property
     def meta(self) -> Mapping[str, Any]:
@@ -86,6 +88,7 @@ class ProbeReport:
             "ended": self.seen.ended,
             "findings": [asdict(finding) for finding in self.findings],
             "deviations": [asdict(deviation) for deviation in self.deviations],
+            "refusals": [asdict(refusal) for refusal in self.refusals],
             "meta": self.meta,
             "shape": self.shape,
             "requests_used": len(self.exchanges),
@@ -95,20 +98,31 @@ class ProbeReport:
         }
 
 
-def _deviations(exchange: Exchange) -> Iterator[tuple[str, str]]:
-    if not exchange.request.is_read:
+def _grouped(
+    exchanges: Sequence[Exchange], noted: Callable[[Exchange], Iterator[tuple[str, str, str]]]
+) -> list[DeviationSeen]:
+    """Count what is *noted* of each exchange as (kind, verdict, text); of a kind the first text is shown."""
+    found: dict[tuple[str, str], DeviationSeen] = {}
+    for exchange in exchanges:
+        for kind, verdict, text in dict.fromkeys(noted(exchange)):
+            known = found.get((kind, verdict), DeviationSeen(text, verdict, 0, exchange.number))
+            found[kind, verdict] = replace(known, answers=known.answers + 1)
+    return list(found.values())
+
+
+def _deviations(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
+    error = exchange.error
+    if not exchange.request.is_read or exchange.status not in ANSWERED:
         return
-    if exchange.answer:
-        yield from ((kind, "read") for kind in exchange.answer.deviations)
-    elif exchange.status and 200 <= exchange.status < 300 and isinstance(exchange.error, RadarError):  # noqa: PLR2004 - HTTP's class
-        refused = "refused" if isinstance(exchange.error, Untrusted) else "no answer"
-        yield str(exchange.error), refused
-    if exchange.is_data:
-        verdict = "read" if exchange.answer else "refused"
-        content_type = exchange.headers.get("Content-Type", "")
-        yield from ((kind, verdict) for kind in shape.unusual(exchange.document, content_type))
+    if error:
+        yield error.kind, "refused" if isinstance(error, Untrusted) else "no answer", str(error)
+    kinds = exchange.answer.deviations if exchange.answer else ()
+    forms = shape.unusual(exchange.document, exchange.headers.get("Content-Type", "")) if exchange.is_data else ()
+    verdict = "read" if exchange.answer else "refused"
+    yield from ((kind, verdict, kind) for kind in (*kinds, *forms))
 
 
-def outcomes(exchanges: Sequence[Exchange]) -> Mapping[str, int]:
-    """How many requests ended with each outcome."""
-    return Counter(exchange.outcome for exchange in exchanges)
+def _refusals(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
+    error = exchange.error
+    if error and exchange.request.is_read and exchange.status not in ANSWERED:
+        yield error.kind, exchange.outcome, str(error)

@@ -103,9 +103,18 @@ def shortfall(exchange: Exchange, oldest: datetime | None) -> str | None:
     if not timestamps or oldest is None:
         return None
     begins, could_begin = from_epoch(min(timestamps)), max(window.start, oldest)
-    if begins > could_begin + max(2 * step, plan.DAY):
+    doubt = 2 * step if oldest <= window.start else max(2 * step, plan.DAY)  # the oldest may be known to the day only
+    if begins > could_begin + doubt:
         expected = (window.end - could_begin) // step
         return f"only the newest {len(timestamps)} of {expected} buckets came"
+    return None
+
+
+def unevenness(exchange: Exchange) -> str | None:
+    """Say how a series of an answer to windows of equal length was cut; None if all are about as long."""
+    lengths = [len(exchange.points_of(position)) for position in range(len(exchange.request.batch.slices))]
+    if max(lengths, default=0) > 2 * min(lengths, default=0):
+        return f"a series of {min(lengths)} values came beside one of {max(lengths)}"
     return None
 
 

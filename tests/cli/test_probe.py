@@ -1,0 +1,97 @@
+"""probe: the first command a user runs, as a person and a program see it."""
+
+import json
+import re
+import stat
+
+from collector.radar.simulator import faults
+from tests.acceptance.world import CANARY, profile
+
+
+def odd(document):
+    """Answer in milliseconds, without confidenceInfo, with hostile text and the token in it."""
+    result = document["result"]
+    del result["meta"]["confidenceInfo"]
+    result["meta"]["units"] = [{"name": "*", "value": "\x1b[31mcertificates\x07"}]
+    result["meta"]["echo"] = CANARY
+    result["serie_0"]["timestamps"] = [f"{text[:-1]}.000Z" for text in result["serie_0"]["timestamps"]]
+
+
+def test_a_person_reads_every_deviation_and_a_verdict(world):
+    simulator, collector = world
+    collector.configure(profile())
+    simulator.script(faults.html(504).only(lambda asked: asked.series > 3).always(), faults.edit("odd", odd).always())
+    done = collector.run("probe", "--save", "saved")
+    for words in (
+        "GET /radar/ct/timeseries?aggInterval=15m&format=JSON&dateStart=",
+        "meta.confidenceInfo is absent",
+        "unknown keys in meta",
+        "timestamps are RFC 3339 texts with a fraction",
+        "3 series; 4 are refused: HTTP 504 with text/html instead of an answer",
+        "compares across requests: history can be joined",
+        '"echo": "***"',
+        "/radar/ct/summary/CA_OWNER",
+    ):
+        assert words in done.stdout
+    assert re.match(
+        r"verdict: all that the collector needs is settled \(\d+ of 30 requests\)", done.stdout.split("\n")[-2]
+    )
+    assert "1/30 first answer at 15m: ok (HTTP 200, " in done.stderr
+    assert not re.search("[\x00-\x09\x0b-\x1f]", done.stdout + done.stderr)
+    assert CANARY not in done.stdout + done.stderr
+
+
+def test_the_bodies_are_kept_private_and_without_secrets(world):
+    simulator, collector = world
+    collector.configure(profile())
+    simulator.script(faults.edit("odd", odd).always())
+    collector.call("probe", "--save", "saved/new")
+    files = {file.name: file for file in (collector.folder / "saved/new").iterdir()}
+    report = json.loads(files["probe.json"].read_text())
+    assert {request["file"] for request in report["requests"]} | {"probe.json"} == files.keys()
+    assert json.loads(files["01-first-answer-at-15m.json"].read_bytes())["result"]["meta"]["echo"] == "***"
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files.values()} == {0o600}
+    assert CANARY.encode() not in b"".join(file.read_bytes() for file in files.values())
+    again = collector.call("probe", "--save", "saved/new", expect=2)
+    assert "--save saved/new: the directory is not empty; name a new one" in again.stderr
+    assert len(simulator.requests) == report["requests_used"]
+
+
+def test_a_program_reads_fields_and_the_exit_code(world):
+    simulator, collector = world
+    collector.configure(profile())
+    simulator.script(faults.reply(200, b"[]", content_type="application/json").always())
+    done = collector.call("probe", "--format", "json", expect=1)
+    report = json.loads(done.stdout)
+    assert report["settled"] is False
+    assert report["unsettled"][0] == (
+        "answers at 15m: refused: the document is not an object; nothing can be collected at it"
+    )
+    assert report["deviations"][0] == {
+        "text": "the document is not an object",
+        "verdict": "refused",
+        "answers": 8,
+        "first_request": 1,
+    }
+    assert report["requests"][0]["query"].startswith("aggInterval=15m&format=JSON&dateStart=")
+
+
+def test_what_cannot_be_settled_is_listed_before_the_verdict(world):
+    simulator, collector = world
+    collector.configure(profile())
+    simulator.script(faults.api_error(403, 10000, "Authentication error").always())
+    said = collector.call("probe", expect=1).stdout.split("\n\n")
+    assert said[-2].split("\n") == [
+        "Not settled",
+        "- the probe ended early: the credentials are refused: HTTP 403: Authentication error",
+    ]
+    assert said[-1].startswith("verdict: 1 thing is not settled (1 of 30 requests); next: read the list above")
+
+
+def test_nothing_of_a_probe_disturbs_the_store(world):
+    _, collector = world
+    collector.configure(profile())
+    collector.call("probe")
+    assert "0 checksums agree" in collector.call("db", "verify").stdout
+    assert {row["outcome"] for row in json.loads(collector.call("fetches", "--format", "json").stdout)} >= {"probed"}
+    assert collector.points() == {}
