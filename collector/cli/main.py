@@ -24,6 +24,8 @@ _COMMANDS = {
     "status": "Per profile: newest point, lag, gaps, failures; the store; the budget.",
     "series": "List the series that are kept.",
     "fetches": "List requests and their outcomes.",
+    "replay": "Read refused answers again after an upgrade, and fill what is absent.",
+    "report": "Write one file without secrets to attach to an issue.",
     "annotations": "List Cloudflare's remarks on the data.",
     "gaps": "List buckets that should be there and are not.",
     "revisions": "List values that were later replaced.",

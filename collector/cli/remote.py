@@ -92,6 +92,10 @@ class Remote:
         order = {"dry_run": False}
         return self._call("POST", f"/api/v1/series/{series_id}/forget", order, timeout=_LONG_TIMEOUT)
 
+    def replay(self, fetch_id: int) -> dict[str, Any]:
+        """Read the kept body of a fetch again; gives what came of it."""
+        return self._call("POST", f"/api/v1/fetches/{fetch_id}/replay", {}, timeout=_LONG_TIMEOUT)
+
     def _call(self, method: str, path: str, order: Any = None, *, timeout: float = _TIMEOUT) -> dict[str, Any]:
         connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=timeout)
         body = None if order is None else json.dumps(order)

@@ -13,8 +13,9 @@ import socket
 import zlib
 from collections import defaultdict
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from collector.collect.attend import Attendant, first_of
 from collector.collect.background import do_backfills, keep_history
@@ -22,6 +23,7 @@ from collector.collect.fallback import Fallback
 from collector.collect.fetch import Fetcher, backoff
 from collector.collect.gather import Gatherer
 from collector.collect.heartbeat import Heartbeat
+from collector.collect.replay import replay
 from collector.collect.replica import enlisted
 from collector.collect.schedule import Schedule
 from collector.collect.starting import Starting
@@ -279,6 +281,13 @@ class Service:
     async def forget(self, series_id: int, *, dry_run: bool) -> Forgotten:
         """Delete a series that no profile wants, with its history."""
         return await self.store.forget_series(series_id, self.profiles, dry_run=dry_run)
+
+    async def replay(self, fetch_id: int) -> dict[str, Any] | None:
+        """Read the kept body of a fetch again; None if there is none that waits for it."""
+        waiting = {one.fetch_id: one for one in await self.store.bodies(waiting=True)}
+        if fetch_id not in waiting:
+            return None
+        return asdict(await replay(self.store, waiting[fetch_id], self._clock()))
 
     async def fill(self, wanted: Sequence[Slice]) -> None:
         """Ask Radar for what is lacking of *wanted*; a RadarError says why it could not be had."""

@@ -1,10 +1,10 @@
-"""What a command hands to the daemon that owns the store: pruning, and deleting a series."""
+"""What a command hands to the daemon that owns the store: pruning, deleting a series, reading a body again."""
 
 from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -29,6 +29,9 @@ class Upkeep(Protocol):
     async def forget(self, series_id: int, *, dry_run: bool) -> Forgotten:
         """Delete a series that no profile wants; SeriesWanted, SeriesUnknown."""
 
+    async def replay(self, fetch_id: int) -> dict[str, Any] | None:
+        """Read the kept body of a fetch again; None if there is none that waits for it."""
+
 
 class _Forget(Body):
     dry_run: bool = False
@@ -39,6 +42,7 @@ def add_routes(app: web.Application, upkeep: Upkeep) -> None:
     routes = _Routes(upkeep)
     app.router.add_post("/api/v1/prune", routes.prune)
     app.router.add_post(r"/api/v1/series/{id:[0-9]{1,18}}/forget", routes.forget)
+    app.router.add_post(r"/api/v1/fetches/{id:[0-9]{1,18}}/replay", routes.replay)
 
 
 class _Routes:
@@ -57,6 +61,18 @@ class _Routes:
         except TimeoutError:
             return web.json_response({"running": True}, status=HTTPStatus.ACCEPTED)
         return web.json_response({**pruned.counts, "damaged": list(pruned.damaged)})
+
+    async def replay(self, request: web.Request) -> web.Response:
+        if refused := refuse_change(request):
+            return refused
+        try:
+            Body.model_validate_json(await request.read())
+        except ValidationError as error:
+            return wrong_body(error)
+        found = await self._upkeep.replay(int(request.match_info["id"]))
+        if found is None:
+            return refusal(HTTPStatus.NOT_FOUND, "no body of this request waits to be read again")
+        return web.json_response(found)
 
     async def forget(self, request: web.Request) -> web.Response:
         if refused := refuse_change(request):

@@ -39,6 +39,7 @@ from collector.store.questions import write_question
 from collector.store.reader import Reader
 from collector.store.refusals import FIRST_PAUSE, Refusal, keys_of, pause
 from collector.store.renames import Renamed
+from collector.store.replays import ReadBody, Replayed
 from collector.store.replicas import Candidate, Replica
 from collector.store.save_snapshots import Taken
 from collector.store.selection import Place, SelectedSeries, Selection
@@ -88,9 +89,11 @@ __all__ = [
     "ProfileStatus",
     "Progress",
     "Pruned",
+    "ReadBody",
     "Reader",
     "Refusal",
     "Renamed",
+    "Replayed",
     "Replica",
     "RevisionRow",
     "Saved",

@@ -147,6 +147,13 @@ async def save(connection: AsyncConnection, answers: Sequence[Noted]) -> None:
             await _write(connection, answer, decision)
 
 
+async def add_new(connection: AsyncConnection, answer: Noted) -> None:
+    """Add the annotations that no answer has had so far; what *answer* says of others changes nothing."""
+    await lock(connection, ANNOTATIONS)
+    new = answer.decide(await _read(connection, [answer])).new
+    await _write(connection, answer, Decision(new=new))
+
+
 async def _read(connection: AsyncConnection, answers: Sequence[Noted]) -> list[Remark]:
     windows = [window for answer in answers for window in answer.windows]
     end, start = max(window.end for window in windows), min(window.start for window in windows)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from collector.model import Window, known_spelling
+from collector.model import Window, known_spelling, spelling_free
 from collector.store.generations import described, generation, in_force, same_measure
 from collector.store.precedence import AnswerTime, overrules
 from collector.store.schema import date_ranges, fetches, profile_series, series
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from collector.model import SeriesQuery
+    from collector.model import Meta, SeriesQuery
     from collector.store.fetches import Arrival
     from collector.store.generations import Measure
 
@@ -151,6 +151,56 @@ async def measure_of(connection: AsyncConnection, query: SeriesQuery) -> Measure
     """Read normalization and unit of the series of *query* that came into force last; empty words for none."""
     rows = (await connection.execute(_OF_QUERIES, {"digests": [query.digest]})).all()
     return as_before(UNANSWERED, rows)
+
+
+class Standing(NamedTuple):
+    """The series of a query that an answer would belong to, without any decision about units: *ids* are all of them.
+
+    *is_new*: no answer has begun it yet.
+    """
+
+    id: int
+    label: str
+    measure: Measure
+    ids: tuple[int, ...]
+    is_new: bool
+
+    def takes(self, measure: Measure) -> bool:
+        """Tell whether values of this normalization and unit belong to it, as far as both are named."""
+        pairs = [(a, b) for a, b in zip(self.measure, measure, strict=True) if a and b]
+        return self.is_new or all(spelling_free(a) == spelling_free(b) for a, b in pairs)
+
+
+def measure_named(meta: Meta) -> Measure:
+    """Return the normalization and unit that an answer names; empty words for none."""
+    return known_spelling(meta.normalization), meta.unit
+
+
+async def standing(
+    connection: AsyncConnection, queries: Sequence[SeriesQuery], *, lock: bool
+) -> dict[SeriesQuery, Standing]:
+    """Find the series that is in force for each query; absent if the store knows none. *lock*: until the end."""
+    known: dict[str, list[Any]] = defaultdict(list)
+    found = await connection.execute(_LOCKED if lock else _OF_QUERIES, {"digests": [one.digest for one in queries]})
+    for row in found:
+        known[row.digest].append(row)
+    ids = [row.id for rows in known.values() for row in rows]
+    labelled = set((await connection.execute(_LABELS_TO, {"ids": ids})).scalars())
+    return {query: _standing(known[query.digest], labelled) for query in queries if known[query.digest]}
+
+
+def _standing(rows: Sequence[Any], labelled: Collection[int]) -> Standing:
+    by_id = {row.id: row for row in rows}
+    first = by_id[in_force(generation(row, labelled=row.id in labelled) for row in rows)[0].id]
+    is_new = all(_measure(row) == UNANSWERED and row.in_force_at is None for row in rows)
+    return Standing(first.id, first.label, _measure(first), tuple(by_id), is_new)
+
+
+async def put_in_force(connection: AsyncConnection, one: Standing, measure: Measure, now: datetime) -> None:
+    """Give a series that has no answer yet the words of its first one; others take those that they did not name."""
+    values: dict[str, Any] = {"normalization": one.measure[0] or measure[0], "unit": one.measure[1] or measure[1]}
+    values |= {"in_force_at": now} if one.is_new else {}
+    await connection.execute(sa.update(series).where(series.c.id == one.id).values(values))
 
 
 def as_before(measure: Measure, rows: Iterable[Any]) -> Measure:

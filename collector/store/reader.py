@@ -22,6 +22,7 @@ from collector.store import (
     reaches,
     refusals,
     renames,
+    replays,
     replicas,
     series,
     snapshots,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from collector.store.readable import Readable
     from collector.store.refusals import Refusal
     from collector.store.renames import Renamed
+    from collector.store.replays import ReadBody, Replayed
     from collector.store.replicas import Replica
     from collector.store.selection import Place, SelectedSeries
     from collector.store.snapshots import Snapshot
@@ -162,6 +164,11 @@ class Reader:
         """List what answers have had otherwise than usual, each kind once, the oldest first."""
         async with self._database.read() as connection:
             return await deviations.listed(connection)
+
+    async def rehearse_replay(self, read: ReadBody, now: datetime) -> Replayed:
+        """Say what a replay of a kept body would do."""
+        async with self._database.read() as connection:
+            return await replays.rehearse(connection, read, now)
 
     async def kinds_without_example(self, kinds: Sequence[str]) -> list[str]:
         """Those of these kinds of deviation of which no body is kept."""

@@ -23,6 +23,7 @@ from collector.store import (
     passes,
     reaches,
     refusals,
+    replays,
     replicas,
     save_snapshots,
     series,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from collector.store.heartbeat import Beat
     from collector.store.passes import PassRecord
     from collector.store.prune import Pruned
+    from collector.store.replays import ReadBody, Replayed
     from collector.store.replicas import Candidate
     from collector.store.save_snapshots import Taken
     from collector.store.series_deletion import Forgotten
@@ -348,6 +350,15 @@ class Store(Reader):
                 await deviations.set_example(connection, kinds, body.fetch_id)
 
         await self._database.write(work)
+
+    async def replay(self, read: ReadBody, now: datetime) -> Replayed:
+        """Fill what is absent with what a kept body says, known from *now* on; see `replays.replay`."""
+        mine = self._replica_id
+        return await self._database.write(lambda connection: replays.replay(connection, read, now, mine))
+
+    async def mark_read(self, fetch_id: int) -> None:
+        """Note that this version has read the kept body of a fetch again, in vain."""
+        await self._database.write(lambda connection: bodies.mark_read(connection, [fetch_id]))
 
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""
