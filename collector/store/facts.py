@@ -19,6 +19,11 @@ async def get(connection: AsyncConnection, key: str) -> str | None:
     return found
 
 
+async def listed(connection: AsyncConnection) -> dict[str, str]:
+    """Read all facts, by key."""
+    return {row.key: row.value for row in await connection.execute(sa.select(state).order_by(state.c.key))}
+
+
 async def put(connection: AsyncConnection, key: str, value: str) -> None:
     """Write a fact over what it was before."""
     insert = upsert(connection, state).values(key=key, value=value)

@@ -190,6 +190,11 @@ class Reader:
         async with self._database.read() as connection:
             return await bodies.question(connection, fetch_id)
 
+    async def list_state(self) -> dict[str, str]:
+        """Read all small facts, by key."""
+        async with self._database.read() as connection:
+            return await facts.listed(connection)
+
     async def get_state(self, key: str) -> str | None:
         """Read a small fact; None where it is not known."""
         async with self._database.read() as connection:
