@@ -43,13 +43,14 @@ async def print_status(settings: Settings, output: str) -> None:
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         now = store.clock()
         document = await status(store, settings.profiles, settings.radar.requests_per_5min, now)
+        waiting = len(await store.bodies(waiting=True))
     if output == "json":
         show_json(document)
     else:
-        _print(document, now)
+        _print(document, now, waiting)
 
 
-def _print(document: dict[str, Any], now: datetime) -> None:
+def _print(document: dict[str, Any], now: datetime, waiting: int) -> None:
     from collector.cli.output import cell, show, size
 
     click.echo(f"service {_service(document, now)}\n")
@@ -69,6 +70,9 @@ def _print(document: dict[str, Any], now: datetime) -> None:
         click.echo(f"radar   {_upstream(document['upstream'], now)}")
     if document["waiting"]:
         click.echo(f"waiting {_wait(document['waiting'], now)}")
+    if waiting:
+        noun = "1 refused answer" if waiting == 1 else f"{waiting} refused answers"
+        click.echo(f"kept    {noun}: `collector fetches --kept`, `collector replay`")
     for one in document["deviations"]:
         click.echo(f"reader  {cell(one['kind'])} (first in fetch {one['fetch']}, {cell(one['first_seen'])})")
     for warning in document["warnings"]:

@@ -14,6 +14,7 @@ from collector import __version__
 from collector.model import rfc3339
 from collector.serve.status import status
 from collector.settings.effective import effective
+from collector.store import StoreDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ _FAILURES = 50
 _LOOKED_AT = 1_000
 _BODY_BYTES = 65_536
 _ALL_BODIES_BYTES = 2_097_152
+_SLICES = 100
 _VALUE_CHARACTERS = 8_192
 _PERSONAL = ("credentials:", "service", "written")
 """State that tells of this host or of credentials, or of nothing at all."""
@@ -95,21 +97,27 @@ async def _bodies(store: Reader) -> list[dict[str, Any]]:
     for kept in reversed(await store.bodies()):
         row = asdict(kept)
         if kept.kind not in seen and room > 0:
-            content = (await store.body(kept.fetch_id) or b"")[: min(_BODY_BYTES, room)]
             seen.add(kept.kind)
-            room -= len(content)
-            row |= {"question": await _question(store, kept), "content": content.decode("utf-8", "backslashreplace")}
-            row["content_is_whole"] = kept.whole and len(content) == kept.size
+            row |= await _example(store, kept, min(_BODY_BYTES, room))
+            room -= len(row["content"])
         found.append(row)
     return found
 
 
-async def _question(store: Reader, kept: KeptBody) -> list[dict[str, Any]]:
-    question = await store.question(kept.fetch_id)
-    slices = question.slices if question else ()
-    return [
-        {"filters": dict(one.series.filters), "start": one.window.start, "end": one.window.end} for one in slices[:100]
-    ]
+async def _example(store: Reader, kept: KeptBody, most: int) -> dict[str, Any]:
+    """Return the first *most* bytes of a kept body, and the first slices of its question; or why there are none."""
+    try:
+        content, question = await store.body(kept.fetch_id) or b"", await store.question(kept.fetch_id)
+    except StoreDamaged as error:
+        return {"content": str(error), "content_is_whole": False, "question": []}
+    slices = question.slices[:_SLICES] if question else ()
+    return {
+        "content": content[:most].decode("utf-8", "backslashreplace"),
+        "content_is_whole": kept.whole and len(content) <= most,
+        "question": [
+            {"filters": dict(one.series.filters), "start": one.window.start, "end": one.window.end} for one in slices
+        ],
+    }
 
 
 def without_secrets(value: Any, secrets: Sequence[str]) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.model import rfc3339
 from collector.serve import snapshots
+from collector.serve.evidence import deviation_document, replay_warnings
 from collector.serve.gaps import gaps_of
 from collector.serve.health import GRACE, is_healthy, owed, owed_since, stalls
 from collector.serve.spelling import Spelling
@@ -80,9 +81,7 @@ async def _document(
         "service": _service(known.service),
         "commands": await store.commands(),
         "warnings": await _warnings(store, profiles, known.service, now, spelling),
-        "deviations": [
-            {"kind": one.kind, "first_seen": one.first_seen, "fetch": one.fetch_id} for one in await store.deviations()
-        ],
+        "deviations": [deviation_document(one) for one in await store.deviations()],
         "waiting": _waiting(known.wait),
         "profiles": documents,
         "store": {
@@ -131,7 +130,8 @@ async def _warnings(
         found.append(f"the service {service.name} has given no life sign since {_moment(service.seen_at)}")
     found += (await spelling.warnings(store, profiles, now)).values()
     queries = [series.query for profile in profiles for series in profile.series]
-    return found + unit_warnings(profiles, await store.unit_changes(queries))
+    found += unit_warnings(profiles, await store.unit_changes(queries))
+    return found + replay_warnings(await store.bodies(waiting=True))
 
 
 def _moment(moment: datetime) -> str:

@@ -4,6 +4,7 @@ from collector.store.answers import NewestAnswer
 from collector.store.backfills import Backfill, Progress, Standing, Wanted, wanted
 from collector.store.bodies import KeptBody, NewBody
 from collector.store.common_bucket import Bucket, why_another_unit
+from collector.store.deviations import Deviation
 from collector.store.downsample import Column, Thinned
 from collector.store.duties import HISTORY, PROFILE, RETENTION, Claimed, Duty
 from collector.store.errors import (
@@ -69,6 +70,7 @@ __all__ = [
     "Change",
     "Claimed",
     "Column",
+    "Deviation",
     "Duty",
     "Expected",
     "Failure",
