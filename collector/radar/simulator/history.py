@@ -70,14 +70,25 @@ class History:
     def counts(self, query: SeriesQuery, start: int, end: int, now: float) -> Counts:
         """The counts of the published buckets from *start* up to *end*, both on the query's grid."""
         step = query.agg_interval.seconds
-        if self._options.data_since is not None:
-            start = max(start, floor(self._options.data_since.timestamp(), step))
+        begins = self.begins(query.filters, now)
+        if begins is not None:
+            start = max(start, floor(begins, step))
         end = min(end, self._end(query.agg_interval, now))
         if start >= end:
             return Counts(range(0), ())
         slots, width = self._slots(query.filters, start, end, now), step // SLOT
         sums = slots if width == 1 else [sum(slots[at : at + width]) for at in range(0, len(slots), width)]
         return self._without_holes(Counts(range(start, end, step), sums), step, now)
+
+    def begins(self, filters: Mapping[str, tuple[str, ...]], now: float) -> float | None:
+        """From when on there is data for *filters*; None for ever."""
+        options = self._options
+        found = [] if options.data_since is None else [options.data_since.timestamp()]
+        if options.retention is not None:
+            found.append(floor(now - options.retention.total_seconds(), SLOT))
+        named = {value for listed in filters.values() for value in listed}
+        found += [began.timestamp() for value, began in options.began.items() if value in named]
+        return max(found, default=None)
 
     def _end(self, interval: AggInterval, now: float) -> int:
         """Where the published buckets end: at the last one that has closed, or behind the partial one after it."""
@@ -97,8 +108,9 @@ class History:
         for hole in self._in_force(Hole, now):
             for at in _slots_within(hole.window.start, hole.window.end, start, end):
                 slots[at] = 0
-        if options.data_since is not None:
-            for at in _slots_within(from_epoch(start), options.data_since, start, end):
+        begins = self.begins(filters, now)
+        if begins is not None:
+            for at in _slots_within(from_epoch(start), from_epoch(begins), start, end):
                 slots[at] = 0
         return slots
 

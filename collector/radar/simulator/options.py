@@ -36,9 +36,10 @@ class SimulatorOptions:
 
     Data: *seed*; *lag* of `lastUpdated` behind the clock, on a 15-minute grid; *unfinished* says whether the newest
     bucket that has not closed is left out or partial, for 15m and 1h, *unfinished_coarse* for 1d and 1w; *revised_for*
-    is how long after a bucket's close its value may still change (zero: never); before *data_since* there are no
-    buckets; *unknown_names* says what a CA, log or TLD outside the catalogue gets: a small share of its own, zeros, or
-    a refusal.
+    is how long after a bucket's close its value may still change (zero: never); there are no buckets before
+    *data_since*, none older than *retention*, and none of a filter value before its moment in *began*; *before_data*
+    is how a question that starts earlier is refused (None: the answer leaves the buckets out); *unknown_names* says
+    what a CA, log or TLD outside the catalogue gets: a small share of its own, zeros, or a refusal.
 
     Answer: *annotations* replaces the generated ones; *ongoing_since* starts an annotation without an end (the API
     has such, its published contract does not allow them); *adjusted_end* is what `dateRange.endTime` names: the start
@@ -57,6 +58,9 @@ class SimulatorOptions:
     unfinished_coarse: Literal["omitted", "partial"] = "omitted"
     revised_for: timedelta = timedelta(days=3)
     data_since: datetime | None = None
+    retention: timedelta | None = None
+    began: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    before_data: Refusal | None = None
     unknown_names: Literal["share", "zero", "refuse"] = "share"
 
     normalization: str = "RAW_VALUES"

@@ -125,6 +125,7 @@ class Simulator:
             self._admit(request, received, blocked)
             question = read(decode(received.raw_query), self.options, received.at)
             self._recognise(question)
+            self._reach(question, received.at)
             return question, answer(question, self._history, self.options, received.at)
         except ApiError as refused:
             return question, refused.reply()
@@ -135,6 +136,14 @@ class Simulator:
         for name, value in named if self.options.unknown_names == "refuse" else ():
             if not is_known(name, value):
                 raise bad(f"{name}: unknown value {shown(value)}")
+
+    def _reach(self, question: Question, now: float) -> None:
+        """Refuse what starts before the data, where it is told to."""
+        refusal = self.options.before_data
+        for asked in question.series if refusal else ():
+            begins = self._history.begins(asked.query.filters, now)
+            if refusal and begins is not None and asked.start < begins:
+                raise ApiError(refusal, "There is no data before the available history")
 
     def _admit(self, request: web.Request, received: Received, blocked: float | None) -> None:
         options = self.options
