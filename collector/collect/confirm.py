@@ -70,7 +70,7 @@ def unconfirmed_windows(query: SeriesQuery, state: SeriesState, settle: int, now
     """
     step, until = query.agg_interval.seconds, (now - _REST).timestamp()
     rows = [row for row in state.evidence if row.asked_at <= until]
-    found = _clipped(final_windows(rows, settle, step, confirmed=False), state.current)
+    found = state.still_there(_clipped(final_windows(rows, settle, step, confirmed=False), state.current))
     if query.agg_interval not in _SUMMED or state.sums_differ or not adds_up_over_time(query):
         return Unconfirmed(query, settle, [], found)
     final = _clipped(final_windows(state.evidence, settle, step), state.current)

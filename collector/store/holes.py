@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.finality import Absence, GapRequest, gap_requests, intersect, judge_gap, merge
+from collector.edge import empty_beginning
+from collector.finality import Absence, GapRequest, gap_requests, intersect, judge_gap, lacked_windows, merge, subtract
 from collector.model import Window, from_epoch
-from collector.store import evidence, generations
+from collector.store import edges, evidence, generations
 from collector.store.column_types import bucket, epoch
 from collector.store.kept import kept_from
 from collector.store.schema import points
@@ -72,7 +73,8 @@ class _Stretch(NamedTuple):
 async def holes(connection: AsyncConnection, expected: Sequence[Expected]) -> list[list[Hole]]:
     """Find the runs of absent buckets of each query's current series, ascending; in the order of *expected*.
 
-    See `finality.judge_gap` for what makes a run `upstream`. What retention has deleted is no gap.
+    See `finality.judge_gap` for what makes a run `upstream`. What retention has deleted is no gap, nor what lies before
+    the beginning of Radar's own history.
     """
     return [
         [
@@ -99,7 +101,34 @@ async def requests(
     ]
 
 
+async def beginnings(connection: AsyncConnection, expected: Sequence[Expected]) -> list[Range | None]:
+    """Find the run of absent buckets that each window begins with, if answers lacked all of it; see `edge`.
+
+    In the order of *expected*; in epoch seconds.
+    """
+    known = await edges.read(connection, {one.query for one in expected})
+    found = []
+    for one, gaps in zip(expected, await _all_gaps(connection, expected), strict=True):
+        window = int(one.window.start.timestamp()), int(one.window.end.timestamp())
+        lacked = lacked_windows(gaps.absences, gaps.settle)
+        found.append(empty_beginning(window, gaps.runs, lacked, known.get(one.query)))
+    return found
+
+
 async def _gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
+    """Find the gaps, without what lies before the beginning of Radar's own history."""
+    known = await edges.read(connection, {one.query for one in expected})
+    found = await _all_gaps(connection, expected)
+    before = {query: edge.absent for query, edge in known.items() if edge.is_accepted}
+    return [
+        replace(gaps, runs=[part for run in gaps.runs for part in subtract(run, [before[one.query]])])
+        if one.query in before
+        else gaps
+        for one, gaps in zip(expected, found, strict=True)
+    ]
+
+
+async def _all_gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
     found = []
     for start in range(0, len(expected), _TOGETHER):
         found += await _some_gaps(connection, expected[start : start + _TOGETHER])

@@ -12,6 +12,7 @@ from collector.store import (
     bodies,
     coverage,
     deviations,
+    edges,
     facts,
     fetches,
     fires,
@@ -33,7 +34,7 @@ from collector.store.annotations import doubtful
 from collector.store.downsample import thinned
 from collector.store.export import Block, points_in_force, points_of, visible_labels
 from collector.store.history import History
-from collector.store.holes import Expected, Hole, holes, requests
+from collector.store.holes import Expected, Hole, beginnings, holes, requests
 from collector.store.listing import Filter, Named
 from collector.store.proven import history_begins
 from collector.store.readable import State
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
     from datetime import datetime, timedelta
 
-    from collector.finality import GapRequest
+    from collector.edge import Edge
+    from collector.finality import GapRequest, Range
     from collector.model import Batch, SeriesQuery
     from collector.profile import Profile, Reach
     from collector.store.answers import NewestAnswer
@@ -245,6 +247,16 @@ class Reader:
         """Decide what of the gaps of several series to ask for, in their order; see `finality.gap_requests`."""
         async with self._database.read() as connection:
             return await requests(connection, expected, now.timestamp(), explicit=explicit)
+
+    async def edges(self, queries: Collection[SeriesQuery]) -> dict[SeriesQuery, Edge]:
+        """Read where Radar's own history of *queries* begins, accepted or not; absent where that is not known."""
+        async with self._database.read() as connection:
+            return await edges.read(connection, queries)
+
+    async def beginnings(self, expected: Sequence[Expected]) -> list[Range | None]:
+        """Find the run of absent buckets that each window begins with, if answers lacked all of it; in their order."""
+        async with self._database.read() as connection:
+            return await beginnings(connection, expected)
 
     async def series_states(self, queries: Collection[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
         """Read the extent of each query's series and the evidence for its values; absent if it has no point."""

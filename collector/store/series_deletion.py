@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.errors import CollectorError
-from collector.store import bodies, replicas, schema, seals
+from collector.store import bodies, edges, replicas, schema, seals
 from collector.store.locks import LABELS, lock
 
 if TYPE_CHECKING:
@@ -95,8 +95,9 @@ async def _rows(connection: AsyncConnection, table: sa.Table, which: sa.ColumnEl
 
 
 async def _delete_traces(connection: AsyncConnection, digest: str, ids: Collection[int]) -> None:
-    """Delete what names the series without being history: pauses, windows of jobs, seals."""
+    """Delete what names the series without being history: its edge, pauses, windows of jobs, seals."""
     pauses, windows = schema.refusals, schema.backfill_windows
+    await edges.forget(connection, digest)
     await connection.execute(sa.delete(pauses).where(pauses.c.digest.startswith(digest)))
     await connection.execute(sa.delete(windows).where(windows.c.series == digest))
     parts = [seals.mark(series_id, 0)[0] for series_id in ids]

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from collector.finality import DAY, final_windows
+from collector.finality import DAY, final_windows, subtract
 from collector.model import from_epoch
-from collector.store import evidence, generations, series
+from collector.store import edges, evidence, generations, series
 from collector.store.column_types import epoch
 from collector.store.schema import points
 from collector.store.schema import series as series_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -34,7 +34,7 @@ class SeriesState:
 
     The extent holds what is stored in earlier units, too; *current* is the part in the present one, with evidence.
     *settle* is the longest one of the profiles that want it, in seconds, None if none has yet. *sums_differ*: Radar's
-    daily values are not the sums of its finer ones.
+    daily values are not the sums of its finer ones. *absent* is what Radar does not have, or not any more.
     """
 
     series_id: int
@@ -43,11 +43,16 @@ class SeriesState:
     evidence: Sequence[Evidence]
     settle: int | None
     sums_differ: bool = False
+    absent: Range | None = None
 
     @property
     def told_until(self) -> int:
         """The end of the newest bucket that an answer has spoken for."""
         return max([self.extent[1], *(row.end for row in self.evidence)])
+
+    def still_there(self, windows: Iterable[Range]) -> list[Range]:
+        """The parts of *windows* that Radar may still have, ascending."""
+        return [part for window in windows for part in (subtract(window, [self.absent]) if self.absent else [window])]
 
 
 async def series_states(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
@@ -56,6 +61,7 @@ async def series_states(connection: AsyncConnection, queries: Sequence[SeriesQue
     extents = await series.spans(connection, queries)
     ends = await series.ends(connection, [ids[query] for query in extents])
     rows = await evidence.read(connection, [ids[query] for query in extents])
+    absent = {query: edge.absent for query, edge in (await edges.read(connection, ids)).items() if edge.is_accepted}
     columns = (series_table.c.id, series_table.c.settle, series_table.c.sums_differ)
     known = {
         row.id: row for row in await connection.execute(sa.select(*columns).where(series_table.c.id.in_(ids.values())))
@@ -68,6 +74,7 @@ async def series_states(connection: AsyncConnection, queries: Sequence[SeriesQue
             rows.get(ids[query], []),
             known[ids[query]].settle,
             bool(known[ids[query]].sums_differ),
+            absent.get(query),
         )
         for query, (oldest, newest) in extents.items()
     }
@@ -78,7 +85,7 @@ def _current(ends: Range | None, step: int) -> Range:
 
 
 async def unconfirmed(connection: AsyncConnection, profiles: Sequence[Profile]) -> dict[str, int]:
-    """Count the points of each profile that are final and that only one answer has told."""
+    """Count the points of each profile that are final, that only one answer has told, and that Radar still has."""
     queries: dict[SeriesQuery, timedelta] = {}
     for profile in profiles:
         for one in profile.series:
@@ -88,7 +95,7 @@ async def unconfirmed(connection: AsyncConnection, profiles: Sequence[Profile]) 
     for query, state in states.items():
         settle = max(state.settle or 0, int(queries[query].total_seconds()))
         found = final_windows(state.evidence, settle, query.agg_interval.seconds, confirmed=False)
-        windows += [(state.series_id, window) for window in found]
+        windows += [(state.series_id, window) for window in state.still_there(found)]
     counts: dict[int, int] = {}
     for first in range(0, len(windows), _UNCONFIRMED_WINDOWS):
         for series_id, number in await _count(connection, windows[first : first + _UNCONFIRMED_WINDOWS]):

@@ -15,6 +15,7 @@ from collector.store import (
     bodies,
     deviations,
     duties,
+    edges,
     facts,
     fetches,
     heartbeat,
@@ -48,11 +49,12 @@ from collector.store.server_clock import ServerClock
 from collector.store.unit import Alike
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from collector.edge import Edge
     from collector.finality import Range
     from collector.model import Answer, Batch, SeriesQuery, Slice
     from collector.profile import Profile
@@ -359,6 +361,11 @@ class Store(Reader):
     async def mark_read(self, fetch_id: int) -> None:
         """Note that this version has read the kept body of a fetch again, in vain."""
         await self._database.write(lambda connection: bodies.mark_read(connection, [fetch_id]))
+
+    async def set_edges(self, found: Mapping[SeriesQuery, Edge | None]) -> None:
+        """Remember where Radar's own history of questions begins, or forget it (None)."""
+        if found:
+            await self._database.write(lambda connection: edges.write(connection, found))
 
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""
