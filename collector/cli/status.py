@@ -66,6 +66,9 @@ def _print(document: dict[str, Any], now: datetime, waiting: int) -> None:
             + (f": {cell(busy)}" if busy else "")
         )
     click.echo(f"budget  {budget['used']} of {budget['limit']} requests in {budget['window_seconds']} s{blocked}")
+    for profile in document["profiles"]:
+        if profile["history_begins"]:
+            click.echo(f"history {cell(profile['name'])}: history begins {cell(profile['history_begins'])}")
     if document["upstream"]["state"] != "ok":
         click.echo(f"radar   {_upstream(document['upstream'], now)}")
     if document["waiting"]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from collector.model import rfc3339
+from collector.model import from_epoch, rfc3339
 from collector.serve import snapshots
 from collector.serve.evidence import deviation_document, replay_warnings
 from collector.serve.gaps import gaps_of
@@ -17,9 +17,10 @@ from collector.serve.unit_changes import unit_warnings
 from collector.serve.waiting import Waiting, upstream_wait, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from collector.edge import Edge
     from collector.model import SeriesQuery
     from collector.profile import Profile
     from collector.serve.health import Stall
@@ -53,6 +54,7 @@ class _Known:
     fires: dict[str, Fire]
     stalls: dict[str, Stall]
     unconfirmed: dict[str, int]
+    edges: dict[SeriesQuery, Edge]
     service: ServiceState | None
     wait: Waiting | None
     pauses: dict[SeriesQuery, Waiting] = field(default_factory=dict)
@@ -115,6 +117,7 @@ async def _read(
         fires=await store.last_fires([profile.name for profile in profiles]),
         stalls=await stalls(store, profiles, rows, now),
         unconfirmed=await store.unconfirmed(profiles),
+        edges=await store.edges(queries),
         service=await store.service(),
         wait=await waiting(store, limit, now),
         pauses={query: Waiting("refused", pause.until, pause.reason) for query, pause in paused.items()},
@@ -190,12 +193,19 @@ async def _profile(store: Reader, profile: Profile, row: ProfileStatus, known: _
         "gaps": gaps["missing"],
         "upstream_gaps": gaps["upstream"],
         "unconfirmed": known.unconfirmed.get(profile.name, 0),
+        "history_begins": history_begins(queries, known.edges),
         "failures": row.failures,
         "next_fire": profile.next_due(now) if profile.enabled and _attends(known.service, profile) else None,
         "state": word,
         "waiting": _waiting(wait, since),
         "healthy": is_healthy(word, since, profile.agg_interval.step, now),
     }
+
+
+def history_begins(queries: Sequence[SeriesQuery], edges: Mapping[SeriesQuery, Edge]) -> datetime | None:
+    """Return where Radar's own history of the first of several series begins; None unless that is known of each."""
+    known = [edge for query in queries if (edge := edges.get(query)) and edge.is_accepted]
+    return from_epoch(min(edge.begins for edge in known)) if known and len(known) == len(queries) else None
 
 
 def _attends(service: ServiceState | None, profile: Profile) -> bool:

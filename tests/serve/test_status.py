@@ -46,6 +46,7 @@ async def test_it_works(store_url):
             "gaps": 0,
             "upstream_gaps": 0,
             "unconfirmed": 0,
+            "history_begins": None,
             "failures": 0,
             "next_fire": None,
             "state": "fresh",

@@ -94,6 +94,7 @@ export class Profiles {
     if (standing.gaps) facts.push([`${number(standing.gaps)} missing`, "Buckets that should be here and may still come"]);
     if (standing.upstream_gaps) facts.push([`${number(standing.upstream_gaps)} not at Radar`, "Buckets that two answers, days apart, lack"]);
     if (standing.unconfirmed) facts.push([`${number(standing.unconfirmed)} unconfirmed`, "Values that one answer alone has given; they are read once more"]);
+    if (standing.history_begins) facts.push([`history begins ${standing.history_begins.slice(0, 10)}`, "Radar has nothing before"]);
     if (profile.confidence_level !== null && profile.confidence_level !== 5) facts.push([CONFIDENCE[profile.confidence_level] ?? `confidence ${profile.confidence_level}`]);
     part("facts").replaceChildren(...facts.flatMap(([fact, title], i) => [h("span", { title }, i < facts.length - 1 ? `${fact} ·` : fact), " "]));
     const success = standing.last_success ? ago(seconds(standing.last_success)) : "never";
