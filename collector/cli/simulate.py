@@ -44,6 +44,23 @@ def _range(text: str) -> str | None:
     return text
 
 
+def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple[str, ...]:
+    """Read the names of variations; `help` lists them and ends the command."""
+    names = tuple(name for names in lists for name in names.replace(",", " ").split())
+    if not names:
+        return ()
+    from collector.radar.simulator import odd
+
+    if "help" in names:
+        click.echo(odd.listing(odd.VARIATIONS.values()))
+        raise click.exceptions.Exit(0)
+    try:
+        odd.choose(names)
+    except odd.NoVariation as error:
+        raise click.BadParameter(str(error)) from None
+    return names
+
+
 @click.command("simulate")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
@@ -96,6 +113,13 @@ def _range(text: str) -> str | None:
 @click.option(
     "--ongoing", is_flag=True, help="Also carry an annotation without an end, which the API's contract does not allow."
 )
+@click.option(
+    "--odd",
+    metavar="NAME,…",
+    multiple=True,
+    callback=_odd,
+    help="Say the same in another form, to try what the real API may turn out to say; `--odd help` lists all names.",
+)
 def command(host: str, port: int, **switches: Any) -> None:
     """Be the Radar API, as far as the collector asks it, with made-up data.
 
@@ -104,6 +128,7 @@ def command(host: str, port: int, **switches: Any) -> None:
 
     \b
     Example: collector simulate --port 8787 --lag 0s --max-span 15m=1d
+    Example: collector simulate --odd values-numbers,confidence-absent
     """
     import asyncio
 

@@ -45,6 +45,8 @@ class SimulatorOptions:
     has such, its published contract does not allow them); *adjusted_end* is what `dateRange.endTime` names: the start
     of the last bucket asked for, its end, or the moment asked for.
 
+    *odd* are names of variations in which every answer says the same otherwise, see `odd`.
+
     Limits: *max_span* per interval, *series_per_request* and *url_bytes*, each with the refusal that it draws;
     *default_range* is the `dateRange` of a series without any date (None: refused).
 
@@ -73,6 +75,7 @@ class SimulatorOptions:
     date_range_style: Literal["array", "object"] = "array"
     adjusted_end: Literal["last", "next", "asked"] = "last"
     messages: bool = False
+    odd: tuple[str, ...] = ()
     compress: bool = True
 
     max_span: Mapping[AggInterval, timedelta] = field(default_factory=lambda: MAX_SPAN)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import math
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,6 +16,7 @@ from aiohttp import web
 from collector.model import Points
 from collector.radar.parameters import Question, decode, read
 from collector.radar.refusals import NO_METHOD, NO_ROUTE, ApiError, Refusal, Reply, bad, shown
+from collector.radar.simulator import odd
 from collector.radar.simulator.access import Limiter, check, identity
 from collector.radar.simulator.answer import answer
 from collector.radar.simulator.faults.fault import Fault, FaultScript
@@ -25,7 +28,7 @@ from collector.radar.simulator.received import Received
 from collector.radar.simulator.values import is_known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from collector.model import Annotation, SeriesQuery, Window
     from collector.radar.simulator.changes import Change
@@ -44,6 +47,7 @@ class Simulator:
 
     def __init__(self, options: SimulatorOptions | None = None, clock: Callable[[], float] = time.time) -> None:
         self.options = options or SimulatorOptions()
+        self._variations = odd.choose(self.options.odd)
         self.requests: list[Received] = []
         self._clock = clock
         self._changes: list[Change] = []
@@ -59,18 +63,26 @@ class Simulator:
         """Forget every fault and rule."""
         self._faults.clear()
 
+    def be_odd(self, *names: str) -> None:
+        """Answer in these variations from now on; without any, as usual. Raises NoVariation."""
+        self._variations = odd.choose(names)
+
     def change(self, *changes: Change) -> None:
         """Let history change, each change from its moment on."""
         self._changes += changes
 
     def truth(self, query: SeriesQuery, window: Window, now: float) -> Points:
         """The points that an honest answer at *now* (epoch seconds) holds for *query* over *window*."""
-        start, end = int(window.start.timestamp()), int(window.end.timestamp())
+        timestamps, texts = self._texts(query, int(window.start.timestamp()), int(window.end.timestamp()), now)
+        return Points(timestamps, [float(text) for text in texts])
+
+    def _texts(self, query: SeriesQuery, start: int, end: int, now: float) -> tuple[Sequence[int], Sequence[str]]:
+        """Return timestamps and values as an honest answer has them."""
         normalization = self._history.scale(now).normalization
         counts = self._history.counts(query, start, end, now)
         totals = self._history.counts(replace(query, filters={}), start, end, now)
         texts = scaled([counts.values], [totals.values], normalization, self.options.value_style)
-        return Points(counts.timestamps, [float(text) for text in texts[0]])
+        return counts.timestamps, texts[0]
 
     def annotations(self, window: Window, now: float) -> list[Annotation]:
         """The annotations of an honest answer at *now* over *window*."""
@@ -126,9 +138,18 @@ class Simulator:
             question = read(decode(received.raw_query), self.options, received.at)
             self._recognise(question)
             self._reach(question, received.at)
-            return question, answer(question, self._history, self.options, received.at)
+            honest = answer(question, self._history, self.options, received.at)
+            return question, self._vary(question, honest, received.at)
         except ApiError as refused:
             return question, refused.reply()
+
+    def _vary(self, question: Question, honest: Reply, now: float) -> Reply:
+        """Word an honest answer in the variations that are chosen; CSV has none."""
+        if not self._variations or question.format == "CSV":
+            return honest
+        texts = partial(self._texts, now=now)
+        draft = odd.Draft(question, int(now), self.last_updated(now), texts, json.loads(honest.body))
+        return odd.write(honest, draft, self._variations)
 
     def _recognise(self, question: Question) -> None:
         """Refuse names that the made-up world has not heard of, where it is told to."""

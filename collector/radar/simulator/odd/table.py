@@ -1,0 +1,64 @@
+"""All variations by name, the choice among them, and an answer written by those that were chosen.
+
+Their order here is the order in which they change an answer: what stands inside first, then what is around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from collector.errors import CollectorError
+from collector.profile import nearest
+from collector.radar.simulator.odd.buckets import BUCKETS
+from collector.radar.simulator.odd.confidence import CONFIDENCE
+from collector.radar.simulator.odd.meta import META
+from collector.radar.simulator.odd.ranges import RANGES
+from collector.radar.simulator.odd.shape import SHAPE
+from collector.radar.simulator.odd.spelling import TIMESTAMPS, VALUES
+from collector.radar.simulator.odd.transport import ENVELOPE, HTTP, TEXT
+from collector.radar.simulator.odd.variation import Draft, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from collector.radar.refusals import Reply
+    from collector.radar.simulator.odd.variation import Variation
+
+_ORDERED = (*BUCKETS, *VALUES, *TIMESTAMPS, *META, *RANGES, *CONFIDENCE, *SHAPE, *ENVELOPE, *TEXT, *HTTP)
+VARIATIONS: Mapping[str, Variation] = MappingProxyType({one.name: one for one in _ORDERED})
+"""Every variation by its name."""
+
+
+class NoVariation(CollectorError):
+    """A name that no variation has, or two that contradict each other."""
+
+
+def choose(names: Iterable[str]) -> tuple[Variation, ...]:
+    """Return the variations of these names in the order in which they change an answer, each once.
+
+    Raises NoVariation for an unknown name and for two that change the same part.
+    """
+    wanted = set(names)
+    for name in sorted(wanted - {*VARIATIONS}):
+        raise NoVariation(f"no variation {name!r}{nearest(name, VARIATIONS)}; `--odd help` lists them")
+    chosen = tuple(one for one in _ORDERED if one.name in wanted)
+    for one, other in combinations(chosen, 2):
+        if part := one.common_part(other):
+            raise NoVariation(f"{one.name} and {other.name} both change {part}; choose one of them")
+    return chosen
+
+
+def write(reply: Reply, draft: Draft, variations: Sequence[Variation]) -> Reply:
+    """Return *reply*, an honest JSON answer whose document is in *draft*, as *variations* write it."""
+    for one in variations:
+        one.change(draft)
+    body = encode(draft.document)
+    for one in variations:
+        body = one.rewrite(body)
+    reply = replace(reply, body=body)
+    for one in variations:
+        reply = one.resend(reply)
+    return reply
