@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from collector.model import Annotation
-from collector.radar.scalars import text_of
-from collector.radar.timestamps import parse_answer_time
+from collector.radar.scalars import member, text_of
+from collector.radar.times import parse_answer_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,8 @@ _YES = frozenset({"true", "yes", "1"})
 
 def read_annotations(content: Any, deviations: Deviations) -> tuple[Annotation, ...]:
     """Read `confidenceInfo.annotations`: each once, sorted. One that has no readable start is left out."""
+    if isinstance(content, dict) and content and all(isinstance(one, dict) for one in content.values()):
+        content = [*content.values()]
     if content is not None and not isinstance(content, list):
         deviations.note("meta.confidenceInfo.annotations is no array")
     found = content if isinstance(content, list) else []
@@ -31,7 +33,7 @@ def read_annotations(content: Any, deviations: Deviations) -> tuple[Annotation, 
 
 def _annotations(found: list[Any], deviations: Deviations) -> Iterator[Annotation]:
     for content in found:
-        start = parse_answer_time(content.get("startDate")) if isinstance(content, dict) else None
+        start = parse_answer_time(member(content, "startDate", "start")) if isinstance(content, dict) else None
         if start is None:
             deviations.note("annotations without a readable start are left out")
             continue
@@ -39,8 +41,8 @@ def _annotations(found: list[Any], deviations: Deviations) -> Iterator[Annotatio
 
 
 def _annotation(content: dict[str, Any], start: datetime, deviations: Deviations) -> Annotation:
-    end = parse_answer_time(content.get("endDate"))
-    texts = {key: text_of(content.get(key)) for key in ("dataSource", "eventType", "description", "linkedUrl")}
+    end = parse_answer_time(member(content, "endDate", "end"))
+    texts = {key: text_of(member(content, key)) for key in ("dataSource", "eventType", "description", "linkedUrl")}
     if any(len(text) > _LONGEST_TEXT for text in texts.values()):
         deviations.note(f"texts of annotations beyond {_LONGEST_TEXT} characters are cut")
     return Annotation(
@@ -50,8 +52,8 @@ def _annotation(content: dict[str, Any], start: datetime, deviations: Deviations
         event_type=texts["eventType"][:_LONGEST_TEXT],
         description=texts["description"][:_LONGEST_TEXT],
         linked_url=texts["linkedUrl"][:_LONGEST_TEXT],
-        is_instantaneous=_flag(content.get("isInstantaneous")),
-        tags=_tags(content.get("tags")),
+        is_instantaneous=_flag(member(content, "isInstantaneous")),
+        tags=_tags(member(content, "tags")),
     )
 
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from collector.model import Answer, Points
+from collector.radar.arrangement import arrange, holds_series, sole_object
 from collector.radar.deviations import Deviations
 from collector.radar.errors import Coarsened, Untrusted
 from collector.radar.failure import quoted
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = re.compile(r"\d+")
 _MOST_DIGITS = 4
+_SUCCESS = frozenset({"true", "1"})
 
 
 class Unsuccessful(Untrusted):
@@ -42,11 +44,12 @@ def read_answer(body: bytes, batch: Batch) -> Answer:
     """Read the JSON *body* of a reply as the answer to *batch*; or raise Untrusted for the whole."""
     deviations = Deviations()
     result = read_result(body, deviations)
-    contents = _series(result, series_names(batch), deviations)
+    about, found = arrange(result, series_names(batch), deviations)
+    contents = _by_position(found, series_names(batch), deviations)
     missing = frozenset(position for position, content in enumerate(contents) if content is None)
-    meta = read_meta(result.get("meta"), batch, deviations)
+    meta = read_meta(about, batch, deviations)
     series = _all_points([content for content in contents if content is not None], batch.without(missing), deviations)
-    if not names_interval(result.get("meta")):
+    if not names_interval(about):
         _check_spacing([content for content in contents if content is not None], batch.without(missing))
     ranges = tuple(one for position, one in enumerate(meta.date_ranges) if position not in missing)
     return Answer(replace(meta, date_ranges=ranges), series, missing, deviations.kinds)
@@ -66,18 +69,35 @@ def _all_points(contents: Sequence[Mapping[str, Any]], batch: Batch, deviations:
 
 
 def read_result(body: bytes, deviations: Deviations | None = None) -> Mapping[str, Any]:
-    """Open the envelope: `result` of a document that does not say `success: false`."""
+    """Open the envelope: `result` of a document that does not say `success: false`; without an envelope all of it."""
+    deviations = deviations or Deviations()
     document = read_json(body)
     if not isinstance(document, dict):
         raise Untrusted("the document is not an object")
-    success, result = document.get("success"), document.get("result")
+    result = _result(document, deviations)
+    success = document.get("success")
     if success is not True:
-        if success is not None or not isinstance(result, dict):
+        if result is None or not (success is None or str(success).lower() in _SUCCESS):
             raise Unsuccessful("the envelope does not say success: true")
-        if deviations:
-            deviations.note("success is absent")
-    if not isinstance(result, dict):
+        deviations.note("success is absent" if success is None else "success is not written as true")
+    if result is None:
         raise Untrusted("result is not an object")
+    return result
+
+
+def _result(document: Mapping[str, Any], deviations: Deviations) -> Mapping[str, Any] | None:
+    """Return the object that holds meta and the series; None if there is none."""
+    if "result" not in document:
+        if document.get("errors") or not holds_series(document):
+            return None
+        deviations.note("there is no result around meta and series")
+        return document
+    result = sole_object(document["result"])
+    if result is not None and result is not document["result"]:
+        deviations.note("result is a list of one")
+    if result is not None and "meta" in document and "meta" not in result:
+        deviations.note("meta stands beside result")
+        return {**result, "meta": document["meta"]}
     return result
 
 
@@ -105,9 +125,10 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _series(result: Mapping[str, Any], names: Sequence[str], deviations: Deviations) -> list[Mapping[str, Any] | None]:
-    """Find the object of each position; None for one that is missing while others came. Untrusted in any doubt."""
-    found = {key: content for key, content in result.items() if key != "meta" and _is_series(content)}
+def _by_position(
+    found: Mapping[str, Any], names: Sequence[str], deviations: Deviations
+) -> list[Mapping[str, Any] | None]:
+    """Find the series of each position; None for one that is missing while others came. Untrusted in any doubt."""
     if not found:
         raise Untrusted(f"no series {names[0]}")
     positions = {key: _position(key, names, len(found)) for key in found}
@@ -125,10 +146,6 @@ def _series(result: Mapping[str, Any], names: Sequence[str], deviations: Deviati
         deviations.note("a series is missing while others came")
     by_position = {positions[key]: content for key, content in found.items()}
     return [by_position.get(position) for position in range(len(names))]
-
-
-def _is_series(content: Any) -> bool:
-    return isinstance(content, dict) and ("timestamps" in content or "values" in content)
 
 
 def _position(key: str, names: Sequence[str], came: int) -> int | None:

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Meta, Normalization, rfc3339
+from collector.model import UNKNOWN_LAST_UPDATED, Meta, Normalization
 from collector.radar.annotations import read_annotations
-from collector.radar.errors import Coarsened, Untrusted
+from collector.radar.date_ranges import read_date_ranges
+from collector.radar.errors import Coarsened
 from collector.radar.failure import quoted
-from collector.radar.scalars import folded, read_number, text_of
-from collector.radar.timestamps import parse_answer_time
+from collector.radar.interval_words import seconds_of
+from collector.radar.query import series_names
+from collector.radar.scalars import folded, member, read_number, sole, text_of, unwrapped
+from collector.radar.times import ParsedTime, parse_answer_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from collector.model import Batch, Window
+    from collector.model import Batch
     from collector.radar.deviations import Deviations
 
     DateRange = tuple[datetime, datetime]
 
-_WORDS = {folded(word): interval for interval in AggInterval for word in (interval.name, interval.value)}
-_OTHER_WORDS = frozenset(map(folded, ("ONE_MONTH", "1mo", "1M", "5m", "FIVE_MINUTES", "ONE_MINUTE", "6h", "SIX_HOURS")))
 _NORMALIZATIONS = {
     folded(word): word
     for word in (
@@ -50,26 +51,27 @@ def read_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
     meta: Mapping[str, Any] = content if isinstance(content, dict) else {}
     if not meta:
         deviations.note("meta is absent")
-    info = _part(meta, "confidenceInfo", deviations)
-    _check_interval(meta.get("aggInterval"), batch, deviations)
-    unit, unit_names = _unit(meta.get("units"), deviations)
+    info = _info(meta, deviations)
+    annotations = member(info, "annotations")
+    _check_interval(member(meta, "aggInterval"), batch, deviations)
+    unit, unit_names = _unit(member(meta, "units", "unit"), deviations)
     return Meta(
         agg_interval=batch.agg_interval,
-        last_updated=_last_updated(meta.get("lastUpdated"), deviations),
-        normalization=_normalization(meta.get("normalization"), deviations),
+        last_updated=_last_updated(member(meta, "lastUpdated"), deviations),
+        normalization=_normalization(sole(member(meta, "normalization")), deviations),
         unit=unit,
-        confidence_level=_level(info.get("level"), deviations),
-        date_ranges=_date_ranges(meta.get("dateRange"), batch, deviations),
-        annotations=read_annotations(info.get("annotations"), deviations),
+        confidence_level=_level(member(info, "level"), deviations),
+        date_ranges=read_date_ranges(member(meta, "dateRange"), series_names(batch), batch, deviations),
+        annotations=read_annotations(member(meta, "annotations") if annotations is None else annotations, deviations),
         unit_names=unit_names,
     )
 
 
-def _part(meta: Mapping[str, Any], key: str, deviations: Deviations) -> Mapping[str, Any]:
-    content = meta.get(key)
+def _info(meta: Mapping[str, Any], deviations: Deviations) -> Mapping[str, Any]:
+    content = sole(member(meta, "confidenceInfo", "confidence"))
     if isinstance(content, dict):
         return content
-    deviations.note(f"meta.{key} is absent" if content is None else f"meta.{key} is no object")
+    deviations.note("meta.confidenceInfo is absent" if content is None else "meta.confidenceInfo is no object")
     return {}
 
 
@@ -80,30 +82,35 @@ def is_known_normalization(word: str) -> bool:
 
 def names_interval(meta: Any) -> bool:
     """Tell whether `meta.aggInterval` is a word that says how wide buckets are."""
-    return isinstance(meta, dict) and _is_interval(meta.get("aggInterval"))
-
-
-def _is_interval(content: Any) -> bool:
-    return isinstance(content, str) and (folded(content) in _WORDS or folded(content) in _OTHER_WORDS)
+    return isinstance(meta, dict) and seconds_of(sole(member(meta, "aggInterval"))) is not None
 
 
 def _check_interval(content: Any, batch: Batch, deviations: Deviations) -> None:
-    if not _is_interval(content):
+    seconds = seconds_of(sole(content))
+    if seconds is None:
         deviations.note("meta.aggInterval is absent" if content is None else "meta.aggInterval is an unknown word")
-    elif _WORDS.get(folded(content)) != batch.agg_interval:
+    elif seconds != batch.agg_interval.seconds:
         raise Coarsened(f"meta.aggInterval is {quoted(content)}, asked was {batch.agg_interval.name}")
     elif content != batch.agg_interval.name:
         deviations.note("meta.aggInterval is spelt otherwise")
 
 
 def _last_updated(content: Any, deviations: Deviations) -> datetime:
-    moment = parse_answer_time(content)
+    moment = _earliest(content)
     if moment is None:
         deviations.note("meta.lastUpdated is absent" if content is None else "meta.lastUpdated is unreadable")
         return UNKNOWN_LAST_UPDATED
     if not moment.zoned:
         deviations.note("meta.lastUpdated names no zone")
     return moment.at
+
+
+def _earliest(content: Any) -> ParsedTime | None:
+    """Read a time; the earliest of several, if all can be read."""
+    if not isinstance(content, list) or not content:
+        return parse_answer_time(unwrapped(content))
+    times = [parse_answer_time(one) for one in content]
+    return min((one for one in times if one), default=None) if None not in times else None
 
 
 def _normalization(content: Any, deviations: Deviations) -> str:
@@ -134,8 +141,8 @@ def _name_and_value(content: Any) -> tuple[str, str]:
         return "", _word(content)
     if not isinstance(content, dict):
         return "", ""
-    if "value" in content:
-        return _word(content.get("name")), _word(content["value"])
+    if len(content) > 1 or folded(next(iter(content), "")) == "value":
+        return _word(member(content, "name")), _word(member(content, "value"))
     if len(content) == 1:  # {"*": "certificates"}
         ((name, value),) = content.items()
         return _word(name), _word(value) if name != "name" else ""
@@ -156,49 +163,3 @@ def _level(content: Any, deviations: Deviations) -> int | None:
         deviations.note("meta.confidenceInfo.level is none of 0 to 5")
         return None
     return int(level)
-
-
-def _date_ranges(content: Any, batch: Batch, deviations: Deviations) -> tuple[DateRange | None, ...]:
-    found = content if isinstance(content, list) else [content]
-    ranges = [_date_range(one) for one in found]
-    windows = batch.windows
-    if not any(found):
-        deviations.note("meta.dateRange is absent")
-        return (None,) * len(windows)
-    if None in ranges:
-        deviations.note("meta.dateRange is unreadable")
-    if len(ranges) == len(windows):
-        _check_overlap([(one, (window,)) for one, window in zip(ranges, windows, strict=True)])
-        return tuple(ranges)
-    if len(ranges) == 1:
-        _check_overlap([(ranges[0], windows)])
-        return _one_for_all(ranges[0], windows, deviations)
-    deviations.note("meta.dateRange has another number of ranges than series were asked for")
-    _check_overlap([(one, windows) for one in ranges])
-    return (None,) * len(windows)
-
-
-def _one_for_all(
-    one: DateRange | None, windows: Sequence[Window], deviations: Deviations
-) -> tuple[DateRange | None, ...]:
-    """Give every window the one range, but none that it does not overlap: of those nothing is known."""
-    if len(set(windows)) > 1:
-        deviations.note("meta.dateRange is one for several windows")
-    return tuple(one if one and _overlaps(one, window) else None for window in windows)
-
-
-def _date_range(content: Any) -> DateRange | None:
-    if not isinstance(content, dict):
-        return None
-    start, end = parse_answer_time(content.get("startTime")), parse_answer_time(content.get("endTime"))
-    return (start.at, end.at) if start and end and start.at <= end.at else None
-
-
-def _check_overlap(pairs: Sequence[tuple[DateRange | None, Sequence[Window]]]) -> None:
-    for one, windows in pairs:
-        if one and not any(_overlaps(one, window) for window in windows):
-            raise Untrusted(f"meta.dateRange is {rfc3339(one[0])}..{rfc3339(one[1])}, asked was {windows[0]}")
-
-
-def _overlaps(one: DateRange, window: Window) -> bool:
-    return one[0] < window.end and window.start <= one[1]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from collector.radar.errors import Untrusted
 from collector.radar.failure import quoted
+from collector.radar.scalars import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,8 @@ def _plain(found: Sequence[Any]) -> list[float | None] | None:
 
 
 def _value(content: Any, deviations: Deviations) -> float | None:
+    if isinstance(content, list | dict):
+        content = _unwrapped(content, deviations)
     if content is None:
         deviations.note("values that are null count as absent")
         return None
@@ -79,6 +82,13 @@ def _value(content: Any, deviations: Deviations) -> float | None:
     if value is None:
         deviations.note("values that are no finite number count as absent")
     return value
+
+
+def _unwrapped(content: Any, deviations: Deviations) -> Any:
+    inner = unwrapped(content)
+    if inner is not content:
+        deviations.note("values stand inside of lists or objects")
+    return inner
 
 
 def _number(text: str, deviations: Deviations) -> float | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def text_of(content: Any) -> str:
@@ -27,3 +30,31 @@ def read_number(content: Any) -> float | None:
 def folded(word: str) -> str:
     """Return the letters and digits of *word* without case, to compare what differs in spelling alone."""
     return "".join(character for character in word.casefold() if character.isalnum())
+
+
+def member(content: Mapping[str, Any], *names: str) -> Any:
+    """Return what stands below the first of *names* that is there, whatever its case and punctuation; None if none is.
+
+    The exact spelling counts more than another one. Of several that differ in spelling alone none counts.
+    """
+    for name in names:
+        if name in content:
+            return content[name]
+        found = [inner for key, inner in content.items() if folded(key) == folded(name)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def sole(content: Any) -> Any:
+    """Return what a list holds if that is one and the same content once or several times; else *content* itself."""
+    if isinstance(content, list) and content and all(one == content[0] for one in content):
+        return content[0]
+    return content
+
+
+def unwrapped(content: Any) -> Any:
+    """Return the only one of a list, or `value` of an object; else *content* itself."""
+    if isinstance(content, list) and len(content) == 1:
+        return content[0]
+    return content["value"] if isinstance(content, dict) and "value" in content else content

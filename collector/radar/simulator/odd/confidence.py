@@ -24,6 +24,8 @@ _OTHER = {
 }
 """One annotation more, so that there is one to change."""
 
+_SMALL = {"startDate": "2025-03-01"}
+
 
 def _info(spell: Callable[[dict[str, Any]], Any]) -> Callable[[Draft], None]:
     def change(draft: Draft) -> None:
@@ -115,7 +117,7 @@ _ANNOTATIONS: tuple[tuple[str, str, Verdict, Callable[[Draft], object]], ...] = 
     ("start-absent", "without a start", "leave out", _each(startDate=...)),
     ("start-words", "with a start that is a word", "leave out", _each(startDate="lately")),
     ("no-objects", "that are texts", "leave out", _list(lambda ones: ["text" for _ in ones])),
-    ("too-many", f"{_TOO_MANY} of them", "leave out", _list(lambda ones: ones[:1] * _TOO_MANY)),
+    ("too-many", f"{_TOO_MANY} of them", "leave out", _list(lambda _: [_SMALL] * _TOO_MANY)),
     ("too-long", "with a text of 70,000 letters", "leave out", _each(description="x" * _TOO_LONG)),
 )
 
