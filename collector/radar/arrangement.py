@@ -32,6 +32,8 @@ def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tu
     *names* are those that were asked for. A series of the documented form may lack one of its arrays.
     """
     meta = member(result, *_META)
+    if meta is not None and "meta" not in result:
+        deviations.note("meta is called otherwise")
     container: Any = result
     for depth in range(_DEEPEST):
         series = _series_of(container, names)
@@ -72,7 +74,7 @@ def _by_names(content: Any, names: Sequence[str]) -> Content:
 def _note_place(depth: int, container: Content, series: Content, deviations: Deviations) -> None:
     if depth:
         deviations.note("series stand deeper in the document than usual")
-    if any(series[key] is not container[key] for key in series):
+    if any(one is not container.get(key) for key, one in series.items()):
         deviations.note("series are arranged otherwise than in arrays of timestamps and values")
 
 
@@ -98,7 +100,7 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
         key: one for key, one in others.items() if isinstance(one, dict) and {*one} & {"timestamps", "values"}
     }
     if documented:
-        return documented
+        return {key: one if {*one} >= _ARRAYS else _as_series(one) or one for key, one in documented.items()}
     shared = _column(container, _TIMESTAMPS)
     if isinstance(shared, list):
         return _columns(container, shared, names)

@@ -32,6 +32,8 @@ def read_date_ranges(
     if not any(found):
         deviations.note("meta.dateRange is absent")
         return (None,) * len(windows)
+    if any(ranges) and not all(one is None or _is_usual(one) for one in found):
+        deviations.note("meta.dateRange is written in another form")
     if None in ranges:
         deviations.note("meta.dateRange is unreadable")
     if len(ranges) == len(windows):
@@ -43,6 +45,10 @@ def read_date_ranges(
     deviations.note("meta.dateRange has another number of ranges than series were asked for")
     _check_overlap([(one, windows) for one in ranges])
     return (None,) * len(windows)
+
+
+def _is_usual(content: Any) -> bool:
+    return isinstance(content, dict) and "startTime" in content and "endTime" in content
 
 
 def _listed(content: Any, names: Sequence[str]) -> list[Any]:

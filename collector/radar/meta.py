@@ -39,6 +39,7 @@ _NORMALIZATIONS = {
         "RATIO",
     )
 }
+_KEYS = ("aggInterval", "confidenceInfo", "dateRange", "lastUpdated", "normalization", "units")
 _LEVELS = range(6)
 _LONGEST_WORD = 1_000
 
@@ -51,6 +52,8 @@ def read_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
     meta: Mapping[str, Any] = content if isinstance(content, dict) else {}
     if not meta:
         deviations.note("meta is absent")
+    elif any(key not in meta and member(meta, key) is not None for key in _KEYS):
+        deviations.note("keys of meta are spelt otherwise")
     info = _info(meta, deviations)
     annotations = member(info, "annotations")
     _check_interval(member(meta, "aggInterval"), batch, deviations)
@@ -145,7 +148,7 @@ def _name_and_value(content: Any) -> tuple[str, str]:
         return _word(member(content, "name")), _word(member(content, "value"))
     if len(content) == 1:  # {"*": "certificates"}
         ((name, value),) = content.items()
-        return _word(name), _word(value) if name != "name" else ""
+        return _word(name), _word(value) if folded(name) != "name" else ""
     return "", ""
 
 

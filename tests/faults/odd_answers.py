@@ -165,6 +165,12 @@ _SPELLINGS = [
     lambda at: f"{at:%Y-%m-%dT%H:%M:%S}",
     lambda at: f"{at:%Y-%m-%dT%H:%M}",
     lambda at: f"{at:%Y-%m-%d}",
+    lambda at: f"{at:%Y-%m-%d %H:%M:%S UTC}",
+    lambda at: f"{at:%Y/%m/%d %H:%M:%SGMT}",
+    lambda at: f"{at:%a, %d %b %Y %H:%M:%S GMT}",
+    lambda at: f"{at:%Y%m%dT%H%M%SZ}",
+    lambda at: _seconds(at) * 10**6,
+    lambda at: _seconds(at) * 10**9,
     lambda at: f"{at + timedelta(hours=2):%Y-%m-%dT%H:%M:%S}",  # a local time that does not say so
     _offset(0),
     _offset(1),
@@ -364,7 +370,128 @@ def range_moved(dice, document):
             found[at] = {**found[at], key: f"{moved:%Y-%m-%dT%H:%M:%SZ}"}
 
 
+def reshape(dice, document):
+    """Write series in another form: records, pairs, {timestamp: value}, or deeper."""
+    result = document["result"]
+    for name in _some_of(dice, [key for key in result if key != "meta"]):
+        one = result[name]
+        pairs = _both(one)
+        result[name] = dice.choice(
+            (
+                [{"timestamp": at, "value": read} for at, read in pairs],
+                [{"date": at, "count": read, "x": 1} for at, read in pairs],
+                [list(pair) for pair in pairs],
+                {str(at): read for at, read in pairs},
+                {"data": one},
+                {"name": name, "points": [list(pair) for pair in pairs]},
+                {"dates": one["timestamps"], "values": one["values"]},
+                {"Timestamps": one["timestamps"], "VALUES": one["values"], "values_": []},
+                {"timestamps": one["timestamps"], "counts": one["values"]},
+                {"timestamps": one["timestamps"], "values": one["values"], "dates": [1], "previous": one["values"]},
+            )
+        )
+
+
+def move_series(dice, document):
+    """Put the series in another place."""
+    result = document["result"]
+    series = {key: result.pop(key) for key in [*result] if key != "meta"}
+    match dice.randrange(6):
+        case 0 | 1:
+            result[dice.choice(("series", "data", "timeseries", "Result"))] = series
+        case 2:
+            result["series"] = [{"name": name, **one} for name, one in series.items()]
+        case 3:
+            result["series"] = [*series.values()]
+        case 4:
+            first = next(iter(series.values()))
+            result |= {"timestamps": first["timestamps"], **{name: one["values"] for name, one in series.items()}}
+        case _:
+            result |= next(iter(series.values()))
+
+
+def move_result(dice, document):
+    """Put the result, or meta, in another place."""
+    result = document["result"]
+    match dice.randrange(7):
+        case 0:
+            document["result"] = [result] * dice.choice((1, 1, 2))
+        case 1:
+            document["result"] = {dice.choice(("result", "data")): result}
+        case 2:
+            document["data"] = document.pop("result")
+        case 3:
+            document.update(document.pop("result"))
+        case 4:
+            document["meta"] = result.pop("meta")
+        case 5:
+            about = result.pop("meta")
+            for one in result.values():
+                one["meta"] = about
+        case _:
+            result[dice.choice(("Meta", "metadata", "META"))] = result.pop("meta")
+
+
+def respell_keys(dice, document):
+    spell = dice.choice((str.lower, str.upper, str.title, lambda key: key.replace("T", "_t").replace("I", "_i")))
+    deep = dice.random() < 0.5
+
+    def spelt(node):
+        if isinstance(node, dict):
+            return {spell(key) if key.isalpha() else key: spelt(one) for key, one in node.items()}
+        return [spelt(one) for one in node] if isinstance(node, list) else node
+
+    document["result"]["meta"] = spelt(document["result"]["meta"])
+    if deep:
+        document["result"] = spelt(document["result"])
+
+
+def wrap(dice, document):
+    """Put timestamps or values inside of lists or objects."""
+    step = _all_series(document)[0]["timestamps"][:2]
+    width = _moment(step[1]) - _moment(step[0])
+    wrapping = dice.choice(
+        (
+            lambda one: [one],
+            lambda one: {"value": one},
+            lambda one: {"value": one, "unit": "x"},
+            lambda one: [one, one],
+            lambda one: {"start": one, "end": f"{_moment(one) + width:%Y-%m-%dT%H:%M:%SZ}"},
+            lambda one: {"from": one, "to": one},
+            lambda one: {"count": one},
+        )
+    )
+    key = dice.choice(("timestamps", "values"))
+    for series in _some_of(dice, _all_series(document)):
+        series[key] = [wrapping(one) if dice.random() < 0.9 else one for one in series[key]]
+
+
+def odd_ranges(dice, document):
+    inside = document["result"]["meta"]
+    found = inside["dateRange"]
+    pairs = [[one["startTime"], one["endTime"]] for one in found]
+    inside["dateRange"] = dice.choice(
+        (
+            pairs,
+            pairs[0],
+            ["/".join(pair) for pair in pairs],
+            "/".join(pairs[0]),
+            [{"start": start, "end": end} for start, end in pairs],
+            {"from": pairs[0][0], "to": pairs[0][1]},
+            {f"serie_{number}": one for number, one in enumerate(found)},
+            [{"end_time": end, "start_time": start} for start, end in pairs],
+        )
+    )
+
+
+def ends_for_starts(dice, document):
+    for series in _some_of(dice, _all_series(document)):
+        moments = [_moment(at) for at in series["timestamps"]]
+        series["timestamps"] = [f"{at + (moments[1] - moments[0]):%Y-%m-%dT%H:%M:%SZ}" for at in moments]
+
+
 WAYS = [
+    *(reshape, reshape, move_series, move_series, move_result, respell_keys, wrap, odd_ranges, ends_for_starts),
     *(rename, rename, number_from_one, reorder, reverse, drop_series, spoil_series, add_to_result),
     *(respell_timestamps, respell_timestamps, shift_timestamps, spoil_timestamp, shuffle, duplicate, add_outside),
     *(

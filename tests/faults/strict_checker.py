@@ -29,17 +29,30 @@ from tests.faults.strict_meta import (
     date_ranges,
     fits,
     last_updated,
-    letters,
     names_interval,
     normalization,
     plain,
     tags_as_taken,
     unit,
 )
-from tests.faults.strict_scalars import EMPTY, NULL, Absent, Beyond, OneOf, moment, stamp, value
+from tests.faults.strict_places import as_series, elsewhere, inside_all, result_of
+from tests.faults.strict_scalars import (
+    EMPTY,
+    NULL,
+    Absent,
+    Beyond,
+    NamedBy,
+    OneOf,
+    inner,
+    letters,
+    moment,
+    stamp,
+    value,
+)
 
 __all__ = ["Believed", "No", "Remark", "check", "fits", "may_be", "plain", "tags_as_taken"]
 
+_FIRST_MICROSECONDS = 10**14
 _STEPS = (900, 3600, 86400, 604800)
 
 
@@ -62,12 +75,20 @@ def check(body, step, windows, unknown):
     *windows* are (start, end) in epoch seconds, by position; *unknown* stands for a lastUpdated that is not known.
     """
     believed = Believed()
-    result = _result(parse(body), believed.doubts.append)
-    meta = result.get("meta")
+    open_ = believed.doubts.append
+    names = [f"serie_{position}" for position in range(len(windows))]
+    result = result_of(parse(body), open_)
+    meta = NamedBy(result).get("meta", "metadata")
+    documented = {name: one for name, one in result.items() if name != "meta" and _has_arrays(one)}
+    if not documented:
+        meta, found = elsewhere(result, names, open_)
+        result = {**found, "meta": meta}
+    elif meta is None:
+        meta = inside_all(documented)
     if meta is not None and not isinstance(meta, dict):
-        believed.doubts.append("meta is no object")
-    meta = meta if isinstance(meta, dict) else {}
-    contents = _owners(result, len(windows), believed.doubts.append)
+        open_("meta is no object")
+    meta = NamedBy(meta)
+    contents = _owners(result, names, open_)
     believed.missing = {position for position, content in enumerate(contents) if content is None}
     tally = _Tally(believed)
     for content, (start, end) in zip(contents, windows, strict=True):
@@ -87,20 +108,10 @@ def _read_meta(believed, meta, windows, step, unknown):
     believed.ranges = date_ranges(meta, windows, step, believed)
 
 
-def _result(document, open_):
-    need(isinstance(document, dict) and document.get("success") is not False, "no success")
-    if document.get("success", True) is not True:
-        open_("success is neither true nor false")
-    if "success" not in document and document.get("errors"):
-        open_("errors, and no word of success")
-    result = document.get("result")
-    need(isinstance(result, dict), "no result")
-    return result
-
-
-def _owners(result, count, open_):
+def _owners(result, names, open_):
     """Return the series of each position, None where it is missing; No if that is not beyond doubt."""
-    names = [f"serie_{position}" for position in range(count)]
+    count = len(names)
+    result = {name: _in_documented_form(one, open_) for name, one in result.items()}
     series = {name: one for name, one in result.items() if name != "meta" and _is_series(one)}
     if any(
         isinstance(one, dict) and ({*one} & {"timestamps", "values"}) and name not in series
@@ -126,6 +137,18 @@ def _owners(result, count, open_):
     )
     open_("other names, with the numbers asked for; or one without a number")
     return [*series.values()]
+
+
+def _has_arrays(one):
+    return isinstance(one, dict) and bool({"timestamps", "values"} & {*one})
+
+
+def _in_documented_form(one, open_):
+    """Return *one*; in the documented form if one of the two arrays has another name."""
+    if isinstance(one, dict) and len({"timestamps", "values"} & {*one}) == 1 and as_series(one):
+        open_("an array by another name")
+        return as_series(one)
+    return one
 
 
 def _by_letters(series, wanted, open_):
@@ -206,10 +229,12 @@ def _series(content, step, start, end, tally):
     times, values = content["timestamps"], content["values"]
     need(len(times) == len(values), "arrays")
     open_ = tally.believed.doubts.append
-    stamps = [None if text is None else _stamp(text, open_) for text in times]
+    stamps = [None if text is None else _stamp(text, step, open_) for text in times]
     _check_naive([one for one in stamps if one], step, start, end, open_)
     _check_grid([one[0] for one in stamps if one], step, start, end, open_)
     need(not any(stamps) or any(one and start <= one[0] < end for one in stamps), "all outside the window")
+    if {one[0] for one in stamps if one} & {start, end} == {end}:
+        open_("timestamps that may be ends of buckets")
     found = {}
     for at, one in zip(stamps, values, strict=True):
         is_inside = at is not None and start <= at[0] < end
@@ -227,13 +252,31 @@ def _series(content, step, start, end, tally):
     return kept
 
 
-def _stamp(text, open_):
+def _stamp(text, step, open_):
+    if isinstance(text, list | dict):
+        open_("a timestamp inside of something")
+        return _of_span(text, step) if inner(text) is text else stamp(text)
     if isinstance(text, str) and re.fullmatch(r"[0-9]+(?:\.0*)?", text):
         open_("epoch seconds as text")
         return stamp(Number(text))
+    if isinstance(text, Number) and abs(float(text.text)) >= _FIRST_MICROSECONDS:
+        open_("micro- or nanoseconds")
     if isinstance(text, str) and not moment(text).strict:
         open_("a timestamp that is ISO 8601 but not RFC 3339")
     return stamp(text)
+
+
+def _of_span(content, step):
+    """Return the start of a bucket that is written as its start and end."""
+    if isinstance(content, list):
+        need(len(content) == 2, "no span")
+        ends = content
+    else:
+        found = NamedBy(content)
+        ends = [found.get("startTime", "startDate", "start", "from"), found.get("endTime", "endDate", "end", "to")]
+    (start, _), (end, _) = map(stamp, ends)
+    need(end - start == step, "a span that is no bucket")
+    return start, True
 
 
 def _check_naive(stamps, step, start, end, open_):

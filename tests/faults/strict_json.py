@@ -27,6 +27,12 @@ class Number:
     def __init__(self, text):
         self.text = text
 
+    def __eq__(self, other):
+        return isinstance(other, Number) and float(self.text) == float(other.text)
+
+    def __hash__(self):
+        return hash(float(self.text))
+
 
 def need(condition, reason):
     """Raise No if *condition* is false."""

@@ -1,10 +1,11 @@
 """What may be believed of the `meta` of an answer, for the strict checker."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 from tests.faults.strict_json import No, Number, need
-from tests.faults.strict_scalars import OneOf, date, moment, shown, stamp
+from tests.faults.strict_scalars import NamedBy, OneOf, date, letters, moment, shown, stamp
 
 _NORMALIZATIONS = {
     *("PERCENTAGE", "MIN0_MAX", "MIN_MAX", "RAW_VALUES"),
@@ -17,6 +18,13 @@ _INTERVALS = {
     604800: {"oneweek", "1w"},
 }
 _OTHER_INTERVALS = {"onemonth", "1mo"}
+_WIDTH = re.compile(
+    r"(?:pt?)?0*([0-9]{1,6}|one|two|five|six|ten|twelve|fifteen|thirty)?"
+    r"(s|sec|seconds?|m|min|mins|minutes?|h|hr|hours?|d|days?|w|weeks?)"
+)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_COUNTS = {"one": 1, "two": 2, "five": 5, "six": 6, "ten": 10, "twelve": 12, "fifteen": 15, "thirty": 30}
+_DAILY = {"hourly": 3600, "daily": 86400, "weekly": 604800}
 _LONGEST_REMARK = 60_000  # a little less than 64 KiB: what counts into it is open
 
 
@@ -37,22 +45,32 @@ def names_interval(meta, step, open_):
     named = meta.get("aggInterval")
     if named is None:
         return False
-    said = letters(named) if isinstance(named, str) else ""
-    if said in _INTERVALS[step]:
+    if isinstance(named, list):
+        open_("a list of aggIntervals")
+        named = named[0] if named and all(one == named[0] for one in named) else None
+    said = letters(named) if isinstance(named, str) else named.text if isinstance(named, Number) else ""
+    if said in _INTERVALS[step] and isinstance(named, str):
         return True
-    need(said not in _OTHER_INTERVALS.union(*_INTERVALS.values()), "interval")
-    open_("an aggInterval that nobody knows")
-    return False
+    need(said not in _OTHER_INTERVALS.union(*_INTERVALS.values()) or not isinstance(named, str), "interval")
+    open_("an aggInterval that nobody knows, or in other words than the API's")
+    return _width(said) == step
 
 
-def letters(text):
-    """Return the letters and digits of *text* without case."""
-    return "".join(c for c in text.casefold() if c.isalnum())
+def _width(said):
+    """Return how many seconds a word says that a bucket is wide; None if it says nothing."""
+    if said in _DAILY:
+        return _DAILY[said]
+    if said.isdigit():
+        return int(said[:10])
+    found = _WIDTH.fullmatch(said)
+    return found and int(_COUNTS.get(found[1], found[1] or 1)) * _SECONDS[found[2][0]]
 
 
 def last_updated(meta, noted, unknown):
     """Return lastUpdated, or *unknown*."""
     said = meta.get("lastUpdated")
+    if isinstance(said, list | dict):
+        return ANYTHING
     if isinstance(said, Number) or str(said).isdigit():
         said = said if isinstance(said, Number) else Number(said)
         return OneOf((_or_none(lambda: _date_of_number(said)) or unknown, unknown))
@@ -83,6 +101,8 @@ def _or_none(read):
 def normalization(meta):
     """Return the word in capitals, as it came if it is unknown, empty if there is none."""
     said = meta.get("normalization")
+    if isinstance(said, list) and said:
+        return ANYTHING
     if said is None or said == "":
         return ""
     if not isinstance(said, str):
@@ -97,13 +117,13 @@ def normalization(meta):
 
 def unit(meta):
     """Return the unit without blanks in lower case; empty if there is none; several that differ as `name=value, …`."""
-    units = meta.get("units")
+    units = meta.get("units", "unit")
     if units is None or units in ({}, []):
         return ""
     if isinstance(units, dict) and "value" in units:
         units = [units]
     if not isinstance(units, list) or not all(
-        isinstance(one, dict) and ({"name", "value"} & {*one} or not one) for one in units
+        isinstance(one, dict) and ({*one} <= {"name", "value"} or "value" in one) for one in units
     ):
         return ANYTHING
     pairs = [(_unit_text(one.get("name")), _unit_text(one.get("value"))) for one in units]
@@ -130,11 +150,12 @@ def date_ranges(meta, windows, step, believed):
     ranges = meta.get("dateRange")
     if ranges is None or ranges in ([], {}):
         return [None] * len(windows)
+    if isinstance(ranges, dict) and not {"startTime", "endTime"} & {*ranges}:
+        return _odd_ranges(len(windows), open_)
     if isinstance(ranges, dict):
         ranges = [ranges]
-    if not isinstance(ranges, list):
-        noted("dateRange")
-        return [None] * len(windows)
+    if not isinstance(ranges, list) or not all(one is None or isinstance(one, dict) for one in ranges):
+        return _odd_ranges(len(windows), open_)
     found = [_range(one, noted) for one in ranges]
     if len(found) == 1 and len({*windows}) > 1:
         return _one_for_several(found[0], windows, open_)
@@ -149,6 +170,12 @@ def date_ranges(meta, windows, step, believed):
         elif one and _check_overlap(one, window, step, position in believed.missing):
             open_("a dateRange that is backwards, of a missing series, or touches the window only")
     return [_as_it_came(one) for one in found]
+
+
+def _odd_ranges(count, open_):
+    """Return ranges of another form, which may be read or not."""
+    open_("a dateRange of another form")
+    return [ANYTHING] * count
 
 
 def _one_for_several(one, windows, open_):
@@ -166,7 +193,9 @@ def _one_for_several(one, windows, open_):
 
 
 def _range(one, noted):
-    if isinstance(one, dict) and any(map(_is_odd, (one.get("startTime"), one.get("endTime")))):
+    if isinstance(one, dict) and (
+        not {"startTime", "endTime"} <= {*one} or any(map(_is_odd, (one["startTime"], one["endTime"])))
+    ):
         return ANYTHING
     found = _or_none(lambda: (date(one.get("startTime")), date(one.get("endTime")))) if isinstance(one, dict) else None
     if found is None and one is not None:
@@ -193,10 +222,13 @@ def _check_overlap(one, window, step, is_missing):
 
 def confidence(meta, noted):
     """Return (level, remarks)."""
-    info = meta.get("confidenceInfo")
+    info = meta.get("confidenceInfo", "confidence")
     if not isinstance(info, dict):
-        return (None if info is None else ANYTHING), []
+        return (None if info is None else ANYTHING), [Remark(None)]
+    info = NamedBy(info)
     listed = info.get("annotations")
+    if listed is None and meta.get("annotations") is not None:
+        return _level(info.get("level"), noted), [Remark(None)]
     if not isinstance(listed, list):
         return _level(info.get("level"), noted), [] if listed is None else [Remark(None)]
     return _level(info.get("level"), noted), [Remark(one, noted) for one in listed if _may_count(one)]
@@ -221,11 +253,14 @@ def _level(level, noted):
     return int(said) if plain_number else OneOf((None, int(said)))
 
 
+def _start(one):
+    return NamedBy(one).get("startDate", "start")
+
+
 def _may_count(one):
+    start = _start(one)
     return isinstance(one, dict) and (
-        isinstance(one.get("startDate"), Number)
-        or str(one.get("startDate")).isdigit()
-        or _or_none(lambda: date(one.get("startDate"))) is not None
+        isinstance(start, Number) or str(start).strip().isdigit() or _or_none(lambda: date(start)) is not None
     )
 
 
@@ -234,7 +269,7 @@ class Remark:
 
     def __init__(self, one, noted=None):
         size = len(json.dumps(one, default=str)) if one else _LONGEST_REMARK
-        self.certain = size < _LONGEST_REMARK and isinstance(_date(one["startDate"]), datetime)
+        self.certain = size < _LONGEST_REMARK and isinstance(_date(_start(one)), datetime)
         self.fields = _fields(one) if self.certain else None
 
     def fits(self, fields):
@@ -243,9 +278,10 @@ class Remark:
 
 
 def _fields(one):
-    end = one.get("endDate")
+    one, start = NamedBy(one), _start(one)
+    end = one.get("endDate", "end")
     return (
-        date(one["startDate"]),
+        date(start),
         ANYTHING if isinstance(end, Number) or (isinstance(end, str) and end.isdigit()) else _date(end),
         *(_remark_text(one.get(key)) for key in ("dataSource", "eventType", "description", "linkedUrl")),
         _flag(one.get("isInstantaneous")),

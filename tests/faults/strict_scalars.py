@@ -14,8 +14,8 @@ _DATE_TIME = re.compile(
     r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
 )
 _ALMOST_DATE_TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?\s*([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+    r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?\s*([Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
 _DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _ALMOST_DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*", re.ASCII)
@@ -49,6 +49,10 @@ class Beyond(No):
         self.is_number = is_number
 
 
+_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT")
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+
 class Moment:
     """A moment to the microsecond: whether it names its zone, is that exactly, and is spelt as RFC 3339 does."""
 
@@ -63,6 +67,8 @@ def moment(text):
     match = _DATE_TIME.fullmatch(text) if isinstance(text, str) else None
     strict = match is not None
     match = match or (_ALMOST_DATE_TIME.fullmatch(text.strip()) if isinstance(text, str) else None)
+    if not match and isinstance(text, str) and (http := _HTTP_DATE.fullmatch(text.strip())):
+        return _of_http(*http.groups())
     need(match, "date-time")
     *fields, fraction, zone = match.groups()
     micro = (fraction or "0")[:6].ljust(6, "0")
@@ -74,13 +80,60 @@ def moment(text):
         raise No("no such moment") from None
 
 
+def _of_http(day, month, year, *clock):
+    need(month in _MONTHS, "month")
+    try:
+        at = datetime(int(year), _MONTHS.index(month) + 1, int(day), *map(int, clock), tzinfo=UTC)
+    except ValueError:
+        raise No("no such moment") from None
+    return Moment(at, zoned=True, whole=True, strict=False)
+
+
 def _away(zone):
-    if zone is None or zone in "Zz":
+    if zone in {None, "Z", "z", "UTC", "GMT"}:
         return timedelta(0)
     digits = zone[1:].replace(":", "").ljust(4, "0")
     need(int(digits[:2]) < 24 and int(digits[2:]) < 60, "zone")
     away = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return away if zone[0] == "+" else -away
+
+
+def letters(text):
+    """Return the letters and digits of *text* without case."""
+    return "".join(c for c in text.casefold() if c.isalnum())
+
+
+class NamedBy:
+    """The members of an object, found whatever the case and punctuation of their names."""
+
+    def __init__(self, content):
+        self.content = content if isinstance(content, dict) else {}
+
+    def get(self, *names):
+        """Return the first of *names* that is there; the exact one before others, of several others none."""
+        for name in names:
+            if name in self.content:
+                return self.content[name]
+            found = [one for key, one in self.content.items() if letters(key) == letters(name)]
+            if found:
+                return found[0] if len(found) == 1 else None
+        return None
+
+
+def is_moment(content):
+    """Return whether *content* is a moment in any form."""
+    try:
+        stamp(content)
+    except (No, ValueError, OverflowError):
+        return False
+    return True
+
+
+def inner(content):
+    """Return the only one of a list, and `value` of an object; *content* itself if it is none of these."""
+    if isinstance(content, list) and len(content) == 1:
+        return content[0]
+    return content["value"] if isinstance(content, dict) and "value" in content else content
 
 
 def date(text):
@@ -90,6 +143,11 @@ def date(text):
 
 def stamp(content):
     """Return (epoch seconds, whether it names its zone) of a timestamp; the seconds are a float if off any grid."""
+    if isinstance(content, list | dict):
+        need(inner(content) is not content, "no timestamp")
+        content = inner(content)
+    if isinstance(content, str) and re.fullmatch(r"\s*[0-9]{9,19}(?:\.0*)?\s*", content, re.ASCII):
+        content = Number(content.strip())
     if isinstance(content, Number):
         return _epoch(content.text), True
     found = moment(content)
@@ -98,9 +156,10 @@ def stamp(content):
 
 
 def _epoch(text):
-    need(abs(float(text)) < 1e15, "no such moment")
+    need(abs(float(text)) < 1e21, "no such moment")
     since = Decimal(text)
-    since = since / 1000 if abs(since) >= _FIRST_MILLISECONDS else since
+    for _ in range(3):  # milli-, micro-, nanoseconds
+        since = since / 1000 if abs(since) >= _FIRST_MILLISECONDS else since
     need(-62_135_596_800 <= since < 253_402_300_800, "no such moment")
     return int(since) if since == int(since) else float(since)
 
@@ -110,6 +169,9 @@ def value(content):
 
     Raises Beyond.
     """
+    if inner(content) is not content:
+        read, loses_digits = value(_plain(inner(content)))
+        return (EMPTY if isinstance(read, Absent) else read), loses_digits
     text = content.text if isinstance(content, Number) else content
     if text is None:
         return NULL, False
@@ -123,6 +185,11 @@ def value(content):
         except Beyond:
             raise Beyond(is_number=False) from None
     return UNREADABLE, False
+
+
+def _plain(content):
+    """Return *content*, or what is no value if it is again a list or an object."""
+    return True if isinstance(content, list | dict) else content
 
 
 def _decimal(text):
