@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.radar.failure import quoted
 from collector.radar.scalars import read_number
-from collector.radar.timestamps import parse_answer_time
+from collector.radar.times import parse_answer_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -15,6 +15,7 @@ from collector.profile import nearest
 from collector.radar.simulator.odd.buckets import BUCKETS
 from collector.radar.simulator.odd.confidence import CONFIDENCE
 from collector.radar.simulator.odd.meta import META
+from collector.radar.simulator.odd.naming import NAMING
 from collector.radar.simulator.odd.ranges import RANGES
 from collector.radar.simulator.odd.shape import SHAPE
 from collector.radar.simulator.odd.spelling import TIMESTAMPS, VALUES
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collector.radar.refusals import Reply
     from collector.radar.simulator.odd.variation import Variation
 
-_ORDERED = (*BUCKETS, *VALUES, *TIMESTAMPS, *META, *RANGES, *CONFIDENCE, *SHAPE, *ENVELOPE, *TEXT, *HTTP)
+_ORDERED = (*BUCKETS, *VALUES, *TIMESTAMPS, *META, *RANGES, *CONFIDENCE, *NAMING, *SHAPE, *ENVELOPE, *TEXT, *HTTP)
 VARIATIONS: Mapping[str, Variation] = MappingProxyType({one.name: one for one in _ORDERED})
 """Every variation by its name."""
 
