@@ -91,7 +91,7 @@ async def _read_body(url: str, fetch_id: int) -> tuple[bytes, str | None]:
     one = kept[fetch_id]
     if one.whole:
         return content, None
-    return content, f"only a part is kept of the body of request {fetch_id}, of which {one.size} bytes came"
+    return content, f"only a part of the body of request {fetch_id} is kept"
 
 
 _IDS_SHOWN = 20

@@ -17,6 +17,7 @@ from yarl import URL
 
 from collector import __version__
 from collector.errors import CollectorError, system_words
+from collector.excerpt import excerpt
 from collector.model import Body, is_absolute, utc_now
 from collector.radar.answer import Unsuccessful, read_answer
 from collector.radar.body import read_body
@@ -38,7 +39,6 @@ TIMESERIES = "/radar/ct/timeseries"
 """The path of what is collected, behind the base URL."""
 _BYTES_OF_META = 1_048_576
 _BYTES_OF_BUCKET = 128
-_BYTES_OF_PART = 65_536
 _MAX_HEADER_BYTES = 65_536
 _ERROR_BODY_SECONDS = 5.0
 
@@ -142,7 +142,7 @@ class RadarClient:
                 now, came = self._clock(), bytearray()
                 body, trouble = await self._body(response, most, came)
                 secrets = spellings(credentials.headers().values())
-                part = b"" if body is not None else redact(bytes(came), secrets, whole=False)[:_BYTES_OF_PART]
+                part = b"" if body is not None else excerpt(redact(bytes(came), secrets, whole=False))
                 body = None if body is None else redact(body, secrets)
                 return RadarResponse(response.status, response.headers, body, now, trouble, part)
         except TimeoutError:

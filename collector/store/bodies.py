@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector import __version__
+from collector.excerpt import EXCERPT_BYTES
 from collector.store.errors import StoreDamaged
 from collector.store.locks import BODIES, lock
-from collector.store.packing import EXCERPT_BYTES, unpack
+from collector.store.packing import unpack
 from collector.store.questions import read_question
 from collector.store.schema import bodies, fetches
 from collector.store.series import upsert

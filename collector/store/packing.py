@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 import zlib
 from typing import NamedTuple
 
+from collector.excerpt import excerpt
+
 MOST_BYTES = 1_048_576
 """A body that takes more than this once compressed is kept as an excerpt."""
-EXCERPT_BYTES = 65_536
-_MOST_META_BYTES = 262_144
 _CHUNK = 65_536
-_META = re.compile(rb'"meta"\s*:\s*(?=\{)')
 
 
 class Packed(NamedTuple):
@@ -40,25 +37,6 @@ def _compressed(content: bytes) -> bytes | None:
             return None
     data = b"".join([*parts, packer.flush()])
     return data if len(data) <= MOST_BYTES else None
-
-
-def excerpt(content: bytes) -> bytes:
-    """Return the first 64 KiB of a body, and behind a line break its `meta` if that lies further back."""
-    head = content[:EXCERPT_BYTES]
-    found = _META.search(content)
-    if found is None:
-        return head
-    start, end = found.end(), found.end() + _object_length(content[found.end() : found.end() + _MOST_META_BYTES])
-    return head if end <= len(head) else head + b'\n"meta": ' + content[start:end]
-
-
-def _object_length(content: bytes) -> int:
-    """Return the length of the JSON object that *content* begins with; all of it if the object does not end there."""
-    text = content.decode("latin-1")  # a character a byte
-    try:
-        return json.JSONDecoder().raw_decode(text)[1]
-    except (ValueError, RecursionError):
-        return len(content)
 
 
 def unpack(data: bytes, size: int) -> bytes:

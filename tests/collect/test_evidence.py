@@ -41,11 +41,29 @@ async def refused(world, fault, asked=None):
         (faults.api_error(400, 2001), "refused: HTTP 400, code 2001", True, b'"code"'),
         (faults.html(503), "unavailable: HTTP 503", True, b"<"),
         (body(b" " * 2_000_000), "untrusted: the body is larger than N bytes", False, b"    "),
+        (
+            body(b" " * 99_999 + b'"meta":{}' + b" " * 2_000_000),
+            "untrusted: the body is larger",
+            False,
+            b'\n"meta": {}',
+        ),
         (faults.truncated(), "unavailable: ", False, b'"success"'),
         (faults.truncated_gzip(), "unavailable: the compressed stream ends too early", False, b'"success"'),
         (body(f'"{TOKEN}'.encode()), "untrusted: not JSON: Unterminated string", True, b'"***'),
     ],
-    ids=["untrusted", "not JSON", "HTML", "no success", "400", "503", "too large", "cut", "cut gzip", "our token"],
+    ids=[
+        "untrusted",
+        "not JSON",
+        "HTML",
+        "no success",
+        "400",
+        "503",
+        "too large",
+        "too large with meta",
+        "cut",
+        "cut gzip",
+        "our token",
+    ],
 )
 async def test_the_body_of_a_refused_answer_is_kept_with_its_question(sqlite_url, fault, kind, whole, content):
     asked = batch(query(), OWNER)
@@ -124,11 +142,14 @@ async def test_a_store_that_cannot_take_the_evidence_changes_nothing_else(sqlite
         assert [record.reason for record in caplog.records if record.message == "evidence"] == ["the disk is full"]
 
 
-async def test_a_copy_has_the_bodies_and_a_damaged_one_is_found(sqlite_url, postgres_server, empty_postgres_url):
+async def test_a_copy_has_the_bodies_and_a_damaged_one_is_found(sqlite_url, empty_postgres_url, tmp_path):
     async with core(sqlite_url, ALL) as world:
         await refused(world, faults.unequal())
         found = await world.store.body(1)
     await copy(sqlite_url, empty_postgres_url)
+    await copy(empty_postgres_url, f"sqlite:///{tmp_path}/back.db")
+    async with Store.open(f"sqlite:///{tmp_path}/back.db", owner=None) as store:
+        assert await store.body(1) == found
     async with Store.open(empty_postgres_url, owner="test") as store:
         assert await store.body(1) == found
         assert (await verify(empty_postgres_url)).findings == []

@@ -7,6 +7,7 @@ import random
 from array import array
 
 import psycopg
+import pytest
 import sqlalchemy as sa
 
 from collector.collect.refetch import fire_slices
@@ -70,23 +71,24 @@ def numbers(start, end):
     return {hour: float(hour % 97 + 100) for hour in range(start, end)}
 
 
-async def fill(url, *more):
+async def fill(url, *more, revision=BEFORE):
     """Fill the store with 20 days of one series, asked for in one request, and make it one of before."""
     async with Store.open(url, owner="test") as store:
         await store.declare([profile()], NOW)
         await saved(store, batch((query(), hours(FIRST, LAST))), numbers(FIRST, LAST), updated=TOLD)
         for work in more:
             await work(store)
-    await upkeep.downgrade(url, BEFORE)
+    await upkeep.downgrade(url, revision)
 
 
-async def test_the_statements_of_the_previous_version_are_taken(store_url):
+@pytest.mark.parametrize("revision", [BEFORE, "0007"])
+async def test_the_statements_of_the_previous_version_are_taken(store_url, revision):
     """What it has written can be written once more, in the columns that it knows, and read by the views."""
 
     async def revised(store):
         await saved(store, batch((query(), hours(0, 6))), {0: 1, 1: 7, 2: 3}, now=NOW + HOUR, updated=NOW + HOUR)
 
-    await fill(store_url, revised)
+    await fill(store_url, revised, revision=revision)
     engine = sa.create_engine(store_url.replace("postgresql:", "postgresql+psycopg:"))
     before = sa.MetaData()
     before.reflect(engine, views=True, only=lambda name, _: name in {*metadata.tables, *VIEWS})
