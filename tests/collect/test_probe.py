@@ -133,7 +133,7 @@ ODD = {
         {"max_span": SPANS},
         {
             "oldest": "2026-01-20; 2026-01-19 is refused: HTTP 404: Refused; history begins there",
-            "span_1d": "longer ones would reach into days that are refused for their age",
+            "span_1d": "longer ones were not asked, because they may reach into days",
         },
         [],
         True,
@@ -280,14 +280,6 @@ async def test_what_passes_is_waited_for(tmp_path, fault):
     assert (report["requests"][0]["name"], report["settled"]) == (report["requests"][1]["name"], True)
 
 
-async def test_a_refusal_of_another_path_says_nothing_about_the_credentials(tmp_path):
-    async with core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as world:
-        world.script(faults.api_error(403, 10000).only(lambda asked: not asked.path.endswith("series")).always())
-        report = await Prober(world.gatherer).probe()
-        assert report.unsettled == []
-        assert await world.store.refused(world.fetcher.radar.fingerprint) is None
-
-
 async def test_the_limits_that_were_found_are_remembered(tmp_path):
     spans = SPANS | {QUARTER: timedelta(days=2)}
     _, limits = await probed(
@@ -304,3 +296,50 @@ async def test_what_the_cap_leaves_out_is_told(tmp_path):
     assert report["requests_used"] == MOST_REQUESTS
     assert said(report)["series_per_request"].startswith("from 50 to 51 series; 52 are refused")
     assert report["skipped"]
+
+
+def siblings(received):
+    """Answer the paths beside the time series, as the contract has them."""
+    results = {
+        "summary/CA_OWNER": {"summary_0": {"Let's Encrypt": "5", "other": "1"}, "meta": {}},
+        "timeseries_groups/CA_OWNER": {"serie_0": {"timestamps": [], "Let's Encrypt": [], "other": []}, "meta": {}},
+        "authorities": {"certificateAuthorities": [{"name": "R12", "owner": "ISRG"}]},
+    }
+    path = received.path.partition("/radar/ct/")[2]
+    if path == "timeseries":
+        return None
+    if path not in results:
+        return faults.api_error(403, 10000)
+    body = json.dumps({"success": True, "errors": [], "result": results[path]}).encode()
+    return faults.reply(200, body, content_type="application/json")
+
+
+async def test_the_paths_beside_the_time_series_are_described_and_need_not_answer(tmp_path):
+    async with core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as world:
+        world.script(siblings)
+        report = (await Prober(world.gatherer).probe()).to_json("http://radar")
+        found = said(report)
+        assert found["summary_ca_owner"].endswith("2 groups: Let's Encrypt, other")
+        assert "serie_0 (object of 3), meta (object of 0); 2 groups: Let's" in found["timeseries_groups_ca_owner"]
+        assert found["authorities"].endswith("certificateAuthorities (array of 1); 1 entries with name, owner")
+        assert found["logs"] == "HTTP 403: Refused; not allowed with these credentials"
+        assert report["settled"]
+        # a refusal of another path says nothing about the credentials
+        assert await world.store.refused(world.fetcher.radar.fingerprint) is None
+
+
+def encoded_once(received):
+    """Know the name only if its comma is encoded once."""
+    if "DigiCert%252C" in received.raw_query:
+        return edited(each_series(lambda content: content.update(values=["0"] * len(content["values"]))))
+    if "DigiCert%2C" in received.raw_query:
+        series = {"timestamps": ["2026-03-10T00:00:00Z", "2026-03-10T00:15:00Z"], "values": ["4", "5"]}
+        body = json.dumps({"success": True, "result": {"serie_0": series}}).encode()
+        return faults.reply(200, body, content_type="application/json")
+    return None
+
+
+async def test_a_comma_that_has_to_be_encoded_otherwise_is_not_settled(tmp_path):
+    report, _ = await probed(tmp_path, encoded_once)
+    assert "; only the single encoding finds the name" in said(report)["comma_encoding"]
+    assert [line for line in report["unsettled"] if line.startswith("DigiCert, Inc. as a filter: ")]

@@ -56,7 +56,8 @@ def _reading(agg_interval: AggInterval, exchange: Exchange | None) -> Finding:
     count = sum(len(series.timestamps) for series in exchange.answer.series)
     if not count:
         return Finding(_SECTION, name, question, "read, without a value", "no values of late", settled=False, value=0)
-    return Finding(_SECTION, name, question, f"read, {count} values", "can be collected", settled=True, value=count)
+    values = "1 value" if count == 1 else f"{count} values"
+    return Finding(_SECTION, name, question, f"read, {values}", "can be collected", settled=True, value=count)
 
 
 def _unit(meta: Mapping[str, object]) -> Finding:

@@ -76,14 +76,13 @@ def _product(exchange: Exchange) -> Finding:
 
 def _span(agg_interval: AggInterval, span: Span, seen: Seen) -> Finding:
     name, question = f"span_{agg_interval}", f"longest span at {agg_interval}"
-    unit = {timedelta(hours=1): "hours", timedelta(days=1): "days", timedelta(weeks=1): "weeks"}[span.unit]
-    search = span.search
+    unit, search = span.unit_words, span.search
     answer = limit(search, unit)
     if search.refused is not None:
         answer += f"; {search.refused} {unit} are refused: {span.refusal}"
     meaning = "how long a window of one request may be"
     if search.next is not None and seen.ages.meets_refusals:
-        meaning = "longer ones would reach into days that are refused for their age"
+        meaning = "longer ones were not asked, because they may reach into days that are refused for their age"
     value = {
         "accepted_seconds": span.accepted.total_seconds(),
         "refused_seconds": (span.unit * search.refused).total_seconds() if search.refused is not None else None,

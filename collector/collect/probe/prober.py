@@ -91,6 +91,10 @@ class Prober:
         """The present as Radar has it, as far as its refusals made that matter."""
         return self._clock() - self._ahead
 
+    def _a_day(self, agg_interval: AggInterval) -> timedelta:
+        """A window of a day, of less if a day is too much, of a bucket if that is longer."""
+        return max(min(plan.DAY, self.seen.spans[agg_interval].accepted), agg_interval.step)
+
     async def _ask(self, request: ProbeRequest) -> Exchange | None:
         return await self._asker.ask(request)
 
@@ -150,11 +154,11 @@ class Prober:
 
     async def _count_series(self, base: AggInterval, tries: int) -> None:
         """Search how many series fit into a request, whose windows are all recent."""
-        span, seen = min(plan.DAY, self.seen.spans[base].accepted), self.seen
+        span, seen = self._a_day(base), self.seen
         if seen.positions.accepted == 0:
             seen.positions = seen.positions.after(1, accepted=True)
         while tries and (count := seen.positions.next):
-            batch = questions.staggered(base, max(span, base.step), count, self._now)
+            batch = questions.staggered(base, span, count, self._now)
             exchange = await self._ask(series_request(f"{count} series", batch))
             if exchange is None:
                 return
@@ -181,8 +185,9 @@ class Prober:
             seen.ages = AgeSearch(max((plan.midnight(self._now) - seen.oldest).days, 0))
         most = min(_MOST_WINDOWS, seen.positions.accepted)
         while tries and (ages := seen.ages.next(most)):
-            batch = questions.days_of_age(interval, ages, self._now)
-            exchange = await self._ask(series_request(f"days of age {ages[0]} to {ages[-1]}", batch))
+            batch = questions.days_of_age(interval, ages, self._a_day(interval), self._now)
+            name = f"day of age {ages[0]}" if len(ages) == 1 else f"{len(ages)} days of age {ages[0]} to {ages[-1]}"
+            exchange = await self._ask(series_request(name, batch))
             if exchange is None:
                 return
             tries -= 1
@@ -209,7 +214,7 @@ class Prober:
             if size is None:
                 return
             batch = questions.closed(agg_interval, span.unit * size, self._now)
-            exchange = await self._ask(series_request(f"{(span.unit * size).days} days at {agg_interval}", batch))
+            exchange = await self._ask(series_request(f"{span.words(size)} at {agg_interval}", batch))
             if exchange is None:
                 return
             tries -= 1
@@ -222,7 +227,7 @@ class Prober:
     async def _look_at_rest(self, base: AggInterval) -> None:
         """Ask what is good to know: how long a URL may be, and where buckets begin."""
         seen = self.seen
-        if long := questions.long_url(base, self._now, seen.positions.accepted, plan.LONGEST_QUERY):
+        if long := questions.long_url(base, self._a_day(base), self._now, seen.positions.accepted):
             seen.long_url = await self._ask(series_request("a long URL", long))
         for agg_interval in (AggInterval.ONE_WEEK, AggInterval.ONE_DAY):
             request = questions.from_within_a_bucket(agg_interval, self._now)

@@ -71,11 +71,11 @@ def staggered(agg_interval: AggInterval, span: timedelta, count: int, now: datet
     return Batch(tuple(Slice(SeriesQuery(agg_interval, {}), Window(one - span, one)) for one in ends))
 
 
-def days_of_age(agg_interval: AggInterval, ages: Iterable[int], now: datetime) -> Batch:
-    """The whole days that began so many days before today, each as a window of its own."""
+def days_of_age(agg_interval: AggInterval, ages: Iterable[int], span: timedelta, now: datetime) -> Batch:
+    """Of the days that began so many days before today the first *span*, each as a window of its own."""
     today = plan.midnight(now)
     starts = [today - timedelta(days=age) for age in ages]
-    windows = [Window(start, start + max(plan.DAY, agg_interval.step)) for start in starts]
+    windows = [Window(start, start + span) for start in starts]
     return Batch(tuple(Slice(SeriesQuery(agg_interval, {}), window) for window in windows))
 
 
@@ -96,14 +96,14 @@ def single_encoded(batch: Batch) -> ProbeRequest:
     return ProbeRequest("comma encoded once", batch, query_string(batch).replace("%252C", "%2C"))
 
 
-def long_url(agg_interval: AggInterval, now: datetime, positions: int, most: int) -> Batch | None:
-    """As many of *positions* as make the longest query of at most *most* bytes; None if they stay far below it."""
+def long_url(agg_interval: AggInterval, span: timedelta, now: datetime, positions: int) -> Batch | None:
+    """As many of *positions* as make the longest query that the collector sends; None if they stay far below it."""
     everything = {name: FILTERS[name].values for name in ("signatureAlgorithm", "duration")}
-    window = closed(agg_interval, max(plan.DAY, agg_interval.step), now).slices[0].window
+    window = closed(agg_interval, span, now).slices[0].window
     best: Batch | None = None
     for count in range(1, positions + 1):
         batch = Batch((Slice(SeriesQuery(agg_interval, everything), window),) * count)
-        if len(query_string(batch)) > most:
+        if len(query_string(batch)) > plan.LONGEST_QUERY:
             return best
         best = batch
     return None

@@ -35,6 +35,15 @@ class Span:
         """The longest accepted span; zero if none was."""
         return self.unit * self.search.accepted
 
+    @property
+    def unit_words(self) -> str:
+        """The unit for people, in the plural."""
+        return {timedelta(hours=1): "hours", timedelta(weeks=1): "weeks"}.get(self.unit, "days")
+
+    def words(self, size: int) -> str:
+        """Write *size* units."""
+        return f"{size} {self.unit_words if size != 1 else self.unit_words[:-1]}"
+
 
 @dataclass
 class Seen:
