@@ -39,7 +39,7 @@ def print_report(content: Content) -> None:
         _heading(section)
         show([_row(finding) for finding in findings], "table")
     _heading("Deviations")
-    _print_deviations(content["deviations"])
+    _print_deviations(content["deviations"], content["shape"])
     if content["refusals"]:
         _heading("Refusals")
         show([_kind(refusal, "refusal", "outcome") for refusal in content["refusals"]], "table")
@@ -56,8 +56,10 @@ def verdict(content: Content) -> str:
     if not count:
         return f"verdict: all that the collector needs is settled ({used}); next: collector collect"
     things = "1 thing is" if count == 1 else f"{count} things are"
-    advice = "attach the file of `collector report` to an issue"
-    return f"verdict: {things} not settled ({used}); next: read the list above, and {advice}"
+    advice = "read the list above, and attach the file of `collector report` to an issue"
+    if content["ended"]:
+        advice = "mend what ended it, then run `collector probe` again"
+    return f"verdict: {things} not settled ({used}); next: {advice}"
 
 
 def _heading(text: str) -> None:
@@ -76,7 +78,7 @@ def _print_requests(requests: Sequence[Content]) -> None:
         status = f"HTTP {request['status']}, " if request["status"] else ""
         came = f"{status}{size(request['bytes'])}, {request['milliseconds']:,} ms"
         _entry(f"{request['number']:2}  {request['name']}: {request['outcome']} ({came})")
-        _entry("    " + _short_url(request["path"], request["query"]))
+        click.echo(printable("    " + _short_url(request["path"], request["query"])))  # not folded, to be copied
         if request["reason"]:
             _entry("    " + request["reason"])
 
@@ -114,11 +116,11 @@ def _shortened(content: Any) -> Any:
             return content
 
 
-def _print_deviations(deviations: Sequence[Content]) -> None:
+def _print_deviations(deviations: Sequence[Content], shape: Content) -> None:
     if deviations:
         show([_kind(deviation, "deviation", "answer is") for deviation in deviations], "table")
     else:
-        click.echo("none: every answer has the form of the contract")
+        click.echo("none: every answer has the form of the contract" if shape else "no answer came")
 
 
 def _kind(seen: Content, title: str, verdict: str) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_what_cannot_be_settled_is_listed_before_the_verdict(world):
         "Not settled",
         "- the probe ended early: the credentials are refused: HTTP 403: Authentication error",
     ]
-    assert said[-1].startswith("verdict: 1 thing is not settled (1 of 30 requests); next: read the list above")
+    assert said[-1].startswith("verdict: 1 thing is not settled (1 of 30 requests); next: mend what ended it")
 
 
 def test_nothing_of_a_probe_disturbs_the_store(world):
