@@ -26,14 +26,22 @@ _USUAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _SAMPLE = 3
 _MOST_KEYS = 12
 _MILLISECONDS = 10**11
+_PLAUSIBLE = range(1, 2**33)
+"""Epoch seconds that a bucket may have, up to the year 2242."""
 
 
 def parse(body: bytes) -> Any:
     """Read JSON leniently, as a person would look at it; None if it is none."""
     try:
-        return json.loads(body.decode("utf-8-sig", "replace"))
+        return json.loads(body.decode("utf-8-sig", "replace"), parse_constant=str, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
+
+
+def _finite(text: str) -> float | str:
+    """Read a number; one that no double holds stays a text, so that what is made of it is JSON."""
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 def result_of(document: Any) -> Mapping[str, Any]:
@@ -61,8 +69,9 @@ def points_of(content: Mapping[str, Any]) -> dict[int, float]:
     timestamps, values = content.get("timestamps"), content.get("values")
     if not isinstance(timestamps, list) or not isinstance(values, list):
         return {}
-    pairs = zip(map(parse_answer_time, timestamps), map(read_number, values), strict=False)
-    return {round(at.at.timestamp()): value for at, value in pairs if at and value is not None and math.isfinite(value)}
+    moments = [moment and round(moment.at.timestamp()) for moment in map(parse_answer_time, timestamps)]
+    pairs = zip(moments, map(read_number, values), strict=False)
+    return {at: value for at, value in pairs if at and at in _PLAUSIBLE and value is not None and math.isfinite(value)}
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:

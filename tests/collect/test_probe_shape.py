@@ -1,0 +1,98 @@
+"""The form of a document, however odd: what the probe says of it, and that nothing makes it fail."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.collect.probe import Exchange, ProbeReport, questions, shape
+from collector.collect.probe.seen import Seen, start_of_search
+from collector.model import AggInterval
+from collector.radar.client import RadarResponse
+from tests.collect.doubles import NOW
+
+TIMES = ["2026-03-09T12:00:00Z", "2026-03-09T12:15:00Z"]
+
+
+@pytest.mark.parametrize(
+    ("words", "timestamps"),
+    [
+        ("2 RFC 3339 texts in whole seconds with Z; ascending, such as '2026-03-09T12:00:00Z'", TIMES),
+        ("2 RFC 3339 texts in whole seconds with Z; not ascending, such as '2026-03-09T12:15:00Z'", TIMES[::-1]),
+        ("1 RFC 3339 texts with a fraction; ascending, such as '2026-03-09T12:00:00.000Z'", [f"{TIMES[0][:-1]}.000Z"]),
+        ("1 texts of another spelling; ascending, such as '2026-03-09T12:00+00:00'", ["2026-03-09T12:00+00:00"]),
+        ("1 texts without a zone; ascending, such as '2026-03-09'", ["2026-03-09"]),
+        ("1 texts that are no time; ascending, such as 'noon'", ["noon"]),
+        ("1 numbers, seconds since 1970; ascending, such as 1773057600", [1_773_057_600]),
+        ("1 numbers, milliseconds since 1970; ascending, such as 1773057600000", [1_773_057_600_000]),
+        ("1 nulls; ascending, such as None", [None]),
+        ("none", []),
+        ("object of 0", {}),
+    ],
+)
+def test_the_form_of_timestamps_is_told(words, timestamps):
+    assert shape.describe_timestamps(timestamps) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("2 whole texts, such as '1', '2'", ["1", "2"]),
+        ("1 decimal texts, such as '0.5'", ["0.5"]),
+        ("1 whole numbers, 1 decimal numbers, such as 1, 0.5", [1, 0.5]),
+        ("1 nulls, such as None", [None]),
+        ("1 texts that are no number, such as 'many'", ["many"]),
+        ("1 texts that are not finite, such as '1e999'", ["1e999"]),
+        ("1 booleans, such as True", [True]),
+        ("none", []),
+        ("null", None),
+    ],
+)
+def test_the_form_of_values_is_told(words, values):
+    assert shape.describe_values(values) == words
+
+
+ENVELOPE = ["success", "errors", "result", "meta", "serie_0", "serie_1", "timestamps", "values", "\x1b[31m"]
+META = ["aggInterval", "dateRange", "units", "name", "value", "normalization", "lastUpdated", "confidenceInfo", "level"]
+KEYS = st.sampled_from([*ENVELOPE, *META])
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from([*TIMES, "5", "9999-12-31T23:59:59Z"])
+)
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5))
+SERIES = st.fixed_dictionaries({"timestamps": st.lists(SCALARS, max_size=4), "values": st.lists(SCALARS, max_size=4)})
+RESULTS = st.dictionaries(KEYS, JSON | SERIES | st.dictionaries(KEYS, JSON, max_size=5), max_size=5)
+
+
+@settings(max_examples=50)
+@given(document=st.builds(lambda result: {"success": True, "result": result}, RESULTS) | JSON)
+def test_no_document_makes_the_report_fail(document):
+    def exchange(number, batch):
+        request = questions.series_request("any", batch)
+        response = RadarResponse(200, {"Date": "nonsense"}, json.dumps(document).encode(), NOW)
+        return Exchange(number, request, number, NOW, 0.1, response)
+
+    day, hour = timedelta(days=1), AggInterval.ONE_HOUR
+    first = exchange(1, questions.recent(hour, day, NOW))
+    both = exchange(2, questions.recent(hour, day, NOW, {}, questions.FILTERED))
+    longer = exchange(3, questions.closed(hour, 2 * day, NOW))
+    seen = Seen(
+        first=first,
+        by_interval={hour: first},
+        longest={hour: longer},
+        empties=both,
+        comma_twice=first,
+        comma_once=first,
+        spans={hour: start_of_search(hour, day)},
+        unaligned={hour: first},
+        siblings=[first],
+        now=NOW,
+    )
+    report = ProbeReport(NOW, NOW, seen, (first, both, longer), ()).to_json("http://radar")
+    json.dumps(report, default=str, allow_nan=False)
