@@ -77,7 +77,8 @@ def _print(document: dict[str, Any], now: datetime, waiting: int) -> None:
         noun = "1 refused answer" if waiting == 1 else f"{waiting} refused answers"
         click.echo(f"kept    {noun}: `collector fetches --kept`, `collector replay`")
     for one in document["deviations"]:
-        click.echo(f"reader  {cell(one['kind'])} (first in fetch {one['fetch']}, {cell(one['first_seen'])})")
+        example = f"; `collector fetches {one['example']} --body` shows one" if one["example"] else ""
+        click.echo(f"reader  {cell(one['kind'])} (first in fetch {one['fetch']}, {cell(one['first_seen'])}{example})")
     for warning in document["warnings"]:
         click.echo(f"warning {cell(warning)}")
 
