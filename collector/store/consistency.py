@@ -83,7 +83,10 @@ async def _fires(connection: AsyncConnection) -> AsyncIterator[str]:
 
 
 async def _other_units(connection: AsyncConnection) -> list[str]:
-    """Compare the unit of series with those of the answers about them; case and blanks may differ."""
+    """Compare the unit of series with those of the answers about them; case and blanks may differ.
+
+    A word that an answer does not name counts as that of the series.
+    """
     brought = sa.and_(fetches.c.outcome == "ok", series.c.agg_interval == fetches.c.agg_interval)
     measures = ((series.c[name], sa.func.coalesce(fetches.c[name], "")) for name in ("normalization", "unit"))
     same = sa.and_(brought, *(kept == answered for kept, answered in measures))
@@ -97,7 +100,7 @@ async def _other_units(connection: AsyncConnection) -> list[str]:
             select
         )
         if not is_brought
-        or not same_measure((normalization, unit), (answered_normalization or "", answered_unit or ""))
+        or not same_measure((normalization, unit), (answered_normalization or normalization, answered_unit or unit))
     )
     said = "date ranges of a series with another unit, normalization or interval than their fetch brought"
     return [f"{said}: {number}"] if number else []

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.finality import Evidence
-    from collector.model import Answer, Batch, Meta, SeriesQuery
+    from collector.model import Answer, Batch, SeriesQuery
     from collector.store.filling import Part
     from collector.store.proposals import Standing
 
@@ -157,7 +157,8 @@ async def _add_fetch(connection: AsyncConnection, found: _Prepared, now: datetim
         "positions": len(arrival.batch.slices),
         "windows": json.dumps([[rfc3339(one.start), rfc3339(one.end)] for one in arrival.batch.windows]),
         "last_updated": meta.last_updated,
-        **_measure_of(found, meta),
+        "normalization": meta.normalization,
+        "unit": meta.unit,
         "confidence_level": meta.confidence_level,
         "bytes": arrival.size,
         "inserted": result.filled,
@@ -169,13 +170,6 @@ async def _add_fetch(connection: AsyncConnection, found: _Prepared, now: datetim
     }
     inserted = await connection.execute(sa.insert(fetches).values(row).returning(fetches.c.id))
     return int(inserted.scalar_one())
-
-
-def _measure_of(found: _Prepared, meta: Meta) -> dict[str, str]:
-    """The words that the answer names, and where it names none those of its series."""
-    first = next(iter(found.standing.values()), None)
-    before = first.measure if first else ("", "")
-    return {"normalization": meta.normalization or before[0], "unit": meta.unit or before[1]}
 
 
 async def _write(connection: AsyncConnection, found: _Prepared, fetch_id: int, now: datetime) -> None:

@@ -178,3 +178,13 @@ async def test_a_series_that_is_forgotten_takes_the_bodies_about_it_alone(store_
         assert counted.rows["bodies"] == 1
         await world.store.forget_series(series_id, [ALL], dry_run=False)
         assert [one.fetch_id for one in await world.store.bodies()] == [2]
+
+
+@pytest.mark.parametrize("word", ["units", "normalization"])
+async def test_a_word_that_an_answer_does_not_name_is_no_damage(sqlite_url, word):
+    """Neither before nor after answers that name it."""
+    async with core(sqlite_url, ALL) as world:
+        for fault in (faults.without("result", "meta", word), None, faults.without("result", "meta", word)):
+            world.script(*([fault] if fault else []))
+            await world.fetcher.fetch(batch(), ["all"])
+    assert (await verify(sqlite_url)).findings == []

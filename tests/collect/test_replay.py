@@ -251,3 +251,19 @@ async def test_replays_tell_nothing_of_radar(sqlite_url):
         assert await world.store.upstream(world.clock()) == before
         (row,) = await world.store.status_rows([ALL])
         assert row.last_success is None
+
+
+async def test_a_word_that_the_body_does_not_name_is_as_the_series_has_it(store_url):
+    async with core(store_url, ALL, FEW) as world:
+        await refused(world, batch(query(), FEW.series[0].query, end=NOW - 5 * DAY))
+        await world.fetcher.fetch(batch(), ["all"])
+        unnamed = {"unit": "", "normalization": ""}
+        with reading(lambda answer: replace(answer, meta=replace(answer.meta, **unnamed))):
+            (outcome,) = await replayed(world)
+        assert (outcome.filled, outcome.reason) == (48, None)
+        assert {row.unit for row in await world.store.list_series() if row.profile == "all"} == {"certificates"}
+        world.clock.now = NOW
+        await world.fetcher.fetch(batch(FEW.series[0].query), ["few"])
+        units = {row.label: (row.unit, row.points) for row in await world.store.list_series()}
+        assert units["all"] == units[FEW.series[0].label] == ("certificates", 48)
+    assert (await verify(store_url)).findings == []
