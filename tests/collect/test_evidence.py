@@ -117,8 +117,8 @@ async def test_a_deviation_that_was_noted_without_an_example_gets_the_next_one(s
         assert (noted.fetch_id, noted.example) == (99, 1)
 
 
-async def test_the_newest_of_a_kind_are_kept_and_their_fetches_outlive_retention(store_url):
-    async with core(store_url, ALL) as world:
+async def test_the_newest_of_a_kind_are_kept_and_their_fetches_outlive_retention(sqlite_url):
+    async with core(sqlite_url, ALL) as world:
         for _ in range(MOST_OF_A_KIND + 2):
             await refused(world, faults.unequal())
         await refused(world, body(b"{"))
@@ -126,7 +126,7 @@ async def test_the_newest_of_a_kind_are_kept_and_their_fetches_outlive_retention
         assert kept == [*range(3, MOST_OF_A_KIND + 4)]
         await world.store.prune(Retention(fetches=DAY), NOW + 90 * DAY)
         assert [row.id for row in await world.store.list_fetches()] == kept[::-1]
-    assert (await verify(store_url)).findings == []
+    assert (await verify(sqlite_url)).findings == []
 
 
 async def test_a_store_that_cannot_take_the_evidence_changes_nothing_else(sqlite_url, monkeypatch, caplog):
