@@ -100,10 +100,17 @@ async def _other_units(connection: AsyncConnection) -> list[str]:
             select
         )
         if not is_brought
-        or not same_measure((normalization, unit), (answered_normalization or normalization, answered_unit or unit))
+        or not same_measure(
+            (normalization, unit), (_named(answered_normalization, normalization), _named(answered_unit, unit))
+        )
     )
     said = "date ranges of a series with another unit, normalization or interval than their fetch brought"
     return [f"{said}: {number}"] if number else []
+
+
+def _named(word: str | None, of_series: str) -> str:
+    """Return the word of an answer, or that of its series if the answer did not name it: the record is empty then."""
+    return of_series if word == "" else word or ""
 
 
 def _strays() -> Iterable[tuple[Any, str]]:
