@@ -14,7 +14,7 @@ COUNTS = {
     "Upstream": 18,
     "Network": 12,
     "Bad data": 10,
-    "Process, disk, clock": 28,
+    "Process, disk, clock": 29,
     "Postgres and replicas": 21,
     "Configuration and HTTP": 17,
     "Secrets and rules": 3,

@@ -71,6 +71,9 @@ def _print(document: dict[str, Any], now: datetime, waiting: int) -> None:
             click.echo(f"history {cell(profile['name'])}: history begins {cell(profile['history_begins'])}")
     if document["upstream"]["state"] != "ok":
         click.echo(f"radar   {_upstream(document['upstream'], now)}")
+    difference = next((profile["clock_difference_seconds"] for profile in document["profiles"]), None)
+    if difference is not None:
+        click.echo(f"clock   {_clock(difference)}")
     if document["waiting"]:
         click.echo(f"waiting {_wait(document['waiting'], now)}")
     if waiting:
@@ -107,6 +110,13 @@ def _wait(wait: dict[str, Any], now: datetime) -> str:
     return (
         f"{wait['reason']}, until {cell(wait['until'])} (in {duration((wait['until'] - now).total_seconds())}){words}"
     )
+
+
+def _clock(seconds: int) -> str:
+    """Write by how much our clock differs from Radar's."""
+    from collector.cli.output import duration
+
+    return f"{duration(abs(seconds))} {'ahead of' if seconds > 0 else 'behind'} Radar's"
 
 
 def _upstream(radar: dict[str, Any], now: datetime) -> str:

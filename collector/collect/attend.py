@@ -187,14 +187,18 @@ class Attendant:
         """Look again when the newest closed bucket should be published, if that is well before the next due moment.
 
         Radar lags behind the clock: at midnight the day that has just ended is not there yet, and it should not be
-        missing until the next midnight.
+        missing until the next midnight. If our clock is ahead, the next bucket closes before that midnight.
         """
         self._awaited.pop(profile.name, None)
-        closed = profile.agg_interval.floor(now)
+        ahead = await self._store.ahead()
+        closed = profile.agg_interval.floor(now - ahead)
         stored = await self._store.spans([series.query for series in profile.series])
         if all(series.query in stored and stored[series.query].end >= closed for series in profile.series):
-            return
-        published = closed + await self._store.upstream_lag(profile.name) + profile.publication_delay
+            if not ahead:
+                return
+            closed += profile.agg_interval.step
+        lag = await self._store.upstream_lag(profile.name)
+        published = closed + ahead + lag + profile.publication_delay
         look = max(published, now + _LOOK_AGAIN)
         if look + _LOOK_AGAIN <= profile.next_due(now) and look <= published + _LOOK_UNTIL:
             self._awaited[profile.name] = look

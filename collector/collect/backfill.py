@@ -56,10 +56,10 @@ async def unanswered(
 ) -> list[Slice]:
     """Decide what to ask for: gaps, or with *force* everything, if no answer from *since* on has covered it."""
     store = gatherer.fetcher.store
-    expected = []
+    expected, present = [], now - await store.ahead()
     for profile in lasting(profiles):
         interval = profile.agg_interval
-        wanted = Window(interval.floor(job.start), min(interval.floor(job.end), plan.closed_until(interval, now)))
+        wanted = Window(interval.floor(job.start), min(interval.floor(job.end), plan.closed_until(interval, present)))
         if wanted.start < wanted.end:
             expected += [Expected(series.query, wanted, profile.settle) for series in profile.series]
     if not job.force:
@@ -75,10 +75,10 @@ async def gaps_left(profiles: Sequence[Profile], job: Wanted, store: Store, now:
 
     Those that Radar does not have are among them. A series that several profiles want counts once.
     """
-    left, counted = 0, set[SeriesQuery]()
+    left, counted, present = 0, set[SeriesQuery](), now - await store.ahead()
     for profile in lasting(profiles):
         interval = profile.agg_interval
-        published = interval.floor(now - await store.upstream_lag(profile.name))
+        published = interval.floor(present - await store.upstream_lag(profile.name))
         wanted = Window(interval.floor(job.start), min(interval.floor(job.end), published))
         queries = {series.query for series in profile.series} - counted if wanted.start < wanted.end else set()
         counted |= queries

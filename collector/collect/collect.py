@@ -7,23 +7,29 @@ fire_slices, healing_slices  →  gather  →  Collected
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from collector.clock_difference import NAMED_FROM
 from collector.collect import plan, snapshots
+from collector.collect.gather import Gathered
 from collector.collect.refetch import fire_slices, healing_slices
+from collector.model import Slice
 from collector.radar.errors import Refused
 from collector.store import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.gather import Gathered, Gatherer
+    from collector.collect.gather import Gatherer
     from collector.errors import CollectorError
-    from collector.model import SeriesQuery, Slice
+    from collector.model import SeriesQuery
     from collector.profile import Profile
     from collector.store import Saved, Store
+
+_MOST_ROUNDS = 3
+"""The first request may show that our clock is wrong; the second round asks by Radar's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +55,25 @@ class Collected:
 
 async def collect(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
     """Bring the stored history of *profiles* up to *now*."""
-    slices = await fire_slices(snapshots.lasting(profiles), now, store)
-    return await _gather(profiles, slices, gatherer, snapshots_at=now)
+    lasting = snapshots.lasting(profiles)
+    return await _gather(profiles, lambda: fire_slices(lasting, now, store), gatherer, snapshots_at=now)
 
 
 async def heal(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
     """Fill the gaps between `since`, or the first point, and the newest bucket that answers spoke for."""
-    slices = await healing_slices(snapshots.lasting(profiles), now, store, gatherer)
-    return await _gather(profiles, slices, gatherer, background=True)
+    lasting = snapshots.lasting(profiles)
+    return await _gather(profiles, lambda: healing_slices(lasting, now, store, gatherer), gatherer, background=True)
 
 
 async def collect_and_heal(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
     """Do both in one pass, so that what a gap and the present have in common is asked for once."""
     lasting = snapshots.lasting(profiles)
-    both = [*await fire_slices(lasting, now, store), *await healing_slices(lasting, now, store, gatherer)]
-    return await _gather(profiles, plan.joined(both), gatherer, snapshots_at=now)
+
+    async def both() -> list[Slice]:
+        slices = [*await fire_slices(lasting, now, store), *await healing_slices(lasting, now, store, gatherer)]
+        return plan.joined(slices)
+
+    return await _gather(profiles, both, gatherer, snapshots_at=now)
 
 
 def named(profiles: Iterable[Profile]) -> dict[SeriesQuery, list[str]]:
@@ -77,15 +87,38 @@ def named(profiles: Iterable[Profile]) -> dict[SeriesQuery, list[str]]:
 
 async def _gather(
     profiles: Sequence[Profile],
-    slices: Sequence[Slice],
+    decide: Callable[[], Awaitable[Sequence[Slice]]],
     gatherer: Gatherer,
     *,
     background: bool = False,
     snapshots_at: datetime | None = None,
 ) -> Collected:
-    gathered = await gatherer.gather_all(slices, named(profiles), background=background)
-    if snapshots_at:
-        gathered += await snapshots.take(profiles, named(profiles), snapshots_at, gatherer)
+    """Ask for what *decide* says, and for what is left if the answers show that Radar's present is another one."""
+    gathered, fetcher = Gathered(), gatherer.fetcher
+    began = fetcher.clock()
+    for again in range(_MOST_ROUNDS):
+        before, slices = await fetcher.ahead(), await decide()
+        if again:
+            slices = await _unanswered(slices, began, fetcher.store)
+        found = await gatherer.gather_all(slices, named(profiles), background=background)
+        if snapshots_at:
+            found += await snapshots.take(profiles, named(profiles), snapshots_at, gatherer)
+        gathered = replace(gathered + found, failures=found.failures)
+        if gathered.stopped or abs(await fetcher.ahead() - before) <= NAMED_FROM:
+            break
+    return _collected(profiles, gathered)
+
+
+async def _unanswered(slices: Sequence[Slice], since: datetime, store: Store) -> list[Slice]:
+    """Leave out of *slices* what answers have covered from *since* on."""
+    return [
+        Slice(piece.series, part)
+        for piece in slices
+        for part in plan.without(piece.window, await store.answered(piece.series, piece.window, since))
+    ]
+
+
+def _collected(profiles: Sequence[Profile], gathered: Gathered) -> Collected:
     errors = {profile.name: _errors(profile, gathered) for profile in profiles}
     reasons = {name: str(found[0]) if found else None for name, found in errors.items()}
     refused = {name for name, found in errors.items() if found and all(isinstance(one, Refused) for one in found)}

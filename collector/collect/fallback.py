@@ -91,7 +91,7 @@ class Fallback:
     async def _lacking(self, wanted: Slice) -> list[Slice]:
         """The gaps that Radar may fill, up to what it has published."""
         agg_interval, now = wanted.series.agg_interval, self._gatherer.fetcher.clock()
-        published = agg_interval.floor(now - self._delay)
+        published = agg_interval.floor(await self._gatherer.fetcher.present() - self._delay)
         within = Window(wanted.window.start, min(wanted.window.end, published))
         return await query_slices(Expected(wanted.series, within, self._settle), now, self._store)
 

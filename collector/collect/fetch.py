@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from collector.collect.clock_watch import ClockWatch
 from collector.collect.evidence import keep_example, keep_refused
 from collector.collect.observe import Nobody
 from collector.errors import CollectorError
@@ -117,6 +118,7 @@ class Fetcher:
         self._unit_names: dict[str, tuple[str, ...]] = {}
         self._unended: dict[int, Failure] = {}
         self._one_by_one = asyncio.Lock()
+        self._clock_watch = ClockWatch(store)
 
     async def fetch(
         self,
@@ -148,6 +150,14 @@ class Fetcher:
     def is_silent(self) -> bool:
         """Tell whether Radar counts as down, as far as this process knows."""
         return self._silent >= SILENT_AFTER
+
+    async def present(self) -> datetime:
+        """Tell the present, but not what is Radar's future: no bucket that ends after it is asked for."""
+        return self.clock() - await self.ahead()
+
+    async def ahead(self) -> timedelta:
+        """Tell how far the clock is ahead of Radar's, as far as replies, also those of earlier runs, have shown it."""
+        return await self._clock_watch.ahead()
 
     async def pause(self, seconds: float, cancelled: asyncio.Event | None = None) -> None:
         """Wait, but no longer than until the process is told to stop, or *cancelled* is set: then raise Stopping."""
@@ -190,6 +200,7 @@ class Fetcher:
             started = time.perf_counter()
             reply = await self._reply(fetch_id, batch, profiles, started, handling.cancelled)
         try:
+            await self._clock_watch.note(reply.clock_sample)
             saved = await self.store.save(
                 fetch_id,
                 reply.batch,
@@ -197,6 +208,7 @@ class Fetcher:
                 self.clock(),
                 reply.size,
                 force=handling.force,
+                ahead=await self.ahead(),
                 history=handling.history,
                 job_id=handling.job_id,
             )
@@ -243,6 +255,7 @@ class Fetcher:
             self._note(error)
             body = error.take_body()
             await self.end(fetch_id, error)
+            await self._clock_watch.note(error.clock_sample)
             if body:
                 await keep_refused(self.store, fetch_id, batch, error.kind, body)
             self.observer.asked(error.outcome, time.perf_counter() - started)

@@ -16,11 +16,12 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from collector.collect import limits as learn
+from collector.collect import plan
 from collector.collect.fetch import Handling, Stopping
 from collector.collect.plan import halves, joined, pack_apart
 from collector.errors import CollectorError
 from collector.model import Batch, rfc3339
-from collector.radar.errors import Paused, Refused, Relative, TooCostly, Unavailable, Untrusted
+from collector.radar.errors import InFuture, Paused, Refused, Relative, TooCostly, Unavailable, Untrusted
 from collector.store import Saved, keys_of
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class _Errand:
         self._silent_in_a_row = 0
         self._refused_before: set[str] = set()
         self._cut_off: dict[Slice, Slice] = {}
+        self._in_doubt: set[Batch] = set()
 
     async def run(self) -> None:
         self._relative = await self._gatherer.fetcher.store.relative({piece.series for piece in self._slices})
@@ -219,6 +221,7 @@ class _Errand:
         limits = await self._gatherer.limits(self._agg_interval)
         if not self._slices and not self._as_they_are:
             self._halve_the_silent()
+        self._slices = plan.until(self._slices, await self._gatherer.fetcher.present())
         packed = self._packed(limits)
         if len(packed) >= _MANY and (longer := learn.longer(limits)):
             await self._gatherer.learn(longer)
@@ -258,6 +261,8 @@ class _Errand:
         except Stopping:
             self._as_they_are.append(batch)
             self.gathered.stopped = True
+        except InFuture as error:
+            await self._in_future(batch, error)
         except Refused as error:
             await self._refused(batch, error)
         except Relative:
@@ -313,6 +318,17 @@ class _Errand:
                 self._gatherer.cut_off[lost.series, edge] = now
                 self._cut_off[lost] = whole
                 self._slices.append(lost)
+
+    async def _in_future(self, batch: Batch, error: InFuture) -> None:
+        """Ask up to Radar's present; the same once more, if its clock is yet to be confirmed by a second reply."""
+        closed = plan.until(batch.slices, await self._gatherer.fetcher.present())
+        if closed != list(batch.slices):
+            self._slices += closed
+        elif batch in self._in_doubt:
+            await self._refused(batch, error)
+        else:
+            self._in_doubt.add(batch)
+            self._as_they_are.append(batch)
 
     async def _refused(self, batch: Batch, error: Refused) -> None:
         limits = await self._gatherer.limits(self._agg_interval)

@@ -146,6 +146,17 @@ def _fitting(slices: Iterable[Slice], span: timedelta) -> Iterator[Slice]:
         yield from (Slice(series, piece) for piece in pieces)
 
 
+def until(slices: Iterable[Slice], present: datetime) -> list[Slice]:
+    """Leave out the buckets of *slices* that have not closed at *present*."""
+    closed = []
+    for piece in slices:
+        step, end = piece.series.agg_interval.step, piece.window.end
+        end -= max(-((present - end) // step), 0) * step
+        if piece.window.start < end:
+            closed.append(piece if end == piece.window.end else replace(piece, window=Window(piece.window.start, end)))
+    return closed
+
+
 def joined(slices: Iterable[Slice]) -> list[Slice]:
     """Join the windows of each series that overlap or touch."""
     windows: dict[SeriesQuery, list[Window]] = defaultdict(list)

@@ -48,12 +48,13 @@ async def fire_slices(profiles: Sequence[Profile], now: datetime, store: Store) 
     await store.adopt(now)
     queries = {series.query for profile in profiles for series in profile.series}
     states, relative = await store.series_states(queries), await store.relative(queries)
+    present = now - await store.ahead()
     wanted: Windows = defaultdict(list)
     for profile in profiles:
         for series in profile.series:
             state = states.get(series.query)
             due = _windows_due(profile, series.query, state, now) if state and series.query not in relative else []
-            wanted[series.query] += fire_windows(profile, state, due, now)
+            wanted[series.query] += fire_windows(profile, state, due, present)
     return [Slice(query, window) for query, windows in wanted.items() for window in plan.merged(windows)]
 
 
@@ -119,12 +120,13 @@ async def healing_slices(profiles: Sequence[Profile], now: datetime, store: Stor
     What is newer is the next fire's.
     """
     states = await store.series_states({s.query for profile in profiles for s in profile.series if profile.heal})
+    present = now - await store.ahead()
     expected = []
     for profile in profiles:
         for series in profile.series if profile.heal else ():
             state = states.get(series.query)
             stored = Window(from_epoch(state.extent[0]), from_epoch(state.extent[1])) if state else None
-            window = profile.expected(stored, from_epoch(state.told_until) if state else now)
+            window = profile.expected(stored, from_epoch(state.told_until) if state else present)
             expected += [Expected(series.query, window, profile.settle)] if window else []
     return await gap_slices(expected, now, store, gatherer)
 

@@ -96,12 +96,13 @@ async def _orders(profiles: Sequence[Profile], now: datetime, gatherer: Gatherer
     store, orders = gatherer.fetcher.store, []
     queries = [series.query for profile in profiles for series in profile.series]
     declared = await store.snapshot_reaches(queries) if queries else {}
+    present = now - await store.ahead()
     wanted: dict[SeriesQuery, list[Reach]] = defaultdict(list, {query: [*found] for query, found in declared.items()})
     for profile in profiles:
         for series in profile.series:
             wanted[series.query].append(profile.reach)
     for profile in profiles:
-        windows = {one.query: window(wanted[one.query], profile.agg_interval, now) for one in profile.series}
+        windows = {one.query: window(wanted[one.query], profile.agg_interval, present) for one in profile.series}
         slices = tuple(Slice(query, found) for query, found in windows.items() if found)
         record = await store.snapshot_record(profile.name)
         orders.append(Order(profile, slices, await _requests(slices, gatherer), record))
@@ -111,8 +112,9 @@ async def _orders(profiles: Sequence[Profile], now: datetime, gatherer: Gatherer
 async def _take(orders: Sequence[Order], names: Names, now: datetime, gatherer: Gatherer) -> Gathered:
     """Ask for what is ordered, and store what is complete."""
     slices, parts = list(dict.fromkeys(piece for order in orders for piece in order.slices)), Parts()
+    before = await gatherer.fetcher.ahead()
     gathered = await gatherer.gather_all(slices, names, handling=Handling(keep=parts.keep))
-    if gathered.stopped or not slices:
+    if gathered.stopped or not slices or await gatherer.fetcher.ahead() > before:  # then the range ends earlier
         return gathered
     taken, failures = parts.together(slices, gathered.failed, now)
     gathered = replace(gathered, failures=gathered.failures + failures)

@@ -21,6 +21,7 @@ from collector.excerpt import excerpt
 from collector.model import Body, is_absolute, utc_now
 from collector.radar.answer import Unsuccessful, read_answer
 from collector.radar.body import read_body
+from collector.radar.dating import clock_sample, is_contradicted, judged
 from collector.radar.errors import ANSWERED, CredentialsRefused, RadarError, Relative, TimedOut, Unavailable
 from collector.radar.failure import failure
 from collector.radar.query import query_string
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from collector.clock_difference import ClockSample
     from collector.model import Answer, Batch, Slice
     from collector.settings import Radar, Secret
 
@@ -48,6 +50,7 @@ class RadarResponse:
     """What came over HTTP, whatever its status: *body* is decoded, None if it cannot be read, as *trouble* says.
 
     *received_at* is when the headers came, *part* what was read of a body that is None. Neither holds our credentials.
+    *clock_sample* is what the `Date` of the headers shows of our clock.
     """
 
     status: int
@@ -56,6 +59,7 @@ class RadarResponse:
     received_at: datetime
     trouble: RadarError | None = None
     part: bytes = b""
+    clock_sample: ClockSample | None = None
 
     @property
     def evidence(self) -> Body | None:
@@ -74,7 +78,7 @@ class Reply:
     """A trusted answer to *batch*, the size of its body in bytes, and what its headers say of rate limits.
 
     *missing* are slices that were asked for in the same request and did not come. *body* is there if the answer
-    deviates.
+    deviates. *clock_sample* is what the reply shows of our clock.
     """
 
     batch: Batch
@@ -83,6 +87,7 @@ class Reply:
     rate_headers: Mapping[str, str]
     missing: tuple[Slice, ...] = ()
     body: Body | None = None
+    clock_sample: ClockSample | None = None
 
 
 class RadarClient:
@@ -124,7 +129,7 @@ class RadarClient:
             return read_reply(response, batch)
         except RadarError as error:
             error.body = response.evidence
-            raise
+            raise judged(error, batch, response.clock_sample, response.received_at) from None
 
     async def get(self, path: str, query: str, most: int = _BYTES_OF_META) -> RadarResponse:
         """Send one GET of *path* with an encoded *query*; read at most *most* bytes of the body once inflated.
@@ -135,16 +140,18 @@ class RadarClient:
         if credentials is None:
             raise CredentialsRefused("there are no credentials: set CLOUDFLARE_API_TOKEN")
         url = URL(f"{self._settings.base_url}{path}?{query}", encoded=True)
+        sent_at = self._clock()
         try:
             async with self._session.get(
                 url, headers=credentials.headers(), allow_redirects=False, **_by_proxy(self._settings.proxy)
             ) as response:
                 now, came = self._clock(), bytearray()
+                sample = clock_sample(response.headers, sent_at, now)
                 body, trouble = await self._body(response, most, came)
                 secrets = spellings(credentials.headers().values())
                 part = b"" if body is not None else excerpt(redact(bytes(came), secrets, whole=False))
                 body = None if body is None else redact(body, secrets)
-                return RadarResponse(response.status, response.headers, body, now, trouble, part)
+                return RadarResponse(response.status, response.headers, body, now, trouble, part, sample)
         except TimeoutError:
             raise self._timed_out() from None
         except (aiohttp.ClientError, OSError) as error:
@@ -183,7 +190,10 @@ def as_reply(response: RadarResponse, batch: Batch, answer: Answer) -> Reply:
     """Return *answer*, read of *response*, with what is known of both."""
     missing = tuple(batch.slices[position] for position in sorted(answer.missing))
     size, body = len(response.body or b""), response.evidence if answer.deviations else None
-    return Reply(batch.without(answer.missing), answer, size, response.rate_headers, missing, body)
+    sample = response.clock_sample
+    if sample and is_contradicted(sample, answer.meta.last_updated, response.received_at):
+        sample = None
+    return Reply(batch.without(answer.missing), answer, size, response.rate_headers, missing, body, sample)
 
 
 def read_response(response: RadarResponse, batch: Batch) -> Answer:

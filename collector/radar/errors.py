@@ -11,6 +11,7 @@ from collector.errors import CollectorError
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from collector.clock_difference import ClockSample
     from collector.model import Body
 
 ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
@@ -25,6 +26,7 @@ class RadarError(CollectorError):
 
     *body* is what came, as far as it was read; whoever handles the error takes it away, because errors are kept for
     long. *kind* is one sentence for all errors alike, whatever they quote.
+    *clock_sample* is what the reply, if there was one, shows of our clock.
     """
 
     outcome: ClassVar[str] = "failed"
@@ -34,6 +36,7 @@ class RadarError(CollectorError):
         super().__init__(message)
         self.status = status
         self.code = code
+        self.clock_sample: ClockSample | None = None
 
     def take_body(self) -> Body | None:
         """Return the body and let go of it."""
@@ -88,6 +91,10 @@ class TooCostly(Refused):
     """Split: the query is above the cost, the span or the number of series that Radar allows."""
 
     outcome = "too_costly"
+
+
+class InFuture(Refused):
+    """Ask up to Radar's present: by the `Date` of this refusal, the end that was asked for lies in Radar's future."""
 
 
 class Paused(Refused):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes | None, now: da
     codes, message = _said(body or b"")
     code = codes[0] if codes else None
     text = f"HTTP {status}{_words(status, headers, body, message)}"
-    not_before = retry_after(headers.get("Retry-After"), now)
+    not_before = retry_after(headers.get("Retry-After"), now, read_date(headers.get("Date")))
     if status == HTTPStatus.TOO_MANY_REQUESTS or _RATE & {*codes}:
         return RateLimited(text, status=status, code=code, not_before=not_before or now + BLOCK)
     kind = _kind(status, codes, is_json=message is not None if body is not None else not _is_html(headers))
@@ -100,23 +100,32 @@ def _kind_by_status(status: int, *, is_json: bool) -> type[RadarError]:
             return Unavailable
 
 
-def retry_after(header: str | None, now: datetime) -> datetime | None:
+def retry_after(header: str | None, now: datetime, date: datetime | None = None) -> datetime | None:
     """Read `Retry-After`, seconds or an HTTP date, as a moment not before *now*; None where it says nothing.
 
-    A wait of more than a day is taken as a mistake and held to a day.
+    An HTTP date counts from the *date* of the same reply, if it has one, because our clock may be wrong. A wait of more
+    than a day is taken as a mistake and held to a day.
     """
     if header is None:
         return None
     text = header.strip()
     if re.fullmatch(r"[0-9]{1,18}", text):
         return now + min(timedelta(seconds=min(int(text), 10**9)), _LONGEST_WAIT)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
+    moment = read_date(text)
+    if moment is None:
         return None
-    if moment.tzinfo is None:
-        return None
+    if date is not None and timedelta(0) <= moment - date <= _LONGEST_WAIT:
+        return now + (moment - date)
     return min(max(moment, now), now + _LONGEST_WAIT)
+
+
+def read_date(header: str | None) -> datetime | None:
+    """Read an HTTP date; None for anything else, and for one that names no zone."""
+    try:
+        moment = parsedate_to_datetime(header or "")
+        return None if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def _said(body: bytes) -> tuple[list[int], str | None]:

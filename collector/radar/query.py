@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from collector.model import Batch, SeriesQuery, Window
 
-_SLOT = timedelta(minutes=15)
+SLOT = timedelta(minutes=15)
+"""What `dateStart` and `dateEnd` are rounded down to; the last one of a window is asked for as its end."""
 
 
 def series_names(batch: Batch) -> list[str]:
@@ -38,7 +39,7 @@ def query_string(batch: Batch) -> str:
 def _dates(window: Window) -> Iterator[tuple[str, str]]:
     """`dateEnd` is inclusive and floored to 15 minutes: the last slot of the last bucket keeps that bucket whole."""
     yield "dateStart", rfc3339(window.start)
-    yield "dateEnd", rfc3339(window.end - _SLOT)
+    yield "dateEnd", rfc3339(window.end - SLOT)
 
 
 def _filters(series: list[SeriesQuery]) -> Iterator[tuple[str, str]]:

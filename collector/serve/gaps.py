@@ -51,7 +51,7 @@ async def gaps_of(
     relative = await store.relative(queries)
     asked, expected = [], []
     for profile, row in zip(profiles, rows, strict=True):
-        published = now - profile.publication_delay - row.behind
+        published = now - row.ahead - profile.publication_delay - row.behind
         for series in profile.series:
             if is_snapshot(series.query):  # it is whole or not there
                 continue

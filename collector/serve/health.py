@@ -93,10 +93,10 @@ async def stalls(
         most, step = bearable(profile, row.usual_lag), profile.agg_interval.step
         if row.last_success and row.last_updated and row.behind > most:
             found[profile.name] = Stall(row.last_updated, row.behind, row.usual_lag)
-        elif row.newest_point and now - row.newest_point - step > most:
+        elif row.newest_point and now - row.ahead - row.newest_point - step > most:
             end = row.newest_point + step
             asked = await store.asked_at([one.query for one in profile.series], end)
-            newest = max(asked.values(), default=end)
+            newest = max(asked.values(), default=end + row.ahead) - row.ahead
             if newest - end > most:
                 found[profile.name] = Stall(end, newest - end, row.usual_lag)
     return found

@@ -138,6 +138,9 @@ def _families(standing: Mapping[str, Any], levels: Mapping[str, int | None], now
     yield _single(
         "upstream_blocked_seconds", "Seconds until Radar may be asked again, if it refuses or is silent.", blocked
     )
+    difference = next((row["clock_difference_seconds"] for row in rows), None) or 0  # one clock is that of all
+    text = "Seconds that the clock is ahead of Radar's, negative if behind; 0 if it is less than a minute."
+    yield _single("clock_difference_seconds", text, difference)
     yield _single("store_points", "Points in the store.", store["points"])
     yield _single("store_bytes", "Bytes that the store takes.", store["bytes"])
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.model import from_epoch, rfc3339
 from collector.serve import snapshots
+from collector.serve.clock import clock_seconds, clock_warnings
 from collector.serve.evidence import deviation_document, replay_warnings
 from collector.serve.gaps import gaps_of
 from collector.serve.health import GRACE, is_healthy, owed, owed_since, stalls
@@ -77,6 +78,9 @@ async def _document(
     rows = await store.status_rows(profiles)
     known = await _read(store, profiles, rows, limit, now)
     documents = [await _profile(store, *each, known, now) for each in zip(profiles, rows, strict=True)]
+    difference = (await store.clock_difference()).named
+    for document in documents:
+        document["clock_difference_seconds"] = clock_seconds(difference)
     info, budget, radar = await store.info(), await store.budget(now, limit), await store.upstream(now)
     upstream = upstream_wait(budget, radar, now)
     return {
@@ -134,6 +138,7 @@ async def _warnings(
     found += (await spelling.warnings(store, profiles, now)).values()
     queries = [series.query for profile in profiles for series in profile.series]
     found += unit_warnings(profiles, await store.unit_changes(queries))
+    found += clock_warnings((await store.clock_difference()).named)
     return found + replay_warnings(await store.bodies(waiting=True))
 
 
@@ -228,7 +233,7 @@ def lag_seconds(profile: Profile, row: ProfileStatus, now: datetime) -> float | 
         return None
     behind = row.behind if row.behind < _UNUSUAL_LAG else timedelta(0)  # what counts until there is a usual lag
     usual = behind if row.usual_lag is None else row.usual_lag
-    published = profile.agg_interval.floor(now - usual - profile.publication_delay - GRACE)
+    published = profile.agg_interval.floor(now - row.ahead - usual - profile.publication_delay - GRACE)
     return max((published - row.last_point - profile.agg_interval.step).total_seconds(), 0.0)
 
 

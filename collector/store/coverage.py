@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from collector.clock_difference import radar_lag
 from collector.model import Window
-from collector.store import generations, lag
+from collector.store import clock_difference, generations, lag
 from collector.store.schema import date_ranges, fetch_profiles, fetches
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ async def asked_at(
 
 
 async def upstream_lag(connection: AsyncConnection, profile: str) -> timedelta:
-    """Tell how far lastUpdated lay behind the clock in the newest answer for *profile*; zero before the first.
+    """Tell how far lastUpdated lay behind Radar's present in the newest answer for *profile*; zero before the first.
 
     A lastUpdated that stays back for a day or longer says nothing of the lag: then the usual one counts, or zero.
     """
@@ -52,9 +53,11 @@ async def upstream_lag(connection: AsyncConnection, profile: str) -> timedelta:
     row = (await connection.execute(newest)).one_or_none()
     if row is None:
         return timedelta(0)
-    lags = [max(row.finished_at - row.last_updated, timedelta(0))]
+    ahead = (await clock_difference.read(connection)).ahead
+    lags = [radar_lag(max(row.finished_at - row.last_updated, timedelta(0)), ahead)]
     if lags[0] >= _LONGEST_LAG:
-        lags += (await lag.usual(connection, {profile: row.last_updated})).values()
+        usual = await lag.usual(connection, {profile: row.last_updated})
+        lags += (radar_lag(each, ahead) for each in usual.values())
     return next((each for each in lags if each < _LONGEST_LAG), timedelta(0))
 
 

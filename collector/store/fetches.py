@@ -132,7 +132,8 @@ class Saved:
 class Arrival:
     """The answer to a fetch's *batch* as it came in at *now*: *size* bytes; *job_id* is the backfill that it is for.
 
-    With *force* no answer overrules it. *asked_at* is when the request was put on record; the store fills it in.
+    With *force* no answer overrules it. *now* is so far *ahead* of Radar's present. *asked_at* is when the request was
+    put on record; the store fills it in.
     """
 
     fetch_id: int
@@ -143,6 +144,12 @@ class Arrival:
     force: bool = False
     job_id: int | None = None
     asked_at: datetime | None = None
+    ahead: timedelta = timedelta(0)
+
+    @property
+    def present(self) -> datetime:
+        """Radar's present at *now*."""
+        return self.now - self.ahead
 
     @property
     def time(self) -> AnswerTime:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from collector.clock_difference import radar_lag
 from collector.model import AggInterval, Annotation, SeriesQuery, from_epoch
-from collector.store import snapshots, statements, unit_names
+from collector.store import clock_difference, snapshots, statements, unit_names
 from collector.store.export import first_of_each, select_points
 from collector.store.generations import Generation, described, generation, in_force, same_measure
 from collector.store.merge import merged_now
@@ -171,17 +173,19 @@ class History:
     async def published(self, ids: Collection[int], now: float) -> dict[int, float]:
         """Tell up to when Radar has published each series at *now*, as far as its answers let know; epoch seconds.
 
-        lastUpdated lies behind the clock by as much as in the newest answer. A series without any answer on record
-        counts as published up to *now*.
+        lastUpdated lies behind Radar's present by as much as in the newest answer. A series without any answer on
+        record counts as published up to that present.
         """
+        ahead = (await clock_difference.read(self._connection)).ahead if self._as_of is None else timedelta(0)
+        now -= ahead.total_seconds()
         found = dict.fromkeys(ids, now)
         for series_id, told, came in await self._connection.execute(statements.heard(self._as_of), {"ids": list(ids)}):
             if told is not None and came is not None:
-                behind = max((came - told).total_seconds(), 0.0)
+                behind = max(radar_lag(came - told, ahead).total_seconds(), 0.0)
                 found[series_id] = min(now, max(told.timestamp(), now - behind))
         for series_id in self._taken.keys() & found.keys():
             one = self._taken[series_id]
-            behind = max((one.asked_at - one.last_updated).total_seconds(), 0.0)
+            behind = max(radar_lag(one.asked_at - one.last_updated, ahead).total_seconds(), 0.0)
             found[series_id] = min(now, max(one.last_updated.timestamp(), now - behind))
         return found
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from collector.clock_difference import NAMED_FROM, radar_lag
 from collector.store.schema import fetch_profiles, fetches
 
 if TYPE_CHECKING:
@@ -33,18 +34,22 @@ _NEWEST = (
 )
 
 
-async def usual_lag(connection: AsyncConnection) -> timedelta:
-    """The median of how far lastUpdated lay behind the clock in the newest answers; an hour if there is none."""
-    lags = [row.finished_at - row.last_updated for row in await connection.execute(_NEWEST)]
-    return max(median(lags), timedelta(0)) if lags else UNKNOWN_LAG
+async def usual_lag(connection: AsyncConnection, ahead: timedelta = timedelta(0)) -> timedelta:
+    """The median of how far lastUpdated lay behind Radar's present in the newest answers; an hour if there is none.
+
+    The clock is *ahead* of that present.
+    """
+    lags = [radar_lag(row.finished_at - row.last_updated, ahead) for row in await connection.execute(_NEWEST)]
+    return max(timedelta(seconds=median(one.total_seconds() for one in lags)), timedelta(0)) if lags else UNKNOWN_LAG
 
 
 async def effective_last_updated(connection: AsyncConnection, arrival: Arrival) -> Arrival:
-    """Let a lastUpdated ahead of the moment at which the answer came count as that moment less the usual lag."""
+    """Let a lastUpdated ahead of Radar's present, when the answer came, count as that present less the usual lag."""
     meta = arrival.answer.meta
-    if meta.last_updated <= arrival.now:
+    if meta.last_updated <= (arrival.present + NAMED_FROM if arrival.ahead else arrival.now):
         return arrival
-    meta = replace(meta, last_updated=arrival.now - await usual_lag(connection))  # UNKNOWN_LAST_UPDATED, too
+    lag = await usual_lag(connection, arrival.ahead)
+    meta = replace(meta, last_updated=arrival.present - lag)  # UNKNOWN_LAST_UPDATED, too
     return replace(arrival, answer=replace(arrival.answer, meta=meta))
 
 

@@ -10,6 +10,7 @@ from collector.store import (
     answers,
     backfills,
     bodies,
+    clock_difference,
     coverage,
     deviations,
     edges,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
     from datetime import datetime, timedelta
 
+    from collector.clock_difference import ClockDifference
     from collector.edge import Edge
     from collector.finality import GapRequest, Range
     from collector.model import Batch, SeriesQuery
@@ -138,7 +140,7 @@ class Reader:
             return await coverage.asked_at(connection, queries, moment)
 
     async def upstream_lag(self, profile: str) -> timedelta:
-        """Tell how far lastUpdated lay behind the clock in the newest answer for *profile*; zero before the first."""
+        """Tell how far lastUpdated lay behind Radar's present in the newest answer for *profile*; zero before any."""
         async with self._database.read() as connection:
             return await coverage.upstream_lag(connection, profile)
 
@@ -196,6 +198,15 @@ class Reader:
         """Read all small facts, by key."""
         async with self._database.read() as connection:
             return await facts.listed(connection)
+
+    async def clock_difference(self) -> ClockDifference:
+        """Return what is known of how far the clock is ahead of Radar's."""
+        async with self._database.read() as connection:
+            return await clock_difference.read(connection)
+
+    async def ahead(self) -> timedelta:
+        """Return how far the clock is ahead of Radar's: buckets that end in Radar's future are not there to ask for."""
+        return (await self.clock_difference()).ahead
 
     async def get_state(self, key: str) -> str | None:
         """Read a small fact; None where it is not known."""

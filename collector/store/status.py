@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from collector.clock_difference import radar_lag
 from collector.model import from_epoch
-from collector.store import generations, lag, migrate
+from collector.store import clock_difference, generations, lag, migrate
 from collector.store import series as series_of
 from collector.store.names import as_table
 from collector.store.schema import date_ranges, fetch_profiles, fetches, metadata, points, refusals, series
@@ -42,7 +43,8 @@ class ProfileStatus:
     *last_point* is the oldest among its series' newest points, which lag is measured from, and None while one of them
     has no point at all. *newest_point* is the newest of all. *failures* counts requests that failed since
     *last_success*, whose lastUpdated lay so far *behind* the clock. *usual_lag* is how far it lay behind in the answers
-    before, None if there are none. *declared_at* is when the oldest of its series was put on record.
+    before, None if there are none. *declared_at* is when the oldest of its series was put on record. Both lags count
+    from Radar's present; our clock is so far *ahead* of that.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ProfileStatus:
     last_updated: datetime | None = None
     usual_lag: timedelta | None = None
     declared_at: datetime | None = field(default=None, compare=False)
+    ahead: timedelta = field(default=timedelta(0), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) 
     healths = await _healths(connection, [profile.name for profile in profiles])
     updated = {name: health[3] for name, health in healths.items() if health[3] is not None}
     usual = await lag.usual(connection, updated)
+    ahead = (await clock_difference.read(connection)).ahead
     rows = []
     for profile in profiles:
         asked = [s.query for s in profile.series]
@@ -90,8 +94,9 @@ async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) 
         success, failures, behind, last_updated = healths[profile.name]
         name, interval = profile.name, profile.agg_interval.value
         counts_and_ends = name, interval, len(asked), number, *ends
-        told = success, failures, behind, last_updated, usual.get(name)
-        rows.append(ProfileStatus(*counts_and_ends, *told, declared_at=declared))
+        usual_lag = radar_lag(usual[name], ahead) if name in usual else None
+        told = success, failures, radar_lag(behind, ahead), last_updated, usual_lag
+        rows.append(ProfileStatus(*counts_and_ends, *told, declared_at=declared, ahead=ahead))
     return rows
 
 

@@ -13,6 +13,7 @@ from collector.store import adopt as adopting
 from collector.store import (
     backfills,
     bodies,
+    clock_difference,
     deviations,
     duties,
     edges,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from collector.clock_difference import ClockDifference
     from collector.edge import Edge
     from collector.finality import Range
     from collector.model import Answer, Batch, SeriesQuery, Slice
@@ -205,18 +207,19 @@ class Store(Reader):
         now: datetime,
         size: int,
         *,
+        ahead: timedelta = timedelta(0),
         force: bool = False,
         history: bool = True,
         job_id: int | None = None,
     ) -> Saved:
         """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
 
-        So are the counts of the backfill *job_id*, if the request is for one. With *force* the answer counts although
-        one with a later lastUpdated has come. If it is no *history*, only the outcome and the annotations are saved; so
-        of a part of snapshots, see `save_snapshots`. Repeating an answer changes no point and no count; StoreRefused if
-        the fetch has ended otherwise.
+        So are the counts of the backfill *job_id*, if the request is for one. *now* is so far *ahead* of Radar's
+        present. With *force* the answer counts although one with a later lastUpdated has come. If it is no *history*,
+        only the outcome and the annotations are saved; so of a part of snapshots, see `save_snapshots`. Repeating an
+        answer changes no point and no count; StoreRefused if the fetch has ended otherwise.
         """
-        arrival = Arrival(fetch_id, batch, answer, now, size, force, job_id)
+        arrival = Arrival(fetch_id, batch, answer, now, size, force, job_id, ahead=ahead)
         saving = save if history and not save_snapshots.is_part(batch) else save_snapshots.note
         return await self._database.write(Alike(saving, arrival))
 
@@ -339,6 +342,10 @@ class Store(Reader):
     async def note_deviations(self, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
         """Put on record what the answer to a fetch has otherwise than usual; returns the kinds that are new."""
         return await self._database.write(lambda connection: deviations.note(connection, kinds, fetch_id, now))
+
+    async def set_clock_difference(self, difference: ClockDifference) -> None:
+        """Remember how far the clock is ahead of Radar's."""
+        await self._database.write(lambda connection: clock_difference.write(connection, difference))
 
     async def set_unit_names(self, unit: str, names: Sequence[str]) -> None:
         """Remember the names that an answer gave *unit*; repeating it changes nothing."""

@@ -11,6 +11,7 @@ from tests.acceptance.world import eventually, profile
 _PROFILE = {
     "name", "agg_interval", "series", "points", "first_point", "last_point", "last_success", "lag_seconds", "gaps",
     "failures", "next_fire", "state", "upstream_gaps", "unconfirmed", "history_begins", "waiting", "healthy",
+    "clock_difference_seconds",
 }  # fmt: skip
 
 

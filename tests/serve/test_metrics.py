@@ -61,6 +61,7 @@ async def test_it_works(world):
         ("collector_confidence_level", "all"): 5,
         ("collector_request_budget_remaining",): 597,
         ("collector_upstream_blocked_seconds",): 0,
+        ("collector_clock_difference_seconds",): 0,
         ("collector_store_points",): 70,
         ("collector_build_info", __version__): 1,
     }
@@ -86,6 +87,7 @@ NAMES = {
     "confidence_level": {"profile"},
     "request_budget_remaining": set(),
     "upstream_blocked_seconds": set(),
+    "clock_difference_seconds": set(),
     "store_points": set(),
     "store_bytes": set(),
     "build_info": {"version"},

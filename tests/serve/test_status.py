@@ -47,6 +47,7 @@ async def test_it_works(store_url):
             "upstream_gaps": 0,
             "unconfirmed": 0,
             "history_begins": None,
+            "clock_difference_seconds": None,
             "failures": 0,
             "next_fire": None,
             "state": "fresh",

@@ -8,12 +8,13 @@ import logging
 import math
 import time
 from dataclasses import replace
+from email.utils import format_datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from collector.model import Points
+from collector.model import Points, from_epoch
 from collector.radar.parameters import Question, decode, read
 from collector.radar.refusals import NO_METHOD, NO_ROUTE, ApiError, Refusal, Reply, bad, shown
 from collector.radar.simulator import odd
@@ -116,6 +117,7 @@ class Simulator:
         received = replace(received, question=question)
         fault = (self._faults.next(received, honest) if blocked is None else None) or Fault("")
         reply = fault.reply(honest)
+        reply = replace(reply, headers={"Date": _http_date(now)} | dict(reply.headers))
         self._record(replace(received, status=reply.status, fault=fault.name), time.perf_counter() - began)
         return fault, reply
 
@@ -185,6 +187,11 @@ class Simulator:
             return reply
         headers = {**reply.headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return replace(reply, body=gzip.compress(reply.body, 1), headers=headers)
+
+
+def _http_date(now: float) -> str:
+    """Write the present of the simulator's clock as the header `Date`."""
+    return format_datetime(from_epoch(int(now)), usegmt=True)
 
 
 def _fields(received: Received, seconds: float) -> dict[str, object]:

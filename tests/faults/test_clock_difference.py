@@ -1,0 +1,241 @@
+"""Our clock and Radar's differ, by minutes to more than a day, both ways, and drift back."""
+
+from collections import Counter
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from collector.collect.attend import Attendant
+from collector.collect.collect import heal
+from collector.model import AggInterval, Window, from_epoch
+from collector.radar.refusals import envelope
+from collector.radar.simulator import faults
+from collector.serve.status import status
+from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query, window_of
+
+QUARTER, DAILY = AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_DAY
+HOURS = timedelta(hours=1)
+
+
+class SkewedWorld:
+    """A world whose clock is *ahead* of the simulator's; a negative one is behind."""
+
+    def __init__(self, world, ahead):
+        self.world = world
+        self.skew(ahead)
+
+    def skew(self, ahead):
+        self.ahead = ahead
+        self.world.simulator._clock = self._radar_seconds
+
+    @property
+    def radar_now(self):
+        return self.world.clock.now - self.ahead
+
+    def _radar_seconds(self):
+        return self.radar_now.timestamp()
+
+    def drift(self, ahead):
+        """Set our clock, so that it is *ahead* from now on; the simulator's goes on."""
+        self.world.clock.now += ahead - self.ahead
+        self.skew(ahead)
+
+    async def attend(self, *, restart=True):
+        if restart:
+            self.world.restart()
+        return await Attendant(self.world.profiles, self.world.store, self.world.gatherer).attend()
+
+    async def status(self):
+        return await status(self.world.store, self.world.profiles, 600, self.world.clock())
+
+    def beyond(self):
+        """Return how many requests asked for what lay in the simulator's future when they came."""
+        return sum(
+            any(window_of(asked).end > from_epoch(received.at) for asked in received.question.series)
+            if received.question
+            else 1
+            for received in self.world.requests
+        )
+
+    async def difference_from_truth(self, interval, start):
+        """Return what is not stored from *start* to Radar's present, or stored otherwise."""
+        window = Window(interval.floor(start), interval.floor(self.radar_now))
+        points = self.world.simulator.truth(query(interval), window, self.radar_now.timestamp())
+        stored = {at: value for at, value in (await self.world.stored())["all"].items() if at >= points.timestamps[0]}
+        return dict({*zip(points.timestamps, points.values, strict=True)} ^ {*stored.items()})
+
+    async def is_fresh(self):
+        """Check that all is well, and return the difference that is named."""
+        document = await self.status()
+        [found] = document["profiles"]
+        assert (found["state"], found["gaps"], found["lag_seconds"]) == ("fresh", 0, 0)
+        named = found["clock_difference_seconds"]
+        assert len(document["warnings"]) == (named is not None)
+        return named
+
+
+OFFSETS = [timedelta(minutes=5), HOURS, 26 * HOURS, 40 * DAY, -HOURS, -26 * HOURS, timedelta(seconds=20)]
+USUAL = [
+    (QUARTER, HOURS),
+    (HOUR, 26 * HOURS),
+    (DAILY, 26 * HOURS),
+    (HOUR, timedelta(minutes=5)),
+    (QUARTER, -26 * HOURS),
+]
+USUAL += [(HOUR, timedelta(seconds=20))]
+EVERY = [(interval, ahead) for ahead in OFFSETS for interval in (QUARTER, HOUR, DAILY)]
+
+
+async def _lived(url, interval, ahead, hours):
+    """Live for *hours* with a clock that is *ahead*, then with one that is right."""
+    start = NOW - 8 * DAY
+    async with core(url, profile(agg_interval=interval, since=start)) as world:
+        skewed = SkewedWorld(world, ahead)
+        assert await skewed.attend()
+        until = interval.floor(min(world.clock.now, skewed.radar_now))
+        if until > start:
+            assert (await world.store.spans([query(interval)]))[query(interval)].end == until
+        assert (await heal(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        for _ in range(hours):
+            world.clock.advance(hours=1)
+            assert await skewed.attend()
+        named = await skewed.is_fresh()
+        assert skewed.beyond() <= 2  # then two replies agree
+        skewed.drift(timedelta(0))
+        for _ in range(2):
+            assert await skewed.attend()
+            world.clock.advance(hours=1)
+        assert await skewed.attend()
+        assert (await heal(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        assert await skewed.is_fresh() is None
+        assert await skewed.difference_from_truth(interval, start) == {}
+        fires = Counter(fire.due for fire in await world.store.list_fires(limit=None))
+        assert set(fires.values()) == {1}
+        return named
+
+
+@pytest.mark.parametrize(("interval", "ahead"), USUAL, ids=map(str, range(len(USUAL))))
+async def test_all_is_stored_up_to_radars_present_and_the_difference_is_named(sqlite_url, interval, ahead):
+    named = await _lived(sqlite_url, interval, ahead, 3)
+    if abs(ahead) <= timedelta(minutes=1):
+        assert named is None
+    else:
+        assert abs(named - ahead.total_seconds()) <= 2
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(("interval", "ahead"), EVERY, ids=map(str, range(len(EVERY))))
+async def test_two_days_under_any_difference_leave_nothing_out(store_url, interval, ahead):
+    await _lived(store_url, interval, ahead, 48)
+
+
+async def test_the_first_request_is_asked_again_in_the_same_pass(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        skewed = SkewedWorld(world, 2 * HOURS)
+        assert await skewed.attend()
+        assert await world.outcomes() == ["refused", "ok"]
+        assert (await world.store.spans([query()]))[query()].end == HOUR.floor(skewed.radar_now)
+        assert (await world.gatherer.limits(HOUR)).refused_at is None  # no limit was to blame
+
+
+async def test_a_refusal_in_other_words_takes_a_second_one(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        skewed = SkewedWorld(world, 2 * HOURS)
+        world.script(faults.api_error(400, 2001, "Invalid parameters").times(2))
+        assert await skewed.attend()
+        assert await world.outcomes() == ["refused", "refused", "ok"]
+        assert (await world.gatherer.limits(HOUR)).refused_at is None
+
+
+@pytest.mark.parametrize("away", [365 * DAY, -365 * DAY, 3 * HOURS, -3 * HOURS], ids=str)
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("ahead", [timedelta(0), 2 * HOURS], ids=str)
+async def test_one_date_that_is_wrong_does_no_harm(sqlite_url, away, refused, ahead):
+    async with core(sqlite_url, profile(since=NOW - 3 * DAY)) as world:
+        skewed = SkewedWorld(world, ahead)
+        wrong = format_datetime(skewed.radar_now + away, usegmt=True)
+        if refused:
+            world.script(faults.reply(400, envelope(2001, "no"), {"Date": wrong}))
+        else:
+            world.script(faults.headers({"Date": wrong}))
+        for _ in range(3):
+            assert await skewed.attend()
+            world.clock.advance(hours=1)
+        assert await skewed.attend()
+        assert (await heal(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        named = await skewed.is_fresh()
+        assert (named or 0) == pytest.approx(ahead.total_seconds(), abs=2)
+        assert await skewed.difference_from_truth(HOUR, NOW - 3 * DAY) == {}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"Date": "soon"}, {"Date": ""}, {"Date": "Thu, 01 Jan 1970 00:00:00 GMT"}, {"Age": "7200"}],
+    ids=["garbage", "empty", "1970", "cached"],
+)
+async def test_a_date_that_says_nothing_is_ignored(sqlite_url, fields):
+    async with core(sqlite_url, profile()) as world:
+        skewed = SkewedWorld(world, timedelta(0))
+        if "Age" in fields:
+            fields = fields | {"Date": format_datetime(NOW - 2 * HOURS, usegmt=True)}
+        world.script(faults.headers(fields).always())
+        for _ in range(4):
+            world.clock.advance(hours=1)
+            assert await skewed.attend()
+        assert await skewed.is_fresh() is None
+
+
+async def test_a_pause_until_a_date_is_as_long_as_radar_means_it(sqlite_url):
+    for ahead in (HOURS, -26 * HOURS):
+        async with core(sqlite_url, profile()) as world:
+            skewed = SkewedWorld(world, ahead)
+            until = format_datetime(skewed.radar_now + timedelta(seconds=90), usegmt=True)
+            world.script(faults.api_error(429, 1015, "slow down", retry_after=until))
+            began = world.clock()
+            assert await skewed.attend()
+            assert timedelta(seconds=89) <= world.clock() - began <= timedelta(seconds=95)
+
+
+async def test_an_answer_without_last_updated_tells_up_to_radars_present_only(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        skewed = SkewedWorld(world, 26 * HOURS)
+        world.script(faults.meta("lastUpdated", None).always())
+        for _ in range(3):
+            world.clock.advance(hours=1)
+            assert await skewed.attend()
+        state = (await world.store.series_states([query()]))[query()]
+        assert from_epoch(state.told_until) <= skewed.radar_now
+        assert await skewed.is_fresh() == 26 * 3600
+
+
+async def test_snapshots_end_at_radars_present(sqlite_url):
+    moving = profile(filters={"expirationStatus": ("VALID",)})
+    async with core(sqlite_url, moving) as world:
+        skewed = SkewedWorld(world, 26 * HOURS)
+        assert await skewed.attend()
+        [taken] = (await world.store.snapshots([moving.series[0].query])).values()
+        assert taken.end == HOUR.floor(skewed.radar_now)
+
+
+async def test_a_restart_knows_the_difference(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        skewed = SkewedWorld(world, 2 * HOURS)
+        assert await skewed.attend()
+        world.clock.advance(hours=1)
+        assert await skewed.attend()
+        assert await world.outcomes() == ["refused", "ok", "ok"]
+
+
+async def test_the_log_names_a_difference_once(sqlite_url, caplog):
+    caplog.set_level("INFO", "collector.collect.clock_watch")
+    async with core(sqlite_url, profile()) as world:
+        skewed = SkewedWorld(world, 26 * HOURS)
+        for _ in range(3):
+            assert await skewed.attend(restart=False)
+            world.clock.advance(hours=1)
+        skewed.drift(timedelta(0))
+        for _ in range(3):
+            assert await skewed.attend(restart=False)
+            world.clock.advance(hours=1)
+    assert [record.difference_seconds for record in caplog.records] == [pytest.approx(26 * 3600, abs=2), 0]
