@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from collector.clock_difference import ClockDifference
 from collector.radar.errors import Unavailable
 from collector.settings import Retention
 from collector.store import (
@@ -79,6 +80,8 @@ WRITES = {
     "set_sums_differ": lambda store: store.set_sums_differ(ALL),
     "beat": lambda store: store.beat(Beat("me:1", "1", NOW)),
     "set_edges": lambda store: store.set_edges({ALL: None}),
+    "set_clock_difference": lambda store: store.set_clock_difference(ClockDifference()),
+    "set_unit_names": lambda store: store.set_unit_names("certificates", ["name"]),
     "set_state": lambda store: store.set_state("a", "b"),
     "save_snapshots": lambda store: store.save_snapshots([taken(1, 2)], NOW),
     "set_snapshot_record": lambda store: store.set_snapshot_record("all", PassRecord()),
@@ -96,6 +99,8 @@ READS = {
     "budget_free_at": lambda store: store.budget_free_at(NOW, Budget(1, 1, None)),
     "commands": lambda store: store.commands(),
     "daily_sums": lambda store: store.daily_sums(ALL, hours(0, 4)),
+    "ahead": lambda store: store.ahead(),
+    "clock_difference": lambda store: store.clock_difference(),
     "deviations": lambda store: store.deviations(),
     "doubtful_annotations": lambda store: store.doubtful_annotations(DAY, NOW),
     "edges": lambda store: store.edges([ALL]),
