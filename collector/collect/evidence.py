@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from collector.store import NewBody, StoreError, pack, write_question
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from collector.model import Batch, Body
     from collector.store import Store
@@ -19,21 +20,28 @@ log = logging.getLogger(__name__)
 
 async def keep_refused(store: Store, fetch_id: int, batch: Batch, kind: str, body: Body) -> None:
     """Keep the body of a response that was refused. A store that cannot take it is a line in the log, no error."""
-    await _keep(store, await _new_body(fetch_id, batch, kind, body), ())
+    with _logging_failure(fetch_id):
+        await store.keep_body(await _new_body(fetch_id, batch, kind, body))
 
 
 async def keep_example(store: Store, fetch_id: int, batch: Batch, kinds: Sequence[str], body: Body) -> None:
-    """Keep the body of an answer as the example of those of these *kinds* of deviation that have none."""
-    lacking = await store.kinds_without_example(kinds)
-    if lacking:
-        await _keep(store, await _new_body(fetch_id, batch, f"deviation: {'; '.join(lacking)}", body), lacking)
+    """Keep the body of an answer as the example of those of these *kinds* of deviation that have none.
+
+    A store that cannot take it is a line in the log, no error.
+    """
+    with _logging_failure(fetch_id):
+        lacking = await store.kinds_without_example(kinds)
+        if lacking:
+            new = await _new_body(fetch_id, batch, f"deviation: {'; '.join(lacking)}", body)
+            await store.keep_body(new, lacking)
 
 
-async def _keep(store: Store, new: NewBody, kinds: Sequence[str]) -> None:
+@contextmanager
+def _logging_failure(fetch_id: int) -> Iterator[None]:
     try:
-        await store.keep_body(new, kinds)
+        yield
     except StoreError as error:
-        log.warning("evidence", extra={"outcome": "failed", "fetch": new.fetch_id, "reason": str(error)})
+        log.warning("evidence", extra={"outcome": "failed", "fetch": fetch_id, "reason": str(error)})
 
 
 async def _new_body(fetch_id: int, batch: Batch, kind: str, body: Body) -> NewBody:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collector import __version__
@@ -33,6 +33,7 @@ _LOOKED_AT = 1_000
 _BODY_BYTES = 65_536
 _ALL_BODIES_BYTES = 2_097_152
 _SLICES = 100
+_LONG = 8
 _VALUE_CHARACTERS = 8_192
 _PERSONAL = ("credentials:", "service", "written")
 """State that tells of this host or of credentials, or of nothing at all."""
@@ -126,7 +127,8 @@ def without_secrets(value: Any, secrets: Sequence[str]) -> Any:
         case str():
             return _masked(value, secrets)
         case dict():
-            return {_masked(str(key), secrets): without_secrets(one, secrets) for key, one in value.items()}
+            long = [secret for secret in secrets if len(secret) >= _LONG]  # a short one is a part of our own words
+            return {_masked(str(key), long): without_secrets(one, secrets) for key, one in value.items()}
         case list() | tuple():
             return [without_secrets(one, secrets) for one in value]
         case None | bool() | int() | float():
@@ -138,7 +140,7 @@ def without_secrets(value: Any, secrets: Sequence[str]) -> Any:
 def _masked(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises an error for a user without one
     text = text.replace(home, "~") if len(home) > 1 else text
     return _HOMES.sub("~", text)
 
