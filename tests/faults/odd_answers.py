@@ -396,6 +396,9 @@ def move_series(dice, document):
     """Put the series in another place."""
     result = document["result"]
     series = {key: result.pop(key) for key in [*result] if key != "meta"}
+    if not series:
+        return
+    first = next(iter(series.values()))
     match dice.randrange(6):
         case 0 | 1:
             result[dice.choice(("series", "data", "timeseries", "Result"))] = series
@@ -404,10 +407,9 @@ def move_series(dice, document):
         case 3:
             result["series"] = [*series.values()]
         case 4:
-            first = next(iter(series.values()))
             result |= {"timestamps": first["timestamps"], **{name: one["values"] for name, one in series.items()}}
         case _:
-            result |= next(iter(series.values()))
+            result |= first
 
 
 def move_result(dice, document):

@@ -314,7 +314,7 @@ def _tags(tags):
 def _tag(tag):
     if isinstance(tag, str):
         return shown(tag)
-    return json.dumps(tag, sort_keys=True, default=lambda number: float(number.text))
+    return _canonical(shown(json.dumps(tag, ensure_ascii=False, default=lambda number: float(number.text))))
 
 
 def fits(expected, got):

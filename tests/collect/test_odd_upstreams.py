@@ -1,0 +1,149 @@
+"""The matrix: every variation of a true answer against the simulator's own truth, by HTTP into a real store.
+
+Whatever the form, no value is wrong, nothing is refused that can be read, nothing is taken for a gap that is there; and
+once the upstream answers as usual, all of history is there.
+"""
+
+import itertools
+import random
+import shutil
+
+import pytest
+
+from collector.collect.collect import collect
+from collector.model import AggInterval, Window
+from collector.radar.simulator import odd
+from tests.collect.doubles import core, profile, window_of
+
+OWNERS = ("DigiCert, Inc.", "Sectigo Limited")
+BUCKETS = 12
+INTERVALS = (AggInterval.ONE_HOUR, AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_DAY, AggInterval.ONE_WEEK)
+INTERVAL = {name: INTERVALS[number % 4] for number, name in enumerate(odd.VARIATIONS)} | {
+    "timestamps-dates": AggInterval.ONE_DAY
+}
+ON_POSTGRES = ("values-exponents", "values-some-1e999", "range-nulls", "annotations-hostile", "names-from-one")
+IDENTITY = ("normalization", "units")
+"""Groups that may decide which series an answer belongs to."""
+NEVER_SEEN = frozenset({"nothing"})
+"""Of these there is no body that could be kept."""
+
+
+def asked_of(agg_interval):
+    return profile("two", agg_interval, each={"caOwner": OWNERS}, lookback=BUCKETS * agg_interval.step)
+
+
+async def stored_and_true(world):
+    """{label: {timestamp: value}} of what is stored and of the truth, over the windows that were asked for."""
+    (one,) = world.profiles
+    windows = [window_of(asked) for request in world.requests for asked in request.question.series]
+    window = Window(min(asked.start for asked in windows), max(asked.end for asked in windows))
+    found = await world.stored()
+    stored = {series.label: found.get(series.label, {}) for series in one.series}
+    truth = {series.label: world.truth(series.query, window) for series in one.series}
+    return stored, truth, window
+
+
+async def gaps(world, window):
+    """How many buckets each series lacks, by the reason."""
+    (one,) = world.profiles
+    found = {}
+    for series in one.series:
+        for hole in await world.store.holes(series.query, window, one.settle):
+            key = (series.label, hole.reason)
+            found[key] = found.get(key, 0) + (hole.window.duration // one.agg_interval.step)
+    return found
+
+
+async def answered_oddly(url, names, caplog):
+    """Collect from an upstream that is odd, then again from one that is not; check the store after each."""
+    chosen = odd.choose(names)
+    agg_interval = INTERVAL[names[0]]
+    caplog.clear()
+    async with core(url, asked_of(agg_interval), odd=names) as world:
+        await collect(world.profiles, world.clock(), world.store, world.gatherer)
+        stored, truth, window = await stored_and_true(world)
+        if any(one.verdict == "refuse" for one in chosen):
+            assert not any(stored.values())
+            await check_evidence(world, names)
+        else:
+            step = agg_interval.seconds
+            kept = {
+                label: {at: value for at, value in points.items() if all(one.keeps(at, step) for one in chosen)}
+                for label, points in truth.items()
+            }
+            assert stored == kept
+            lost = {(label, "missing"): len(truth[label]) - len(points) for label, points in kept.items()}
+            assert await gaps(world, window) == {key: count for key, count in lost.items() if count}
+        await check_notes(world, chosen, caplog)
+        if len(chosen) > 1 or chosen[0].verdict != "take" or chosen[0].group in IDENTITY:
+            await check_recovery(world)
+
+
+async def check_recovery(world):
+    """Once the upstream answers as usual, all is there, in the same series."""
+    world.simulator.be_odd()
+    world.clock.advance(hours=3)
+    await collect(world.profiles, world.clock(), world.store, world.gatherer)
+    stored, truth, window = await stored_and_true(world)
+    assert stored == truth
+    assert await gaps(world, window) == {}
+
+
+async def check_evidence(world, names):
+    """An answer that is refused has an outcome that says so, and its body is kept."""
+    assert "ok" not in await world.outcomes()
+    assert await world.store.bodies() or NEVER_SEEN & {*names}
+
+
+async def check_notes(world, chosen, caplog):
+    """What is left out of an answer that is taken is noted, and every kind of deviation once."""
+    noted = [record.deviation for record in caplog.records if hasattr(record, "deviation")]
+    assert sorted(noted) == sorted({one.kind for one in await world.store.deviations()})
+    verdicts = {one.verdict for one in chosen}
+    assert noted or "leave out" not in verdicts or "refuse" in verdicts
+
+
+@pytest.mark.parametrize("name", odd.VARIATIONS)
+async def test_every_variation_is_stored_as_the_table_says(sqlite_url, caplog, name):
+    await answered_oddly(sqlite_url, (name,), caplog)
+
+
+@pytest.mark.parametrize("name", ON_POSTGRES)
+async def test_postgres_stores_the_same(postgres_url, caplog, name):
+    await answered_oddly(postgres_url, (name,), caplog)
+
+
+def drawn(seed, count, size):
+    """So many sets of variations that do not contradict each other."""
+    dice = random.Random(seed)
+    found = []
+    while len(found) < count:
+        names = tuple(sorted(dice.sample([*odd.VARIATIONS], size)))
+        pairs = itertools.combinations((odd.VARIATIONS[name] for name in names), 2)
+        if not any(one.common_part(other) for one, other in pairs):
+            found.append(names)
+    return found
+
+
+async def try_all(sets, sqlite_template, tmp_path, caplog):
+    for number, names in enumerate(sets):
+        url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / f'{number}.db')}"
+        try:
+            await answered_oddly(url, names, caplog)
+        except AssertionError as error:
+            raise AssertionError(f"{', '.join(names)}: {error}") from error
+
+
+async def test_thirty_pairs_drawn_at_random_are_stored_as_the_table_says(sqlite_template, tmp_path, caplog, seed):
+    await try_all(drawn(seed, 30, 2), sqlite_template, tmp_path, caplog)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("size", [2, 3, 4])
+async def test_so_are_a_thousand_pairs_triples_and_fours(sqlite_template, tmp_path, caplog, seed, size):
+    await try_all(drawn(seed, 1000, size), sqlite_template, tmp_path, caplog)
+
+
+def test_there_are_as_many_variations_as_there_were_to_be():
+    assert len(odd.VARIATIONS) >= 120
+    assert {one.verdict for one in odd.VARIATIONS.values()} == {"take", "leave out", "refuse"}
