@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,10 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
+from click.testing import CliRunner
+
+from collector.cli.simulate import command
+from collector.radar.simulator import odd
 
 
 @contextmanager
@@ -117,3 +122,35 @@ def test_a_port_that_is_taken_is_a_sentence():
         assert done.returncode == 1
         assert f"cannot listen on 127.0.0.1 port {port}: address already in use" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_variations_work_together():
+    with _simulating("--odd", "values-numbers,timestamps-epoch", "--odd", "meta-absent") as (_, url):
+        status, document = _get(url)
+        assert status == 200
+        assert [*document["result"]] == ["serie_0"]
+        assert {type(value) for value in document["result"]["serie_0"]["values"]} == {int}
+        assert {type(at) for at in document["result"]["serie_0"]["timestamps"]} == {int}
+
+
+def test_all_variations_are_listed_with_a_line_and_a_verdict():
+    listed = CliRunner().invoke(command, ["--odd", "help"])
+    assert listed.exit_code == 0
+    for one in odd.VARIATIONS.values():
+        assert re.search(rf"^  {one.name} +{one.verdict} +{re.escape(one.line)}$", listed.output, re.MULTILINE)
+    assert len(listed.output.splitlines()) == len(odd.VARIATIONS) + len({one.group for one in odd.VARIATIONS.values()})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("value-numbers", '(did you mean "values-numbers"?); `--odd help` lists them'),
+        ("meta-absent,nonsense", "no variation 'nonsense'"),
+        ("values-numbers,values-lists", "values-numbers and values-lists both change values; choose one of them"),
+        ("meta-null,level-nine", "both change meta.confidenceInfo.level"),
+    ],
+)
+def test_a_wrong_variation_is_explained(wrong, words):
+    refused = CliRunner().invoke(command, ["--odd", wrong])
+    assert refused.exit_code == 2
+    assert words in " ".join(refused.output.split())

@@ -47,12 +47,11 @@ class Simulator:
     """
 
     def __init__(self, options: SimulatorOptions | None = None, clock: Callable[[], float] = time.time) -> None:
-        self.options = options or SimulatorOptions()
-        self._variations = odd.choose(self.options.odd)
+        self._given = options or SimulatorOptions()
         self.requests: list[Received] = []
         self._clock = clock
         self._changes: list[Change] = []
-        self._history = History(self.options, self._changes)
+        self.be_odd(*self._given.odd)
         self._faults = FaultScript()
         self._limiters: dict[str, Limiter] = {}
 
@@ -67,6 +66,8 @@ class Simulator:
     def be_odd(self, *names: str) -> None:
         """Answer in these variations from now on; without any, as usual. Raises NoVariation."""
         self._variations = odd.choose(names)
+        self.options = odd.with_options(self._given, self._variations)
+        self._history = History(self.options, self._changes)
 
     def change(self, *changes: Change) -> None:
         """Let history change, each change from its moment on."""

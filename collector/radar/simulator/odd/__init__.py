@@ -4,7 +4,7 @@ No value changes: what the counts are stays the simulator's truth, only how the 
 """
 
 from collector.radar.simulator.odd.listing import listing
-from collector.radar.simulator.odd.table import VARIATIONS, NoVariation, choose, write
+from collector.radar.simulator.odd.table import VARIATIONS, NoVariation, choose, with_options, write
 from collector.radar.simulator.odd.variation import Draft, Variation, is_marked
 
-__all__ = ["VARIATIONS", "Draft", "NoVariation", "Variation", "choose", "is_marked", "listing", "write"]
+__all__ = ["VARIATIONS", "Draft", "NoVariation", "Variation", "choose", "is_marked", "listing", "with_options", "write"]

@@ -135,7 +135,14 @@ BUCKETS = (
     ),
     *(Variation(name, _GROUP, line, "refuse", f"buckets.{part}", _on_points(do)) for name, part, line, do in _REFUSED),
     *(
-        Variation(f"{key}-short", _GROUP, f"Of {key} the last one is missing", "refuse", "buckets.length", _fewer(key))
+        Variation(
+            f"{key}-short",
+            _GROUP,
+            f"Of {key} the last one is missing",
+            "refuse",
+            "buckets.length series.shape",
+            _fewer(key),
+        )
         for key in ("timestamps", "values")
     ),
     *(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError
 from collector.profile import nearest
+from collector.radar.simulator.odd.behaviour import BEHAVIOUR
 from collector.radar.simulator.odd.buckets import BUCKETS
 from collector.radar.simulator.odd.confidence import CONFIDENCE
 from collector.radar.simulator.odd.meta import META
@@ -27,8 +28,22 @@ if TYPE_CHECKING:
 
     from collector.radar.refusals import Reply
     from collector.radar.simulator.odd.variation import Variation
+    from collector.radar.simulator.options import SimulatorOptions
 
-_ORDERED = (*BUCKETS, *VALUES, *TIMESTAMPS, *META, *RANGES, *CONFIDENCE, *NAMING, *SHAPE, *ENVELOPE, *TEXT, *HTTP)
+_ORDERED = (
+    *BUCKETS,
+    *VALUES,
+    *TIMESTAMPS,
+    *META,
+    *RANGES,
+    *CONFIDENCE,
+    *NAMING,
+    *SHAPE,
+    *ENVELOPE,
+    *TEXT,
+    *HTTP,
+    *BEHAVIOUR,
+)
 VARIATIONS: Mapping[str, Variation] = MappingProxyType({one.name: one for one in _ORDERED})
 """Every variation by its name."""
 
@@ -50,6 +65,13 @@ def choose(names: Iterable[str]) -> tuple[Variation, ...]:
         if part := one.common_part(other):
             raise NoVariation(f"{one.name} and {other.name} both change {part}; choose one of them")
     return chosen
+
+
+def with_options(options: SimulatorOptions, variations: Sequence[Variation]) -> SimulatorOptions:
+    """Return *options* with the switches that *variations* set."""
+    for one in variations:
+        options = replace(options, **one.options)
+    return options
 
 
 def write(reply: Reply, draft: Draft, variations: Sequence[Variation]) -> Reply:
