@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from collector.model import Answer, Points
 from collector.radar.arrangement import arrange, holds_series, sole_object
 from collector.radar.deviations import Deviations
-from collector.radar.errors import Coarsened, Untrusted
+from collector.radar.errors import Coarsened, OffGrid, Untrusted
 from collector.radar.failure import quoted
 from collector.radar.meta import names_interval, read_meta
 from collector.radar.numbers import JsonNumber, read_values
@@ -58,14 +58,29 @@ def read_answer(body: bytes, batch: Batch) -> Answer:
 def _all_points(contents: Sequence[Mapping[str, Any]], batch: Batch, deviations: Deviations) -> tuple[Points, ...]:
     read, step = [], batch.agg_interval.seconds
     values = unreadable = 0
+    off_grid: list[OffGrid] = []
     for content, piece in zip(contents, batch.slices, strict=True):
-        points, lost = _points(content, piece.window, step, deviations)
+        try:
+            points, lost = _points(content, piece.window, step, deviations)
+        except OffGrid as error:
+            off_grid.append(error)
+            continue
         read.append(points)
         values += len(content["values"])
         unreadable += lost
+    _check_one_grid(off_grid, read)
     if unreadable * 2 > values:
         raise Untrusted(f"{unreadable} of {values} values are no finite number")
     return tuple(read)
+
+
+def _check_one_grid(off_grid: Sequence[OffGrid], others: Sequence[Points]) -> None:
+    """Raise OffGrid if all series that have a bucket are off by the same distance, Untrusted if some are."""
+    offsets = {error.offset for error in off_grid}
+    if len(offsets) > 1 or (offsets and any(points.timestamps for points in others)):
+        raise Untrusted("the series lie on several grids")
+    if off_grid:
+        raise off_grid[0]
 
 
 def read_result(body: bytes, deviations: Deviations | None = None) -> Mapping[str, Any]:

@@ -29,7 +29,8 @@ def read_timestamps(
     """Read the starts of buckets of *step* seconds in *window*, in their order; None for one that is left out.
 
     Left out is null, and what lies outside of the window. Untrusted for what is no moment, for moments without a zone
-    that do not fit the window, and where some of them lie off the grid; OffGrid where all do, by the same distance.
+    that do not fit the window, and where some of them lie off the grid; OffGrid where all do, by the same distance, but
+    for a first one at the start of the window.
     """
     seconds, usual = _usual(window, step)
     if found == usual:  # nothing is missing and all is spelt as usual, which one comparison of lists shows
@@ -38,9 +39,9 @@ def read_timestamps(
     inside = [moment if moment is not None and window.start <= moment < window.end else None for moment in read]
     kept = [moment for moment in inside if moment is not None]
     came = sum(moment is not None for moment in read)
+    _check_grid(kept or _just_before(read, window, step), window, step)
     if came and not kept:
         raise Untrusted(f"all timestamps lie outside of {window}")
-    _check_grid(kept, window, step)
     _check_starts({*kept}, {moment for moment in read if moment is not None}, window, step)
     if len(kept) < came:
         deviations.note("timestamps outside of the window asked for are left out")
@@ -86,16 +87,25 @@ def _check_starts(inside: set[datetime], read: set[datetime], window: Window, st
         raise Untrusted(f"timestamps reach from the second bucket of {window} to its end: they may be ends of buckets")
 
 
-def _check_grid(inside: Sequence[datetime], window: Window, step: int) -> None:
+def _just_before(read: Sequence[datetime | None], window: Window, step: int) -> list[datetime]:
+    """Return the moments, if all of them are starts of buckets that *window* begins in."""
+    found = [moment for moment in read if moment is not None]
+    return found if all(window.start - timedelta(seconds=step) < one < window.start for one in found) else []
+
+
+def _check_grid(found: Sequence[datetime], window: Window, step: int) -> None:
+    """Raise OffGrid if all of *found* are off by the same distance, not counting a bucket cut off by the window."""
     width = timedelta(seconds=step)
-    offsets = {(moment - window.start) % width for moment in inside}
+    offsets = {(moment - window.start) % width for moment in found}
     if offsets <= {timedelta(0)}:
         return
-    if len(offsets) > 1:
+    if len(offsets) > 1:  # a first bucket that begins with the window may be the rest of one that began before it
+        offsets = {(moment - window.start) % width for moment in found if moment != window.start}
+    if len(offsets) > 1 or timedelta(0) in offsets:
         raise Untrusted("timestamps lie on several grids")
     (offset,) = offsets
     raise OffGrid(
-        f"timestamps lie {offset.total_seconds():g} s behind the grid, {rfc3339(inside[0])} for one", offset=offset
+        f"timestamps lie {offset.total_seconds():g} s behind the grid, {rfc3339(found[-1])} for one", offset=offset
     )
 
 

@@ -293,6 +293,36 @@ def test_refuse_a_grid_that_lies_elsewhere_and_say_where():
     assert refused.value.offset == timedelta(minutes=30)
 
 
+HALF_PAST = [text.replace(":00:00Z", ":30:00Z") for text in TIMESTAMPS]
+
+
+@pytest.mark.parametrize(
+    "timestamps",
+    [
+        [TIMESTAMPS[0], *HALF_PAST],
+        ["2026-02-28T23:30:00Z", *HALF_PAST],
+        ["2026-02-28T23:30:00Z"],
+        [None, *HALF_PAST],
+    ],
+    ids=["the first one cut off", "one before the window", "only the one it begins in", "beside null"],
+)
+def test_buckets_at_the_begin_of_a_window_do_not_hide_the_grid(timestamps):
+    with pytest.raises(OffGrid) as refused:
+        read(document(timestamps=timestamps, values=["1"] * len(timestamps)))
+    assert refused.value.offset == timedelta(minutes=30)
+
+
+def test_refuse_series_that_lie_on_several_grids():
+    batch, content = series("serie_0", "serie_1")
+    content["result"]["serie_1"]["timestamps"] = HALF_PAST
+    with pytest.raises(Untrusted, match="the series lie on several grids") as refused:
+        read(content, batch)
+    assert not isinstance(refused.value, OffGrid)
+    content["result"]["serie_0"] |= {"timestamps": [], "values": []}
+    with pytest.raises(OffGrid):
+        read(content, batch)
+
+
 def test_a_hole_is_no_error():
     answer = read(document(timestamps=TIMESTAMPS[::2], values=["1", "2"]))
     assert hours(answer) == {0: 1, 2: 2}
