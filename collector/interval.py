@@ -1,7 +1,7 @@
 """The intervals of Radar: all properties of each in one table, so that a new one is one entry.
 
-A bucket is named by its start. Buckets of one interval lie on a grid; unless Radar is found to use another one, it is
-counted from a Monday, midnight UTC.
+A bucket is named by its start. The buckets of an interval lie on a grid: the usual one is counted from a Monday,
+midnight UTC, and Radar may be found to use another one.
 """
 
 from __future__ import annotations
@@ -115,3 +115,45 @@ for _interval in AggInterval:
     _check(_interval)
 if list(AggInterval) != sorted(AggInterval, key=lambda interval: interval.seconds):
     raise ValueError("the finest interval comes first")
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The starts of the buckets of *interval*, each *offset* (less than a bucket) behind one of the usual grid."""
+
+    interval: AggInterval
+    offset: timedelta = timedelta(0)
+
+    @property
+    def step(self) -> timedelta:
+        """The width of a bucket."""
+        return self.interval.step
+
+    @property
+    def seconds(self) -> int:
+        """The offset in seconds."""
+        return int(self.offset.total_seconds())
+
+    def floor(self, moment: datetime) -> datetime:
+        """Start of the bucket that holds *moment*."""
+        return self.interval.floor(moment - self.offset) + self.offset
+
+    def holds(self, moment: datetime) -> bool:
+        """Tell whether a bucket starts at *moment*."""
+        return self.floor(moment) == moment
+
+    def divides(self, coarser: Grid) -> bool:
+        """Tell whether each bucket of *coarser* is made of whole buckets of this grid."""
+        return not (coarser.interval.step % self.interval.step or (coarser.offset - self.offset) % self.interval.step)
+
+    def __str__(self) -> str:
+        """Say when buckets start: `Thursday 00:00`, `08:00`, or minutes and seconds of the hour, `15:00`."""
+        start = DEFAULT_ORIGIN + self.offset
+        if self.interval.step > timedelta(days=1):
+            return f"{start:%A %H:%M}"
+        return f"{start:%H:%M}" if self.interval.step > timedelta(hours=1) else f"{start:%M:%S}"
+
+
+def grid_of(interval: AggInterval, start: datetime) -> Grid:
+    """Give the grid that has a bucket at *start*."""
+    return Grid(interval, start - interval.floor(start))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collector.errors import CollectorError, system_words
-from collector.model import AggInterval
+from collector.interval import AggInterval, Grid
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -29,6 +29,19 @@ def _span(text: str) -> tuple[AggInterval, timedelta]:
     if interval not in tuple(AggInterval):
         raise click.BadParameter(f"{interval!r} is none of {', '.join(AggInterval)}")
     return AggInterval(interval), _duration(span)
+
+
+def _grid(text: str) -> tuple[AggInterval, Grid | None]:
+    word, _, start = text.partition("=")
+    if word not in tuple(AggInterval):
+        raise click.BadParameter(f"{word!r} is none of {', '.join(AggInterval)}")
+    interval = AggInterval(word)
+    if start == "range":
+        return interval, None
+    offset = _duration(start)
+    if offset >= interval.step or offset % AggInterval.FIFTEEN_MINUTES.step:
+        raise click.BadParameter(f"{start!r}: allowed are whole quarters of an hour, less than {interval}, or range")
+    return interval, Grid(interval, offset)
 
 
 def _range(text: str) -> str | None:
@@ -90,6 +103,14 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
     multiple=True,
     help="Longest range of an interval, as 15m=7d; repeatable.",
 )
+@click.option(
+    "--grid",
+    "grids",
+    type=_grid,
+    metavar="INTERVAL=DURATION|range",
+    multiple=True,
+    help="Let buckets start so much later than usual (Mondays, midnight UTC), as 1w=3d, or where the range does.",
+)
 @click.option("--series-per-request", type=click.IntRange(1), default=100, show_default=True)
 @click.option(
     "--default-range",
@@ -146,6 +167,7 @@ def command(host: str, port: int, **switches: Any) -> None:
 def _options(
     *,
     max_span: tuple[tuple[AggInterval, timedelta], ...],
+    grids: tuple[tuple[AggInterval, Grid | None], ...],
     partial: bool,
     too_costly: bool,
     rate_limit: int,
@@ -159,6 +181,7 @@ def _options(
     return SimulatorOptions(
         **same_name,
         max_span={**MAX_SPAN, **dict(max_span)},
+        grids=dict(grids),
         span_refusal=refusal,
         series_refusal=refusal,
         unfinished=unfinished,

@@ -16,9 +16,9 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\
 _MONTH = 31 * DAY
 
 
-def floor(moment: float, step: int) -> int:
-    """Start of the bucket of *step* seconds that holds *moment* (epoch seconds); weeks start on Monday."""
-    return int(moment - (moment - _MONDAY) % step)
+def floor(moment: float, step: int, edge: int = _MONDAY) -> int:
+    """Start of the bucket of *step* seconds that holds *moment* (epoch seconds); one starts at *edge*."""
+    return int(moment - (moment - edge) % step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,10 @@ class Range:
         """Seconds between the two."""
         return self.end - self.start
 
-    def buckets(self, interval: AggInterval) -> tuple[int, int]:
-        """Start of the first bucket, end of the last."""
-        return floor(self.start, interval.seconds), floor(self.end, interval.seconds) + interval.seconds
+    def buckets(self, interval: AggInterval, offset: int | None = 0) -> tuple[int, int]:
+        """Start of the first bucket, end of the last; with an *offset* of None the first one starts with the range."""
+        step, edge = interval.seconds, self.start if offset is None else _MONDAY + offset
+        return floor(self.start, step, edge), floor(self.end, step, edge) + step
 
 
 def auto_interval(duration: int) -> AggInterval:

@@ -8,12 +8,13 @@ begins with a blank and is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import parse_qsl, unquote
 
+from collector.interval import Grid
 from collector.model import AggInterval, SeriesQuery
 from collector.profile import FILTERS, TLD_EXCLUDES
 from collector.radar.dates import Range, auto_interval, read_range
@@ -21,6 +22,8 @@ from collector.radar.refusals import ApiError, Refusal, bad, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    Grids = Mapping[AggInterval, Grid | None]
 
 SCALARS = ("aggInterval", "format")
 ARRAYS = ("name", "dateRange", "dateStart", "dateEnd", *FILTERS)
@@ -30,6 +33,10 @@ _DATES = ("dateRange", "dateStart", "dateEnd")
 
 class Rules(Protocol):
     """What of the rules is not the same everywhere; `SimulatorOptions` says what each means."""
+
+    @property
+    def grids(self) -> Grids:
+        """Where buckets start; None for the start of the range, and the usual grid for what is absent."""
 
     @property
     def max_span(self) -> Mapping[AggInterval, timedelta]:
@@ -73,22 +80,37 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request that can be answered; *auto* says that it named no interval."""
+    """A request that can be answered; *auto* says that it named no interval, *grids* is as in Rules."""
 
     agg_interval: AggInterval
     format: str
     series: tuple[Asked, ...]
     auto: bool = False
+    grids: Grids = field(default_factory=dict)
 
     @property
     def buckets(self) -> int:
         """How many buckets of all series are asked for."""
         return sum(asked.end - asked.start for asked in self.series) // self.agg_interval.seconds
 
+    def grid(self, agg_interval: AggInterval) -> Grid:
+        """Where the buckets of an interval start, if not with the range."""
+        return self.grids.get(agg_interval) or Grid(agg_interval)
+
+    def on(self, grid: Grid) -> Question:
+        """Ask the same with buckets of *grid*."""
+        return replace(self, grids={**self.grids, grid.interval: grid}).at(self.agg_interval)
+
     def at(self, agg_interval: AggInterval) -> Question:
         """Ask the same at another interval."""
         series = (_Position(asked.name, asked.dates, asked.query.filters) for asked in self.series)
-        return Question(agg_interval, self.format, tuple(one.asked(agg_interval) for one in series), self.auto)
+        return Question(
+            agg_interval,
+            self.format,
+            tuple(one.asked(agg_interval, self.grids) for one in series),
+            self.auto,
+            self.grids,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +119,9 @@ class _Position:
     dates: Range
     filters: Mapping[str, tuple[str, ...]]
 
-    def asked(self, agg_interval: AggInterval) -> Asked:
-        start, end = self.dates.buckets(agg_interval)
+    def asked(self, agg_interval: AggInterval, grids: Grids) -> Asked:
+        grid = grids.get(agg_interval, Grid(agg_interval))
+        start, end = self.dates.buckets(agg_interval, grid.seconds if grid else None)
         return Asked(self.name, SeriesQuery(agg_interval, self.filters), start, end, self.dates)
 
 
@@ -126,8 +149,8 @@ def read(pairs: Iterable[tuple[str, str]], rules: Rules, now: float, today: floa
     agg_interval = AggInterval(interval) if interval else auto_interval(durations.pop())
     if positions[0].dates.duration > rules.max_span.get(agg_interval, timedelta.max).total_seconds():
         raise ApiError(rules.span_refusal, f"aggInterval {agg_interval} is too granular for the date range")
-    series = tuple(position.asked(agg_interval) for position in positions)
-    return Question(agg_interval, form or "JSON", series, auto=interval is None)
+    series = tuple(position.asked(agg_interval, rules.grids) for position in positions)
+    return Question(agg_interval, form or "JSON", series, auto=interval is None, grids=rules.grids)
 
 
 def _known(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -72,8 +72,8 @@ class History:
         step = query.agg_interval.seconds
         begins = self.begins(query.filters, now)
         if begins is not None:
-            start = max(start, floor(begins, step))
-        end = min(end, self._end(query.agg_interval, now))
+            start = max(start, floor(begins, step, start))
+        end = min(end, self._end(query.agg_interval, start, now))
         if start >= end:
             return Counts(range(0), ())
         slots, width = self._slots(query.filters, start, end, now), step // SLOT
@@ -90,11 +90,14 @@ class History:
         found += [began.timestamp() for value, began in options.began.items() if value in named]
         return max(found, default=None)
 
-    def _end(self, interval: AggInterval, now: float) -> int:
-        """Where the published buckets end: at the last one that has closed, or behind the partial one after it."""
+    def _end(self, interval: AggInterval, edge: int, now: float) -> int:
+        """Where the published buckets end: at the last one that has closed, or behind the partial one after it.
+
+        One of them starts at *edge*.
+        """
         updated, step = self.last_updated(now), interval.seconds
         how = self._options.unfinished_coarse if interval.step >= _COARSE else self._options.unfinished
-        return floor(updated, step) + (step if how == "partial" else 0)
+        return floor(updated, step, edge) + (step if how == "partial" else 0)
 
     def _slots(self, filters: Mapping[str, tuple[str, ...]], start: int, end: int, now: float) -> list[int]:
         options = self._options

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.radar.refusals import BAD_REQUEST, URI_TOO_LONG, WRONG_CREDENTIALS, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from collector.interval import Grid
     from collector.model import Annotation
 
 MAX_SPAN: Mapping[AggInterval, timedelta] = MappingProxyType(
@@ -39,7 +40,9 @@ class SimulatorOptions:
     is how long after a bucket's close its value may still change (zero: never); there are no buckets before
     *data_since*, none older than *retention*, and none of a filter value before its moment in *began*; *before_data*
     is how a question that starts earlier is refused (None: the answer leaves the buckets out); *unknown_names* says
-    what a CA, log or TLD outside the catalogue gets: a small share of its own, zeros, or a refusal.
+    what a CA, log or TLD outside the catalogue gets: a small share of its own, zeros, or a refusal; *grids* says
+    where buckets start, each on a slot of 15 minutes (None: where the range does; an interval that is absent has the
+    usual grid).
 
     Answer: *annotations* replaces the generated ones; *ongoing_since* starts an annotation without an end (the API
     has such, its published contract does not allow them); *adjusted_end* is what `dateRange.endTime` names: the start
@@ -64,6 +67,7 @@ class SimulatorOptions:
     began: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
     before_data: Refusal | None = None
     unknown_names: Literal["share", "zero", "refuse"] = "share"
+    grids: Mapping[AggInterval, Grid | None] = field(default_factory=dict)
 
     normalization: str = "RAW_VALUES"
     unit: str = "certificates"

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from email.utils import format_datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -67,6 +67,11 @@ class Simulator:
         """Answer in these variations from now on; without any, as usual. Raises NoVariation."""
         self._variations = odd.choose(names)
         self.options = odd.with_options(self._given, self._variations)
+        self._history = History(self.options, self._changes)
+
+    def switch(self, **options: Any) -> None:
+        """Go on with other options."""
+        self.options = replace(self.options, **options)
         self._history = History(self.options, self._changes)
 
     def change(self, *changes: Change) -> None:

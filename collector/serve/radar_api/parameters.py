@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from collector.model import from_epoch
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from collector.model import AggInterval
+    from collector.interval import AggInterval, Grid
     from collector.radar.parameters import Question
 
 AS_OF = "asOf"
+_USUAL: Mapping[AggInterval, Grid] = MappingProxyType({})
 _DATES = frozenset({AS_OF, "dateStart", "dateEnd"})
 
 
@@ -33,6 +35,7 @@ class Rules:
     default_range: str | None = "7d"
     empty_values: bool = True
     equal_names: Literal["refuse", "overwrite"] = "refuse"
+    grids: Mapping[AggInterval, Grid] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,10 @@ def _plain(name: str) -> str:
 _NAMES = {_plain(name): name for name in (*SCALARS, *ARRAYS, AS_OF)}
 
 
-def read_local(raw_query: str, now: float) -> LocalQuestion:
+def read_local(raw_query: str, now: float, grids: Mapping[AggInterval, Grid] = _USUAL) -> LocalQuestion:
     """Read the part behind the `?`, still encoded; ApiError for what the API would not answer.
+
+    Buckets start as *grids* says, on the usual grid where it does not.
 
     Known names are found whatever their case and with or without underscores, so that `ca_owner`, as the configuration
     spells it, is not ignored as an unknown name is. A relative range ends at `as_of`, where that is given.
@@ -64,7 +69,7 @@ def read_local(raw_query: str, now: float) -> LocalQuestion:
     as_of = moments[0] if moments else None
     if as_of is not None and as_of > now:
         raise bad("as_of: must not lie in the future")
-    asked = read(pairs, Rules(), now, as_of)
+    asked = read(pairs, Rules(grids=grids), now, as_of)
     for name, value in pairs:
         if name in _DATES and value:
             _check_date(name, value, now)
