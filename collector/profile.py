@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from collector.additivity import moves
+from collector.interval import Grid
 from collector.model import AggInterval, SeriesQuery, Window
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
 _TLD = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])")
 _BOOLEANS = ("true", "false")
@@ -149,7 +151,8 @@ class Profile:
     """One `[[profiles]]` table with every setting resolved.
 
     *filters* and *each* map the API's parameter names to values; labels follow the operator's order of *each*. If not
-    *enabled*, the profile is paused: nothing is asked for it, and its history is kept.
+    *enabled*, the profile is paused: nothing is asked for it, and its history is kept. Buckets begin *offset* later
+    than those of the usual grid, as Radar was found to have them.
     """
 
     name: str
@@ -162,6 +165,12 @@ class Profile:
     settle: timedelta
     heal: bool
     enabled: bool = True
+    offset: timedelta = timedelta(0)
+
+    @property
+    def grid(self) -> Grid:
+        """Where its buckets start."""
+        return Grid(self.agg_interval, self.offset)
 
     @property
     def series(self) -> tuple[LabelledSeries, ...]:
@@ -183,15 +192,15 @@ class Profile:
 
         A fire is known by its edge, whatever the delay: a changed delay makes no second fire of one edge.
         """
-        newest = self.agg_interval.floor(now - self.publication_delay)
+        newest = self.grid.floor(now - self.publication_delay)
         if after is None:
             return [newest]
-        missed = (newest - self.agg_interval.floor(after)) // self.agg_interval.step
+        missed = (newest - self.grid.floor(after)) // self.agg_interval.step
         return [newest - self.agg_interval.step * back for back in reversed(range(max(missed, 0)))]
 
     def next_due(self, now: datetime) -> datetime:
         """The first moment after *now* at which the profile is due."""
-        edge = self.agg_interval.floor(now - self.publication_delay)
+        edge = self.grid.floor(now - self.publication_delay)
         return edge + self.agg_interval.step + self.publication_delay
 
     def expected(self, stored: Window | None, published: datetime) -> Window | None:
@@ -200,18 +209,24 @@ class Profile:
         *published* is the moment up to which Radar has data. None where nothing is expected yet. Of a paused profile
         nothing is expected after the newest stored bucket.
         """
-        end = self.agg_interval.floor(published)
+        end = self.grid.floor(published)
         if not self.enabled:
             if stored is None:
                 return None
             end = min(end, stored.end)
         start = self.since or (stored.start if stored else end)
-        return Window(self.agg_interval.floor(start), end) if start < end else None
+        return Window(self.grid.floor(start), end) if start < end else None
 
     def _series(self, values: tuple[str, ...]) -> LabelledSeries:
         label = "/".join((self.name, *values))
         filters = {**self.filters, **{name: (value,) for name, value in zip(self.each, values, strict=True)}}
         return LabelledSeries(label, SeriesQuery(self.agg_interval, filters))
+
+
+def on_grids(profiles: Iterable[Profile], grids: Mapping[AggInterval, Grid]) -> list[Profile]:
+    """Put *profiles* on the grids that are in use; an interval that is absent has the usual one."""
+    found = ((one, grids.get(one.agg_interval) or Grid(one.agg_interval)) for one in profiles)
+    return [one if one.offset == grid.offset else replace(one, offset=grid.offset) for one, grid in found]
 
 
 def awake(profiles: Iterable[Profile], named: Collection[str] = ()) -> list[Profile]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from collector.errors import CollectorError
+from collector.interval import DEFAULT_ORIGIN
 from collector.model import from_epoch, rfc3339
 from collector.radar.dates import floor
 from collector.serve.radar_api.absent import Absent, runs_of, sentences
@@ -42,7 +43,10 @@ class _Label:
         step, (first, newest) = self.agg_interval.seconds, (block[0][0], block[-1][0])
         at = self.at if self.at is not None else (first if self.start is None else self.start)
         if at != first or newest - first != (len(block) - 1) * step:
-            self.runs += runs_of([timestamp for timestamp, _ in block], at, newest + step, step)
+            runs = runs_of([timestamp for timestamp, _ in block], at, newest + step, step)
+            self.runs += [
+                run for run in runs if run[1] - run[0] >= step
+            ]  # less is left where a series begins elsewhere
         self.at = newest + step
 
     def absent(self) -> Absent:
@@ -81,12 +85,14 @@ class Absences:
             return await history.spans(ids) | begun, await history.published(ids, now)
 
         spans, published = await store.ask_history(work, as_of)
+        grids = await store.grids()
         labels = {}
         for one in found:
             step = one.agg_interval.seconds
-            until = floor(published[one.series_id], step) if start or end else 0
-            until = until if end is None else min(until, _ceiling(end, step))
-            first = None if start is None else _ceiling(start, step)
+            edge = int((DEFAULT_ORIGIN + grids[one.agg_interval].offset).timestamp())
+            until = floor(published[one.series_id], step, edge) if start or end else 0
+            until = until if end is None else min(until, _ceiling(end, step, edge))
+            first = None if start is None else _ceiling(start, step, edge)
             oldest = spans[one.series_id][0] if one.series_id in spans else None
             labels[one.profile, one.label] = _Label(one.label, one.agg_interval, first, until, oldest)
         return cls(labels)
@@ -112,6 +118,6 @@ class Absences:
         return found
 
 
-def _ceiling(moment: datetime, step: int) -> int:
-    start = floor(moment.timestamp(), step)
+def _ceiling(moment: datetime, step: int, edge: int) -> int:
+    start = floor(moment.timestamp(), step, edge)
     return start if start == moment.timestamp() else start + step

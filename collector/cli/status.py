@@ -79,6 +79,9 @@ def _print(document: dict[str, Any], now: datetime, waiting: int) -> None:
     if waiting:
         noun = "1 refused answer" if waiting == 1 else f"{waiting} refused answers"
         click.echo(f"kept    {noun}: `collector fetches --kept`, `collector replay`")
+    for one in document["grids"]:
+        start, since = cell(one["buckets_start"]), cell(one["since"])
+        click.echo(f"grid    buckets of {one['agg_interval']} start at {start} UTC, found {since}")
     for one in document["deviations"]:
         example = f"; `collector fetches {one['example']} --body` shows one" if one["example"] else ""
         click.echo(f"reader  {cell(one['kind'])} (first in fetch {one['fetch']}, {cell(one['first_seen'])}{example})")

@@ -191,7 +191,7 @@ class Attendant:
         """
         self._awaited.pop(profile.name, None)
         ahead = await self._store.ahead()
-        closed = profile.agg_interval.floor(now - ahead)
+        closed = profile.grid.floor(now - ahead)
         stored = await self._store.spans([series.query for series in profile.series])
         if all(series.query in stored and stored[series.query].end >= closed for series in profile.series):
             if not ahead:

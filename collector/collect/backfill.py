@@ -22,6 +22,7 @@ from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
 from collector.model import AggInterval, SeriesQuery, Slice, Window
 from collector.moments import check_date
+from collector.profile import on_grids
 from collector.store import Expected, Standing, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ async def unanswered(
     """Decide what to ask for: gaps, or with *force* everything, if no answer from *since* on has covered it."""
     store = gatherer.fetcher.store
     expected, present = [], now - await store.ahead()
-    for profile in lasting(profiles):
-        interval = profile.agg_interval
-        wanted = Window(interval.floor(job.start), min(interval.floor(job.end), plan.closed_until(interval, present)))
+    for profile in lasting(on_grids(profiles, await store.grids())):
+        grid = profile.grid
+        wanted = Window(grid.floor(job.start), min(grid.floor(job.end), plan.closed_until(grid, present)))
         if wanted.start < wanted.end:
             expected += [Expected(series.query, wanted, profile.settle) for series in profile.series]
     if not job.force:
@@ -76,15 +77,15 @@ async def gaps_left(profiles: Sequence[Profile], job: Wanted, store: Store, now:
     Those that Radar does not have are among them. A series that several profiles want counts once.
     """
     left, counted, present = 0, set[SeriesQuery](), now - await store.ahead()
-    for profile in lasting(profiles):
-        interval = profile.agg_interval
-        published = interval.floor(present - await store.upstream_lag(profile.name))
-        wanted = Window(interval.floor(job.start), min(interval.floor(job.end), published))
+    for profile in lasting(on_grids(profiles, await store.grids())):
+        grid = profile.grid
+        published = grid.floor(present - await store.upstream_lag(profile.name))
+        wanted = Window(grid.floor(job.start), min(grid.floor(job.end), published))
         queries = {series.query for series in profile.series} - counted if wanted.start < wanted.end else set()
         counted |= queries
         for query in queries:
             holes = await store.holes(query, wanted, profile.settle)
-            left += sum(hole.window.duration // interval.step for hole in holes)
+            left += sum(hole.window.duration // grid.interval.step for hole in holes)
     return left
 
 
@@ -211,7 +212,9 @@ class Backfiller:
                 job = await self._plan(job, profiles)
             share = await self._claim(job, profiles)
             job = share.job
-            if share.mine:
+            if not await self._is_on_grid(share):
+                job = await self._store.requeue_backfill(job)
+            elif share.mine:
                 again = share.again and not planned
                 handling = Handling(force=job.wanted.force, job_id=job.id, cancelled=cancelled)
                 job, stopped = await self._work(share, profiles, handling, again=again)
@@ -221,6 +224,11 @@ class Backfiller:
                 return None
             elif job.standing.running:
                 return await self._end(job, profiles)
+
+    async def _is_on_grid(self, share: Share) -> bool:
+        """Tell whether buckets start where the job was planned for: else it must be planned anew."""
+        grids = await self._store.grids()
+        return all(grids[piece.series.agg_interval].holds(piece.window.start) for piece in share.mine)
 
     async def _stopped(self, job: Backfill, cancelled: asyncio.Event) -> Standing:
         known = await self._store.backfill(job.id) if cancelled.is_set() else None

@@ -14,7 +14,9 @@ from collector.clock_difference import NAMED_FROM
 from collector.collect import plan, snapshots
 from collector.collect.gather import Gathered
 from collector.collect.refetch import fire_slices, healing_slices
+from collector.interval import AggInterval
 from collector.model import Slice
+from collector.profile import on_grids
 from collector.radar.errors import Refused
 from collector.store import StoreUnavailable
 
@@ -36,7 +38,7 @@ _MOST_ROUNDS = 3
 class Collected:
     """What one pass did: points, requests, and per profile why a part of it is missing (None where nothing is).
 
-    *refused* are the profiles of which nothing else is missing than what Radar refuses to answer. *unsaved* are those
+    *moved*: buckets start elsewhere than was known, so that the pass is to be planned anew. *refused* are the profiles of which nothing else is missing than what Radar refuses to answer. *unsaved* are those
     of which the store, being away, did not take a part.
     """
 
@@ -44,6 +46,7 @@ class Collected:
     reasons: dict[str, str | None]
     stopped: bool
     requests: int = 0
+    moved: bool = False
     refused: frozenset[str] = frozenset()
     unsaved: Mapping[str, StoreUnavailable] = field(default_factory=dict)
 
@@ -52,28 +55,68 @@ class Collected:
         """Tell whether all that was wanted is there."""
         return not self.stopped and not any(self.reasons.values())
 
+    def followed_by(self, later: Collected) -> Collected:
+        """Add a *later* pass, whose word on its profiles counts."""
+        again = later.reasons.keys()
+        unsaved = {name: one for name, one in self.unsaved.items() if name not in again}
+        return replace(
+            later,
+            saved=self.saved + later.saved,
+            reasons=self.reasons | later.reasons,
+            requests=self.requests + later.requests,
+            refused=(self.refused - again) | later.refused,
+            unsaved=unsaved | dict(later.unsaved),
+        )
+
 
 async def collect(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
     """Bring the stored history of *profiles* up to *now*."""
-    lasting = snapshots.lasting(profiles)
-    return await _gather(profiles, lambda: fire_slices(lasting, now, store), gatherer, snapshots_at=now)
+
+    async def once(profiles: Sequence[Profile]) -> Collected:
+        lasting = snapshots.lasting(profiles)
+        return await _gather(profiles, lambda: fire_slices(lasting, now, store), gatherer, snapshots_at=now)
+
+    return await _on_their_grids(profiles, store, once)
 
 
 async def heal(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
     """Fill the gaps between `since`, or the first point, and the newest bucket that answers spoke for."""
-    lasting = snapshots.lasting(profiles)
-    return await _gather(profiles, lambda: healing_slices(lasting, now, store, gatherer), gatherer, background=True)
+
+    async def once(profiles: Sequence[Profile]) -> Collected:
+        lasting = snapshots.lasting(profiles)
+        return await _gather(profiles, lambda: healing_slices(lasting, now, store, gatherer), gatherer, background=True)
+
+    return await _on_their_grids(profiles, store, once)
 
 
 async def collect_and_heal(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
     """Do both in one pass, so that what a gap and the present have in common is asked for once."""
-    lasting = snapshots.lasting(profiles)
 
-    async def both() -> list[Slice]:
-        slices = [*await fire_slices(lasting, now, store), *await healing_slices(lasting, now, store, gatherer)]
-        return plan.joined(slices)
+    async def once(profiles: Sequence[Profile]) -> Collected:
+        lasting = snapshots.lasting(profiles)
 
-    return await _gather(profiles, both, gatherer, snapshots_at=now)
+        async def both() -> list[Slice]:
+            slices = [*await fire_slices(lasting, now, store), *await healing_slices(lasting, now, store, gatherer)]
+            return plan.joined(slices)
+
+        return await _gather(profiles, both, gatherer, snapshots_at=now)
+
+    return await _on_their_grids(profiles, store, once)
+
+
+async def _on_their_grids(
+    profiles: Sequence[Profile], store: Store, once: Callable[[Sequence[Profile]], Awaitable[Collected]]
+) -> Collected:
+    """Do a pass, and plan it anew where the grid of an interval has moved meanwhile."""
+    placed = on_grids(profiles, await store.grids())
+    collected = await once(placed)
+    for _ in AggInterval:
+        moved = [one for one in on_grids(placed, await store.grids()) if one not in placed] if collected.moved else []
+        if collected.stopped or not moved:
+            break
+        placed = on_grids(placed, await store.grids())
+        collected = collected.followed_by(await once(moved))
+    return collected
 
 
 def named(profiles: Iterable[Profile]) -> dict[SeriesQuery, list[str]]:
@@ -104,7 +147,7 @@ async def _gather(
         if snapshots_at:
             found += await snapshots.take(profiles, named(profiles), snapshots_at, gatherer)
         gathered = replace(gathered + found, failures=found.failures)
-        if gathered.stopped or abs(await fetcher.ahead() - before) <= NAMED_FROM:
+        if gathered.stopped or gathered.moved or abs(await fetcher.ahead() - before) <= NAMED_FROM:
             break
     return _collected(profiles, gathered)
 
@@ -123,7 +166,9 @@ def _collected(profiles: Sequence[Profile], gathered: Gathered) -> Collected:
     reasons = {name: str(found[0]) if found else None for name, found in errors.items()}
     refused = {name for name, found in errors.items() if found and all(isinstance(one, Refused) for one in found)}
     unsaved = {name: one for name, found in errors.items() for one in found if isinstance(one, StoreUnavailable)}
-    return Collected(gathered.saved, reasons, gathered.stopped, gathered.requests, frozenset(refused), unsaved)
+    return Collected(
+        gathered.saved, reasons, gathered.stopped, gathered.requests, gathered.moved, frozenset(refused), unsaved
+    )
 
 
 def _errors(profile: Profile, gathered: Gathered) -> list[CollectorError]:

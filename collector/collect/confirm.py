@@ -22,6 +22,7 @@ from collector.collect.fetch import Handling
 from collector.collect.gather import Gathered
 from collector.collect.refetch import settle_of
 from collector.finality import DAY, final_windows, floor_bucket, merge, subtract
+from collector.interval import Grid, grid_of
 from collector.model import AggInterval, Normalization, SeriesQuery, Slice, Window, from_epoch, rfc3339, utc
 
 if TYPE_CHECKING:
@@ -45,17 +46,22 @@ DAYS_OF_DOUBT = 2
 """How far back annotations are looked at the first time."""
 _REQUESTS_KEY = "confirmation_requests"
 _DAILY = AggInterval.ONE_DAY
+_USUAL_DAYS = Grid(_DAILY)
 _SUMMED = frozenset(interval for interval in AggInterval if interval.step < _DAILY.step)
 
 
 @dataclass(frozen=True, slots=True)
 class Unconfirmed:
-    """What one answer alone has told of a series: whole *days* that can be compared with sums, and the *rest*."""
+    """What one answer alone has told of a series: whole *days* that can be compared with sums, and the *rest*.
+
+    Days begin *offset* seconds after midnight UTC.
+    """
 
     query: SeriesQuery
     settle: int
     days: Sequence[Range]
     rest: Sequence[Range]
+    offset: int = 0
 
     @property
     def daily_query(self) -> SeriesQuery:
@@ -63,20 +69,24 @@ class Unconfirmed:
         return SeriesQuery(_DAILY, self.query.filters, self.query.dataset, self.query.dimension, self.query.group)
 
 
-def unconfirmed_windows(query: SeriesQuery, state: SeriesState, settle: int, now: datetime) -> Unconfirmed:
+def unconfirmed_windows(
+    query: SeriesQuery, state: SeriesState, settle: int, now: datetime, daily: Grid = _USUAL_DAYS
+) -> Unconfirmed:
     """Find the final windows of a series that only one answer has told, an hour ago or earlier.
 
-    A part of a day that is not wholly final yet waits for the rest of it.
+    A part of a day that is not wholly final yet waits for the rest of it. Days are buckets of the grid *daily*.
     """
     step, until = query.agg_interval.seconds, (now - _REST).timestamp()
     rows = [row for row in state.evidence if row.asked_at <= until]
     found = state.still_there(_clipped(final_windows(rows, settle, step, confirmed=False), state.current))
-    if query.agg_interval not in _SUMMED or state.sums_differ or not adds_up_over_time(query):
+    is_whole = grid_of(query.agg_interval, from_epoch(state.extent[0])).divides(daily)
+    if query.agg_interval not in _SUMMED or state.sums_differ or not is_whole or not adds_up_over_time(query):
         return Unconfirmed(query, settle, [], found)
     final = _clipped(final_windows(state.evidence, settle, step), state.current)
-    days, unfinished = whole_days(found, final), floor_bucket(now.timestamp() - settle - 2 * DAY, 0, step)
+    days = whole_days(found, final, daily.seconds)
+    unfinished = floor_bucket(now.timestamp() - settle - 2 * DAY, state.extent[0], step)
     left = [part for window in found for part in subtract(window, days)]
-    return Unconfirmed(query, settle, days, _clipped(left, (0, unfinished)))
+    return Unconfirmed(query, settle, days, _clipped(left, (0, unfinished)), daily.seconds)
 
 
 def _clipped(windows: Iterable[Range], extent: Range) -> list[Range]:
@@ -84,27 +94,33 @@ def _clipped(windows: Iterable[Range], extent: Range) -> list[Range]:
     return [(start, end) for start, end in parts if start < end]
 
 
-def whole_days(windows: Iterable[Range], final: Sequence[Range]) -> list[Range]:
-    """The days (UTC) that share a bucket with *windows* and are *final* from their first to their last bucket."""
-    days = {day for start, end in windows for day in range(start // DAY, -(-end // DAY))}
-    whole = ((day * DAY, (day + 1) * DAY) for day in days)
+def whole_days(windows: Iterable[Range], final: Sequence[Range], offset: int = 0) -> list[Range]:
+    """The days that share a bucket with *windows* and are *final* from their first to their last bucket.
+
+    They begin *offset* seconds after midnight UTC.
+    """
+    days = {day for a, b in windows for day in range((a - offset) // DAY, -(-(b - offset) // DAY))}
+    whole = ((day * DAY + offset, (day + 1) * DAY + offset) for day in days)
     return merge(day for day in whole if not subtract(day, final))
 
 
 async def confirm(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Gathered:
     """Confirm what is unconfirmed of *profiles*; failures are tried again with the next call."""
-    wanted = await _unconfirmed(profiles, now, store)
+    daily = (await store.grids())[_DAILY]
+    wanted = await _unconfirmed(profiles, now, store, daily)
     names = {query: found for one in wanted for query, found in _names(profiles, one).items()}
     gathered = await _compare_days([one for one in wanted if one.days], names, gatherer)
     rest = [Slice(one.query, _window(window)) for one in wanted for window in one.rest]
     if rest and not gathered.stopped:
         gathered += await _read_rest(rest, names, now, gatherer)
     if not gathered.stopped:
-        gathered += await _confirm_annotations(profiles, now, gatherer)
+        gathered += await _confirm_annotations(profiles, now, gatherer, daily)
     return gathered
 
 
-async def _confirm_annotations(profiles: Sequence[Profile], now: datetime, gatherer: Gatherer) -> Gathered:
+async def _confirm_annotations(
+    profiles: Sequence[Profile], now: datetime, gatherer: Gatherer, daily: Grid = _USUAL_DAYS
+) -> Gathered:
     """Ask once more for the days of annotations of which one answer alone has spoken: it may have been wrong."""
     store, until = gatherer.fetcher.store, now - _REST
     after = await store.get_state(_ANNOTATIONS_KEY)
@@ -112,10 +128,9 @@ async def _confirm_annotations(profiles: Sequence[Profile], now: datetime, gathe
     queries = {series.query.dataset: series.query for profile in profiles for series in profile.series}
     slices = set()
     for dataset, start_date in doubtful:
-        window = days_around(start_date)
-        if dataset in queries and window.end <= plan.midnight(now):
-            daily = SeriesQuery(_DAILY, queries[dataset].filters, dataset)
-            slices.add(Slice(daily, window))
+        window = days_around(start_date, daily)
+        if dataset in queries and window.end <= daily.floor(now):
+            slices.add(Slice(SeriesQuery(_DAILY, queries[dataset].filters, dataset), window))
     gathered = Gathered()
     if slices:
         names = {slice_.series: [profile.name for profile in profiles] for slice_ in slices}
@@ -127,18 +142,19 @@ async def _confirm_annotations(profiles: Sequence[Profile], now: datetime, gathe
     return gathered
 
 
-def days_around(moment: datetime) -> Window:
-    """The two days (UTC) that have *moment* inside."""
-    first = plan.midnight(moment - timedelta(hours=12))
+def days_around(moment: datetime, daily: Grid = _USUAL_DAYS) -> Window:
+    """The two days, buckets of the grid *daily*, that have *moment* inside."""
+    first = daily.floor(moment - timedelta(hours=12))
     return Window(first, first + 2 * plan.DAY)
 
 
-async def _unconfirmed(profiles: Sequence[Profile], now: datetime, store: Store) -> list[Unconfirmed]:
+async def _unconfirmed(profiles: Sequence[Profile], now: datetime, store: Store, daily: Grid) -> list[Unconfirmed]:
     profile_of = {series.query: profile for profile in profiles for series in profile.series}
     relative = await store.relative(profile_of)
     states = await store.series_states([query for query in profile_of if query not in relative])
     found = (
-        unconfirmed_windows(query, state, settle_of(profile_of[query], state), now) for query, state in states.items()
+        unconfirmed_windows(query, state, settle_of(profile_of[query], state), now, daily)
+        for query, state in states.items()
     )
     return [one for one in found if one.days or one.rest]
 
@@ -202,7 +218,7 @@ def _days(windows: Iterable[Range]) -> list[Range]:
 
 async def _differing_days(one: Unconfirmed, answers: _DailyAnswers, store: Store) -> list[Range]:
     """Confirm the days whose sums equal the daily values; gives those that differ."""
-    sums = await store.daily_sums(one.query, _window((one.days[0][0], one.days[-1][1])))
+    sums = await store.daily_sums(one.query, _window((one.days[0][0], one.days[-1][1])), one.offset)
     values = answers.values.get(one.daily_query, {})
     told = [day for day in _days(one.days) if answers.told(one.daily_query, day, one.settle)]
     equal = [day for day in told if sums.get(day[0]) == values.get(day[0])]
@@ -216,7 +232,7 @@ async def _judge_sums(one: Unconfirmed, days: Sequence[Range], answers: _DailyAn
     confirmed = (
         final_windows(state.evidence, one.settle, one.query.agg_interval.seconds, confirmed=True) if state else []
     )
-    sums = await store.daily_sums(one.query, _window((days[0][0], days[-1][1])))
+    sums = await store.daily_sums(one.query, _window((days[0][0], days[-1][1])), one.offset)
     values = answers.values.get(one.daily_query, {})
     stubborn = [day for day in days if sums.get(day[0]) != values.get(day[0]) and not subtract(day, confirmed)]
     if stubborn:

@@ -13,7 +13,7 @@ import socket
 import zlib
 from collections import defaultdict
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from collector.collect.replica import enlisted
 from collector.collect.schedule import Schedule
 from collector.collect.starting import Starting
 from collector.errors import CollectorError, system_words
+from collector.profile import on_grids
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.serve.app import make_app, serving
@@ -54,6 +55,7 @@ _DRAIN = 6.0
 """Seconds that requests under way are given to end when the service stops."""
 _WIDEST_SPREAD = 20
 _LOOK_FOR_WARNINGS = 3600.0
+_LOOK_FOR_GRIDS = 60.0
 _WARN_AGAIN = timedelta(days=1)
 
 
@@ -192,7 +194,7 @@ class Service:
         while not self._stopping:
             self._stop = asyncio.Event()
             try:
-                settings = self._settings
+                settings = self._settings = await self._on_grids(self._settings)
                 async with enlisted(self.store, settings.profiles, settings.database.lease, self._stop):
                     await self.store.interrupt(self._clock())
                     await self.store.declare(settings.profiles, self._clock())
@@ -204,6 +206,24 @@ class Service:
                 log.error("start", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
                 await first_of(self._stop, seconds=backoff(failures))
 
+    async def _on_grids(self, settings: Settings) -> Settings:
+        """Put the profiles on the grids that are known."""
+        return replace(settings, profiles=tuple(on_grids(settings.profiles, await self.store.grids())))
+
+    async def _follow_grids(self, gatherer: Gatherer) -> None:
+        """End the generation when the buckets of a profile are found to start elsewhere: the next one goes by that."""
+        while not self._stop.is_set():
+            await first_of(self._stop, gatherer.grids.moved, seconds=_LOOK_FOR_GRIDS)
+            gatherer.grids.moved.clear()
+            await gatherer.let_others_go_first()
+            try:
+                changed = await self._on_grids(self._settings) != self._settings
+            except StoreUnavailable:
+                continue
+            if changed and not self._stop.is_set():
+                log.info("reload", extra={"outcome": "ok", "reason": "buckets start elsewhere than was known"})
+                self._stop.set()
+
     async def _generation(self, radar: RadarClient) -> None:
         settings = self._settings
         limit = settings.radar.requests_per_5min
@@ -213,14 +233,15 @@ class Service:
         gatherer, self._fetcher = Gatherer(fetcher, settings.radar.concurrency), fetcher
         with Schedule() as schedule:
             self._attendants = []
-            for (agg_interval, delay), profiles in groups(settings.active).items():
+            for (_, delay), profiles in groups(settings.active).items():
                 attendant = Attendant(profiles, self.store, gatherer)
-                schedule.add(agg_interval, delay + spread(), attendant.notice)
+                schedule.add(profiles[0].grid, delay + spread(), attendant.notice)
                 self._attendants.append(attendant)
             work = [attendant.run() for attendant in self._attendants]
             work.append(keep_history(settings, gatherer))
             work.append(do_backfills(settings, gatherer, self._submitted))
             work.append(self._warn())
+            work.append(self._follow_grids(gatherer))
             async with Fallback(self.store, gatherer, settings) as self._fallback:
                 await self._attend(work)
             self._fallback = None

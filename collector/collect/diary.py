@@ -56,15 +56,16 @@ class Diary:
     async def close(self, gathered: Gathered) -> Backfill:
         """Settle what was asked for; gives the job as it stands.
 
-        What a stop, or a store that cannot be had (StoreUnavailable), kept from being asked stays as it is. After a
-        stop, *buckets_done* includes the answered parts of such windows, which are not on record as done.
+        What a stop, buckets that start elsewhere, or a store that cannot be had (StoreUnavailable), kept from being
+        asked stays as it is. After a stop, *buckets_done* includes the answered parts of such windows, which are not on
+        record as done.
         """
         failures = gathered.failures
         unavailable = next((one.error for one in failures if isinstance(one.error, StoreUnavailable)), None)
         unanswered = gathered.requests - self._noted
         if unanswered and not unavailable:  # otherwise it is not known here which of them the store has counted
             self._job = await self._store.count_backfill(self._job, Progress(requests=unanswered))
-        if gathered.stopped or unavailable:
+        if gathered.stopped or gathered.moved or unavailable:
             await self._settle(self._done(), {})
         else:
             await self._settle([*self._open], {piece: str(one.error) for one in failures for piece in one.slices})

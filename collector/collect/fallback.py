@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from collector.collect import plan
 from collector.collect.refetch import query_slices
+from collector.interval import grid_of
 from collector.model import Window, rfc3339
 from collector.radar.errors import RateLimited, TooCostly, Unavailable
 from collector.store import Expected
@@ -91,7 +92,9 @@ class Fallback:
     async def _lacking(self, wanted: Slice) -> list[Slice]:
         """The gaps that Radar may fill, up to what it has published."""
         agg_interval, now = wanted.series.agg_interval, self._gatherer.fetcher.clock()
-        published = agg_interval.floor(await self._gatherer.fetcher.present() - self._delay)
+        published = grid_of(agg_interval, wanted.window.start).floor(
+            await self._gatherer.fetcher.present() - self._delay
+        )
         within = Window(wanted.window.start, min(wanted.window.end, published))
         return await query_slices(Expected(wanted.series, within, self._settle), now, self._store)
 

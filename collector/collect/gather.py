@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from collector.collect import limits as learn
 from collector.collect import plan
 from collector.collect.fetch import Handling, Stopping
+from collector.collect.grids import GridLearner, GridMoved, moved_to
 from collector.collect.plan import halves, joined, pack_apart
 from collector.errors import CollectorError
 from collector.model import Batch, rfc3339
-from collector.radar.errors import InFuture, Paused, Refused, Relative, TooCostly, Unavailable, Untrusted
+from collector.radar.errors import InFuture, OffGrid, Paused, Refused, Relative, TooCostly, Unavailable, Untrusted
 from collector.store import Saved, keys_of
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Gathered:
         """The series of which a part is missing."""
         return {piece.series for failure in self.failures for piece in failure.slices}
 
+    @property
+    def moved(self) -> bool:
+        """Whether a part is missing because buckets start elsewhere than was known: it must be planned anew."""
+        return any(isinstance(failure.error, GridMoved) for failure in self.failures)
+
 
 class Gatherer:
     """Collects slices of any number of series; remembers in the store how large a request may be.
@@ -95,6 +101,7 @@ class Gatherer:
         self.concurrency = concurrency
         self.by_hand = by_hand
         self.alone: set[SeriesQuery] = set()
+        self.grids = GridLearner(fetcher)
         self.cut_off: dict[tuple[SeriesQuery, datetime], datetime] = {}
         self._limits: dict[AggInterval, Limits] = {}
         self._urgent = 0
@@ -155,6 +162,7 @@ class Gatherer:
     def heed_others(self) -> None:
         """Read anew what is known of the size of requests when it is needed: other replicas learn, too."""
         self._limits.clear()
+        self.grids.heed_others()
 
     async def learn(self, limits: Limits) -> None:
         """Remember *limits*, here and in the store."""
@@ -267,6 +275,8 @@ class _Errand:
             await self._refused(batch, error)
         except Relative:
             self._split_relative(batch)
+        except OffGrid as error:
+            await self._off_grid(batch, error, profiles)
         except Untrusted as error:
             await self._isolate_refused(batch, error)
         except Unavailable as error:
@@ -276,6 +286,23 @@ class _Errand:
             self.end = error
         else:
             await self._accepted(self._answered(batch, saved.missing), saved)
+
+    async def _off_grid(self, batch: Batch, error: OffGrid, profiles: Sequence[str]) -> None:
+        """Learn from an answer off the grid: what is left must be planned anew, or pauses."""
+        try:
+            moved = await self._gatherer.grids.learn(batch, error, profiles, self._sending)
+        except Stopping:
+            self._as_they_are.append(batch)
+            self.gathered.stopped = True
+        except CollectorError as broken:
+            self._as_they_are.append(batch)
+            self.end = broken
+        else:
+            if moved:
+                self._as_they_are.append(batch)
+                self.end = moved_to(self._agg_interval)
+            for piece in batch.slices if not moved else ():
+                await self._isolate_refused(Batch((piece,)), error)
 
     def _answered(self, batch: Batch, missing: Sequence[Slice]) -> Batch:
         """Return what of *batch* was answered; each slice whose series is *missing* is asked for alone."""
@@ -297,6 +324,8 @@ class _Errand:
         if len(batch.slices) == 1:
             self._gatherer.alone.discard(batch.slices[0].series)
         await self._end_pauses(batch)
+        if any(part.values for part in saved.by_series.values()):
+            await self._gatherer.grids.agree(self._agg_interval)
         await self._gatherer.learn(learn.accepted(await self._gatherer.limits(self._agg_interval), batch))
         await self._ask_for_rest(batch, saved)
         await self._progress(batch, saved)
@@ -305,7 +334,7 @@ class _Errand:
         """Ask for what an answer left out at an end of its window; if that brings values, the answer was cut short."""
         for piece in batch.slices:
             whole = self._cut_off.get(piece)
-            if whole and saved.by_series[piece.series].values:
+            if whole and piece.series in saved.by_series and saved.by_series[piece.series].values:
                 limits, now = await self._gatherer.limits(self._agg_interval), self._gatherer.fetcher.clock()
                 span = whole.window.duration - piece.window.duration
                 await self._gatherer.learn(learn.cut_short(limits, whole.window.duration, span, now))

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.model import AggInterval, Batch, Slice, Window
+from collector.interval import DEFAULT_ORIGIN
+from collector.model import Batch, Slice, Window
 from collector.radar.query import query_string
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
+    from datetime import datetime
 
+    from collector.interval import AggInterval, Grid
     from collector.model import SeriesQuery
     from collector.profile import Profile
 
 DAY = timedelta(days=1)
 LONGEST_QUERY = 8_130
 """Bytes of a query string that servers take with a path in front of it (the usual bound is 8 KiB for the line)."""
-
-_GRID_ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that every grid sits on bucket edges of every interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,9 @@ class Shape:
     length: int = LONGEST_QUERY
 
 
-def closed_until(agg_interval: AggInterval, now: datetime) -> datetime:
+def closed_until(grid: Grid | AggInterval, now: datetime) -> datetime:
     """End of the newest closed bucket."""
-    return agg_interval.floor(now)
+    return grid.floor(now)
 
 
 def midnight(moment: datetime) -> datetime:
@@ -56,12 +57,12 @@ def live_window(profile: Profile, stored: Window | None, now: datetime) -> Windo
     *stored* reaches from the oldest stored bucket to the newest one that an answer has spoken for. The start is rounded
     down to a day, so that series which are a few buckets apart still share a window. None if there is nothing to read.
     """
-    end = closed_until(profile.agg_interval, now)
+    end = closed_until(profile.grid, now)
     newest = stored.end - profile.agg_interval.step if stored else end
     start = min(newest, end) - profile.lookback
     if profile.since:
         start = max(start, profile.since)
-    start = profile.agg_interval.floor(midnight(start))
+    start = profile.grid.floor(midnight(start))
     return Window(start, end) if start < end else None
 
 
@@ -82,12 +83,16 @@ def merged(windows: Iterable[Window]) -> list[Window]:
     return runs
 
 
-def grid(window: Window, span: timedelta) -> list[Window]:
-    """Cut *window* at the borders of the grid of *span*: interior pieces are whole, those at the edges are not."""
+def grid(window: Window, span: timedelta, step: timedelta) -> list[Window]:
+    """Cut *window* at the borders of the grid of *span*: interior pieces are whole, those at the edges are not.
+
+    Borders are starts of buckets, which are *step* wide and of which one starts with the window.
+    """
     pieces = []
     start = window.start
+    origin = DEFAULT_ORIGIN + (start - DEFAULT_ORIGIN) % step
     while start < window.end:
-        border = start - (start - _GRID_ORIGIN) % span + span
+        border = start - (start - origin) % span + span
         pieces.append(Window(start, min(border, window.end)))
         start = border
     return pieces
@@ -103,9 +108,9 @@ def without(window: Window, covered: Iterable[Window]) -> list[Window]:
     return [*parts, Window(start, window.end)] if start < window.end else parts
 
 
-def cells(holes: Iterable[Window], within: Window, span: timedelta) -> list[Window]:
+def cells(holes: Iterable[Window], within: Window, span: timedelta, step: timedelta) -> list[Window]:
     """The grid windows of *within* that hold a part of a hole, each once: asking whole cells keeps durations equal."""
-    return sorted({cell for hole in holes for cell in grid(within, span) if cell.overlaps(hole)})
+    return sorted({cell for hole in holes for cell in grid(within, span, step) if cell.overlaps(hole)})
 
 
 def pack(slices: Iterable[Slice], shape: Shape) -> list[Batch]:

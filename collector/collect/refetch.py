@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from collector.additivity import is_snapshot
 from collector.collect import plan
 from collector.finality import NARROWER, windows_to_reread
+from collector.interval import grid_of
 from collector.model import Slice, Window, from_epoch
 from collector.store import Expected
 
@@ -80,7 +81,7 @@ def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Wind
     """
     stored = Window(from_epoch(state.extent[0]), from_epoch(state.told_until)) if state else None
     window = plan.live_window(profile, stored, now)
-    end = plan.closed_until(profile.agg_interval, now)
+    end = plan.closed_until(profile.grid, now)
     settle = settle_of(profile, state) if state else 0
     near = end - timedelta(seconds=settle) - _NEAR
     start, apart = window.start if window else end, []
@@ -89,16 +90,16 @@ def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Wind
             start = min(start, one.start)
         else:
             apart.append(one)
-    interval = profile.agg_interval
-    windows = [Window(interval.floor(plan.midnight(start)), end)] if start < end else []
+    grid = profile.grid
+    windows = [Window(grid.floor(plan.midnight(start)), end)] if start < end else []
     for one in apart:
         until = one.end if one.end == plan.midnight(one.end) else plan.midnight(one.end) + plan.DAY
-        windows.append(Window(interval.floor(plan.midnight(one.start)), min(_ceiling(profile, until), end)))
+        windows.append(Window(grid.floor(plan.midnight(one.start)), min(_ceiling(profile, until), end)))
     return windows
 
 
 def _ceiling(profile: Profile, moment: datetime) -> datetime:
-    floor = profile.agg_interval.floor(moment)
+    floor = profile.grid.floor(moment)
     return floor if floor == moment else floor + profile.agg_interval.step
 
 
@@ -169,7 +170,7 @@ async def _add_parts(  # noqa: PLR0913, PLR0917 - what the decision depends on
     lately = await store.answered(one.query, one.window, now - _YOUNG_AGAIN)
     just_now = await store.answered(one.query, one.window, since)
     covered = await store.answered(one.query, one.window, now - _COVERED)
-    young_from = one.query.agg_interval.floor(now - one.settle)
+    young_from = grid_of(one.query.agg_interval, one.window.start).floor(now - one.settle)
     for part in parts:
         window = Window(from_epoch(part.start), from_epoch(part.end))
         for piece in _not_asked(window, young_from, just_now, lately):
@@ -219,7 +220,7 @@ async def _slices(found: Mapping[SeriesQuery, Wanted], gatherer: Gatherer) -> li
     slices = []
     for query, wanted in found.items():
         span, step = (await gatherer.limits(query.agg_interval)).shape.span, query.agg_interval.step
-        windows = plan.merged(plan.cells(wanted.wide, wanted.within, span))
+        windows = plan.merged(plan.cells(wanted.wide, wanted.within, span, step))
         for window, width in wanted.narrow:
             longest = max(timedelta(seconds=width) // step, 1) * step
             windows += plan.cut(window, longest, step)

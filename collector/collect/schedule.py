@@ -11,21 +11,21 @@ from apscheduler.triggers.base import BaseTrigger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from collector.model import AggInterval
+    from collector.interval import AggInterval, Grid
 
 
 class BucketEdges(BaseTrigger):  # type: ignore[misc] # untyped
     """Fires *delay* after each bucket edge; a pure function of (previous, now), so it cannot drift."""
 
-    def __init__(self, agg_interval: AggInterval, delay: timedelta) -> None:
-        self.agg_interval = agg_interval
+    def __init__(self, grid: Grid | AggInterval, delay: timedelta) -> None:
+        self.grid = grid
         self.delay = delay
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         """APScheduler's question; both moments are aware."""
         reference = max(previous_fire_time, now) if previous_fire_time else now
-        edge = self.agg_interval.floor(reference.astimezone(UTC) - self.delay)
-        return edge + self.agg_interval.step + self.delay
+        edge = self.grid.floor(reference.astimezone(UTC) - self.delay)
+        return edge + self.grid.step + self.delay
 
 
 class Schedule:
@@ -37,9 +37,9 @@ class Schedule:
     def __init__(self) -> None:
         self._scheduler = AsyncIOScheduler(timezone=UTC)
 
-    def add(self, agg_interval: AggInterval, delay: timedelta, due: Callable[[], Awaitable[None]]) -> None:
+    def add(self, grid: Grid | AggInterval, delay: timedelta, due: Callable[[], Awaitable[None]]) -> None:
         """Call *due* at every bucket edge plus *delay*."""
-        self._scheduler.add_job(due, BucketEdges(agg_interval, delay), misfire_grace_time=None, coalesce=True)
+        self._scheduler.add_job(due, BucketEdges(grid, delay), misfire_grace_time=None, coalesce=True)
 
     def __enter__(self) -> Self:
         self._scheduler.start()

@@ -16,6 +16,7 @@ from collector.collect import plan
 from collector.collect.fetch import Handling
 from collector.collect.gather import Failure, Gathered
 from collector.errors import CollectorError
+from collector.interval import grid_of
 from collector.model import Points, Slice, Window, from_epoch, is_absolute
 from collector.store import LONGEST_PAUSE, StoreError, Taken
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from collector.collect.gather import Gatherer, Names
-    from collector.model import AggInterval, Answer, Batch, Meta, SeriesQuery
+    from collector.interval import Grid
+    from collector.model import Answer, Batch, Meta, SeriesQuery
     from collector.profile import Profile, Reach
     from collector.store import PassRecord, Snapshot
 
@@ -66,15 +68,15 @@ def lasting(profiles: Sequence[Profile]) -> list[Profile]:
     return [profile for profile in profiles if not profile.takes_snapshots]
 
 
-def window(reaches: Sequence[Reach], agg_interval: AggInterval, now: datetime) -> Window | None:
+def window(reaches: Sequence[Reach], grid: Grid, now: datetime) -> Window | None:
     """The range of a snapshot: from the earliest start that is wanted, to the newest closed bucket; None for nothing.
 
     Without `since` it starts *lookback* before the end, rounded down to a day.
     """
-    end = plan.closed_until(agg_interval, now)
+    end = plan.closed_until(grid, now)
     midnights = ((end - one.lookback).replace(hour=0, minute=0, second=0, microsecond=0) for one in reaches)
     starts = [one.since or midnight for one, midnight in zip(reaches, midnights, strict=True)]
-    start = agg_interval.floor(min(starts))
+    start = grid.floor(min(starts))
     return Window(start, end) if start < end else None
 
 
@@ -102,7 +104,7 @@ async def _orders(profiles: Sequence[Profile], now: datetime, gatherer: Gatherer
         for series in profile.series:
             wanted[series.query].append(profile.reach)
     for profile in profiles:
-        windows = {one.query: window(wanted[one.query], profile.agg_interval, present) for one in profile.series}
+        windows = {one.query: window(wanted[one.query], profile.grid, present) for one in profile.series}
         slices = tuple(Slice(query, found) for query, found in windows.items() if found)
         record = await store.snapshot_record(profile.name)
         orders.append(Order(profile, slices, await _requests(slices, gatherer), record))
@@ -222,7 +224,7 @@ def _together(piece: Slice, parts: Sequence[_Part], now: datetime) -> Taken:
 def _published(piece: Slice, timestamps: Sequence[int], told: datetime) -> Window:
     """The part of what was asked for that an answer with this lastUpdated, or its newest point, reaches."""
     asked, interval = piece.window, piece.series.agg_interval
-    end = min(interval.floor(told), asked.end)
+    end = min(grid_of(interval, asked.start).floor(told), asked.end)
     if timestamps:
         end = max(end, from_epoch(timestamps[-1]) + interval.step)
     return Window(asked.start, max(end, asked.start))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collector.additivity import is_snapshot
+from collector.profile import on_grids
 from collector.store import Expected
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ async def all_gaps(store: Reader, profiles: Sequence[Profile], now: datetime) ->
     """Find the gaps of *profiles*, one after the other, in one state of the store."""
 
     async def work(state: Reader) -> list[Gap]:
-        return await gaps_of(state, profiles, await state.status_rows(profiles), now)
+        placed = on_grids(profiles, await state.grids())
+        return await gaps_of(state, placed, await state.status_rows(placed), now)
 
     return await store.look(work)
 

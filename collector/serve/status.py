@@ -8,10 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from collector.model import from_epoch, rfc3339
+from collector.profile import on_grids
 from collector.serve import snapshots
 from collector.serve.clock import clock_seconds, clock_warnings
 from collector.serve.evidence import deviation_document, replay_warnings
 from collector.serve.gaps import gaps_of
+from collector.serve.grids import grid_documents, grid_warnings
 from collector.serve.health import GRACE, is_healthy, owed, owed_since, stalls
 from collector.serve.spelling import Spelling
 from collector.serve.unit_changes import unit_warnings
@@ -75,6 +77,8 @@ async def status(
 async def _document(
     store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: Spelling
 ) -> dict[str, Any]:
+    grids = await store.learned_grids()
+    profiles = on_grids(profiles, {interval: one.grid for interval, one in grids.items()})
     rows = await store.status_rows(profiles)
     known = await _read(store, profiles, rows, limit, now)
     documents = [await _profile(store, *each, known, now) for each in zip(profiles, rows, strict=True)]
@@ -86,7 +90,9 @@ async def _document(
     return {
         "service": _service(known.service),
         "commands": await store.commands(),
-        "warnings": await _warnings(store, profiles, known.service, now, spelling),
+        "warnings": await _warnings(store, profiles, known.service, now, spelling)
+        + grid_warnings(grids, [profile.agg_interval for profile in profiles], await store.former_grids()),
+        "grids": grid_documents(grids),
         "deviations": [deviation_document(one) for one in await store.deviations()],
         "waiting": _waiting(known.wait),
         "profiles": documents,
@@ -233,7 +239,7 @@ def lag_seconds(profile: Profile, row: ProfileStatus, now: datetime) -> float | 
         return None
     behind = row.behind if row.behind < _UNUSUAL_LAG else timedelta(0)  # what counts until there is a usual lag
     usual = behind if row.usual_lag is None else row.usual_lag
-    published = profile.agg_interval.floor(now - row.ahead - usual - profile.publication_delay - GRACE)
+    published = profile.grid.floor(now - row.ahead - usual - profile.publication_delay - GRACE)
     return max((published - row.last_point - profile.agg_interval.step).total_seconds(), 0.0)
 
 

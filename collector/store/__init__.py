@@ -27,6 +27,7 @@ from collector.store.export import Block
 from collector.store.fetches import Begun, Budget, Failure, Saved
 from collector.store.fires import Fire
 from collector.store.generations import UnitChange
+from collector.store.grids import LearnedGrid
 from collector.store.heartbeat import Beat, ServiceState
 from collector.store.heartbeat import named as process_name
 from collector.store.history import Change, History, KeptSeries, Stretch
@@ -81,6 +82,7 @@ __all__ = [
     "Hole",
     "KeptBody",
     "KeptSeries",
+    "LearnedGrid",
     "LeaseLost",
     "NewBody",
     "NewestAnswer",

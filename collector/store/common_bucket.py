@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from collector.additivity import why_not_over_time
+from collector.interval import Grid
 from collector.model import AggInterval, Normalization, SeriesQuery, known_spelling
 from collector.store.generations import described, same_measure
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from collector.store.selection import SelectedSeries
+
+    Grids = Mapping[AggInterval, Grid]
+
+_USUAL: Grids = MappingProxyType({})
 
 
 class Bucket(NamedTuple):
@@ -30,7 +36,7 @@ def why_not_summed(query: SeriesQuery, normalization: str) -> str | None:
 
 
 def common_buckets(
-    found: Sequence[SelectedSeries], order: Sequence[str], changed: Container[int] = ()
+    found: Sequence[SelectedSeries], order: Sequence[str], changed: Container[int] = (), grids: Grids = _USUAL
 ) -> dict[str, Bucket]:
     """Find the finest bucket in which all of *found* can be given; by label.
 
@@ -42,7 +48,7 @@ def common_buckets(
     refused: dict[str, str] = {}
     place = {label: at for at, label in enumerate(order)}
     for one in sorted(found, key=lambda series: place.get(series.label, len(place))):
-        if reason := _why_not_with(accepted, one, changed):
+        if reason := _why_not_with(accepted, one, grids, changed):
             refused[one.label] = reason
         else:
             accepted.append(one)
@@ -57,7 +63,9 @@ def why_another_unit(measure: tuple[str, str], shown: tuple[str, str]) -> str | 
     return f"its unit is {described(measure, shown)}, the unit of this chart is {described(shown, measure)}"
 
 
-def _why_not_with(accepted: Sequence[SelectedSeries], one: SelectedSeries, changed: Container[int]) -> str | None:
+def _why_not_with(
+    accepted: Sequence[SelectedSeries], one: SelectedSeries, grids: Grids, changed: Container[int]
+) -> str | None:
     if not accepted:
         return None
     is_fixed = one.series_id not in changed and accepted[0].series_id not in changed
@@ -65,10 +73,16 @@ def _why_not_with(accepted: Sequence[SelectedSeries], one: SelectedSeries, chang
         return reason
     coarsest = max((*accepted, one), key=lambda series: series.agg_interval.seconds).agg_interval
     for other in (one, *accepted):
-        if other.agg_interval is not coarsest and other.why_not_summed:
+        reason = other.why_not_summed or _why_not_within(other.agg_interval, coarsest, grids)
+        if other.agg_interval is not coarsest and reason:
             whose = "its" if other is one else f"the chart has {other.label}, whose"
-            return f"{whose} {other.agg_interval} values cannot be summed to {coarsest}: {other.why_not_summed}"
+            return f"{whose} {other.agg_interval} values cannot be summed to {coarsest}: {reason}"
     return None
+
+
+def _why_not_within(fine: AggInterval, coarse: AggInterval, grids: Grids) -> str | None:
+    one, other = (grids.get(interval) or Grid(interval) for interval in (fine, coarse))
+    return None if one.divides(other) else f"buckets of {coarse} start at {other}, within those of {fine}"
 
 
 def complete_sums(points: Iterable[tuple[int, float]], step: int, bucket: int, grid: int) -> list[tuple[int, float]]:

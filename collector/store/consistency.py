@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from collector.model import AggInterval, Annotation, Normalization, SeriesQuery, rfc3339
 from collector.store import annotations as remarks
-from collector.store import bodies, schema, seals
+from collector.store import bodies, digests, schema, seals
 from collector.store import series as lines
 from collector.store.generations import same_measure
 
@@ -47,7 +47,7 @@ def _series(row: Any) -> list[str]:
     if row.agg_interval not in list(AggInterval):
         return [f"series {row.id} has buckets of {row.agg_interval!r}"]
     query = SeriesQuery(AggInterval(row.agg_interval), filters, row.dataset, row.dimension, row.group)
-    same = query.filters_json == row.filters and lines.digest(query) == row.digest
+    same = query.filters_json == row.filters and lines.digest(query) == digests.question(row.digest)
     return [] if same else [f"{row.label}: what series {row.id} asks for is not what it was (digest)"]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector.model import from_epoch
-from collector.store import generations, snapshots
+from collector.store import generations, grids, snapshots
 from collector.store.column_types import epoch
 from collector.store.common_bucket import Bucket, common_buckets, complete_sums
 from collector.store.export import points_in_force, points_of
@@ -26,10 +26,16 @@ if TYPE_CHECKING:
     from collector.store.generations import Generation
     from collector.store.selection import SelectedSeries, Selection
 
+    Shape = tuple[int, Bucket, int]
+    """The width of columns, the bucket they hold, and where one of them starts."""
+
 _WEEK = 7 * 86_400
 _WIDTHS = (900, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 86_400, 2 * 86_400, _WEEK)
 _GRID = int(datetime(1970, 1, 5, tzinfo=UTC).timestamp())
-"""A Monday: columns of any width lie on one grid, so that they stand still while a chart is moved."""
+"""A Monday: columns of any width lie on one grid, so that they stand still while a chart is moved.
+
+Where buckets start elsewhere, so do columns.
+"""
 
 
 class Column(NamedTuple):
@@ -65,25 +71,27 @@ async def thinned(
     found, several = await selected(connection, chosen), await generations.several(connection, chosen.as_of)
     every = {i for one in found for i in (one.series_id, *(other.id for other in several.get(one.series_id, ())))}
     start, end = await _span(connection, chosen, found, every)
-    shared = common_buckets(found, chosen.series, several) if common else {}
+    known = await grids.in_force(connection)
+    shared = common_buckets(found, chosen.series, several, known) if common else {}
     thin = []
     for one in found:
         bucket = shared.get(one.label, Bucket(one.agg_interval))
         width = column_width(end - start, columns, bucket.interval.seconds)
-        first, last = _GRID + (start - _GRID) // width * width, _GRID - (_GRID - end) // width * width
+        edge = _GRID + known[bucket.interval].seconds
+        first, last = edge + (start - edge) // width * width, edge - (edge - end) // width * width
         stretch = Span(one.series_id, first, last)
         if bucket.refused:
             thin.append(Thinned(one, width, [], bucket))
         elif one.series_id in several and not one.asked_at:
             within = from_epoch(first), from_epoch(last), chosen.as_of
-            thin += await _by_unit(connection, one, several[one.series_id], within, (width, bucket))
+            thin += await _by_unit(connection, one, several[one.series_id], within, (width, bucket, edge))
         elif chosen.as_of is None or one.asked_at:
             thin.append(Thinned(one, width, await _columns(connection, one, stretch, width, bucket), bucket))
         else:
             stream = points_of(connection, one.series_id, from_epoch(first), from_epoch(last), chosen.as_of)
             async with aclosing(stream):
                 rows = [point async for block in stream for point in block]
-            thin.append(Thinned(one, width, _in_columns(one, rows, width, bucket), bucket))
+            thin.append(Thinned(one, width, _in_columns(one, rows, (width, bucket, edge)), bucket))
     return thin
 
 
@@ -92,24 +100,36 @@ async def _by_unit(
     one: SelectedSeries,
     same: Sequence[Generation],
     within: tuple[datetime, datetime, datetime | None],
-    shape: tuple[int, Bucket],
+    shape: Shape,
 ) -> list[Thinned]:
     """Read the columns of a label whose unit has changed: for each unit those of its own points."""
     rows: list[tuple[Generation, list[tuple[int, float]]]] = []
     async with aclosing(points_in_force(connection, same, *within)) as parts:
         async for generation, block in parts:
-            measured = [known for other, known in rows if generations.same_measure(other.measure, generation.measure)]
+            measured = [known for other, known in rows if _is_alike(other, generation)]
             if not measured:
                 measured = [[]]
                 rows.append((generation, measured[0]))
             measured[0].extend(block)
-    width, bucket = shape
+    width, bucket, edge = shape
     if not rows:
         return [Thinned(one.under(same[0]), width, [], bucket)]
     return [
-        Thinned(one.under(generation), width, _in_columns(one, known, width, bucket), bucket)
+        Thinned(one.under(generation), width, _in_columns(one, known, (width, bucket, _edge(generation, edge))), bucket)
         for generation, known in reversed(rows)
+        if generation.former_offset is None or bucket.interval is one.agg_interval
     ]
+
+
+def _is_alike(one: Generation, other: Generation) -> bool:
+    """Tell whether the points of two generations can stand in the same columns."""
+    same = one.former_offset == other.former_offset
+    return same and generations.same_measure(one.measure, other.measure)
+
+
+def _edge(one: Generation, edge: int) -> int:
+    """Where a column of *one* starts: at *edge*, if its buckets are of the grid in force."""
+    return edge if one.former_offset is None else _GRID + one.former_offset
 
 
 async def _span(
@@ -140,19 +160,19 @@ def column_width(span: int, columns: int, step: int) -> int:
     return -(-span // (columns * _WEEK)) * _WEEK
 
 
-def in_columns(found: Iterable[tuple[int, float]], width: int) -> list[Column]:
-    """Sum up (timestamp, value), ascending, in columns of *width* seconds."""
+def in_columns(found: Iterable[tuple[int, float]], width: int, edge: int = _GRID) -> list[Column]:
+    """Sum up (timestamp, value), ascending, in columns of *width* seconds, one of which starts at *edge*."""
     columns: dict[int, list[float]] = {}
     for timestamp, value in found:
-        columns.setdefault(_GRID + (timestamp - _GRID) // width * width, []).append(value)
+        columns.setdefault(edge + (timestamp - edge) // width * width, []).append(value)
     return [Column(t, min(v), max(v), sum(v) / len(v), len(v)) for t, v in columns.items()]
 
 
-def _in_columns(one: SelectedSeries, found: Iterable[tuple[int, float]], width: int, bucket: Bucket) -> list[Column]:
-    step = one.agg_interval.seconds
+def _in_columns(one: SelectedSeries, found: Iterable[tuple[int, float]], shape: Shape) -> list[Column]:
+    (width, bucket, edge), step = shape, one.agg_interval.seconds
     if bucket.interval.seconds > step:
-        found = complete_sums(found, step, bucket.interval.seconds, _GRID)
-    return in_columns(found, width)
+        found = complete_sums(found, step, bucket.interval.seconds, edge)
+    return in_columns(found, width, edge)
 
 
 async def _columns(

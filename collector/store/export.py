@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from contextlib import AsyncExitStack, aclosing
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
+from collector.model import from_epoch
 from collector.store import renames
 from collector.store.column_types import Moment, epoch
 from collector.store.merge import merged
@@ -69,15 +71,45 @@ async def points_in_force(
 ) -> AsyncGenerator[tuple[Generation, Sequence[tuple[int, float]]], None]:
     """Stream blocks of (timestamp, value) of one query's generations, *same*, the newest first; as `points_of`.
 
-    Of each bucket the newest generation that has it counts. A block is of one generation.
+    Of each bucket the newest generation that has it counts, and none of an older one that overlaps it on another grid.
+    A block is of one generation.
     """
     async with AsyncExitStack() as opened:
-        streams = [
-            await opened.enter_async_context(aclosing(points_of(connection, one.id, start, end, as_of))) for one in same
-        ]
+        streams = []
+        for number, one in enumerate(same):
+            stream = points_of(connection, one.id, start, end, as_of)
+            newer = [other for other in same[:number] if other.former_offset != one.former_offset]
+            if newer:
+                stream = _not_overlapped(connection, stream, newer, as_of)
+            streams.append(await opened.enter_async_context(aclosing(stream)))
         runs = await opened.enter_async_context(aclosing(merged(streams)))
         async for number, rows in runs:
             yield same[number], rows
+
+
+async def _not_overlapped(
+    connection: AsyncConnection,
+    stream: AsyncGenerator[Sequence[tuple[int, float]], None],
+    newer: Sequence[Generation],
+    as_of: datetime | None,
+) -> AsyncGenerator[Sequence[tuple[int, float]], None]:
+    """Leave out the points whose bucket shares time with one of *newer* generations, whose buckets start elsewhere."""
+    step = newer[0].step
+    async with aclosing(stream) as blocks:
+        async for block in blocks:
+            within = from_epoch(block[0][0] - step + 1), from_epoch(block[-1][0] + step)
+            taken = []
+            for one in newer:
+                async with aclosing(points_of(connection, one.id, *within, as_of)) as found:
+                    taken += [timestamp async for part in found for timestamp, _ in part]
+            taken.sort()
+            yield [point for point in block if not _is_within(point[0], taken, step)]
+
+
+def _is_within(timestamp: int, taken: Sequence[int], step: int) -> bool:
+    """Tell whether one of *taken*, ascending, is less than *step* away."""
+    at = bisect_right(taken, timestamp - step)
+    return at < len(taken) and taken[at] < timestamp + step
 
 
 async def points_of(  # noqa: PLR0913 - what a read is bounded by

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from collector.interval import AggInterval
 from collector.model import is_absolute, spelling_free
+from collector.store import digests
 from collector.store.schema import points, profile_series, series
 
 if TYPE_CHECKING:
@@ -28,12 +30,15 @@ if TYPE_CHECKING:
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
-_IDENTITY = tuple(series.c[name] for name in ("id", "digest", "normalization", "unit", "created_at", "in_force_at"))
+_NAMES = ("id", "digest", "agg_interval", "normalization", "unit", "created_at", "in_force_at")
+_IDENTITY = tuple(series.c[name] for name in _NAMES)
+_QUESTION = digests.question_of(series.c.digest)
 _LABELLED = sa.select(profile_series.c.label).where(profile_series.c.series_id == series.c.id).exists()
 _OF_QUERIES = sa.select(*_IDENTITY, _LABELLED.label("labelled"))
 _OF_QUERIES = _OF_QUERIES.where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
-_REPEATED = sa.select(series.c.digest).group_by(series.c.digest).having(sa.func.count() > 1)
-_SEVERAL = sa.select(*_IDENTITY, _LABELLED.label("labelled")).where(series.c.digest.in_(_REPEATED))
+_REPEATED = sa.select(_QUESTION).group_by(_QUESTION).having(sa.func.count() > 1)
+_SEVERAL = sa.select(*_IDENTITY, _LABELLED.label("labelled")).where(_QUESTION.in_(_REPEATED))
+_FORMER = sa.select(series.c.id, _QUESTION.label("question")).where(digests.is_former(series.c.digest))
 _PROPOSED = sa.select(series.c.id, series.c.digest, series.c.normalization, series.c.unit, series.c.proposed_at)
 _PROPOSED = _PROPOSED.where(series.c.proposed_at.is_not(None)).order_by(series.c.proposed_at, series.c.id)
 
@@ -53,7 +58,10 @@ def described(measure: Measure, other: Measure) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A series as one of several that answer the same query, by *digest*; *since* is when it came into force."""
+    """A series as one of several that answer the same query, by *digest*; *since* is when it came into force.
+
+    *step* is the width of its buckets in seconds, 0 where nobody asked for it.
+    """
 
     id: int
     digest: str
@@ -61,6 +69,12 @@ class Generation:
     unit: str
     since: datetime | None
     labelled: bool
+    step: int = 0
+
+    @property
+    def former_offset(self) -> int | None:
+        """The offset in seconds of the former grid that its buckets are of; None for the grid in force."""
+        return digests.former_offset(self.digest)
 
     @property
     def measure(self) -> Measure:
@@ -82,7 +96,9 @@ class UnitChange:
 def generation(row: Any, *, labelled: bool) -> Generation:
     """Read a row of `series`. Previous versions leave in_force_at empty: a label tells that it is in force."""
     since = row.in_force_at or (row.created_at if labelled else None)
-    return Generation(row.id, row.digest, row.normalization, row.unit, since, labelled)
+    interval = row._mapping.get("agg_interval")  # noqa: SLF001 - SQLAlchemy's public name
+    step = AggInterval(interval).seconds if interval else 0
+    return Generation(row.id, row.digest, row.normalization, row.unit, since, labelled, step)
 
 
 def in_force(same: Iterable[Generation], as_of: datetime | None = None) -> list[Generation]:
@@ -106,7 +122,7 @@ def _newest(one: Generation) -> tuple[bool, datetime, int]:
 def _grouped(rows: Iterable[Any]) -> dict[str, list[Generation]]:
     found: dict[str, list[Generation]] = defaultdict(list)
     for row in rows:
-        found[row.digest].append(generation(row, labelled=bool(row.labelled)))
+        found[digests.question(row.digest)].append(generation(row, labelled=bool(row.labelled)))
     return found
 
 
@@ -127,6 +143,15 @@ async def ids_of(connection: AsyncConnection, queries: Iterable[SeriesQuery]) ->
     """
     found = await of_queries(connection, queries)
     return {query: [one.id for n, one in enumerate(same) if not n or _lasts(one)] for query, same in found.items()}
+
+
+async def on_former_grids(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
+    """Find the series in which buckets of each query are kept that start elsewhere; absent for none."""
+    by_digest, found = {query.digest: query for query in queries}, defaultdict(list)
+    for series_id, digest in await connection.execute(_FORMER):
+        if digest in by_digest:
+            found[by_digest[digest]].append(series_id)
+    return dict(found)
 
 
 def _lasts(one: Generation) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.clock_difference import radar_lag
 from collector.model import AggInterval, Annotation, SeriesQuery, from_epoch
-from collector.store import clock_difference, snapshots, statements, unit_names
+from collector.store import clock_difference, digests, snapshots, statements, unit_names
 from collector.store.export import first_of_each, select_points
 from collector.store.generations import Generation, described, generation, in_force, same_measure
 from collector.store.merge import merged_now
@@ -44,7 +44,8 @@ class KeptSeries:
     """The series that stands for a query; *labels* are those in use first, *normalization* is "" before an answer.
 
     *generations* are those in force, the newest first, if the query has had several units: see `History.within`.
-    *change* is where the unit changes within the range that was looked at; no answer can have such a range.
+    *change* is where the unit changes within the range that was looked at; no answer can have such a range. *elsewhere*
+    are the generations whose buckets start elsewhere than those of the grid in force.
     """
 
     id: int
@@ -54,6 +55,7 @@ class KeptSeries:
     labels: tuple[str, ...]
     generations: tuple[Generation, ...] = ()
     change: Change | None = None
+    elsewhere: tuple[Generation, ...] = ()
 
     @property
     def answered(self) -> bool:
@@ -90,7 +92,7 @@ class History:
             labels[row.id] += [row.label] if row.label is not None else []
         rivals: dict[str, list[Any]] = defaultdict(list)
         for row in rows.values():
-            rivals[row.digest].append(row)
+            rivals[digests.question(row.digest)].append(row)
         return sorted((self._standing(same, labels) for same in rivals.values()), key=lambda one: one.id)
 
     def _standing(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> KeptSeries:
@@ -98,6 +100,8 @@ class History:
         found = [generation(row, labelled=bool(labels[row.id])) for row in same]
         if len(found) > 1:
             found = in_force(found, self._as_of)
+        elsewhere = tuple(one for one in found if one.former_offset is not None)
+        found = [one for one in found if one.former_offset is None] or found
         for one in found:
             alike = [other.id for other in found if same_measure(one.measure, other.measure)]
             if len(alike) > 1 and alike[0] == one.id:
@@ -105,7 +109,8 @@ class History:
         first = found[0]
         units = tuple(found) if any(not same_measure(first.measure, one.measure) for one in found) else ()
         named = tuple(label for row in same for label in labels[row.id])
-        return KeptSeries(first.id, _query(same[0].agg_interval, same[0].filters), *first.measure, named, units)
+        query = _query(same[0].agg_interval, same[0].filters)
+        return KeptSeries(first.id, query, *first.measure, named, units, elsewhere=elsewhere)
 
     async def within(self, kept: KeptSeries, start: int, end: int) -> KeptSeries:
         """Give *kept* with the unit of its buckets from *start* up to, not including, *end*; epoch seconds.
@@ -122,6 +127,17 @@ class History:
         measure = (found or kept.generations)[0].measure
         one = next(one for one in kept.generations if same_measure(one.measure, measure))
         return replace(kept, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
+
+    async def on_former_grid(self, kept: KeptSeries, start: int, end: int) -> Generation | None:
+        """Find the generation on a former grid that a range in epoch seconds is of: nothing else is stored there."""
+        current = [kept.id, *(one.id for one in kept.generations)]
+        spans = await self._spans([*current, *(one.id for one in kept.elsewhere)])
+        step = kept.query.agg_interval.seconds
+        stored = {i for i, (oldest, newest) in spans.items() if oldest < end and newest + step > start}
+        former = {one.id for one in kept.elsewhere}
+        if any(i in stored for i in current if i not in former):
+            return None
+        return next((one for one in kept.elsewhere if one.id in stored), None)
 
     async def _measures(
         self, same: Sequence[Generation], start: int, end: int

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from collector.model import Window, utc
 from collector.store import snapshots
+from collector.store.digests import question_of
 from collector.store.fires import Fire
 from collector.store.schema import annotations as annotations_table
 from collector.store.schema import (
@@ -263,7 +264,7 @@ async def list_revisions(connection: AsyncConnection, chosen: Filter) -> list[Re
         sa.select(profile_series.c.profile, label, old.timestamp, old.value, new_value, *rest)
         .join_from(revisions, series, series.c.id == old.series_id)
         .join(points, current)
-        .outerjoin(labelled, sa.and_(newest.c.digest == series.c.digest, profile_series.c.active))
+        .outerjoin(labelled, sa.and_(newest.c.digest == question_of(series.c.digest), profile_series.c.active))
         .where(*chosen.within(old.timestamp))
     )
     if chosen.profile is not None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _OURS = 0x52444354 << 16
-MIGRATION, LABELS, BUDGET, ANNOTATIONS, BODIES = range(_OURS, _OURS + 5)
+MIGRATION, LABELS, BUDGET, ANNOTATIONS, BODIES, GRIDS = range(_OURS, _OURS + 6)
 _LIMIT = sa.text("SELECT set_config('lock_timeout', :limit, true)")
 
 
@@ -18,6 +18,12 @@ async def lock(connection: AsyncConnection, number: int) -> None:
     """Wait until no other transaction holds the lock *number*, and hold it until this one ends."""
     if connection.dialect.name == "postgresql":
         await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+async def lock_shared(connection: AsyncConnection, number: int) -> None:
+    """Keep others from taking the lock *number* by `lock` until this transaction ends."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:number)"), {"number": number})
 
 
 async def lock_for_migration(connection: AsyncConnection) -> None:

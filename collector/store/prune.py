@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from collector.model import AggInterval, rfc3339
-from collector.store import facts, forget, kept, outdated, snapshots
+from collector.interval import AggInterval, Grid
+from collector.model import rfc3339
+from collector.store import facts, forget, grids, kept, outdated, snapshots
 from collector.store.errors import StoreDamaged
 from collector.store.schema import fires, points, revisions, series
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -53,9 +54,10 @@ class Pruned:
         return {name: getattr(self, name) for name in ("points", "revisions", "fetches", "fires")}
 
 
-def edges(retention: Retention, now: datetime) -> Edges:
+def edges(retention: Retention, now: datetime, known: Mapping[AggInterval, Grid]) -> Edges:
     """From which bucket on points are kept, by interval; absent where all are."""
-    return {interval: interval.floor(now - span) for interval, span in retention.points.items()}
+    found = ((interval, known.get(interval) or Grid(interval), span) for interval, span in retention.points.items())
+    return {interval: grid.floor(now - span) for interval, grid, span in found}
 
 
 async def prune(database: Database, retention: Retention, now: datetime) -> Pruned:
@@ -63,7 +65,8 @@ async def prune(database: Database, retention: Retention, now: datetime) -> Prun
 
     A series that is damaged is left alone and told of, for the others can do without.
     """
-    ends = edges(retention, now)
+    async with database.read() as connection:
+        ends = edges(retention, now, await grids.in_force(connection))
     await database.write(lambda connection: _remember(connection, ends))
     async with database.read() as connection:
         known = (await connection.execute(sa.select(series.c.id, series.c.agg_interval).order_by(series.c.id))).all()
@@ -139,7 +142,7 @@ async def _fires(database: Database, moment: datetime) -> Pruned:
 
 async def prunable(connection: AsyncConnection, retention: Retention, now: datetime) -> Pruned:
     """Count what `prune` would delete."""
-    ends = edges(retention, now)
+    ends = edges(retention, now, await grids.in_force(connection))
     past = [
         [sa.and_(series.c.agg_interval == interval.value, table.c.timestamp < edge) for interval, edge in ends.items()]
         for table in (points, revisions)

@@ -18,6 +18,7 @@ from collector.store import (
     fetches,
     fires,
     generations,
+    grids,
     heartbeat,
     listing,
     passes,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collector.clock_difference import ClockDifference
     from collector.edge import Edge
     from collector.finality import GapRequest, Range
+    from collector.interval import AggInterval, Grid
     from collector.model import Batch, SeriesQuery
     from collector.profile import Profile, Reach
     from collector.store.answers import NewestAnswer
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from collector.store.fetches import Budget
     from collector.store.fires import Fire
     from collector.store.generations import UnitChange
+    from collector.store.grids import LearnedGrid
     from collector.store.heartbeat import ServiceState
     from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.passes import PassRecord
@@ -208,6 +211,26 @@ class Reader:
         """Return how far the clock is ahead of Radar's: buckets that end in Radar's future are not there to ask for."""
         return (await self.clock_difference()).ahead
 
+    async def grids(self) -> dict[AggInterval, Grid]:
+        """Tell where the buckets of every interval start."""
+        async with self._database.read() as connection:
+            return await grids.in_force(connection)
+
+    async def learned_grids(self) -> dict[AggInterval, LearnedGrid]:
+        """Tell the same, and what it was before and may become."""
+        async with self._database.read() as connection:
+            return await grids.learned(connection)
+
+    async def former_grids(self) -> list[AggInterval]:
+        """List the intervals of which history on a former grid is kept."""
+        async with self._database.read() as connection:
+            return await grids.former(connection)
+
+    async def has_history(self, interval: AggInterval) -> bool:
+        """Tell whether any bucket of *interval* is stored on the grid in force."""
+        async with self._database.read() as connection:
+            return await grids.has_history(connection, interval)
+
     async def get_state(self, key: str) -> str | None:
         """Read a small fact; None where it is not known."""
         async with self._database.read() as connection:
@@ -279,10 +302,13 @@ class Reader:
         async with self._database.read() as connection:
             return await doubtful(connection, after, until)
 
-    async def daily_sums(self, query: SeriesQuery, window: Window) -> dict[int, float]:
-        """Sum the stored values of *query* by day: epoch seconds of midnight to the sum; absent without a point."""
+    async def daily_sums(self, query: SeriesQuery, window: Window, offset: int = 0) -> dict[int, float]:
+        """Sum the stored values of *query* by day: epoch seconds of its begin to the sum; absent without a point.
+
+        Days begin *offset* seconds after midnight UTC.
+        """
         async with self._database.read() as connection:
-            return await daily_sums(connection, query, window)
+            return await daily_sums(connection, query, window, offset)
 
     async def unconfirmed(self, profiles: Sequence[Profile]) -> dict[str, int]:
         """Count the points of each profile that are final and that only one answer has told."""

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from collector.finality import DEFAULT_SETTLE, Absence, merge
 from collector.model import Slice, Window, from_epoch, is_absolute
-from collector.store import evidence, fetches, points, proposals, relative, series
+from collector.store import evidence, fetches, grids, points, proposals, relative, save_snapshots, series
 from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
 from collector.store.answer_part import AnswerPart, spoken_window
@@ -33,12 +33,12 @@ from collector.store.schema import date_ranges
 from collector.store.schema import fetches as fetches_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.finality import Evidence
-    from collector.model import Points, SeriesQuery
+    from collector.model import Batch, Points, SeriesQuery
     from collector.store.fetches import Arrival
     from collector.store.points import Stored
 
@@ -96,6 +96,9 @@ def _count(difference: Difference) -> Saved:
 
 async def save(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
     """Save answers and end their fetches; a fetch that is saved already gives what it did then."""
+    stale = await grids.of_stale(connection, [arrival.batch for arrival in arrivals])
+    if stale:  # requested before another grid came into force: those buckets are none of the series
+        return await _save_apart(connection, arrivals, stale)
     done, asked_at = await fetches.recorded(connection, [arrival.fetch_id for arrival in arrivals])
     todo = [
         await _with_words(
@@ -108,6 +111,17 @@ async def save(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list
         saved = await _save_new(connection, group)
         done |= {arrival.fetch_id: found for arrival, found in zip(group, saved, strict=True)}
     return [done[arrival.fetch_id] for arrival in arrivals]
+
+
+async def _save_apart(
+    connection: AsyncConnection, arrivals: Sequence[Arrival], stale: Collection[Batch]
+) -> list[Saved]:
+    """Save nothing but the outcome and the annotations of the answers to *stale* batches."""
+    found = []
+    for arrival in arrivals:
+        saving = save_snapshots.note if arrival.batch in stale else save
+        found += await saving(connection, [arrival])
+    return found
 
 
 def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:

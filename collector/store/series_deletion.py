@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.errors import CollectorError
-from collector.store import bodies, edges, replicas, schema, seals
+from collector.store import bodies, digests, edges, replicas, schema, seals
 from collector.store.locks import LABELS, lock
 
 if TYPE_CHECKING:
@@ -64,19 +64,20 @@ async def forget(
     row = (await connection.execute(found)).one_or_none()
     if row is None:
         raise SeriesUnknown(f"there is no series {series_id}: `collector series` lists them")
-    same = sa.select(_series.c.id).where(_series.c.digest == row.digest).order_by(_series.c.id)
+    asked = digests.question(row.digest)
+    same = sa.select(_series.c.id).where(digests.question_of(_series.c.digest) == asked).order_by(_series.c.id)
     ids = [*(await connection.execute(same)).scalars()]
-    label = wanted.get(row.digest) or await _label_of_others(connection, ids, replica_id)
+    label = wanted.get(asked) or await _label_of_others(connection, ids, replica_id)
     if label:
         raise SeriesWanted(f"series {series_id} is not deleted, because a profile still wants it as {label!r}")
     rows = {}
     for table in _OF_SERIES:
         column = table.c.id if table is _series else table.c.series_id
         rows[table.name] = await _rows(connection, table, column.in_(ids), dry_run=dry_run)
-    if number := await bodies.forget_series(connection, row.digest, dry_run=dry_run):
+    if number := await bodies.forget_series(connection, asked, dry_run=dry_run):
         rows["bodies"] = number
     if not dry_run:
-        await _delete_traces(connection, row.digest, ids)
+        await _delete_traces(connection, asked, ids)
     return Forgotten(row.label, tuple(ids), rows)
 
 

@@ -120,14 +120,19 @@ async def _count(connection: AsyncConnection, windows: Sequence[tuple[int, Range
     return [(row[0], row[1]) for row in await connection.execute(sa.union_all(*counts))]
 
 
-async def daily_sums(connection: AsyncConnection, query: SeriesQuery, window: Window) -> dict[int, float]:
-    """Sum the stored values by day: epoch seconds of midnight to the sum; a day without a point is absent."""
+async def daily_sums(
+    connection: AsyncConnection, query: SeriesQuery, window: Window, offset: int = 0
+) -> dict[int, float]:
+    """Sum the stored values by day: epoch seconds of its begin to the sum; a day without a point is absent.
+
+    Days begin *offset* seconds after midnight UTC.
+    """
     series_id = (await series.current(connection, [query])).get(query)
-    day = (epoch(points.c.timestamp) // DAY).label("day")
+    day = ((epoch(points.c.timestamp) - offset) // DAY).label("day")
     select = sa.select(day, sa.func.sum(points.c.value)).where(
         points.c.series_id == series_id, points.c.timestamp >= window.start, points.c.timestamp < window.end
     )
-    return {number * DAY: total for number, total in await connection.execute(select.group_by(day))}
+    return {number * DAY + offset: total for number, total in await connection.execute(select.group_by(day))}
 
 
 async def confirm(connection: AsyncConnection, query: SeriesQuery, windows: Sequence[Range], settle: int) -> None:

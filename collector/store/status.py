@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -78,6 +78,7 @@ async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) 
     queries = list(dict.fromkeys(s.query for profile in profiles for s in profile.series))
     ids = await generations.ids_of(connection, queries)
     spans = await series_of.spans(connection, queries)
+    elsewhere = await _on_former_grids(connection, queries)
     every = [series_id for same in ids.values() for series_id in same]
     columns = series.c.id, series.c.points, series.c.created_at
     found = {row.id: row for row in await connection.execute(sa.select(*columns).where(series.c.id.in_(every)))}
@@ -90,7 +91,10 @@ async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) 
         asked = [s.query for s in profile.series]
         known = [found[series_id] for query in asked for series_id in ids.get(query, ())]
         number, declared = sum(row.points for row in known), min((row.created_at for row in known), default=None)
+        number += sum(elsewhere[query].points for query in asked if query in elsewhere)
         ends = _ends([spans.get(query) for query in asked])
+        firsts = (ends[0], *(elsewhere[query].first for query in asked if query in elsewhere))
+        ends = min(filter(None, firsts), default=None), *ends[1:]
         success, failures, behind, last_updated = healths[profile.name]
         name, interval = profile.name, profile.agg_interval.value
         counts_and_ends = name, interval, len(asked), number, *ends
@@ -98,6 +102,29 @@ async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) 
         told = success, failures, radar_lag(behind, ahead), last_updated, usual_lag
         rows.append(ProfileStatus(*counts_and_ends, *told, declared_at=declared, ahead=ahead))
     return rows
+
+
+class _Kept(NamedTuple):
+    """How many points of a query are kept on former grids, and the first of them."""
+
+    points: int
+    first: datetime
+
+
+async def _on_former_grids(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, _Kept]:
+    """Count what of each query is kept on former grids; absent for nothing."""
+    ids = await generations.on_former_grids(connection, queries)
+    every = [series_id for same in ids.values() for series_id in same]
+    if not every:
+        return {}
+    ends = await series_of.ends(connection, every)
+    found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
+    counts = {row.id: row.points for row in found}
+    return {
+        query: _Kept(sum(counts[i] for i in same), from_epoch(min(ends[i][0] for i in same if i in ends)))
+        for query, same in ids.items()
+        if any(i in ends for i in same)
+    }
 
 
 def _ends(spans: Sequence[tuple[int, int] | None]) -> tuple[datetime | None, datetime | None, datetime | None]:

@@ -19,6 +19,7 @@ from collector.store import (
     edges,
     facts,
     fetches,
+    grids,
     heartbeat,
     layout,
     migrate,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from collector.clock_difference import ClockDifference
     from collector.edge import Edge
     from collector.finality import Range
+    from collector.interval import AggInterval, Grid
     from collector.model import Answer, Batch, SeriesQuery, Slice
     from collector.profile import Profile
     from collector.settings import Retention
@@ -373,6 +375,18 @@ class Store(Reader):
         """Remember where Radar's own history of questions begins, or forget it (None)."""
         if found:
             await self._database.write(lambda connection: edges.write(connection, found))
+
+    async def propose_grid(self, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
+        """Note which other grid an answer had, None for none; see `grids.propose`."""
+        await self._database.write(lambda connection: grids.propose(connection, grid, interval, asked_at))
+
+    async def move_grid(self, grid: Grid, now: datetime) -> bool:
+        """Bring a grid into force; False if it is already. What was stored on the former one is kept."""
+        return await self._database.write(lambda connection: grids.move(connection, grid, now))
+
+    async def requeue_backfill(self, job: Backfill) -> Backfill:
+        """Put a job back on the queue, to be planned anew."""
+        return await self._database.write(lambda connection: backfills.requeue(connection, job))
 
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from collector.finality import merge
 from collector.model import AggInterval, from_epoch, rfc3339
-from collector.store import consistency, header, migrate, snapshots
+from collector.store import consistency, digests, grids, header, migrate, snapshots
 from collector.store.boundary import ILLEGIBLE, translate
 from collector.store.checksum import answered_range, checksum
 from collector.store.column_types import epoch
@@ -111,15 +111,17 @@ async def _verify_series(connection: AsyncConnection, verified: Verified) -> Non
     verified.checksums += number
     for finding in findings:
         verified.add(finding)
-    columns = (series.c.id, series.c.label, series.c.agg_interval, series.c.points)
-    for series_id, label, agg_interval, counted in (await connection.execute(sa.select(*columns))).all():
+    in_force = await grids.in_force(connection)
+    columns = (series.c.id, series.c.label, series.c.agg_interval, series.c.points, series.c.digest)
+    for series_id, label, agg_interval, counted, digest in (await connection.execute(sa.select(*columns))).all():
         stored = counts.pop(series_id, 0) + (taken[series_id].points if series_id in taken else 0)
         verified.series += 1
         verified.points += stored
         if stored != counted:
             verified.add(f"{label}: points counted as they came: {counted}; stored: {stored}")
-        step = AggInterval(agg_interval).seconds
-        await _verify_one(connection, verified, series_id, (label, step))
+        interval, former = AggInterval(agg_interval), digests.former_offset(digest)
+        edge = _A_MONDAY + (in_force[interval].seconds if former is None else former)
+        await _verify_one(connection, verified, series_id, (label, interval.seconds, edge))
     for series_id, stored in counts.items():
         verified.add(f"points of a series {series_id} that does not exist: {stored}")
     known = sa.select(series.c.id)
@@ -135,17 +137,17 @@ async def _counts(connection: AsyncConnection, table: sa.Table) -> dict[int, int
 
 
 async def _verify_one(
-    connection: AsyncConnection, verified: Verified, series_id: int, described: tuple[str, int]
+    connection: AsyncConnection, verified: Verified, series_id: int, described: tuple[str, int, int]
 ) -> None:
     """Walk a series' values and date ranges side by side, fetch by fetch."""
-    label, step = described
+    label, step, edge = described
     async with (
         aclosing(_groups(connection, _values(series_id))) as values,
         aclosing(_groups(connection, _ranges(series_id))) as ranges,
     ):
         async for fetch_id, wrote, answered in _side_by_side(values, ranges):
             verified.checksums += len(answered)
-            for finding in compare(series_id, fetch_id, wrote, answered, step):
+            for finding in compare(series_id, fetch_id, wrote, answered, step, edge):
                 verified.add(f"{label}: {finding}")
 
 
@@ -196,10 +198,13 @@ async def _side_by_side(
         right = await anext(ranges, None) if right and right[0] == key else right
 
 
-def compare(series_id: int, fetch_id: int, wrote: Sequence[Any], answered: Sequence[Any], step: int) -> list[str]:
+def compare(  # noqa: PLR0913, PLR0917 - what the rows are of
+    series_id: int, fetch_id: int, wrote: Sequence[Any], answered: Sequence[Any], step: int, edge: int = _A_MONDAY
+) -> list[str]:
     """Say what is wrong with what one fetch *wrote* to a series, given the date ranges it *answered*.
 
-    Both are rows of the fetch: (_, timestamp, value), ascending, and (_, start, end, start_time, end_time, checksum).
+    Buckets are *step* seconds wide, and one starts at *edge*. Both are rows of the fetch: (_, timestamp, value),
+    ascending, and (_, start, end, start_time, end_time, checksum).
     """
     timestamps, values = [row[1] for row in wrote], [row[2] for row in wrote]
     found = []
@@ -208,7 +213,7 @@ def compare(series_id: int, fetch_id: int, wrote: Sequence[Any], answered: Seque
         head = answered_range(series_id, fetch_id, start, end, (start_time, end_time))
         if not _agrees(head, timestamps[first:last], values[first:last], kept):
             found.append(f"what fetch {fetch_id} brought for {_period(start, end)} is not what it was (checksum)")
-    if any((timestamp - _A_MONDAY) % step for timestamp in timestamps):
+    if any((timestamp - edge) % step for timestamp in timestamps):
         found.append(f"fetch {fetch_id} has values beside the grid of buckets")
     within = sum(
         bisect_left(timestamps, end) - bisect_left(timestamps, start)

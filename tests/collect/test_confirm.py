@@ -208,7 +208,7 @@ class Sums:
     def __init__(self, *confirmed, agreed=True):
         self.confirmed, self.agreed, self.asked, self.now_confirmed, self.differing = confirmed, agreed, [], [], []
 
-    async def daily_sums(self, asked, window):
+    async def daily_sums(self, asked, window, _offset):
         self.asked.append((asked, window))
         return {days(20, 0)[0]: 1.0, days(19, 0)[0]: 5.0, days(18, 0)[0]: 3.0, days(17, 0)[0]: 4.0}
 
@@ -281,7 +281,7 @@ class Gathering:
         self.looked.append((after, until))
         return self.doubtful
 
-    async def daily_sums(self, asked, window):
+    async def daily_sums(self, asked, window, _offset):
         return self.daily if asked.filters else {days(19, 0)[0]: 2.0, days(20, 0)[0]: 1.0}
 
     async def confirm(self, asked, windows, settle):

@@ -10,6 +10,7 @@ import pytest
 
 from collector.collect.collect import collect
 from collector.collect.daemon import Service, groups, spread
+from collector.interval import AggInterval, Grid
 from collector.model import rfc3339
 from collector.profile import with_history
 from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
@@ -332,6 +333,21 @@ async def test_a_paused_profile_is_asked_for_nothing_and_catches_up_when_it_is_r
                 await asyncio.sleep(0.01)
         stored = {timestamp for _, _, timestamp, _ in [row async for row in world.store.export()]}
         assert len(stored) == shown["points"] + 30
+
+
+async def test_the_service_goes_by_where_buckets_start(tmp_path, store_url):
+    """The first pass finds it out, and the profile is due at those moments from then on."""
+    eight = Grid(AggInterval.ONE_DAY, timedelta(hours=8))
+    config = _CONFIG.replace('"1h"', '"1d"')
+    async with living(tmp_path, store_url, config=config, grids={eight.interval: eight}) as world:
+        await world.fresh()
+        await until(lambda: world.service.profiles[0].grid == eight)
+        await world.fresh()
+        document = await status(world.service.store, world.service.profiles, 600, world.clock())
+        assert [row["state"] for row in document["profiles"]] == ["fresh"]
+        assert [grid["buckets_start"] for grid in document["grids"]] == ["08:00"]
+        assert document["profiles"][0]["next_fire"].hour == 8
+        assert world.service.profiles[0].next_due(world.clock()) == document["profiles"][0]["next_fire"]
 
 
 async def test_a_bad_reload_keeps_the_old_configuration_and_says_so(tmp_path, sqlite_url, caplog):

@@ -89,7 +89,7 @@ def test_a_cut_covers_the_window_in_as_few_pieces_of_one_duration_as_can_be(wind
 
 @given(windows, spans)
 def test_the_grid_covers_the_window_exactly_once(window, span):
-    pieces = plan.grid(window, span)
+    pieces = plan.grid(window, span, QUARTER.step)
     assert [pieces[0].start, *(piece.end for piece in pieces)] == [*(piece.start for piece in pieces), window.end]
     assert all(piece.duration == span for piece in pieces[1:-1])
     assert all(piece.duration <= span for piece in pieces)
@@ -99,7 +99,7 @@ def test_the_grid_covers_the_window_exactly_once(window, span):
 def test_two_grids_share_their_inner_borders(one, other, span):
     common = Window(max(one.start, other.start), min(one.end, other.end))
     inside = [
-        {piece.start for piece in plan.grid(window, span) if common.start < piece.start < common.end}
+        {piece.start for piece in plan.grid(window, span, QUARTER.step) if common.start < piece.start < common.end}
         for window in (one, other)
     ]
     assert inside[0] == inside[1]
@@ -169,7 +169,10 @@ def test_series_of_other_filter_keys_share_a_request_only_where_empty_positions_
 def test_cells_are_the_grid_windows_that_hold_a_part_of_a_hole():
     within = Window(at(2026, 3, 2), at(2026, 3, 30))
     hole = Window(at(2026, 3, 8, 23, 45), at(2026, 3, 9, 0, 15))
-    assert plan.cells([hole], within, timedelta(days=7)) == plan.grid(within, timedelta(days=7))[:2]
+    assert (
+        plan.cells([hole], within, timedelta(days=7), QUARTER.step)
+        == plan.grid(within, timedelta(days=7), QUARTER.step)[:2]
+    )
 
 
 def hours(start, end):
@@ -215,8 +218,16 @@ def test_the_parts_of_a_window_that_are_not_covered(expected, covered):
 
 
 def test_the_grid_begins_on_a_monday():
-    assert plan.grid(hours(24, 24 * 7), timedelta(days=7)) == [hours(24, 24 * 7)]
-    assert plan.grid(hours(24, 24 * 8), timedelta(days=7)) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
+    week = timedelta(days=7)
+    assert plan.grid(hours(24, 24 * 7), week, HOUR.step) == [hours(24, 24 * 7)]
+    assert plan.grid(hours(24, 24 * 8), week, HOUR.step) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
+
+
+def test_the_grid_lies_on_starts_of_buckets():
+    eight, day, week = timedelta(hours=8), timedelta(days=1), timedelta(days=7)
+    shifted = [Window(piece.start + eight, piece.end + eight) for piece in plan.grid(hours(0, 24 * 20), week, day)]
+    whole = hours(0, 24 * 20)
+    assert plan.grid(Window(whole.start + eight, whole.end + eight), week, day) == shifted
 
 
 def packed(slices, days=7, positions=20, *, gaps=True):

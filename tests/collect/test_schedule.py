@@ -42,7 +42,7 @@ async def test_a_late_wake_up_is_one_call_and_never_none():
     with schedule:
         (job,) = schedule._scheduler.get_jobs()
         assert (job.func, job.misfire_grace_time, job.coalesce) == (due, None, True)
-        assert (job.trigger.agg_interval, job.trigger.delay) == (HOUR, DELAY)
+        assert (job.trigger.grid, job.trigger.delay) == (HOUR, DELAY)
         assert schedule._scheduler.running
     await asyncio.sleep(0)
     assert not schedule._scheduler.running

@@ -58,7 +58,7 @@ async def store(store):
     ],
 )
 def test_points_are_kept_from_a_bucket_edge_on(expected, spans):
-    assert edges(keep(**spans), LATER) == expected
+    assert edges(keep(**spans), LATER, {}) == expected
 
 
 async def test_it_works(store):

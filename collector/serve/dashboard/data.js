@@ -5,7 +5,7 @@ import { iso, seconds } from "./format.js";
 import { control, FIRST } from "./view.js";
 
 const DETAILED = 32 * 86400;
-const GRID = 4 * 86400; // a Monday, on which columns of every width begin
+const GRID = 4 * 86400; // a Monday, on which columns begin unless buckets start elsewhere
 
 /** Everything about one period of some series; *profiles* may be on their way, *columns* is how many pixels there are. */
 export async function load(view, { start, end }, profiles, columns, signal) {
@@ -86,9 +86,10 @@ function revision(row) {
 
 /** The columns under a moment: from *start* up to, not including, *end*. All series that are shown share them. */
 export function bucketAt(data, moment) {
-  const { width } = data.series[0] ?? data.previous?.[0] ?? {};
+  const { width, start: first } = data.series[0] ?? data.previous?.[0] ?? {};
   if (width === undefined) return null;
-  const start = GRID + Math.floor((moment - GRID) / width) * width;
+  const origin = first || GRID;
+  const start = origin + Math.floor((moment - origin) / width) * width;
   return { start, end: start + width };
 }
 

@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError
-from collector.model import AggInterval, SeriesQuery, Window, is_absolute, rfc3339, spelling_free
+from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
+from collector.model import SeriesQuery, Window, from_epoch, is_absolute, rfc3339, spelling_free
 from collector.serve.snapshot_range import why_any_outside
 from collector.store import Selection
 
@@ -61,7 +62,8 @@ class Chart:
         """Start of the first bucket of the window that may still be revised, in epoch seconds; None where none may."""
         if self.final_until is None:
             return None
-        first = self.agg_interval.floor(self.final_until)
+        shown = next((from_epoch(line.timestamps[0]) for line in self.lines if line.timestamps), DEFAULT_ORIGIN)
+        first = grid_of(self.agg_interval, shown).floor(self.final_until)
         shown = max(first, self.window.start)
         return int(shown.timestamp()) if shown < self.window.end else None
 

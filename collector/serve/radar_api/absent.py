@@ -71,7 +71,7 @@ def absent_runs(timestamps: Sequence[int], asked: Range, step: int, published: f
     Radar has published the series up to *published*, in epoch seconds.
     """
     start, end = asked
-    return runs_of(timestamps, start, max(start, min(end, floor(published, step))), step)
+    return runs_of(timestamps, start, max(start, min(end, floor(published, step, start))), step)
 
 
 def refusal(timestamps: Sequence[int], asked: Range, runs: Sequence[Range], kept: Kept) -> str | None:

@@ -8,11 +8,13 @@ answers said of themselves
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from collector.additivity import is_snapshot
+from collector.interval import Grid
 from collector.model import DATASET, AggInterval, from_epoch, spelling_free
 from collector.radar.refusals import ApiError, bad, shown
 from collector.serve.radar_api.absent import Absent, Kept, absent_runs, common, refusal
@@ -76,7 +78,7 @@ async def ask(store: Store, raw_query: str, now: datetime) -> Answered:
 
     ApiError says why it cannot be answered; StoreError where the store cannot be read.
     """
-    return await answer(store, read_local(raw_query, now.timestamp()))
+    return await answer(store, read_local(raw_query, now.timestamp(), await store.grids()))
 
 
 async def answer(store: Store, local: LocalQuestion) -> Answered:
@@ -88,6 +90,7 @@ async def answer(store: Store, local: LocalQuestion) -> Answered:
 
 async def _answer(history: History, question: Question, now: float) -> Answered:
     catalogue = Catalogue(await history.series(DATASET))
+    catalogue, question = await _where_stored(history, catalogue, question)
     question, sources = await _choose(history, catalogue, question)
     taken = await _taken(history, sources)
     known = await _known(history, question, sources, taken)
@@ -185,6 +188,23 @@ async def _in_force(history: History, catalogue: Catalogue, asked: Asked) -> Cat
     return catalogue.replaced([await history.within(kept, asked.start, asked.end) for kept in changed])
 
 
+async def _where_stored(history: History, catalogue: Catalogue, question: Question) -> tuple[Catalogue, Question]:
+    """Ask on a former grid where nothing else is stored in the range."""
+    former = {}
+    for asked in question.series:
+        kept = catalogue.kept(asked.query)
+        if kept and kept.elsewhere and (one := await history.on_former_grid(kept, asked.start, asked.end)):
+            former[kept] = one
+    if not former:
+        return catalogue, question
+    offset = timedelta(seconds=next(one.former_offset or 0 for one in former.values()))
+    others = [
+        replace(kept, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
+        for kept, one in former.items()
+    ]
+    return catalogue.replaced(others), question.on(Grid(question.agg_interval, offset))
+
+
 async def _choose(history: History, catalogue: Catalogue, question: Question) -> tuple[Question, list[list[Source]]]:
     """Find the sources of every position; where no interval was named, at a coarser one if only there all have any."""
     refused: ApiError | None = None
@@ -193,16 +213,37 @@ async def _choose(history: History, catalogue: Catalogue, question: Question) ->
             continue
         tried = question.at(interval)
         catalogues = [await _in_force(history, catalogue, asked) for asked in tried.series]
-        sources = [known.sources(asked.query) for known, asked in zip(catalogues, tried.series, strict=True)]
+        sources = [
+            [one for one in known.sources(asked.query) if _fits(one, tried)]
+            for known, asked in zip(catalogues, tried.series, strict=True)
+        ]
         if all(sources):
             return tried, sources
         lacking = next(n for n, found in enumerate(sources) if not found)
-        reason = catalogues[lacking].refusal(tried.series[lacking].query)
+        reason = _why_not(catalogues[lacking], tried, lacking)
         refused = refused or _named(reason, tried.series[lacking], question)
         if not question.auto:
             break
     assert refused is not None
     raise refused
+
+
+def _why_not(catalogue: Catalogue, question: Question, position: int) -> ApiError:
+    """Say why nothing answers a position of *question*."""
+    query = question.series[position].query
+    unfit = catalogue.sources(query)
+    if not unfit:
+        return catalogue.refusal(query)
+    fine, coarse = unfit[0].agg_interval, question.agg_interval
+    return bad(
+        f"History for these filters is kept at {fine} and cannot be summed to {coarse}: buckets of {coarse} start at "
+        f"{question.grid(coarse)}, within those of {fine}"
+    )
+
+
+def _fits(source: Source, question: Question) -> bool:
+    """Tell whether the buckets of *source* fill those that are asked for."""
+    return question.grid(source.agg_interval).divides(question.grid(question.agg_interval))
 
 
 def _named(refused: ApiError, asked: Asked, question: Question) -> ApiError:

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from collector.model import Slice, Window, from_epoch
+from collector.radar.dates import floor
 from collector.radar.errors import RateLimited, Refused, TooCostly
 from collector.radar.refusals import TOO_COSTLY, ApiError, Refusal, bad
 
@@ -24,10 +25,10 @@ NO_GATEWAY = Refusal(HTTPStatus.BAD_GATEWAY, 2000)
 def lacking(question: Question, answered: Answered | None, now: datetime) -> list[Slice]:
     """The slices of which not every bucket that has closed by *now* is answered; all of them where nothing is."""
     asked = answered.question if answered else question
-    step, closed = asked.agg_interval.seconds, int(asked.agg_interval.floor(now).timestamp())
+    step = asked.agg_interval.seconds
     found = []
     for one, line in zip_longest(asked.series, answered.lines if answered else ()):
-        end = min(one.end, closed)
+        end = min(one.end, floor(now.timestamp(), step, one.start))
         if one.start < end and (line is None or len(line.timestamps) < (end - one.start) // step):
             found.append(Slice(one.query, Window(from_epoch(one.start), from_epoch(end))))
     return list(dict.fromkeys(found))

@@ -59,6 +59,10 @@ class Catalogue:
         split = [source for interval in fitting for source in self._split(_at(query, interval))]
         return [source for source in same + split if _may_be_summed(source, query)]
 
+    def kept(self, query: SeriesQuery) -> KeptSeries | None:
+        """Return the series of exactly this query, if there is one."""
+        return self._kept.get(query)
+
     def changed(self, query: SeriesQuery) -> list[KeptSeries]:
         """List the series that could answer *query* and whose unit has changed: hardly ever any."""
         if not self._changed:

@@ -48,8 +48,8 @@ class Frame:
         newest = min(newest for _, newest in listed) + self.fine.seconds
         if self.coarse is not self.fine:
             newest = min(newest, closed)
-        first = max(floor(max(oldest for oldest, _ in listed) + step - 1, step), self.start)
-        return first, max(first, min(floor(newest, step), self.end))
+        first = max(floor(max(oldest for oldest, _ in listed) + step - 1, step, self.start), self.start)
+        return first, max(first, min(floor(newest, step, self.start), self.end))
 
 
 class Sum:

@@ -115,7 +115,7 @@ class RadarApi:
         if request.method not in ("GET", "HEAD"):
             raise ApiError(NO_METHOD, f"Method {request.method[:16]} not available for that URI")
         raw_query = request.raw_path.partition("?")[2].partition("#")[0]
-        local = read_local(raw_query, self._service.now().timestamp())
+        local = read_local(raw_query, self._service.now().timestamp(), await self._service.store.grids())
         if self._fill is not None and local.as_of is None:
             await self._complete(local, self._fill)
         async with asyncio.timeout(_SECONDS), self._places:

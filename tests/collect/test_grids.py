@@ -1,0 +1,264 @@
+"""Buckets may start anywhere: the collector learns it from two answers, and asks and counts by it from then on."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from collector.collect.backfill import Backfiller, gaps_left
+from collector.collect.collect import collect, collect_and_heal, heal
+from collector.collect.confirm import confirm
+from collector.collect.grids import confirming_window, may_be_confirmed
+from collector.interval import AggInterval, Grid
+from collector.model import Window
+from collector.radar.simulator import faults
+from collector.serve.gaps import all_gaps
+from collector.serve.radar_api import ask
+from collector.serve.status import status
+from collector.store import LearnedGrid, Wanted
+from collector.store.grids import dump, load
+from collector.store.verify import verify
+from tests.collect.doubles import DAY, NOW, core, profile, query
+
+WEEK, DAILY, HOURLY, QUARTER = (AggInterval(word) for word in ("1w", "1d", "1h", "15m"))
+HOUR = timedelta(hours=1)
+WEDNESDAY = Grid(WEEK, timedelta(days=2, hours=5))
+THURSDAY, SUNDAY = Grid(WEEK, timedelta(days=3)), Grid(WEEK, timedelta(days=6))
+EIGHT, QUARTER_PAST = Grid(DAILY, timedelta(hours=8)), Grid(DAILY, timedelta(minutes=15))
+HALF_PAST = Grid(HOURLY, timedelta(minutes=30))
+
+
+USUAL = {interval: Grid(interval) for interval in AggInterval}
+
+
+async def is_whole(one, asked, since, grid):
+    """Hold what is stored to the truth: every bucket of *grid* from *since* to the newest closed one."""
+    window = Window(grid.floor(since), grid.floor(one.clock()))
+    stored = await one.stored()
+    assert stored["all"] == one.truth(query(asked), window)
+    assert stored["all"], "there is nothing to compare"
+    assert await all_gaps(one.store, one.profiles, one.clock()) == []
+
+
+async def document(one):
+    return await status(one.store, one.profiles, 600, one.clock())
+
+
+async def word(one):
+    return [row["state"] for row in (await document(one))["profiles"]]
+
+
+@pytest.mark.parametrize(
+    "grid", [WEDNESDAY, THURSDAY, SUNDAY, EIGHT, QUARTER_PAST, HALF_PAST], ids=lambda grid: f"{grid.interval} {grid}"
+)
+async def test_the_first_pass_learns_where_buckets_start(grid, sqlite_url):
+    since, interval = NOW - 70 * DAY, grid.interval
+    async with core(sqlite_url, profile(agg_interval=interval, since=since), grids={interval: grid}) as one:
+        collected = await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)
+        assert (collected.complete, await one.store.grids()) == (True, {**USUAL, interval: grid})
+        await is_whole(one, interval, since, grid)
+        learning = [outcome for outcome in await one.outcomes() if outcome != "ok"]
+        assert learning == ["untrusted"]
+
+
+async def test_later_passes_ask_where_buckets_start_and_nothing_is_late(sqlite_url):
+    found = profile(agg_interval=DAILY, since=NOW - 20 * DAY)
+    async with core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
+        await collect(one.profiles, one.clock(), one.store, one.gatherer)
+        for _ in range(3):
+            one.clock.advance(days=1)
+            one.restart()
+            assert (await collect(one.profiles, one.clock(), one.store, one.gatherer)).complete
+            await heal(one.profiles, one.clock(), one.store, one.gatherer)
+            assert await word(one) == ["fresh"]
+        await is_whole(one, DAILY, found.since, EIGHT)
+        assert (await one.outcomes()).count("untrusted") == 1
+
+
+async def test_a_backfill_is_planned_anew_where_buckets_start(sqlite_url):
+    async with core(sqlite_url, profile(agg_interval=WEEK), grids={WEEK: THURSDAY}) as one:
+        wanted = Wanted(("all",), NOW - 365 * DAY, NOW)
+        job = await one.store.create_backfill(wanted, one.clock())
+        standing = await Backfiller(one.store, one.gatherer).run(job, one.profiles)
+        assert (standing.state, standing.message) == ("done", None)
+        await is_whole(one, WEEK, wanted.start, THURSDAY)
+        assert await gaps_left(one.profiles, wanted, one.store, one.clock()) == 0
+
+
+async def test_sums_of_shifted_days_confirm_hours(sqlite_url):
+    found = profile(since=NOW - 40 * DAY, settle=2 * DAY)
+    async with core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
+        await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)
+        for _ in range(2):  # the first answer at 1d tells where days begin
+            one.clock.advance(hours=2)
+            await confirm(one.profiles, one.clock(), one.store, one.gatherer)
+        assert (await one.store.grids())[DAILY] == EIGHT
+        assert (await one.store.series_states([query()]))[query()].sums_differ is False
+        assert (await one.store.unconfirmed(one.profiles))["all"] < 3 * 24
+        daily = [request for request in one.requests if "aggInterval=1d" in request.raw_query]
+        assert len(daily) <= 4
+
+
+async def test_the_local_api_answers_where_buckets_start(sqlite_url):
+    since = NOW - 30 * DAY
+    hours = profile(since=since)
+    async with core(sqlite_url, hours, profile("days", DAILY, since=since), grids={DAILY: EIGHT}) as one:
+        await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)
+        asked = "aggInterval=1d&dateStart=2026-03-01T00:00:00Z&dateEnd=2026-03-05T00:00:00Z"
+        answer = json.loads("".join((await ask(one.store, asked, one.clock())).pieces()))["result"]
+        window = Window(datetime(2026, 2, 28, 8, tzinfo=UTC), datetime(2026, 3, 5, 8, tzinfo=UTC))
+        truth = one.truth(query(DAILY), window)
+        assert [datetime.fromisoformat(t).timestamp() for t in answer["serie_0"]["timestamps"]] == list(truth)
+        assert [float(value) for value in answer["serie_0"]["values"]] == list(truth.values())
+
+
+async def test_hours_are_summed_to_shifted_days(sqlite_url):
+    async with core(sqlite_url, profile(since=NOW - 30 * DAY), grids={DAILY: EIGHT}) as one:
+        await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)
+        await one.store.move_grid(EIGHT, one.clock())
+        asked = "aggInterval=1d&dateStart=2026-03-01T00:00:00Z&dateEnd=2026-03-05T00:00:00Z"
+        answer = json.loads("".join((await ask(one.store, asked, one.clock())).pieces()))["result"]
+        window = Window(datetime(2026, 2, 28, 8, tzinfo=UTC), datetime(2026, 3, 5, 8, tzinfo=UTC))
+        assert [float(value) for value in answer["serie_0"]["values"]] == [*one.truth(query(DAILY), window).values()]
+
+
+async def test_buckets_that_begin_with_the_range_are_asked_for_on_the_usual_grid(sqlite_url):
+    since = NOW - 60 * DAY
+    async with core(sqlite_url, profile(agg_interval=WEEK, since=since), grids={WEEK: None}) as one:
+        assert (await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)).complete
+        await is_whole(one, WEEK, since, USUAL[WEEK])
+        assert await one.store.grids() == USUAL
+
+
+async def test_one_wrong_answer_at_first_contact_moves_nothing(sqlite_url):
+    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
+        one.script(faults.off_grid(8 * 3600))
+        await collect(one.profiles, one.clock(), one.store, one.gatherer)
+        one.clock.advance(hours=2)
+        assert (await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)).complete
+        await is_whole(one, DAILY, NOW - 9 * DAY, USUAL[DAILY])
+        assert (await one.store.learned_grids())[DAILY] == LearnedGrid(USUAL[DAILY])
+
+
+async def passes(one, count, **pause):
+    """Make so many passes, with a pause before each."""
+    for _ in range(count):
+        one.clock.advance(**pause)
+        await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)
+
+
+async def test_history_goes_on_as_new_series_when_buckets_start_elsewhere(store_url):
+    """Nothing moves at the first such answer; a second one an hour later does it, and what was stored stays."""
+    since = NOW - 60 * DAY
+    async with core(store_url, profile(agg_interval=WEEK, since=since)) as one:
+        await passes(one, 1, days=0)
+        before = (await one.stored())["all"]
+        one.simulator.switch(grids={WEEK: THURSDAY}, data_since=NOW - 30 * DAY)
+        await passes(one, 1, days=1)
+        assert await one.store.grids() == USUAL
+        (warning,) = [text for text in (await document(one))["warnings"] if "second" in text]
+        assert warning.startswith("1w: Radar answered with buckets that start at Thursday 00:00 UTC instead of Monday")
+        await passes(one, 1, hours=2)
+        learned = (await one.store.learned_grids())[WEEK]
+        assert (learned.grid, learned.before, learned.proposed) == (THURSDAY, USUAL[WEEK], None)
+        found = await one.stored()
+        whole = Window(THURSDAY.floor(NOW - 30 * DAY), THURSDAY.floor(one.clock()))
+        new = one.truth(query(WEEK), whole)
+        old = {t: value for t, value in before.items() if t + 7 * 86400 <= min(new)}
+        assert found["all"] == old | new
+        assert len(old) == 4
+        row = (await document(one))["profiles"][0]
+        assert (row["points"], row["first_point"].timestamp()) == (len(before) + len(new), min(before))
+        assert (await verify(store_url)).findings == []
+
+
+async def test_buckets_that_start_where_they_did_before_continue_the_first_series(sqlite_url):
+    found = profile(agg_interval=DAILY, since=NOW - 20 * DAY)
+    async with core(sqlite_url, found) as one:
+        await passes(one, 1, days=0)
+        for grid in (EIGHT, USUAL[DAILY]):
+            one.simulator.switch(grids={DAILY: grid})
+            await passes(one, 2, days=1)
+            assert (await one.store.grids())[DAILY] == grid
+            await passes(one, 1, days=1)
+            assert await all_gaps(one.store, one.profiles, one.clock()) == []
+        rows = await one.store.list_series()
+        assert sorted(row.label for row in rows if row.profile) == ["all"]
+        assert len(rows) == 2
+        stored = (await one.stored())["all"]
+        truth = one.truth(query(DAILY), Window(USUAL[DAILY].floor(found.since), USUAL[DAILY].floor(one.clock())))
+        assert stored == truth
+
+
+@pytest.mark.parametrize("hours", [8, 3])
+async def test_one_wrong_answer_does_not_begin_a_new_series(hours, sqlite_url):
+    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
+        await passes(one, 1, days=0)
+        for _ in range(3):
+            one.script(faults.off_grid(hours * 3600))
+            await passes(one, 2, days=1)
+            one.restart()
+        assert await one.store.grids() == USUAL
+        await is_whole(one, DAILY, NOW - 9 * DAY, USUAL[DAILY])
+        assert (await one.store.learned_grids())[DAILY].proposed is None
+        assert len(await one.store.list_series()) == 1
+
+
+async def test_two_wrong_answers_begin_no_new_series_if_radar_has_no_buckets_there(sqlite_url):
+    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
+        await passes(one, 1, days=0)
+        for _ in range(2):
+            one.script(faults.off_grid(8 * 3600))
+            await passes(one, 1, days=1)
+        assert (await one.store.learned_grids())[DAILY].proposed == EIGHT
+        assert await one.store.grids() == USUAL
+        await passes(one, 1, days=1)
+        assert (await one.store.learned_grids())[DAILY].proposed is None
+        await is_whole(one, DAILY, NOW - 9 * DAY, USUAL[DAILY])
+
+
+async def test_a_question_about_the_time_before_is_answered_from_the_former_grid(sqlite_url):
+    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 20 * DAY)) as one:
+        await passes(one, 1, days=0)
+        one.simulator.switch(grids={DAILY: EIGHT}, data_since=NOW - 4 * DAY)
+        await passes(one, 2, days=1)
+        asked = "aggInterval=1d&dateStart=2026-02-20T00:00:00Z&dateEnd=2026-02-22T00:00:00Z"
+        answer = json.loads("".join((await ask(one.store, asked, one.clock())).pieces()))["result"]
+        assert answer["serie_0"]["timestamps"] == [f"2026-02-{day}T00:00:00Z" for day in (20, 21, 22)]
+        asked = "aggInterval=1d&dateStart=2026-03-08T08:00:00Z&dateEnd=2026-03-09T08:00:00Z"
+        answer = json.loads("".join((await ask(one.store, asked, one.clock())).pieces()))["result"]
+        assert answer["serie_0"]["timestamps"] == [f"2026-03-{day:02}T08:00:00Z" for day in (8, 9)]
+
+
+NOTED = LearnedGrid(USUAL[DAILY], proposed=EIGHT, proposed_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("expected", "known", "hours", "has_history"),
+    [
+        (True, LearnedGrid(USUAL[DAILY]), 0, False),
+        (False, LearnedGrid(USUAL[DAILY]), 0, True),
+        (False, NOTED, 0.9, True),
+        (True, NOTED, 1, True),
+        (False, replace(NOTED, proposed=QUARTER_PAST), 5, True),
+    ],
+)
+def test_an_answer_elsewhere_may_be_confirmed_at_once_or_an_hour_after_the_first(expected, known, hours, has_history):
+    assert may_be_confirmed(known, EIGHT, NOW + hours * HOUR, has_history=has_history) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "days"), [((-3, 0), 1), ((-3, 0), 3), ((-4, 0), 4), ((-4, 0), 300)], ids=["1", "3", "4", "300"]
+)
+def test_the_second_answer_is_about_a_few_other_buckets(expected, days):
+    end = datetime(2026, 3, 10, tzinfo=UTC)
+    last = end - 16 * HOUR
+    window = Window(*(last + number * DAY for number in expected))
+    assert confirming_window(Window(end - days * DAY, end), EIGHT) == window
+
+
+@pytest.mark.parametrize("known", [LearnedGrid(USUAL[WEEK]), LearnedGrid(THURSDAY, NOW, USUAL[WEEK], SUNDAY, NOW)])
+def test_what_was_learned_is_read_as_it_was_written(known):
+    assert load(WEEK, dump(known)) == known
+    assert load(WEEK, None) == LearnedGrid(USUAL[WEEK])
