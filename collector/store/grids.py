@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from collector.interval import AggInterval, Grid
 from collector.model import rfc3339, utc
-from collector.store import digests, facts
+from collector.store import digests, edges, facts
 from collector.store.locks import GRIDS, LABELS, lock, lock_shared
 from collector.store.proposals import UNANSWERED
 from collector.store.schema import profile_series, refusals, series, state
@@ -130,7 +130,7 @@ async def move(connection: AsyncConnection, grid: Grid, now: datetime) -> bool:
     moved = LearnedGrid(grid, now, known.grid)
     await facts.put(connection, _PREFIX + grid.interval, dump(moved))
     rows = (await connection.execute(sa.select(series).where(series.c.agg_interval == grid.interval.value))).all()
-    await _end_pauses(connection, rows)
+    await _forget_what_was_found(connection, rows)
     current = [row for row in rows if digests.former_offset(row.digest) is None and _has_answers(row)]
     back = [row for row in rows if digests.former_offset(row.digest) == grid.seconds]
     await _put_away(connection, current, known.grid)
@@ -155,9 +155,11 @@ async def _put_away(connection: AsyncConnection, rows: Sequence[Any], grid: Grid
         await connection.execute(sa.update(series).where(series.c.id == row.id).values(kept))
 
 
-async def _end_pauses(connection: AsyncConnection, rows: Sequence[Any]) -> None:
+async def _forget_what_was_found(connection: AsyncConnection, rows: Sequence[Any]) -> None:
+    """End pauses, and forget where histories begin: both were found by questions about other buckets."""
     for digest in {digests.question(row.digest) for row in rows}:
         await connection.execute(sa.delete(refusals).where(refusals.c.digest.startswith(digest, autoescape=True)))
+        await edges.forget(connection, digest)
 
 
 async def _relabel(connection: AsyncConnection, former: Sequence[Any], now: datetime) -> None:

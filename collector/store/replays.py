@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from collector import __version__
 from collector.finality import DEFAULT_SETTLE, AnswerScope, fold, merge, runs, subtract
 from collector.model import from_epoch, rfc3339
-from collector.store import evidence, points, proposals, series
+from collector.store import evidence, grids, points, proposals, series
 from collector.store.annotations import Noted, add_new
 from collector.store.checksum import answered_range, checksum
 from collector.store.fetches import Arrival
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from collector.model import Answer, Batch, SeriesQuery
     from collector.store.filling import Part
     from collector.store.proposals import Standing
+
+
+_ELSEWHERE = "buckets of this interval start elsewhere now than this question asked for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,8 @@ async def _prepare(connection: AsyncConnection, read: ReadBody, now: datetime, *
     queries = list(dict.fromkeys(piece.series for piece in read.batch.slices))
     known = await proposals.standing(connection, queries, lock=lock)
     measure = proposals.measure_named(arrival.answer.meta)
-    reasons = {query: why_left_out(query, known.get(query), measure) for query in queries}
+    stale = await grids.of_stale(connection, [read.batch])
+    reasons = {query: _ELSEWHERE if stale else why_left_out(query, known.get(query), measure) for query in queries}
     standing = {query: known[query] for query, reason in reasons.items() if reason is None}
     left_out = tuple(dict.fromkeys(reason for reason in reasons.values() if reason))
     fillings = await _fillings(connection, parts_of(arrival), standing)

@@ -11,13 +11,14 @@ from collector.collect.collect import collect, collect_and_heal, heal
 from collector.collect.confirm import confirm
 from collector.collect.grids import confirming_window, may_be_confirmed
 from collector.interval import AggInterval, Grid
-from collector.model import Window
+from collector.model import Answer, Meta, Window
 from collector.radar.simulator import faults
 from collector.serve.gaps import all_gaps
 from collector.serve.radar_api import ask
 from collector.serve.status import status
 from collector.store import LearnedGrid, Wanted
 from collector.store.grids import dump, load
+from collector.store.replays import ReadBody
 from collector.store.verify import verify
 from tests.collect.doubles import DAY, NOW, core, profile, query
 
@@ -229,6 +230,22 @@ async def test_a_question_about_the_time_before_is_answered_from_the_former_grid
         asked = "aggInterval=1d&dateStart=2026-03-08T08:00:00Z&dateEnd=2026-03-09T08:00:00Z"
         answer = json.loads("".join((await ask(one.store, asked, one.clock())).pieces()))["result"]
         assert answer["serie_0"]["timestamps"] == [f"2026-03-{day:02}T08:00:00Z" for day in (8, 9)]
+
+
+async def test_a_kept_body_about_other_buckets_is_not_replayed(sqlite_url):
+    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
+        one.script(faults.off_grid(8 * 3600))
+        await passes(one, 1, days=0)
+        kept, _ = await one.store.bodies()
+        asked = await one.store.question(kept.fetch_id)
+        points = one.simulator.truth(query(DAILY), asked.slices[0].window, one.clock.timestamp())
+        meta = Meta(DAILY, one.clock(), "RAW_VALUES", "certificates", 5, (None,), ())
+        await one.store.move_grid(EIGHT, one.clock())
+        found = await one.store.replay(ReadBody(kept.fetch_id, asked, Answer(meta, (points,))), one.clock())
+        assert (found.filled, found.left_out) == (
+            0,
+            ("buckets of this interval start elsewhere now than this question asked for",),
+        )
 
 
 NOTED = LearnedGrid(USUAL[DAILY], proposed=EIGHT, proposed_at=NOW)
