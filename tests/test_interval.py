@@ -67,7 +67,7 @@ from collector.settings import Retention
 from collector.store.prune import edges
 from collector.model import utc_now
 six = AggInterval("6h")
-edges(Retention({six: timedelta(days=1)}), utc_now())
+edges(Retention({six: timedelta(days=1)}), utc_now(), {})
 assert limits.first_guess(six).shape.span == timedelta(days=31)
 assert MAX_SPAN[six] == timedelta(days=31)
 """
