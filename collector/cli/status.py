@@ -9,6 +9,7 @@ import click
 from collector.cli.options import config_option, format_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from collector.settings import Settings
@@ -79,14 +80,22 @@ def _print(document: dict[str, Any], now: datetime, waiting: int) -> None:
     if waiting:
         noun = "1 refused answer" if waiting == 1 else f"{waiting} refused answers"
         click.echo(f"kept    {noun}: `collector fetches --kept`, `collector replay`")
-    for one in document["grids"]:
-        start, since = cell(one["buckets_start"]), cell(one["since"])
-        click.echo(f"grid    buckets of {one['agg_interval']} start at {start} UTC, found {since}")
-    for one in document["deviations"]:
-        example = f"; `collector fetches {one['example']} --body` shows one" if one["example"] else ""
-        click.echo(f"reader  {cell(one['kind'])} (first in fetch {one['fetch']}, {cell(one['first_seen'])}{example})")
+    for line in _learned(document):
+        click.echo(line)
     for warning in document["warnings"]:
         click.echo(f"warning {cell(warning)}")
+
+
+def _learned(document: dict[str, Any]) -> Iterator[str]:
+    """Say what answers have otherwise than usual, without harm."""
+    from collector.cli.output import cell
+
+    for one in document["grids"]:
+        start, since = cell(one["buckets_start"]), cell(one["since"])
+        yield f"grid    buckets of {one['agg_interval']} start at {start} UTC, found {since}"
+    for one in document["deviations"]:
+        example = f"; `collector fetches {one['example']} --body` shows one" if one["example"] else ""
+        yield f"reader  {cell(one['kind'])} (first in fetch {one['fetch']}, {cell(one['first_seen'])}{example})"
 
 
 def _service(document: dict[str, Any], now: datetime) -> str:

@@ -38,8 +38,9 @@ _MOST_ROUNDS = 3
 class Collected:
     """What one pass did: points, requests, and per profile why a part of it is missing (None where nothing is).
 
-    *moved*: buckets start elsewhere than was known, so that the pass is to be planned anew. *refused* are the profiles of which nothing else is missing than what Radar refuses to answer. *unsaved* are those
-    of which the store, being away, did not take a part.
+    *moved*: buckets start elsewhere than was known, so that the pass is to be planned anew. *refused* are the profiles
+    of which nothing else is missing than what Radar refuses to answer. *unsaved* are those of which the store, being
+    away, did not take a part.
     """
 
     saved: Saved
