@@ -25,6 +25,7 @@ def test_its_json_has_the_promised_keys(world):
         "commands",
         "warnings",
         "deviations",
+        "grids",
         "waiting",
         "profiles",
         "store",
