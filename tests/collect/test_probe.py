@@ -212,6 +212,13 @@ ODD = {
         ["meta.dateRange is one object, not an array", "timestamps are RFC 3339 texts with a fraction"],
         True,
     ),
+    "series backwards": (
+        [],
+        {"odd": ("series-reversed",)},
+        {"empty_positions": "accepted, each series in its place"},
+        ["series are not serie_0, serie_1 and so on, in this order"],
+        True,
+    ),
     "percentages": (
         [],
         {"normalization": "PERCENTAGE"},

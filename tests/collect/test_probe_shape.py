@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.collect.probe import Exchange, ProbeReport, questions, shape
+from collector.collect.probe import Exchange, ProbeReport, forms, questions, shape
 from collector.collect.probe.seen import Seen, start_of_search
 from collector.model import AggInterval
 from collector.radar.client import RadarResponse
@@ -96,3 +96,52 @@ def test_no_document_makes_the_report_fail(document):
     )
     report = ProbeReport(NOW, NOW, seen, (first, both, longer), ()).to_json("http://radar")
     json.dumps(report, default=str, allow_nan=False)
+
+
+def answer(**meta):
+    info = {"level": 5, "annotations": []}
+    usual = {"aggInterval": "ONE_HOUR", "confidenceInfo": info, "lastUpdated": TIMES[0], "normalization": "RAW_VALUES"}
+    return {
+        "success": True,
+        "errors": [],
+        "result": {"meta": usual | meta, "serie_0": {"timestamps": [], "values": []}},
+    }
+
+
+def annotated(**fields):
+    usual = dict.fromkeys(["dataSource", "description", "linkedUrl"], "CT") | {"isInstantaneous": False}
+    usual |= {"eventType": "OUTAGE", "startDate": TIMES[0], "endDate": TIMES[1]}
+    return answer(confidenceInfo={"level": 5, "annotations": [usual | fields]})
+
+
+@pytest.mark.parametrize(
+    ("words", "document"),
+    [
+        ([], answer()),
+        ([], annotated(tags=["one"])),
+        (["unknown keys beside result"], answer() | {"result_info": {}}),
+        (["errors is not empty beside a result"], answer() | {"errors": [{"code": 1}]}),
+        (["meta.lastUpdated is of the form: texts without a zone"], answer(lastUpdated="2026-03-09")),
+        (["meta.aggInterval is none of the words of the contract"], answer(aggInterval="1h")),
+        (["meta.normalization is spelt otherwise"], answer(normalization="raw_values")),
+        (["meta.normalization is no text: array"], answer(normalization=["RAW_VALUES"])),
+        (["a unit has capitals, or blanks around it"], answer(units=[{"name": "*", "value": "Certificates"}])),
+        (["an entry of meta.units is no pair of name and value"], answer(units=["certificates"])),
+        (["an entry of meta.dateRange is no pair of startTime and endTime"], answer(dateRange=[{"start": TIMES[0]}])),
+        (["meta.confidenceInfo.level is absent"], answer(confidenceInfo={"annotations": []})),
+        (
+            ["meta.confidenceInfo.level is no whole number: text"],
+            answer(confidenceInfo={"level": "5", "annotations": []}),
+        ),
+        (["endDate of an annotation is null"], annotated(endDate=None)),
+        (["eventType of an annotation is an unknown word"], annotated(eventType="FLOOD")),
+        (["tags of an annotation are no array of texts"], annotated(tags=[{"name": "one"}])),
+    ],
+)
+def test_what_is_not_as_in_the_contract_is_named(words, document):
+    assert [*forms.unusual(document, "application/json; charset=utf-8")] == words
+
+
+def test_series_are_put_in_order_by_the_numbers_of_their_names():
+    assert [key for key, _ in shape.in_order([("serie_1", {}), ("serie_0", {})])] == ["serie_0", "serie_1"]
+    assert [key for key, _ in shape.in_order([("b", {}), ("a", {})])] == ["b", "a"]

@@ -105,13 +105,18 @@ class Exchange:
 
     @cached_property
     def points(self) -> Mapping[int, float]:
-        """The first series as it stands in the document, however odd its form: {epoch seconds: value}."""
+        """The first series: {epoch seconds: value}."""
         return self.points_of(0)
 
     def points_of(self, position: int) -> Mapping[int, float]:
-        """The series at *position*."""
-        series = shape.series_of(self.document)
-        return shape.points_of(series[position][1]) if position < len(series) else {}
+        """The series at *position*: as read, else as it stands in the document, however odd its form."""
+        if self.answer is None:
+            series = shape.in_order(shape.series_of(self.document))
+            return shape.points_of(series[position][1]) if position < len(series) else {}
+        if position in self.answer.missing:
+            return {}
+        read = self.answer.series[position - sum(missing < position for missing in self.answer.missing)]
+        return dict(zip(read.timestamps, read.values, strict=True))
 
 
 class Asker:

@@ -9,6 +9,7 @@ from collector import __version__
 from collector.collect.probe import shape
 from collector.collect.probe.ask import MOST_REQUESTS, to_json
 from collector.collect.probe.evaluate import evaluate
+from collector.collect.probe.forms import unusual
 from collector.radar.errors import ANSWERED, Untrusted
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _deviations(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
     if error:
         yield error.kind, "refused" if isinstance(error, Untrusted) else "no answer", str(error)
     kinds = exchange.answer.deviations if exchange.answer else ()
-    forms = shape.unusual(exchange.document, exchange.headers.get("Content-Type", "")) if exchange.is_data else ()
+    forms = unusual(exchange.document, exchange.headers.get("Content-Type", "")) if exchange.is_data else ()
     verdict = "read" if exchange.answer else "refused"
     yield from ((kind, verdict, kind) for kind in (*kinds, *forms))
 

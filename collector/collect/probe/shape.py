@@ -15,14 +15,13 @@ from collector.radar.scalars import read_number
 from collector.radar.times import parse_answer_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
     Series = tuple[str, Mapping[str, Any]]
 
-_ENVELOPE = frozenset({"success", "errors", "messages", "result"})
-_META = frozenset({"aggInterval", "confidenceInfo", "dateRange", "lastUpdated", "normalization", "units"})
 _USUAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
 _SAMPLE = 3
 _MOST_KEYS = 12
 _MILLISECONDS = 10**11
@@ -62,6 +61,14 @@ def series_of(document: Any) -> list[Series]:
     """The (key, content) of everything that looks like a series, in the order of the document."""
     found = ((key, content) for key, content in result_of(document).items() if key != "meta")
     return [(key, part) for key, part in found if isinstance(part, dict) and {"timestamps", "values"} & part.keys()]
+
+
+def in_order(series: list[Series]) -> list[Series]:
+    """Sort *series* by the number in each key if every key has one of its own."""
+    numbers = [re.findall(r"[0-9]{1,9}", key) for key, _ in series]
+    if len({tuple(found) for found in numbers}) < len(series) or any(len(found) != 1 for found in numbers):
+        return series
+    return sorted(series, key=lambda one: int(re.findall(r"[0-9]{1,9}", one[0])[0]))
 
 
 def points_of(content: Mapping[str, Any]) -> dict[int, float]:
@@ -130,13 +137,14 @@ def describe_timestamps(timestamps: Any) -> str:
         return kind_of(timestamps)
     if not timestamps:
         return "none"
-    forms = Counter(map(_form_of_time, timestamps))
+    forms = Counter(map(form_of_time, timestamps))
     moments = [moment.at for moment in map(parse_answer_time, timestamps) if moment]
     order = "ascending" if moments == sorted(set(moments)) else "not ascending"
     return f"{_counted(forms)}; {order}, such as {quoted(timestamps[0])}"
 
 
-def _form_of_time(content: Any) -> str:
+def form_of_time(content: Any) -> str:
+    """Name the form of a time, in the plural."""
     if isinstance(content, int | float) and not isinstance(content, bool):
         return f"numbers, {'milliseconds' if abs(content) >= _MILLISECONDS else 'seconds'} since 1970"
     if not isinstance(content, str):
@@ -157,10 +165,11 @@ def describe_values(values: Any) -> str:
         return kind_of(values)
     if not values:
         return "none"
-    return f"{_counted(Counter(map(_form_of_value, values)))}, such as {', '.join(map(quoted, values[:_SAMPLE]))}"
+    return f"{_counted(Counter(map(form_of_value, values)))}, such as {', '.join(map(quoted, values[:_SAMPLE]))}"
 
 
-def _form_of_value(content: Any) -> str:
+def form_of_value(content: Any) -> str:
+    """Name the form of a value, in the plural: a text or number, plain, whole or decimal."""
     if isinstance(content, bool) or not isinstance(content, int | float | str):
         return f"{kind_of(content)}s"
     kind = "texts" if isinstance(content, str) else "numbers"
@@ -170,41 +179,13 @@ def _form_of_value(content: Any) -> str:
         return f"{kind} that are no number"
     if not math.isfinite(number):
         return f"{kind} that are not finite"
-    return f"{'whole' if number.is_integer() else 'decimal'} {kind}"
+    if isinstance(content, str) and not _PLAIN_NUMBER.fullmatch(content):
+        return "texts of numbers that are spelt otherwise"
+    return f"{'decimal' if '.' in str(content) else 'whole'} {kind}"
 
 
 def _counted(forms: Counter[str]) -> str:
     return ", ".join(f"{count} {form}" for form, count in forms.most_common(_SAMPLE))
-
-
-def unusual(document: Any, content_type: str) -> Iterator[str]:
-    """Yield, as constant sentences, what has another form than the contract's although the reader takes it."""
-    if "json" not in content_type.lower():
-        yield "Content-Type is not JSON"
-    if isinstance(document, dict) and document.keys() - _ENVELOPE:
-        yield "unknown keys beside result"
-    meta, series = meta_of(document), series_of(document)
-    if result_of(document).keys() - {"meta"} - {key for key, _ in series}:
-        yield "unknown keys in result"
-    if meta.keys() - _META:
-        yield "unknown keys in meta"
-    if isinstance(meta.get("dateRange"), dict):
-        yield "meta.dateRange is one object, not an array"
-    if "units" in meta and not isinstance(meta["units"], list):
-        yield "meta.units is not an array"
-    for _, content in series:
-        if content.keys() - {"timestamps", "values"}:
-            yield "unknown keys in a series"
-        yield from _unusual_elements(content.get("timestamps"), content.get("values"))
-
-
-def _unusual_elements(timestamps: Any, values: Any) -> Iterator[str]:
-    for form in sorted(set(map(_form_of_time, timestamps if isinstance(timestamps, list) else []))):
-        if form != "RFC 3339 texts in whole seconds with Z":
-            yield f"timestamps are {form}"
-    for form in sorted(set(map(_form_of_value, values if isinstance(values, list) else []))):
-        if form != "whole texts":
-            yield f"values are {form}"
 
 
 def phases(timestamps: Iterable[int], step: timedelta, origin: datetime) -> list[int]:
