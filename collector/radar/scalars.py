@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_MOST_KEYS = 1_000
+
 
 def text_of(content: Any) -> str:
     """Give a text that every database keeps: null is empty, an object is its JSON, NUL and halves of pairs replaced."""
@@ -35,11 +37,14 @@ def folded(word: str) -> str:
 def member(content: Mapping[str, Any], *names: str) -> Any:
     """Return what stands below the first of *names* that is there, whatever its case and punctuation; None if none is.
 
-    The exact spelling counts more than another one. Of several that differ in spelling alone none counts.
+    The exact spelling counts more than another one. Of several that differ in spelling alone none counts, nor does any
+    other spelling in an object of very many keys, because each of them would be compared.
     """
     for name in names:
         if name in content:
             return content[name]
+        if len(content) > _MOST_KEYS:
+            continue
         found = [inner for key, inner in content.items() if folded(key) == folded(name)]
         if found:
             return found[0] if len(found) == 1 else None

@@ -58,6 +58,37 @@ async def test_a_body_that_is_too_large_or_not_whole_is_refused(kind, words, bod
             await read_body(found, MOST)
 
 
+CONTENT = b' {"success": true}'
+PACKED = gzip.compress(CONTENT, mtime=0)
+BODIES = {
+    "twice, and said so": (gzip.compress(PACKED, mtime=0), "gzip, gzip"),
+    "twice, said once": (gzip.compress(PACKED, mtime=0), "gzip"),
+    "called identity": (PACKED, "identity"),
+    "called nothing": (PACKED, ""),
+    "called deflate": (PACKED, "deflate"),
+    "plain, called gzip": (CONTENT, "gzip"),
+    "plain, called br": (CONTENT, "br"),
+    "plain, called UTF-8": (CONTENT, "utf-8"),
+    "with zeros behind": (PACKED + bytes(70_000), "gzip"),
+    "of two members with zeros between": (
+        gzip.compress(CONTENT[:5], mtime=0) + bytes(3) + gzip.compress(CONTENT[5:], mtime=0),
+        "gzip",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "named"), BODIES.values(), ids=BODIES)
+async def test_what_a_body_is_counts_more_than_what_it_is_called(body, named):
+    async with response(body, b"Content-Encoding: " + named.encode()) as found:
+        assert await read_body(found, MOST) == CONTENT
+
+
+async def test_a_body_that_was_compressed_twice_keeps_within_the_bound():
+    async with response(gzip.compress(gzip.compress(b"{" * (MOST + 1), mtime=0), mtime=0), *ZIPPED) as found:
+        with pytest.raises(Untrusted, match=f"larger than {MOST} bytes"):
+            await read_body(found, MOST)
+
+
 async def asked(reply, batch=None):
     """The error of a request that got *reply*, and what the server has received."""
     async with answering([reply]) as (url, received), RadarClient(Settings(url, Token()), lambda: NOW) as client:
