@@ -16,7 +16,7 @@ from collector.radar.simulator import odd
 from tests.collect.doubles import core, profile, window_of
 
 OWNERS = ("DigiCert, Inc.", "Sectigo Limited")
-BUCKETS = 12
+BUCKETS = 6
 INTERVALS = (AggInterval.ONE_HOUR, AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_DAY, AggInterval.ONE_WEEK)
 INTERVAL = {name: INTERVALS[number % 4] for number, name in enumerate(odd.VARIATIONS)} | {
     "timestamps-dates": AggInterval.ONE_DAY
