@@ -1,22 +1,24 @@
 """Buckets may start anywhere: the collector learns it from two answers, and asks and counts by it from then on."""
 
 import json
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from collector.cli.absences import Absences
 from collector.collect.backfill import Backfiller, gaps_left
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.collect.confirm import confirm
 from collector.collect.grids import confirming_window, may_be_confirmed
 from collector.interval import AggInterval, Grid
-from collector.model import Answer, Meta, Window
+from collector.model import Answer, Batch, Meta, Slice, Window
 from collector.radar.simulator import faults
 from collector.serve.gaps import all_gaps
 from collector.serve.radar_api import ask
 from collector.serve.status import status
-from collector.store import LearnedGrid, Wanted
+from collector.store import LearnedGrid, Selection, Wanted
 from collector.store.grids import dump, load
 from collector.store.replays import ReadBody
 from collector.store.verify import verify
@@ -24,6 +26,7 @@ from tests.collect.doubles import DAY, NOW, core, profile, query
 
 WEEK, DAILY, HOURLY, QUARTER = (AggInterval(word) for word in ("1w", "1d", "1h", "15m"))
 HOUR = timedelta(hours=1)
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 WEDNESDAY = Grid(WEEK, timedelta(days=2, hours=5))
 THURSDAY, SUNDAY = Grid(WEEK, timedelta(days=3)), Grid(WEEK, timedelta(days=6))
 EIGHT, QUARTER_PAST = Grid(DAILY, timedelta(hours=8)), Grid(DAILY, timedelta(minutes=15))
@@ -279,3 +282,45 @@ def test_the_second_answer_is_about_a_few_other_buckets(expected, days):
 def test_what_was_learned_is_read_as_it_was_written(known):
     assert load(WEEK, dump(known)) == known
     assert load(WEEK, None) == LearnedGrid(USUAL[WEEK])
+
+
+async def test_an_answer_on_the_former_grid_that_comes_late_is_not_stored(store_url):
+    async with core(store_url, profile(agg_interval=DAILY)) as one:
+        asked = Batch((Slice(query(DAILY), Window(NOON - 12 * HOUR - 3 * DAY, NOON - 12 * HOUR)),))
+        begun = await one.store.begin(asked, ["all"], NOW, 600, "")
+        points = one.simulator.truth(query(DAILY), asked.slices[0].window, one.clock.timestamp())
+        await one.store.move_grid(EIGHT, NOW)
+        meta = Meta(DAILY, NOW, "RAW_VALUES", "certificates", 5, (None,), ())
+        await one.store.save(begun.fetch_id, asked, Answer(meta, (points,)), NOW, 100)
+        assert await one.stored() == {}
+        assert await one.outcomes() == ["ok"]
+        assert (await verify(store_url)).findings == []
+
+
+async def test_snapshots_are_taken_where_buckets_start(sqlite_url):
+    found = profile(agg_interval=DAILY, filters={"expirationStatus": ("VALID",)}, since=NOW - 9 * DAY)
+    async with core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
+        collected = await collect(one.profiles, one.clock(), one.store, one.gatherer)
+        assert collected.complete
+        assert min((await one.stored())["all"]) == EIGHT.floor(found.since).timestamp()
+        assert await word(one) == ["snapshot"]
+
+
+async def test_columns_of_a_chart_begin_where_buckets_start(sqlite_url):
+    since = NOW - 60 * DAY
+    async with core(sqlite_url, profile(agg_interval=WEEK, since=since), grids={WEEK: THURSDAY}) as one:
+        await passes(one, 1, days=0)
+        (thin,) = await one.store.thin(Selection(profiles=("all",)), 100)
+        assert {column.start: column.mean for column in thin.columns} == (await one.stored())["all"]
+
+
+async def test_an_export_says_nothing_of_where_buckets_moved_on(sqlite_url):
+    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 20 * DAY)) as one:
+        await passes(one, 1, days=0)
+        one.simulator.switch(grids={DAILY: EIGHT}, data_since=NOW - 4 * DAY)
+        await passes(one, 2, days=1)
+        absences = await Absences.of(one.store, ["all"], (None, None, None))
+        async with aclosing(one.store.export_blocks(["all"])) as blocks:
+            async for block in blocks:
+                absences.see(block.profile, block.label, block.points)
+        assert absences.sentences() == []
