@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 CONFIRMED_AFTER = timedelta(hours=1)
 """How much later than the first answer on another grid the second one must be requested, if there is history."""
-_MOST_BUCKETS = 4
+_BUCKETS, _PUBLISHED = 4, timedelta(days=1)
 
 
 class GridMoved(CollectorError):
@@ -49,11 +49,13 @@ def may_be_confirmed(known: LearnedGrid, other: Grid, asked_at: datetime, *, has
     return first is not None and asked_at - first >= CONFIRMED_AFTER
 
 
-def confirming_window(window: Window, grid: Grid) -> Window:
-    """Give the newest three or four buckets of *grid* that end by the end of *window*: it differs from any before."""
-    end, step = grid.floor(window.end), grid.step
-    buckets = min(max((end - grid.floor(window.start)) // step, _MOST_BUCKETS - 1), _MOST_BUCKETS)
-    return Window(end - buckets * step, end)
+def confirming_window(grid: Grid, present: datetime) -> Window:
+    """Give the newest closed buckets of *grid*: four at least, and a day, for Radar lags behind.
+
+    The present decides, because a part of the past may lie elsewhere, as where days begin at a local midnight.
+    """
+    end = grid.floor(present)
+    return Window(end - max(_BUCKETS * grid.step, _PUBLISHED), end)
 
 
 class GridLearner:
@@ -93,15 +95,14 @@ class GridLearner:
 
     async def _confirms(self, batch: Batch, other: Grid, profiles: Sequence[str], sending: Callable[[], None]) -> bool:
         """Ask for a few buckets on the grid *other*; tell whether the answer has them there, and not only the first."""
-        first = batch.slices[0]
-        window, found = confirming_window(first.window, other), False
+        window, found = confirming_window(other, await self._fetcher.present()), False
 
         def keep(_fetch_id: int, _batch: Batch, answer: Answer) -> None:
             nonlocal found
             found = any(t > window.start.timestamp() for points in answer.series for t in points.timestamps)
 
         try:
-            asked = Batch((Slice(first.series, window),))
+            asked = Batch((Slice(batch.slices[0].series, window),))
             await self._fetcher.fetch(asked, profiles, sending, Handling(keep=keep, history=False))
         except RadarError as error:
             reason = f"no second answer agrees: {error}"

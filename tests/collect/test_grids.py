@@ -269,13 +269,27 @@ def test_an_answer_elsewhere_may_be_confirmed_at_once_or_an_hour_after_the_first
 
 
 @pytest.mark.parametrize(
-    ("expected", "days"), [((-3, 0), 1), ((-3, 0), 3), ((-4, 0), 4), ((-4, 0), 300)], ids=["1", "3", "4", "300"]
+    ("expected", "grid"),
+    [((-4 * 24, 0), EIGHT), ((-28 * 24, 0), THURSDAY), ((-24, 0), HALF_PAST), ((-24, 0), USUAL[QUARTER])],
+    ids=["1d", "1w", "1h", "15m"],
 )
-def test_the_second_answer_is_about_a_few_other_buckets(expected, days):
-    end = datetime(2026, 3, 10, tzinfo=UTC)
-    last = end - 16 * HOUR
-    window = Window(*(last + number * DAY for number in expected))
-    assert confirming_window(Window(end - days * DAY, end), EIGHT) == window
+def test_the_second_answer_is_about_the_newest_buckets(expected, grid):
+    end = grid.floor(NOW)
+    assert confirming_window(grid, NOW) == Window(*(end + hours * HOUR for hours in expected))
+
+
+async def test_a_past_that_lies_elsewhere_does_not_move_the_present(sqlite_url):
+    """Days that begin at a local midnight lie on two grids, of which that of the present counts."""
+    async with core(sqlite_url, profile(agg_interval=DAILY)) as one:
+        await passes(one, 1, days=0)
+        wanted = Wanted(("all",), NOW - 40 * DAY, NOW - 10 * DAY)
+        border = (NOW - 9 * DAY).timestamp()
+        one.script(lambda asked: faults.off_grid(3600) if asked.question.series[0].end < border else None)
+        for _ in range(3):
+            job = await one.store.create_backfill(wanted, one.clock())
+            await Backfiller(one.store, one.gatherer).run(job, one.profiles)
+            one.clock.advance(hours=3)
+        assert await one.store.grids() == USUAL
 
 
 @pytest.mark.parametrize("known", [LearnedGrid(USUAL[WEEK]), LearnedGrid(THURSDAY, NOW, USUAL[WEEK], SUNDAY, NOW)])
