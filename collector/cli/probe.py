@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, config: str | None, output: str, save: Path | None) -> None:
     """Ask the API for what is not published: its form, units, delay, grid, limits, and how far back it goes.
 
-    At most 30 requests, inside the budget; it goes on after refusals and odd answers, and names them. The limits found
-    are remembered in the store, and nothing else: no points. Exit code 1 if something that the collector needs is not
-    settled.
+    At most 30 requests, inside the budget; it goes on after refusals and odd answers, and names them. The store
+    remembers the limits that were found, where buckets start, and the difference of the clocks, but no points. Exit
+    code 1 if something that the collector needs is not settled.
 
     \b
     Example: collector probe --save probe-1

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
+    from collector.clock_difference import ClockSample
     from collector.collect.observe import Observer
     from collector.model import Answer, Batch, Meta
     from collector.radar.client import RadarClient, Reply
@@ -159,6 +160,10 @@ class Fetcher:
         """Tell how far the clock is ahead of Radar's, as far as replies, also those of earlier runs, have shown it."""
         return await self._clock_watch.ahead()
 
+    async def note_clock(self, sample: ClockSample | None) -> None:
+        """Learn from what a reply shows of the clock."""
+        await self._clock_watch.note(sample)
+
     async def pause(self, seconds: float, cancelled: asyncio.Event | None = None) -> None:
         """Wait, but no longer than until the process is told to stop, or *cancelled* is set: then raise Stopping."""
         if await self._told_to_stop(cancelled, max(seconds, 0)):
@@ -200,7 +205,7 @@ class Fetcher:
             started = time.perf_counter()
             reply = await self._reply(fetch_id, batch, profiles, started, handling.cancelled)
         try:
-            await self._clock_watch.note(reply.clock_sample)
+            await self.note_clock(reply.clock_sample)
             saved = await self.store.save(
                 fetch_id,
                 reply.batch,
@@ -255,7 +260,7 @@ class Fetcher:
             self._note(error)
             body = error.take_body()
             await self.end(fetch_id, error)
-            await self._clock_watch.note(error.clock_sample)
+            await self.note_clock(error.clock_sample)
             if body:
                 await keep_refused(self.store, fetch_id, batch, error.kind, body)
             self.observer.asked(error.outcome, time.perf_counter() - started)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collector.collect.probe import Exchange, ProbeReport, forms, questions, shape
 from collector.collect.probe.seen import Seen, start_of_search
-from collector.model import AggInterval
+from collector.interval import AggInterval, Grid
 from collector.radar.client import RadarResponse
 from tests.collect.doubles import NOW
 
@@ -79,9 +79,9 @@ def test_no_document_makes_the_report_fail(document):
         return Exchange(number, request, number, NOW, 0.1, response)
 
     day, hour = timedelta(days=1), AggInterval.ONE_HOUR
-    first = exchange(1, questions.recent(hour, day, NOW))
-    both = exchange(2, questions.recent(hour, day, NOW, {}, questions.FILTERED))
-    longer = exchange(3, questions.closed(hour, 2 * day, NOW))
+    first = exchange(1, questions.recent(Grid(hour), day, NOW))
+    both = exchange(2, questions.recent(Grid(hour), day, NOW, {}, questions.FILTERED))
+    longer = exchange(3, questions.closed(Grid(hour), 2 * day, NOW))
     seen = Seen(
         first=first,
         by_interval={hour: first},

@@ -12,7 +12,7 @@ from collector.collect.probe.evaluate_limits import findings_of_limits
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.collect.probe.ask import Exchange
+    from collector.collect.probe.exchange import Exchange
     from collector.collect.probe.finding import Finding
     from collector.collect.probe.seen import Seen
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from collector.collect.probe.ask import Exchange
+    from collector.collect.probe.exchange import Exchange
     from collector.collect.probe.seen import Seen
 
 _SECTION = "Answers"
@@ -173,7 +173,9 @@ def _buckets(agg_interval: AggInterval, exchange: Exchange) -> Iterator[Finding]
     if offsets == [0]:
         meaning, settled = "the usual grid", True
     elif len(offsets) == 1:
-        meaning, settled = "another grid than the usual one: the collector learns it", exchange.answer is not None
+        settled = exchange.answer is not None
+        learned = "the collector has learned it" if settled else "a later answer has to confirm it"
+        meaning = f"another grid than the usual one: {learned}"
     else:
         meaning, settled = "several grids in one answer: refused", False
     name, question = f"grid_{agg_interval}", f"{agg_interval} buckets begin"

@@ -15,7 +15,7 @@ from collector.radar.failure import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from collector.collect.probe.ask import Exchange
+    from collector.collect.probe.exchange import Exchange
     from collector.collect.probe.seen import Seen
 
 _SECTION = "Connection"
@@ -49,7 +49,7 @@ def _clock(replied: Sequence[Exchange]) -> Finding:
     if abs(least) < _WORTH_SAYING:
         return Finding(_SECTION, name, question, "right within a minute", value=value)
     answer = f"{minutes(abs(least))} {'ahead of' if least > timedelta(0) else 'behind'} Radar's"
-    ahead = "buckets that Radar does not have yet are asked for: set the clock"
+    ahead = "Radar is asked up to its own present only; set the clock"
     meaning = ahead if least > timedelta(0) else "data come later than they could: set the clock"
     return Finding(_SECTION, name, question, answer, meaning, value=value)
 

@@ -12,7 +12,7 @@ from collector.model import is_absolute
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from collector.collect.probe.ask import Exchange
+    from collector.collect.probe.exchange import Exchange
     from collector.collect.probe.seen import Seen
 
 _SECTION = "Filters"

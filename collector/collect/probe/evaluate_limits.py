@@ -6,7 +6,6 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from collector.collect.plan import midnight
 from collector.collect.probe.finding import NOT_ASKED, Finding
 from collector.collect.probe.searches import OLDEST_AGE
 from collector.collect.probe.seen import shortfall
@@ -15,7 +14,7 @@ from collector.model import AggInterval
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from collector.collect.probe.ask import Exchange
+    from collector.collect.probe.exchange import Exchange
     from collector.collect.probe.searches import SizeSearch
     from collector.collect.probe.seen import Seen, Span
 
@@ -103,14 +102,14 @@ def _url(seen: Seen, exchanges: Sequence[Exchange]) -> Finding:
 
 
 def _oldest(seen: Seen) -> Finding:
-    name, question, ages, now = "oldest", "oldest data", seen.ages, seen.now and midnight(seen.now)
+    name, question, ages = "oldest", "oldest data", seen.ages
     oldest = seen.oldest
-    if oldest is None or now is None:
+    if oldest is None:
         return Finding(_HISTORY, name, question, "not known", "no answer had a value", settled=False)
-    with_data = min(now - timedelta(days=ages.with_data), oldest)
+    with_data = min(seen.start_of(ages.with_data), oldest)
     value = {
         "with_data": f"{with_data:%Y-%m-%d}",
-        "without": f"{now - timedelta(days=ages.without):%Y-%m-%d}" if ages.without is not None else None,
+        "without": f"{seen.start_of(ages.without):%Y-%m-%d}" if ages.without is not None else None,
         "refused": ages.refused,
     }
     if ages.without is None:
@@ -118,10 +117,10 @@ def _oldest(seen: Seen) -> Finding:
         answer = f"{with_data:%Y-%m-%d} {beyond}"
         meaning = "no beginning of history was found"
         if ages.suspects:
-            answer += f"; some of {len(ages.suspects)} days back to {now - timedelta(days=ages.suspects[-1]):%Y-%m-%d} "
+            answer += f"; some of {len(ages.suspects)} days back to {seen.start_of(ages.suspects[-1]):%Y-%m-%d} "
             answer += f"are refused: {seen.ages_refusal}"
         return Finding(_HISTORY, name, question, answer, meaning, settled=True, value=value)
-    without = now - timedelta(days=ages.without)
+    without = seen.start_of(ages.without)
     how = f"refused: {seen.ages_refusal}" if ages.refused else "empty"
     exact = ages.without - ages.with_data <= 1
     answer = f"{with_data:%Y-%m-%d}; {without:%Y-%m-%d} is {how}"

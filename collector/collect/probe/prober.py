@@ -8,32 +8,30 @@ from typing import TYPE_CHECKING
 
 from collector.collect import plan
 from collector.collect.probe import questions
-from collector.collect.probe.ask import Asker, Exchange, ProbeEnded
+from collector.collect.probe.ask import Asker, ProbeEnded
+from collector.collect.probe.first_answers import FirstAnswers
 from collector.collect.probe.memory import remember
-from collector.collect.probe.questions import COMMA_NAME, FILTERED, ProbeRequest, series_request
+from collector.collect.probe.questions import COMMA_NAME, FILTERED, series_request
 from collector.collect.probe.report import ProbeReport
 from collector.collect.probe.searches import AgeSearch
 from collector.collect.probe.seen import (
     MOST_SERIES,
+    SIX_HOURS,
     Seen,
     ages_having_data,
-    first_span,
     shortfall,
-    start_of_search,
     unevenness,
 )
-from collector.model import AggInterval
-from collector.radar.errors import Misdirected, Unavailable
+from collector.interval import AggInterval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from collector.collect.gather import Gatherer
+    from collector.collect.probe.exchange import Exchange
+    from collector.interval import Grid
 
-_SIX_HOURS = timedelta(hours=6)
-_WORTH_CORRECTING = timedelta(minutes=1)
-_MOST_REPEATS = 3
 _MOST_WINDOWS = 16
 """Days of different age in one request: enough to come near in two of them, few enough to halve when one is refused."""
 _SERIES_TRIES = 8
@@ -52,8 +50,7 @@ class Prober:
         self._gatherer = gatherer
         self._clock = gatherer.fetcher.clock
         self._asker = Asker(gatherer.fetcher, on_exchange)
-        self._ahead = timedelta(0)
-        self._repeats = 0
+        self._first = FirstAnswers(gatherer, self._asker, self.seen)
 
     async def probe(self) -> ProbeReport:
         """Ask as much as is allowed, remember the limits, and report; what ends it early is part of the report."""
@@ -66,10 +63,12 @@ class Prober:
         if self.seen.base:
             await remember(self._gatherer, self.seen)
         asker = self._asker
-        return ProbeReport(started_at, self._clock(), self.seen, tuple(asker.exchanges), tuple(asker.skipped))
+        return ProbeReport(
+            started_at, self._clock(), self.seen, tuple(asker.exchanges), tuple(asker.skipped), asker.others
+        )
 
     async def _ask_all(self) -> None:
-        await self._look_at_intervals()
+        await self._first.look_at_intervals()
         if self.seen.base:
             await self._look_at_filters(self.seen.base)
             await self._count_series(self.seen.base, _SERIES_TRIES)
@@ -88,69 +87,24 @@ class Prober:
 
     @property
     def _now(self) -> datetime:
-        """The present as Radar has it, as far as its refusals made that matter."""
-        return self._clock() - self._ahead
+        return self._first.now
+
+    @property
+    def _grids(self) -> Mapping[AggInterval, Grid]:
+        return self._first.grids
 
     def _a_day(self, agg_interval: AggInterval) -> timedelta:
         """A window of a day, of less if a day is too much, of a bucket if that is longer."""
         return max(min(plan.DAY, self.seen.spans[agg_interval].accepted), agg_interval.step)
 
-    async def _ask(self, request: ProbeRequest) -> Exchange | None:
-        return await self._asker.ask(request)
-
-    async def _ask_firmly(self, request: ProbeRequest) -> Exchange | None:
-        """Ask; a request that the server failed to answer is repeated, a few times in all."""
-        exchange = await self._ask(request)
-        if exchange and isinstance(exchange.error, Unavailable) and self._repeats < _MOST_REPEATS and self._asker.left:
-            self._repeats += 1
-            return await self._asker.ask_again(exchange)
-        return exchange
-
-    async def _look_at_intervals(self) -> None:
-        for agg_interval in AggInterval:
-            exchange = await self._first_of(agg_interval)
-            if exchange is None:
-                return
-            self.seen.first = self.seen.first or exchange
-            if not exchange.is_data:
-                exchange = await self._ask_for_less(agg_interval, exchange) or exchange
-            self.seen.by_interval[agg_interval] = exchange
-            if shortfall(exchange, None) is None:
-                duration = exchange.request.batch.duration
-                self.seen.spans[agg_interval] = start_of_search(agg_interval, duration)
-        if all(isinstance(one.error, Misdirected) for one in self.seen.by_interval.values()):
-            raise ProbeEnded("no such path at this address: check base_url under [radar]")
-
-    async def _first_of(self, agg_interval: AggInterval) -> Exchange | None:
-        """Ask for a little; with the clock put right if Radar says that it is wrong, and refuses."""
-        name, span = f"first answer at {agg_interval}", first_span(agg_interval)
-        exchange = await self._ask_firmly(series_request(name, questions.recent(agg_interval, span, self._now)))
-        ahead = exchange.clock_difference if exchange else None
-        if exchange is None or exchange.is_data or ahead is None or self._ahead or ahead < _WORTH_CORRECTING:
-            return exchange
-        self._ahead = ahead
-        batch = questions.recent(agg_interval, span, self._now)
-        corrected = await self._ask_firmly(series_request(f"{name}, up to Radar's present", batch))
-        if corrected and not corrected.is_data:
-            self._ahead = timedelta(0)  # that was not why
-        return corrected
-
-    async def _ask_for_less(self, agg_interval: AggInterval, exchange: Exchange) -> Exchange | None:
-        """Ask for a quarter of what failed, if it did not fail for its address, and if buckets are short enough."""
-        span = max(_SIX_HOURS, first_span(agg_interval) // 4 // agg_interval.step * agg_interval.step)
-        if isinstance(exchange.error, Misdirected) or span < agg_interval.step:
-            return None
-        request = series_request(f"less at {agg_interval}", questions.recent(agg_interval, span, self._now))
-        return await self._ask(request)
-
     async def _look_at_filters(self, base: AggInterval) -> None:
         """Ask for a filtered series behind an unfiltered one, and for a name that holds a comma in both encodings."""
         span = self.seen.spans[base].accepted
-        both = questions.recent(base, span, self._now, {}, FILTERED)
-        self.seen.empties = await self._ask_firmly(series_request("empty filter position", both))
-        named = questions.recent(base, span, self._now, {"caOwner": (COMMA_NAME,)})
-        self.seen.comma_twice = await self._ask_firmly(series_request("comma encoded twice", named))
-        self.seen.comma_once = await self._ask(questions.single_encoded(named))
+        both = questions.recent(self._grids[base], span, self._now, {}, FILTERED)
+        self.seen.empties = await self._asker.ask_firmly(series_request("empty filter position", both))
+        named = questions.recent(self._grids[base], span, self._now, {"caOwner": (COMMA_NAME,)})
+        self.seen.comma_twice = await self._asker.ask_firmly(series_request("comma encoded twice", named))
+        self.seen.comma_once = await self._asker.ask(questions.single_encoded(named))
 
     async def _count_series(self, base: AggInterval, tries: int) -> None:
         """Search how many series fit into a request, whose windows are all recent."""
@@ -158,8 +112,8 @@ class Prober:
         if seen.positions.accepted == 0:
             seen.positions = seen.positions.after(1, accepted=True)
         while tries and (count := seen.positions.next):
-            batch = questions.staggered(base, span, count, self._now)
-            exchange = await self._ask(series_request(f"{count} series", batch))
+            batch = questions.staggered(self._grids[base], span, count, self._now)
+            exchange = await self._asker.ask(series_request(f"{count} series", batch))
             if exchange is None:
                 return
             tries -= 1
@@ -169,11 +123,11 @@ class Prober:
 
     async def _try_shorter_and_more(self, base: AggInterval) -> None:
         """Ask four times the series over a quarter of the time, to tell a limit of series from one of values."""
-        seen, span = self.seen, max(_SIX_HOURS, base.step)
+        seen, span = self.seen, max(SIX_HOURS, base.step)
         if seen.positions.refused and span < seen.spans[base].accepted:
             count = min(4 * seen.positions.accepted, MOST_SERIES)
-            batch = questions.staggered(base, span, count, self._now)
-            seen.shorter_and_more = await self._ask(series_request(f"{count} series of 6 hours", batch))
+            batch = questions.staggered(self._grids[base], span, count, self._now)
+            seen.shorter_and_more = await self._asker.ask(series_request(f"{count} series of 6 hours", batch))
 
     async def _look_for_oldest(self, tries: int) -> None:
         """Search the oldest day that has values, many days a request; zeros before the first value are none."""
@@ -181,13 +135,14 @@ class Prober:
         interval = AggInterval.ONE_DAY if AggInterval.ONE_DAY in seen.spans else seen.base
         if interval is None or seen.oldest is None:
             return
+        seen.ages_grid = self._grids[interval]
         if seen.ages == AgeSearch(0):
             seen.ages = AgeSearch(max((plan.midnight(self._now) - seen.oldest).days, 0))
         most = min(_MOST_WINDOWS, seen.positions.accepted)
         while tries and (ages := seen.ages.next(most)):
-            batch = questions.days_of_age(interval, ages, self._a_day(interval), self._now)
+            batch = questions.days_of_age(self._grids[interval], ages, self._a_day(interval), self._now)
             name = f"day of age {ages[0]}" if len(ages) == 1 else f"{len(ages)} days of age {ages[0]} to {ages[-1]}"
-            exchange = await self._ask(series_request(name, batch))
+            exchange = await self._asker.ask(series_request(name, batch))
             if exchange is None:
                 return
             tries -= 1
@@ -199,7 +154,7 @@ class Prober:
 
     async def _look_at_siblings(self) -> None:
         for request in questions.siblings(self._now):
-            if exchange := await self._ask(request):
+            if exchange := await self._asker.ask(request):
                 self.seen.siblings.append(exchange)
 
     async def _measure_span(self, agg_interval: AggInterval, tries: int) -> None:
@@ -213,8 +168,8 @@ class Prober:
             size = replace(span.search, top=top).next
             if size is None:
                 return
-            batch = questions.closed(agg_interval, span.unit * size, self._now)
-            exchange = await self._ask(series_request(f"{span.words(size)} at {agg_interval}", batch))
+            batch = questions.closed(self._grids[agg_interval], span.unit * size, self._now)
+            exchange = await self._asker.ask(series_request(f"{span.words(size)} at {agg_interval}", batch))
             if exchange is None:
                 return
             tries -= 1
@@ -227,11 +182,11 @@ class Prober:
     async def _look_at_rest(self, base: AggInterval) -> None:
         """Ask what is good to know: how long a URL may be, and where buckets begin."""
         seen = self.seen
-        if long := questions.long_url(base, self._a_day(base), self._now, seen.positions.accepted):
-            seen.long_url = await self._ask(series_request("a long URL", long))
+        if long := questions.long_url(self._grids[base], self._a_day(base), self._now, seen.positions.accepted):
+            seen.long_url = await self._asker.ask(series_request("a long URL", long))
         for agg_interval in (AggInterval.ONE_WEEK, AggInterval.ONE_DAY):
-            request = questions.from_within_a_bucket(agg_interval, self._now)
-            if agg_interval in seen.spans and (exchange := await self._ask(request)):
+            request = questions.from_within_a_bucket(self._grids[agg_interval], self._now)
+            if agg_interval in seen.spans and (exchange := await self._asker.ask(request)):
                 seen.unaligned[agg_interval] = exchange
         await self._count_series(base, self._asker.left)
         await self._look_for_oldest(self._asker.left)

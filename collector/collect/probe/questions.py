@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
+from collector.interval import Grid
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339
 from collector.profile import FILTERS
 from collector.radar.client import TIMESERIES
@@ -51,44 +52,44 @@ def series_request(name: str, batch: Batch) -> ProbeRequest:
     return ProbeRequest(name, batch, query_string(batch))
 
 
-def recent(agg_interval: AggInterval, span: timedelta, now: datetime, *filters: Mapping[str, tuple[str, ...]]) -> Batch:
+def recent(grid: Grid, span: timedelta, now: datetime, *filters: Mapping[str, tuple[str, ...]]) -> Batch:
     """The newest *span* up to *now*, the bucket under way included, once for each of *filters*, by default for none."""
-    end = QUARTER.floor(now)
-    window = Window(agg_interval.floor(plan.closed_until(agg_interval, now) - span), end)
-    return Batch(tuple(Slice(SeriesQuery(agg_interval, one), window) for one in filters or ({},)))
+    end = max(QUARTER.floor(now), plan.closed_until(grid, now))
+    window = Window(grid.floor(plan.closed_until(grid, now) - span), end)
+    return Batch(tuple(Slice(SeriesQuery(grid.interval, one), window) for one in filters or ({},)))
 
 
-def closed(agg_interval: AggInterval, span: timedelta, now: datetime) -> Batch:
+def closed(grid: Grid, span: timedelta, now: datetime) -> Batch:
     """The newest *span* of closed buckets."""
-    end = plan.closed_until(agg_interval, now)
-    return Batch((Slice(SeriesQuery(agg_interval, {}), Window(end - span, end)),))
+    end = plan.closed_until(grid, now)
+    return Batch((Slice(SeriesQuery(grid.interval, {}), Window(end - span, end)),))
 
 
-def staggered(agg_interval: AggInterval, span: timedelta, count: int, now: datetime) -> Batch:
+def staggered(grid: Grid, span: timedelta, count: int, now: datetime) -> Batch:
     """*count* recent windows of *span*, each an hour (or a bucket) before the next, so that none is old."""
-    end, shift = plan.closed_until(agg_interval, now), max(_HOUR, agg_interval.step)
+    end, shift = plan.closed_until(grid, now), max(_HOUR, grid.step)
     ends = [end - shift * back for back in range(count)]
-    return Batch(tuple(Slice(SeriesQuery(agg_interval, {}), Window(one - span, one)) for one in ends))
+    return Batch(tuple(Slice(SeriesQuery(grid.interval, {}), Window(one - span, one)) for one in ends))
 
 
-def days_of_age(agg_interval: AggInterval, ages: Iterable[int], span: timedelta, now: datetime) -> Batch:
+def days_of_age(grid: Grid, ages: Iterable[int], span: timedelta, now: datetime) -> Batch:
     """Of the days that began so many days before today the first *span*, each as a window of its own."""
     today = plan.midnight(now)
-    starts = [today - timedelta(days=age) for age in ages]
+    starts = [grid.floor(today - timedelta(days=age)) for age in ages]
     windows = [Window(start, start + span) for start in starts]
-    return Batch(tuple(Slice(SeriesQuery(agg_interval, {}), window) for window in windows))
+    return Batch(tuple(Slice(SeriesQuery(grid.interval, {}), window) for window in windows))
 
 
-def from_within_a_bucket(agg_interval: AggInterval, now: datetime) -> ProbeRequest:
+def from_within_a_bucket(grid: Grid, now: datetime) -> ProbeRequest:
     """Ask a window that begins in the midst of a bucket: on a Wednesday at 1w, at 05:00 at 1d.
 
     The collector never asks such, so the reader would refuse the answer.
     """
-    end = plan.closed_until(agg_interval, now)
-    offset = timedelta(days=2) if agg_interval is AggInterval.ONE_WEEK else timedelta(hours=5)
-    window = Window(end - 4 * agg_interval.step + offset, end)
-    batch = Batch((Slice(SeriesQuery(agg_interval, {}), window),))
-    return ProbeRequest(f"from within a bucket at {agg_interval}", batch, query_string(batch), is_read=False)
+    end = plan.closed_until(grid, now)
+    offset = timedelta(days=2) if grid.interval is AggInterval.ONE_WEEK else timedelta(hours=5)
+    window = Window(end - 4 * grid.step + offset, end)
+    batch = Batch((Slice(SeriesQuery(grid.interval, {}), window),))
+    return ProbeRequest(f"from within a bucket at {grid.interval}", batch, query_string(batch), is_read=False)
 
 
 def single_encoded(batch: Batch) -> ProbeRequest:
@@ -96,13 +97,13 @@ def single_encoded(batch: Batch) -> ProbeRequest:
     return ProbeRequest("comma encoded once", batch, query_string(batch).replace("%252C", "%2C"))
 
 
-def long_url(agg_interval: AggInterval, span: timedelta, now: datetime, positions: int) -> Batch | None:
+def long_url(grid: Grid, span: timedelta, now: datetime, positions: int) -> Batch | None:
     """As many of *positions* as make the longest query that the collector sends; None if they stay far below it."""
     everything = {name: FILTERS[name].values for name in ("signatureAlgorithm", "duration")}
-    window = closed(agg_interval, span, now).slices[0].window
+    window = closed(grid, span, now).slices[0].window
     best: Batch | None = None
     for count in range(1, positions + 1):
-        batch = Batch((Slice(SeriesQuery(agg_interval, everything), window),) * count)
+        batch = Batch((Slice(SeriesQuery(grid.interval, everything), window),) * count)
         if len(query_string(batch)) > plan.LONGEST_QUERY:
             return best
         best = batch
@@ -111,7 +112,7 @@ def long_url(agg_interval: AggInterval, span: timedelta, now: datetime, position
 
 def siblings(now: datetime) -> list[ProbeRequest]:
     """One request to each of the paths beside `timeseries`."""
-    batch = closed(AggInterval.ONE_DAY, 7 * plan.DAY, now)
+    batch = closed(Grid(AggInterval.ONE_DAY), 7 * plan.DAY, now)
     window = batch.slices[0].window
     dates = f"dateStart={rfc3339(window.start)}&dateEnd={rfc3339(window.end - QUARTER.step)}{_FORMAT}"
     asked = (

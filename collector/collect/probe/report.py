@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from collector import __version__
 from collector.collect.probe import shape
-from collector.collect.probe.ask import MOST_REQUESTS, to_json
+from collector.collect.probe.ask import MOST_REQUESTS
 from collector.collect.probe.evaluate import evaluate
+from collector.collect.probe.exchange import to_json
 from collector.collect.probe.forms import unusual
 from collector.radar.errors import ANSWERED, Untrusted
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.probe.ask import Exchange
+    from collector.collect.probe.exchange import Exchange
     from collector.collect.probe.finding import Finding
     from collector.collect.probe.seen import Seen
 
@@ -33,13 +34,17 @@ class DeviationSeen:
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """All that a probe found out; *ended* says why it ended early, *skipped* names what the cap left no request for."""
+    """All that a probe found out; *skipped* names what the cap left no request for.
+
+    *others* are requests sent on behalf of the probe, to learn where buckets start.
+    """
 
     started_at: datetime
     finished_at: datetime
     seen: Seen
     exchanges: Sequence[Exchange]
     skipped: Sequence[str]
+    others: int = 0
 
     @property
     def findings(self) -> list[Finding]:
@@ -92,7 +97,7 @@ class ProbeReport:
             "refusals": [asdict(refusal) for refusal in self.refusals],
             "meta": self.meta,
             "shape": self.shape,
-            "requests_used": len(self.exchanges),
+            "requests_used": len(self.exchanges) + self.others,
             "requests_allowed": MOST_REQUESTS,
             "skipped": list(self.skipped),
             "requests": [to_json(exchange) for exchange in self.exchanges],

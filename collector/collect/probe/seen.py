@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from collector.collect.probe.ask import Exchange
+    from collector.collect.probe.exchange import Exchange
+    from collector.interval import Grid
 
 MOST_SERIES = 100
+SIX_HOURS = timedelta(hours=6)
+"""A window that is shorter than what is asked at first, and whole in every interval below a day."""
 _UNSETTLED = AgeSearch(0)
 
 
@@ -61,6 +64,7 @@ class Seen:
     spans: dict[AggInterval, Span] = field(default_factory=dict)
     ages: AgeSearch = _UNSETTLED
     ages_refusal: str = ""
+    ages_grid: Grid | None = None
     long_url: Exchange | None = None
     unaligned: dict[AggInterval, Exchange] = field(default_factory=dict)
     siblings: list[Exchange] = field(default_factory=list)
@@ -71,6 +75,12 @@ class Seen:
     def base(self) -> AggInterval | None:
         """The finest interval that brought data; None if none did."""
         return next((interval for interval in AggInterval if interval in self.spans), None)
+
+    def start_of(self, age: int) -> datetime:
+        """When the bucket of a day of *age* begins, in UTC."""
+        assert self.now is not None, "the probe has not ended"
+        day = plan.midnight(self.now) - timedelta(days=age)
+        return self.ages_grid.floor(day) if self.ages_grid else day
 
     @property
     def oldest(self) -> datetime | None:
