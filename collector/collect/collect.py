@@ -22,7 +22,7 @@ from collector.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from collector.collect.gather import Gatherer
     from collector.errors import CollectorError
@@ -75,7 +75,7 @@ async def collect(profiles: Sequence[Profile], now: datetime, store: Store, gath
 
     async def once(profiles: Sequence[Profile]) -> Collected:
         lasting = snapshots.lasting(profiles)
-        return await _gather(profiles, lambda: fire_slices(lasting, now, store), gatherer, snapshots_at=now)
+        return await _gather(profiles, lambda ahead: fire_slices(lasting, now, store, ahead), gatherer, snapshots_at=now)
 
     return await _on_their_grids(profiles, store, once)
 
@@ -85,7 +85,9 @@ async def heal(profiles: Sequence[Profile], now: datetime, store: Store, gathere
 
     async def once(profiles: Sequence[Profile]) -> Collected:
         lasting = snapshots.lasting(profiles)
-        return await _gather(profiles, lambda: healing_slices(lasting, now, store, gatherer), gatherer, background=True)
+        return await _gather(
+            profiles, lambda ahead: healing_slices(lasting, now, store, gatherer, ahead), gatherer, background=True
+        )
 
     return await _on_their_grids(profiles, store, once)
 
@@ -96,9 +98,9 @@ async def collect_and_heal(profiles: Sequence[Profile], now: datetime, store: St
     async def once(profiles: Sequence[Profile]) -> Collected:
         lasting = snapshots.lasting(profiles)
 
-        async def both() -> list[Slice]:
-            slices = [*await fire_slices(lasting, now, store), *await healing_slices(lasting, now, store, gatherer)]
-            return plan.joined(slices)
+        async def both(ahead: timedelta) -> list[Slice]:
+            slices = await fire_slices(lasting, now, store, ahead)
+            return plan.joined([*slices, *await healing_slices(lasting, now, store, gatherer, ahead)])
 
         return await _gather(profiles, both, gatherer, snapshots_at=now)
 
@@ -131,17 +133,18 @@ def named(profiles: Iterable[Profile]) -> dict[SeriesQuery, list[str]]:
 
 async def _gather(
     profiles: Sequence[Profile],
-    decide: Callable[[], Awaitable[Sequence[Slice]]],
+    decide: Callable[[timedelta], Awaitable[Sequence[Slice]]],
     gatherer: Gatherer,
     *,
     background: bool = False,
     snapshots_at: datetime | None = None,
 ) -> Collected:
-    """Ask for what *decide* says, and for what is left if the answers show that Radar's present is another one."""
+    """Ask for what *decide* says, told how far our clock is ahead, and for what is left if that turns out otherwise."""
     gathered, fetcher = Gathered(), gatherer.fetcher
     began = fetcher.clock()
     for again in range(_MOST_ROUNDS):
-        before, slices = await fetcher.ahead(), await decide()
+        before = await fetcher.ahead()
+        slices = await decide(before)
         if again:
             slices = await _unanswered(slices, began, fetcher.store)
         found = await gatherer.gather_all(slices, named(profiles), background=background)

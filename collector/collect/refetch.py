@@ -41,21 +41,22 @@ _NEAR = timedelta(days=2)
 """What is to be read again and begins at most so much before `settle` shares the window of the fire."""
 
 
-async def fire_slices(profiles: Sequence[Profile], now: datetime, store: Store) -> list[Slice]:
+async def fire_slices(
+    profiles: Sequence[Profile], now: datetime, store: Store, ahead: timedelta = timedelta(0)
+) -> list[Slice]:
     """Decide what a fire reads: the newest buckets, and all whose values are not final and are due to be read again.
 
-    Profiles that share a series ask for it once.
+    Profiles that share a series ask for it once. *now* is *ahead* of Radar's present, after which nothing is asked for.
     """
     await store.adopt(now)
     queries = {series.query for profile in profiles for series in profile.series}
     states, relative = await store.series_states(queries), await store.relative(queries)
-    present = now - await store.ahead()
     wanted: Windows = defaultdict(list)
     for profile in profiles:
         for series in profile.series:
             state = states.get(series.query)
             due = _windows_due(profile, series.query, state, now) if state and series.query not in relative else []
-            wanted[series.query] += fire_windows(profile, state, due, present)
+            wanted[series.query] += fire_windows(profile, state, due, now - ahead)
     return [Slice(query, window) for query, windows in wanted.items() for window in plan.merged(windows)]
 
 
@@ -115,19 +116,20 @@ class Wanted:
     narrow: list[tuple[Window, int]] = field(default_factory=list)
 
 
-async def healing_slices(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> list[Slice]:
+async def healing_slices(
+    profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer, ahead: timedelta = timedelta(0)
+) -> list[Slice]:
     """Decide what of the past to ask for: gaps between `since`, or the first point, and what answers spoke for.
 
-    What is newer is the next fire's.
+    What is newer is the next fire's. *now* is *ahead* of Radar's present.
     """
     states = await store.series_states({s.query for profile in profiles for s in profile.series if profile.heal})
-    present = now - await store.ahead()
     expected = []
     for profile in profiles:
         for series in profile.series if profile.heal else ():
             state = states.get(series.query)
             stored = Window(from_epoch(state.extent[0]), from_epoch(state.extent[1])) if state else None
-            window = profile.expected(stored, from_epoch(state.told_until) if state else present)
+            window = profile.expected(stored, from_epoch(state.told_until) if state else now - ahead)
             expected += [Expected(series.query, window, profile.settle)] if window else []
     return await gap_slices(expected, now, store, gatherer)
 
