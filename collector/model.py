@@ -68,6 +68,11 @@ def is_absolute(normalization: str) -> bool:
     return spelling_free(normalization) in _ABSOLUTE
 
 
+def is_known(normalization: str) -> bool:
+    """Tell whether the API's description has this word, so that its meaning is known."""
+    return spelling_free(normalization) in _KNOWN
+
+
 def spelling_free(word: str) -> str:
     """Return a unit or normalization without case and blanks, to compare it: `Certificates ` is `certificates`."""
     # Several units are written `name=value, name=value` in an order that depends on case.
@@ -79,7 +84,17 @@ def known_spelling(normalization: str) -> str:
     return _ABSOLUTE.get(spelling_free(normalization), normalization)
 
 
+RELATIVE_WORDS = (
+    "MIN0_MAX",
+    "MIN_MAX",
+    "PERCENTAGE_CHANGE",
+    "ROLLING_AVERAGE",
+    "OVERLAPPED_PERCENTAGE",
+    "RATIO",
+)
+"""The normalizations whose values hold within one answer only."""
 _ABSOLUTE = {spelling_free(known): known.value for known in Normalization}
+_KNOWN = {*_ABSOLUTE, *map(spelling_free, RELATIVE_WORDS)}
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -57,7 +57,6 @@ def _relative(settings: Settings) -> list[str]:
     import asyncio
 
     from collector.errors import CollectorError
-    from collector.model import is_absolute
     from collector.store import Store
 
     profiles = [profile for profile in settings.profiles if profile.since]
@@ -65,7 +64,8 @@ def _relative(settings: Settings) -> list[str]:
 
     async def read() -> dict[SeriesQuery, str]:
         async with asyncio.timeout(_PATIENCE), Store.open(settings.database.url.reveal(), owner=None) as store:
-            return await store.measures(queries)
+            relative = await store.relative(queries)
+            return {query: word for query, word in (await store.measures(queries)).items() if query in relative}
 
     try:
         known = asyncio.run(read()) if queries else {}
@@ -76,7 +76,7 @@ def _relative(settings: Settings) -> list[str]:
         f'profile "{name}": Radar scales its values over one answer ({found[0]}), so two answers make no history: '
         "since has no effect, and only the newest answer is kept"
         for name, normalizations in words.items()
-        if (found := [one for one in normalizations if one and not is_absolute(one)])
+        if (found := [one for one in normalizations if one])
     ]
 
 

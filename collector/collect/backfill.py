@@ -283,8 +283,21 @@ class Backfiller:
                 slices += [Slice(query, part) for part in (parts if again or not parts else [window])]
         return slices
 
+    async def _why_no_history(self, profiles: Sequence[Profile]) -> str | None:
+        """Say which profiles have values that are relative to one answer; None if there are none."""
+        relative = await self._store.relative([one.query for profile in profiles for one in profile.series])
+        names = [profile.name for profile in profiles if any(one.query in relative for one in profile.series)]
+        if not names:
+            return None
+        return (
+            f"values that are relative to one answer make no history, so only the newest answer is kept of: "
+            f"{', '.join(names)}; `collector status` says more"
+        )
+
     async def _end(self, job: Backfill, profiles: Sequence[Profile]) -> Standing | None:
         now = self._fetcher.clock()
+        if reason := await self._why_no_history(profiles):
+            return await self._fail(job, reason)
         ended = await self._store.end_backfill(job, await gaps_left(profiles, job.wanted, self._store, now), now)
         if ended:
             self._heard(ended.standing)

@@ -75,7 +75,9 @@ async def collect(profiles: Sequence[Profile], now: datetime, store: Store, gath
 
     async def once(profiles: Sequence[Profile]) -> Collected:
         lasting = snapshots.lasting(profiles)
-        return await _gather(profiles, lambda ahead: fire_slices(lasting, now, store, ahead), gatherer, snapshots_at=now)
+        return await _gather(
+            profiles, lambda ahead: fire_slices(lasting, now, store, ahead), gatherer, snapshots_at=now
+        )
 
     return await _on_their_grids(profiles, store, once)
 

@@ -17,8 +17,16 @@ from collector.collect.clock_watch import ClockWatch
 from collector.collect.evidence import keep_example, keep_refused
 from collector.collect.observe import Nobody
 from collector.errors import CollectorError
-from collector.model import rfc3339, utc_now
-from collector.radar.errors import CredentialsRefused, Misdirected, RadarError, RateLimited, Refused, Unavailable
+from collector.model import is_known, rfc3339, spelling_free, utc_now
+from collector.radar.errors import (
+    CredentialsRefused,
+    Misdirected,
+    RadarError,
+    RateLimited,
+    Refused,
+    Relative,
+    Unavailable,
+)
 from collector.store import SILENT_AFTER, StoreError, Wait
 
 if TYPE_CHECKING:
@@ -120,6 +128,7 @@ class Fetcher:
         self._unended: dict[int, Failure] = {}
         self._one_by_one = asyncio.Lock()
         self._clock_watch = ClockWatch(store)
+        self.judged: set[str] = set()
 
     async def fetch(
         self,
@@ -253,6 +262,7 @@ class Fetcher:
         """Ask; why there is no answer is heeded at once, then put on record."""
         try:
             reply = await self.unless_stopped(self.radar.ask(batch), cancelled)
+            self._check_normalization(reply.answer.meta)
         except Stopping as error:
             await self.end(fetch_id, error)
             raise
@@ -269,6 +279,12 @@ class Fetcher:
         self._silent = 0
         self.observer.asked("ok", time.perf_counter() - started)
         return reply
+
+    def _check_normalization(self, meta: Meta) -> None:
+        """Raise Relative for an unknown word that is yet to be judged: what it means decides how values are stored."""
+        word = meta.normalization
+        if word and not is_known(word) and spelling_free(word) not in self.judged:
+            raise Relative(f"the normalization {word!r} is yet to be judged", unknown_word=word)
 
     async def end(self, fetch_id: int, error: Failure) -> None:
         """Record how a request failed; what the store cannot take now, it gets before the next request."""

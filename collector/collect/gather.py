@@ -19,6 +19,7 @@ from collector.collect import limits as learn
 from collector.collect import plan
 from collector.collect.fetch import Handling, Stopping
 from collector.collect.grids import GridLearner, GridMoved, moved_to
+from collector.collect.normalizations import NormalizationJudge
 from collector.collect.plan import halves, joined, pack_apart
 from collector.errors import CollectorError
 from collector.model import Batch, rfc3339
@@ -100,6 +101,7 @@ class Gatherer:
         self.fetcher = fetcher
         self.concurrency = concurrency
         self.by_hand = by_hand
+        self.judge = NormalizationJudge(fetcher)
         self.alone: set[SeriesQuery] = set()
         self.grids = GridLearner(fetcher)
         self.cut_off: dict[tuple[SeriesQuery, datetime], datetime] = {}
@@ -200,6 +202,7 @@ class _Errand:
         self._in_doubt: set[Batch] = set()
 
     async def run(self) -> None:
+        await self._gatherer.judge.recall()
         self._relative = await self._gatherer.fetcher.store.relative({piece.series for piece in self._slices})
         await self._leave_out_paused()
         while batches := await self._round():
@@ -273,8 +276,8 @@ class _Errand:
             await self._in_future(batch, error)
         except Refused as error:
             await self._refused(batch, error)
-        except Relative:
-            self._split_relative(batch)
+        except Relative as error:
+            await self._relative_or_unknown(batch, error)
         except OffGrid as error:
             await self._off_grid(batch, error, profiles)
         except Untrusted as error:
@@ -396,6 +399,15 @@ class _Errand:
         else:
             self._gatherer.alone.add(batch.slices[0].series)
             self._fail(batch, error)
+
+    async def _relative_or_unknown(self, batch: Batch, error: Relative) -> None:
+        """Ask again as before if the normalization turns out to be absolute."""
+        word, gatherer = error.unknown_word, self._gatherer
+        span = (await gatherer.limits(self._agg_interval)).shape.span
+        if word and await gatherer.judge.is_absolute(word, batch.slices[0].series, span):
+            self._slices += batch.slices
+        else:
+            self._split_relative(batch)
 
     def _split_relative(self, batch: Batch) -> None:
         """Ask each series alone, and only for its newest window."""

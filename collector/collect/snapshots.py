@@ -17,11 +17,11 @@ from collector.collect.fetch import Handling
 from collector.collect.gather import Failure, Gathered
 from collector.errors import CollectorError
 from collector.interval import grid_of
-from collector.model import Points, Slice, Window, from_epoch, is_absolute
+from collector.model import Points, Slice, Window, from_epoch, is_absolute, spelling_free
 from collector.store import LONGEST_PAUSE, StoreError, Taken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from collector.collect.gather import Gatherer, Names
     from collector.interval import Grid
@@ -118,6 +118,7 @@ async def _take(orders: Sequence[Order], names: Names, now: datetime, gatherer: 
     gathered = await gatherer.gather_all(slices, names, handling=Handling(keep=parts.keep))
     if gathered.stopped or not slices or await gatherer.fetcher.ahead() > before:  # then the range ends earlier
         return gathered
+    parts.absolute_words = gatherer.fetcher.radar.absolute_words
     taken, failures = parts.together(slices, gathered.failed, now)
     gathered = replace(gathered, failures=gathered.failures + failures)
     complete = [order for order in orders if all(piece.series in taken for piece in order.slices)]
@@ -168,6 +169,7 @@ class Parts:
     """The answers of one pass, by series, as they come."""
 
     _by_series: dict[SeriesQuery, list[_Part]] = field(default_factory=lambda: defaultdict(list))
+    absolute_words: Collection[str] = ()
 
     def keep(self, fetch_id: int, batch: Batch, answer: Answer) -> None:
         """Keep an answer."""
@@ -184,7 +186,7 @@ class Parts:
             if piece.series in failed:
                 continue
             parts = self._by_series.get(piece.series, [])
-            reason = _why_not_whole(parts, piece.window)
+            reason = _why_not_whole(parts, piece.window, self.absolute_words)
             if reason:
                 failures.append(Failure((piece,), Incomplete(reason)))
             else:
@@ -192,8 +194,8 @@ class Parts:
         return taken, failures
 
 
-def _why_not_whole(parts: Sequence[_Part], whole: Window) -> str | None:
-    """Say why *parts* make no snapshot of the *whole* range; None if they do."""
+def _why_not_whole(parts: Sequence[_Part], whole: Window, absolute_words: Collection[str]) -> str | None:
+    """Say why *parts* make no snapshot of the *whole* range; None if they do. See `RadarClient.absolute_words`."""
     lacking = plan.without(whole, [part.window for part in parts])
     if lacking:
         return f"the pass brought no answer for {lacking[0]}, so that nothing of the snapshot is stored"
@@ -201,7 +203,7 @@ def _why_not_whole(parts: Sequence[_Part], whole: Window) -> str | None:
     if len(measures) > 1:
         found = " and ".join(f"{normalization} in {unit}" for normalization, unit in measures)
         return f"the answers of one pass are {found}, so that nothing of the snapshot is stored"
-    if len(parts) > 1 and not is_absolute(measures[0][0]):
+    if len(parts) > 1 and not is_absolute(measures[0][0]) and spelling_free(measures[0][0]) not in absolute_words:
         return f"{measures[0][0]} is relative to one answer, and the range takes {len(parts)}"
     return None
 

@@ -18,7 +18,7 @@ from yarl import URL
 from collector import __version__
 from collector.errors import CollectorError, system_words
 from collector.excerpt import excerpt
-from collector.model import Body, is_absolute, utc_now
+from collector.model import Body, is_absolute, is_known, spelling_free, utc_now
 from collector.radar.answer import Unsuccessful, read_answer
 from collector.radar.body import read_body
 from collector.radar.dating import clock_sample, is_contradicted, judged
@@ -29,7 +29,7 @@ from collector.radar.redaction import redact, spellings
 from collector.radar.trouble import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from collector.clock_difference import ClockSample
@@ -95,6 +95,7 @@ class RadarClient:
 
     Whoever asks takes one of *places* before, so that at most `concurrency` requests are under way. *clock* gives the
     present as an aware moment, from which `Retry-After` counts. *fingerprint* tells the credentials from others.
+    *absolute_words* are normalizations, without their spelling, that were judged to compare across answers.
     """
 
     def __init__(self, settings: Radar, clock: Callable[[], datetime] = utc_now) -> None:
@@ -102,6 +103,7 @@ class RadarClient:
         self._clock = clock
         self.places = asyncio.Semaphore(settings.concurrency)
         given = settings.credentials
+        self.absolute_words: set[str] = set()
         self.fingerprint = given.fingerprint(settings.base_url) if given else "none"
 
     async def __aenter__(self) -> Self:
@@ -126,7 +128,7 @@ class RadarClient:
         most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
         response = await self.get(TIMESERIES, query_string(batch), most)
         try:
-            return read_reply(response, batch)
+            return read_reply(response, batch, self.absolute_words)
         except RadarError as error:
             error.body = response.evidence
             raise judged(error, batch, response.clock_sample, response.received_at) from None
@@ -176,13 +178,14 @@ class RadarClient:
         return TimedOut(f"no whole answer within {self._settings.timeout.total_seconds():g} s")
 
 
-def read_reply(response: RadarResponse, batch: Batch) -> Reply:
+def read_reply(response: RadarResponse, batch: Batch, absolute_words: Collection[str] = ()) -> Reply:
     """Read *response* as a trusted answer to *batch*; a RadarError says why it is none."""
     answer = read_response(response, batch)
-    normalization = answer.meta.normalization
-    if len(batch.slices) > 1 and normalization and not is_absolute(normalization):
-        words = f"{normalization} values of {len(batch.slices)} slices in one answer"
-        raise Relative(words, status=response.status)
+    word = answer.meta.normalization
+    is_relative = word and not is_absolute(word) and spelling_free(word) not in absolute_words
+    if len(batch.slices) > 1 and is_relative:
+        words = f"{word} values of {len(batch.slices)} slices in one answer"
+        raise Relative(words, status=response.status, unknown_word=None if is_known(word) else word)
     return as_reply(response, batch, answer)
 
 

@@ -130,9 +130,16 @@ class Coarsened(Untrusted):
 
 
 class Relative(RadarError):
-    """Ask alone: the values are relative to the whole answer, so slices that share one cannot be told apart."""
+    """Ask alone: the values are relative to the whole answer, so slices that share one cannot be told apart.
+
+    *unknown_word* is the normalization, if nobody knows it and so may be no relative one.
+    """
 
     outcome = "relative"
+
+    def __init__(self, message: str, *, status: int | None = None, unknown_word: str | None = None) -> None:
+        super().__init__(message, status=status)
+        self.unknown_word = unknown_word
 
 
 class CredentialsRefused(RadarError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from collector.model import UNKNOWN_LAST_UPDATED, Meta, Normalization
+from collector.model import RELATIVE_WORDS, UNKNOWN_LAST_UPDATED, Meta, Normalization
 from collector.radar.annotations import read_annotations
 from collector.radar.date_ranges import read_date_ranges
 from collector.radar.errors import Coarsened
@@ -27,18 +27,7 @@ if TYPE_CHECKING:
 
     DateRange = tuple[datetime, datetime]
 
-_NORMALIZATIONS = {
-    folded(word): word
-    for word in (
-        *(known.value for known in Normalization),
-        "MIN0_MAX",
-        "MIN_MAX",
-        "PERCENTAGE_CHANGE",
-        "ROLLING_AVERAGE",
-        "OVERLAPPED_PERCENTAGE",
-        "RATIO",
-    )
-}
+_NORMALIZATIONS = {folded(word): word for word in (*(known.value for known in Normalization), *RELATIVE_WORDS)}
 _KEYS = ("aggInterval", "confidenceInfo", "dateRange", "lastUpdated", "normalization", "units")
 _LEVELS = range(6)
 _LONGEST_WORD = 1_000

@@ -145,6 +145,7 @@ async def _warnings(
     queries = [series.query for profile in profiles for series in profile.series]
     found += unit_warnings(profiles, await store.unit_changes(queries))
     found += clock_warnings((await store.clock_difference()).named)
+    found += [verdict.sentence() for verdict in await store.normalizations()]
     return found + replay_warnings(await store.bodies(waiting=True))
 
 

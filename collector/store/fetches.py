@@ -133,7 +133,7 @@ class Arrival:
     """The answer to a fetch's *batch* as it came in at *now*: *size* bytes; *job_id* is the backfill that it is for.
 
     With *force* no answer overrules it. *now* is so far *ahead* of Radar's present. *asked_at* is when the request was
-    put on record; the store fills it in.
+    put on record, *absolute* whether values of two such answers compare; the store fills both in.
     """
 
     fetch_id: int
@@ -145,6 +145,7 @@ class Arrival:
     job_id: int | None = None
     asked_at: datetime | None = None
     ahead: timedelta = timedelta(0)
+    absolute: bool = True
 
     @property
     def present(self) -> datetime:

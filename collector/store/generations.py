@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.interval import AggInterval
-from collector.model import is_absolute, spelling_free
-from collector.store import digests
+from collector.model import spelling_free
+from collector.store import digests, normalizations
 from collector.store.schema import points, profile_series, series
 
 if TYPE_CHECKING:
@@ -142,7 +142,12 @@ async def ids_of(connection: AsyncConnection, queries: Iterable[SeriesQuery]) ->
     history that a later unit could continue, so that they are left out.
     """
     found = await of_queries(connection, queries)
-    return {query: [one.id for n, one in enumerate(same) if not n or _lasts(one)] for query, same in found.items()}
+    earlier = {one.normalization for same in found.values() for one in same[1:]}
+    lasting = {"", *await normalizations.absolute(connection, earlier)}
+    return {
+        query: [one.id for n, one in enumerate(same) if not n or one.normalization in lasting]
+        for query, same in found.items()
+    }
 
 
 async def on_former_grids(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
@@ -152,10 +157,6 @@ async def on_former_grids(connection: AsyncConnection, queries: Iterable[SeriesQ
         if digest in by_digest:
             found[by_digest[digest]].append(series_id)
     return dict(found)
-
-
-def _lasts(one: Generation) -> bool:
-    return not one.normalization or is_absolute(one.normalization)
 
 
 async def several(connection: AsyncConnection, as_of: datetime | None = None) -> dict[int, list[Generation]]:

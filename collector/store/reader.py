@@ -21,6 +21,7 @@ from collector.store import (
     grids,
     heartbeat,
     listing,
+    normalizations,
     passes,
     reaches,
     refusals,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from collector.finality import GapRequest, Range
     from collector.interval import AggInterval, Grid
     from collector.model import Batch, SeriesQuery
+    from collector.normalization import Verdict
     from collector.profile import Profile, Reach
     from collector.store.answers import NewestAnswer
     from collector.store.backfills import Backfill
@@ -201,6 +203,11 @@ class Reader:
         """Read all small facts, by key."""
         async with self._database.read() as connection:
             return await facts.listed(connection)
+
+    async def normalizations(self) -> list[Verdict]:
+        """List what unknown normalizations were judged to mean, by name."""
+        async with self._database.read() as connection:
+            return await normalizations.listed(connection)
 
     async def clock_difference(self) -> ClockDifference:
         """Return what is known of how far the clock is ahead of Radar's."""

@@ -17,8 +17,18 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.finality import DEFAULT_SETTLE, Absence, merge
-from collector.model import Slice, Window, from_epoch, is_absolute
-from collector.store import evidence, fetches, grids, points, proposals, relative, save_snapshots, series
+from collector.model import Slice, Window, from_epoch
+from collector.store import (
+    evidence,
+    fetches,
+    grids,
+    normalizations,
+    points,
+    proposals,
+    relative,
+    save_snapshots,
+    series,
+)
 from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
 from collector.store.answer_part import AnswerPart, spoken_window
@@ -133,7 +143,7 @@ def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
         pieces = arrival.batch.slices
         buckets += arrival.batch.buckets
         apart = any(piece.window.overlaps(other) for piece in pieces for other in asked.get(piece.series, ()))
-        apart = apart or buckets > _BUCKETS_AT_ONCE or not _is_absolute(arrival)
+        apart = apart or buckets > _BUCKETS_AT_ONCE or not arrival.absolute
         if not groups or apart or _measure(arrival) != _measure(groups[-1][0]):
             groups.append([])
             asked.clear()
@@ -145,22 +155,19 @@ def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
 
 
 async def _with_words(connection: AsyncConnection, arrival: Arrival) -> Arrival:
-    """Fill in the normalization that an answer about one slice does not name: it decides whether values compare."""
+    """Fill in the normalization that an answer about one slice does not name, and whether its values compare."""
     meta, slices = arrival.answer.meta, arrival.batch.slices
-    if meta.normalization or len(slices) > 1:
-        return arrival
-    before = await proposals.measure_of(connection, slices[0].series)
-    meta = replace(meta, normalization=before[0])
-    return replace(arrival, answer=replace(arrival.answer, meta=meta))
+    if not meta.normalization and len(slices) == 1:
+        before = await proposals.measure_of(connection, slices[0].series)
+        meta = replace(meta, normalization=before[0])
+    word = meta.normalization
+    absolute = not word or word in await normalizations.absolute(connection, [word])
+    return replace(arrival, answer=replace(arrival.answer, meta=meta), absolute=absolute)
 
 
 def _measure(arrival: Arrival) -> tuple[object, ...]:
     meta = arrival.answer.meta
     return arrival.batch.slices[0].series.dataset, meta.normalization, meta.unit, meta.last_updated
-
-
-def _is_absolute(arrival: Arrival) -> bool:
-    return not arrival.answer.meta.normalization or is_absolute(arrival.answer.meta.normalization)
 
 
 async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
@@ -172,7 +179,7 @@ async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) ->
     for change in changes:
         await evidence.add_absences(connection, change.arrival.fetch_id, change.absences)
     for change in changes:
-        if not _is_absolute(change.arrival):
+        if not change.arrival.absolute:
             await _supersede(connection, change, ids)
     await connection.execute(_NOTE, [row for change in changes for row in _ranges(change, ids)])
     saved = [change.count(ids) for change in changes]

@@ -9,8 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.additivity import is_snapshot
-from collector.model import is_absolute
-from collector.store import evidence, generations, snapshots
+from collector.store import evidence, generations, normalizations, snapshots
 from collector.store.column_types import epoch
 from collector.store.locks import LABELS, lock
 from collector.store.proposals import UNANSWERED, row_of
@@ -110,7 +109,9 @@ async def relative(connection: AsyncConnection, queries: Iterable[SeriesQuery]) 
     """Find the queries whose current series holds values that are relative to one answer."""
     ids = {series_id: query for query, series_id in (await current(connection, queries)).items()}
     found = await connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
-    return {ids[series_id] for series_id, normalization in found if normalization and not is_absolute(normalization)}
+    words = {series_id: normalization for series_id, normalization in found if normalization}
+    absolute = await normalizations.absolute(connection, words.values())
+    return {ids[series_id] for series_id, word in words.items() if word not in absolute}
 
 
 async def spans(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:

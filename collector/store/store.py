@@ -23,6 +23,7 @@ from collector.store import (
     heartbeat,
     layout,
     migrate,
+    normalizations,
     passes,
     reaches,
     refusals,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from collector.finality import Range
     from collector.interval import AggInterval, Grid
     from collector.model import Answer, Batch, SeriesQuery, Slice
+    from collector.normalization import Verdict
     from collector.profile import Profile
     from collector.settings import Retention
     from collector.store.backfills import Backfill, Progress, Standing, Wanted
@@ -344,6 +346,10 @@ class Store(Reader):
     async def note_deviations(self, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
         """Put on record what the answer to a fetch has otherwise than usual; returns the kinds that are new."""
         return await self._database.write(lambda connection: deviations.note(connection, kinds, fetch_id, now))
+
+    async def set_normalization(self, verdict: Verdict) -> None:
+        """Remember what an unknown normalization was judged to mean."""
+        await self.set_state(normalizations.key(verdict), verdict.dump())
 
     async def set_clock_difference(self, difference: ClockDifference) -> None:
         """Remember how far the clock is ahead of Radar's."""

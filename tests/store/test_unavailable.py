@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from collector.clock_difference import ClockDifference
+from collector.normalization import Verdict
 from collector.radar.errors import Unavailable
 from collector.settings import Retention
 from collector.store import (
@@ -81,6 +82,7 @@ WRITES = {
     "beat": lambda store: store.beat(Beat("me:1", "1", NOW)),
     "set_edges": lambda store: store.set_edges({ALL: None}),
     "set_clock_difference": lambda store: store.set_clock_difference(ClockDifference()),
+    "set_normalization": lambda store: store.set_normalization(Verdict("COUNT", "undecided", NOW)),
     "set_unit_names": lambda store: store.set_unit_names("certificates", ["name"]),
     "set_state": lambda store: store.set_state("a", "b"),
     "save_snapshots": lambda store: store.save_snapshots([taken(1, 2)], NOW),
@@ -101,6 +103,7 @@ READS = {
     "daily_sums": lambda store: store.daily_sums(ALL, hours(0, 4)),
     "ahead": lambda store: store.ahead(),
     "clock_difference": lambda store: store.clock_difference(),
+    "normalizations": lambda store: store.normalizations(),
     "deviations": lambda store: store.deviations(),
     "doubtful_annotations": lambda store: store.doubtful_annotations(DAY, NOW),
     "edges": lambda store: store.edges([ALL]),

@@ -1,0 +1,111 @@
+"""Whether values under an unknown normalization compare across answers: judged by two answers, on record. Pure.
+
+Values that are scaled over one answer differ between a window and a part of it that lacks the window's extremes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from collector.model import Points, Window, from_epoch, rfc3339, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Word = Literal["absolute", "relative", "undecided"]
+
+LEAST_DIFFERENT = 3
+"""So many different values other than zero must agree: fewer may be equal by chance, or under any scale."""
+ASK_AGAIN = timedelta(days=1)
+_BUCKETS = {timedelta(weeks=1): 52, timedelta(days=1): 56}
+_MOST_BUCKETS = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What two answers, over the windows *long* and *short*, say of the normalization *name*, and when they came.
+
+    *buckets* is the number of values that were compared, *differing* of them were not equal.
+    """
+
+    name: str
+    verdict: Word
+    judged_at: datetime
+    long: str = ""
+    short: str = ""
+    buckets: int = 0
+    differing: int = 0
+
+    @property
+    def is_absolute(self) -> bool:
+        """Whether values of several answers make one history."""
+        return self.verdict == "absolute"
+
+    def holds(self, now: datetime) -> bool:
+        """Return whether the verdict needs no further answers at *now*."""
+        return self.verdict != "undecided" or timedelta(0) <= now - self.judged_at < ASK_AGAIN
+
+    def sentence(self) -> str:
+        """Describe it for a person."""
+        begin = f"normalization: the word {self.name!r} is not known; "
+        if self.verdict == "undecided":
+            return begin + "too few old values tell what it means, so each answer stands alone for now"
+        pair = f"of the {self.buckets} values that the answers over {self.long} and {self.short} have in common, "
+        if self.is_absolute:
+            return begin + pair + "all agree, so its values make one history"
+        return begin + pair + f"{self.differing} differ, so each answer stands alone"
+
+    def dump(self) -> str:
+        """Write it as JSON."""
+        names = ("name", "verdict", "long", "short", "buckets", "differing")
+        return json.dumps({name: getattr(self, name) for name in names} | {"judged_at": rfc3339(self.judged_at)})
+
+
+def load(text: str) -> Verdict:
+    """Read what `dump` wrote."""
+    content = json.loads(text)
+    return Verdict(**content | {"judged_at": utc(content["judged_at"])})
+
+
+def long_window(end: datetime, step: timedelta, span: timedelta) -> Window:
+    """Return the longer window to ask for: up to *end*, at most *span* long."""
+    most = _BUCKETS.get(step, _MOST_BUCKETS)
+    return Window(end - min(most, span // step) * step, end)
+
+
+def short_window(points: Points, step: int) -> Window | None:
+    """Return the part of the longer answer to ask for once more: the longest run without its ends and its extremes.
+
+    It is at most half as long. None if it would hold too few different values to tell anything.
+    """
+    if not points.values:
+        return None
+    extremes = {0, len(points.values) - 1, points.values.index(max(points.values))}
+    extremes.add(points.values.index(min(points.values)))
+    runs: list[list[int]] = [[]]
+    for at, timestamp in enumerate(points.timestamps):
+        if at in extremes or (runs[-1] and timestamp - points.timestamps[runs[-1][-1]] != step):
+            runs.append([])
+        if at not in extremes:
+            runs[-1].append(at)
+    run = max(runs, key=len)[: len(points.values) // 2]
+    if not _tells([points.values[at] for at in run]):
+        return None
+    return Window(from_epoch(points.timestamps[run[0]]), from_epoch(points.timestamps[run[-1]] + step))
+
+
+def _tells(values: Sequence[float]) -> bool:
+    return len({value for value in values if value}) >= LEAST_DIFFERENT
+
+
+def compare(long: Points, short: Points) -> tuple[Word, int, int]:
+    """Compare two answers: the verdict, the number of common values, and how many of them differ."""
+    values = dict(zip(long.timestamps, long.values, strict=True))
+    common = [(values[t], v) for t, v in zip(short.timestamps, short.values, strict=True) if t in values]
+    differing = sum(one != other for one, other in common)
+    if not _tells([value for value, _ in common]):
+        return "undecided", len(common), differing
+    return ("relative" if differing else "absolute"), len(common), differing

@@ -1,0 +1,40 @@
+"""What is on record of normalizations that nobody knows; see `collector.normalization`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from collector import model
+from collector.normalization import Verdict, load
+from collector.store.schema import state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_PREFIX = f"normalization:{model.DATASET}:"
+
+
+def key(verdict: Verdict) -> str:
+    """Return the key of a verdict in the table of small facts."""
+    return _PREFIX + model.spelling_free(verdict.name)
+
+
+async def listed(connection: AsyncConnection) -> list[Verdict]:
+    """List the verdicts, by name."""
+    select = sa.select(state.c.value).where(state.c.key.startswith(_PREFIX, autoescape=True)).order_by(state.c.key)
+    return [load(text) for text in (await connection.execute(select)).scalars()]
+
+
+async def absolute(connection: AsyncConnection, words: Iterable[str]) -> set[str]:
+    """Find those of *words* whose values compare across answers: the known ones, and those that were judged so."""
+    wanted = {word for word in words if word}
+    found = {word for word in wanted if model.is_absolute(word)}
+    unknown = {word for word in wanted - found if not model.is_known(word)}
+    if unknown:
+        judged = {model.spelling_free(one.name) for one in await listed(connection) if one.is_absolute}
+        found |= {word for word in unknown if model.spelling_free(word) in judged}
+    return found

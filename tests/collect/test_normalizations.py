@@ -1,0 +1,95 @@
+"""A normalization that nobody knows: judged by two answers, then treated like counts or like values of one answer."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from collector.collect.backfill import Backfiller
+from collector.collect.collect import collect_and_heal
+from collector.model import Window
+from collector.radar.simulator import faults
+from collector.serve.status import status
+from collector.store import wanted
+from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
+
+SINCE = NOW.replace(hour=0, minute=0) - 40 * DAY
+
+
+def _scaled(word):
+    """Answer under *word* with values that are scaled by the largest of each series."""
+
+    def change(document):
+        document["result"]["meta"]["normalization"] = word
+        for name, series in document["result"].items():
+            if name != "meta" and series["values"]:
+                largest = max(map(float, series["values"])) or 1
+                series["values"] = [f"{float(value) / largest:.6f}" for value in series["values"]]
+
+    return faults.edit("scaled", change).always()
+
+
+async def _pass(world):
+    world.restart()
+    return await collect_and_heal(world.profiles, world.clock(), world.store, world.gatherer)
+
+
+async def _backfill(world, start=SINCE):
+    names = [one.name for one in world.profiles]
+    job = await world.store.create_backfill(wanted(names, start, None, world.clock(), force=False), world.clock())
+    return await Backfiller(world.store, world.gatherer).run(job, world.profiles)
+
+
+@pytest.mark.parametrize("profiles", [[profile(since=SINCE)], [many(3, since=SINCE)]], ids=["one", "three"])
+async def test_an_unknown_word_for_counts_makes_one_history(store_url, profiles):
+    async with core(store_url, *profiles, normalization="COUNT", lag=timedelta(minutes=45)) as world:
+        assert (await _pass(world)).complete
+        [first] = [fetch for fetch in await world.store.list_fetches() if fetch.outcome == "relative"]
+        judging = [fetch for fetch in await world.store.list_fetches() if "(normalization)" in fetch.profiles]
+        assert (first.normalization, len(judging)) == (None, 2)
+        world.clock.advance(hours=1)
+        assert (await _pass(world)).complete
+        assert len([fetch for fetch in await world.store.list_fetches() if fetch.outcome == "relative"]) == 1
+        for series in profiles[0].series:
+            truth = world.truth(series.query, Window(SINCE, HOUR.floor(NOW)))
+            stored = (await world.stored())[series.label]
+            assert {at: stored.get(at) for at in truth} == truth
+        document = await status(world.store, world.profiles, 600, world.clock())
+        assert document["profiles"][0]["state"] == "fresh"
+        [warning] = document["warnings"]
+        assert "'COUNT' is not known" in warning
+        assert "one history" in warning
+        assert (await _backfill(world)).state == "done"
+
+
+async def test_an_unknown_word_for_scaled_values_is_relative_and_said_so(sqlite_url):
+    async with core(sqlite_url, profile(since=SINCE)) as world:
+        world.script(_scaled("INDEXED"))
+        assert (await _pass(world)).complete
+        world.clock.advance(hours=1)
+        assert (await _pass(world)).complete
+        judging = [fetch for fetch in await world.store.list_fetches() if "(normalization)" in fetch.profiles]
+        assert len(judging) == 2
+        document = await status(world.store, world.profiles, 600, world.clock())
+        assert document["profiles"][0]["state"] == "relative"
+        assert "differ, so each answer stands alone" in document["warnings"][0]
+        standing = await _backfill(world)
+        assert standing.state == "failed"
+        assert "make no history" in standing.message
+
+
+async def test_zeros_decide_nothing_until_there_are_values(sqlite_url):
+    async with core(sqlite_url, profile(since=SINCE), normalization="COUNT", data_since=NOW - 10 * DAY) as world:
+        assert (await _pass(world)).complete
+        [verdict] = await world.store.normalizations()
+        assert verdict.verdict == "undecided"
+        assert (await world.store.relative([query()])) == {query()}
+        requests = len(world.requests)
+        world.clock.advance(hours=1)
+        assert (await _pass(world)).complete
+        assert len(world.requests) == requests + 1  # not judged again within a day
+        world.clock.advance(days=20)
+        for _ in range(2):
+            assert (await _pass(world)).complete
+        assert (await world.store.relative([query()])) == set()
+        assert not json.loads((await world.store.normalizations())[0].dump())["differing"]
