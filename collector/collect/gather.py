@@ -404,7 +404,7 @@ class _Errand:
         """Ask again as before if the normalization turns out to be absolute."""
         word, gatherer = error.unknown_word, self._gatherer
         span = (await gatherer.limits(self._agg_interval)).shape.span
-        if word and await gatherer.judge.is_absolute(word, batch.slices[0].series, span):
+        if word and await gatherer.judge.is_absolute(word, batch.slices[0], span):
             self._slices += batch.slices
         else:
             self._split_relative(batch)

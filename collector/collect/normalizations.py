@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.finality import DEFAULT_SETTLE
+from collector.interval import grid_of
 from collector.model import Batch, Slice, spelling_free
 from collector.normalization import Verdict, compare, long_window, short_window
 from collector.radar.errors import RadarError
 
 if TYPE_CHECKING:
     from collector.collect.fetch import Fetcher
-    from collector.model import Points, SeriesQuery
+    from collector.model import Points
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +41,15 @@ class NormalizationJudge:
         self._fetcher.judged -= {word for word, one in self._verdicts.items() if not one.holds(now)}
         return self._verdicts
 
-    async def is_absolute(self, word: str, series: SeriesQuery, span: timedelta) -> bool:
-        """Return whether values under *word* compare across answers; asks for *series*, windows of *span* at most."""
+    async def is_absolute(self, word: str, piece: Slice, span: timedelta) -> bool:
+        """Return whether values under *word* compare across answers.
+
+        It asks for the series of *piece*, on its grid, in windows of *span* at most.
+        """
         async with self._lock:
             known = (await self.recall()).get(spelling_free(word))
             if known is None or not known.holds(self._fetcher.clock()):
-                known = await self._judge(word, series, span)
+                known = await self._judge(word, piece, span)
                 await self._fetcher.store.set_normalization(known)
                 level = logging.INFO if known.is_absolute else logging.WARNING
                 log.log(level, "normalization", extra={"outcome": known.verdict, "reason": known.sentence()})
@@ -59,10 +63,11 @@ class NormalizationJudge:
         if known.is_absolute:
             self._fetcher.radar.absolute_words.add(word)
 
-    async def _judge(self, word: str, series: SeriesQuery, span: timedelta) -> Verdict:
-        now, step = self._fetcher.clock(), series.agg_interval.step
+    async def _judge(self, word: str, piece: Slice, span: timedelta) -> Verdict:
+        now, series, step = self._fetcher.clock(), piece.series, piece.series.agg_interval.step
         undecided = Verdict(word, "undecided", now)
-        end = series.agg_interval.floor(await self._fetcher.present() - timedelta(seconds=DEFAULT_SETTLE) - step)
+        final = await self._fetcher.present() - timedelta(seconds=DEFAULT_SETTLE) - step
+        end = grid_of(series.agg_interval, piece.window.start).floor(final)
         long = long_window(end, step, span)
         try:
             whole = await self._ask(Slice(series, long))
