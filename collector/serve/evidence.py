@@ -22,5 +22,5 @@ def replay_warnings(bodies: Sequence[KeptBody]) -> list[str]:
     unread = sum(one.replayable and one.version != __version__ for one in bodies)
     if not unread:
         return []
-    noun = "1 refused answer was" if unread == 1 else f"{unread} refused answers were"
-    return [f"{noun} read by another version only: `collector replay` reads them again"]
+    noun, them = ("1 refused answer was", "it") if unread == 1 else (f"{unread} refused answers were", "them")
+    return [f"{noun} read by another version only: `collector replay` reads {them} again"]

@@ -10,7 +10,10 @@ from collector.collect.replay import rehearse, replay
 from collector.radar import client
 from collector.radar.errors import Untrusted
 from collector.radar.simulator import faults
+from collector.serve import evidence as serve_evidence
+from collector.serve.status import status
 from collector.settings import Retention
+from collector.store import bodies
 from collector.store.verify import verify
 from tests.collect.doubles import DAY, HOUR, NOW, batch, core, many, profile, query
 from tests.store.making import dump, rows
@@ -267,3 +270,17 @@ async def test_a_word_that_the_body_does_not_name_is_as_the_series_has_it(store_
         units = {row.label: (row.unit, row.points) for row in await world.store.list_series()}
         assert units["all"] == units[FEW.series[0].label] == ("certificates", 48)
     assert (await verify(store_url)).findings == []
+
+
+async def test_status_warns_of_answers_that_another_version_has_refused(sqlite_url, monkeypatch):
+    async with core(sqlite_url, ALL) as world:
+        world.script(faults.unequal())
+        with pytest.raises(Untrusted):
+            await world.fetcher.fetch(batch(), ["all"])
+        assert (await status(world.store, [ALL], 600, NOW))["warnings"] == []
+        monkeypatch.setattr(serve_evidence, "__version__", "99")
+        monkeypatch.setattr(bodies, "__version__", "99")
+        (warning,) = (await status(world.store, [ALL], 600, NOW))["warnings"]
+        assert warning == "1 refused answer was read by another version only: `collector replay` reads it again"
+        await replayed(world)
+        assert (await status(world.store, [ALL], 600, NOW))["warnings"] == []
