@@ -37,6 +37,7 @@ class Edge:
     *kind*: it refuses them, fails to answer for them, or answers without them. *seen_at* is when the first answer
     that showed it was requested, and the second one. *looked_at* is when it was seen last, *looks* how often since it
     was accepted. *before* is an earlier edge of the same question, with when it was seen: then the edge moves.
+    *moving* is the first bucket of an answer that lacked stored ones from *begins* on, with when it was requested.
     """
 
     begins: int
@@ -47,6 +48,7 @@ class Edge:
     looked_at: float
     looks: int = 0
     before: tuple[int, float] | None = None
+    moving: tuple[int, float] | None = None
 
     @property
     def is_accepted(self) -> bool:
@@ -73,6 +75,18 @@ class Edge:
             return replace(self, looked_at=now, looks=self.looks + 1)
         return replace(self, seen_at=(*self.seen_at, now), looked_at=now)
 
+    def moves_to(self, first: int, now: float) -> Edge:
+        """Note that an answer requested at *now* has values from the bucket *first* on only; a second one moves it."""
+        if first <= self.begins:
+            return replace(self, moving=None)
+        if self.moving is None or self.moving[1] > now:
+            return replace(self, moving=(first, now))
+        if now < self.moving[1] + SECOND_ANSWER_SECONDS:
+            return self
+        begins, before = min(first, self.moving[0]), (self.begins, self.seen_at[0])
+        left = (first, now) if first > begins else None
+        return replace(self, begins=begins, seen_at=(self.moving[1], now), looked_at=now, before=before, moving=left)
+
     def clip(self, window: Range) -> list[Range]:
         """The parts of *window* that Radar may have."""
         return subtract(window, [self.absent])
@@ -98,9 +112,9 @@ def load(text: str) -> Edge | None:
     """Read what `dump` wrote; None for anything else, which only costs the questions that find the edge."""
     try:
         record = json.loads(text)
-        before = tuple(record["before"]) if record["before"] else None
-        return Edge(**{**record, "seen_at": tuple(record["seen_at"]), "before": before})
-    except (ValueError, TypeError, KeyError):
+        pairs = {name: tuple(pair) if (pair := record.get(name)) else None for name in ("before", "moving")}
+        return Edge(**{**record, "seen_at": tuple(record["seen_at"]), **pairs})
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -142,17 +156,22 @@ class Search:
         return replace(self, low=self.lower[-1], high=bucket, lower=self.lower[:-1], confirmed=False)
 
 
-def empty_beginning(window: Range, runs: Iterable[Range], lacked: Iterable[Range], edge: Edge | None) -> Range | None:
-    """Find the run of absent buckets that *window* begins with, if answers have *lacked* all of it.
+def first_run(window: Range, runs: Iterable[Range]) -> Range | None:
+    """Find the run of absent buckets that *window* begins with, among *runs*, ascending.
 
-    *runs* are absent, ascending; what lies before an accepted *edge* counts as lacked. None if there is no such run,
-    or if nothing is stored behind it: an edge is found only beside data.
+    None if there is none, or if nothing is stored behind it: an edge is found only beside data.
     """
     run = next(iter(runs), None)
-    if run is None or run[0] != window[0] or run[1] >= window[1]:
-        return None
+    return run if run and run[0] == window[0] and run[1] < window[1] else None
+
+
+def is_beginning(run: Range, lacked: Iterable[Range], step: int, edge: Edge | None) -> bool:
+    """Tell whether answers have *lacked* all of *run*, but for what the last of its samples asks for.
+
+    What lies before an accepted *edge* counts as lacked.
+    """
     known = [*lacked, *([edge.absent] if edge and edge.is_accepted else [])]
-    return None if subtract(run, known) else run
+    return not subtract(run, [*known, samples(run, step, 1)[0]])
 
 
 def samples(run: Range, step: int, count: int, turn: int = 0) -> list[Range]:

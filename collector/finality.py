@@ -289,11 +289,6 @@ def judge_gap(gap: Range, absences: Sequence[Absence], settle: int) -> list[tupl
     return parts
 
 
-def lacked_windows(absences: Iterable[Absence], settle: int) -> list[Range]:
-    """The buckets that an answer past settle lacked."""
-    return merge((one.start, min(one.end, int(one.told_at - settle))) for one in absences)
-
-
 def _parts(gap: Range, absences: Sequence[Absence], settle: int) -> Iterator[tuple[int, int, list[Absence]]]:
     """Cut *gap* where other absences hold, each with those that hold there and were past settle."""
     known = []

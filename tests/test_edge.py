@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from collector.edge import DAY, Edge, Search, dump, empty_beginning, load, samples
+from collector.edge import DAY, Edge, Search, dump, first_run, is_beginning, load, samples
 
 STEP = 3600
 WEEK = 7 * DAY
@@ -96,20 +96,32 @@ def test_an_edge_that_moves_is_found_by_two_questions_where_it_is_expected():
 
 
 @pytest.mark.parametrize(
-    ("expected", "runs", "lacked", "edge"),
+    ("expected", "runs"),
+    [((0, 50), [(0, 50), (70, 80)]), (None, [(10, 50)]), (None, [(0, 100)]), (None, [(0, 120)]), (None, [])],
+)
+def test_the_first_run_begins_with_the_window_and_ends_at_a_stored_bucket(expected, runs):
+    assert first_run((0, 100), runs) == expected
+
+
+BEFORE = Edge(500 * STEP, 20 * STEP, "empty", "", (1, 2), 2)
+
+
+@pytest.mark.parametrize(
+    ("expected", "lacked", "edge"),
     [
-        ((0, 50), [(0, 50)], [(0, 50)], None),
-        ((0, 50), [(0, 50), (70, 80)], [(0, 30), (20, 60)], None),
-        (None, [(0, 50)], [(0, 49)], None),
-        (None, [(10, 50)], [(0, 100)], None),
-        (None, [(0, 100)], [(0, 100)], None),
-        (None, [], [(0, 100)], None),
-        ((0, 50), [(0, 50)], [(0, 20)], Edge(50, 20, "empty", "", (1, 2), 2)),
-        (None, [(0, 50)], [(0, 20)], Edge(50, 20, "empty", "", (1,), 2)),
+        (True, [(0, 500)], None),
+        (True, [(0, 300), (200, 400), (400, 600)], None),
+        (True, [(0, 477)], None),
+        (False, [(0, 476)], None),
+        (False, [(1, 500)], None),
+        (False, [], None),
+        (True, [(0, 20)], BEFORE),
+        (False, [(0, 20)], replace(BEFORE, seen_at=(1,))),
     ],
 )
-def test_a_beginning_is_a_run_that_answers_lacked_whole_before_the_first_stored_bucket(expected, runs, lacked, edge):
-    assert empty_beginning((0, 100), runs, lacked, edge) == expected
+def test_a_beginning_has_been_lacked_whole_but_for_what_its_last_sample_asks_for(expected, lacked, edge):
+    hours = [(start * STEP, end * STEP) for start, end in lacked]
+    assert is_beginning((0, 500 * STEP), hours, STEP, edge) is expected
 
 
 @pytest.mark.parametrize("step", [900, 3600, DAY, WEEK])

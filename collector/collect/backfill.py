@@ -10,10 +10,11 @@ import asyncio
 import logging
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
+from collector.collect.beginnings import attend_beginnings
 from collector.collect.collect import named
 from collector.collect.diary import Diary
 from collector.collect.fetch import Handling
@@ -57,18 +58,24 @@ async def unanswered(
 ) -> list[Slice]:
     """Decide what to ask for: gaps, or with *force* everything, if no answer from *since* on has covered it."""
     store = gatherer.fetcher.store
-    expected, present = [], now - await store.ahead()
-    for profile in lasting(on_grids(profiles, await store.grids())):
-        grid = profile.grid
-        wanted = Window(grid.floor(job.start), min(grid.floor(job.end), plan.closed_until(grid, present)))
-        if wanted.start < wanted.end:
-            expected += [Expected(series.query, wanted, profile.settle) for series in profile.series]
+    expected = await _wanted(profiles, job, store, now)
     if not job.force:
         return await gap_slices(expected, now, store, gatherer, explicit_since=since)
     windows, within = {}, {one.query: one.window for one in expected}
     for query, window in within.items():
         windows[query] = plan.without(window, await store.answered(query, window, since))
     return await whole_cells(windows, within, gatherer)
+
+
+async def _wanted(profiles: Sequence[Profile], job: Wanted, store: Store, now: datetime) -> list[Expected]:
+    """List what *job* wants of each series that has closed by *now*."""
+    expected, present = [], now - await store.ahead()
+    for profile in lasting(on_grids(profiles, await store.grids())):
+        grid = profile.grid
+        wanted = Window(grid.floor(job.start), min(grid.floor(job.end), plan.closed_until(grid, present)))
+        if wanted.start < wanted.end:
+            expected += [Expected(series.query, wanted, profile.settle) for series in profile.series]
+    return expected
 
 
 async def gaps_left(profiles: Sequence[Profile], job: Wanted, store: Store, now: datetime) -> int:
@@ -298,6 +305,9 @@ class Backfiller:
         now = self._fetcher.clock()
         if reason := await self._why_no_history(profiles):
             return await self._fail(job, reason)
+        until_now = replace(job.wanted, end=now)  # an edge is found beside data, which may be newer than the job
+        expected = await _wanted(profiles, until_now, self._store, now)
+        await attend_beginnings(expected, named(profiles), self._gatherer)
         ended = await self._store.end_backfill(job, await gaps_left(profiles, job.wanted, self._store, now), now)
         if ended:
             self._heard(ended.standing)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from collector.clock_difference import NAMED_FROM
 from collector.collect import plan, snapshots
+from collector.collect.beginnings import attend_beginnings
 from collector.collect.gather import Gathered
-from collector.collect.refetch import fire_slices, healing_slices
+from collector.collect.refetch import fire_slices, healing_expected, healing_slices
 from collector.interval import AggInterval
 from collector.model import Slice
 from collector.profile import on_grids
@@ -87,9 +88,10 @@ async def heal(profiles: Sequence[Profile], now: datetime, store: Store, gathere
 
     async def once(profiles: Sequence[Profile]) -> Collected:
         lasting = snapshots.lasting(profiles)
-        return await _gather(
+        found = await _gather(
             profiles, lambda ahead: healing_slices(lasting, now, store, gatherer, ahead), gatherer, background=True
         )
+        return await _attend(lasting, found, now, gatherer)
 
     return await _on_their_grids(profiles, store, once)
 
@@ -104,9 +106,20 @@ async def collect_and_heal(profiles: Sequence[Profile], now: datetime, store: St
             slices = await fire_slices(lasting, now, store, ahead)
             return plan.joined([*slices, *await healing_slices(lasting, now, store, gatherer, ahead)])
 
-        return await _gather(profiles, both, gatherer, snapshots_at=now)
+        return await _attend(lasting, await _gather(profiles, both, gatherer, snapshots_at=now), now, gatherer)
 
     return await _on_their_grids(profiles, store, once)
+
+
+async def _attend(lasting: Sequence[Profile], collected: Collected, now: datetime, gatherer: Gatherer) -> Collected:
+    """Find where the history of profiles begins, unless the pass was cut short: then nothing can be learned now."""
+    if collected.stopped or collected.unsaved or collected.moved:
+        return collected
+    present = now - await gatherer.fetcher.store.ahead()
+    expected = await healing_expected(lasting, present, gatherer.fetcher.store)
+    attended = await attend_beginnings(expected, named(lasting), gatherer)
+    saved, requests = collected.saved + attended.saved, collected.requests + attended.requests
+    return replace(collected, saved=saved, requests=requests)
 
 
 async def _on_their_grids(

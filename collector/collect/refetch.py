@@ -68,11 +68,12 @@ def settle_of(profile: Profile, state: SeriesState) -> int:
 def _windows_due(profile: Profile, query: SeriesQuery, state: SeriesState, now: datetime) -> list[Window]:
     """The stored windows of a series whose values are not final and that are due.
 
-    What a backfill has brought from before `since` is read again, too: all that is stored becomes final.
+    What a backfill has brought from before `since` is read again, too: all that is stored becomes final, as long as
+    Radar has it.
     """
     step = query.agg_interval.seconds
     found = windows_to_reread(state.evidence, state.current, settle_of(profile, state), step, now.timestamp())
-    return [Window(from_epoch(start), from_epoch(end)) for start, end in found]
+    return [Window(from_epoch(start), from_epoch(end)) for start, end in state.still_there(found)]
 
 
 def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Window], now: datetime) -> list[Window]:
@@ -123,15 +124,20 @@ async def healing_slices(
 
     What is newer is the next fire's. *now* is *ahead* of Radar's present.
     """
+    return await gap_slices(await healing_expected(profiles, now - ahead, store), now, store, gatherer)
+
+
+async def healing_expected(profiles: Sequence[Profile], present: datetime, store: Store) -> list[Expected]:
+    """List what the store should have at Radar's *present* of each series of those *profiles* that heal."""
     states = await store.series_states({s.query for profile in profiles for s in profile.series if profile.heal})
     expected = []
     for profile in profiles:
         for series in profile.series if profile.heal else ():
             state = states.get(series.query)
             stored = Window(from_epoch(state.extent[0]), from_epoch(state.extent[1])) if state else None
-            window = profile.expected(stored, from_epoch(state.told_until) if state else now - ahead)
+            window = profile.expected(stored, from_epoch(state.told_until) if state else present)
             expected += [Expected(series.query, window, profile.settle)] if window else []
-    return await gap_slices(expected, now, store, gatherer)
+    return expected
 
 
 async def gap_slices(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collector.interval import Grid
     from collector.model import Answer, Batch, Meta, SeriesQuery
     from collector.profile import Profile, Reach
-    from collector.store import PassRecord, Snapshot
+    from collector.store import PassRecord, Snapshot, Store
 
 DAY = timedelta(days=1)
 _MOST_SLACK = timedelta(minutes=30)
@@ -105,10 +105,24 @@ async def _orders(profiles: Sequence[Profile], now: datetime, gatherer: Gatherer
             wanted[series.query].append(profile.reach)
     for profile in profiles:
         windows = {one.query: window(wanted[one.query], profile.grid, present) for one in profile.series}
-        slices = tuple(Slice(query, found) for query, found in windows.items() if found)
+        slices = await _served([Slice(query, found) for query, found in windows.items() if found], store, now)
         record = await store.snapshot_record(profile.name)
         orders.append(Order(profile, slices, await _requests(slices, gatherer), record))
     return orders
+
+
+async def _served(slices: Sequence[Slice], store: Store, now: datetime) -> tuple[Slice, ...]:
+    """Leave out what lies before the beginning of Radar's own history, which is found anew after a week."""
+    edges = await store.edges([piece.series for piece in slices])
+    await store.set_edges({query: None for query, edge in edges.items() if edge.is_due(now.timestamp())})
+    served = []
+    for piece in slices:
+        edge, start = edges.get(piece.series), piece.window.start
+        if edge and edge.is_accepted and not edge.is_due(now.timestamp()):
+            start = max(start, from_epoch(edge.begins))
+        if start < piece.window.end:
+            served.append(Slice(piece.series, Window(start, piece.window.end)))
+    return tuple(served)
 
 
 async def _take(orders: Sequence[Order], names: Names, now: datetime, gatherer: Gatherer) -> Gathered:
@@ -119,7 +133,8 @@ async def _take(orders: Sequence[Order], names: Names, now: datetime, gatherer: 
     if gathered.stopped or not slices or await gatherer.fetcher.ahead() > before:  # then the range ends earlier
         return gathered
     parts.absolute_words = gatherer.fetcher.radar.absolute_words
-    taken, failures = parts.together(slices, gathered.failed, now)
+    served = await _served(slices, gatherer.fetcher.store, now)  # the pass may have found where the history begins
+    taken, failures = parts.together(served, gathered.failed, now)
     gathered = replace(gathered, failures=gathered.failures + failures)
     complete = [order for order in orders if all(piece.series in taken for piece in order.slices)]
     chosen = dict.fromkeys(piece.series for order in complete for piece in order.slices)

@@ -74,6 +74,17 @@ class AnswerPart:
         lost = [Slice(self.slice_.series, Window(from_epoch(a), from_epoch(b))) for a, b in ends]
         return replace(self, spoken=spoken, cut_off=lost)
 
+    def moved_on(self, begins: int | None, stored: Iterable[int]) -> AnswerPart:
+        """Leave out what the answer lacks from its start on, if Radar's history *begins* there or later, and is stored.
+
+        Radar keeps it no longer. What is stored has not vanished.
+        """
+        start, end = self.spoken
+        first = min(self.timestamps[0], end) if self.timestamps else end
+        if begins is None or start > begins or not any(start <= timestamp < first for timestamp in stored):
+            return self
+        return replace(self, spoken=(first, end))
+
     def _scope(self, settle: int) -> AnswerScope:
         """What the evidence is about: what the answer speaks for, and what it has beyond that."""
         start, end = self.spoken

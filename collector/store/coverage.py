@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.clock_difference import radar_lag
-from collector.model import Window
+from collector.model import Window, from_epoch
 from collector.store import clock_difference, generations, lag
+from collector.store.answer_part import spoken_window
 from collector.store.schema import date_ranges, fetch_profiles, fetches
 
 if TYPE_CHECKING:
@@ -59,6 +60,25 @@ async def upstream_lag(connection: AsyncConnection, profile: str) -> timedelta:
         usual = await lag.usual(connection, {profile: row.last_updated})
         lags += (radar_lag(each, ahead) for each in usual.values())
     return next((each for each in lags if each < _LONGEST_LAG), timedelta(0))
+
+
+async def lacking(connection: AsyncConnection, query: SeriesQuery, run: tuple[int, int]) -> list[tuple[int, int]]:
+    """Find what answers to windows inside *run*, of which no bucket is stored, spoke for; all in epoch seconds.
+
+    A window that reaches beyond the run may have been cut short before its first value.
+    """
+    ids, step = (await generations.ids_of(connection, [query])).get(query, []), query.agg_interval.step
+    columns = (date_ranges.c.start, date_ranges.c.end, date_ranges.c.start_time, date_ranges.c.end_time)
+    rows = await connection.execute(
+        sa.select(*columns, fetches.c.last_updated)
+        .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
+        .where(date_ranges.c.series_id.in_(ids), fetches.c.outcome == "ok")
+        .where(date_ranges.c.end > from_epoch(run[0]), date_ranges.c.end <= from_epoch(run[1]))
+    )
+    return [
+        spoken_window(Window(start, end), (start_time, end_time), last_updated, step)
+        for start, end, start_time, end_time, last_updated in rows
+    ]
 
 
 async def answered(connection: AsyncConnection, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:

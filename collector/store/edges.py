@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from collector.model import SeriesQuery
 
 _PREFIX = "edge:"
+_ALL = sa.select(state.c.key, state.c.value).where(state.c.key.startswith(_PREFIX))
 
 
 async def by_digest(connection: AsyncConnection) -> dict[str, Edge]:
     """Read all edges by the digest of their question, accepted or not."""
-    rows = await connection.execute(sa.select(state.c.key, state.c.value).where(state.c.key.startswith(_PREFIX)))
+    rows = await connection.execute(_ALL)
     found = {key.removeprefix(_PREFIX): load(text) for key, text in rows}
     return {digest: edge for digest, edge in found.items() if edge}
 

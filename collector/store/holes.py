@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.edge import empty_beginning
-from collector.finality import Absence, GapRequest, gap_requests, intersect, judge_gap, lacked_windows, merge, subtract
+from collector.edge import first_run, is_beginning
+from collector.finality import Absence, GapRequest, gap_requests, intersect, judge_gap, merge, subtract
 from collector.model import Window, from_epoch
-from collector.store import edges, evidence, generations
+from collector.store import coverage, edges, evidence, generations
 from collector.store.column_types import bucket, epoch
 from collector.store.kept import kept_from
 from collector.store.schema import points
@@ -110,8 +110,11 @@ async def beginnings(connection: AsyncConnection, expected: Sequence[Expected]) 
     found = []
     for one, gaps in zip(expected, await _all_gaps(connection, expected), strict=True):
         window = int(one.window.start.timestamp()), int(one.window.end.timestamp())
-        lacked = lacked_windows(gaps.absences, gaps.settle)
-        found.append(empty_beginning(window, gaps.runs, lacked, known.get(one.query)))
+        run = first_run(window, gaps.runs)
+        lacked = await coverage.lacking(connection, one.query, run) if run else []
+        found.append(
+            run if run and is_beginning(run, lacked, one.query.agg_interval.seconds, known.get(one.query)) else None
+        )
     return found
 
 

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from collector.finality import DEFAULT_SETTLE, Absence, merge
 from collector.model import Slice, Window, from_epoch
 from collector.store import (
+    edges,
     evidence,
     fetches,
     grids,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from collector.edge import Edge
     from collector.finality import Evidence
     from collector.model import Batch, Points, SeriesQuery
     from collector.store.fetches import Arrival
@@ -79,7 +81,8 @@ class Change:
     """What one answer changes: a difference for each series_id, and what speaks for the values and gaps then.
 
     *evidence* holds rows of `finality` as they were and as they are to be. *overruled* are the series_ids for which a
-    newer answer had come. *cut_off* is what the answer seems to have left out.
+    newer answer had come. *cut_off* is what the answer seems to have left out. *moved_on* has the first bucket that
+    Radar still has of series whose history begins later than before.
     """
 
     arrival: Arrival
@@ -87,6 +90,7 @@ class Change:
     absences: Mapping[int, Sequence[Absence]] = field(default_factory=dict)
     overruled: frozenset[int] = frozenset()
     cut_off: Sequence[Slice] = ()
+    moved_on: Mapping[int, int] = field(default_factory=dict)
 
     def inserted(self) -> list[Brought]:
         """The new points, with the fetch that brought them."""
@@ -173,7 +177,10 @@ def _measure(arrival: Arrival) -> tuple[object, ...]:
 async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
     queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
     ids = await proposals.resolve(connection, queries, arrivals)
-    changes, rows = await _compare(connection, arrivals, ids)
+    begins = await edges.read(connection, queries)
+    known = {ids[query]: edge for query, edge in begins.items() if edge.is_accepted}
+    changes, rows = await _compare(connection, arrivals, ids, known)
+    await _move_edges(connection, changes, {ids[query]: query for query in queries}, known)
     await _write(connection, changes)
     await evidence.write(connection, rows)
     for change in changes:
@@ -189,10 +196,27 @@ async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) ->
     return saved
 
 
+async def _move_edges(
+    connection: AsyncConnection,
+    changes: Sequence[Change],
+    queries: Mapping[int, SeriesQuery],
+    known: Mapping[int, Edge],
+) -> None:
+    """Note where Radar's history of series begins now."""
+    moved: dict[SeriesQuery, Edge | None] = {}
+    for change in changes:
+        at = (change.arrival.asked_at or change.arrival.now).timestamp()
+        moved |= {queries[i]: known[i].moves_to(first, at) for i, first in change.moved_on.items()}
+    await edges.write(connection, moved)
+
+
 async def _compare(
-    connection: AsyncConnection, arrivals: Sequence[Arrival], ids: Mapping[SeriesQuery, int]
+    connection: AsyncConnection,
+    arrivals: Sequence[Arrival],
+    ids: Mapping[SeriesQuery, int],
+    known_edges: Mapping[int, Edge],
 ) -> tuple[list[Change], dict[int, tuple[Sequence[Evidence], Sequence[Evidence]]]]:
-    answers = [_Answered(arrival, ids) for arrival in arrivals]
+    answers = [_Answered(arrival, ids, known_edges) for arrival in arrivals]
     windows: dict[int, list[Window]] = defaultdict(list)
     for answer in answers:
         for series_id, found in answer.windows.items():
@@ -209,10 +233,12 @@ async def _compare(
 
 
 class _Answered:
-    """What one arrival says: its windows and their points, by series_id."""
+    """What one arrival says: its windows and their points, by series_id; *known_edges* are the accepted ones."""
 
-    def __init__(self, arrival: Arrival, ids: Mapping[SeriesQuery, int]) -> None:
+    def __init__(self, arrival: Arrival, ids: Mapping[SeriesQuery, int], known_edges: Mapping[int, Edge]) -> None:
         self.arrival = arrival
+        self._edges = known_edges
+        self._moved_on: dict[int, int] = {}
         self.windows: dict[int, list[Window]] = defaultdict(list)
         self.points: dict[int, dict[int, float]] = defaultdict(dict)
         self.parts: dict[int, list[AnswerPart]] = defaultdict(list)
@@ -246,15 +272,26 @@ class _Answered:
             blocking = self._blocking(newer.get(i, ()))
             overruled |= {i} if any(start < b and a < end for a, b in blocking for start, end in spans) else set()
             settle = settles.get(i, DEFAULT_SETTLE)
-            parts = [part.trimmed(known) for part in self.parts[i]]
-            cut_off += [slice_ for part in parts for slice_ in part.cut_off]
+            trimmed = [part.trimmed(known) for part in self.parts[i]]
+            cut_off += [slice_ for part in trimmed for slice_ in part.cut_off]
+            parts = self._without_moved(i, trimmed, known)
             spoken = [part.spoken for part in parts]
             differences[i] = diff(known, answered, gone, blocking, spoken)
             absences[i] = []
             for part in parts:
                 rows[i] = part.fold(rows.get(i, []), differences[i], known, blocking, settle)
                 absences[i] += part.absences(known, settle)
-        return Change(self.arrival, differences, absences, frozenset(overruled), cut_off)
+        return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on)
+
+    def _without_moved(self, series_id: int, parts: Sequence[AnswerPart], stored: Iterable[int]) -> list[AnswerPart]:
+        """Leave out what Radar has no longer because its history begins later than before, and note where."""
+        edge = self._edges.get(series_id)
+        if edge is None:
+            return [*parts]
+        kept = [part.moved_on(edge.begins, stored) for part in parts]
+        if kept != parts:
+            self._moved_on[series_id] = max(one.spoken[0] for one in kept)
+        return kept
 
     def _blocking(self, newer: Iterable[tuple[tuple[int, int], AnswerTime]]) -> list[tuple[int, int]]:
         """The ranges of answers that overrule this one."""

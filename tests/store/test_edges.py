@@ -61,16 +61,15 @@ async def test_what_is_stored_before_an_edge_stays_and_is_not_to_be_read_again(s
 
 
 async def test_a_beginning_that_answers_have_lacked_whole_is_found_beside_data(store):
-    await store.declare([replace(profile(), settle=SETTLE)], NOW)
-    window = hours(0, 10)
-    expected = [Expected(ALL, window, SETTLE)]
+    await store.declare([profile()], NOW)
+    expected = [Expected(ALL, hours(-72, 10), SETTLE)]
     await saved(store, batch((ALL, hours(6, 10))), [1] * 4)
     assert await store.beginnings(expected) == [None]
-    await saved(store, batch((ALL, hours(2, 6))), {}, now=NOW + HOUR)
-    assert await store.beginnings(expected) == [None], "nothing is known of the first two hours"
-    await saved(store, batch((ALL, hours(0, 2))), {}, now=NOW + 2 * HOUR)
-    assert await store.beginnings(expected) == [(at(0), at(6))]
-    assert await store.beginnings([Expected(ALL, hours(0, 6), SETTLE)]) == [None], "no data beside it"
+    await saved(store, batch((ALL, hours(-20, 6))), {}, now=NOW + HOUR)
+    assert await store.beginnings(expected) == [None], "nothing is known of the first two days"
+    await saved(store, batch((ALL, hours(-72, -20))), {}, now=NOW + 2 * HOUR)
+    assert await store.beginnings(expected) == [(at(-72), at(6))]
+    assert await store.beginnings([Expected(ALL, hours(-72, 6), SETTLE)]) == [None], "no data beside it"
 
 
 async def test_the_local_api_knows_it_as_what_radar_does_not_have_at_that_moment(store):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     _Kind = TypeVar("_Kind", Hole, Revised, Withdrawn, Renormalized)
 
 _COARSE = timedelta(days=1)
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class History:
         options = self._options
         found = [] if options.data_since is None else [options.data_since.timestamp()]
         if options.retention is not None:
-            found.append(floor(now - options.retention.total_seconds(), SLOT))
+            found.append(floor(now - options.retention.total_seconds(), _DAY))
         named = {value for listed in filters.values() for value in listed}
         found += [began.timestamp() for value, began in options.began.items() if value in named]
         return max(found, default=None)

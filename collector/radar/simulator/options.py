@@ -38,9 +38,10 @@ class SimulatorOptions:
     Data: *seed*; *lag* of `lastUpdated` behind the clock, on a 15-minute grid; *unfinished* says whether the newest
     bucket that has not closed is left out or partial, for 15m and 1h, *unfinished_coarse* for 1d and 1w; *revised_for*
     is how long after a bucket's close its value may still change (zero: never); there are no buckets before
-    *data_since*, none older than *retention*, and none of a filter value before its moment in *began*; *before_data*
-    is how a question that starts earlier is refused (None: the answer leaves the buckets out); *unknown_names* says
-    what a CA, log or TLD outside the catalogue gets: a small share of its own, zeros, or a refusal; *grids* says
+    *data_since*, none before the day *retention* ago, and none of a filter value before its moment in *began*;
+    *before_data* is how a question that starts earlier is refused (None: the answer leaves the buckets out);
+    *unknown_names* says what a CA, log or TLD outside the catalogue gets: a small share of its own, zeros, or a
+    refusal; *grids* says
     where buckets start, each on a slot of 15 minutes (None: where the range does; an interval that is absent has the
     usual grid).
 
