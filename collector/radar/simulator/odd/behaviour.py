@@ -6,6 +6,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from collector.interval import Grid
 from collector.model import AggInterval
 from collector.radar.refusals import BAD_REQUEST, TOO_COSTLY, Refusal
 from collector.radar.simulator.odd.variation import Variation
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _SHORT_SPANS: Mapping[AggInterval, timedelta] = MappingProxyType(
     {one: max(timedelta(days=1), 8 * one.step) for one in AggInterval}
 )
+_HOUR, _A_DAY, _WEEK = AggInterval.ONE_HOUR, AggInterval.ONE_DAY, AggInterval.ONE_WEEK
 _NOT_FOUND = Refusal(404, 2001)
 _FAILED = Refusal(500, 2000)
 
@@ -32,6 +34,12 @@ _ROWS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("retention-404", "Nothing older than 30 days: 404", "retention", {"before_data": _NOT_FOUND}),
     ("retention-500", "Nothing older than 30 days: 500", "retention", {"before_data": _FAILED}),
     ("retention-silent", "Nothing older than 30 days, without a word", "retention", {"before_data": None}),
+    ("week-sunday", "Weeks start on Sunday", "grid", {"grids": {_WEEK: Grid(_WEEK, timedelta(days=6))}}),
+    ("week-thursday", "Weeks start on Thursday", "grid", {"grids": {_WEEK: Grid(_WEEK, timedelta(days=3))}}),
+    ("week-range", "Weeks start where the range does", "grid", {"grids": {_WEEK: None}}),
+    ("day-eight", "Days start at 8:00 UTC", "grid", {"grids": {_A_DAY: Grid(_A_DAY, timedelta(hours=8))}}),
+    ("day-evening", "Days start at 19:00 UTC", "grid", {"grids": {_A_DAY: Grid(_A_DAY, timedelta(hours=19))}}),
+    ("hour-half-past", "Hours start at half past", "grid", {"grids": {_HOUR: Grid(_HOUR, timedelta(minutes=30))}}),
     ("rate-headers-none", "No headers about rate limits", "rate", {"rate_headers": "none"}),
     ("rate-headers-x", "X-RateLimit headers", "rate", {"rate_headers": "x"}),
     ("never-compressed", "Never compressed", "compressed", {"compress": False}),

@@ -15,6 +15,7 @@ from collector.profile import nearest
 from collector.radar.simulator.odd.behaviour import BEHAVIOUR
 from collector.radar.simulator.odd.buckets import BUCKETS
 from collector.radar.simulator.odd.confidence import CONFIDENCE
+from collector.radar.simulator.odd.limits import LIMITS
 from collector.radar.simulator.odd.meta import META
 from collector.radar.simulator.odd.naming import NAMING
 from collector.radar.simulator.odd.ranges import RANGES
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collector.radar.simulator.options import SimulatorOptions
 
 _ORDERED = (
+    *LIMITS,
     *BUCKETS,
     *VALUES,
     *TIMESTAMPS,
@@ -78,6 +80,8 @@ def write(reply: Reply, draft: Draft, variations: Sequence[Variation]) -> Reply:
     """Return *reply*, an honest JSON answer whose document is in *draft*, as *variations* write it."""
     for one in variations:
         one.change(draft)
+        if draft.instead:
+            return draft.instead
     body = encode(draft.document)
     for one in variations:
         body = one.rewrite(body)

@@ -33,7 +33,8 @@ class Draft:
     """An answer while it is changed: the *document*, still honest at first, and what it answers.
 
     *question* is what was asked; *now* and *last_updated* are epoch seconds; *honest* returns the timestamps and texts
-    of values of a query between two moments on its grid; *names* are those of the series in the document, by position.
+    of values of a query between two moments on its grid; *names* are those of the series in the document, by
+    position; *instead* is the reply if there is no answer.
     """
 
     question: Question
@@ -42,6 +43,7 @@ class Draft:
     honest: Callable[[SeriesQuery, int, int], tuple[Sequence[int], Sequence[str]]]
     document: Document
     names: list[str] = field(init=False)
+    instead: Reply | None = None
 
     def __post_init__(self) -> None:
         self.names = [asked.name for asked in self.question.series]
