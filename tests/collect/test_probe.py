@@ -349,6 +349,18 @@ def encoded_once(received):
     return None
 
 
+async def test_only_answers_to_what_the_collector_would_ask_are_kept_to_be_read_again(tmp_path):
+    async with core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as world:
+        spoilt = faults.reply(200, b"{", content_type="application/json")
+        world.script(spoilt.only(lambda received: "DigiCert" in received.raw_query).always())
+        report = await Prober(world.gatherer).probe()
+        refused = {exchange.request.name for exchange in report.exchanges if exchange.outcome == "untrusted"}
+        names = {exchange.fetch_id: exchange.request.name for exchange in report.exchanges}
+        assert refused == {"comma encoded once", "comma encoded twice"}
+        kept = {names[body.fetch_id] for body in await world.store.bodies(waiting=True)}
+        assert kept == {"comma encoded twice"}
+
+
 async def test_a_comma_that_has_to_be_encoded_otherwise_is_not_settled(tmp_path):
     report, _ = await probed(tmp_path, encoded_once)
     assert "; only the single encoding finds the name" in said(report)["comma_encoding"]

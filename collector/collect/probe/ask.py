@@ -119,7 +119,7 @@ class Asker:
         await self._note_clock(exchange)
         if response is None or answer is None:
             await fetcher.end(exchange.fetch_id, failure_of(exchange))
-            if response and response.evidence and exchange.error and exchange.request.is_read:
+            if response and response.evidence and exchange.error and exchange.request.is_replayable:
                 kind = f"probe: {exchange.error.kind}"
                 await keep_refused(fetcher.store, exchange.fetch_id, batch, kind, response.evidence)
             return

@@ -46,6 +46,11 @@ class ProbeRequest:
     path: str = TIMESERIES
     is_read: bool = True
 
+    @property
+    def is_replayable(self) -> bool:
+        """Whether a kept body may be read again later: what was sent is what *batch* means, not a variation of it."""
+        return self.is_read and self.query == query_string(self.batch)
+
 
 def series_request(name: str, batch: Batch) -> ProbeRequest:
     """Ask *batch* as the collector does."""
