@@ -84,8 +84,9 @@ def test_what_cannot_be_settled_is_listed_before_the_verdict(world):
     assert said[-2].split("\n") == [
         "Not settled",
         "- the probe ended early: the credentials are refused: HTTP 403: Authentication error",
+        "- answers at 15m: refused: HTTP 403: Authentication error; nothing can be collected at it",
     ]
-    assert said[-1].startswith("verdict: 1 thing is not settled (1 of 30 requests); next: mend what ended it")
+    assert said[-1].startswith("verdict: 2 things are not settled (1 of 30 requests); next: mend what ended it")
 
 
 def test_nothing_of_a_probe_disturbs_the_store(world):

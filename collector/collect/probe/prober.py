@@ -59,6 +59,8 @@ class Prober:
             await self._ask_all()
         except ProbeEnded as end:
             self.seen.ended = str(end)
+            for exchange in self._asker.exchanges:
+                self.seen.by_interval.setdefault(exchange.request.batch.agg_interval, exchange)
         self.seen.now = self._now
         if self.seen.base:
             await remember(self._gatherer, self.seen)
