@@ -131,4 +131,4 @@ def _deviations(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
 def _refusals(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
     error = exchange.error
     if error and exchange.request.is_read and exchange.status not in ANSWERED:
-        yield error.kind, exchange.outcome, str(error)
+        yield str(error), exchange.outcome, str(error)  # a kind has no words: all refusals with one code are alike
