@@ -41,7 +41,7 @@ def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tu
             _note_place(depth, container, series, deviations)
             return _meta_of(meta, series, deviations), series
         inner = [content for key, content in container.items() if folded(key) in _INSIDE and content]
-        if len(inner) != 1:
+        if len(inner) != 1 or _asked(container, names):
             break
         container = _by_names(inner[0], names) or sole_object(inner[0]) or {}
         meta = member(container, *_META) if meta is None else meta
@@ -92,23 +92,26 @@ def _meta_of(meta: Any, series: Content, deviations: Deviations) -> Any:
 def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
     """Return the series right inside of *container*, in the documented form.
 
-    Other forms count only where none has the documented one, and names that were not asked for only where all have
-    such names: a table or a list of something else may stand beside the series.
+    Other forms count only where none has the documented one, and names that were not asked for only where none has a
+    name that was: a table or a list of something else may stand beside the series.
     """
     others = {key: content for key, content in container.items() if folded(key) not in _META}
-    documented = {
-        key: one for key, one in others.items() if isinstance(one, dict) and {*one} & {"timestamps", "values"}
-    }
-    if documented:
-        return {key: one if {*one} >= _ARRAYS else _as_series(one) or one for key, one in documented.items()}
+    halves = {key: one for key, one in others.items() if isinstance(one, dict) and not _ARRAYS.isdisjoint(one)}
+    documented = {key: one if {*one} >= _ARRAYS else _as_series(one) or one for key, one in halves.items()}
+    asked = _asked(others, names)
+    if documented and (not asked or not asked.isdisjoint(documented)):
+        return documented
     shared = _column(container, _TIMESTAMPS)
     if isinstance(shared, list):
         return _columns(container, shared, names)
-    found = {
-        key: one for key, one in ((key, _as_series(content)) for key, content in others.items()) if one is not None
-    }
+    read = {key: _as_series(others[key]) for key in asked or others}
+    return {key: one for key, one in read.items() if one is not None}
+
+
+def _asked(content: Content, names: Sequence[str]) -> set[str]:
+    """Return the keys of *content* that are names that were asked for, in any spelling."""
     wanted = {*map(folded, names)}
-    return {key: one for key, one in found.items() if folded(key) in wanted} or found
+    return {key for key in content if folded(key) in wanted}
 
 
 def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) -> dict[str, Any]:
@@ -116,9 +119,8 @@ def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) ->
     values = _column(container, _VALUES)
     if isinstance(values, list) and len(names) == 1:
         return {names[0]: {"timestamps": timestamps, "values": values}}
-    wanted = {*map(folded, names)}
-    columns = {key: one for key, one in container.items() if folded(key) in wanted and isinstance(one, list)}
-    return {key: {"timestamps": timestamps, "values": one} for key, one in columns.items()}
+    columns = {key: container[key] for key in container if key in _asked(container, names)}
+    return {key: {"timestamps": timestamps, "values": one} for key, one in columns.items() if isinstance(one, list)}
 
 
 def _as_series(content: Any, depth: int = 0) -> Content | None:

@@ -35,7 +35,7 @@ from tests.faults.strict_meta import (
     tags_as_taken,
     unit,
 )
-from tests.faults.strict_places import as_series, elsewhere, inside_all, result_of
+from tests.faults.strict_places import as_series, elsewhere, has_name, inside_all, result_of
 from tests.faults.strict_scalars import (
     EMPTY,
     NULL,
@@ -78,11 +78,11 @@ def check(body, step, windows, unknown):
     open_ = believed.doubts.append
     names = [f"serie_{position}" for position in range(len(windows))]
     result = result_of(parse(body), open_)
-    meta = NamedBy(result).get("meta", "metadata")
-    documented = {name: one for name, one in result.items() if name != "meta" and _has_arrays(one)}
-    if not documented:
-        meta, found = elsewhere(result, names, open_)
-        result = {**found, "meta": meta}
+    whole, meta = result, NamedBy(result).get("meta", "metadata")
+    result = {name: one for name, one in result.items() if letters(name) not in {"meta", "metadata"}}
+    documented = {name: one for name, one in result.items() if _has_arrays(one)}
+    if not documented or (has_name(result, names) and not has_name(documented, names)):
+        meta, result = elsewhere(whole, names, open_)
     elif meta is None:
         meta = inside_all(documented)
     if meta is not None and not isinstance(meta, dict):

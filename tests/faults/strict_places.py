@@ -43,10 +43,15 @@ def elsewhere(result, names, open_):
         if series:
             return (meta if meta is not None else inside_all(series)), series
         deeper = [one for name, one in inside.items() if letters(name) in _DEEPER and one]
-        if len(deeper) != 1:
+        if len(deeper) != 1 or has_name(inside, names):
             break
         inside = _opened(deeper[0], names)
     return meta, {}
+
+
+def has_name(content, names):
+    """Return whether something in *content* has one of *names*, however it is spelt."""
+    return bool({*map(letters, content)} & {*map(letters, names)})
 
 
 def inside_all(series):
@@ -75,7 +80,7 @@ def _right_inside(inside, names):
     documented = {
         name: one for name, one in others.items() if isinstance(one, dict) and {"timestamps", "values"} & {*one}
     }
-    if documented:
+    if documented and (has_name(documented, names) or not has_name(others, names)):
         return {name: as_series(one) or one for name, one in documented.items()}
     times, numbers = _column(inside, _TIMES), _column(inside, _NUMBERS)
     wanted = {*map(letters, names)}
@@ -86,7 +91,9 @@ def _right_inside(inside, names):
         return {name: {"timestamps": times, "values": one} for name, one in beside.items()}
     found = {name: as_series(one) for name, one in others.items()}
     found = {name: one for name, one in found.items() if one}
-    return {name: one for name, one in found.items() if letters(name) in wanted} or found
+    if has_name(others, names):
+        return {name: one for name, one in found.items() if letters(name) in wanted}
+    return found
 
 
 def _column(content, names):

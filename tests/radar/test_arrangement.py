@@ -66,6 +66,10 @@ NOWHERE = {
     "a mapping with another key": {"serie_0": {**dict(PAIRS), "total": "3"}},
     "a list of several without names": {"series": [ONE, ONE]},
     "a list with a name twice": {"series": [{"name": "serie_0", **ONE}] * 2},
+    "another one where it is unreadable": {"serie_0": [{"x": 1}], "extra": ONE},
+    "another one where it is null": {"serie_0": None, "extra": ONE},
+    "another one deeper where it is unreadable": {"serie_0": "text", "data": {"extra": ONE}},
+    "another table where it is unreadable": {"serie_0": [{"x": 1}], "extra": PAIRS},
     "two places": {"series": {"serie_0": ONE}, "data": {"serie_0": ONE}},
     "too deep": {"data": {"data": {"data": {"data": {"data": {"serie_0": ONE}}}}}},
 }
