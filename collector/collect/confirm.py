@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,17 @@ from collector.collect.gather import Gathered
 from collector.collect.refetch import settle_of
 from collector.finality import DAY, final_windows, floor_bucket, merge, subtract
 from collector.interval import Grid, grid_of
-from collector.model import AggInterval, Normalization, SeriesQuery, Slice, Window, from_epoch, rfc3339, utc
+from collector.model import (
+    AggInterval,
+    Normalization,
+    SeriesQuery,
+    Slice,
+    Window,
+    from_epoch,
+    known_spelling,
+    rfc3339,
+    utc,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -152,10 +162,12 @@ async def _unconfirmed(profiles: Sequence[Profile], now: datetime, store: Store,
     profile_of = {series.query: profile for profile in profiles for series in profile.series}
     relative = await store.relative(profile_of)
     states = await store.series_states([query for query in profile_of if query not in relative])
-    found = (
-        unconfirmed_windows(query, state, settle_of(profile_of[query], state), now, daily)
-        for query, state in states.items()
-    )
+    words = await store.measures([*states])
+    found = []
+    for query, state in states.items():
+        is_count = known_spelling(words.get(query, Normalization.RAW_VALUES)) == Normalization.RAW_VALUES
+        known = state if is_count else replace(state, sums_differ=True)  # other values need not add up to a day's
+        found.append(unconfirmed_windows(query, known, settle_of(profile_of[query], state), now, daily))
     return [one for one in found if one.days or one.rest]
 
 

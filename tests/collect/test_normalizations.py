@@ -7,6 +7,7 @@ import pytest
 
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect_and_heal
+from collector.collect.confirm import confirm
 from collector.model import Window
 from collector.radar.simulator import faults
 from collector.serve.status import status
@@ -93,3 +94,18 @@ async def test_zeros_decide_nothing_until_there_are_values(sqlite_url):
             assert (await _pass(world)).complete
         assert (await world.store.relative([query()])) == set()
         assert not json.loads((await world.store.normalizations())[0].dump())["differing"]
+
+
+@pytest.mark.parametrize("word", ["COUNT", "PERCENTAGE"])
+async def test_values_that_need_not_add_up_are_confirmed_by_reading_them_once_more(sqlite_url, word):
+    async with core(sqlite_url, profile(since=SINCE), normalization=word) as world:
+        assert (await _pass(world)).complete
+        world.clock.advance(hours=2)
+        assert (await _pass(world)).complete
+        before = len(world.requests)
+        await confirm(world.profiles, world.clock(), world.store, world.gatherer)
+        assert {asked.query.agg_interval for one in world.requests[before:] for asked in one.question.series} == {HOUR}
+        assert await world.store.unconfirmed(world.profiles) == {"all": 0}
+        asked = len(world.requests)
+        await confirm(world.profiles, world.clock(), world.store, world.gatherer)
+        assert len(world.requests) == asked
