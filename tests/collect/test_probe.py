@@ -208,10 +208,10 @@ ODD = {
         [],
         True,
     ),
-    "a date range as an object, decimals": (
+    "percentages, a date range as an object, milliseconds": (
         [],
-        {"date_range_style": "object", "value_style": "decimal", "timestamp_style": "milliseconds"},
-        {"answers_1h": "read, "},
+        {"date_range_style": "object", "normalization": "PERCENTAGE", "timestamp_style": "milliseconds"},
+        {"answers_1h": "read, ", "normalization": "PERCENTAGE; compares across requests"},
         ["meta.dateRange is one object, not an array", "timestamps are RFC 3339 texts with a fraction"],
         True,
     ),
@@ -220,13 +220,6 @@ ODD = {
         {"odd": ("series-reversed",)},
         {"empty_positions": "accepted, each series in its place"},
         ["series are not serie_0, serie_1 and so on, in this order"],
-        True,
-    ),
-    "percentages": (
-        [],
-        {"normalization": "PERCENTAGE"},
-        {"normalization": "PERCENTAGE; compares across requests"},
-        [],
         True,
     ),
     "relative values": (

@@ -55,7 +55,7 @@ def test_the_oldest_day_is_found_however_older_ones_fail(edge, known, most, refu
     assert search.with_data == max(known, min(edge, OLDEST_AGE))
     assert search.without == (edge + 1 if edge < OLDEST_AGE else None)
     assert search.refused == (refuses and edge < OLDEST_AGE)
-    assert requests <= 20
+    assert requests <= 22
 
 
 def test_an_empty_history_before_an_edge_takes_three_requests():

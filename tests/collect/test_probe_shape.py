@@ -70,7 +70,7 @@ SERIES = st.fixed_dictionaries({"timestamps": st.lists(SCALARS, max_size=4), "va
 RESULTS = st.dictionaries(KEYS, JSON | SERIES | st.dictionaries(KEYS, JSON, max_size=5), max_size=5)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(document=st.builds(lambda result: {"success": True, "result": result}, RESULTS) | JSON)
 def test_no_document_makes_the_report_fail(document):
     def exchange(number, batch):

@@ -69,6 +69,8 @@ class AgeSearch:
         """Choose the ages to ask in one request, ascending, at most *most*; none if the day is known."""
         if self.suspects:
             return self.suspects[: (len(self.suspects) + 1) // 2][:most]
+        if self.refused:
+            most = 1  # a request says no more than whether its oldest day is refused
         end = OLDEST_AGE if self.without is None else self.without - 1
         return _spread(self.with_data, end, most) if end > self.with_data else ()
 
