@@ -12,6 +12,7 @@ from collector.collect.backfill import Backfiller, gaps_left
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.collect.confirm import confirm
 from collector.collect.grids import confirming_window, may_be_confirmed
+from collector.edge import Edge
 from collector.interval import AggInterval, Grid
 from collector.model import Answer, Batch, Meta, Slice, Window
 from collector.radar.simulator import faults
@@ -338,3 +339,13 @@ async def test_an_export_says_nothing_of_where_buckets_moved_on(sqlite_url):
             async for block in blocks:
                 absences.see(block.profile, block.label, block.points)
         assert absences.sentences() == []
+
+
+async def test_where_history_begins_is_looked_for_anew_on_another_grid(sqlite_url):
+    async with core(sqlite_url, profile(agg_interval=DAILY)) as one:
+        begins = int(USUAL[DAILY].floor(NOW - 30 * DAY).timestamp())
+        edge = Edge(begins, None, "empty", "nothing", (NOW.timestamp(), NOW.timestamp()), NOW.timestamp())
+        await one.store.set_edges({query(DAILY): edge})
+        assert await one.store.edges([query(DAILY)]) == {query(DAILY): edge}
+        await one.store.move_grid(EIGHT, NOW)
+        assert await one.store.edges([query(DAILY)]) == {}
