@@ -48,7 +48,9 @@ def read_values(found: Sequence[Any], deviations: Deviations) -> tuple[list[floa
     if (plain := _plain(found)) is not None:
         return plain, 0
     values = [_value(content, deviations) for content in found]
-    unreadable = sum(value is None and content is not None for value, content in zip(values, found, strict=True))
+    unreadable = sum(
+        value is None and unwrapped(content) is not None for value, content in zip(values, found, strict=True)
+    )
     return values, unreadable
 
 

@@ -70,23 +70,22 @@ def _by_turns(draft: Draft) -> None:
     """Write every second timestamp in another zone: the same moments on the same grid."""
     for one in draft.series:
         zones = (in_zone(0), in_zone(1), in_zone(-5))
-        one["timestamps"] = [zones[n % 3](epoch(text)) for n, text in enumerate(one["timestamps"])]
+        one["timestamps"] = [text and zones[n % 3](epoch(text)) for n, text in enumerate(one["timestamps"])]
 
 
 def _dates(draft: Draft) -> None:
     """Write the date alone where every bucket begins at midnight."""
     for one in draft.series:
-        moments = [epoch(text) for text in one["timestamps"]]
-        if not any(moment % _DAY for moment in moments):
-            one["timestamps"] = [format(from_epoch(moment), "%Y-%m-%d") for moment in moments]
+        texts = one["timestamps"]
+        if not any(epoch(text) % _DAY for text in texts if text):
+            one["timestamps"] = [text and text[:10] for text in texts]
 
 
 def _spans(draft: Draft) -> None:
     """Name start and end of every bucket."""
     for one in draft.series:
-        starts = [epoch(text) for text in one["timestamps"]]
         one["timestamps"] = [
-            {"start": rfc3339(from_epoch(start)), "end": rfc3339(from_epoch(start + draft.step))} for start in starts
+            text and {"start": text, "end": rfc3339(from_epoch(epoch(text) + draft.step))} for text in one["timestamps"]
         ]
 
 
@@ -139,7 +138,10 @@ def _with_a_digit(text: str) -> str:
 
 def _mixed(draft: Draft) -> None:
     for one in draft.series:
-        one["values"] = [verbatim(text) if n % 2 else text for n, text in enumerate(one["values"])]
+        one["values"] = [
+            verbatim(text) if n % 2 and isinstance(text, str) and text.isdecimal() else text
+            for n, text in enumerate(one["values"])
+        ]
 
 
 def _grouped(text: str) -> str:

@@ -153,21 +153,25 @@ def encode(document: Any) -> bytes:
 
 
 def on_values(spell: Callable[[str], Any]) -> Callable[[Draft], None]:
-    """Spell every value in another way."""
+    """Spell every value in another way, but none that stands in the place of a number."""
 
     def change(draft: Draft) -> None:
         for one in draft.series:
-            one["values"] = [spell(text) for text in one["values"]]
+            one["values"] = [spell(text) if _is_number(text) else text for text in one["values"]]
 
     return change
 
 
+def _is_number(content: Any) -> bool:
+    return isinstance(content, str) and content.replace(".", "", 1).isdecimal() and content.isascii()
+
+
 def on_timestamps(spell: Callable[[int], Any]) -> Callable[[Draft], None]:
-    """Spell every timestamp, given as epoch seconds, in another way."""
+    """Spell every timestamp, given as epoch seconds, in another way; null stays."""
 
     def change(draft: Draft) -> None:
         for one in draft.series:
-            one["timestamps"] = [spell(epoch(text)) for text in one["timestamps"]]
+            one["timestamps"] = [text and spell(epoch(text)) for text in one["timestamps"]]
 
     return change
 
