@@ -56,7 +56,7 @@ def sole_object(content: Any) -> Content | None:
 
 def holds_series(content: Content) -> bool:
     """Tell whether there is a series in *content*, whatever its name."""
-    return bool(arrange(content, (), Deviations())[1])
+    return isinstance(_column(content, _TIMESTAMPS), list) or bool(arrange(content, (), Deviations())[1])
 
 
 def _by_names(content: Any, names: Sequence[str]) -> Content:

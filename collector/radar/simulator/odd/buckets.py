@@ -129,7 +129,7 @@ BUCKETS = (
         _GROUP,
         "Every fifth timestamp is null",
         "leave out",
-        "buckets.moved",
+        "buckets",
         _on_points(_without_timestamps),
         loses="marked",
     ),

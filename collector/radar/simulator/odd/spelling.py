@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _DAY = 86_400
+_FIT = "timestamps buckets.beside"
+"""The part of those that are read only if all fit the window."""
 
 
 def formatted(pattern: str) -> Callable[[int], str]:
@@ -100,13 +102,20 @@ _REFUSED_MOMENTS = (
 
 TIMESTAMPS = (
     *(
-        Variation(f"timestamps-{name}", "timestamps", f"Timestamps {line}", "take", "timestamps", on_timestamps(spell))
+        Variation(
+            f"timestamps-{name}",
+            "timestamps",
+            f"Timestamps {line}",
+            "take",
+            _FIT if name.startswith("naive") else "timestamps",
+            on_timestamps(spell),
+        )
         for name, line, spell in MOMENTS
     ),
     Variation(
         "timestamps-by-turns", "timestamps", "Timestamps in three zones by turns", "take", "timestamps", _by_turns
     ),
-    Variation("timestamps-dates", "timestamps", "The date alone, at 1d and 1w", "take", "timestamps", _dates),
+    Variation("timestamps-dates", "timestamps", "The date alone, at 1d and 1w", "take", _FIT, _dates),
     Variation("timestamps-spans", "timestamps", "Objects of start and end", "take", "timestamps", _spans),
     *(
         Variation(
