@@ -120,7 +120,7 @@ class Attendant:
     async def _claim(self, now: datetime, tried: set[str]) -> dict[str, Duty]:
         """Claim a share of what is wanted and not *tried* yet, and see how all the profiles fare."""
         interval = next(iter(self._profiles.values())).agg_interval
-        positions = (await self._gatherer.limits(interval)).now_shape.positions
+        positions = (await self._gatherer.limits(interval)).shape.positions
 
         def choose(free: Sequence[Duty], replicas: int) -> list[str]:
             wanted = [self._profiles[duty.name] for duty in free if duty.name not in tried and self._wants(duty, now)]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.collect.gather import Gatherer
-    from collector.collect.limits import Limits
+    from collector.collect.limits import RequestLimits
     from collector.model import Batch
     from collector.profile import Profile
     from collector.store import Backfill, Share, Store, Wanted
@@ -115,14 +115,14 @@ async def estimate(slices: Sequence[Slice], gatherer: Gatherer, limit: int) -> E
 
 
 def portion(
-    free: Sequence[Slice], limits: Mapping[AggInterval, Limits], most: int
+    free: Sequence[Slice], limits: Mapping[AggInterval, RequestLimits], most: int
 ) -> tuple[Sequence[Slice], Sequence[Slice]]:
     """Divide what is *free* of a job into what one of several replicas takes on, whole requests, and the rest.
 
     It takes the newest *most* requests of the finest interval, and only one where its size is yet to be proven.
     """
     known = next(limits[interval] for interval in AggInterval if any(_is_of(interval, piece) for piece in free))
-    batches = plan.pack((piece for piece in free if _is_of(known.agg_interval, piece)), known.now_shape)
+    batches = plan.pack((piece for piece in free if _is_of(known.agg_interval, piece)), known.shape)
     most = most if known.proves(batches[0]) else 1
     rest = [piece for piece in free if not _is_of(known.agg_interval, piece)]
     return _slices(batches[:most]), [*_slices(batches[most:]), *rest]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from collector.clock_difference import NAMED_FROM
 from collector.collect import plan, snapshots
 from collector.collect.beginnings import attend_beginnings
-from collector.collect.gather import Gathered
+from collector.collect.gathered import Gathered
 from collector.collect.refetch import fire_slices, healing_expected, healing_slices
 from collector.interval import AggInterval
 from collector.model import Slice

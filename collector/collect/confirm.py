@@ -19,7 +19,7 @@ from collector.additivity import adds_up_over_time
 from collector.collect import plan
 from collector.collect.backfill import batches_of
 from collector.collect.fetch import Handling
-from collector.collect.gather import Gathered
+from collector.collect.gathered import Gathered
 from collector.collect.refetch import settle_of
 from collector.finality import DAY, final_windows, floor_bucket, merge, subtract
 from collector.interval import Grid, grid_of

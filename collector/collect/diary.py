@@ -13,7 +13,7 @@ from collector.store import Progress, Settled, Standing, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from collector.collect.gather import Gathered
+    from collector.collect.gathered import Gathered
     from collector.model import Batch, SeriesQuery, Slice, Window
     from collector.store import Backfill, Saved, Share, Store
 

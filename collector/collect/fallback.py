@@ -104,7 +104,7 @@ class Fallback:
         if buckets > _MOST_BUCKETS or len(slices) > _MOST_BUCKETS // 100:
             raise TooCostly("more is lacking than is asked for one question")
         limits = await self._gatherer.limits(agg_interval)
-        if len(plan.pack(slices, limits.now_shape)) > _MOST_REQUESTS:
+        if len(plan.pack(slices, limits.shape)) > _MOST_REQUESTS:
             raise TooCostly("more is lacking than is asked for one question")
         await self._gatherer.fetcher.check_answers()
         now = self._gatherer.fetcher.clock()

@@ -26,6 +26,7 @@ from collector.radar.errors import (
     Refused,
     Relative,
     Unavailable,
+    Unreachable,
 )
 from collector.store import SILENT_AFTER, StoreError, Wait
 
@@ -136,19 +137,21 @@ class Fetcher:
         profiles: Sequence[str],
         sending: Callable[[], None] = lambda: None,
         handling: Handling = _USUAL,
+        tries: int = _ATTEMPTS,
     ) -> Saved:
         """Ask *batch* and save the answer in one transaction; *sending* hears of every request.
 
-        A RadarError means that nothing was stored and what was tried is on record: Unavailable after four attempts, or
-        one where Radar is down, RateLimited where the wait is too long, every other one at once. Stopping ends it
-        between two requests.
+        A RadarError means that nothing was stored and what was tried is on record: Unavailable after so many *tries*,
+        four where no connection comes about, one where Radar is down; RateLimited where the wait is too long, every
+        other one at once. Stopping ends it between two requests.
         """
         came = self.clock()
         for failures in range(1, _ATTEMPTS + 1):
             try:
                 return await self._attempt(batch, profiles, sending, handling, came)
-            except Unavailable:
-                if failures == _ATTEMPTS or self.is_silent:
+            except Unavailable as error:
+                most = _ATTEMPTS if isinstance(error, Unreachable) else tries
+                if failures >= most or self.is_silent:
                     raise
                 await self.pause(backoff(failures), handling.cancelled)
             except RateLimited:

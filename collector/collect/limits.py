@@ -1,238 +1,306 @@
-"""How large a request Radar accepts: not published, so it is found out and remembered, one record per interval.
+"""The sizes of requests that Radar has answered and rejected, one record per data set and interval. Pure functions.
 
-A record starts at a good guess. A refusal lowers what is under suspicion: the span while one slice alone is refused,
-else the number of positions. What was accepted once is proven, and a refusal inside what is proven blames the content.
-Pure functions; the record travels as JSON.
+Radar publishes no limits. A request has a span (of its windows), positions (its slices), a product of both (the values
+of its answer) and a length (of its URL); each of these four kinds may be limited. A request that is too large may be
+rejected in any way: 400, 422, 414, an error page, no answer in time, a coarser interval, a part of the values. So only
+sizes decide here, never the way, which is kept as the *cause*.
+
+A rejection is explained by each kind in which it exceeds everything that was accepted. As soon as a single kind is
+left, its bound is certain. `narrowing` chooses the next size, `verdict` tells a size from a content that is to blame,
+`limits_record` writes the record.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from datetime import timedelta
+from enum import StrEnum
+from math import inf, sqrt
+from typing import TYPE_CHECKING
 
-from collector.collect.plan import Shape
-from collector.model import rfc3339
+from collector.collect.plan import LONGEST_QUERY, Shape
 from collector.radar.query import query_string
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable
+    from datetime import datetime
 
     from collector.model import AggInterval, Batch
 
-_ROUND = (31, 28, 14, 7, 3, 1)
-"""Days of a window that limits tend to be: what is tried on the way up, if that may save many."""
-_POSITIONS = (1000, 100, 50, 20, 10, 5, 2, 1)
-_FIRST_POSITIONS = 100
-_LENGTHS = (7900, 6000, 4000, 2000, 1000, 500)
-_FEWEST_WITH_GAPS = 2
-"""Empty positions have been seen to be accepted, so they are blamed last: when even two slices are refused."""
-_TRY_HIGHER_AFTER = timedelta(days=7)
-_NO_DOUBT = timedelta(0), 0
-_Step = TypeVar("_Step", int, timedelta)
+FIRST_POSITIONS = 100
+MOST_POSITIONS = 1000
+FEW_POSITIONS = 20
+"""What is tried after a request of the first guess was rejected: large enough to be of use, if it is accepted."""
+_SMALLEST_BUCKETS = 4
+_SIZES_KEPT = 8
+_CLIMB_AFTER = timedelta(hours=1)
+_LONGEST_CLIMB = timedelta(days=7)
+_CLIMB_GROWTH = 4
+_SHORTEST_URL = 500
+_COMPARABLE = 4
+
+
+class Kind(StrEnum):
+    """What a limit limits."""
+
+    SPAN = "span"
+    POSITIONS = "positions"
+    PRODUCT = "product"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Size:
+    """Size of a request: *span* of a window, number of *positions*, *length* of the query string in bytes."""
+
+    span: timedelta
+    positions: int
+    length: int = 0
+
+    @property
+    def product(self) -> timedelta:
+        """Span times positions: in buckets, the values of a whole answer."""
+        return self.span * self.positions
+
+    def covers(self, other: Size) -> bool:
+        """Tell whether *other* is no larger in span and positions."""
+        return self.span >= other.span and self.positions >= other.positions
+
+    def of_kind(self, kind: Kind) -> float:
+        """Return the measure that a limit of *kind* is about."""
+        match kind:
+            case Kind.SPAN:
+                return self.span.total_seconds()
+            case Kind.POSITIONS:
+                return self.positions
+            case Kind.PRODUCT:
+                return self.product.total_seconds()
+            case Kind.LENGTH:
+                return self.length
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What is known of one interval.
+class Rejection:
+    """A request that brought no whole answer. *cause* is the outcome on record; *gaps*: it had empty positions."""
 
-    *proven* is the largest accepted request as (span, positions), *proven_span* the longest span of any accepted one.
-    *doubted* is the (span, positions) of a refused batch: until one slice of that span is accepted, slices are asked
-    alone, and if it is refused too, the number of positions was not to blame. *capped* says that this number was to
-    blame once, so that more positions are not tried just because these were accepted. *refused_span* and
-    *refused_positions* are the least that were refused for themselves, zero where none was.
+    size: Size
+    cause: str
+    gaps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """What is known for one interval.
+
+    *accepted* are the largest sizes that were answered, *rejected* the smallest that were not. *longest* is the longest
+    query string that was answered, *length* the longest to send. *gaps*: empty positions may be sent; *gaps_accepted*:
+    they were answered once. From *again_at* on, a size that was rejected is tried again; *climbs* is how often in a row
+    that was in vain.
     """
 
     agg_interval: AggInterval
-    shape: Shape
-    proven: tuple[timedelta, int] = (timedelta(0), 0)
-    proven_span: timedelta = timedelta(0)
-    doubted: tuple[timedelta, int] = _NO_DOUBT
-    capped: bool = False
-    refused_at: datetime | None = None
-    refused_span: timedelta = timedelta(0)
-    refused_positions: int = 0
+    accepted: tuple[Size, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    length: int = LONGEST_QUERY
+    longest: int = 0
+    gaps: bool = True
+    gaps_accepted: bool = False
+    climbs: int = 0
+    again_at: datetime | None = None
 
     @property
-    def now_shape(self) -> Shape:
-        """The shape to pack for at this moment."""
-        return replace(self.shape, positions=1) if self.doubted[0] > self.proven_span else self.shape
+    def is_limited(self) -> bool:
+        """Tell whether anything was rejected and not accepted since."""
+        return bool(self.rejected) or not self.gaps or self.length < LONGEST_QUERY
+
+    @property
+    def shape(self) -> Shape:
+        """The shape that is packed for where nothing is known of the work: of the largest product."""
+        if not self.accepted:
+            return self.shaped(next(filter(self.admits, rungs(self.agg_interval)), smallest(self.agg_interval)))
+        if not self.rejected:
+            return self.shaped(Size(spans_of(self.agg_interval)[0], self.first_positions))
+        return self.shaped(max(self.accepted, key=lambda size: size.product))
+
+    @property
+    def first_positions(self) -> int:
+        """The positions that are tried where no rejection speaks against it."""
+        return MOST_POSITIONS if self.largest(Kind.POSITIONS) >= FIRST_POSITIONS else FIRST_POSITIONS
+
+    def shaped(self, size: Size) -> Shape:
+        """Return the shape of *size* with what is known of gaps and URLs."""
+        return Shape(size.span, size.positions, self.gaps, self.length)
+
+    def largest(self, kind: Kind) -> float:
+        """Return the largest measure of *kind* that was accepted."""
+        return max((size.of_kind(kind) for size in self.accepted), default=0)
+
+    def explanations(self, size: Size) -> list[Kind]:
+        """Return the kinds of limit that may be to blame if *size* is rejected."""
+        return [kind for kind in (Kind.SPAN, Kind.POSITIONS, Kind.PRODUCT) if size.of_kind(kind) > self.largest(kind)]
+
+    def bound(self, kind: Kind) -> float:
+        """Return the least measure that is certainly too large: of a rejection that no other kind explains."""
+        certain = [one.size for one in self.rejected if self.explanations(one.size) == [kind]]
+        return min((size.of_kind(kind) for size in certain), default=inf)
+
+    def admits(self, size: Size) -> bool:
+        """Tell whether *size* may be accepted, for all that is known."""
+        if any(size.covers(one.size) for one in self.rejected):
+            return False
+        return all(size.of_kind(kind) < self.bound(kind) for kind in (Kind.SPAN, Kind.POSITIONS, Kind.PRODUCT))
 
     def proves(self, batch: Batch) -> bool:
-        """Tell whether a request at least as large as *batch* was accepted before."""
-        return batch.duration <= self.proven[0] and len(batch.slices) <= self.proven[1]
+        """Tell whether a request at least as large as *batch* was accepted, with a URL not much shorter."""
+        size = size_of(batch)
+        return self.covers(size) and size.length <= 2 * self.longest
+
+    def covers(self, size: Size) -> bool:
+        """Tell whether an accepted size is at least as large in span and positions."""
+        return any(one.covers(size) for one in self.accepted)
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether a rejected size is to be tried again."""
+        return self.again_at is not None and now >= self.again_at
 
 
 def spans_of(agg_interval: AggInterval) -> list[timedelta]:
-    """The spans to try, the longest first."""
+    """Return the spans to try, the longest first."""
     return [timedelta(days=days) for days in agg_interval.properties.spans]
 
 
-def first_guess(agg_interval: AggInterval) -> Limits:
-    """Nothing known yet: the largest of what is plausible, since a refusal costs one request and caution costs many."""
-    return Limits(agg_interval, Shape(spans_of(agg_interval)[0], _FIRST_POSITIONS))
+def rungs(agg_interval: AggInterval) -> list[Size]:
+    """Return the sizes to try, in that order, until a first one is accepted: the spans in large steps."""
+    longest, *_, shortest = spans_of(agg_interval)
+    middle = min(spans_of(agg_interval), key=lambda span: abs(span / shortest - sqrt(longest / shortest)))
+    sizes = [Size(longest, FIRST_POSITIONS), Size(longest, FEW_POSITIONS)]
+    for span in (middle, shortest):
+        sizes += [Size(span, FIRST_POSITIONS), Size(span, FEW_POSITIONS), Size(span, 1)]
+    return list(dict.fromkeys([*sizes, smallest(agg_interval)]))
 
 
-def accepted(limits: Limits, batch: Batch) -> Limits:
-    """Learn from an accepted *batch*; more positions than are proven are tried next, unless that was refused once."""
-    count = len(batch.slices)
-    best = max(limits.proven, (batch.duration, count), key=lambda pair: pair[0] * pair[1])
-    limits = replace(limits, proven=best, proven_span=max(limits.proven_span, batch.duration))
-    if batch.duration >= limits.refused_span:
-        limits = replace(limits, refused_span=timedelta(0))
-    if count >= limits.refused_positions:
-        limits = replace(limits, refused_positions=0)
-    if count == 1 and limits.doubted != _NO_DOUBT:
-        return _settled(limits, batch.duration)
-    if count < limits.shape.positions or limits.capped:
-        return limits
-    return replace(limits, shape=replace(limits.shape, positions=_above(count, _POSITIONS)))
+def smallest(agg_interval: AggInterval) -> Size:
+    """Return the smallest request that makes sense: if it fails, its size is not to blame."""
+    return Size(min(spans_of(agg_interval)[-1], _SMALLEST_BUCKETS * agg_interval.step), 1)
 
 
-def _settled(limits: Limits, span: timedelta) -> Limits:
-    """End the doubt, for a slice of *span* alone was accepted; a shorter one than was doubted proves nothing."""
-    if span >= limits.doubted[0]:
-        return replace(limits, doubted=_NO_DOUBT, capped=True, refused_positions=limits.doubted[1])
-    shape = replace(limits.shape, positions=max(limits.shape.positions, limits.doubted[1]))
-    return replace(limits, shape=shape, doubted=_NO_DOUBT)
+def first_guess(agg_interval: AggInterval) -> RequestLimits:
+    """Return what is known before the first request: nothing."""
+    return RequestLimits(agg_interval)
 
 
-def too_long(limits: Limits, batch: Batch, now: datetime) -> Limits:
-    """Learn from a *batch* whose URL the server found too long."""
-    length = _below(min(limits.shape.length, len(query_string(batch))), _LENGTHS) or _LENGTHS[-1]
-    return replace(limits, shape=replace(limits.shape, length=length), refused_at=now)
+def measured(
+    agg_interval: AggInterval, span: timedelta, positions: int, *, gaps: bool = True, now: datetime | None = None
+) -> RequestLimits:
+    """Return the record of limits that were measured: *span* and *positions* were accepted; with *now*, no more."""
+    size = Size(span, positions, LONGEST_QUERY)
+    known = RequestLimits(agg_interval, (size,), longest=LONGEST_QUERY, gaps=gaps)
+    if now is None:
+        return known
+    more = (Size(span + agg_interval.step, 1), Size(agg_interval.step, positions + 1))
+    return replace(known, rejected=tuple(Rejection(one, "measured") for one in more), again_at=now + _CLIMB_AFTER)
 
 
-def refused(limits: Limits, batch: Batch, now: datetime) -> Limits | None:
-    """Learn from a refused *batch*; None where its size cannot be to blame, so that its content is."""
-    count, span = len(batch.slices), batch.duration
-    if limits.proves(batch):
-        return None
-    if count > limits.now_shape.positions or span > limits.shape.span:
-        return limits  # sent before the last refusal was known
-    if count == 1:
-        return _shorter(limits, span, now)
-    limits = replace(limits, refused_at=now)
-    if limits.shape.gaps and _has_gaps(batch) and count == _FEWEST_WITH_GAPS:
-        return replace(limits, shape=replace(limits.shape, positions=_FIRST_POSITIONS, gaps=False), capped=False)
-    proven = limits.proven[1] if span <= limits.proven[0] else 1
-    fewer = replace(limits.shape, positions=max(_below(count, _POSITIONS) or 1, proven))
-    if span <= limits.proven_span:
-        return replace(limits, shape=fewer, doubted=_NO_DOUBT, capped=True, refused_positions=count)
-    return replace(limits, shape=fewer, doubted=(span, limits.shape.positions))
+def size_of(batch: Batch) -> Size:
+    """Measure a request."""
+    return Size(batch.duration, len(batch.slices), len(query_string(batch)))
 
 
-def _shorter(limits: Limits, span: timedelta, now: datetime) -> Limits | None:
-    lower = _below(span, spans_of(limits.agg_interval))
-    if lower is None:
-        return None
-    positions = max(limits.shape.positions, limits.doubted[1])
-    unit = min(spans_of(limits.agg_interval))
-    proven = limits.proven_span // unit * unit if limits.proven_span < span else lower
-    shape = replace(limits.shape, span=max(lower, proven), positions=positions)
-    return replace(limits, shape=shape, doubted=_NO_DOUBT, refused_at=now, refused_span=span)
+def has_gaps(batch: Batch) -> bool:
+    """Tell whether a request has empty positions: a filter that a slice lacks and a later one has."""
+    series = [slice_.series for slice_ in batch.slices]
+    for name in {name for one in series for name in one.filters}:
+        has = [name in one.filters for one in series]
+        if not all(has[: len(has) - has[::-1].index(True)]):
+            return True
+    return False
 
 
-def cut_short(limits: Limits, asked: timedelta, span: timedelta, now: datetime) -> Limits:
-    """Learn that an answer to a window of *asked* held values for no more than *span* of it, without a word."""
-    spans = spans_of(limits.agg_interval)
-    fitting = max((one for one in spans if one <= span), default=min(spans))
-    if fitting >= limits.shape.span:
-        return limits
-    return replace(
+def accepted(limits: RequestLimits, size: Size, *, gaps: bool = False) -> RequestLimits:
+    """Learn that a request of *size* was answered whole; *gaps*: with empty positions.
+
+    A rejection that it covers is void: it was transient, or the limit was lifted. If all that was rejected had empty
+    positions, and this request, nearly as large, has several positions and none of them empty, these are to blame.
+    """
+    void = [one for one in limits.rejected if size.covers(one.size)]
+    suspected = limits.rejected and not limits.gaps_accepted and all(one.gaps for one in limits.rejected)
+    blames_gaps = bool(suspected) and not gaps and size.positions > 1 and _is_comparable(size, limits.rejected)
+    void = list(limits.rejected) if blames_gaps else void
+    others = [one for one in limits.accepted if not size.covers(one)]
+    if not limits.covers(size):
+        kept = sorted([*others, size], key=lambda one: one.product, reverse=True)[:_SIZES_KEPT]
+        limits = replace(limits, accepted=tuple(kept))
+    longest = max(limits.longest, size.length)
+    limits = replace(
         limits,
-        shape=replace(limits.shape, span=fitting),
-        proven=(min(limits.proven[0], fitting), limits.proven[1]),
-        proven_span=min(limits.proven_span, fitting),
-        refused_span=asked,
-        refused_at=now,
+        rejected=tuple(one for one in limits.rejected if one not in void),
+        longest=longest,
+        length=LONGEST_QUERY if longest > limits.length else limits.length,
+        gaps=(limits.gaps or gaps) and not blames_gaps,
+        gaps_accepted=limits.gaps_accepted or gaps,
     )
+    return limits if limits.is_limited else replace(limits, again_at=None, climbs=0)
 
 
-def exonerated(limits: Limits) -> Limits:
-    """Take back what was learned from a slice that turned out to be refused for its content: it blamed the size."""
-    guess = first_guess(limits.agg_interval)
-    return replace(guess, proven=limits.proven, proven_span=limits.proven_span)
+def rejected(limits: RequestLimits, rejection: Rejection, now: datetime) -> RequestLimits:
+    """Learn that a request was rejected for its size; a smaller one must have been answered about the same time.
 
-
-def longer(limits: Limits) -> Limits | None:
-    """Try the next round span short of what was refused, which a way down in large steps has left out, if there is one.
-
-    Without waiting: it is for who has so much to ask for that even two refusals cost little beside what may be saved.
+    The pause before larger ones are tried again grows with each such try that was in vain.
     """
-    spans = [timedelta(days=days) for days in _ROUND]
-    span = _above(limits.shape.span, [span for span in spans if not span % limits.agg_interval.step])
-    if limits.doubted != _NO_DOUBT or not limits.shape.span < span < limits.refused_span:
-        return None
-    return replace(limits, shape=replace(limits.shape, span=span))
+    size = rejection.size
+    if not limits.covers(size):
+        others = [one for one in limits.rejected if not one.size.covers(size)]
+        if all(not size.covers(one.size) for one in others):
+            limits = replace(limits, rejected=(*others, rejection))
+    elif size.length > limits.longest:
+        limits = replace(limits, length=_shorter_url(limits.longest, size.length))
+    else:  # what was accepted once is not any more
+        smaller = tuple(one for one in limits.accepted if not one.covers(size))
+        limits = replace(limits, accepted=smaller, rejected=(*limits.rejected, rejection))
+    if limits.is_due(now):
+        limits = replace(limits, climbs=limits.climbs + 1, again_at=None)
+    return replace(limits, again_at=limits.again_at or now + climb_pause(limits.climbs))
 
 
-def raised(limits: Limits, now: datetime) -> Limits:
-    """Try more, a week after the last refusal: what lies midway to what was refused, at last beyond it.
+def climb_pause(climbs: int) -> timedelta:
+    """Return how long a rejected size is not tried: an hour, growing to a week while the limit is found again."""
+    growth: int = _CLIMB_GROWTH ** min(climbs, 10)
+    return min(_CLIMB_AFTER * growth, _LONGEST_CLIMB)
 
-    So a limit between two steps is found in the end, for few requests, and one that was lifted, too.
+
+def relaxed(limits: RequestLimits, now: datetime) -> RequestLimits:
+    """Return *limits* as they are packed for: where it is time to climb, with rejections set aside or moved away.
+
+    They are set aside and moved away by turns, so that a limit that is gone and one that is a step higher are found.
     """
-    if limits.refused_at is None or now - limits.refused_at < _TRY_HIGHER_AFTER:
+    if not limits.is_due(now):
         return limits
-    spans = spans_of(limits.agg_interval)
-    span = _midway(limits.shape.span, limits.refused_span, min(spans)) or _above(limits.shape.span, spans)
-    positions = _midway(limits.shape.positions, limits.refused_positions, 1)
-    shape = Shape(span, positions or _above(limits.shape.positions, _POSITIONS), gaps=True)
-    return replace(limits, shape=shape, refused_at=now)
+    farther = tuple(replace(one, size=_doubled(one.size)) for one in limits.rejected)
+    return replace(limits, rejected=farther if limits.climbs % 2 else (), gaps=True, length=LONGEST_QUERY)
 
 
-def _midway(value: _Step, refused: _Step, unit: _Step) -> _Step | None:
-    """A multiple of *unit* between what is taken and what was *refused*, if there is one."""
-    middle: _Step = value + (refused - value) // unit // 2 * unit
-    return middle if middle > value else None
+def exonerated(limits: RequestLimits, wrong: Collection[Rejection]) -> RequestLimits:
+    """Forget rejections that turned out to be of the content; what was accepted stays."""
+    limits = replace(limits, rejected=tuple(one for one in limits.rejected if one not in wrong))
+    return limits if limits.is_limited else replace(limits, again_at=None, climbs=0)
 
 
-def _below(value: _Step, steps: Sequence[_Step]) -> _Step | None:
-    return next((step for step in steps if step < value), None)
+def with_pending(limits: RequestLimits, pending: Iterable[Rejection]) -> RequestLimits:
+    """Add rejections that no smaller answer has confirmed yet."""
+    more = tuple(one for one in pending if not limits.covers(one.size))
+    return replace(limits, rejected=(*limits.rejected, *more))
 
 
-def _above(value: _Step, steps: Sequence[_Step]) -> _Step:
-    return next((step for step in reversed(steps) if step > value), steps[0])
+def _is_comparable(size: Size, rejections: Iterable[Rejection]) -> bool:
+    return _COMPARABLE * size.product >= min(one.size.product for one in rejections)
 
 
-def _has_gaps(batch: Batch) -> bool:
-    return len({tuple(sorted(piece.series.filters)) for piece in batch.slices}) > 1
+def _doubled(size: Size) -> Size:
+    positions = 2 * size.positions if size.positions > 1 else 1
+    return replace(size, span=2 * size.span, positions=positions)
 
 
-def dump(limits: Limits) -> str:
-    """Write the record as JSON."""
-    return json.dumps(
-        {
-            "span_seconds": limits.shape.span.total_seconds(),
-            "positions": limits.shape.positions,
-            "gaps": limits.shape.gaps,
-            "length": limits.shape.length,
-            "proven_seconds": limits.proven[0].total_seconds(),
-            "proven_positions": limits.proven[1],
-            "proven_span_seconds": limits.proven_span.total_seconds(),
-            "doubted_seconds": limits.doubted[0].total_seconds(),
-            "doubted_positions": limits.doubted[1],
-            "capped": limits.capped,
-            "refused_at": rfc3339(limits.refused_at) if limits.refused_at else None,
-            "refused_span_seconds": limits.refused_span.total_seconds(),
-            "refused_positions": limits.refused_positions,
-        }
-    )
-
-
-def load(agg_interval: AggInterval, text: str) -> Limits:
-    """Read what `dump` wrote."""
-    record = json.loads(text)
-    refused_at = record["refused_at"]
-    return Limits(
-        agg_interval,
-        Shape(timedelta(seconds=record["span_seconds"]), record["positions"], record["gaps"], record["length"]),
-        proven=(timedelta(seconds=record["proven_seconds"]), record["proven_positions"]),
-        proven_span=timedelta(seconds=record["proven_span_seconds"]),
-        doubted=(timedelta(seconds=record["doubted_seconds"]), record["doubted_positions"]),
-        capped=record.get("capped", False),
-        refused_at=datetime.fromisoformat(refused_at).astimezone(UTC) if refused_at else None,
-        refused_span=timedelta(seconds=record.get("refused_span_seconds", 0)),
-        refused_positions=record.get("refused_positions", 0),
-    )
+def _shorter_url(longest: int, rejected_length: int) -> int:
+    """Return a length between what was answered and what was not; near to each other, the former."""
+    middle = int(sqrt(max(longest, 1) * rejected_length))
+    return max(middle if middle > longest * 1.1 else longest, _SHORTEST_URL)

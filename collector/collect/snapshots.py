@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from collector.collect import plan
 from collector.collect.fetch import Handling
-from collector.collect.gather import Failure, Gathered
+from collector.collect.gathered import Failure, Gathered
 from collector.errors import CollectorError
 from collector.interval import grid_of
 from collector.model import Points, Slice, Window, from_epoch, is_absolute, spelling_free

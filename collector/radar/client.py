@@ -22,7 +22,15 @@ from collector.model import Body, is_absolute, is_known, spelling_free, utc_now
 from collector.radar.answer import Unsuccessful, read_answer
 from collector.radar.body import read_body
 from collector.radar.dating import clock_sample, is_contradicted, judged
-from collector.radar.errors import ANSWERED, CredentialsRefused, RadarError, Relative, TimedOut, Unavailable
+from collector.radar.errors import (
+    ANSWERED,
+    CredentialsRefused,
+    RadarError,
+    Relative,
+    TimedOut,
+    Unavailable,
+    Unreachable,
+)
 from collector.radar.failure import failure
 from collector.radar.query import query_string
 from collector.radar.redaction import redact, spellings
@@ -157,7 +165,8 @@ class RadarClient:
         except TimeoutError:
             raise self._timed_out() from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(in_words(error)) from None
+            kind = Unreachable if isinstance(error, aiohttp.ClientConnectorError) else Unavailable
+            raise kind(in_words(error)) from None
 
     async def _body(
         self, response: aiohttp.ClientResponse, most: int, came: bytearray

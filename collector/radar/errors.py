@@ -69,6 +69,10 @@ class TimedOut(Unavailable):
     """Retry, or ask for less: no whole answer came in time."""
 
 
+class Unreachable(Unavailable):
+    """Retry: no connection came about, so nothing was asked."""
+
+
 class RateLimited(RadarError):
     """Wait: nothing may be asked of Radar, by anyone on this account, before *not_before*."""
 

@@ -1,17 +1,16 @@
 """The collector itself, from plan to store, with nothing left out: the same classes that a backfill uses."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from collector.collect import limits
+from collector.collect import limits, limits_record
 from collector.collect.fetch import Fetcher
 from collector.collect.gather import Gatherer
 from collector.radar.client import RadarClient
 from collector.settings import Credentials, Radar, Secret
 from collector.store import Store
 from tests.bench.server import PATH
-from tests.bench.workload import WEEK, Size, profile, shape, slices
+from tests.bench.workload import WEEK, Size, profile, slices
 
 _NO_LIMIT = 1_000_000_000  # the budget is counted all the same
 _TIMEOUT = timedelta(seconds=60)
@@ -19,12 +18,10 @@ _TIMEOUT = timedelta(seconds=60)
 
 async def prepare(address: str, size: Size, positions: int) -> None:
     """Create the store, with its labels and with what an earlier run would have learned of Radar's limits."""
-    known = limits.first_guess(profile(size).agg_interval)
-    proven = (WEEK, positions)
-    known = replace(known, shape=shape(positions), proven=proven, proven_span=WEEK, capped=True)
+    known = limits.measured(profile(size).agg_interval, WEEK, positions, now=datetime.now(UTC))
     async with Store.open(address, owner="bench") as store:
         await store.declare([profile(size)], datetime.now(UTC))
-        await store.set_state(f"limits:{known.agg_interval}", limits.dump(known))
+        await store.set_state(limits_record.key_of(known.agg_interval), limits_record.dump(known))
 
 
 async def load(address: str, base_url: str, size: Size, concurrency: int) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
@@ -10,7 +9,7 @@ import pytest
 
 from collector.collect.attend import Attendant, Health, fires_of, first_of
 from collector.collect.collect import Collected
-from collector.collect.limits import first_guess
+from collector.collect.limits import measured
 from collector.model import AggInterval, Window
 from collector.radar.simulator import faults
 from collector.store import Saved, StoreUnavailable, pause
@@ -98,12 +97,13 @@ async def test_a_day_of_downtime_is_one_pass_and_every_due_moment_is_accounted_f
 async def test_what_failed_is_tried_again_and_its_fire_stays_as_it_was(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         attendant = _attendant(world)
-        world.script(faults.unequal().times(2))
+        world.script(faults.unequal().always())
         assert not await attendant.attend()
         world.clock.advance(minutes=1)
         assert not await attendant.attend()
         assert attendant.health["all"].failures == 2
         assert "values" in attendant.health["all"].reason
+        world.simulator.clear_script()
         world.clock.advance(minutes=2)
         assert await attendant.attend()
         assert attendant.health["all"] == Health(DUE, world.clock(), 0, None)
@@ -113,8 +113,9 @@ async def test_what_failed_is_tried_again_and_its_fire_stays_as_it_was(sqlite_ur
 
 async def test_after_a_restart_a_fire_that_failed_is_tried_again_at_once(sqlite_url):
     async with core(sqlite_url, profile()) as world:
-        world.script(faults.html(502).times(4))
+        world.script(faults.html(502).always())
         await _attendant(world).attend()
+        world.simulator.clear_script()
         world.restart()
         attendant = _attendant(world)
         assert await attendant.attend()
@@ -126,8 +127,7 @@ async def test_after_a_restart_a_fire_that_failed_is_tried_again_at_once(sqlite_
 async def test_while_the_store_takes_no_answer_what_is_due_stays_due(store_url, monkeypatch):
     async with core(store_url, profile("first"), profile("other", filters={"tld": ("com",)})) as world:
         attendant, save = _attendant(world), world.store.save
-        guess = first_guess(AggInterval.ONE_HOUR)
-        await world.gatherer.learn(replace(guess, shape=replace(guess.shape, positions=1), capped=True))
+        await world.gatherer.learn(measured(AggInterval.ONE_HOUR, 31 * DAY, 1, now=world.clock()))
         saves = count()
 
         async def full_once(*asked, **how):

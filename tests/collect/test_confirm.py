@@ -24,7 +24,7 @@ from collector.collect.confirm import (
     unconfirmed_windows,
     whole_days,
 )
-from collector.collect.gather import Failure, Gathered
+from collector.collect.gathered import Failure, Gathered
 from collector.finality import DAY as DAY_SECONDS
 from collector.finality import Evidence
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339, utc

@@ -3,6 +3,7 @@
 import pytest
 
 from collector.collect.collect import collect_and_heal
+from collector.collect.limits import Kind
 from collector.model import Window
 from collector.radar.simulator import faults
 from collector.serve.gaps import all_gaps
@@ -34,7 +35,8 @@ async def test_a_backfill_gets_all_and_learns_how_much_one_answer_holds(store_ur
         stored = (await opened.stored())["all"]
         truth = opened.truth(hourly.series[0].query, window)
         assert {t: v for t, v in stored.items() if t < MIDNIGHT.timestamp()} == truth
-        assert (await opened.gatherer.limits(hourly.agg_interval)).shape.span == 7 * DAY
+        learned = await opened.gatherer.limits(hourly.agg_interval)
+        assert learned.largest(Kind.SPAN) == (7 * DAY).total_seconds()
         assert len(opened.requests) <= 2 + 60 // 7 + 3
 
 

@@ -91,7 +91,7 @@ async def test_one_question_may_not_cost_much(sqlite_url, settings, monkeypatch)
 async def test_requests_that_become_more_than_was_planned_end(sqlite_url, settings, monkeypatch):
     monkeypatch.setattr(fallback, "_MOST_REQUESTS", 4)
     spans = {HOUR: DAY}
-    async with falling_back(sqlite_url, settings, max_span=spans) as (world, filling):
+    async with falling_back(sqlite_url, settings, max_span=spans, series_per_request=2) as (world, filling):
         with pytest.raises(TooCostly):
             await filling.fill(lacking(days=60))
         assert len(world.requests) <= 8

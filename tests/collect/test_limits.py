@@ -1,405 +1,329 @@
-"""Finding out how large a request may be, against every limit that the simulator can hide."""
+"""What requests teach about their size, as a table, and as a law against every limit that an upstream can hide."""
 
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from collector.collect import limits as learn
-from collector.collect.plan import Shape, pack
+from collector.collect import limits_record
+from collector.collect.limits import (
+    Kind,
+    Rejection,
+    Size,
+    accepted,
+    climb_pause,
+    exonerated,
+    first_guess,
+    has_gaps,
+    rejected,
+    relaxed,
+    rungs,
+    size_of,
+    smallest,
+    with_pending,
+)
+from collector.collect.narrowing import next_shape, round_number, round_span, work_of
+from collector.collect.plan import LONGEST_QUERY, Shape, pack
+from collector.collect.pool import Pool
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
-from collector.radar.query import query_string
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
-YEAR = Window(NOW - timedelta(days=365), NOW)
-QUARTER_YEAR = Window(NOW - timedelta(days=91), NOW)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 QUARTER = AggInterval.FIFTEEN_MINUTES
+GUESS = first_guess(QUARTER)
 
 
-def backfill(series, span, positions, period=QUARTER_YEAR):
-    """Ask a server of these limits for a *period* of *series*; (requests, limits learned)."""
-    known = learn.first_guess(QUARTER)
-    todo = [Slice(SeriesQuery(QUARTER, {"ca": (f"ca {number}",)}), period) for number in range(series)]
-    requests = 0
-    while batches := pack(todo, known.now_shape):
-        requests += sum(map(known.proves, batches))
-        batches = sorted((b for b in batches if not known.proves(b)), key=lambda b: (b.buckets, len(b.slices)))
-        if not batches:
-            break
-        batch = batches.pop()
-        requests += 1
-        todo = [piece for left in batches for piece in left.slices]
-        if batch.duration <= span and len(batch.slices) <= positions:
-            known = learn.accepted(known, batch)
-            continue
-        known = learn.refused(known, batch, NOW)
-        assert known is not None, "a limit is never taken for a fault of the content"
-        todo += batch.slices
-    return requests, known
+def size(days, positions, length=0):
+    return Size(timedelta(days=days), positions, length)
 
 
-def batch_of(count, days):
-    window = Window(NOW - timedelta(days=days), NOW)
-    return Batch(tuple(Slice(SeriesQuery(QUARTER, {"ca": (str(number),)}), window) for number in range(count)))
+def no(days, positions, *, gaps=False, length=0):
+    return Rejection(size(days, positions, length), "refused", gaps)
 
 
-def test_more_positions_are_tried_as_soon_as_those_of_the_guess_are_accepted():
-    known = learn.accepted(learn.first_guess(QUARTER), batch_of(100, 31))
-    assert known.shape.positions > 100
+def known(yes=(), nos=(), **more):
+    """What is known after the sizes *yes* were accepted and *nos* rejected, both (days, positions)."""
+    sizes = tuple(size(*one) for one in yes)
+    again_at = NOW + HOUR if nos else None
+    return replace(
+        GUESS, **{"accepted": sizes, "rejected": tuple(no(*one) for one in nos), "again_at": again_at, **more}
+    )
 
 
-@pytest.mark.parametrize(
-    ("positions", "alone"), [pytest.param(50, 31, id="of the span"), pytest.param(100, 1, id="of a shorter span")]
-)
-def test_a_doubt_is_settled_by_one_slice(positions, alone):
-    doubting = learn.refused(learn.first_guess(QUARTER), batch_of(100, 31), NOW)
-    assert doubting.now_shape.positions == 1
-    settled = learn.accepted(doubting, batch_of(1, alone))
-    assert settled.now_shape == settled.shape
-    assert settled.shape.positions == positions
-
-
-def test_a_number_of_positions_that_was_refused_is_not_tried_again_at_once():
-    known = learn.accepted(learn.first_guess(QUARTER), batch_of(1, 31))
-    known = learn.refused(known, batch_of(100, 31), NOW)
-    assert learn.accepted(known, batch_of(50, 31)).shape.positions == 50
-
-
-def test_a_url_that_was_too_long_gets_a_little_shorter_first():
-    known = learn.too_long(learn.first_guess(QUARTER), batch_of(100, 31), NOW)
-    assert known.shape.length < len(query_string(batch_of(100, 31)))
-
-
-def test_a_refusal_inside_what_is_proven_blames_the_content():
-    week = Window(NOW - timedelta(days=2), NOW)
-    batch = pack([Slice(SeriesQuery(QUARTER, {}), week)], learn.first_guess(QUARTER).shape)[0]
-    known = learn.accepted(learn.first_guess(QUARTER), batch)
-    assert learn.refused(known, batch, NOW) is None
-
-
-def test_what_was_learned_survives_a_restart():
-    _, known = backfill(5, timedelta(days=7), 2)
-    assert learn.load(QUARTER, learn.dump(known)) == known
-
-
-def test_a_week_after_the_last_refusal_a_step_higher_is_tried():
-    _, known = backfill(5, timedelta(days=7), 2)
-    assert learn.raised(known, NOW + timedelta(days=6)) == known
-    higher = learn.raised(known, NOW + timedelta(days=8)).shape
-    assert (higher.span, higher.positions) == (timedelta(days=18), 3)
-
-
-@pytest.mark.parametrize(("days", "positions"), [(14, 19), (2, 4), (30, 99), (7, 20), (1, 1), (31, 100), (8, 700)])
-def test_a_limit_between_two_steps_is_found_in_the_end_and_kept(days, positions):
-    span, now, refusals = timedelta(days=days), NOW, []
-    known, _ = tried(learn.first_guess(QUARTER), span, positions, now)
-    for _ in range(30):
-        now += timedelta(days=8)
-        known, refused = tried(learn.raised(known, now), span, positions, now)
-        refusals.append(refused)
-    assert known.shape.span == span
-    assert positions in (known.shape.positions, known.proven[1])
-    assert max(refusals) <= 4, "requests that a week may cost"
-    known, _ = tried(known, timedelta(days=31), 1000, now)
-    for _ in range(20):
-        now += timedelta(days=8)
-        known, _ = tried(learn.raised(known, now), timedelta(days=31), 1000, now)
-    assert (known.proven_span, known.proven[1]) == (timedelta(days=31), 1000)
-
-
-@pytest.mark.parametrize(
-    ("days", "tries", "found"), [(7, [14], 7), (10, [14], 7), (14, [14, 28], 14), (28, [14, 28], 28), (31, [], 31)]
-)
-def test_a_span_that_the_way_down_has_skipped_is_tried_at_once_if_asked_for(days, tries, found):
-    known, _ = tried(learn.first_guess(QUARTER), timedelta(days=days), 20, NOW)
-    spans = []
-    while (more := learn.longer(known)) and len(spans) <= len(tries):
-        spans.append(more.shape.span.days)
-        known, _ = tried(more, timedelta(days=days), 20, NOW)
-    assert (spans, known.shape.span.days) == (tries, found)
+def batch_of(count, days, end=NOW, key="ca"):
+    window = Window(end - timedelta(days=days), end)
+    return Batch(tuple(Slice(SeriesQuery(QUARTER, {key: (f"{number:04}",)}), window) for number in range(count)))
 
 
 @pytest.mark.parametrize("agg_interval", AggInterval)
-def test_a_longer_span_is_a_whole_number_of_buckets(agg_interval):
-    refused, tries = timedelta(days=91), []
-    known = replace(learn.first_guess(agg_interval), shape=Shape(timedelta(days=7), 20), refused_span=refused)
-    while more := learn.longer(known):
-        tries.append(more.shape.span)
-        known = more
-    assert tries
-    assert not any(span % agg_interval.step for span in tries)
-
-
-def test_no_longer_span_is_tried_in_doubt():
-    known, _ = tried(learn.first_guess(QUARTER), timedelta(days=7), 20, NOW)
-    doubting = learn.refused(learn.longer(known), batch_of(20, 14), NOW)
-    assert learn.longer(doubting) is None
-
-
-def tried(known, span, positions, now):
-    """Ask as large requests as may be asked until one is accepted; what is known then, and how many were refused."""
-    for refused in range(20):
-        batch = batch_of(known.now_shape.positions, known.shape.span.days)
-        if batch.duration <= span and len(batch.slices) <= positions:
-            known = learn.accepted(known, batch)
-            if known.now_shape.positions <= len(batch.slices):
-                return known, refused
-        else:
-            known = learn.refused(known, batch, now)
-    raise AssertionError("nothing was accepted")
-
-
-def test_a_slice_that_is_refused_alone_at_every_span_takes_nothing_down_with_it():
-    known = learn.first_guess(QUARTER)
-    slices = [Slice(SeriesQuery(QUARTER, {"ca": ("bad",)}), YEAR)]
-    while (learned := learn.refused(known, pack(slices, known.now_shape)[0], NOW)) is not None:
-        known = learned
-    assert learn.exonerated(known).shape == learn.first_guess(QUARTER).shape
-
-
-GUESS = learn.first_guess(QUARTER)
-WEEK, DAY, NONE = timedelta(days=7), timedelta(days=1), timedelta(0)
-
-
-def limits(span=31, positions=100, *, gaps=True, length=8130, **known):
-    """Limits whose durations are given in days."""
-    for name in ("proven", "doubted"):
-        if name in known:
-            known[name] = timedelta(days=known[name][0]), known[name][1]
-    for name in ("proven_span", "refused_span"):
-        if name in known:
-            known[name] = timedelta(days=known[name])
-    return replace(GUESS, shape=Shape(timedelta(days=span), positions, gaps, length), **known)
+def test_the_sizes_of_the_begin_end_with_the_smallest_one(agg_interval):
+    found = rungs(agg_interval)
+    assert found[0] == Size(timedelta(days=agg_interval.properties.spans[0]), 100)
+    assert found[-1] == smallest(agg_interval)
+    assert not any(one.span % agg_interval.step for one in found)
+    assert not any(later.covers(earlier) for n, earlier in enumerate(found) for later in found[n + 1 :])
+    assert first_guess(agg_interval).shape == Shape(found[0].span, 100)
 
 
 @pytest.mark.parametrize(
-    ("days", "agg_interval"),
+    ("kinds", "yes", "tried"),
     [
-        ([31, 7, 3, 1], QUARTER),
-        ([31, 28, 14, 7, 3, 1], AggInterval.ONE_HOUR),
-        ([364, 182, 91, 28, 7], AggInterval.ONE_DAY),
-        ([364, 182, 91, 28, 7], AggInterval.ONE_WEEK),
+        ([Kind.SPAN, Kind.POSITIONS, Kind.PRODUCT], [], (31, 100)),
+        ([Kind.POSITIONS, Kind.PRODUCT], [(31, 1)], (31, 100)),
+        ([Kind.SPAN], [(7, 100)], (31, 20)),
+        ([Kind.PRODUCT], [(31, 1), (1, 100)], (31, 20)),
+        ([Kind.POSITIONS], [(31, 2)], (1, 3)),
+        ([], [(31, 1), (1, 100), (7, 50)], (14, 20)),
     ],
 )
-def test_the_spans_that_are_tried_and_the_first_guess(days, agg_interval):
-    assert [span.days for span in learn.spans_of(agg_interval)] == days
-    assert learn.first_guess(agg_interval).shape == Shape(timedelta(days=days[0]), 100)
+def test_a_rejection_is_explained_by_what_exceeds_everything_accepted(kinds, yes, tried):
+    assert known(yes).explanations(size(*tried)) == kinds
 
 
 @pytest.mark.parametrize(
-    ("expected", "known"),
+    ("admitted", "yes", "nos", "tried"),
     [
-        (100, limits()),
-        (1, limits(doubted=(7, 50))),
-        (1, limits(doubted=(7, 50), proven_span=6)),
-        (100, limits(doubted=(7, 50), proven_span=7)),
+        (True, [], [], (31, 100)),
+        (False, [], [(31, 20)], (31, 20)),
+        (False, [], [(31, 20)], (31, 21)),
+        (True, [], [(31, 20)], (31, 19)),
+        (False, [(7, 100)], [(31, 20)], (31, 1)),
+        (True, [(31, 1)], [(31, 20)], (7, 20)),
+        (False, [(31, 1), (1, 20)], [(31, 20)], (62, 10)),
+        (False, [(31, 2)], [(1, 3)], (0.5, 3)),
     ],
 )
-def test_in_doubt_slices_are_sent_alone_until_their_span_is_proven(expected, known):
-    assert known.now_shape == replace(known.shape, positions=expected)
-
-
-@pytest.mark.parametrize(("expected", "count", "days"), [(True, 5, 7), (True, 4, 6), (False, 6, 7), (False, 5, 8)])
-def test_what_is_no_larger_than_what_was_accepted_is_proven(expected, count, days):
-    assert limits(proven=(7, 5)).proves(batch_of(count, days)) is expected
+def test_a_size_is_admitted_unless_a_rejection_or_a_certain_bound_is_against_it(admitted, yes, nos, tried):
+    assert known(yes, nos).admits(size(*tried)) is admitted
 
 
 @pytest.mark.parametrize(
-    ("expected", "known", "batch"),
+    ("proven", "count", "days", "longest"),
+    [(True, 5, 7, 300), (True, 4, 6, 300), (False, 6, 7, 300), (False, 5, 8, 300), (False, 5, 7, 100)],
+)
+def test_what_is_no_larger_than_what_was_accepted_is_proven(proven, count, days, longest):
+    assert known([(7, 5)], longest=longest).proves(batch_of(count, days)) is proven
+
+
+@pytest.mark.parametrize(
+    ("expected", "before", "tried"),
     [
-        (limits(positions=1000, proven=(31, 100), proven_span=31), limits(), (100, 31)),
-        (limits(positions=1000, proven=(7, 100), proven_span=7), limits(), (100, 7)),
-        (limits(proven=(7, 99), proven_span=7), limits(), (99, 7)),
-        (limits(positions=50, proven=(7, 20), proven_span=7), limits(positions=20), (20, 7)),
-        (limits(positions=1000, proven=(1, 1000), proven_span=1), limits(positions=1000), (1000, 1)),
-        (limits(capped=True, proven=(7, 100), proven_span=7), limits(capped=True), (100, 7)),
-        (limits(proven=(7, 50), proven_span=31), limits(proven=(31, 10), proven_span=31), (50, 7)),
-        (limits(proven=(31, 10), proven_span=31), limits(proven=(31, 10), proven_span=31), (44, 7)),
-        (limits(proven=(31, 2), proven_span=31), limits(proven=(2, 20), proven_span=2), (2, 31)),
-        (limits(proven=(7, 50), proven_span=7, refused_span=8), limits(refused_span=8), (50, 7)),
-        (limits(proven=(7, 50), proven_span=7), limits(refused_span=7), (50, 7)),
-        (limits(proven=(7, 50), proven_span=7, refused_positions=51), limits(refused_positions=51), (50, 7)),
-        (limits(proven=(7, 50), proven_span=7), limits(refused_positions=50), (50, 7)),
-        (
-            limits(20, 10, proven=(7, 1), proven_span=7, capped=True, refused_positions=50),
-            limits(20, 10, doubted=(7, 50)),
-            (1, 7),
-        ),
-        (limits(20, 50, proven=(6, 1), proven_span=6), limits(20, 10, doubted=(7, 50)), (1, 6)),
-        (limits(20, 90, proven=(6, 1), proven_span=6), limits(20, 90, doubted=(7, 50)), (1, 6)),
-        (limits(20, 10, proven=(6, 2), proven_span=6, doubted=(7, 50)), limits(20, 10, doubted=(7, 50)), (2, 6)),
+        (known([(7, 5)]), known(), (7, 5)),
+        (known([(7, 5)]), known([(7, 4), (6, 5)]), (7, 5)),
+        (known([(31, 1), (1, 20)]), known([(31, 1)]), (1, 20)),
+        (known([(7, 5)]), known([(7, 5)]), (6, 5)),
+        (known([(7, 20)], [(14, 20)]), known([(7, 10)], [(14, 20)]), (7, 20)),
+        (known([(14, 20)]), known([(7, 10)], [(14, 20)], climbs=3), (14, 20)),
+        (known([(14, 20)], [(7, 50)]), known([(7, 10)], [(14, 20), (7, 50)]), (14, 20)),
     ],
 )
-def test_what_an_accepted_request_teaches(expected, known, batch):
-    assert learn.accepted(known, batch_of(*batch)) == expected
+def test_what_an_accepted_request_teaches(expected, before, tried):
+    assert accepted(before, size(*tried)) == expected
 
 
 @pytest.mark.parametrize(
-    ("expected", "known", "batch"),
+    ("expected", "before", "tried"),
     [
-        (None, limits(proven=(7, 10)), (10, 7)),
-        (limits(), limits(), (101, 7)),
-        (limits(7), limits(7), (5, 8)),
-        (limits(doubted=(7, 50)), limits(doubted=(7, 50)), (2, 7)),
-        (limits(7, refused_at=NOW, refused_span=31), limits(), (1, 31)),
-        (limits(3, refused_at=NOW, refused_span=7), limits(7), (1, 7)),
-        (None, limits(1), (1, 1)),
-        (limits(3, 50, refused_at=NOW, refused_span=7), limits(7, 20, doubted=(7, 50)), (1, 7)),
-        (limits(3, 60, refused_at=NOW, refused_span=7), limits(7, 60, doubted=(7, 50)), (1, 7)),
-        (
-            limits(18, refused_at=NOW, refused_span=31, proven_span=18.5),
-            limits(proven_span=18.5),
-            (1, 31),
-        ),
-        (limits(7, refused_at=NOW, refused_span=31, proven_span=2), limits(proven_span=2), (1, 31)),
-        (limits(7, refused_at=NOW, refused_span=31, proven_span=31), limits(proven_span=31), (1, 31)),
-        (limits(positions=50, refused_at=NOW, doubted=(31, 100)), limits(), (100, 31)),
-        (limits(positions=20, refused_at=NOW, doubted=(7, 100)), limits(), (22, 7)),
-        (limits(positions=1, refused_at=NOW, doubted=(7, 100)), limits(), (2, 7)),
-        (
-            limits(positions=50, refused_at=NOW, proven_span=31, capped=True, refused_positions=60),
-            limits(proven_span=31),
-            (60, 31),
-        ),
-        (
-            limits(positions=50, refused_at=NOW, proven_span=31, capped=True, refused_positions=60),
-            limits(positions=60, proven_span=31, doubted=(31, 100)),
-            (60, 31),
-        ),
-        (
-            limits(positions=50, refused_at=NOW, proven_span=7, doubted=(8, 100)),
-            limits(proven_span=7),
-            (60, 8),
-        ),
-        (
-            limits(positions=55, refused_at=NOW, proven=(7, 55), proven_span=7, capped=True, refused_positions=60),
-            limits(proven=(7, 55), proven_span=7),
-            (60, 7),
-        ),
-        (
-            limits(positions=50, refused_at=NOW, proven=(6, 55), proven_span=7, capped=True, refused_positions=60),
-            limits(proven=(6, 55), proven_span=7),
-            (60, 7),
-        ),
+        (known([(7, 5)], [(14, 20)]), known([(7, 5)]), (14, 20)),
+        (known([(7, 5)], [(14, 10)]), known([(7, 5)], [(14, 20), (31, 20)]), (14, 10)),
+        (known([(7, 5)], [(14, 10)]), known([(7, 5)], [(14, 10)]), (31, 20)),
+        (known([(7, 5)], [(14, 10), (7, 30)]), known([(7, 5)], [(14, 10)]), (7, 30)),
+        (known([(31, 1)], [(7, 5)]), known([(7, 5), (31, 1)]), (7, 5)),
     ],
 )
-def test_what_a_refused_request_teaches(expected, known, batch):
-    assert learn.refused(known, batch_of(*batch), NOW) == expected
+def test_what_a_rejected_request_teaches(expected, before, tried):
+    assert rejected(before, no(*tried), NOW) == expected
+
+
+def test_a_url_longer_than_any_accepted_one_is_to_blame_for_a_size_that_is_accepted():
+    before = known([(7, 50, 2000)], longest=2000)
+    shorter = rejected(before, no(7, 50, length=4500), NOW)
+    assert (shorter.length, shorter.accepted, shorter.rejected) == (3000, before.accepted, ())
+    assert rejected(before, no(7, 50, length=2300), NOW).length == 2000
+    assert shorter.shape.length == 3000
+    lifted = accepted(shorter, size(7, 50, 4000))
+    assert (lifted.length, lifted.again_at) == (LONGEST_QUERY, None)
+
+
+def test_empty_positions_are_to_blame_if_every_request_with_them_was_rejected():
+    before = with_pending(known(), [no(31, 60, gaps=True), no(31, 20, gaps=True)])
+    found = accepted(before, size(31, 20))
+    assert (found.gaps, found.rejected) == (False, ())
+    assert accepted(before, size(31, 1)).gaps
+    assert accepted(replace(before, gaps_accepted=True), size(31, 20)).gaps
+    assert accepted(with_pending(before, [no(31, 10)]), size(31, 20)).gaps
+    assert accepted(found, size(7, 2), gaps=True).gaps
 
 
 @pytest.mark.parametrize(
-    ("expected", "known", "keys"),
+    ("gaps", "keys"),
+    [(False, "aa"), (True, "ab"), (True, "aba"), (False, ["ab", "a"]), (True, ["a", "ab"]), (False, ["a", ""])],
+)
+def test_a_position_is_empty_if_a_later_one_is_not(gaps, keys):
+    window = Window(NOW - DAY, NOW)
+    names = {"a": "ca", "b": "tld"}
+    series = [SeriesQuery(QUARTER, {names[key]: (str(n),) for key in word}) for n, word in enumerate(keys)]
+    assert has_gaps(Batch(tuple(Slice(one, window) for one in series))) is gaps
+
+
+def test_the_pause_before_more_is_tried_grows_to_a_week():
+    assert [climb_pause(climbs) / HOUR for climbs in range(6)] == [1, 4, 16, 64, 168, 168]
+    limits, now = known([(7, 5)], [(14, 5)]), NOW
+    for climbs in range(5):
+        assert limits.again_at - now == climb_pause(climbs)
+        assert relaxed(limits, limits.again_at - DAY / 1e6) == limits
+        now = limits.again_at
+        limits = rejected(limits, no(31, 5), now)
+        assert (limits.climbs, limits.rejected) == (climbs + 1, (no(14, 5),))
+
+
+def test_by_turns_all_of_what_was_rejected_is_tried_and_a_step_above_what_is_accepted():
+    limits = known([(7, 5)], [(14, 5)], gaps=False, length=2000, again_at=NOW)
+    top = relaxed(limits, NOW)
+    assert (top.rejected, top.gaps, top.length, top.accepted) == ((), True, LONGEST_QUERY, limits.accepted)
+    assert relaxed(replace(limits, climbs=1), NOW).rejected == (no(28, 10),)
+    assert relaxed(replace(limits, climbs=1, rejected=(no(14, 1),)), NOW).rejected == (no(28, 1),)
+
+
+def test_what_the_content_was_to_blame_for_is_forgotten_and_what_is_accepted_stays():
+    limits = known([(7, 5)], [(14, 5), (7, 10)], climbs=2)
+    assert exonerated(limits, [no(14, 5)]) == replace(limits, rejected=(no(7, 10),))
+    assert exonerated(limits, limits.rejected) == known([(7, 5)])
+
+
+@pytest.mark.parametrize(("low", "high", "found"), [(20, 100, 50), (20, 50, 30), (50, 100, 70), (1, 2, 1), (3, 5, 4)])
+def test_numbers_to_try_are_round(low, high, found):
+    assert round_number(low, high) == found
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "found"), [(7, 31, 14), (7, 14, 10), (14, 31, 21), (1, 7, 3), (10, 14, 12), (0.25, 1, 0.625)]
+)
+def test_spans_to_try_are_likely_ones(low, high, found):
+    assert round_span(low * DAY, high * DAY, QUARTER) == found * DAY
+
+
+@pytest.mark.parametrize("agg_interval", AggInterval)
+def test_a_span_to_try_is_a_whole_number_of_buckets(agg_interval):
+    step = agg_interval.step
+    for buckets in range(2, 60):
+        found = round_span(step, step * buckets, agg_interval)
+        assert not found % step
+        assert (step < found < step * buckets) == (buckets > 2)
+
+
+def test_two_windows_that_touch_but_are_wanted_apart_stay_apart():
+    query = SeriesQuery(QUARTER, {})
+    long, short = Window(NOW - 9 * DAY, NOW - DAY), Window(NOW - DAY, NOW)
+    pool = Pool([Slice(query, long), Slice(query, short)])
+    cut = [Slice(query, Window(NOW - n * DAY, NOW - n * DAY + DAY)) for n in range(1, 6)]
+    pool.take(cut)
+    pool.add(cut[1:])
+    assert {slice_.window for slice_ in pool.slices()} == {Window(NOW - 9 * DAY, NOW - DAY)}
+    assert pool.pop({query}) != []
+    assert pool.slices() == []
+
+
+def test_the_record_is_read_as_it_was_written():
+    limits = known([(7, 5, 100), (31, 1, 50)], [(14, 5)], longest=100, length=900, climbs=2, gaps_accepted=True)
+    for one in (limits, GUESS, replace(limits, gaps=False, again_at=None)):
+        assert limits_record.load(QUARTER, limits_record.dump(one)) == one
+
+
+_OLD = {
+    "span_seconds": 604800.0,
+    "positions": 20,
+    "gaps": True,
+    "length": 8130,
+    "proven_seconds": 604800.0,
+    "proven_positions": 20,
+    "proven_span_seconds": 604800.0,
+    "doubted_seconds": 0.0,
+    "doubted_positions": 0,
+    "refused_at": "2026-03-04T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize(
+    ("yes", "nos", "changed"),
     [
-        (limits(gaps=False, refused_at=NOW), limits(positions=2, capped=True), ("ca", "tld")),
-        (limits(positions=1, refused_at=NOW, doubted=(7, 2)), limits(positions=2), ("ca", "ca")),
-        (
-            limits(positions=1, gaps=False, refused_at=NOW, doubted=(7, 2)),
-            limits(positions=2, gaps=False),
-            ("ca", "tld"),
-        ),
-        (limits(positions=2, refused_at=NOW, doubted=(7, 3)), limits(positions=3), ("ca", "ca", "tld")),
+        ([(7, 20)], [], {"refused_at": None}),
+        ([(7, 20)], [(14, 1)], {"capped": True, "refused_span_seconds": 14 * 86400.0, "refused_positions": 0}),
+        ([(7, 20)], [(14, 1), (1 / 96, 50)], {"refused_span_seconds": 14 * 86400.0, "refused_positions": 50}),
+        ([(7, 20), (14, 1)], [], {"proven_span_seconds": 14 * 86400.0}),
+        ([], [(31, 1)], {"proven_seconds": 0, "proven_span_seconds": 0, "refused_span_seconds": 31 * 86400.0}),
     ],
 )
-def test_empty_positions_are_blamed_for_two_slices_that_are_refused(expected, known, keys):
-    series = [SeriesQuery(QUARTER, {key: (str(number),)}) for number, key in enumerate(keys)]
-    batch = Batch(tuple(Slice(query, Window(NOW - WEEK, NOW)) for query in series))
-    assert learn.refused(known, batch, NOW) == expected
+def test_the_record_of_an_earlier_version_is_taken_over(yes, nos, changed):
+    found = limits_record.load(QUARTER, json.dumps(_OLD | changed))
+    assert {(one.span / DAY, one.positions) for one in found.accepted} == set(yes)
+    assert {(one.size.span / DAY, one.size.positions) for one in found.rejected} == set(nos)
+    assert (found.again_at == NOW) == bool(nos)
 
 
-@pytest.mark.parametrize(
-    ("expected", "length", "count"), [(7900, 8130, 200), (6000, 7900, 200), (500, 500, 1), (500, 8130, 1)]
+class Upstream:
+    """Answers what is within limits; counts requests, and how often each size was rejected."""
+
+    def __init__(self, days, positions, product, bytes_):
+        self.limits = days * DAY, positions, product * DAY, bytes_
+        self.requests = 0
+        self.rejected = []
+
+    def answers(self, batch):
+        self.requests += 1
+        one = size_of(batch)
+        within = zip((one.span, one.positions, one.product, one.length), self.limits, strict=True)
+        fits = all(value <= limit for value, limit in within)
+        self.rejected += [] if fits else [(one.span, one.positions, one.length)]
+        return fits
+
+
+def collect(upstream, series, days):
+    """Ask for everything, one request after the other, as `BatchRun` does; gives what is known in the end."""
+    window = Window(NOW - days * DAY, NOW)
+    pool = Pool(Slice(SeriesQuery(QUARTER, {"ca": (f"ca {number}",)}), window) for number in range(series))
+    limits, pending = GUESS, []
+    while slices := pool.slices():
+        view = with_pending(limits, pending)
+        batches = pack(slices, next_shape(view, work_of(slices)))
+        for batch in [one for one in batches if not view.proves(one)][:1] or batches:
+            if upstream.answers(batch):
+                pool.take(batch.slices)
+                for one in pending:
+                    limits = rejected(limits, one, NOW)
+                pending, limits = [], accepted(limits, size_of(batch))
+            else:
+                pending.append(Rejection(size_of(batch), "refused"))
+    return limits
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.sampled_from([1, 2, 3, 5, 7, 13, 20, 33, 50, 200]),
+    st.sampled_from([40, 60, 100, 310, 900, 10_000]),
+    st.sampled_from([700, 1500, 4000, 8192]),
+    st.integers(1, 10),
 )
-def test_a_url_that_was_too_long_lowers_the_limit_below_it(expected, length, count):
-    assert learn.too_long(limits(length=length), batch_of(count, 7), NOW) == limits(length=expected, refused_at=NOW)
+def test_whatever_limits_are_hidden_few_requests_are_rejected_and_none_more_than_twice(
+    days, positions, product, bytes_, series
+):
+    upstream = Upstream(days, positions, product, bytes_)
+    limits = collect(upstream, series, 60)
+    assert len(upstream.rejected) <= 24
+    assert all(upstream.rejected.count(one) <= 2 for one in upstream.rejected)
+    assert limits.accepted
+    for one in limits.accepted:
+        assert one.span <= days * DAY
+        assert one.positions <= positions
+        assert one.product <= product * DAY
 
 
-@pytest.mark.parametrize(
-    ("expected", "known", "span"),
-    [
-        (limits(7, refused_at=NOW, refused_span=28), limits(), 7),
-        (limits(3, refused_at=NOW, refused_span=28), limits(), 6.9),
-        (limits(1, refused_at=NOW, refused_span=28), limits(), 0.5),
-        (limits(7), limits(7), 8),
-        (
-            limits(3, proven=(3, 10), proven_span=3, refused_at=NOW, refused_span=28),
-            limits(7, proven=(7, 10), proven_span=7),
-            3,
-        ),
-        (
-            limits(3, proven=(1, 10), proven_span=2, refused_at=NOW, refused_span=28),
-            limits(7, proven=(1, 10), proven_span=2),
-            3,
-        ),
-    ],
-)
-def test_an_answer_that_ends_early_lowers_the_span(expected, known, span):
-    assert learn.cut_short(known, timedelta(days=28), timedelta(days=span), NOW) == expected
-
-
-def test_an_exonerated_size_keeps_what_is_proven():
-    known = limits(
-        3, 5, gaps=False, length=500, proven=(2, 4), proven_span=3, refused_at=NOW, refused_span=7, capped=True
-    )
-    assert learn.exonerated(known) == limits(proven=(2, 4), proven_span=3)
-
-
-@pytest.mark.parametrize(
-    ("expected", "span", "refused_span", "doubted"),
-    [(14, 7, 15, (0, 0)), (None, 7, 14, (0, 0)), (None, 7, 0, (0, 0)), (None, 7, 31, (7, 1)), (None, 31, 90, (0, 0))],
-)
-def test_a_longer_span_is_tried_short_of_what_was_refused(expected, span, refused_span, doubted):
-    more = learn.longer(limits(span, refused_span=refused_span, doubted=doubted))
-    assert more == (limits(expected, refused_span=refused_span) if expected else None)
-
-
-@pytest.mark.parametrize(
-    ("expected", "known", "days"),
-    [
-        (limits(7, 20), limits(7, 20), 900),
-        (limits(7, 20, refused_at=NOW), limits(7, 20, refused_at=NOW), 6.9999),
-        ((31, 50), limits(7, 20, refused_at=NOW), 7),
-        ((31, 1000), limits(31, 1000, refused_at=NOW), 7),
-        ((10, 22), limits(7, 20, refused_at=NOW, refused_span=13, refused_positions=24), 7),
-        ((31, 50), limits(7, 20, refused_at=NOW, refused_span=8, refused_positions=21), 7),
-        ((8, 21), limits(7, 20, refused_at=NOW, refused_span=9, refused_positions=22), 7),
-    ],
-)
-def test_a_week_after_a_refusal_more_is_tried(expected, known, days):
-    now = NOW + timedelta(days=days)
-    if isinstance(expected, tuple):
-        known = replace(known, shape=replace(known.shape, gaps=False))
-        shape = Shape(timedelta(days=expected[0]), expected[1], gaps=True)
-        expected = replace(known, shape=shape, refused_at=now)
-    assert learn.raised(known, now) == expected
-
-
-def test_a_record_with_everything_in_it_is_read_as_it_was_written():
-    known = limits(3, 5, gaps=False, length=500, proven=(2, 4), proven_span=2.5, doubted=(7, 9), refused_at=NOW)
-    known = replace(known, refused_span=WEEK, refused_positions=8, capped=True)
-    assert learn.load(QUARTER, learn.dump(known)) == known
-
-
-def test_a_record_of_an_earlier_version_lacks_what_is_new():
-    record = json.loads(learn.dump(limits(3, 5)))
-    for name in ("capped", "refused_span_seconds", "refused_positions"):
-        del record[name]
-    assert learn.load(QUARTER, json.dumps(record)) == limits(3, 5)
-
-
-def test_the_steps_of_lengths_and_positions_on_the_way_down_and_up():
-    known, lengths, positions = GUESS, [], []
-    for _ in range(7):
-        known = learn.too_long(known, batch_of(200, 7), NOW)
-        lengths.append(known.shape.length)
-    assert lengths == [7900, 6000, 4000, 2000, 1000, 500, 500]
-    known = limits(positions=1000, proven_span=7)
-    while known.shape.positions > 1:
-        known = learn.refused(known, batch_of(known.shape.positions, 7), NOW)
-        positions.append(known.shape.positions)
-    assert positions == [100, 50, 20, 10, 5, 2, 1]
-    known = limits(positions=1)
-    for count in reversed(positions):
-        known = learn.accepted(known, batch_of(count, 7))
-        positions.append(known.shape.positions)
-    assert positions[7:] == [2, 5, 10, 20, 50, 100, 1000]
+@pytest.mark.parametrize(("days", "positions"), [(7, 20), (14, 3), (3, 100), (14, 1)])
+def test_what_was_wrongly_rejected_is_tried_again_within_hours(days, positions):
+    limits = rejected(known([(days, positions, 5000)], longest=5000), no(days * 2, positions), NOW)
+    work = work_of(batch_of(20, 120).slices)
+    assert work.requests(next_shape(relaxed(limits, NOW + HOUR), work)) < work.requests(next_shape(limits, work))

@@ -68,7 +68,8 @@ async def answered_oddly(url, names, caplog):
         await collect(world.profiles, world.clock(), world.store, world.gatherer)
         stored, truth, window = await stored_and_true(world)
         if any(one.verdict == "refuse" for one in chosen):
-            assert not any(stored.values())
+            # a smaller question may have an answer without what is odd
+            assert all(points.items() <= truth[label].items() for label, points in stored.items())
             await check_evidence(world, names)
         else:
             step = agg_interval.seconds
@@ -96,7 +97,7 @@ async def check_recovery(world):
 
 async def check_evidence(world, names):
     """An answer that is refused has an outcome that says so, and its body is kept."""
-    assert "ok" not in await world.outcomes()
+    assert {*await world.outcomes()} != {"ok"}
     assert await world.store.bodies() or NEVER_SEEN & {*names}
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from collector.collect.backfill import Backfiller, portion
 from collector.collect.gather import Gatherer
-from collector.collect.limits import accepted, first_guess
+from collector.collect.limits import Rejection, Size, first_guess, measured
 from collector.collect.replica import enlisted
-from collector.model import AggInterval, Batch, Slice, Window
+from collector.model import AggInterval, Slice, Window
 from collector.radar.simulator import faults
 from collector.store import LeaseLost, Store, upkeep, wanted
 from tests.collect.doubles import DAY, HOUR, NOW, QuickFetcher, core, many, profile, query
@@ -164,11 +164,10 @@ def test_a_portion_is_whole_requests_and_only_one_while_their_size_is_unproven()
     known = {interval: first_guess(interval) for interval in AggInterval}
     mine, rest = portion([daily, *slices], known, 16)
     assert (len(mine), len(rest)) == (100, 1)
-    proof = Batch(tuple(Slice(series.query, Window(START, START + 31 * DAY)) for series in many(20).series))
-    known[HOUR] = replace(known[HOUR], shape=replace(known[HOUR].shape, positions=20))
+    known[HOUR] = replace(known[HOUR], rejected=(Rejection(Size(31 * DAY, 50), "refused"),))
     mine, _ = portion([daily, *slices], known, 3)
     assert len(mine) == 20
-    mine, rest = portion([daily, *slices], {**known, HOUR: accepted(known[HOUR], proof)}, 1)
+    mine, rest = portion([daily, *slices], {**known, HOUR: measured(HOUR, 31 * DAY, 50, now=START)}, 1)
     assert {piece.window for piece in mine} == {Window(START + 31 * DAY, START + 62 * DAY)}
     assert daily in rest
     assert portion([daily], known, 16) == ([daily], [])

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from collector.collect.limits import first_guess
+from collector.collect.limits import FIRST_POSITIONS, Rejection, RequestLimits, Size, climb_pause
+from collector.collect.plan import LONGEST_QUERY
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from collector.collect.gather import Gatherer
-    from collector.collect.probe.seen import Seen
+    from collector.collect.probe.seen import Seen, Span
 
 
 async def remember(gatherer: Gatherer, seen: Seen) -> None:
     """Store the limits that were found; what was not tried stays a guess."""
-    now = gatherer.fetcher.clock()
     for agg_interval, span in seen.spans.items():
-        guess = first_guess(agg_interval)
-        longest = guess.shape.span if span.search.refused is None else span.accepted
-        few = seen.positions.refused is not None
-        positions = seen.positions.accepted if few else guess.shape.positions
-        learned = replace(
-            guess,
-            shape=replace(guess.shape, span=longest, positions=positions, gaps=_takes_gaps(seen)),
-            proven_span=span.accepted,
-            capped=few,
-            refused_at=now if few or span.search.refused is not None else None,
+        rejected = _rejected(span, seen, agg_interval.step)
+        positions = seen.positions.accepted if seen.positions.refused is not None else FIRST_POSITIONS
+        size, gaps = Size(span.accepted, positions, LONGEST_QUERY), _takes_gaps(seen)
+        now = gatherer.fetcher.clock()
+        learned = RequestLimits(
+            agg_interval,
+            (size,) if span.accepted and (rejected or not gaps) else (),
+            rejected,
+            longest=LONGEST_QUERY,
+            gaps=gaps,
+            again_at=now + climb_pause(0) if rejected or not gaps else None,
         )
         await gatherer.learn(learned)
+
+
+def _rejected(span: Span, seen: Seen, step: timedelta) -> tuple[Rejection, ...]:
+    """Return what was rejected: a span for one series, and a number of series over any span."""
+    sizes = [] if span.search.refused is None else [Size(span.unit * span.search.refused, 1)]
+    sizes += [] if seen.positions.refused is None else [Size(step, seen.positions.refused)]
+    return tuple(Rejection(size, "probe") for size in sizes)
 
 
 def _takes_gaps(seen: Seen) -> bool:

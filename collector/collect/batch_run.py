@@ -1,0 +1,293 @@
+"""One run over slices of one interval, in rounds: choose a size, pack, send, and decide about what failed.
+
+    pool  →  next shape (pure, `narrowing`)  →  batches (pure, `plan`)  →  fetch
+    failure  →  verdict (pure, `verdict`)  →  a smaller size | later | halves | quarantine
+
+Requests of a proven size are sent side by side; of larger ones a single one at a time, to learn from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+from math import inf
+from typing import TYPE_CHECKING
+
+from collector.collect import plan
+from collector.collect.cut_answers import CUT, CutAnswers
+from collector.collect.fetch import Handling, Stopping
+from collector.collect.gathered import Failure, Gathered
+from collector.collect.grids import moved_to
+from collector.collect.limits import Size
+from collector.collect.narrowing import next_shape, work_of
+from collector.collect.plan import pack_apart
+from collector.collect.pool import Pool
+from collector.collect.quarantine import Quarantine
+from collector.collect.size_learner import SizeLearner
+from collector.collect.verdict import Verdict, judge, may_be_too_large
+from collector.errors import CollectorError
+from collector.model import Batch
+from collector.radar.errors import InFuture, OffGrid, RadarError, Refused, Relative, TooCostly, Unavailable, Untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from collector.collect.gather import Gatherer, Names, Progress
+    from collector.collect.limits import RequestLimits
+    from collector.model import Answer, SeriesQuery, Slice
+    from collector.store import Saved
+
+_BUCKETS_AT_ONCE = 100_000
+"""So many buckets in the answers under way: what bounds the memory when requests may be very large."""
+USUAL = Handling()
+_DOWN = 3
+"""So many batches in a row without an answer: Radar is down, and the rest, of any interval, is not asked now."""
+_TRIES_OF_DOUBTFUL, _TRIES_OF_PART, _TRIES = 1, 2, 4
+
+
+class BatchRun:
+    """The slices of one interval: what is left to ask for, in rounds, and what came of it."""
+
+    def __init__(
+        self, gatherer: Gatherer, slices: Sequence[Slice], names: Names, progress: Progress, *, background: bool
+    ) -> None:
+        self.gathered = Gathered()
+        self.most_requests = inf
+        self.end: CollectorError | None = None
+        self.handling = USUAL
+        self._gatherer = gatherer
+        self._names = names
+        self._progress = progress
+        self._background = background
+        self._wanted = slices
+        self._pool = Pool(())
+        self._learner = SizeLearner(gatherer, slices[0].series.agg_interval)
+        self._quarantine = Quarantine(gatherer, self.gathered, self._learner)
+        self._cut = CutAnswers(gatherer.cut_off)
+        self._as_they_are: list[Batch] = []
+        self._parts: set[Batch] = set()
+        self._relative: set[SeriesQuery] = set()
+        self._missed: set[Slice] = set()
+        self._in_doubt: set[Batch] = set()
+        self._silent: list[tuple[Batch, Unavailable]] = []
+        self._silent_in_a_row: list[Batch] = []
+
+    async def run(self) -> None:
+        """Ask for everything, and account for all of it in *gathered*."""
+        await self._gatherer.judge.recall()
+        self._relative = await self._gatherer.fetcher.store.relative({slice_.series for slice_ in self._wanted})
+        self._pool = Pool(await self._quarantine.admit(self._wanted))
+        while batches := await self._round():
+            await self._send(deque(batches))
+            if self.end or self.gathered.stopped:
+                break
+        self._give_up()
+
+    async def _round(self) -> list[Batch]:
+        """Choose what can be sent side by side: of unproven size only the largest, to learn from; the quarantined last.
+
+        Nothing else is sent beside an unproven one: what it teaches may save a request of it.
+        """
+        limits, alone = await self._learner.limits(), self._gatherer.alone
+        self._pool.keep(plan.until(self._pool.slices(), await self._gatherer.fetcher.present()))
+        slices = self._pool.slices()
+        if not slices and not self._as_they_are:
+            await self._bisect_silent()
+        healthy = [slice_ for slice_ in slices if slice_.series not in alone]
+        batches = self._packed(healthy, limits) or pack_apart(slices, limits.shape, alone, self._relative)
+        unproven = [batch for batch in batches if healthy and not limits.proves(batch)]
+        chosen = [max(unproven, key=_size)] if unproven else batches
+        self._pool.take(slice_ for batch in chosen for slice_ in batch.slices)
+        as_they_are, self._as_they_are = self._as_they_are, []
+        return [*as_they_are, *chosen]
+
+    def _packed(self, slices: Sequence[Slice], limits: RequestLimits) -> list[Batch]:
+        if not slices:
+            return []
+        shape = next_shape(limits, work_of([one for one in slices if one.series not in self._relative] or slices))
+        return pack_apart(slices, shape, (), self._relative)
+
+    async def _send(self, batches: deque[Batch]) -> None:
+        async def work() -> None:
+            while batches and not self.end and not self.gathered.stopped:
+                if self.handling.cancelled and self.handling.cancelled.is_set():
+                    self.gathered.stopped = True
+                    break
+                if self._background:
+                    await self._gatherer.let_others_go_first()
+                if self.gathered.requests >= self.most_requests:
+                    self.end = TooCostly("more requests would be needed than are meant for it")
+                elif batches:
+                    await self._one(batches.popleft())
+
+        at_once = max(1, _BUCKETS_AT_ONCE // max(batch.buckets for batch in batches))
+        await asyncio.gather(*(work() for _ in range(min(self._gatherer.concurrency, at_once, len(batches)))))
+        self._as_they_are += batches
+
+    async def _one(self, batch: Batch) -> None:
+        profiles = sorted({name for slice_ in batch.slices for name in self._names[slice_.series]})
+        fetcher, tries = self._gatherer.fetcher, self._tries(batch, await self._learner.limits())
+        values: dict[Slice, int] = {}
+
+        def keep(fetch_id: int, asked: Batch, answer: Answer) -> None:
+            values.update(zip(asked.slices, (len(points.timestamps) for points in answer.series), strict=True))
+            self.handling.keep(fetch_id, asked, answer)
+
+        try:
+            saved = await fetcher.fetch(batch, profiles, self._sending, replace(self.handling, keep=keep), tries)
+        except Stopping:
+            self._as_they_are.append(batch)
+            self.gathered.stopped = True
+        except InFuture as error:
+            await self._in_future(batch, error)
+        except OffGrid as error:
+            await self._off_grid(batch, error, profiles)
+        except Relative as error:
+            await self._relative_or_unknown(batch, error)
+        except (Refused, Untrusted, Unavailable) as error:
+            await self._failed(batch, error)
+        except CollectorError as error:
+            self._as_they_are.append(batch)
+            self.end = error
+        else:
+            await self._accepted(batch, saved, values)
+
+    async def _in_future(self, batch: Batch, error: InFuture) -> None:
+        """Ask up to Radar's present; the same once more, if its clock is yet to be confirmed by a second reply."""
+        closed = plan.until(batch.slices, await self._gatherer.fetcher.present())
+        if closed != list(batch.slices):
+            self._pool.add(closed)
+        elif batch in self._in_doubt:
+            await self._failed(batch, error)
+        else:
+            self._in_doubt.add(batch)
+            self._as_they_are.append(batch)
+
+    async def _off_grid(self, batch: Batch, error: OffGrid, profiles: Sequence[str]) -> None:
+        """Learn from an answer off the grid: what is left must be planned anew, or pauses."""
+        try:
+            moved = await self._gatherer.grids.learn(batch, error, profiles, self._sending)
+        except Stopping:
+            self._as_they_are.append(batch)
+            self.gathered.stopped = True
+        except CollectorError as broken:
+            self._as_they_are.append(batch)
+            self.end = broken
+        else:
+            if moved:
+                self._as_they_are.append(batch)
+                self.end = moved_to(batch.agg_interval)
+            for slice_ in batch.slices if not moved else ():
+                await self._quarantine.add(slice_, error, self._pool)
+
+    async def _relative_or_unknown(self, batch: Batch, error: Relative) -> None:
+        """Ask again as before if the normalization turns out to be absolute; else each series alone."""
+        word, span = error.unknown_word, (await self._learner.limits()).shape.span
+        if not word or not await self._gatherer.judge.is_absolute(word, batch.slices[0], span):
+            self._relative |= {slice_.series for slice_ in batch.slices}
+        self._pool.add(batch.slices)
+
+    def _tries(self, batch: Batch, limits: RequestLimits) -> int:
+        """Return how often a batch is sent that gets no answer: one that may be too large only once."""
+        if may_be_too_large(limits, batch, quarantined=self._is_quarantined(batch)):
+            return _TRIES_OF_DOUBTFUL
+        return _TRIES_OF_PART if batch in self._parts or self._is_quarantined(batch) else _TRIES
+
+    def _is_quarantined(self, batch: Batch) -> bool:
+        return len(batch.slices) == 1 and batch.slices[0].series in self._gatherer.alone
+
+    def _sending(self) -> None:
+        self.gathered.requests += 1
+
+    async def _accepted(self, asked: Batch, saved: Saved, values: Mapping[Slice, int]) -> None:
+        self._silent_in_a_row.clear()
+        batch = await self._answered_part(asked, saved)
+        self.gathered.saved += saved
+        self.gathered.batches += 1
+        for query, part in saved.by_series.items():
+            for name in self._names[query]:
+                self._gatherer.fetcher.observer.saved(name, part)
+        if any(part.values for part in saved.by_series.values()):
+            await self._gatherer.grids.agree(batch.agg_interval)
+        size, rests = self._cut.note(batch, saved, self._gatherer.fetcher.clock())
+        for least, cut in self._cut.confirmed(values).items():
+            await self._learner.rejected(cut, CUT, least)
+        await self._learner.accepted(batch, size)
+        await self._quarantine.answered(batch)
+        self._pool.add(rests)
+        await self._progress(batch, saved)
+
+    async def _answered_part(self, asked: Batch, saved: Saved) -> Batch:
+        """Return what of *asked* was answered. If only the first series came, there is a limit on their number.
+
+        A slice that is missing again, or from the midst, is asked for alone.
+        """
+        missing = {*saved.missing}
+        if not missing:
+            return asked
+        batch = asked.without({number for number, slice_ in enumerate(asked.slices) if slice_ in missing})
+        if asked.slices[: len(batch.slices)] == batch.slices and missing.isdisjoint(self._missed):
+            await self._learner.rejected(asked, CUT, Size(asked.duration, len(batch.slices) + 1))
+            self._pool.add(missing)
+        else:
+            self._gatherer.alone |= {slice_.series for slice_ in missing}
+            self._as_they_are += [Batch((slice_,)) for slice_ in asked.slices if slice_ in missing]
+        self._missed |= missing
+        return batch
+
+    async def _failed(self, batch: Batch, error: Refused | Untrusted | Unavailable) -> None:
+        fetcher, limits = self._gatherer.fetcher, await self._learner.limits()
+        quarantined = self._is_quarantined(batch)
+        verdict = judge(limits, batch, error, quarantined=quarantined, is_down=fetcher.is_silent)
+        if verdict is Verdict.SMALLER:
+            await self._learner.rejected(batch, error.outcome)
+            self._pool.add(batch.slices)
+        elif isinstance(error, Unavailable):
+            self._unanswered(batch, error)
+        elif verdict is Verdict.BISECT:
+            self._bisect(batch, error)
+        else:
+            await self._quarantine.add(batch.slices[0], error, self._pool)
+
+    def _bisect(self, batch: Batch, error: RadarError) -> None:
+        halves = self._quarantine.bisect(batch, error.outcome)
+        self._parts |= {*halves}
+        self._as_they_are += halves
+
+    def _unanswered(self, batch: Batch, error: Unavailable) -> None:
+        self._silent.append((batch, error))
+        self._silent_in_a_row.append(batch)
+        last = [{slice_.series for slice_ in one.slices} for one in self._silent_in_a_row[-_DOWN:]]
+        one_is_to_blame = self._quarantine.others_are_answered and set.intersection(*last)
+        if self._gatherer.fetcher.is_silent or (len(last) == _DOWN and not one_is_to_blame):
+            self.end = error
+
+    async def _bisect_silent(self) -> None:
+        """When all else is done: a batch without an answer may hold one slice that Radar cannot serve.
+
+        Where it is down altogether, this ends with the third batch.
+        """
+        silent, self._silent = self._silent, []
+        for batch, error in silent:
+            if len(batch.slices) > 1:
+                self._bisect(batch, error)
+            elif self._quarantine.others_are_answered:
+                await self._quarantine.add(batch.slices[0], error, self._pool)
+            else:
+                self._fail(batch, error)
+
+    def _give_up(self) -> None:
+        """Account for what was not asked any more."""
+        for batch, error in self._silent:
+            self._fail(batch, error)
+        left = [*self._pool.slices(), *(slice_ for batch in self._as_they_are for slice_ in batch.slices)]
+        if left and self.end:
+            self._fail(Batch(tuple(left)), self.end)
+
+    def _fail(self, batch: Batch, error: CollectorError) -> None:
+        self.gathered.failures.append(Failure(batch.slices, error))
+
+
+def _size(batch: Batch) -> tuple[int, int]:
+    return batch.buckets, len(batch.slices)

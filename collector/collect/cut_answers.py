@@ -1,0 +1,81 @@
+"""Answers that lack an end of their windows: the rest is asked for, and if it exists, the answer was cut short.
+
+A limit on the number of values that is applied without a word is learned so; a series that begins or ends there is not
+taken for one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from collector.collect.limits import Size, size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+    from datetime import datetime
+
+    from collector.model import Batch, SeriesQuery, Slice
+    from collector.store import Saved
+
+_ASK_AGAIN_AFTER = timedelta(days=1)
+"""What an answer left out beside the same bucket is asked for once in this time."""
+CUT = "cut_short"
+"""The cause on record."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """The part of a window that an answer to *batch* left out: its older part, or its newer one."""
+
+    slice_: Slice
+    batch: Batch
+    answered: timedelta
+    is_older: bool
+
+    @property
+    def least_cut(self) -> Size:
+        """The smallest size that is cut short, for all that is known: a bucket more than what was answered."""
+        return Size(self.answered + self.batch.agg_interval.step, 1)
+
+    def has(self, slice_: Slice) -> bool:
+        """Tell whether *slice_* reaches no farther than the rest, so that its values are of what was left out."""
+        if slice_.series != self.slice_.series or not slice_.window.overlaps(self.slice_.window):
+            return False
+        mine, other = self.slice_.window, slice_.window
+        return other.end <= mine.end if self.is_older else other.start >= mine.start
+
+
+class CutAnswers:
+    """Rests of answers; *asked_at* is when the rest beside a bucket was asked for last, beyond one run."""
+
+    def __init__(self, asked_at: MutableMapping[tuple[SeriesQuery, datetime], datetime]) -> None:
+        self._asked_at = asked_at
+        self._rests: list[_Rest] = []
+
+    def note(self, batch: Batch, saved: Saved, now: datetime) -> tuple[Size, list[Slice]]:
+        """Return how much of *batch* was answered, and which rests are to be asked for."""
+        size, wanted = size_of(batch), []
+        for lost in saved.cut_off:
+            whole = next(one for one in batch.slices if one.series == lost.series and one.window.overlaps(lost.window))
+            is_older = lost.window.start == whole.window.start
+            span = whole.window.duration - lost.window.duration
+            size = Size(min(size.span, span), size.positions, size.length)
+            edge = lost.window.end if is_older else lost.window.start
+            asked_at = self._asked_at.get((lost.series, edge))
+            if asked_at is None or now - asked_at >= _ASK_AGAIN_AFTER:
+                self._asked_at[lost.series, edge] = now
+                self._rests.append(_Rest(lost, batch, span, is_older))
+                wanted.append(lost)
+        return size, wanted
+
+    def confirmed(self, values: Mapping[Slice, int]) -> dict[Size, Batch]:
+        """Return the requests whose answers were cut short: there are *values* of what they left out.
+
+        Each stands beside the smallest size that would be cut, too: a larger one is not worth a try, since the values
+        are the same, and an answer that lacks few of them does not show it.
+        """
+        found = [rest for rest in self._rests if any(rest.has(slice_) for slice_, count in values.items() if count)]
+        self._rests = [rest for rest in self._rests if rest not in found]
+        return {rest.least_cut: rest.batch for rest in found}

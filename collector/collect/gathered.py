@@ -1,0 +1,51 @@
+"""What came of many slices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from collector.collect.grids import GridMoved
+from collector.store import Saved
+
+if TYPE_CHECKING:
+    from collector.errors import CollectorError
+    from collector.model import SeriesQuery, Slice
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Slices that were not collected, and why."""
+
+    slices: tuple[Slice, ...]
+    error: CollectorError
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What came of many slices: points, requests sent, batches answered, failures, and whether told to stop."""
+
+    saved: Saved = field(default_factory=Saved)
+    requests: int = 0
+    batches: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    stopped: bool = False
+
+    def __add__(self, other: Gathered) -> Gathered:
+        return Gathered(
+            self.saved + other.saved,
+            self.requests + other.requests,
+            self.batches + other.batches,
+            self.failures + other.failures,
+            self.stopped or other.stopped,
+        )
+
+    @property
+    def failed(self) -> set[SeriesQuery]:
+        """The series of which a part is missing."""
+        return {piece.series for failure in self.failures for piece in failure.slices}
+
+    @property
+    def moved(self) -> bool:
+        """Whether a part is missing because buckets start elsewhere than was known: it must be planned anew."""
+        return any(isinstance(failure.error, GridMoved) for failure in self.failures)

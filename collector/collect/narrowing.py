@@ -1,0 +1,178 @@
+"""The size of the next request: what is known to be accepted, or a larger one that is worth a try. Pure functions.
+
+A try is worth it if it may save several requests of the work that is left. Each try halves what is not known of one
+kind of limit, so no limit is approached step by step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from math import inf
+from typing import TYPE_CHECKING
+
+from collector.collect.limits import Kind, Size, has_gaps, rungs, smallest, spans_of
+from collector.collect.plan import Shape
+from collector.model import Batch
+from collector.radar.query import query_string
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from collector.collect.limits import RequestLimits
+    from collector.model import AggInterval, Slice
+
+_WORTH = 1.0
+"""So many requests a try must save, as far as can be expected."""
+_PRICE = 2.0
+"""What a try that fails costs: a request, and those that its neighbours cost."""
+_BETTER = 1e-6
+_SAMPLE = 20
+_BYTES_OF_REST = 40
+_DAYS = ((7, 14, 28, 30, 31, 10, 60, 91, 182, 364), (1, 2, 3, 5, 21, 35, 42, 90, 120, 180, 270))
+"""Spans that limits tend to be, the likelier ones first; then any whole day, then any bucket."""
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is left to ask for: how many *runs* (windows without a gap) of each duration; *bytes* that a position takes.
+
+    *mixed*: the series have different filter keys, so that a request of several may have empty positions.
+    """
+
+    runs: Counter[timedelta]
+    bytes: float
+    mixed: bool
+
+    def size(self, shape: Shape) -> Size:
+        """Return the size of the largest request of *shape*."""
+        span = min(shape.span, max(self.runs, default=shape.span))
+        slices = sum(count * -(-run // span) for run, count in self.runs.items())
+        return Size(span, max(1, min(slices, self._positions(shape))))
+
+    def requests(self, shape: Shape) -> int:
+        """Estimate how many requests of *shape* it takes."""
+        slices: Counter[timedelta] = Counter()
+        for run, count in self.runs.items():
+            pieces = -(-run // shape.span)
+            slices[run / pieces] += count * pieces
+        return sum(-(-count // self._positions(shape)) for count in slices.values())
+
+    def _positions(self, shape: Shape) -> int:
+        return max(1, min(shape.positions, int((shape.length - _BYTES_OF_REST) / self.bytes)))
+
+
+def work_of(slices: Sequence[Slice]) -> Work:
+    """Sum up *slices*, one for each run."""
+    sample = Batch(tuple(slices[:_SAMPLE]))
+    runs = Counter(slice_.window.duration for slice_ in slices)
+    return Work(runs, len(query_string(sample)) / len(sample.slices), has_gaps(Batch(tuple(slices))))
+
+
+def next_shape(limits: RequestLimits, work: Work) -> Shape:
+    """Choose the shape to pack *work* for: an accepted one, or one that may save so much that it is worth a try."""
+    if _blames_gaps(limits, work):
+        return Shape(spans_of(limits.agg_interval)[0], limits.first_positions, gaps=False, length=limits.length)
+    if not limits.accepted:
+        return limits.shaped(_first_rung(limits, work))
+    known = min(map(limits.shaped, limits.accepted), key=lambda shape: (work.requests(shape), -shape.span))
+    least, best, worth = work.requests(known), known, _WORTH
+    for shape in map(limits.shaped, _sizes(limits)):
+        size = work.size(shape)
+        odds = _odds(limits, size)
+        saved = (least - work.requests(shape)) * odds - _PRICE * (1 - odds)
+        if saved >= worth and limits.admits(size):
+            best, worth = shape, saved + _BETTER
+    return best
+
+
+def _odds(limits: RequestLimits, size: Size) -> float:
+    """Estimate how likely *size* is accepted, by the rejection that speaks most against it."""
+    return min((_odds_beside(limits, one.size, size) for one in limits.rejected), default=1)
+
+
+def _odds_beside(limits: RequestLimits, rejected: Size, size: Size) -> float:
+    """Estimate it by one rejection: each kind may be to blame for it, and then the nearer, the less likely."""
+    shares = []
+    for kind in limits.explanations(rejected):
+        low, high = limits.largest(kind), rejected.of_kind(kind)
+        shares.append(min(max((high - size.of_kind(kind)) / (high - low), 0), 1))
+    return sum(shares) / len(shares) if shares else 1
+
+
+def _blames_gaps(limits: RequestLimits, work: Work) -> bool:
+    """Tell whether it is time to try without empty positions: they have been in all of several rejections."""
+    suspected = limits.gaps and not limits.gaps_accepted and work.mixed
+    return suspected and len(limits.rejected) > 1 and all(one.gaps for one in limits.rejected)
+
+
+def _first_rung(limits: RequestLimits, work: Work) -> Size:
+    for size in rungs(limits.agg_interval):
+        if limits.admits(work.size(limits.shaped(size))):
+            return size
+    return smallest(limits.agg_interval)
+
+
+def _sizes(limits: RequestLimits) -> Iterator[Size]:
+    """Yield the sizes that may be tried: more of one kind, or as much or more of the product in another form."""
+    interval = limits.agg_interval
+    spans = spans_of(interval)
+    yield Size(spans[0], limits.first_positions)
+    yield from rungs(interval)
+    for size in limits.accepted:
+        most = _ceiling(limits, size, Kind.POSITIONS)
+        yield Size(size.span, limits.first_positions if most == inf else round_number(size.positions, int(most)))
+        longest = _ceiling(limits, size, Kind.SPAN)
+        most_span = min(longest, spans[0].total_seconds() + interval.seconds)
+        end = spans[0] if longest == inf else round_span(size.span, timedelta(seconds=most_span), interval)
+        yield Size(end, size.positions)
+    product = timedelta(seconds=_middle_product(limits))
+    for span in spans:
+        if positions := product // span:
+            yield Size(span, positions)
+
+
+def _ceiling(limits: RequestLimits, size: Size, kind: Kind) -> float:
+    """Return the least measure of *kind* that is rejected, or certainly too large, beside the rest of *size*."""
+    other = Kind.SPAN if kind == Kind.POSITIONS else Kind.POSITIONS
+    beside = [one.size.of_kind(kind) for one in limits.rejected if one.size.of_kind(other) <= size.of_kind(other)]
+    by_product = limits.bound(Kind.PRODUCT) / size.of_kind(other)
+    return min([*beside, limits.bound(kind), by_product])
+
+
+def _middle_product(limits: RequestLimits) -> float:
+    """Return a product between the largest that is accepted and the least that is rejected for it, maybe."""
+    low = limits.largest(Kind.PRODUCT)
+    doubtful = [one.size for one in limits.rejected if Kind.PRODUCT in limits.explanations(one.size)]
+    high = min((size.of_kind(Kind.PRODUCT) for size in doubtful), default=low)
+    return (low + high) / 2
+
+
+def round_number(low: int, high: int) -> int:
+    """Return the roundest number about midway between *low* and *high*; *low* where there is none between."""
+    if high - low < 2:  # noqa: PLR2004 - neighbours
+        return low
+    quarter = (high - low) / 4
+    inside = [n for n in range(low + 1, high) if low + quarter <= n <= high - quarter] or [(low + high) // 2]
+    return min(inside, key=lambda n: (-_roundness(n), abs(2 * n - low - high)))
+
+
+def _roundness(number: int) -> int:
+    if str(number).rstrip("0") in ("1", "2", "5"):
+        return 3
+    return 2 if number % 10 == 0 else 1 if number % 5 == 0 else 0
+
+
+def round_span(low: timedelta, high: timedelta, agg_interval: AggInterval) -> timedelta:
+    """Return the likeliest span about midway between *low* and *high*, in whole buckets; *low* if none is between."""
+    step = agg_interval.step
+    quarter = (high - low) / 4
+    for days in (*_DAYS, range(1, 365)):
+        spans = [day * _DAY for day in days if not day * _DAY % step]
+        inside = [span for span in spans if low + quarter <= span <= high - quarter]
+        if inside:
+            return min(inside, key=lambda span: abs(2 * span - low - high))
+    middle = (low + high) / 2 // step * step
+    return middle if low < middle < high else low

@@ -1,0 +1,71 @@
+"""The windows that are still to be asked for, whole as they were wanted, however they are cut for requests."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from collector.collect.plan import hull, merged, without
+from collector.model import SeriesQuery, Slice, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+
+class Pool:
+    """Windows of many series; what was cut for one size of request is joined again for another one.
+
+    Only parts of one wanted window are joined: two that touch may be wanted apart.
+    """
+
+    def __init__(self, wanted: Iterable[Slice]) -> None:
+        self._wanted: dict[SeriesQuery, dict[Window, None]] = defaultdict(dict)
+        self._left: dict[SeriesQuery, list[Window]] = defaultdict(list)
+        for slice_ in wanted:
+            self._wanted[slice_.series][slice_.window] = None
+            self._left[slice_.series].append(slice_.window)
+
+    def add(self, slices: Iterable[Slice]) -> None:
+        """Put back parts of what was wanted."""
+        for slice_ in slices:
+            self._left[slice_.series].append(slice_.window)
+
+    def take(self, slices: Iterable[Slice]) -> None:
+        """Remove what is asked for now."""
+        taken: dict[SeriesQuery, list[Window]] = defaultdict(list)
+        for slice_ in slices:
+            taken[slice_.series].append(slice_.window)
+        for series, windows in taken.items():
+            runs = merged(self._left[series])
+            kept = without(hull(runs), windows) if runs else []
+            self._left[series] = [part for window in kept for part in _parts(runs, window)]
+
+    def keep(self, slices: Iterable[Slice]) -> None:
+        """Remove all but *slices*."""
+        self._left.clear()
+        self.add(slices)
+
+    def pop(self, series: Collection[SeriesQuery]) -> list[Slice]:
+        """Remove and return all that is left of *series*."""
+        found = [slice_ for slice_ in self.slices() if slice_.series in series]
+        for one in series:
+            self._left.pop(one, None)
+        return found
+
+    def slices(self) -> list[Slice]:
+        """Return what is left, one slice for each part of a wanted window."""
+        found: dict[Slice, None] = {}
+        for series, left in self._left.items():
+            runs = merged(left)
+            for wanted in self._wanted[series] if runs else ():
+                found.update((Slice(series, part), None) for part in _parts(runs, wanted))
+        return list(found)
+
+
+def _parts(runs: Sequence[Window], window: Window) -> Iterator[Window]:
+    """Yield the parts of *runs*, which are ascending and do not touch, that lie in *window*."""
+    for run in runs[bisect_right(runs, window.start, key=lambda run: run.end) :]:
+        if run.start >= window.end:
+            break
+        yield Window(max(run.start, window.start), min(run.end, window.end))

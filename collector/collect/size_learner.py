@@ -1,0 +1,69 @@
+"""What the requests of one run teach about their size, and when it is put on record.
+
+A rejection is on record only after a smaller request was answered: a Radar that is down, or one series that is always
+refused, teaches nothing about sizes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collector.collect import limits as sizes
+from collector.collect.limits import Rejection, has_gaps, size_of
+
+if TYPE_CHECKING:
+    from collector.collect.gather import Gatherer
+    from collector.collect.limits import RequestLimits, Size
+    from collector.model import AggInterval, Batch, SeriesQuery
+
+
+class SizeLearner:
+    """Learns from the requests of one interval; remembers which series took part in each rejection."""
+
+    def __init__(self, gatherer: Gatherer, agg_interval: AggInterval) -> None:
+        self._gatherer = gatherer
+        self._agg_interval = agg_interval
+        self._pending: list[Rejection] = []
+        self._series: dict[Rejection, frozenset[SeriesQuery]] = {}
+
+    async def limits(self) -> RequestLimits:
+        """Return what is known, with rejections that are not confirmed yet."""
+        return sizes.with_pending(await self._gatherer.limits(self._agg_interval), self._pending)
+
+    async def accepted(self, batch: Batch, size: Size | None = None) -> None:
+        """Learn that *batch* was answered, of which only *size* was whole: it confirms the rejections that are larger.
+
+        A rejection of no larger a request was transient.
+        """
+        size = size or size_of(batch)
+        known = await self._gatherer.known_limits(self._agg_interval)
+        pending, self._pending = self._pending, []
+        for rejection in pending:
+            if not (size.covers(rejection.size) or known.covers(rejection.size)):
+                known = sizes.rejected(known, rejection, self._gatherer.fetcher.clock())
+        await self._gatherer.learn(sizes.accepted(known, size, gaps=has_gaps(batch)))
+
+    async def rejected(self, batch: Batch, cause: str, size: Size | None = None) -> None:
+        """Learn that *batch* was rejected, most likely for its size, and that it would be for *size* already."""
+        rejection = self._note(batch, cause, size)
+        known, now = await self._gatherer.known_limits(self._agg_interval), self._gatherer.fetcher.clock()
+        if known.is_due(now):  # a try to climb was in vain, and what is known holds
+            await self._gatherer.learn(sizes.rejected(known, rejection, now))
+        elif rejection not in self._pending:
+            self._pending.append(rejection)
+
+    async def not_accepted_any_more(self, batch: Batch, cause: str) -> None:
+        """Learn that all parts of *batch* were answered, but not the whole, though its size was accepted before."""
+        known = await self._gatherer.known_limits(self._agg_interval)
+        await self._gatherer.learn(sizes.rejected(known, self._note(batch, cause), self._gatherer.fetcher.clock()))
+
+    async def exonerate(self, series: SeriesQuery) -> None:
+        """Forget the rejections of requests with *series*: its content was to blame, not their size."""
+        wrong = [rejection for rejection, batch in self._series.items() if series in batch]
+        self._pending = [rejection for rejection in self._pending if rejection not in wrong]
+        await self._gatherer.learn(sizes.exonerated(await self._gatherer.known_limits(self._agg_interval), wrong))
+
+    def _note(self, batch: Batch, cause: str, size: Size | None = None) -> Rejection:
+        rejection = Rejection(size or size_of(batch), cause, has_gaps(batch) and size is None)
+        self._series[rejection] = frozenset(slice_.series for slice_ in batch.slices)
+        return rejection

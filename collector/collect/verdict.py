@@ -1,0 +1,54 @@
+"""What to do about a request that brought no whole answer. Pure: it decides by what is known of sizes.
+
+    larger than anything accepted?  →  SMALLER: its size may be to blame, a smaller request will tell
+    no answer at all?               →  WAIT: until other requests have shown whether Radar answers
+    several slices?                 →  BISECT: one of them may be to blame
+    one slice                       →  QUARANTINE: it is to blame, or its window
+
+The edge of history belongs before QUARANTINE: there a single slice was rejected whose size is known to be accepted,
+and `BatchRun` knows which windows of its series were answered.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from collector.collect.limits import size_of, smallest
+from collector.radar.errors import Unavailable, Unreachable
+
+if TYPE_CHECKING:
+    from collector.collect.limits import RequestLimits
+    from collector.model import Batch
+    from collector.radar.errors import RadarError
+
+
+class Verdict(Enum):
+    """What becomes of the slices of a request that failed."""
+
+    SMALLER = auto()
+    WAIT = auto()
+    BISECT = auto()
+    QUARANTINE = auto()
+
+
+def may_be_too_large(limits: RequestLimits, batch: Batch, *, quarantined: bool = False) -> bool:
+    """Tell whether the size of *batch* can be to blame if it fails: it can be smaller, and none as large is accepted.
+
+    A quarantined series is asked alone and teaches nothing: its content failed before.
+    """
+    size = size_of(batch)
+    return not (quarantined or smallest(batch.agg_interval).covers(size) or limits.proves(batch))
+
+
+def judge(limits: RequestLimits, batch: Batch, error: RadarError, *, quarantined: bool, is_down: bool) -> Verdict:
+    """Decide what to do about *batch*, which failed with *error*.
+
+    *is_down*: Radar counts as down, so that nothing is learned.
+    """
+    unanswered = isinstance(error, Unavailable)
+    if not is_down and not isinstance(error, Unreachable) and may_be_too_large(limits, batch, quarantined=quarantined):
+        return Verdict.SMALLER
+    if unanswered:
+        return Verdict.WAIT
+    return Verdict.BISECT if len(batch.slices) > 1 else Verdict.QUARANTINE
