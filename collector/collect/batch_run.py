@@ -96,6 +96,11 @@ class BatchRun:
             await self._bisect_silent()
         healthy = [slice_ for slice_ in slices if slice_.series not in alone]
         batches = self._packed(healthy, limits) or pack_apart(slices, limits.shape, alone, self._relative)
+        if self._relative:  # the newest window of such a series is all there is to ask for
+            newest = (slice_ for batch in batches for slice_ in batch.slices if slice_.series in self._relative)
+            self._pool.keep(
+                [*(one for one in slices if one.series not in self._relative or one.series in alone), *newest]
+            )
         unproven = [batch for batch in batches if healthy and not limits.proves(batch)]
         chosen = [max(unproven, key=_size)] if unproven else batches
         self._pool.take(slice_ for batch in chosen for slice_ in batch.slices)
