@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from collector.clock_difference import NAMED_FROM
 from collector.collect import plan
 from collector.collect.collect import Collected, collect
 from collector.collect.fetch import backoff
@@ -134,7 +135,16 @@ class Attendant:
         """Tell whether a profile is due, or to be tried or looked at once more."""
         retry = duty.failures > 0 and duty.name in self._retries
         again = self._awaited.get(duty.name), duty.again
-        return bool(self._dues(duty, now)) or retry or any(moment and moment <= now for moment in again)
+        wanted = self._dues(duty, now) or retry or self._is_ahead(duty, now)
+        return bool(wanted) or any(moment and moment <= now for moment in again)
+
+    def _is_ahead(self, duty: Duty, now: datetime) -> bool:
+        """Tell whether the newest due moment is accounted for only because the clock was ahead of it then."""
+        if duty.success is None or duty.failures:
+            return False
+        profile = self._profiles[duty.name]
+        newest = profile.due_edges(None, now)[0] + profile.publication_delay
+        return not newest <= duty.success <= now + NAMED_FROM
 
     def _dues(self, duty: Duty, now: datetime) -> list[datetime]:
         return self._profiles[duty.name].due_edges(duty.due, now)
