@@ -136,7 +136,7 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
     began = time.monotonic()
     outcome = here_or_handed(settings, here, lambda remote: _hand_over(settings, wanted, remote))
     _show_result(outcome, time.monotonic() - began, output)
-    return 0 if outcome.state == "done" else 1
+    return 0 if outcome.state == "done" and outcome.message is None else 1
 
 
 def _hand_over(settings: Settings, wanted: Wanted, remote: Remote) -> Outcome:

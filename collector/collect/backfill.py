@@ -304,7 +304,9 @@ class Backfiller:
     async def _end(self, job: Backfill, profiles: Sequence[Profile]) -> Standing | None:
         now = self._fetcher.clock()
         if reason := await self._why_no_history(profiles):
-            return await self._fail(job, reason)
+            standing = Standing("done", job.standing.progress, reason)
+            await self._store.stop_backfill(job, standing, now, await gaps_left(profiles, job.wanted, self._store, now))
+            return standing
         until_now = replace(job.wanted, end=now)  # an edge is found beside data, which may be newer than the job
         expected = await _wanted(profiles, until_now, self._store, now)
         await attend_beginnings(expected, named(profiles), self._gatherer)

@@ -75,7 +75,7 @@ async def test_an_unknown_word_for_scaled_values_is_relative_and_said_so(sqlite_
         assert document["profiles"][0]["state"] == "relative"
         assert "differ, so each answer stands alone" in document["warnings"][0]
         standing = await _backfill(world)
-        assert standing.state == "failed"
+        assert standing.state == "done"  # with a message, for which the command exits with 1
         assert "make no history" in standing.message
 
 
