@@ -33,7 +33,7 @@ FEW_POSITIONS = 20
 """What is tried after a request of the first guess was rejected: large enough to be of use, if it is accepted."""
 _SMALLEST_BUCKETS = 4
 _SIZES_KEPT = 8
-_CLIMB_AFTER = timedelta(hours=1)
+_CLIMB_AFTER = timedelta(hours=12)
 _LONGEST_CLIMB = timedelta(days=7)
 _CLIMB_GROWTH = 4
 _SHORTEST_URL = 500
@@ -263,7 +263,7 @@ def rejected(limits: RequestLimits, rejection: Rejection, now: datetime) -> Requ
 
 
 def climb_pause(climbs: int) -> timedelta:
-    """Return how long a rejected size is not tried: an hour, growing to a week while the limit is found again."""
+    """Return how long a rejected size is not tried: half a day, growing to a week while the limit is found again."""
     growth: int = _CLIMB_GROWTH ** min(climbs, 10)
     return min(_CLIMB_AFTER * growth, _LONGEST_CLIMB)
 

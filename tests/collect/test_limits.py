@@ -47,7 +47,7 @@ def no(days, positions, *, gaps=False, length=0):
 def known(yes=(), nos=(), **more):
     """What is known after the sizes *yes* were accepted and *nos* rejected, both (days, positions)."""
     sizes = tuple(size(*one) for one in yes)
-    again_at = NOW + HOUR if nos else None
+    again_at = NOW + climb_pause(0) if nos else None
     return replace(
         GUESS, **{"accepted": sizes, "rejected": tuple(no(*one) for one in nos), "again_at": again_at, **more}
     )
@@ -170,7 +170,7 @@ def test_a_position_is_empty_if_a_later_one_is_not(gaps, keys):
 
 
 def test_the_pause_before_more_is_tried_grows_to_a_week():
-    assert [climb_pause(climbs) / HOUR for climbs in range(6)] == [1, 4, 16, 64, 168, 168]
+    assert [climb_pause(climbs) / HOUR for climbs in range(6)] == [12, 48, 168, 168, 168, 168]
     limits, now = known([(7, 5)], [(14, 5)]), NOW
     for climbs in range(5):
         assert limits.again_at - now == climb_pause(climbs)
@@ -323,7 +323,7 @@ def test_whatever_limits_are_hidden_few_requests_are_rejected_and_none_more_than
 
 
 @pytest.mark.parametrize(("days", "positions"), [(7, 20), (14, 3), (3, 100), (14, 1)])
-def test_what_was_wrongly_rejected_is_tried_again_within_hours(days, positions):
+def test_what_was_wrongly_rejected_is_tried_again_within_a_day(days, positions):
     limits = rejected(known([(days, positions, 5000)], longest=5000), no(days * 2, positions), NOW)
     work = work_of(batch_of(20, 120).slices)
-    assert work.requests(next_shape(relaxed(limits, NOW + HOUR), work)) < work.requests(next_shape(limits, work))
+    assert work.requests(next_shape(relaxed(limits, NOW + DAY), work)) < work.requests(next_shape(limits, work))
