@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from collector.cli.options import MOMENT
 from collector.errors import CollectorError, system_words
 from collector.interval import AggInterval, Grid
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from collector.radar.simulator import Simulator, SimulatorOptions
+
+
+_BEFORE_DATA = {"400": 2001, "404": 7003, "422": 2002, "500": 2000}
+"""The API's code beside each status."""
 
 
 def _duration(text: str) -> timedelta:
@@ -95,6 +100,13 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
     show_default=True,
     help="How long a value may change after its bucket closed; 0s is never.",
 )
+@click.option("--data-since", type=MOMENT, metavar="T", help="Have no data before T: a date, a time, or an age (7d).")
+@click.option("--retention", type=_duration, metavar="DURATION", help="Have no data that is older.")
+@click.option(
+    "--before-data",
+    type=click.Choice(["400", "404", "422", "500"]),
+    help="Refuse with this status what starts before the data; else its buckets are left out.",
+)
 @click.option("--partial", is_flag=True, help="Publish the newest bucket before it has closed.")
 @click.option(
     "--max-span",
@@ -172,9 +184,10 @@ def _options(
     too_costly: bool,
     rate_limit: int,
     ongoing: bool,
+    before_data: str | None,
     **same_name: Any,
 ) -> SimulatorOptions:
-    from collector.radar.simulator import BAD_REQUEST, MAX_SPAN, TOO_COSTLY, RateLimit, SimulatorOptions
+    from collector.radar.simulator import BAD_REQUEST, MAX_SPAN, TOO_COSTLY, RateLimit, Refusal, SimulatorOptions
 
     refusal = TOO_COSTLY if too_costly else BAD_REQUEST
     unfinished: Any = "partial" if partial else "omitted"
@@ -188,6 +201,7 @@ def _options(
         unfinished_coarse=unfinished,
         rate_limit=RateLimit(rate_limit) if rate_limit else None,
         ongoing_since=SimulatorOptions.ongoing_since if ongoing else None,
+        before_data=Refusal(int(before_data), _BEFORE_DATA[before_data]) if before_data else None,
     )
 
 

@@ -102,3 +102,29 @@ async def test_an_edge_goes_with_its_series(store):
 async def test_a_window_that_lies_before_the_edge_wholly_is_no_gap_without_any_point(store):
     await store.set_edges({ALL: edge(5)})
     assert await found(store, Window(DAY - 100 * HOUR, DAY)) == []
+
+
+async def test_what_radar_has_no_longer_has_not_vanished_and_a_second_answer_moves_the_edge(store):
+    await store.declare([profile()], NOW)
+    await saved(store, batch((ALL, hours(0, 10))), [1] * 10)
+    await store.set_edges({ALL: edge(0, -9, kind="empty")})
+    later = NOW + HOUR
+    await saved(store, batch((ALL, hours(0, 10))), dict.fromkeys(range(3, 10), 1), now=later, updated=later)
+    assert (await store.edges([ALL]))[ALL].begins == at(0), "one answer may be wrong"
+    again = later + HOUR
+    await saved(store, batch((ALL, hours(0, 4))), {}, now=again, updated=again)
+    assert (await store.edges([ALL]))[ALL].absent == (at(-9), at(3))
+    assert sum(row.vanished or 0 for row in await store.list_fetches()) == 0
+    assert len([row async for row in store.export()]) == 10
+    assert await found(store, hours(-9, 10)) == []
+
+
+async def test_a_bucket_that_is_absent_behind_the_edge_has_vanished(store):
+    await store.declare([profile()], NOW)
+    await saved(store, batch((ALL, hours(0, 10))), [1] * 10)
+    await store.set_edges({ALL: edge(0, -9, kind="empty")})
+    later = NOW + HOUR
+    present = {hour: 1 for hour in range(10) if hour != 4}
+    await saved(store, batch((ALL, hours(0, 10))), present, now=later, updated=later)
+    await saved(store, batch((ALL, hours(5, 10))), {6: 1, 7: 1, 8: 1, 9: 1}, now=later + HOUR, updated=later + HOUR)
+    assert [row.vanished for row in await store.list_fetches()] == [1, 1, 0]
