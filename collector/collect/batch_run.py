@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from collector.collect import plan
 from collector.collect.cut_answers import CUT, CutAnswers
+from collector.collect.edges import Asking, EdgeFinder
 from collector.collect.fetch import Handling, Stopping
 from collector.collect.gathered import Failure, Gathered
 from collector.collect.grids import moved_to
@@ -28,13 +29,24 @@ from collector.collect.size_learner import SizeLearner
 from collector.collect.verdict import Verdict, judge, may_be_too_large
 from collector.errors import CollectorError
 from collector.model import Batch
-from collector.radar.errors import InFuture, OffGrid, RadarError, Refused, Relative, TooCostly, Unavailable, Untrusted
+from collector.radar.errors import (
+    InFuture,
+    Misdirected,
+    OffGrid,
+    RadarError,
+    Refused,
+    Relative,
+    TooCostly,
+    Unavailable,
+    Untrusted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from collector.collect.gather import Gatherer, Names, Progress
     from collector.collect.limits import RequestLimits
+    from collector.collect.plan import Shape
     from collector.model import Answer, SeriesQuery, Slice
     from collector.store import Saved
 
@@ -72,17 +84,46 @@ class BatchRun:
         self._in_doubt: set[Batch] = set()
         self._silent: list[tuple[Batch, Unavailable]] = []
         self._silent_in_a_row: list[Batch] = []
+        self._edges: EdgeFinder
 
     async def run(self) -> None:
         """Ask for everything, and account for all of it in *gathered*."""
         await self._gatherer.judge.recall()
         self._relative = await self._gatherer.fetcher.store.relative({slice_.series for slice_ in self._wanted})
+        await self._open_edges()
         self._pool = Pool(await self._quarantine.admit(self._wanted))
+        await self._look_for_edge()
         while batches := await self._round():
             await self._send(deque(batches))
             if self.end or self.gathered.stopped:
                 break
         self._give_up()
+
+    async def _open_edges(self) -> None:
+        asking = Asking(self._gatherer.fetcher, self._names, self.handling, self._sending, self._found_beside_edge)
+        self._edges = EdgeFinder(asking, self._gatherer.edge_lock, self._shape)
+        self._wanted = await self._edges.open(self._wanted)
+
+    async def _look_for_edge(self) -> None:
+        """Look for the edge of history first if the last time there was no answer: each attempt counts as silence."""
+        interval = self._wanted[0].series.agg_interval if self._wanted else None
+        if interval and interval in self._gatherer.unanswered:
+            self._gatherer.unanswered.discard(interval)
+            if await self._edges.look_ahead(self._pool.slices()):
+                self._cut_at_edges()
+
+    def _cut_at_edges(self, *more: Slice) -> None:
+        """Leave out of what is left, and of *more*, what lies before an edge."""
+        left = self._pool.slices()
+        self._pool.take(left)
+        self._pool.add(self._edges.clip([*left, *more]))
+
+    async def _shape(self) -> Shape:
+        return (await self._learner.limits()).shape
+
+    async def _found_beside_edge(self, batch: Batch, saved: Saved) -> None:
+        self._count(saved)
+        await self._progress(batch, saved)
 
     async def _round(self) -> list[Batch]:
         """Choose what can be sent side by side: of unproven size only the largest, to learn from; the quarantined last.
@@ -150,12 +191,13 @@ class BatchRun:
             await self._off_grid(batch, error, profiles)
         except Relative as error:
             await self._relative_or_unknown(batch, error)
-        except (Refused, Untrusted, Unavailable) as error:
+        except (Refused, Untrusted, Unavailable, Misdirected) as error:
             await self._failed(batch, error)
         except CollectorError as error:
             self._as_they_are.append(batch)
             self.end = error
         else:
+            self._edges.answered(batch)
             await self._accepted(batch, saved, values)
 
     async def _in_future(self, batch: Batch, error: InFuture) -> None:
@@ -208,11 +250,7 @@ class BatchRun:
     async def _accepted(self, asked: Batch, saved: Saved, values: Mapping[Slice, int]) -> None:
         self._silent_in_a_row.clear()
         batch = await self._answered_part(asked, saved)
-        self.gathered.saved += saved
-        self.gathered.batches += 1
-        for query, part in saved.by_series.items():
-            for name in self._names[query]:
-                self._gatherer.fetcher.observer.saved(name, part)
+        self._count(saved)
         if any(part.values for part in saved.by_series.values()):
             await self._gatherer.grids.agree(batch.agg_interval)
         size, rests = self._cut.note(batch, saved, self._gatherer.fetcher.clock())
@@ -222,6 +260,14 @@ class BatchRun:
         await self._quarantine.answered(batch)
         self._pool.add(rests)
         await self._progress(batch, saved)
+
+    def _count(self, saved: Saved) -> None:
+        self._silent_in_a_row.clear()
+        self.gathered.saved += saved
+        self.gathered.batches += 1
+        for query, part in saved.by_series.items():
+            for name in self._names[query]:
+                self._gatherer.fetcher.observer.saved(name, part)
 
     async def _answered_part(self, asked: Batch, saved: Saved) -> Batch:
         """Return what of *asked* was answered. If only the first series came, there is a limit on their number.
@@ -241,11 +287,16 @@ class BatchRun:
         self._missed |= missing
         return batch
 
-    async def _failed(self, batch: Batch, error: Refused | Untrusted | Unavailable) -> None:
+    async def _failed(self, batch: Batch, error: Refused | Untrusted | Unavailable | Misdirected) -> None:
         fetcher, limits = self._gatherer.fetcher, await self._learner.limits()
         quarantined = self._is_quarantined(batch)
         verdict = judge(limits, batch, error, quarantined=quarantined, is_down=fetcher.is_silent)
-        if verdict is Verdict.SMALLER:
+        if await self._is_before_edge(batch, error, any_size=verdict is not Verdict.SMALLER):
+            return
+        if isinstance(error, Misdirected):
+            self._as_they_are.append(batch)
+            self.end = error
+        elif verdict is Verdict.SMALLER:
             await self._learner.rejected(batch, error.outcome)
             self._pool.add(batch.slices)
         elif isinstance(error, Unavailable):
@@ -254,6 +305,15 @@ class BatchRun:
             self._bisect(batch, error)
         else:
             await self._quarantine.add(batch.slices[0], error, self._pool)
+
+    async def _is_before_edge(self, batch: Batch, error: RadarError, *, any_size: bool) -> bool:
+        """Tell whether a batch failed because Radar's history begins later; then only what it has is asked for."""
+        if isinstance(error, Untrusted):
+            return False
+        left = await self._edges.explain(batch, error, any_size=any_size)
+        if left is not None:
+            self._cut_at_edges(*left)
+        return left is not None
 
     def _bisect(self, batch: Batch, error: RadarError) -> None:
         halves = self._quarantine.bisect(batch, error.outcome)
@@ -285,7 +345,10 @@ class BatchRun:
     def _give_up(self) -> None:
         """Account for what was not asked any more."""
         for batch, error in self._silent:
+            self._gatherer.unanswered.add(batch.agg_interval)
             self._fail(batch, error)
+        for slice_, reason in self._edges.withheld:
+            self._fail(Batch((slice_,)), reason)
         left = [*self._pool.slices(), *(slice_ for batch in self._as_they_are for slice_ in batch.slices)]
         if left and self.end:
             self._fail(Batch(tuple(left)), self.end)

@@ -71,7 +71,7 @@ class Asking:
         job_id = self.handling.job_id if stored else None
         handling = replace(self.handling, keep=keep, history=stored and self.handling.history, job_id=job_id)
         try:
-            saved = await self.fetcher.fetch(batch, profiles, self.sent, handling)
+            saved = await self.fetcher.fetch(batch, profiles, self.sent, handling, tries=1)
         except (Refused, Misdirected, Unavailable) as error:
             return error
         if stored:

@@ -50,6 +50,8 @@ class Gatherer:
         self.judge = NormalizationJudge(fetcher)
         self.alone: set[SeriesQuery] = set()
         self.grids = GridLearner(fetcher)
+        self.edge_lock = asyncio.Lock()
+        self.unanswered: set[AggInterval] = set()
         self.cut_off: dict[tuple[SeriesQuery, datetime], datetime] = {}
         self.answered_at: datetime | None = None
         self._limits: dict[AggInterval, RequestLimits] = {}
