@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 _BUCKETS_AT_ONCE = 100_000
 """So many buckets in the answers under way: what bounds the memory when requests may be very large."""
 USUAL = Handling()
+_REJECTED_BEFORE_EDGE = 3
+"""After so many rejections in a row that the size may explain, it is asked whether the history begins later."""
 _DOWN = 3
 """So many batches in a row without an answer: Radar is down, and the rest, of any interval, is not asked now."""
 _TRIES_OF_DOUBTFUL, _TRIES_OF_PART, _TRIES = 1, 2, 4
@@ -85,6 +87,7 @@ class BatchRun:
         self._silent: list[tuple[Batch, Unavailable]] = []
         self._silent_in_a_row: list[Batch] = []
         self._edges: EdgeFinder
+        self._rejected_in_a_row = 0
 
     async def run(self) -> None:
         """Ask for everything, and account for all of it in *gathered*."""
@@ -198,6 +201,7 @@ class BatchRun:
             self.end = error
         else:
             self._edges.answered(batch)
+            self._rejected_in_a_row = 0
             await self._accepted(batch, saved, values)
 
     async def _in_future(self, batch: Batch, error: InFuture) -> None:
@@ -291,7 +295,10 @@ class BatchRun:
         fetcher, limits = self._gatherer.fetcher, await self._learner.limits()
         quarantined = self._is_quarantined(batch)
         verdict = judge(limits, batch, error, quarantined=quarantined, is_down=fetcher.is_silent)
-        if await self._is_before_edge(batch, error, any_size=verdict is not Verdict.SMALLER):
+        self._rejected_in_a_row += 1
+        may_be_size = verdict is Verdict.SMALLER
+        known = not may_be_size or self._rejected_in_a_row >= _REJECTED_BEFORE_EDGE
+        if known and await self._is_before_edge(batch, error, any_size=not may_be_size):
             return
         if isinstance(error, Misdirected):
             self._as_they_are.append(batch)
@@ -312,6 +319,8 @@ class BatchRun:
             return False
         left = await self._edges.explain(batch, error, any_size=any_size)
         if left is not None:
+            for series in {slice_.series for slice_ in batch.slices}:
+                await self._learner.exonerate(series)
             self._cut_at_edges(*left)
         return left is not None
 
