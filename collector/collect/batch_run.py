@@ -297,8 +297,8 @@ class BatchRun:
         verdict = judge(limits, batch, error, quarantined=quarantined, is_down=fetcher.is_silent)
         self._rejected_in_a_row += 1
         may_be_size = verdict is Verdict.SMALLER
-        known = not may_be_size or self._rejected_in_a_row >= _REJECTED_BEFORE_EDGE
-        if known and await self._is_before_edge(batch, error, any_size=not may_be_size):
+        enough = isinstance(error, Misdirected) or self._rejected_in_a_row >= _REJECTED_BEFORE_EDGE
+        if (enough or not may_be_size) and await self._is_before_edge(batch, error, any_size=not may_be_size):
             return
         if isinstance(error, Misdirected):
             self._as_they_are.append(batch)
