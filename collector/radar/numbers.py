@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from collector.radar.errors import Untrusted
 from collector.radar.failure import quoted
-from collector.radar.scalars import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +47,7 @@ def read_values(found: Sequence[Any], deviations: Deviations) -> tuple[list[floa
     if (plain := _plain(found)) is not None:
         return plain, 0
     values = [_value(content, deviations) for content in found]
-    unreadable = sum(
-        value is None and unwrapped(content) is not None for value, content in zip(values, found, strict=True)
-    )
+    unreadable = sum(value is None and content is not None for value, content in zip(values, found, strict=True))
     return values, unreadable
 
 
@@ -68,8 +65,6 @@ def _plain(found: Sequence[Any]) -> list[float | None] | None:
 
 
 def _value(content: Any, deviations: Deviations) -> float | None:
-    if isinstance(content, list | dict):
-        content = _unwrapped(content, deviations)
     if content is None:
         deviations.note("values that are null count as absent")
         return None
@@ -84,13 +79,6 @@ def _value(content: Any, deviations: Deviations) -> float | None:
     if value is None:
         deviations.note("values that are no finite number count as absent")
     return value
-
-
-def _unwrapped(content: Any, deviations: Deviations) -> Any:
-    inner = unwrapped(content)
-    if inner is not content:
-        deviations.note("values stand inside of lists or objects")
-    return inner
 
 
 def _number(text: str, deviations: Deviations) -> float | None:

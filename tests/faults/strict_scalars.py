@@ -169,9 +169,6 @@ def value(content):
 
     Raises Beyond.
     """
-    if inner(content) is not content:
-        read, loses_digits = value(_plain(inner(content)))
-        return (EMPTY if isinstance(read, Absent) else read), loses_digits
     text = content.text if isinstance(content, Number) else content
     if text is None:
         return NULL, False
@@ -185,11 +182,6 @@ def value(content):
         except Beyond:
             raise Beyond(is_number=False) from None
     return UNREADABLE, False
-
-
-def _plain(content):
-    """Return *content*, or what is no value if it is again a list or an object."""
-    return True if isinstance(content, list | dict) else content
 
 
 def _decimal(text):

@@ -172,7 +172,7 @@ _OTHER_WORLDS = {
 _LEFT_OUT = {
     "the year 9999": faults.timestamp("9999-12-31T23:00:00Z", at=-1),
     "the future": faults.timestamp("2026-03-11T00:00:00Z", at=-1),
-    "a list of two for a value": faults.value(["1", "2"]),
+    "a list for a value": faults.value(["1"]),
 }
 _TAKEN = {
     "an offset": faults.timestamp("2026-03-09T12:00:00+00:00"),

@@ -169,8 +169,6 @@ _VALUES = (
     ("plus", "with a plus sign", lambda text: f"+{text}"),
     ("padded", "with blanks around", lambda text: f" {text}\t"),
     ("digits", "with more digits than a double holds: the nearest double, noted", _with_a_digit),
-    ("lists", "as lists of one", lambda text: [text]),
-    ("objects", "as objects of one member", lambda text: {"value": text}),
 )
 
 VALUES = (
@@ -189,6 +187,22 @@ VALUES = (
         "refuse",
         "values",
         on_values(lambda text: hex(int(float(text)))),
+    ),
+    Variation(
+        "values-lists",
+        "values",
+        "Values as lists of one: no numbers",
+        "refuse",
+        "values",
+        on_values(lambda text: [text]),
+    ),
+    Variation(
+        "values-objects",
+        "values",
+        "Values as objects of one member: no numbers",
+        "refuse",
+        "values",
+        on_values(lambda text: {"value": text}),
     ),
     Variation(
         "values-pairs", "values", "Two numbers for one bucket", "refuse", "values", on_values(lambda text: [text, text])
