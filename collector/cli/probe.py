@@ -31,8 +31,9 @@ def command(ctx: click.Context, config: str | None, output: str, save: Path | No
     """Ask the API for what is not published: its form, units, delay, grid, limits, and how far back it goes.
 
     At most 30 requests, inside the budget; it goes on after refusals and odd answers, and names them. The store
-    remembers the limits that were found, where buckets start, and the difference of the clocks, but no points. Exit
-    code 1 if something that the collector needs is not settled.
+    remembers the limits that were found, where buckets start, and the difference of the clocks, but no points. It
+    needs credentials only: neither a configuration file nor a profile. Exit code 1 if something that the collector
+    needs is not settled.
 
     \b
     Example: collector probe --save probe-1
@@ -42,9 +43,9 @@ def command(ctx: click.Context, config: str | None, output: str, save: Path | No
     from collector.cli.output import show_json
     from collector.cli.probe_files import Folder, redacted
     from collector.cli.probe_text import print_report
-    from collector.cli.start import asking, start
+    from collector.cli.start import start, with_credentials
 
-    settings = asking(start(config))
+    settings = with_credentials(start(config, required=False))
     folder = Folder.create(save, settings.secrets) if save else None
     report = asyncio.run(_probe(settings, _hear(folder)))
     content = report.to_json(settings.radar.base_url)

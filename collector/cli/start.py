@@ -29,11 +29,16 @@ def start(config: str | None, *, required: bool = True) -> Settings:
     return settings
 
 
-def asking(settings: Settings) -> Settings:
-    """Refuse to go on where Radar could not be asked for anything."""
+def with_credentials(settings: Settings) -> Settings:
+    """Return *settings*; UsageError if they have no credentials for Radar."""
     if settings.radar.credentials is None:
         raise UsageError(NO_CREDENTIALS)
-    if not settings.profiles:
+    return settings
+
+
+def asking(settings: Settings) -> Settings:
+    """Return *settings*; UsageError if they have no credentials for Radar, or no profile to collect."""
+    if not with_credentials(settings).profiles:
         raise UsageError(
             "the configuration has no [[profiles]], so there is nothing to collect; see `collector config init`"
         )
