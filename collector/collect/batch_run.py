@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 _BUCKETS_AT_ONCE = 100_000
 """So many buckets in the answers under way: what bounds the memory when requests may be very large."""
 USUAL = Handling()
-_REJECTED_BEFORE_EDGE = 3
+_REJECTED_BEFORE_EDGE = 5
 """After so many rejections in a row that the size may explain, it is asked whether the history begins later."""
 _DOWN = 3
 """So many batches in a row without an answer: Radar is down, and the rest, of any interval, is not asked now."""
