@@ -96,3 +96,9 @@ def test_nothing_of_a_probe_disturbs_the_store(world):
     assert "0 checksums agree" in collector.call("db", "verify").stdout
     assert {row["outcome"] for row in json.loads(collector.call("fetches", "--format", "json").stdout)} >= {"probed"}
     assert collector.points() == {}
+
+
+def test_it_needs_neither_a_configuration_nor_a_profile(world):
+    _, collector = world
+    environ = {"COLLECTOR_RADAR__BASE_URL": collector.base_url}
+    assert "verdict: all that the collector needs is settled" in collector.run("probe", environ=environ).stdout
