@@ -84,6 +84,7 @@ class BatchRun:
         self._relative: set[SeriesQuery] = set()
         self._missed: set[Slice] = set()
         self._in_doubt: set[Batch] = set()
+        self._rejected: set[Batch] = set()
         self._silent: list[tuple[Batch, Unavailable]] = []
         self._silent_in_a_row: list[Batch] = []
         self._edges: EdgeFinder
@@ -175,6 +176,11 @@ class BatchRun:
         self._as_they_are += batches
 
     async def _one(self, batch: Batch) -> None:
+        """Ask for a batch, unless an edge that was found meanwhile cuts it."""
+        left = self._edges.clip(batch.slices)
+        if left != list(batch.slices):
+            self._pool.add(left)
+            return
         profiles = sorted({name for slice_ in batch.slices for name in self._names[slice_.series]})
         fetcher, tries = self._gatherer.fetcher, self._tries(batch, await self._learner.limits())
         values: dict[Slice, int] = {}
@@ -303,12 +309,13 @@ class BatchRun:
         if isinstance(error, Misdirected):
             self._as_they_are.append(batch)
             self.end = error
-        elif verdict is Verdict.SMALLER:
+        elif verdict is Verdict.SMALLER and batch not in self._rejected:
+            self._rejected.add(batch)
             await self._learner.rejected(batch, error.outcome)
             self._pool.add(batch.slices)
         elif isinstance(error, Unavailable):
             self._unanswered(batch, error)
-        elif verdict is Verdict.BISECT:
+        elif len(batch.slices) > 1:
             self._bisect(batch, error)
         else:
             await self._quarantine.add(batch.slices[0], error, self._pool)

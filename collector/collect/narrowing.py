@@ -7,7 +7,7 @@ kind of limit, so no limit is approached step by step.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ _PRICE = 2.0
 """What a try that fails costs: a request, and those that its neighbours cost."""
 _BETTER = 1e-6
 _SAMPLE = 20
-_BYTES_OF_REST = 40
+_BYTES_OF_REST = len("aggInterval=1h&format=JSON")
 _DAYS = ((7, 14, 28, 30, 31, 10, 60, 91, 182, 364), (1, 2, 3, 5, 21, 35, 42, 90, 120, 180, 270))
 """Spans that limits tend to be, the likelier ones first; then any whole day, then any bucket."""
 _DAY = timedelta(days=1)
@@ -68,7 +68,8 @@ def work_of(slices: Sequence[Slice]) -> Work:
     """Sum up *slices*, one for each run."""
     sample = Batch(tuple(slices[:_SAMPLE]))
     runs = Counter(slice_.window.duration for slice_ in slices)
-    return Work(runs, len(query_string(sample)) / len(sample.slices), has_gaps(Batch(tuple(slices))))
+    bytes_of_slices = len(query_string(sample)) - _BYTES_OF_REST
+    return Work(runs, bytes_of_slices / len(sample.slices), has_gaps(Batch(tuple(slices))))
 
 
 def next_shape(limits: RequestLimits, work: Work) -> Shape:
@@ -84,7 +85,7 @@ def next_shape(limits: RequestLimits, work: Work) -> Shape:
         odds = _odds(limits, size)
         saved = (least - work.requests(shape)) * odds - _PRICE * (1 - odds)
         if saved >= worth and limits.admits(size):
-            best, worth = shape, saved + _BETTER
+            best, worth = replace(shape, positions=size.positions), saved + _BETTER
     return best
 
 
@@ -109,9 +110,11 @@ def _blames_gaps(limits: RequestLimits, work: Work) -> bool:
 
 
 def _first_rung(limits: RequestLimits, work: Work) -> Size:
-    for size in rungs(limits.agg_interval):
-        if limits.admits(work.size(limits.shaped(size))):
-            return size
+    """Return the first size that may be accepted; no more positions than judged here may be packed."""
+    for rung in rungs(limits.agg_interval):
+        size = work.size(limits.shaped(rung))
+        if limits.admits(size):
+            return replace(rung, positions=size.positions)
     return smallest(limits.agg_interval)
 
 

@@ -212,7 +212,7 @@ async def test_an_outage_of_old_windows_is_no_edge(store_url):
         assert await gaps(world) == []
 
 
-@pytest.mark.parametrize("way", WAYS[1:2], ids=lambda way: str(way.status))
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.status))
 async def test_where_everything_is_refused_there_is_no_edge(sqlite_url, way):
     async with core(sqlite_url, profile(since=SINCE)) as world:
         world.script(faults.api_error(way.status, way.code).always())
