@@ -14,8 +14,8 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from collector.collect.limits import size_of, smallest
-from collector.radar.errors import Unavailable, Unreachable
+from collector.collect.limits import documented, size_of, smallest
+from collector.radar.errors import Coarsened, Unavailable, Unreachable, Untrusted
 
 if TYPE_CHECKING:
     from collector.collect.limits import RequestLimits
@@ -47,8 +47,16 @@ def judge(limits: RequestLimits, batch: Batch, error: RadarError, *, quarantined
     *is_down*: Radar counts as down, so that nothing is learned.
     """
     unanswered = isinstance(error, Unavailable)
+    if _is_of_content(batch, error):
+        return Verdict.QUARANTINE
     if not is_down and not isinstance(error, Unreachable) and may_be_too_large(limits, batch, quarantined=quarantined):
         return Verdict.SMALLER
     if unanswered:
         return Verdict.WAIT
     return Verdict.BISECT if len(batch.slices) > 1 else Verdict.QUARANTINE
+
+
+def _is_of_content(batch: Batch, error: RadarError) -> bool:
+    """Tell whether an answer is unreadable although a request of its size is known to be taken."""
+    unreadable = isinstance(error, Untrusted) and not isinstance(error, Coarsened)
+    return unreadable and documented(batch.agg_interval).covers(size_of(batch))
