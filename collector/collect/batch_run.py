@@ -25,6 +25,7 @@ from collector.collect.narrowing import next_shape, work_of
 from collector.collect.plan import pack_apart
 from collector.collect.pool import Pool
 from collector.collect.quarantine import Quarantine
+from collector.collect.relative_series import RelativeSeries
 from collector.collect.size_learner import SizeLearner
 from collector.collect.verdict import Verdict, judge, may_be_too_large
 from collector.errors import CollectorError
@@ -81,7 +82,7 @@ class BatchRun:
         self._cut = CutAnswers(gatherer.cut_off)
         self._as_they_are: list[Batch] = []
         self._parts: set[Batch] = set()
-        self._relative: set[SeriesQuery] = set()
+        self._apart = RelativeSeries()
         self._missed: set[Slice] = set()
         self._in_doubt: set[Batch] = set()
         self._rejected: set[Batch] = set()
@@ -93,7 +94,7 @@ class BatchRun:
     async def run(self) -> None:
         """Ask for everything, and account for all of it in *gathered*."""
         await self._gatherer.judge.recall()
-        self._relative = await self._gatherer.fetcher.store.relative({slice_.series for slice_ in self._wanted})
+        self._apart = RelativeSeries(await self._gatherer.fetcher.store.relative({one.series for one in self._wanted}))
         await self._open_edges()
         self._pool = Pool(await self._quarantine.admit(self._wanted))
         await self._look_for_edge()
@@ -140,12 +141,9 @@ class BatchRun:
         if not slices and not self._as_they_are:
             await self._bisect_silent()
         healthy = [slice_ for slice_ in slices if slice_.series not in alone]
-        batches = self._packed(healthy, limits) or pack_apart(slices, limits.shape, alone, self._relative)
-        if self._relative:  # the newest window of such a series is all there is to ask for
-            newest = (slice_ for batch in batches for slice_ in batch.slices if slice_.series in self._relative)
-            self._pool.keep(
-                [*(one for one in slices if one.series not in self._relative or one.series in alone), *newest]
-            )
+        batches = self._packed(healthy, limits) or pack_apart(slices, limits.shape, alone, self._apart.series)
+        if self._apart.series:
+            self._pool.keep(self._apart.left(slices, batches, alone))
         unproven = [batch for batch in batches if healthy and not limits.proves(batch)]
         chosen = [max(unproven, key=_size)] if unproven else batches
         self._pool.take(slice_ for batch in chosen for slice_ in batch.slices)
@@ -155,8 +153,9 @@ class BatchRun:
     def _packed(self, slices: Sequence[Slice], limits: RequestLimits) -> list[Batch]:
         if not slices:
             return []
-        shape = next_shape(limits, work_of([one for one in slices if one.series not in self._relative] or slices))
-        return pack_apart(slices, shape, (), self._relative)
+        apart = self._apart.series
+        shape = next_shape(limits, work_of([one for one in slices if one.series not in apart] or slices))
+        return pack_apart(slices, shape, (), apart)
 
     async def _send(self, batches: deque[Batch]) -> None:
         async def work() -> None:
@@ -184,9 +183,11 @@ class BatchRun:
         profiles = sorted({name for slice_ in batch.slices for name in self._names[slice_.series]})
         fetcher, tries = self._gatherer.fetcher, self._tries(batch, await self._learner.limits())
         values: dict[Slice, int] = {}
+        normalizations: set[str] = set()
 
         def keep(fetch_id: int, asked: Batch, answer: Answer) -> None:
             values.update(zip(asked.slices, (len(points.timestamps) for points in answer.series), strict=True))
+            normalizations.add(answer.meta.normalization)
             self.handling.keep(fetch_id, asked, answer)
 
         try:
@@ -209,6 +210,7 @@ class BatchRun:
             self._edges.answered(batch)
             self._rejected_in_a_row = 0
             await self._accepted(batch, saved, values)
+            self._apart.answered(batch, self._pool, is_relative=any(map(fetcher.is_relative, normalizations)))
 
     async def _in_future(self, batch: Batch, error: InFuture) -> None:
         """Ask up to Radar's present; the same once more, if its clock is yet to be confirmed by a second reply."""
@@ -242,7 +244,7 @@ class BatchRun:
         """Ask again as before if the normalization turns out to be absolute; else each series alone."""
         word, span = error.unknown_word, (await self._learner.limits()).shape.span
         if not word or not await self._gatherer.judge.is_absolute(word, batch.slices[0], span):
-            self._relative |= {slice_.series for slice_ in batch.slices}
+            self._apart.add(slice_.series for slice_ in batch.slices)
         self._pool.add(batch.slices)
 
     def _tries(self, batch: Batch, limits: RequestLimits) -> int:

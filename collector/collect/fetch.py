@@ -17,7 +17,7 @@ from collector.collect.clock_watch import ClockWatch
 from collector.collect.evidence import keep_example, keep_refused
 from collector.collect.observe import Nobody
 from collector.errors import CollectorError
-from collector.model import is_known, rfc3339, spelling_free, utc_now
+from collector.model import is_absolute, is_known, rfc3339, spelling_free, utc_now
 from collector.radar.errors import (
     CredentialsRefused,
     Misdirected,
@@ -282,6 +282,12 @@ class Fetcher:
         self._silent = 0
         self.observer.asked("ok", time.perf_counter() - started)
         return reply
+
+    def is_relative(self, normalization: str) -> bool:
+        """Tell whether values under *normalization* are relative to one answer, as far as is known."""
+        if not normalization or is_absolute(normalization):
+            return False
+        return spelling_free(normalization) not in self.radar.absolute_words
 
     def _check_normalization(self, meta: Meta) -> None:
         """Raise Relative for an unknown word that is yet to be judged: what it means decides how values are stored."""

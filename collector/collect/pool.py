@@ -53,6 +53,10 @@ class Pool:
             self._left.pop(one, None)
         return found
 
+    def series(self) -> set[SeriesQuery]:
+        """Return the series of which something is left."""
+        return {series for series, left in self._left.items() if left}
+
     def slices(self) -> list[Slice]:
         """Return what is left, one slice for each part of a wanted window."""
         found: dict[Slice, None] = {}

@@ -286,10 +286,12 @@ async def kept_for(opened, hourly, days):
 
 @pytest.mark.parametrize("interval", [AggInterval.ONE_HOUR, AggInterval.ONE_DAY])
 @pytest.mark.parametrize("days", [1, 3])
-async def test_a_history_that_begins_a_few_days_after_since_is_proven_to(store_url, interval, days):
+async def test_a_history_that_begins_a_few_days_after_since_is_known_to_and_is_no_gap(store_url, interval, days):
     kept = profile(agg_interval=interval, since=MIDNIGHT - 60 * DAY, settle=4 * DAY)
     async with core(store_url, kept, data_since=kept.since + days * DAY) as opened:
-        assert await kept_for(opened, kept, 4) == (["upstream"], 1)
+        assert await kept_for(opened, kept, 4) == ([], 1)
+        (edge,) = (await opened.store.edges([series.query for series in kept.series])).values()
+        assert (edge.begins, edge.is_accepted) == ((kept.since + days * DAY).timestamp(), True)
 
 
 async def test_what_a_silent_cap_cuts_off_a_long_window_is_asked_for_alone(store_url):
