@@ -15,6 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
+from collector.collect.contact import Contact
 from collector.collect.cut_answers import CUT, CutAnswers
 from collector.collect.edges import Asking, EdgeFinder
 from collector.collect.fetch import Handling, Stopping
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from collector.collect.gather import Gatherer, Names, Progress
     from collector.collect.limits import RequestLimits
     from collector.collect.plan import Shape
-    from collector.model import Answer, SeriesQuery, Slice
+    from collector.model import Answer, Slice
     from collector.store import Saved
 
 _BUCKETS_AT_ONCE = 100_000
@@ -83,6 +84,7 @@ class BatchRun:
         self._as_they_are: list[Batch] = []
         self._parts: set[Batch] = set()
         self._apart = RelativeSeries()
+        self._contact = Contact()
         self._missed: set[Slice] = set()
         self._in_doubt: set[Batch] = set()
         self._rejected: set[Batch] = set()
@@ -144,6 +146,9 @@ class BatchRun:
         batches = self._packed(healthy, limits) or pack_apart(slices, limits.shape, alone, self._apart.series)
         if self._apart.series:
             self._pool.keep(self._apart.left(slices, batches, alone))
+        question = None if limits.accepted else self._contact.question(healthy)
+        if question:
+            return [question]
         unproven = [batch for batch in batches if healthy and not limits.proves(batch)]
         chosen = [max(unproven, key=_size)] if unproven else batches
         self._pool.take(slice_ for batch in chosen for slice_ in batch.slices)
@@ -168,7 +173,12 @@ class BatchRun:
                 if self.gathered.requests >= self.most_requests:
                     self.end = TooCostly("more requests would be needed than are meant for it")
                 elif batches:
-                    await self._one(batches.popleft())
+                    batch = batches.popleft()
+                    left = self._edges.clip(batch.slices)  # an edge may have been found meanwhile
+                    if left == list(batch.slices):
+                        await self._one(batch)
+                    else:
+                        self._pool.add(left)
 
         at_once = max(1, _BUCKETS_AT_ONCE // max(batch.buckets for batch in batches))
         await asyncio.gather(*(work() for _ in range(min(self._gatherer.concurrency, at_once, len(batches)))))
@@ -182,11 +192,11 @@ class BatchRun:
             return
         profiles = sorted({name for slice_ in batch.slices for name in self._names[slice_.series]})
         fetcher, tries = self._gatherer.fetcher, self._tries(batch, await self._learner.limits())
-        values: dict[Slice, int] = {}
+        found: dict[Slice, Sequence[int]] = {}
         normalizations: set[str] = set()
 
         def keep(fetch_id: int, asked: Batch, answer: Answer) -> None:
-            values.update(zip(asked.slices, (len(points.timestamps) for points in answer.series), strict=True))
+            found.update(zip(asked.slices, (points.timestamps for points in answer.series), strict=True))
             normalizations.add(answer.meta.normalization)
             self.handling.keep(fetch_id, asked, answer)
 
@@ -209,7 +219,7 @@ class BatchRun:
         else:
             self._edges.answered(batch)
             self._rejected_in_a_row = 0
-            await self._accepted(batch, saved, values)
+            await self._accepted(batch, saved, found)
             self._apart.answered(batch, self._pool, is_relative=any(map(fetcher.is_relative, normalizations)))
 
     async def _in_future(self, batch: Batch, error: InFuture) -> None:
@@ -249,6 +259,8 @@ class BatchRun:
 
     def _tries(self, batch: Batch, limits: RequestLimits) -> int:
         """Return how often a batch is sent that gets no answer: one that may be too large only once."""
+        if tries := self._contact.tries(batch):
+            return tries
         if may_be_too_large(limits, batch, quarantined=self._is_quarantined(batch)):
             return _TRIES_OF_DOUBTFUL
         return _TRIES_OF_PART if batch in self._parts or self._is_quarantined(batch) else _TRIES
@@ -259,14 +271,16 @@ class BatchRun:
     def _sending(self) -> None:
         self.gathered.requests += 1
 
-    async def _accepted(self, asked: Batch, saved: Saved, values: Mapping[Slice, int]) -> None:
+    async def _accepted(self, asked: Batch, saved: Saved, found: Mapping[Slice, Sequence[int]]) -> None:
         self._silent_in_a_row.clear()
+        self._contact.answered()
+        await self._blame_unanswered()
         batch = await self._answered_part(asked, saved)
         self._count(saved)
         if any(part.values for part in saved.by_series.values()):
             await self._gatherer.grids.agree(batch.agg_interval)
-        size, rests = self._cut.note(batch, saved, self._gatherer.fetcher.clock())
-        for least, cut in self._cut.confirmed(values).items():
+        size, rests = self._cut.note(batch, saved, found, self._gatherer.fetcher.clock())
+        for least, cut in self._cut.confirmed(found).items():
             await self._learner.rejected(cut, CUT, least)
         await self._learner.accepted(batch, size)
         await self._quarantine.answered(batch)
@@ -306,7 +320,8 @@ class BatchRun:
         self._rejected_in_a_row += 1
         may_be_size = verdict is Verdict.SMALLER
         enough = isinstance(error, Misdirected) or self._rejected_in_a_row >= _REJECTED_BEFORE_EDGE
-        if (enough or not may_be_size) and await self._is_before_edge(batch, error, any_size=not may_be_size):
+        asks_edge = (enough or not may_be_size) and not self._contact.is_about_present(batch, fetcher.clock())
+        if asks_edge and await self._is_before_edge(batch, error, any_size=not may_be_size):
             return
         if isinstance(error, Misdirected):
             self._as_they_are.append(batch)
@@ -315,6 +330,7 @@ class BatchRun:
             self._rejected.add(batch)
             await self._learner.rejected(batch, error.outcome)
             self._pool.add(batch.slices)
+            self._contact.is_doubtful = isinstance(error, Unavailable)
         elif isinstance(error, Unavailable):
             self._unanswered(batch, error)
         elif len(batch.slices) > 1:
@@ -341,6 +357,8 @@ class BatchRun:
     def _unanswered(self, batch: Batch, error: Unavailable) -> None:
         self._silent.append((batch, error))
         self._silent_in_a_row.append(batch)
+        if left := self._pool.pop(self._contact.unanswered_series(batch)):
+            self._fail(Batch(tuple(left)), error)
         last = [{slice_.series for slice_ in one.slices} for one in self._silent_in_a_row[-_DOWN:]]
         one_is_to_blame = self._quarantine.others_are_answered and set.intersection(*last)
         if self._gatherer.fetcher.is_silent or (len(last) == _DOWN and not one_is_to_blame):
@@ -359,6 +377,13 @@ class BatchRun:
                 await self._quarantine.add(batch.slices[0], error, self._pool)
             else:
                 self._fail(batch, error)
+
+    async def _blame_unanswered(self) -> None:
+        """Radar answers: a series for which it did not answer the smallest request is to blame, and no size is."""
+        blamed = [one for one in self._silent if self._contact.is_question(one[0])]
+        self._silent = [one for one in self._silent if one not in blamed]
+        for batch, error in blamed:
+            await self._quarantine.add(batch.slices[0], error, self._pool)
 
     def _give_up(self) -> None:
         """Account for what was not asked any more."""

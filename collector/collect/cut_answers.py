@@ -11,16 +11,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect.limits import Size, size_of
+from collector.model import Slice, Window, from_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Mapping, MutableMapping, Sequence
     from datetime import datetime
 
-    from collector.model import Batch, SeriesQuery, Slice
+    from collector.model import Batch, SeriesQuery
     from collector.store import Saved
 
 _ASK_AGAIN_AFTER = timedelta(days=1)
 """What an answer left out beside the same bucket is asked for once in this time."""
+_YOUNG = timedelta(days=2)
 CUT = "cut_short"
 """The cause on record."""
 
@@ -54,10 +56,12 @@ class CutAnswers:
         self._asked_at = asked_at
         self._rests: list[_Rest] = []
 
-    def note(self, batch: Batch, saved: Saved, now: datetime) -> tuple[Size, list[Slice]]:
-        """Return how much of *batch* was answered, and which rests are to be asked for."""
+    def note(
+        self, batch: Batch, saved: Saved, found: Mapping[Slice, Sequence[int]], now: datetime
+    ) -> tuple[Size, list[Slice]]:
+        """Return how much of *batch* was answered, by the timestamps *found*, and which rests are to be asked for."""
         size, wanted = size_of(batch), []
-        for lost in saved.cut_off:
+        for lost in saved.cut_off or short_of(batch, found, now):
             whole = next(one for one in batch.slices if one.series == lost.series and one.window.overlaps(lost.window))
             is_older = lost.window.start == whole.window.start
             span = whole.window.duration - lost.window.duration
@@ -70,12 +74,39 @@ class CutAnswers:
                 wanted.append(lost)
         return size, wanted
 
-    def confirmed(self, values: Mapping[Slice, int]) -> dict[Size, Batch]:
-        """Return the requests whose answers were cut short: there are *values* of what they left out.
+    def confirmed(self, found: Mapping[Slice, Sequence[int]]) -> dict[Size, Batch]:
+        """Return the requests whose answers were cut short: of what they left out, timestamps were *found*.
 
         Each stands beside the smallest size that would be cut, too: a larger one is not worth a try, since the values
         are the same, and an answer that lacks few of them does not show it.
         """
-        found = [rest for rest in self._rests if any(rest.has(slice_) for slice_, count in values.items() if count)]
-        self._rests = [rest for rest in self._rests if rest not in found]
-        return {rest.least_cut: rest.batch for rest in found}
+        filled = [slice_ for slice_, timestamps in found.items() if timestamps]
+        cut = [rest for rest in self._rests if any(map(rest.has, filled))]
+        self._rests = [rest for rest in self._rests if rest not in cut]
+        return {rest.least_cut: rest.batch for rest in cut}
+
+
+def short_of(batch: Batch, found: Mapping[Slice, Sequence[int]], now: datetime) -> list[Slice]:
+    """Return what an answer lacks if it looks cut short: all slices have one number of values, and lack the same end.
+
+    That may be too little for the store to take notice. What is so young that it may be yet to come is not meant.
+    """
+    step, buckets = batch.agg_interval.seconds, batch.buckets // len(batch.slices)
+    counts = {len(timestamps) for timestamps in found.values()}
+    if len(counts) != 1 or not 0 < (count := min(counts)) < buckets:
+        return []
+    lost = []
+    for slice_, timestamps in found.items():
+        start, end = (int(moment.timestamp()) for moment in (slice_.window.start, slice_.window.end))
+        first, last = timestamps[0], timestamps[-1] + step
+        if last - first != count * step or (first > start) == (last < end):
+            return []
+        lost.append(
+            Window(slice_.window.start, from_epoch(first))
+            if first > start
+            else Window(from_epoch(last), slice_.window.end)
+        )
+    is_young = any(
+        one.end > now - _YOUNG and one.end == slice_.window.end for one, slice_ in zip(lost, found, strict=True)
+    )
+    return [] if is_young else [Slice(slice_.series, one) for one, slice_ in zip(lost, found, strict=True)]

@@ -114,9 +114,15 @@ class RequestLimits:
         return bool(self.rejected) or not self.gaps or self.length < LONGEST_QUERY
 
     @property
+    def is_explored(self) -> bool:
+        """Tell whether more than the smallest request was accepted, which only shows that Radar answers."""
+        least = smallest(self.agg_interval)
+        return not all(least.covers(size) for size in self.accepted)
+
+    @property
     def shape(self) -> Shape:
         """The shape that is packed for where nothing is known of the work: of the largest product."""
-        if not self.accepted:
+        if not self.is_explored:
             return self.shaped(next(filter(self.admits, rungs(self.agg_interval)), smallest(self.agg_interval)))
         if not self.rejected:
             return self.shaped(Size(spans_of(self.agg_interval)[0], self.first_positions))

@@ -32,6 +32,8 @@ _SAMPLE = 20
 _BYTES_OF_REST = len("aggInterval=1h&format=JSON")
 _DAYS = ((7, 14, 28, 30, 31, 10, 60, 91, 182, 364), (1, 2, 3, 5, 21, 35, 42, 90, 120, 180, 270))
 """Spans that limits tend to be, the likelier ones first; then any whole day, then any bucket."""
+_WEIGHTS = (3, 1)
+_WEIGHT_OF_OTHERS = 2
 _DAY = timedelta(days=1)
 
 
@@ -76,7 +78,7 @@ def next_shape(limits: RequestLimits, work: Work) -> Shape:
     """Choose the shape to pack *work* for: an accepted one, or one that may save so much that it is worth a try."""
     if _blames_gaps(limits, work):
         return Shape(spans_of(limits.agg_interval)[0], limits.first_positions, gaps=False, length=limits.length)
-    if not limits.accepted:
+    if not limits.is_explored:
         return limits.shaped(_first_rung(limits, work))
     known = min(map(limits.shaped, limits.accepted), key=lambda shape: (work.requests(shape), -shape.span))
     least, best, worth = work.requests(known), known, _WORTH
@@ -99,8 +101,17 @@ def _odds_beside(limits: RequestLimits, rejected: Size, size: Size) -> float:
     shares = []
     for kind in limits.explanations(rejected):
         low, high = limits.largest(kind), rejected.of_kind(kind)
-        shares.append(min(max((high - size.of_kind(kind)) / (high - low), 0), 1))
+        share = min(max((high - size.of_kind(kind)) / (high - low), 0), 1)
+        shares.append(_odds_of_span(low, high, size.span, share) if kind == Kind.SPAN else share)
     return sum(shares) / len(shares) if shares else 1
+
+
+def _odds_of_span(low: float, high: float, span: timedelta, share: float) -> float:
+    """Estimate how likely *span* is accepted where the limit is from *low* up to *high*: most likely it is round."""
+    limits = [(day * _DAY, weight) for days, weight in zip(_DAYS, _WEIGHTS, strict=True) for day in days]
+    possible = [(limit, weight) for limit, weight in limits if low <= limit.total_seconds() < high]
+    larger = sum(weight for limit, weight in possible if limit >= span)
+    return (larger + _WEIGHT_OF_OTHERS * share) / (sum(weight for _, weight in possible) + _WEIGHT_OF_OTHERS)
 
 
 def _blames_gaps(limits: RequestLimits, work: Work) -> bool:

@@ -75,7 +75,7 @@ async def test_normalised_windows_stitched_wrongly_boundary_point_twice(sqlite_u
 
 
 async def test_quota_burnt_by_calibration(tmp_path):
-    cell = Cell(31, 5, 422)
+    cell = Cell(31, 5, "422")
     assert await spent(cell, tmp_path) - fewest(cell) <= 6
 
 
