@@ -18,7 +18,7 @@ from collector.collect import plan
 from collector.collect.contact import Contact
 from collector.collect.cut_answers import CUT, CutAnswers
 from collector.collect.edges import Asking, EdgeFinder
-from collector.collect.fetch import Handling, Stopping
+from collector.collect.fetch import Handling, Stopping, backoff
 from collector.collect.gathered import Failure, Gathered
 from collector.collect.grids import moved_to
 from collector.collect.limits import Size
@@ -59,6 +59,7 @@ _REJECTED_BEFORE_EDGE = 5
 """After so many rejections in a row that the size may explain, it is asked whether the history begins later."""
 _DOWN = 3
 """So many batches in a row without an answer: Radar is down, and the rest, of any interval, is not asked now."""
+_FAILURES_BEFORE_CONTACT = 2
 _TRIES_OF_DOUBTFUL, _TRIES_OF_PART, _TRIES = 1, 2, 4
 
 
@@ -148,12 +149,21 @@ class BatchRun:
             self._pool.keep(self._apart.left(slices, batches, alone))
         question = None if limits.accepted else self._contact.question(healthy)
         if question:
-            return [question]
+            return await self._after_pause(question)
         unproven = [batch for batch in batches if healthy and not limits.proves(batch)]
         chosen = [max(unproven, key=_size)] if unproven else batches
         self._pool.take(slice_ for batch in chosen for slice_ in batch.slices)
         as_they_are, self._as_they_are = self._as_they_are, []
         return [*as_they_are, *chosen]
+
+    async def _after_pause(self, question: Batch) -> list[Batch]:
+        """Wait as before any other repetition of what got no answer."""
+        try:
+            await self._gatherer.fetcher.pause(backoff(_FAILURES_BEFORE_CONTACT), self.handling.cancelled)
+        except Stopping:
+            self.gathered.stopped = True
+            return []
+        return [question]
 
     def _packed(self, slices: Sequence[Slice], limits: RequestLimits) -> list[Batch]:
         if not slices:
