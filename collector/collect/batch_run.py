@@ -183,12 +183,7 @@ class BatchRun:
                 if self.gathered.requests >= self.most_requests:
                     self.end = TooCostly("more requests would be needed than are meant for it")
                 elif batches:
-                    batch = batches.popleft()
-                    left = self._edges.clip(batch.slices)  # an edge may have been found meanwhile
-                    if left == list(batch.slices):
-                        await self._one(batch)
-                    else:
-                        self._pool.add(left)
+                    await self._one(batches.popleft())
 
         at_once = max(1, _BUCKETS_AT_ONCE // max(batch.buckets for batch in batches))
         await asyncio.gather(*(work() for _ in range(min(self._gatherer.concurrency, at_once, len(batches)))))
