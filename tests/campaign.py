@@ -49,6 +49,9 @@ GROUPS = {
     "year": Group("365 days of the service", ("faults/test_year.py",)),
     "clock": Group("two years of clock steps and pauses", ("faults/test_time.py",)),
     "poison": Group("single wrong answers of 160 kinds in six weeks", ("poison/test_poison.py",)),
+    "limits": Group(
+        "a year of 50 series under every hidden limit and way of refusing", ("collect/test_fewest_requests.py",)
+    ),
     "memory": Group("200 profiles in 128 MiB", ("faults/test_memory.py",)),
 }
 _REST = "rest"

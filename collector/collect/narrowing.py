@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import inf
+from operator import mul
 from typing import TYPE_CHECKING
 
 from collector.collect.limits import Kind, Size, has_gaps, rungs, smallest, spans_of
@@ -34,6 +35,8 @@ _DAYS = ((7, 14, 28, 30, 31, 10, 60, 91, 182, 364), (1, 2, 3, 5, 21, 35, 42, 90,
 """Spans that limits tend to be, the likelier ones first; then any whole day, then any bucket."""
 _WEIGHTS = (3, 1)
 _WEIGHT_OF_OTHERS = 2
+_WEIGHT_OF_ONE_CAUSE = 3
+"""A kind of limit that explains all that was rejected is the likelier one."""
 _DAY = timedelta(days=1)
 
 
@@ -93,17 +96,23 @@ def next_shape(limits: RequestLimits, work: Work) -> Shape:
 
 def _odds(limits: RequestLimits, size: Size) -> float:
     """Estimate how likely *size* is accepted, by the rejection that speaks most against it."""
-    return min((_odds_beside(limits, one.size, size) for one in limits.rejected), default=1)
+    odds = min((_odds_beside(limits, one.size, size) for one in limits.rejected), default=1)
+    is_larger_in_both = size.span > timedelta(seconds=limits.largest(Kind.SPAN)) and size.positions > limits.largest(
+        Kind.POSITIONS
+    )
+    return odds / 2 if is_larger_in_both and limits.rejected else odds
 
 
 def _odds_beside(limits: RequestLimits, rejected: Size, size: Size) -> float:
     """Estimate it by one rejection: each kind may be to blame for it, and then the nearer, the less likely."""
-    shares = []
+    shares, weights = [], []
     for kind in limits.explanations(rejected):
         low, high = limits.largest(kind), rejected.of_kind(kind)
         share = min(max((high - size.of_kind(kind)) / (high - low), 0), 1)
         shares.append(_odds_of_span(low, high, size.span, share) if kind == Kind.SPAN else share)
-    return sum(shares) / len(shares) if shares else 1
+        explains_all = all(kind in limits.explanations(one.size) for one in limits.rejected)
+        weights.append(_WEIGHT_OF_ONE_CAUSE if explains_all else 1)
+    return sum(map(mul, shares, weights)) / sum(weights) if shares else 1
 
 
 def _odds_of_span(low: float, high: float, span: timedelta, share: float) -> float:

@@ -5,7 +5,13 @@ Whatever is limited, and however more than that is refused. The long form prints
 
 import pytest
 
+from collector.collect.backfill import Backfiller
+from collector.model import AggInterval, Window
+from collector.radar.simulator import faults
+from collector.radar.simulator.options import MAX_SPAN
+from collector.store import wanted
 from tests.bench.requests import CELLS, Cell, fewest, spent
+from tests.collect.doubles import DAY, NOW, core, many
 
 _FEW = {
     Cell(7, 20),
@@ -33,3 +39,43 @@ async def test_discovery_included_few_requests_more_than_needed_are_sent(tmp_pat
     requests, least = await spent(cell, tmp_path), fewest(cell)
     print(f"{cell}: {requests} requests, {least} at least, {requests / least:.2f}")  # noqa: T201 - for reports
     assert least <= requests <= most(cell)
+
+
+WIDE = many(5)
+MONTHS = Window(NOW.replace(hour=0, minute=0) - 60 * DAY, NOW.replace(hour=0, minute=0))
+
+
+async def backfilled(world, window=MONTHS):
+    """Backfill *window*, and compare with the truth; gives the number of requests."""
+    order = wanted([one.name for one in world.profiles], window.start, window.end, world.clock(), force=False)
+    job = await world.store.create_backfill(order, world.clock())
+    standing = await Backfiller(world.store, world.gatherer).run(job, world.profiles)
+    assert (standing.state, standing.progress.gaps_remaining) == ("done", 0)
+    stored = await world.stored()
+    for one in world.profiles:
+        for series in one.series:
+            assert stored[series.label] == world.truth(series.query, window)
+    return len(world.requests)
+
+
+@pytest.mark.parametrize("name", ["range-one", "range-object"])
+async def test_one_date_range_for_several_windows_costs_no_request_more(sqlite_url, name):
+    async with core(sqlite_url, WIDE, odd=(name,), max_span=dict.fromkeys(AggInterval, 7 * DAY)) as world:
+        assert await backfilled(world) == 2
+
+
+async def test_seven_series_days_at_once_and_504_above_are_found_in_one_backfill(sqlite_url):
+    def fails(received):
+        asked = received.question.series if received.question else ()
+        return faults.html(504) if sum(one.end - one.start for one in asked) > 7 * 86_400 else None
+
+    async with core(sqlite_url, WIDE) as world:
+        world.script(fails)
+        assert await backfilled(world) <= 1.3 * 5 * 60 / 7
+
+
+async def test_three_series_a_request_with_spans_of_three_and_ten_days_cost_at_most_twice_the_fewest(sqlite_url):
+    spans = {AggInterval.FIFTEEN_MINUTES: 3 * DAY, AggInterval.ONE_HOUR: 10 * DAY}
+    finer = many(5, "finer", agg_interval=AggInterval.FIFTEEN_MINUTES)
+    async with core(sqlite_url, WIDE, finer, max_span={**MAX_SPAN, **spans}, series_per_request=3) as world:
+        assert await backfilled(world, Window(MONTHS.end - 21 * DAY, MONTHS.end)) <= 2 * 17

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from collector.collect.attend import Attendant
-from collector.collect.collect import collect_and_heal, named
+from collector.collect.collect import collect, collect_and_heal, named
 from collector.collect.gather import Gatherer
 from collector.model import AggInterval, Slice, Window, rfc3339
 from collector.radar.errors import Paused
@@ -179,3 +179,23 @@ async def test_replicas_share_the_pauses(postgres_url):
             )
             assert {type(failure.error) for failure in gathered.failures} == {Paused}
         assert len(world.requests) == asked
+
+
+async def test_two_healthy_profiles_are_fresh_in_every_pass_beside_one_that_always_fails(sqlite_url):
+    ill = many(1, "ill", filters={"validationLevel": ("DOMAIN",)})
+
+    def fails(received):
+        asked = received.question.series if received.question else ()
+        bad = any(one.query.filters.get("validationLevel") for one in asked)
+        return faults.api_error(500, 2000) if bad else None
+
+    healthy = [many(3, "owners"), profile("all")]
+    async with core(sqlite_url, ill, *healthy) as world:
+        world.script(fails)
+        for number in range(16):
+            collected = await collect(world.profiles, world.clock(), world.store, world.gatherer)
+            assert [name for name, reason in collected.reasons.items() if reason] == ["ill"], number
+            world.clock.advance(hours=1)
+        (paused,) = await world.store.refusals()
+        assert paused.is_of(ill.series[0].query)
+        assert (await world.gatherer.limits(HOUR)).rejected == ()

@@ -16,9 +16,11 @@ from collector.collect.confirm import confirm
 from collector.collect.daemon import groups
 from collector.collect.fetch import backoff
 from collector.collect.gather import Gatherer
+from collector.collect.plan import LONGEST_QUERY
 from collector.model import AggInterval, Window, from_epoch
 from collector.radar.client import RadarClient
 from collector.radar.simulator import Simulator, serve
+from collector.radar.simulator.options import MAX_SPAN
 from collector.serve.gaps import all_gaps
 from collector.serve.status import status
 from collector.settings import Credentials, Radar, Secret
@@ -211,6 +213,7 @@ async def _judge(life, kind, hole):
             found.append(f"{one.name}: {told}")
     found += warnings if kind.heals else []
     found += await _wrong_gaps(life, hole) if kind.heals else []
+    found += await _wrong_limits(life) if kind.heals else []
     return found + await _wrong_measures(life) + await _wrong_annotations(life)
 
 
@@ -234,6 +237,18 @@ async def _wrong_gaps(life, hole):
     finer = [one for one in life.profiles if one.agg_interval != "1d" for _ in one.series]
     want = [(hole.start, hole.end, "upstream")] * len(finer) if hole else []
     return [] if found == want else [f"gaps are {len(found)} {sorted({reason for _, _, reason in found})}"]
+
+
+async def _wrong_limits(life):
+    """Nothing that the upstream accepts may be held for too large: within 7 days of a short run it is tried again."""
+    found = []
+    for interval in {one.agg_interval for one in life.profiles}:
+        known, longest = await life.gatherer.limits(interval), MAX_SPAN[interval]
+        most = life.simulator.options.series_per_request
+        found += [one for one in known.rejected if one.size.span <= longest and one.size.positions <= most]
+        if not known.gaps or known.length < LONGEST_QUERY:
+            found.append(f"{interval}: empty positions {known.gaps}, URLs {known.length}")
+    return [f"limits: {one}" for one in found]
 
 
 async def _wrong_measures(life):
