@@ -89,7 +89,8 @@ class CutAnswers:
 def short_of(batch: Batch, found: Mapping[Slice, Sequence[int]], now: datetime) -> list[Slice]:
     """Return what an answer lacks if it looks cut short: all slices have one number of values, and lack the same end.
 
-    That may be too little for the store to take notice. What is so young that it may be yet to come is not meant.
+    That may be too little for the store to take notice. If all of it is so young that it may be yet to come, it is not
+    meant.
     """
     step, buckets = batch.agg_interval.seconds, batch.buckets // len(batch.slices)
     counts = {len(timestamps) for timestamps in found.values()}
@@ -106,7 +107,5 @@ def short_of(batch: Batch, found: Mapping[Slice, Sequence[int]], now: datetime) 
             if first > start
             else Window(from_epoch(last), slice_.window.end)
         )
-    is_young = any(
-        one.end > now - _YOUNG and one.end == slice_.window.end for one, slice_ in zip(lost, found, strict=True)
-    )
+    is_young = all(one.end > now - _YOUNG for one in lost) and lost[0].start > batch.slices[0].window.start
     return [] if is_young else [Slice(slice_.series, one) for one, slice_ in zip(lost, found, strict=True)]
