@@ -169,8 +169,9 @@ class BatchRun:
         if not slices:
             return []
         apart = self._apart.series
-        shape = next_shape(limits, work_of([one for one in slices if one.series not in apart] or slices))
-        return pack_apart(slices, shape, (), apart)
+        others = [one for one in slices if one.series not in apart]
+        batches = pack_apart(others, next_shape(limits, work_of(others)), (), ()) if others else []
+        return batches + pack_apart([one for one in slices if one.series in apart], limits.shape, (), apart)
 
     async def _send(self, batches: deque[Batch]) -> None:
         async def work() -> None:

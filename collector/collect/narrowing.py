@@ -35,7 +35,7 @@ _DAYS = ((7, 14, 28, 30, 31, 10, 60, 91, 182, 364), (1, 2, 3, 5, 21, 35, 42, 90,
 """Spans that limits tend to be, the likelier ones first; then any whole day, then any bucket."""
 _WEIGHTS = (3, 1)
 _WEIGHT_OF_OTHERS = 2
-_WEIGHT_OF_ONE_CAUSE = 3
+_WEIGHT_OF_ONE_CAUSE = 2
 """A kind of limit that explains all that was rejected is the likelier one."""
 _DAY = timedelta(days=1)
 
@@ -96,11 +96,7 @@ def next_shape(limits: RequestLimits, work: Work) -> Shape:
 
 def _odds(limits: RequestLimits, size: Size) -> float:
     """Estimate how likely *size* is accepted, by the rejection that speaks most against it."""
-    odds = min((_odds_beside(limits, one.size, size) for one in limits.rejected), default=1)
-    is_larger_in_both = size.span > timedelta(seconds=limits.largest(Kind.SPAN)) and size.positions > limits.largest(
-        Kind.POSITIONS
-    )
-    return odds / 2 if is_larger_in_both and limits.rejected else odds
+    return min((_odds_beside(limits, one.size, size) for one in limits.rejected), default=1)
 
 
 def _odds_beside(limits: RequestLimits, rejected: Size, size: Size) -> float:
