@@ -35,11 +35,15 @@ def asked_of(agg_interval):
 
 
 async def stored_and_true(world):
-    """{label: {timestamp: value}} of what is stored and of the truth, over the windows that were asked for."""
+    """{label: {timestamp: value}} of what is stored and of the truth, over the windows that were wanted.
+
+    What lies before the first request's window was looked at for the edge of history, and is not stored.
+    """
     (one,) = world.profiles
     questions = [request.question for request in world.requests if request.question]
     windows = [window_of(asked) for question in questions for asked in question.series]
-    window = Window(min(asked.start for asked in windows), max(asked.end for asked in windows))
+    wanted = [asked for asked in windows if asked.end > windows[0].start]
+    window = Window(min(asked.start for asked in wanted), max(asked.end for asked in wanted))
     found = await world.stored()
     stored = {series.label: found.get(series.label, {}) for series in one.series}
     truth = {series.label: world.truth(series.query, window) for series in one.series}
