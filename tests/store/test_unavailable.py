@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from collector.clock_difference import ClockDifference
+from collector.interval import AggInterval, Grid
 from collector.normalization import Verdict
 from collector.radar.errors import Unavailable
 from collector.settings import Retention
@@ -22,8 +23,10 @@ from collector.store import (
     Candidate,
     Expected,
     Fire,
+    NewBody,
     PassRecord,
     Progress,
+    ReadBody,
     SeriesWanted,
     Settled,
     Standing,
@@ -32,6 +35,8 @@ from collector.store import (
     Wanted,
     engine,
 )
+from collector.store.packing import pack
+from collector.store.questions import write_question
 from collector.store.schema import metadata
 from collector.store.selection import Selection
 from tests.store.making import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
@@ -42,6 +47,9 @@ SOON = 3.0
 ALL = query()
 ASKED = batch((ALL, hours(0, 4)))
 WANTED = Wanted(("all",), DAY, DAY + HOUR)
+HOURLY = AggInterval.ONE_HOUR
+BODY = NewBody(1, "odd", NOW, 200, 2, pack(b"{}"), write_question(ASKED))
+READ = ReadBody(1, ASKED, answer(ASKED, [1, 2, 3, 4]))
 
 
 async def forget_series(store):
@@ -80,6 +88,12 @@ WRITES = {
     "confirm": lambda store: store.confirm(ALL, [(0, 1)], 0),
     "set_sums_differ": lambda store: store.set_sums_differ(ALL),
     "beat": lambda store: store.beat(Beat("me:1", "1", NOW)),
+    "keep_body": lambda store: store.keep_body(BODY),
+    "mark_read": lambda store: store.mark_read(1),
+    "replay": lambda store: store.replay(READ, NOW),
+    "propose_grid": lambda store: store.propose_grid(None, HOURLY, NOW),
+    "move_grid": lambda store: store.move_grid(Grid(HOURLY, timedelta(minutes=30)), NOW),
+    "requeue_backfill": lambda store: store.requeue_backfill(store.job),
     "set_edges": lambda store: store.set_edges({ALL: None}),
     "set_clock_difference": lambda store: store.set_clock_difference(ClockDifference()),
     "set_normalization": lambda store: store.set_normalization(Verdict("COUNT", "undecided", NOW)),
@@ -107,6 +121,16 @@ READS = {
     "deviations": lambda store: store.deviations(),
     "doubtful_annotations": lambda store: store.doubtful_annotations(DAY, NOW),
     "edges": lambda store: store.edges([ALL]),
+    "bodies": lambda store: store.bodies(),
+    "body": lambda store: store.body(1),
+    "question": lambda store: store.question(1),
+    "kinds_without_example": lambda store: store.kinds_without_example(["odd"]),
+    "rehearse_replay": lambda store: store.rehearse_replay(READ, NOW),
+    "grids": lambda store: store.grids(),
+    "learned_grids": lambda store: store.learned_grids(),
+    "former_grids": lambda store: store.former_grids(),
+    "has_history": lambda store: store.has_history(HOURLY),
+    "list_state": lambda store: store.list_state(),
     "empty": lambda store: store.empty([ALL]),
     "export": exported,
     "export_blocks": lambda store: anext(store.export_blocks(), None),
