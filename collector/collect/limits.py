@@ -121,12 +121,17 @@ class RequestLimits:
 
     @property
     def shape(self) -> Shape:
-        """The shape that is packed for where nothing is known of the work: of the largest product."""
+        """The shape that work is planned for: of the largest product, and of the longest span that may be accepted.
+
+        `BatchRun` cuts longer windows as it learns, but joins none, so they must not be planned too short.
+        """
         if not self.is_explored:
             return self.shaped(next(filter(self.admits, rungs(self.agg_interval)), smallest(self.agg_interval)))
         if not self.rejected:
             return self.shaped(Size(spans_of(self.agg_interval)[0], self.first_positions))
-        return self.shaped(max(self.accepted, key=lambda size: size.product))
+        best = max(self.accepted, key=lambda size: size.product)
+        longer = (Size(span, best.positions) for span in spans_of(self.agg_interval) if span > best.span)
+        return self.shaped(next(filter(self.admits, longer), best))
 
     @property
     def first_positions(self) -> int:
