@@ -14,17 +14,17 @@ from collector.collect.limits import Rejection, has_gaps, size_of
 if TYPE_CHECKING:
     from collector.collect.gather import Gatherer
     from collector.collect.limits import RequestLimits, Size
-    from collector.model import AggInterval, Batch, SeriesQuery
+    from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
 
 
 class SizeLearner:
-    """Learns from the requests of one interval; remembers which series took part in each rejection."""
+    """Learns from the requests of one interval; remembers which slices each rejection was of."""
 
     def __init__(self, gatherer: Gatherer, agg_interval: AggInterval) -> None:
         self._gatherer = gatherer
         self._agg_interval = agg_interval
         self._pending: list[Rejection] = []
-        self._series: dict[Rejection, frozenset[SeriesQuery]] = {}
+        self._slices: dict[Rejection, tuple[Slice, ...]] = {}
 
     async def limits(self) -> RequestLimits:
         """Return what is known, with rejections that are not confirmed yet."""
@@ -57,13 +57,17 @@ class SizeLearner:
         known = await self._gatherer.known_limits(self._agg_interval)
         await self._gatherer.learn(sizes.rejected(known, self._note(batch, cause), self._gatherer.fetcher.clock()))
 
-    async def exonerate(self, series: SeriesQuery) -> None:
-        """Forget the rejections of requests with *series*: its content was to blame, not their size."""
-        wrong = [rejection for rejection, batch in self._series.items() if series in batch]
+    async def exonerate(self, series: SeriesQuery, window: Window | None = None) -> None:
+        """Forget the rejections of requests with *series*, or with this *window* of it: not their size was to blame."""
+        wrong = [
+            rejection
+            for rejection, slices in self._slices.items()
+            if any(one.series == series and (window is None or one.window.overlaps(window)) for one in slices)
+        ]
         self._pending = [rejection for rejection in self._pending if rejection not in wrong]
         await self._gatherer.learn(sizes.exonerated(await self._gatherer.known_limits(self._agg_interval), wrong))
 
     def _note(self, batch: Batch, cause: str, size: Size | None = None) -> Rejection:
         rejection = Rejection(size or size_of(batch), cause, has_gaps(batch) and size is None)
-        self._series[rejection] = frozenset(slice_.series for slice_ in batch.slices)
+        self._slices[rejection] = batch.slices
         return rejection
