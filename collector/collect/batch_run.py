@@ -144,7 +144,7 @@ class BatchRun:
         if not slices and not self._as_they_are:
             await self._bisect_silent()
         healthy = [slice_ for slice_ in slices if slice_.series not in alone]
-        batches = self._packed(healthy, limits) or pack_apart(slices, limits.shape, alone, self._apart.series)
+        batches = self._packed(healthy, limits) or pack_apart(slices, limits.accepted_shape, alone, self._apart.series)
         if self._apart.series:
             self._pool.keep(self._apart.left(slices, batches, alone))
         question = None if limits.accepted else self._contact.question(healthy)
@@ -351,7 +351,7 @@ class BatchRun:
         left = await self._edges.explain(batch, error, any_size=any_size)
         if left is not None:
             for series in {slice_.series for slice_ in batch.slices}:
-                await self._learner.exonerate(series)
+                await self._learner.exonerate(series, error.outcome)
             self._cut_at_edges(*left)
         return left is not None
 

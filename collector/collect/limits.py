@@ -134,6 +134,11 @@ class RequestLimits:
         return self.shaped(next(filter(self.admits, longer), best))
 
     @property
+    def accepted_shape(self) -> Shape:
+        """The shape of the longest span that was accepted, for series that are asked alone and teach no limit."""
+        return self.shaped(max(self.accepted, key=lambda size: size.span)) if self.accepted else self.shape
+
+    @property
     def first_positions(self) -> int:
         """The positions that are tried where no rejection speaks against it."""
         return MOST_POSITIONS if self.largest(Kind.POSITIONS) >= FIRST_POSITIONS else FIRST_POSITIONS

@@ -75,7 +75,7 @@ class Quarantine:
             await fetcher.store.refuse(slice_, error.outcome, str(error), now)
             self._refused_before.add(keys_of(slice_, now)[0])
         self._gatherer.alone.add(series)
-        await self._learner.exonerate(series, slice_.window if series in self._answered else None)
+        await self._learner.exonerate(series, error.outcome, slice_.window if series in self._answered else None)
         self._failed_windows[series] += 1
         failed = [slice_]
         if series not in self._answered and self._failed_windows[series] >= _WINDOWS_TO_TRY:

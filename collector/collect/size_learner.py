@@ -57,12 +57,16 @@ class SizeLearner:
         known = await self._gatherer.known_limits(self._agg_interval)
         await self._gatherer.learn(sizes.rejected(known, self._note(batch, cause), self._gatherer.fetcher.clock()))
 
-    async def exonerate(self, series: SeriesQuery, window: Window | None = None) -> None:
-        """Forget the rejections of requests with *series*, or with this *window* of it: not their size was to blame."""
+    async def exonerate(self, series: SeriesQuery, cause: str, window: Window | None = None) -> None:
+        """Forget the rejections of requests with *series*, or with this *window* of it: not their size was to blame.
+
+        What was rejected for another *cause* than the series by itself stays.
+        """
         wrong = [
             rejection
             for rejection, slices in self._slices.items()
-            if any(one.series == series and (window is None or one.window.overlaps(window)) for one in slices)
+            if rejection.cause == cause
+            and any(one.series == series and (window is None or one.window.overlaps(window)) for one in slices)
         ]
         self._pending = [rejection for rejection in self._pending if rejection not in wrong]
         await self._gatherer.learn(sizes.exonerated(await self._gatherer.known_limits(self._agg_interval), wrong))
