@@ -76,7 +76,7 @@ async def test_normalised_windows_stitched_wrongly_boundary_point_twice(sqlite_u
 
 async def test_quota_burnt_by_calibration(tmp_path):
     cell = Cell(31, 5, "422")
-    assert await spent(cell, tmp_path) - fewest(cell) <= 6
+    assert await spent(cell, tmp_path) <= 1.3 * fewest(cell)
 
 
 async def test_one_retention_for_everything(sqlite_url):

@@ -88,4 +88,4 @@ def test_daemons_share_a_backfill_and_one_that_is_killed_or_frozen_costs_no_more
         received = born.simulator.requests
         asked = Counter(one for each in received if each.status == 200 for one in slices(each))
         assert sum(asked.values()) - len(asked) <= in_vain
-        assert len(received) <= requests + cut_off + 3 * 3
+        assert len(received) <= 1.3 * requests + cut_off, "each replica learns from its own part of the job"
