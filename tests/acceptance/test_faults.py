@@ -14,10 +14,10 @@ _UNTRUSTED = {
     "a number beyond 2^53": (faults.value(str(2**53 + 1)), "larger than 2^53"),
     "unequal arrays": (faults.unequal(), "values"),
     "no series": (faults.without("result", "serie_0"), "no series serie_0"),
-    "timestamps off the grid": (faults.off_grid(), "behind the grid"),
-    "another interval than asked": (faults.agg_interval("ONE_DAY"), "asked was ONE_HOUR"),
     "another range than asked": (faults.outside(10_000), "outside"),
 }
+_COARSENED = {"another interval than asked": (faults.agg_interval("ONE_DAY"), "asked was ONE_HOUR")}
+"""The question is made smaller until it is the smallest one."""
 _UNAVAILABLE = {
     "503 as HTML": (faults.html(503), "HTTP 503 with text/html"),
     "HTML with 200": (faults.html(200), "HTTP 200 with text/html"),
@@ -28,6 +28,7 @@ _UNAVAILABLE = {
 _REFUSED = {"a wrong token": (None, "HTTP 403")}
 _CASES = {
     **{name: ("untrusted", 1, *case) for name, case in _UNTRUSTED.items()},
+    **{name: ("untrusted", 5, *case) for name, case in _COARSENED.items()},
     **{name: ("unavailable", 4, *case) for name, case in _UNAVAILABLE.items()},
     **{name: ("unauthorized", 1, *case) for name, case in _REFUSED.items()},
 }
