@@ -28,6 +28,7 @@ _WORTH = 1.0
 """So many requests a try must save, as far as can be expected."""
 _PRICE = 2.0
 """What a try that fails costs: a request, and those that its neighbours cost."""
+_A_LITTLE, _FEW_BUCKETS = 1.25, 4
 _BETTER = 1e-6
 _SAMPLE = 20
 _BYTES_OF_REST = len("aggInterval=1h&format=JSON")
@@ -83,7 +84,10 @@ def next_shape(limits: RequestLimits, work: Work) -> Shape:
         return Shape(spans_of(limits.agg_interval)[0], limits.first_positions, gaps=False, length=limits.length)
     if not limits.is_explored:
         return limits.shaped(_first_rung(limits, work))
-    known = min(map(limits.shaped, limits.accepted), key=lambda shape: (work.requests(shape), -shape.span))
+    known = min(
+        (limits.shaped(_fitted(limits, size, work)) for size in limits.accepted),
+        key=lambda shape: (work.requests(shape), -shape.span),
+    )
     least, best, worth = work.requests(known), known, _WORTH
     for shape in map(limits.shaped, _sizes(limits)):
         size = work.size(shape)
@@ -92,6 +96,14 @@ def next_shape(limits: RequestLimits, work: Work) -> Shape:
         if saved >= worth and limits.admits(size):
             best, worth = replace(shape, positions=size.positions), saved + _BETTER
     return best
+
+
+def _fitted(limits: RequestLimits, size: Size, work: Work) -> Size:
+    """Return an accepted *size*, a little longer if whole runs fit then: the newest window grows bucket by bucket."""
+    longest = max(work.runs, default=size.span)
+    usual = max(size.span * _A_LITTLE, _DAY, _FEW_BUCKETS * limits.agg_interval.step)
+    longer = replace(size, span=longest)
+    return longer if size.span < longest <= usual and limits.admits(longer) else size
 
 
 def _odds(limits: RequestLimits, size: Size) -> float:
