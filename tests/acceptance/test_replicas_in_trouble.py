@@ -261,7 +261,9 @@ def every_request_explained(shared, simulator):
     asked = sum(received.series for received in simulator.requests if received.status == 200)
     first = f"{ZERO:%Y-%m-%d}"  # the first midnight of all: there is no bucket yet to ask for
     ((due,),) = shared.rows(f"SELECT count(*) FROM fires WHERE outcome = 'collected' AND due > '{first}Z'")
-    ((in_vain,),) = shared.rows("SELECT sum(positions) FROM fetches WHERE outcome NOT IN ('ok', 'refused')")
+    ((in_vain,),) = shared.rows(
+        "SELECT coalesce(sum(positions), 0) FROM fetches WHERE outcome NOT IN ('ok', 'refused')"
+    )
     again = shared.count("test_claimed_again")
     assert due <= asked <= due + again + in_vain, (recorded, again)
     requests = len(simulator.requests)
