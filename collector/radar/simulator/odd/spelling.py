@@ -100,6 +100,14 @@ _REFUSED_MOMENTS = (
     ("true", "as true", lambda _: True),
 )
 
+
+def _part(name: str) -> str:
+    """Return what a spelling of timestamps changes; an object has a key, too, whose case counts."""
+    if name.startswith("naive"):
+        return _FIT
+    return "timestamps keys" if name == "object" else "timestamps"
+
+
 TIMESTAMPS = (
     *(
         Variation(
@@ -107,7 +115,7 @@ TIMESTAMPS = (
             "timestamps",
             f"Timestamps {line}",
             "take",
-            _FIT if name.startswith("naive") else "timestamps",
+            _part(name),
             on_timestamps(spell),
         )
         for name, line, spell in MOMENTS
@@ -116,7 +124,7 @@ TIMESTAMPS = (
         "timestamps-by-turns", "timestamps", "Timestamps in three zones by turns", "take", "timestamps", _by_turns
     ),
     Variation("timestamps-dates", "timestamps", "The date alone, at 1d and 1w", "take", _FIT, _dates),
-    Variation("timestamps-spans", "timestamps", "Objects of start and end", "take", "timestamps", _spans),
+    Variation("timestamps-spans", "timestamps", "Objects of start and end", "take", "timestamps keys", _spans),
     *(
         Variation(
             f"timestamps-{name}", "timestamps", f"Timestamps {line}", "refuse", "timestamps", on_timestamps(spell)

@@ -54,7 +54,7 @@ _ENVELOPE: tuple[tuple[str, str, Verdict, str, Callable[[Draft], object]], ...] 
     ("success-number", "success is 1", "take", "envelope.success", _with(success=1)),
     ("success-false", "success is false", "refuse", "envelope.success", _with(success=False)),
     ("success-false-text", "success is the text false", "refuse", "envelope.success", _with(success="false")),
-    ("envelope-absent", "No envelope: meta and series alone", "take", "envelope", _bare),
+    ("envelope-absent", "No envelope: meta and series alone", "take", "envelope result", _bare),
     ("envelope-data", "data in place of result", "take", "envelope.result", _renamed),
 )
 
