@@ -102,6 +102,7 @@ def _fitted(limits: RequestLimits, size: Size, work: Work) -> Size:
     """Return an accepted *size*, a little longer if whole runs fit then: the newest window grows bucket by bucket."""
     longest = max(work.runs, default=size.span)
     usual = max(size.span * _A_LITTLE, _DAY, _FEW_BUCKETS * limits.agg_interval.step)
+    usual = min(usual, spans_of(limits.agg_interval)[0])
     longer = replace(size, span=longest)
     return longer if size.span < longest <= usual and limits.admits(longer) else size
 
