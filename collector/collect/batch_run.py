@@ -267,7 +267,7 @@ class BatchRun:
         """Return how often a batch is sent that gets no answer: one that may be too large only once."""
         if tries := self._contact.tries(batch):
             return tries
-        if may_be_too_large(limits, batch, quarantined=self._is_quarantined(batch)):
+        if may_be_too_large(limits, batch, teaches_nothing=self._is_quarantined(batch)):
             return _TRIES_OF_DOUBTFUL
         return _TRIES_OF_PART if batch in self._parts or self._is_quarantined(batch) else _TRIES
 
@@ -321,8 +321,8 @@ class BatchRun:
 
     async def _failed(self, batch: Batch, error: Refused | Untrusted | Unavailable | Misdirected) -> None:
         fetcher, limits = self._gatherer.fetcher, await self._learner.limits()
-        quarantined = self._is_quarantined(batch)
-        verdict = judge(limits, batch, error, quarantined=quarantined, is_down=fetcher.is_silent)
+        teaches_nothing = self._is_quarantined(batch) or batch in self._rejected
+        verdict = judge(limits, batch, error, teaches_nothing=teaches_nothing, is_down=fetcher.is_silent)
         self._rejected_in_a_row += 1
         may_be_size = verdict is Verdict.SMALLER
         enough = isinstance(error, Misdirected) or self._rejected_in_a_row >= _REJECTED_BEFORE_EDGE
@@ -332,14 +332,14 @@ class BatchRun:
         if isinstance(error, Misdirected):
             self._as_they_are.append(batch)
             self.end = error
-        elif verdict is Verdict.SMALLER and batch not in self._rejected:
+        elif verdict is Verdict.SMALLER:
             self._rejected.add(batch)
             await self._learner.rejected(batch, error.outcome)
             self._pool.add(batch.slices)
             self._contact.is_doubtful = isinstance(error, Unavailable)
         elif isinstance(error, Unavailable):
             self._unanswered(batch, error)
-        elif len(batch.slices) > 1:
+        elif verdict is Verdict.BISECT:
             self._bisect(batch, error)
         else:
             await self._quarantine.add(batch.slices[0], error, self._pool)

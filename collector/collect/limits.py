@@ -200,10 +200,10 @@ def smallest(agg_interval: AggInterval) -> Size:
     return Size(min(spans_of(agg_interval)[-1], _SMALLEST_BUCKETS * agg_interval.step), 1)
 
 
-def documented(agg_interval: AggInterval) -> Size:
-    """Return what Cloudflare's own pages ask for: a day at 15m, a month at 1h, a year of what is coarser, one series.
+def usual_size(agg_interval: AggInterval) -> Size:
+    """Return what other Radar data sets are known to answer for one series: a day at 15m, a month at 1h, else a year.
 
-    Source: https://developers.cloudflare.com/radar/get-started/making-comparisons/
+    Cloudflare publishes no limits: these are the spans for which it chooses the interval by itself.
     """
     days = 1 if agg_interval.step < timedelta(hours=1) else 31 if agg_interval.step < timedelta(days=1) else 364
     return Size(timedelta(days=days), 1)

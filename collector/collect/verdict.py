@@ -14,7 +14,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from collector.collect.limits import documented, size_of, smallest
+from collector.collect.limits import size_of, smallest, usual_size
 from collector.radar.errors import Coarsened, Unavailable, Unreachable, Untrusted
 
 if TYPE_CHECKING:
@@ -32,16 +32,16 @@ class Verdict(Enum):
     QUARANTINE = auto()
 
 
-def may_be_too_large(limits: RequestLimits, batch: Batch, *, quarantined: bool = False) -> bool:
+def may_be_too_large(limits: RequestLimits, batch: Batch, *, teaches_nothing: bool = False) -> bool:
     """Tell whether the size of *batch* can be to blame if it fails: it can be smaller, and none as large is accepted.
 
-    A quarantined series is asked alone and teaches nothing: its content failed before.
+    A series that is asked alone teaches nothing, because its content failed before; nor does a batch sent again.
     """
     size = size_of(batch)
-    return not (quarantined or smallest(batch.agg_interval).covers(size) or limits.proves(batch))
+    return not (teaches_nothing or smallest(batch.agg_interval).covers(size) or limits.proves(batch))
 
 
-def judge(limits: RequestLimits, batch: Batch, error: RadarError, *, quarantined: bool, is_down: bool) -> Verdict:
+def judge(limits: RequestLimits, batch: Batch, error: RadarError, *, teaches_nothing: bool, is_down: bool) -> Verdict:
     """Decide what to do about *batch*, which failed with *error*.
 
     *is_down*: Radar counts as down, so that nothing is learned.
@@ -49,7 +49,8 @@ def judge(limits: RequestLimits, batch: Batch, error: RadarError, *, quarantined
     unanswered = isinstance(error, Unavailable)
     if _is_of_content(batch, error):
         return Verdict.QUARANTINE
-    if not is_down and not isinstance(error, Unreachable) and may_be_too_large(limits, batch, quarantined=quarantined):
+    learns = not is_down and not isinstance(error, Unreachable)
+    if learns and may_be_too_large(limits, batch, teaches_nothing=teaches_nothing):
         return Verdict.SMALLER
     if unanswered:
         return Verdict.WAIT
@@ -59,4 +60,4 @@ def judge(limits: RequestLimits, batch: Batch, error: RadarError, *, quarantined
 def _is_of_content(batch: Batch, error: RadarError) -> bool:
     """Tell whether an answer is unreadable although a request of its size is known to be taken."""
     unreadable = isinstance(error, Untrusted) and not isinstance(error, Coarsened)
-    return unreadable and documented(batch.agg_interval).covers(size_of(batch))
+    return unreadable and usual_size(batch.agg_interval).covers(size_of(batch))
