@@ -35,8 +35,8 @@ class Spelling:
         labelled = [one for profile in profiles for one in profile.series if _TEXT & one.query.filters.keys()]
         unknown = list(dict.fromkeys(one.query for one in labelled if not self._knows(one.query, now)))
         if unknown:
-            covered = await store.empty(unknown)
-            self._right |= set(unknown) & await _with_values(store, unknown, covered)
+            covered, with_values = await _look(store, unknown)
+            self._right |= with_values
             long = {query: length for query, length in covered.items() if length >= _ENOUGH}
             self._found = {q: seen for q, seen in self._found.items() if q not in unknown}
             self._found |= {query: (now, length) for query, length in long.items()}
@@ -53,11 +53,11 @@ class Spelling:
         return seen is not None and timedelta(0) <= now - seen[0] < _AGAIN
 
 
-async def _with_values(
-    store: Reader, queries: Sequence[SeriesQuery], covered: dict[SeriesQuery, timedelta]
-) -> set[SeriesQuery]:
-    """Return the queries that have a value other than zero: those with points that are not in *covered*."""
-    return set(await store.newest([q for q in queries if q not in covered]))
+async def _look(store: Reader, queries: Sequence[SeriesQuery]) -> tuple[dict[SeriesQuery, timedelta], set[SeriesQuery]]:
+    """Return the queries without a value other than zero, with the time that answers covered, and those with one."""
+    with_points = set(await store.newest(queries))  # first: zeros that come between the two reads are no values
+    covered = await store.empty(queries)
+    return covered, with_points - covered.keys()
 
 
 def _sentence(label: str, query: SeriesQuery, covered: timedelta) -> str:

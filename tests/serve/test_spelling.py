@@ -1,6 +1,7 @@
 """Text filters that match nothing are named, once there is reason to."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -75,3 +76,18 @@ async def test_what_was_found_is_looked_at_again_a_day_later_and_what_has_values
     assert await spelling.warnings(store, [WRONG, right], NOW + timedelta(days=1)) == {}
     assert await spelling.warnings(store, [WRONG, right], NOW + timedelta(days=2)) == {}
     assert read == [2, 1]
+
+
+async def test_zeros_that_come_between_two_reads_are_no_values(store, monkeypatch):
+    async def come_after(method, *arguments):
+        found = await method(*arguments)
+        monkeypatch.undo()
+        await saved(store, batch((SERIES.query, TWO_DAYS)), [0.0] * 48, profiles=["wrong"])
+        return found
+
+    spelling = Spelling()
+    await store.declare([WRONG], NOW)
+    for name in ("newest", "empty"):
+        monkeypatch.setattr(store, name, partial(come_after, getattr(store, name)))
+    await spelling.warnings(store, [WRONG], NOW)
+    assert set(await spelling.warnings(store, [WRONG], NOW + HOUR)) == {"wrong"}
