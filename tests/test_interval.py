@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from collector.interval import AggInterval
-from collector.settings.tables import points_key
+from collector.settings.schema import points_key
 
 ROOT = Path(__file__).parents[1]
 FIFTH = """
@@ -63,11 +63,11 @@ for one in pkgutil.walk_packages(collector.__path__, "collector."):
 from collector.interval import AggInterval
 from collector.collect import limits, probe, schedule
 from collector.radar.simulator import MAX_SPAN
-from collector.settings import Retention
+from collector.settings import RetentionSettings
 from collector.store.prune import edges
 from collector.model import utc_now
 six = AggInterval("6h")
-edges(Retention({six: timedelta(days=1)}), utc_now(), {})
+edges(RetentionSettings({six: timedelta(days=1)}), utc_now(), {})
 assert limits.first_guess(six).shape.span == timedelta(days=31)
 assert MAX_SPAN[six] == timedelta(days=31)
 """

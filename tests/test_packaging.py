@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from collector.cli.main import command
-from collector.settings.tables import SECTIONS, toml_keys
+from collector.settings.schema import SECTIONS, toml_keys
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -16,7 +16,7 @@ from collector.errors import UsageError, cannot_write
 if TYPE_CHECKING:
     from collector.model import SeriesQuery
     from collector.settings import Settings
-    from collector.settings.loading import Loaded
+    from collector.settings.loading import LoadedSettings
 
 _EXAMPLE = "config.example.toml"
 _PATIENCE = 5.0
@@ -128,7 +128,7 @@ def example() -> str:
     return file.read_text(encoding="utf-8")
 
 
-def _read(config: str | None, *, required: bool) -> Loaded:
+def _read(config: str | None, *, required: bool) -> LoadedSettings:
     from collector.model import utc_now
     from collector.settings.loading import read
 

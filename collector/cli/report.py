@@ -11,7 +11,7 @@ from collector.cli.options import config_option
 from collector.cli.writing import STDOUT, writing
 
 if TYPE_CHECKING:
-    from collector.settings.loading import Loaded
+    from collector.settings.loading import LoadedSettings
 
 
 @click.command("report")
@@ -43,7 +43,7 @@ def command(target: str, config: str | None) -> None:
         click.echo(f"{target} written. {NOTE}", err=True)
 
 
-async def _store(loaded: Loaded) -> dict[str, Any]:
+async def _store(loaded: LoadedSettings) -> dict[str, Any]:
     from collector.errors import CollectorError
     from collector.serve.report import about_store
     from collector.store import Store

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collector.model import AggInterval, Slice
     from collector.profile import Profile
     from collector.serve.health import Stall
-    from collector.settings import Server, Settings
+    from collector.settings import ServerSettings, Settings
     from collector.store import Backfill, Forgotten, Pruned, Reader, Wanted
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def _log_failure(task: asyncio.Task[Pruned]) -> None:
 
 
 @asynccontextmanager
-async def _server(service: Service, server: Server) -> AsyncIterator[str]:
+async def _server(service: Service, server: ServerSettings) -> AsyncIterator[str]:
     token = None if server.anonymous_read else server.token
     try:
         fill = service.fill if server.upstream_fallback else None

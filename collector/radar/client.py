@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from collector.clock_difference import ClockSample
     from collector.model import Answer, Batch, Slice
-    from collector.settings import Radar, Secret
+    from collector.settings import RadarSettings, Secret
 
 USER_AGENT = f"radar-collector/{__version__}"
 TIMESERIES = "/radar/ct/timeseries"
@@ -106,7 +106,7 @@ class RadarClient:
     *absolute_words* are normalizations, without their spelling, that were judged to compare across answers.
     """
 
-    def __init__(self, settings: Radar, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, settings: RadarSettings, clock: Callable[[], datetime] = utc_now) -> None:
         self._settings = settings
         self._clock = clock
         self.places = asyncio.Semaphore(settings.concurrency)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.settings.loading import Loaded
+    from collector.settings.loading import LoadedSettings
     from collector.store import KeptBody, Reader
 
 NOTE = (
@@ -57,12 +57,12 @@ def about_program() -> dict[str, Any]:
     }
 
 
-def settings_rows(loaded: Loaded) -> list[dict[str, Any]]:
+def settings_rows(loaded: LoadedSettings) -> list[dict[str, Any]]:
     """Every effective setting, with secrets masked, and where it came from."""
     return [{"key": one.key, "value": one.value, "from": one.origin} for one in effective(loaded)]
 
 
-async def about_store(store: Reader, loaded: Loaded, now: datetime) -> dict[str, Any]:
+async def about_store(store: Reader, loaded: LoadedSettings, now: datetime) -> dict[str, Any]:
     """What the store knows: how things stand, what was learned, what failed, and bodies as examples."""
     settings = loaded.settings
     document = await status(store, settings.profiles, settings.radar.requests_per_5min, now)
@@ -145,7 +145,7 @@ def _masked(text: str, secrets: Iterable[str]) -> str:
     return _HOMES.sub("~", text)
 
 
-def secrets_of(loaded: Loaded) -> list[str]:
+def secrets_of(loaded: LoadedSettings) -> list[str]:
     """Return every text that a report must not hold, the longest first."""
     credentials = loaded.settings.radar.credentials
     personal = [credentials.email] if credentials and credentials.email else []

@@ -10,25 +10,33 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from collector.model import utc_now
-from collector.settings.problem import ConfigurationError, Problem
+from collector.settings.problems import ConfigurationError, Problem
 from collector.settings.secret import Credentials, Secret
-from collector.settings.values import Collection, Database, Log, Radar, Retention, Server, Settings
+from collector.settings.settings import (
+    CollectionSettings,
+    DatabaseSettings,
+    LogSettings,
+    RadarSettings,
+    RetentionSettings,
+    ServerSettings,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
 __all__ = [
-    "Collection",
+    "CollectionSettings",
     "ConfigurationError",
     "Credentials",
-    "Database",
-    "Log",
+    "DatabaseSettings",
+    "LogSettings",
     "Problem",
-    "Radar",
-    "Retention",
+    "RadarSettings",
+    "RetentionSettings",
     "Secret",
-    "Server",
+    "ServerSettings",
     "Settings",
     "load",
 ]

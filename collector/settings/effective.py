@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from collector.model import rfc3339
 from collector.profile import snake_case
-from collector.settings import duration
-from collector.settings.problem import written
+from collector.settings.parsers import format_duration
+from collector.settings.problems import key_text
+from collector.settings.schema import SECTIONS
 from collector.settings.secret import MASK, Secret
-from collector.settings.tables import SECTIONS
 from collector.settings.urls import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collector.profile import Profile
-    from collector.settings.loading import Loaded
-    from collector.settings.problem import KeyPath
+    from collector.settings.loading import LoadedSettings
+    from collector.settings.problems import KeyPath
 
 DEFAULT = "default"
 
@@ -27,7 +27,7 @@ Value = str | int | bool | list[str] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Effective:
+class EffectiveSetting:
     """One setting: its key path, its value in the configuration's own spelling, and where that stands."""
 
     key: str
@@ -35,33 +35,35 @@ class Effective:
     origin: str
 
 
-def effective(loaded: Loaded) -> Iterator[Effective]:
+def effective(loaded: LoadedSettings) -> Iterator[EffectiveSetting]:
     """Yield every setting in the order of the tables, then every profile with the labels of its series."""
     for section in SECTIONS:
         for key, value in getattr(loaded.tables, section):
-            yield Effective(f"{section}.{key}", _plain(value), _origin(loaded, (section, key)))
+            yield EffectiveSetting(f"{section}.{key}", _plain(value), _origin(loaded, (section, key)))
     for index, profile in enumerate(loaded.settings.profiles):
         yield from _profile(loaded, ("profiles", index), profile)
 
 
-def _origin(loaded: Loaded, path: KeyPath) -> str:
+def _origin(loaded: LoadedSettings, path: KeyPath) -> str:
     place = loaded.places.get(path)
     return place.origin if place else DEFAULT
 
 
-def _profile(loaded: Loaded, base: KeyPath, profile: Profile) -> Iterator[Effective]:
+def _profile(loaded: LoadedSettings, base: KeyPath, profile: Profile) -> Iterator[EffectiveSetting]:
     found = loaded.document.values["profiles"][base[1]]
     for key in ("name", "agg_interval", "since", "publication_delay", "lookback", "settle", "heal", "enabled"):
         own = loaded.document.place((*base, key)).origin
         inherited = _origin(loaded, ("collection", key))
-        yield Effective(written((*base, key)), _plain(getattr(profile, key)), own if key in found else inherited)
+        yield EffectiveSetting(
+            key_text((*base, key)), _plain(getattr(profile, key)), own if key in found else inherited
+        )
     for table, chosen in (("filters", profile.filters), ("each", profile.each)):
         spelled = {snake_case(key): loaded.document.place((*base, table, key)) for key in found.get(table, {})}
         for name, values in chosen.items():
             key = snake_case(name)
-            yield Effective(written((*base, table, key)), list(values), spelled[key].origin)
+            yield EffectiveSetting(key_text((*base, table, key)), list(values), spelled[key].origin)
     labels = [series.label for series in profile.series]
-    yield Effective(written((*base, "series")), labels, loaded.document.place(base).origin)
+    yield EffectiveSetting(key_text((*base, "series")), labels, loaded.document.place(base).origin)
 
 
 def _plain(value: Any) -> Value:
@@ -69,7 +71,7 @@ def _plain(value: Any) -> Value:
         url = value.reveal()
         return without_password(url) if "://" in url else MASK
     if isinstance(value, timedelta):
-        return duration.write(value)
+        return format_duration(value)
     if isinstance(value, datetime):
         return rfc3339(value)
     return value if value is None or isinstance(value, bool | int | list) else str(value)

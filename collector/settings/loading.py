@@ -8,41 +8,50 @@ from typing import TYPE_CHECKING, Any
 from pydantic_settings import InitSettingsSource
 
 from collector.model import AggInterval
-from collector.settings.check import check_table, unknown
 from collector.settings.document import read_document, read_tables
-from collector.settings.problem import Report
+from collector.settings.problems import ProblemReport
 from collector.settings.profiles import ProfileReader
-from collector.settings.rules import (
+from collector.settings.schema import ADDRESSES, CONFIDENTIAL, SECTIONS, RawSettings, points_key
+from collector.settings.secret import Secret
+from collector.settings.settings import (
+    CollectionSettings,
+    DatabaseSettings,
+    LogSettings,
+    RadarSettings,
+    RetentionSettings,
+    ServerSettings,
+    Settings,
+)
+from collector.settings.sources import SourceLayer, command_line, environment, secrets_directory, variable_files
+from collector.settings.urls import passwords
+from collector.settings.validate import (
     check_exposure,
     check_proxy,
     check_retention,
+    check_section,
     check_settle,
     check_timescale,
     choose_credentials,
+    unknown,
 )
-from collector.settings.secret import Secret
-from collector.settings.sources import Layer, command_line, environment, secrets_directory, variable_files
-from collector.settings.tables import ADDRESSES, CONFIDENTIAL, SECTIONS, Tables, points_key
-from collector.settings.urls import passwords
-from collector.settings.values import Collection, Database, Log, Radar, Retention, Server, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from collector.settings.document import Document
-    from collector.settings.problem import KeyPath, Place
-    from collector.settings.tables import RetentionTable
+    from collector.settings.problems import KeyPath, SourceLocation
+    from collector.settings.schema import RetentionSection
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedSettings:
     """Settings, and what they were made of: the merged tables, the file, and the place of every value but defaults."""
 
     settings: Settings
-    tables: Tables
+    tables: RawSettings
     document: Document
-    places: Mapping[KeyPath, Place]
+    places: Mapping[KeyPath, SourceLocation]
 
 
 def read(
@@ -52,36 +61,36 @@ def read(
     now: datetime,
     *,
     required: bool,
-) -> Loaded:
+) -> LoadedSettings:
     """Read everything and refuse everything that is wrong at once, as ConfigurationError."""
-    report = Report()
+    report = ProblemReport()
     document = read_document(config, environ, report, required=required)
     layers = [_checked(layer, report) for layer in _layers(document, environ, overrides, report)]
     tables = _merged(layers)
     places = {path: layer.place(path) for layer in reversed(layers) for path in layer.paths}
     settings = _settings(tables, document, places, now, report)
     report.raise_if_any()
-    return Loaded(settings, tables, document, places)
+    return LoadedSettings(settings, tables, document, places)
 
 
-def _merged(layers: Sequence[Layer]) -> Tables:
+def _merged(layers: Sequence[SourceLayer]) -> RawSettings:
     """Let pydantic-settings merge the layers key by key, highest precedence first."""
-    sources = tuple(InitSettingsSource(Tables, dict(layer.values)) for layer in layers)
-    return Tables(_build_sources=(sources, {}))  # type: ignore[call-arg] # mypy sees only the fields
+    sources = tuple(InitSettingsSource(RawSettings, dict(layer.values)) for layer in layers)
+    return RawSettings(_build_sources=(sources, {}))  # type: ignore[call-arg] # mypy sees only the fields
 
 
 def _layers(
-    document: Document, environ: Mapping[str, str], overrides: Mapping[str, object], report: Report
-) -> Sequence[Layer]:
+    document: Document, environ: Mapping[str, str], overrides: Mapping[str, object], report: ProblemReport
+) -> Sequence[SourceLayer]:
     layers = [command_line(overrides), environment(environ, report)]
-    taken = layers[0].paths | layers[1].paths
-    layers.append(variable_files(environ, taken, report))
-    layers.append(secrets_directory(environ, taken | layers[2].paths, report))
-    layers.append(read_tables(document, taken | layers[2].paths | layers[3].paths, report))
+    already_set = layers[0].paths | layers[1].paths
+    layers.append(variable_files(environ, already_set, report))
+    layers.append(secrets_directory(environ, already_set | layers[2].paths, report))
+    layers.append(read_tables(document, already_set | layers[2].paths | layers[3].paths, report))
     return layers
 
 
-def _checked(layer: Layer, report: Report) -> Layer:
+def _checked(layer: SourceLayer, report: ProblemReport) -> SourceLayer:
     """Keep of a layer what its tables accept."""
     for path in layer.paths & CONFIDENTIAL:
         for secret in _secrets(layer.values[str(path[0])][str(path[1])], path):
@@ -89,10 +98,10 @@ def _checked(layer: Layer, report: Report) -> Layer:
     values = {}
     for section, table in layer.values.items():
         if section in SECTIONS:
-            values[section] = check_table(SECTIONS[section], table, (section,), layer.place, report)
+            values[section] = check_section(SECTIONS[section], table, (section,), layer.place, report)
         else:
             report.add((section,), layer.place((section,)), unknown(section, SECTIONS))
-    return Layer(values, layer.place)
+    return SourceLayer(values, layer.place)
 
 
 def _secrets(value: Any, path: KeyPath) -> tuple[str, ...]:
@@ -103,13 +112,17 @@ def _secrets(value: Any, path: KeyPath) -> tuple[str, ...]:
 
 
 def _settings(
-    tables: Tables, document: Document, places: Mapping[KeyPath, Place], now: datetime, report: Report
+    tables: RawSettings,
+    document: Document,
+    places: Mapping[KeyPath, SourceLocation],
+    now: datetime,
+    report: ProblemReport,
 ) -> Settings:
     credentials = choose_credentials(tables.radar, places, report)
     check_proxy(tables.radar, places, report)
     check_exposure(tables.server, places, report)
     check_timescale(tables.database, places, report)
-    collection = Collection(**tables.collection.model_dump())
+    collection = CollectionSettings(**tables.collection.model_dump())
     place = places.get(("collection", "settle")) or places.get(("collection", "lookback"))
     if place:
         check_settle(collection.settle, collection.lookback, ("collection",), place, report)
@@ -117,7 +130,7 @@ def _settings(
     profiles = ProfileReader(document, tables.collection, now, report).read()
     check_retention(retention, profiles, places, report)
     return Settings(
-        radar=Radar(
+        radar=RadarSettings(
             base_url=tables.radar.base_url,
             requests_per_5min=tables.radar.requests_per_5min,
             concurrency=tables.radar.concurrency,
@@ -126,16 +139,16 @@ def _settings(
             ca_file=tables.radar.ca_file,
             proxy=tables.radar.proxy,
         ),
-        database=Database(**dict(tables.database)),
+        database=DatabaseSettings(**dict(tables.database)),
         collection=collection,
         retention=retention,
-        server=Server(**tables.server.model_dump()),
-        log=Log(**tables.log.model_dump()),
+        server=ServerSettings(**tables.server.model_dump()),
+        log=LogSettings(**tables.log.model_dump()),
         profiles=profiles,
     )
 
 
-def _retention(table: RetentionTable) -> Retention:
+def _retention(table: RetentionSection) -> RetentionSettings:
     kept = table.model_dump()
     spans = {interval: kept.pop(points_key(interval)) for interval in AggInterval}
-    return Retention({interval: span for interval, span in spans.items() if span is not None}, **kept)
+    return RetentionSettings({interval: span for interval, span in spans.items() if span is not None}, **kept)

@@ -1,24 +1,28 @@
-"""Reads the `[[profiles]]` tables: what each asks for, with what it leaves open taken from `[collection]`."""
+"""Read the `[[profiles]]` tables with their filters. What a profile leaves out comes from `[collection]`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 from collector.moments import check_date
-from collector.profile import Profile
-from collector.settings.check import check_table
-from collector.settings.filters import choose
-from collector.settings.problem import shown
-from collector.settings.rules import check_settle
-from collector.settings.tables import ProfileTable, allowed
+from collector.profile import FILTERS, TLD_EXCLUDES, Profile, filter_parameter, nearest
+from collector.settings.problems import key_text, quote
+from collector.settings.schema import ProfileSection, allowed
+from collector.settings.validate import check_section, check_settle
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
+    from collector.profile import FilterParameter
     from collector.settings.document import Document
-    from collector.settings.problem import KeyPath, Report
-    from collector.settings.tables import CollectionTable
+    from collector.settings.problems import KeyPath, ProblemReport
+    from collector.settings.schema import CollectionSection
+
 
 _REQUIRED = ("name", "agg_interval")
 
@@ -28,15 +32,15 @@ class ProfileReader:
     """Reads the profiles of one document; *collection* fills in what they leave open."""
 
     document: Document
-    collection: CollectionTable
+    collection: CollectionSection
     now: datetime
-    report: Report
+    report: ProblemReport
 
     def read(self) -> tuple[Profile, ...]:
         """Return every profile that can be used; what is wrong with the others is in the report."""
         tables = self.document.values.get("profiles", [])
         if not isinstance(tables, list):
-            self._refuse(("profiles",), f"found {shown(tables)}; allowed: a table for each, [[profiles]]")
+            self._refuse(("profiles",), f"found {quote(tables)}; allowed: a table for each, [[profiles]]")
             return ()
         profiles = [self._profile(index, table) for index, table in enumerate(tables)]
         self._check_names(tables)
@@ -53,23 +57,23 @@ class ProfileReader:
                 continue
             path = ("profiles", index, "name")
             if name in first:
-                self._refuse(path, f"found {shown(name)}, which is taken at {first[name]}; allowed: another name")
+                self._refuse(path, f"found {quote(name)}, which is taken at {first[name]}; allowed: another name")
             first.setdefault(name, self.document.place(path).origin)
 
     def _profile(self, index: int, found: object) -> Profile | None:
         base: KeyPath = ("profiles", index)
         if not isinstance(found, dict):
-            self._refuse(base, f"found {shown(found)}; allowed: a table")
+            self._refuse(base, f"found {quote(found)}; allowed: a table")
             return None
-        values = check_table(ProfileTable, found, base, self.document.place, self.report)
+        values = check_section(ProfileSection, found, base, self.document.place, self.report)
         for key in _REQUIRED:
             if key not in found:
-                self._refuse((*base, key), f"missing; allowed: {allowed(ProfileTable, key)}")
-        table = ProfileTable.model_validate(values)
+                self._refuse((*base, key), f"missing; allowed: {allowed(ProfileSection, key)}")
+        table = ProfileSection.model_validate(values)
         self._check_since(table, base)
         return self._resolved(table, base)
 
-    def _check_since(self, table: ProfileTable, base: KeyPath) -> None:
+    def _check_since(self, table: ProfileSection, base: KeyPath) -> None:
         if table.since is None:
             return
         try:
@@ -77,9 +81,9 @@ class ProfileReader:
         except ValueError as error:
             self._refuse((*base, "since"), str(error))
 
-    def _resolved(self, table: ProfileTable, base: KeyPath) -> Profile | None:
+    def _resolved(self, table: ProfileSection, base: KeyPath) -> Profile | None:
         """Fill in what the profile leaves open, and check the rules that span keys."""
-        chosen = choose(table.filters or {}, table.each or {})
+        chosen = resolve_filters(table.filters or {}, table.each or {})
         for path, text in chosen.problems:
             self._refuse((*base, *path), text)
         collection = self.collection.model_dump()
@@ -92,3 +96,103 @@ class ProfileReader:
             return None
         of_its_own = (table.name, table.agg_interval, chosen.filters, chosen.each, table.since)
         return Profile(*of_its_own, **collection, enabled=table.enabled is not False)
+
+
+MOST_SERIES = 10_000
+"""How many series one profile may expand to; far more is a mistake that would use up the request budget for weeks."""
+
+_STAR = "*"
+_BOOLEAN = {"true", "false"}
+
+
+@dataclass
+class ResolvedFilters:
+    """What the two tables ask for, by the API's names; *problems* holds (key path in the profile, text)."""
+
+    filters: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    each: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: list[tuple[KeyPath, str]] = field(default_factory=list)
+
+
+def resolve_filters(filters: Mapping[str, Any], each: Mapping[str, Any]) -> ResolvedFilters:
+    """Read both tables; only where there are no problems is the result complete."""
+    chosen = ResolvedFilters()
+    stands: dict[str, KeyPath] = {}
+    for table, values, into in (("filters", filters, chosen.filters), ("each", each, chosen.each)):
+        for key, value in values.items():
+            parameter = filter_parameter(key)
+            if parameter is None:
+                chosen.problems.append(((table, key), _unknown(key)))
+                continue
+            if parameter.name in stands:
+                chosen.problems.append(((table, key), _repeated(stands[parameter.name], table)))
+            stands.setdefault(parameter.name, (table, key))
+            into[parameter.name] = _values(parameter, (table, key), value, chosen)
+    _check_combinations(stands, chosen)
+    if not chosen.problems:
+        _check_labels(chosen)
+    return chosen
+
+
+def _unknown(key: str) -> str:
+    names = [parameter.option for parameter in FILTERS.values()]
+    return f"unknown key{nearest(key, names)}; allowed: {', '.join(names)}"
+
+
+def _repeated(first: KeyPath, table: str) -> str:
+    if first[0] == table:
+        return f"the same filter as {key_text(first)}; keep one spelling"
+    return f"also stands as {key_text(first)}; a filter is either fixed or varied"
+
+
+def _values(parameter: FilterParameter, path: KeyPath, value: object, chosen: ResolvedFilters) -> tuple[str, ...]:
+    listed = isinstance(value, list)
+    items: list[object] = value if isinstance(value, list) else [value]
+    if path[0] == "each" and not listed:
+        chosen.problems.append((path, f"found {quote(value)}; allowed: a list, each value {parameter.allowed}"))
+    elif not items:
+        chosen.problems.append((path, f"found an empty list; allowed: {parameter.allowed}"))
+    texts: list[str] = []
+    for index, item in enumerate(items):
+        wrong = _refusal(parameter, path, item, texts)
+        if wrong:
+            chosen.problems.append(((*path, index) if listed else path, wrong))
+        else:
+            texts.append(_text(parameter, item))
+    return tuple(texts)
+
+
+def _text(parameter: FilterParameter, item: object) -> str:
+    """Take text as it is, and true and false where the parameter is boolean; anything else is no text."""
+    if isinstance(item, bool) and set(parameter.values) == _BOOLEAN:
+        return "true" if item else "false"
+    return item if isinstance(item, str) else ""
+
+
+def _refusal(parameter: FilterParameter, path: KeyPath, item: object, before: list[str]) -> str:
+    """Return what is wrong with *item*, one of the values at *path*; empty if nothing is."""
+    text = _text(parameter, item)
+    if text == _STAR:
+        words = "list the values, because a star is not supported yet" if path[0] == "each" else "leave the key out"
+        return f'found "{_STAR}", which does not stand for every value; {words}; allowed: {parameter.allowed}'
+    if not text or not parameter.accepts(text):
+        return f"found {quote(item)}{nearest(text, parameter.values)}; allowed: {parameter.allowed}"
+    return f"found {quote(item)} twice; allowed: every value once" if text in before else ""
+
+
+def _check_combinations(stands: Mapping[str, KeyPath], chosen: ResolvedFilters) -> None:
+    against = [key_text(stands[name]) for name in FILTERS if name in TLD_EXCLUDES and name in stands]
+    if "tld" in stands and against:
+        chosen.problems.append((stands["tld"], f"cannot be combined with {', '.join(against)}: Radar refuses that"))
+
+
+def _check_labels(chosen: ResolvedFilters) -> None:
+    """Refuse too many series, and two of one label (`a/b` + `c` beside `a` + `b/c`)."""
+    count = math.prod(map(len, chosen.each.values()))
+    if count > MOST_SERIES:
+        chosen.problems.append((("each",), f"found {count} combinations; allowed: at most {MOST_SERIES} series"))
+        return
+    labels = Counter("/".join(values) for values in product(*chosen.each.values()))
+    twice = [label for label, times in labels.items() if times > 1]
+    if twice:
+        chosen.problems.append((("each",), f"two series would both be labelled {quote(twice[0])}; change a value"))

@@ -13,28 +13,29 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_settings import EnvSettingsSource
 
+from collector.profile import nearest
 from collector.settings.files import MOUNTED_SECRETS, read_value
-from collector.settings.problem import COMMAND_LINE, ENVIRONMENT, Place, shown_path, written
-from collector.settings.tables import CONFIDENTIAL, SECTIONS, Tables
-from collector.settings.variables import SECRETS_DIR, VARIABLES, find_unknown
+from collector.settings.problems import COMMAND_LINE, ENVIRONMENT, SourceLocation, key_text, quote_path
+from collector.settings.schema import CONFIDENTIAL, SECTIONS, RawSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from pydantic.fields import FieldInfo
 
-    from collector.settings.problem import KeyPath, Report
+    from collector.settings.problems import KeyPath, ProblemReport
+
 
 _SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
-class Layer:
+class SourceLayer:
     """What one source says: `values["radar"]["timeout"]` stands at `place(("radar", "timeout"))`."""
 
     values: Mapping[str, Mapping[str, Any]]
-    place: Callable[[KeyPath], Place]
+    place: Callable[[KeyPath], SourceLocation]
 
     @property
     def paths(self) -> frozenset[KeyPath]:
@@ -47,7 +48,7 @@ class _Texts(EnvSettingsSource):
 
     def __init__(self, texts: Mapping[tuple[str, str], str | None]) -> None:
         self._texts = {f"collector_{section}__{key}": text for (section, key), text in texts.items() if text}
-        super().__init__(Tables)
+        super().__init__(RawSettings)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return self._texts
@@ -72,7 +73,7 @@ def _typed(section: str, key: str, text: str) -> object:
     return int(text) if wanted is int and _WHOLE.fullmatch(text) else text
 
 
-def command_line(overrides: Mapping[str, object]) -> Layer:
+def command_line(overrides: Mapping[str, object]) -> SourceLayer:
     """Take `{"server.port": 8080}`; None counts as not given."""
     values: dict[str, dict[str, Any]] = {}
     for name, value in overrides.items():
@@ -80,30 +81,32 @@ def command_line(overrides: Mapping[str, object]) -> Layer:
         if value is not None:
             typed = _typed(section, key, value) if isinstance(value, str) else value
             values.setdefault(section, {})[key] = typed
-    return Layer(values, lambda path: Place(COMMAND_LINE, written(path)))
+    return SourceLayer(values, lambda path: SourceLocation(COMMAND_LINE, key_text(path)))
 
 
-def environment(environ: Mapping[str, str], report: Report) -> Layer:
+def environment(environ: Mapping[str, str], report: ProblemReport) -> SourceLayer:
     """Take the variables that hold a value; an empty one counts as not set, and unknown ones are reported."""
     for name, text in find_unknown(environ):
-        report.add((name,), Place(ENVIRONMENT, name), text)
+        report.add((name,), SourceLocation(ENVIRONMENT, name), text)
     names = {path: name for name, path in VARIABLES.items() if environ.get(name)}
     texts = {path: environ[name] for path, name in names.items()}
-    return Layer(_Texts(texts)(), lambda path: Place(ENVIRONMENT, names[_pair(path)]))
+    return SourceLayer(_Texts(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[_pair(path)]))
 
 
-def variable_files(environ: Mapping[str, str], taken: Container[KeyPath], report: Report) -> Layer:
+def variable_files(environ: Mapping[str, str], already_set: Container[KeyPath], report: ProblemReport) -> SourceLayer:
     """Take the variables that name a file, `…_FILE`."""
     names = {path: f"{name}_FILE" for name, path in VARIABLES.items() if environ.get(f"{name}_FILE")}
     texts = {
-        path: read_file(path, environ[name], Path(environ[name]), Place(ENVIRONMENT, name), report)
+        path: read_file(path, environ[name], Path(environ[name]), SourceLocation(ENVIRONMENT, name), report)
         for path, name in names.items()
-        if path not in taken
+        if path not in already_set
     }
-    return Layer(_Texts(texts)(), lambda path: Place(ENVIRONMENT, names[_pair(path)]))
+    return SourceLayer(_Texts(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[_pair(path)]))
 
 
-def secrets_directory(environ: Mapping[str, str], taken: Container[KeyPath], report: Report) -> Layer:
+def secrets_directory(
+    environ: Mapping[str, str], already_set: Container[KeyPath], report: ProblemReport
+) -> SourceLayer:
     """Take the files of a directory that bear the names of variables, in upper or lower case."""
     files: dict[tuple[str, str], Path] = {}
     for file in _secret_files(environ, report):
@@ -111,16 +114,16 @@ def secrets_directory(environ: Mapping[str, str], taken: Container[KeyPath], rep
         if path is not None:
             files[path] = file
         for _, text in find_unknown({file.name.upper(): ""}):
-            report.add((str(file),), Place(str(file), ""), text)
+            report.add((str(file),), SourceLocation(str(file), ""), text)
     texts = {
-        path: read_file(path, str(file), file, Place(str(file), written(path)), report)
+        path: read_file(path, str(file), file, SourceLocation(str(file), key_text(path)), report)
         for path, file in files.items()
-        if path not in taken
+        if path not in already_set
     }
-    return Layer(_Texts(texts)(), lambda path: Place(str(files[_pair(path)]), written(path)))
+    return SourceLayer(_Texts(texts)(), lambda path: SourceLocation(str(files[_pair(path)]), key_text(path)))
 
 
-def _secret_files(environ: Mapping[str, str], report: Report) -> list[Path]:
+def _secret_files(environ: Mapping[str, str], report: ProblemReport) -> list[Path]:
     configured = environ.get(SECRETS_DIR)
     files: dict[str, Path] = {}
     for folder in (Path(configured),) if configured else MOUNTED_SECRETS:
@@ -128,22 +131,67 @@ def _secret_files(environ: Mapping[str, str], report: Report) -> list[Path]:
             files = {file.name: file for file in folder.iterdir()} | files
         except (OSError, ValueError):
             if configured:
-                text = f"found {shown_path(configured)}: it cannot be read; allowed: a directory of files"
-                report.add((SECRETS_DIR,), Place(ENVIRONMENT, SECRETS_DIR), text)
+                text = f"found {quote_path(configured)}: it cannot be read; allowed: a directory of files"
+                report.add((SECRETS_DIR,), SourceLocation(ENVIRONMENT, SECRETS_DIR), text)
     return sorted(files.values())
 
 
-def read_file(key: KeyPath, given: str, file: Path, place: Place, report: Report) -> str | None:
+def read_file(key: KeyPath, given: str, file: Path, place: SourceLocation, report: ProblemReport) -> str | None:
     """Read the value of *key* from *file*, which the operator wrote as *given*; None, and a report, if that fails."""
     private = key in CONFIDENTIAL
     try:
         return read_value(file, private=private)
     except ValueError as error:
         kept = " that other users cannot read" if private else ""
-        report.add(key, place, f"found {shown_path(given)}: {error}; allowed: a file{kept}, with the value alone in it")
+        report.add(key, place, f"found {quote_path(given)}: {error}; allowed: a file{kept}, with the value alone in it")
         return None
 
 
 def _pair(path: KeyPath) -> tuple[str, str]:
     section, key = path
     return str(section), str(key)
+
+
+PREFIX = "COLLECTOR_"
+CONFIG = "COLLECTOR_CONFIG"
+SECRETS_DIR = "COLLECTOR_SECRETS_DIR"
+
+VARIABLES: Mapping[str, tuple[str, str]] = {
+    "CLOUDFLARE_API_TOKEN": ("radar", "api_token"),
+    "CLOUDFLARE_EMAIL": ("radar", "email"),
+    "CLOUDFLARE_API_KEY": ("radar", "api_key"),
+    **{
+        f"{PREFIX}{section}__{key}".upper(): (section, key)
+        for section, model in SECTIONS.items()
+        for key in model.model_fields
+    },
+}
+"""Every variable that sets a key; with `_FILE` behind it, it names a file. Of two for one key the later one counts."""
+
+_OF_OTHERS = ("COLLECTOR_TEST_", "COLLECTOR_SIMULATE_")  # the tests' own, and options of `collector simulate`
+_SERVICE_LINK = re.compile(
+    r"COLLECTOR_((?!.*__)\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
+)
+
+
+def find_unknown(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield (variable, why it is refused) for what begins like ours and is none of ours."""
+    known = (CONFIG, SECRETS_DIR, *VARIABLES, *(f"{name}_FILE" for name in VARIABLES))
+    for name, text in environ.items():
+        upper = name.upper()
+        if (
+            name in known
+            or not upper.startswith(PREFIX)
+            or upper.startswith(_OF_OTHERS)
+            or _is_service_link(name, text)
+        ):
+            continue
+        if upper.startswith(f"{PREFIX}PROFILE"):
+            yield name, "profiles are not read from the environment; write [[profiles]] in the configuration file"
+        else:
+            yield name, f"unknown variable{nearest(name, known)}; allowed: {PREFIX}<SECTION>__<KEY>"
+
+
+def _is_service_link(name: str, text: str) -> bool:
+    """Tell what Kubernetes sets by itself for a Service of the name `collector`, see `enableServiceLinks`."""
+    return bool(_SERVICE_LINK.fullmatch(name)) or (name.endswith("_PORT") and text.startswith(("tcp://", "udp://")))

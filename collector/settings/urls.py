@@ -167,8 +167,8 @@ def _check_options(query: str) -> None:
     known = [option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()]
     for name, _ in parse_qsl(query, keep_blank_values=True):
         if name not in known:
-            shown = f" {name!r}{nearest(name, known)}" if _OPTION.fullmatch(name) else ""
-            raise ValueError(f"an unknown option{shown} in it")
+            option = f" {name!r}{nearest(name, known)}" if _OPTION.fullmatch(name) else ""
+            raise ValueError(f"an unknown option{option} in it")
 
 
 def without_password(url: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from collector.settings import Retention
+    from collector.settings import RetentionSettings
     from collector.store.engine import Database
 
     Edges = dict[AggInterval, datetime]
@@ -54,13 +54,13 @@ class Pruned:
         return {name: getattr(self, name) for name in ("points", "revisions", "fetches", "fires")}
 
 
-def edges(retention: Retention, now: datetime, known: Mapping[AggInterval, Grid]) -> Edges:
+def edges(retention: RetentionSettings, now: datetime, known: Mapping[AggInterval, Grid]) -> Edges:
     """From which bucket on points are kept, by interval; absent where all are."""
     found = ((interval, known.get(interval) or Grid(interval), span) for interval, span in retention.points.items())
     return {interval: grid.floor(now - span) for interval, grid, span in found}
 
 
-async def prune(database: Database, retention: Retention, now: datetime) -> Pruned:
+async def prune(database: Database, retention: RetentionSettings, now: datetime) -> Pruned:
     """Delete what is older than *retention* says at *now*; a repeated call goes on where one was interrupted.
 
     A series that is damaged is left alone and told of, for the others can do without.
@@ -140,7 +140,7 @@ async def _fires(database: Database, moment: datetime) -> Pruned:
     return Pruned(fires=count)
 
 
-async def prunable(connection: AsyncConnection, retention: Retention, now: datetime) -> Pruned:
+async def prunable(connection: AsyncConnection, retention: RetentionSettings, now: datetime) -> Pruned:
     """Count what `prune` would delete."""
     ends = edges(retention, now, await grids.in_force(connection))
     past = [

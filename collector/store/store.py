@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from collector.model import Answer, Batch, SeriesQuery, Slice
     from collector.normalization import Verdict
     from collector.profile import Profile
-    from collector.settings import Retention
+    from collector.settings import RetentionSettings
     from collector.store.backfills import Backfill, Progress, Standing, Wanted
     from collector.store.bodies import NewBody
     from collector.store.duties import Claimed, Duty
@@ -320,7 +320,7 @@ class Store(Reader):
         """Note that Radar's daily values are not the sums of the finer ones of *query*: they confirm nothing."""
         await self._database.write(lambda connection: states.set_sums_differ(connection, query))
 
-    async def prune(self, retention: Retention, now: datetime) -> Pruned:
+    async def prune(self, retention: RetentionSettings, now: datetime) -> Pruned:
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""
         return await prune(self._database, retention, now)
 

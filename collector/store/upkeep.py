@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from collector.settings import Retention
+    from collector.settings import RetentionSettings
     from collector.store.prune import Pruned
 
 
@@ -101,7 +101,7 @@ async def _reading(url: str) -> AsyncIterator[AsyncConnection]:
             raise StoreDamaged(f"the store {database.location} is damaged: `collector db verify` says where") from error
 
 
-async def prunable(url: str, retention: Retention, now: datetime) -> Pruned:
+async def prunable(url: str, retention: RetentionSettings, now: datetime) -> Pruned:
     """Count what would be deleted of a store; nothing is."""
     async with _reading(url) as connection:
         return await pruning.prunable(connection, retention, now)

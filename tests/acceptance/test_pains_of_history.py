@@ -10,7 +10,7 @@ from collector.collect.collect import collect, collect_and_heal
 from collector.model import AggInterval, Window
 from collector.radar.simulator import Revised, faults
 from collector.serve.radar_api.answering import ask
-from collector.settings import Retention
+from collector.settings import RetentionSettings
 from collector.store import wanted
 from tests.bench.requests import Cell, fewest, spent
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
@@ -85,7 +85,7 @@ async def test_one_retention_for_everything(sqlite_url):
     async with core(sqlite_url, quarters, hours) as world:
         await collect_and_heal([quarters, hours], world.clock(), world.store, world.gatherer)
         before = await world.stored()
-        await world.store.prune(Retention({AggInterval.FIFTEEN_MINUTES: 2 * DAY}), world.clock())
+        await world.store.prune(RetentionSettings({AggInterval.FIFTEEN_MINUTES: 2 * DAY}), world.clock())
         after = await world.stored()
         assert after["hours"] == before["hours"]
         assert 0 < len(after["quarters"]) < len(before["quarters"])

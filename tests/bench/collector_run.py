@@ -7,7 +7,7 @@ from collector.collect import limits, limits_record
 from collector.collect.fetch import Fetcher
 from collector.collect.gather import Gatherer
 from collector.radar.client import RadarClient
-from collector.settings import Credentials, Radar, Secret
+from collector.settings import Credentials, RadarSettings, Secret
 from collector.store import Store
 from tests.bench.server import PATH
 from tests.bench.workload import WEEK, Size, profile, slices
@@ -27,7 +27,9 @@ async def prepare(address: str, size: Size, positions: int) -> None:
 async def load(address: str, base_url: str, size: Size, concurrency: int) -> None:
     """Collect everything."""
     credentials = Credentials(token=Secret("a token that nobody checks"))
-    radar_settings = Radar(base_url + PATH.removesuffix("/radar/ct/timeseries"), 1, concurrency, _TIMEOUT, credentials)
+    radar_settings = RadarSettings(
+        base_url + PATH.removesuffix("/radar/ct/timeseries"), 1, concurrency, _TIMEOUT, credentials
+    )
     wanted = slices(size)
     async with Store.open(address, owner="bench") as store, RadarClient(radar_settings) as radar:
         fetcher = Fetcher(radar, store, limit=_NO_LIMIT, stop=asyncio.Event())

@@ -11,7 +11,7 @@ from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, from
 from collector.profile import Profile
 from collector.radar.client import RadarClient
 from collector.radar.simulator import Simulator, SimulatorOptions, serve
-from collector.settings import Credentials, Radar, Secret
+from collector.settings import Credentials, RadarSettings, Secret
 from collector.store import Store
 
 TOKEN = "canary-token-0123456789abcdef"
@@ -136,7 +136,9 @@ async def core(url, *profiles, limit=600, concurrency=4, patience=5, **options):
     clock = Clock()
     simulator = Simulator(SimulatorOptions(**{**CALM, **options}), clock.timestamp)
     async with serve(simulator) as base_url, Store.open(url, owner="test") as store:
-        settings = Radar(base_url, limit, concurrency, timedelta(seconds=patience), Credentials(token=Secret(TOKEN)))
+        settings = RadarSettings(
+            base_url, limit, concurrency, timedelta(seconds=patience), Credentials(token=Secret(TOKEN))
+        )
         async with RadarClient(settings, clock) as radar:
             fetcher = QuickFetcher(radar, store, limit=limit, stop=asyncio.Event(), clock=clock)
             opened = Core(simulator, store, fetcher, clock, gatherers=[Gatherer(fetcher, concurrency)])

@@ -7,7 +7,7 @@ import pytest
 from collector.collect.fetch import Handling
 from collector.radar.errors import RadarError
 from collector.radar.simulator import faults
-from collector.settings import Retention
+from collector.settings import RetentionSettings
 from collector.store import Store, StoreUnavailable
 from collector.store.bodies import MOST_OF_A_KIND
 from collector.store.copy import copy
@@ -124,7 +124,7 @@ async def test_the_newest_of_a_kind_are_kept_and_their_fetches_outlive_retention
         await refused(world, body(b"{"))
         kept = [one.fetch_id for one in await world.store.bodies()]
         assert kept == [*range(3, MOST_OF_A_KIND + 4)]
-        await world.store.prune(Retention(fetches=DAY), NOW + 90 * DAY)
+        await world.store.prune(RetentionSettings(fetches=DAY), NOW + 90 * DAY)
         assert [row.id for row in await world.store.list_fetches()] == kept[::-1]
     assert (await verify(sqlite_url)).findings == []
 

@@ -12,7 +12,7 @@ from collector.radar.errors import Untrusted
 from collector.radar.simulator import faults
 from collector.serve import evidence as serve_evidence
 from collector.serve.status import status
-from collector.settings import Retention
+from collector.settings import RetentionSettings
 from collector.store import bodies
 from collector.store.verify import verify
 from tests.collect.doubles import DAY, HOUR, NOW, batch, core, many, profile, query
@@ -203,7 +203,7 @@ async def test_a_series_that_was_forgotten_does_not_come_back(store_url):
 async def test_what_retention_has_deleted_stays_deleted(sqlite_url):
     async with core(sqlite_url, ALL) as world:
         await refused(world, batch(days=10))
-        await world.store.prune(Retention({HOUR: 5 * DAY}), NOW)
+        await world.store.prune(RetentionSettings({HOUR: 5 * DAY}), NOW)
         (outcome,) = await replayed(world, NOW)
         assert outcome.filled == 5 * 24
         assert min((await world.stored())["all"]) >= (HOUR.floor(NOW) - 5 * DAY).timestamp()

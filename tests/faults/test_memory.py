@@ -58,11 +58,11 @@ from datetime import timedelta
 from pathlib import Path
 from collector.radar.client import RadarClient
 from collector.radar.errors import RadarError
-from collector.settings import Credentials, Radar, Secret
+from collector.settings import Credentials, RadarSettings, Secret
 from tests.collect.doubles import batch
 
 async def main(url, token):
-    settings = Radar(url, 600, 4, timedelta(seconds=60), Credentials(token=Secret(token)))
+    settings = RadarSettings(url, 600, 4, timedelta(seconds=60), Credentials(token=Secret(token)))
     async with RadarClient(settings) as client:
         await client.ask(batch())
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -18,7 +18,7 @@ from collector.collect.collect import collect
 from collector.radar.client import RadarClient
 from collector.radar.errors import CredentialsRefused, Unavailable, Untrusted
 from collector.radar.simulator import Simulator, SimulatorOptions, faults
-from collector.settings import Credentials, Radar, Secret
+from collector.settings import Credentials, RadarSettings, Secret
 from tests.collect.doubles import CALM, NOW, TOKEN, batch, core, profile, until
 from tests.radar.proxy import proxying
 
@@ -27,7 +27,7 @@ CERTIFICATES = Path(__file__).with_name("certificates")
 
 @asynccontextmanager
 async def asking(base_url, patience=2, **more):
-    settings = Radar(base_url, 600, 4, timedelta(seconds=patience), Credentials(token=Secret(TOKEN)), **more)
+    settings = RadarSettings(base_url, 600, 4, timedelta(seconds=patience), Credentials(token=Secret(TOKEN)), **more)
     async with RadarClient(settings, lambda: NOW) as client:
         yield client
 

@@ -23,7 +23,7 @@ from collector.radar.simulator import Simulator, serve
 from collector.radar.simulator.options import MAX_SPAN
 from collector.serve.gaps import all_gaps
 from collector.serve.status import status
-from collector.settings import Credentials, Radar, Secret
+from collector.settings import Credentials, RadarSettings, Secret
 from collector.store import Store, wanted
 from tests.collect.doubles import TOKEN, Clock, QuickFetcher, profile
 from tests.poison.kinds import DAY, HOUR, Injection
@@ -141,7 +141,7 @@ async def living(url, pace, hole):
     clock = Clock(START)
     simulator = make_simulator(clock, START, pace, hole)
     async with serve(simulator) as base_url, Store.open(url, owner="test") as store:
-        settings = Radar(base_url, BUDGET, 4, timedelta(seconds=5), Credentials(token=Secret(TOKEN)))
+        settings = RadarSettings(base_url, BUDGET, 4, timedelta(seconds=5), Credentials(token=Secret(TOKEN)))
         async with RadarClient(settings, clock) as radar:
             fetcher = QuickFetcher(radar, store, limit=BUDGET, stop=asyncio.Event(), clock=clock)
             yield Life(store, simulator, fetcher, Gatherer(fetcher, 4), clock)

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.settings.effective import Effective, effective
+from collector.settings.effective import EffectiveSetting, effective
 from collector.settings.loading import read
 
 TEXT = """
@@ -64,7 +64,7 @@ def rows(folder):
     ],
 )
 def test_every_setting_says_where_it_came_from(key, value, origin, rows):
-    assert rows[key] == Effective(key, value, origin)
+    assert rows[key] == EffectiveSetting(key, value, origin)
 
 
 def test_no_secret_is_shown(rows):

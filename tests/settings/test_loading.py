@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from collector.settings import ConfigurationError, Secret, load
-from collector.settings.values import Collection, Database, Log, Radar, Server
+from collector.settings.settings import CollectionSettings, DatabaseSettings, LogSettings, RadarSettings, ServerSettings
 from tests.settings.mutating import PASSWORD
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -14,13 +14,15 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 def test_the_defaults_are_those_of_the_documentation(load):
     settings = load()
     day = timedelta(days=1)
-    assert settings.radar == Radar("https://api.cloudflare.com/client/v4", 600, 8, timedelta(seconds=30), None)
-    assert settings.database == Database(Secret("sqlite:///collector.db"), upgrade=True, lease=timedelta(seconds=30))
-    assert settings.collection == Collection(timedelta(minutes=2), day, 14 * day, heal=True)
-    server = Server(enabled=True, host="127.0.0.1", port=8080, token=None, anonymous_read=False, hosts=[])
+    assert settings.radar == RadarSettings("https://api.cloudflare.com/client/v4", 600, 8, timedelta(seconds=30), None)
+    assert settings.database == DatabaseSettings(
+        Secret("sqlite:///collector.db"), upgrade=True, lease=timedelta(seconds=30)
+    )
+    assert settings.collection == CollectionSettings(timedelta(minutes=2), day, 14 * day, heal=True)
+    server = ServerSettings(enabled=True, host="127.0.0.1", port=8080, token=None, anonymous_read=False, hosts=[])
     assert settings.server == server
     assert settings.server.upstream_fallback is False
-    assert settings.log == Log("info", "text")
+    assert settings.log == LogSettings("info", "text")
     assert (settings.profiles, settings.secrets) == ((), ())
 
 

@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collector.model import AggInterval
-from collector.settings import Retention
-from collector.settings.tables import points_key
+from collector.settings import RetentionSettings
+from collector.settings.schema import points_key
 from collector.store import Fire
 from collector.store.outdated import Replaced, outdated
 from collector.store.prune import Pruned, edges, prunable
@@ -21,7 +21,7 @@ KEEP = LATER - EDGE
 
 def keep(**spans):
     points = {one: spans.pop(points_key(one)) for one in AggInterval if points_key(one) in spans}
-    return Retention(points, **spans)
+    return RetentionSettings(points, **spans)
 
 
 async def dry(store, retention, now=LATER):
@@ -69,7 +69,7 @@ async def test_it_works(store):
 
 async def test_nothing_goes_by_default(store):
     await saved(store, batch((ALL, hours(0, 24))), range(24))
-    assert await pruned(store, Retention(), NOW + 9_999 * DAYS) == Pruned()
+    assert await pruned(store, RetentionSettings(), NOW + 9_999 * DAYS) == Pruned()
     assert len(await values(store)) == 24
 
 
@@ -124,7 +124,7 @@ async def test_once_more_is_kept_the_deleted_is_a_gap_again(store):
     await pruned(store, keep(points_1h=KEEP))
     await pruned(store, keep(points_1h=KEEP + 4 * HOUR))
     assert [hole.window for hole in await store.holes(ALL, hours(0, 24), 14 * DAYS)] == [hours(6, 10)]
-    await pruned(store, Retention())
+    await pruned(store, RetentionSettings())
     assert [hole.window for hole in await store.holes(ALL, hours(0, 24), 14 * DAYS)] == [hours(0, 10)]
 
 

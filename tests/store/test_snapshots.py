@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from collector.model import AggInterval, Meta, Points, from_epoch
-from collector.settings import Retention
+from collector.settings import RetentionSettings
 from collector.store import Selection, Snapshot, Store, StoreDamaged, Taken
 from collector.store.copy import copy
 from collector.store.prune import prunable
@@ -242,8 +242,8 @@ async def test_retention_deletes_old_snapshots_and_never_the_newest(store):
 
     async def pruned(spans):
         async with store._database.read() as connection:
-            expected = await prunable(connection, Retention(spans), later)
-        gone = await store.prune(Retention(spans), later)
+            expected = await prunable(connection, RetentionSettings(spans), later)
+        gone = await store.prune(RetentionSettings(spans), later)
         assert gone == expected
         assert (await verify(url_of(store))).findings == []
         return gone.points

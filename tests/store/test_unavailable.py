@@ -16,7 +16,7 @@ from collector.clock_difference import ClockDifference
 from collector.interval import AggInterval, Grid
 from collector.normalization import Verdict
 from collector.radar.errors import Unavailable
-from collector.settings import Retention
+from collector.settings import RetentionSettings
 from collector.store import (
     Beat,
     Budget,
@@ -70,7 +70,7 @@ WRITES = {
     "take": lambda store: store.take("it"),
     "fail": lambda store: store.fail(1, Unavailable("down"), NOW),
     "interrupt": lambda store: store.interrupt(NOW),
-    "prune": lambda store: store.prune(Retention(fires=timedelta(days=3650)), NOW),
+    "prune": lambda store: store.prune(RetentionSettings(fires=timedelta(days=3650)), NOW),
     "claim": lambda store: store.claim("profile", ["all"], NOW, lambda free, _: []),
     "enlist": lambda store: store.enlist(Candidate("me", "1", ["all"], HOUR)),
     "finish": lambda store: store.finish([Fire("all", DAY, "collected", NOW)], []),

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from collector.model import AggInterval
-from collector.settings import Retention
+from collector.settings import RetentionSettings
 from collector.store import Store, upkeep
 from collector.store.verify import verify
 from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, rows, saved, values
@@ -48,7 +48,7 @@ async def test_retention_cuts_it_as_any_other(store_url):
         await store.declare([profile()], NOW)
         await store_unread(store)
         await saved(store, ASKED, {0: 1, 1: 5, 2: 3, 3: 4}, now=NOW + HOUR, updated=NOW + HOUR)
-        keep = Retention({AggInterval.ONE_HOUR: timedelta(hours=1)})
+        keep = RetentionSettings({AggInterval.ONE_HOUR: timedelta(hours=1)})
         await store.prune(keep, DAY + 3 * HOUR)
         assert await values(store) == {2: 3.0, 3: 4.0}
     assert (await verify(store_url)).findings == []

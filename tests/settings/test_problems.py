@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.settings.problem import ConfigurationError, Place, Problem, Report, shown, shown_path, written
+from collector.settings.problems import (
+    ConfigurationError,
+    Problem,
+    ProblemReport,
+    SourceLocation,
+    key_text,
+    quote,
+    quote_path,
+)
 
 TOKEN = "v1-0123456789abcdefghijklmnopqrstuvwxyzAB"
 
@@ -20,7 +28,7 @@ TOKEN = "v1-0123456789abcdefghijklmnopqrstuvwxyzAB"
     ],
 )
 def test_key_paths_are_written_as_in_toml(expected, path):
-    assert written(path) == expected
+    assert key_text(path) == expected
 
 
 @pytest.mark.parametrize(
@@ -46,13 +54,13 @@ def test_key_paths_are_written_as_in_toml(expected, path):
     ],
 )
 def test_a_found_value_is_shown_in_one_line_without_secrets(expected, value):
-    assert shown(value) == expected
+    assert quote(value) == expected
 
 
 @given(st.text())
 def test_a_shown_value_is_short_and_printable(text):
-    assert shown(text).isprintable()
-    assert len(shown(text)) <= 62
+    assert quote(text).isprintable()
+    assert len(quote(text)) <= 62
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,7 @@ def test_a_shown_value_is_short_and_printable(text):
     ],
 )
 def test_a_path_is_shown_in_full_unless_a_secret_was_pasted(expected, path):
-    assert shown_path(path) == expected
+    assert quote_path(path) == expected
 
 
 def test_a_problem_is_one_line():
@@ -74,14 +82,14 @@ def test_a_problem_is_one_line():
 
 
 def test_a_report_without_problems_raises_nothing():
-    Report().raise_if_any()
+    ProblemReport().raise_if_any()
 
 
 def test_a_report_is_ordered_by_file_and_line_and_says_nothing_twice():
-    report = Report()
+    report = ProblemReport()
     for line, key in ((9, "b"), (2, "a"), (9, "b")):
-        report.add((key,), Place("config.toml", key, line), "wrong")
-    report.add(("c",), Place("environment", "C"), "wrong")
+        report.add((key,), SourceLocation("config.toml", key, line), "wrong")
+    report.add(("c",), SourceLocation("environment", "C"), "wrong")
     with pytest.raises(ConfigurationError) as refused:
         report.raise_if_any()
     assert str(refused.value).splitlines() == [
@@ -95,17 +103,17 @@ def test_a_report_is_ordered_by_file_and_line_and_says_nothing_twice():
 
 
 def test_a_hidden_secret_is_blotted_out_wherever_it_turns_up():
-    report = Report()
+    report = ProblemReport()
     report.hide("hunter22")
     report.hide("hunter22-and-more")
-    report.add(("a",), Place("config.toml", "hunter22", 1), 'found "hunter22-and-more"')
+    report.add(("a",), SourceLocation("config.toml", "hunter22", 1), 'found "hunter22-and-more"')
     with pytest.raises(ConfigurationError) as refused:
         report.raise_if_any()
     assert str(refused.value).splitlines()[1] == 'config.toml:1: ***: found "***"'
 
 
 def test_a_reported_key_is_not_sound():
-    report = Report()
-    report.add(("radar", "email"), Place("config.toml", "radar.email", 1), "wrong")
-    assert not report.sound(("radar", "email"), ("radar", "api_key"))
-    assert report.sound(("radar", "api_key"))
+    report = ProblemReport()
+    report.add(("radar", "email"), SourceLocation("config.toml", "radar.email", 1), "wrong")
+    assert not report.is_valid(("radar", "email"), ("radar", "api_key"))
+    assert report.is_valid(("radar", "api_key"))

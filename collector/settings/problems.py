@@ -24,23 +24,23 @@ _LARGEST = 10**15
 _SHORTEST_SECRET = 6
 
 
-def written(path: KeyPath) -> str:
+def key_text(path: KeyPath) -> str:
     """Write a key path as `profiles[1].filters.ca_owner`."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + (masked(part) if _BARE_KEY.fullmatch(part) else shown(part))
+            text += ("." if text else "") + (mask_tokens(part) if _BARE_KEY.fullmatch(part) else quote(part))
     return text
 
 
-def masked(text: str) -> str:
+def mask_tokens(text: str) -> str:
     """Blot out what looks like a token: a long run of letters and digits."""
     return _TOKEN_LIKE.sub(MASK, text)
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """Show what was found, in one short printable line; what may hold a password or a token is `***`."""
     if isinstance(value, str):
         return f'"{_shown_text(value)}"'
@@ -55,17 +55,17 @@ def shown(value: object) -> str:
     return "a list" if value else "an empty list"
 
 
-def shown_path(text: str) -> str:
+def quote_path(text: str) -> str:
     """Show a path in full; one that has no slash and looks like a token was pasted in place of a file's name."""
     if "@" in text or "://" in text:
         return f'"{MASK}"'
-    return f'"{_printable(text if "/" in text else masked(text))}"'
+    return f'"{_printable(text if "/" in text else mask_tokens(text))}"'
 
 
 def _shown_text(text: str) -> str:
     if ("@" in text or "://" in text) and not _PLAIN_URL.fullmatch(text):
         return MASK
-    escaped = _printable(masked(text))
+    escaped = _printable(mask_tokens(text))
     return escaped if len(escaped) <= _LONGEST else escaped[: _LONGEST - 1] + "…"
 
 
@@ -78,7 +78,7 @@ def _escaped(character: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourceLocation:
     """Where a value was given. *file* is a path, `environment` or `command line`; *key* as the operator spelled it."""
 
     file: str
@@ -121,7 +121,7 @@ class ConfigurationError(UsageError):
         super().__init__("\n".join((f"{count} in the configuration", *map(str, self.problems))))
 
 
-class Report:
+class ProblemReport:
     """Collects problems while a configuration is read, and which keys they spoil for rules over several keys."""
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class Report:
         self._secrets: set[str] = set()
         self._spoiled: set[KeyPath] = set()
 
-    def add(self, path: KeyPath, place: Place, text: str) -> None:
+    def add(self, path: KeyPath, place: SourceLocation, text: str) -> None:
         """Note that the value at *path*, which stands at *place*, is wrong."""
         self._spoiled.add(path)
         problem = Problem(place.file, place.line, place.key, text)
@@ -141,7 +141,7 @@ class Report:
         if len(secret) >= _SHORTEST_SECRET:
             self._secrets.add(secret)
 
-    def sound(self, *paths: KeyPath) -> bool:
+    def is_valid(self, *paths: KeyPath) -> bool:
         """Tell whether nothing is wrong with the values at *paths*."""
         return self._spoiled.isdisjoint(paths)
 

@@ -14,10 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from collector.model import AggInterval
 from collector.profile import nearest
 from collector.settings import urls
-from collector.settings.duration import between, parse
 from collector.settings.files import check_authorities
+from collector.settings.parsers import parse_bounded_duration, parse_duration, parse_since
 from collector.settings.secret import Secret
-from collector.settings.since import read_since
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -101,7 +100,7 @@ def _whole(least: int, most: int) -> Any:
 
 
 def _lasting(least: str, most: str) -> Any:
-    return BeforeValidator(partial(between, least=parse(least), most=parse(most)))
+    return BeforeValidator(partial(parse_bounded_duration, least=parse_duration(least), most=parse_duration(most)))
 
 
 def _proxy(value: object) -> Secret:
@@ -125,13 +124,13 @@ _Kept = Annotated[timedelta, _lasting("1d", "5200w"), Field(description='a durat
 _Switch = Annotated[bool, Field(description="true or false")]
 
 
-class Table(BaseModel):
+class Section(BaseModel):
     """A table whose keys are all known; text from the environment is converted before it comes here."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 
 
-class RadarTable(Table):
+class RadarSection(Section):
     """`[radar]`."""
 
     base_url: Annotated[
@@ -153,7 +152,7 @@ class RadarTable(Table):
     )
 
 
-class DatabaseTable(Table):
+class DatabaseSection(Section):
     """`[database]`."""
 
     url: Annotated[
@@ -166,7 +165,7 @@ class DatabaseTable(Table):
     timescale: _Switch = False
 
 
-class CollectionTable(Table):
+class CollectionSection(Section):
     """`[collection]`."""
 
     publication_delay: _Delay = timedelta(minutes=2)
@@ -175,7 +174,7 @@ class CollectionTable(Table):
     heal: _Switch = True
 
 
-class _LedgerRetentionTable(Table):
+class _LedgerRetentionSection(Section):
     fetches: _Kept = None
     fires: _Kept = None
     revisions: _Kept = None
@@ -187,18 +186,18 @@ def points_key(interval: AggInterval) -> str:
 
 
 if TYPE_CHECKING:
-    RetentionTable = _LedgerRetentionTable
+    RetentionSection = _LedgerRetentionSection
 else:
-    RetentionTable = create_model(
-        "RetentionTable",
-        __base__=Table,
+    RetentionSection = create_model(
+        "RetentionSection",
+        __base__=Section,
         __doc__="`[retention]`.",
         **{points_key(interval): (_Kept, None) for interval in AggInterval},
-        **dict.fromkeys(_LedgerRetentionTable.model_fields, (_Kept, None)),
+        **dict.fromkeys(_LedgerRetentionSection.model_fields, (_Kept, None)),
     )
 
 
-class ServerTable(Table):
+class ServerSection(Section):
     """`[server]`."""
 
     enabled: _Switch = True
@@ -225,14 +224,14 @@ class ServerTable(Table):
     upstream_fallback: _Switch = False
 
 
-class LogTable(Table):
+class LogSection(Section):
     """`[log]`."""
 
     level: Annotated[str, BeforeValidator(partial(_one_of, _LEVELS)), Field(description=", ".join(_LEVELS))] = "info"
     format: Annotated[str, BeforeValidator(partial(_one_of, _FORMATS)), Field(description=", ".join(_FORMATS))] = "text"
 
 
-class ProfileTable(Table):
+class ProfileSection(Section):
     """One `[[profiles]]` table; None where it says nothing. `name` and `agg_interval` are required by `profiles`."""
 
     name: (
@@ -249,7 +248,7 @@ class ProfileTable(Table):
     since: (
         Annotated[
             datetime,
-            BeforeValidator(read_since),
+            BeforeValidator(parse_since),
             Field(description='a date like "2026-01-31", or a date and time like "2026-01-31T12:00:00Z"'),
         ]
         | None
@@ -263,25 +262,25 @@ class ProfileTable(Table):
     each: _AnyTable | None = None
 
 
-class Tables(BaseSettings):
+class RawSettings(BaseSettings):
     """The tables that stand once, merged from all sources; profiles come from TOML alone and are read by `profiles`."""
 
     model_config = SettingsConfigDict(
         env_prefix="COLLECTOR_", env_nested_delimiter="__", extra="forbid", arbitrary_types_allowed=True
     )
 
-    radar: RadarTable = RadarTable()
-    database: DatabaseTable = DatabaseTable()
-    collection: CollectionTable = CollectionTable()
-    retention: RetentionTable = RetentionTable()
-    server: ServerTable = ServerTable()
-    log: LogTable = LogTable()
+    radar: RadarSection = RadarSection()
+    database: DatabaseSection = DatabaseSection()
+    collection: CollectionSection = CollectionSection()
+    retention: RetentionSection = RetentionSection()
+    server: ServerSection = ServerSection()
+    log: LogSection = LogSection()
 
 
-SECTIONS: dict[str, type[Table]] = {
+SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
-    for name, field in Tables.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Table)
+    for name, field in RawSettings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
 """Every table that stands once, by its name."""
 
@@ -310,14 +309,14 @@ PATHS = frozenset({("radar", "ca_file")})
 """Keys that name a file; in TOML a relative name starts at the folder of the configuration."""
 
 
-def toml_keys(model: type[Table]) -> tuple[str, ...]:
+def toml_keys(model: type[Section]) -> tuple[str, ...]:
     """List what may stand in a table of TOML."""
     section = next((name for name, table in SECTIONS.items() if table is model), "")
     plain = [key for key in model.model_fields if (section, key) not in NEVER_INLINE]
     return (*plain, *(f"{key}_file" for key in model.model_fields if (section, key) in FROM_FILE))
 
 
-def allowed(model: type[Table], key: str) -> str:
+def allowed(model: type[Section], key: str) -> str:
     """Say in words what *key* of *model* allows."""
     field = model.model_fields[key]
     optional = [meta for arg in get_args(field.annotation) for meta in getattr(arg, "__metadata__", ())]

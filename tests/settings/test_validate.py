@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from collector.model import AggInterval
-from collector.settings import Retention
+from collector.settings import RetentionSettings
 from collector.settings import load as load_settings
-from collector.settings.duration import parse
+from collector.settings.parsers import parse_duration
 
 AUTHORITY = Path(__file__).parents[1] / "faults" / "certificates" / "authority.pem"
 LOOPBACK = ["127.0.0.1", "127.0.0.9", "::1", "localhost"]
@@ -121,7 +121,7 @@ agg_interval = "{agg_interval}"
 )
 def test_points_may_be_deleted_once_no_fire_reads_them_again(kept, lookback, agg_interval, load):
     settings = load(RETAINED.format(kept=kept, lookback=lookback, agg_interval=agg_interval))
-    assert settings.retention.points == {AggInterval.FIFTEEN_MINUTES: parse(kept)}
+    assert settings.retention.points == {AggInterval.FIFTEEN_MINUTES: parse_duration(kept)}
 
 
 def test_points_that_are_still_read_again_are_not_deleted(report):
@@ -133,7 +133,7 @@ def test_points_that_are_still_read_again_are_not_deleted(report):
 
 
 def test_nothing_is_deleted_by_default(load):
-    assert load().retention == Retention()
+    assert load().retention == RetentionSettings()
 
 
 def test_a_file_has_no_hypertable(report, load):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Radar:
+class RadarSettings:
     """Where and how to ask. *base_url* has no slash at its end; *credentials* are None where none are configured.
 
     Authorities of *ca_file* are trusted instead of the system's. *proxy* is `http://[user:password@]host[:port]`.
@@ -40,7 +40,7 @@ class Radar:
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class DatabaseSettings:
     """Where the history is kept. *url* starts with `sqlite:///` or `postgresql://` and may hold a password.
 
     A replica that was silent for *lease* has lost its work to the others. With *timescale* points are a hypertable.
@@ -53,7 +53,7 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class CollectionSettings:
     """What a profile does where it says nothing else."""
 
     publication_delay: timedelta
@@ -63,7 +63,7 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
+class RetentionSettings:
     """How long what is kept; None keeps it for ever. *points* by interval: those of an absent one are kept for ever."""
 
     points: Mapping[AggInterval, timedelta] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerSettings:
     """The daemon's HTTP server. *port* 0 takes any free one; with *upstream_fallback* it asks Radar what it lacks.
 
     *hosts* are names it is reached by beside *host* and this machine's own.
@@ -89,7 +89,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class LogSettings:
     """What is logged (`debug` `info` `warning` `error`) and how (`text` `json`)."""
 
     level: str
@@ -100,12 +100,12 @@ class Log:
 class Settings:
     """Everything that was configured."""
 
-    radar: Radar
-    database: Database
-    collection: Collection
-    retention: Retention
-    server: Server
-    log: Log
+    radar: RadarSettings
+    database: DatabaseSettings
+    collection: CollectionSettings
+    retention: RetentionSettings
+    server: ServerSettings
+    log: LogSettings
     profiles: tuple[Profile, ...]
 
     @property

@@ -1,6 +1,6 @@
 import pytest
 
-from collector.settings.tables import SECTIONS, ProfileTable, allowed, toml_keys
+from collector.settings.schema import SECTIONS, ProfileSection, allowed, toml_keys
 
 REFUSED = [
     ("[radar]\nbase_url = 5", "radar.base_url: found 5; allowed: https://"),
@@ -77,7 +77,7 @@ def test_a_wrong_value_of_a_profile_is_refused_alike(text, expected, report):
     assert line.startswith(f"config.toml:{rest.count(chr(10)) + 2}: profiles[0].{expected}")
 
 
-@pytest.mark.parametrize("model", [*SECTIONS.values(), ProfileTable])
+@pytest.mark.parametrize("model", [*SECTIONS.values(), ProfileSection])
 def test_every_key_says_what_it_allows(model):
     assert all(allowed(model, key) for key in model.model_fields)
 
