@@ -62,7 +62,7 @@ for one in pkgutil.walk_packages(collector.__path__, "collector."):
         importlib.import_module(one.name)
 from collector.interval import AggInterval
 from collector.collect import limits, probe, schedule
-from collector.radar.simulator import MAX_SPAN
+from collector.simulator import MAX_SPAN
 from collector.settings import RetentionSettings
 from collector.store.prune import edges
 from collector.model import utc_now

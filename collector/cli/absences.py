@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from collector.contract.date_ranges import floor
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN
 from collector.model import from_epoch, rfc3339
-from collector.radar.dates import floor
 from collector.serve.radar_api.absent import Absent, runs_of, sentences
 from collector.serve.snapshot_range import why_any_outside
 

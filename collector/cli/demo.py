@@ -74,7 +74,7 @@ def command(ctx: click.Context, port: int, *, once: bool, data: str | None) -> N
 
 async def _demo(folder: Path, port: int, *, once: bool) -> int:
     from collector.model import utc_now
-    from collector.radar.simulator import Simulator, serve
+    from collector.simulator import Simulator, serve
 
     async with serve(Simulator()) as base_url:
         settings = _settings(folder, base_url, port, utc_now(), once=once)
@@ -99,7 +99,7 @@ def _settings(folder: Path, base_url: str, port: int, now: datetime, *, once: bo
         raise CollectorError(f"{path} cannot be written: {system_words(error)}") from error
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "demo"})
     logs.configure(settings.log.level, settings.log.format, settings.secrets)
-    logs.quiet("collector.radar.simulator")
+    logs.quiet("collector.simulator")
     return settings
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from collector.radar.refusals import ApiError
+    from collector.contract.errors import ApiError
     from collector.settings import Settings
 
 
@@ -60,7 +60,7 @@ def command(config: str | None, **parameters: Any) -> None:
 async def _query(settings: Settings, raw_query: str) -> None:
     from collector.cli.output import say
     from collector.cli.writing import STDOUT, writing
-    from collector.radar.refusals import ApiError
+    from collector.contract.errors import ApiError
     from collector.serve.radar_api import ask
     from collector.serve.radar_api.absent import sentences
     from collector.store import Store

@@ -13,7 +13,7 @@ from collector.interval import AggInterval, Grid
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from collector.radar.simulator import Simulator, SimulatorOptions
+    from collector.simulator import Simulator, SimulatorOptions
 
 
 _BEFORE_DATA = {"400": 2001, "404": 7003, "422": 2002, "500": 2000}
@@ -50,8 +50,8 @@ def _grid(text: str) -> tuple[AggInterval, Grid | None]:
 
 
 def _range(text: str) -> str | None:
-    from collector.radar.dates import read_range
-    from collector.radar.refusals import ApiError
+    from collector.contract.date_ranges import read_range
+    from collector.contract.errors import ApiError
 
     if text == "none":
         return None
@@ -67,7 +67,7 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
     names = tuple(name for names in lists for name in names.replace(",", " ").split())
     if not names:
         return ()
-    from collector.radar.simulator import odd
+    from collector.simulator import odd
 
     if "help" in names:
         click.echo(odd.listing(odd.VARIATIONS.values()))
@@ -166,7 +166,7 @@ def command(host: str, port: int, **switches: Any) -> None:
     import asyncio
 
     from collector import logs
-    from collector.radar.simulator import Simulator
+    from collector.simulator import Simulator
 
     logs.configure("info", "text")
     simulator = Simulator(_options(**switches))
@@ -187,7 +187,7 @@ def _options(
     before_data: str | None,
     **same_name: Any,
 ) -> SimulatorOptions:
-    from collector.radar.simulator import BAD_REQUEST, MAX_SPAN, TOO_COSTLY, RateLimit, Refusal, SimulatorOptions
+    from collector.simulator import BAD_REQUEST, MAX_SPAN, TOO_COSTLY, RateLimit, Refusal, SimulatorOptions
 
     refusal = TOO_COSTLY if too_costly else BAD_REQUEST
     unfinished: Any = "partial" if partial else "omitted"
@@ -209,7 +209,7 @@ async def _until_signalled(simulator: Simulator, host: str, port: int) -> None:
     import asyncio
     import signal
 
-    from collector.radar.simulator import serve
+    from collector.simulator import serve
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -19,7 +19,7 @@ from math import inf, sqrt
 from typing import TYPE_CHECKING
 
 from collector.collect.plan import LONGEST_QUERY, Shape
-from collector.radar.query import query_string
+from collector.radar.request import query_string
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from collector.collect.limits import Kind, Size, has_gaps, rungs, smallest, spans_of
 from collector.collect.plan import Shape
 from collector.model import Batch
-from collector.radar.query import query_string
+from collector.radar.request import query_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

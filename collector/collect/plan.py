@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from collector.interval import DEFAULT_ORIGIN
 from collector.model import Batch, Slice, Window
-from collector.radar.query import query_string
+from collector.radar.request import query_string
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

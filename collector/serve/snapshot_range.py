@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from collector.contract.request_parser import Asked
     from collector.model import AggInterval
-    from collector.radar.parameters import Asked
     from collector.store import SelectedSeries, Snapshot
 
 

@@ -156,7 +156,7 @@ def _launch(folder: Path, environ: dict[str, str]) -> None:
 def _main(folder: Path) -> None:
     speed, end, phases, config, options = pickle.loads((folder / "plan.pickle").read_bytes())
     _hurry(speed)
-    for module in ("collector.cli.run", "collector.collect.daemon", "collector.radar.simulator", "aiohttp.web"):
+    for module in ("collector.cli.run", "collector.collect.daemon", "collector.simulator", "aiohttp.web"):
         importlib.import_module(module)  # once, before forking: an import costs simulated minutes
     told, tell = os.pipe()
     simulator = _fork(lambda: asyncio.run(_simulate(folder, options, tell)))
@@ -270,7 +270,7 @@ def _stop(child: int) -> int:
 
 async def _simulate(folder: Path, options: Mapping[str, Any], tell: int) -> None:
     """Serve a simulator until SIGTERM, then leave its log behind."""
-    from collector.radar.simulator import Simulator, SimulatorOptions, serve
+    from collector.simulator import Simulator, SimulatorOptions, serve
 
     simulator, stop = Simulator(SimulatorOptions(**options)), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

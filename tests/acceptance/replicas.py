@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from collector.radar.simulator import Simulator
+from collector.simulator import Simulator
 from tests.acceptance.hurried import fast
 from tests.acceptance.nest import nest
 from tests.acceptance.world import Collector, simulating

@@ -10,9 +10,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from collector.model import Annotation, rfc3339
-from collector.radar.simulator import faults
 from tests.acceptance.dashboard import CHROMIUM, browsing, looking
 from tests.acceptance.world import Collector, eventually, midnight, profile, simulating
+from tests.harness import faults
 
 if CHROMIUM is None and not os.environ.get("CI"):
     pytest.skip("there is no chromium here: apt-get install chromium", allow_module_level=True)

@@ -14,11 +14,12 @@ from cloudflare import AsyncCloudflare, DefaultAioHttpClient, InternalServerErro
 
 from collector.collect.daemon import Service, _server
 from collector.model import utc
-from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
 from collector.settings import load
+from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
 from collector.store.schema import points
 from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, query, until
+from tests.harness import faults
 
 CONFIG = """
 [radar]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collector.model import AggInterval, SeriesQuery, Window
-from collector.radar.simulator import RateLimit, Simulator, SimulatorOptions
+from collector.simulator import RateLimit, Simulator, SimulatorOptions
 from tests.acceptance.fast_clock import Clock, Report, library, run_fast
 
 START = datetime(2026, 3, 1, 16, tzinfo=UTC)

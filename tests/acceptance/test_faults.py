@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from collector.radar.simulator import faults
 from tests.acceptance.world import Collector, eventually, profile, simulating
+from tests.harness import faults
 
 _UNTRUSTED = {
     "NaN": (faults.value(float("nan")), "NaN"),

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from collector.model import AggInterval, Window
-from collector.radar.simulator import Hole, faults
+from collector.simulator import Hole
 from tests.acceptance.world import Collector, eventually, midnight, profile, simulating
+from tests.harness import faults
 
 _DAYS = 90
 _ORDER = ("backfill", "--start", f"{midnight(_DAYS):%Y-%m-%d}", "--end", f"{midnight(1):%Y-%m-%d}", "--format", "json")

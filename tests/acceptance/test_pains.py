@@ -14,10 +14,11 @@ from itertools import pairwise
 from collector.collect.attend import Attendant
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import Window
-from collector.radar.simulator import Hole, Revised, faults
+from collector.simulator import Hole, Revised
 from tests.acceptance.world import eventually, midnight, profile
 from tests.collect.doubles import DAY, HOUR, NOW, core, query
 from tests.collect.doubles import profile as make
+from tests.harness import faults
 
 _SINCE = NOW.replace(hour=0, minute=0) - 5 * DAY
 

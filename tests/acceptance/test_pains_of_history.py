@@ -8,12 +8,13 @@ from datetime import timedelta
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect, collect_and_heal
 from collector.model import AggInterval, Window
-from collector.radar.simulator import Revised, faults
 from collector.serve.radar_api.answering import ask
 from collector.settings import RetentionSettings
+from collector.simulator import Revised
 from collector.store import wanted
 from tests.bench.requests import Cell, fewest, spent
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
+from tests.harness import faults
 
 _MIDNIGHT = NOW.replace(hour=0, minute=0)
 _WEEKLY = dict.fromkeys(AggInterval, 7 * DAY)

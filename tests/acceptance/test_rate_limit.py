@@ -3,8 +3,8 @@
 import json
 import time
 
-from collector.radar.simulator import faults
 from tests.acceptance.world import eventually, profile
+from tests.harness import faults
 
 _EACH = '[profiles.each]\nca_owner = ["A", "B", "C"]'
 

@@ -22,12 +22,12 @@ import pytest
 import sqlalchemy as sa
 
 from collector.model import AggInterval, SeriesQuery, Window, from_epoch
-from collector.radar.simulator.faults import late
 from collector.store import upkeep
 from tests.acceptance.hurried import ZERO
 from tests.acceptance.replicas import LEASE, replicas
 from tests.acceptance.world import eventually, profile, truth
 from tests.conftest import Server
+from tests.harness.faults import late
 
 RATE = 450
 QUARTER = AggInterval.FIFTEEN_MINUTES

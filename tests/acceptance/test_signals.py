@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from collector.radar.simulator import faults
 from collector.store.migrate import HEAD
 from tests.acceptance.world import Collector, eventually, profile, simulating
+from tests.harness import faults
 
 PREVIOUS = f"{int(HEAD) - 1:04}"
 _MOMENTS = {

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
+from collector.contract.errors import BAD_REQUEST, TOO_COSTLY
 from collector.model import AggInterval, SeriesQuery, Window
-from collector.radar.refusals import BAD_REQUEST, TOO_COSTLY
 from tests.acceptance.world import Collector, midnight, profile, simulating, truth
 from tests.bench.requests import SERIES, Cell, fewest
 

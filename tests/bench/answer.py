@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from collector.model import Batch, Slice, Window
-from collector.radar.query import query_string
+from collector.radar.request import query_string
 from collector.serve.radar_api import ask
 from collector.store import Store
 from tests.bench import collector_run, run

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from collector import logs
-from collector.radar.query import query_string
+from collector.radar.request import query_string
 from tests.bench import collector_run, disk, floor
 from tests.bench.run import Measured, Plan
 from tests.bench.server import COUNT

@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 
 from collector.collect.gather import Gatherer
 from collector.collect.plan import without
+from collector.contract.errors import envelope
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
+from collector.radar.classify import failure
 from collector.radar.client import Reply
 from collector.radar.errors import Coarsened, RadarError, TimedOut
-from collector.radar.failure import failure
-from collector.radar.query import query_string
-from collector.radar.refusals import envelope
+from collector.radar.request import query_string
 from collector.store import Store
 from tests.bench.server import PATH
 from tests.collect.doubles import DAY, NOW, Clock, QuickFetcher, many

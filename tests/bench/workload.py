@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from collector.collect.plan import Shape, pack
 from collector.model import AggInterval, Batch, Points, SeriesQuery, Slice, Window, from_epoch, rfc3339
 from collector.profile import Profile
-from collector.radar.query import query_string, series_names
+from collector.radar.request import query_string, series_names
 
 WEEK = timedelta(weeks=1)
 FIRST = datetime(2025, 1, 6, tzinfo=UTC)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from collector.model import Window, utc
-from collector.radar.simulator import Revised
+from collector.simulator import Revised
 from tests.acceptance.world import Collector, midnight, profile, simulating
 
 

@@ -4,8 +4,8 @@ import json
 import re
 import stat
 
-from collector.radar.simulator import faults
 from tests.acceptance.world import CANARY, profile
+from tests.harness import faults
 
 
 def odd(document):

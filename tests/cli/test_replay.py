@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from collector.radar.simulator import faults
 from tests.acceptance.world import CANARY, Collector, profile, simulating
 from tests.collect.test_replay import older
+from tests.harness import faults
 
 PAUSED = "enabled = false"
 

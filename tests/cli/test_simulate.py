@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from collector.cli.simulate import command
-from collector.radar.simulator import odd
+from collector.simulator import odd
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from collector.collect.gather import Gatherer
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, from_epoch
 from collector.profile import Profile
 from collector.radar.client import RadarClient
-from collector.radar.simulator import Simulator, SimulatorOptions, serve
 from collector.settings import Credentials, RadarSettings, Secret
+from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
 
 TOKEN = "canary-token-0123456789abcdef"

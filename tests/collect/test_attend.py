@@ -11,9 +11,9 @@ from collector.collect.attend import Attendant, Health, fires_of, first_of
 from collector.collect.collect import Collected
 from collector.collect.limits import measured
 from collector.model import AggInterval, Window
-from collector.radar.simulator import faults
 from collector.store import Saved, StoreUnavailable, pause
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query, until
+from tests.harness import faults
 
 DUE = HOUR.floor(NOW)
 

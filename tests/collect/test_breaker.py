@@ -12,12 +12,12 @@ from collector.collect.collect import collect
 from collector.model import AggInterval
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
-from collector.radar.simulator import faults
 from collector.settings import Credentials, Secret
 from collector.store import SILENT_AFTER, Wait
 from collector.store.upstream import Restraint, Tried, silence, trial
 from tests.collect.doubles import NOW, batch, core, profile
 from tests.collect.test_replicas import replica
+from tests.harness import faults
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

@@ -8,8 +8,9 @@ import pytest
 
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
-from collector.radar.simulator import Hole, Renormalized, Revised, faults
+from collector.simulator import Hole, Renormalized, Revised
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
+from tests.harness import faults
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 SINCE = datetime.fromisoformat("2026-03-01T00:00:00+00:00")

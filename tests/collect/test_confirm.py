@@ -29,11 +29,12 @@ from collector.finality import DAY as DAY_SECONDS
 from collector.finality import Evidence
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339, utc
 from collector.radar.errors import Unavailable
-from collector.radar.simulator import Hole, faults
 from collector.serve.gaps import all_gaps
+from collector.simulator import Hole
 from collector.store import SeriesState
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
 from tests.collect.test_history import run_backfill
+from tests.harness import faults
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 SINCE = MIDNIGHT - 60 * DAY

@@ -5,10 +5,10 @@ import pytest
 from collector.collect.collect import collect_and_heal
 from collector.collect.limits import Kind
 from collector.model import Window
-from collector.radar.simulator import faults
 from collector.serve.gaps import all_gaps
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile
 from tests.collect.test_history import run_backfill
+from tests.harness import faults
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 MOST = 168

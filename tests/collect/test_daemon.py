@@ -13,11 +13,12 @@ from collector.collect.daemon import Service, groups, spread
 from collector.interval import AggInterval, Grid
 from collector.model import rfc3339
 from collector.profile import with_history
-from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
 from collector.serve.status import status
 from collector.settings import load
+from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store, StoreDenied, Wanted
 from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, profile, until
+from tests.harness import faults
 
 _CONFIG = '[radar]\nbase_url = "{url}"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
 

@@ -7,11 +7,12 @@ import pytest
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
-from collector.radar.simulator import Hole, Refusal, SimulatorOptions, faults
 from collector.serve.gaps import all_gaps
 from collector.serve.status import status
+from collector.simulator import Hole, Refusal, SimulatorOptions
 from collector.store import wanted
 from tests.collect.doubles import CALM, DAY, HOUR, NOW, core, many, profile, query, window_of
+from tests.harness import faults
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 EDGE = NOW.replace(hour=5, minute=0) - 77 * DAY

@@ -6,13 +6,13 @@ import pytest
 
 from collector.collect.fetch import Handling
 from collector.radar.errors import RadarError
-from collector.radar.simulator import faults
 from collector.settings import RetentionSettings
 from collector.store import Store, StoreUnavailable
 from collector.store.bodies import MOST_OF_A_KIND
 from collector.store.copy import copy
 from collector.store.verify import verify
 from tests.collect.doubles import DAY, NOW, TOKEN, batch, core, profile, query
+from tests.harness import faults
 
 ALL = profile()
 OWNER = query(caOwner=["DigiCert, Inc."])

@@ -13,10 +13,10 @@ from collector.collect.fetch import Fetcher, Stopping, backoff
 from collector.model import Slice
 from collector.radar.client import RadarClient
 from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, Refused, Unavailable, Untrusted
-from collector.radar.simulator import faults
 from collector.serve.status import status
 from collector.store import StoreUnavailable
 from tests.collect.doubles import NOW, batch, core, many, profile, query, until
+from tests.harness import faults
 
 ALL = profile()
 

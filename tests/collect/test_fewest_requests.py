@@ -7,11 +7,11 @@ import pytest
 
 from collector.collect.backfill import Backfiller
 from collector.model import AggInterval, Window
-from collector.radar.simulator import faults
-from collector.radar.simulator.options import MAX_SPAN
+from collector.simulator.options import MAX_SPAN
 from collector.store import wanted
 from tests.bench.requests import CELLS, Cell, fewest, spent
 from tests.collect.doubles import DAY, NOW, core, many
+from tests.harness import faults
 
 _FEW = {
     Cell(7, 20),

@@ -7,8 +7,9 @@ import pytest
 
 from collector.collect.collect import named
 from collector.model import AggInterval, Slice, Window
-from collector.radar.simulator import MAX_SPAN, TOO_COSTLY, SimulatorOptions, faults
+from collector.simulator import MAX_SPAN, TOO_COSTLY, SimulatorOptions
 from tests.collect.doubles import CALM, DAY, HOUR, NOW, core, many, profile, window_of
+from tests.harness import faults
 
 
 async def _gather(world, days=1, end=NOW):

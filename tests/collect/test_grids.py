@@ -15,7 +15,6 @@ from collector.collect.grids import confirming_window, may_be_confirmed
 from collector.edge import Edge
 from collector.interval import AggInterval, Grid
 from collector.model import Answer, Batch, Meta, Slice, Window
-from collector.radar.simulator import faults
 from collector.serve.gaps import all_gaps
 from collector.serve.radar_api import ask
 from collector.serve.status import status
@@ -24,6 +23,7 @@ from collector.store.grids import dump, load
 from collector.store.replays import ReadBody
 from collector.store.verify import verify
 from tests.collect.doubles import DAY, NOW, core, profile, query
+from tests.harness import faults
 
 WEEK, DAILY, HOURLY, QUARTER = (AggInterval(word) for word in ("1w", "1d", "1h", "15m"))
 HOUR = timedelta(hours=1)

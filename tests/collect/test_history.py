@@ -9,10 +9,11 @@ from collector.collect.attend import Attendant
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import AggInterval, Annotation, Window
-from collector.radar.simulator import Hole, Renormalized, Revised, Withdrawn, faults
 from collector.serve.gaps import all_gaps
+from collector.simulator import Hole, Renormalized, Revised, Withdrawn
 from collector.store import wanted
 from tests.collect.doubles import DAY, NOW, core, many, profile
+from tests.harness import faults
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 MIDNIGHT = NOW.replace(hour=0, minute=0)

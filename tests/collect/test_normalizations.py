@@ -9,10 +9,10 @@ from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect_and_heal
 from collector.collect.confirm import confirm
 from collector.model import Window
-from collector.radar.simulator import faults
 from collector.serve.status import status
 from collector.store import wanted
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
+from tests.harness import faults
 
 SINCE = NOW.replace(hour=0, minute=0) - 40 * DAY
 

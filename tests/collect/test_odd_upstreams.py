@@ -12,7 +12,7 @@ import pytest
 
 from collector.collect.collect import collect
 from collector.model import AggInterval, Window
-from collector.radar.simulator import odd
+from collector.simulator import odd
 from tests.collect.doubles import core, profile, window_of
 
 OWNERS = ("DigiCert, Inc.", "Sectigo Limited")

@@ -11,7 +11,7 @@ from collector.collect import plan
 from collector.collect.plan import Shape
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
 from collector.profile import Profile
-from collector.radar.query import query_string
+from collector.radar.request import query_string
 
 QUARTER, HOUR, DAY, WEEK = AggInterval
 NOW = datetime(2026, 3, 4, 10, 20, tzinfo=UTC)  # a Wednesday

@@ -8,8 +8,9 @@ import pytest
 from collector.collect.probe import MOST_REQUESTS, Prober
 from collector.interval import AggInterval, Grid
 from collector.model import utc
-from collector.radar.simulator import TOO_COSTLY, faults
+from collector.simulator import TOO_COSTLY
 from tests.collect.doubles import TOKEN, core
+from tests.harness import faults
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 SPANS = dict.fromkeys(AggInterval, timedelta(days=366))

@@ -9,9 +9,9 @@ from collector.collect.collect import collect, collect_and_heal, named
 from collector.collect.gather import Gatherer
 from collector.model import AggInterval, Slice, Window, rfc3339
 from collector.radar.errors import Paused
-from collector.radar.simulator import faults
 from collector.store import Store
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
+from tests.harness import faults
 
 NOWHERE = faults.api_error(400, 2001, "unknown tld")
 REFUSED = {"refused": NOWHERE, "too_costly": faults.api_error(422, 2002), "untrusted": faults.unequal()}

@@ -9,13 +9,13 @@ from collector.collect.refetch import fire_slices
 from collector.collect.replay import rehearse, replay
 from collector.radar import client
 from collector.radar.errors import Untrusted
-from collector.radar.simulator import faults
 from collector.serve import evidence as serve_evidence
 from collector.serve.status import status
 from collector.settings import RetentionSettings
 from collector.store import bodies
 from collector.store.verify import verify
 from tests.collect.doubles import DAY, HOUR, NOW, batch, core, many, profile, query
+from tests.harness import faults
 from tests.store.making import dump, rows
 
 ALL = profile()

@@ -14,9 +14,9 @@ from collector.collect.gather import Gatherer
 from collector.collect.limits import Rejection, Size, first_guess, measured
 from collector.collect.replica import enlisted
 from collector.model import AggInterval, Slice, Window
-from collector.radar.simulator import faults
 from collector.store import LeaseLost, Store, upkeep, wanted
 from tests.collect.doubles import DAY, HOUR, NOW, QuickFetcher, core, many, profile, query
+from tests.harness import faults
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 START = MIDNIGHT - 42 * DAY

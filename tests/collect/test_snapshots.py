@@ -11,11 +11,12 @@ from collector.collect.collect import collect, collect_and_heal, heal
 from collector.collect.snapshots import Order, window
 from collector.model import AggInterval, Slice, Window, from_epoch
 from collector.profile import Reach
-from collector.radar.simulator import Renormalized, faults
 from collector.serve.gaps import all_gaps
 from collector.serve.status import status
+from collector.simulator import Renormalized
 from collector.store import PassRecord, Snapshot, wanted
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
+from tests.harness import faults
 from tests.store.making import rows
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)

@@ -7,9 +7,10 @@ import pytest
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect, collect_and_heal
 from collector.model import Window
-from collector.radar.simulator import Renormalized, faults
+from collector.simulator import Renormalized
 from collector.store import wanted
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
+from tests.harness import faults
 
 SINCE = NOW.replace(hour=0, minute=0) - 9 * DAY
 

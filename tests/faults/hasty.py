@@ -17,8 +17,8 @@ import apscheduler.schedulers.base
 import pytest
 
 from collector.collect.daemon import Service
-from collector.radar.simulator import Simulator, SimulatorOptions, serve
 from collector.settings import load
+from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
 from collector.store.unit import Units
 from tests.collect.doubles import CALM, TOKEN

@@ -4,7 +4,7 @@ from collections import Counter
 
 from collector.collect.collect import collect_and_heal
 from collector.model import AggInterval, Window
-from collector.radar.simulator import Revised
+from collector.simulator import Revised
 from collector.store import Fire, StoreError
 from tests.collect.doubles import DAY, HOUR, NOW, core, many
 

@@ -13,10 +13,10 @@ from math import inf
 import pytest
 
 from collector.errors import CollectorError
-from collector.radar.simulator import faults
 from collector.store import Store, Wanted
 from tests.collect.doubles import DAY, NOW, batch, core, profile
 from tests.faults.hasty import hastily, living
+from tests.harness import faults
 
 CAMPAIGN = pytest.mark.campaign
 _BLOCK, _DAY = 300, 86_400

@@ -8,11 +8,11 @@ import pytest
 
 from collector.collect.attend import Attendant
 from collector.collect.collect import heal
+from collector.contract.errors import envelope
 from collector.model import AggInterval, Window, from_epoch
-from collector.radar.refusals import envelope
-from collector.radar.simulator import faults
 from collector.serve.status import status
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query, window_of
+from tests.harness import faults
 
 QUARTER, DAILY = AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_DAY
 HOURS = timedelta(hours=1)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, SeriesQuery, Slice, Window
-from collector.radar.answer import read_answer
 from collector.radar.errors import Untrusted
+from collector.radar.response import read_answer
 from tests.faults import odd_answers, strict_checker
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.radar.simulator import faults
 from tests.acceptance.world import CANARY, eventually, profile, simulating
+from tests.harness import faults
 
 ROOT = Path(__file__).parents[2]
 MOST = 128 * 1024

@@ -17,9 +17,10 @@ from aiohttp import web
 from collector.collect.collect import collect
 from collector.radar.client import RadarClient
 from collector.radar.errors import CredentialsRefused, Unavailable, Untrusted
-from collector.radar.simulator import Simulator, SimulatorOptions, faults
 from collector.settings import Credentials, RadarSettings, Secret
+from collector.simulator import Simulator, SimulatorOptions
 from tests.collect.doubles import CALM, NOW, TOKEN, batch, core, profile, until
+from tests.harness import faults
 from tests.radar.proxy import proxying
 
 CERTIFICATES = Path(__file__).with_name("certificates")

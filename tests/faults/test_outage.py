@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import pytest
 
-from collector.radar.simulator import faults
 from collector.store import SILENT_AFTER, upkeep
 from tests.faults.hasty import hastily, living
+from tests.harness import faults
 
 START = datetime(2026, 3, 9, 22, 31, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

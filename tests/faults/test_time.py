@@ -10,9 +10,9 @@ import pytest
 from collector.collect.attend import Attendant
 from collector.collect.collect import heal
 from collector.model import Window
-from collector.radar.simulator import faults
 from collector.serve.health import late
 from tests.collect.doubles import CALM, DAY, HOUR, NOW, batch, core, profile, query
+from tests.harness import faults
 
 YEAR = timedelta(days=365)
 PAST = datetime(2025, 10, 20, 12, 7, tzinfo=UTC)

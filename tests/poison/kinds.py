@@ -11,7 +11,8 @@ from datetime import timedelta
 from functools import partial
 
 from collector.model import rfc3339, utc
-from collector.radar.simulator import Fault, faults
+from collector.simulator import Fault
+from tests.harness import faults
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _CAP = 168

@@ -19,11 +19,11 @@ from collector.collect.gather import Gatherer
 from collector.collect.plan import LONGEST_QUERY
 from collector.model import AggInterval, Window, from_epoch
 from collector.radar.client import RadarClient
-from collector.radar.simulator import Simulator, serve
-from collector.radar.simulator.options import MAX_SPAN
 from collector.serve.gaps import all_gaps
 from collector.serve.status import status
 from collector.settings import Credentials, RadarSettings, Secret
+from collector.simulator import Simulator, serve
+from collector.simulator.options import MAX_SPAN
 from collector.store import Store, wanted
 from tests.collect.doubles import TOKEN, Clock, QuickFetcher, profile
 from tests.poison.kinds import DAY, HOUR, Injection

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
+from collector.contract.date_ranges import SLOT
 from collector.model import Window, from_epoch
-from collector.radar.dates import SLOT
-from collector.radar.simulator import Hole, Simulator, SimulatorOptions
-from collector.radar.simulator.history import History
+from collector.simulator import Hole, Simulator, SimulatorOptions
+from collector.simulator.history import History
 from tests.collect.doubles import CALM
 
 LAST_REVISION = 13.5 / 14

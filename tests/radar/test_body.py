@@ -9,12 +9,11 @@ import pytest
 
 from collector import __version__
 from collector.model import Batch
-from collector.radar.body import read_body
-from collector.radar.client import RadarClient
+from collector.radar.client import RadarClient, read_body
 from collector.radar.errors import CredentialsRefused, RadarError, Relative, Unavailable, Untrusted
-from collector.radar.query import query_string
-from tests.radar.test_answer import BATCH, document
+from collector.radar.request import query_string
 from tests.radar.test_client import NOW, TOKEN, Settings, Token, answering, batch_of, radar
+from tests.radar.test_response import BATCH, document
 
 MOST = 200_000
 

@@ -27,7 +27,8 @@ from collector.radar.errors import (
     Unavailable,
     Untrusted,
 )
-from collector.radar.simulator import Simulator, SimulatorOptions, faults, serve
+from collector.simulator import Simulator, SimulatorOptions, serve
+from tests.harness import faults
 
 TOKEN = "canary-token-0123456789abcdef"
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

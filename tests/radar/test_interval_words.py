@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.radar.interval_words import seconds_of
+from collector.radar.response_meta import seconds_of
 
 
 @pytest.mark.parametrize(

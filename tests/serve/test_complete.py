@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.cli.main import command
+from collector.contract.date_ranges import floor
+from collector.contract.errors import ApiError
 from collector.model import AggInterval, Window, rfc3339, utc
-from collector.radar.dates import floor
-from collector.radar.refusals import ApiError
 from collector.serve.radar_api import ask
 from collector.serve.radar_api.absent import sentences
 from collector.store import Store

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from collector.collect.collect import collect_and_heal
 from collector.model import Window
-from collector.radar.simulator import Hole
 from collector.serve.gaps import all_gaps
+from collector.simulator import Hole
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)

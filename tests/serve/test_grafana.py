@@ -5,12 +5,12 @@ import pytest
 import sqlalchemy as sa
 
 from collector.collect.attend import Attendant
-from collector.radar.simulator import faults
 from collector.serve import grafana
 from collector.serve.metrics import Metrics
 from collector.serve.status import status
 from collector.store import Fire, Saved
 from tests.collect.doubles import core, profile
+from tests.harness import faults
 from tests.serve.serving import fill, served
 from tests.store.making import DAY, NOW
 

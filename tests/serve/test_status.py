@@ -9,13 +9,14 @@ import sqlalchemy as sa
 
 from collector.collect.attend import Attendant
 from collector.model import AggInterval, Window, rfc3339
-from collector.radar.simulator import Hole, faults
 from collector.serve.gaps import Gap, all_gaps
 from collector.serve.status import status
+from collector.simulator import Hole
 from collector.store import Beat, Candidate, Store, process_name
 from collector.store.column_types import Moment
 from collector.store.series import digest
 from tests.collect.doubles import DAY, HOUR, NOW, batch, core, many, profile, query
+from tests.harness import faults
 
 
 async def _row(world):

@@ -10,8 +10,8 @@ from collector.collect.fetch import Stopping
 from collector.collect.probe import shape
 from collector.collect.probe.exchange import Exchange, failure_of
 from collector.errors import CollectorError
+from collector.radar.classify import judged
 from collector.radar.client import as_reply, read_response
-from collector.radar.dating import judged
 from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, TimedOut, Unavailable
 
 if TYPE_CHECKING:

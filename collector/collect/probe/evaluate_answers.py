@@ -9,9 +9,9 @@ from collector.collect.probe import shape
 from collector.collect.probe.finding import NOT_ASKED, Finding
 from collector.interval import DEFAULT_ORIGIN
 from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, from_epoch, is_absolute, rfc3339
-from collector.radar.failure import one_line, quoted
-from collector.radar.meta import is_known_normalization
-from collector.radar.times import parse_answer_time
+from collector.radar.classify import one_line, quoted
+from collector.radar.response_meta import is_known_normalization
+from collector.radar.scalars import parse_answer_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from collector.collect.probe import shape
 from collector.collect.probe.evaluate_answers import minutes
 from collector.collect.probe.finding import Finding
+from collector.radar.classify import one_line
 from collector.radar.errors import CredentialsRefused, Misdirected
-from collector.radar.failure import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.collect.probe.shape import form_of_time, form_of_value, kind_of, meta_of, result_of, series_of
 from collector.interval import AggInterval
-from collector.radar.meta import is_known_normalization
+from collector.radar.response_meta import is_known_normalization
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ from collector.interval import Grid
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339
 from collector.profile import FILTERS
 from collector.radar.client import TIMESERIES
-from collector.radar.query import query_string
+from collector.radar.request import query_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

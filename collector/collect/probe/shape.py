@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from collector.radar.failure import quoted
-from collector.radar.scalars import read_number
-from collector.radar.times import parse_answer_time
+from collector.radar.classify import quoted
+from collector.radar.scalars import parse_answer_time, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from collector.contract.date_ranges import floor
 from collector.model import from_epoch, rfc3339
-from collector.radar.dates import floor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

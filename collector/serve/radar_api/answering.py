@@ -14,9 +14,9 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from collector.additivity import is_snapshot
+from collector.contract.errors import ApiError, bad, shown
 from collector.interval import Grid
 from collector.model import DATASET, AggInterval, from_epoch, spelling_free
-from collector.radar.refusals import ApiError, bad, shown
 from collector.serve.radar_api.absent import Absent, Kept, absent_runs, common, refusal
 from collector.serve.radar_api.known import ALWAYS, Known
 from collector.serve.radar_api.matching import NO_HISTORY, Catalogue
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from collector.radar.parameters import Asked, Question
+    from collector.contract.request_parser import Asked, Question
     from collector.serve.radar_api.matching import Source
     from collector.serve.radar_api.parameters import LocalQuestion
     from collector.store import History, Snapshot, Store

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from collector.radar.parameters import Asked
+    from collector.contract.request_parser import Asked
     from collector.serve.radar_api.matching import Source
 
 ALWAYS = (0, 2**40)

@@ -6,16 +6,16 @@ from http import HTTPStatus
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from collector.contract.date_ranges import floor
+from collector.contract.errors import TOO_COSTLY, ApiError, Refusal, bad
 from collector.model import Slice, Window, from_epoch
-from collector.radar.dates import floor
 from collector.radar.errors import RateLimited, Refused, TooCostly
-from collector.radar.refusals import TOO_COSTLY, ApiError, Refusal, bad
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from collector.contract.request_parser import Question
     from collector.radar.errors import RadarError
-    from collector.radar.parameters import Question
     from collector.serve.radar_api.answering import Answered
 
 LIMITED = Refusal(HTTPStatus.TOO_MANY_REQUESTS, 10000)

@@ -7,8 +7,8 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from collector.additivity import adds_up_over_time, adds_up_over_values, why_not_over_time
+from collector.contract.errors import ApiError, Refusal, bad, shown
 from collector.model import AggInterval, Normalization, SeriesQuery, from_epoch, rfc3339, spelling_free
-from collector.radar.refusals import ApiError, Refusal, bad, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

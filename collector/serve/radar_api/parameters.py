@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from collector.contract.date_ranges import read_moment
+from collector.contract.errors import BAD_REQUEST, Refusal, bad
+from collector.contract.request_parser import ARRAYS, SCALARS, decode, read
 from collector.model import from_epoch
 from collector.moments import check_date
-from collector.radar.dates import read_moment
-from collector.radar.parameters import ARRAYS, SCALARS, decode, read
-from collector.radar.refusals import BAD_REQUEST, Refusal, bad
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from collector.contract.request_parser import Question
     from collector.interval import AggInterval, Grid
-    from collector.radar.parameters import Question
 
 AS_OF = "asOf"
 _USUAL: Mapping[AggInterval, Grid] = MappingProxyType({})

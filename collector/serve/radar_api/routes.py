@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
+from collector.contract.errors import JSON_TYPE, NO_METHOD, NO_ROUTE, ApiError, Refusal
 from collector.radar.errors import RadarError
-from collector.radar.refusals import JSON_TYPE, NO_METHOD, NO_ROUTE, ApiError, Refusal
 from collector.serve.access import admits
 from collector.serve.failures import has_begun, logged
 from collector.serve.radar_api.absent import HEADER, header

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from collector.contract.render import annotation_member, csv_pieces, stamps
 from collector.model import from_epoch, rfc3339
-from collector.radar.wording import annotation_member, csv_pieces, stamps
 from collector.serve.radar_api.absent import CODE, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from collector.contract.request_parser import Asked, Question
     from collector.model import Annotation
-    from collector.radar.parameters import Asked, Question
     from collector.serve.radar_api.absent import Absent
     from collector.serve.radar_api.rollup import Line
 

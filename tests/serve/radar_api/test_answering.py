@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from collector.contract.errors import ApiError
 from collector.model import AggInterval, Annotation, rfc3339
-from collector.radar.refusals import ApiError
 from collector.serve.radar_api import answering, ask
 from collector.store import StoreUnavailable
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, query, saved

@@ -7,10 +7,10 @@ import sqlalchemy as sa
 
 from collector.collect.collect import collect
 from collector.model import rfc3339
-from collector.radar.simulator import faults
 from collector.serve.radar_api import ask
 from collector.store.schema import date_ranges
 from tests.collect.doubles import NOW, core, profile
+from tests.harness import faults
 
 REMARK = {
     "dataSource": "A_SOURCE_OF_TOMORROW",

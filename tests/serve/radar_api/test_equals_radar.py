@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from collector.collect.collect import collect_and_heal
 from collector.collect.fetch import Fetcher
 from collector.collect.gather import Gatherer
+from collector.contract.date_ranges import floor
+from collector.contract.errors import ApiError
+from collector.contract.request_parser import decode, read
 from collector.model import AggInterval, from_epoch, rfc3339, utc
 from collector.radar.client import RadarClient
-from collector.radar.dates import floor
-from collector.radar.parameters import decode, read
-from collector.radar.refusals import ApiError
-from collector.radar.simulator import Simulator, SimulatorOptions, serve
-from collector.radar.simulator.answer import answer
-from collector.radar.simulator.history import History
 from collector.serve.radar_api import ask
 from collector.settings import load
+from collector.simulator import Simulator, SimulatorOptions, serve
+from collector.simulator.history import History
+from collector.simulator.response import answer
 from collector.store import Store
 
 NOW = utc("2026-08-14T10:07:00Z")

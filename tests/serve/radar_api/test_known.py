@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from collector.contract.date_ranges import Range
+from collector.contract.request_parser import Asked
 from collector.model import AggInterval, SeriesQuery, from_epoch
-from collector.radar.dates import Range
-from collector.radar.parameters import Asked
 from collector.serve.radar_api.known import ALWAYS, Known
 from collector.serve.radar_api.matching import Source
 from collector.serve.radar_api.rollup import Frame

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from collector.contract.request_parser import read
 from collector.model import Slice
 from collector.radar.errors import CredentialsRefused, RateLimited, Refused, TooCostly, Unavailable, Untrusted
-from collector.radar.parameters import read
 from collector.serve.radar_api.answering import NotStored, answer
 from collector.serve.radar_api.lacking import lacking, refusal
 from collector.serve.radar_api.parameters import Rules, read_local

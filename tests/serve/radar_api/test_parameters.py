@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.contract.errors import ApiError
 from collector.model import AggInterval, utc
 from collector.profile import FILTERS
-from collector.radar.refusals import ApiError
 from collector.serve.radar_api.parameters import read_local
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()

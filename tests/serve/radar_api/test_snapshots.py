@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from collector.contract.errors import ApiError
 from collector.model import AggInterval, SeriesQuery, rfc3339
-from collector.radar.refusals import ApiError
 from collector.serve.radar_api import ask
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, query, saved
 from tests.store.test_snapshots import PROFILE, VALID, taken

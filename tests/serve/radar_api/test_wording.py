@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.contract.request_parser import read
 from collector.model import utc
-from collector.radar.parameters import read
 from collector.serve.radar_api.parameters import Rules
 from collector.serve.radar_api.rollup import Line
 from collector.serve.radar_api.wording import Said, number, pieces, units

@@ -1,0 +1,97 @@
+"""Date ranges as the API reads them: relative ones, explicit pairs, 15-minute floors, an inclusive end."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from collector.contract.errors import bad, shown
+from collector.model import AggInterval, utc
+
+SLOT, DAY, WEEK = 900, 86_400, 604_800
+_MONDAY = 4 * DAY
+_RELATIVE = re.compile(r"([1-9]\d{0,2})([dw])((?i:control))?", re.ASCII)
+_LONGEST = {"d": 364, "w": 52}
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_MONTH = 31 * DAY
+
+
+def floor(moment: float, step: int, edge: int = _MONDAY) -> int:
+    """Start of the bucket of *step* seconds that holds *moment* (epoch seconds); one starts at *edge*."""
+    return int(moment - (moment - edge) % step)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """From *start* to *end* in epoch seconds, both floored to 15 minutes; the bucket that holds *end* is part of it."""
+
+    start: int
+    end: int
+
+    @property
+    def duration(self) -> int:
+        """Seconds between the two."""
+        return self.end - self.start
+
+    def buckets(self, interval: AggInterval, offset: int | None = 0) -> tuple[int, int]:
+        """Start of the first bucket, end of the last; with an *offset* of None the first one starts with the range."""
+        step, edge = interval.seconds, self.start if offset is None else _MONDAY + offset
+        return floor(self.start, step, edge), floor(self.end, step, edge) + step
+
+
+def auto_interval(duration: int) -> AggInterval:
+    """The interval of a request that names none."""
+    if duration <= DAY:
+        return AggInterval.FIFTEEN_MINUTES
+    return AggInterval.ONE_HOUR if duration <= _MONTH else AggInterval.ONE_DAY
+
+
+def read_range(given: tuple[str, str, str], default: str | None, now: float, today: float | None = None) -> Range:
+    """Read one position's (`dateRange`, `dateStart`, `dateEnd`); an empty one is not given.
+
+    *default* is the `dateRange` of a position without any date (None: refused). A relative range ends at *today*,
+    which is *now* unless given; nothing may lie behind *now*.
+    """
+    relative, start, end = given
+    if relative and (start or end):
+        raise bad("dateRange cannot be combined with dateStart and dateEnd")
+    if start or end:
+        return _explicit(start, end, now)
+    if not (relative or default):
+        raise bad("dateRange, or dateStart and dateEnd, must be given")
+    return _relative(relative or str(default), now if today is None else today)
+
+
+def _relative(text: str, today: float) -> Range:
+    match = _RELATIVE.fullmatch(text)
+    if match is None or int(match[1]) > _LONGEST[match[2]]:
+        raise bad(f"dateRange: expected 1d to 364d or 1w to 52w, with or without 'control', received {shown(text)}")
+    length = int(match[1]) * (DAY if match[2] == "d" else WEEK)
+    end = floor(today, SLOT)
+    if match[3]:
+        end -= -(-length // WEEK) * WEEK
+    return Range(end - length, end)
+
+
+def _explicit(start: str, end: str, now: float) -> Range:
+    if not (start and end):
+        raise bad("dateStart and dateEnd must be given together")
+    first, last = read_moment("dateStart", start), read_moment("dateEnd", end)
+    if last > now:
+        raise bad("dateEnd: must not lie in the future")
+    if first > last:
+        raise bad("dateStart: must not lie behind dateEnd")
+    return Range(floor(first, SLOT), floor(last, SLOT))
+
+
+def read_moment(name: str, text: str) -> float:
+    """Read an RFC 3339 date-time as epoch seconds; nothing before 1970 is one of certificate transparency."""
+    try:
+        moment = utc(text).timestamp() if _RFC3339.fullmatch(text) else None
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None:
+        raise bad(f"{name}: expected an RFC 3339 date-time, received {shown(text)}")
+    if moment < 0:
+        raise bad(f"{name}: must not lie before 1970, received {shown(text)}")
+    return moment

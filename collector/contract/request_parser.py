@@ -1,0 +1,226 @@
+"""Reads a query string as the API does: positional series, OR values, dates; refuses what the API refuses.
+
+A value is decoded once by HTTP, split at its commas, which separate alternatives, and each part decoded once more: a
+`%2C` that survived the first time (sent as `%252C`) is a comma that belongs to the value. So
+`caOwner=DigiCert%252C%20Inc.` asks for one owner, while `caOwner=DigiCert%2C%20Inc.` asks for two, the second of which
+begins with a blank and is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Literal, Protocol
+from urllib.parse import parse_qsl, unquote
+
+from collector.contract.date_ranges import Range, auto_interval, read_range
+from collector.contract.errors import ApiError, Refusal, bad, shown
+from collector.interval import Grid
+from collector.model import AggInterval, SeriesQuery
+from collector.profile import FILTERS, TLD_EXCLUDES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Grids = Mapping[AggInterval, Grid | None]
+
+SCALARS = ("aggInterval", "format")
+ARRAYS = ("name", "dateRange", "dateStart", "dateEnd", *FILTERS)
+FORMATS = ("JSON", "CSV")
+_DATES = ("dateRange", "dateStart", "dateEnd")
+
+
+class Rules(Protocol):
+    """What of the rules is not the same everywhere; `SimulatorOptions` says what each means."""
+
+    @property
+    def grids(self) -> Grids:
+        """Where buckets start; None for the start of the range, and the usual grid for what is absent."""
+
+    @property
+    def max_span(self) -> Mapping[AggInterval, timedelta]:
+        """The longest span answered at each interval; one that is absent has no limit."""
+
+    @property
+    def span_refusal(self) -> Refusal:
+        """What a longer one draws."""
+
+    @property
+    def series_per_request(self) -> int:
+        """How many series one answer may have."""
+
+    @property
+    def series_refusal(self) -> Refusal:
+        """What more draw."""
+
+    @property
+    def default_range(self) -> str | None:
+        """The `dateRange` of a series without any date; None: refused."""
+
+    @property
+    def empty_values(self) -> bool:
+        """Whether an empty filter means that there is none."""
+
+    @property
+    def equal_names(self) -> Literal["refuse", "overwrite"]:
+        """What becomes of two series of one name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One series of a question: the buckets from *start* up to *end* of *query*, called *name*; *dates* as asked."""
+
+    name: str
+    query: SeriesQuery
+    start: int
+    end: int
+    dates: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request that can be answered; *auto* says that it named no interval, *grids* is as in Rules."""
+
+    agg_interval: AggInterval
+    format: str
+    series: tuple[Asked, ...]
+    auto: bool = False
+    grids: Grids = field(default_factory=dict)
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets of all series are asked for."""
+        return sum(asked.end - asked.start for asked in self.series) // self.agg_interval.seconds
+
+    def grid(self, agg_interval: AggInterval) -> Grid:
+        """Where the buckets of an interval start, if not with the range."""
+        return self.grids.get(agg_interval) or Grid(agg_interval)
+
+    def on(self, grid: Grid) -> Question:
+        """Ask the same with buckets of *grid*."""
+        return replace(self, grids={**self.grids, grid.interval: grid}).at(self.agg_interval)
+
+    def at(self, agg_interval: AggInterval) -> Question:
+        """Ask the same at another interval."""
+        series = (_Position(asked.name, asked.dates, asked.query.filters) for asked in self.series)
+        return Question(
+            agg_interval,
+            self.format,
+            tuple(one.asked(agg_interval, self.grids) for one in series),
+            self.auto,
+            self.grids,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    name: str
+    dates: Range
+    filters: Mapping[str, tuple[str, ...]]
+
+    def asked(self, agg_interval: AggInterval, grids: Grids) -> Asked:
+        grid = grids.get(agg_interval, Grid(agg_interval))
+        start, end = self.dates.buckets(agg_interval, grid.seconds if grid else None)
+        return Asked(self.name, SeriesQuery(agg_interval, self.filters), start, end, self.dates)
+
+
+def decode(raw_query: str) -> list[tuple[str, str]]:
+    """Split the part behind the `?`, still encoded, into names and values; ApiError where it is not UTF-8."""
+    try:
+        return parse_qsl(raw_query, keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise bad("The query string is not UTF-8") from error
+
+
+def read(pairs: Iterable[tuple[str, str]], rules: Rules, now: float, today: float | None = None) -> Question:
+    """Read a question; ApiError for what the API would not answer at *now*. Names that it does not know are ignored.
+
+    A relative range ends at *today*, which is *now* unless given; both are epoch seconds.
+    """
+    given = _known(pairs)
+    interval, form = _scalar(given, "aggInterval", tuple(AggInterval)), _scalar(given, "format", FORMATS)
+    positions = _positions(given, rules, now, today)
+    if len(positions) > rules.series_per_request:
+        raise ApiError(rules.series_refusal, f"At most {rules.series_per_request} series can be requested")
+    durations = {position.dates.duration for position in positions}
+    if len(durations) > 1:
+        raise bad("All series must have the same duration")
+    agg_interval = AggInterval(interval) if interval else auto_interval(durations.pop())
+    if positions[0].dates.duration > rules.max_span.get(agg_interval, timedelta.max).total_seconds():
+        raise ApiError(rules.span_refusal, f"aggInterval {agg_interval} is too granular for the date range")
+    series = tuple(position.asked(agg_interval, rules.grids) for position in positions)
+    return Question(agg_interval, form or "JSON", series, auto=interval is None, grids=rules.grids)
+
+
+def _known(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    given: dict[str, list[str]] = {}
+    for name, value in pairs:
+        if name in SCALARS or name in ARRAYS:
+            given.setdefault(name, []).append(value)
+    return given
+
+
+def _scalar(given: Mapping[str, list[str]], name: str, allowed: tuple[str, ...]) -> str | None:
+    values = given.get(name, [])
+    if len(values) > 1:
+        raise bad(f"{name}: expected one value, received {len(values)}")
+    if not values:
+        return None
+    for word in allowed:
+        if values[0] == word or (name == "format" and values[0].upper() == word):
+            return word
+    raise bad(f"{name}: expected one of {', '.join(allowed)}, received {shown(values[0])}")
+
+
+def _positions(given: Mapping[str, list[str]], rules: Rules, now: float, today: float | None) -> list[_Position]:
+    """The i-th value of every array makes series i; there is always one series. One date alone is that of all."""
+    arrays = {name: given[name] for name in ARRAYS if name in given}
+    arrays |= _shared_dates(arrays)
+    columns = list(zip_longest(*arrays.values(), fillvalue="")) or [()]
+    rows = [dict(zip(arrays, column, strict=True)) for column in columns]
+    if not rules.empty_values and any(name in FILTERS and "" in values for name, values in arrays.items()):
+        raise bad("A filter must not be empty")
+    names = _names([row.get("name", "") for row in rows], rules)
+    ranges = [read_range(_dates(row), rules.default_range, now, today) for row in rows]
+    return [_Position(*one) for one in zip(names, ranges, map(_filters, rows), strict=True)]
+
+
+def _shared_dates(arrays: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Repeat the one `dateRange`, or the one pair of `dateStart` and `dateEnd`, for all positions.
+
+    Several dates belong to their positions, and so do dates of both kinds.
+    """
+    dates = {name: arrays[name] for name in _DATES if name in arrays}
+    is_shared = dates.keys() in ({"dateRange"}, {"dateStart", "dateEnd"})
+    if not is_shared or any(len(values) != 1 for values in dates.values()):
+        return {}
+    count = max(map(len, arrays.values()))
+    return {name: values * count for name, values in dates.items()}
+
+
+def _dates(row: Mapping[str, str]) -> tuple[str, str, str]:
+    return row.get("dateRange", ""), row.get("dateStart", ""), row.get("dateEnd", "")
+
+
+def _names(given: list[str], rules: Rules) -> list[str]:
+    names = [name or f"serie_{position}" for position, name in enumerate(given)]
+    if rules.equal_names == "refuse" and (len(set(names)) < len(names) or "meta" in names):
+        raise bad("name: every series needs a name of its own other than 'meta'")
+    return names
+
+
+def _filters(row: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    filters = {name: _alternatives(name, text) for name, text in row.items() if name in FILTERS and text}
+    clashes = sorted(TLD_EXCLUDES & filters.keys())
+    if "tld" in filters and clashes:
+        raise bad(f"tld cannot be combined with {', '.join(clashes)}")
+    return filters
+
+
+def _alternatives(name: str, text: str) -> tuple[str, ...]:
+    values = tuple(unquote(part) for part in text.split(","))
+    for value in values:
+        if not FILTERS[name].accepts(value):
+            raise bad(f"{name}: expected {FILTERS[name].allowed}, received {shown(value)}")
+    return values

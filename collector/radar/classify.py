@@ -1,0 +1,246 @@
+"""From a reply without data to the error that says what to do. The API's error code decides, the status only helps.
+
+Sources: https://developers.cloudflare.com/fundamentals/api/reference/limits/ and replies seen on other Radar endpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from collector.clock_difference import NAMED_FROM, sample
+from collector.errors import system_words
+from collector.radar.errors import (
+    CredentialsRefused,
+    InFuture,
+    Misdirected,
+    RadarError,
+    RateLimited,
+    Refused,
+    TooCostly,
+    Unavailable,
+)
+from collector.radar.request import SLOT
+from collector.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from collector.clock_difference import ClockSample
+    from collector.model import Batch
+    from collector.radar.errors import RadarError
+
+
+_CREDENTIALS = frozenset({6003, 6111, 9103, 9106, 9109, 10000, 10001})
+_RATE = frozenset({971, 1015, 10100})
+_TOO_COSTLY = 2002
+_BAD_PARAMETER = 2001
+_NO_SUCH_PATH = frozenset({7000, 7003})
+
+BLOCK = timedelta(minutes=5)
+"""How long Cloudflare refuses every call after its limit was passed; assumed where a 429 names no time."""
+_LONGEST_WAIT = timedelta(days=1)  # a server that asks for more has made a mistake
+_SHOWN = 300
+_QUOTED = 40
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes | None, now: datetime) -> RadarError:
+    """Return the error of a reply without data; *body* is None if it could not be read.
+
+    *now* is the moment the headers arrived, from which `Retry-After` counts.
+    """
+    codes, message = _said(body or b"")
+    code = codes[0] if codes else None
+    text = f"HTTP {status}{_words(status, headers, body, message)}"
+    not_before = retry_after(headers.get("Retry-After"), now, read_date(headers.get("Date")))
+    if status == HTTPStatus.TOO_MANY_REQUESTS or _RATE & {*codes}:
+        return RateLimited(text, status=status, code=code, not_before=not_before or now + BLOCK)
+    kind = _kind(status, codes, is_json=message is not None if body is not None else not _is_html(headers))
+    if kind is Unavailable:
+        return Unavailable(text, status=status, code=code, not_before=not_before)
+    return kind(text, status=status, code=code)
+
+
+def _is_html(headers: Mapping[str, str]) -> bool:
+    return "html" in headers.get("Content-Type", "").lower()
+
+
+def _words(status: int, headers: Mapping[str, str], body: bytes | None, message: str | None) -> str:
+    """What a person reads behind the status: the API's own message, or what came in place of one."""
+    if message:
+        return f": {message}"
+    if status // 100 == 3:  # noqa: PLR2004 - HTTP's class of redirects
+        return ", a redirect, which is not followed"
+    if body is None:
+        return ", and its body cannot be read"
+    if not body:
+        return " without a body"
+    kind = one_line(headers.get("Content-Type", "something").partition(";")[0])
+    return " without a message" if message is not None else f" with {kind} instead of an answer"
+
+
+def _kind(status: int, codes: list[int], *, is_json: bool) -> type[RadarError]:
+    if _CREDENTIALS & {*codes}:
+        return CredentialsRefused
+    if _NO_SUCH_PATH & {*codes}:
+        return Misdirected
+    if _TOO_COSTLY in codes:
+        return TooCostly
+    if _BAD_PARAMETER in codes:
+        return Refused
+    return _kind_by_status(status, is_json=is_json)
+
+
+def _kind_by_status(status: int, *, is_json: bool) -> type[RadarError]:
+    match status:
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN if is_json:
+            return CredentialsRefused
+        case HTTPStatus.UNPROCESSABLE_ENTITY | HTTPStatus.REQUEST_URI_TOO_LONG | HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return TooCostly
+        case HTTPStatus.BAD_REQUEST if is_json:
+            return Refused
+        case HTTPStatus.NOT_FOUND | HTTPStatus.GONE | HTTPStatus.METHOD_NOT_ALLOWED:
+            return Misdirected
+        case _:
+            return Unavailable
+
+
+def retry_after(header: str | None, now: datetime, date: datetime | None = None) -> datetime | None:
+    """Read `Retry-After`, seconds or an HTTP date, as a moment not before *now*; None where it says nothing.
+
+    An HTTP date counts from the *date* of the same reply, if it has one, because our clock may be wrong. A wait of more
+    than a day is taken as a mistake and held to a day.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if re.fullmatch(r"[0-9]{1,18}", text):
+        return now + min(timedelta(seconds=min(int(text), 10**9)), _LONGEST_WAIT)
+    moment = read_date(text)
+    if moment is None:
+        return None
+    if date is not None and timedelta(0) <= moment - date <= _LONGEST_WAIT:
+        return now + (moment - date)
+    return min(max(moment, now), now + _LONGEST_WAIT)
+
+
+def read_date(header: str | None) -> datetime | None:
+    """Read an HTTP date; None for anything else, and for one that names no zone."""
+    try:
+        moment = parsedate_to_datetime(header or "")
+        return None if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _said(body: bytes) -> tuple[list[int], str | None]:
+    """Collect the error codes and messages of an envelope or an RFC 9457 problem; (`[]`, None) for anything else."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return [], None
+    if not isinstance(document, dict):
+        return [], None
+    errors = document.get("errors")
+    entries = [entry for entry in errors if isinstance(entry, dict)] if isinstance(errors, list) else []
+    entries += [inner for entry in entries for inner in _chain(entry)]
+    codes = [entry["code"] for entry in entries if isinstance(entry.get("code"), int)]
+    messages = [str(entry["message"]) for entry in entries if entry.get("message")]
+    messages = messages or [str(document[key]) for key in ("detail", "title", "error") if document.get(key)][:1]
+    return codes, one_line("; ".join(messages))
+
+
+def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    chain = entry.get("error_chain")
+    return [inner for inner in chain if isinstance(inner, dict)] if isinstance(chain, list) else []
+
+
+def one_line(text: str) -> str:
+    """Make one short line of a stranger's text, fit for a log and a table."""
+    return printable(text)[:_SHOWN]
+
+
+def quoted(content: object) -> str:
+    """Quote a part of an answer in a few printable characters."""
+    shown = ascii(content)
+    return shown if len(shown) <= _QUOTED else shown[:_QUOTED] + "…"
+
+
+def in_words(error: aiohttp.ClientError | OSError) -> str:
+    """Say in one line why there is no whole reply."""
+    match error:
+        case aiohttp.ClientConnectorError() | aiohttp.ClientConnectorCertificateError():
+            words = _not_connected(error)
+        case aiohttp.ServerDisconnectedError():
+            words = "the server hung up without an answer"
+        case aiohttp.ClientPayloadError():
+            words = "the answer broke off"
+        case aiohttp.ClientHttpProxyError():
+            words = f"the proxy does not let the connection through: HTTP {error.status} {one_line(error.message)}"
+        case aiohttp.ClientResponseError() if error.message.startswith("Got more than"):
+            words = "a header line of the answer is longer than 64 KiB"
+        case aiohttp.ClientResponseError():
+            words = f"the answer is not HTTP as it should be: {one_line(error.message)}"
+        case OSError():
+            words = f"the connection broke: {one_line(system_words(error))}"
+        case _:
+            words = f"{type(error).__name__}: {one_line(str(error))}"
+    return words
+
+
+def _not_connected(error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError) -> str:
+    """Say in one line why there is no connection."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the server's certificate is not trusted: {one_line(str(error.certificate_error))}"
+    reason = one_line(system_words(error.os_error))
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {error.host} cannot be resolved: {reason}"
+        case aiohttp.ClientConnectorSSLError():
+            return f"no TLS with {error.host} port {error.port}: {one_line(str(error.os_error))}"
+        case aiohttp.ClientProxyConnectionError():
+            return f"cannot connect to the proxy {error.host} port {error.port}: {reason}"
+        case _:
+            return f"cannot connect to {error.host} port {error.port}: {reason}"
+
+
+def clock_sample(headers: Mapping[str, str], sent_at: datetime, received_at: datetime) -> ClockSample | None:
+    """Return what the `Date` of a reply shows; None if there is no such date, or if a cache has kept the reply.
+
+    *sent_at* and *received_at* are moments of our clock, at the request and at the headers of the reply.
+    """
+    if headers.get("Age", "0").strip() not in ("", "0"):
+        return None
+    return sample(read_date(headers.get("Date")), sent_at, received_at)
+
+
+def is_contradicted(shown: ClockSample, last_updated: datetime, received_at: datetime) -> bool:
+    """Return whether *last_updated* lies after the `Date` beside it, so that one of the two is wrong.
+
+    One that lies after our own present says nothing: it may be unknown.
+    """
+    date = received_at - timedelta(seconds=shown.most)
+    return date + NAMED_FROM < last_updated <= received_at
+
+
+def judged(error: RadarError, batch: Batch, shown: ClockSample | None, received_at: datetime) -> RadarError:
+    """Return *error* with what its reply shows of our clock; as InFuture if *batch* ends in Radar's future by that."""
+    if isinstance(error, Refused) and shown is not None and _ends_in_future(batch, shown, received_at):
+        body, error = error.body, InFuture(str(error), status=error.status, code=error.code)
+        error.body = body
+        if "future" in str(error).lower():
+            shown = shown.confirm()
+    error.clock_sample = shown
+    return error
+
+
+def _ends_in_future(batch: Batch, shown: ClockSample, received_at: datetime) -> bool:
+    latest = received_at - timedelta(seconds=shown.least)
+    return max(window.end for window in batch.windows) - SLOT > latest

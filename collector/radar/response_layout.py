@@ -1,0 +1,183 @@
+"""Where meta and the series stand in a document: as documented, or in one of the ways that others write the same.
+
+Everything is brought into the documented form: `meta`, and an object with `timestamps` and `values` below the name of
+each series. Nothing is taken from a place where another thing may stand: what is not found beyond doubt is not there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from collector.radar.deviations import Deviations
+from collector.radar.scalars import folded, member, parse_answer_time, unwrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Content = Mapping[str, Any]
+
+_TIMESTAMPS = ("timestamps", "timestamp", "times", "time", "dates", "date")
+_VALUES = ("values", "value", "counts", "count")
+_ARRAYS = frozenset({"timestamps", "values"})
+_META = ("meta", "metadata")
+_INSIDE = ("result", "data", "series", "timeseries")
+_BESIDE_POINTS = frozenset({*_META, "name"})
+_DEEPEST = 4
+
+
+def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tuple[Any, dict[str, Any]]:
+    """Return meta, None if there is none, and the series of *result* by their names, in their order.
+
+    *names* are those that were asked for. A series of the documented form may lack one of its arrays.
+    """
+    meta = member(result, *_META)
+    if meta is not None and "meta" not in result:
+        deviations.note("meta is called otherwise")
+    container: Any = result
+    for depth in range(_DEEPEST):
+        series = _series_of(container, names)
+        if series:
+            _note_place(depth, container, series, deviations)
+            return _meta_of(meta, series, deviations), series
+        inner = [content for key, content in container.items() if folded(key) in _INSIDE and content]
+        if len(inner) != 1 or _asked(container, names):
+            break
+        container = _by_names(inner[0], names) or sole_object(inner[0]) or {}
+        meta = member(container, *_META) if meta is None else meta
+    return meta, {}
+
+
+def sole_object(content: Any) -> Content | None:
+    """Return an object, or the only one of a list; None for anything else."""
+    one = content[0] if isinstance(content, list) and len(content) == 1 else content
+    return one if isinstance(one, dict) else None
+
+
+def holds_series(content: Content) -> bool:
+    """Tell whether there is a series in *content*, whatever its name."""
+    return isinstance(_column(content, _TIMESTAMPS), list) or bool(arrange(content, (), Deviations())[1])
+
+
+def _by_names(content: Any, names: Sequence[str]) -> Content:
+    """Return the series of a list by the names in them; a lone series needs none."""
+    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
+        return {}
+    called = [one.get("name") for one in content]
+    if called == [None] == [None] * len(names) and _as_series(content[0]) is not None:
+        called = [*names]
+    if not all(isinstance(name, str) for name in called) or len({*called}) < len(called):
+        return {}
+    return dict(zip(called, content, strict=True))
+
+
+def _note_place(depth: int, container: Content, series: Content, deviations: Deviations) -> None:
+    if depth:
+        deviations.note("series stand deeper in the document than usual")
+    if any(one is not container.get(key) for key, one in series.items()):
+        deviations.note("series are arranged otherwise than in arrays of timestamps and values")
+
+
+def _meta_of(meta: Any, series: Content, deviations: Deviations) -> Any:
+    """Return *meta*, or if there is none what the series have inside, if all have the same."""
+    if meta is not None:
+        return meta
+    inside = [member(one, *_META) for one in series.values()]
+    if any(one is None for one in inside) or any(one != inside[0] for one in inside):
+        return None
+    deviations.note("meta stands inside of the series")
+    return inside[0]
+
+
+def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
+    """Return the series right inside of *container*, in the documented form.
+
+    Other forms count only where none has the documented one, and names that were not asked for only where none has a
+    name that was: a table or a list of something else may stand beside the series.
+    """
+    others = {key: content for key, content in container.items() if folded(key) not in _META}
+    halves = {key: one for key, one in others.items() if isinstance(one, dict) and not _ARRAYS.isdisjoint(one)}
+    documented = {key: one if {*one} >= _ARRAYS else _as_series(one) or one for key, one in halves.items()}
+    asked = _asked(others, names)
+    if documented and (not asked or not asked.isdisjoint(documented)):
+        return documented
+    shared = _column(container, _TIMESTAMPS)
+    if isinstance(shared, list):
+        return _columns(container, shared, names)
+    read = {key: _as_series(others[key]) for key in asked or others}
+    return {key: one for key, one in read.items() if one is not None}
+
+
+def _asked(content: Content, names: Sequence[str]) -> set[str]:
+    """Return the keys of *content* that are names that were asked for, in any spelling."""
+    wanted = {*map(folded, names)}
+    return {key for key in content if folded(key) in wanted}
+
+
+def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) -> dict[str, Any]:
+    """Read timestamps that stand once beside the values of every series, or of the only one."""
+    values = _column(container, _VALUES)
+    if isinstance(values, list) and len(names) == 1:
+        return {names[0]: {"timestamps": timestamps, "values": values}}
+    columns = {key: container[key] for key in container if key in _asked(container, names)}
+    return {key: {"timestamps": timestamps, "values": one} for key, one in columns.items() if isinstance(one, list)}
+
+
+def _as_series(content: Any, depth: int = 0) -> Content | None:
+    """Return *content* in the form of a series; None if it is none."""
+    if isinstance(content, list):
+        return _of_records(content)
+    if not isinstance(content, dict):
+        return None
+    timestamps, values = _column(content, _TIMESTAMPS), _column(content, _VALUES)
+    if isinstance(timestamps, list) and isinstance(values, list):
+        return {**content, "timestamps": timestamps, "values": values}
+    inner = content.get("data", content.get("points"))
+    if inner is not None and depth == 0:
+        series = _as_series(inner, depth + 1)
+        return None if series is None else {**content, **series}
+    return _of_mapping(content)
+
+
+def _column(content: Content, names: Sequence[str]) -> Any:
+    """Return what stands below the first of *names*; below one of the others if only one of them is there."""
+    if names[0] in content:
+        return content[names[0]]
+    found = [inner for key, inner in content.items() if folded(key) in names]
+    return found[0] if len(found) == 1 else None
+
+
+def _of_records(content: list[Any]) -> Content | None:
+    """Read [[timestamp, value], …] or [{"timestamp": …, "value": …}, …]; None if the first is none of these."""
+    places = _places(content[0]) if content else None
+    if places is None or not _is_time(content[0][places[0]]):
+        return None
+    at, of = places
+    try:
+        return {"timestamps": [one[at] for one in content], "values": [one[of] for one in content]}
+    except (TypeError, LookupError):
+        return None
+
+
+def _places(record: Any) -> tuple[Any, Any] | None:
+    """Return where timestamp and value stand in a record."""
+    if isinstance(record, list):
+        return (0, 1) if len(record) == 2 else None  # noqa: PLR2004 - a timestamp and a value
+    keys = [_key(record, names) for names in (_TIMESTAMPS, _VALUES)] if isinstance(record, dict) else [None]
+    return None if None in keys else (keys[0], keys[1])
+
+
+def _is_time(content: Any) -> bool:
+    return content is None or parse_answer_time(unwrapped(content)) is not None
+
+
+def _key(record: Content, names: Sequence[str]) -> str | None:
+    found = [key for key in record if folded(key) in names]
+    return found[0] if len(found) == 1 else None
+
+
+def _of_mapping(content: Content) -> Content | None:
+    """Read {timestamp: value, …}; meta and a name may stand beside."""
+    points = {key: value for key, value in content.items() if folded(key) not in _BESIDE_POINTS}
+    if not points or any(parse_answer_time(key) is None for key in points):
+        return None
+    return {**content, "timestamps": [*points], "values": [*points.values()]}

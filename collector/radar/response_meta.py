@@ -1,0 +1,333 @@
+"""What an answer says of itself (`result.meta`), read as far as it goes.
+
+Nothing here refuses an answer but another interval, and a date range that has nothing to do with what was asked. What
+is absent or unreadable is left out and noted.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from collector.model import RELATIVE_WORDS, UNKNOWN_LAST_UPDATED, AggInterval, Annotation, Meta, Normalization, rfc3339
+from collector.radar.classify import quoted
+from collector.radar.errors import Coarsened, Untrusted
+from collector.radar.request import series_names
+from collector.radar.scalars import (
+    ParsedTime,
+    folded,
+    member,
+    parse_answer_time,
+    parse_span,
+    read_number,
+    sole,
+    text_of,
+    unwrapped,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from collector.model import Batch
+    from collector.radar.deviations import Deviations
+
+    DateRange = tuple[datetime, datetime]
+    from collections.abc import Iterator, Sequence
+
+    from collector.model import Window
+
+
+_NORMALIZATIONS = {folded(word): word for word in (*(known.value for known in Normalization), *RELATIVE_WORDS)}
+_KEYS = ("aggInterval", "confidenceInfo", "dateRange", "lastUpdated", "normalization", "units")
+_LEVELS = range(6)
+_LONGEST_WORD = 1_000
+
+
+def read_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
+    """Read `result.meta`; an absent word is empty, an absent lastUpdated is UNKNOWN_LAST_UPDATED.
+
+    Coarsened for another interval than that of *batch*, Untrusted for a date range that no window of it overlaps.
+    """
+    meta: Mapping[str, Any] = content if isinstance(content, dict) else {}
+    if not meta:
+        deviations.note("meta is absent")
+    elif any(key not in meta and member(meta, key) is not None for key in _KEYS):
+        deviations.note("keys of meta are spelt otherwise")
+    info = _info(meta, deviations)
+    annotations = member(info, "annotations")
+    _check_interval(member(meta, "aggInterval"), batch, deviations)
+    unit, unit_names = _unit(member(meta, "units", "unit"), deviations)
+    return Meta(
+        agg_interval=batch.agg_interval,
+        last_updated=_last_updated(member(meta, "lastUpdated"), deviations),
+        normalization=_normalization(sole(member(meta, "normalization")), deviations),
+        unit=unit,
+        confidence_level=_level(member(info, "level"), deviations),
+        date_ranges=read_date_ranges(member(meta, "dateRange"), series_names(batch), batch, deviations),
+        annotations=read_annotations(member(meta, "annotations") if annotations is None else annotations, deviations),
+        unit_names=unit_names,
+    )
+
+
+def _info(meta: Mapping[str, Any], deviations: Deviations) -> Mapping[str, Any]:
+    content = sole(member(meta, "confidenceInfo", "confidence"))
+    if isinstance(content, dict):
+        return content
+    deviations.note("meta.confidenceInfo is absent" if content is None else "meta.confidenceInfo is no object")
+    return {}
+
+
+def is_known_normalization(word: str) -> bool:
+    """Tell whether *word* is one of the contract's normalizations, however it is spelt."""
+    return folded(word) in _NORMALIZATIONS
+
+
+def names_interval(meta: Any) -> bool:
+    """Tell whether `meta.aggInterval` is a word that says how wide buckets are."""
+    return isinstance(meta, dict) and seconds_of(sole(member(meta, "aggInterval"))) is not None
+
+
+def _check_interval(content: Any, batch: Batch, deviations: Deviations) -> None:
+    seconds = seconds_of(sole(content))
+    if seconds is None:
+        deviations.note("meta.aggInterval is absent" if content is None else "meta.aggInterval is an unknown word")
+    elif seconds != batch.agg_interval.seconds:
+        raise Coarsened(f"meta.aggInterval is {quoted(content)}, asked was {batch.agg_interval.name}")
+    elif content != batch.agg_interval.name:
+        deviations.note("meta.aggInterval is spelt otherwise")
+
+
+def _last_updated(content: Any, deviations: Deviations) -> datetime:
+    moment = _earliest(content)
+    if moment is None:
+        deviations.note("meta.lastUpdated is absent" if content is None else "meta.lastUpdated is unreadable")
+        return UNKNOWN_LAST_UPDATED
+    if not moment.zoned:
+        deviations.note("meta.lastUpdated names no zone")
+    return moment.at
+
+
+def _earliest(content: Any) -> ParsedTime | None:
+    """Read a time; the earliest of several, if all can be read."""
+    if not isinstance(content, list) or not content:
+        return parse_answer_time(unwrapped(content))
+    times = [parse_answer_time(one) for one in content]
+    return min((one for one in times if one), default=None) if None not in times else None
+
+
+def _normalization(content: Any, deviations: Deviations) -> str:
+    text = _word(content)
+    if not text:
+        deviations.note("meta.normalization is absent" if not content else "meta.normalization is unreadable")
+    elif folded(text) not in _NORMALIZATIONS:
+        deviations.note("meta.normalization is an unknown word")
+    return _NORMALIZATIONS.get(folded(text), text)
+
+
+def _unit(content: Any, deviations: Deviations) -> tuple[str, tuple[str, ...]]:
+    """Read the one unit's value and its names.
+
+    Several are spelt `name=value, …` so that a change of any starts a new series.
+    """
+    units = [unit for unit in map(_name_and_value, content if isinstance(content, list) else [content]) if unit[1]]
+    if not units:
+        deviations.note("meta.units is absent" if not content else "meta.units is unreadable")
+        return "", ()
+    if len({"".join(value.split()).casefold() for _, value in units}) == 1:  # not folded: that would leave nothing of %
+        return units[0][1], tuple(dict.fromkeys(name for name, _ in units if name))
+    return ", ".join(sorted(f"{name}={value}" for name, value in units)), ()
+
+
+def _name_and_value(content: Any) -> tuple[str, str]:
+    if isinstance(content, str):
+        return "", _word(content)
+    if not isinstance(content, dict):
+        return "", ""
+    if len(content) > 1 or folded(next(iter(content), "")) == "value":
+        return _word(member(content, "name")), _word(member(content, "value"))
+    if len(content) == 1:  # {"*": "certificates"}
+        ((name, value),) = content.items()
+        return _word(name), _word(value) if folded(name) != "name" else ""
+    return "", ""
+
+
+def _word(content: Any) -> str:
+    """Give a text of reasonable length without blanks around it, an empty one for anything else."""
+    text = text_of(content).strip() if isinstance(content, str) else ""
+    return text if len(text) <= _LONGEST_WORD else ""
+
+
+def _level(content: Any, deviations: Deviations) -> int | None:
+    level = read_number(content)
+    if level is None and content is None:
+        return None
+    if level is None or level not in _LEVELS:
+        deviations.note("meta.confidenceInfo.level is none of 0 to 5")
+        return None
+    return int(level)
+
+
+def read_date_ranges(
+    content: Any, names: Sequence[str], batch: Batch, deviations: Deviations
+) -> tuple[DateRange | None, ...]:
+    """Return the adjusted range of each window of *batch*, whose series are called *names*; None where it is not known.
+
+    Raises Untrusted for a range that no window overlaps.
+    """
+    found = _listed(content, names)
+    ranges = [parse_span(one) for one in found]
+    windows = batch.windows
+    if not any(found):
+        deviations.note("meta.dateRange is absent")
+        return (None,) * len(windows)
+    if any(ranges) and not all(one is None or _is_usual(one) for one in found):
+        deviations.note("meta.dateRange is written in another form")
+    if None in ranges:
+        deviations.note("meta.dateRange is unreadable")
+    if len(ranges) == len(windows):
+        _check_overlap([(one, (window,)) for one, window in zip(ranges, windows, strict=True)])
+        return tuple(ranges)
+    if len(ranges) == 1:
+        _check_overlap([(ranges[0], windows)])
+        return _one_for_all(ranges[0], windows, deviations)
+    deviations.note("meta.dateRange has another number of ranges than series were asked for")
+    _check_overlap([(one, windows) for one in ranges])
+    return (None,) * len(windows)
+
+
+def _is_usual(content: Any) -> bool:
+    return isinstance(content, dict) and "startTime" in content and "endTime" in content
+
+
+def _listed(content: Any, names: Sequence[str]) -> list[Any]:
+    """Return the ranges as a list: one, several, or one below the name of each series."""
+    if isinstance(content, dict) and parse_span(content) is None:
+        by_name = [member(content, name) for name in names]
+        return by_name if any(by_name) else [content]
+    if not isinstance(content, list) or parse_span(content) is not None:
+        return [content]
+    return content
+
+
+def _one_for_all(
+    one: DateRange | None, windows: Sequence[Window], deviations: Deviations
+) -> tuple[DateRange | None, ...]:
+    """Give every window the one range, but none that it does not overlap: of those nothing is known."""
+    if len(set(windows)) > 1:
+        deviations.note("meta.dateRange is one for several windows")
+    return tuple(one if one and _overlaps(one, window) else None for window in windows)
+
+
+def _check_overlap(pairs: Sequence[tuple[DateRange | None, Sequence[Window]]]) -> None:
+    for one, windows in pairs:
+        if one and not any(_overlaps(one, window) for window in windows):
+            raise Untrusted(f"meta.dateRange is {rfc3339(one[0])}..{rfc3339(one[1])}, asked was {windows[0]}")
+
+
+def _overlaps(one: DateRange, window: Window) -> bool:
+    return one[0] < window.end and window.start <= one[1]
+
+
+_MOST_ANNOTATIONS = 10_000
+_LONGEST_TEXT = 65_536
+_YES = frozenset({"true", "yes", "1"})
+
+
+def read_annotations(content: Any, deviations: Deviations) -> tuple[Annotation, ...]:
+    """Read `confidenceInfo.annotations`: each once, sorted. One that has no readable start is left out."""
+    if isinstance(content, dict) and content and all(isinstance(one, dict) for one in content.values()):
+        content = [*content.values()]
+    if content is not None and not isinstance(content, list):
+        deviations.note("meta.confidenceInfo.annotations is no array")
+    found = content if isinstance(content, list) else []
+    if len(found) > _MOST_ANNOTATIONS:
+        deviations.note(f"annotations beyond {_MOST_ANNOTATIONS} are left out")
+    return tuple(sorted(set(_annotations(found[:_MOST_ANNOTATIONS], deviations)), key=repr))
+
+
+def _annotations(found: list[Any], deviations: Deviations) -> Iterator[Annotation]:
+    for content in found:
+        start = parse_answer_time(member(content, "startDate", "start")) if isinstance(content, dict) else None
+        if start is None:
+            deviations.note("annotations without a readable start are left out")
+            continue
+        yield _annotation(content, start.at, deviations)
+
+
+def _annotation(content: dict[str, Any], start: datetime, deviations: Deviations) -> Annotation:
+    end = parse_answer_time(member(content, "endDate", "end"))
+    texts = {key: text_of(member(content, key)) for key in ("dataSource", "eventType", "description", "linkedUrl")}
+    if any(len(text) > _LONGEST_TEXT for text in texts.values()):
+        deviations.note(f"texts of annotations beyond {_LONGEST_TEXT} characters are cut")
+    return Annotation(
+        start_date=start,
+        end_date=end.at if end else None,
+        data_source=texts["dataSource"][:_LONGEST_TEXT],
+        event_type=texts["eventType"][:_LONGEST_TEXT],
+        description=texts["description"][:_LONGEST_TEXT],
+        linked_url=texts["linkedUrl"][:_LONGEST_TEXT],
+        is_instantaneous=_flag(member(content, "isInstantaneous")),
+        tags=_tags(member(content, "tags")),
+    )
+
+
+def _tags(content: Any) -> tuple[str, ...]:
+    found = content if isinstance(content, list) else [content] if content else []
+    return tuple(sorted({text_of(tag)[:_LONGEST_TEXT] for tag in found}))
+
+
+def _flag(content: Any) -> bool:
+    return content.strip().lower() in _YES if isinstance(content, str) else bool(content)
+
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 2_592_000}
+_NUMBERS = {"one": 1, "two": 2, "five": 5, "six": 6, "ten": 10, "twelve": 12, "fifteen": 15, "thirty": 30}
+_SHORT = {"s": 1, "sec": 1, "min": 60, "mins": 60, "h": 3_600, "hr": 3_600, "d": 86_400, "w": 604_800, "mo": 2_592_000}
+_ADVERBS = {"hourly": 3_600, "daily": 86_400, "weekly": 604_800, "monthly": 2_592_000}
+_UNITS = {**_SECONDS, **{f"{name}s": seconds for name, seconds in _SECONDS.items()}, **_SHORT}
+_COUNTED = re.compile(rf"([0-9]{{1,6}}|{'|'.join(_NUMBERS)})?([a-z]+)")
+_DURATION = re.compile(r"P(?:([0-9]{1,4})W|([0-9]{1,4})D)?(?:T(?:([0-9]{1,5})H)?(?:([0-9]{1,5})M)?(?:([0-9]{1,7})S)?)?")
+_DURATION_UNITS = (604_800, 86_400, 3_600, 60, 1)
+_PLAIN_MINUTES = re.compile(r"([0-9]{1,5}) ?m")
+_KNOWN = {folded(word): interval.seconds for interval in AggInterval for word in (interval.name, interval.value)}
+
+
+def seconds_of(content: object) -> int | None:
+    """Return how many seconds wide buckets are by this word; None for what says nothing.
+
+    A bare number counts as seconds where it is the width of an interval; a capital M alone may be a month.
+    """
+    if isinstance(content, int) and not isinstance(content, bool):
+        return content if content in _KNOWN.values() else None
+    if not isinstance(content, str):
+        return None
+    text = content.strip()
+    if (known := _KNOWN.get(folded(text))) is not None:
+        return known
+    if text.isascii() and text.isdigit():
+        return seconds_of(int(text[:10]))
+    return _of_duration(text) or _counted(folded(text))
+
+
+def _of_duration(text: str) -> int | None:
+    """Read `PT15M`, `P1D`, `60m`."""
+    if minutes := _PLAIN_MINUTES.fullmatch(text):
+        return int(minutes[1]) * 60
+    duration = _DURATION.fullmatch(text)
+    if duration is None:
+        return None
+    counts = (int(part or 0) for part in duration.groups())
+    return sum(count * seconds for count, seconds in zip(counts, _DURATION_UNITS, strict=True))
+
+
+def _counted(word: str) -> int | None:
+    """Read `fifteenminutes`, `1hour`, `hour`, `hourly`."""
+    if word in _ADVERBS:
+        return _ADVERBS[word]
+    match = _COUNTED.fullmatch(word)
+    if match is None or match[2] not in _UNITS:
+        return None
+    if match[1] is None:
+        return _UNITS[match[2]] if match[2] in _SECONDS else None
+    return int(_NUMBERS.get(match[1], match[1])) * _UNITS[match[2]]

@@ -1,0 +1,220 @@
+"""Timestamps of an answer: starts of buckets, beyond doubt, or it is refused."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import cache, lru_cache
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Self
+
+from collector.model import from_epoch, rfc3339
+from collector.radar.classify import quoted
+from collector.radar.errors import OffGrid, Untrusted
+from collector.radar.scalars import ParsedTime, parse_answer_time, parse_span, unwrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collector.model import Window
+    from collector.radar.deviations import Deviations
+
+
+_DAY = 86_400
+_EPOCH = from_epoch(0)
+_SECOND = timedelta(seconds=1)
+
+
+def read_timestamps(
+    found: Sequence[Any], window: Window, step: int, deviations: Deviations
+) -> Sequence[int] | list[int | None]:
+    """Read the starts of buckets of *step* seconds in *window*, in their order; None for one that is left out.
+
+    Left out is null, and what lies outside of the window. Untrusted for what is no moment, for moments without a zone
+    that do not fit the window, and where some of them lie off the grid; OffGrid where all do, by the same distance, but
+    for a first one at the start of the window.
+    """
+    seconds, usual = _usual(window, step)
+    if found == usual:  # nothing is missing and all is spelt as usual, which one comparison of lists shows
+        return seconds
+    read = _read(found, window, step, deviations)
+    inside = [moment if moment is not None and window.start <= moment < window.end else None for moment in read]
+    kept = [moment for moment in inside if moment is not None]
+    came = sum(moment is not None for moment in read)
+    _check_grid(kept or _just_before(read, window, step), window, step)
+    if came and not kept:
+        raise Untrusted(f"all timestamps lie outside of {window}")
+    _check_starts({*kept}, {moment for moment in read if moment is not None}, window, step)
+    if len(kept) < came:
+        deviations.note("timestamps outside of the window asked for are left out")
+    return [None if moment is None else (moment - _EPOCH) // _SECOND for moment in inside]
+
+
+def _read(found: Sequence[Any], window: Window, step: int, deviations: Deviations) -> list[datetime | None]:
+    read: list[datetime | None] = []
+    naive = []
+    for content in found:
+        moment = _moment(content, step, deviations)
+        if moment is None and content is not None:
+            raise Untrusted(f"{quoted(content)} is not a timestamp")
+        read.append(moment.at if moment else None)
+        naive += [moment.at] if moment and not moment.zoned else []
+        if content is None:
+            deviations.note("timestamps that are null are left out")
+        elif isinstance(content, int | float):
+            deviations.note("timestamps are numbers")
+    if naive:
+        deviations.note("timestamps name no zone")
+        if not (window.start <= min(naive) and max(naive) < window.end):
+            raise Untrusted(f"timestamps without a zone do not fit {window}")
+    return read
+
+
+def _moment(content: Any, step: int, deviations: Deviations) -> ParsedTime | None:
+    """Read one timestamp; of an object with start and end the start, if they are one bucket apart."""
+    if not isinstance(content, list | dict):
+        return parse_answer_time(content)
+    deviations.note("timestamps stand inside of lists or objects")
+    inner = unwrapped(content)
+    if inner is not content:
+        return parse_answer_time(inner)
+    span = parse_span(content)
+    return ParsedTime(span[0], zoned=True) if span and span[1] - span[0] == timedelta(seconds=step) else None
+
+
+def _check_starts(inside: set[datetime], read: set[datetime], window: Window, step: int) -> None:
+    """Raise Untrusted if each bucket seems to be named by its end: the first is absent, one behind the window there."""
+    expected = window.duration // timedelta(seconds=step)
+    if window.end in read and window.start not in inside and len(inside) == expected - 1:
+        raise Untrusted(f"timestamps reach from the second bucket of {window} to its end: they may be ends of buckets")
+
+
+def _just_before(read: Sequence[datetime | None], window: Window, step: int) -> list[datetime]:
+    """Return the moments, if all of them are starts of buckets that *window* begins in."""
+    found = [moment for moment in read if moment is not None]
+    return found if all(window.start - timedelta(seconds=step) < one < window.start for one in found) else []
+
+
+def _check_grid(found: Sequence[datetime], window: Window, step: int) -> None:
+    """Raise OffGrid if all of *found* are off by the same distance, not counting a bucket cut off by the window."""
+    width = timedelta(seconds=step)
+    offsets = {(moment - window.start) % width for moment in found}
+    if offsets <= {timedelta(0)}:
+        return
+    if len(offsets) > 1:  # a first bucket that begins with the window may be the rest of one that began before it
+        offsets = {(moment - window.start) % width for moment in found if moment != window.start}
+    if len(offsets) > 1 or timedelta(0) in offsets:
+        raise Untrusted("timestamps lie on several grids")
+    (offset,) = offsets
+    raise OffGrid(
+        f"timestamps lie {offset.total_seconds():g} s behind the grid, {rfc3339(found[-1])} for one", offset=offset
+    )
+
+
+@lru_cache(maxsize=8)
+def _usual(window: Window, step: int) -> tuple[range, list[str]]:
+    seconds = range(int(window.start.timestamp()), int(window.end.timestamp()), step)
+    days = {day: rfc3339(from_epoch(day * _DAY))[:11] for day in range(seconds.start // _DAY, seconds.stop // _DAY + 1)}
+    return seconds, [days[second // _DAY] + _time_of_day(second % _DAY) for second in seconds]
+
+
+@cache
+def _time_of_day(second: int) -> str:
+    return rfc3339(from_epoch(second))[11:]
+
+
+_COUNTS = re.compile(r"(?:[0-9]{1,15}\n)*")
+_DECIMALS = re.compile(r"(?:-?[0-9]+(?:\.[0-9]+)?\n)*")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_BLANKS = " \t\r\n"
+_MOST = 2**53
+"""Beyond it a double does not hold every integer."""
+_MOST_DIGITS = 16
+_EXACT_DIGITS = 15  # every decimal of so few digits comes back unchanged from a double
+
+
+class JsonNumber(float):
+    """A number of JSON with a point or an exponent; *text* is how it is written there."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Keep *text* beside its nearest double."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def read_values(found: Sequence[Any], deviations: Deviations) -> tuple[list[float | None], int]:
+    """Read numbers, or texts of numbers; None for what is left out, and how many of those are no null.
+
+    Untrusted for a number beyond 2^53. A decimal of more digits than a double holds gives the nearest one.
+    """
+    if (plain := _plain(found)) is not None:
+        return plain, 0
+    values = [_value(content, deviations) for content in found]
+    unreadable = sum(value is None and content is not None for value, content in zip(values, found, strict=True))
+    return values, unreadable
+
+
+def _plain(found: Sequence[Any]) -> list[float | None] | None:
+    """Read texts that all are short decimals, exact as they are; None if one is anything else."""
+    try:
+        joined = "\n".join(found) + "\n" if found else ""
+        if _COUNTS.fullmatch(joined):  # by far the most, and read in half the time by way of int
+            return [*map(float, map(int, found))]
+        if _DECIMALS.fullmatch(joined) and max(map(len, found)) <= _EXACT_DIGITS:
+            return [value + 0.0 for value in map(float, found)]  # -0 becomes 0
+    except (TypeError, ValueError):  # what is no text, or a text of several lines
+        pass
+    return None
+
+
+def _value(content: Any, deviations: Deviations) -> float | None:
+    if content is None:
+        deviations.note("values that are null count as absent")
+        return None
+    if isinstance(content, int) and not isinstance(content, bool):
+        deviations.note("values are numbers instead of text")
+        return _checked(float(content) if abs(content) <= _MOST else content, content)
+    if isinstance(content, JsonNumber):
+        deviations.note("values are numbers instead of text")
+        content = content.text
+    text = content.strip(_BLANKS) if isinstance(content, str) else ""
+    value = _number(text, deviations) if _NUMBER.fullmatch(text) else None
+    if value is None:
+        deviations.note("values that are no finite number count as absent")
+    return value
+
+
+def _number(text: str, deviations: Deviations) -> float | None:
+    """Read what looks like a number; None if it is larger than any double."""
+    if _INTEGER.fullmatch(text):
+        digits = text.lstrip("+-").lstrip("0")
+        return _checked(_MOST + 1 if len(digits) > _MOST_DIGITS else int(text), text)
+    value = float(text)
+    if not isfinite(value):
+        return None
+    if abs(value) >= _MOST and abs(Decimal(text)) > _MOST:  # the double may be 2^53, and what is written more
+        return _checked(_MOST + 1, text)
+    if not _is_exact(text, value):
+        deviations.note("values have more digits than a double holds, and are rounded to the nearest one")
+    return _checked(value, text)
+
+
+def _is_exact(text: str, value: float) -> bool:
+    if len(text) <= _EXACT_DIGITS and "e" not in text.lower():
+        return True
+    try:
+        return Decimal(text) in {Decimal(value), Decimal(repr(value))}
+    except InvalidOperation:  # an exponent that no decimal can have
+        return False
+
+
+def _checked(value: float, content: Any) -> float:
+    if abs(value) > _MOST:
+        raise Untrusted(f"{quoted(content)} is larger than 2^53, so it may not be exact")
+    return float(value) + 0.0  # -0 becomes 0

@@ -1,0 +1,122 @@
+"""What a fault is, and which request it hits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from collector.simulator.request_log import Received
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from collector.contract.errors import Reply
+
+HTTP_OK = 200
+
+
+def honest(reply: Reply) -> Reply:
+    """Leave the answer as it is."""
+    return reply
+
+
+async def whole(request: web.Request, reply: Reply) -> web.StreamResponse:  # noqa: ARG001 - a way to deliver
+    """Deliver all of it, correctly."""
+    headers = {"Content-Type": reply.content_type, **reply.headers}
+    return web.Response(status=reply.status, body=reply.body, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A lie about the answer (*reply*), or about its delivery (*deliver*), told once unless said otherwise.
+
+    *spoils* marks a lie that needs a JSON answer to be told about: it waits for a request that has one.
+    """
+
+    name: str
+    reply: Callable[[Reply], Reply] = honest
+    deliver: Callable[[web.Request, Reply], Awaitable[web.StreamResponse]] = whole
+    spoils: bool = False
+    count: float = 1
+    skip: int = 0
+    where: Callable[[Received], bool] | None = None
+    since: float = -math.inf
+    until: float = math.inf
+
+    def times(self, count: int) -> Fault:
+        """Hit so many matching requests."""
+        return replace(self, count=count)
+
+    def always(self) -> Fault:
+        """Hit every matching request."""
+        return replace(self, count=math.inf)
+
+    def after(self, skip: int) -> Fault:
+        """Let the first *skip* matching requests pass."""
+        return replace(self, skip=skip)
+
+    def only(self, where: Callable[[Received], bool]) -> Fault:
+        """Hit only requests of which *where* is true."""
+        return replace(self, where=where)
+
+    def between(self, since: float, until: float = math.inf) -> Fault:
+        """Hit only requests that arrive from *since* up to *until*, epoch seconds of the simulator's clock."""
+        return replace(self, since=since, until=until)
+
+    def matches(self, received: Received, reply: Reply) -> bool:
+        """Tell whether the request is one that the fault is meant for."""
+        if self.spoils and (reply.status != HTTP_OK or not reply.body.startswith(b"{")):
+            return False
+        in_time = self.since <= received.at < self.until
+        return in_time and (self.where is None or self.where(received))
+
+
+def instead(name: str, answer: Reply) -> Fault:
+    """Give *answer* in the place of the honest one."""
+    return Fault(name, lambda _: answer)
+
+
+Rule = Callable[[Received], Fault | None]
+"""Decides freely, request by request."""
+
+
+class FaultScript:
+    """The faults still to come, in their order; the first that matches is the one that hits."""
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+
+    def add(self, steps: Iterable[Fault | Rule]) -> None:
+        """Queue faults and rules behind those that are there."""
+        self._entries += [_Entry(step) for step in steps]
+
+    def clear(self) -> None:
+        """Be honest from now on."""
+        self._entries.clear()
+
+    def next(self, received: Received, reply: Reply) -> Fault | None:
+        """The fault for this request, if any; it is then used up by one."""
+        for entry in self._entries:
+            fault = entry.take(received, reply)
+            if fault is not None:
+                return fault
+        return None
+
+
+class _Entry:
+    def __init__(self, step: Fault | Rule) -> None:
+        self._step = step
+        self._matched = 0
+
+    def take(self, received: Received, reply: Reply) -> Fault | None:
+        if not isinstance(self._step, Fault):
+            return self._step(received)
+        if not self._step.matches(received, reply):
+            return None
+        self._matched += 1
+        hit = self._step.skip < self._matched <= self._step.skip + self._step.count
+        return self._step if hit else None

@@ -1,0 +1,88 @@
+"""Who may ask: credentials as the gateway checks them, and the limit on requests."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import deque
+from typing import TYPE_CHECKING
+
+from collector.contract.errors import NO_CREDENTIALS, ApiError, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from collector.simulator.options import RateLimit, SimulatorOptions
+
+_BEARER = re.compile(r"bearer [\x21-\x7e]+", re.IGNORECASE)
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_KEY = re.compile(r"[\x21-\x7e]+")
+
+
+def check(headers: Mapping[str, str], options: SimulatorOptions) -> None:
+    """Accept a bearer token or an e-mail address with its key, or raise what the gateway says."""
+    authorization, email, key = (headers.get(n) for n in ("Authorization", "X-Auth-Email", "X-Auth-Key"))
+    if authorization is not None:
+        if _BEARER.fullmatch(authorization) is None:
+            raise _malformed(6111, "Authorization")
+        accepted = options.token is None or authorization[7:] == options.token
+        accepted &= options.token is not None or options.email_and_key is None
+    elif email and key:
+        if _EMAIL.fullmatch(email) is None:
+            raise _malformed(6102, "X-Auth-Email")
+        if _KEY.fullmatch(key) is None:
+            raise _malformed(6103, "X-Auth-Key")
+        accepted = (email, key) == options.email_and_key or (options.token is None and options.email_and_key is None)
+    else:
+        raise ApiError(NO_CREDENTIALS, "Missing X-Auth-Key, X-Auth-Email or Authorization headers")
+    if not accepted:
+        raise ApiError(options.wrong_credentials, "Authentication error")
+
+
+def _malformed(code: int, header: str) -> ApiError:
+    chain = ((code, f"Invalid format for {header} header"),)
+    return ApiError(Refusal(400, 6003), "Invalid request headers", chain=chain)
+
+
+def identity(headers: Mapping[str, str]) -> str:
+    """Tell callers apart without keeping what they showed."""
+    shown = "\n".join(headers.get(n, "") for n in ("Authorization", "X-Auth-Email", "X-Auth-Key"))
+    return hashlib.blake2b(shown.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+class Limiter:
+    """Counts one caller's requests in a sliding window; one too many blocks the caller for a while."""
+
+    def __init__(self, limit: RateLimit) -> None:
+        self._limit = limit
+        self._arrivals: deque[float] = deque()
+        self._blocked_until = float("-inf")
+
+    def blocked_for(self, now: float) -> float | None:
+        """Count a request at *now* (epoch seconds): None, or the seconds for which everything is refused."""
+        if now < self._blocked_until:
+            return self._blocked_until - now
+        while self._arrivals and self._arrivals[0] <= now - self._limit.window.total_seconds():
+            self._arrivals.popleft()
+        if len(self._arrivals) >= self._limit.requests:
+            self._blocked_until = now + self._limit.block.total_seconds()
+            return self._blocked_until - now
+        self._arrivals.append(now)
+        return None
+
+    def headers(self, style: str, now: float) -> dict[str, str]:
+        """What an answer says about the limit: style `x`, `policy`, or nothing."""
+        limit, window = self._limit.requests, int(self._limit.window.total_seconds())
+        left = 0 if now < self._blocked_until else limit - len(self._arrivals)
+        until = max(self._blocked_until, self._arrivals[0] + window if self._arrivals else now)
+        reset = max(0, math.ceil(until - now))
+        if style == "policy":
+            return {"Ratelimit": f'"default";r={left};t={reset}', "Ratelimit-Policy": f'"default";q={limit};w={window}'}
+        if style == "x":
+            return {
+                "X-RateLimit-Limit": str(limit),
+                "X-RateLimit-Remaining": str(left),
+                "X-RateLimit-Reset": str(reset),
+            }
+        return {}

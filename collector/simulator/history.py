@@ -1,0 +1,146 @@
+"""What of the made-up history an answer shows at a moment: how far it reaches, what was changed, in which numbers.
+
+Moments are epoch seconds; `now` is the server's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from collector.contract.date_ranges import SLOT, floor
+from collector.model import Window, from_epoch
+from collector.simulator import values
+from collector.simulator.annotations import concerns, generated, ongoing
+from collector.simulator.changes import Hole, Renormalized, Revised, Withdrawn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from collector.model import AggInterval, Annotation, SeriesQuery
+    from collector.simulator.changes import Change
+    from collector.simulator.options import SimulatorOptions
+
+    _Kind = TypeVar("_Kind", Hole, Revised, Withdrawn, Renormalized)
+
+_COARSE = timedelta(days=1)
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Whole-number values of one series; *timestamps* ascending, a `range` where there is no hole."""
+
+    timestamps: Sequence[int]
+    values: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The normalization and the unit of an answer."""
+
+    normalization: str
+    unit: str
+
+
+class History:
+    """The history that *options* describe, with those of *changes* that are in force; it may grow meanwhile."""
+
+    def __init__(self, options: SimulatorOptions, changes: Sequence[Change]) -> None:
+        self._options = options
+        self._changes = changes
+
+    def last_updated(self, now: float) -> int:
+        """Up to where the data is complete: a moment on the 15-minute grid."""
+        return floor(now - self._options.lag.total_seconds(), SLOT)
+
+    def scale(self, now: float) -> Scale:
+        """Normalization and unit in force."""
+        scale = Scale(self._options.normalization, self._options.unit)
+        for change in self._in_force(Renormalized, now):
+            scale = Scale(change.normalization or scale.normalization, change.unit or scale.unit)
+        return scale
+
+    def annotations(self, window: Window, now: float) -> list[Annotation]:
+        """The remarks on *window*; generated ones are published when what they speak of is over."""
+        withdrawn = {change.annotation for change in self._in_force(Withdrawn, now)}
+        return [a for a in self._candidates(window, now) if concerns(a, window) and a not in withdrawn]
+
+    def counts(self, query: SeriesQuery, start: int, end: int, now: float) -> Counts:
+        """The counts of the published buckets from *start* up to *end*, both on the query's grid."""
+        step = query.agg_interval.seconds
+        begins = self.begins(query.filters, now)
+        if begins is not None:
+            start = max(start, floor(begins, step, start))
+        end = min(end, self._end(query.agg_interval, start, now))
+        if start >= end:
+            return Counts(range(0), ())
+        slots, width = self._slots(query.filters, start, end, now), step // SLOT
+        sums = slots if width == 1 else [sum(slots[at : at + width]) for at in range(0, len(slots), width)]
+        return self._without_holes(Counts(range(start, end, step), sums), step, now)
+
+    def begins(self, filters: Mapping[str, tuple[str, ...]], now: float) -> float | None:
+        """From when on there is data for *filters*; None for ever."""
+        options = self._options
+        found = [] if options.data_since is None else [options.data_since.timestamp()]
+        if options.retention is not None:
+            found.append(floor(now - options.retention.total_seconds(), _DAY))
+        named = {value for listed in filters.values() for value in listed}
+        found += [began.timestamp() for value, began in options.began.items() if value in named]
+        return max(found, default=None)
+
+    def _end(self, interval: AggInterval, edge: int, now: float) -> int:
+        """Where the published buckets end: at the last one that has closed, or behind the partial one after it.
+
+        One of them starts at *edge*.
+        """
+        updated, step = self.last_updated(now), interval.seconds
+        how = self._options.unfinished_coarse if interval.step >= _COARSE else self._options.unfinished
+        return floor(updated, step, edge) + (step if how == "partial" else 0)
+
+    def _slots(self, filters: Mapping[str, tuple[str, ...]], start: int, end: int, now: float) -> list[int]:
+        options = self._options
+        if options.unknown_names == "zero":
+            filters = {n: tuple(v for v in listed if values.is_known(n, v)) for n, listed in filters.items()}
+        world = values.World(options.seed, int(options.revised_for.total_seconds()))
+        slots = world.slots(filters, start, end, self.last_updated(now))
+        for revision in self._in_force(Revised, now):
+            for at in _slots_within(revision.window.start, revision.window.end, start, end):
+                slots[at] = max(0, slots[at] + revision.add)
+        for hole in self._in_force(Hole, now):
+            for at in _slots_within(hole.window.start, hole.window.end, start, end):
+                slots[at] = 0
+        begins = self.begins(filters, now)
+        if begins is not None:
+            for at in _slots_within(from_epoch(start), from_epoch(begins), start, end):
+                slots[at] = 0
+        return slots
+
+    def _without_holes(self, counts: Counts, step: int, now: float) -> Counts:
+        holes = [(hole.window.start.timestamp(), hole.window.end.timestamp()) for hole in self._in_force(Hole, now)]
+        if not holes:
+            return counts
+        kept = [
+            (moment, value)
+            for moment, value in zip(counts.timestamps, counts.values, strict=True)
+            if not any(start <= moment and moment + step <= end for start, end in holes)
+        ]
+        return Counts([moment for moment, _ in kept], [value for _, value in kept])
+
+    def _candidates(self, window: Window, now: float) -> Iterable[Annotation]:
+        if self._options.annotations is not None:
+            return self._options.annotations
+        moment, since = from_epoch(now), self._options.ongoing_since
+        made = [a for a in generated(self._options.seed, window) if a.end_date is None or a.end_date <= moment]
+        return [ongoing(since), *made] if since is not None and since <= moment else made
+
+    def _in_force(self, kind: type[_Kind], now: float) -> Iterator[_Kind]:
+        return (change for change in self._changes if isinstance(change, kind) and change.since <= now < change.until)
+
+
+def _slots_within(first: datetime, last: datetime, start: int, end: int) -> range:
+    """Positions, counted from *start*, of the slots that lie between two moments."""
+    low = max(start, -floor(-first.timestamp(), SLOT))
+    return range((low - start) // SLOT, (min(end, floor(last.timestamp(), SLOT)) - start) // SLOT)

@@ -1,0 +1,127 @@
+"""Variations of how a question that is too large fails: refused, failed, coarsened or capped without a word.
+
+A question is too large if its window is longer than a day and than eight buckets, or if its series have more than 400
+buckets together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from collector.contract.errors import Reply, envelope
+from collector.model import AggInterval, from_epoch, rfc3339
+from collector.simulator.odd.variation import Draft, Variation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DAY = 86_400
+_BUCKETS = 8
+_PRODUCT = 400
+_PAGE = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>Error {0}</h1></body></html>"
+_COARSER = {
+    AggInterval.FIFTEEN_MINUTES: AggInterval.ONE_HOUR,
+    AggInterval.ONE_HOUR: AggInterval.ONE_DAY,
+    AggInterval.ONE_DAY: AggInterval.ONE_WEEK,
+}
+
+
+def _most(draft: Draft) -> int:
+    """How many buckets a window may have."""
+    return max(_BUCKETS, _DAY // draft.step)
+
+
+def _is_long(draft: Draft) -> bool:
+    return any(asked.end - asked.start > _most(draft) * draft.step for asked in draft.question.series)
+
+
+def _is_large(draft: Draft) -> bool:
+    return draft.question.buckets > _PRODUCT
+
+
+def _instead(reply: Reply, is_too_large: Callable[[Draft], bool]) -> Callable[[Draft], None]:
+    """Reply this to a question that is too large."""
+
+    def change(draft: Draft) -> None:
+        if is_too_large(draft):
+            draft.instead = reply
+
+    return change
+
+
+def _html(status: int) -> Reply:
+    return Reply(status, _PAGE.format(status).encode(), content_type="text/html; charset=UTF-8")
+
+
+def _error(status: int, code: int, message: str) -> Reply:
+    return Reply(status, envelope(code, message))
+
+
+def _coarsened(*, says_so: bool) -> Callable[[Draft], None]:
+    """Answer a long window at the next coarser interval."""
+
+    def change(draft: Draft) -> None:
+        coarser = _COARSER.get(draft.question.agg_interval)
+        if coarser is None or not _is_long(draft):
+            return
+        for asked, one in zip(draft.question.series, draft.series, strict=True):
+            query = replace(asked.query, agg_interval=coarser)
+            start, end = (int(coarser.floor(from_epoch(at)).timestamp()) for at in (asked.start, asked.end))
+            moments, texts = draft.honest(query, start, end)
+            one["timestamps"] = [rfc3339(from_epoch(moment)) for moment in moments]
+            one["values"] = [*texts]
+        if says_so:
+            draft.meta["aggInterval"] = coarser.name
+        else:
+            del draft.meta["aggInterval"]
+
+    return change
+
+
+def _newest(draft: Draft) -> None:
+    """Leave only the newest buckets of a long window."""
+    if _is_long(draft):
+        for one in draft.series:
+            for key in ("timestamps", "values"):
+                one[key] = one[key][-_most(draft) :]
+
+
+_REPLIES: tuple[tuple[str, str, Reply], ...] = (
+    ("400-html", "400 with an HTML page", _html(400)),
+    ("404", "404/7003", _error(404, 7003, "not found")),
+    ("413", "413", _error(413, 2001, "too large")),
+    ("414", "414", _error(414, 2001, "URI too long")),
+    ("500", "500/2000", _error(500, 2000, "Internal error")),
+    ("502", "502 with an HTML page", _html(502)),
+    ("503", "503 with an HTML page", _html(503)),
+    ("504", "504 with an HTML page", _html(504)),
+    ("524", "524 with an HTML page", _html(524)),
+    ("false", "200 with success: false", _error(HTTPStatus.OK, 2000, "Internal error")),
+    ("empty-body", "200 with nothing", Reply(HTTPStatus.OK, b"")),
+    ("html-200", "200 with an HTML page", _html(200)),
+)
+
+LIMITS = (
+    *(
+        Variation(f"span-{name}", "limits", f"A long window: {line}", "take", "limits", _instead(reply, _is_long))
+        for name, line, reply in _REPLIES
+    ),
+    *(
+        Variation(f"product-{name}", "limits", f"Many buckets: {line}", "take", "limits", _instead(reply, _is_large))
+        for name, line, reply in _REPLIES
+    ),
+    Variation(
+        "coarsen", "limits", "A long window: the next coarser interval", "take", "limits", _coarsened(says_so=True)
+    ),
+    Variation(
+        "coarsen-unsaid",
+        "limits",
+        "A long window: the next coarser interval, without a word",
+        "take",
+        "limits meta.aggInterval",
+        _coarsened(says_so=False),
+    ),
+    Variation("cap-newest", "limits", "A long window: its newest buckets, without a word", "take", "limits", _newest),
+)

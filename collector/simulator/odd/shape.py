@@ -1,0 +1,219 @@
+"""Variations of how series are arranged, and where they, meta and the result stand."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from collector.simulator.odd.variation import Draft, Variation, encode, verbatim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from collector.simulator.odd.variation import Document, Verdict
+
+
+def _each_series(arrange: Callable[[Document], Any]) -> Callable[[Draft], None]:
+    def change(draft: Draft) -> None:
+        for name in draft.names:
+            draft.result[name] = arrange(draft.result[name])
+
+    return change
+
+
+def _keyed(**names: str) -> Callable[[Draft], None]:
+    """Rename keys of every series."""
+    return _each_series(lambda one: {names.get(key, key): content for key, content in one.items()})
+
+
+def _pairs(one: Document) -> list[tuple[Any, Any]]:
+    return [*zip(one["timestamps"], one["values"], strict=False)]
+
+
+def _by_timestamp(draft: Draft) -> None:
+    """Write {timestamp: value} where no timestamp is null, none comes twice and all are texts."""
+    for name in draft.names:
+        one = draft.result[name]
+        if all(isinstance(moment, str) and "\0" not in moment for moment in one["timestamps"]):
+            pairs = dict(_pairs(one))
+            draft.result[name] = pairs if len(pairs) == len(one["timestamps"]) else one
+
+
+def _shared_timestamps(draft: Draft) -> None:
+    """Write the timestamps once, if they are those of all series."""
+    series = [draft.result.pop(name) for name in draft.names]
+    if all(one["timestamps"] == series[0]["timestamps"] for one in series):
+        draft.result["timestamps"] = series[0]["timestamps"]
+        series = [one["values"] for one in series]
+    for name, one in zip(draft.names, series, strict=True):
+        draft.result[name] = one
+
+
+def _below(key: str) -> Callable[[Draft], None]:
+    """Put all series below one key."""
+
+    def change(draft: Draft) -> None:
+        series = {name: draft.result.pop(name) for name in draft.names}
+        draft.result[key] = series
+
+    return change
+
+
+def _as_list(draft: Draft) -> None:
+    """Put all series into a list, each with its name."""
+    series = [(name, draft.result.pop(name)) for name in draft.names]
+    draft.result["series"] = [
+        {"name": name, **one} if isinstance(one, dict) else {"name": name, "data": one} for name, one in series
+    ]
+
+
+def _meta_inside(draft: Draft) -> None:
+    meta = draft.result.pop("meta")
+    for name in draft.names:
+        one = draft.result[name]
+        draft.result[name] = {"meta": meta, **one} if isinstance(one, dict) else {"meta": meta, "data": one}
+
+
+def _meta_beside(draft: Draft) -> None:
+    draft.document["meta"] = draft.result.pop("meta")
+
+
+def _meta_is(content: Any) -> Callable[[Draft], None]:
+    return lambda draft: draft.result.update(meta=content)
+
+
+def _renamed_meta(draft: Draft) -> None:
+    draft.result["metadata"] = draft.result.pop("meta")
+
+
+def _result(arrange: Callable[[Document], Any]) -> Callable[[Draft], None]:
+    def change(draft: Draft) -> None:
+        draft.document["result"] = arrange(draft.result)
+
+    return change
+
+
+def _of_keys(spell: Callable[[str], str]) -> Callable[[Draft], None]:
+    """Spell every key of the answer in another way, not the names of the series."""
+
+    def change(draft: Draft) -> None:
+        draft.document["result"] = _spelt(
+            draft.result, lambda key: spell(key) if key[:1].isalpha() and key not in draft.names else key
+        )
+
+    return change
+
+
+def _spelt(content: Any, spell: Callable[[str], str]) -> Any:
+    if isinstance(content, dict):
+        return {spell(key): _spelt(inner, spell) for key, inner in content.items()}
+    return [_spelt(inner, spell) for inner in content] if isinstance(content, list) else content
+
+
+def _snake(key: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key)
+
+
+_Row = tuple[str, str, "Verdict", str, "Callable[[Draft], object]"]
+
+_SHAPES: tuple[_Row, ...] = (
+    (
+        "series-records",
+        "lists of {timestamp, value}",
+        "take",
+        "series.shape",
+        _each_series(lambda one: [{"timestamp": moment, "value": value} for moment, value in _pairs(one)]),
+    ),
+    ("series-pairs", "lists of [timestamp, value]", "take", "series.shape", _each_series(_pairs)),
+    ("series-by-timestamp", "objects of {timestamp: value}", "take", "series.shape", _by_timestamp),
+    (
+        "series-data",
+        "with their arrays below data",
+        "take",
+        "series.shape",
+        _each_series(lambda one: {"name": "x", "data": one}),
+    ),
+    (
+        "series-upper",
+        "with TIMESTAMPS and VALUES",
+        "take",
+        "series.shape",
+        _keyed(timestamps="TIMESTAMPS", values="VALUES"),
+    ),
+    (
+        "series-singular",
+        "with timestamp and value",
+        "take",
+        "series.shape",
+        _keyed(timestamps="timestamp", values="value"),
+    ),
+    ("series-dates", "with dates for timestamps", "take", "series.shape", _keyed(timestamps="dates")),
+    (
+        "series-more-arrays",
+        "with dates beside timestamps",
+        "take",
+        "series.shape",
+        _each_series(lambda one: {**one, "dates": [1], "previous": []}),
+    ),
+    (
+        "series-shared",
+        "with one array of timestamps for all",
+        "take",
+        "series.place series.shape series.names",
+        _shared_timestamps,
+    ),
+    ("series-nested", "below the key series", "take", "series.place", _below("series")),
+    ("series-below-data", "below the key data", "take", "series.place", _below("data")),
+    ("series-list", "in a list, with their names", "take", "series.place", _as_list),
+    ("series-text", "JSON inside of a text", "refuse", "series.shape", _each_series(json.dumps)),
+    (
+        "series-other-arrays",
+        "with an array that nobody knows for values",
+        "refuse",
+        "series.shape",
+        _keyed(values="confidence"),
+    ),
+    ("series-null", "null", "refuse", "series", _each_series(lambda _: None)),
+    (
+        "series-numbers",
+        "with a number for the values",
+        "refuse",
+        "series.shape",
+        _each_series(lambda one: {**one, "values": len(one["values"])}),
+    ),
+)
+_METAS: tuple[_Row, ...] = (
+    ("meta-inside", "in every series", "take", "meta.place", _meta_inside),
+    ("meta-beside", "beside result", "take", "meta.place", _meta_beside),
+    ("meta-renamed", "below the key metadata", "take", "meta.place", _renamed_meta),
+    ("meta-absent", "absent", "take", "meta", lambda draft: draft.result.pop("meta")),
+    ("meta-null", "null", "take", "meta", _meta_is(None)),
+    ("meta-empty", "an empty object", "take", "meta", _meta_is({})),
+    ("meta-list", "an empty list", "take", "meta", _meta_is([])),
+)
+_KEYS: tuple[_Row, ...] = (
+    ("keys-snake", "in snake_case", "take", "keys", _of_keys(_snake)),
+    ("keys-lower", "in small letters", "take", "keys", _of_keys(str.lower)),
+    ("keys-upper", "in capitals", "take", "keys", _of_keys(str.upper)),
+    ("keys-title", "with a capital in front", "take", "keys", _of_keys(lambda key: key[:1].upper() + key[1:])),
+)
+_RESULTS: tuple[_Row, ...] = (
+    ("result-list", "a list of one", "take", "result", _result(lambda result: [result])),
+    ("result-nested", "below another result", "take", "result", _result(lambda result: {"result": result})),
+    ("result-in-data", "below the key data", "take", "result", _result(lambda result: {"data": result})),
+    ("result-text", "JSON inside of a text", "refuse", "result", _result(lambda result: encode(result).decode())),
+    ("result-two", "a list of two", "refuse", "result", _result(lambda result: [result, result])),
+    ("result-null", "null", "refuse", "result", _result(lambda _: None)),
+    ("result-number", "a number", "refuse", "result", _result(lambda _: verbatim("5"))),
+)
+
+SHAPE = tuple(
+    Variation(name, group, f"{what} {line}", verdict, part, change)
+    for group, what, rows in (
+        ("series", "Series", _SHAPES),
+        ("meta", "meta", _METAS),
+        ("keys", "Keys", _KEYS),
+        ("result", "result", _RESULTS),
+    )
+    for name, line, verdict, part, change in rows
+)

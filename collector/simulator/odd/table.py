@@ -1,0 +1,91 @@
+"""All variations by name, the choice among them, and an answer written by those that were chosen.
+
+Their order here is the order in which they change an answer: what stands inside first, then what is around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from collector.errors import CollectorError
+from collector.profile import nearest
+from collector.simulator.odd.behaviour import BEHAVIOUR
+from collector.simulator.odd.buckets import BUCKETS
+from collector.simulator.odd.confidence import CONFIDENCE
+from collector.simulator.odd.limits import LIMITS
+from collector.simulator.odd.meta import META
+from collector.simulator.odd.naming import NAMING
+from collector.simulator.odd.ranges import RANGES
+from collector.simulator.odd.shape import SHAPE
+from collector.simulator.odd.spelling import TIMESTAMPS, VALUES
+from collector.simulator.odd.transport import ENVELOPE, HTTP, TEXT
+from collector.simulator.odd.variation import Draft, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from collector.contract.errors import Reply
+    from collector.simulator.odd.variation import Variation
+    from collector.simulator.options import SimulatorOptions
+
+_ORDERED = (
+    *LIMITS,
+    *BUCKETS,
+    *VALUES,
+    *TIMESTAMPS,
+    *META,
+    *RANGES,
+    *CONFIDENCE,
+    *NAMING,
+    *SHAPE,
+    *ENVELOPE,
+    *TEXT,
+    *HTTP,
+    *BEHAVIOUR,
+)
+VARIATIONS: Mapping[str, Variation] = MappingProxyType({one.name: one for one in _ORDERED})
+"""Every variation by its name."""
+
+
+class NoVariation(CollectorError):
+    """A name that no variation has, or two that contradict each other."""
+
+
+def choose(names: Iterable[str]) -> tuple[Variation, ...]:
+    """Return the variations of these names in the order in which they change an answer, each once.
+
+    Raises NoVariation for an unknown name and for two that change the same part.
+    """
+    wanted = set(names)
+    for name in sorted(wanted - {*VARIATIONS}):
+        raise NoVariation(f"no variation {name!r}{nearest(name, VARIATIONS)}; `--odd help` lists them")
+    chosen = tuple(one for one in _ORDERED if one.name in wanted)
+    for one, other in combinations(chosen, 2):
+        if part := one.common_part(other):
+            raise NoVariation(f"{one.name} and {other.name} both change {part}; choose one of them")
+    return chosen
+
+
+def with_options(options: SimulatorOptions, variations: Sequence[Variation]) -> SimulatorOptions:
+    """Return *options* with the switches that *variations* set."""
+    for one in variations:
+        options = replace(options, **one.options)
+    return options
+
+
+def write(reply: Reply, draft: Draft, variations: Sequence[Variation]) -> Reply:
+    """Return *reply*, an honest JSON answer whose document is in *draft*, as *variations* write it."""
+    for one in variations:
+        one.change(draft)
+        if draft.instead:
+            return draft.instead
+    body = encode(draft.document)
+    for one in variations:
+        body = one.rewrite(body)
+    reply = replace(reply, body=body)
+    for one in variations:
+        reply = one.resend(reply)
+    return reply

@@ -1,0 +1,194 @@
+"""One variation of an answer, and the draft of an answer that variations change before it is sent."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from collector.model import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from collector.contract.errors import Reply
+    from collector.contract.request_parser import Question
+    from collector.model import SeriesQuery
+
+Verdict = Literal["take", "leave out", "refuse"]
+Document = dict[str, Any]
+
+_VERBATIM = re.compile(r'"\\u0000([^"]*)\\u0000"')
+_MARKED_EVERY = 5
+
+
+def as_it_is(content: Any) -> Any:
+    """Leave it."""
+    return content
+
+
+@dataclass(slots=True)
+class Draft:
+    """An answer while it is changed: the *document*, still honest at first, and what it answers.
+
+    *question* is what was asked; *now* and *last_updated* are epoch seconds; *honest* returns the timestamps and texts
+    of values of a query between two moments on its grid; *names* are those of the series in the document, by
+    position; *instead* is the reply if there is no answer.
+    """
+
+    question: Question
+    now: int
+    last_updated: int
+    honest: Callable[[SeriesQuery, int, int], tuple[Sequence[int], Sequence[str]]]
+    document: Document
+    names: list[str] = field(init=False)
+    instead: Reply | None = None
+
+    def __post_init__(self) -> None:
+        self.names = [asked.name for asked in self.question.series]
+
+    @property
+    def result(self) -> Document:
+        """The object that holds `meta` and the series."""
+        found: Document = self.document["result"]
+        return found
+
+    @property
+    def meta(self) -> Document:
+        """What the answer says of itself."""
+        found: Document = self.result["meta"]
+        return found
+
+    @property
+    def info(self) -> Document:
+        """Level and annotations."""
+        found: Document = self.meta["confidenceInfo"]
+        return found
+
+    @property
+    def series(self) -> list[Document]:
+        """The series, by position."""
+        return [self.result[name] for name in self.names]
+
+    @property
+    def step(self) -> int:
+        """The width of a bucket in seconds."""
+        return self.question.agg_interval.seconds
+
+    def points(self) -> list[list[tuple[int, Any]]]:
+        """(epoch seconds, value) of each series; only while the timestamps are still honest."""
+        return [
+            [(epoch(moment), value) for moment, value in zip(one["timestamps"], one["values"], strict=True)]
+            for one in self.series
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """A way to say the same otherwise: *line* tells people what it is, *verdict* what the collector makes of it.
+
+    It changes the document by *change*, then the text of it by *rewrite*, then the reply by *resend*; *options* replace
+    those of the simulator. *part* names what it changes, by a dotted path or several: two variations contradict each
+    other if two of their parts are equal or one contains the other. *loses* says which buckets cannot be read: none,
+    the marked ones, all others, or all.
+    """
+
+    name: str
+    group: str
+    line: str
+    verdict: Verdict
+    part: str
+    change: Callable[[Draft], object] = as_it_is
+    rewrite: Callable[[bytes], bytes] = as_it_is
+    resend: Callable[[Reply], Reply] = as_it_is
+    options: Mapping[str, Any] = field(default_factory=dict)
+    loses: Literal["nothing", "marked", "others", "all"] = "nothing"
+
+    def contradicts(self, other: Variation) -> bool:
+        """Tell whether both change the same part."""
+        return self.common_part(other) is not None
+
+    def common_part(self, other: Variation) -> str | None:
+        """Return what both change, if there is such a part."""
+        pairs = ((one, two) for one in self.part.split() for two in other.part.split())
+        found = (max(one, two, key=len) for one, two in pairs if _contains(one, two) or _contains(two, one))
+        return next(found, None)
+
+    def keeps(self, timestamp: int, step: int) -> bool:
+        """Tell whether the bucket at *timestamp* (epoch seconds) can still be read."""
+        match self.loses:
+            case "marked":
+                return not is_marked(timestamp, step)
+            case "others":
+                return is_marked(timestamp, step)
+            case "all":
+                return False
+            case _:
+                return True
+
+
+def _contains(outer: str, inner: str) -> bool:
+    return f"{inner}.".startswith(f"{outer}.")
+
+
+def is_marked(timestamp: int, step: int) -> bool:
+    """Tell whether a bucket is one of those that some variations spoil: every fifth, whatever the window."""
+    return timestamp // step % _MARKED_EVERY == 0
+
+
+def epoch(text: str) -> int:
+    """Turn a moment as the simulator writes it into epoch seconds."""
+    return int(utc(text).timestamp())
+
+
+def verbatim(text: str) -> str:
+    """Make *text* stand in the JSON as it is, without quotes."""
+    return f"\0{text}\0"
+
+
+def encode(document: Any) -> bytes:
+    """Write JSON, with what is `verbatim` in it."""
+    return _VERBATIM.sub(r"\1", json.dumps(document)).encode()
+
+
+def on_values(spell: Callable[[str], Any]) -> Callable[[Draft], None]:
+    """Spell every value in another way, but none that stands in the place of a number."""
+
+    def change(draft: Draft) -> None:
+        for one in draft.series:
+            one["values"] = [spell(text) if _is_number(text) else text for text in one["values"]]
+
+    return change
+
+
+def _is_number(content: Any) -> bool:
+    return isinstance(content, str) and content.replace(".", "", 1).isdecimal() and content.isascii()
+
+
+def on_timestamps(spell: Callable[[int], Any]) -> Callable[[Draft], None]:
+    """Spell every timestamp, given as epoch seconds, in another way; null stays."""
+
+    def change(draft: Draft) -> None:
+        for one in draft.series:
+            one["timestamps"] = [text and spell(epoch(text)) for text in one["timestamps"]]
+
+    return change
+
+
+def on_meta(key: str, spell: Callable[[Any], Any]) -> Callable[[Draft], None]:
+    """Put in place of a key of `meta` what *spell* makes of it."""
+
+    def change(draft: Draft) -> None:
+        draft.meta[key] = spell(draft.meta[key])
+
+    return change
+
+
+def without_meta(key: str) -> Callable[[Draft], None]:
+    """Leave out a key of `meta`."""
+
+    def change(draft: Draft) -> None:
+        del draft.meta[key]
+
+    return change

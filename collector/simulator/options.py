@@ -1,0 +1,102 @@
+"""Every switch of the simulated API in one frozen value; what is publicly unknown of the real one is a switch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from collector.contract.errors import BAD_REQUEST, URI_TOO_LONG, WRONG_CREDENTIALS, Refusal
+from collector.interval import AggInterval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from collector.interval import Grid
+    from collector.model import Annotation
+
+MAX_SPAN: Mapping[AggInterval, timedelta] = MappingProxyType(
+    {interval: interval.properties.simulated_span for interval in AggInterval}
+)
+"""The longest span answered at each interval; the real thresholds are not published."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most *requests* in any sliding *window*; one more blocks every call for *block*."""
+
+    requests: int = 1200
+    window: timedelta = timedelta(minutes=5)
+    block: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatorOptions:
+    """The switches. The default of each is what public captures and documentation make most plausible.
+
+    Data: *seed*; *lag* of `lastUpdated` behind the clock, on a 15-minute grid; *unfinished* says whether the newest
+    bucket that has not closed is left out or partial, for 15m and 1h, *unfinished_coarse* for 1d and 1w; *revised_for*
+    is how long after a bucket's close its value may still change (zero: never); there are no buckets before
+    *data_since*, none before the day *retention* ago, and none of a filter value before its moment in *began*;
+    *before_data* is how a question that starts earlier is refused (None: the answer leaves the buckets out);
+    *unknown_names* says what a CA, log or TLD outside the catalogue gets: a small share of its own, zeros, or a
+    refusal; *grids* says
+    where buckets start, each on a slot of 15 minutes (None: where the range does; an interval that is absent has the
+    usual grid).
+
+    Answer: *annotations* replaces the generated ones; *ongoing_since* starts an annotation without an end (the API
+    has such, its published contract does not allow them); *adjusted_end* is what `dateRange.endTime` names: the start
+    of the last bucket asked for, its end, or the moment asked for.
+
+    *odd* are names of variations in which every answer says the same otherwise, see `odd`.
+
+    Limits: *max_span* per interval, *series_per_request* and *url_bytes*, each with the refusal that it draws;
+    *default_range* is the `dateRange` of a series without any date (None: refused).
+
+    Access: any well-formed credentials do unless *token* or *email_and_key* is given; then only these do. The later
+    *remembered_requests* are kept for sure.
+    """
+
+    seed: int = 0
+    lag: timedelta = timedelta(minutes=45)
+    unfinished: Literal["omitted", "partial"] = "omitted"
+    unfinished_coarse: Literal["omitted", "partial"] = "omitted"
+    revised_for: timedelta = timedelta(days=3)
+    data_since: datetime | None = None
+    retention: timedelta | None = None
+    began: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    before_data: Refusal | None = None
+    unknown_names: Literal["share", "zero", "refuse"] = "share"
+    grids: Mapping[AggInterval, Grid | None] = field(default_factory=dict)
+
+    normalization: str = "RAW_VALUES"
+    unit: str = "certificates"
+    annotations: tuple[Annotation, ...] | None = None
+    ongoing_since: datetime | None = datetime(2025, 3, 1, tzinfo=UTC)
+    confidence_level: int | None = 5
+    value_style: Literal["integer", "decimal"] = "integer"
+    timestamp_style: Literal["seconds", "milliseconds"] = "seconds"
+    date_range_style: Literal["array", "object"] = "array"
+    adjusted_end: Literal["last", "next", "asked"] = "last"
+    messages: bool = False
+    odd: tuple[str, ...] = ()
+    compress: bool = True
+
+    max_span: Mapping[AggInterval, timedelta] = field(default_factory=lambda: MAX_SPAN)
+    span_refusal: Refusal = BAD_REQUEST
+    series_per_request: int = 100
+    series_refusal: Refusal = BAD_REQUEST
+    url_bytes: int = 8192
+    url_refusal: Refusal = URI_TOO_LONG
+    default_range: str | None = "7d"
+    empty_values: bool = True
+    equal_names: Literal["refuse", "overwrite"] = "refuse"
+
+    token: str | None = field(default=None, repr=False)
+    email_and_key: tuple[str, str] | None = field(default=None, repr=False)
+    wrong_credentials: Refusal = WRONG_CREDENTIALS
+    rate_limit: RateLimit | None = RateLimit()
+    rate_limit_code: int = 1015
+    rate_headers: Literal["none", "x", "policy"] = "policy"
+    remembered_requests: int = 100_000

@@ -1,0 +1,112 @@
+"""Words an answer: JSON in the envelope or CSV, from the counts of every series."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from collector.contract.errors import Reply
+from collector.contract.render import annotation_member, csv_pieces, stamps, strings
+from collector.model import SeriesQuery, Window, from_epoch, rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collector.contract.request_parser import Asked, Question
+    from collector.simulator.history import History
+    from collector.simulator.options import SimulatorOptions
+
+
+_Columns = tuple[str, "Sequence[str]", "Sequence[str]"]
+
+
+def answer(question: Question, history: History, options: SimulatorOptions, now: float) -> Reply:
+    """Answer a question that can be answered."""
+    counts = [history.counts(asked.query, asked.start, asked.end, now) for asked in question.series]
+    totals = [
+        history.counts(SeriesQuery(question.agg_interval, {}), asked.start, asked.end, now).values
+        for asked in (question.series if history.scale(now).normalization == "PERCENTAGE" else ())
+    ]
+    texts: Sequence[Sequence[str]] = scaled(
+        [one.values for one in counts], totals, history.scale(now).normalization, options.value_style
+    )
+    suffix = "Z" if options.timestamp_style == "seconds" else ".000Z"
+    series: list[_Columns] = [
+        (asked.name, stamps(one.timestamps, suffix), values)
+        for asked, one, values in zip(question.series, counts, texts, strict=True)
+    ]
+    if question.format == "CSV":
+        return Reply(body="".join(csv_pieces(series)).encode(), content_type="text/csv")
+    return Reply(body=_json(series, meta(question, history, options, now), options))
+
+
+def _json(series: list[_Columns], about: dict[str, Any], options: SimulatorOptions) -> bytes:
+    """Join texts instead of dumping lists: answers of a million points should not be the slow part of a test."""
+    members = {"meta": json.dumps(about)}
+    for name, timestamps, values in series:
+        members[name] = f'{{"timestamps":{strings(timestamps)},"values":{strings(values)}}}'
+    result = ",".join(f"{json.dumps(name)}:{text}" for name, text in members.items())
+    messages = '"messages":[],' if options.messages else ""
+    return f'{{"success":true,"errors":[],{messages}"result":{{{result}}}}}'.encode()
+
+
+def meta(question: Question, history: History, options: SimulatorOptions, now: float) -> dict[str, Any]:
+    """What an answer says of itself."""
+    scale = history.scale(now)
+    ranges = [
+        {"startTime": _moment(asked.start, options), "endTime": _moment(_adjusted_end(asked, options), options)}
+        for asked in question.series
+    ]
+    found = {
+        annotation: None
+        for asked in question.series
+        for annotation in history.annotations(Window(from_epoch(asked.start), from_epoch(asked.end)), now)
+    }
+    return {
+        "aggInterval": question.agg_interval.name,
+        "confidenceInfo": {
+            "level": options.confidence_level,
+            "annotations": [annotation_member(annotation) for annotation in found],
+        },
+        "dateRange": ranges if options.date_range_style == "array" else ranges[0],
+        "lastUpdated": _moment(history.last_updated(now), options),
+        "normalization": scale.normalization,
+        "units": [{"name": "*", "value": scale.unit}],
+    }
+
+
+def _adjusted_end(asked: Asked, options: SimulatorOptions) -> int:
+    if options.adjusted_end == "asked":
+        return asked.dates.end
+    return asked.end if options.adjusted_end == "next" else asked.end - asked.query.agg_interval.seconds
+
+
+def _moment(seconds: int, options: SimulatorOptions) -> str:
+    text = rfc3339(from_epoch(seconds))
+    return text if options.timestamp_style == "seconds" else text.replace("Z", ".000Z")
+
+
+def scaled(
+    counts: Sequence[Sequence[int]], totals: Sequence[Sequence[int]], normalization: str, style: str
+) -> list[list[str]]:
+    """Write the values of all series of one answer; *totals* are the unfiltered counts, needed for PERCENTAGE alone.
+
+    MIN_MAX and MIN0_MAX scale over the whole answer, which is why their values compare with no other answer's. Any
+    other normalization than these three keeps the counts.
+    """
+    if normalization == "PERCENTAGE":
+        pairs = zip(counts, totals, strict=True)
+        return [[_text(100 * n / (total or 1)) for n, total in zip(ns, whole, strict=True)] for ns, whole in pairs]
+    if normalization in ("MIN_MAX", "MIN0_MAX"):
+        low = min(chain(*counts), default=0) if normalization == "MIN_MAX" else 0
+        span = (max(chain(*counts), default=0) - low) or 1
+        return [[_text((n - low) / span) for n in ns] for ns in counts]
+    if style == "decimal":
+        return [[f"{n}.0" for n in ns] for ns in counts]
+    return [list(map(str, ns)) for ns in counts]
+
+
+def _text(value: float) -> str:
+    """Six digits, as in `0.871752` and `1.4e-05`."""
+    return f"{value:.6g}"

@@ -1,0 +1,231 @@
+"""A local Radar: answers requests as the API does, or lies about it as the script says."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import math
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from email.utils import format_datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from collector.contract.errors import NO_METHOD, NO_ROUTE, ApiError, Refusal, Reply, bad, shown
+from collector.contract.request_parser import Question, decode, read
+from collector.model import Points, from_epoch
+from collector.simulator import odd
+from collector.simulator.faults import Fault, FaultScript
+from collector.simulator.gateway import Limiter, check, identity
+from collector.simulator.history import History
+from collector.simulator.options import SimulatorOptions
+from collector.simulator.request_log import Received
+from collector.simulator.response import answer, scaled
+from collector.simulator.values import is_known
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from collector.model import Annotation, SeriesQuery, Window
+    from collector.simulator.changes import Change
+    from collector.simulator.faults import Rule
+
+
+BASE_PATH = "/client/v4"
+_TIMESERIES = f"{BASE_PATH}/radar/ct/timeseries"
+_log = logging.getLogger(__name__)
+
+
+class Simulator:
+    """The API's stand-in, before it is served; *clock* gives epoch seconds.
+
+    *requests* holds what has been asked of it in order of arrival, of very many the later part.
+    """
+
+    def __init__(self, options: SimulatorOptions | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._given = options or SimulatorOptions()
+        self.requests: list[Received] = []
+        self._clock = clock
+        self._changes: list[Change] = []
+        self.be_odd(*self._given.odd)
+        self._faults = FaultScript()
+        self._limiters: dict[str, Limiter] = {}
+
+    def script(self, *steps: Fault | Rule) -> None:
+        """Queue faults; a rule is a function of the request that returns a fault or None."""
+        self._faults.add(steps)
+
+    def clear_script(self) -> None:
+        """Forget every fault and rule."""
+        self._faults.clear()
+
+    def be_odd(self, *names: str) -> None:
+        """Answer in these variations from now on; without any, as usual. Raises NoVariation."""
+        self._variations = odd.choose(names)
+        self.options = odd.with_options(self._given, self._variations)
+        self._history = History(self.options, self._changes)
+
+    def switch(self, **options: Any) -> None:
+        """Go on with other options."""
+        self.options = replace(self.options, **options)
+        self._history = History(self.options, self._changes)
+
+    def change(self, *changes: Change) -> None:
+        """Let history change, each change from its moment on."""
+        self._changes += changes
+
+    def truth(self, query: SeriesQuery, window: Window, now: float) -> Points:
+        """The points that an honest answer at *now* (epoch seconds) holds for *query* over *window*."""
+        timestamps, texts = self._texts(query, int(window.start.timestamp()), int(window.end.timestamp()), now)
+        return Points(timestamps, [float(text) for text in texts])
+
+    def _texts(self, query: SeriesQuery, start: int, end: int, now: float) -> tuple[Sequence[int], Sequence[str]]:
+        """Return timestamps and values as an honest answer has them."""
+        normalization = self._history.scale(now).normalization
+        counts = self._history.counts(query, start, end, now)
+        totals = self._history.counts(replace(query, filters={}), start, end, now)
+        texts = scaled([counts.values], [totals.values], normalization, self.options.value_style)
+        return counts.timestamps, texts[0]
+
+    def annotations(self, window: Window, now: float) -> list[Annotation]:
+        """The annotations of an honest answer at *now* over *window*."""
+        return self._history.annotations(window, now)
+
+    def last_updated(self, now: float) -> int:
+        """The `lastUpdated` of an honest answer at *now*, in epoch seconds."""
+        return self._history.last_updated(now)
+
+    def app(self) -> web.Application:
+        """Build the server's application."""
+        app = web.Application(client_max_size=1 << 20)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        return app
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        fault, reply = self._decide(request)
+        return await fault.deliver(request, self._compressed(request, reply))
+
+    def _decide(self, request: web.Request) -> tuple[Fault, Reply]:
+        """What to answer and how; it waits for nothing, so that records lie in order of arrival."""
+        now, began = self._clock(), time.perf_counter()
+        path, _, raw_query = request.raw_path.partition("?")
+        received = Received(now, request.method, path, raw_query, identity(request.headers))
+        limiter = self._limiter(received.caller)
+        blocked = limiter.blocked_for(now) if limiter else None
+        question, honest = self._answer(request, received, blocked)
+        honest = replace(honest, headers={"Date": _http_date(now)} | dict(honest.headers))
+        if limiter:
+            honest = replace(honest, headers=limiter.headers(self.options.rate_headers, now) | dict(honest.headers))
+        received = replace(received, question=question)
+        fault = (self._faults.next(received, honest) if blocked is None else None) or Fault("")
+        reply = fault.reply(honest)
+        reply = replace(reply, headers={"Date": _http_date(now)} | dict(reply.headers))
+        self._record(replace(received, status=reply.status, fault=fault.name), time.perf_counter() - began)
+        return fault, reply
+
+    def _record(self, received: Received, seconds: float) -> None:
+        self.requests.append(received)
+        if len(self.requests) >= 2 * self.options.remembered_requests:
+            del self.requests[: -self.options.remembered_requests]
+        _log.info("request", extra=_fields(received, seconds))
+
+    def _limiter(self, caller: str) -> Limiter | None:
+        if self.options.rate_limit is None:
+            return None
+        return self._limiters.setdefault(caller, Limiter(self.options.rate_limit))
+
+    def _answer(self, request: web.Request, received: Received, blocked: float | None) -> tuple[Question | None, Reply]:
+        """The honest answer, in the gateway's order: limit, route, credentials, length, parameters."""
+        question = None
+        try:
+            self._admit(request, received, blocked)
+            question = read(decode(received.raw_query), self.options, received.at)
+            self._recognise(question)
+            self._reach(question, received.at)
+            honest = answer(question, self._history, self.options, received.at)
+            return question, self._vary(question, honest, received.at)
+        except ApiError as refused:
+            return question, refused.reply()
+
+    def _vary(self, question: Question, honest: Reply, now: float) -> Reply:
+        """Word an honest answer in the variations that are chosen; CSV has none."""
+        if not self._variations or question.format == "CSV":
+            return honest
+        texts = partial(self._texts, now=now)
+        draft = odd.Draft(question, int(now), self.last_updated(now), texts, json.loads(honest.body))
+        return odd.write(honest, draft, self._variations)
+
+    def _recognise(self, question: Question) -> None:
+        """Refuse names that the made-up world has not heard of, where it is told to."""
+        named = ((name, v) for asked in question.series for name, values in asked.query.filters.items() for v in values)
+        for name, value in named if self.options.unknown_names == "refuse" else ():
+            if not is_known(name, value):
+                raise bad(f"{name}: unknown value {shown(value)}")
+
+    def _reach(self, question: Question, now: float) -> None:
+        """Refuse what starts before the data, where it is told to."""
+        refusal = self.options.before_data
+        for asked in question.series if refusal else ():
+            begins = self._history.begins(asked.query.filters, now)
+            if refusal and begins is not None and asked.start < begins:
+                raise ApiError(refusal, "There is no data before the available history")
+
+    def _admit(self, request: web.Request, received: Received, blocked: float | None) -> None:
+        options = self.options
+        if blocked is not None:
+            refusal, wait = Refusal(429, options.rate_limit_code), str(math.ceil(blocked))
+            raise ApiError(refusal, "Rate limited. Please wait and try again later", retry_after=wait)
+        if received.path != _TIMESERIES:
+            raise ApiError(NO_ROUTE, "No route for that URI")
+        if received.method != "GET":
+            raise ApiError(NO_METHOD, f"Method {received.method} not available for that URI")
+        check(request.headers, options)
+        if len(request.raw_path) > options.url_bytes:
+            raise ApiError(options.url_refusal, "The URI is too long")
+
+    def _compressed(self, request: web.Request, reply: Reply) -> Reply:
+        accepted = "gzip" in request.headers.get("Accept-Encoding", "")
+        if not (self.options.compress and accepted and reply.body) or "Content-Encoding" in reply.headers:
+            return reply
+        headers = {**reply.headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return replace(reply, body=gzip.compress(reply.body, 1), headers=headers)
+
+
+def _http_date(now: float) -> str:
+    """Write the present of the simulator's clock as the header `Date`."""
+    return format_datetime(from_epoch(int(now)), usegmt=True)
+
+
+def _fields(received: Received, seconds: float) -> dict[str, object]:
+    return {
+        "status": received.status,
+        "series": received.series,
+        "seconds": f"{seconds:.3f}",
+        "fault": received.fault or None,
+        "method": received.method,
+        "asked": f"{received.path}?{received.raw_query}" if received.raw_query else received.path,
+    }
+
+
+_LINE = 1 << 20  # the simulator itself says which URL is too long
+
+
+@asynccontextmanager
+async def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve *simulator* and give the base URL; port 0 takes a free one. Open requests are cut off at the end."""
+    runner = web.AppRunner(
+        simulator.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1, max_line_size=_LINE
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        address = runner.addresses[0]
+        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+        yield f"http://{shown}:{address[1]}{BASE_PATH}"
+    finally:
+        await runner.cleanup()

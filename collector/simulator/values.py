@@ -1,0 +1,184 @@
+"""The made-up history of certificates: a pure function of seed, bucket and filters, in whole numbers.
+
+Everything is made of 15-minute counts, so that a coarser bucket is the exact sum of the finer ones and no value
+depends on the window asked for. A filter cuts a count along the line of its dimension (see `catalogue`), so that the
+values of one dimension add up to what they divide: exactly for the last filter in alphabetical order, and to within
+rounding for the others.
+
+Only `expirationStatus` depends on the moment of asking: the older a bucket, the more of its certificates have expired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from collector.additivity import EXPIRATION_STATUS
+from collector.simulator.catalogue import (
+    CATALOGUED,
+    DIMENSIONS,
+    SCALE,
+    SCALE_BITS,
+    UNIQUE_ENTRIES,
+    UNIQUE_SHARE,
+    unlisted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SLOT = 900
+"""Seconds of the finest bucket."""
+DAY = 86_400
+SLOTS = DAY // SLOT
+
+_HOURS = tuple(1000 + round(260 * math.sin((slot - 34) * math.tau / SLOTS)) for slot in range(SLOTS))
+_WEEKDAYS = (1010, 1040, 1050, 1045, 1020, 930, 905)  # the first of January 1970 was the fourth of these
+_BURST = 10
+_NEVER_REVISED = 90
+_EXPIRED = ((0, 20), (7 * DAY, 120), (47 * DAY, 300), (90 * DAY, 450), (100 * DAY, 900), (398 * DAY, 1000))
+"""How many in a thousand certificates have expired so many seconds after their bucket began, with lines in between."""
+
+
+def _noise(length: int, *words: object) -> bytes:
+    return hashlib.shake_256("/".join(map(str, words)).encode()).digest(length)
+
+
+@lru_cache(maxsize=8192)
+def day_totals(seed: int, day: int) -> tuple[int, ...]:
+    """Final counts of all certificates in the day's 96 slots; *day* counts from the first of January 1970."""
+    noise = _noise(SLOTS + 2, seed, "total", day)
+    level = max(1000, 20_000 + 3 * day) * _WEEKDAYS[(day + 3) % 7] // 1000
+    level = level * (980 + noise[0] * 40 // 256) // 1000
+    burst = range(noise[1] % SLOTS, noise[1] % SLOTS + 8) if noise[0] < _BURST else range(0)
+    return tuple(
+        level * hour * (960 + grain * 80 // 256 + 400 * (slot in burst)) // 1_000_000
+        for slot, (hour, grain) in enumerate(zip(_HOURS, noise[2:], strict=True))
+    )
+
+
+@lru_cache(maxsize=1024)
+def seen_totals(seed: int, day: int, as_of: int, revised_for: int) -> tuple[int, ...]:
+    """The day's counts as published at *as_of*: young ones still miss some or have some too many, later ones are 0.
+
+    The slot that begins at *as_of* holds a part of its count, which only shows where partial buckets are published.
+    """
+    final = day_totals(seed, day)
+    if (day + 1) * DAY + revised_for <= as_of:
+        return final
+    marks = _noise(SLOTS, seed, "revised", day)
+    ages = range(as_of - day * DAY - SLOT, as_of - (day + 1) * DAY - SLOT, -SLOT)
+    return tuple(_seen(count, mark, age, revised_for) for count, mark, age in zip(final, marks, ages, strict=True))
+
+
+def _seen(final: int, mark: int, age: int, revised_for: int) -> int:
+    """One count as published *age* seconds after its slot closed."""
+    if age < 0:
+        return final * (40 + mark // 2) // 256 if age >= -SLOT else 0
+    if age >= revised_for or mark < _NEVER_REVISED:
+        return final
+    per_mille = 2 + mark % 32
+    if age * 16 >= revised_for * (8 + mark % 8):
+        return final
+    if age * 16 >= revised_for * (1 + mark % 4):
+        per_mille //= 2
+    return final + final * per_mille // 2000 if mark % 8 == 0 else final - final * per_mille // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One made-up history; *revised_for* is how many seconds a value may change after its slot closed."""
+
+    seed: int
+    revised_for: int
+
+    def slots(self, filters: Mapping[str, tuple[str, ...]], start: int, end: int, as_of: int) -> list[int]:
+        """Counts of every slot from *start* up to *end* (epoch seconds on the grid), as published at *as_of*."""
+        counts: list[int] = []
+        for day in range(start // DAY, -(-end // DAY)):
+            counts += filtered(seen_totals(self.seed, day, as_of, self.revised_for), self.seed, day, filters, as_of)
+        return counts[start % DAY // SLOT :][: (end - start) // SLOT]
+
+
+def filtered(
+    counts: Sequence[int], seed: int, day: int, filters: Mapping[str, tuple[str, ...]], as_of: int
+) -> Sequence[int]:
+    """Cut a day's counts down to what the filters leave when they are asked for at *as_of*."""
+    for name in sorted(filters):
+        cuts = _cuts(name, filters[name], seed, day)
+        if cuts and name == EXPIRATION_STATUS:
+            cuts = _expiration_cuts(filters[name], day, as_of)
+        if cuts is None:
+            continue
+        parts = [
+            [
+                (n * high >> SCALE_BITS) - (n * low >> SCALE_BITS)
+                for n, low, high in zip(counts, lows, highs, strict=True)
+            ]
+            for lows, highs in cuts
+        ]
+        counts = parts[0] if len(parts) == 1 else [sum(column) for column in zip((0,) * SLOTS, *parts, strict=True)]
+    return counts
+
+
+_Cut = tuple["Sequence[int]", "Sequence[int]"]
+
+
+def _cuts(name: str, values: tuple[str, ...], seed: int, day: int) -> list[_Cut] | None:
+    """The stretches of the dimension's line that *values* cover, per slot of the day; None where that is all of it."""
+    if name == UNIQUE_ENTRIES:
+        return None if "false" in values else [((0,) * SLOTS, (UNIQUE_SHARE,) * SLOTS)]
+    dimension = DIMENSIONS[name]
+    listed = sorted({dimension.values[value] for value in values if value in dimension.values})
+    if len(listed) == len(dimension.values):
+        return None
+    cuts = [(_edge(seed, name, at, day), _edge(seed, name, at + 1, day)) for at in listed]
+    others = sorted({value for value in values if value not in dimension.values})
+    return cuts + [_unlisted_cut(seed, name, value, day) for value in others]
+
+
+def _expiration_cuts(values: tuple[str, ...], day: int, as_of: int) -> list[_Cut]:
+    """The stretches of those that have expired at *as_of*, or have not; the line begins with the expired ones."""
+    expired = _expired(day, as_of)
+    cuts = {"EXPIRED": ((0,) * SLOTS, expired), "VALID": (expired, (SCALE,) * SLOTS)}
+    return [cuts[value] for value in sorted(set(values))]
+
+
+@lru_cache(maxsize=1024)
+def _expired(day: int, as_of: int) -> tuple[int, ...]:
+    """Where the line of each slot is divided at *as_of*: it moves with the age of the slot, and never back."""
+    return tuple(_share_expired(as_of - day * DAY - slot * SLOT) for slot in range(SLOTS))
+
+
+def _share_expired(age: int) -> int:
+    for (young, few), (old, many) in pairwise(_EXPIRED):
+        if age < old:
+            return SCALE * (few * (old - young) + (many - few) * max(age - young, 0)) // (1000 * (old - young))
+    return SCALE
+
+
+@lru_cache(maxsize=4096)
+def _edge(seed: int, name: str, edge: int, day: int) -> tuple[int, ...]:
+    """Where the edge lies in each slot: its place wanders a little, so that shares look alive."""
+    dimension = DIMENSIONS[name]
+    place, spread = dimension.edges[edge], dimension.spread(edge)
+    if spread == 0:
+        return (place,) * SLOTS
+    noise = _noise(SLOTS + 1, seed, name, edge, day)
+    place += spread * (noise[SLOTS] - 128) // 256
+    return tuple(place + spread * (grain - 128) // 256 for grain in noise[:SLOTS])
+
+
+def _unlisted_cut(seed: int, name: str, value: str, day: int) -> _Cut:
+    low, high = unlisted(name, value)
+    noise = _noise(SLOTS, seed, name, value, day)
+    return (low,) * SLOTS, [high - (high - low) * grain // 1024 for grain in noise]
+
+
+def is_known(name: str, value: str) -> bool:
+    """Tell whether a value is one the made-up world has heard of."""
+    return name not in CATALOGUED or value in DIMENSIONS[name].values
