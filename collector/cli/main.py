@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -16,29 +16,36 @@ from collector.cli.streams import standard_streams
 from collector.errors import CollectorError
 from collector.text import printable
 
+
+class _Command(NamedTuple):
+    module: str
+    summary: str
+
+
 _COMMANDS = {
-    "demo": "The whole thing with no account: simulator, store, daemon, dashboard.",
-    "run": "The service: scheduler, fetcher, healing, HTTP server.",
-    "collect": "One pass now, as a cron job would call it.",
-    "backfill": "Fetch history: only what is missing.",
-    "status": "Per profile: newest point, lag, gaps, failures; the store; the budget.",
-    "series": "List the series that are kept.",
-    "fetches": "List requests and their outcomes.",
-    "replay": "Read refused answers again after an upgrade, and fill what is absent.",
-    "report": "Write one file without secrets to attach to an issue.",
-    "annotations": "List Cloudflare's remarks on the data.",
-    "gaps": "List buckets that should be there and are not.",
-    "revisions": "List values that were later replaced.",
-    "query": "Ask the local history as the API would answer.",
-    "export": "Write points as CSV, JSON lines, JSON or Parquet.",
-    "plot": "A chart in the terminal, or a picture.",
-    "grafana": "Dashboards for Grafana and alert rules for Prometheus.",
-    "db": "Migrations and upkeep of the store.",
-    "config": "Check, show or write the configuration.",
-    "probe": "Ask the real API what is not published: form, units, limits, delays, history.",
-    "simulate": "A local stand-in of the Radar API, for trying and testing.",
-    "healthcheck": "Exit 0 when the running daemon is ready.",
+    "demo": _Command("service", "The whole thing with no account: simulator, store, daemon, dashboard."),
+    "run": _Command("service", "The service: scheduler, fetcher, healing, HTTP server."),
+    "collect": _Command("collect", "One pass now, as a cron job would call it."),
+    "backfill": _Command("backfill", "Fetch history: only what is missing."),
+    "status": _Command("status", "Per profile: newest point, lag, gaps, failures; the store; the budget."),
+    "series": _Command("series", "List the series that are kept."),
+    "fetches": _Command("fetches", "List requests and their outcomes."),
+    "replay": _Command("evidence", "Read refused answers again after an upgrade, and fill what is absent."),
+    "report": _Command("evidence", "Write one file without secrets to attach to an issue."),
+    "annotations": _Command("lists", "List Cloudflare's remarks on the data."),
+    "gaps": _Command("lists", "List buckets that should be there and are not."),
+    "revisions": _Command("lists", "List values that were later replaced."),
+    "query": _Command("query", "Ask the local history as the API would answer."),
+    "export": _Command("export", "Write points as CSV, JSON lines, JSON or Parquet."),
+    "plot": _Command("charts", "A chart in the terminal, or a picture."),
+    "grafana": _Command("charts", "Dashboards for Grafana and alert rules for Prometheus."),
+    "db": _Command("db", "Migrations and upkeep of the store."),
+    "config": _Command("config", "Check, show or write the configuration."),
+    "probe": _Command("probe", "Ask the real API what is not published: form, units, limits, delays, history."),
+    "simulate": _Command("simulate", "A local stand-in of the Radar API, for trying and testing."),
+    "healthcheck": _Command("service", "Exit 0 when the running daemon is ready."),
 }
+"""Commands in the order of the help; the function is `<name>_command` in `collector.cli.commands.<module>`."""
 
 _SERVICES = ("demo", "run")
 """Commands that decide themselves what a signal does while they start."""
@@ -47,7 +54,7 @@ CONFIG_HELP = "Configuration file; else $COLLECTOR_CONFIG, ./config.toml, /etc/c
 
 
 class _LazyGroup(click.Group):
-    """A group whose commands live in `collector.cli.<name>` and are called `command` there."""
+    """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
@@ -57,7 +64,8 @@ class _LazyGroup(click.Group):
             return None
         if cmd_name not in _SERVICES:
             signals.release()
-        command: click.Command = importlib.import_module(f"collector.cli.{cmd_name}").command
+        module = importlib.import_module(f"collector.cli.commands.{_COMMANDS[cmd_name].module}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
     def resolve_command(
@@ -70,7 +78,7 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl([(name, known.summary) for name, known in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""How far a job has come: a bar on a terminal, a line a minute in a log."""
+"""Progress of a backfill or a copy: bars on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,44 +11,47 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.progress import Progress as RichProgress
 
     from collector.store import Budget, Progress, Standing
 
+    OnRows = Callable[[str, int, int], None]
+
+
 log = logging.getLogger(__name__)
 
-_EVERY = 60.0
+_LOG_INTERVAL_SECONDS = 60.0
 
 
-class Watching(Protocol):
-    """Is told how a job and the request budget stand."""
+class ProgressView(Protocol):
+    """Shows the progress of a job and the state of the request budget."""
 
-    def stands(self, standing: Standing, ahead: int | None = None) -> None:
-        """The job has come so far; if it is queued, job *ahead* is done first."""
+    def show_job(self, standing: Standing, ahead: int | None = None) -> None:
+        """Show the status of the job; if it is queued, *ahead* is the job that runs before it."""
 
-    def spent(self, budget: Budget) -> None:
-        """So much of the budget is used, by whomever."""
+    def show_budget(self, budget: Budget) -> None:
+        """Show how much of the budget is used, by all processes together."""
 
 
 @contextmanager
-def showing() -> Iterator[Watching]:
-    """Show what is told."""
-    with _bar() if sys.stderr is not None and sys.stderr.isatty() else _lines() as shown:
+def progress_view() -> Iterator[ProgressView]:
+    """Open a bar if stderr is a terminal, else write a log line every minute."""
+    with _progress_bar() if sys.stderr is not None and sys.stderr.isatty() else _progress_log() as shown:
         yield shown
 
 
 @contextmanager
-def _bar() -> Iterator[Watching]:
+def _progress_bar() -> Iterator[ProgressView]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = ("{task.percentage:>3.0f}%", BarColumn(), TextColumn("{task.fields[text]}"))
-    logging.getLogger("collector").setLevel(logging.WARNING)  # the bar says it
+    logging.getLogger("collector").setLevel(logging.WARNING)  # the bar shows the same
     progress = Progress(*columns, console=Console(stderr=True))
     try:
-        yield _Bar(progress)
+        yield ProgressBar(progress)
     finally:
         above = sys.stderr
         progress.stop()
@@ -56,16 +59,16 @@ def _bar() -> Iterator[Watching]:
 
 
 def _move_log(before: TextIO, after: TextIO) -> None:
-    """Let the log lines that went to *before* go to *after*: while there is a bar, they stand above it."""
+    """Send the log lines of *before* to *after*: while a bar is shown, rich prints them above the bar."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is before:
             handler.setStream(after)
 
 
-class _Bar:
-    """The bar: how far, requests, points, points a second, what is left of the budget, and for how long still.
+class ProgressBar:
+    """A bar with the percentage, requests, points, points per second, the rest of the budget and the time left.
 
-    It begins with the first news, so that what is said before does not run into it.
+    The bar starts with the first `show_job`, so that earlier messages are not mixed with it.
     """
 
     def __init__(self, shown: RichProgress) -> None:
@@ -76,10 +79,11 @@ class _Bar:
         self._known: Progress | None = None
         self._budget: Budget | None = None
 
-    def stands(self, standing: Standing, ahead: int | None = None) -> None:
+    def show_job(self, standing: Standing, ahead: int | None = None) -> None:
+        """Show the status of the job."""
         if not self._shown.live.is_started:
             before = sys.stderr
-            self._shown.start()  # which puts a stream of its own in the place of stderr
+            self._shown.start()  # this replaces sys.stderr
             _move_log(before, sys.stderr)
         self._known = standing.progress
         self._first = self._first or self._known
@@ -87,7 +91,8 @@ class _Bar:
             self._shown.update(self._task, text="planning" if ahead is None else f"queued behind backfill {ahead}")
         self._show()
 
-    def spent(self, budget: Budget) -> None:
+    def show_budget(self, budget: Budget) -> None:
+        """Show the rest of the budget."""
         self._budget = budget
         self._show()
 
@@ -119,9 +124,10 @@ def _left(budget: Budget) -> str:
 
 
 def remaining(first: Progress, known: Progress, budget: Budget, seconds: float) -> str:
-    """Say how long the rest of a job takes that came from *first* in so many *seconds*, as `1:02:03`; empty: unknown.
+    """Return the estimated time left as `1:02:03`, or an empty text if no bucket is done since *first*.
 
-    As long as what was done, bucket for bucket, or as the budget lets its requests through, whichever is longer.
+    *seconds* is the time since *first*. The estimate is the longer of two: at the rate per bucket so far, and at the
+    rate that the request budget allows.
     """
     done = known.buckets_done - first.buckets_done
     if not done:
@@ -133,12 +139,12 @@ def remaining(first: Progress, known: Progress, budget: Budget, seconds: float) 
 
 
 @contextmanager
-def _lines() -> Iterator[Watching]:
-    """Write a line a minute, also while nothing happens: a wait for the budget must not look like a stall."""
-    lines, ended = _Lines(), threading.Event()
+def _progress_log() -> Iterator[ProgressView]:
+    """Write a log line every minute, also while the job waits for the budget, so that it does not look stalled."""
+    lines, ended = ProgressLog(), threading.Event()
 
     def write() -> None:
-        while not ended.wait(_EVERY):
+        while not ended.wait(_LOG_INTERVAL_SECONDS):
             lines.write()
 
     thread = threading.Thread(target=write, daemon=True)
@@ -150,24 +156,68 @@ def _lines() -> Iterator[Watching]:
         thread.join()
 
 
-class _Lines:
+class ProgressLog:
+    """Log lines with the buckets, requests, points and the rest of the budget."""
+
     def __init__(self) -> None:
         self._ahead: int | None = None
         self._known: Progress | None = None
         self._budget: Budget | None = None
 
-    def stands(self, standing: Standing, ahead: int | None = None) -> None:
+    def show_job(self, standing: Standing, ahead: int | None = None) -> None:
+        """Keep the status for the next line; log at once if the place in the queue has changed."""
         self._known = standing.progress
         if ahead != self._ahead:
             self._ahead = ahead
             log.info("backfill", extra={"state": standing.state, "queued_behind": ahead})
 
-    def spent(self, budget: Budget) -> None:
+    def show_budget(self, budget: Budget) -> None:
+        """Keep *budget* for the next line."""
         self._budget = budget
 
     def write(self) -> None:
+        """Write one line, if a status is known."""
         known = self._known
         if known:
             done = f"{known.buckets_done}/{known.buckets}"
             counts = {"buckets": done, "requests": known.requests, "inserted": known.points_inserted}
             log.info("backfill", extra=counts | {"budget": _free(self._budget) if self._budget else None})
+
+
+@contextmanager
+def copy_progress() -> Iterator[OnRows]:
+    """Return a callback (table, copied rows, all rows) that shows the progress of a copy."""
+    if sys.stderr.isatty():
+        with _copy_bars() as on_rows:
+            yield on_rows
+    else:
+        yield _copy_log()
+
+
+@contextmanager
+def _copy_bars() -> Iterator[OnRows]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks = {}
+
+        def on_rows(table: str, done: int, total: int) -> None:
+            if table not in tasks:
+                tasks[table] = progress.add_task(table, total=total)
+            progress.update(tasks[table], completed=done)
+
+        yield on_rows
+
+
+def _copy_log() -> OnRows:
+    last = time.monotonic()
+
+    def on_rows(table: str, done: int, total: int) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last >= _LOG_INTERVAL_SECONDS:
+            last = time.monotonic()
+            log.info("copy_progress", extra={"table": table, "rows": f"{done}/{total}"})
+
+    return on_rows

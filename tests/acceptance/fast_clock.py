@@ -156,7 +156,12 @@ def _launch(folder: Path, environ: dict[str, str]) -> None:
 def _main(folder: Path) -> None:
     speed, end, phases, config, options = pickle.loads((folder / "plan.pickle").read_bytes())
     _hurry(speed)
-    for module in ("collector.cli.run", "collector.collect.daemon", "collector.simulator", "aiohttp.web"):
+    for module in (
+        "collector.cli.commands.service",
+        "collector.collect.daemon",
+        "collector.simulator",
+        "aiohttp.web",
+    ):
         importlib.import_module(module)  # once, before forking: an import costs simulated minutes
     told, tell = os.pipe()
     simulator = _fork(lambda: asyncio.run(_simulate(folder, options, tell)))

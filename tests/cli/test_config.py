@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from collector.cli.config import example
+from collector.cli.commands.config import example
 from collector.cli.main import command
 from collector.model import Answer, Meta, Points, Window
 from collector.settings import load
@@ -138,7 +138,7 @@ def test_every_command_has_help_with_an_example(arguments, run):
 
 
 def test_help_imports_no_pydantic():
-    code = "import sys; import collector.cli.config, collector.settings; sys.exit('pydantic' in sys.modules)"
+    code = "import sys; import collector.cli.commands.config, collector.settings; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=EXAMPLE.parent).returncode == 0
 
 

@@ -25,9 +25,9 @@ def _run(*arguments):
 def test_it_works():
     done = _run("--help")
     assert done.exit_code == 0
-    for name, summary in _COMMANDS.items():
+    for name, known in _COMMANDS.items():
         assert name in done.output
-        assert summary.split()[0] in done.output
+        assert known.summary.split()[0] in done.output
     assert __version__ in _run("--version").output
 
 
@@ -35,7 +35,8 @@ def test_it_works():
 def test_every_command_has_a_help_with_an_example(name):
     done = _run(name, "--help")
     assert done.exit_code == 0, done.output
-    found = importlib.import_module(f"collector.cli.{name}").command
+    module = importlib.import_module(f"collector.cli.commands.{_COMMANDS[name].module}")
+    found = getattr(module, f"{name}_command")
     parts = found.commands.values() if hasattr(found, "commands") else [found]
     assert all("Example: collector " in (part.help or "") for part in parts) or "Example: collector " in done.output
 

@@ -13,18 +13,18 @@ from tests.acceptance.world import eventually
 
 
 def test_a_log_gets_a_line_a_minute_also_while_nothing_happens(monkeypatch, caplog):
-    monkeypatch.setattr(progress, "_EVERY", 0.01)
-    with caplog.at_level(logging.INFO), progress.showing() as shown:
-        shown.spent(Budget(600, 540, None))
-        shown.stands(Standing("running", Progress(buckets=10, buckets_done=4, requests=3, points_inserted=4)))
+    monkeypatch.setattr(progress, "_LOG_INTERVAL_SECONDS", 0.01)
+    with caplog.at_level(logging.INFO), progress.progress_view() as shown:
+        shown.show_budget(Budget(600, 540, None))
+        shown.show_job(Standing("running", Progress(buckets=10, buckets_done=4, requests=3, points_inserted=4)))
         eventually(lambda: len(caplog.records) >= 3)
     said = {(line.message, line.buckets, line.requests, line.budget) for line in caplog.records}
     assert said == {("backfill", "4/10", 3, 60)}
 
 
 def test_before_the_first_news_there_is_no_line(monkeypatch, caplog):
-    monkeypatch.setattr(progress, "_EVERY", 60)
-    with caplog.at_level(logging.INFO), progress.showing():
+    monkeypatch.setattr(progress, "_LOG_INTERVAL_SECONDS", 60)
+    with caplog.at_level(logging.INFO), progress.progress_view():
         pass
     assert caplog.records == []
 
@@ -55,9 +55,9 @@ def test_while_there_is_a_bar_log_lines_stand_above_it(monkeypatch):
         monkeypatch.setattr(logging.getLogger(), "handlers", [])
         monkeypatch.setattr(logging.getLogger("collector"), "level", logging.NOTSET)
         logs.configure("info", "text")
-        with progress.showing() as shown:
+        with progress.progress_view() as shown:
             terminal.write("before the first news\n")
-            shown.stands(Standing("queued", Progress()), 7)
+            shown.show_job(Standing("queued", Progress()), 7)
             logging.getLogger("collector").warning("fetch")
         logging.getLogger("collector").warning("afterwards")
         erased = _until(screen, b"afterwards\r\n").replace(b"\r\x1b[2K", b"\n")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 from click.testing import CliRunner
 
-from collector.cli.simulate import command
+from collector.cli.commands.simulate import simulate_command as command
 from collector.simulator import odd
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.cli.absences import Absences
+from collector.cli.export_gaps import ExportGaps
 from collector.collect.backfill import Backfiller, gaps_left
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.collect.confirm import confirm
@@ -334,11 +334,11 @@ async def test_an_export_says_nothing_of_where_buckets_moved_on(sqlite_url):
         await passes(one, 1, days=0)
         one.simulator.switch(grids={DAILY: EIGHT}, data_since=NOW - 4 * DAY)
         await passes(one, 2, days=1)
-        absences = await Absences.of(one.store, ["all"], (None, None, None))
+        gaps = await ExportGaps.of(one.store, ["all"], (None, None, None))
         async with aclosing(one.store.export_blocks(["all"])) as blocks:
             async for block in blocks:
-                absences.see(block.profile, block.label, block.points)
-        assert absences.sentences() == []
+                gaps.see(block.profile, block.label, block.points)
+        assert gaps.sentences() == []
 
 
 async def test_where_history_begins_is_looked_for_anew_on_another_grid(sqlite_url):

@@ -1,18 +1,47 @@
-"""`collector demo`: the whole thing with no account."""
+"""`collector run`: the service."""
 
 from __future__ import annotations
 
+import http.client
+import json
 from typing import TYPE_CHECKING
 
 import click
 
-from collector.errors import CollectorError, system_words
+from collector.cli.options import config_option
+from collector.errors import CollectorError, UsageError, system_words
+from collector.text import printable
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
     from collector.settings import Settings
+
+
+@click.command("run")
+@config_option
+def run_command(config: str | None) -> None:
+    """Be the service: scheduler, fetcher, healing and HTTP server, until SIGTERM.
+
+    SIGHUP reads the configuration anew; a bad one keeps the old. One that comes while the service starts is not lost.
+
+    \b
+    Example: collector run --config /etc/collector/config.toml
+    """
+    from collector.cli import signals
+
+    signals.serve()
+
+    import asyncio
+
+    from collector.cli.bootstrap import load_settings, require_profiles
+    from collector.collect.daemon import run
+
+    signals.is_told_to_reload()  # the configuration is read now anyway
+    settings = load_settings(config)
+    asyncio.run(run(require_profiles(settings), lambda: require_profiles(load_settings(config)), told_before=signals))
+
 
 _CONFIG = """\
 # What `collector demo` runs with: a simulator in place of Radar, so the numbers are made up.
@@ -48,7 +77,7 @@ duration = ["LTE_3D", "GT_3D_LTE_7D", "GT_7D_LTE_10D"]
 @click.option("--once", is_flag=True, help="Collect, print the status table, and exit.")
 @click.option("--data", type=click.Path(file_okay=False), help="Folder that keeps the store; else it goes at the end.")
 @click.pass_context
-def command(ctx: click.Context, port: int, *, once: bool, data: str | None) -> None:
+def demo_command(ctx: click.Context, port: int, *, once: bool, data: str | None) -> None:
     """Run the whole thing with no account: built-in simulator, SQLite, daemon, HTTP server.
 
     \b
@@ -104,8 +133,8 @@ def _settings(folder: Path, base_url: str, port: int, now: datetime, *, once: bo
 
 
 async def _once(settings: Settings) -> int:
-    from collector.cli.collect import one_pass
-    from collector.cli.status import print_status
+    from collector.cli.commands.collect import one_pass
+    from collector.cli.commands.status import print_status
 
     _say_simulated(settings)
     collected = await one_pass(settings, settings.profiles)
@@ -138,3 +167,43 @@ async def _keep_on(settings: Settings, folder: Path) -> int:
 
     await run(settings, hang_up, told_before=signals, announce=announce)
     return 0
+
+
+_TIMEOUT = 5.0
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not bound
+
+
+@click.command("healthcheck")
+@config_option
+@click.pass_context
+def healthcheck_command(ctx: click.Context, config: str | None) -> None:
+    """Exit 0 when the running daemon is ready, 1 with the reasons when it is not.
+
+    \b
+    Example: collector healthcheck && echo ready
+    """
+    from collector.cli.bootstrap import load_settings
+
+    server = load_settings(config, required=False).server
+    if not server.enabled:
+        raise UsageError("server.enabled is false, so there is nothing to ask; `collector status` reads the store")
+    reasons = _ask_readiness(_WILDCARDS.get(server.host, server.host), server.port)
+    for reason in reasons:
+        click.echo(f"not ready: {printable(reason)}", err=True)
+    if not reasons:
+        click.echo("ready")
+    ctx.exit(1 if reasons else 0)
+
+
+def _ask_readiness(host: str, port: int) -> list[str]:
+    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+    try:
+        connection.request("GET", "/readyz")
+        answer = json.loads(connection.getresponse().read(65_536))
+        return [] if answer["ready"] else [str(reason) for reason in answer["reasons"]]
+    except (OSError, http.client.HTTPException) as error:
+        return [f"no answer from {host}:{port}: {system_words(error) if isinstance(error, OSError) else error}"]
+    except (ValueError, KeyError, TypeError):
+        return [f"what answers at {host}:{port} is not the collector"]
+    finally:
+        connection.close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @config_option
 @format_option
 @click.pass_context
-def command(ctx: click.Context, profile: str | None, config: str | None, output: str) -> None:
+def series_command(ctx: click.Context, profile: str | None, config: str | None, output: str) -> None:
     """List the series that are kept, with the identity that decides their values.
 
     \b
@@ -29,7 +29,7 @@ def command(ctx: click.Context, profile: str | None, config: str | None, output:
     if ctx.invoked_subcommand:
         ctx.find_root().obj = config  # `series --config FILE forget …` is the same
         return
-    from collector.cli.listing import list_rows
+    from collector.cli.list_command import list_rows
 
     async def read(store: Store) -> Sequence[SeriesRow]:
         named = await store.of_profile(profile)
@@ -45,7 +45,7 @@ def _columns(row: dict[str, Any]) -> dict[str, Any]:
     return {"id": row["id"], "label": label, "filters": filters or "-", **{name: row[name] for name in kept}}
 
 
-@command.command("forget", short_help="Delete a series that no profile wants any more.")
+@series_command.command("forget", short_help="Delete a series that no profile wants any more.")
 @click.argument("series", metavar="LABEL|ID")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @config_option
@@ -62,17 +62,17 @@ def forget(series: str, config: str | None, output: str, *, dry_run: bool) -> No
     import asyncio
     from dataclasses import replace
 
-    from collector.cli.remote import here_or_handed
-    from collector.cli.start import start
+    from collector.cli.bootstrap import load_settings
+    from collector.cli.daemon_client import run_here_or_in_daemon
 
-    settings = start(config)
+    settings = load_settings(config)
     series_id = asyncio.run(_find(settings, series))
     deleted = asyncio.run(_forget(settings, series_id, dry_run=True))
     if not dry_run:
-        rows = here_or_handed(
+        rows = run_here_or_in_daemon(
             settings,
             lambda: asyncio.run(_forget(settings, series_id, dry_run=False)).rows,
-            lambda remote: remote.forget(series_id)["rows"],
+            lambda daemon: daemon.forget(series_id)["rows"],
         )
         deleted = replace(deleted, rows=rows)
     _show(deleted, output, dry_run=dry_run)

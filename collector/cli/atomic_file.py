@@ -42,33 +42,33 @@ class _Terminal:
 
 
 @contextlib.contextmanager
-def writing(target: str) -> Iterator[Sink]:
+def open_output(target: str) -> Iterator[Sink]:
     """Open *target* for bytes: `-` is stdout, anything else a file that appears, or is replaced, when all is written.
 
     On a terminal there is a blank for each character that is not printable.
 
-    Whatever ends the writing before, an error, Ctrl-C or SIGTERM, leaves what was there before and nothing else.
-    UsageError if *target* is no name that can be written, CollectorError if writing fails on the way.
+    Whatever ends the open_output before, an error, Ctrl-C or SIGTERM, leaves what was there before and nothing else.
+    UsageError if *target* is no name that can be written, CollectorError if open_output fails on the way.
     """
     if target == STDOUT:
-        with _told("stdout"):
+        with _report_write_errors("stdout"):
             yield _Terminal(sys.stdout) if sys.stdout.isatty() else sys.stdout.buffer
             sys.stdout.flush()
         return
     path = Path(target)
     if path.exists() and not path.is_file():
-        with _refused(target):
+        with _usage_error(target):
             device = path.open("wb")  # a pipe or a device: nothing could take its place
-        with _told(target), device:
+        with _report_write_errors(target), device:
             yield device
         return
-    with _told(target), _replacing(path.resolve(), target) as stream:
+    with _report_write_errors(target), _replacing(path.resolve(), target) as stream:
         yield stream
 
 
 @contextlib.contextmanager
 def _replacing(path: Path, target: str) -> Iterator[IO[bytes]]:
-    with _refused(target):
+    with _usage_error(target):
         mode = _mode(path)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
@@ -112,7 +112,7 @@ def _leave(number: int, _frame: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _refused(target: str) -> Iterator[None]:
+def _usage_error(target: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -120,8 +120,8 @@ def _refused(target: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told(target: str) -> Iterator[None]:
-    """Say what is in the way of writing, except where a reader has had enough: click ends that quietly."""
+def _report_write_errors(target: str) -> Iterator[None]:
+    """Say what is in the way of open_output, except where a reader has had enough: click ends that quietly."""
     try:
         yield
     except BrokenPipeError:

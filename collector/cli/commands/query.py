@@ -38,7 +38,7 @@ def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @_filter_options
 @click.option("--as-of", "asOf", type=MOMENT, metavar="T", help="What was known at T.")
 @config_option
-def command(config: str | None, **parameters: Any) -> None:
+def query_command(config: str | None, **parameters: Any) -> None:
     """Ask the local history as the API would answer.
 
     The i-th value of every option makes series i; "" leaves a filter out there. A comma between values is OR, unless
@@ -49,17 +49,17 @@ def command(config: str | None, **parameters: Any) -> None:
     """
     import asyncio
 
-    from collector.cli.start import start
+    from collector.cli.bootstrap import load_settings
     from collector.serve.export import LICENCE
 
-    settings = start(config, required=False)
+    settings = load_settings(config, required=False)
     asyncio.run(_query(settings, _written(parameters)))
     click.echo(LICENCE, err=True)
 
 
 async def _query(settings: Settings, raw_query: str) -> None:
+    from collector.cli.atomic_file import STDOUT, open_output
     from collector.cli.output import say
-    from collector.cli.writing import STDOUT, writing
     from collector.contract.errors import ApiError
     from collector.serve.radar_api import ask
     from collector.serve.radar_api.absent import sentences
@@ -71,7 +71,7 @@ async def _query(settings: Settings, raw_query: str) -> None:
         except ApiError as refused:
             raise _error(refused) from None
         is_json = answered.content_type == "application/json"
-        with writing(STDOUT) as stream:
+        with open_output(STDOUT) as stream:
             for piece in answered.pieces():
                 stream.write(piece.encode())
             stream.write(b"\n" if is_json else b"")

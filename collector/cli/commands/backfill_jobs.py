@@ -68,9 +68,11 @@ def cancel_job(settings: Settings, job_id: int) -> None:
     """End a job, here or by the daemon that owns the store; CollectorError if there is none, or it is over."""
     import asyncio
 
-    from collector.cli.remote import here_or_handed
+    from collector.cli.daemon_client import run_here_or_in_daemon
 
-    here_or_handed(settings, lambda: asyncio.run(_cancel(settings, job_id)), lambda remote: remote.cancel(job_id))
+    run_here_or_in_daemon(
+        settings, lambda: asyncio.run(_cancel(settings, job_id)), lambda daemon: daemon.cancel(job_id)
+    )
     click.echo(f"backfill {job_id} is cancelled; what it has fetched is kept", err=True)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from collector.cli.atomic_file import STDOUT, open_output
 from collector.cli.options import config_option, format_option
-from collector.cli.writing import STDOUT, writing
 from collector.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
@@ -24,21 +24,21 @@ _PATIENCE = 5.0
 
 
 @click.group("config")
-def command() -> None:
+def config_command() -> None:
     """Check, show or write the configuration.
 
     Example: collector config init && collector config check
     """
 
 
-@command.command("check", short_help="Read the configuration as every command does, and report all that is wrong.")
+@config_command.command("check", short_help="Check the configuration and report every problem.")
 @config_option
 def check(config: str | None) -> None:
     """Read the configuration as every command does; all that is wrong is reported at once, with exit code 2.
 
     Example: collector config check --config /etc/collector/config.toml
     """
-    from collector.cli.start import NO_CREDENTIALS
+    from collector.cli.bootstrap import NO_CREDENTIALS
 
     loaded = _read(config, required=True)
     profiles = loaded.settings.profiles
@@ -80,7 +80,7 @@ def _relative(settings: Settings) -> list[str]:
     ]
 
 
-@command.command("show", short_help="Print every effective setting and where it came from.")
+@config_command.command("show", short_help="Print every effective setting and where it came from.")
 @config_option
 @format_option
 def show(config: str | None, output: str) -> None:
@@ -98,7 +98,7 @@ def show(config: str | None, output: str) -> None:
         out.show([{"key": x.key, "value": _words(x.value), "from": x.origin} for x in settings], output)
 
 
-@command.command("init", short_help="Write a commented example.")
+@config_command.command("init", short_help="Write a commented example.")
 @click.argument("file", default="config.toml", metavar="[FILE]")
 @click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
 def init(file: str, *, force: bool) -> None:
@@ -107,7 +107,7 @@ def init(file: str, *, force: bool) -> None:
     Example: collector config init /etc/collector/config.toml
     """
     if file == STDOUT:
-        with writing(STDOUT) as stream:
+        with open_output(STDOUT) as stream:
             stream.write(example().encode())
         return
     try:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from collector.cli.progress import Watching
-    from collector.cli.remote import Remote
+    from collector.cli.daemon_client import DaemonClient
+    from collector.cli.progress import ProgressView
+    from collector.collect.backfill import Estimate
     from collector.profile import Profile
     from collector.settings import Settings
     from collector.store import Backfill, Progress, Standing, Store, Wanted
@@ -56,7 +57,7 @@ _LARGEST_ID = 10**18 - 1  # as in the routes of the HTTP server
 @config_option
 @format_option
 @click.pass_context
-def command(
+def backfill_command(
     ctx: click.Context,
     profiles: tuple[str, ...],
     start: datetime | None,
@@ -78,10 +79,9 @@ def command(
     """
     import asyncio
 
-    from collector.cli.estimate import estimate, show_estimate
-    from collector.cli.jobs import cancel_job, list_jobs
-    from collector.cli.start import asking, chosen
-    from collector.cli.start import start as load_settings
+    from collector.cli.bootstrap import load_settings, require_profiles, select_profiles
+    from collector.cli.commands.backfill import estimate, show_estimate
+    from collector.cli.commands.backfill_jobs import cancel_job, list_jobs
 
     if listing or cancel is not None:
         if profiles or start or end or dry_run or force or (listing and cancel is not None):
@@ -91,8 +91,8 @@ def command(
         return
     if start is None:
         raise click.UsageError("Missing option '--start'; --list and --cancel ID need none.")
-    settings = asking(load_settings(config))
-    picked = _with_history(chosen(settings.profiles, profiles), profiles)
+    settings = require_profiles(load_settings(config))
+    picked = _with_history(select_profiles(settings.profiles, profiles), profiles)
     wanted = _wanted(picked, start, end, force=force)
     if dry_run:
         show_estimate(asyncio.run(estimate(settings, picked, wanted)), settings, output)
@@ -126,20 +126,20 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
     import asyncio
     import time
 
-    from collector.cli.progress import showing
-    from collector.cli.remote import here_or_handed
+    from collector.cli.daemon_client import run_here_or_in_daemon
+    from collector.cli.progress import progress_view
 
     def here() -> Outcome:
-        with showing() as shown:
-            return asyncio.run(_here(settings, wanted, shown))
+        with progress_view() as view:
+            return asyncio.run(_here(settings, wanted, view))
 
     began = time.monotonic()
-    outcome = here_or_handed(settings, here, lambda remote: _hand_over(settings, wanted, remote))
+    outcome = run_here_or_in_daemon(settings, here, lambda daemon: _hand_over(settings, wanted, daemon))
     _show_result(outcome, time.monotonic() - began, output)
     return 0 if outcome.state == "done" and outcome.message is None else 1
 
 
-def _hand_over(settings: Settings, wanted: Wanted, remote: Remote) -> Outcome:
+def _hand_over(settings: Settings, wanted: Wanted, daemon: DaemonClient) -> Outcome:
     """Have the daemon do the job, and watch it; SIGTERM and Ctrl-C end the watching, and say so at once."""
     import asyncio
     import signal
@@ -150,11 +150,11 @@ def _hand_over(settings: Settings, wanted: Wanted, remote: Remote) -> Outcome:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     job = None
     try:
-        job = remote.submit(wanted)
+        job = daemon.submit(wanted)
         click.echo(
-            f"handed to the daemon at {remote.url} as backfill {job}; Ctrl-C stops watching, not the job", err=True
+            f"handed to the daemon at {daemon.url} as backfill {job}; Ctrl-C stops watching, not the job", err=True
         )
-        standing = _follow(settings, remote, job)
+        standing = _follow(settings, daemon, job)
         return Outcome(standing.state, standing.progress, standing.message)
     except KeyboardInterrupt:
         if job is None:
@@ -171,26 +171,26 @@ def _hand_over(settings: Settings, wanted: Wanted, remote: Remote) -> Outcome:
     return outcome._replace(message=None if outcome.message == message else outcome.message)
 
 
-def _follow(settings: Settings, remote: Remote, job_id: int) -> Standing:
+def _follow(settings: Settings, daemon: DaemonClient, job_id: int) -> Standing:
     """Show how a job of the daemon stands, up to its end."""
     import asyncio
 
-    from collector.cli.progress import showing
+    from collector.cli.progress import progress_view
 
-    with showing() as shown:
-        for standing, ahead in remote.follow(job_id):
-            shown.stands(standing, ahead)
-            asyncio.run(_read_budget(settings, shown))
+    with progress_view() as view:
+        for standing, ahead in daemon.follow(job_id):
+            view.show_job(standing, ahead)
+            asyncio.run(_read_budget(settings, view))
     return standing
 
 
-async def _here(settings: Settings, wanted: Wanted, shown: Watching) -> Outcome:
+async def _here(settings: Settings, wanted: Wanted, view: ProgressView) -> Outcome:
     """Do the job; if the store fails on the way, tell what it has when it can be read again."""
     from collector.store import StoreError
 
     created: list[int] = []
     try:
-        standing = await _work(settings, wanted, shown, created)
+        standing = await _work(settings, wanted, view, created)
     except StoreError as error:
         if not created:
             raise
@@ -215,25 +215,25 @@ async def _afterwards(settings: Settings, job_id: int, message: str) -> Outcome:
         return Outcome("interrupted", None, f"{message}; the counts are unknown because the store cannot be read")
 
 
-async def _work(settings: Settings, wanted: Wanted, shown: Watching, created: list[int]) -> Standing:
+async def _work(settings: Settings, wanted: Wanted, view: ProgressView, created: list[int]) -> Standing:
     """Do the job, whose id is put into *created* once it is on record."""
     import asyncio
 
-    from collector.cli.collect import collecting
+    from collector.cli.bootstrap import open_collector
     from collector.collect.backfill import Backfiller, gaps_left
     from collector.store import Standing
 
-    async with collecting(settings, "backfill") as (store, gatherer):
+    async with open_collector(settings, "backfill") as (store, gatherer):
         job = await _adopt(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
         created.append(job.id)
-        shown.stands(job.standing)  # what earlier runs did
+        view.show_job(job.standing)  # what earlier runs did
         limit = settings.radar.requests_per_5min
-        watching = asyncio.create_task(_watch_budget(store, limit, shown))
+        watching = asyncio.create_task(_watch_budget(store, limit, view))
         try:
-            standing = await Backfiller(store, gatherer, shown.stands).run(job, settings.profiles)
+            standing = await Backfiller(store, gatherer, view.show_job).run(job, settings.profiles)
         finally:
             watching.cancel()
-        await _tell_budget(store, limit, shown)
+        await _tell_budget(store, limit, view)
         if standing and standing.running:
             done, of = standing.progress.buckets_done, standing.progress.buckets
             message = f"{done:,} of {of:,} buckets were asked for; the same command goes on from here"
@@ -245,25 +245,25 @@ async def _work(settings: Settings, wanted: Wanted, shown: Watching, created: li
         return known.standing if known else job.standing
 
 
-async def _watch_budget(store: Store, limit: int, shown: Watching) -> None:
+async def _watch_budget(store: Store, limit: int, view: ProgressView) -> None:
     import asyncio
 
     while True:
-        await _tell_budget(store, limit, shown)
+        await _tell_budget(store, limit, view)
         await asyncio.sleep(1)
 
 
-async def _tell_budget(store: Store, limit: int, shown: Watching) -> None:
+async def _tell_budget(store: Store, limit: int, view: ProgressView) -> None:
     """Others use it, too, so the store tells; while it cannot, nothing new is shown."""
     from contextlib import suppress
 
     from collector.store import StoreError
 
     with suppress(StoreError):
-        shown.spent(await store.budget(store.clock(), limit))
+        view.show_budget(await store.budget(store.clock(), limit))
 
 
-async def _read_budget(settings: Settings, shown: Watching) -> None:
+async def _read_budget(settings: Settings, view: ProgressView) -> None:
     """Read it beside the daemon that owns the store: its own status would cost it far more."""
     from contextlib import suppress
 
@@ -271,7 +271,7 @@ async def _read_budget(settings: Settings, shown: Watching) -> None:
 
     with suppress(StoreError):
         async with Store.open(settings.database.url.reveal(), owner=None) as store:
-            await _tell_budget(store, settings.radar.requests_per_5min, shown)
+            await _tell_budget(store, settings.radar.requests_per_5min, view)
 
 
 async def _adopt(store: Store, wanted: Wanted) -> Backfill | None:
@@ -301,3 +301,53 @@ def _show_result(outcome: Outcome, seconds: float, output: str) -> None:
             click.echo(f"{name.replace('_', ' '):17} {'unknown' if count is None else f'{count:,}'}")
     if outcome.message:
         click.echo(f"collector: backfill {outcome.state}: {outcome.message}", err=True)
+
+
+async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: Wanted) -> Estimate:
+    """Plan against the store as it is; where there is none yet, against an empty one that is thrown away."""
+    import tempfile
+    from pathlib import Path
+
+    from collector import logs
+    from collector.settings.urls import sqlite_url
+    from collector.store import Store, StoreMissing
+
+    try:
+        async with Store.open(settings.database.url.reveal(), owner=None) as store:
+            return await _plan(settings, profiles, wanted, store)
+    except StoreMissing:
+        logs.quiet("collector.store.migrate")  # nothing of the operator's is migrated
+        with tempfile.TemporaryDirectory() as folder:
+            async with Store.open(sqlite_url(Path(folder) / "empty.db"), owner="backfill --dry-run") as store:
+                return await _plan(settings, profiles, wanted, store)
+
+
+async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: Wanted, store: Store) -> Estimate:
+    import asyncio
+
+    from collector.collect.backfill import estimate as cost_of
+    from collector.collect.backfill import unanswered
+    from collector.collect.fetch import Fetcher
+    from collector.collect.gather import Gatherer
+    from collector.model import utc_now
+    from collector.radar.client import RadarClient
+
+    limit, now = settings.radar.requests_per_5min, utc_now()
+    fetcher = Fetcher(RadarClient(settings.radar), store, limit=limit, stop=asyncio.Event())
+    gatherer = Gatherer(fetcher, settings.radar.concurrency)
+    return await cost_of(await unanswered(profiles, wanted, now, gatherer, now), gatherer, limit)
+
+
+def show_estimate(cost: Estimate, settings: Settings, output: str) -> None:
+    """Print what a backfill would cost."""
+    from dataclasses import asdict
+
+    from collector.cli.output import show_json
+
+    if output == "json":
+        show_json(asdict(cost))
+        return
+    click.echo(f"windows   {cost.windows:,}")
+    click.echo(f"requests  {cost.requests:,}  (as far as Radar's limits are known)")
+    click.echo(f"points    {cost.points:,}  (at most)")
+    click.echo(f"minutes   {cost.minutes:.1f}  (at {settings.radar.requests_per_5min} requests in 5 minutes)")

@@ -55,7 +55,7 @@ class _Label:
         return Absent(self.name, self.agg_interval, (*self.runs, *rest))
 
 
-class Absences:
+class ExportGaps:
     """What points of an export should be there; it is shown every block that is written."""
 
     def __init__(self, labels: dict[tuple[str, str], _Label]) -> None:

@@ -153,7 +153,7 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
     callback=_odd,
     help="Say the same in another form, to try what the real API may turn out to say; `--odd help` lists all names.",
 )
-def command(host: str, port: int, **switches: Any) -> None:
+def simulate_command(host: str, port: int, **switches: Any) -> None:
     """Be the Radar API, as far as the collector asks it, with made-up data.
 
     The first line on stdout is the base URL, for `base_url` under [radar]; requests are logged on stderr. Any

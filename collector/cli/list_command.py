@@ -27,11 +27,11 @@ def list_rows(
     """
     import asyncio
 
+    from collector.cli.bootstrap import load_settings
     from collector.cli.output import show
-    from collector.cli.start import start
     from collector.store import Store
 
-    settings = start(config, required=False)
+    settings = load_settings(config, required=False)
 
     async def found() -> list[dict[str, Any]]:
         async with Store.open(settings.database.url.reveal(), owner=None) as store:

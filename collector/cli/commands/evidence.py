@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from collector.cli.atomic_file import STDOUT, open_output
 from collector.cli.options import config_option, format_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.cli.remote import Remote
+    from collector.cli.daemon_client import DaemonClient
     from collector.collect.replay import ReplayOutcome
     from collector.settings import Settings
+    from collector.settings.loading import LoadedSettings
     from collector.store import KeptBody, Reader
+
 
 _LARGEST_ID = 10**18 - 1
 
@@ -24,7 +28,7 @@ _LARGEST_ID = 10**18 - 1
 @click.option("--dry-run", is_flag=True, help="Only say what would be filled; works beside a running collector.")
 @config_option
 @format_option
-def command(ids: tuple[int, ...], config: str | None, output: str, *, dry_run: bool) -> None:
+def replay_command(ids: tuple[int, ...], config: str | None, output: str, *, dry_run: bool) -> None:
     """Read refused answers again with this version, and fill buckets that are still absent; nothing is overwritten.
 
     Use it after an upgrade. ID is a request of `collector fetches --kept`; by default all that were not replayed are
@@ -37,16 +41,16 @@ def command(ids: tuple[int, ...], config: str | None, output: str, *, dry_run: b
     import asyncio
     from dataclasses import asdict
 
+    from collector.cli.bootstrap import load_settings
+    from collector.cli.daemon_client import run_here_or_in_daemon
     from collector.cli.output import show
-    from collector.cli.remote import here_or_handed
-    from collector.cli.start import start
 
-    settings = start(config, required=False)
+    settings = load_settings(config, required=False)
     if dry_run:
         outcomes = asyncio.run(_rehearse(settings, ids))
     else:
-        outcomes = here_or_handed(
-            settings, lambda: asyncio.run(_replay(settings, ids)), lambda remote: _hand_over(settings, ids, remote)
+        outcomes = run_here_or_in_daemon(
+            settings, lambda: asyncio.run(_replay(settings, ids)), lambda daemon: _hand_over(settings, ids, daemon)
         )
     rows = [asdict(one) for one in outcomes]
     shown = rows if output == "json" else [_columns(row, dry_run=dry_run) for row in rows]
@@ -58,7 +62,7 @@ def _columns(row: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
     return {"body": str(row["body"]), "kind": row["kind"], filled: row["filled"], "reason": row["reason"]}
 
 
-async def chosen(store: Reader, ids: Sequence[int]) -> list[KeptBody]:
+async def select_bodies(store: Reader, ids: Sequence[int]) -> list[KeptBody]:
     """Return the bodies that wait, or those of *ids* among them; UsageError for one that cannot be replayed."""
     from collector.errors import UsageError
 
@@ -86,7 +90,7 @@ async def _rehearse(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcom
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
-        return [await rehearse(store, kept, store.clock()) for kept in await chosen(store, ids)]
+        return [await rehearse(store, kept, store.clock()) for kept in await select_bodies(store, ids)]
 
 
 async def _replay(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcome]:
@@ -100,10 +104,10 @@ async def _replay(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcome]
     if await current(url) is None:  # a store that is not there is not created
         check(None)
     async with Store.open(url, owner="replay", upgrade=database.upgrade, timescale=database.timescale) as store:
-        return [await replay(store, kept, store.clock()) for kept in await chosen(store, ids)]
+        return [await replay(store, kept, store.clock()) for kept in await select_bodies(store, ids)]
 
 
-def _hand_over(settings: Settings, ids: Sequence[int], remote: Remote) -> list[ReplayOutcome]:
+def _hand_over(settings: Settings, ids: Sequence[int], daemon: DaemonClient) -> list[ReplayOutcome]:
     """Have the daemon read one body after the other, by its own version."""
     import asyncio
 
@@ -112,7 +116,50 @@ def _hand_over(settings: Settings, ids: Sequence[int], remote: Remote) -> list[R
 
     async def waiting() -> list[KeptBody]:
         async with Store.open(settings.database.url.reveal(), owner=None) as store:
-            return await chosen(store, ids)
+            return await select_bodies(store, ids)
 
-    click.echo(f"handed to the daemon at {remote.url}", err=True)
-    return [ReplayOutcome(**remote.replay(kept.fetch_id)) for kept in asyncio.run(waiting())]
+    click.echo(f"handed to the daemon at {daemon.url}", err=True)
+    return [ReplayOutcome(**daemon.replay(kept.fetch_id)) for kept in asyncio.run(waiting())]
+
+
+@click.command("report")
+@click.option("-o", "--output", "target", default=STDOUT, metavar="FILE", help="Write to FILE instead of stdout.")
+@config_option
+def report_command(target: str, config: str | None) -> None:
+    """Write one JSON document to attach to an issue: version, settings, what was learned, deviations, example bodies.
+
+    It holds no secrets, but names of profiles, filters and texts that Radar sent; read it first. It works beside a
+    running collector. Without a store that can be read it says why, and has the rest.
+
+    \b
+    Example: collector report -o report.json
+    """
+    import asyncio
+
+    from collector.model import utc_now
+    from collector.serve.report import NOTE, about_program, secrets_of, settings_rows, without_secrets, write
+    from collector.settings.loading import read
+    from collector.text import printable_json
+
+    now = utc_now()
+    loaded = read(config, os.environ, {}, now, required=False)
+    document = (
+        about_program() | {"created_at": now, "settings": settings_rows(loaded)} | asyncio.run(_read_store(loaded))
+    )
+    text = write(without_secrets(document, secrets_of(loaded)))
+    with open_output(target) as stream:
+        stream.write(printable_json(text).encode())
+    if target != STDOUT:
+        click.echo(f"{target} written. {NOTE}", err=True)
+
+
+async def _read_store(loaded: LoadedSettings) -> dict[str, Any]:
+    from collector.errors import CollectorError
+    from collector.serve.report import about_store
+    from collector.store import Store
+
+    try:
+        async with Store.open(loaded.settings.database.url.reveal(), owner=None) as store:
+            return await about_store(store, loaded, store.clock())
+    except CollectorError as error:
+        return {"store": {"error": str(error)}}

@@ -30,7 +30,7 @@ _TIMEOUT = 10.0
 _LONG_TIMEOUT = 130.0
 
 
-def here_or_handed(settings: Settings, here: Callable[[], T], handed: Callable[[Remote], T]) -> T:
+def run_here_or_in_daemon(settings: Settings, here: Callable[[], T], handed: Callable[[DaemonClient], T]) -> T:
     """Do work *here*, or have it done by the daemon that owns the store; StoreOwned if the owner takes no orders."""
     try:
         return here()
@@ -40,10 +40,10 @@ def here_or_handed(settings: Settings, here: Callable[[], T], handed: Callable[[
             error.advice = "wait until it has ended, or end it first"
             raise error from None
         token = settings.server.token
-        return handed(Remote(owned.url, token.reveal() if token else None))
+        return handed(DaemonClient(owned.url, token.reveal() if token else None))
 
 
-class Remote:
+class DaemonClient:
     """The daemon at *url*; *token* is its server's, where it has one."""
 
     def __init__(self, url: str, token: str | None) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("status")
 @config_option
 @format_option
-def command(config: str | None, output: str) -> None:
+def status_command(config: str | None, output: str) -> None:
     """Show whether a service runs; per profile the newest point, lag, gaps, failures in a row and next fire; the store.
 
     The lag is how far the newest bucket lies behind the newest one that should be published.
@@ -30,9 +30,9 @@ def command(config: str | None, output: str) -> None:
     """
     import asyncio
 
-    from collector.cli.start import start
+    from collector.cli.bootstrap import load_settings
 
-    asyncio.run(print_status(start(config), output))
+    asyncio.run(print_status(load_settings(config), output))
 
 
 async def print_status(settings: Settings, output: str) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     help="Write to FILE, whole or not at all; without it, or with -, to stdout.",
 )
 @config_option
-def command(
+def export_command(
     profiles: tuple[str, ...],
     start: datetime | None,
     end: datetime | None,
@@ -57,7 +57,7 @@ def command(
     import asyncio
     import sys
 
-    from collector.cli.start import start as load_settings
+    from collector.cli.bootstrap import load_settings
     from collector.serve.export import LICENCE
 
     if output == "parquet" and target == "-" and sys.stdout.isatty():
@@ -79,10 +79,10 @@ async def _export(
     """Write the points to *target*; gives their number."""
     from contextlib import aclosing
 
-    from collector.cli.absences import Absences
-    from collector.cli.listing import check_profile
+    from collector.cli.atomic_file import open_output
+    from collector.cli.export_gaps import ExportGaps
+    from collector.cli.list_command import check_profile
     from collector.cli.output import say
-    from collector.cli.writing import writing
     from collector.model import rfc3339
     from collector.serve.export import FORMATS
     from collector.serve.unit_changes import Watch
@@ -96,7 +96,7 @@ async def _export(
         async with aclosing(store.export_blocks(profiles, *times, asked=asked)) as blocks:
             async for block in blocks:
                 written += len(block.points)
-                absences.see(block.profile, block.label, block.points)
+                gaps.see(block.profile, block.label, block.points)
                 if output == "csv" and (change := watch.seen(block)):
                     say(change)
                 yield block
@@ -104,16 +104,16 @@ async def _export(
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         for profile in profiles:
             await check_profile(store, profile)
-        absences = await Absences.of(store, profiles, times)
+        gaps = await ExportGaps.of(store, profiles, times)
         async with aclosing(counted()) as blocks:
             encode = FORMATS[output]
-            with writing(target) as stream:
+            with open_output(target) as stream:
                 async for part in encode(blocks, asked):
                     stream.write(part)
     if times[2] and not written:
         say(f"nothing of this was known at {rfc3339(times[2])}")
     for profile, moment in sorted({(profile, moment) for (profile, _), moment in asked.items()}):
         say(f"{profile}: the snapshot that was asked for at {rfc3339(moment)}")
-    for sentence in absences.sentences():
+    for sentence in gaps.sentences():
         say(sentence)
     return written

@@ -27,7 +27,7 @@ _LARGEST_ID = 10**18 - 1
 @limit_option(50)
 @config_option
 @format_option
-def command(
+def fetches_command(
     fetch_id: int | None,
     profile: str | None,
     start: datetime | None,
@@ -47,7 +47,7 @@ def command(
     \b
     Example: collector fetches --profile all --start 2h
     """
-    from collector.cli.listing import list_rows
+    from collector.cli.list_command import list_rows
 
     if body:
         if fetch_id is None:
@@ -64,14 +64,14 @@ def command(
 def _print_body(config: str | None, fetch_id: int) -> None:
     import asyncio
 
-    from collector.cli.start import start
-    from collector.cli.writing import STDOUT, writing
+    from collector.cli.atomic_file import STDOUT, open_output
+    from collector.cli.bootstrap import load_settings
 
-    settings = start(config, required=False)
+    settings = load_settings(config, required=False)
     content, note = asyncio.run(_read_body(settings.database.url.reveal(), fetch_id))
     if note:
         click.echo(note, err=True)
-    with writing(STDOUT) as stream:
+    with open_output(STDOUT) as stream:
         stream.write(content)
 
 

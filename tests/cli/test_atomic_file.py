@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from collector.cli.writing import writing
+from collector.cli.atomic_file import open_output
 from collector.errors import CollectorError, UsageError
 
 _HALF_WRITTEN = """
 import signal, sys, time
-from collector.cli.writing import writing
+from collector.cli.atomic_file import open_output
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background has it ignored
-with writing("file") as stream:
+with open_output("file") as stream:
     stream.write(b"half")
     stream.flush()
     print("half", flush=True)
@@ -29,7 +29,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def _write(target, text="new"):
-    with writing(str(target)) as stream:
+    with open_output(str(target)) as stream:
         stream.write(text.encode())
 
 
@@ -37,7 +37,7 @@ def test_a_terminal_gets_no_control_characters(monkeypatch):
     screen, terminal = os.openpty()
     with os.fdopen(terminal, "w", encoding="utf-8") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
-        with writing("-") as stream:
+        with open_output("-") as stream:
             for part in ("a\x1b]0;title\x07,\u202eb\n".encode()[:15], "a\x1b]0;title\x07,\u202eb\n".encode()[15:]):
                 stream.write(part)
     assert os.read(screen, 1000) == b"a ]0;title , b\r\n"
@@ -45,7 +45,7 @@ def test_a_terminal_gets_no_control_characters(monkeypatch):
 
 
 def _fail(error):
-    with writing("file") as stream:
+    with open_output("file") as stream:
         stream.write(b"half")
         raise error
 
@@ -55,7 +55,7 @@ def _names(folder):
 
 
 def test_a_file_appears_when_it_is_whole(folder):
-    with writing("file") as stream:
+    with open_output("file") as stream:
         stream.write(b"new")
         assert not Path("file").exists()
     assert Path("file").read_text() == "new"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="Draw a picture: FILE ends in .png or .svg. Needs the extra `plot`.",
 )
 @config_option
-def command(
+def plot_command(
     profile: str,
     start: datetime | None,
     end: datetime | None,
@@ -45,18 +45,18 @@ def command(
     """
     import asyncio
 
-    from collector.cli.start import start as load_settings
+    from collector.cli.bootstrap import load_settings
 
-    kind = _kind(target) if target else None
+    kind = _image_kind(target) if target else None
     settings = load_settings(config, required=False)
-    chart = asyncio.run(_read(settings, profile, start, end))
+    chart = asyncio.run(_read_chart(settings, profile, start, end))
     if target and kind:
-        _picture(chart, target, kind, log=log)
+        _write_image(chart, target, kind, log=log)
     else:
-        _text(chart, log=log)
+        _print_chart(chart, log=log)
 
 
-def _kind(target: str) -> str:
+def _image_kind(target: str) -> str:
     from collector.serve.plot.picture import KINDS
 
     kind = target.rpartition(".")[2].lower()
@@ -65,8 +65,8 @@ def _kind(target: str) -> str:
     return kind
 
 
-async def _read(settings: Settings, profile: str, start: datetime | None, end: datetime | None) -> Chart:
-    from collector.cli.listing import check_profile
+async def _read_chart(settings: Settings, profile: str, start: datetime | None, end: datetime | None) -> Chart:
+    from collector.cli.list_command import check_profile
     from collector.serve.plot.chart import read
     from collector.store import Store
 
@@ -78,17 +78,17 @@ async def _read(settings: Settings, profile: str, start: datetime | None, end: d
         return await read(store, profile, start, end, settle)
 
 
-def _picture(chart: Chart, target: str, kind: str, *, log: bool) -> None:
-    from collector.cli.writing import writing
+def _write_image(chart: Chart, target: str, kind: str, *, log: bool) -> None:
+    from collector.cli.atomic_file import open_output
     from collector.serve.plot.picture import render
 
     drawn = render(chart, kind, log=log)
-    with writing(target) as stream:
+    with open_output(target) as stream:
         stream.write(drawn)
     click.echo(f"{target}: {sum(len(line.values) for line in chart.lines):,} points", err=True)
 
 
-def _text(chart: Chart, *, log: bool) -> None:
+def _print_chart(chart: Chart, *, log: bool) -> None:
     import os
     import shutil
     import sys
@@ -98,3 +98,25 @@ def _text(chart: Chart, *, log: bool) -> None:
     size = shutil.get_terminal_size(fallback=(100, 36))
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     click.echo(render(chart, Look(size.columns, size.lines, colour, log)), nl=False, color=colour)
+
+
+_FILES = ("dashboard", "postgres", "alerts")
+
+
+@click.command("grafana")
+@click.argument("what", type=click.Choice(_FILES), metavar="|".join(_FILES))
+def grafana_command(what: str) -> None:
+    """Print a file to import: a dashboard of the metrics, one of the history in Postgres, or alert rules.
+
+    \b
+    Example: collector grafana dashboard > radar.json
+    Example: collector grafana alerts > /etc/prometheus/rules/radar.yml
+    """
+    from collector.serve import grafana
+
+    writers = {
+        "dashboard": grafana.metrics_dashboard,
+        "postgres": grafana.history_dashboard,
+        "alerts": grafana.alert_rules,
+    }
+    click.echo(writers[what](), nl=False)

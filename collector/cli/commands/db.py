@@ -11,7 +11,7 @@ from collector.cli.options import config_option
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from collector.cli.remote import Remote
+    from collector.cli.daemon_client import DaemonClient
     from collector.settings import Settings
     from collector.store.prune import Pruned
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @click.group("db")
-def command() -> None:
+def db_command() -> None:
     """Keep the store up to date and sound, back it up, copy it, prune it.
 
     \b
@@ -28,9 +28,9 @@ def command() -> None:
 
 
 def _url(config: str | None) -> str:
-    from collector.cli.start import start
+    from collector.cli.bootstrap import load_settings
 
-    return start(config, required=False).database.url.reveal()
+    return load_settings(config, required=False).database.url.reveal()
 
 
 def _await(work: Coroutine[None, None, T]) -> T:
@@ -39,7 +39,7 @@ def _await(work: Coroutine[None, None, T]) -> T:
     return asyncio.run(work)
 
 
-@command.command("upgrade", short_help="Create the store, or bring its schema up to date.")
+@db_command.command("upgrade", short_help="Create the store, or bring its schema up to date.")
 @config_option
 def upgrade(config: str | None) -> None:
     """Create the store, or bring its schema to what this version knows; points become a hypertable where configured.
@@ -47,16 +47,16 @@ def upgrade(config: str | None) -> None:
     \b
     Example: collector db upgrade
     """
-    from collector.cli.start import start
+    from collector.cli.bootstrap import load_settings
     from collector.store.upkeep import upgrade
 
-    database = start(config, required=False).database
+    database = load_settings(config, required=False).database
     before, after = _await(upgrade(database.url.reveal(), timescale=database.timescale))
     done = "nothing to do" if before == after else f"before: {before or 'none'}"
     click.echo(f"schema revision {after}, {done}" + (", points are a hypertable" if database.timescale else ""))
 
 
-@command.command("downgrade", short_help="Take the schema back to REV.")
+@db_command.command("downgrade", short_help="Take the schema back to REV.")
 @click.argument("revision", metavar="REV")
 @config_option
 def downgrade(revision: str, config: str | None) -> None:
@@ -71,7 +71,7 @@ def downgrade(revision: str, config: str | None) -> None:
     click.echo(f"schema revision {after or 'none'}")
 
 
-@command.command("current", short_help="Show the schema revision of the store.")
+@db_command.command("current", short_help="Show the schema revision of the store.")
 @config_option
 def current(config: str | None) -> None:
     """Show the schema revision of the store.
@@ -86,7 +86,7 @@ def current(config: str | None) -> None:
     click.echo(f"{revision or 'none'}" + ("" if revision == HEAD else f" (this version knows {HEAD})"))
 
 
-@command.command("check", short_help="Compare the schema with what this version expects.")
+@db_command.command("check", short_help="Compare the schema with what this version expects.")
 @config_option
 @click.pass_context
 def check(ctx: click.Context, config: str | None) -> None:
@@ -105,7 +105,7 @@ def check(ctx: click.Context, config: str | None) -> None:
     ctx.exit(1 if differences else 0)
 
 
-@command.command("verify", short_help="Compare all that is stored with what was written.")
+@db_command.command("verify", short_help="Compare all that is stored with what was written.")
 @config_option
 @click.pass_context
 def verify(ctx: click.Context, config: str | None) -> None:
@@ -129,7 +129,7 @@ def verify(ctx: click.Context, config: str | None) -> None:
     ctx.exit(1 if verified.findings else 0)
 
 
-@command.command("dump", short_help="Write all that is known in one canonical order.")
+@db_command.command("dump", short_help="Write all that is known in one canonical order.")
 @click.option("--digest", is_flag=True, help="Print only SHA-256 of the dump.")
 @config_option
 def dump(config: str | None, *, digest: bool) -> None:
@@ -149,16 +149,16 @@ def dump(config: str | None, *, digest: bool) -> None:
 async def _dump(url: str) -> None:
     from contextlib import aclosing
 
-    from collector.cli.writing import STDOUT, writing
+    from collector.cli.atomic_file import STDOUT, open_output
     from collector.store.upkeep import dump
 
-    with writing(STDOUT) as stream:
+    with open_output(STDOUT) as stream:
         async with aclosing(dump(url)) as texts:
             async for text in texts:
                 stream.write(text.encode())
 
 
-@command.command("backup", short_help="Write a verified copy of a SQLite store.")
+@db_command.command("backup", short_help="Write a verified copy of a SQLite store.")
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False))
 @click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
 @config_option
@@ -178,7 +178,7 @@ def backup(file: str, config: str | None, *, force: bool) -> None:
     click.echo(f"{file}: {size} bytes, verified")
 
 
-@command.command("restore", short_help="Put a backup in the place of a SQLite store.")
+@db_command.command("restore", short_help="Put a backup in the place of a SQLite store.")
 @click.argument("file", metavar="FILE", type=click.Path())
 @config_option
 def restore(file: str, config: str | None) -> None:
@@ -200,7 +200,7 @@ def restore(file: str, config: str | None) -> None:
         click.echo(f"the store that was there before is kept as {restored.kept}")
 
 
-@command.command("copy", short_help="Copy the store to another database.")
+@db_command.command("copy", short_help="Copy the store to another database.")
 @click.argument("url", metavar="URL")
 @config_option
 def copy(url: str, config: str | None) -> None:
@@ -212,15 +212,15 @@ def copy(url: str, config: str | None) -> None:
     \b
     Example: collector db copy postgresql://collector@db.example/radar
     """
-    from collector.cli.copying import showing
+    from collector.cli.progress import copy_progress
     from collector.store.copy import copy
 
-    with showing() as heard:
-        copied = _await(copy(_url(config), url, heard))
+    with copy_progress() as on_rows:
+        copied = _await(copy(_url(config), url, on_rows))
     click.echo(f"{copied.rows} rows copied, both stores have the digest {copied.digest}")
 
 
-@command.command("prune", short_help="Delete what is older than [retention] keeps.")
+@db_command.command("prune", short_help="Delete what is older than [retention] keeps.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted; works beside a running collector.")
 @config_option
 @click.pass_context
@@ -233,11 +233,11 @@ def prune(ctx: click.Context, config: str | None, *, dry_run: bool) -> None:
     \b
     Example: collector db prune --dry-run
     """
-    from collector.cli.remote import here_or_handed
-    from collector.cli.start import start
+    from collector.cli.bootstrap import load_settings
+    from collector.cli.daemon_client import run_here_or_in_daemon
 
-    settings = start(config, required=False)
-    pruned = here_or_handed(settings, lambda: _await(_prune(settings, dry_run=dry_run)), _prune_there)
+    settings = load_settings(config, required=False)
+    pruned = run_here_or_in_daemon(settings, lambda: _await(_prune(settings, dry_run=dry_run)), _prune_there)
     if pruned is None:
         click.echo("the daemon prunes, which takes longer than a minute; its log says how much was deleted", err=True)
         return
@@ -246,12 +246,12 @@ def prune(ctx: click.Context, config: str | None, *, dry_run: bool) -> None:
     ctx.exit(1 if pruned.damaged else 0)
 
 
-def _prune_there(remote: Remote) -> Pruned | None:
+def _prune_there(daemon: DaemonClient) -> Pruned | None:
     """Have the daemon prune as its own configuration says; None if it has not ended yet."""
     from collector.store import Pruned
 
-    click.echo(f"handed to the daemon at {remote.url}, which goes by its own [retention]", err=True)
-    done = remote.prune()
+    click.echo(f"handed to the daemon at {daemon.url}, which goes by its own [retention]", err=True)
+    done = daemon.prune()
     if done.pop("running", False):
         return None
     return Pruned(**done | {"damaged": tuple(done["damaged"])})

@@ -1,0 +1,1 @@
+"""The commands. Each module holds one command, or several of one topic."""
