@@ -215,14 +215,17 @@ class Points:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Annotation:
-    """A remark of Cloudflare's on the data: an outage, an event, a change of the pipeline."""
+    """A remark of Cloudflare's on the data: an outage, an event, a change of the pipeline.
+
+    A text is None if the answer had null, or left it out.
+    """
 
     start_date: datetime
     end_date: datetime | None
     data_source: str
     event_type: str
-    description: str
-    linked_url: str
+    description: str | None
+    linked_url: str | None
     is_instantaneous: bool
     tags: tuple[str, ...] = ()
 

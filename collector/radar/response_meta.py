@@ -257,19 +257,24 @@ def _annotations(found: list[Any], deviations: Deviations) -> Iterator[Annotatio
 
 def _annotation(content: dict[str, Any], start: datetime, deviations: Deviations) -> Annotation:
     end = parse_answer_time(member(content, "endDate", "end"))
-    texts = {key: text_of(member(content, key)) for key in ("dataSource", "eventType", "description", "linkedUrl")}
-    if any(len(text) > _LONGEST_TEXT for text in texts.values()):
+    texts = {key: member(content, key) for key in ("dataSource", "eventType", "description", "linkedUrl")}
+    texts = {key: None if text is None else text_of(text) for key, text in texts.items()}
+    if any(text and len(text) > _LONGEST_TEXT for text in texts.values()):
         deviations.note(f"texts of annotations beyond {_LONGEST_TEXT} characters are cut")
     return Annotation(
         start_date=start,
         end_date=end.at if end else None,
-        data_source=texts["dataSource"][:_LONGEST_TEXT],
-        event_type=texts["eventType"][:_LONGEST_TEXT],
-        description=texts["description"][:_LONGEST_TEXT],
-        linked_url=texts["linkedUrl"][:_LONGEST_TEXT],
+        data_source=(texts["dataSource"] or "")[:_LONGEST_TEXT],
+        event_type=(texts["eventType"] or "")[:_LONGEST_TEXT],
+        description=_cut(texts["description"]),
+        linked_url=_cut(texts["linkedUrl"]),
         is_instantaneous=_flag(member(content, "isInstantaneous")),
         tags=_tags(member(content, "tags")),
     )
+
+
+def _cut(text: str | None) -> str | None:
+    return None if text is None else text[:_LONGEST_TEXT]
 
 
 def _tags(content: Any) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from collector.model import Annotation, Batch, Meta, Window
 
+_OPTIONAL_TEXTS = ("description", "linked_url")
 _NAMES = ("id", "digest", "start_date", "end_date", "is_instantaneous", "last_updated", "last_seen_at")
 _is_open = sa.and_(withdrawals.c.annotation_id == table.c.id, withdrawals.c.returned_at.is_(None))
 _start: sa.BindParameter[datetime] = sa.bindparam("start")
@@ -102,8 +103,9 @@ def carries(window: Window, remark: Remark | Annotation) -> bool:
 
 
 def digest(dataset: str, annotation: Annotation) -> str:
-    """Give SHA-256 of an annotation's content, by which it is known again."""
-    return hashlib.sha256(json.dumps([dataset, *_content(annotation).values()], default=rfc3339).encode()).hexdigest()
+    """Give SHA-256 of an annotation's content, by which it is known again: a text that is null counts as empty."""
+    content = _content(annotation) | {name: clean(getattr(annotation, name) or "") for name in _OPTIONAL_TEXTS}
+    return hashlib.sha256(json.dumps([dataset, *content.values()], default=rfc3339).encode()).hexdigest()
 
 
 def _content(annotation: Annotation) -> dict[str, Any]:
@@ -112,8 +114,8 @@ def _content(annotation: Annotation) -> dict[str, Any]:
         "end_date": annotation.end_date,
         "data_source": clean(annotation.data_source),
         "event_type": clean(annotation.event_type),
-        "description": clean(annotation.description),
-        "linked_url": clean(annotation.linked_url),
+        "description": annotation.description,
+        "linked_url": annotation.linked_url,
         "is_instantaneous": annotation.is_instantaneous,
         "tags": json.dumps([clean(tag) for tag in annotation.tags], ensure_ascii=False),
     }

@@ -142,8 +142,8 @@ class AnnotationRow:
     end_date: datetime | None
     data_source: str
     event_type: str
-    description: str
-    linked_url: str
+    description: str | None
+    linked_url: str | None
     is_instantaneous: bool
     tags: tuple[str, ...]
     first_seen_at: datetime

@@ -253,8 +253,8 @@ annotations = _table(
     sa.Column("end_date", Moment),
     _text("data_source"),
     _text("event_type"),
-    _text("description"),
-    _text("linked_url"),
+    sa.Column("description", Words),
+    sa.Column("linked_url", Words),
     sa.Column("is_instantaneous", Flag, nullable=False),
     _text("tags"),
     sa.Column("first_seen_at", Moment, nullable=False),
@@ -263,7 +263,7 @@ annotations = _table(
     sa.UniqueConstraint("digest"),
     rowid=True,
 )
-"""*last_updated* is the newest one of an answer that had the annotation."""
+"""*last_updated* is the newest one of an answer that had the annotation. Texts are NULL if they came as null."""
 
 withdrawals = _table(
     "withdrawals",

@@ -283,7 +283,8 @@ def _fields(one):
     return (
         date(start),
         ANYTHING if isinstance(end, Number) or (isinstance(end, str) and end.isdigit()) else _date(end),
-        *(_remark_text(one.get(key)) for key in ("dataSource", "eventType", "description", "linkedUrl")),
+        *(_remark_text(one.get(key)) or "" for key in ("dataSource", "eventType")),
+        *(_remark_text(one.get(key)) for key in ("description", "linkedUrl")),
         _flag(one.get("isInstantaneous")),
         _tags(one.get("tags")),
     )
@@ -291,7 +292,7 @@ def _fields(one):
 
 def _remark_text(text):
     if text is None:
-        return ""
+        return None
     return shown(text) if isinstance(text, str) else ANYTHING
 
 

@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 
 import collector
 from collector.errors import UsageError
+from collector.model import Annotation
 from collector.store import (
     Fire,
     Store,
@@ -122,6 +123,9 @@ async def test_a_store_goes_back_to_nothing_and_comes_again(new_url):
     assert await upkeep.check(new_url) == []
 
 
+REMARK = Annotation(DAY + HOUR, None, "CT", "OUTAGE", description=None, linked_url=None, is_instantaneous=False)
+
+
 def revisions():
     return [script.revision for script in ScriptDirectory(str(migrate.folder())).walk_revisions()][1:]
 
@@ -130,14 +134,17 @@ def revisions():
 async def test_what_is_stored_survives_a_step_back_and_forth(store_url, revision):
     async with Store.open(store_url, owner="test") as store:
         await store.declare([profile()], NOW)
-        await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4])
+        await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4], annotations=[REMARK])
     assert await upkeep.downgrade(store_url, revision) == revision
     with pytest.raises(StoreBehind, match=f"revision {revision}"):
         async with Store.open(store_url, owner="test", upgrade=False):
             pass
     async with Store.open(store_url, owner="test") as store:
         assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
+        (remark,) = await store.list_annotations()
+        assert (remark.start_date, remark.description or "", remark.linked_url or "") == (DAY + HOUR, "", "")
     assert await upkeep.check(store_url) == []
+    assert (await verify(store_url)).findings == []
 
 
 async def test_what_was_written_before_there_were_seals_is_sealed(store_url):

@@ -6,6 +6,7 @@ import pytest
 from collector.model import Annotation, Window
 from collector.store.annotations import Decision, Remark, carries, decide, digest
 from collector.store.precedence import AnswerTime
+from collector.store.verify import verify
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, rows, saved
 
 ASKED = batch((query(), hours(0, 10)))
@@ -105,6 +106,16 @@ async def test_an_annotation_is_one_row_however_often_it_is_seen(store):
     assert (row.event_type, row.description, row.linked_url) == ("OUTAGE", "It was down", "https://example.com/x")
     assert (row.is_instantaneous, row.tags) == (False, ("a",))
     assert (row.first_seen_at, row.last_seen_at, row.withdrawn_at) == (NOW, minutes(2), None)
+
+
+async def test_null_texts_are_kept_and_are_the_same_annotation_as_empty_ones(store, store_url):
+    null, empty = (replace(OUTAGE, description=text, linked_url=text) for text in (None, ""))
+    assert digest("ct", null) == digest("ct", empty)
+    for minute, annotations in enumerate([[null], [empty], [null, empty]]):
+        await saved(store, ASKED, [1], now=minutes(minute), annotations=annotations)
+    (row,) = await store.list_annotations()
+    assert (row.description, row.linked_url, row.last_seen_at, row.withdrawn_at) == (None, None, minutes(2), None)
+    assert (await verify(store_url)).findings == []
 
 
 async def test_two_equal_annotations_in_one_answer_are_one(store):

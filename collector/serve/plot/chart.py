@@ -173,7 +173,7 @@ async def _annotations(store: Store, window: Window) -> list[AnnotationRow]:
 
 def _remark(row: AnnotationRow) -> Remark:
     end = row.start_date if row.is_instantaneous else row.end_date
-    return Remark(row.start_date, end, row.event_type, row.description)
+    return Remark(row.start_date, end, row.event_type, row.description or "")
 
 
 async def _final_until(store: Store, profile: str, settle: timedelta) -> datetime | None:

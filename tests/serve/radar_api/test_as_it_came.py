@@ -58,8 +58,9 @@ async def _meta(world):
         {"confidenceInfo": {"level": 0}},
         {"confidenceInfo": {"annotations": [REMARK]}},
         {"confidenceInfo": {"annotations": [REMARK | {"endDate": REMARK["startDate"]}]}},
+        {"confidenceInfo": {"annotations": [REMARK | {"linkedUrl": None, "description": None}]}},
     ],
-    ids=["name", "two names", "two units", "star", "null level", "zero", "null end", "tags"],
+    ids=["name", "two names", "two units", "star", "null level", "zero", "null end", "tags", "null texts"],
 )
 async def test_it_is_served_as_it_came(sqlite_url, document):
     async with core(sqlite_url, profile()) as world:
