@@ -36,7 +36,7 @@ def test_the_example_is_a_configuration_of_defaults(load):
 def test_the_example_is_a_configuration_with_every_comment_taken_in(load, secret_file):
     for name in ("cloudflare-token", "server-token", "database-url"):
         secret_file(name, "postgresql://h/d" if name == "database-url" else "0123456789abcdef")
-    left_out = ("ca_file", 'email = "you', "api_key_file", 'url = "sqlite')
+    left_out = ("ca_file", "email", "api_key_file", "proxy_file", 'url = "sqlite')
     lines = []
     for line in EXAMPLE.read_text().splitlines():
         bare = line.removeprefix("# ")

@@ -1,0 +1,34 @@
+"""The reference: the pages that `collector docs` prints and the daemon serves at `/docs`.
+
+Each page is a Markdown file in this folder. A block between `<!-- generated: NAME -->` and `<!-- end -->` is written from
+the code by `python -m collector.reference`; everything else is written by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+PAGES = {
+    "settings": "every key of the configuration, with its default and what it allows",
+    "commands": "every command and option, exit codes, signals",
+    "http": "every route: `/api/v1`, Cloudflare's own contract, the page",
+    "metrics": "every metric, the states of a profile, log events",
+    "store": "tables, backup, restore, upgrade, moving, retention, pausing, deleting",
+    "service": "Docker, systemd, Postgres, several replicas",
+    "behaviour": "how history stays complete and exact, question by question",
+    "probe": "what `collector probe` finds out, and how answers are read",
+}
+"""The pages in the order of the table of contents, each with what it holds."""
+
+_MARKER = re.compile(r"^<!-- (generated: \w+|end) -->\n", re.MULTILINE)
+
+
+def page(name: str) -> str:
+    """Return the page *name* as Markdown, without the markers of its generated blocks."""
+    return _MARKER.sub("", files(__name__).joinpath(f"{name}.md").read_text("utf-8"))
+
+
+def whole() -> str:
+    """Return all pages as one Markdown document."""
+    return "\n".join(page(name) for name in PAGES)

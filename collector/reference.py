@@ -1,0 +1,219 @@
+"""Writes the generated blocks of the reference in `collector/docs/` from the code: `python -m collector.reference`.
+
+`tests/test_reference.py` fails when a page is out of date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from prometheus_client.parser import text_string_to_metric_families
+
+from collector import docs
+from collector.cli.config import example
+from collector.cli.main import command
+from collector.profile import FILTERS
+from collector.serve.metrics import Metrics
+from collector.settings import duration
+from collector.settings.secret import Secret
+from collector.settings.tables import SECTIONS, ProfileTable, Table, allowed, toml_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+FOLDER = Path(docs.__file__).parent
+_BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+_KEY = re.compile(r"(?:# )?([a-z0-9_]+) = ")
+_NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def filled(text: str) -> str:
+    """Return the page *text* with every generated block written anew."""
+    return _BLOCK.sub(lambda found: f"{found[1]}{BLOCKS[found[2]]()}{found[3]}", text)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def _settings() -> str:
+    """Write one table for each section, then that of a profile."""
+    meanings = _meanings(example())
+    tables = [("profiles", ProfileTable), *SECTIONS.items()]
+    return "\n".join(_section(name, model, meanings) for name, model in sorted(tables, key=lambda one: one[0] != "profiles"))
+
+
+def _section(name: str, model: type[Table], meanings: dict[tuple[str, str], str]) -> str:
+    head = f"[[{name}]]" if name == "profiles" else f"[{name}]"
+    keys = [key for key in toml_keys(model) if key not in {"filters", "each"}]
+    rows = [(f"`{name}.{key}`", *_default_and_allowed(model, key), meanings[name, key]) for key in keys]
+    return f"### `{head}`\n\n{_table(('key', 'default', 'allowed', 'meaning'), rows)}"
+
+
+def _default_and_allowed(model: type[Table], key: str) -> tuple[str, str]:
+    if key not in model.model_fields:  # KEY_file
+        return "–", "the path of a file"
+    value = model.model_fields[key].default
+    return _shown(value), _code_unquoted(allowed(model, key))
+
+
+def _code_unquoted(text: str) -> str:
+    return text.replace("<", "&lt;")
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case timedelta():
+            return f"`{duration.write(value)}`"
+        case Secret():
+            return f"`{value.reveal()}`"
+        case _:
+            return f"`{value}`"
+
+
+def _meanings(text: str) -> dict[tuple[str, str], str]:
+    """Read the comment above each key of the example configuration, by section and key."""
+    found: dict[tuple[str, str], str] = {}
+    section, comment = "", []
+    for line in text.splitlines():
+        if head := re.match(r"#?\[+([a-z.]+)\]", line):
+            section, comment = head[1], []
+        elif key := _KEY.match(line):
+            if comment:
+                found.setdefault((section, key[1]), " ".join(comment))
+            comment = []
+        elif line.startswith("# "):
+            comment.append(line.removeprefix("# ").strip())
+        else:
+            comment = []
+    return found
+
+
+def _filters() -> str:
+    rows = [(f"`{one.option}`", _code_unquoted(one.allowed)) for one in FILTERS.values()]
+    return _table(("filter", "allowed"), rows)
+
+
+def _commands() -> str:
+    return "\n".join(_describe(found, path) for path, found in commands(command))
+
+
+def commands(group: click.Command, path: tuple[str, ...] = ("collector",)) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command below *group* with its path; a group comes before its commands."""
+    if isinstance(group, click.Group):
+        context = click.Context(group, info_name=path[-1])
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
+            assert found is not None
+            yield (*path, name), found
+            yield from commands(found, (*path, name))
+
+
+def _describe(found: click.Command, path: tuple[str, ...]) -> str:
+    """Write usage, help and options of one command."""
+    name = " ".join(path)
+    context = click.Context(found, info_name=name)
+    usage = " ".join((name, *found.collect_usage_pieces(context)))
+    text, _, examples = inspect.cleandoc(found.help or "").replace("\b\n", "").partition("Example: ")
+    parts = [f"### `{name}`", text.strip(), f"```sh\n{usage}\n```"]
+    if examples:
+        lines = examples.replace("Example: ", "").strip()
+        parts.append(f"For example:\n\n```sh\n{lines}\n```")
+    records = [record for one in found.params if (record := one.get_help_record(context))]
+    rows = [(f"`{names}`", meaning) for names, meaning in records]
+    return "\n\n".join(parts) + "\n" + (f"\n{_table(('option', 'meaning'), rows)}" if rows else "")
+
+
+def _routes() -> str:
+    """Write a table of the routes that `/openapi.json` describes, then one of their parameters."""
+    description = json.loads(files("collector.serve").joinpath("openapi.json").read_text("utf-8"))
+    shared = description["components"]["parameters"]
+    rows, used = [], {}
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            given = [shared[one["$ref"].rpartition("/")[2]] for one in operation.get("parameters", []) if "$ref" in one]
+            used.update({(one["name"], one["description"]): one for one in given})
+            names = ", ".join(f"`{one['name']}`" for one in given) or "–"
+            rows.append((f"`{method.upper()} {path}`", operation["summary"], names))
+    parameters = [(f"`{one['name']}`", _values(one["schema"]), one["description"]) for one in used.values()]
+    routes = _table(("route", "gives", "parameters"), rows)
+    return f"{routes}\n{_table(('parameter', 'values', 'meaning'), parameters)}"
+
+
+def _values(schema: dict[str, Any]) -> str:
+    if schema["type"] == "array":
+        return f"text, up to {schema['maxItems']} times"
+    if schema["type"] == "integer":
+        default = f", `{schema['default']}` by default" if "default" in schema else ""
+        return f"{schema['minimum']} to {schema['maximum']}{default}"
+    return ", ".join(f"`{one}`" for one in schema.get("enum", ())) or "text"
+
+
+_STATUS = {
+    "profiles": [
+        {
+            "name": "all",
+            "agg_interval": "1h",
+            "state": "fresh",
+            "healthy": True,
+            "last_success": _NOON,
+            "lag_seconds": 0,
+            "gaps": 0,
+            "upstream_gaps": 0,
+            "unconfirmed": 0,
+            "clock_difference_seconds": 0,
+        }
+    ],
+    "store": {"points": 0, "bytes": 0},
+    "budget": {"limit": 600, "used": 0, "blocked_until": None},
+}
+"""What of a status document the metrics are made from."""
+
+
+def _metrics() -> str:
+    text = Metrics().text(_STATUS, {"all": 5}, _NOON).decode()
+    rows = []
+    for family in text_string_to_metric_families(text):
+        samples = [one for one in family.samples if not one.name.endswith("_bucket")]
+        name = samples[0].name if family.type == "counter" else family.name
+        labels = ", ".join(f"`{one}`" for one in samples[0].labels) or "–"
+        rows.append((f"`{name}`", family.type, labels, family.documentation))
+    return _table(("metric", "type", "labels", "meaning"), sorted(rows))
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "settings": _settings,
+    "filters": _filters,
+    "commands": _commands,
+    "routes": _routes,
+    "metrics": _metrics,
+}
+"""What writes each generated block."""
+
+
+def main() -> int:
+    """Write every page whose generated blocks are out of date."""
+    for name in docs.PAGES:
+        path = FOLDER / f"{name}.md"
+        text = path.read_text("utf-8")
+        if (new := filled(text)) != text:
+            path.write_text(new, "utf-8")
+            sys.stderr.write(f"{path} written\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
