@@ -18,13 +18,13 @@ import click
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector import docs
-from collector.cli.config import example
+from collector.cli.commands.config import example
 from collector.cli.main import command
 from collector.profile import FILTERS
 from collector.serve.metrics import Metrics
-from collector.settings import duration
+from collector.settings.parsers import format_duration
+from collector.settings.schema import SECTIONS, CollectionSection, ProfileSection, Section, allowed, toml_keys
 from collector.settings.secret import Secret
-from collector.settings.tables import SECTIONS, ProfileTable, Table, allowed, toml_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,38 +46,48 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _settings() -> str:
-    """Write one table for each section, then that of a profile."""
+    """Write the table of a profile, then one for each section."""
     meanings = _meanings(example())
-    tables = [("profiles", ProfileTable), *SECTIONS.items()]
-    return "\n".join(_section(name, model, meanings) for name, model in sorted(tables, key=lambda one: one[0] != "profiles"))
+    models: dict[str, type[Section]] = {"profiles": ProfileSection, **SECTIONS}
+    return "\n".join(_section(name, model, meanings) for name, model in models.items())
 
 
-def _section(name: str, model: type[Table], meanings: dict[tuple[str, str], str]) -> str:
+def _section(name: str, model: type[Section], meanings: dict[tuple[str, str], str]) -> str:
     head = f"[[{name}]]" if name == "profiles" else f"[{name}]"
     keys = [key for key in toml_keys(model) if key not in {"filters", "each"}]
     rows = [(f"`{name}.{key}`", *_default_and_allowed(model, key), meanings[name, key]) for key in keys]
     return f"### `{head}`\n\n{_table(('key', 'default', 'allowed', 'meaning'), rows)}"
 
 
-def _default_and_allowed(model: type[Table], key: str) -> tuple[str, str]:
+_PROFILE_DEFAULTS = {
+    "name": "required",
+    "agg_interval": "required",
+    "enabled": "`true`",
+    **dict.fromkeys(CollectionSection.model_fields, "that of `[collection]`"),
+}
+"""Defaults that the section itself does not have, because other sections or rules fill them in."""
+
+
+def _default_and_allowed(model: type[Section], key: str) -> tuple[str, str]:
     if key not in model.model_fields:  # KEY_file
-        return "–", "the path of a file"
-    value = model.model_fields[key].default
-    return _shown(value), _code_unquoted(allowed(model, key))
+        return "none", "the path of a file"
+    default = _PROFILE_DEFAULTS.get(key) if model is ProfileSection else None
+    return default or _shown(model.model_fields[key].default), _escaped(allowed(model, key))
 
 
-def _code_unquoted(text: str) -> str:
+def _escaped(text: str) -> str:
+    """Return *text* so that Markdown takes no `<` for HTML."""
     return text.replace("<", "&lt;")
 
 
 def _shown(value: Any) -> str:
     match value:
         case None:
-            return "–"
+            return "none"
         case bool():
             return f"`{str(value).lower()}`"
         case timedelta():
-            return f"`{duration.write(value)}`"
+            return f"`{format_duration(value)}`"
         case Secret():
             return f"`{value.reveal()}`"
         case _:
@@ -87,13 +97,15 @@ def _shown(value: Any) -> str:
 def _meanings(text: str) -> dict[tuple[str, str], str]:
     """Read the comment above each key of the example configuration, by section and key."""
     found: dict[tuple[str, str], str] = {}
-    section, comment = "", []
+    section = ""
+    comment: list[str] = []
     for line in text.splitlines():
         if head := re.match(r"#?\[+([a-z.]+)\]", line):
-            section, comment = head[1], []
+            section = head[1]
+            comment = []
         elif key := _KEY.match(line):
             if comment:
-                found.setdefault((section, key[1]), " ".join(comment))
+                found.setdefault((section, key[1]), " ".join(comment).partition(" Allowed: ")[0])
             comment = []
         elif line.startswith("# "):
             comment.append(line.removeprefix("# ").strip())
@@ -103,7 +115,7 @@ def _meanings(text: str) -> dict[tuple[str, str], str]:
 
 
 def _filters() -> str:
-    rows = [(f"`{one.option}`", _code_unquoted(one.allowed)) for one in FILTERS.values()]
+    rows = [(f"`{one.option}`", _escaped(one.allowed)) for one in FILTERS.values()]
     return _table(("filter", "allowed"), rows)
 
 
@@ -111,7 +123,9 @@ def _commands() -> str:
     return "\n".join(_describe(found, path) for path, found in commands(command))
 
 
-def commands(group: click.Command, path: tuple[str, ...] = ("collector",)) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def commands(
+    group: click.Command, path: tuple[str, ...] = ("collector",)
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Yield every command below *group* with its path; a group comes before its commands."""
     if isinstance(group, click.Group):
         context = click.Context(group, info_name=path[-1])
@@ -132,8 +146,10 @@ def _describe(found: click.Command, path: tuple[str, ...]) -> str:
     if examples:
         lines = examples.replace("Example: ", "").strip()
         parts.append(f"For example:\n\n```sh\n{lines}\n```")
-    records = [record for one in found.params if (record := one.get_help_record(context))]
-    rows = [(f"`{names}`", meaning) for names, meaning in records]
+    records = [
+        record for one in found.params if (record := one.get_help_record(context)) and one.param_type_name == "option"
+    ]
+    rows = [(f"`{names}`", " ".join(meaning.split())) for names, meaning in records]
     return "\n\n".join(parts) + "\n" + (f"\n{_table(('option', 'meaning'), rows)}" if rows else "")
 
 
@@ -146,7 +162,7 @@ def _routes() -> str:
         for method, operation in methods.items():
             given = [shared[one["$ref"].rpartition("/")[2]] for one in operation.get("parameters", []) if "$ref" in one]
             used.update({(one["name"], one["description"]): one for one in given})
-            names = ", ".join(f"`{one['name']}`" for one in given) or "–"
+            names = ", ".join(f"`{one['name']}`" for one in given) or "none"
             rows.append((f"`{method.upper()} {path}`", operation["summary"], names))
     parameters = [(f"`{one['name']}`", _values(one["schema"]), one["description"]) for one in used.values()]
     routes = _table(("route", "gives", "parameters"), rows)
@@ -189,7 +205,7 @@ def _metrics() -> str:
     for family in text_string_to_metric_families(text):
         samples = [one for one in family.samples if not one.name.endswith("_bucket")]
         name = samples[0].name if family.type == "counter" else family.name
-        labels = ", ".join(f"`{one}`" for one in samples[0].labels) or "–"
+        labels = ", ".join(f"`{one}`" for one in samples[0].labels) or "none"
         rows.append((f"`{name}`", family.type, labels, family.documentation))
     return _table(("metric", "type", "labels", "meaning"), sorted(rows))
 

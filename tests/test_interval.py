@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from collector import docs
 from collector.interval import AggInterval
 from collector.settings.schema import points_key
 
@@ -60,6 +61,7 @@ from datetime import timedelta
 for one in pkgutil.walk_packages(collector.__path__, "collector."):
     if not one.name.endswith("__main__"):
         importlib.import_module(one.name)
+from collector import docs
 from collector.interval import AggInterval
 from collector.collect import limits, probe, schedule
 from collector.simulator import MAX_SPAN
@@ -82,8 +84,8 @@ def test_a_fifth_interval_is_one_entry_for_all_modules():
 def test_what_is_written_of_intervals_has_each(interval):
     widths = re.search(r"WIDTHS = (\{.*\})", (ROOT / "collector/serve/dashboard/view.js").read_text())
     assert json.loads(widths[1])[interval] == interval.properties.unit
-    readme, example = (ROOT / "README.md").read_text(), (ROOT / "config.example.toml").read_text()
-    assert points_key(interval) in readme
+    example = (ROOT / "config.example.toml").read_text()
+    assert points_key(interval) in docs.page("settings")
     assert points_key(interval) in example
     assert re.search(rf"Width of a bucket:.* {interval}\b", example)
 

@@ -14,9 +14,6 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from collector.cli.main import command
-from collector.settings.schema import SECTIONS, toml_keys
-
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TOP_LEVEL = {
@@ -90,7 +87,11 @@ def test_every_dependency_says_why_it_is_there():
         assert re.search(rf'^  "{re.escape(requirement)}", +# \S', text, re.MULTILINE), requirement
 
 
-_DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"}
+_DISTRIBUTIONS = {
+    "markdown_it": "markdown-it-py",
+    "prometheus_client": "prometheus-client",
+    "pydantic_settings": "pydantic-settings",
+}
 """Of modules whose distribution has another name."""
 
 
@@ -134,30 +135,6 @@ def test_the_commands_that_the_readme_promises_are_those_that_ci_runs():
     promised = [line for line in readme.splitlines() if line.startswith("python3 -m venv") and line.endswith("pytest")]
     assert len(promised) == 1
     assert promised[0] in map(str.strip, (ROOT / ".ci" / "run").read_text().splitlines())
-
-
-def _commands(group, path=()):
-    """Every command, with its name in full."""
-    for name in group.list_commands(None):
-        found = group.get_command(None, name)
-        if hasattr(found, "list_commands"):
-            yield from _commands(found, (*path, name))
-        else:
-            yield " ".join((*path, name)), found
-
-
-def test_the_readme_names_the_commands_that_read_no_configuration():
-    text = " ".join((ROOT / "README.md").read_text().split())
-    (sentence,) = re.findall(r"All but ([^.]*), which read no configuration, take `--config FILE`", text)
-    without = {name for name, found in _commands(command) if "config" not in {one.name for one in found.params}}
-    assert set(re.findall(r"`([^`]+)`", sentence)) == without
-
-
-def test_the_readme_lists_every_command_and_setting():
-    text = (ROOT / "README.md").read_text()
-    table = " ".join(line for line in text.splitlines() if line.startswith("|"))
-    assert [name for name, _ in _commands(command) if name.split()[-1] not in table] == []
-    assert [key for model in SECTIONS.values() for key in toml_keys(model) if key not in table] == []
 
 
 def test_imports_keep_their_direction():

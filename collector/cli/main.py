@@ -41,6 +41,7 @@ _COMMANDS = {
     "grafana": _Command("charts", "Dashboards for Grafana and alert rules for Prometheus."),
     "db": _Command("db", "Migrations and upkeep of the store."),
     "config": _Command("config", "Check, show or write the configuration."),
+    "docs": _Command("docs", "Print the reference: settings, commands, routes, metrics, the store."),
     "probe": _Command("probe", "Ask the real API what is not published: form, units, limits, delays, history."),
     "simulate": _Command("simulate", "A local stand-in of the Radar API, for trying and testing."),
     "healthcheck": _Command("service", "Exit 0 when the running daemon is ready."),

@@ -1,7 +1,7 @@
 """The reference: the pages that `collector docs` prints and the daemon serves at `/docs`.
 
-Each page is a Markdown file in this folder. A block between `<!-- generated: NAME -->` and `<!-- end -->` is written from
-the code by `python -m collector.reference`; everything else is written by hand.
+Each page is a Markdown file in this folder. `python -m collector.reference` writes the blocks between
+`<!-- generated: NAME -->` and `<!-- end -->` from the code. Everything else is written by hand.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from collector.serve import api, backfills, dashboard, metrics, upkeep
+from collector.serve import api, backfills, dashboard, docs, metrics, upkeep
 from collector.serve.backfills import Jobs
 from collector.serve.connections import Connections, attended
 from collector.serve.crowd import crowd
@@ -76,6 +76,7 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     api.add_routes(app, service, standing)
     metrics.add_routes(app, service, standing, service.metrics)
     dashboard.add_routes(app, service.simulator)
+    docs.add_routes(app)
     return app
 
 
