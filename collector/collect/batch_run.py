@@ -37,7 +37,7 @@ from collector.radar.errors import (
     OffGrid,
     RadarError,
     Refused,
-    Relative,
+    RelativeValues,
     TooCostly,
     Unavailable,
     Untrusted,
@@ -215,7 +215,7 @@ class BatchRun:
             await self._in_future(batch, error)
         except OffGrid as error:
             await self._off_grid(batch, error, profiles)
-        except Relative as error:
+        except RelativeValues as error:
             await self._relative_or_unknown(batch, error)
         except (Refused, Untrusted, Unavailable, Misdirected) as error:
             await self._failed(batch, error)
@@ -256,7 +256,7 @@ class BatchRun:
             for slice_ in batch.slices if not moved else ():
                 await self._quarantine.add(slice_, error, self._pool)
 
-    async def _relative_or_unknown(self, batch: Batch, error: Relative) -> None:
+    async def _relative_or_unknown(self, batch: Batch, error: RelativeValues) -> None:
         """Ask again as before if the normalization turns out to be absolute; else each series alone."""
         word, span = error.unknown_word, (await self._learner.limits()).shape.span
         if not word or not await self._gatherer.judge.is_absolute(word, batch.slices[0], span):

@@ -18,7 +18,7 @@ from collector.edge import SECOND_ANSWER_SECONDS, YOUNGEST_SECONDS, Edge, Search
 from collector.errors import CollectorError
 from collector.finality import NARROWER, intersect
 from collector.model import Batch, Slice, Window, from_epoch, rfc3339
-from collector.radar.errors import Misdirected, Paused, RadarError, Refused, Relative, Unavailable, Untrusted
+from collector.radar.errors import Misdirected, Paused, RadarError, Refused, RelativeValues, Unavailable, Untrusted
 
 if TYPE_CHECKING:
     import asyncio
@@ -212,7 +212,7 @@ class EdgeFinder:
         """Search; tell whether an edge was found, None if the search had to end before."""
         try:
             return await self._search(query)
-        except (_Outage, Untrusted, Relative):
+        except (_Outage, Untrusted, RelativeValues):
             self._hopeless.add(query)
             return False
         except (CollectorError, Stopping):  # the next request meets the same

@@ -19,12 +19,12 @@ from collector.collect.observe import Nobody
 from collector.errors import CollectorError
 from collector.model import is_absolute, is_known, rfc3339, spelling_free, utc_now
 from collector.radar.errors import (
-    CredentialsRefused,
     Misdirected,
     RadarError,
     RateLimited,
     Refused,
-    Relative,
+    RelativeValues,
+    Unauthorized,
     Unavailable,
     Unreachable,
 )
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collector.clock_difference import ClockSample
     from collector.collect.observe import Observer
     from collector.model import Answer, Batch, Meta
-    from collector.radar.client import RadarClient, Reply
+    from collector.radar.client import RadarClient, TrustedAnswer
     from collector.store import Failure, Saved, Store
 
     Keep = Callable[[int, Batch, Answer], None]
@@ -211,7 +211,7 @@ class Fetcher:
     async def _request(
         self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], handling: Handling, came: datetime
     ) -> Saved:
-        async with self.radar.places:  # before it is on record: what waits must not be sent once others were refused
+        async with self.radar.slots:  # before it is on record: what waits must not be sent once others were refused
             fetch_id = await self.turn(batch, profiles, came, handling.cancelled)
             sending()
             started = time.perf_counter()
@@ -241,7 +241,7 @@ class Fetcher:
         await self._note_unit_names(reply.answer.meta)
         return replace(saved, missing=reply.missing)
 
-    async def note_deviations(self, fetch_id: int, reply: Reply) -> None:
+    async def note_deviations(self, fetch_id: int, reply: TrustedAnswer) -> None:
         """Put on record, and log, each kind of deviation that was not met before, and keep an example of it."""
         unknown = [kind for kind in reply.answer.deviations if kind not in self._deviations]
         if not unknown:
@@ -261,10 +261,10 @@ class Fetcher:
 
     async def _reply(
         self, fetch_id: int, batch: Batch, profiles: Sequence[str], started: float, cancelled: asyncio.Event | None
-    ) -> Reply:
+    ) -> TrustedAnswer:
         """Ask; why there is no answer is heeded at once, then put on record."""
         try:
-            reply = await self.unless_stopped(self.radar.ask(batch), cancelled)
+            reply = await self.unless_stopped(self.radar.request(batch), cancelled)
             self._check_normalization(reply.answer.meta)
         except Stopping as error:
             await self.end(fetch_id, error)
@@ -293,7 +293,7 @@ class Fetcher:
         """Raise Relative for an unknown word that is yet to be judged: what it means decides how values are stored."""
         word = meta.normalization
         if word and not is_known(word) and spelling_free(word) not in self.judged:
-            raise Relative(f"the normalization {word!r} is yet to be judged", unknown_word=word)
+            raise RelativeValues(f"the normalization {word!r} is yet to be judged", unknown_word=word)
 
     async def end(self, fetch_id: int, error: Failure) -> None:
         """Record how a request failed; what the store cannot take now, it gets before the next request."""
@@ -356,7 +356,7 @@ class Fetcher:
 
     def _note(self, error: RadarError) -> None:
         self._silent = self._silent + 1 if isinstance(error, Unavailable) else 0
-        if isinstance(error, CredentialsRefused):
+        if isinstance(error, Unauthorized):
             self._trusted = False
 
 
@@ -366,14 +366,14 @@ def _in_vain(wait: Wait) -> RadarError:
     tried, moment = wait.tried, rfc3339(wait.until.replace(microsecond=0))
     if wait.reason == "credentials":
         message = f"{tried.message}; the same credentials are tried again at {moment}"
-        return CredentialsRefused(message, status=tried.status, code=tried.code)
+        return Unauthorized(message, status=tried.status, code=tried.code)
     message = f"{tried.message}; nor had {SILENT_AFTER} requests before an answer, so Radar is asked again at {moment}"
     return Unavailable(message, status=tried.status, code=tried.code)
 
 
 def _level(error: RadarError) -> int:
     """A refusal teaches the limits, a wrong address or token takes a person, anything else is tried again."""
-    if isinstance(error, CredentialsRefused | Misdirected):
+    if isinstance(error, Unauthorized | Misdirected):
         return logging.ERROR
     return logging.INFO if isinstance(error, Refused) else logging.WARNING
 

@@ -83,10 +83,10 @@ class NormalizationJudge:
     async def _ask(self, piece: Slice) -> Points:
         """Send one request, recorded and paced like any other; its points are not stored."""
         batch, fetcher = Batch((piece,)), self._fetcher
-        async with fetcher.radar.places:
+        async with fetcher.radar.slots:
             fetch_id = await fetcher.turn(batch, [_NAME])
             try:
-                reply = await fetcher.unless_stopped(fetcher.radar.ask(batch))
+                reply = await fetcher.unless_stopped(fetcher.radar.request(batch))
             except RadarError as error:
                 error.take_body()
                 await fetcher.end(fetch_id, error)

@@ -6,14 +6,14 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from collector.radar.client import RadarResponse, read_reply
+from collector.radar.client import RadarResponse, trusted_answer
 from collector.radar.errors import RadarError
 from collector.store import ReadBody, StoreDamaged, keys_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from collector.radar.client import Reply
+    from collector.radar.client import TrustedAnswer
     from collector.store import KeptBody, Reader, Replayed, Store
 
 log = logging.getLogger(__name__)
@@ -60,11 +60,11 @@ async def replay(store: Store, kept: KeptBody, now: datetime) -> ReplayOutcome:
     return outcome
 
 
-async def _read(store: Reader, kept: KeptBody) -> Reply:
+async def _read(store: Reader, kept: KeptBody) -> TrustedAnswer:
     content, question = await store.body(kept.fetch_id), await store.question(kept.fetch_id)
     if content is None or question is None:
         raise StoreDamaged(f"the body of fetch {kept.fetch_id} is not kept any more")
-    return read_reply(RadarResponse(kept.status, {}, content, kept.received_at), question)
+    return trusted_answer(RadarResponse(kept.status, {}, content, kept.received_at), question)
 
 
 def _outcome(kept: KeptBody, found: Replayed) -> ReplayOutcome:

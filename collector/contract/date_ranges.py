@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from collector.contract.errors import bad, shown
+from collector.contract.errors import bad_request, quote
 from collector.model import AggInterval, utc
 
 SLOT, DAY, WEEK = 900, 86_400, 604_800
@@ -22,7 +22,7 @@ def floor(moment: float, step: int, edge: int = _MONDAY) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class DateRange:
     """From *start* to *end* in epoch seconds, both floored to 15 minutes; the bucket that holds *end* is part of it."""
 
     start: int
@@ -46,7 +46,9 @@ def auto_interval(duration: int) -> AggInterval:
     return AggInterval.ONE_HOUR if duration <= _MONTH else AggInterval.ONE_DAY
 
 
-def read_range(given: tuple[str, str, str], default: str | None, now: float, today: float | None = None) -> Range:
+def parse_date_range(
+    given: tuple[str, str, str], default: str | None, now: float, today: float | None = None
+) -> DateRange:
     """Read one position's (`dateRange`, `dateStart`, `dateEnd`); an empty one is not given.
 
     *default* is the `dateRange` of a position without any date (None: refused). A relative range ends at *today*,
@@ -54,44 +56,46 @@ def read_range(given: tuple[str, str, str], default: str | None, now: float, tod
     """
     relative, start, end = given
     if relative and (start or end):
-        raise bad("dateRange cannot be combined with dateStart and dateEnd")
+        raise bad_request("dateRange cannot be combined with dateStart and dateEnd")
     if start or end:
         return _explicit(start, end, now)
     if not (relative or default):
-        raise bad("dateRange, or dateStart and dateEnd, must be given")
+        raise bad_request("dateRange, or dateStart and dateEnd, must be given")
     return _relative(relative or str(default), now if today is None else today)
 
 
-def _relative(text: str, today: float) -> Range:
+def _relative(text: str, today: float) -> DateRange:
     match = _RELATIVE.fullmatch(text)
     if match is None or int(match[1]) > _LONGEST[match[2]]:
-        raise bad(f"dateRange: expected 1d to 364d or 1w to 52w, with or without 'control', received {shown(text)}")
+        raise bad_request(
+            f"dateRange: expected 1d to 364d or 1w to 52w, with or without 'control', received {quote(text)}"
+        )
     length = int(match[1]) * (DAY if match[2] == "d" else WEEK)
     end = floor(today, SLOT)
     if match[3]:
         end -= -(-length // WEEK) * WEEK
-    return Range(end - length, end)
+    return DateRange(end - length, end)
 
 
-def _explicit(start: str, end: str, now: float) -> Range:
+def _explicit(start: str, end: str, now: float) -> DateRange:
     if not (start and end):
-        raise bad("dateStart and dateEnd must be given together")
-    first, last = read_moment("dateStart", start), read_moment("dateEnd", end)
+        raise bad_request("dateStart and dateEnd must be given together")
+    first, last = parse_time("dateStart", start), parse_time("dateEnd", end)
     if last > now:
-        raise bad("dateEnd: must not lie in the future")
+        raise bad_request("dateEnd: must not lie in the future")
     if first > last:
-        raise bad("dateStart: must not lie behind dateEnd")
-    return Range(floor(first, SLOT), floor(last, SLOT))
+        raise bad_request("dateStart: must not lie behind dateEnd")
+    return DateRange(floor(first, SLOT), floor(last, SLOT))
 
 
-def read_moment(name: str, text: str) -> float:
+def parse_time(name: str, text: str) -> float:
     """Read an RFC 3339 date-time as epoch seconds; nothing before 1970 is one of certificate transparency."""
     try:
         moment = utc(text).timestamp() if _RFC3339.fullmatch(text) else None
     except (ValueError, OverflowError):
         moment = None
     if moment is None:
-        raise bad(f"{name}: expected an RFC 3339 date-time, received {shown(text)}")
+        raise bad_request(f"{name}: expected an RFC 3339 date-time, received {quote(text)}")
     if moment < 0:
-        raise bad(f"{name}: must not lie before 1970, received {shown(text)}")
+        raise bad_request(f"{name}: must not lie before 1970, received {quote(text)}")
     return moment

@@ -14,24 +14,24 @@ _LONGEST = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorCode:
     """How a question is refused: HTTP's status and the API's code."""
 
     status: int
     code: int
 
 
-BAD_REQUEST = Refusal(400, 2001)
-TOO_COSTLY = Refusal(422, 2002)
-URI_TOO_LONG = Refusal(414, 2001)
-NO_CREDENTIALS = Refusal(400, 9106)
-NO_ROUTE = Refusal(400, 7000)
-NO_METHOD = Refusal(405, 7001)
-WRONG_CREDENTIALS = Refusal(403, 10000)
+BAD_REQUEST = ErrorCode(400, 2001)
+TOO_COSTLY = ErrorCode(422, 2002)
+URI_TOO_LONG = ErrorCode(414, 2001)
+NO_CREDENTIALS = ErrorCode(400, 9106)
+NO_ROUTE = ErrorCode(400, 7000)
+NO_METHOD = ErrorCode(405, 7001)
+WRONG_CREDENTIALS = ErrorCode(403, 10000)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """A whole HTTP answer before it is sent; *body* is not compressed."""
 
     status: int = 200
@@ -44,26 +44,31 @@ class ApiError(Exception):
     """The request is refused; *chain* is the `error_chain` inside the error."""
 
     def __init__(
-        self, refusal: Refusal, message: str, *, chain: tuple[tuple[int, str], ...] = (), retry_after: str | None = None
+        self,
+        error_code: ErrorCode,
+        message: str,
+        *,
+        chain: tuple[tuple[int, str], ...] = (),
+        retry_after: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.refusal = refusal
+        self.error_code = error_code
         self.message = message
         self.chain = chain
         self.retry_after = retry_after
 
-    def reply(self) -> Reply:
+    def reply(self) -> HttpReply:
         """Word the refusal as the API does."""
         headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
-        return Reply(self.refusal.status, envelope(self.refusal.code, self.message, self.chain), headers)
+        return HttpReply(self.error_code.status, envelope(self.error_code.code, self.message, self.chain), headers)
 
 
-def bad(message: str) -> ApiError:
+def bad_request(message: str) -> ApiError:
     """A parameter that the API does not take: 400 with code 2001."""
     return ApiError(BAD_REQUEST, message)
 
 
-def shown(text: str) -> str:
+def quote(text: str) -> str:
     """Quote what was received, of something long its beginning."""
     return f"'{text[:_LONGEST]}…'" if len(text) > _LONGEST else f"'{text}'"
 

@@ -26,7 +26,7 @@ _CLOCK = tuple(f"T{slot // 4:02}:{slot % 4 * 15:02}:00" for slot in range(DAY //
 _ROWS_AT_ONCE = 1_000
 
 
-def stamps(timestamps: Iterable[int], suffix: str = "Z") -> Sequence[str]:
+def format_timestamps(timestamps: Iterable[int], suffix: str = "Z") -> Sequence[str]:
     """Write epoch seconds on the 15-minute grid as RFC 3339."""
     if isinstance(timestamps, range):
         return _stamps(timestamps, suffix)
@@ -43,12 +43,12 @@ def _day(day: int) -> str:
     return from_epoch(day * DAY).date().isoformat()
 
 
-def strings(texts: Sequence[str]) -> str:
+def json_strings(texts: Sequence[str]) -> str:
     """Write a JSON array of texts in which nothing needs to be escaped."""
     return '["' + '","'.join(texts) + '"]' if texts else "[]"
 
 
-def annotation_member(annotation: Annotation) -> dict[str, Any]:
+def annotation_json(annotation: Annotation) -> dict[str, Any]:
     """Give an annotation in the API's words, before it is written as JSON."""
     written: dict[str, Any] = {
         "dataSource": annotation.data_source,
@@ -72,7 +72,7 @@ def _tag(text: str) -> Any:
         return text
 
 
-def csv_pieces(series: Sequence[Columns]) -> Iterator[str]:
+def csv_chunks(series: Sequence[Columns]) -> Iterator[str]:
     """Write (name, timestamps, values) as two columns each, side by side; a shorter one is followed by empty cells."""
     text = io.StringIO()
     titles = [name[:1].upper() + name[1:] for name, _, _ in series]

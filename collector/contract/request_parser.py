@@ -14,8 +14,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import parse_qsl, unquote
 
-from collector.contract.date_ranges import Range, auto_interval, read_range
-from collector.contract.errors import ApiError, Refusal, bad, shown
+from collector.contract.date_ranges import DateRange, auto_interval, parse_date_range
+from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
 from collector.interval import Grid
 from collector.model import AggInterval, SeriesQuery
 from collector.profile import FILTERS, TLD_EXCLUDES
@@ -31,7 +31,7 @@ FORMATS = ("JSON", "CSV")
 _DATES = ("dateRange", "dateStart", "dateEnd")
 
 
-class Rules(Protocol):
+class ContractRules(Protocol):
     """What of the rules is not the same everywhere; `SimulatorOptions` says what each means."""
 
     @property
@@ -43,7 +43,7 @@ class Rules(Protocol):
         """The longest span answered at each interval; one that is absent has no limit."""
 
     @property
-    def span_refusal(self) -> Refusal:
+    def span_error(self) -> ErrorCode:
         """What a longer one draws."""
 
     @property
@@ -51,7 +51,7 @@ class Rules(Protocol):
         """How many series one answer may have."""
 
     @property
-    def series_refusal(self) -> Refusal:
+    def series_error(self) -> ErrorCode:
         """What more draw."""
 
     @property
@@ -68,23 +68,23 @@ class Rules(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SeriesRequest:
     """One series of a question: the buckets from *start* up to *end* of *query*, called *name*; *dates* as asked."""
 
     name: str
     query: SeriesQuery
     start: int
     end: int
-    dates: Range
+    dates: DateRange
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ApiRequest:
     """A request that can be answered; *auto* says that it named no interval, *grids* is as in Rules."""
 
     agg_interval: AggInterval
     format: str
-    series: tuple[Asked, ...]
+    series: tuple[SeriesRequest, ...]
     auto: bool = False
     grids: Grids = field(default_factory=dict)
 
@@ -97,14 +97,14 @@ class Question:
         """Where the buckets of an interval start, if not with the range."""
         return self.grids.get(agg_interval) or Grid(agg_interval)
 
-    def on(self, grid: Grid) -> Question:
+    def on(self, grid: Grid) -> ApiRequest:
         """Ask the same with buckets of *grid*."""
         return replace(self, grids={**self.grids, grid.interval: grid}).at(self.agg_interval)
 
-    def at(self, agg_interval: AggInterval) -> Question:
+    def at(self, agg_interval: AggInterval) -> ApiRequest:
         """Ask the same at another interval."""
-        series = (_Position(asked.name, asked.dates, asked.query.filters) for asked in self.series)
-        return Question(
+        series = (_ParsedSeries(asked.name, asked.dates, asked.query.filters) for asked in self.series)
+        return ApiRequest(
             agg_interval,
             self.format,
             tuple(one.asked(agg_interval, self.grids) for one in series),
@@ -114,26 +114,28 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class _Position:
+class _ParsedSeries:
     name: str
-    dates: Range
+    dates: DateRange
     filters: Mapping[str, tuple[str, ...]]
 
-    def asked(self, agg_interval: AggInterval, grids: Grids) -> Asked:
+    def asked(self, agg_interval: AggInterval, grids: Grids) -> SeriesRequest:
         grid = grids.get(agg_interval, Grid(agg_interval))
         start, end = self.dates.buckets(agg_interval, grid.seconds if grid else None)
-        return Asked(self.name, SeriesQuery(agg_interval, self.filters), start, end, self.dates)
+        return SeriesRequest(self.name, SeriesQuery(agg_interval, self.filters), start, end, self.dates)
 
 
-def decode(raw_query: str) -> list[tuple[str, str]]:
+def decode_query(raw_query: str) -> list[tuple[str, str]]:
     """Split the part behind the `?`, still encoded, into names and values; ApiError where it is not UTF-8."""
     try:
         return parse_qsl(raw_query, keep_blank_values=True, errors="strict")
     except ValueError as error:
-        raise bad("The query string is not UTF-8") from error
+        raise bad_request("The query string is not UTF-8") from error
 
 
-def read(pairs: Iterable[tuple[str, str]], rules: Rules, now: float, today: float | None = None) -> Question:
+def parse_request(
+    pairs: Iterable[tuple[str, str]], rules: ContractRules, now: float, today: float | None = None
+) -> ApiRequest:
     """Read a question; ApiError for what the API would not answer at *now*. Names that it does not know are ignored.
 
     A relative range ends at *today*, which is *now* unless given; both are epoch seconds.
@@ -142,15 +144,15 @@ def read(pairs: Iterable[tuple[str, str]], rules: Rules, now: float, today: floa
     interval, form = _scalar(given, "aggInterval", tuple(AggInterval)), _scalar(given, "format", FORMATS)
     positions = _positions(given, rules, now, today)
     if len(positions) > rules.series_per_request:
-        raise ApiError(rules.series_refusal, f"At most {rules.series_per_request} series can be requested")
+        raise ApiError(rules.series_error, f"At most {rules.series_per_request} series can be requested")
     durations = {position.dates.duration for position in positions}
     if len(durations) > 1:
-        raise bad("All series must have the same duration")
+        raise bad_request("All series must have the same duration")
     agg_interval = AggInterval(interval) if interval else auto_interval(durations.pop())
     if positions[0].dates.duration > rules.max_span.get(agg_interval, timedelta.max).total_seconds():
-        raise ApiError(rules.span_refusal, f"aggInterval {agg_interval} is too granular for the date range")
+        raise ApiError(rules.span_error, f"aggInterval {agg_interval} is too granular for the date range")
     series = tuple(position.asked(agg_interval, rules.grids) for position in positions)
-    return Question(agg_interval, form or "JSON", series, auto=interval is None, grids=rules.grids)
+    return ApiRequest(agg_interval, form or "JSON", series, auto=interval is None, grids=rules.grids)
 
 
 def _known(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -164,26 +166,28 @@ def _known(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 def _scalar(given: Mapping[str, list[str]], name: str, allowed: tuple[str, ...]) -> str | None:
     values = given.get(name, [])
     if len(values) > 1:
-        raise bad(f"{name}: expected one value, received {len(values)}")
+        raise bad_request(f"{name}: expected one value, received {len(values)}")
     if not values:
         return None
     for word in allowed:
         if values[0] == word or (name == "format" and values[0].upper() == word):
             return word
-    raise bad(f"{name}: expected one of {', '.join(allowed)}, received {shown(values[0])}")
+    raise bad_request(f"{name}: expected one of {', '.join(allowed)}, received {quote(values[0])}")
 
 
-def _positions(given: Mapping[str, list[str]], rules: Rules, now: float, today: float | None) -> list[_Position]:
+def _positions(
+    given: Mapping[str, list[str]], rules: ContractRules, now: float, today: float | None
+) -> list[_ParsedSeries]:
     """The i-th value of every array makes series i; there is always one series. One date alone is that of all."""
     arrays = {name: given[name] for name in ARRAYS if name in given}
     arrays |= _shared_dates(arrays)
     columns = list(zip_longest(*arrays.values(), fillvalue="")) or [()]
     rows = [dict(zip(arrays, column, strict=True)) for column in columns]
     if not rules.empty_values and any(name in FILTERS and "" in values for name, values in arrays.items()):
-        raise bad("A filter must not be empty")
+        raise bad_request("A filter must not be empty")
     names = _names([row.get("name", "") for row in rows], rules)
-    ranges = [read_range(_dates(row), rules.default_range, now, today) for row in rows]
-    return [_Position(*one) for one in zip(names, ranges, map(_filters, rows), strict=True)]
+    ranges = [parse_date_range(_dates(row), rules.default_range, now, today) for row in rows]
+    return [_ParsedSeries(*one) for one in zip(names, ranges, map(_filters, rows), strict=True)]
 
 
 def _shared_dates(arrays: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -203,10 +207,10 @@ def _dates(row: Mapping[str, str]) -> tuple[str, str, str]:
     return row.get("dateRange", ""), row.get("dateStart", ""), row.get("dateEnd", "")
 
 
-def _names(given: list[str], rules: Rules) -> list[str]:
+def _names(given: list[str], rules: ContractRules) -> list[str]:
     names = [name or f"serie_{position}" for position, name in enumerate(given)]
     if rules.equal_names == "refuse" and (len(set(names)) < len(names) or "meta" in names):
-        raise bad("name: every series needs a name of its own other than 'meta'")
+        raise bad_request("name: every series needs a name of its own other than 'meta'")
     return names
 
 
@@ -214,7 +218,7 @@ def _filters(row: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     filters = {name: _alternatives(name, text) for name, text in row.items() if name in FILTERS and text}
     clashes = sorted(TLD_EXCLUDES & filters.keys())
     if "tld" in filters and clashes:
-        raise bad(f"tld cannot be combined with {', '.join(clashes)}")
+        raise bad_request(f"tld cannot be combined with {', '.join(clashes)}")
     return filters
 
 
@@ -222,5 +226,5 @@ def _alternatives(name: str, text: str) -> tuple[str, ...]:
     values = tuple(unquote(part) for part in text.split(","))
     for value in values:
         if not FILTERS[name].accepts(value):
-            raise bad(f"{name}: expected {FILTERS[name].allowed}, received {shown(value)}")
+            raise bad_request(f"{name}: expected {FILTERS[name].allowed}, received {quote(value)}")
     return values

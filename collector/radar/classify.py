@@ -17,13 +17,13 @@ import aiohttp
 from collector.clock_difference import NAMED_FROM, sample
 from collector.errors import system_words
 from collector.radar.errors import (
-    CredentialsRefused,
     InFuture,
     Misdirected,
     RadarError,
     RateLimited,
     Refused,
     TooCostly,
+    Unauthorized,
     Unavailable,
 )
 from collector.radar.request import SLOT
@@ -51,18 +51,18 @@ _SHOWN = 300
 _QUOTED = 40
 
 
-def failure(status: int, headers: Mapping[str, str], body: bytes | None, now: datetime) -> RadarError:
+def classify_response(status: int, headers: Mapping[str, str], body: bytes | None, now: datetime) -> RadarError:
     """Return the error of a reply without data; *body* is None if it could not be read.
 
     *now* is the moment the headers arrived, from which `Retry-After` counts.
     """
-    codes, message = _said(body or b"")
+    codes, message = _parse_errors(body or b"")
     code = codes[0] if codes else None
-    text = f"HTTP {status}{_words(status, headers, body, message)}"
-    not_before = retry_after(headers.get("Retry-After"), now, read_date(headers.get("Date")))
+    text = f"HTTP {status}{_describe(status, headers, body, message)}"
+    not_before = parse_retry_after(headers.get("Retry-After"), now, parse_http_date(headers.get("Date")))
     if status == HTTPStatus.TOO_MANY_REQUESTS or _RATE & {*codes}:
         return RateLimited(text, status=status, code=code, not_before=not_before or now + BLOCK)
-    kind = _kind(status, codes, is_json=message is not None if body is not None else not _is_html(headers))
+    kind = _error_class(status, codes, is_json=message is not None if body is not None else not _is_html(headers))
     if kind is Unavailable:
         return Unavailable(text, status=status, code=code, not_before=not_before)
     return kind(text, status=status, code=code)
@@ -72,7 +72,7 @@ def _is_html(headers: Mapping[str, str]) -> bool:
     return "html" in headers.get("Content-Type", "").lower()
 
 
-def _words(status: int, headers: Mapping[str, str], body: bytes | None, message: str | None) -> str:
+def _describe(status: int, headers: Mapping[str, str], body: bytes | None, message: str | None) -> str:
     """What a person reads behind the status: the API's own message, or what came in place of one."""
     if message:
         return f": {message}"
@@ -82,26 +82,26 @@ def _words(status: int, headers: Mapping[str, str], body: bytes | None, message:
         return ", and its body cannot be read"
     if not body:
         return " without a body"
-    kind = one_line(headers.get("Content-Type", "something").partition(";")[0])
+    kind = sanitize(headers.get("Content-Type", "something").partition(";")[0])
     return " without a message" if message is not None else f" with {kind} instead of an answer"
 
 
-def _kind(status: int, codes: list[int], *, is_json: bool) -> type[RadarError]:
+def _error_class(status: int, codes: list[int], *, is_json: bool) -> type[RadarError]:
     if _CREDENTIALS & {*codes}:
-        return CredentialsRefused
+        return Unauthorized
     if _NO_SUCH_PATH & {*codes}:
         return Misdirected
     if _TOO_COSTLY in codes:
         return TooCostly
     if _BAD_PARAMETER in codes:
         return Refused
-    return _kind_by_status(status, is_json=is_json)
+    return _error_class_by_status(status, is_json=is_json)
 
 
-def _kind_by_status(status: int, *, is_json: bool) -> type[RadarError]:
+def _error_class_by_status(status: int, *, is_json: bool) -> type[RadarError]:
     match status:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN if is_json:
-            return CredentialsRefused
+            return Unauthorized
         case HTTPStatus.UNPROCESSABLE_ENTITY | HTTPStatus.REQUEST_URI_TOO_LONG | HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return TooCostly
         case HTTPStatus.BAD_REQUEST if is_json:
@@ -112,7 +112,7 @@ def _kind_by_status(status: int, *, is_json: bool) -> type[RadarError]:
             return Unavailable
 
 
-def retry_after(header: str | None, now: datetime, date: datetime | None = None) -> datetime | None:
+def parse_retry_after(header: str | None, now: datetime, date: datetime | None = None) -> datetime | None:
     """Read `Retry-After`, seconds or an HTTP date, as a moment not before *now*; None where it says nothing.
 
     An HTTP date counts from the *date* of the same reply, if it has one, because our clock may be wrong. A wait of more
@@ -123,7 +123,7 @@ def retry_after(header: str | None, now: datetime, date: datetime | None = None)
     text = header.strip()
     if re.fullmatch(r"[0-9]{1,18}", text):
         return now + min(timedelta(seconds=min(int(text), 10**9)), _LONGEST_WAIT)
-    moment = read_date(text)
+    moment = parse_http_date(text)
     if moment is None:
         return None
     if date is not None and timedelta(0) <= moment - date <= _LONGEST_WAIT:
@@ -131,7 +131,7 @@ def retry_after(header: str | None, now: datetime, date: datetime | None = None)
     return min(max(moment, now), now + _LONGEST_WAIT)
 
 
-def read_date(header: str | None) -> datetime | None:
+def parse_http_date(header: str | None) -> datetime | None:
     """Read an HTTP date; None for anything else, and for one that names no zone."""
     try:
         moment = parsedate_to_datetime(header or "")
@@ -140,7 +140,7 @@ def read_date(header: str | None) -> datetime | None:
         return None
 
 
-def _said(body: bytes) -> tuple[list[int], str | None]:
+def _parse_errors(body: bytes) -> tuple[list[int], str | None]:
     """Collect the error codes and messages of an envelope or an RFC 9457 problem; (`[]`, None) for anything else."""
     try:
         document = json.loads(body)
@@ -154,7 +154,7 @@ def _said(body: bytes) -> tuple[list[int], str | None]:
     codes = [entry["code"] for entry in entries if isinstance(entry.get("code"), int)]
     messages = [str(entry["message"]) for entry in entries if entry.get("message")]
     messages = messages or [str(document[key]) for key in ("detail", "title", "error") if document.get(key)][:1]
-    return codes, one_line("; ".join(messages))
+    return codes, sanitize("; ".join(messages))
 
 
 def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -162,18 +162,18 @@ def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
     return [inner for inner in chain if isinstance(inner, dict)] if isinstance(chain, list) else []
 
 
-def one_line(text: str) -> str:
+def sanitize(text: str) -> str:
     """Make one short line of a stranger's text, fit for a log and a table."""
     return printable(text)[:_SHOWN]
 
 
-def quoted(content: object) -> str:
+def quote(content: object) -> str:
     """Quote a part of an answer in a few printable characters."""
     shown = ascii(content)
     return shown if len(shown) <= _QUOTED else shown[:_QUOTED] + "…"
 
 
-def in_words(error: aiohttp.ClientError | OSError) -> str:
+def describe_connection_error(error: aiohttp.ClientError | OSError) -> str:
     """Say in one line why there is no whole reply."""
     match error:
         case aiohttp.ClientConnectorError() | aiohttp.ClientConnectorCertificateError():
@@ -183,28 +183,28 @@ def in_words(error: aiohttp.ClientError | OSError) -> str:
         case aiohttp.ClientPayloadError():
             words = "the answer broke off"
         case aiohttp.ClientHttpProxyError():
-            words = f"the proxy does not let the connection through: HTTP {error.status} {one_line(error.message)}"
+            words = f"the proxy does not let the connection through: HTTP {error.status} {sanitize(error.message)}"
         case aiohttp.ClientResponseError() if error.message.startswith("Got more than"):
             words = "a header line of the answer is longer than 64 KiB"
         case aiohttp.ClientResponseError():
-            words = f"the answer is not HTTP as it should be: {one_line(error.message)}"
+            words = f"the answer is not HTTP as it should be: {sanitize(error.message)}"
         case OSError():
-            words = f"the connection broke: {one_line(system_words(error))}"
+            words = f"the connection broke: {sanitize(system_words(error))}"
         case _:
-            words = f"{type(error).__name__}: {one_line(str(error))}"
+            words = f"{type(error).__name__}: {sanitize(str(error))}"
     return words
 
 
 def _not_connected(error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError) -> str:
     """Say in one line why there is no connection."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"the server's certificate is not trusted: {one_line(str(error.certificate_error))}"
-    reason = one_line(system_words(error.os_error))
+        return f"the server's certificate is not trusted: {sanitize(str(error.certificate_error))}"
+    reason = sanitize(system_words(error.os_error))
     match error:
         case aiohttp.ClientConnectorDNSError():
             return f"the name {error.host} cannot be resolved: {reason}"
         case aiohttp.ClientConnectorSSLError():
-            return f"no TLS with {error.host} port {error.port}: {one_line(str(error.os_error))}"
+            return f"no TLS with {error.host} port {error.port}: {sanitize(str(error.os_error))}"
         case aiohttp.ClientProxyConnectionError():
             return f"cannot connect to the proxy {error.host} port {error.port}: {reason}"
         case _:
@@ -218,7 +218,7 @@ def clock_sample(headers: Mapping[str, str], sent_at: datetime, received_at: dat
     """
     if headers.get("Age", "0").strip() not in ("", "0"):
         return None
-    return sample(read_date(headers.get("Date")), sent_at, received_at)
+    return sample(parse_http_date(headers.get("Date")), sent_at, received_at)
 
 
 def is_contradicted(shown: ClockSample, last_updated: datetime, received_at: datetime) -> bool:
@@ -230,7 +230,7 @@ def is_contradicted(shown: ClockSample, last_updated: datetime, received_at: dat
     return date + NAMED_FROM < last_updated <= received_at
 
 
-def judged(error: RadarError, batch: Batch, shown: ClockSample | None, received_at: datetime) -> RadarError:
+def with_clock_sample(error: RadarError, batch: Batch, shown: ClockSample | None, received_at: datetime) -> RadarError:
     """Return *error* with what its reply shows of our clock; as InFuture if *batch* ends in Radar's future by that."""
     if isinstance(error, Refused) and shown is not None and _ends_in_future(batch, shown, received_at):
         body, error = error.body, InFuture(str(error), status=error.status, code=error.code)

@@ -21,20 +21,26 @@ from collector import __version__
 from collector.errors import CollectorError, system_words
 from collector.excerpt import excerpt
 from collector.model import Body, is_absolute, is_known, spelling_free, utc_now
-from collector.radar.classify import clock_sample, failure, in_words, is_contradicted, judged
+from collector.radar.classify import (
+    classify_response,
+    clock_sample,
+    describe_connection_error,
+    is_contradicted,
+    with_clock_sample,
+)
 from collector.radar.errors import (
     ANSWERED,
-    CredentialsRefused,
     RadarError,
-    Relative,
+    RelativeValues,
     TimedOut,
+    Unauthorized,
     Unavailable,
     Unreachable,
     Untrusted,
 )
 from collector.radar.redaction import redact, spellings
 from collector.radar.request import query_string
-from collector.radar.response import Unsuccessful, read_answer
+from collector.radar.response import UnsuccessfulEnvelope, parse_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -83,7 +89,7 @@ class RadarResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class TrustedAnswer:
     """A trusted answer to *batch*, the size of its body in bytes, and what its headers say of rate limits.
 
     *missing* are slices that were asked for in the same request and did not come. *body* is there if the answer
@@ -102,7 +108,7 @@ class Reply:
 class RadarClient:
     """Asks Radar, one request per call; retries nothing.
 
-    Whoever asks takes one of *places* before, so that at most `concurrency` requests are under way. *clock* gives the
+    Whoever asks takes one of *slots* before, so that at most `concurrency` requests are under way. *clock* gives the
     present as an aware moment, from which `Retry-After` counts. *fingerprint* tells the credentials from others.
     *absolute_words* are normalizations, without their spelling, that were judged to compare across answers.
     """
@@ -110,7 +116,7 @@ class RadarClient:
     def __init__(self, settings: RadarSettings, clock: Callable[[], datetime] = utc_now) -> None:
         self._settings = settings
         self._clock = clock
-        self.places = asyncio.Semaphore(settings.concurrency)
+        self.slots = asyncio.Semaphore(settings.concurrency)
         given = settings.credentials
         self.absolute_words: set[str] = set()
         self.fingerprint = given.fingerprint(settings.base_url) if given else "none"
@@ -125,22 +131,22 @@ class RadarClient:
             auto_decompress=False,
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
-            middlewares=(_once,),
+            middlewares=(_no_resend,),
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def ask(self, batch: Batch) -> Reply:
+    async def request(self, batch: Batch) -> TrustedAnswer:
         """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
         most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
         response = await self.get(TIMESERIES, query_string(batch), most)
         try:
-            return read_reply(response, batch, self.absolute_words)
+            return trusted_answer(response, batch, self.absolute_words)
         except RadarError as error:
             error.body = response.evidence
-            raise judged(error, batch, response.clock_sample, response.received_at) from None
+            raise with_clock_sample(error, batch, response.clock_sample, response.received_at) from None
 
     async def get(self, path: str, query: str, most: int = _BYTES_OF_META) -> RadarResponse:
         """Send one GET of *path* with an encoded *query*; read at most *most* bytes of the body once inflated.
@@ -149,7 +155,7 @@ class RadarClient:
         """
         credentials = self._settings.credentials
         if credentials is None:
-            raise CredentialsRefused("there are no credentials: set CLOUDFLARE_API_TOKEN")
+            raise Unauthorized("there are no credentials: set CLOUDFLARE_API_TOKEN")
         url = URL(f"{self._settings.base_url}{path}?{query}", encoded=True)
         sent_at = self._clock()
         try:
@@ -167,7 +173,7 @@ class RadarClient:
             raise self._timed_out() from None
         except (aiohttp.ClientError, OSError) as error:
             kind = Unreachable if isinstance(error, aiohttp.ClientConnectorError) else Unavailable
-            raise kind(in_words(error)) from None
+            raise kind(describe_connection_error(error)) from None
 
     async def _body(
         self, response: aiohttp.ClientResponse, most: int, came: bytearray
@@ -182,44 +188,44 @@ class RadarClient:
         except TimeoutError:
             return None, self._timed_out()
         except (aiohttp.ClientError, OSError) as error:
-            return None, Unavailable(in_words(error))
+            return None, Unavailable(describe_connection_error(error))
 
     def _timed_out(self) -> TimedOut:
         return TimedOut(f"no whole answer within {self._settings.timeout.total_seconds():g} s")
 
 
-def read_reply(response: RadarResponse, batch: Batch, absolute_words: Collection[str] = ()) -> Reply:
+def trusted_answer(response: RadarResponse, batch: Batch, absolute_words: Collection[str] = ()) -> TrustedAnswer:
     """Read *response* as a trusted answer to *batch*; a RadarError says why it is none."""
-    answer = read_response(response, batch)
+    answer = answer_of(response, batch)
     word = answer.meta.normalization
     is_relative = word and not is_absolute(word) and spelling_free(word) not in absolute_words
     if len(batch.slices) > 1 and is_relative:
         words = f"{word} values of {len(batch.slices)} slices in one answer"
-        raise Relative(words, status=response.status, unknown_word=None if is_known(word) else word)
-    return as_reply(response, batch, answer)
+        raise RelativeValues(words, status=response.status, unknown_word=None if is_known(word) else word)
+    return as_trusted(response, batch, answer)
 
 
-def as_reply(response: RadarResponse, batch: Batch, answer: Answer) -> Reply:
+def as_trusted(response: RadarResponse, batch: Batch, answer: Answer) -> TrustedAnswer:
     """Return *answer*, read of *response*, with what is known of both."""
     missing = tuple(batch.slices[position] for position in sorted(answer.missing))
     size, body = len(response.body or b""), response.evidence if answer.deviations else None
     sample = response.clock_sample
     if sample and is_contradicted(sample, answer.meta.last_updated, response.received_at):
         sample = None
-    return Reply(batch.without(answer.missing), answer, size, response.rate_headers, missing, body, sample)
+    return TrustedAnswer(batch.without(answer.missing), answer, size, response.rate_headers, missing, body, sample)
 
 
-def read_response(response: RadarResponse, batch: Batch) -> Answer:
+def answer_of(response: RadarResponse, batch: Batch) -> Answer:
     """Read *response* as the answer to *batch*, relative values of several slices too; raises why it is none."""
     if response.trouble:
         raise response.trouble
     body = response.body
     if response.status not in ANSWERED or body is None or body.lstrip().startswith(b"<"):
-        raise failure(response.status, response.headers, body, response.received_at)
+        raise classify_response(response.status, response.headers, body, response.received_at)
     try:
-        return read_answer(body, batch)
-    except Unsuccessful:
-        raise failure(response.status, response.headers, body, response.received_at) from None
+        return parse_answer(body, batch)
+    except UnsuccessfulEnvelope:
+        raise classify_response(response.status, response.headers, body, response.received_at) from None
 
 
 def _tls(ca_file: str | None) -> ssl.SSLContext | bool:
@@ -253,11 +259,11 @@ async def _error_body(response: aiohttp.ClientResponse, came: bytearray) -> byte
         return None
 
 
-async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def _no_resend(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise Unavailable(in_words(error)) from None
+        raise Unavailable(describe_connection_error(error)) from None
 
 
 _CHUNK = 65_536

@@ -133,7 +133,7 @@ class Coarsened(Untrusted):
     """Refuse whole: the answer has another interval than was asked for, most likely because that was too fine."""
 
 
-class Relative(RadarError):
+class RelativeValues(RadarError):
     """Ask alone: the values are relative to the whole answer, so slices that share one cannot be told apart.
 
     *unknown_word* is the normalization, if nobody knows it and so may be no relative one.
@@ -146,7 +146,7 @@ class Relative(RadarError):
         self.unknown_word = unknown_word
 
 
-class CredentialsRefused(RadarError):
+class Unauthorized(RadarError):
     """Stop: the credentials are missing, malformed, wrong or without permission. Asking again changes nothing."""
 
     outcome = "unauthorized"

@@ -16,13 +16,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from collector.model import Answer, Points
-from collector.radar.classify import quoted
+from collector.radar.classify import quote
 from collector.radar.deviations import Deviations
 from collector.radar.errors import Coarsened, OffGrid, Untrusted
 from collector.radar.request import series_names
 from collector.radar.response_layout import arrange, holds_series, sole_object
-from collector.radar.response_meta import names_interval, read_meta
-from collector.radar.response_points import JsonNumber, read_timestamps, read_values
+from collector.radar.response_meta import names_interval, parse_meta
+from collector.radar.response_points import JsonNumber, parse_timestamps, parse_values
 from collector.radar.scalars import folded
 
 if TYPE_CHECKING:
@@ -35,18 +35,18 @@ _MOST_DIGITS = 4
 _SUCCESS = frozenset({"true", "1"})
 
 
-class Unsuccessful(Untrusted):
+class UnsuccessfulEnvelope(Untrusted):
     """The envelope says `success: false`; its errors say why."""
 
 
-def read_answer(body: bytes, batch: Batch) -> Answer:
+def parse_answer(body: bytes, batch: Batch) -> Answer:
     """Read the JSON *body* of a reply as the answer to *batch*; or raise Untrusted for the whole."""
     deviations = Deviations()
-    result = read_result(body, deviations)
+    result = parse_envelope(body, deviations)
     about, found = arrange(result, series_names(batch), deviations)
     contents = _by_position(found, series_names(batch), deviations)
     missing = frozenset(position for position, content in enumerate(contents) if content is None)
-    meta = read_meta(about, batch, deviations)
+    meta = parse_meta(about, batch, deviations)
     series = _all_points([content for content in contents if content is not None], batch.without(missing), deviations)
     if not names_interval(about):
         _check_spacing([content for content in contents if content is not None], batch.without(missing))
@@ -82,17 +82,17 @@ def _check_one_grid(off_grid: Sequence[OffGrid], others: Sequence[Points]) -> No
         raise off_grid[0]
 
 
-def read_result(body: bytes, deviations: Deviations | None = None) -> Mapping[str, Any]:
+def parse_envelope(body: bytes, deviations: Deviations | None = None) -> Mapping[str, Any]:
     """Open the envelope: `result` of a document that does not say `success: false`; without an envelope all of it."""
     deviations = deviations or Deviations()
-    document = read_json(body)
+    document = parse_json(body)
     if not isinstance(document, dict):
         raise Untrusted("the document is not an object")
     result = _result(document, deviations)
     success = document.get("success")
     if success is not True:
         if result is None or not (success is None or str(success).lower() in _SUCCESS):
-            raise Unsuccessful("the envelope does not say success: true")
+            raise UnsuccessfulEnvelope("the envelope does not say success: true")
         deviations.note("success is absent" if success is None else "success is not written as true")
     if result is None:
         raise Untrusted("result is not an object")
@@ -115,7 +115,7 @@ def _result(document: Mapping[str, Any], deviations: Deviations) -> Mapping[str,
     return result
 
 
-def read_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """Decode strict JSON in UTF-8, with or without a byte-order mark: no NaN, no two equal keys, nothing behind it."""
     try:
         text = body.decode("utf-8-sig")
@@ -148,10 +148,10 @@ def _by_position(
     positions = {key: _position(key, names, len(found)) for key in found}
     doubtful = next((key for key, position in positions.items() if position is None), None)
     if doubtful is not None or len(set(positions.values())) < len(found):
-        raise Untrusted(f"a series {quoted(doubtful or next(iter(found)))} that was not asked for")
+        raise Untrusted(f"a series {quote(doubtful or next(iter(found)))} that was not asked for")
     order = [position for position in positions.values() if position is not None]
     if order != sorted(order) and not {*map(folded, found)} <= {*map(folded, names)}:
-        raise Untrusted(f"series in another order than was asked for, under other names: {quoted(next(iter(found)))}")
+        raise Untrusted(f"series in another order than was asked for, under other names: {quote(next(iter(found)))}")
     if len(found) < len(names) and 0 not in order:
         raise Untrusted(f"no series {names[0]}: the others may be numbered from one")
     if any(key not in names for key in found):
@@ -186,8 +186,8 @@ def _points(content: Mapping[str, Any], window: Window, step: int, deviations: D
         raise Untrusted("timestamps and values are not both arrays")
     if len(timestamps) != len(values):
         raise Untrusted(f"{len(timestamps)} timestamps beside {len(values)} values")
-    moments = read_timestamps(timestamps, window, step, deviations)
-    numbers, unreadable = read_values(values, deviations)
+    moments = parse_timestamps(timestamps, window, step, deviations)
+    numbers, unreadable = parse_values(values, deviations)
     known = [number for number in numbers if number is not None]
     if isinstance(moments, range) and len(known) == len(numbers):
         return Points(moments, known), 0
@@ -222,7 +222,7 @@ def _check_spacing(contents: Iterable[Mapping[str, Any]], batch: Batch) -> None:
     gaps: set[int] = set()
     step, some = batch.agg_interval.seconds, False
     for content, piece in zip(contents, batch.slices, strict=True):
-        moments = read_timestamps(content["timestamps"], piece.window, step, Deviations())
+        moments = parse_timestamps(content["timestamps"], piece.window, step, Deviations())
         some = some or any(moment is not None for moment in moments)
         gaps |= {b - a for a, b in pairwise(sorted({moment for moment in moments if moment is not None}))}
     if some and not gaps:

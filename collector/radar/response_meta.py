@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from collector.model import RELATIVE_WORDS, UNKNOWN_LAST_UPDATED, AggInterval, Annotation, Meta, Normalization, rfc3339
-from collector.radar.classify import quoted
+from collector.radar.classify import quote
 from collector.radar.errors import Coarsened, Untrusted
 from collector.radar.request import series_names
 from collector.radar.scalars import (
@@ -18,8 +18,8 @@ from collector.radar.scalars import (
     folded,
     member,
     parse_answer_time,
+    parse_number,
     parse_span,
-    read_number,
     sole,
     text_of,
     unwrapped,
@@ -44,7 +44,7 @@ _LEVELS = range(6)
 _LONGEST_WORD = 1_000
 
 
-def read_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
+def parse_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
     """Read `result.meta`; an absent word is empty, an absent lastUpdated is UNKNOWN_LAST_UPDATED.
 
     Coarsened for another interval than that of *batch*, Untrusted for a date range that no window of it overlaps.
@@ -64,8 +64,8 @@ def read_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
         normalization=_normalization(sole(member(meta, "normalization")), deviations),
         unit=unit,
         confidence_level=_level(member(info, "level"), deviations),
-        date_ranges=read_date_ranges(member(meta, "dateRange"), series_names(batch), batch, deviations),
-        annotations=read_annotations(member(meta, "annotations") if annotations is None else annotations, deviations),
+        date_ranges=parse_date_ranges(member(meta, "dateRange"), series_names(batch), batch, deviations),
+        annotations=parse_annotations(member(meta, "annotations") if annotations is None else annotations, deviations),
         unit_names=unit_names,
     )
 
@@ -93,7 +93,7 @@ def _check_interval(content: Any, batch: Batch, deviations: Deviations) -> None:
     if seconds is None:
         deviations.note("meta.aggInterval is absent" if content is None else "meta.aggInterval is an unknown word")
     elif seconds != batch.agg_interval.seconds:
-        raise Coarsened(f"meta.aggInterval is {quoted(content)}, asked was {batch.agg_interval.name}")
+        raise Coarsened(f"meta.aggInterval is {quote(content)}, asked was {batch.agg_interval.name}")
     elif content != batch.agg_interval.name:
         deviations.note("meta.aggInterval is spelt otherwise")
 
@@ -159,7 +159,7 @@ def _word(content: Any) -> str:
 
 
 def _level(content: Any, deviations: Deviations) -> int | None:
-    level = read_number(content)
+    level = parse_number(content)
     if level is None and content is None:
         return None
     if level is None or level not in _LEVELS:
@@ -168,7 +168,7 @@ def _level(content: Any, deviations: Deviations) -> int | None:
     return int(level)
 
 
-def read_date_ranges(
+def parse_date_ranges(
     content: Any, names: Sequence[str], batch: Batch, deviations: Deviations
 ) -> tuple[DateRange | None, ...]:
     """Return the adjusted range of each window of *batch*, whose series are called *names*; None where it is not known.
@@ -234,7 +234,7 @@ _LONGEST_TEXT = 65_536
 _YES = frozenset({"true", "yes", "1"})
 
 
-def read_annotations(content: Any, deviations: Deviations) -> tuple[Annotation, ...]:
+def parse_annotations(content: Any, deviations: Deviations) -> tuple[Annotation, ...]:
     """Read `confidenceInfo.annotations`: each once, sorted. One that has no readable start is left out."""
     if isinstance(content, dict) and content and all(isinstance(one, dict) for one in content.values()):
         content = [*content.values()]

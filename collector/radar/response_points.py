@@ -10,7 +10,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
 
 from collector.model import from_epoch, rfc3339
-from collector.radar.classify import quoted
+from collector.radar.classify import quote
 from collector.radar.errors import OffGrid, Untrusted
 from collector.radar.scalars import ParsedTime, parse_answer_time, parse_span, unwrapped
 
@@ -26,7 +26,7 @@ _EPOCH = from_epoch(0)
 _SECOND = timedelta(seconds=1)
 
 
-def read_timestamps(
+def parse_timestamps(
     found: Sequence[Any], window: Window, step: int, deviations: Deviations
 ) -> Sequence[int] | list[int | None]:
     """Read the starts of buckets of *step* seconds in *window*, in their order; None for one that is left out.
@@ -35,7 +35,7 @@ def read_timestamps(
     that do not fit the window, and where some of them lie off the grid; OffGrid where all do, by the same distance, but
     for a first one at the start of the window.
     """
-    seconds, usual = _usual(window, step)
+    seconds, usual = _expected_timestamps(window, step)
     if found == usual:  # nothing is missing and all is spelt as usual, which one comparison of lists shows
         return seconds
     read = _read(found, window, step, deviations)
@@ -57,7 +57,7 @@ def _read(found: Sequence[Any], window: Window, step: int, deviations: Deviation
     for content in found:
         moment = _moment(content, step, deviations)
         if moment is None and content is not None:
-            raise Untrusted(f"{quoted(content)} is not a timestamp")
+            raise Untrusted(f"{quote(content)} is not a timestamp")
         read.append(moment.at if moment else None)
         naive += [moment.at] if moment and not moment.zoned else []
         if content is None:
@@ -113,7 +113,7 @@ def _check_grid(found: Sequence[datetime], window: Window, step: int) -> None:
 
 
 @lru_cache(maxsize=8)
-def _usual(window: Window, step: int) -> tuple[range, list[str]]:
+def _expected_timestamps(window: Window, step: int) -> tuple[range, list[str]]:
     seconds = range(int(window.start.timestamp()), int(window.end.timestamp()), step)
     days = {day: rfc3339(from_epoch(day * _DAY))[:11] for day in range(seconds.start // _DAY, seconds.stop // _DAY + 1)}
     return seconds, [days[second // _DAY] + _time_of_day(second % _DAY) for second in seconds]
@@ -148,7 +148,7 @@ class JsonNumber(float):
         return number
 
 
-def read_values(found: Sequence[Any], deviations: Deviations) -> tuple[list[float | None], int]:
+def parse_values(found: Sequence[Any], deviations: Deviations) -> tuple[list[float | None], int]:
     """Read numbers, or texts of numbers; None for what is left out, and how many of those are no null.
 
     Untrusted for a number beyond 2^53. A decimal of more digits than a double holds gives the nearest one.
@@ -216,5 +216,5 @@ def _is_exact(text: str, value: float) -> bool:
 
 def _checked(value: float, content: Any) -> float:
     if abs(value) > _MOST:
-        raise Untrusted(f"{quoted(content)} is larger than 2^53, so it may not be exact")
+        raise Untrusted(f"{quote(content)} is larger than 2^53, so it may not be exact")
     return float(value) + 0.0  # -0 becomes 0

@@ -24,7 +24,7 @@ def text_of(content: Any) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
-def read_number(content: Any) -> float | None:
+def parse_number(content: Any) -> float | None:
     """Read a number or the text of one; None for anything else."""
     if isinstance(content, bool) or not isinstance(content, int | float | str):
         return None

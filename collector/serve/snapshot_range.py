@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from collector.contract.request_parser import Asked
+    from collector.contract.request_parser import SeriesRequest
     from collector.model import AggInterval
     from collector.store import SelectedSeries, Snapshot
 
 
-def why_outside(asked: Asked, taken: Snapshot, now: datetime) -> str | None:
+def why_outside(asked: SeriesRequest, taken: Snapshot, now: datetime) -> str | None:
     """Say why *taken* cannot answer what is *asked* at *now*; None if it can."""
     start, end = from_epoch(asked.start), from_epoch(asked.end)
     if _holds(taken, asked.query.agg_interval, start, end, now):

@@ -1,11 +1,11 @@
 """A local stand-in of the Radar API: a real server that speaks its contract, for the demo, the tests and trying."""
 
-from collector.contract.errors import BAD_REQUEST, TOO_COSTLY, URI_TOO_LONG, Refusal
-from collector.contract.request_parser import Asked, Question
-from collector.simulator.changes import Change, Hole, Renormalized, Revised, Withdrawn
+from collector.contract.errors import BAD_REQUEST, TOO_COSTLY, URI_TOO_LONG, ErrorCode
+from collector.contract.request_parser import ApiRequest, SeriesRequest
+from collector.simulator.changes import Change, GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.simulator.faults import Fault
 from collector.simulator.options import MAX_SPAN, RateLimit, SimulatorOptions
-from collector.simulator.request_log import Received
+from collector.simulator.request_log import LoggedRequest
 from collector.simulator.simulator import Simulator, serve
 
 __all__ = [
@@ -13,18 +13,18 @@ __all__ = [
     "MAX_SPAN",
     "TOO_COSTLY",
     "URI_TOO_LONG",
-    "Asked",
+    "ApiRequest",
     "Change",
+    "ErrorCode",
     "Fault",
-    "Hole",
-    "Question",
+    "GapChange",
+    "LoggedRequest",
+    "NormalizationChange",
     "RateLimit",
-    "Received",
-    "Refusal",
-    "Renormalized",
-    "Revised",
+    "RevisionChange",
+    "SeriesRequest",
     "Simulator",
     "SimulatorOptions",
-    "Withdrawn",
+    "WithdrawalChange",
     "serve",
 ]

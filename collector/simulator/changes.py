@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class GapChange:
     """No series has the buckets that lie wholly in *window*; a wider bucket loses what lies in it."""
 
     window: Window
@@ -20,7 +20,7 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
-class Revised:
+class RevisionChange:
     """Every series counts *add* more in each 15-minute slot of *window*, never fewer than none."""
 
     window: Window
@@ -30,7 +30,7 @@ class Revised:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
+class WithdrawalChange:
     """The annotation is in no answer."""
 
     annotation: Annotation
@@ -39,7 +39,7 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Renormalized:
+class NormalizationChange:
     """Answers come with another normalization or unit (None: the one of before)."""
 
     normalization: str | None = None
@@ -48,4 +48,4 @@ class Renormalized:
     until: float = math.inf
 
 
-Change = Hole | Revised | Withdrawn | Renormalized
+Change = GapChange | RevisionChange | WithdrawalChange | NormalizationChange

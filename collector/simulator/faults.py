@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from collector.simulator.request_log import Received
+from collector.simulator.request_log import LoggedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from collector.contract.errors import Reply
+    from collector.contract.errors import HttpReply
 
 HTTP_OK = 200
 
 
-def honest(reply: Reply) -> Reply:
+def unchanged(reply: HttpReply) -> HttpReply:
     """Leave the answer as it is."""
     return reply
 
 
-async def whole(request: web.Request, reply: Reply) -> web.StreamResponse:  # noqa: ARG001 - a way to deliver
+async def whole(request: web.Request, reply: HttpReply) -> web.StreamResponse:  # noqa: ARG001 - a way to deliver
     """Deliver all of it, correctly."""
     headers = {"Content-Type": reply.content_type, **reply.headers}
     return web.Response(status=reply.status, body=reply.body, headers=headers)
@@ -34,16 +34,16 @@ async def whole(request: web.Request, reply: Reply) -> web.StreamResponse:  # no
 class Fault:
     """A lie about the answer (*reply*), or about its delivery (*deliver*), told once unless said otherwise.
 
-    *spoils* marks a lie that needs a JSON answer to be told about: it waits for a request that has one.
+    *needs_json* marks a fault that changes a JSON body: it waits for a request that has one.
     """
 
     name: str
-    reply: Callable[[Reply], Reply] = honest
-    deliver: Callable[[web.Request, Reply], Awaitable[web.StreamResponse]] = whole
-    spoils: bool = False
+    reply: Callable[[HttpReply], HttpReply] = unchanged
+    deliver: Callable[[web.Request, HttpReply], Awaitable[web.StreamResponse]] = whole
+    needs_json: bool = False
     count: float = 1
     skip: int = 0
-    where: Callable[[Received], bool] | None = None
+    where: Callable[[LoggedRequest], bool] | None = None
     since: float = -math.inf
     until: float = math.inf
 
@@ -59,7 +59,7 @@ class Fault:
         """Let the first *skip* matching requests pass."""
         return replace(self, skip=skip)
 
-    def only(self, where: Callable[[Received], bool]) -> Fault:
+    def only(self, where: Callable[[LoggedRequest], bool]) -> Fault:
         """Hit only requests of which *where* is true."""
         return replace(self, where=where)
 
@@ -67,20 +67,20 @@ class Fault:
         """Hit only requests that arrive from *since* up to *until*, epoch seconds of the simulator's clock."""
         return replace(self, since=since, until=until)
 
-    def matches(self, received: Received, reply: Reply) -> bool:
+    def matches(self, received: LoggedRequest, reply: HttpReply) -> bool:
         """Tell whether the request is one that the fault is meant for."""
-        if self.spoils and (reply.status != HTTP_OK or not reply.body.startswith(b"{")):
+        if self.needs_json and (reply.status != HTTP_OK or not reply.body.startswith(b"{")):
             return False
         in_time = self.since <= received.at < self.until
         return in_time and (self.where is None or self.where(received))
 
 
-def instead(name: str, answer: Reply) -> Fault:
+def instead(name: str, answer: HttpReply) -> Fault:
     """Give *answer* in the place of the honest one."""
     return Fault(name, lambda _: answer)
 
 
-Rule = Callable[[Received], Fault | None]
+FaultRule = Callable[[LoggedRequest], Fault | None]
 """Decides freely, request by request."""
 
 
@@ -90,7 +90,7 @@ class FaultScript:
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
 
-    def add(self, steps: Iterable[Fault | Rule]) -> None:
+    def add(self, steps: Iterable[Fault | FaultRule]) -> None:
         """Queue faults and rules behind those that are there."""
         self._entries += [_Entry(step) for step in steps]
 
@@ -98,7 +98,7 @@ class FaultScript:
         """Be honest from now on."""
         self._entries.clear()
 
-    def next(self, received: Received, reply: Reply) -> Fault | None:
+    def next(self, received: LoggedRequest, reply: HttpReply) -> Fault | None:
         """The fault for this request, if any; it is then used up by one."""
         for entry in self._entries:
             fault = entry.take(received, reply)
@@ -108,11 +108,11 @@ class FaultScript:
 
 
 class _Entry:
-    def __init__(self, step: Fault | Rule) -> None:
+    def __init__(self, step: Fault | FaultRule) -> None:
         self._step = step
         self._matched = 0
 
-    def take(self, received: Received, reply: Reply) -> Fault | None:
+    def take(self, received: LoggedRequest, reply: HttpReply) -> Fault | None:
         if not isinstance(self._step, Fault):
             return self._step(received)
         if not self._step.matches(received, reply):

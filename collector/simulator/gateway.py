@@ -8,7 +8,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
-from collector.contract.errors import NO_CREDENTIALS, ApiError, Refusal
+from collector.contract.errors import NO_CREDENTIALS, ApiError, ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _KEY = re.compile(r"[\x21-\x7e]+")
 
 
-def check(headers: Mapping[str, str], options: SimulatorOptions) -> None:
+def check_credentials(headers: Mapping[str, str], options: SimulatorOptions) -> None:
     """Accept a bearer token or an e-mail address with its key, or raise what the gateway says."""
     authorization, email, key = (headers.get(n) for n in ("Authorization", "X-Auth-Email", "X-Auth-Key"))
     if authorization is not None:
@@ -42,16 +42,16 @@ def check(headers: Mapping[str, str], options: SimulatorOptions) -> None:
 
 def _malformed(code: int, header: str) -> ApiError:
     chain = ((code, f"Invalid format for {header} header"),)
-    return ApiError(Refusal(400, 6003), "Invalid request headers", chain=chain)
+    return ApiError(ErrorCode(400, 6003), "Invalid request headers", chain=chain)
 
 
-def identity(headers: Mapping[str, str]) -> str:
+def caller_id(headers: Mapping[str, str]) -> str:
     """Tell callers apart without keeping what they showed."""
     shown = "\n".join(headers.get(n, "") for n in ("Authorization", "X-Auth-Email", "X-Auth-Key"))
     return hashlib.blake2b(shown.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
-class Limiter:
+class RateLimiter:
     """Counts one caller's requests in a sliding window; one too many blocks the caller for a while."""
 
     def __init__(self, limit: RateLimit) -> None:

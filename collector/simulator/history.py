@@ -13,7 +13,7 @@ from collector.contract.date_ranges import SLOT, floor
 from collector.model import Window, from_epoch
 from collector.simulator import values
 from collector.simulator.annotations import concerns, generated, ongoing
-from collector.simulator.changes import Hole, Renormalized, Revised, Withdrawn
+from collector.simulator.changes import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collector.simulator.changes import Change
     from collector.simulator.options import SimulatorOptions
 
-    _Kind = TypeVar("_Kind", Hole, Revised, Withdrawn, Renormalized)
+    _Kind = TypeVar("_Kind", GapChange, RevisionChange, WithdrawalChange, NormalizationChange)
 
 _COARSE = timedelta(days=1)
 _DAY = 86_400
@@ -45,7 +45,7 @@ class Scale:
     unit: str
 
 
-class History:
+class SimulatedHistory:
     """The history that *options* describe, with those of *changes* that are in force; it may grow meanwhile."""
 
     def __init__(self, options: SimulatorOptions, changes: Sequence[Change]) -> None:
@@ -59,13 +59,13 @@ class History:
     def scale(self, now: float) -> Scale:
         """Normalization and unit in force."""
         scale = Scale(self._options.normalization, self._options.unit)
-        for change in self._in_force(Renormalized, now):
+        for change in self._in_force(NormalizationChange, now):
             scale = Scale(change.normalization or scale.normalization, change.unit or scale.unit)
         return scale
 
     def annotations(self, window: Window, now: float) -> list[Annotation]:
         """The remarks on *window*; generated ones are published when what they speak of is over."""
-        withdrawn = {change.annotation for change in self._in_force(Withdrawn, now)}
+        withdrawn = {change.annotation for change in self._in_force(WithdrawalChange, now)}
         return [a for a in self._candidates(window, now) if concerns(a, window) and a not in withdrawn]
 
     def counts(self, query: SeriesQuery, start: int, end: int, now: float) -> Counts:
@@ -104,12 +104,12 @@ class History:
         options = self._options
         if options.unknown_names == "zero":
             filters = {n: tuple(v for v in listed if values.is_known(n, v)) for n, listed in filters.items()}
-        world = values.World(options.seed, int(options.revised_for.total_seconds()))
+        world = values.SyntheticCounts(options.seed, int(options.revised_for.total_seconds()))
         slots = world.slots(filters, start, end, self.last_updated(now))
-        for revision in self._in_force(Revised, now):
+        for revision in self._in_force(RevisionChange, now):
             for at in _slots_within(revision.window.start, revision.window.end, start, end):
                 slots[at] = max(0, slots[at] + revision.add)
-        for hole in self._in_force(Hole, now):
+        for hole in self._in_force(GapChange, now):
             for at in _slots_within(hole.window.start, hole.window.end, start, end):
                 slots[at] = 0
         begins = self.begins(filters, now)
@@ -119,7 +119,9 @@ class History:
         return slots
 
     def _without_holes(self, counts: Counts, step: int, now: float) -> Counts:
-        holes = [(hole.window.start.timestamp(), hole.window.end.timestamp()) for hole in self._in_force(Hole, now)]
+        holes = [
+            (hole.window.start.timestamp(), hole.window.end.timestamp()) for hole in self._in_force(GapChange, now)
+        ]
         if not holes:
             return counts
         kept = [

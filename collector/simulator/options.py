@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from collector.contract.errors import BAD_REQUEST, URI_TOO_LONG, WRONG_CREDENTIALS, Refusal
+from collector.contract.errors import BAD_REQUEST, URI_TOO_LONG, WRONG_CREDENTIALS, ErrorCode
 from collector.interval import AggInterval
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SimulatorOptions:
     data_since: datetime | None = None
     retention: timedelta | None = None
     began: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
-    before_data: Refusal | None = None
+    before_data: ErrorCode | None = None
     unknown_names: Literal["share", "zero", "refuse"] = "share"
     grids: Mapping[AggInterval, Grid | None] = field(default_factory=dict)
 
@@ -84,18 +84,18 @@ class SimulatorOptions:
     compress: bool = True
 
     max_span: Mapping[AggInterval, timedelta] = field(default_factory=lambda: MAX_SPAN)
-    span_refusal: Refusal = BAD_REQUEST
+    span_error: ErrorCode = BAD_REQUEST
     series_per_request: int = 100
-    series_refusal: Refusal = BAD_REQUEST
+    series_error: ErrorCode = BAD_REQUEST
     url_bytes: int = 8192
-    url_refusal: Refusal = URI_TOO_LONG
+    url_error: ErrorCode = URI_TOO_LONG
     default_range: str | None = "7d"
     empty_values: bool = True
     equal_names: Literal["refuse", "overwrite"] = "refuse"
 
     token: str | None = field(default=None, repr=False)
     email_and_key: tuple[str, str] | None = field(default=None, repr=False)
-    wrong_credentials: Refusal = WRONG_CREDENTIALS
+    wrong_credentials: ErrorCode = WRONG_CREDENTIALS
     rate_limit: RateLimit | None = RateLimit()
     rate_limit_code: int = 1015
     rate_headers: Literal["none", "x", "policy"] = "policy"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collector.contract.request_parser import Question
+    from collector.contract.request_parser import ApiRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class LoggedRequest:
     """One request: when it arrived (epoch seconds of the simulator's clock), what it asked, what it got.
 
     *question* is None where the request was refused; *caller* tells credentials apart; *status* is that of the answer,
@@ -22,7 +22,7 @@ class Received:
     path: str
     raw_query: str
     caller: str
-    question: Question | None = None
+    question: ApiRequest | None = None
     status: int = 0
     fault: str = ""
 

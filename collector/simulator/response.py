@@ -6,22 +6,22 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.errors import Reply
-from collector.contract.render import annotation_member, csv_pieces, stamps, strings
+from collector.contract.errors import HttpReply
+from collector.contract.render import annotation_json, csv_chunks, format_timestamps, json_strings
 from collector.model import SeriesQuery, Window, from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.contract.request_parser import Asked, Question
-    from collector.simulator.history import History
+    from collector.contract.request_parser import ApiRequest, SeriesRequest
+    from collector.simulator.history import SimulatedHistory
     from collector.simulator.options import SimulatorOptions
 
 
 _Columns = tuple[str, "Sequence[str]", "Sequence[str]"]
 
 
-def answer(question: Question, history: History, options: SimulatorOptions, now: float) -> Reply:
+def answer(question: ApiRequest, history: SimulatedHistory, options: SimulatorOptions, now: float) -> HttpReply:
     """Answer a question that can be answered."""
     counts = [history.counts(asked.query, asked.start, asked.end, now) for asked in question.series]
     totals = [
@@ -33,25 +33,25 @@ def answer(question: Question, history: History, options: SimulatorOptions, now:
     )
     suffix = "Z" if options.timestamp_style == "seconds" else ".000Z"
     series: list[_Columns] = [
-        (asked.name, stamps(one.timestamps, suffix), values)
+        (asked.name, format_timestamps(one.timestamps, suffix), values)
         for asked, one, values in zip(question.series, counts, texts, strict=True)
     ]
     if question.format == "CSV":
-        return Reply(body="".join(csv_pieces(series)).encode(), content_type="text/csv")
-    return Reply(body=_json(series, meta(question, history, options, now), options))
+        return HttpReply(body="".join(csv_chunks(series)).encode(), content_type="text/csv")
+    return HttpReply(body=_json(series, meta(question, history, options, now), options))
 
 
 def _json(series: list[_Columns], about: dict[str, Any], options: SimulatorOptions) -> bytes:
     """Join texts instead of dumping lists: answers of a million points should not be the slow part of a test."""
     members = {"meta": json.dumps(about)}
     for name, timestamps, values in series:
-        members[name] = f'{{"timestamps":{strings(timestamps)},"values":{strings(values)}}}'
+        members[name] = f'{{"timestamps":{json_strings(timestamps)},"values":{json_strings(values)}}}'
     result = ",".join(f"{json.dumps(name)}:{text}" for name, text in members.items())
     messages = '"messages":[],' if options.messages else ""
     return f'{{"success":true,"errors":[],{messages}"result":{{{result}}}}}'.encode()
 
 
-def meta(question: Question, history: History, options: SimulatorOptions, now: float) -> dict[str, Any]:
+def meta(question: ApiRequest, history: SimulatedHistory, options: SimulatorOptions, now: float) -> dict[str, Any]:
     """What an answer says of itself."""
     scale = history.scale(now)
     ranges = [
@@ -67,7 +67,7 @@ def meta(question: Question, history: History, options: SimulatorOptions, now: f
         "aggInterval": question.agg_interval.name,
         "confidenceInfo": {
             "level": options.confidence_level,
-            "annotations": [annotation_member(annotation) for annotation in found],
+            "annotations": [annotation_json(annotation) for annotation in found],
         },
         "dateRange": ranges if options.date_range_style == "array" else ranges[0],
         "lastUpdated": _moment(history.last_updated(now), options),
@@ -76,7 +76,7 @@ def meta(question: Question, history: History, options: SimulatorOptions, now: f
     }
 
 
-def _adjusted_end(asked: Asked, options: SimulatorOptions) -> int:
+def _adjusted_end(asked: SeriesRequest, options: SimulatorOptions) -> int:
     if options.adjusted_end == "asked":
         return asked.dates.end
     return asked.end if options.adjusted_end == "next" else asked.end - asked.query.agg_interval.seconds

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from collector.contract.errors import NO_METHOD, NO_ROUTE, ApiError, Refusal, Reply, bad, shown
-from collector.contract.request_parser import Question, decode, read
+from collector.contract.errors import NO_METHOD, NO_ROUTE, ApiError, ErrorCode, HttpReply, bad_request, quote
+from collector.contract.request_parser import ApiRequest, decode_query, parse_request
 from collector.model import Points, from_epoch
 from collector.simulator import odd
 from collector.simulator.faults import Fault, FaultScript
-from collector.simulator.gateway import Limiter, check, identity
-from collector.simulator.history import History
+from collector.simulator.gateway import RateLimiter, caller_id, check_credentials
+from collector.simulator.history import SimulatedHistory
 from collector.simulator.options import SimulatorOptions
-from collector.simulator.request_log import Received
+from collector.simulator.request_log import LoggedRequest
 from collector.simulator.response import answer, scaled
 from collector.simulator.values import is_known
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from collector.model import Annotation, SeriesQuery, Window
     from collector.simulator.changes import Change
-    from collector.simulator.faults import Rule
+    from collector.simulator.faults import FaultRule
 
 
 BASE_PATH = "/client/v4"
@@ -48,14 +48,14 @@ class Simulator:
 
     def __init__(self, options: SimulatorOptions | None = None, clock: Callable[[], float] = time.time) -> None:
         self._given = options or SimulatorOptions()
-        self.requests: list[Received] = []
+        self.requests: list[LoggedRequest] = []
         self._clock = clock
         self._changes: list[Change] = []
         self.be_odd(*self._given.odd)
         self._faults = FaultScript()
-        self._limiters: dict[str, Limiter] = {}
+        self._limiters: dict[str, RateLimiter] = {}
 
-    def script(self, *steps: Fault | Rule) -> None:
+    def script(self, *steps: Fault | FaultRule) -> None:
         """Queue faults; a rule is a function of the request that returns a fault or None."""
         self._faults.add(steps)
 
@@ -67,12 +67,12 @@ class Simulator:
         """Answer in these variations from now on; without any, as usual. Raises NoVariation."""
         self._variations = odd.choose(names)
         self.options = odd.with_options(self._given, self._variations)
-        self._history = History(self.options, self._changes)
+        self._history = SimulatedHistory(self.options, self._changes)
 
     def switch(self, **options: Any) -> None:
         """Go on with other options."""
         self.options = replace(self.options, **options)
-        self._history = History(self.options, self._changes)
+        self._history = SimulatedHistory(self.options, self._changes)
 
     def change(self, *changes: Change) -> None:
         """Let history change, each change from its moment on."""
@@ -109,11 +109,11 @@ class Simulator:
         fault, reply = self._decide(request)
         return await fault.deliver(request, self._compressed(request, reply))
 
-    def _decide(self, request: web.Request) -> tuple[Fault, Reply]:
+    def _decide(self, request: web.Request) -> tuple[Fault, HttpReply]:
         """What to answer and how; it waits for nothing, so that records lie in order of arrival."""
         now, began = self._clock(), time.perf_counter()
         path, _, raw_query = request.raw_path.partition("?")
-        received = Received(now, request.method, path, raw_query, identity(request.headers))
+        received = LoggedRequest(now, request.method, path, raw_query, caller_id(request.headers))
         limiter = self._limiter(received.caller)
         blocked = limiter.blocked_for(now) if limiter else None
         question, honest = self._answer(request, received, blocked)
@@ -127,23 +127,25 @@ class Simulator:
         self._record(replace(received, status=reply.status, fault=fault.name), time.perf_counter() - began)
         return fault, reply
 
-    def _record(self, received: Received, seconds: float) -> None:
+    def _record(self, received: LoggedRequest, seconds: float) -> None:
         self.requests.append(received)
         if len(self.requests) >= 2 * self.options.remembered_requests:
             del self.requests[: -self.options.remembered_requests]
         _log.info("request", extra=_fields(received, seconds))
 
-    def _limiter(self, caller: str) -> Limiter | None:
+    def _limiter(self, caller: str) -> RateLimiter | None:
         if self.options.rate_limit is None:
             return None
-        return self._limiters.setdefault(caller, Limiter(self.options.rate_limit))
+        return self._limiters.setdefault(caller, RateLimiter(self.options.rate_limit))
 
-    def _answer(self, request: web.Request, received: Received, blocked: float | None) -> tuple[Question | None, Reply]:
+    def _answer(
+        self, request: web.Request, received: LoggedRequest, blocked: float | None
+    ) -> tuple[ApiRequest | None, HttpReply]:
         """The honest answer, in the gateway's order: limit, route, credentials, length, parameters."""
         question = None
         try:
             self._admit(request, received, blocked)
-            question = read(decode(received.raw_query), self.options, received.at)
+            question = parse_request(decode_query(received.raw_query), self.options, received.at)
             self._recognise(question)
             self._reach(question, received.at)
             honest = answer(question, self._history, self.options, received.at)
@@ -151,7 +153,7 @@ class Simulator:
         except ApiError as refused:
             return question, refused.reply()
 
-    def _vary(self, question: Question, honest: Reply, now: float) -> Reply:
+    def _vary(self, question: ApiRequest, honest: HttpReply, now: float) -> HttpReply:
         """Word an honest answer in the variations that are chosen; CSV has none."""
         if not self._variations or question.format == "CSV":
             return honest
@@ -159,14 +161,14 @@ class Simulator:
         draft = odd.Draft(question, int(now), self.last_updated(now), texts, json.loads(honest.body))
         return odd.write(honest, draft, self._variations)
 
-    def _recognise(self, question: Question) -> None:
+    def _recognise(self, question: ApiRequest) -> None:
         """Refuse names that the made-up world has not heard of, where it is told to."""
         named = ((name, v) for asked in question.series for name, values in asked.query.filters.items() for v in values)
         for name, value in named if self.options.unknown_names == "refuse" else ():
             if not is_known(name, value):
-                raise bad(f"{name}: unknown value {shown(value)}")
+                raise bad_request(f"{name}: unknown value {quote(value)}")
 
-    def _reach(self, question: Question, now: float) -> None:
+    def _reach(self, question: ApiRequest, now: float) -> None:
         """Refuse what starts before the data, where it is told to."""
         refusal = self.options.before_data
         for asked in question.series if refusal else ():
@@ -174,20 +176,20 @@ class Simulator:
             if refusal and begins is not None and asked.start < begins:
                 raise ApiError(refusal, "There is no data before the available history")
 
-    def _admit(self, request: web.Request, received: Received, blocked: float | None) -> None:
+    def _admit(self, request: web.Request, received: LoggedRequest, blocked: float | None) -> None:
         options = self.options
         if blocked is not None:
-            refusal, wait = Refusal(429, options.rate_limit_code), str(math.ceil(blocked))
+            refusal, wait = ErrorCode(429, options.rate_limit_code), str(math.ceil(blocked))
             raise ApiError(refusal, "Rate limited. Please wait and try again later", retry_after=wait)
         if received.path != _TIMESERIES:
             raise ApiError(NO_ROUTE, "No route for that URI")
         if received.method != "GET":
             raise ApiError(NO_METHOD, f"Method {received.method} not available for that URI")
-        check(request.headers, options)
+        check_credentials(request.headers, options)
         if len(request.raw_path) > options.url_bytes:
-            raise ApiError(options.url_refusal, "The URI is too long")
+            raise ApiError(options.url_error, "The URI is too long")
 
-    def _compressed(self, request: web.Request, reply: Reply) -> Reply:
+    def _compressed(self, request: web.Request, reply: HttpReply) -> HttpReply:
         accepted = "gzip" in request.headers.get("Accept-Encoding", "")
         if not (self.options.compress and accepted and reply.body) or "Content-Encoding" in reply.headers:
             return reply
@@ -200,7 +202,7 @@ def _http_date(now: float) -> str:
     return format_datetime(from_epoch(int(now)), usegmt=True)
 
 
-def _fields(received: Received, seconds: float) -> dict[str, object]:
+def _fields(received: LoggedRequest, seconds: float) -> dict[str, object]:
     return {
         "status": received.status,
         "series": received.series,
@@ -225,7 +227,7 @@ async def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) ->
         site = web.TCPSite(runner, host, port)
         await site.start()
         address = runner.addresses[0]
-        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        yield f"http://{shown}:{address[1]}{BASE_PATH}"
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        yield f"http://{host}:{address[1]}{BASE_PATH}"
     finally:
         await runner.cleanup()

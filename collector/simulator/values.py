@@ -90,7 +90,7 @@ def _seen(final: int, mark: int, age: int, revised_for: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class SyntheticCounts:
     """One made-up history; *revised_for* is how many seconds a value may change after its slot closed."""
 
     seed: int

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from collector.model import Annotation, Window, rfc3339
-from collector.simulator import Hole, Revised
+from collector.simulator import GapChange, RevisionChange
 from tests.acceptance.dashboard import CHROMIUM, browsing, looking
 from tests.acceptance.world import Collector, eventually, midnight, profile, simulating
 from tests.harness import faults
@@ -43,7 +43,7 @@ def browser():
 def running(tmp_path_factory):
     """A daemon with four weeks of history that has a gap, an annotation, revised values, and a profile that fails."""
     with simulating(annotations=(OUTAGE,)) as (simulator, url):
-        simulator.change(Hole(LOST))
+        simulator.change(GapChange(LOST))
         simulator.script(_refusing)
         collector = Collector(tmp_path_factory.mktemp("dashboard"), url)
         collector.configure(
@@ -208,7 +208,7 @@ def _backfilled(dashboard, order):
 
 def test_a_revised_value_tells_what_it_was(dashboard, running):
     simulator, _ = running
-    simulator.change(Revised(Window(midnight(1), midnight(1) + HOUR), 5_000))
+    simulator.change(RevisionChange(Window(midnight(1), midnight(1) + HOUR), 5_000))
     dashboard.open()
     dashboard.settled()
     order = {"profiles": ["by-owner"], "start": rfc3339(midnight(1)), "end": rfc3339(midnight(1) + HOUR), "force": True}

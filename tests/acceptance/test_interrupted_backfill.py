@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from collector.model import AggInterval, Window
-from collector.simulator import Hole
+from collector.simulator import GapChange
 from tests.acceptance.world import Collector, eventually, midnight, profile, simulating
 from tests.harness import faults
 
@@ -102,7 +102,7 @@ def test_killed_and_continued_it_counts_what_both_have_saved(tmp_path, database)
 def test_buckets_that_radar_does_not_have_are_absent_too(world):
     simulator, collector = world
     collector.configure(profile(days=None))
-    simulator.change(Hole(Window(midnight(30), midnight(29))))
+    simulator.change(GapChange(Window(midnight(30), midnight(29))))
     result = _result(collector.run(*_ORDER).stdout)
     assert (result["points_inserted"], result["gaps_remaining"]) == (_BUCKETS - 24, 24)
 

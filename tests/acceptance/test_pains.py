@@ -14,7 +14,7 @@ from itertools import pairwise
 from collector.collect.attend import Attendant
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import Window
-from collector.simulator import Hole, Revised
+from collector.simulator import GapChange, RevisionChange
 from tests.acceptance.world import eventually, midnight, profile
 from tests.collect.doubles import DAY, HOUR, NOW, core, query
 from tests.collect.doubles import profile as make
@@ -87,7 +87,7 @@ def test_does_nothing_no_log_no_metric(world):
 async def test_late_rows_below_the_high_water_mark_are_lost(sqlite_url):
     late = Window(_SINCE + DAY, _SINCE + DAY + timedelta(hours=4))
     async with core(sqlite_url, make(since=_SINCE)) as world:
-        world.simulator.change(Hole(late, until=(NOW + timedelta(hours=3)).timestamp()))
+        world.simulator.change(GapChange(late, until=(NOW + timedelta(hours=3)).timestamp()))
         await _pass(world, collect_and_heal)
         for _ in range(26):
             world.clock.advance(hours=1)
@@ -216,7 +216,7 @@ async def test_no_vintages_what_was_known_when(sqlite_url):
         await _pass(world, collect_and_heal)
         known = await world.stored()
         moment = world.clock()
-        world.simulator.change(Revised(Window(_SINCE, _SINCE + 4 * DAY), 5))
+        world.simulator.change(RevisionChange(Window(_SINCE, _SINCE + 4 * DAY), 5))
         world.clock.advance(days=1, hours=2)
         await _pass(world)
         assert await _is_true(world)

@@ -10,7 +10,7 @@ from collector.collect.collect import collect, collect_and_heal
 from collector.model import AggInterval, Window
 from collector.serve.radar_api.answering import ask
 from collector.settings import RetentionSettings
-from collector.simulator import Revised
+from collector.simulator import RevisionChange
 from collector.store import wanted
 from tests.bench.requests import Cell, fewest, spent
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
@@ -124,7 +124,7 @@ async def test_rollups_stale_after_late_data(sqlite_url):
     async with core(sqlite_url, hourly) as world:
         await collect_and_heal([hourly], world.clock(), world.store, world.gatherer)
         before = await answered()
-        world.simulator.change(Revised(day, 3, since=world.clock.timestamp() + 60))
+        world.simulator.change(RevisionChange(day, 3, since=world.clock.timestamp() + 60))
         world.clock.advance(days=1, hours=1)
         await collect([hourly], world.clock(), world.store, world.gatherer)
         assert await answered() == sum(world.truth(query(), day).values()) != before

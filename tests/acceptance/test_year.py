@@ -22,9 +22,9 @@ def hiding(cell, interval):
     refusal = TOO_COSTLY if cell.way == "422" else BAD_REQUEST
     return {
         "max_span": {interval: timedelta(days=cell.days)},
-        "span_refusal": refusal,
+        "span_error": refusal,
         "series_per_request": cell.positions,
-        "series_refusal": refusal,
+        "series_error": refusal,
     }
 
 

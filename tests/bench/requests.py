@@ -19,8 +19,8 @@ from collector.collect.gather import Gatherer
 from collector.collect.plan import without
 from collector.contract.errors import envelope
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
-from collector.radar.classify import failure
-from collector.radar.client import Reply
+from collector.radar.classify import classify_response
+from collector.radar.client import TrustedAnswer
 from collector.radar.errors import Coarsened, RadarError, TimedOut
 from collector.radar.request import query_string
 from collector.store import Store
@@ -103,14 +103,14 @@ class Limited:
 
     def __init__(self, cell: Cell, clock: Callable[[], datetime]) -> None:
         self.asked = 0
-        self.places = asyncio.Semaphore(8)
+        self.slots = asyncio.Semaphore(8)
         self.fingerprint = "none"
         self.absolute_words = set[str]()
         self.answered = defaultdict[SeriesQuery, list[Window]](list)
         self._cell = cell
         self._clock = clock
 
-    async def ask(self, batch: Batch) -> Reply:
+    async def request(self, batch: Batch) -> TrustedAnswer:
         self.asked += 1
         if self._is_too_large(batch) and self._cell.way != "capped":
             raise self._error()
@@ -121,7 +121,7 @@ class Limited:
         answered = Batch(batch.slices[: len(windows)])
         ranges = tuple((piece.window.start, piece.window.end) for piece in answered.slices)
         meta = Meta(batch.agg_interval, self._clock(), "RAW_VALUES", "certificates", 5, ranges, ())
-        return Reply(answered, Answer(meta, points), 100, {}, batch.slices[len(windows) :])
+        return TrustedAnswer(answered, Answer(meta, points), 100, {}, batch.slices[len(windows) :])
 
     def _is_too_large(self, batch: Batch) -> bool:
         cell, days = self._cell, batch.duration / DAY
@@ -147,7 +147,7 @@ class Limited:
         if self._cell.way == "coarser":
             return Coarsened("meta.aggInterval is 'ONE_HOUR', asked was FIFTEEN_MINUTES")
         status, body = WAYS[self._cell.way]
-        return failure(status, {}, body, self._clock())
+        return classify_response(status, {}, body, self._clock())
 
 
 _NONE = Points([], [])

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from collector.model import Window, utc
-from collector.simulator import Revised
+from collector.simulator import RevisionChange
 from tests.acceptance.world import Collector, midnight, profile, simulating
 
 
@@ -20,7 +20,7 @@ def filled(tmp_path_factory):
         collector.configure(profile(), profile("by-owner", "1d", 40, each))
         collector.run("collect")
         day = midnight(1)
-        simulator.change(Revised(Window(day, midnight(0)), 7, since=time.time()))
+        simulator.change(RevisionChange(Window(day, midnight(0)), 7, since=time.time()))
         collector.run("collect", "all")
         yield collector
 

@@ -8,7 +8,7 @@ import pytest
 
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
-from collector.simulator import Hole, Renormalized, Revised
+from collector.simulator import GapChange, NormalizationChange, RevisionChange
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
 from tests.harness import faults
 
@@ -114,7 +114,7 @@ async def test_a_revision_below_the_high_water_mark_is_seen_within_a_day(store_u
     async with core(store_url, profile(since=SINCE)) as world:
         await _pass(world, collect_and_heal)
         late = Window(SINCE + 2 * DAY, SINCE + 2 * DAY + timedelta(hours=3))
-        world.simulator.change(Revised(late, 1000))
+        world.simulator.change(RevisionChange(late, 1000))
         for _ in range(25):
             world.clock.advance(hours=1)
             await _pass(world)
@@ -131,7 +131,7 @@ async def test_a_change_of_normalization_or_unit_starts_a_new_series_and_mixes_n
     async with core(store_url, profile(), many(2)) as world:
         await _pass(world)
         before = await world.stored()
-        world.simulator.change(Renormalized(unit="requests", since=world.clock.timestamp() + 1))
+        world.simulator.change(NormalizationChange(unit="requests", since=world.clock.timestamp() + 1))
         for _ in range(2):
             world.clock.advance(hours=1)
             assert (await _pass(world)).complete
@@ -147,7 +147,7 @@ async def test_a_change_of_normalization_or_unit_starts_a_new_series_and_mixes_n
 async def test_a_hole_that_the_server_fills_later_is_healed(store_url):
     hole = Window(SINCE + 3 * DAY, SINCE + 3 * DAY + timedelta(hours=5))
     async with core(store_url, profile(since=SINCE)) as world:
-        world.simulator.change(Hole(hole, until=(NOW + 2 * DAY).timestamp()))
+        world.simulator.change(GapChange(hole, until=(NOW + 2 * DAY).timestamp()))
         await _pass(world, collect_and_heal)
         assert len((await world.stored())["all"]) == 9 * 24 + 12 - 5
         world.clock.advance(days=3)
@@ -159,7 +159,7 @@ async def test_a_hole_that_the_server_fills_later_is_healed(store_url):
 async def test_a_hole_that_stays_is_asked_for_once_a_day_and_when_it_is_final_no_more(sqlite_url):
     hole = Window(SINCE + 3 * DAY, SINCE + 3 * DAY + timedelta(hours=5))
     async with core(sqlite_url, profile(since=SINCE, settle=10 * DAY)) as world:
-        world.simulator.change(Hole(hole))
+        world.simulator.change(GapChange(hole))
         await _pass(world, collect_and_heal)
         for _ in range(5):
             await _pass(world, heal)
@@ -209,7 +209,7 @@ async def test_a_vanished_bucket_is_kept_and_comes_back(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         await _pass(world)
         before = await world.stored()
-        world.simulator.change(Hole(gone, until=(NOW + timedelta(hours=2)).timestamp()))
+        world.simulator.change(GapChange(gone, until=(NOW + timedelta(hours=2)).timestamp()))
         world.clock.advance(hours=1)
         assert (await _pass(world)).saved.vanished == 2
         assert (await world.stored())["all"].items() >= before["all"].items()

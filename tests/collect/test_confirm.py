@@ -30,7 +30,7 @@ from collector.finality import Evidence
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339, utc
 from collector.radar.errors import Unavailable
 from collector.serve.gaps import all_gaps
-from collector.simulator import Hole
+from collector.simulator import GapChange
 from collector.store import SeriesState
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
 from tests.collect.test_history import run_backfill
@@ -483,7 +483,7 @@ async def test_the_last_revision_is_seen_however_late_it_comes(store_url):
 async def test_a_hole_of_days_is_not_read_again_once_it_is_proven(store_url):
     daily = profile(agg_interval=AggInterval.ONE_DAY, since=MIDNIGHT - 30 * DAY, settle=DAY)
     async with core(store_url, daily) as opened:
-        opened.simulator.change(Hole(Window(MIDNIGHT - 10 * DAY, MIDNIGHT - 9 * DAY)))
+        opened.simulator.change(GapChange(Window(MIDNIGHT - 10 * DAY, MIDNIGHT - 9 * DAY)))
         for _ in range(5):
             await collect([daily], opened.clock(), opened.store, opened.gatherer)
             await heal([daily], opened.clock(), opened.store, opened.gatherer)

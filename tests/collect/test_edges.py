@@ -9,7 +9,7 @@ from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
 from collector.serve.gaps import all_gaps
 from collector.serve.status import status
-from collector.simulator import Hole, Refusal, SimulatorOptions
+from collector.simulator import ErrorCode, GapChange, SimulatorOptions
 from collector.store import wanted
 from tests.collect.doubles import CALM, DAY, HOUR, NOW, core, many, profile, query, window_of
 from tests.harness import faults
@@ -17,7 +17,7 @@ from tests.harness import faults
 QUARTER = AggInterval.FIFTEEN_MINUTES
 EDGE = NOW.replace(hour=5, minute=0) - 77 * DAY
 SINCE = NOW.replace(hour=0, minute=0) - 200 * DAY
-WAYS = [Refusal(400, 2001), Refusal(404, 7003), Refusal(422, 2002), Refusal(500, 2000)]
+WAYS = [ErrorCode(400, 2001), ErrorCode(404, 7003), ErrorCode(422, 2002), ErrorCode(500, 2000)]
 FEW = 20
 
 
@@ -113,7 +113,7 @@ async def test_what_answers_lack_before_a_date_is_confirmed_by_one_request_for_a
 async def test_a_gap_in_the_middle_is_never_an_edge(sqlite_url):
     hole = Window(EDGE + 10 * DAY, EDGE + 30 * DAY)
     async with core(sqlite_url, profile(since=SINCE), data_since=EDGE) as world:
-        world.simulator.change(Hole(hole))
+        world.simulator.change(GapChange(hole))
         await one_pass(world)
         assert await begins(world) == EDGE
         (gap,) = await gaps(world)

@@ -9,7 +9,7 @@ import pytest
 from collector.collect import fallback
 from collector.collect.fallback import Fallback, check_budget
 from collector.model import Slice, Window
-from collector.radar.errors import CredentialsRefused, RateLimited, TooCostly
+from collector.radar.errors import RateLimited, TooCostly, Unauthorized
 from collector.settings import load
 from collector.store.fetches import Budget
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query
@@ -119,7 +119,7 @@ def test_a_block_is_a_block_until_it_ends():
 
 async def test_why_it_could_not_be_had_is_raised(sqlite_url, settings):
     async with falling_back(sqlite_url, settings, token="another") as (world, filling):
-        with pytest.raises(CredentialsRefused):
+        with pytest.raises(Unauthorized):
             await filling.fill(lacking())
         assert len(world.requests) == 1
 

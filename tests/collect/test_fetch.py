@@ -12,7 +12,7 @@ import pytest
 from collector.collect.fetch import Fetcher, Stopping, backoff
 from collector.model import Slice
 from collector.radar.client import RadarClient
-from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, Refused, Unavailable, Untrusted
+from collector.radar.errors import RadarError, RateLimited, Refused, Unauthorized, Unavailable, Untrusted
 from collector.serve.status import status
 from collector.store import StoreUnavailable
 from tests.collect.doubles import NOW, batch, core, many, profile, query, until
@@ -62,7 +62,7 @@ async def test_a_passing_fault_costs_one_more_request(sqlite_url):
         (faults.unequal(), Untrusted, "untrusted"),
         (faults.api_error(400, 2001), Refused, "refused"),
         (faults.api_error(422, 2002), Refused, "too_costly"),
-        (faults.api_error(400, 9106), CredentialsRefused, "unauthorized"),
+        (faults.api_error(400, 9106), Unauthorized, "unauthorized"),
     ],
 )
 async def test_what_asking_again_would_not_change_is_not_asked_again(sqlite_url, fault, error, outcome):
@@ -144,7 +144,7 @@ async def test_a_wrong_token_is_tried_once_in_five_minutes_however_many_ask(sqli
             for answer in await asyncio.gather(
                 *(world.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3)), return_exceptions=True
             ):
-                assert isinstance(answer, CredentialsRefused)
+                assert isinstance(answer, Unauthorized)
                 assert answer.code == 10000
         assert [(received.at - NOW.timestamp()) / 60 for received in world.requests] == [0, 5]
         assert await world.outcomes() == ["unauthorized"] * 2
@@ -158,7 +158,7 @@ async def test_a_person_at_a_terminal_tries_a_refused_token_once_at_once(sqlite_
                 await world.store.try_credentials_at_once(world.fetcher.radar.fingerprint)
             asked = (world.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3))
             for answer in await asyncio.gather(*asked, return_exceptions=True):
-                assert isinstance(answer, CredentialsRefused)
+                assert isinstance(answer, Unauthorized)
         assert [(received.at - NOW.timestamp()) / 60 for received in world.requests] == [0, 0, 1]
 
 

@@ -54,7 +54,7 @@ async def test_it_works(store_url):
     ],
 )
 async def test_limits_are_found_out_and_remembered(sqlite_url, limits, most, refusal):
-    options = {**limits, **({"span_refusal": refusal, "series_refusal": refusal} if refusal else {})}
+    options = {**limits, **({"span_error": refusal, "series_error": refusal} if refusal else {})}
     mixed = (many(20), many(10, "with", filters={"validationLevel": ("DOMAIN",)}), profile("all"))
     async with core(sqlite_url, *mixed, limit=1200, **options) as world:
         gathered, window = await _gather(world, days=40)

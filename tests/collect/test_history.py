@@ -10,7 +10,7 @@ from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect, collect_and_heal, heal
 from collector.model import AggInterval, Annotation, Window
 from collector.serve.gaps import all_gaps
-from collector.simulator import Hole, Renormalized, Revised, Withdrawn
+from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.store import wanted
 from tests.collect.doubles import DAY, NOW, core, many, profile
 from tests.harness import faults
@@ -68,7 +68,7 @@ async def test_an_annotation_that_is_withdrawn_is_kept_with_when(store_url):
     async with core(store_url, hourly, annotations=(outage,)) as opened:
         await collect([hourly], opened.clock(), opened.store, opened.gatherer)
         first = opened.clock()
-        opened.simulator.change(Withdrawn(outage, since=opened.clock().timestamp() + 60))
+        opened.simulator.change(WithdrawalChange(outage, since=opened.clock().timestamp() + 60))
         opened.clock.advance(hours=1)
         await collect([hourly], opened.clock(), opened.store, opened.gatherer)
         (row,) = await opened.store.list_annotations()
@@ -79,7 +79,7 @@ async def test_a_hole_upstream_is_proven_within_three_days_and_then_costs_nothin
     hourly = profile()
     hole = Window(MIDNIGHT - 40 * DAY, MIDNIGHT - 39 * DAY)
     async with core(store_url, hourly) as opened:
-        opened.simulator.change(Hole(hole))
+        opened.simulator.change(GapChange(hole))
         assert (await run_backfill(opened, MIDNIGHT - 60 * DAY)).state == "done"
         costs = []
         for _ in range(24 * 4):
@@ -97,7 +97,7 @@ async def test_an_explicit_backfill_asks_for_a_proven_gap_again(store_url):
     hourly = profile()
     hole = Window(MIDNIGHT - 40 * DAY, MIDNIGHT - 39 * DAY)
     async with core(store_url, hourly) as opened:
-        opened.simulator.change(Hole(hole))
+        opened.simulator.change(GapChange(hole))
         await run_backfill(opened, MIDNIGHT - 60 * DAY)
         for _ in range(3):
             opened.clock.advance(days=1)
@@ -201,7 +201,7 @@ async def test_a_normalization_that_changes_midway_never_mixes(store_url):
     hourly = profile()
     async with core(store_url, hourly) as opened:
         await collect([hourly], opened.clock(), opened.store, opened.gatherer)
-        opened.simulator.change(Renormalized("PERCENTAGE", "percent", since=opened.clock().timestamp() + 60))
+        opened.simulator.change(NormalizationChange("PERCENTAGE", "percent", since=opened.clock().timestamp() + 60))
         for _ in range(2):
             opened.clock.advance(hours=1)
             await collect([hourly], opened.clock(), opened.store, opened.gatherer)
@@ -266,7 +266,7 @@ async def test_what_lies_before_since_is_read_again_until_it_is_final(store_url,
         await run_backfill(opened, MIDNIGHT - 10 * DAY)
         await opened.declare(hourly)
         old = Window(MIDNIGHT - 10 * DAY, MIDNIGHT)
-        opened.simulator.change(Revised(old, 1, since=(opened.clock() + 3 * DAY).timestamp()))
+        opened.simulator.change(RevisionChange(old, 1, since=(opened.clock() + 3 * DAY).timestamp()))
         for _ in range(16):
             opened.clock.advance(days=1)
             await collect([hourly], opened.clock(), opened.store, opened.gatherer)
@@ -310,7 +310,7 @@ async def test_a_hole_in_a_history_of_three_weeks_is_proven(store_url):
     monday = MIDNIGHT - timedelta(days=MIDNIGHT.weekday())
     weekly = profile(agg_interval=AggInterval.ONE_WEEK, since=monday - 21 * DAY, settle=DAY)
     async with core(store_url, weekly) as opened:
-        opened.simulator.change(Hole(Window(monday - 14 * DAY, monday - 7 * DAY)))
+        opened.simulator.change(GapChange(Window(monday - 14 * DAY, monday - 7 * DAY)))
         await collect([weekly], opened.clock(), opened.store, opened.gatherer)
         for _ in range(8):
             await heal([weekly], opened.clock(), opened.store, opened.gatherer)

@@ -287,7 +287,7 @@ async def test_what_passes_is_waited_for(tmp_path, fault):
 async def test_the_limits_that_were_found_are_remembered(tmp_path):
     spans = SPANS | {QUARTER: timedelta(days=2)}
     _, limits = await probed(
-        tmp_path, max_span=spans, series_per_request=5, empty_values=False, series_refusal=TOO_COSTLY
+        tmp_path, max_span=spans, series_per_request=5, empty_values=False, series_error=TOO_COSTLY
     )
     shape = limits[QUARTER].shape
     assert (shape.span, shape.positions, shape.gaps) == (timedelta(days=2), 5, False)

@@ -30,23 +30,23 @@ def older():
     def refuse(*_):
         raise Untrusted("meta is not what this version knows")
 
-    reader = client.read_answer
-    client.read_answer = refuse
+    reader = client.parse_answer
+    client.parse_answer = refuse
     try:
         yield
     finally:
-        client.read_answer = reader
+        client.parse_answer = reader
 
 
 @contextmanager
 def reading(change):
     """Be a version that reads answers as *change* has them."""
-    reader = client.read_answer
-    client.read_answer = lambda body, asked: change(reader(body, asked))
+    reader = client.parse_answer
+    client.parse_answer = lambda body, asked: change(reader(body, asked))
     try:
         yield
     finally:
-        client.read_answer = reader
+        client.parse_answer = reader
 
 
 async def refused(world, asked=None):

@@ -13,7 +13,7 @@ from collector.model import AggInterval, Slice, Window, from_epoch
 from collector.profile import Reach
 from collector.serve.gaps import all_gaps
 from collector.serve.status import status
-from collector.simulator import Renormalized
+from collector.simulator import NormalizationChange
 from collector.store import PassRecord, Snapshot, wanted
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
 from tests.harness import faults
@@ -208,7 +208,7 @@ async def test_a_change_of_the_unit_within_a_pass_stores_nothing(store_url):
         def change(_received):
             if sum(request.status == 200 for request in opened.requests) == 2 and not changed:
                 changed.append(True)
-                opened.simulator.change(Renormalized(None, "names", since=opened.clock().timestamp()))
+                opened.simulator.change(NormalizationChange(None, "names", since=opened.clock().timestamp()))
 
         opened.script(change)
         collected = await pass_over(opened)

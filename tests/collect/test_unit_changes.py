@@ -7,7 +7,7 @@ import pytest
 from collector.collect.backfill import Backfiller
 from collector.collect.collect import collect, collect_and_heal
 from collector.model import Window
-from collector.simulator import Renormalized
+from collector.simulator import NormalizationChange
 from collector.store import wanted
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
 from tests.harness import faults
@@ -41,7 +41,7 @@ async def _backfill(world):
 
 
 async def _changed(world, **change):
-    world.simulator.change(Renormalized(since=world.clock.timestamp() + 1, **change))
+    world.simulator.change(NormalizationChange(since=world.clock.timestamp() + 1, **change))
 
 
 async def test_a_unit_in_another_spelling_changes_nothing(store_url):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.contract.date_ranges import auto_interval, read_range
+from collector.contract.date_ranges import auto_interval, parse_date_range
 from collector.contract.errors import ApiError
 from collector.model import AggInterval, from_epoch, rfc3339, utc
 
@@ -11,7 +11,7 @@ DAY = 86_400
 
 
 def _read(relative="", start="", end="", default_range="7d"):
-    dates = read_range((relative, start, end), default_range, NOW)
+    dates = parse_date_range((relative, start, end), default_range, NOW)
     return rfc3339(from_epoch(dates.start))[:16], rfc3339(from_epoch(dates.end))[:16]
 
 
@@ -81,7 +81,7 @@ def test_without_any_date_the_default_holds_or_the_question_is_refused():
 
 
 def test_the_bucket_that_holds_the_end_is_part_of_the_range():
-    dates = read_range(("", "2026-08-12T02:00:00Z", "2026-08-12T05:00:00Z"), None, NOW)
+    dates = parse_date_range(("", "2026-08-12T02:00:00Z", "2026-08-12T05:00:00Z"), None, NOW)
     assert dates.buckets(AggInterval.ONE_HOUR) == (dates.start, dates.start + 4 * 3600)
     monday = utc("2026-08-10T00:00:00Z").timestamp()
     assert dates.buckets(AggInterval.ONE_WEEK) == (monday, monday + 7 * DAY)
@@ -122,5 +122,5 @@ def test_a_range_and_one_date_exclude_each_other(start, end):
 
 
 def test_a_relative_range_ends_with_the_day_that_is_given_and_lasts_its_duration():
-    dates = read_range(("2d", "", ""), None, NOW, NOW - 5 * DAY)
+    dates = parse_date_range(("2d", "", ""), None, NOW, NOW - 5 * DAY)
     assert (rfc3339(from_epoch(dates.end)), dates.duration) == ("2026-08-09T10:00:00Z", 2 * DAY)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from collector.contract import errors
-from collector.contract.errors import ApiError, Reply, bad, envelope, shown
+from collector.contract.errors import ApiError, HttpReply, bad_request, envelope, quote
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,14 @@ def test_a_refusal_may_have_a_chain_and_no_time_to_wait():
     reply = ApiError(errors.NO_CREDENTIALS, "why", chain=((6111, "inner"),)).reply()
     error = {"code": 9106, "message": "why", "error_chain": [{"code": 6111, "message": "inner"}]}
     assert (json.loads(reply.body)["errors"], reply.headers) == ([error], {})
-    assert (Reply().status, Reply().body, Reply().headers) == (200, b"", {})
-    assert (bad("why").refusal, bad("why").message, str(bad("why"))) == (errors.BAD_REQUEST, "why", "why")
+    assert (HttpReply().status, HttpReply().body, HttpReply().headers) == (200, b"", {})
+    assert (bad_request("why").error_code, bad_request("why").message, str(bad_request("why"))) == (
+        errors.BAD_REQUEST,
+        "why",
+        "why",
+    )
 
 
 @pytest.mark.parametrize(("expected", "length"), [("'" + "x" * 80 + "'", 80), ("'" + "x" * 80 + "…'", 81)])
 def test_what_was_received_is_quoted_up_to_80_characters(expected, length):
-    assert shown("x" * length) == expected
+    assert quote("x" * length) == expected

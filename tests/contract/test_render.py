@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from collector.contract.render import annotation_member, csv_pieces, stamps, strings
+from collector.contract.render import annotation_json, csv_chunks, format_timestamps, json_strings
 from collector.model import Annotation, utc
 
 START = int(utc("2026-04-30T23:30:00Z").timestamp())
@@ -14,17 +14,17 @@ TEXTS = ["2026-04-30T23:30:00Z", "2026-04-30T23:45:00Z", "2026-05-01T00:00:00Z"]
 
 @pytest.mark.parametrize("kind", [list, iter, lambda moments: moments])
 def test_moments_are_written_as_rfc3339(kind):
-    assert list(stamps(kind(range(START, START + 2700, 900)))) == TEXTS
-    assert list(stamps(kind(range(START, START + 900, 900)), "")) == [TEXTS[0][:-1]]
+    assert list(format_timestamps(kind(range(START, START + 2700, 900)))) == TEXTS
+    assert list(format_timestamps(kind(range(START, START + 900, 900)), "")) == [TEXTS[0][:-1]]
 
 
 def test_texts_are_written_as_an_array():
-    assert strings(["a", "b"]) == '["a","b"]'
-    assert strings([]) == "[]"
+    assert json_strings(["a", "b"]) == '["a","b"]'
+    assert json_strings([]) == "[]"
 
 
 def written(*series):
-    return "".join(csv_pieces(series))
+    return "".join(csv_chunks(series))
 
 
 def test_series_stand_side_by_side_and_a_shorter_one_has_empty_cells():
@@ -40,7 +40,7 @@ def test_a_carriage_return_in_any_name_is_quoted():
 
 @pytest.mark.parametrize(("pieces", "count"), [(1, 0), (2, 1000), (3, 1001)])
 def test_a_thousand_rows_are_written_at_once(pieces, count):
-    found = list(csv_pieces([("a", map(str, range(count)), ["1"] * count)]))
+    found = list(csv_chunks([("a", map(str, range(count)), ["1"] * count)]))
     assert len(found) == pieces
     assert "".join(found).splitlines()[1:] == [f"{number},1" for number in range(count)]
 
@@ -58,6 +58,6 @@ def test_an_annotation_is_written_with_the_api_s_keys():
         "linkedUrl": "u",
         "isInstantaneous": True,
     }
-    assert annotation_member(open_ended) == expected | {"tags": ["a"]}
+    assert annotation_json(open_ended) == expected | {"tags": ["a"]}
     ended = Annotation(start_date=moment, end_date=moment, is_instantaneous=False, tags=(), **words)
-    assert annotation_member(ended) == expected | {"endDate": "2026-04-30T00:00:00Z", "isInstantaneous": False}
+    assert annotation_json(ended) == expected | {"endDate": "2026-04-30T00:00:00Z", "isInstantaneous": False}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.contract.errors import ApiError
-from collector.contract.request_parser import decode, read
+from collector.contract.request_parser import decode_query, parse_request
 from collector.model import AggInterval, utc
 from collector.profile import FILTERS
 from collector.simulator import TOO_COSTLY, SimulatorOptions
@@ -21,7 +21,7 @@ ONE_DAY = "dateStart=2026-08-01T00:00:00Z&dateEnd=2026-08-02T00:00:00Z"
 
 
 def _read(query, **options):
-    return read(decode(query), SimulatorOptions(**options), NOW)
+    return parse_request(decode_query(query), SimulatorOptions(**options), NOW)
 
 
 def _filters(query, **options):
@@ -31,7 +31,7 @@ def _filters(query, **options):
 def _refusal(query, **options):
     with pytest.raises(ApiError) as refused:
         _read(query, **options)
-    return refused.value.refusal.status, refused.value.refusal.code
+    return refused.value.error_code.status, refused.value.error_code.code
 
 
 def test_it_works():
@@ -154,7 +154,7 @@ def test_equal_names_may_overwrite_instead():
 def test_too_fine_an_interval_is_refused_in_either_way():
     assert _read("dateRange=7d&aggInterval=15m").agg_interval == "15m"
     assert _refusal("dateRange=8d&aggInterval=15m") == (400, 2001)
-    assert _refusal("dateRange=72d&aggInterval=1h", span_refusal=TOO_COSTLY) == (422, 2002)
+    assert _refusal("dateRange=72d&aggInterval=1h", span_error=TOO_COSTLY) == (422, 2002)
     day = {AggInterval.FIFTEEN_MINUTES: timedelta(days=1)}
     assert _refusal("dateRange=2d&aggInterval=15m", max_span=day) == (400, 2001)
 
@@ -167,7 +167,7 @@ def test_too_many_series_are_refused_in_either_way():
     query = "&".join(["dateRange=1d"] * 3)
     assert len(_read(query, series_per_request=3).series) == 3
     assert _refusal(query, series_per_request=2) == (400, 2001)
-    assert _refusal(query, series_per_request=2, series_refusal=TOO_COSTLY) == (422, 2002)
+    assert _refusal(query, series_per_request=2, series_error=TOO_COSTLY) == (422, 2002)
 
 
 PARAMETERS = st.sampled_from(["name", "dateRange", "dateStart", "dateEnd", "aggInterval", "format", *FILTERS, "other"])
@@ -191,7 +191,7 @@ def test_a_question_can_be_asked_at_another_interval():
 
 def test_a_relative_range_ends_at_the_day_that_is_given():
     then = utc("2026-05-01T00:07:00Z").timestamp()
-    question = read(decode("dateRange=1d"), SimulatorOptions(), NOW, then)
+    question = parse_request(decode_query("dateRange=1d"), SimulatorOptions(), NOW, then)
     assert question.series[0].dates.end == utc("2026-05-01T00:00:00Z").timestamp()
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from collector.collect.collect import collect_and_heal
 from collector.model import AggInterval, Window
-from collector.simulator import Revised
+from collector.simulator import RevisionChange
 from collector.store import Fire, StoreError
 from tests.collect.doubles import DAY, HOUR, NOW, core, many
 
@@ -21,7 +21,7 @@ async def collected(url, found, trouble=lambda world: None):
     async with core(url, _MANY, **_OPTIONS) as world:
         trouble(world)
         for add in (0, 5):
-            world.simulator.change(Revised(Window(NOW - 9 * DAY, NOW - 5 * DAY), add))
+            world.simulator.change(RevisionChange(Window(NOW - 9 * DAY, NOW - 5 * DAY), add))
             world.clock.advance(days=add)
             await _until_complete(world, found)
             await _recorded(world, found)

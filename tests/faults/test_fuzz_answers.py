@@ -12,7 +12,7 @@ import pytest
 
 from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, SeriesQuery, Slice, Window
 from collector.radar.errors import Untrusted
-from collector.radar.response import read_answer
+from collector.radar.response import parse_answer
 from tests.faults import odd_answers, strict_checker
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
@@ -216,7 +216,7 @@ def _both(dice, text):
 def _taken(body, batch):
     """What the product takes from *body*; None where it refuses."""
     try:
-        return read_answer(body, batch)
+        return parse_answer(body, batch)
     except Untrusted:
         return None
 

@@ -64,11 +64,11 @@ from tests.collect.doubles import batch
 async def main(url, token):
     settings = RadarSettings(url, 600, 4, timedelta(seconds=60), Credentials(token=Secret(token)))
     async with RadarClient(settings) as client:
-        await client.ask(batch())
+        await client.request(batch())
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + 16 * 2**20,) * 2)  # what `ulimit -v` sets
         try:
-            await client.ask(batch())
+            await client.request(batch())
         except RadarError as error:
             print(type(error).__name__, error)
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from collector.collect.collect import collect
 from collector.radar.client import RadarClient
-from collector.radar.errors import CredentialsRefused, Unavailable, Untrusted
+from collector.radar.errors import Unauthorized, Unavailable, Untrusted
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, SimulatorOptions
 from tests.collect.doubles import CALM, NOW, TOKEN, batch, core, profile, until
@@ -57,7 +57,7 @@ def trusting(monkeypatch):
 
 async def test_a_certificate_of_a_trusted_authority_is_trusted(trusting):
     async with shown("good") as (url, _), asking(url) as client:
-        assert (await client.ask(batch())).answer.series
+        assert (await client.request(batch())).answer.series
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ async def test_a_certificate_of_a_trusted_authority_is_trusted(trusting):
 async def test_tls_that_is_expired_of_another_host_or_self_signed_is_refused(trusting, certificate, words):
     async with shown(certificate) as (url, simulator), asking(url) as client:
         with pytest.raises(Unavailable, match=words) as refused:
-            await client.ask(batch())
+            await client.request(batch())
         assert simulator.requests == []
         assert TOKEN not in str(refused.value)
 
@@ -75,7 +75,7 @@ async def test_tls_that_is_expired_of_another_host_or_self_signed_is_refused(tru
 async def test_an_authority_that_nobody_has_named_is_refused():
     async with shown("good") as (url, simulator), asking(url) as client:
         with pytest.raises(Unavailable, match="certificate"):
-            await client.ask(batch())
+            await client.request(batch())
         assert simulator.requests == []
 
 
@@ -84,20 +84,20 @@ AUTHORITY = str(CERTIFICATES / "authority.pem")
 
 async def test_authorities_of_ca_file_are_trusted_instead_of_the_systems(trusting):
     async with shown("good") as (url, _), asking(url, ca_file=AUTHORITY) as client:
-        assert (await client.ask(batch())).answer.series
+        assert (await client.request(batch())).answer.series
     async with (
         shown("good") as (url, _),
         asking(url, ca_file=str(CERTIFICATES / "self_signed.pem")) as client,
     ):
         with pytest.raises(Unavailable, match="certificate"):
-            await client.ask(batch())
+            await client.request(batch())
 
 
 async def test_a_proxy_gets_its_own_credentials_and_the_token_travels_inside_tls():
     async with shown("good") as (url, simulator), proxying() as (proxy, address):
         async with asking(url, ca_file=AUTHORITY, proxy=Secret(f"http://me:s3cret%20%C3%A9@{address}")) as client:
             for _ in range(2):
-                assert (await client.ask(batch())).answer.series
+                assert (await client.request(batch())).answer.series
         assert len(simulator.requests) == 2
         (asked,) = proxy.asked
         target = url.removeprefix("https://").partition("/")[0]
@@ -114,7 +114,7 @@ async def test_tls_is_checked_behind_a_proxy_too():
     async with shown("another_host") as (url, simulator), proxying() as (_, address):
         async with asking(url, ca_file=AUTHORITY, proxy=Secret(f"http://{address}")) as client:
             with pytest.raises(Unavailable, match="certificate is not trusted"):
-                await client.ask(batch())
+                await client.request(batch())
         assert simulator.requests == []
 
 
@@ -123,14 +123,14 @@ async def test_a_proxy_that_refuses_is_named_and_its_password_is_not():
     async with proxying(refusal) as (_, address):
         async with asking("https://radar.invalid", proxy=Secret(f"http://me:hunter22@{address}")) as client:
             with pytest.raises(Unavailable, match="the proxy does not let the connection through: HTTP 407") as caught:
-                await client.ask(batch())
+                await client.request(batch())
         assert "hunter22" not in f"{caught.value!r}"
 
 
 async def test_a_proxy_that_is_not_there_is_named():
     async with asking("https://radar.invalid", proxy=Secret("http://me:hunter22@127.0.0.1:9")) as client:
         with pytest.raises(Unavailable, match=r"cannot connect to the proxy 127\.0\.0\.1 port 9: connection refused"):
-            await client.ask(batch())
+            await client.request(batch())
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def test_a_proxy_that_is_not_there_is_named():
 async def test_a_name_that_is_not_found_and_an_address_without_a_route_are_unavailable(address):
     async with asking(address) as client:
         with pytest.raises(Unavailable):
-            await asyncio.wait_for(client.ask(batch()), 30)
+            await asyncio.wait_for(client.request(batch()), 30)
 
 
 async def test_an_answer_that_is_late_for_one_profile_keeps_no_other_waiting(sqlite_url):
@@ -211,5 +211,5 @@ async def test_a_revoked_credential_is_asked_with_by_nobody_who_was_waiting(sqli
         world.script(faults.api_error(403, 10000, "Authentication error").always())
         many = [world.fetcher.fetch(batch(days=day), ["all"]) for day in range(1, 20)]
         found = await asyncio.gather(*many, return_exceptions=True)
-        assert {type(error) for error in found} == {CredentialsRefused}
+        assert {type(error) for error in found} == {Unauthorized}
         assert len(world.requests) <= 1 + 2

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from collector.contract.date_ranges import SLOT
 from collector.model import Window, from_epoch
-from collector.simulator import Hole, Simulator, SimulatorOptions
-from collector.simulator.history import History
+from collector.simulator import GapChange, Simulator, SimulatorOptions
+from collector.simulator.history import SimulatedHistory
 from tests.collect.doubles import CALM
 
 LAST_REVISION = 13.5 / 14
@@ -14,7 +14,7 @@ _LATE = ((0.3, 2.5), (0.02, 30), (0.6, 9))
 """Windows that are published late: where they begin, as a part of the run, and by how many hours."""
 
 
-class RevisedHistory(History):
+class RevisedHistory(SimulatedHistory):
     """Each 15-minute slot has its own moments of revision; what is published before is too low."""
 
     def __init__(self, options, changes, settle, still_from):
@@ -48,9 +48,9 @@ def make_simulator(clock, start, pace, hole):
     for part, hours in _LATE:
         begin = (start + part * pace.length).replace(minute=0)
         window = Window(begin, begin + timedelta(hours=3))
-        simulator.change(Hole(window, until=(window.end + timedelta(hours=hours)).timestamp()))
+        simulator.change(GapChange(window, until=(window.end + timedelta(hours=hours)).timestamp()))
     if hole:
-        simulator.change(Hole(hole))
+        simulator.change(GapChange(hole))
     return simulator
 
 

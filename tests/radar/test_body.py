@@ -10,7 +10,7 @@ import pytest
 from collector import __version__
 from collector.model import Batch
 from collector.radar.client import RadarClient, read_body
-from collector.radar.errors import CredentialsRefused, RadarError, Relative, Unavailable, Untrusted
+from collector.radar.errors import RadarError, RelativeValues, Unauthorized, Unavailable, Untrusted
 from collector.radar.request import query_string
 from tests.radar.test_client import NOW, TOKEN, Settings, Token, answering, batch_of, radar
 from tests.radar.test_response import BATCH, document
@@ -93,7 +93,7 @@ async def asked(reply, batch=None):
     async with answering([reply]) as (url, received), RadarClient(Settings(url, Token()), lambda: NOW) as client:
         assert client._session.connector.limit == 4
         with pytest.raises(RadarError) as refused:
-            await client.ask(batch or batch_of())
+            await client.request(batch or batch_of())
     return str(refused.value), b"".join(received).decode()
 
 
@@ -129,7 +129,7 @@ async def test_an_answer_may_have_a_mebibyte_and_128_bytes_a_bucket(words, more)
 
 async def test_a_reply_tells_its_size_and_its_headers_about_rate_limits():
     async with radar() as (_, client):
-        reply = await client.ask(batch_of())
+        reply = await client.request(batch_of())
         assert reply.size > 1000
         assert {name.lower() for name in reply.rate_headers} == {"ratelimit", "ratelimit-policy"}
 
@@ -144,10 +144,10 @@ async def test_values_that_are_relative_to_one_answer_are_taken_of_one_series(po
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     async with answering([reply]) as (url, _), RadarClient(Settings(url, Token())) as client:
         if taken:
-            assert (await client.ask(Batch(BATCH.slices * positions))).answer.meta.normalization == "MIN_MAX"
+            assert (await client.request(Batch(BATCH.slices * positions))).answer.meta.normalization == "MIN_MAX"
             return
-        with pytest.raises(Relative, match="MIN_MAX values of 2 slices in one answer") as refused:
-            await client.ask(Batch(BATCH.slices * positions))
+        with pytest.raises(RelativeValues, match="MIN_MAX values of 2 slices in one answer") as refused:
+            await client.request(Batch(BATCH.slices * positions))
         assert refused.value.status == 200
 
 
@@ -155,5 +155,5 @@ async def test_credentials_have_a_fingerprint_and_without_any_nothing_is_asked()
     assert RadarClient(Settings("http://127.0.0.1:9", Token("a"))).fingerprint == "http://127.0.0.1:9 a"
     async with RadarClient(Settings("http://127.0.0.1:9", None)) as client:
         assert client.fingerprint == "none"
-        with pytest.raises(CredentialsRefused, match="there are no credentials"):
-            await client.ask(batch_of())
+        with pytest.raises(Unauthorized, match="there are no credentials"):
+            await client.request(batch_of())

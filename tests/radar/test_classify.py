@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.radar.classify import BLOCK, failure, retry_after
-from collector.radar.errors import CredentialsRefused, Misdirected, RateLimited, Refused, TooCostly, Unavailable
+from collector.radar.classify import BLOCK, classify_response, parse_retry_after
+from collector.radar.errors import Misdirected, RateLimited, Refused, TooCostly, Unauthorized, Unavailable
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HTML = b"<html><body>error 520</body></html>"
@@ -25,11 +25,11 @@ def envelope(code=None, message="said so", chain=None):
         (TooCostly, 422, envelope(2002)),
         (TooCostly, 400, envelope(2002)),
         (TooCostly, 414, HTML),
-        (CredentialsRefused, 400, envelope(9106)),
-        (CredentialsRefused, 400, envelope(6003, chain=[{"code": 6111, "message": "Invalid format"}])),
-        (CredentialsRefused, 401, envelope(10000)),
-        (CredentialsRefused, 403, envelope(9109)),
-        (CredentialsRefused, 403, envelope()),
+        (Unauthorized, 400, envelope(9106)),
+        (Unauthorized, 400, envelope(6003, chain=[{"code": 6111, "message": "Invalid format"}])),
+        (Unauthorized, 401, envelope(10000)),
+        (Unauthorized, 403, envelope(9109)),
+        (Unauthorized, 403, envelope()),
         (Misdirected, 400, envelope(7000)),
         (Misdirected, 404, b'{"error":"Not Found."}'),
         (RateLimited, 429, HTML),
@@ -47,11 +47,11 @@ def envelope(code=None, message="said so", chain=None):
     ],
 )
 def test_the_code_decides_before_the_status(kind, status, body):
-    assert type(failure(status, {}, body, NOW)) is kind
+    assert type(classify_response(status, {}, body, NOW)) is kind
 
 
 def test_the_message_of_the_api_is_shown_on_one_line():
-    error = failure(400, {}, envelope(2001, "bad\n\x1b[31mvalue"), NOW)
+    error = classify_response(400, {}, envelope(2001, "bad\n\x1b[31mvalue"), NOW)
     assert str(error) == "HTTP 400: bad  [31mvalue"
     assert (error.status, error.code) == (400, 2001)
 
@@ -70,7 +70,7 @@ def test_the_message_of_the_api_is_shown_on_one_line():
 )
 def test_a_reply_without_a_message_is_told_by_what_came_instead(expected, status, content_type, body):
     headers = {} if content_type is None else {"Content-Type": content_type}
-    assert str(failure(status, headers, body, NOW)) == expected
+    assert str(classify_response(status, headers, body, NOW)) == expected
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ def test_a_reply_without_a_message_is_told_by_what_came_instead(expected, status
     ],
 )
 def test_retry_after_is_read_as_a_moment(expected, header):
-    assert retry_after(header, NOW) == expected
+    assert parse_retry_after(header, NOW) == expected
 
 
 def test_a_429_that_names_no_time_means_the_block_of_five_minutes():
-    assert failure(429, {"Retry-After": "garbage"}, b"", NOW).not_before == NOW + BLOCK
+    assert classify_response(429, {"Retry-After": "garbage"}, b"", NOW).not_before == NOW + BLOCK
 
 
 def test_a_503_may_name_a_time_too():
-    assert failure(503, {"Retry-After": "9"}, HTML, NOW).not_before == NOW + timedelta(seconds=9)
+    assert classify_response(503, {"Retry-After": "9"}, HTML, NOW).not_before == NOW + timedelta(seconds=9)
 
 
 CREDENTIALS = (6003, 6111, 9103, 9106, 9109, 10000, 10001)
@@ -107,7 +107,7 @@ CREDENTIALS = (6003, 6111, 9103, 9106, 9109, 10000, 10001)
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
-        *((CredentialsRefused, code) for code in CREDENTIALS),
+        *((Unauthorized, code) for code in CREDENTIALS),
         *((RateLimited, code) for code in (971, 1015, 10100)),
         *((Misdirected, code) for code in (7000, 7003)),
         (Refused, 2001),
@@ -118,9 +118,9 @@ CREDENTIALS = (6003, 6111, 9103, 9106, 9109, 10000, 10001)
 def test_every_code_means_the_same_whatever_the_status_and_wherever_it_stands(kind, code):
     inner = envelope(1, chain=[{"code": code, "message": "inner"}])
     for body in (envelope(code), inner):
-        error = failure(500, {}, body, NOW)
+        error = classify_response(500, {}, body, NOW)
         assert (type(error), error.status) == (kind, 500)
-    assert (failure(500, {}, envelope(code), NOW).code, error.code) == (code, 1)
+    assert (classify_response(500, {}, envelope(code), NOW).code, error.code) == (code, 1)
 
 
 @pytest.mark.parametrize(
@@ -131,18 +131,18 @@ def test_every_code_means_the_same_whatever_the_status_and_wherever_it_stands(ki
         (Misdirected, 404, HTML),
         (Misdirected, 405, b""),
         (Misdirected, 410, b""),
-        (CredentialsRefused, 401, b"{}"),
-        (CredentialsRefused, 403, b"{}"),
+        (Unauthorized, 401, b"{}"),
+        (Unauthorized, 403, b"{}"),
         (Unavailable, 401, HTML),
         (Refused, 400, b"{}"),
         (Unavailable, 400, b"[]"),
         (RateLimited, 429, envelope(2001)),
-        (CredentialsRefused, 422, envelope(9109)),
+        (Unauthorized, 422, envelope(9109)),
         (Misdirected, 422, envelope(7003)),
     ],
 )
 def test_without_a_known_code_the_status_decides(kind, status, body):
-    error = failure(status, {}, body, NOW)
+    error = classify_response(status, {}, body, NOW)
     assert (type(error), error.status) == (kind, status)
 
 
@@ -161,7 +161,7 @@ def test_without_a_known_code_the_status_decides(kind, status, body):
     ],
 )
 def test_the_messages_of_a_reply_are_shown_in_order(message, document):
-    assert str(failure(500, {}, json.dumps(document).encode(), NOW)) == f"HTTP 500: {message}"
+    assert str(classify_response(500, {}, json.dumps(document).encode(), NOW)) == f"HTTP 500: {message}"
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_the_messages_of_a_reply_are_shown_in_order(message, document):
     ],
 )
 def test_a_wait_is_a_day_at_most_and_its_date_needs_a_zone(expected, header):
-    assert retry_after(header, NOW) == expected
+    assert parse_retry_after(header, NOW) == expected
 
 
 def test_the_block_after_the_rate_limit_lasts_five_minutes():
     assert timedelta(minutes=5) == BLOCK
-    assert failure(400, {"Retry-After": "9"}, envelope(971), NOW).not_before == NOW + timedelta(seconds=9)
+    assert classify_response(400, {"Retry-After": "9"}, envelope(971), NOW).not_before == NOW + timedelta(seconds=9)

@@ -17,13 +17,13 @@ from collector.radar import client as radar_client
 from collector.radar.client import RadarClient
 from collector.radar.errors import (
     Coarsened,
-    CredentialsRefused,
     Misdirected,
     OffGrid,
     RadarError,
     RateLimited,
     Refused,
     TooCostly,
+    Unauthorized,
     Unavailable,
     Untrusted,
 )
@@ -73,7 +73,7 @@ async def radar(options=None, **settings):
 async def test_it_works():
     async with radar() as (simulator, client):
         batch = batch_of({}, {"caOwner": ("DigiCert, Inc.",)}, {"tld": ("com", "org")})
-        reply = await client.ask(batch)
+        reply = await client.request(batch)
         truth = [simulator.truth(piece.series, piece.window, NOW.timestamp()) for piece in batch.slices]
         assert [(list(p.timestamps), list(p.values)) for p in reply.answer.series] == [
             (list(p.timestamps), list(p.values)) for p in truth
@@ -85,7 +85,7 @@ async def test_it_works():
 async def test_every_interval_is_read(agg_interval):
     async with radar() as (_, client):
         window = Window(datetime(2026, 2, 23, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
-        reply = await client.ask(batch_of({}, agg_interval=agg_interval, window=window))
+        reply = await client.request(batch_of({}, agg_interval=agg_interval, window=window))
         assert len(reply.answer.series[0].values) == timedelta(days=7) // agg_interval.step
 
 
@@ -105,7 +105,7 @@ async def test_every_interval_is_read(agg_interval):
 )
 async def test_either_answer_to_an_open_question_is_read(options):
     async with radar(SimulatorOptions(**options)) as (_, client):
-        assert len((await client.ask(batch_of())).answer.series[0].values) == 24
+        assert len((await client.request(batch_of())).answer.series[0].values) == 24
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ async def test_either_answer_to_an_open_question_is_read(options):
 async def test_an_answer_that_differs_in_form_is_read(points, fault):
     async with radar() as (simulator, client):
         simulator.script(fault)
-        reply = await client.ask(batch_of())
+        reply = await client.request(batch_of())
         assert len(reply.answer.series[0].values) == points
 
 
@@ -132,21 +132,21 @@ async def test_a_series_that_is_missing_is_told():
     async with radar() as (simulator, client):
         batch = batch_of({}, {"tld": ("com",)})
         simulator.script(faults.without("result", "serie_1"))
-        reply = await client.ask(batch)
+        reply = await client.request(batch)
         assert (reply.batch.slices, reply.missing) == (batch.slices[:1], batch.slices[1:])
         assert len(reply.answer.series) == 1
 
 
 async def test_credentials_that_are_wrong_are_told_apart():
     async with radar(credentials=Token("wrong")) as (_, client):
-        with pytest.raises(CredentialsRefused):
-            await client.ask(batch_of())
+        with pytest.raises(Unauthorized):
+            await client.request(batch_of())
 
 
 async def test_a_malformed_header_comes_as_400_and_is_still_about_credentials():
     async with radar(credentials=Token("not a token")) as (_, client):
-        with pytest.raises(CredentialsRefused):
-            await client.ask(batch_of())
+        with pytest.raises(Unauthorized):
+            await client.request(batch_of())
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ async def test_a_reply_that_cannot_be_trusted_is_an_error_of_its_kind(kind, faul
     async with radar() as (simulator, client):
         simulator.script(fault)
         with pytest.raises(kind) as caught:
-            await client.ask(batch_of())
+            await client.request(batch_of())
         assert type(caught.value) is kind
         assert len(simulator.requests) == 1, "exactly one request was sent"
         assert TOKEN not in f"{caught.value!r} {caught.value}"
@@ -191,13 +191,13 @@ async def test_the_time_out_is_total(fault):
     async with radar(timeout=timedelta(seconds=0.5)) as (simulator, client):
         simulator.script(fault)
         with pytest.raises(Unavailable, match="within"):
-            await asyncio.wait_for(client.ask(batch_of()), 3)
+            await asyncio.wait_for(client.request(batch_of()), 3)
 
 
 async def test_a_connection_refused_is_unavailable():
     async with RadarClient(Settings("http://127.0.0.1:9/client/v4", Token())) as client:
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1"):
-            await client.ask(batch_of())
+            await client.request(batch_of())
 
 
 async def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch, tmp_path):
@@ -207,16 +207,16 @@ async def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch, tmp
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NETRC", str(netrc))
     async with radar() as (_, client):
-        assert await client.ask(batch_of())
+        assert await client.request(batch_of())
 
 
 async def test_a_bomb_of_gzip_costs_little_memory():
     async with radar() as (simulator, client):
-        await client.ask(batch_of())
+        await client.request(batch_of())
         simulator.script(faults.gzip_bomb())
         tracemalloc.start()
         with pytest.raises(Untrusted, match="larger"):
-            await client.ask(batch_of())
+            await client.request(batch_of())
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 16 * 2**20
@@ -227,7 +227,7 @@ async def test_nothing_that_is_logged_holds_the_token(caplog):
     async with radar() as (simulator, client):
         simulator.script(faults.reset_in_header())
         with pytest.raises(Unavailable):
-            await client.ask(batch_of())
+            await client.request(batch_of())
     assert TOKEN not in caplog.text
 
 
@@ -260,7 +260,7 @@ async def test_a_connection_is_kept_for_the_next_request():
     async with answering([reply, reply]) as (url, received), RadarClient(Settings(url, Token())) as client:
         for _ in range(2):
             with pytest.raises(RadarError):
-                await client.ask(batch_of())
+                await client.request(batch_of())
         assert len(received) == 2
 
 
@@ -268,9 +268,9 @@ async def test_a_request_on_a_kept_connection_that_dies_is_not_sent_again():
     reply = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
     async with answering([reply, b""]) as (url, received), RadarClient(Settings(url, Token())) as client:
         with pytest.raises(RadarError):
-            await client.ask(batch_of())
+            await client.request(batch_of())
         with pytest.raises(Unavailable):
-            await client.ask(batch_of())
+            await client.request(batch_of())
         assert len(received) == 2
 
 
@@ -298,8 +298,8 @@ def replying(status, how, content_type=b"application/json"):
     [
         (429, RateLimited),
         (503, Unavailable),
-        (401, CredentialsRefused),
-        (403, CredentialsRefused),
+        (401, Unauthorized),
+        (403, Unauthorized),
         (422, TooCostly),
         (404, Misdirected),
         (400, Refused),
@@ -309,7 +309,7 @@ async def test_status_and_headers_count_when_the_body_cannot_be_read(status, kin
     monkeypatch.setattr(radar_client, "_ERROR_BODY_SECONDS", 0.05)
     async with replying(status, how) as (url, received), RadarClient(Settings(url, Token()), lambda: NOW) as client:
         with pytest.raises(RadarError) as caught:
-            await client.ask(batch_of())
+            await client.request(batch_of())
     assert type(caught.value) is kind
     assert str(caught.value) == f"HTTP {status}, and its body cannot be read"
     assert getattr(caught.value, "not_before", None) in (None, NOW + timedelta(minutes=5))
@@ -323,7 +323,7 @@ async def test_a_page_in_place_of_an_answer_says_nothing_about_the_credentials()
         RadarClient(Settings(url, Token()), lambda: NOW) as client,
     ):
         with pytest.raises(Unavailable, match="HTTP 403"):
-            await client.ask(batch_of())
+            await client.request(batch_of())
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ async def test_a_header_line_of_64_kib_is_read_and_a_longer_one_is_told(kind, ex
     reply = b"HTTP/1.1 429 Too Many\r\nX-Long: %s\r\nContent-Length: 0\r\n\r\n" % (b"a" * length)
     async with answering([reply]) as (url, _), RadarClient(Settings(url, Token()), lambda: NOW) as client:
         with pytest.raises(kind, match=expected):
-            await client.ask(batch_of())
+            await client.request(batch_of())
 
 
 def _deflated(body):
@@ -357,7 +357,7 @@ async def test_every_encoding_of_a_body_is_read(encoding):
     reply = f"HTTP/1.1 200 OK\r\nContent-Encoding: {name}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     async with answering([reply + body]) as (url, _), RadarClient(Settings(url, Token())) as client:
         with pytest.raises(Untrusted, match="no series serie_0"):
-            await client.ask(batch_of())
+            await client.request(batch_of())
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ async def test_a_broken_encoding_of_a_body_is_an_error(kind, words, body):
     reply = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     async with answering([reply + body]) as (url, _), RadarClient(Settings(url, Token())) as client:
         with pytest.raises(kind, match=words):
-            await client.ask(batch_of())
+            await client.request(batch_of())
 
 
 _NOT_FOUND = {"success": True, "result": {"meta": {}, "pad": "x" * 200}}
@@ -385,4 +385,4 @@ async def test_a_whole_body_counts_with_every_status_of_success(status):
     reply = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     async with answering([reply + body]) as (url, _), RadarClient(Settings(url, Token())) as client:
         with pytest.raises(Untrusted, match="no series serie_0"):
-            await client.ask(batch_of())
+            await client.request(batch_of())

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339
 from collector.radar.deviations import Deviations
 from collector.radar.errors import Coarsened, OffGrid, Untrusted
-from collector.radar.response import Unsuccessful, read_answer
-from collector.radar.response_points import read_values
+from collector.radar.response import UnsuccessfulEnvelope, parse_answer
+from collector.radar.response_points import parse_values
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NOW = START + timedelta(days=2)
@@ -52,7 +52,7 @@ def document(**changes):
 
 def read(content, batch=BATCH):
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return read_answer(body, batch)
+    return parse_answer(body, batch)
 
 
 def hours(answer, position=0):
@@ -138,7 +138,7 @@ def test_refuse_a_body_that_is_not_the_document(reason, body):
 
 @pytest.mark.parametrize("success", [False, "false", 0])
 def test_success_false_is_told_apart(success):
-    with pytest.raises(Unsuccessful):
+    with pytest.raises(UnsuccessfulEnvelope):
         read(document() | {"success": success})
 
 
@@ -369,7 +369,7 @@ def test_a_value_that_had_to_be_rounded_is_noted():
 def test_every_double_written_by_its_shortest_form_is_read_back(values):
     deviations = Deviations()
     texts = [repr(value) for value in values]
-    found, unreadable = read_values(texts, deviations)
+    found, unreadable = parse_values(texts, deviations)
     assert [Decimal(repr(value)) for value in found] == [Decimal(text) for text in texts]
     assert (unreadable, deviations.kinds) == (0, ())
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from collector.radar.classify import in_words
+from collector.radar.classify import describe_connection_error
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 
@@ -28,7 +28,7 @@ async def _said(url):
         with pytest.raises((aiohttp.ClientError, OSError)) as caught:
             async with session.get(url, headers={"Authorization": "Bearer canary"}) as response:
                 await response.read()
-    words = in_words(caught.value)
+    words = describe_connection_error(caught.value)
     assert words.isprintable()
     assert "canary" not in words
     return words
@@ -89,4 +89,4 @@ async def test_a_name_that_nobody_knows_is_named():
 
 
 def test_what_has_no_words_of_ours_keeps_its_kind():
-    assert in_words(aiohttp.ClientError("odd\nthing")) == "ClientError: odd thing"
+    assert describe_connection_error(aiohttp.ClientError("odd\nthing")) == "ClientError: odd thing"

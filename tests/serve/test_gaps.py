@@ -5,7 +5,7 @@ from datetime import timedelta
 from collector.collect.collect import collect_and_heal
 from collector.model import Window
 from collector.serve.gaps import all_gaps
-from collector.simulator import Hole
+from collector.simulator import GapChange
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
@@ -22,7 +22,7 @@ async def _gaps(world):
 async def test_it_works(store_url):
     hole = Window(MIDNIGHT - 2 * DAY, MIDNIGHT - 2 * DAY + timedelta(hours=3))
     async with core(store_url, many(2, since=MIDNIGHT - 4 * DAY)) as world:
-        world.simulator.change(Hole(hole))
+        world.simulator.change(GapChange(hole))
         await _collect(world)
         assert [(gap.series, gap.start, gap.end, gap.buckets, gap.reason) for gap in await _gaps(world)] == [
             (label, hole.start, hole.end, 3, "missing") for label in ("many/Owner 0", "many/Owner 1")
@@ -44,7 +44,7 @@ async def test_what_the_server_lags_behind_is_no_gap(sqlite_url):
 async def test_a_bucket_that_is_final_and_that_two_answers_lack_is_upstream(sqlite_url):
     hole = Window(MIDNIGHT - 3 * DAY, MIDNIGHT - 3 * DAY + timedelta(hours=1))
     async with core(sqlite_url, profile(since=MIDNIGHT - 4 * DAY, settle=2 * DAY)) as world:
-        world.simulator.change(Hole(hole))
+        world.simulator.change(GapChange(hole))
         reasons = []
         for _ in range(5):
             await _collect(world)

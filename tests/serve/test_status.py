@@ -11,7 +11,7 @@ from collector.collect.attend import Attendant
 from collector.model import AggInterval, Window, rfc3339
 from collector.serve.gaps import Gap, all_gaps
 from collector.serve.status import status
-from collector.simulator import Hole
+from collector.simulator import GapChange
 from collector.store import Beat, Candidate, Store, process_name
 from collector.store.column_types import Moment
 from collector.store.series import digest
@@ -100,7 +100,7 @@ async def test_failing_while_one_of_its_series_is(sqlite_url):
 async def test_gaps_are_counted_and_named(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         start = HOUR.floor(NOW) - timedelta(hours=5)
-        world.simulator.change(Hole(Window(start, start + timedelta(hours=2))))
+        world.simulator.change(GapChange(Window(start, start + timedelta(hours=2))))
         await _attend(world)
         row = await _row(world)
         assert (row["state"], row["gaps"]) == ("gaps", 2)
@@ -202,7 +202,7 @@ async def test_stale_when_an_answer_shows_that_radar_does_not_move_on(store_url)
 async def test_stale_when_no_new_bucket_comes_although_lastupdated_moves_on(store_url):
     async with core(store_url, profile()) as world:
         await _attend(world)
-        world.simulator.change(Hole(Window(HOUR.floor(NOW), HOUR.floor(NOW) + 9 * DAY)))
+        world.simulator.change(GapChange(Window(HOUR.floor(NOW), HOUR.floor(NOW) + 9 * DAY)))
         states = []
         for _ in range(6):
             world.clock.advance(hours=1)

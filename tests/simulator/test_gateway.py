@@ -4,16 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from collector.contract.errors import ApiError, Refusal
+from collector.contract.errors import ApiError, ErrorCode
 from collector.simulator import RateLimit, SimulatorOptions
-from collector.simulator.gateway import Limiter, check, identity
+from collector.simulator.gateway import RateLimiter, caller_id, check_credentials
 
 
 def _refusal(headers, **options):
     with pytest.raises(ApiError) as refused:
-        check(headers, SimulatorOptions(**options))
+        check_credentials(headers, SimulatorOptions(**options))
     chain = refused.value.chain[0][0] if refused.value.chain else None
-    return refused.value.refusal.status, refused.value.refusal.code, chain
+    return refused.value.error_code.status, refused.value.error_code.code, chain
 
 
 BEARER = {"Authorization": "Bearer abc"}
@@ -33,7 +33,7 @@ KEY = {"X-Auth-Email": "a@b.example", "X-Auth-Key": "k"}
     ],
 )
 def test_good_credentials_of_both_kinds_are_accepted(headers, options):
-    check(headers, SimulatorOptions(**options))
+    check_credentials(headers, SimulatorOptions(**options))
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Auth-Email": "a@b.example"}, {"X-Auth-Key": "k"}])
@@ -68,13 +68,13 @@ def test_malformed_credentials_are_6003_with_the_reason_in_the_chain(code, heade
 )
 def test_wrong_credentials_are_10000(headers, options):
     assert _refusal(headers, **options) == (403, 10000, None)
-    assert _refusal(headers, **options, wrong_credentials=Refusal(401, 9109)) == (401, 9109, None)
+    assert _refusal(headers, **options, wrong_credentials=ErrorCode(401, 9109)) == (401, 9109, None)
 
 
 def test_callers_are_told_apart_without_their_credentials():
-    assert identity(BEARER) == identity(dict(BEARER))
-    assert len({identity(headers) for headers in (BEARER, KEY, {}, BEARER | KEY)}) == 4
-    assert "abc" not in identity(BEARER)
+    assert caller_id(BEARER) == caller_id(dict(BEARER))
+    assert len({caller_id(headers) for headers in (BEARER, KEY, {}, BEARER | KEY)}) == 4
+    assert "abc" not in caller_id(BEARER)
 
 
 def test_options_do_not_show_the_token():
@@ -85,19 +85,19 @@ LIMIT = RateLimit(3, timedelta(seconds=300), timedelta(seconds=300))
 
 
 def test_a_request_too_many_in_any_window_blocks_for_five_minutes():
-    limiter = Limiter(LIMIT)
+    limiter = RateLimiter(LIMIT)
     assert [limiter.blocked_for(at) for at in (0, 100, 200, 299)] == [None, None, None, 300]
     assert [limiter.blocked_for(at) for at in (300, 598.5)] == [299, 0.5]
     assert [limiter.blocked_for(at) for at in (599, 600, 601)] == [None, None, None]
 
 
 def test_a_window_slides():
-    limiter = Limiter(LIMIT)
+    limiter = RateLimiter(LIMIT)
     assert [limiter.blocked_for(at) for at in (0, 100, 200, 300, 400, 500)] == [None] * 6
 
 
 def test_headers_tell_what_is_left():
-    limiter = Limiter(LIMIT)
+    limiter = RateLimiter(LIMIT)
     limiter.blocked_for(0)
     policy = {"Ratelimit": '"default";r=2;t=290', "Ratelimit-Policy": '"default";q=3;w=300'}
     assert limiter.headers("policy", 10) == policy

@@ -5,7 +5,14 @@ from datetime import timedelta
 import pytest
 
 from collector.model import AggInterval, Annotation, SeriesQuery, Window, from_epoch, rfc3339, utc
-from collector.simulator import Hole, Renormalized, Revised, Simulator, SimulatorOptions, Withdrawn
+from collector.simulator import (
+    GapChange,
+    NormalizationChange,
+    RevisionChange,
+    Simulator,
+    SimulatorOptions,
+    WithdrawalChange,
+)
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
 DAY = 86_400
@@ -31,7 +38,7 @@ def _newest(interval, now=NOW, **options):
 @pytest.mark.parametrize("interval", ["1h", "1d", "1w"])
 def test_a_coarser_bucket_is_the_exact_sum_of_the_finer_ones(interval, filters):
     simulator = Simulator()
-    simulator.change(Revised(Window(utc("2026-08-04T00:15:00Z"), utc("2026-08-05T07:30:00Z")), add=7))
+    simulator.change(RevisionChange(Window(utc("2026-08-04T00:15:00Z"), utc("2026-08-05T07:30:00Z")), add=7))
     fine, coarse = _points(simulator, **filters), _points(simulator, interval, **filters)
     step = AggInterval(interval).seconds
     assert coarse == {at: sum(fine[at + offset] for offset in range(0, step, 900)) for at in coarse}
@@ -94,7 +101,7 @@ def test_a_hole_takes_the_buckets_that_lie_in_it_from_its_moment_to_its_end():
     simulator = Simulator()
     before = _points(simulator)
     hole = Window(utc("2026-08-05T12:00:00Z"), utc("2026-08-06T00:00:00Z"))
-    simulator.change(Hole(hole, since=NOW + 60, until=NOW + 120))
+    simulator.change(GapChange(hole, since=NOW + 60, until=NOW + 120))
     assert _points(simulator) == before
     kept = {at: value for at, value in before.items() if not hole.start <= from_epoch(at) < hole.end}
     assert _points(simulator, now=NOW + 60) == kept
@@ -107,7 +114,7 @@ def test_a_revision_shows_from_its_moment_on():
     simulator = Simulator()
     before = _points(simulator, "1h", tld="com")
     window = Window(utc("2026-08-05T12:00:00Z"), utc("2026-08-05T12:30:00Z"))
-    simulator.change(Revised(window, add=-3, since=NOW + 60))
+    simulator.change(RevisionChange(window, add=-3, since=NOW + 60))
     at = int(window.start.timestamp())
     assert _points(simulator, "1h", tld="com") == before
     assert _points(simulator, "1h", tld="com", now=NOW + 60) == before | {at: before[at] - 6}
@@ -137,7 +144,7 @@ def test_a_scaled_answer_reaches_from_its_least_to_its_greatest(lowest, word):
 
 def test_normalization_can_change_at_a_moment():
     simulator = Simulator()
-    simulator.change(Renormalized("PERCENTAGE", since=NOW + 60))
+    simulator.change(NormalizationChange("PERCENTAGE", since=NOW + 60))
     assert min(_points(simulator).values()) > 1000
     assert set(_points(simulator, now=NOW + 60).values()) == {100}
 
@@ -178,7 +185,7 @@ def test_an_ongoing_annotation_has_no_end():
 def test_an_annotation_can_be_withdrawn_and_return():
     simulator = Simulator()
     ongoing = simulator.annotations(WEEK, NOW)[0]
-    simulator.change(Withdrawn(ongoing, since=NOW + 60, until=NOW + 120))
+    simulator.change(WithdrawalChange(ongoing, since=NOW + 60, until=NOW + 120))
     seen = [ongoing in simulator.annotations(WEEK, NOW + later) for later in (0, 60, 120)]
     assert seen == [True, False, True]
 

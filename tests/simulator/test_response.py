@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from collector.contract.request_parser import decode, read
+from collector.contract.request_parser import decode_query, parse_request
 from collector.model import AggInterval, SeriesQuery, Window, utc
-from collector.simulator import Revised, Simulator, SimulatorOptions
-from collector.simulator.history import History
+from collector.simulator import RevisionChange, Simulator, SimulatorOptions
+from collector.simulator.history import SimulatedHistory
 from collector.simulator.response import answer
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
@@ -21,7 +21,7 @@ DATES = "dateStart=2026-08-13T02:00:00Z&dateEnd=2026-08-13T05:00:00Z"
 
 def _reply(query, changes=(), **options):
     options = SimulatorOptions(**options)
-    return answer(read(decode(query), options, NOW), History(options, changes), options, NOW)
+    return answer(parse_request(decode_query(query), options, NOW), SimulatedHistory(options, changes), options, NOW)
 
 
 def _result(query, changes=(), **options):
@@ -85,7 +85,7 @@ def test_timestamps_can_have_milliseconds():
 
 def test_a_small_share_is_written_with_an_exponent():
     window = Window(utc("2026-08-13T02:00:00Z"), utc("2026-08-13T02:15:00Z"))
-    result = _result(DATES, (Revised(window, 10**10),), normalization="MIN0_MAX")
+    result = _result(DATES, (RevisionChange(window, 10**10),), normalization="MIN0_MAX")
     assert result["serie_0"]["values"][0] == "1"
     assert re.fullmatch(r"\d(\.\d+)?e-0\d", result["serie_0"]["values"][1])
 

@@ -107,7 +107,7 @@ async def test_a_url_of_eight_kilobytes_is_answered_and_one_byte_more_is_not(ser
         await radar.result(fits)
         response, _ = await radar.get(fits + "x")
         assert response.status == 414
-    async with serving(url_bytes=100, url_refusal=radar.simulator.options.span_refusal) as radar:
+    async with serving(url_bytes=100, url_error=radar.simulator.options.span_error) as radar:
         assert await radar.refusal("x" * 100) == (400, 2001)
 
 

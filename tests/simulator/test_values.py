@@ -5,11 +5,11 @@ import pytest
 from collector.model import from_epoch, utc
 from collector.profile import FILTERS
 from collector.simulator.catalogue import DIMENSIONS
-from collector.simulator.values import DAY, SLOT, World, day_totals
+from collector.simulator.values import DAY, SLOT, SyntheticCounts, day_totals
 
 START = int(utc("2026-03-01T00:00:00Z").timestamp())
 LATER = START + 365 * DAY
-WORLD = World(seed=0, revised_for=3 * DAY)
+WORLD = SyntheticCounts(seed=0, revised_for=3 * DAY)
 
 
 def _slots(filters=None, start=START, end=START + 2 * DAY, as_of=LATER, world=WORLD):
@@ -17,8 +17,8 @@ def _slots(filters=None, start=START, end=START + 2 * DAY, as_of=LATER, world=WO
 
 
 def test_the_same_seed_gives_the_same_history_and_another_seed_another():
-    assert _slots() == _slots(world=World(0, 3 * DAY))
-    assert _slots() != _slots(world=World(1, 3 * DAY))
+    assert _slots() == _slots(world=SyntheticCounts(0, 3 * DAY))
+    assert _slots() != _slots(world=SyntheticCounts(1, 3 * DAY))
 
 
 def test_no_value_depends_on_the_window():
@@ -98,7 +98,7 @@ def test_a_revision_comes_in_steps_and_not_at_every_look():
 
 
 def test_revisions_can_be_off():
-    world = World(0, 0)
+    world = SyntheticCounts(0, 0)
     assert _slots(as_of=START + 2 * DAY, world=world) == _slots(as_of=LATER, world=world)
 
 

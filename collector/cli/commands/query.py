@@ -83,7 +83,7 @@ def _error(refused: ApiError) -> Exception:
     """A refusal ends the command with 2, having no history for what was asked with 1."""
     from collector.errors import CollectorError, UsageError
 
-    found = CollectorError if refused.refusal.status == 404 else UsageError  # noqa: PLR2004 - HTTP's Not Found
+    found = CollectorError if refused.error_code.status == 404 else UsageError  # noqa: PLR2004 - HTTP's Not Found
     return found(refused.message)
 
 

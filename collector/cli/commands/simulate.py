@@ -50,13 +50,13 @@ def _grid(text: str) -> tuple[AggInterval, Grid | None]:
 
 
 def _range(text: str) -> str | None:
-    from collector.contract.date_ranges import read_range
+    from collector.contract.date_ranges import parse_date_range
     from collector.contract.errors import ApiError
 
     if text == "none":
         return None
     try:
-        read_range((text, "", ""), None, 0)
+        parse_date_range((text, "", ""), None, 0)
     except ApiError as refused:
         raise click.BadParameter(refused.message) from None
     return text
@@ -187,7 +187,7 @@ def _options(
     before_data: str | None,
     **same_name: Any,
 ) -> SimulatorOptions:
-    from collector.simulator import BAD_REQUEST, MAX_SPAN, TOO_COSTLY, RateLimit, Refusal, SimulatorOptions
+    from collector.simulator import BAD_REQUEST, MAX_SPAN, TOO_COSTLY, ErrorCode, RateLimit, SimulatorOptions
 
     refusal = TOO_COSTLY if too_costly else BAD_REQUEST
     unfinished: Any = "partial" if partial else "omitted"
@@ -195,13 +195,13 @@ def _options(
         **same_name,
         max_span={**MAX_SPAN, **dict(max_span)},
         grids=dict(grids),
-        span_refusal=refusal,
-        series_refusal=refusal,
+        span_error=refusal,
+        series_error=refusal,
         unfinished=unfinished,
         unfinished_coarse=unfinished,
         rate_limit=RateLimit(rate_limit) if rate_limit else None,
         ongoing_since=SimulatorOptions.ongoing_since if ongoing else None,
-        before_data=Refusal(int(before_data), _BEFORE_DATA[before_data]) if before_data else None,
+        before_data=ErrorCode(int(before_data), _BEFORE_DATA[before_data]) if before_data else None,
     )
 
 

@@ -10,9 +10,9 @@ from collector.collect.fetch import Stopping
 from collector.collect.probe import shape
 from collector.collect.probe.exchange import Exchange, failure_of
 from collector.errors import CollectorError
-from collector.radar.classify import judged
-from collector.radar.client import as_reply, read_response
-from collector.radar.errors import CredentialsRefused, RadarError, RateLimited, TimedOut, Unavailable
+from collector.radar.classify import with_clock_sample
+from collector.radar.client import answer_of, as_trusted
+from collector.radar.errors import RadarError, RateLimited, TimedOut, Unauthorized, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,9 +102,9 @@ class Asker:
         try:
             response = await self._fetcher.unless_stopped(self._fetcher.radar.get(request.path, request.query, most))
             if request.is_read:
-                answer = read_response(response, request.batch)
+                answer = answer_of(response, request.batch)
             elif not shape.result_of(shape.parse(response.body or b"")):
-                read_response(response, request.batch)  # raises why it is no answer
+                answer_of(response, request.batch)  # raises why it is no answer
         except Stopping as error:
             await self._fetcher.end(fetch_id, error)
             raise
@@ -123,7 +123,7 @@ class Asker:
                 kind = f"probe: {exchange.error.kind}"
                 await keep_refused(fetcher.store, exchange.fetch_id, batch, kind, response.evidence)
             return
-        reply = as_reply(response, batch, answer)
+        reply = as_trusted(response, batch, answer)
         await fetcher.store.save(
             exchange.fetch_id,
             reply.batch,
@@ -142,14 +142,14 @@ class Asker:
             return
         sample = response.clock_sample
         if answer:
-            sample = as_reply(response, batch, answer).clock_sample
+            sample = as_trusted(response, batch, answer).clock_sample
         elif error:
-            sample = judged(error, batch, sample, response.received_at).clock_sample
+            sample = with_clock_sample(error, batch, sample, response.received_at).clock_sample
         await self._fetcher.note_clock(sample)
 
     def _check(self, exchange: Exchange) -> None:
         error = exchange.error
-        if isinstance(error, CredentialsRefused) and exchange.request.is_read:
+        if isinstance(error, Unauthorized) and exchange.request.is_read:
             raise ProbeEnded(f"the credentials are refused: {error}")
         lost = isinstance(error, Unavailable) and not isinstance(error, TimedOut) and exchange.response is None
         self._unreachable = self._unreachable + 1 if lost else 0

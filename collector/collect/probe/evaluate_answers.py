@@ -9,7 +9,7 @@ from collector.collect.probe import shape
 from collector.collect.probe.finding import NOT_ASKED, Finding
 from collector.interval import DEFAULT_ORIGIN
 from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, from_epoch, is_absolute, rfc3339
-from collector.radar.classify import one_line, quoted
+from collector.radar.classify import quote, sanitize
 from collector.radar.response_meta import is_known_normalization
 from collector.radar.scalars import parse_answer_time
 
@@ -62,7 +62,7 @@ def _reading(agg_interval: AggInterval, exchange: Exchange | None) -> Finding:
 
 def _unit(meta: Mapping[str, object]) -> Finding:
     units = meta.get("units")
-    answer = one_line(_compact(units)) if units else "not named"
+    answer = sanitize(_compact(units)) if units else "not named"
     meaning = "part of a series' identity" if units else "a series keeps the unit it had, or has none"
     return Finding(_SECTION, "units", "units", answer, meaning, value=units)
 
@@ -82,7 +82,7 @@ def _normalization(meta: Mapping[str, object], comparison: tuple[int, int] | Non
         agrees = comparison is not None and comparison[0] == comparison[1]
         meaning = "a series keeps the one it had, else it is unknown until one is named"
         return Finding(_SECTION, question, question, "not named", meaning, settled=agrees or None)
-    answer = one_line(word)
+    answer = sanitize(word)
     if is_absolute(word):
         joined = "compares across requests: history can be joined"
         return Finding(_SECTION, question, question, answer, joined, settled=True, value=word)
@@ -135,11 +135,11 @@ def _last_updated(first: Exchange, meta: Mapping[str, object]) -> Finding:
     moment = parse_answer_time(content)
     name, question = "last_updated", "lastUpdated"
     if moment is None or moment.at == UNKNOWN_LAST_UPDATED:
-        words = "absent" if content is None else f"unreadable: {quoted(content)}"
+        words = "absent" if content is None else f"unreadable: {quote(content)}"
         return Finding(_SECTION, name, question, words, "counts as the present less an hour")
     received = first.response.received_at if first.response else first.sent_at
     lag = received - (first.clock_difference or timedelta(0)) - moment.at
-    answer = f"{one_line(str(content))}, {minutes(lag)} behind Radar's clock"
+    answer = f"{sanitize(str(content))}, {minutes(lag)} behind Radar's clock"
     meaning = "ahead of Radar's own clock: it counts as the present less an hour" if lag < timedelta(0) else "the lag"
     return Finding(_SECTION, name, question, answer, meaning, value={"lag_seconds": lag.total_seconds()})
 
@@ -160,7 +160,7 @@ def _confidence(meta: Mapping[str, object]) -> Finding:
         return Finding(_SECTION, name, question, "absent", "no confidence level and no annotation is stored")
     annotations = info.get("annotations")
     count = len(annotations) if isinstance(annotations, list) else 0
-    answer = f"level {quoted(info.get('level'))}, {count} annotations"
+    answer = f"level {quote(info.get('level'))}, {count} annotations"
     return Finding(_SECTION, name, question, answer, value={"level": info.get("level"), "annotations": count})
 
 

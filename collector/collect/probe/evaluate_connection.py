@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from collector.collect.probe import shape
 from collector.collect.probe.evaluate_answers import minutes
 from collector.collect.probe.finding import Finding
-from collector.radar.classify import one_line
-from collector.radar.errors import CredentialsRefused, Misdirected
+from collector.radar.classify import sanitize
+from collector.radar.errors import Misdirected, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ def findings_of_connection(seen: Seen, exchanges: Sequence[Exchange]) -> Iterato
     yield _rates(replied)
     first = seen.first if seen.first and seen.first.response else replied[0]
     shown = {name: value for name, value in first.headers.items() if name.lower() in _SHOWN}
-    answer = one_line(", ".join(f"{name}: {value}" for name, value in shown.items())) or "none of note"
+    answer = sanitize(", ".join(f"{name}: {value}" for name, value in shown.items())) or "none of note"
     yield Finding(_SECTION, "headers", "headers", answer, value=shown)
     yield _durations(replied)
 
@@ -56,7 +56,7 @@ def _clock(replied: Sequence[Exchange]) -> Finding:
 
 def _rates(replied: Sequence[Exchange]) -> Finding:
     rates = next((one.response.rate_headers for one in replied if one.response and one.response.rate_headers), {})
-    answer = one_line(", ".join(f"{name}: {value}" for name, value in rates.items())) or "none"
+    answer = sanitize(", ".join(f"{name}: {value}" for name, value in rates.items())) or "none"
     meaning = "hints only: the collector counts its requests itself"
     return Finding(_SECTION, "rate_headers", "rate-limit headers", answer, meaning, value=dict(rates))
 
@@ -80,7 +80,7 @@ def findings_of_siblings(seen: Seen) -> Iterator[Finding]:
             yield Finding(_PATHS, name, path, answer, _why_not(exchange), value={"status": exchange.status})
             continue
         counted = [*map(_counted, result.items())]
-        answer = one_line(f"HTTP {exchange.status}, {len(exchange.body):,} bytes: {', '.join(counted[:_MOST_KEYS])}")
+        answer = sanitize(f"HTTP {exchange.status}, {len(exchange.body):,} bytes: {', '.join(counted[:_MOST_KEYS])}")
         value = {"status": exchange.status, "bytes": len(exchange.body), "keys": [*result]}
         yield Finding(_PATHS, name, path, answer, _groups(result), value=value)
 
@@ -90,7 +90,7 @@ def _why_not(exchange: Exchange) -> str:
     match exchange.error:
         case Misdirected():
             return "not served at this address"
-        case CredentialsRefused():
+        case Unauthorized():
             return "not allowed with these credentials"
         case _:
             return "not needed today"
@@ -108,8 +108,8 @@ def _groups(result: Mapping[str, Any]) -> str:
             continue
         if isinstance(content, dict):
             names = [name for name in content if name != "timestamps"]
-            return one_line(f"{len(names)} groups: {', '.join(names[:_MOST_KEYS])}")
+            return sanitize(f"{len(names)} groups: {', '.join(names[:_MOST_KEYS])}")
         if isinstance(content, list):
             keys = [*content[0]] if content and isinstance(content[0], dict) else []
-            return one_line(f"{len(content)} entries with {', '.join(keys)}")
+            return sanitize(f"{len(content)} entries with {', '.join(keys)}")
     return "no groups"

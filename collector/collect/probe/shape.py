@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from collector.radar.classify import quoted
-from collector.radar.scalars import parse_answer_time, read_number
+from collector.radar.classify import quote
+from collector.radar.scalars import parse_answer_time, parse_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,7 +76,7 @@ def points_of(content: Mapping[str, Any]) -> dict[int, float]:
     if not isinstance(timestamps, list) or not isinstance(values, list):
         return {}
     moments = [moment and round(moment.at.timestamp()) for moment in map(parse_answer_time, timestamps)]
-    pairs = zip(moments, map(read_number, values), strict=False)
+    pairs = zip(moments, map(parse_number, values), strict=False)
     return {at: value for at, value in pairs if at and at in _PLAUSIBLE and value is not None and math.isfinite(value)}
 
 
@@ -139,7 +139,7 @@ def describe_timestamps(timestamps: Any) -> str:
     forms = Counter(map(form_of_time, timestamps))
     moments = [moment.at for moment in map(parse_answer_time, timestamps) if moment]
     order = "ascending" if moments == sorted(set(moments)) else "not ascending"
-    return f"{_counted(forms)}; {order}, such as {quoted(timestamps[0])}"
+    return f"{_counted(forms)}; {order}, such as {quote(timestamps[0])}"
 
 
 def form_of_time(content: Any) -> str:
@@ -164,7 +164,7 @@ def describe_values(values: Any) -> str:
         return kind_of(values)
     if not values:
         return "none"
-    return f"{_counted(Counter(map(form_of_value, values)))}, such as {', '.join(map(quoted, values[:_SAMPLE]))}"
+    return f"{_counted(Counter(map(form_of_value, values)))}, such as {', '.join(map(quote, values[:_SAMPLE]))}"
 
 
 def form_of_value(content: Any) -> str:

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from collector.additivity import is_snapshot
-from collector.contract.errors import ApiError, bad, shown
+from collector.contract.errors import ApiError, bad_request, quote
 from collector.interval import Grid
 from collector.model import DATASET, AggInterval, from_epoch, spelling_free
 from collector.serve.radar_api.absent import Absent, Kept, absent_runs, common, refusal
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from collector.contract.request_parser import Asked, Question
+    from collector.contract.request_parser import ApiRequest, SeriesRequest
     from collector.serve.radar_api.matching import Source
     from collector.serve.radar_api.parameters import LocalQuestion
     from collector.store import History, Snapshot, Store
@@ -45,7 +45,7 @@ MOST_POINTS = 1_000_000
 class Answered:
     """An answer before it is written: *points* in all its lines; *pieces* gives its text, part by part."""
 
-    question: Question
+    question: ApiRequest
     lines: tuple[Line, ...]
     said: Said
     absent: tuple[Absent, ...] = ()
@@ -88,7 +88,7 @@ async def answer(store: Store, local: LocalQuestion) -> Answered:
     return await store.ask_history(lambda history: _answer(history, local.question, now), as_of)
 
 
-async def _answer(history: History, question: Question, now: float) -> Answered:
+async def _answer(history: History, question: ApiRequest, now: float) -> Answered:
     catalogue = Catalogue(await history.series(DATASET))
     catalogue, question = await _where_stored(history, catalogue, question)
     question, sources = await _choose(history, catalogue, question)
@@ -100,7 +100,7 @@ async def _answer(history: History, question: Question, now: float) -> Answered:
             raise _named(ApiError(NO_HISTORY, "Nothing was known then for these filters"), asked, question)
         reason = next((why_outside(asked, taken[i], from_epoch(now)) for i in _ids(found) if i in taken), None)
         if reason:
-            raise _named(bad(reason), asked, question)
+            raise _named(bad_request(reason), asked, question)
     lines, used = await _lines(history, question, pick, known)
     absent, refused = await _absent(history, question, (lines, used), taken, now)
     answered = Answered(question, lines, await _said(history, question, used, known, taken), absent)
@@ -111,7 +111,7 @@ async def _answer(history: History, question: Question, now: float) -> Answered:
 
 async def _absent(
     history: History,
-    question: Question,
+    question: ApiRequest,
     answered: tuple[Sequence[Line], Sequence[Source]],
     taken: Mapping[int, Snapshot],
     now: float,
@@ -136,7 +136,7 @@ async def _absent(
     for (asked, line, _, runs), one in zip(lacking, kept, strict=True):
         why = refusal(line.timestamps, (asked.start, asked.end), runs, one)
         if why is not None:
-            return found, _named(bad(why), asked, question).message
+            return found, _named(bad_request(why), asked, question).message
     return found, None
 
 
@@ -166,7 +166,7 @@ def _ids(sources: Sequence[Source]) -> list[int]:
 
 
 async def _known(
-    history: History, question: Question, sources: Sequence[Sequence[Source]], taken: Mapping[int, Snapshot]
+    history: History, question: ApiRequest, sources: Sequence[Sequence[Source]], taken: Mapping[int, Snapshot]
 ) -> Known:
     """Look up how far series reach only where that decides: what may be read plainly and at once has no choice."""
     parts = {part.id: part for part in chain.from_iterable(s.parts for found in sources for s in found)}
@@ -180,7 +180,7 @@ async def _known(
     return Known(spans, told)
 
 
-async def _in_force(history: History, catalogue: Catalogue, asked: Asked) -> Catalogue:
+async def _in_force(history: History, catalogue: Catalogue, asked: SeriesRequest) -> Catalogue:
     """Give the catalogue with the units that are in force in the range that is asked for."""
     changed = catalogue.changed(asked.query)
     if not changed:
@@ -188,7 +188,7 @@ async def _in_force(history: History, catalogue: Catalogue, asked: Asked) -> Cat
     return catalogue.replaced([await history.within(kept, asked.start, asked.end) for kept in changed])
 
 
-async def _where_stored(history: History, catalogue: Catalogue, question: Question) -> tuple[Catalogue, Question]:
+async def _where_stored(history: History, catalogue: Catalogue, question: ApiRequest) -> tuple[Catalogue, ApiRequest]:
     """Ask on a former grid where nothing else is stored in the range."""
     former = {}
     for asked in question.series:
@@ -205,7 +205,9 @@ async def _where_stored(history: History, catalogue: Catalogue, question: Questi
     return catalogue.replaced(others), question.on(Grid(question.agg_interval, offset))
 
 
-async def _choose(history: History, catalogue: Catalogue, question: Question) -> tuple[Question, list[list[Source]]]:
+async def _choose(
+    history: History, catalogue: Catalogue, question: ApiRequest
+) -> tuple[ApiRequest, list[list[Source]]]:
     """Find the sources of every position; where no interval was named, at a coarser one if only there all have any."""
     refused: ApiError | None = None
     for interval in AggInterval:
@@ -228,32 +230,32 @@ async def _choose(history: History, catalogue: Catalogue, question: Question) ->
     raise refused
 
 
-def _why_not(catalogue: Catalogue, question: Question, position: int) -> ApiError:
+def _why_not(catalogue: Catalogue, question: ApiRequest, position: int) -> ApiError:
     """Say why nothing answers a position of *question*."""
     query = question.series[position].query
     unfit = catalogue.sources(query)
     if not unfit:
         return catalogue.refusal(query)
     fine, coarse = unfit[0].agg_interval, question.agg_interval
-    return bad(
+    return bad_request(
         f"History for these filters is kept at {fine} and cannot be summed to {coarse}: buckets of {coarse} start at "
         f"{question.grid(coarse)}, within those of {fine}"
     )
 
 
-def _fits(source: Source, question: Question) -> bool:
+def _fits(source: Source, question: ApiRequest) -> bool:
     """Tell whether the buckets of *source* fill those that are asked for."""
     return question.grid(source.agg_interval).divides(question.grid(question.agg_interval))
 
 
-def _named(refused: ApiError, asked: Asked, question: Question) -> ApiError:
+def _named(refused: ApiError, asked: SeriesRequest, question: ApiRequest) -> ApiError:
     """Say which series is meant, where there are several."""
     if len(question.series) == 1:
         return refused
-    return ApiError(refused.refusal, f"{shown(asked.name)[1:-1]}: {refused.message}")
+    return ApiError(refused.error_code, f"{quote(asked.name)[1:-1]}: {refused.message}")
 
 
-def _in_order(sources: Sequence[Source], asked: Asked, known: Known) -> list[Source]:
+def _in_order(sources: Sequence[Source], asked: SeriesRequest, known: Known) -> list[Source]:
     """Of the sources of which anything is known, put first what covers most, and of equals the more direct."""
     usable = [source for source in sources if all(part.id in known.told for part in source.parts)]
     return sorted(usable, key=lambda source: known.buckets(asked, source), reverse=True)
@@ -261,7 +263,7 @@ def _in_order(sources: Sequence[Source], asked: Asked, known: Known) -> list[Sou
 
 async def _lines(
     history: History,
-    question: Question,
+    question: ApiRequest,
     pick: Sequence[Sequence[Source]],
     known: Known,
 ) -> tuple[tuple[Line, ...], list[Source]]:
@@ -278,19 +280,19 @@ async def _lines(
             used.append(source)
             break
         else:
-            raise _named(bad(str(failed)), asked, question)
+            raise _named(bad_request(str(failed)), asked, question)
     _check_measure(used)
     return tuple(lines), used
 
 
-def _check_size(question: Question, sources: Sequence[Source], known: Known) -> None:
+def _check_size(question: ApiRequest, sources: Sequence[Source], known: Known) -> None:
     points = sum(
         (stretch.end - stretch.start) // source.agg_interval.seconds
         for asked, source in zip(question.series, sources, strict=True)
         for stretch in known.stretches(asked, source)
     )
     if points > MOST_POINTS:
-        raise bad(
+        raise bad_request(
             f"aggInterval {question.agg_interval} is too granular for the date range: the answer would take {points} "
             f"stored points, at most {MOST_POINTS} are read"
         )
@@ -301,10 +303,10 @@ def _check_measure(sources: Sequence[Source]) -> None:
     measures = {tuple(map(spelling_free, source.measure)): source.measure for source in sources}
     if len(measures) > 1:
         found = " and ".join(f"{normalization} in {unit}" for normalization, unit in sorted(measures.values()))
-        raise bad(f"These series cannot stand in one answer: their values are {found}")
+        raise bad_request(f"These series cannot stand in one answer: their values are {found}")
 
 
-async def _line(history: History, asked: Asked, source: Source, known: Known) -> Line:
+async def _line(history: History, asked: SeriesRequest, source: Source, known: Known) -> Line:
     if not source.is_summed(asked.query.agg_interval):
         return await _stored(history, known.stretches(asked, source)[0])
     total = Sum(known.frame(asked, source))
@@ -324,7 +326,7 @@ async def _stored(history: History, stretch: Stretch) -> Line:
 
 
 async def _said(
-    history: History, question: Question, used: Sequence[Source], known: Known, taken: Mapping[int, Snapshot]
+    history: History, question: ApiRequest, used: Sequence[Source], known: Known, taken: Mapping[int, Snapshot]
 ) -> Said:
     stretches = [
         Stretch(part.id, asked.start, asked.end)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from collector.contract.request_parser import Asked
+    from collector.contract.request_parser import SeriesRequest
     from collector.serve.radar_api.matching import Source
 
 ALWAYS = (0, 2**40)
@@ -34,11 +34,11 @@ class Known:
         """Up to when all of a source's data is known."""
         return int(min(self.told[part.id] for part in source.parts).timestamp())
 
-    def frame(self, asked: Asked, source: Source) -> Frame:
+    def frame(self, asked: SeriesRequest, source: Source) -> Frame:
         """What has to be summed."""
         return Frame(asked.start, asked.end, source.agg_interval, asked.query.agg_interval, len(source.parts))
 
-    def stretches(self, asked: Asked, source: Source) -> list[Stretch]:
+    def stretches(self, asked: SeriesRequest, source: Source) -> list[Stretch]:
         """The stretches of what is asked in which there can be points."""
         found = []
         for part in source.parts:
@@ -48,7 +48,7 @@ class Known:
             found.append(Stretch(part.id, start, end))
         return found
 
-    def buckets(self, asked: Asked, source: Source) -> int:
+    def buckets(self, asked: SeriesRequest, source: Source) -> int:
         """How many buckets of what is asked a source can fill."""
         step = asked.query.agg_interval.seconds
         if not source.is_summed(asked.query.agg_interval):

@@ -7,22 +7,22 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from collector.contract.date_ranges import floor
-from collector.contract.errors import TOO_COSTLY, ApiError, Refusal, bad
+from collector.contract.errors import TOO_COSTLY, ApiError, ErrorCode, bad_request
 from collector.model import Slice, Window, from_epoch
 from collector.radar.errors import RateLimited, Refused, TooCostly
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from collector.contract.request_parser import Question
+    from collector.contract.request_parser import ApiRequest
     from collector.radar.errors import RadarError
     from collector.serve.radar_api.answering import Answered
 
-LIMITED = Refusal(HTTPStatus.TOO_MANY_REQUESTS, 10000)
-NO_GATEWAY = Refusal(HTTPStatus.BAD_GATEWAY, 2000)
+LIMITED = ErrorCode(HTTPStatus.TOO_MANY_REQUESTS, 10000)
+NO_GATEWAY = ErrorCode(HTTPStatus.BAD_GATEWAY, 2000)
 
 
-def lacking(question: Question, answered: Answered | None, now: datetime) -> list[Slice]:
+def lacking(question: ApiRequest, answered: Answered | None, now: datetime) -> list[Slice]:
     """The slices of which not every bucket that has closed by *now* is answered; all of them where nothing is."""
     asked = answered.question if answered else question
     step = asked.agg_interval.seconds
@@ -42,7 +42,7 @@ def refusal(error: RadarError, now: datetime, stored: ApiError | None = None) ->
     found = _refusal(error, now)
     if stored is None:
         return found
-    return ApiError(found.refusal, f"{found.message}. {stored.message}", retry_after=found.retry_after)
+    return ApiError(found.error_code, f"{found.message}. {stored.message}", retry_after=found.retry_after)
 
 
 def _refusal(error: RadarError, now: datetime) -> ApiError:
@@ -52,5 +52,5 @@ def _refusal(error: RadarError, now: datetime) -> ApiError:
     if isinstance(error, TooCostly):
         return ApiError(TOO_COSTLY, "Not in the history, and too much to ask of Radar for one question")
     if isinstance(error, Refused):
-        return bad("Not in the history, and Radar does not answer this question")
+        return bad_request("Not in the history, and Radar does not answer this question")
     return ApiError(NO_GATEWAY, "Not in the history, and Radar could not be asked")

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from collector.additivity import adds_up_over_time, adds_up_over_values, why_not_over_time
-from collector.contract.errors import ApiError, Refusal, bad, shown
+from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
 from collector.model import AggInterval, Normalization, SeriesQuery, from_epoch, rfc3339, spelling_free
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from collector.store import Change, KeptSeries
 
-NO_HISTORY = Refusal(404, 7003)
+NO_HISTORY = ErrorCode(404, 7003)
 _NEAREST = 3
 _FINE_FIRST = tuple(AggInterval)
 
@@ -105,11 +105,11 @@ class Catalogue:
         for interval in coarser:
             if self.sources(_at(query, interval)):
                 message = f"aggInterval {query.agg_interval} is too granular"
-                return bad(f"{message}: history for these filters is kept at {interval}")
+                return bad_request(f"{message}: history for these filters is kept at {interval}")
         if answered:
             normalization = answered[0].normalization
             not_counts = None if normalization == Normalization.RAW_VALUES else f"its normalization is {normalization}"
-            return bad(
+            return bad_request(
                 f"History for these filters is kept at {answered[0].query.agg_interval} and cannot be summed to "
                 f"{query.agg_interval}, for {not_counts or why_not_over_time(query)}"
             )
@@ -132,7 +132,7 @@ class Catalogue:
 def _across(kept: KeptSeries, change: Change) -> ApiError:
     """Refuse a range whose values have two units."""
     moment = rfc3339(from_epoch(change.timestamp))
-    return bad(
+    return bad_request(
         f"The unit of {_described(kept)} changes from {change.old} to {change.new} at {moment}: ask for a range that "
         f"ends before this moment, or for one that starts then"
     )
@@ -167,11 +167,11 @@ def _spelling(one: SeriesQuery, other: SeriesQuery) -> float:
 
 def _described(kept: KeptSeries) -> str:
     label = kept.labels[0] if kept.labels else f"series {kept.id}"
-    return f"{shown(label)} ({kept.query.agg_interval}, {_filters(kept.query.filters)})"
+    return f"{quote(label)} ({kept.query.agg_interval}, {_filters(kept.query.filters)})"
 
 
 def _filters(filters: Mapping[str, tuple[str, ...]]) -> str:
     if not filters:
         return "no filter"
     text = "; ".join(f"{name} = {' or '.join(sorted(set(values)))}" for name, values in sorted(filters.items()))
-    return shown(text)[1:-1]
+    return quote(text)[1:-1]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from collector.contract.date_ranges import read_moment
-from collector.contract.errors import BAD_REQUEST, Refusal, bad
-from collector.contract.request_parser import ARRAYS, SCALARS, decode, read
+from collector.contract.date_ranges import parse_time
+from collector.contract.errors import BAD_REQUEST, ErrorCode, bad_request
+from collector.contract.request_parser import ARRAYS, SCALARS, decode_query, parse_request
 from collector.model import from_epoch
 from collector.moments import check_date
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from collector.contract.request_parser import Question
+    from collector.contract.request_parser import ApiRequest
     from collector.interval import AggInterval, Grid
 
 AS_OF = "asOf"
@@ -29,9 +29,9 @@ class Rules:
     """The API's rules, without its limits on spans; `SimulatorOptions` says what each means."""
 
     max_span: Mapping[AggInterval, timedelta] = field(default_factory=dict)
-    span_refusal: Refusal = BAD_REQUEST
+    span_error: ErrorCode = BAD_REQUEST
     series_per_request: int = 100
-    series_refusal: Refusal = BAD_REQUEST
+    series_error: ErrorCode = BAD_REQUEST
     default_range: str | None = "7d"
     empty_values: bool = True
     equal_names: Literal["refuse", "overwrite"] = "refuse"
@@ -42,7 +42,7 @@ class Rules:
 class LocalQuestion:
     """A question to the history: as things are known *now*, or as they were known at *as_of* (epoch seconds)."""
 
-    question: Question
+    question: ApiRequest
     as_of: float | None
     now: float
 
@@ -62,14 +62,14 @@ def read_local(raw_query: str, now: float, grids: Mapping[AggInterval, Grid] = _
     Known names are found whatever their case and with or without underscores, so that `ca_owner`, as the configuration
     spells it, is not ignored as an unknown name is. A relative range ends at `as_of`, where that is given.
     """
-    pairs = [(_NAMES.get(_plain(name), name), value) for name, value in decode(raw_query)]
-    moments = [read_moment("as_of", value) for name, value in pairs if name == AS_OF]
+    pairs = [(_NAMES.get(_plain(name), name), value) for name, value in decode_query(raw_query)]
+    moments = [parse_time("as_of", value) for name, value in pairs if name == AS_OF]
     if len(moments) > 1:
-        raise bad(f"as_of: expected one value, received {len(moments)}")
+        raise bad_request(f"as_of: expected one value, received {len(moments)}")
     as_of = moments[0] if moments else None
     if as_of is not None and as_of > now:
-        raise bad("as_of: must not lie in the future")
-    asked = read(pairs, Rules(grids=grids), now, as_of)
+        raise bad_request("as_of: must not lie in the future")
+    asked = parse_request(pairs, Rules(grids=grids), now, as_of)
     for name, value in pairs:
         if name in _DATES and value:
             _check_date(name, value, now)
@@ -78,6 +78,6 @@ def read_local(raw_query: str, now: float, grids: Mapping[AggInterval, Grid] = _
 
 def _check_date(name: str, value: str, now: float) -> None:
     try:
-        check_date(from_epoch(read_moment(name, value)), from_epoch(now))
+        check_date(from_epoch(parse_time(name, value)), from_epoch(now))
     except ValueError as error:
-        raise bad(f"{name}: {error}") from None
+        raise bad_request(f"{name}: {error}") from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from collector.contract.errors import JSON_TYPE, NO_METHOD, NO_ROUTE, ApiError, Refusal
+from collector.contract.errors import JSON_TYPE, NO_METHOD, NO_ROUTE, ApiError, ErrorCode
 from collector.radar.errors import RadarError
 from collector.serve.access import admits
 from collector.serve.failures import has_begun, logged
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BASE_PATH = "/client/v4"
-NO_CREDENTIALS = Refusal(HTTPStatus.UNAUTHORIZED, 9106)
-WRONG_CREDENTIALS = Refusal(HTTPStatus.FORBIDDEN, 10000)
-UNAVAILABLE = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, 2000)
-INTERNAL = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, 2000)
+NO_CREDENTIALS = ErrorCode(HTTPStatus.UNAUTHORIZED, 9106)
+WRONG_CREDENTIALS = ErrorCode(HTTPStatus.FORBIDDEN, 10000)
+UNAVAILABLE = ErrorCode(HTTPStatus.SERVICE_UNAVAILABLE, 2000)
+INTERNAL = ErrorCode(HTTPStatus.INTERNAL_SERVER_ERROR, 2000)
 _AT_ONCE = 4
 _LARGE = 20_000
 _LARGE_AT_ONCE = 4

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.render import annotation_member, csv_pieces, stamps
+from collector.contract.render import annotation_json, csv_chunks, format_timestamps
 from collector.model import from_epoch, rfc3339
 from collector.serve.radar_api.absent import CODE, sentences
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from collector.contract.request_parser import Asked, Question
+    from collector.contract.request_parser import ApiRequest, SeriesRequest
     from collector.model import Annotation
     from collector.serve.radar_api.absent import Absent
     from collector.serve.radar_api.rollup import Line
@@ -37,25 +37,25 @@ class Said:
     unit_names: Sequence[str] = ("*",)
 
 
-def pieces(question: Question, lines: Sequence[Line], said: Said, absent: Sequence[Absent] = ()) -> Iterator[str]:
+def pieces(question: ApiRequest, lines: Sequence[Line], said: Said, absent: Sequence[Absent] = ()) -> Iterator[str]:
     """Write the answer to *question*, in its format; JSON says in `messages` which buckets are *absent*."""
     if question.format == "CSV":
-        return csv_pieces([(_cell(a.name), *_texts(line)) for a, line in zip(question.series, lines, strict=True)])
+        return csv_chunks([(_cell(a.name), *_texts(line)) for a, line in zip(question.series, lines, strict=True)])
     return _json(question, lines, said, absent)
 
 
 def _texts(line: Line) -> tuple[Iterator[str], Iterator[str]]:
-    return (text for one in _blocks(line.timestamps, stamps) for text in one), map(number, line.values)
+    return (text for one in _blocks(line.timestamps, format_timestamps) for text in one), map(number, line.values)
 
 
-def _json(question: Question, lines: Sequence[Line], said: Said, absent: Sequence[Absent]) -> Iterator[str]:
+def _json(question: ApiRequest, lines: Sequence[Line], said: Said, absent: Sequence[Absent]) -> Iterator[str]:
     messages = [{"code": CODE, "message": text} for text in sentences(absent)]
     listed = f'"messages":{json.dumps(messages, ensure_ascii=False)},' if messages else ""
     about = json.dumps(meta(question, lines, said), ensure_ascii=False)
     yield f'{{"success":true,"errors":[],{listed}"result":{{"meta":{about}'
     for asked, line in zip(question.series, lines, strict=True):
         yield f',{json.dumps(asked.name, ensure_ascii=False)}:{{"timestamps":['
-        yield from _array(_blocks(line.timestamps, stamps))
+        yield from _array(_blocks(line.timestamps, format_timestamps))
         yield '],"values":['
         yield from _array(_blocks(line.values, lambda values: list(map(number, values))))
         yield "]}"
@@ -73,7 +73,7 @@ def _array(blocks: Iterable[Sequence[str]]) -> Iterator[str]:
         comma = ","
 
 
-def meta(question: Question, lines: Sequence[Line], said: Said) -> dict[str, Any]:
+def meta(question: ApiRequest, lines: Sequence[Line], said: Said) -> dict[str, Any]:
     """Write `result.meta`.
 
     A date range runs from the start of the first bucket of the answer to that of the last one; of a series without any
@@ -83,7 +83,7 @@ def meta(question: Question, lines: Sequence[Line], said: Said) -> dict[str, Any
         "aggInterval": question.agg_interval.name,
         "confidenceInfo": {
             "level": said.confidence_level,
-            "annotations": [annotation_member(annotation) for annotation in said.annotations],
+            "annotations": [annotation_json(annotation) for annotation in said.annotations],
         },
         "dateRange": [
             {"startTime": rfc3339(from_epoch(first)), "endTime": rfc3339(from_epoch(last))}
@@ -101,7 +101,7 @@ def _asked_at(moments: Sequence[datetime | None]) -> dict[str, Any]:
     return {"askedAt": [rfc3339(moment) if moment else None for moment in moments]} if any(moments) else {}
 
 
-def _range(asked: Asked, line: Line) -> tuple[int, int]:
+def _range(asked: SeriesRequest, line: Line) -> tuple[int, int]:
     if not line.timestamps:
         return asked.start, asked.end - asked.query.agg_interval.seconds
     return line.timestamps[0], line.timestamps[-1]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.errors import BAD_REQUEST, TOO_COSTLY, Refusal
+from collector.contract.errors import BAD_REQUEST, TOO_COSTLY, ErrorCode
 from collector.interval import Grid
 from collector.model import AggInterval
 from collector.simulator.odd.variation import Variation
@@ -18,14 +18,14 @@ _SHORT_SPANS: Mapping[AggInterval, timedelta] = MappingProxyType(
     {one: max(timedelta(days=1), 8 * one.step) for one in AggInterval}
 )
 _HOUR, _A_DAY, _WEEK = AggInterval.ONE_HOUR, AggInterval.ONE_DAY, AggInterval.ONE_WEEK
-_NOT_FOUND = Refusal(404, 2001)
-_FAILED = Refusal(500, 2000)
+_NOT_FOUND = ErrorCode(404, 2001)
+_FAILED = ErrorCode(500, 2000)
 
 _ROWS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-    ("span-400", "More than a day, or than eight buckets, is too fine: 400", "span", {"span_refusal": BAD_REQUEST}),
-    ("span-422", "More than a day, or than eight buckets, is too costly: 422", "span", {"span_refusal": TOO_COSTLY}),
-    ("one-series-400", "More than one series: 400", "series", {"series_refusal": BAD_REQUEST}),
-    ("one-series-422", "More than one series: 422", "series", {"series_refusal": TOO_COSTLY}),
+    ("span-400", "More than a day, or than eight buckets, is too fine: 400", "span", {"span_error": BAD_REQUEST}),
+    ("span-422", "More than a day, or than eight buckets, is too costly: 422", "span", {"span_error": TOO_COSTLY}),
+    ("one-series-400", "More than one series: 400", "series", {"series_error": BAD_REQUEST}),
+    ("one-series-422", "More than one series: 422", "series", {"series_error": TOO_COSTLY}),
     ("url-short", "A URL of more than 400 bytes: 414", "url", {"url_bytes": 400}),
     ("positions-empty-refused", "An empty filter at one position is refused", "positions", {"empty_values": False}),
     ("unfinished-partial", "Buckets are published before they have closed", "unfinished", {}),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from collector.contract.errors import Reply, envelope
+from collector.contract.errors import HttpReply, envelope
 from collector.model import AggInterval, from_epoch, rfc3339
 from collector.simulator.odd.variation import Draft, Variation
 
@@ -41,7 +41,7 @@ def _is_large(draft: Draft) -> bool:
     return draft.question.buckets > _PRODUCT
 
 
-def _instead(reply: Reply, is_too_large: Callable[[Draft], bool]) -> Callable[[Draft], None]:
+def _instead(reply: HttpReply, is_too_large: Callable[[Draft], bool]) -> Callable[[Draft], None]:
     """Reply this to a question that is too large."""
 
     def change(draft: Draft) -> None:
@@ -51,12 +51,12 @@ def _instead(reply: Reply, is_too_large: Callable[[Draft], bool]) -> Callable[[D
     return change
 
 
-def _html(status: int) -> Reply:
-    return Reply(status, _PAGE.format(status).encode(), content_type="text/html; charset=UTF-8")
+def _html(status: int) -> HttpReply:
+    return HttpReply(status, _PAGE.format(status).encode(), content_type="text/html; charset=UTF-8")
 
 
-def _error(status: int, code: int, message: str) -> Reply:
-    return Reply(status, envelope(code, message))
+def _error(status: int, code: int, message: str) -> HttpReply:
+    return HttpReply(status, envelope(code, message))
 
 
 def _coarsened(*, says_so: bool) -> Callable[[Draft], None]:
@@ -88,7 +88,7 @@ def _newest(draft: Draft) -> None:
                 one[key] = one[key][-_most(draft) :]
 
 
-_REPLIES: tuple[tuple[str, str, Reply], ...] = (
+_REPLIES: tuple[tuple[str, str, HttpReply], ...] = (
     ("400-html", "400 with an HTML page", _html(400)),
     ("404", "404/7003", _error(404, 7003, "not found")),
     ("413", "413", _error(413, 2001, "too large")),
@@ -99,7 +99,7 @@ _REPLIES: tuple[tuple[str, str, Reply], ...] = (
     ("504", "504 with an HTML page", _html(504)),
     ("524", "524 with an HTML page", _html(524)),
     ("false", "200 with success: false", _error(HTTPStatus.OK, 2000, "Internal error")),
-    ("empty-body", "200 with nothing", Reply(HTTPStatus.OK, b"")),
+    ("empty-body", "200 with nothing", HttpReply(HTTPStatus.OK, b"")),
     ("html-200", "200 with an HTML page", _html(200)),
 )
 

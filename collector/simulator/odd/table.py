@@ -27,7 +27,7 @@ from collector.simulator.odd.variation import Draft, encode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from collector.contract.errors import Reply
+    from collector.contract.errors import HttpReply
     from collector.simulator.odd.variation import Variation
     from collector.simulator.options import SimulatorOptions
 
@@ -76,7 +76,7 @@ def with_options(options: SimulatorOptions, variations: Sequence[Variation]) -> 
     return options
 
 
-def write(reply: Reply, draft: Draft, variations: Sequence[Variation]) -> Reply:
+def write(reply: HttpReply, draft: Draft, variations: Sequence[Variation]) -> HttpReply:
     """Return *reply*, an honest JSON answer whose document is in *draft*, as *variations* write it."""
     for one in variations:
         one.change(draft)

@@ -13,7 +13,7 @@ from collector.simulator.odd.variation import Draft, Variation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from collector.contract.errors import Reply
+    from collector.contract.errors import HttpReply
     from collector.simulator.odd.variation import Verdict
 
 _BOM = b"\xef\xbb\xbf"
@@ -102,20 +102,20 @@ _TEXT: tuple[tuple[str, str, Verdict, Callable[[bytes], bytes]], ...] = (
 )
 
 
-def _status(status: int) -> Callable[[Reply], Reply]:
+def _status(status: int) -> Callable[[HttpReply], HttpReply]:
     return lambda reply: replace(reply, status=status)
 
 
-def _type(content_type: str) -> Callable[[Reply], Reply]:
+def _type(content_type: str) -> Callable[[HttpReply], HttpReply]:
     return lambda reply: replace(reply, content_type=content_type)
 
 
-def _headers(**fields: str) -> Callable[[Reply], Reply]:
+def _headers(**fields: str) -> Callable[[HttpReply], HttpReply]:
     named = {name.replace("_", "-"): text for name, text in fields.items()}
     return lambda reply: replace(reply, headers={**reply.headers, **named})
 
 
-def _encoded(encoding: str, encode: Callable[[bytes], bytes]) -> Callable[[Reply], Reply]:
+def _encoded(encoding: str, encode: Callable[[bytes], bytes]) -> Callable[[HttpReply], HttpReply]:
     """Encode the body and call that *encoding*."""
     return lambda reply: replace(
         reply, body=encode(reply.body), headers={**reply.headers, "Content-Encoding": encoding}
@@ -136,7 +136,7 @@ def _gzip(body: bytes) -> bytes:
     return gzip.compress(body, 1)
 
 
-_HTTP: tuple[tuple[str, str, Verdict, str, Callable[[Reply], Reply]], ...] = (
+_HTTP: tuple[tuple[str, str, Verdict, str, Callable[[HttpReply], HttpReply]], ...] = (
     ("status-203", "Status 203", "take", "http.status", _status(203)),
     ("status-206", "Status 206, and all of it", "take", "http.status", _status(206)),
     ("type-text", "Content-Type text/plain", "take", "http.type", _type("text/plain")),

@@ -12,8 +12,8 @@ from collector.model import utc
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from collector.contract.errors import Reply
-    from collector.contract.request_parser import Question
+    from collector.contract.errors import HttpReply
+    from collector.contract.request_parser import ApiRequest
     from collector.model import SeriesQuery
 
 Verdict = Literal["take", "leave out", "refuse"]
@@ -37,13 +37,13 @@ class Draft:
     position; *instead* is the reply if there is no answer.
     """
 
-    question: Question
+    question: ApiRequest
     now: int
     last_updated: int
     honest: Callable[[SeriesQuery, int, int], tuple[Sequence[int], Sequence[str]]]
     document: Document
     names: list[str] = field(init=False)
-    instead: Reply | None = None
+    instead: HttpReply | None = None
 
     def __post_init__(self) -> None:
         self.names = [asked.name for asked in self.question.series]
@@ -101,7 +101,7 @@ class Variation:
     part: str
     change: Callable[[Draft], object] = as_it_is
     rewrite: Callable[[bytes], bytes] = as_it_is
-    resend: Callable[[Reply], Reply] = as_it_is
+    resend: Callable[[HttpReply], HttpReply] = as_it_is
     options: Mapping[str, Any] = field(default_factory=dict)
     loses: Literal["nothing", "marked", "others", "all"] = "nothing"
 

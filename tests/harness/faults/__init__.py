@@ -1,6 +1,6 @@
 """Faults to script a simulator with: `simulator.script(faults.html(503).times(3), faults.value("1e999"))`."""
 
-from collector.simulator.faults import Fault, FaultScript, Rule
+from collector.simulator.faults import Fault, FaultRule, FaultScript
 from tests.harness.faults.data import (
     agg_interval,
     annotated,
@@ -59,8 +59,8 @@ from tests.harness.faults.text import (
 
 __all__ = [
     "Fault",
+    "FaultRule",
     "FaultScript",
-    "Rule",
     "agg_interval",
     "annotated",
     "api_error",

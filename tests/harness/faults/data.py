@@ -13,7 +13,7 @@ from collector.simulator.faults import Fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from collector.contract.errors import Reply
+    from collector.contract.errors import HttpReply
 
 Document = dict[str, Any]
 
@@ -21,12 +21,12 @@ Document = dict[str, Any]
 def edit(name: str, change: Callable[[Document], object]) -> Fault:
     """Answer with a document that *change* was let loose on; what it returns is ignored."""
 
-    def edited(honest: Reply) -> Reply:
+    def edited(honest: HttpReply) -> HttpReply:
         document = json.loads(honest.body)
         change(document)
         return replace(honest, body=json.dumps(document).encode())
 
-    return Fault(name, edited, spoils=True)
+    return Fault(name, edited, needs_json=True)
 
 
 def series(document: Document, position: int = 0) -> dict[str, list[Any]]:

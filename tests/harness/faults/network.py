@@ -13,7 +13,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
-    from collector.contract.errors import Reply
+    from collector.contract.errors import HttpReply
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -32,43 +32,43 @@ class _Delivered(web.StreamResponse):
         pass
 
 
-async def truncated(request: web.Request, reply: Reply) -> web.StreamResponse:
+async def truncated(request: web.Request, reply: HttpReply) -> web.StreamResponse:
     """End after half of the length that was promised."""
     _write(request, _head(reply, f"Content-Length: {len(reply.body)}") + reply.body[: len(reply.body) // 2])
     return _close(request)
 
 
-async def truncated_chunk(request: web.Request, reply: Reply) -> web.StreamResponse:
+async def truncated_chunk(request: web.Request, reply: HttpReply) -> web.StreamResponse:
     """End in the middle of a chunk."""
     size = f"{len(reply.body):x}\r\n".encode()
     _write(request, _head(reply, "Transfer-Encoding: chunked") + size + reply.body[: len(reply.body) // 2])
     return _close(request)
 
 
-async def closed(request: web.Request, reply: Reply) -> web.StreamResponse:
+async def closed(request: web.Request, reply: HttpReply) -> web.StreamResponse:
     """Close the connection without a byte."""
     return _close(request)
 
 
-async def reset_in_header(request: web.Request, reply: Reply) -> web.StreamResponse:
+async def reset_in_header(request: web.Request, reply: HttpReply) -> web.StreamResponse:
     """Reset the connection in the middle of the header."""
     _write(request, _head(reply, f"Content-Length: {len(reply.body)}")[:20])
     return _reset(request)
 
 
-async def reset_in_body(request: web.Request, reply: Reply) -> web.StreamResponse:
+async def reset_in_body(request: web.Request, reply: HttpReply) -> web.StreamResponse:
     """Reset the connection after half of the body."""
     _write(request, _head(reply, f"Content-Length: {len(reply.body)}") + reply.body[: len(reply.body) // 2])
     return _reset(request)
 
 
-async def black_hole(request: web.Request, reply: Reply) -> web.StreamResponse:
+async def black_hole(request: web.Request, reply: HttpReply) -> web.StreamResponse:
     """Never answer; ends when the caller hangs up or the server stops."""
     await asyncio.Event().wait()
     return _close(request)
 
 
-async def dripped(request: web.Request, reply: Reply, seconds: float) -> web.StreamResponse:
+async def dripped(request: web.Request, reply: HttpReply, seconds: float) -> web.StreamResponse:
     """Deliver correctly, one byte every so many seconds."""
     for byte in _head(reply, f"Content-Length: {len(reply.body)}") + reply.body:
         if request.transport is None or request.transport.is_closing():
@@ -78,7 +78,7 @@ async def dripped(request: web.Request, reply: Reply, seconds: float) -> web.Str
     return _close(request)
 
 
-def _head(reply: Reply, framing: str) -> bytes:
+def _head(reply: HttpReply, framing: str) -> bytes:
     fields = {"Content-Type": reply.content_type, **reply.headers}
     lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", framing]
     return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in fields.items()), "", ""]).encode()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from collector.contract.errors import Reply
+from collector.contract.errors import HttpReply
 from collector.simulator.faults import Fault, instead
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _MIB = 1 << 20
 
 def rewrite(name: str, change: Callable[[bytes], bytes]) -> Fault:
     """Answer with the bytes that *change* makes of the body."""
-    return Fault(name, lambda honest: replace(honest, body=change(honest.body)), spoils=True)
+    return Fault(name, lambda honest: replace(honest, body=change(honest.body)), needs_json=True)
 
 
 def trailing(data: bytes = b"}{garbage") -> Fault:
@@ -45,13 +45,13 @@ def charset(encoding: str = "utf-16", declared: str | None = None) -> Fault:
     return Fault(
         f"charset {encoding}",
         lambda honest: replace(honest, body=honest.body.decode().encode(encoding), content_type=content_type),
-        spoils=True,
+        needs_json=True,
     )
 
 
 def content_type(text: str) -> Fault:
     """Declare any content type."""
-    return Fault(f"content type {text}", lambda honest: replace(honest, content_type=text), spoils=True)
+    return Fault(f"content type {text}", lambda honest: replace(honest, content_type=text), needs_json=True)
 
 
 def duplicate_keys() -> Fault:
@@ -67,23 +67,23 @@ def duplicate_keys() -> Fault:
 
 def depth_bomb(depth: int = 100_000) -> Fault:
     """Answer with arrays inside arrays."""
-    return instead("depth bomb", Reply(200, b'{"success":true,"result":' + b"[" * depth + b"]" * depth + b"}"))
+    return instead("depth bomb", HttpReply(200, b'{"success":true,"result":' + b"[" * depth + b"]" * depth + b"}"))
 
 
 def truncated_gzip() -> Fault:
     """Compress, and send half of that as if it were all."""
 
-    def change(honest: Reply) -> Reply:
+    def change(honest: HttpReply) -> HttpReply:
         packed = gzip.compress(honest.body, 1)
         return replace(honest, body=packed[: len(packed) // 2], headers={**honest.headers, "Content-Encoding": "gzip"})
 
-    return Fault("truncated gzip", change, spoils=True)
+    return Fault("truncated gzip", change, needs_json=True)
 
 
 def gzip_bomb(size: int = 1024 * _MIB) -> Fault:
     """Answer a blank text of *size* bytes (whole MiB), about a thousandth of that on the wire."""
     headers = {"Content-Encoding": "gzip"}
-    return Fault("gzip bomb", lambda _: Reply(200, _blank_gzip(size // _MIB), headers))
+    return Fault("gzip bomb", lambda _: HttpReply(200, _blank_gzip(size // _MIB), headers))
 
 
 @lru_cache(maxsize=4)

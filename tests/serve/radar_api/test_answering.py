@@ -24,7 +24,7 @@ def _values(series):
 async def _refused(store, raw_query, now=NOW):
     with pytest.raises(ApiError) as refused:
         await ask(store, raw_query, now)
-    return refused.value.refusal.status, refused.value.refusal.code, refused.value.message
+    return refused.value.error_code.status, refused.value.error_code.code, refused.value.message
 
 
 @pytest.fixture

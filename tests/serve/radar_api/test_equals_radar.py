@@ -17,13 +17,13 @@ from collector.collect.fetch import Fetcher
 from collector.collect.gather import Gatherer
 from collector.contract.date_ranges import floor
 from collector.contract.errors import ApiError
-from collector.contract.request_parser import decode, read
+from collector.contract.request_parser import decode_query, parse_request
 from collector.model import AggInterval, from_epoch, rfc3339, utc
 from collector.radar.client import RadarClient
 from collector.serve.radar_api import ask
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
-from collector.simulator.history import History
+from collector.simulator.history import SimulatedHistory
 from collector.simulator.response import answer
 from collector.store import Store
 
@@ -84,8 +84,8 @@ class World:
         return self.runner.run(text())
 
     def radar(self, raw_query):
-        question = read(decode(raw_query), self.options, NOW.timestamp())
-        return answer(question, History(self.options, []), self.options, NOW.timestamp()).body.decode()
+        question = parse_request(decode_query(raw_query), self.options, NOW.timestamp())
+        return answer(question, SimulatedHistory(self.options, []), self.options, NOW.timestamp()).body.decode()
 
 
 async def _collect(store, simulator, folder):
@@ -169,7 +169,7 @@ def _equals(world, raw_query, interval, kept):
     if any(moment < first for first, theirs in zip(begun, told, strict=True) for moment in theirs):
         with pytest.raises(ApiError, match=r"before the history|Nothing is stored") as refused:
             world.local(raw_query)
-        assert refused.value.refusal.status == 404
+        assert refused.value.error_code.status == 404
         return
     document = json.loads(world.local(raw_query))
     assert "messages" not in document

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from collector.contract.date_ranges import Range
-from collector.contract.request_parser import Asked
+from collector.contract.date_ranges import DateRange
+from collector.contract.request_parser import SeriesRequest
 from collector.model import AggInterval, SeriesQuery, from_epoch
 from collector.serve.radar_api.known import ALWAYS, Known
 from collector.serve.radar_api.matching import Source
@@ -19,7 +19,9 @@ def _source(*numbers, interval="1h"):
 
 
 def _asked(start, end, interval="1h"):
-    return Asked("a", SeriesQuery(AggInterval(interval), {}), MONDAY + start * H, MONDAY + end * H, Range(0, 0))
+    return SeriesRequest(
+        "a", SeriesQuery(AggInterval(interval), {}), MONDAY + start * H, MONDAY + end * H, DateRange(0, 0)
+    )
 
 
 def _known(told=999, **spans):

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from collector.contract.request_parser import read
+from collector.contract.request_parser import parse_request
 from collector.model import Slice
-from collector.radar.errors import CredentialsRefused, RateLimited, Refused, TooCostly, Unavailable, Untrusted
+from collector.radar.errors import RateLimited, Refused, TooCostly, Unauthorized, Unavailable, Untrusted
 from collector.serve.radar_api.answering import NotStored, answer
 from collector.serve.radar_api.lacking import lacking, refusal
 from collector.serve.radar_api.parameters import Rules, read_local
@@ -30,7 +30,12 @@ def test_what_has_not_closed_does_not_lack():
 
 def test_a_series_asked_twice_is_filled_once():
     assert (
-        len(lacking(read([("name", "a"), ("name", "b"), ("tld", "com"), ("tld", "com")], Rules(), 9e8), None, NOW)) == 1
+        len(
+            lacking(
+                parse_request([("name", "a"), ("name", "b"), ("tld", "com"), ("tld", "com")], Rules(), 9e8), None, NOW
+            )
+        )
+        == 1
     )
 
 
@@ -54,11 +59,11 @@ async def test_a_whole_answer_lacks_nothing_and_any_bucket_missing_is_lacking(st
         (Refused("secret"), 400),
         (Unavailable("https://host/secret"), 502),
         (Untrusted("secret"), 502),
-        (CredentialsRefused("secret"), 502),
+        (Unauthorized("secret"), 502),
     ],
 )
 def test_an_error_is_worded_without_what_radar_said(error, status):
     refused = refusal(error, NOW)
-    assert refused.refusal.status == status
+    assert refused.error_code.status == status
     assert "secret" not in refused.message
     assert refused.retry_after == ("90" if status == 429 else None)

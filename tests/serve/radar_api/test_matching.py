@@ -22,7 +22,7 @@ def _sources(asked, *stored, **measure):
 
 def _refusal(asked, *kept):
     refused = Catalogue(kept).refusal(asked)
-    return refused.refusal.status, refused.refusal.code, refused.message
+    return refused.error_code.status, refused.error_code.code, refused.message
 
 
 @pytest.mark.parametrize(

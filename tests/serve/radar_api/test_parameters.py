@@ -62,7 +62,7 @@ def test_a_relative_range_ends_at_the_moment_that_is_looked_back_to(name):
 def test_what_cannot_be_answered_is_refused(query):
     with pytest.raises(ApiError) as refused:
         _read(query)
-    assert (refused.value.refusal.status, refused.value.refusal.code) == (400, 2001)
+    assert (refused.value.error_code.status, refused.value.error_code.code) == (400, 2001)
 
 
 def test_the_apis_own_limits_on_spans_do_not_hold_here():

@@ -25,7 +25,7 @@ def _range(first, last, more=""):
 async def _refused(store, raw_query, now=NOW):
     with pytest.raises(ApiError) as refused:
         await ask(store, raw_query, now)
-    return refused.value.refusal.status, refused.value.message
+    return refused.value.error_code.status, refused.value.message
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.contract.request_parser import read
+from collector.contract.request_parser import parse_request
 from collector.model import utc
 from collector.serve.radar_api.parameters import Rules
 from collector.serve.radar_api.rollup import Line
@@ -23,7 +23,7 @@ SAID = Said(NOW, "RAW_VALUES", "*", None, [])
 def _written(values, form="JSON", names=("a",)):
     pairs = [("aggInterval", "15m"), ("format", form), *(("name", name) for name in names)]
     line = Line(array("q", range(START, START + 900 * len(values), 900)), array("d", values))
-    return list(pieces(read(pairs, Rules(), NOW.timestamp()), [line] * len(names), SAID))
+    return list(pieces(parse_request(pairs, Rules(), NOW.timestamp()), [line] * len(names), SAID))
 
 
 @pytest.mark.parametrize(
