@@ -17,6 +17,7 @@ from collector.collect.batch_run import USUAL, BatchRun
 from collector.collect.gathered import Gathered
 from collector.collect.grids import GridLearner
 from collector.collect.normalizations import NormalizationJudge
+from collector.model import AggInterval
 from collector.radar.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from collector.collect.fetch import Fetcher, Handling
     from collector.collect.limits import RequestLimits
-    from collector.model import AggInterval, Batch, SeriesQuery, Slice
+    from collector.model import Batch, SeriesQuery, Slice
     from collector.store import Saved
 
     Names = Mapping[SeriesQuery, Sequence[str]]
@@ -105,7 +106,9 @@ class Gatherer:
 
     async def limits(self, agg_interval: AggInterval) -> RequestLimits:
         """Return what is known of the size of requests, as it is packed for; sometimes larger ones are tried."""
-        return sizes.relaxed(await self.known_limits(agg_interval), self.fetcher.clock())
+        others = [await self.known_limits(interval) for interval in AggInterval if interval != agg_interval]
+        known = sizes.beside(await self.known_limits(agg_interval), others)
+        return sizes.relaxed(known, self.fetcher.clock())
 
     async def known_limits(self, agg_interval: AggInterval) -> RequestLimits:
         """Return what is known of the size of requests; it is read from the store the first time."""

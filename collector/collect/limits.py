@@ -89,13 +89,27 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What the other intervals show. A limit on the positions is one for all; a finer one takes no longer span.
+
+    *positions* were accepted. *too_many* are certainly too many; each of *doubtful* were rejected, perhaps for another
+    reason. *too_large* are sizes that were rejected of a coarser interval, so of fewer values.
+    """
+
+    positions: float = 0
+    too_many: float = inf
+    doubtful: tuple[int, ...] = ()
+    too_large: tuple[Size, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RequestLimits:
     """What is known for one interval.
 
     *accepted* are the largest sizes that were answered, *rejected* the smallest that were not. *longest* is the longest
     query string that was answered, *length* the longest to send. *gaps*: empty positions may be sent; *gaps_accepted*:
     they were answered once. From *again_at* on, a size that was rejected is tried again; *climbs* is how often in a row
-    that was in vain.
+    that was in vain. *elsewhere* is not part of the record.
     """
 
     agg_interval: AggInterval
@@ -107,6 +121,7 @@ class RequestLimits:
     gaps_accepted: bool = False
     climbs: int = 0
     again_at: datetime | None = None
+    elsewhere: Elsewhere = Elsewhere()
 
     @property
     def is_limited(self) -> bool:
@@ -148,8 +163,9 @@ class RequestLimits:
         return Shape(size.span, size.positions, self.gaps, self.length)
 
     def largest(self, kind: Kind) -> float:
-        """Return the largest measure of *kind* that was accepted."""
-        return max((size.of_kind(kind) for size in self.accepted), default=0)
+        """Return the largest measure of *kind* that was accepted; the positions, of any interval."""
+        elsewhere = self.elsewhere.positions if kind == Kind.POSITIONS else 0
+        return max([elsewhere, *(size.of_kind(kind) for size in self.accepted)])
 
     def explanations(self, size: Size) -> list[Kind]:
         """Return the kinds of limit that may be to blame if *size* is rejected."""
@@ -158,7 +174,8 @@ class RequestLimits:
     def bound(self, kind: Kind) -> float:
         """Return the least measure that is certainly too large: of a rejection that no other kind explains."""
         certain = [one.size for one in self.rejected if self.explanations(one.size) == [kind]]
-        return min((size.of_kind(kind) for size in certain), default=inf)
+        elsewhere = self.elsewhere.too_many if kind == Kind.POSITIONS else inf
+        return min([elsewhere, *(size.of_kind(kind) for size in certain)])
 
     def admits(self, size: Size) -> bool:
         """Tell whether *size* may be accepted, for all that is known."""
@@ -301,7 +318,29 @@ def relaxed(limits: RequestLimits, now: datetime) -> RequestLimits:
     if not limits.is_due(now):
         return limits
     farther = tuple(replace(one, size=_doubled(one.size)) for one in limits.rejected)
-    return replace(limits, rejected=farther if limits.climbs % 2 else (), gaps=True, length=LONGEST_QUERY)
+    return replace(
+        limits,
+        rejected=farther if limits.climbs % 2 else (),
+        gaps=True,
+        length=LONGEST_QUERY,
+        elsewhere=Elsewhere(limits.elsewhere.positions),
+    )
+
+
+def beside(limits: RequestLimits, others: Iterable[RequestLimits]) -> RequestLimits:
+    """Return *limits* with what those of *others* show of this interval, too."""
+    others, found = tuple(others), Elsewhere()
+    for other in others:
+        doubtful = [one.size for one in other.rejected if Kind.POSITIONS in other.explanations(one.size)]
+        is_coarser = other.agg_interval.step > limits.agg_interval.step
+        found = Elsewhere(
+            max(found.positions, other.largest(Kind.POSITIONS)),
+            min(found.too_many, other.bound(Kind.POSITIONS)),
+            found.doubtful + tuple(size.positions for size in doubtful),
+            found.too_large + (tuple(one.size for one in other.rejected) if is_coarser else ()),
+        )
+    is_contradicted = found.positions >= found.too_many  # a limit changed since
+    return replace(limits, elsewhere=replace(found, too_many=inf) if is_contradicted else found)
 
 
 def exonerated(limits: RequestLimits, wrong: Collection[Rejection]) -> RequestLimits:

@@ -13,7 +13,7 @@ from math import inf
 from operator import mul
 from typing import TYPE_CHECKING
 
-from collector.collect.limits import Kind, Size, has_gaps, rungs, smallest, spans_of
+from collector.collect.limits import FEW_POSITIONS, FIRST_POSITIONS, Kind, Size, has_gaps, rungs, smallest, spans_of
 from collector.collect.plan import Shape
 from collector.model import Batch
 from collector.radar.request import query_string
@@ -30,12 +30,14 @@ _PRICE = 2.0
 """What a try that fails costs: a request, and those that its neighbours cost."""
 _A_LITTLE, _FEW_BUCKETS = 1.25, 4
 _BETTER = 1e-6
-_SAMPLE = 20
+_SAMPLE, _FEWER = 20, 5
 _BYTES_OF_REST = len("aggInterval=1h&format=JSON")
 _DAYS = ((7, 14, 28, 30, 31, 10, 60, 91, 182, 364), (1, 2, 3, 5, 21, 35, 42, 90, 120, 180, 270))
 """Spans that limits tend to be, the likelier ones first; then any whole day, then any bucket."""
 _WEIGHTS = (3, 1)
 _WEIGHT_OF_OTHERS = 2
+_DOUBT = 0.4
+"""How likely a rejection of another interval that the positions may explain has another reason; of two, its square."""
 _WEIGHT_OF_ONE_CAUSE = 2
 """A kind of limit that explains all that was rejected is the likelier one."""
 _DAY = timedelta(days=1)
@@ -109,7 +111,26 @@ def _fitted(limits: RequestLimits, size: Size, work: Work) -> Size:
 
 def _odds(limits: RequestLimits, size: Size) -> float:
     """Estimate how likely *size* is accepted, by the rejection that speaks most against it."""
-    return min((_odds_beside(limits, one.size, size) for one in limits.rejected), default=1)
+    return min([_odds_elsewhere(limits, size), *(_odds_beside(limits, one.size, size) for one in limits.rejected)])
+
+
+def _odds_elsewhere(limits: RequestLimits, size: Size) -> float:
+    """Estimate it by the positions that were rejected of another interval, certainly for their number or not."""
+    low, elsewhere = limits.largest(Kind.POSITIONS), limits.elsewhere
+    if size.positions <= low:
+        return 1
+    odds = _share(low, elsewhere.too_many, size.positions) if elsewhere.too_many < inf else 1
+    doubtful = [positions for positions in elsewhere.doubtful if positions > low]
+    if not doubtful:
+        return odds
+    own = [one for one in limits.rejected if Kind.POSITIONS in limits.explanations(one.size)]
+    doubt = _DOUBT ** (len(doubtful) + len(own))
+    return min(odds, doubt + (1 - doubt) * _share(low, min(doubtful), size.positions))
+
+
+def _share(low: float, high: float, measure: float) -> float:
+    """Return how much of what is between *low* and *high* is at *measure* or above it."""
+    return min(max((high - measure) / (high - low), 0), 1) if high > low else 0
 
 
 def _odds_beside(limits: RequestLimits, rejected: Size, size: Size) -> float:
@@ -117,7 +138,7 @@ def _odds_beside(limits: RequestLimits, rejected: Size, size: Size) -> float:
     shares, weights = [], []
     for kind in limits.explanations(rejected):
         low, high = limits.largest(kind), rejected.of_kind(kind)
-        share = min(max((high - size.of_kind(kind)) / (high - low), 0), 1)
+        share = _share(low, high, size.of_kind(kind))
         shares.append(_odds_of_span(low, high, size.span, share) if kind == Kind.SPAN else share)
         explains_all = all(kind in limits.explanations(one.size) for one in limits.rejected)
         weights.append(_WEIGHT_OF_ONE_CAUSE if explains_all else 1)
@@ -139,10 +160,23 @@ def _blames_gaps(limits: RequestLimits, work: Work) -> bool:
 
 
 def _first_rung(limits: RequestLimits, work: Work) -> Size:
-    """Return the first size that may be accepted; no more positions than judged here may be packed."""
+    """Return the first size that may be accepted, by the rejections of this interval and of the others.
+
+    No more positions than judged here may be packed.
+    """
+    elsewhere, longest = limits.elsewhere, min(spans_of(limits.agg_interval)[0], max(work.runs))
     for rung in rungs(limits.agg_interval):
         size = work.size(limits.shaped(rung))
-        if limits.admits(size):
+        if rung.positions == FEW_POSITIONS and size.span < longest:  # few, too, if little is left to ask for
+            full = work.size(limits.shaped(replace(rung, positions=FIRST_POSITIONS)))
+            size = replace(size, positions=min(size.positions, -(-full.positions // _FEWER)))
+        if 0 < elsewhere.positions < size.positions and (elsewhere.doubtful or elsewhere.too_many < inf):
+            size = replace(size, positions=int(elsewhere.positions))
+        is_near = any(  # it was rejected for its span or product, because as many positions were accepted elsewhere
+            one.size.span <= size.span and size.positions < one.size.positions <= elsewhere.positions
+            for one in limits.rejected
+        )
+        if limits.admits(size) and not is_near and not any(map(size.covers, elsewhere.too_large)):
             return replace(rung, positions=size.positions)
     return smallest(limits.agg_interval)
 
@@ -156,6 +190,8 @@ def _sizes(limits: RequestLimits) -> Iterator[Size]:
     for size in limits.accepted:
         most = _ceiling(limits, size, Kind.POSITIONS)
         yield Size(size.span, limits.first_positions if most == inf else round_number(size.positions, int(most)))
+        if doubtful := [positions for positions in limits.elsewhere.doubtful if positions > size.positions]:
+            yield Size(size.span, round_number(size.positions, min(doubtful)))
         longest = _ceiling(limits, size, Kind.SPAN)
         most_span = min(longest, spans[0].total_seconds() + interval.seconds)
         end = spans[0] if longest == inf else round_span(size.span, timedelta(seconds=most_span), interval)

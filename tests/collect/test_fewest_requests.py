@@ -74,8 +74,10 @@ async def test_seven_series_days_at_once_and_504_above_are_found_in_one_backfill
         assert await backfilled(world) <= 1.3 * 5 * 60 / 7
 
 
-async def test_three_series_a_request_with_spans_of_three_and_ten_days_cost_at_most_twice_the_fewest(sqlite_url):
+async def test_a_limit_of_positions_found_at_one_interval_serves_the_other(sqlite_url):
     spans = {AggInterval.FIFTEEN_MINUTES: 3 * DAY, AggInterval.ONE_HOUR: 10 * DAY}
     finer = many(5, "finer", agg_interval=AggInterval.FIFTEEN_MINUTES)
     async with core(sqlite_url, WIDE, finer, max_span={**MAX_SPAN, **spans}, series_per_request=3) as world:
-        assert await backfilled(world, Window(MONTHS.end - 21 * DAY, MONTHS.end)) <= 2 * 17
+        assert await backfilled(world, Window(MONTHS.end - 21 * DAY, MONTHS.end)) <= 17 + 6
+        asked = [row for row in await world.store.list_fetches() if row.agg_interval == "15m"]
+        assert max(row.positions for row in asked) == 3

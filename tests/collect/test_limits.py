@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from collector.collect import limits_record
 from collector.collect.limits import (
+    Elsewhere,
     Kind,
     Rejection,
     Size,
     accepted,
+    beside,
     climb_pause,
     exonerated,
     first_guess,
@@ -262,6 +264,64 @@ def test_the_record_of_an_earlier_version_is_taken_over(yes, nos, changed):
     assert {(one.span / DAY, one.positions) for one in found.accepted} == set(yes)
     assert {(one.size.span / DAY, one.size.positions) for one in found.rejected} == set(nos)
     assert (found.again_at == NOW) == bool(nos)
+
+
+def hourly(yes=(), nos=(), **more):
+    """What is known of another interval than the one that `known` is about."""
+    return replace(known(yes, nos, **more), agg_interval=AggInterval.ONE_HOUR)
+
+
+@pytest.mark.parametrize(
+    ("expected", "others"),
+    [
+        (Elsewhere(), []),
+        (Elsewhere(5), [hourly([(7, 3), (1, 5)])]),
+        (Elsewhere(5), [hourly([(7, 3)]), replace(hourly([(1, 5)]), agg_interval=AggInterval.ONE_DAY)]),
+        (Elsewhere(3, 4, (4,), (size(1, 4),)), [hourly([(7, 3)], [(1, 4)])]),
+        (Elsewhere(3, doubtful=(15,), too_large=(size(7, 15),)), [hourly([(7, 3)], [(7, 15)])]),
+        (Elsewhere(3, too_large=(size(14, 3),)), [hourly([(7, 3)], [(14, 3)])]),
+        (Elsewhere(9, doubtful=(4,), too_large=(size(1, 4),)), [hourly([(7, 3)], [(1, 4)]), hourly([(1, 9)])]),
+    ],
+)
+def test_what_other_intervals_show(expected, others):
+    assert beside(GUESS, others).elsewhere == expected
+
+
+def test_the_rejections_of_a_finer_interval_do_not_speak_against_a_coarser_one():
+    assert beside(hourly(), [known([(7, 3)], [(14, 3)])]).elsewhere == Elsewhere(3)
+
+
+def test_a_number_of_positions_is_judged_by_all_intervals():
+    limits = beside(known([(3, 2)], [(3, 3)]), [hourly([(7, 3)], [(1, 4)])])
+    assert limits.explanations(size(3, 3)) == [Kind.PRODUCT]
+    assert limits.bound(Kind.POSITIONS) == 4
+    assert not limits.admits(size(1, 4))
+    assert limits.admits(size(1, 3))
+
+
+@pytest.mark.parametrize(
+    ("first", "others"),
+    [
+        ((31, 100), []),
+        ((31, 100), [hourly([(7, 3)])]),
+        ((31, 3), [hourly([(7, 3)], [(7, 15)])]),
+        ((7, 3), [hourly([(7, 3)], [(7, 15), (14, 1)])]),
+    ],
+)
+def test_the_first_request_of_an_interval_is_no_larger_than_others_suggest(first, others):
+    shape = next_shape(beside(GUESS, others), work_of(batch_of(150, 31).slices))
+    assert (shape.span / DAY, shape.positions) == first
+
+
+def test_what_others_show_is_set_aside_where_it_is_time_to_climb():
+    limits = beside(known([(3, 3)], [(7, 3)], again_at=NOW), [hourly([(7, 3)], [(1, 4)])])
+    assert relaxed(limits, NOW).elsewhere == Elsewhere(3)
+    assert relaxed(limits, NOW - DAY).elsewhere == limits.elsewhere
+
+
+def test_what_others_show_is_no_part_of_the_record():
+    limits = beside(known([(3, 3)]), [hourly([(7, 3)], [(1, 4)])])
+    assert limits_record.load(QUARTER, limits_record.dump(limits)) == known([(3, 3)])
 
 
 class Upstream:
