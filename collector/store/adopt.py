@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 LOOKBACK = timedelta(days=1)
 """Requests that ended longer ago are not looked at."""
 
-_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_ADOPTED_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _OK = sa.and_(fetches.c.outcome == "ok", fetches.c.ignored.is_(None))
 _FOREIGN = sa.select(fetches.c.id).where(_OK, fetches.c.finished_at >= sa.bindparam("since")).order_by(fetches.c.id)
-_SERIES = sa.select(series.c.id, series.c.agg_interval).where(series.c.id.in_(_IDS)).order_by(series.c.id)
+_SERIES = sa.select(series.c.id, series.c.agg_interval).where(series.c.id.in_(_ADOPTED_IDS)).order_by(series.c.id)
 
 
 class _Stamp(NamedTuple):
@@ -57,7 +57,7 @@ def _written(table: sa.Table) -> Any:
     times = fetches.c.finished_at, fetches.c.last_updated
     select = sa.select(table.c.series_id, epoch(table.c.timestamp), *times)
     select = select.join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
-    return select.join(table, sa.and_(same, inside)).where(date_ranges.c.fetch_id.in_(_IDS))
+    return select.join(table, sa.and_(same, inside)).where(date_ranges.c.fetch_id.in_(_ADOPTED_IDS))
 
 
 _WRITTEN = sa.union_all(_written(points), _written(vanished))

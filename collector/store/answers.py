@@ -24,7 +24,7 @@ class NewestAnswer:
     confidence_level: int | None
 
 
-async def newest(connection: AsyncConnection, profile: str) -> NewestAnswer | None:
+async def newest_answer(connection: AsyncConnection, profile: str) -> NewestAnswer | None:
     """Find the newest answer for *profile*; None before the first."""
     linked = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
     told = sa.select(fetches.c.finished_at, fetches.c.last_updated, fetches.c.confidence_level)

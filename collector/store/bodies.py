@@ -14,7 +14,7 @@ from collector.store.locks import BODIES, lock
 from collector.store.packing import unpack
 from collector.store.questions import read_question
 from collector.store.schema import bodies, fetches
-from collector.store.series import upsert
+from collector.store.names import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from collector.store.diff import Difference
-
 _HEAD = struct.Struct("<6q")
 
 
@@ -47,19 +45,6 @@ def checksum(answered: Answered, timestamps: Sequence[int], values: Sequence[flo
     count = len(timestamps)
     packed = struct.pack(f"<{count}q{count}d", *timestamps, *values)
     return zlib.crc32(packed, zlib.crc32(_HEAD.pack(*answered)))
-
-
-def written(difference: Difference, start: int, end: int) -> tuple[Sequence[int], Sequence[float]]:
-    """Give timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
-    values = difference.inserted
-    if difference.revised:
-        revised = {one.timestamp: one.value for one in difference.revised}
-        values = dict(sorted({**values, **revised}.items()))
-    timestamps = [*values]
-    if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):
-        timestamps = [timestamp for timestamp in timestamps if start <= timestamp < end]
-        return timestamps, [values[timestamp] for timestamp in timestamps]
-    return timestamps, [*values.values()]
 
 
 def microseconds(moment: datetime) -> int:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _KEY = "clock_difference"
 
 
-async def read(connection: AsyncConnection) -> ClockDifference:
+async def read_clock_difference(connection: AsyncConnection) -> ClockDifference:
     """Return what is on record."""
     return load(await facts.get(connection, _KEY))
 
 
-async def write(connection: AsyncConnection, difference: ClockDifference) -> None:
+async def write_clock_difference(connection: AsyncConnection, difference: ClockDifference) -> None:
     """Put *difference* on record in the place of what is there."""
     await facts.put(connection, _KEY, difference.dump())

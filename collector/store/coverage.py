@@ -54,7 +54,7 @@ async def upstream_lag(connection: AsyncConnection, profile: str) -> timedelta:
     row = (await connection.execute(newest)).one_or_none()
     if row is None:
         return timedelta(0)
-    ahead = (await clock_difference.read(connection)).ahead
+    ahead = (await clock_difference.read_clock_difference(connection)).ahead
     lags = [radar_lag(max(row.finished_at - row.last_updated, timedelta(0)), ahead)]
     if lags[0] >= _LONGEST_LAG:
         usual = await lag.usual(connection, {profile: row.last_updated})

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from collector.model import rfc3339, utc
 from collector.store.schema import bodies, fetches, state
-from collector.store.series import upsert
+from collector.store.names import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

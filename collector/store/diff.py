@@ -89,3 +89,16 @@ def _ascending(values: Mapping[int, float]) -> Mapping[int, float]:
 
 def _is_inside(timestamp: int, ranges: Sequence[tuple[int, int]]) -> bool:
     return any(start <= timestamp < end for start, end in ranges)
+
+
+def written(difference: Difference, start: int, end: int) -> tuple[Sequence[int], Sequence[float]]:
+    """Give timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
+    values = difference.inserted
+    if difference.revised:
+        revised = {one.timestamp: one.value for one in difference.revised}
+        values = dict(sorted({**values, **revised}.items()))
+    timestamps = [*values]
+    if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):
+        timestamps = [timestamp for timestamp in timestamps if start <= timestamp < end]
+        return timestamps, [values[timestamp] for timestamp in timestamps]
+    return timestamps, [*values.values()]

@@ -17,7 +17,7 @@ from collector.store.errors import LeaseLost
 from collector.store.replicas import NOBODY
 from collector.store.schema import duties, fires
 from collector.store.schema import replicas as replicas_table
-from collector.store.series import upsert
+from collector.store.names import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -12,7 +12,7 @@ from collector.store import seals
 from collector.store.clock import AHEAD
 from collector.store.names import as_table
 from collector.store.schema import fires
-from collector.store.series import upsert
+from collector.store.names import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from collector.store import digests, edges, facts
 from collector.store.locks import GRIDS, LABELS, lock, lock_shared
 from collector.store.proposals import UNANSWERED
 from collector.store.schema import profile_series, refusals, series, state
-from collector.store.series import upsert
+from collector.store.names import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

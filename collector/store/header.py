@@ -19,7 +19,7 @@ _A_FEW = 8
 """So many bits may have turned over for a mark still to be known as ours."""
 
 
-def check(path: Path) -> None:
+def check_header(path: Path) -> None:
     """Raise StoreDamaged where the file at *path* is a store whose first bytes, or whose end, are not as written.
 
     Anything else that may be wrong with it is left for SQLite to say. To be called before the file is opened.
@@ -27,14 +27,14 @@ def check(path: Path) -> None:
     has_wal = has_content(path.with_name(f"{path.name}-wal"))
     try:
         with pinned(path) as descriptor:
-            reason = judge(read(descriptor), os.fstat(descriptor).st_size, has_wal=has_wal)
+            reason = judge(read_header(descriptor), os.fstat(descriptor).st_size, has_wal=has_wal)
     except OSError as error:
         raise StoreUnavailable(f"the store {path} cannot be opened ({system_words(error)})") from error
     if reason:
         raise StoreDamaged(f"the store {path} is damaged: {reason}; it was not touched")
 
 
-def read(descriptor: int) -> bytes:
+def read_header(descriptor: int) -> bytes:
     """Read the header of an open file."""
     return os.pread(descriptor, _LENGTH, 0)
 

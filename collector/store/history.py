@@ -192,7 +192,7 @@ class History:
         lastUpdated lies behind Radar's present by as much as in the newest answer. A series without any answer on
         record counts as published up to that present.
         """
-        ahead = (await clock_difference.read(self._connection)).ahead if self._as_of is None else timedelta(0)
+        ahead = (await clock_difference.read_clock_difference(self._connection)).ahead if self._as_of is None else timedelta(0)
         now -= ahead.total_seconds()
         found = dict.fromkeys(ids, now)
         for series_id, told, came in await self._connection.execute(statements.heard(self._as_of), {"ids": list(ids)}):
@@ -228,7 +228,7 @@ class History:
 
     async def unit_names(self, unit: str) -> tuple[str, ...]:
         """Return the names that the newest answer gave *unit*, whatever moment is looked at."""
-        return await unit_names.read(self._connection, unit)
+        return await unit_names.read_unit_names(self._connection, unit)
 
     async def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
         """List the annotations that concern any of *windows* (start, end), by start date, without the withdrawn."""

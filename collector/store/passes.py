@@ -13,7 +13,7 @@ LONGEST_PAUSE = timedelta(hours=1)
 """So long at most a pass of several requests that failed is not repeated."""
 
 
-def key(profile: str) -> str:
+def record_key(profile: str) -> str:
     """Name the fact that holds the record of *profile*."""
     return f"snapshot:{profile}"
 
@@ -39,7 +39,7 @@ class PassRecord:
         return PassRecord(daily, failures, reason, now + pause)
 
 
-def dump(record: PassRecord) -> str:
+def dump_record(record: PassRecord) -> str:
     """Write a record as JSON."""
     again_at = rfc3339(record.again_at) if record.again_at else None
     return json.dumps(
@@ -47,7 +47,7 @@ def dump(record: PassRecord) -> str:
     )
 
 
-def load(text: str | None) -> PassRecord:
+def load_record(text: str | None) -> PassRecord:
     """Read what `dump` wrote; without it, a record of nothing."""
     if not text:
         return PassRecord()

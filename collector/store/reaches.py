@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _RANGE = "snapshot_range:{}"
 
 
-async def declare(connection: AsyncConnection, profiles: Sequence[Profile]) -> None:
+async def declare_reaches(connection: AsyncConnection, profiles: Sequence[Profile]) -> None:
     """Remember how far back each of *profiles* that takes snapshots wants them to reach."""
     for profile in profiles:
         if profile.takes_snapshots:

@@ -137,7 +137,7 @@ class Reader:
 
     async def snapshot_record(self, profile: str) -> PassRecord:
         """Tell how the passes that take the snapshots of *profile* fared."""
-        return passes.load(await self.get_state(passes.key(profile)))
+        return passes.load_record(await self.get_state(passes.record_key(profile)))
 
     async def asked_at(self, queries: Sequence[SeriesQuery], moment: datetime) -> dict[SeriesQuery, datetime]:
         """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
@@ -212,7 +212,7 @@ class Reader:
     async def clock_difference(self) -> ClockDifference:
         """Return what is known of how far the clock is ahead of Radar's."""
         async with self._database.read() as connection:
-            return await clock_difference.read(connection)
+            return await clock_difference.read_clock_difference(connection)
 
     async def ahead(self) -> timedelta:
         """Return how far the clock is ahead of Radar's: buckets that end in Radar's future are not there to ask for."""
@@ -451,7 +451,7 @@ class Reader:
     async def newest_answer(self, profile: str) -> NewestAnswer | None:
         """Find what the newest answer for *profile* said of itself; None before the first."""
         async with self._database.read() as connection:
-            return await answers.newest(connection, profile)
+            return await answers.newest_answer(connection, profile)
 
     async def status_rows(self, profiles: Sequence[Profile]) -> list[ProfileStatus]:
         """Tell how each of *profiles* fares, in their order."""

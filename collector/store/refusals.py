@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from collector.model import Window, from_epoch
 from collector.store.clock import AHEAD
 from collector.store.schema import refusals
-from collector.store.series import digest, upsert
+from collector.store.names import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -54,7 +54,7 @@ class Refusal:
 
     def is_of(self, query: SeriesQuery) -> bool:
         """Tell whether it is *query* that was refused, or a window of it."""
-        return self.digest == digest(query)
+        return self.digest == query.digest
 
     def pauses(self, now: datetime, *, by_hand: bool = False) -> bool:
         """Tell whether the question must not be asked at *now*; *by_hand*: a person wants it, and waits for it.
@@ -72,7 +72,7 @@ def pause(failures: int, step: timedelta) -> timedelta:
 
 def keys_of(piece: Slice, now: datetime) -> tuple[str, ...]:
     """Name the questions that a slice asks: the one to be recorded first, then those that pause it, too."""
-    whole = digest(piece.series)
+    whole = piece.series.digest
     step = piece.series.agg_interval.step
     if piece.window.end + step >= piece.series.agg_interval.floor(now):
         return (whole,)

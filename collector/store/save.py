@@ -33,9 +33,9 @@ from collector.store import (
 from collector.store.annotations import Noted
 from collector.store.annotations import save as save_annotations
 from collector.store.answer_part import AnswerPart, spoken_window
-from collector.store.checksum import answered_range, checksum, written
+from collector.store.checksum import answered_range, checksum
 from collector.store.column_types import epoch
-from collector.store.diff import Difference, diff
+from collector.store.diff import Difference, diff, written
 from collector.store.fetches import Saved
 from collector.store.lag import effective_last_updated
 from collector.store.points import Brought, Span

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from collector.store.column_types import clean, epoch
 from collector.store.schema import fires, seals, vanished
-from collector.store.series import upsert
+from collector.store.names import upsert
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.additivity import is_snapshot
 from collector.store import evidence, generations, normalizations, snapshots
 from collector.store.column_types import epoch
 from collector.store.locks import LABELS, lock
+from collector.store.names import upsert
 from collector.store.proposals import UNANSWERED, row_of
 from collector.store.schema import points, profile_series, series
 
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 
 # A statement of every answer is built once: building one costs several times its execution.
 _COUNT = sa.update(series).where(series.c.id == sa.bindparam("i")).values(points=series.c.points + sa.bindparam("n"))
-
-
-def digest(query: SeriesQuery) -> str:
-    """Give SHA-256 of what is asked: short enough for an index, however many filters there are."""
-    return query.digest
-
-
-def upsert(connection: AsyncConnection, table: sa.Table) -> Any:
-    """Begin an INSERT that may say what to do on conflict: both databases spell it alike."""
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
 async def declare(

@@ -56,7 +56,7 @@ def beside(path: Path, suffix: str) -> Path:
 def has_foreign_log(path: Path, descriptor: int) -> bool:
     """Return whether the write-ahead log beside a database was written for another file of this name."""
     has_log = header.has_content(beside(path, LOG))  # first, because the owner changes the header and then writes a log
-    return has_log and header.has_no_log(header.read(descriptor))
+    return has_log and header.has_no_log(header.read_header(descriptor))
 
 
 def set_foreign_log_aside(path: Path, descriptor: int) -> None:
@@ -129,7 +129,7 @@ def _is_readable_with_log(path: Path, descriptor: int) -> bool:
     """Return whether SQLite can read a file with its log in a folder where it can make no file."""
     if header.has_content(beside(path, JOURNAL)):
         raise StoreUnavailable(_INTERRUPTED.format(path=path, journal=beside(path, JOURNAL)))
-    if header.has_no_log(header.read(descriptor)):
+    if header.has_no_log(header.read_header(descriptor)):
         return True
     if denied := _denied(path):
         if header.has_content(beside(path, LOG)):

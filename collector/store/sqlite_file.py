@@ -74,7 +74,7 @@ def _check_kind(path: Path) -> None:
 def _check_names(path: Path, descriptor: int, *, writes: bool) -> None:
     """Refuse a file with several hard links; a backup that nobody writes to has no changes beside any name."""
     number = path.stat().st_nlink
-    if number > 1 and (writes or not header.has_no_log(header.read(descriptor))):
+    if number > 1 and (writes or not header.has_no_log(header.read_header(descriptor))):
         raise StoreAliased(
             f"the store {path} is a file with {number} names{_others(path)}: SQLite keeps changes beside one name, so"
             " they would be lost to another; delete the other names, or copy the file"

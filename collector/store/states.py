@@ -144,5 +144,5 @@ async def confirm(connection: AsyncConnection, query: SeriesQuery, windows: Sequ
 
 async def set_sums_differ(connection: AsyncConnection, query: SeriesQuery) -> None:
     """Note that daily values are not the sums of finer ones."""
-    same = series_table.c.digest == series.digest(query)
+    same = series_table.c.digest == query.digest
     await connection.execute(sa.update(series_table).where(same).values(sums_differ=True))

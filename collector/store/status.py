@@ -85,7 +85,7 @@ async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) 
     healths = await _healths(connection, [profile.name for profile in profiles])
     updated = {name: health[3] for name, health in healths.items() if health[3] is not None}
     usual = await lag.usual(connection, updated)
-    ahead = (await clock_difference.read(connection)).ahead
+    ahead = (await clock_difference.read_clock_difference(connection)).ahead
     rows = []
     for profile in profiles:
         asked = [s.query for s in profile.series]

@@ -188,7 +188,7 @@ class Store(Reader):
         async def work(connection: AsyncConnection) -> None:
             others = await replicas.profiles_of_others(connection, self._replica_id)
             await series.declare(connection, profiles, now, others)
-            await reaches.declare(connection, profiles)
+            await reaches.declare_reaches(connection, profiles)
 
         await self._database.write(work)
 
@@ -233,7 +233,7 @@ class Store(Reader):
 
     async def set_snapshot_record(self, profile: str, record: PassRecord) -> None:
         """Remember how the passes that take the snapshots of *profile* fared."""
-        await self.set_state(passes.key(profile), passes.dump(record))
+        await self.set_state(passes.record_key(profile), passes.dump_record(record))
 
     async def fail(self, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
@@ -353,11 +353,11 @@ class Store(Reader):
 
     async def set_clock_difference(self, difference: ClockDifference) -> None:
         """Remember how far the clock is ahead of Radar's."""
-        await self._database.write(lambda connection: clock_difference.write(connection, difference))
+        await self._database.write(lambda connection: clock_difference.write_clock_difference(connection, difference))
 
     async def set_unit_names(self, unit: str, names: Sequence[str]) -> None:
         """Remember the names that an answer gave *unit*; repeating it changes nothing."""
-        await self._database.write(lambda connection: unit_names.write(connection, unit, names))
+        await self._database.write(lambda connection: unit_names.write_unit_names(connection, unit, names))
 
     async def keep_body(self, body: NewBody, kinds: Sequence[str] = ()) -> None:
         """Keep the body of a response, as the example of these *kinds* of deviation; see `bodies.keep`."""

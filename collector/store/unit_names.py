@@ -20,13 +20,13 @@ def _key(unit: str) -> str:
     return f"unit_names:{spelling_free(unit)}"
 
 
-async def read(connection: AsyncConnection, unit: str) -> tuple[str, ...]:
+async def read_unit_names(connection: AsyncConnection, unit: str) -> tuple[str, ...]:
     """Return the names that the newest answer gave *unit*, `*` unless others are on record."""
     text = await facts.get(connection, _key(unit))
     return tuple(json.loads(text)) if text else _USUAL
 
 
-async def write(connection: AsyncConnection, unit: str, names: Sequence[str]) -> None:
+async def write_unit_names(connection: AsyncConnection, unit: str, names: Sequence[str]) -> None:
     """Put the names of *unit* on record, unless they are those on record."""
-    if await read(connection, unit) != tuple(names):
+    if await read_unit_names(connection, unit) != tuple(names):
         await facts.put(connection, _key(unit), json.dumps(list(names), ensure_ascii=False))

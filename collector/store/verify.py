@@ -66,7 +66,7 @@ async def verify(url: str) -> Verified:
     verified = Verified()
     path = locate(url).path
     if path and path.is_file():
-        header.check(path)
+        header.check_header(path)
     try:
         await _verify(url, verified)
     except StoreDamaged:  # SQLite cannot even end the transaction in which it found a damaged page

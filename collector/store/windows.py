@@ -18,7 +18,7 @@ from collector.store import backfills, replicas
 from collector.store.schema import backfill_windows as windows
 from collector.store.schema import backfills as jobs
 from collector.store.schema import replicas as replicas_table
-from collector.store.series import digest, upsert
+from collector.store.names import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -100,7 +100,7 @@ def _rows(job_id: int, slices: Iterable[Slice], holder: int | None) -> list[dict
     return [
         {
             "backfill_id": job_id,
-            "series": keys.get(piece.series) or keys.setdefault(piece.series, digest(piece.series)),
+            "series": keys.get(piece.series) or keys.setdefault(piece.series, piece.series.digest),
             "start": piece.window.start,
             "end": piece.window.end,
             "replica_id": holder,
@@ -140,7 +140,7 @@ async def claim(connection: AsyncConnection, wish: Wish) -> Share:
     job = await _hold(connection, wish.job_id)
     if job.standing.state != "running":
         return Share(job)
-    known = {digest(query): query for query in wish.known}
+    known = {query.digest: query for query in wish.known}
     free = _OPEN.where(windows.c.series.in_(known), sa.not_(_HELD)).limit(None if wish.choose is None else _AT_ONCE)
     ours = {"job_id": job.id, "me": wish.replica_id}
     rows = (await connection.execute(free, ours)).all()

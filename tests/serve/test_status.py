@@ -14,7 +14,6 @@ from collector.serve.status import status
 from collector.simulator import GapChange
 from collector.store import Beat, Candidate, Store, process_name
 from collector.store.column_types import Moment
-from collector.store.series import digest
 from tests.collect.doubles import DAY, HOUR, NOW, batch, core, many, profile, query
 from tests.harness import faults
 
@@ -303,7 +302,7 @@ async def refuse(store, asked, again):
 
     async def work(connection):
         await connection.execute(sa.text("DELETE FROM refusals"))
-        await connection.execute(statement, {"digest": digest(asked), "at": again - DAY, "again": again})
+        await connection.execute(statement, {"digest": asked.digest, "at": again - DAY, "again": again})
 
     await store._database.write(work)
 

@@ -10,7 +10,8 @@ import pytest
 from collector.model import Annotation, from_epoch
 from collector.store import Store, StoreBehind, StoreDamaged, StoreForeign, StoreMissing, header
 from collector.store import verify as verify_module
-from collector.store.checksum import Answered, checksum, microseconds, written
+from collector.store.checksum import Answered, checksum, microseconds
+from collector.store.diff import written
 from collector.store.diff import Difference, Revised
 from collector.store.schema import APPLICATION_ID
 from collector.store.verify import Verified, verify
