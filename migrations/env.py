@@ -1,9 +1,9 @@
-"""Runs migrations on the connection that `collector.store.migrate` hands over; it owns the transaction too."""
+"""Runs migrations on the connection that `collector.store.db.migrate` hands over; it owns the transaction too."""
 
 from alembic import context
 
-from collector.store.migrate import VERSION_TABLE
-from collector.store.schema import metadata
+from collector.store.db.migrate import VERSION_TABLE
+from collector.store.db.schema import metadata
 
 connection = context.config.attributes.get("connection")
 if connection is None:

@@ -66,7 +66,7 @@ from collector.interval import AggInterval
 from collector.collect import limits, probe, schedule
 from collector.simulator import MAX_SPAN
 from collector.settings import RetentionSettings
-from collector.store.prune import edges
+from collector.store.retention.prune import edges
 from collector.model import utc_now
 six = AggInterval("6h")
 edges(RetentionSettings({six: timedelta(days=1)}), utc_now(), {})

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from collector.model import rfc3339
-from collector.store.lag import UNKNOWN_LAG
+from collector.store.ledger.lag import UNKNOWN_LAG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from collector.model import from_epoch, rfc3339
-from collector.store.generations import described, same_measure
+from collector.store.series.generations import described, same_measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

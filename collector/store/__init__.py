@@ -1,12 +1,8 @@
 """KEEPS: all SQL."""
 
-from collector.store.answers import NewestAnswer
-from collector.store.backfills import Backfill, Progress, Standing, Wanted, wanted
-from collector.store.bodies import KeptBody, NewBody
-from collector.store.common_bucket import Bucket, why_another_unit
-from collector.store.deviations import Deviation
-from collector.store.downsample import Column, Thinned
-from collector.store.duties import HISTORY, PROFILE, RETENTION, Claimed, Duty
+from collector.store.claims.backfill_queue import Settled, Share
+from collector.store.claims.work_items import HISTORY, PROFILE, RETENTION, Claimed, Duty
+from collector.store.db.lock_file import Owner
 from collector.store.errors import (
     LeaseLost,
     StoreAliased,
@@ -23,35 +19,36 @@ from collector.store.errors import (
     StoreUnavailable,
     StoreUnfit,
 )
-from collector.store.export import Block
-from collector.store.fetches import Begun, Budget, Failure, Saved
-from collector.store.fires import Fire
-from collector.store.generations import UnitChange
-from collector.store.grids import LearnedGrid
-from collector.store.heartbeat import Beat, ServiceState
-from collector.store.heartbeat import named as process_name
-from collector.store.history import Change, History, KeptSeries, Stretch
-from collector.store.holes import Expected, Hole
-from collector.store.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
-from collector.store.owner import Owner
-from collector.store.packing import pack
-from collector.store.passes import LONGEST_PAUSE, PassRecord
-from collector.store.prune import Pruned
-from collector.store.questions import write_question
+from collector.store.ledger.backfills import Backfill, Progress, Standing, Wanted, wanted
+from collector.store.ledger.bodies import KeptBody, NewBody, pack, write_question
+from collector.store.ledger.budget import Budget
+from collector.store.ledger.deviations import Deviation
+from collector.store.ledger.fetches import Begun, Failure, NewestAnswer, Saved
+from collector.store.ledger.fires import Fire
+from collector.store.ledger.heartbeat import Beat, ServiceState
+from collector.store.ledger.heartbeat import named as process_name
+from collector.store.ledger.refusals import FIRST_PAUSE, Refusal, keys_of, pause
+from collector.store.ledger.replicas import Candidate, Replica
+from collector.store.ledger.upstream import SILENT_AFTER, Upstream, Wait
+from collector.store.read.as_of import Change, History, KeptSeries, Stretch
+from collector.store.read.common_bucket import Bucket, why_another_unit
+from collector.store.read.downsample import Column, Thinned
+from collector.store.read.gaps import Expected, Hole
+from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
+from collector.store.read.points import Block
+from collector.store.read.selection import Place, SelectedSeries, Selection
+from collector.store.read.series_states import SeriesState
+from collector.store.read.status import Pause, ProfileStatus, StoreInfo
 from collector.store.reader import Reader
-from collector.store.refusals import FIRST_PAUSE, Refusal, keys_of, pause
-from collector.store.renames import Renamed
-from collector.store.replays import ReadBody, Replayed
-from collector.store.replicas import Candidate, Replica
-from collector.store.save_snapshots import Taken
-from collector.store.selection import Place, SelectedSeries, Selection
-from collector.store.series_deletion import Forgotten, SeriesUnknown, SeriesWanted
-from collector.store.snapshots import Snapshot
-from collector.store.states import SeriesState
-from collector.store.status import Pause, ProfileStatus, StoreInfo
+from collector.store.retention.prune import Pruned
+from collector.store.retention.series_deletion import Forgotten, SeriesUnknown, SeriesWanted
+from collector.store.series.generations import UnitChange
+from collector.store.series.grids import LearnedGrid
+from collector.store.series.identity import Renamed
+from collector.store.series.snapshots import LONGEST_PAUSE, PassRecord, Snapshot
 from collector.store.store import Store
-from collector.store.upstream import SILENT_AFTER, Upstream, Wait
-from collector.store.windows import Settled, Share
+from collector.store.write.replays import ReadBody, Replayed
+from collector.store.write.save_snapshots import Taken
 
 __all__ = [
     "FIRST_PAUSE",

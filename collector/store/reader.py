@@ -6,43 +6,33 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from collector.model import Window, from_epoch
-from collector.store import (
-    answers,
+from collector.store.db import state
+from collector.store.db.database import State
+from collector.store.ledger import (
     backfills,
     bodies,
-    clock_difference,
-    coverage,
     deviations,
-    edges,
-    facts,
     fetches,
     fires,
-    generations,
-    grids,
     heartbeat,
-    listing,
-    normalizations,
-    passes,
-    reaches,
+    lag,
     refusals,
-    renames,
-    replays,
     replicas,
-    series,
-    snapshots,
-    status,
     upstream,
 )
-from collector.store.annotations import doubtful
-from collector.store.downsample import thinned
-from collector.store.export import Block, points_in_force, points_of, visible_labels
-from collector.store.history import History
-from collector.store.holes import Expected, Hole, beginnings, holes, requests
-from collector.store.listing import Filter, Named
-from collector.store.proven import history_begins
-from collector.store.readable import State
-from collector.store.selection import Selection, blocks, selected
-from collector.store.states import daily_sums, series_states, unconfirmed
+from collector.store.ledger import budget as budgets
+from collector.store.read import coverage, listing, status
+from collector.store.read.as_of import History
+from collector.store.read.downsample import thinned
+from collector.store.read.gaps import Expected, Hole, beginnings, holes, requests
+from collector.store.read.listing import Filter, Named
+from collector.store.read.points import Block, points_in_force, points_of, visible_labels
+from collector.store.read.selection import Selection, blocks, selected
+from collector.store.read.series_states import daily_sums, series_states, unconfirmed
+from collector.store.series import edges, generations, grids, identity, normalizations, snapshots
+from collector.store.series.edges import history_begins
+from collector.store.write import replays
+from collector.store.write.annotations import doubtful
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
@@ -55,28 +45,27 @@ if TYPE_CHECKING:
     from collector.model import Batch, SeriesQuery
     from collector.normalization import Verdict
     from collector.profile import Profile, Reach
-    from collector.store.answers import NewestAnswer
-    from collector.store.backfills import Backfill
-    from collector.store.bodies import KeptBody
-    from collector.store.deviations import Deviation
-    from collector.store.downsample import Thinned
-    from collector.store.fetches import Budget
-    from collector.store.fires import Fire
-    from collector.store.generations import UnitChange
-    from collector.store.grids import LearnedGrid
-    from collector.store.heartbeat import ServiceState
-    from collector.store.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
-    from collector.store.passes import PassRecord
-    from collector.store.readable import Readable
-    from collector.store.refusals import Refusal
-    from collector.store.renames import Renamed
-    from collector.store.replays import ReadBody, Replayed
-    from collector.store.replicas import Replica
-    from collector.store.selection import Place, SelectedSeries
-    from collector.store.snapshots import Snapshot
-    from collector.store.states import SeriesState
-    from collector.store.status import Pause, ProfileStatus, StoreInfo
-    from collector.store.upstream import Restraint, Upstream
+    from collector.store.db.database import Readable
+    from collector.store.ledger.backfills import Backfill
+    from collector.store.ledger.bodies import KeptBody
+    from collector.store.ledger.budget import Budget
+    from collector.store.ledger.deviations import Deviation
+    from collector.store.ledger.fetches import NewestAnswer
+    from collector.store.ledger.fires import Fire
+    from collector.store.ledger.heartbeat import ServiceState
+    from collector.store.ledger.refusals import Refusal
+    from collector.store.ledger.replicas import Replica
+    from collector.store.ledger.upstream import Restraint, Upstream
+    from collector.store.read.downsample import Thinned
+    from collector.store.read.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
+    from collector.store.read.selection import Place, SelectedSeries
+    from collector.store.read.series_states import SeriesState
+    from collector.store.read.status import Pause, ProfileStatus, StoreInfo
+    from collector.store.series.generations import UnitChange
+    from collector.store.series.grids import LearnedGrid
+    from collector.store.series.identity import Renamed
+    from collector.store.series.snapshots import PassRecord, Snapshot
+    from collector.store.write.replays import ReadBody, Replayed
 
 T = TypeVar("T")
 
@@ -110,34 +99,34 @@ class Reader:
     async def spans(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
         """Find the window from the oldest to the newest stored bucket of each query; absent where it has no point."""
         async with self._database.read() as connection:
-            found = await series.spans(connection, queries)
+            found = await identity.spans(connection, queries)
         return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
 
     async def newest(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, datetime]:
         """Find the start of the newest stored bucket of each query; absent where it has no point."""
         async with self._database.read() as connection:
-            return {query: from_epoch(b) for query, (_, b) in (await series.spans(connection, queries)).items()}
+            return {query: from_epoch(b) for query, (_, b) in (await identity.spans(connection, queries)).items()}
 
     async def relative(self, queries: Collection[SeriesQuery]) -> set[SeriesQuery]:
         """Find the queries whose newest answer was relative to itself, so that no two answers make one history."""
         async with self._database.read() as connection:
-            return await series.relative(connection, queries)
+            return await identity.relative(connection, queries)
 
     async def snapshots(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Snapshot]:
         """Find the newest snapshot of each query; absent where none was taken."""
         async with self._database.read() as connection:
-            ids = {series_id: query for query, series_id in (await series.current(connection, queries)).items()}
+            ids = {series_id: query for query, series_id in (await identity.current(connection, queries)).items()}
             return {ids[i]: found for i, found in (await snapshots.newest(connection, ids)).items()}
 
     async def snapshot_reaches(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, list[Reach]]:
         """Find how far back the profiles that have a query in use want its snapshots to reach."""
         async with self._database.read() as connection:
-            ids = {series_id: query for query, series_id in (await series.current(connection, queries)).items()}
-            return {ids[i]: found for i, found in (await reaches.reaches(connection, ids)).items()}
+            ids = {series_id: query for query, series_id in (await identity.current(connection, queries)).items()}
+            return {ids[i]: found for i, found in (await snapshots.reaches(connection, ids)).items()}
 
     async def snapshot_record(self, profile: str) -> PassRecord:
         """Tell how the passes that take the snapshots of *profile* fared."""
-        return passes.load_record(await self.get_state(passes.record_key(profile)))
+        return snapshots.load_record(await self.get_state(snapshots.record_key(profile)))
 
     async def asked_at(self, queries: Sequence[SeriesQuery], moment: datetime) -> dict[SeriesQuery, datetime]:
         """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
@@ -158,11 +147,6 @@ class Reader:
         """Find the newest due moment on record; with *now*, without what a wrong clock wrote ahead of it."""
         async with self._database.read() as connection:
             return await fires.last(connection, profile, now)
-
-    async def last_due(self, profile: str) -> datetime | None:
-        """Find the newest due moment of *profile* on record."""
-        fire = await self.last_fire(profile)
-        return fire.due if fire else None
 
     async def list_replicas(self) -> list[Replica]:
         """List the processes that share the store, the oldest first; none on SQLite."""
@@ -202,7 +186,7 @@ class Reader:
     async def list_state(self) -> dict[str, str]:
         """Read all small facts, by key."""
         async with self._database.read() as connection:
-            return await facts.listed(connection)
+            return await state.listed(connection)
 
     async def normalizations(self) -> list[Verdict]:
         """List what unknown normalizations were judged to mean, by name."""
@@ -212,7 +196,7 @@ class Reader:
     async def clock_difference(self) -> ClockDifference:
         """Return what is known of how far the clock is ahead of Radar's."""
         async with self._database.read() as connection:
-            return await clock_difference.read_clock_difference(connection)
+            return await lag.read_clock_difference(connection)
 
     async def ahead(self) -> timedelta:
         """Return how far the clock is ahead of Radar's: buckets that end in Radar's future are not there to ask for."""
@@ -241,7 +225,7 @@ class Reader:
     async def get_state(self, key: str) -> str | None:
         """Read a small fact; None where it is not known."""
         async with self._database.read() as connection:
-            return await facts.get(connection, key)
+            return await state.get(connection, key)
 
     async def backfill(self, backfill_id: int) -> Backfill | None:
         """Find a job by its id."""
@@ -333,7 +317,7 @@ class Reader:
         A profile or label that is in use again is not among them.
         """
         async with self._database.read() as connection:
-            return await renames.renamed(connection, profiles, labels)
+            return await identity.renamed(connection, profiles, labels)
 
     async def of_profile(self, profile: str | None) -> Named:
         """Choose the series and revisions of *profile*: for one that was renamed by the labels that are in use now."""
@@ -451,7 +435,7 @@ class Reader:
     async def newest_answer(self, profile: str) -> NewestAnswer | None:
         """Find what the newest answer for *profile* said of itself; None before the first."""
         async with self._database.read() as connection:
-            return await answers.newest_answer(connection, profile)
+            return await fetches.newest_answer(connection, profile)
 
     async def status_rows(self, profiles: Sequence[Profile]) -> list[ProfileStatus]:
         """Tell how each of *profiles* fares, in their order."""
@@ -497,12 +481,12 @@ class Reader:
     async def budget(self, now: datetime, limit: int) -> Budget:
         """Tell how much of the request budget of *limit* is used."""
         async with self._database.read() as connection:
-            return await fetches.budget(connection, now, limit)
+            return await budgets.budget(connection, now, limit)
 
     async def budget_free_at(self, now: datetime, budget: Budget) -> datetime | None:
         """Tell when the next request may be sent if the *budget* is spent; None if it is not."""
         async with self._database.read() as connection:
-            return await fetches.free_at(connection, now, budget)
+            return await budgets.free_at(connection, now, budget)
 
     async def restraints(self, credentials: str, now: datetime) -> list[Restraint]:
         """Tell what keeps requests with these credentials from being sent now."""

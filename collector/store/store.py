@@ -9,47 +9,26 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.store import adopt as adopting
-from collector.store import (
-    backfills,
-    bodies,
-    clock_difference,
-    deviations,
-    duties,
-    edges,
-    facts,
-    fetches,
-    grids,
-    heartbeat,
-    layout,
-    migrate,
-    normalizations,
-    passes,
-    reaches,
-    refusals,
-    replays,
-    replicas,
-    save_snapshots,
-    series,
-    series_deletion,
-    sqlite_file,
-    states,
-    unit_names,
-    upstream,
-    windows,
-)
-from collector.store.boundary import boundary
-from collector.store.engine import Database
+from collector.store.claims import backfill_queue, work_items
+from collector.store.db import migrate, partitioning, sqlite_file, state
+from collector.store.db.engine import Database
+from collector.store.db.group_commit import Alike
+from collector.store.db.location import Location, locate
+from collector.store.db.lock_file import OwnerLock, owning
+from collector.store.db.server_clock import ServerClock
+from collector.store.db.translate_errors import boundary
 from collector.store.errors import StoreBehind
-from collector.store.fetches import Arrival, Errand
-from collector.store.location import Location, locate
-from collector.store.owner import OwnerLock, owning
-from collector.store.prune import prune
+from collector.store.ledger import backfills, bodies, deviations, fetches, heartbeat, lag, refusals, replicas, upstream
+from collector.store.ledger.fetches import Arrival, Errand
+from collector.store.ledger.replicas import NOBODY
+from collector.store.read import series_states
 from collector.store.reader import Reader
-from collector.store.replicas import NOBODY
-from collector.store.save import save
-from collector.store.server_clock import ServerClock
-from collector.store.unit import Alike
+from collector.store.retention import series_deletion
+from collector.store.retention.prune import prune
+from collector.store.series import edges, grids, identity, normalizations, snapshots
+from collector.store.series import evidence as adopting
+from collector.store.write import replays, save_snapshots
+from collector.store.write.save import save
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -65,20 +44,20 @@ if TYPE_CHECKING:
     from collector.normalization import Verdict
     from collector.profile import Profile
     from collector.settings import RetentionSettings
-    from collector.store.backfills import Backfill, Progress, Standing, Wanted
-    from collector.store.bodies import NewBody
-    from collector.store.duties import Claimed, Duty
-    from collector.store.fetches import Begun, Failure, Saved
-    from collector.store.fires import Fire
-    from collector.store.heartbeat import Beat
-    from collector.store.passes import PassRecord
-    from collector.store.prune import Pruned
-    from collector.store.replays import ReadBody, Replayed
-    from collector.store.replicas import Candidate
-    from collector.store.save_snapshots import Taken
-    from collector.store.series_deletion import Forgotten
-    from collector.store.upstream import Wait
-    from collector.store.windows import Settled, Share
+    from collector.store.claims.backfill_queue import Settled, Share
+    from collector.store.claims.work_items import Claimed, Duty
+    from collector.store.ledger.backfills import Backfill, Progress, Standing, Wanted
+    from collector.store.ledger.bodies import NewBody
+    from collector.store.ledger.fetches import Begun, Failure, Saved
+    from collector.store.ledger.fires import Fire
+    from collector.store.ledger.heartbeat import Beat
+    from collector.store.ledger.replicas import Candidate
+    from collector.store.ledger.upstream import Wait
+    from collector.store.retention.prune import Pruned
+    from collector.store.retention.series_deletion import Forgotten
+    from collector.store.series.snapshots import PassRecord
+    from collector.store.write.replays import ReadBody, Replayed
+    from collector.store.write.save_snapshots import Taken
 
 _COMMITTED_WITHIN = timedelta(hours=1)
 """No answer is committed longer than this after the end of its request."""
@@ -168,27 +147,27 @@ class Store(Reader):
     async def claim(
         self, kind: str, names: Sequence[str], now: datetime, choose: Callable[[Sequence[Duty], int], Sequence[str]]
     ) -> Claimed:
-        """Claim those of the free duties that *choose* picks, told how many replicas there are; see duties.Wish."""
-        wish = duties.Wish(kind, names, now, choose, self._replica_id)
-        return await self._database.write(lambda connection: duties.claim(connection, wish))
+        """Claim those of the free duties that *choose* picks, told how many replicas there are; see work_items.Wish."""
+        wish = work_items.Wish(kind, names, now, choose, self._replica_id)
+        return await self._database.write(lambda connection: work_items.claim(connection, wish))
 
     async def finish(self, outcomes: Sequence[Fire], done: Sequence[Duty]) -> None:
         """Record what became of due moments, and free their profiles; LeaseLost where they are another replica's."""
         mine = self._replica_id
-        await self._database.write(lambda connection: duties.finish(connection, outcomes, done, mine))
+        await self._database.write(lambda connection: work_items.finish(connection, outcomes, done, mine))
 
     async def release(self, kind: str, names: Sequence[str]) -> None:
         """Free duties that were claimed."""
         mine = self._replica_id
-        await self._database.write(lambda connection: duties.release(connection, kind, names, mine))
+        await self._database.write(lambda connection: work_items.release(connection, kind, names, mine))
 
     async def declare(self, profiles: Sequence[Profile], now: datetime) -> None:
         """Make the labels of *profiles* the ones in use, beside other replicas'; repeating it changes nothing."""
 
         async def work(connection: AsyncConnection) -> None:
             others = await replicas.profiles_of_others(connection, self._replica_id)
-            await series.declare(connection, profiles, now, others)
-            await reaches.declare_reaches(connection, profiles)
+            await identity.declare(connection, profiles, now, others)
+            await snapshots.declare_reaches(connection, profiles)
 
         await self._database.write(work)
 
@@ -233,7 +212,7 @@ class Store(Reader):
 
     async def set_snapshot_record(self, profile: str, record: PassRecord) -> None:
         """Remember how the passes that take the snapshots of *profile* fared."""
-        await self.set_state(passes.record_key(profile), passes.dump_record(record))
+        await self.set_state(snapshots.record_key(profile), snapshots.dump_record(record))
 
     async def fail(self, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
@@ -272,7 +251,7 @@ class Store(Reader):
     async def plan_backfill(self, job: Backfill, slices: Sequence[Slice], *, alone: bool) -> Backfill:
         """Put on record what *job* has to ask for, unless that is there; who is *alone* at it has it all."""
         holder = self._replica_id if alone else None
-        return await self._database.write(lambda connection: windows.plan(connection, job.id, slices, holder))
+        return await self._database.write(lambda connection: backfill_queue.plan(connection, job.id, slices, holder))
 
     async def claim_windows(
         self,
@@ -281,22 +260,22 @@ class Store(Reader):
         now: datetime,
         choose: Callable[[Sequence[Slice], int], tuple[Sequence[Slice], Sequence[Slice]]] | None,
     ) -> Share:
-        """Claim a part of what a job has to ask for, of the series that are *known*; see windows.Wish."""
-        wish = windows.Wish(job.id, known, now, choose, self._replica_id)
-        return await self._database.write(lambda connection: windows.claim(connection, wish))
+        """Claim a part of what a job has to ask for, of the series that are *known*; see backfill_queue.Wish."""
+        wish = backfill_queue.Wish(job.id, known, now, choose, self._replica_id)
+        return await self._database.write(lambda connection: backfill_queue.claim(connection, wish))
 
     async def settle_windows(self, settled: Settled) -> Backfill:
         """Be done with claimed windows, and add to the job's counts; LeaseLost where others do the work by now."""
         mine = self._replica_id
-        return await self._database.write(lambda connection: windows.settle(connection, settled, mine))
+        return await self._database.write(lambda connection: backfill_queue.settle(connection, settled, mine))
 
     async def end_backfill(self, job: Backfill, gaps: int, now: datetime) -> Backfill | None:
         """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
-        return await self._database.write(lambda connection: windows.end(connection, job.id, gaps, now))
+        return await self._database.write(lambda connection: backfill_queue.end(connection, job.id, gaps, now))
 
     async def cancel_backfill(self, backfill_id: int, now: datetime) -> Backfill:
         """End a job as `cancelled`, unless it is over; gives it as it is then. LookupError if there is none."""
-        return await self._database.write(lambda connection: windows.cancel(connection, backfill_id, now))
+        return await self._database.write(lambda connection: backfill_queue.cancel(connection, backfill_id, now))
 
     async def count_backfill(self, job: Backfill, counts: Progress) -> Backfill:
         """Add to the counts of a job."""
@@ -308,17 +287,17 @@ class Store(Reader):
 
     async def stop_backfill(self, job: Backfill, standing: Standing, now: datetime, gaps: int | None = None) -> None:
         """End a job before all of it was asked for, as *standing* says; *gaps* buckets are absent, None: unknown."""
-        word = windows.Stop(job.id, standing, now, self._replica_id, gaps)
-        await self._database.write(lambda connection: windows.stop(connection, word))
+        word = backfill_queue.Stop(job.id, standing, now, self._replica_id, gaps)
+        await self._database.write(lambda connection: backfill_queue.stop(connection, word))
 
     async def confirm(self, query: SeriesQuery, windows: Sequence[Range], settle: int) -> None:
         """Note that an independent answer agrees with the values of *windows*; all in epoch seconds."""
         if windows:
-            await self._database.write(lambda connection: states.confirm(connection, query, windows, settle))
+            await self._database.write(lambda connection: series_states.confirm(connection, query, windows, settle))
 
     async def set_sums_differ(self, query: SeriesQuery) -> None:
         """Note that Radar's daily values are not the sums of the finer ones of *query*: they confirm nothing."""
-        await self._database.write(lambda connection: states.set_sums_differ(connection, query))
+        await self._database.write(lambda connection: series_states.set_sums_differ(connection, query))
 
     async def prune(self, retention: RetentionSettings, now: datetime) -> Pruned:
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""
@@ -353,11 +332,11 @@ class Store(Reader):
 
     async def set_clock_difference(self, difference: ClockDifference) -> None:
         """Remember how far the clock is ahead of Radar's."""
-        await self._database.write(lambda connection: clock_difference.write_clock_difference(connection, difference))
+        await self._database.write(lambda connection: lag.write_clock_difference(connection, difference))
 
     async def set_unit_names(self, unit: str, names: Sequence[str]) -> None:
         """Remember the names that an answer gave *unit*; repeating it changes nothing."""
-        await self._database.write(lambda connection: unit_names.write_unit_names(connection, unit, names))
+        await self._database.write(lambda connection: normalizations.write_unit_names(connection, unit, names))
 
     async def keep_body(self, body: NewBody, kinds: Sequence[str] = ()) -> None:
         """Keep the body of a response, as the example of these *kinds* of deviation; see `bodies.keep`."""
@@ -396,7 +375,7 @@ class Store(Reader):
 
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""
-        await self._database.write(lambda connection: facts.put(connection, key, value))
+        await self._database.write(lambda connection: state.put(connection, key, value))
 
 
 async def _create_missing_file(location: Location, lock: OwnerLock, *, upgrade: bool) -> None:
@@ -411,7 +390,7 @@ async def _create_missing_file(location: Location, lock: OwnerLock, *, upgrade: 
 async def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> None:
     async with database.read() as connection:
         revision = await migrate.current(connection)
-        moves = timescale and not await layout.is_hypertable(connection)
+        moves = timescale and not await partitioning.is_hypertable(connection)
     if revision == migrate.HEAD and not moves:
         return
     if not upgrade or migrate.is_beyond(revision):  # told before a writer connects, which may change the header
@@ -421,6 +400,6 @@ async def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool)
     async def work(connection: AsyncConnection) -> None:
         await migrate.upgrade(connection)
         if moves:
-            await layout.make_hypertable(connection)
+            await partitioning.make_hypertable(connection)
 
     await database.write(work)

@@ -14,7 +14,7 @@ from collector import logs
 from collector.collect import daemon
 from collector.errors import CollectorError
 from collector.settings import load
-from collector.store import fires
+from collector.store.ledger import fires
 
 ZERO = datetime(2026, 5, 4, 0, 1, tzinfo=UTC)
 """What the fast clock shows when it is born."""

@@ -17,7 +17,7 @@ from collector.model import utc
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
-from collector.store.schema import points
+from collector.store.db.schema import points
 from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, query, until
 from tests.harness import faults
 

@@ -11,7 +11,8 @@ from datetime import timedelta
 import pytest
 
 from collector.model import AggInterval
-from collector.store import Store, Wanted, upkeep
+from collector.store import Store, Wanted
+from collector.store.admin import commands
 from tests.acceptance.hurried import ZERO
 from tests.acceptance.replicas import replicas
 from tests.acceptance.world import eventually, profile
@@ -46,7 +47,7 @@ def ended(collector):
 
 
 def dumped(database):
-    return asyncio.run(upkeep.digest(database))
+    return asyncio.run(commands.digest(database))
 
 
 def slices(received):

@@ -22,7 +22,7 @@ import pytest
 import sqlalchemy as sa
 
 from collector.model import AggInterval, SeriesQuery, Window, from_epoch
-from collector.store import upkeep
+from collector.store.admin import commands
 from tests.acceptance.hurried import ZERO
 from tests.acceptance.replicas import LEASE, replicas
 from tests.acceptance.world import eventually, profile, truth
@@ -69,7 +69,7 @@ def durable_postgres_url():
     try:
         made = Server(sa.make_url(server.get_uri())).create().set(drivername="postgresql")
         url = made.render_as_string(hide_password=False)
-        asyncio.run(upkeep.upgrade(url))
+        asyncio.run(commands.upgrade(url))
         yield url
     finally:
         server.cleanup()

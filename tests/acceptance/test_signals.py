@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.store.migrate import HEAD
+from collector.store.db.migrate import HEAD
 from tests.acceptance.world import Collector, eventually, profile, simulating
 from tests.harness import faults
 

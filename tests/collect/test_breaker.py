@@ -14,7 +14,7 @@ from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.settings import Credentials, Secret
 from collector.store import SILENT_AFTER, Wait
-from collector.store.upstream import Restraint, Tried, silence, trial
+from collector.store.ledger.upstream import Restraint, Tried, silence, trial
 from tests.collect.doubles import NOW, batch, core, profile
 from tests.collect.test_replicas import replica
 from tests.harness import faults

@@ -8,9 +8,9 @@ from collector.collect.fetch import Handling
 from collector.radar.errors import RadarError
 from collector.settings import RetentionSettings
 from collector.store import Store, StoreUnavailable
-from collector.store.bodies import MOST_OF_A_KIND
-from collector.store.copy import copy
-from collector.store.verify import verify
+from collector.store.admin.copy import copy
+from collector.store.admin.verify import verify
+from collector.store.ledger.bodies import MOST_OF_A_KIND
 from tests.collect.doubles import DAY, NOW, TOKEN, batch, core, profile, query
 from tests.harness import faults
 

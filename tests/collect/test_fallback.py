@@ -11,7 +11,7 @@ from collector.collect.fallback import Fallback, check_budget
 from collector.model import Slice, Window
 from collector.radar.errors import RateLimited, TooCostly, Unauthorized
 from collector.settings import load
-from collector.store.fetches import Budget
+from collector.store import Budget
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query
 
 _CONFIG = '[[profiles]]\nname = "all"\nagg_interval = "1h"\n'

@@ -19,9 +19,9 @@ from collector.serve.gaps import all_gaps
 from collector.serve.radar_api import ask
 from collector.serve.status import status
 from collector.store import LearnedGrid, Selection, Wanted
-from collector.store.grids import dump, load
-from collector.store.replays import ReadBody
-from collector.store.verify import verify
+from collector.store.admin.verify import verify
+from collector.store.series.grids import dump, load
+from collector.store.write.replays import ReadBody
 from tests.collect.doubles import DAY, NOW, core, profile, query
 from tests.harness import faults
 

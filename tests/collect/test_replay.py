@@ -12,8 +12,8 @@ from collector.radar.errors import Untrusted
 from collector.serve import evidence as serve_evidence
 from collector.serve.status import status
 from collector.settings import RetentionSettings
-from collector.store import bodies
-from collector.store.verify import verify
+from collector.store.admin.verify import verify
+from collector.store.ledger import bodies
 from tests.collect.doubles import DAY, HOUR, NOW, batch, core, many, profile, query
 from tests.harness import faults
 from tests.store.making import dump, rows

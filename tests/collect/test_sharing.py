@@ -14,7 +14,8 @@ from collector.collect.gather import Gatherer
 from collector.collect.limits import Rejection, Size, first_guess, measured
 from collector.collect.replica import enlisted
 from collector.model import AggInterval, Slice, Window
-from collector.store import LeaseLost, Store, upkeep, wanted
+from collector.store import LeaseLost, Store, wanted
+from collector.store.admin import commands
 from tests.collect.doubles import DAY, HOUR, NOW, QuickFetcher, core, many, profile, query
 from tests.harness import faults
 
@@ -69,7 +70,7 @@ async def alone(url, *profiles, **options):
     async with core(url, *profiles, limit=6000, **{**LIMITS, **options}) as world:
         job = await job_of(world, *(one.name for one in profiles))
         standing = await Backfiller(world.store, world.gatherer).run(job, profiles)
-        return len(world.requests), standing, await upkeep.digest(url)
+        return len(world.requests), standing, await commands.digest(url)
 
 
 async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
@@ -84,7 +85,7 @@ async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
         assert asked_twice(world) == []
         askers = await world.store.list_fetches(limit=None)
         assert len(askers) == len(world.requests)
-    assert await upkeep.digest(postgres_url) == digest
+    assert await commands.digest(postgres_url) == digest
 
 
 async def test_requests_that_were_refused_are_counted_however_often_the_record_is_told(sqlite_url, monkeypatch):
@@ -120,7 +121,7 @@ async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(p
         assert last.progress.gaps_remaining == 0
         assert saved > 0
         assert asked_twice(world) == []
-    assert await upkeep.digest(postgres_url) == digest
+    assert await commands.digest(postgres_url) == digest
 
 
 async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, sqlite_url):

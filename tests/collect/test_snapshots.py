@@ -324,7 +324,6 @@ async def move_history(opened, source, target, taken):
     """Let what was collected as *source* be what an earlier version collected as *target*."""
     import sqlalchemy as sa
 
-
     same = {"old": source.digest, "new": target.digest, "filters": target.filters_json}
     change = sa.text("UPDATE series SET digest = :new, filters = :filters WHERE digest = :old")
 

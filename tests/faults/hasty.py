@@ -20,7 +20,7 @@ from collector.collect.daemon import Service
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
-from collector.store.unit import Units
+from collector.store.db.group_commit import Units
 from tests.collect.doubles import CALM, TOKEN
 
 _GRACE = 0.0002

@@ -18,7 +18,8 @@ from subprocess import CalledProcessError
 import pytest
 import sqlalchemy as sa
 
-from collector.store import StoreUnavailable, upkeep
+from collector.store import StoreUnavailable
+from collector.store.admin import commands
 from tests.conftest import Server
 from tests.faults.stubborn import collected
 from tests.store.making import dump
@@ -82,7 +83,7 @@ def pair():
     folder.chmod(0o755)
     made = Pair(folder)
     try:
-        asyncio.run(upkeep.upgrade(made.url))
+        asyncio.run(commands.upgrade(made.url))
         yield made
     finally:
         made.close()
@@ -103,7 +104,7 @@ async def test_what_was_acknowledged_is_there_and_the_rest_is_collected_anew(pai
         world.simulator.script(rule)
 
     with pytest.raises(StoreUnavailable, match="is on a standby, which takes no writes: name the primary"):
-        await upkeep.upgrade(pair.standby_url)
+        await commands.upgrade(pair.standby_url)
     outcomes = await collected(pair.url, found, dying)
     assert asked["requests"] > when
     assert found["requests"] <= outcomes.total(), "each that was sent was on record before"

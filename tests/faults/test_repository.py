@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from collector.radar.errors import Untrusted
-from collector.store import Fire, Store, StoreRefused, save
+from collector.store import Fire, Store, StoreRefused
+from collector.store.write import save
 from tests.store.making import DAY, HOUR, NOW, answer, at, batch, dump, hours, profile, query
 
 QUERIES = {"all": query(), "each/a": query(caOwner="a"), "each/b": query(caOwner="b")}

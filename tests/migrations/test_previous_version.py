@@ -14,10 +14,11 @@ from collector.collect.refetch import fire_slices
 from collector.finality import final_windows
 from collector.model import Meta, Points
 from collector.serve.gaps import all_gaps
-from collector.store import Store, Taken, upkeep
-from collector.store.proposals import row_of
-from collector.store.schema import VIEWS, metadata
-from collector.store.verify import verify
+from collector.store import Store, Taken
+from collector.store.admin import commands
+from collector.store.admin.verify import verify
+from collector.store.db.schema import VIEWS, metadata
+from collector.store.series.proposals import row_of
 from tests.poison.life import SHORT, START, _differs, living, profiles_of
 from tests.store.making import DAY, HOUR, NOW, STEP, at, batch, filtered, hours, profile, query, rows, saved, values
 
@@ -78,7 +79,7 @@ async def fill(url, *more, revision=BEFORE):
         await saved(store, batch((query(), hours(FIRST, LAST))), numbers(FIRST, LAST), updated=TOLD)
         for work in more:
             await work(store)
-    await upkeep.downgrade(url, revision)
+    await commands.downgrade(url, revision)
 
 
 @pytest.mark.parametrize("revision", [BEFORE, "0007"])
@@ -95,7 +96,7 @@ async def test_the_statements_of_the_previous_version_are_taken(store_url, revis
     names = [name for name in before.tables if name not in VIEWS]
     with engine.connect() as connection:
         written = {name: connection.execute(sa.select(before.tables[name])).all() for name in before.tables}
-    await upkeep.upgrade(store_url)
+    await commands.upgrade(store_url)
     with engine.begin() as connection:
         for name in names:
             connection.execute(sa.delete(before.tables[name]))
@@ -116,8 +117,8 @@ async def test_rights_on_the_view_stay_in_both_directions(postgres_url):
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {role}")
         connection.execute(f"GRANT SELECT ON history TO {role}")
-    await upkeep.downgrade(postgres_url, BEFORE)
-    await upkeep.upgrade(postgres_url)
+    await commands.downgrade(postgres_url, BEFORE)
+    await commands.upgrade(postgres_url)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         assert connection.execute(f"SELECT has_table_privilege('{role}', 'history', 'SELECT')").fetchone() == (True,)
         connection.execute(f"DROP OWNED BY {role}")
@@ -126,8 +127,8 @@ async def test_rights_on_the_view_stay_in_both_directions(postgres_url):
 
 async def test_an_upgrade_changes_no_point_and_takes_old_values_as_final_but_unconfirmed(store_url):
     await fill(store_url)
-    await upkeep.upgrade(store_url)
-    assert await upkeep.check(store_url) == []
+    await commands.upgrade(store_url)
+    assert await commands.check(store_url) == []
     assert (await verify(store_url)).findings == []
     async with Store.open(store_url, owner="test") as store:
         await store.declare([profile()], NOW)
@@ -314,7 +315,7 @@ async def test_a_store_in_which_the_last_revision_was_missed_is_mended_within_a_
         border = int((life.clock() - SHORT.settle - 6 * HOUR).timestamp())
         clock = life.clock
     wrong = f"{'timestamp' if store_url.startswith('sqlite') else 'extract(epoch from timestamp)'} < {border}"
-    await upkeep.downgrade(store_url, BEFORE)
+    await commands.downgrade(store_url, BEFORE)
     async with living(store_url, SHORT, None) as life:
         life.clock.now = clock.now
         await execute(life.store, f"UPDATE points SET value = value - 3 WHERE {wrong}")

@@ -14,7 +14,7 @@ from collector.radar.errors import Unavailable
 from collector.serve.app import make_app, serving
 from collector.settings import Secret, load
 from collector.store import Store
-from collector.store.schema import absences, profile_series
+from collector.store.db.schema import absences, profile_series
 from tests.store.making import DAY, HOUR, NOW, batch, begin, hours, saved
 
 CONFIG = """

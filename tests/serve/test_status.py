@@ -13,7 +13,7 @@ from collector.serve.gaps import Gap, all_gaps
 from collector.serve.status import status
 from collector.simulator import GapChange
 from collector.store import Beat, Candidate, Store, process_name
-from collector.store.column_types import Moment
+from collector.store.db.column_types import Moment
 from tests.collect.doubles import DAY, HOUR, NOW, batch, core, many, profile, query
 from tests.harness import faults
 

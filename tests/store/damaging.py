@@ -7,8 +7,8 @@ from contextlib import closing
 from collector.errors import CollectorError
 from collector.model import Annotation
 from collector.store import Fire, Store
-from collector.store.upkeep import dump
-from collector.store.verify import verify
+from collector.store.admin.commands import dump
+from collector.store.admin.verify import verify
 from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, saved
 
 WEEK = 168

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from collector.store import Store
-from collector.store.restore import restore
+from collector.store.admin.restore import restore
 from tests.acceptance.nest import nest
 from tests.store.making import HOUR, NOW, batch, hours, profile, query, saved
 

@@ -10,9 +10,11 @@ import asyncio
 import psycopg
 import pytest
 
-from collector.store import Store, StoreBehind, migrate, upkeep
-from collector.store.copy import copy
-from collector.store.verify import verify
+from collector.store import Store, StoreBehind
+from collector.store.admin import commands
+from collector.store.admin.copy import copy
+from collector.store.admin.verify import verify
+from collector.store.db import migrate
 from tests.store.making import HOUR, NOW, batch, hours, query, rows, saved, values
 from tests.store.test_layout import YEARS, fill
 
@@ -20,10 +22,10 @@ IS_ONE = "SELECT hypertable_name FROM timescaledb_information.hypertables"
 
 
 async def test_a_new_store_has_a_hypertable_and_keeps_what_sqlite_keeps(empty_postgres_url, sqlite_url):
-    assert await upkeep.upgrade(empty_postgres_url, timescale=True) == (None, migrate.HEAD)
-    assert await upkeep.check(empty_postgres_url) == []
+    assert await commands.upgrade(empty_postgres_url, timescale=True) == (None, migrate.HEAD)
+    assert await commands.check(empty_postgres_url) == []
     assert await fill(empty_postgres_url) == await fill(sqlite_url)
-    assert await upkeep.digest(empty_postgres_url) == await upkeep.digest(sqlite_url)
+    assert await commands.digest(empty_postgres_url) == await commands.digest(sqlite_url)
     assert (await verify(empty_postgres_url)).findings == []
     async with Store.open(empty_postgres_url, owner=None) as store:
         assert await rows(store, IS_ONE) == [("points",)]
@@ -35,7 +37,7 @@ async def test_a_new_store_has_a_hypertable_and_keeps_what_sqlite_keeps(empty_po
 
 async def test_a_store_becomes_one_in_place_once_and_stays_one(empty_postgres_url):
     before = await fill(empty_postgres_url)
-    digest = await upkeep.digest(empty_postgres_url)
+    digest = await commands.digest(empty_postgres_url)
     with pytest.raises(StoreBehind, match="no hypertable yet"):
         async with Store.open(empty_postgres_url, owner="test", upgrade=False, timescale=True):
             pass
@@ -47,8 +49,8 @@ async def test_a_store_becomes_one_in_place_once_and_stays_one(empty_postgres_ur
 
     await asyncio.gather(*(start(timescale=True) for _ in range(4)))
     await start(timescale=False)
-    assert await upkeep.digest(empty_postgres_url) == digest
-    assert await upkeep.check(empty_postgres_url) == []
+    assert await commands.digest(empty_postgres_url) == digest
+    assert await commands.check(empty_postgres_url) == []
     async with Store.open(empty_postgres_url, owner="test") as store:
         done = await saved(store, batch((query(), hours(0, 5))), [7, 2027, 2028, 2029, 9])
     assert (done.inserted, done.revised, done.unchanged) == (1, 1, 3)
@@ -60,15 +62,15 @@ LIMIT = "ALTER DATABASE {} SET timescaledb.max_tuples_decompressed_per_dml_trans
 
 
 async def test_what_lies_in_compressed_chunks_is_kept_revised_and_verified_like_any_other(empty_postgres_url):
-    await upkeep.upgrade(empty_postgres_url, timescale=True)
+    await commands.upgrade(empty_postgres_url, timescale=True)
     before = await fill(empty_postgres_url)
-    digest = await upkeep.digest(empty_postgres_url)
+    digest = await commands.digest(empty_postgres_url)
     with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
         connection.execute(COMPRESS)
         assert len(connection.execute("SELECT compress_chunk(c) FROM show_chunks('points') c").fetchall()) == len(YEARS)
         connection.execute(LIMIT.format(connection.info.dbname))
-    assert await upkeep.digest(empty_postgres_url) == digest
-    assert await upkeep.check(empty_postgres_url) == []
+    assert await commands.digest(empty_postgres_url) == digest
+    assert await commands.check(empty_postgres_url) == []
     async with Store.open(empty_postgres_url, owner="test") as store:
         assert await values(store) == before
         done = await saved(store, batch((query(), hours(0, 5))), [7, 8, 9, 10, 11])
@@ -77,16 +79,16 @@ async def test_what_lies_in_compressed_chunks_is_kept_revised_and_verified_like_
 
 
 async def test_a_compressed_store_of_the_previous_version_is_migrated(empty_postgres_url):
-    await upkeep.upgrade(empty_postgres_url, timescale=True)
+    await commands.upgrade(empty_postgres_url, timescale=True)
     before = await fill(empty_postgres_url)
-    await upkeep.downgrade(empty_postgres_url, "0006")
+    await commands.downgrade(empty_postgres_url, "0006")
     with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
         connection.execute(COMPRESS)
         connection.execute("SELECT compress_chunk(c) FROM show_chunks('points') c")
         connection.execute(LIMIT.format(connection.info.dbname))
         ends = connection.execute("SELECT min(timestamp), max(timestamp) + interval '1 h' FROM points").fetchone()
-    assert await upkeep.upgrade(empty_postgres_url) == ("0006", migrate.HEAD)
-    assert await upkeep.check(empty_postgres_url) == []
+    assert await commands.upgrade(empty_postgres_url) == ("0006", migrate.HEAD)
+    assert await commands.check(empty_postgres_url) == []
     assert (await verify(empty_postgres_url)).findings == []
     async with Store.open(empty_postgres_url, owner="test") as store:
         assert await values(store) == before
@@ -100,22 +102,22 @@ async def test_a_compressed_store_of_the_previous_version_is_migrated(empty_post
 
 async def test_it_goes_back_to_partitions_and_to_nothing(empty_postgres_url):
     before = await fill(empty_postgres_url)
-    await upkeep.upgrade(empty_postgres_url, timescale=True)
-    assert await upkeep.downgrade(empty_postgres_url, "0003") == "0003"
-    assert await upkeep.upgrade(empty_postgres_url) == ("0003", migrate.HEAD)
-    assert await upkeep.check(empty_postgres_url) == []
+    await commands.upgrade(empty_postgres_url, timescale=True)
+    assert await commands.downgrade(empty_postgres_url, "0003") == "0003"
+    assert await commands.upgrade(empty_postgres_url) == ("0003", migrate.HEAD)
+    assert await commands.check(empty_postgres_url) == []
     async with Store.open(empty_postgres_url, owner=None) as store:
         assert await values(store) == before
         assert await rows(store, IS_ONE) == []
-    await upkeep.upgrade(empty_postgres_url, timescale=True)
-    assert await upkeep.downgrade(empty_postgres_url, "base") is None
+    await commands.upgrade(empty_postgres_url, timescale=True)
+    assert await commands.downgrade(empty_postgres_url, "base") is None
 
 
 async def test_a_copy_may_go_into_one_and_out_of_one(empty_postgres_url, sqlite_url, tmp_path):
     await fill(sqlite_url)
-    await upkeep.upgrade(empty_postgres_url, timescale=True)
+    await commands.upgrade(empty_postgres_url, timescale=True)
     there = await copy(sqlite_url, empty_postgres_url)
     back = await copy(empty_postgres_url, f"sqlite:///{tmp_path}/back.db")
-    assert there.digest == back.digest == await upkeep.digest(sqlite_url)
+    assert there.digest == back.digest == await commands.digest(sqlite_url)
     with psycopg.connect(empty_postgres_url) as connection:
         assert connection.execute(IS_ONE).fetchall() == [("points",)]

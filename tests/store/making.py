@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
 from collector.profile import Profile
-from collector.store import Store, upkeep
+from collector.store import Store
+from collector.store.admin import commands
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 DAY = datetime(2026, 4, 30, tzinfo=UTC)
@@ -94,5 +95,5 @@ async def values(store, label="all", **options):
 
 async def dump(url):
     """All that is known, as one text."""
-    async with aclosing(upkeep.dump(url)) as parts:
+    async with aclosing(commands.dump(url)) as parts:
         return "".join([part async for part in parts])

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collector.model import Annotation, Window
-from collector.store.annotations import Decision, Remark, carries, decide, digest
-from collector.store.precedence import AnswerTime
-from collector.store.verify import verify
+from collector.store.admin.verify import verify
+from collector.store.ledger.fetches import AnswerTime
+from collector.store.write.annotations import Decision, Remark, carries, decide, digest
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, rows, saved
 
 ASKED = batch((query(), hours(0, 10)))

@@ -9,10 +9,10 @@ import pytest
 
 from collector.errors import UsageError
 from collector.store import Store, StoreDamaged, StoreForeign, StoreMissing, StoreOwned
-from collector.store import backup as backing
-from collector.store.backup import backup
-from collector.store.owner import lock_path
-from collector.store.upkeep import digest, downgrade
+from collector.store.admin import backup as backing
+from collector.store.admin.backup import backup
+from collector.store.admin.commands import digest, downgrade
+from collector.store.db.lock_file import lock_path
 from tests.store.making import NOW, batch, filled, hours, query, saved
 
 LATER = NOW + timedelta(minutes=15)

@@ -6,10 +6,8 @@ from datetime import timedelta
 import pytest
 
 from collector.store import Store
-from collector.store.bodies import MOST_STORED_BYTES, NewBody
 from collector.store.errors import StoreDamaged
-from collector.store.packing import MOST_BYTES, Packed, pack
-from collector.store.questions import write_question
+from collector.store.ledger.bodies import MOST_BYTES, MOST_STORED_BYTES, NewBody, Packed, pack, write_question
 from tests.store.making import HOUR, NOW, batch, begin, hours, profile, query
 
 ASKED = batch((query(), hours(0, 4)))

@@ -5,8 +5,8 @@ import pytest
 import sqlalchemy as sa
 
 from collector.store import StoreDamaged, StoreDenied, StoreForeign, StoreRefused, StoreUnavailable
-from collector.store.boundary import boundary, may_succeed, translate
-from collector.store.location import locate
+from collector.store.db.location import locate
+from collector.store.db.translate_errors import boundary, may_succeed, translate
 
 FILE = locate("sqlite:////data/collector.db")
 SERVER = locate("postgresql://user:s3cr%40t@host/name")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql, sqlite
 
-from collector.store.column_types import Bucket, Moment, Words, clean
+from collector.store.db.column_types import Bucket, Moment, Words, clean
 
 BOTH = pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect()], ids=["sqlite", "postgresql"])
 MOMENT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)

@@ -7,10 +7,10 @@ import pytest
 from collector.errors import UsageError
 from collector.model import Annotation
 from collector.store import Fire, Store, StoreDamaged, StoreError, StoreForeign, StoreMissing, StoreOwned, StoreRefused
-from collector.store import copy as copying
-from collector.store.copy import copy
-from collector.store.upkeep import digest
-from collector.store.verify import verify
+from collector.store.admin import copy as copying
+from collector.store.admin.commands import digest
+from collector.store.admin.copy import copy
+from collector.store.admin.verify import verify
 from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, rows, saved
 
 LATER = NOW + timedelta(minutes=15)

@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from collector.store import Store, StoreDenied
-from collector.store.upkeep import current
+from collector.store.admin.commands import current
 
 
 def with_(url, **changes):

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 
 from collector.model import Annotation
-from collector.store import Fire, Store, dump
-from collector.store.dump import cover, in_order
-from collector.store.upkeep import digest
-from collector.store.upkeep import dump as dump_of
+from collector.store import Fire, Store
+from collector.store.admin import dump
+from collector.store.admin.commands import digest
+from collector.store.admin.commands import dump as dump_of
+from collector.store.admin.dump import cover, in_order
 from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, saved
 
 ALL, COM = query(), query(tld="com")

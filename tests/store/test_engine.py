@@ -9,7 +9,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from collector.store import Saved, Store, StoreDenied, StoreUnavailable, facts
+from collector.store import Saved, Store, StoreDenied, StoreUnavailable
+from collector.store.db import state
 from tests.store.making import NOW, answer, batch, begin, hours, profile, query, rows, saved, values
 from tests.store.proxy import Proxy
 
@@ -63,7 +64,7 @@ async def test_no_update_is_lost_when_many_write_at_once(store):
 
 async def test_a_transaction_that_fails_leaves_nothing(store):
     async def half(connection):
-        await facts.put(connection, "a", "b")
+        await state.put(connection, "a", "b")
         raise LookupError
 
     with pytest.raises(LookupError):
@@ -133,11 +134,11 @@ async def deadlock(store):
         met = []
 
         async def update(connection):
-            await facts.put(connection, first, "x")
+            await state.put(connection, first, "x")
             if not met:
                 met.append(True)
                 both.wait(10)
-            await facts.put(connection, second, "x")
+            await state.put(connection, second, "x")
 
         return update
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.store.filling import Filling, Part
+from collector.store.write.replays import Filling, Part
 from tests.store.making import at, query
 
 

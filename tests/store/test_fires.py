@@ -2,7 +2,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from collector.store import Fire
-from collector.store.verify import verify
+from collector.store.admin.verify import verify
 from tests.store.making import DAY, HOUR, NOW
 
 FIRE = Fire("all", DAY, "collected", NOW)
@@ -10,11 +10,11 @@ FIRE = Fire("all", DAY, "collected", NOW)
 
 async def test_the_newest_due_moment_is_remembered(store):
     assert await store.last_fire("all") is None
-    assert await store.last_due("all") is None
+    assert await store.last_fire("all") is None
     fires = [replace(FIRE, due=DAY + hour * HOUR, message=f"{hour}") for hour in (0, 2, 1)]
     await store.finish(fires, [])
     assert await store.last_fire("all") == fires[1]
-    assert await store.last_due("all") == DAY + 2 * HOUR
+    assert (await store.last_fire("all")).due == DAY + 2 * HOUR
     assert await store.last_fire("other") is None
 
 

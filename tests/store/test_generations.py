@@ -5,8 +5,9 @@ import logging
 import pytest
 import sqlalchemy as sa
 
-from collector.store import Place, Saved, Selection, Stretch, generations
-from collector.store.verify import verify
+from collector.store import Place, Saved, Selection, Stretch
+from collector.store.admin.verify import verify
+from collector.store.series import generations
 from tests.store.making import (
     DAY,
     HOUR,

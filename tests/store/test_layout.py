@@ -7,7 +7,9 @@ from click.testing import CliRunner
 
 from collector.cli.main import command
 from collector.model import Window
-from collector.store import Store, StoreLacks, StoreRefused, layout, migrate, upkeep
+from collector.store import Store, StoreLacks, StoreRefused
+from collector.store.admin import commands
+from collector.store.db import migrate, partitioning
 from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, rows, saved, values
 
 YEARS = (2019, 2024, 2026, 2031, 2045)
@@ -27,7 +29,7 @@ async def fill(url):
 
 
 def test_partitions_cover_all_time_and_have_an_order():
-    bounds = [bound.removeprefix("FROM ").split(" TO ") for bound in layout.partitions().values()]
+    bounds = [bound.removeprefix("FROM ").split(" TO ") for bound in partitioning.partitions().values()]
     assert bounds[0][0] == "(MINVALUE)"
     assert bounds[-1][1] == "(MAXVALUE)"
     assert [end for _, end in bounds[:-1]] == [start for start, _ in bounds[1:]]
@@ -73,17 +75,17 @@ async def test_a_statement_with_a_time_leaves_the_other_years_out(postgres_url, 
 
 async def test_rights_and_views_of_others_outlive_a_move_and_the_data_too(postgres_server, postgres_url):
     before = await fill(postgres_url)
-    digest = await upkeep.digest(postgres_url)
+    digest = await commands.digest(postgres_url)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"DROP ROLE IF EXISTS {READER}")
         connection.execute(f"CREATE ROLE {READER}")
         connection.execute(f"GRANT SELECT ON points, history TO {READER}")
         connection.execute("CREATE VIEW mine AS SELECT series_id, '100 %' AS part FROM points")
     try:
-        await upkeep.downgrade(postgres_url, "0003")
+        await commands.downgrade(postgres_url, "0003")
         with psycopg.connect(postgres_url) as connection:
             assert connection.execute("SELECT relkind FROM pg_class WHERE relname = 'points'").fetchone() == ("r",)
-        assert await upkeep.upgrade(postgres_url) == ("0003", migrate.HEAD)
+        assert await commands.upgrade(postgres_url) == ("0003", migrate.HEAD)
         async with Store.open(postgres_url, owner=None) as store:
             assert await values(store) == before
             assert await rows(store, "SELECT DISTINCT part FROM mine") == [("100 %",)]
@@ -94,8 +96,8 @@ async def test_rights_and_views_of_others_outlive_a_move_and_the_data_too(postgr
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(f"DROP OWNED BY {READER}")
         postgres_server.run(f"DROP ROLE {READER}")
-    assert await upkeep.digest(postgres_url) == digest
-    assert await upkeep.check(postgres_url) == []
+    assert await commands.digest(postgres_url) == digest
+    assert await commands.check(postgres_url) == []
 
 
 async def test_what_cannot_be_moved_along_is_in_the_way(postgres_url):
@@ -103,8 +105,8 @@ async def test_what_cannot_be_moved_along_is_in_the_way(postgres_url):
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("CREATE MATERIALIZED VIEW mine AS SELECT * FROM points")
     with pytest.raises(StoreRefused, match="depends on a table of ours"):
-        await upkeep.downgrade(postgres_url, "0003")
-    assert await upkeep.check(postgres_url) == []
+        await commands.downgrade(postgres_url, "0003")
+    assert await commands.check(postgres_url) == []
     async with Store.open(postgres_url, owner=None) as store:
         assert await values(store) == before
 
@@ -112,18 +114,18 @@ async def test_what_cannot_be_moved_along_is_in_the_way(postgres_url):
 async def test_a_partition_that_is_missing_is_named(postgres_url):
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("DROP TABLE points_2025")
-    assert await upkeep.check(postgres_url) == ["the partition points_2025 is missing"]
+    assert await commands.check(postgres_url) == ["the partition points_2025 is missing"]
 
 
 @pytest.mark.parametrize("prepare", ["empty_postgres_url", "postgres_url"])
 async def test_without_the_extension_a_hypertable_is_refused_and_nothing_changes(request, prepare):
     url = request.getfixturevalue(prepare)
-    before = await upkeep.current(url)
+    before = await commands.current(url)
     for upgrade in (True, False):
         with pytest.raises(StoreLacks, match="TimescaleDB, which this server does not have"):
             async with Store.open(url, owner="test", upgrade=upgrade, timescale=True):
                 pass
-    assert await upkeep.current(url) == before
+    assert await commands.current(url) == before
 
 
 async def test_readers_do_not_ask_for_a_hypertable(postgres_url):

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.store.merge import merged, merged_now
+from collector.store.read.points import merged, merged_now
 
 
 async def _stream(blocks):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from collector.store import Store, StoreAliased, StoreOwned, StoreUnavailable
-from collector.store.owner import lock_path, owner_of, owning
+from collector.store.db.lock_file import lock_path, owner_of, owning
 from tests.store.holding import URL, holding
 from tests.store.making import NOW, profile
 
@@ -152,7 +152,7 @@ def elsewhere(path, tmp_path):
 @pytest.fixture
 def mounted(monkeypatch):
     """Let a hard link count as what it stands for."""
-    monkeypatch.setattr("collector.store.sqlite_file._check_names", lambda *_args, **_options: None)
+    monkeypatch.setattr("collector.store.db.sqlite_file._check_names", lambda *_args, **_options: None)
 
 
 async def test_one_file_in_two_folders_has_one_owner(path, holder, elsewhere, mounted):

@@ -9,9 +9,7 @@ import pytest
 
 from collector.excerpt import EXCERPT_BYTES, excerpt
 from collector.model import AggInterval, Batch, SeriesQuery, Slice
-from collector.store.bodies import Stored, surplus
-from collector.store.packing import MOST_BYTES, pack, unpack
-from collector.store.questions import read_question, write_question
+from collector.store.ledger.bodies import MOST_BYTES, Stored, pack, read_question, surplus, unpack, write_question
 from tests.store.making import hours
 
 NOISE = random.Random(5).randbytes(MOST_BYTES + 100_000)

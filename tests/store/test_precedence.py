@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from collector.store import Saved
-from collector.store.precedence import AnswerTime, overrules
+from collector.store.ledger.fetches import AnswerTime, overrules
 from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, saved, values
 
 ASKED = batch((query(), hours(0, 4)))

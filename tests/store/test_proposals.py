@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 
 from collector.model import Window, spelling_free
-from collector.store.precedence import AnswerTime
-from collector.store.proposals import Answered, counting, proposal
+from collector.store.ledger.fetches import AnswerTime
+from collector.store.series.proposals import Answered, counting, proposal
 from tests.store.making import DAY, HOUR, NOW
 
 

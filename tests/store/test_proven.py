@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from collector.store.schema import absences
+from collector.store.db.schema import absences
 from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, rows, saved
 
 

@@ -6,9 +6,9 @@ from collector.model import AggInterval
 from collector.settings import RetentionSettings
 from collector.settings.schema import points_key
 from collector.store import Fire
-from collector.store.outdated import Replaced, outdated
-from collector.store.prune import Pruned, edges, prunable
-from collector.store.verify import verify
+from collector.store.admin.verify import verify
+from collector.store.retention.points import Replaced, outdated
+from collector.store.retention.prune import Pruned, edges, prunable
 from tests.store.making import DAY, HOUR, NOW, at, batch, begin, hours, profile, query, rows, saved, values
 
 ALL = query()
@@ -95,7 +95,7 @@ async def test_with_points_go_their_revisions_marks_and_ranges(store):
 
 
 async def test_many_points_go_in_several_transactions_each_of_which_leaves_a_sound_store(store, monkeypatch):
-    monkeypatch.setattr("collector.store.outdated._POINTS_AT_ONCE", 3)
+    monkeypatch.setattr("collector.store.retention.points._POINTS_AT_ONCE", 3)
     for start in range(0, 24, 4):
         await saved(store, batch((ALL, hours(start, start + 8))), range(start, start + 8))
     step, seen = store._database.write, []
@@ -138,7 +138,7 @@ async def test_old_revisions_go_and_the_values_stay(store):
 
 
 async def test_revisions_of_many_buckets_go_a_few_at_a_time(store, monkeypatch):
-    monkeypatch.setattr("collector.store.outdated._REVISIONS_AT_ONCE", 3)
+    monkeypatch.setattr("collector.store.retention.points._REVISIONS_AT_ONCE", 3)
     asked = batch((ALL, hours(0, 8)))
     for minutes, value in enumerate([1, 2, 3]):
         await saved(store, asked, [value] * 8, now=NOW + minutes * HOUR, updated=NOW + minutes * HOUR)
@@ -197,7 +197,7 @@ async def test_old_fires_go_but_the_newest_of_each_profile_stays(store):
     await store.finish([Fire(name, DAY + hour * HOUR, "collected", NOW) for name, hour in dues], [])
     assert await pruned(store, keep(fires=DAYS)) == Pruned(fires=2)
     assert await rows(store, "SELECT profile FROM fires ORDER BY 1") == [("all",), ("other",)]
-    assert await store.last_due("all") == DAY + 2 * HOUR
+    assert (await store.last_fire("all")).due == DAY + 2 * HOUR
 
 
 async def test_a_damaged_series_is_left_alone_and_told_of(store):

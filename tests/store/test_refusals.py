@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from collector.model import Slice, Window
 from collector.store import Refusal, Store, keys_of
-from collector.store.copy import copy
+from collector.store.admin.copy import copy
 from tests.store.making import DAY, HOUR, NOW, hours, query
 
 NEWEST = Slice(query(), Window(DAY, NOW.replace(minute=0, second=0, microsecond=0)))

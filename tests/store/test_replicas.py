@@ -11,7 +11,7 @@ import pytest
 
 from collector.model import AggInterval
 from collector.store import PROFILE, Candidate, Duty, Fire, LeaseLost, Store, StoreRefused, StoreUnavailable
-from collector.store import replicas as replicas_of_store
+from collector.store.ledger import replicas as replicas_of_store
 from tests.store.making import DAY, HOUR, LIMIT, NOW, answer, batch, filtered, hours, profile, query, rows
 
 ALL = query()

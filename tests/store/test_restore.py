@@ -6,22 +6,13 @@ from contextlib import closing
 import pytest
 
 from collector.errors import UsageError
-from collector.store import (
-    Store,
-    StoreAliased,
-    StoreDamaged,
-    StoreForeign,
-    StoreNewer,
-    StoreOwned,
-    StoreUnavailable,
-    side_files,
-    sqlite_file,
-)
-from collector.store.backup import backup
-from collector.store.migrate import HEAD
-from collector.store.restore import restore
-from collector.store.upkeep import current, digest, downgrade
-from collector.store.verify import verify
+from collector.store import Store, StoreAliased, StoreDamaged, StoreForeign, StoreNewer, StoreOwned, StoreUnavailable
+from collector.store.admin.backup import backup
+from collector.store.admin.commands import current, digest, downgrade
+from collector.store.admin.restore import restore
+from collector.store.admin.verify import verify
+from collector.store.db import sqlite_file
+from collector.store.db.migrate import HEAD
 from tests.store.holding import holding, killed_after_writing, killed_while_restoring
 from tests.store.making import batch, filled, hours, query, values
 
@@ -231,7 +222,7 @@ async def test_a_full_disk_changes_nothing(url, path, saved_copy, monkeypatch):
 
 
 def test_a_name_that_exists_is_not_taken_for_what_is_kept(path):
-    first = side_files.aside(path)
+    first = sqlite_file.aside(path)
     first.touch()
-    second = side_files.aside(path)
+    second = sqlite_file.aside(path)
     assert second != first

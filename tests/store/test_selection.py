@@ -2,7 +2,7 @@ import pytest
 
 from collector.model import from_epoch
 from collector.store import Place, Selection
-from collector.store.downsample import column_width, in_columns
+from collector.store.read.downsample import column_width, in_columns
 from tests.store.making import DAY, HOUR, NOW, at, batch, hours, profile, saved
 
 

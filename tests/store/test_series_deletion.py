@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from collector.model import Annotation
 from collector.store import SeriesUnknown, SeriesWanted
-from collector.store.column_types import Bucket, Flag, Identifier, Moment, Real
-from collector.store.schema import metadata, series
-from collector.store.verify import verify
+from collector.store.admin.verify import verify
+from collector.store.db.column_types import Bucket, Flag, Identifier, Moment, Real
+from collector.store.db.schema import metadata, series
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, query, saved, values
 
 OLD = query(caOwner="A")

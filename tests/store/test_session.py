@@ -9,10 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from collector.model import Annotation
-from collector.store import Store, StoreRefused, StoreUnfit, upkeep
-from collector.store.copy import copy
-from collector.store.session import ENCODINGS
-from collector.store.verify import verify
+from collector.store import Store, StoreRefused, StoreUnfit
+from collector.store.admin import commands
+from collector.store.admin.copy import copy
+from collector.store.admin.verify import verify
+from collector.store.db.session import ENCODINGS
 from tests.acceptance.world import Collector
 from tests.acceptance.world import profile as history_of
 from tests.store.making import DAY, NOW, batch, exported, filtered, hours, profile, query, rows, saved, values
@@ -46,7 +47,7 @@ async def fill(url):
 
 async def told(url):
     """All that the store answers: by each of its readers, and by the commands that look after it."""
-    found = [await upkeep.check(url), (await verify(url)).findings, await upkeep.digest(url)]
+    found = [await commands.check(url), (await verify(url)).findings, await commands.digest(url)]
     async with Store.open(url, owner=None) as store:
         found += [
             await exported(store),
@@ -121,10 +122,10 @@ async def test_a_store_is_created_copied_and_taken_back_under_any_setting(
     setting(postgres_server, empty_postgres_url, *settings)
     await copy(sqlite_url, empty_postgres_url)
     assert await told(empty_postgres_url) == truth[1]
-    await upkeep.downgrade(empty_postgres_url, "0006")
-    await upkeep.upgrade(empty_postgres_url)
+    await commands.downgrade(empty_postgres_url, "0006")
+    await commands.upgrade(empty_postgres_url)
     assert (await verify(empty_postgres_url)).findings == []
-    assert await upkeep.check(empty_postgres_url) == []
+    assert await commands.check(empty_postgres_url) == []
 
 
 _LEFT_OUT = {"debug_discard_caches", "transaction_isolation", "transaction_read_only", "transaction_deferrable"}
@@ -222,7 +223,7 @@ async def test_a_database_that_cannot_hold_every_text_is_refused_before_anything
             pass
     with pytest.raises(StoreUnfit):
         await copy(sqlite_url, latin1)
-    assert await upkeep.current(latin1) is None
+    assert await commands.current(latin1) is None
     collector.database = latin1
     collector.configure(history_of())
     done = collector.run("db", "upgrade", expect=1)
@@ -232,7 +233,7 @@ async def test_a_database_that_cannot_hold_every_text_is_refused_before_anything
 
 async def test_what_was_stored_in_such_a_database_can_be_read_and_copied(latin1, empty_postgres_url, monkeypatch):
     with monkeypatch.context() as earlier:
-        earlier.setattr("collector.store.session.ENCODINGS", ENCODINGS | {"LATIN1"})
+        earlier.setattr("collector.store.db.session.ENCODINGS", ENCODINGS | {"LATIN1"})
         async with Store.open(latin1, owner="test") as store:
             await store.declare([profile("Zürich")], NOW)
             await saved(store, batch((query(), hours(0, 2))), [0.30000000000000004, 2], profiles=["Zürich"])
@@ -298,8 +299,8 @@ async def test_a_store_stays_in_its_schema_when_another_one_comes_to_stand_befor
     with closing(psycopg.connect(dsn, autocommit=True)) as there:
         there.execute("CREATE SCHEMA AUTHORIZATION current_user")
     before = await told(postgres_url)
-    await upkeep.downgrade(postgres_url, "0006")
-    await upkeep.upgrade(postgres_url)
+    await commands.downgrade(postgres_url, "0006")
+    await commands.upgrade(postgres_url)
     async with Store.open(postgres_url, owner="test") as store:
         kept = "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
         assert await rows(store, kept) == [("public",)]

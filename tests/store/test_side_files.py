@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from collector.store import Beat, Store, StoreAliased, StoreUnavailable
-from collector.store.backup import backup
-from collector.store.upkeep import digest
-from collector.store.verify import verify
+from collector.store.admin.backup import backup
+from collector.store.admin.commands import digest
+from collector.store.admin.verify import verify
 from tests.store.holding import holding, killed_after_writing
 from tests.store.making import NOW, batch, filled, hours, query, values
 

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from collector.model import AggInterval, Meta, Points, from_epoch
 from collector.settings import RetentionSettings
 from collector.store import Selection, Snapshot, Store, StoreDamaged, Taken
-from collector.store.copy import copy
-from collector.store.prune import prunable
-from collector.store.save_snapshots import is_part
-from collector.store.snapshots import checksum
-from collector.store.upkeep import check, digest
-from collector.store.verify import verify
+from collector.store.admin.commands import check, digest
+from collector.store.admin.copy import copy
+from collector.store.admin.verify import verify
+from collector.store.retention.prune import prunable
+from collector.store.series.snapshots import checksum
+from collector.store.write.save_snapshots import is_part
 from tests.store.making import (
     DAY,
     HOUR,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.store.spoken import Spoken, lowest_level
+from collector.store.read.as_of import Spoken, lowest_level
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,8 @@ from urllib.parse import quote
 import pytest
 
 from collector.errors import CollectorError
-from collector.store import (
-    Store,
-    StoreBehind,
-    StoreDamaged,
-    StoreForeign,
-    StoreMissing,
-    StoreNewer,
-    StoreUnavailable,
-    engine,
-)
+from collector.store import Store, StoreBehind, StoreDamaged, StoreForeign, StoreMissing, StoreNewer, StoreUnavailable
+from collector.store.db import engine
 from tests.store.making import NOW, batch, hours, profile, query, saved, values
 
 
@@ -246,7 +238,8 @@ def died(script, *arguments):
 
 OPEN_AND_DIE = """
 import asyncio, os, sys
-from collector.store import Store, sqlite_file
+from collector.store import Store
+from collector.store.db import sqlite_file
 step = sys.argv[2]
 original = getattr(sqlite_file, step)
 setattr(sqlite_file, step, lambda *a: os._exit(9))
@@ -288,7 +281,7 @@ asyncio.run(main())
 
 async def test_a_store_locked_by_another_program_at_start_is_said_to_be_locked(sqlite_url, path, monkeypatch):
     monkeypatch.setitem(engine._SQLITE, "connect_args", {"isolation_level": None, "timeout": 0.1})
-    monkeypatch.setattr("collector.store.sqlite_file.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("collector.store.db.sqlite_file.BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from collector.radar.errors import Unavailable
 from collector.store import ProfileStatus
-from collector.store.migrate import HEAD
+from collector.store.db.migrate import HEAD
 from tests.store.making import DAY, HOUR, NOW, batch, begin, hours, profile, query, saved
 
 ALL, COM, NET = query(), query(tld="com"), query(tld="net")

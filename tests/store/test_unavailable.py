@@ -33,12 +33,11 @@ from collector.store import (
     Store,
     StoreUnavailable,
     Wanted,
-    engine,
 )
-from collector.store.packing import pack
-from collector.store.questions import write_question
-from collector.store.schema import metadata
-from collector.store.selection import Selection
+from collector.store.db import engine
+from collector.store.db.schema import metadata
+from collector.store.ledger.bodies import pack, write_question
+from collector.store.read.selection import Selection
 from tests.store.making import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
 from tests.store.test_snapshots import taken
 
@@ -140,7 +139,6 @@ READS = {
     "holes": lambda store: store.holes(ALL, hours(0, 4), HOUR),
     "holes_of": lambda store: store.holes_of([Expected(ALL, hours(0, 4), HOUR)]),
     "info": lambda store: store.info(),
-    "last_due": lambda store: store.last_due("all"),
     "last_fire": lambda store: store.last_fire("all"),
     "last_fires": lambda store: store.last_fires(["all"]),
     "list_annotations": lambda store: store.list_annotations(),

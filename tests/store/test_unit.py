@@ -4,7 +4,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from collector.store.unit import Units, finished
+from collector.store.db.group_commit import Units, finished
 
 
 class Notes:

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 from collector.model import AggInterval
 from collector.settings import RetentionSettings
-from collector.store import Store, upkeep
-from collector.store.verify import verify
+from collector.store import Store
+from collector.store.admin import commands
+from collector.store.admin.verify import verify
 from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, rows, saved, values
 
 ASKED = batch((query(), hours(0, 4)))
@@ -35,8 +36,8 @@ async def test_an_older_version_finds_the_window_there_and_the_checksum_agrees(s
         await store.declare([profile()], NOW)
         await store_unread(store)
     assert (await verify(store_url)).findings == []
-    await upkeep.downgrade(store_url, "0007")
-    await upkeep.upgrade(store_url)
+    await commands.downgrade(store_url, "0007")
+    await commands.upgrade(store_url)
     assert (await verify(store_url)).findings == []
     async with Store.open(store_url, owner="test") as store:
         found = await rows(store, 'SELECT start_time = start, end_time = "end" FROM date_ranges')

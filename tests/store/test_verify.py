@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from collector.model import Annotation, from_epoch
-from collector.store import Store, StoreBehind, StoreDamaged, StoreForeign, StoreMissing, header
-from collector.store import verify as verify_module
-from collector.store.checksum import Answered, checksum, microseconds
-from collector.store.diff import written
-from collector.store.diff import Difference, Revised
-from collector.store.schema import APPLICATION_ID
-from collector.store.verify import Verified, verify
+from collector.store import Store, StoreBehind, StoreDamaged, StoreForeign, StoreMissing
+from collector.store.admin import verify as verify_module
+from collector.store.admin.verify import Verified, verify
+from collector.store.checksums import Answered, checksum, microseconds
+from collector.store.db import sqlite_file
+from collector.store.db.schema import APPLICATION_ID
+from collector.store.write.diff import Difference, Revised, written
 from tests.conftest import in_a_thread
 from tests.store.damaging import WEEK, dumped, fill, findings, whole
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved
@@ -424,7 +424,7 @@ def head(magic=b"SQLite format 3\0", mark=MARK, pages=2, counted=b"\0\0\0\1"):
     ],
 )
 def test_the_first_bytes_tell(expected, first, size, has_wal):
-    assert header.judge(first, size, has_wal=has_wal) == expected
+    assert sqlite_file.judge(first, size, has_wal=has_wal) == expected
 
 
 @pytest.mark.parametrize("microsecond", [0, 1, 123_456, 999_999])

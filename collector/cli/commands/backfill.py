@@ -316,7 +316,7 @@ async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: Want
         async with Store.open(settings.database.url.reveal(), owner=None) as store:
             return await _plan(settings, profiles, wanted, store)
     except StoreMissing:
-        logs.quiet("collector.store.migrate")  # nothing of the operator's is migrated
+        logs.quiet("collector.store.db.migrate")  # nothing of the operator's is migrated
         with tempfile.TemporaryDirectory() as folder:
             async with Store.open(sqlite_url(Path(folder) / "empty.db"), owner="backfill --dry-run") as store:
                 return await _plan(settings, profiles, wanted, store)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from collector.cli.daemon_client import DaemonClient
     from collector.settings import Settings
-    from collector.store.prune import Pruned
+    from collector.store.retention.prune import Pruned
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def upgrade(config: str | None) -> None:
     Example: collector db upgrade
     """
     from collector.cli.bootstrap import load_settings
-    from collector.store.upkeep import upgrade
+    from collector.store.admin.commands import upgrade
 
     database = load_settings(config, required=False).database
     before, after = _await(upgrade(database.url.reveal(), timescale=database.timescale))
@@ -65,7 +65,7 @@ def downgrade(revision: str, config: str | None) -> None:
     \b
     Example: collector db downgrade 0001
     """
-    from collector.store.upkeep import downgrade
+    from collector.store.admin.commands import downgrade
 
     after = _await(downgrade(_url(config), revision))
     click.echo(f"schema revision {after or 'none'}")
@@ -79,8 +79,8 @@ def current(config: str | None) -> None:
     \b
     Example: collector db current
     """
-    from collector.store.migrate import HEAD
-    from collector.store.upkeep import current
+    from collector.store.admin.commands import current
+    from collector.store.db.migrate import HEAD
 
     revision = _await(current(_url(config)))
     click.echo(f"{revision or 'none'}" + ("" if revision == HEAD else f" (this version knows {HEAD})"))
@@ -95,7 +95,7 @@ def check(ctx: click.Context, config: str | None) -> None:
     \b
     Example: collector db check && echo fine
     """
-    from collector.store.upkeep import check
+    from collector.store.admin.commands import check
 
     differences = _await(check(_url(config)))
     for difference in differences:
@@ -116,7 +116,7 @@ def verify(ctx: click.Context, config: str | None) -> None:
     \b
     Example: collector db verify
     """
-    from collector.store.verify import verify
+    from collector.store.admin.verify import verify
 
     verified = _await(verify(_url(config)))
     for finding in verified.findings:
@@ -138,7 +138,7 @@ def dump(config: str | None, *, digest: bool) -> None:
     \b
     Example: collector db dump --digest
     """
-    from collector.store.upkeep import digest as digest_of
+    from collector.store.admin.commands import digest as digest_of
 
     if digest:
         click.echo(_await(digest_of(_url(config))))
@@ -150,7 +150,7 @@ async def _dump(url: str) -> None:
     from contextlib import aclosing
 
     from collector.cli.atomic_file import STDOUT, open_output
-    from collector.store.upkeep import dump
+    from collector.store.admin.commands import dump
 
     with open_output(STDOUT) as stream:
         async with aclosing(dump(url)) as texts:
@@ -172,7 +172,7 @@ def backup(file: str, config: str | None, *, force: bool) -> None:
     """
     from pathlib import Path
 
-    from collector.store.backup import backup
+    from collector.store.admin.backup import backup
 
     size = _await(backup(_url(config), Path(file), force=force))
     click.echo(f"{file}: {size} bytes, verified")
@@ -192,7 +192,7 @@ def restore(file: str, config: str | None) -> None:
     """
     from pathlib import Path
 
-    from collector.store.restore import restore
+    from collector.store.admin.restore import restore
 
     restored = _await(restore(_url(config), Path(file)))
     click.echo(f"{restored.path}: {restored.size} bytes from {file}, verified")
@@ -213,7 +213,7 @@ def copy(url: str, config: str | None) -> None:
     Example: collector db copy postgresql://collector@db.example/radar
     """
     from collector.cli.progress import copy_progress
-    from collector.store.copy import copy
+    from collector.store.admin.copy import copy
 
     with copy_progress() as on_rows:
         copied = _await(copy(_url(config), url, on_rows))
@@ -260,8 +260,8 @@ def _prune_there(daemon: DaemonClient) -> Pruned | None:
 async def _prune(settings: Settings, *, dry_run: bool) -> Pruned:
     from collector.model import utc_now
     from collector.store import Store
-    from collector.store.migrate import check
-    from collector.store.upkeep import current, prunable
+    from collector.store.admin.commands import current, prunable
+    from collector.store.db.migrate import check
 
     database, now = settings.database, utc_now()
     url = database.url.reveal()

@@ -96,8 +96,8 @@ async def _rehearse(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcom
 async def _replay(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcome]:
     from collector.collect.replay import replay
     from collector.store import Store
-    from collector.store.migrate import check
-    from collector.store.upkeep import current
+    from collector.store.admin.commands import current
+    from collector.store.db.migrate import check
 
     database = settings.database
     url = database.url.reveal()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from collector.settings import Settings
     from collector.store import Store
-    from collector.store.listing import Filters
+    from collector.store.read.listing import Filters
 
 
 @click.command("annotations")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collector.serve.api.asking import Asked
     from collector.serve.api.service import Service
     from collector.store import Store
-    from collector.store.listing import Filters
+    from collector.store.read.listing import Filters
 
 Document = dict[str, Any]
 

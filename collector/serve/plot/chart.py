@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from collector.store import Store
-    from collector.store.listing import AnnotationRow, SeriesRow
+    from collector.store.read.listing import AnnotationRow, SeriesRow
 
 _FETCHES_LOOKED_AT = 200
 _FAR = 0.8

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from collector.collect.collect import collect
 from collector.model import rfc3339
 from collector.serve.radar_api import ask
-from collector.store.schema import date_ranges
+from collector.store.db.schema import date_ranges
 from tests.collect.doubles import NOW, core, profile
 from tests.harness import faults
 

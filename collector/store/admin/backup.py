@@ -1,0 +1,148 @@
+"""A copy of a SQLite store in one file, made beside a running collector: consistent, verified, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from collector.errors import UsageError, cannot_write, system_words
+from collector.settings.urls import sqlite_url
+from collector.store.admin.commands import current
+from collector.store.admin.verify import verify
+from collector.store.db import migrate, sqlite_file
+from collector.store.db.location import Location, locate
+from collector.store.db.lock_file import is_owned, is_owned_file, owner_of, pinned
+from collector.store.db.sqlite_file import sync
+from collector.store.db.translate_errors import translate
+from collector.store.errors import StoreDamaged, StoreOwned, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PAGES_A_STEP = 1_000
+
+
+async def backup(url: str, target: Path, *, force: bool = False) -> int:
+    """Back up the store at *url* to the file *target*, for this user alone; gives its bytes.
+
+    If *target* is a symbolic link, the file that it points to is written. UsageError for Postgres, and if *target*
+    exists (unless *force*) or is the store itself; StoreOwned if another process has it open as its store; StoreDamaged
+    if the copy is not what was written, and then there is no backup.
+    """
+    location = locate(url)
+    if location.path is None:
+        raise UsageError(
+            f"{location} is no SQLite store: back it up with pg_dump, or copy it with `collector db copy sqlite:///FILE`"
+        )
+    with sqlite_file.opened(location, writes=False) as immutable:
+        target = _checked_target(location.path, target, force=force)
+        with unfinished_beside(target) as unfinished:
+            await asyncio.to_thread(copy_pages, location, unfinished, immutable=immutable)
+            if finding := await find_damage(unfinished):
+                raise StoreDamaged(
+                    f"there is no backup, for the store is damaged; `collector db verify` says: {finding}"
+                )
+            return _put(unfinished, target, force=force)
+
+
+def _checked_target(source: Path, named: Path, *, force: bool) -> Path:
+    """Return the file that is to be written, symbolic links followed."""
+    target = Path(os.path.realpath(named))
+    if target.is_dir() or target.is_symlink() or not target.parent.is_dir():
+        raise UsageError(f"{named} cannot be written: name a file in a folder that exists")
+    if not target.exists():
+        return target
+    if target.samefile(source):
+        raise UsageError(f"{named} is the store itself")
+    if not force:
+        raise UsageError(f"{named} exists; --force overwrites it")
+    _refuse_owned(target)
+    return target
+
+
+def _refuse_owned(target: Path) -> None:
+    """Refuse to overwrite a store that a process has open."""
+    try:
+        with pinned(target) as descriptor:
+            owned = is_owned(target, descriptor) or is_owned_file(descriptor)
+    except OSError as error:
+        raise StoreUnavailable(f"{target} cannot be read ({system_words(error)})") from error
+    if owned:
+        raise StoreOwned(f"{target} is a store in use by {owner_of(target) or 'another process'}")
+
+
+@contextmanager
+def unfinished_beside(target: Path) -> Iterator[Path]:
+    """Give a file beside *target* that is there for as long as the copy is not whole.
+
+    It raises what cannot_write returns if it cannot be created, StoreUnavailable if something fails later.
+    """
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise cannot_write(str(target), error) from error
+    try:
+        yield unfinished
+    except OSError as error:
+        raise StoreUnavailable(f"{target} cannot be written ({system_words(error)})") from error
+    finally:
+        for suffix in ("", *sqlite_file.SUFFIXES):
+            Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
+
+
+def copy_pages(location: Location, unfinished: Path, *, immutable: bool) -> None:
+    """Copy page by page what one transaction sees, so that nobody waits and nothing is begun anew.
+
+    The copy is marked as a file without a write-ahead log, see header.has_no_log.
+    """
+    assert location.path is not None
+    before = sqlite_file.identity(location.path)
+    try:
+        with (
+            closing(sqlite_file.connect(location.path, immutable=immutable)) as source,
+            closing(sqlite3.connect(unfinished, isolation_level=None)) as copy,
+        ):
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            source.backup(copy, pages=_PAGES_A_STEP)
+            copy.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as error:
+        raise translate(error, location) from error
+    if immutable and sqlite_file.identity(location.path) != before:
+        raise StoreUnavailable(f"the store {location} was changed while it was read: repeat the command")
+
+
+async def find_damage(unfinished: Path) -> str | None:
+    """Verify with checksums, or a store of an older schema, which may have none, with SQLite's own check."""
+    url = sqlite_url(unfinished)
+    if await current(url) == migrate.HEAD:
+        findings = (await verify(url)).findings
+    else:
+        with closing(sqlite3.connect(unfinished)) as connection:
+            findings = [text for (text,) in connection.execute("PRAGMA integrity_check") if text != "ok"]
+    return findings[0] if findings else None
+
+
+def _put(unfinished: Path, target: Path, *, force: bool) -> int:
+    """Let the whole file appear under its name, without *force* never in the place of another; gives its bytes."""
+    size = unfinished.stat().st_size
+    sync(unfinished)
+    if force:
+        sqlite_file.beside(target, sqlite_file.JOURNAL).unlink(missing_ok=True)  # of the file that was there before
+        unfinished.replace(target)
+        for suffix in (sqlite_file.LOG, sqlite_file.INDEX):  # last: one that stays is known for another file's
+            sqlite_file.beside(target, suffix).unlink(missing_ok=True)
+    else:
+        try:
+            os.link(unfinished, target)
+        except FileExistsError:
+            raise UsageError(f"{target} exists; --force overwrites it") from None
+        except OSError:  # a file system without links
+            unfinished.replace(target)
+    sync(target.parent)
+    return size

@@ -1,0 +1,214 @@
+"""The canonical dump: what is known, as JSON lines in an order that depends on nothing else.
+
+Two stores that know the same give the same text, whichever database they are in, however often the collector was
+interrupted and in whatever windows it asked. So no line holds an id, a request, or a moment at which something was
+observed, and snapshots are left out. After each `series` line, with the whole identity, stand its points, revisions,
+marks and coverage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import aclosing
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from collector.model import from_epoch, rfc3339
+from collector.store.db.column_types import epoch
+from collector.store.db.schema import annotations as annotations_table
+from collector.store.db.schema import (
+    date_ranges,
+    fetches,
+    fires,
+    points,
+    revisions,
+    series,
+    vanished,
+    withdrawals,
+)
+from collector.store.series import snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_ROWS_AT_ONCE = 5_000
+_DAY = 86_400
+_IDENTITY = ("dataset", "dimension", "group", "agg_interval", "filters", "normalization", "unit")
+_ANNOTATION = (
+    "dataset",
+    "start_date",
+    "end_date",
+    "data_source",
+    "event_type",
+    "description",
+    "linked_url",
+    "is_instantaneous",
+    "tags",
+)
+
+
+async def digest(connection: AsyncConnection) -> str:
+    """Give SHA-256 of the dump, in hexadecimal."""
+    found = hashlib.sha256()
+    async with aclosing(dump(connection)) as texts:
+        async for text in texts:
+            found.update(text.encode())
+    return found.hexdigest()
+
+
+async def dump(connection: AsyncConnection) -> AsyncGenerator[str, None]:
+    """Stream the dump, whole lines at once, in constant memory; who stops early should close the iterator."""
+    for *identity, series_id in await _series(connection):
+        yield _line("series", *identity)
+        for part in (_points, _revisions, _vanished, _coverage):
+            async with aclosing(part(connection, series_id)) as texts:
+                async for text in texts:
+                    yield text
+    async with aclosing(_fires(connection)) as texts:
+        async for text in texts:
+            yield text
+    yield "".join(await _annotations(connection))
+    yield "".join(await _meta(connection))
+
+
+def _line(kind: str, *values: Any) -> str:
+    return json.dumps([kind, *values], ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+async def _rows(connection: AsyncConnection, select: Any) -> AsyncGenerator[Sequence[Any], None]:
+    result = await connection.stream(select.execution_options(yield_per=_ROWS_AT_ONCE))
+    try:
+        async for block in result.partitions():
+            yield block
+    finally:
+        await result.close()
+
+
+async def _series(connection: AsyncConnection) -> list[tuple[Any, ...]]:
+    """Sorted here, as all text is, for a database sorts text by its own rules.
+
+    Snapshot series are left out: two stores that asked at different moments know different things.
+    """
+    found = await connection.execute(sa.select(*(series.c[name] for name in _IDENTITY), series.c.id))
+    return sorted(tuple(row) for row in found if not snapshots.of_moving(row.filters))
+
+
+async def _points(connection: AsyncConnection, series_id: int) -> AsyncGenerator[str, None]:
+    select = sa.select(epoch(points.c.timestamp), points.c.value).where(points.c.series_id == series_id)
+    async with aclosing(_rows(connection, select.order_by(points.c.timestamp))) as blocks:
+        async for block in blocks:
+            yield "".join([f'["point","{_time(t)}",{value!r}]\n' for t, value in block])
+
+
+async def _revisions(connection: AsyncConnection, series_id: int) -> AsyncGenerator[str, None]:
+    """The values that one bucket had before, oldest first."""
+    columns = (epoch(revisions.c.timestamp), revisions.c.fetch_id, revisions.c.replaced_by, revisions.c.value)
+    select = sa.select(*columns).where(revisions.c.series_id == series_id)
+    held: list[Any] = []
+    async with aclosing(_rows(connection, select.order_by(revisions.c.timestamp, revisions.c.replaced_by))) as blocks:
+        async for block in blocks:
+            *whole, last = (list(group) for _, group in groupby([*held, *block], key=itemgetter(0)))
+            yield "".join(_replaced(group) for group in whole)
+            held = last
+    yield _replaced(held)
+
+
+def _replaced(group: Sequence[Any]) -> str:
+    lines = [_line("revision", _time(group[0][0]), value) for value in in_order([row[1:] for row in group])]
+    return "".join(lines)
+
+
+def in_order(replaced: Sequence[tuple[int, int, float]]) -> list[float]:
+    """Follow (fetch_id, replaced_by, value) of one bucket from each value to the one that replaced it.
+
+    Neither ids nor clocks tell the order: of two requests under way the later one may be answered first.
+    """
+    by_fetch = {fetch_id: (replaced_by, value) for fetch_id, replaced_by, value in replaced}
+    replacing = {replaced_by for _, replaced_by, _ in replaced}
+    found = []
+    for start in [fetch_id for fetch_id, *_ in replaced if fetch_id not in replacing] + list(by_fetch):
+        at = start
+        while at in by_fetch:
+            at, value = by_fetch.pop(at)
+            found.append(value)
+    return found
+
+
+async def _vanished(connection: AsyncConnection, series_id: int) -> AsyncGenerator[str, None]:
+    select = sa.select(epoch(vanished.c.timestamp)).where(vanished.c.series_id == series_id)
+    async with aclosing(_rows(connection, select.order_by(vanished.c.timestamp))) as blocks:
+        async for block in blocks:
+            yield "".join(_line("vanished", _time(timestamp)) for (timestamp,) in block)
+
+
+async def _coverage(connection: AsyncConnection, series_id: int) -> AsyncGenerator[str, None]:
+    """What was answered for, with no trace of the windows in which it was asked."""
+    select = sa.select(epoch(date_ranges.c.start), epoch(date_ranges.c.end)).where(date_ranges.c.series_id == series_id)
+    covered: list[tuple[int, int]] = []
+    async with aclosing(_rows(connection, select.order_by(date_ranges.c.end))) as blocks:
+        async for block in blocks:
+            for start, end in block:
+                cover(covered, start, end)
+    yield "".join(_line("covered", _time(start), _time(end)) for start, end in covered)
+
+
+def cover(covered: list[tuple[int, int]], start: int, end: int) -> None:
+    """Add [start, end) to ascending ranges that do not touch, none of which ends later."""
+    while covered and covered[-1][1] >= start:
+        start = min(start, covered.pop()[0])
+    covered.append((start, end))
+
+
+async def _fires(connection: AsyncConnection) -> AsyncGenerator[str, None]:
+    for profile in sorted((await connection.execute(sa.select(fires.c.profile).distinct())).scalars()):
+        select = sa.select(fires.c.due, fires.c.outcome).where(fires.c.profile == profile).order_by(fires.c.due)
+        async with aclosing(_rows(connection, select)) as blocks:
+            async for block in blocks:
+                yield "".join(_line("fire", profile, rfc3339(due), outcome) for due, outcome in block)
+
+
+async def _annotations(connection: AsyncConnection) -> Iterable[str]:
+    is_open = sa.and_(withdrawals.c.annotation_id == annotations_table.c.id, withdrawals.c.returned_at.is_(None))
+    columns = [annotations_table.c[name] for name in _ANNOTATION]
+    select = sa.select(*columns, withdrawals.c.annotation_id).join_from(
+        annotations_table, withdrawals, is_open, isouter=True
+    )
+    found = await connection.execute(select)
+    return sorted(_annotation(*row) for row in found)
+
+
+def _annotation(dataset: str, start: Any, end: Any, *rest: Any) -> str:
+    *words, is_instantaneous, tags, withdrawn = rest
+    period = (rfc3339(start), rfc3339(end) if end else None)
+    return _line("annotation", dataset, *period, *words, bool(is_instantaneous), tags, withdrawn is not None)
+
+
+async def _meta(connection: AsyncConnection) -> Iterable[str]:
+    facts = sa.select(fetches.c.agg_interval, fetches.c.normalization, fetches.c.unit).distinct()
+    return sorted(_line("meta", *row) for row in await connection.execute(facts.where(fetches.c.outcome == "ok")))
+
+
+def _time(timestamp: int) -> str:
+    """Write epoch seconds as RFC 3339, from its two halves, each of which comes again and again."""
+    days, seconds = divmod(timestamp, _DAY)
+    return _date(days) + _clock(seconds)
+
+
+@lru_cache(maxsize=10_000)
+def _date(days: int) -> str:
+    try:
+        return f"{from_epoch(days * _DAY).date()}T"
+    except (OverflowError, ValueError, OSError):  # nothing but damage lies beyond the calendar
+        return f"{days}d"
+
+
+@lru_cache(maxsize=_DAY)
+def _clock(seconds: int) -> str:
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}Z"

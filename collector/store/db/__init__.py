@@ -1,0 +1,1 @@
+"""The database: engines, transactions, the schema and its migrations, the file of a SQLite store."""

@@ -1,0 +1,167 @@
+"""Which schema a store has, and how it gets the one that this version knows.
+
+Migrations run in the transaction of the caller: on SQLite it holds the write lock, on Postgres a lock of the
+transaction, so that of many that start at once one migrates and the others find it done.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+import collector
+from collector.store.db import partitioning
+from collector.store.db.schema import VIEWS, metadata
+from collector.store.db.sql import lock_for_migration
+from collector.store.errors import StoreBehind, StoreForeign, StoreNewer
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+log = logging.getLogger(__name__)
+
+VERSION_TABLE = "schema_revision"
+HEAD = "0009"
+"""The revision this version reads and writes. Revisions are numbers, so that older and newer can be told apart."""
+
+COPYING = "copying"
+"""Stands for the revision of a store that is still being copied, so that nothing opens it before it is whole."""
+
+_REVISION = re.compile("[0-9]{4}")
+_FOREIGN = "the schema revision {!r} is none of the collector's"
+_version = sa.table(VERSION_TABLE, sa.column("version_num", sa.Text))
+
+
+def folder() -> Path:
+    """Find the migrations: inside the package when installed from a wheel, beside it in a checkout."""
+    package = Path(collector.__file__).parent
+    inside, beside = package / "migrations", package.parent / "migrations"
+    return inside if inside.is_dir() else beside
+
+
+async def current(connection: AsyncConnection) -> str | None:
+    """Read the revision of the store's schema; None where it has none."""
+    return await connection.run_sync(_current)
+
+
+def _current(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(sa.select(_version.c.version_num)).scalar()
+
+
+def check(revision: str | None) -> None:
+    """Refuse any revision but the one this version knows."""
+    if revision is None:
+        raise StoreBehind("the database holds no store yet: `collector db upgrade` creates it")
+    if revision == COPYING:
+        raise StoreForeign("the store is a copy that was interrupted: repeat `collector db copy` to finish it")
+    if not _REVISION.fullmatch(revision):
+        raise StoreForeign(_FOREIGN.format(revision))
+    if revision > HEAD:
+        raise StoreNewer(
+            f"the store was changed by a newer collector: its schema has revision {revision}, this one knows {HEAD}"
+        )
+    if revision < HEAD:
+        raise StoreBehind(
+            f"the store's schema has revision {revision} and must first be upgraded to {HEAD}: `collector db upgrade`"
+        )
+
+
+def is_beyond(revision: str | None) -> bool:
+    """Tell whether the schema is of a newer version, or of none of ours."""
+    return revision is not None and (revision > HEAD or not _REVISION.fullmatch(revision))
+
+
+async def stamp(connection: AsyncConnection, revision: str) -> None:
+    """Write down which revision an existing schema has."""
+    await connection.execute(sa.update(_version).values(version_num=revision))
+
+
+async def upgrade(connection: AsyncConnection) -> None:
+    """Bring the schema to HEAD; StoreNewer where it is beyond it, StoreForeign where no version had such a revision."""
+    await lock_for_migration(connection)
+    revision = await current(connection)
+    if revision == HEAD:
+        return
+    if is_beyond(revision):
+        check(revision)
+    _hush()
+    from alembic.util import CommandError
+
+    try:
+        await connection.run_sync(_alembic, "upgrade", "head")
+    except CommandError as error:
+        raise StoreForeign(_FOREIGN.format(revision)) from error
+
+
+async def downgrade(connection: AsyncConnection, revision: str) -> None:
+    """Take the schema back to *revision*, or to none with `base`; LookupError where there is no such revision."""
+    _hush()
+    from alembic.util import CommandError
+
+    await lock_for_migration(connection)
+    try:
+        await connection.run_sync(_alembic, "downgrade", revision)
+    except CommandError as error:
+        raise LookupError(f"there is no schema revision {revision!r} to go back to") from error
+
+
+def _alembic(connection: sa.Connection, command: str, revision: str) -> None:
+    _hush()
+    import alembic.command
+
+    before = _current(connection)
+    getattr(alembic.command, command)(config(connection), revision)
+    log.info("migrated", extra={"before": before, "after": _current(connection)})
+
+
+def _hush() -> None:
+    """Keep Alembic from telling of every plugin it loads; what it does is told in one line of ours."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def config(connection: sa.Connection) -> Config:
+    """Configure Alembic for an open connection."""
+    from alembic.config import Config
+
+    made = Config()
+    made.set_main_option("script_location", str(folder()).replace("%", "%%"))
+    made.set_main_option("path_separator", "os")
+    made.attributes["connection"] = connection
+    return made
+
+
+async def drift(connection: AsyncConnection) -> list[str]:
+    """Say in what the tables and views differ from the declared ones, one line per difference."""
+    return await connection.run_sync(_drift)
+
+
+def _drift(connection: sa.Connection) -> list[str]:
+    _hush()
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    def ours(_object: Any, name: str | None, kind: str, reflected: bool, _compare_to: Any) -> bool:  # noqa: FBT001 - Alembic's
+        return not (kind == "table" and reflected and name not in metadata.tables)
+
+    options = {"compare_type": True, "version_table": VERSION_TABLE, "include_object": ours}
+    found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+    views = set(sa.inspect(connection).get_view_names())
+    return [
+        *(_words(difference) for difference in found),
+        *(f"the view {name} is missing" for name in sorted({*VIEWS} - views)),
+        *partitioning.drift(connection),
+    ]
+
+
+def _words(difference: Any) -> str:
+    if isinstance(difference, list):
+        return "; ".join(_words(part) for part in difference)
+    action, *rest = difference
+    return " ".join([str(action), *(getattr(part, "name", None) or str(part) for part in rest if part is not None)])

@@ -1,0 +1,403 @@
+"""The tables. The migrations build the same ones, which a test compares.
+
+There are no foreign keys: the rows of one answer are written in one transaction by one module, a check per point costs
+as much as the point, and retention may drop old fetches whose points remain.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from collector.store.db import partitioning
+from collector.store.db.column_types import Bucket, Flag, Identifier, Moment, Real, Words
+
+APPLICATION_ID = 0x52444354
+"""Marks a SQLite file as a store of ours: "RDCT" in its header."""
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _table(name: str, *parts: Any, rowid: bool = False, **options: Any) -> sa.Table:
+    return sa.Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=rowid, **options)
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, Words, nullable=False)
+
+
+series = _table(
+    "series",
+    sa.Column("id", Identifier, primary_key=True),
+    _text("label"),
+    _text("dataset"),
+    _text("dimension"),
+    _text("group"),
+    _text("agg_interval"),
+    _text("filters"),
+    _text("normalization"),
+    _text("unit"),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("points", Identifier, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("settle", Identifier),
+    sa.Column("in_force_at", Moment),
+    sa.Column("proposed_at", Moment),
+    sa.Column("sums_differ", Flag),
+    sa.UniqueConstraint("digest", "normalization", "unit"),
+    rowid=True,
+)
+"""*digest* is SHA-256 of what was asked (dataset to filters); with normalization and unit it is the whole identity.
+*points* counts the series' points, so that a status costs nothing. *label* is the newest label.
+
+*settle* is the longest `settle`, in seconds, of the profiles that want the series. *in_force_at* is when the labels
+moved to it last, NULL if never. *proposed_at* is when the first of the newest answers in a row with its normalization
+and unit was requested, while another series is in force. *sums_differ* is true if Radar's daily values are not the sums
+of its finer ones, so that they confirm nothing."""
+
+profile_series = _table(
+    "profile_series",
+    sa.Column("profile", Words, primary_key=True),
+    sa.Column("label", Words, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("series_id", Identifier, nullable=False),
+    sa.Column("active", Flag, nullable=False),
+)
+
+points = _table(
+    "points",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", Bucket, primary_key=True),
+    sa.Column("value", Real, nullable=False),
+    sa.Column("fetch_id", Identifier, nullable=False),
+    sa.CheckConstraint("value > -9e999 AND value < 9e999", name="ck_points_finite").ddl_if(dialect="sqlite"),
+    sa.CheckConstraint("value > '-Infinity' AND value < 'Infinity'", name="ck_points_finite").ddl_if(
+        dialect="postgresql"
+    ),
+    postgresql_partition_by=partitioning.BY_TIME,
+)
+
+revisions = _table(
+    "revisions",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", Bucket, primary_key=True),
+    sa.Column("replaced_by", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("value", Real, nullable=False),
+    sa.Column("fetch_id", Identifier, nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("replaced_at", Moment, nullable=False),
+)
+"""The old value: which fetch brought it and when, which one replaced it and when."""
+
+vanished = _table(
+    "vanished",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", Bucket, primary_key=True),
+    sa.Column("fetch_id", Identifier, nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
+)
+"""Stored buckets that a later answer over their window no longer had."""
+
+fetches = _table(
+    "fetches",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("code", sa.Integer),
+    sa.Column("message", Words),
+    _text("request"),
+    _text("profiles"),
+    sa.Column("positions", sa.Integer, nullable=False),
+    _text("agg_interval"),
+    sa.Column("last_updated", Moment),
+    sa.Column("normalization", Words),
+    sa.Column("unit", Words),
+    sa.Column("confidence_level", sa.Integer),
+    sa.Column("bytes", Identifier),
+    sa.Column("inserted", sa.Integer),
+    sa.Column("revised", sa.Integer),
+    sa.Column("unchanged", sa.Integer),
+    sa.Column("vanished", sa.Integer),
+    sa.Column("replica_id", Identifier),
+    sa.Column("ignored", sa.Integer),
+    sa.Column("windows", sa.Text),
+    sa.Column("replay_of", Identifier),
+    sa.Index("ix_fetches_finished_at", "finished_at"),
+    sa.Index("ix_fetches_last_updated", "last_updated"),
+    rowid=True,
+)
+"""One row per request sent, on record before it is sent: the ledger of the request budget.
+
+*windows* is a JSON array of [start, end] in RFC 3339, one per position. *last_updated* is never ahead of the clock.
+*replay_of* is NULL for a request; else nothing was sent: the kept body of that fetch was read again."""
+
+bodies = _table(
+    "bodies",
+    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("size", Identifier, nullable=False),
+    sa.Column("stored", Identifier, nullable=False),
+    sa.Column("whole", Flag, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("replayed_by", Identifier),
+    sa.Column("question", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    rowid=True,
+)
+"""Bodies of responses that were refused, or that show a deviation: *body* is what came, compressed by zlib.
+
+*size* counts the bytes that came, *stored* those of *body* and *question*. If it is not *whole*, *body* is an excerpt.
+*question* is the batch as JSON, see `questions`. *version* is the collector that read the body last, *replayed_by* the
+fetch under which it was stored after all."""
+
+fetch_profiles = _table(
+    "fetch_profiles",
+    sa.Column("profile", Words, primary_key=True),
+    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
+)
+"""The fetches of each profile, for finding the newest without reading all."""
+
+date_ranges = _table(
+    "date_ranges",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("end", Bucket, primary_key=True),
+    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("start", Bucket, nullable=False),
+    sa.Column("start_time", Moment),
+    sa.Column("end_time", Moment),
+    sa.Column("checksum", Identifier, nullable=False),
+    sa.Column("overruled", Flag),
+    sa.Index("ix_date_ranges_fetch_id", "fetch_id"),
+)
+"""The buckets [start, end) that a fetch answered for a series, the range as the API adjusted it, NULL if it could not
+be read, and the checksum of these and of the values that the fetch wrote there. *overruled* is true if an answer with a
+later lastUpdated had come, so that this one only added buckets, else NULL."""
+
+finality = _table(
+    "finality",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("start", Bucket, primary_key=True),
+    sa.Column("end", Bucket, nullable=False),
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("told_at", Moment, nullable=False),
+    sa.Column("margin", Identifier, nullable=False),
+    sa.Column("changed_at", Moment),
+    sa.Column("confirmed", Flag, nullable=False),
+)
+"""How far the values of the buckets [start, end) are known to be true; rows of a series do not overlap.
+
+See `collector.finality.Evidence` for the meaning of the columns."""
+
+absences = _table(
+    "absences",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("start", Bucket, primary_key=True),
+    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("end", Bucket, nullable=False),
+    sa.Column("window_start", Bucket, nullable=False),
+    sa.Column("window_end", Bucket, nullable=False),
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("told_at", Moment, nullable=False),
+)
+"""Buckets [start, end) that are not stored and that an answer past settle lacked too: the proof of a gap upstream.
+
+[window_start, window_end) is what was asked; *told_at* is the earlier of *asked_at* and the answer's lastUpdated."""
+
+refusals = _table(
+    "refusals",
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", Words, nullable=False),
+    sa.Column("failures", Identifier, nullable=False),
+    sa.Column("refused_at", Moment, nullable=False),
+    sa.Column("again_at", Moment, nullable=False),
+)
+"""Questions, by the digest of the series, whose answer was refused for its content: not asked before *again_at*."""
+
+snapshots = _table(
+    "snapshots",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("asked_at", Moment, primary_key=True),
+    sa.Column("start", Bucket, nullable=False),
+    sa.Column("end", Bucket, nullable=False),
+    sa.Column("last_updated", Moment, nullable=False),
+    sa.Column("points", Identifier, nullable=False),
+    sa.Column("checksum", Identifier, nullable=False),
+)
+"""Complete answers of one pass about a series whose values depend on the moment of asking: buckets [start, end)."""
+
+snapshot_points = _table(
+    "snapshot_points",
+    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("asked_at", Moment, primary_key=True),
+    sa.Column("timestamp", Bucket, primary_key=True),
+    sa.Column("value", Real, nullable=False),
+)
+"""The points of snapshots."""
+
+annotations = _table(
+    "annotations",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    _text("dataset"),
+    sa.Column("start_date", Moment, nullable=False),
+    sa.Column("end_date", Moment),
+    _text("data_source"),
+    _text("event_type"),
+    sa.Column("description", Words),
+    sa.Column("linked_url", Words),
+    sa.Column("is_instantaneous", Flag, nullable=False),
+    _text("tags"),
+    sa.Column("first_seen_at", Moment, nullable=False),
+    sa.Column("last_seen_at", Moment, nullable=False),
+    sa.Column("last_updated", Moment, nullable=False),
+    sa.UniqueConstraint("digest"),
+    rowid=True,
+)
+"""*last_updated* is the newest one of an answer that had the annotation. Texts are NULL if they came as null."""
+
+withdrawals = _table(
+    "withdrawals",
+    sa.Column("annotation_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("withdrawn_at", Moment, primary_key=True),
+    sa.Column("returned_at", Moment),
+    sa.Column("last_updated", Moment, nullable=False),
+)
+"""Periods in which answers that should have had an annotation did not; *last_updated* is the first such answer's."""
+
+fires = _table(
+    "fires",
+    sa.Column("profile", Words, primary_key=True),
+    sa.Column("due", Moment, primary_key=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("finished_at", Moment, nullable=False),
+    sa.Column("message", Words),
+)
+
+seals = _table(
+    "seals",
+    sa.Column("part", Words, primary_key=True),
+    sa.Column("number", Identifier, nullable=False),
+    sa.Column("digest", Identifier, nullable=False),
+)
+"""How many rows there are of a part of fires or vanished, and what their checksums add up to."""
+
+replicas = _table(
+    "replicas",
+    sa.Column("id", Identifier, primary_key=True),
+    _text("name"),
+    _text("version"),
+    _text("profiles"),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    rowid=True,
+)
+"""Processes that share a store on Postgres. *profiles* is what they see to, as JSON; *expires_at* ends the lease."""
+
+duties = _table(
+    "duties",
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("name", Words, primary_key=True),
+    sa.Column("replica_id", Identifier, nullable=False),
+    sa.Column("success_at", Moment),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("reason", Words),
+    sa.Column("again_at", Moment),
+)
+"""What one process at a time sees to: a profile's fires, its history. *replica_id* is whose it is just now, or 0."""
+
+_BACKFILL_COUNTS = (
+    "requests",
+    "windows",
+    "points_inserted",
+    "points_revised",
+    "points_unchanged",
+    "windows_failed",
+    "gaps_remaining",
+)
+
+backfills = _table(
+    "backfills",
+    sa.Column("id", Identifier, primary_key=True),
+    _text("profiles"),
+    sa.Column("start", Bucket, nullable=False),
+    sa.Column("end", Bucket, nullable=False),
+    sa.Column("force", Flag, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("message", Words),
+    sa.Column("buckets", Identifier, nullable=False),
+    sa.Column("buckets_done", Identifier, nullable=False),
+    *(sa.Column(name, Identifier, nullable=False) for name in _BACKFILL_COUNTS),
+    sa.Column("points_ignored", Identifier),
+    rowid=True,
+)
+"""Jobs that fetch history, and how far they have come."""
+
+backfill_windows = _table(
+    "backfill_windows",
+    sa.Column("backfill_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("series", sa.Text, primary_key=True),
+    sa.Column("start", Bucket, primary_key=True),
+    sa.Column("end", Bucket, nullable=False),
+    sa.Column("replica_id", Identifier),
+    sa.Column("failure", Words),
+)
+"""What a running job has to ask for still, by the series' digest: *replica_id* is who was at it last, if anybody, and
+*failure* why it could not be had."""
+
+state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", Words, nullable=False))
+
+VIEWS = {
+    "labels": """
+SELECT l.profile AS profile, l.label AS label, l.position AS position, l.series_id AS series_id
+FROM profile_series l
+WHERE l.active OR NOT EXISTS (
+  SELECT 1 FROM profile_series a WHERE a.active AND (a.series_id = l.series_id OR a.label = l.label)
+)""",
+    "history": """
+SELECT l.profile AS profile, l.label AS series, p.timestamp AS timestamp, p.value AS value,
+  s.unit AS unit, s.normalization AS normalization
+FROM labels l JOIN series s ON s.id = l.series_id JOIN points p ON p.series_id = s.id
+UNION ALL
+SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
+FROM labels l JOIN series c ON c.id = l.series_id
+JOIN series s ON s.digest = c.digest AND s.id <> c.id AND s.in_force_at IS NOT NULL
+JOIN points p ON p.series_id = s.id
+WHERE NOT EXISTS (
+  SELECT 1 FROM series n JOIN points q ON q.series_id = n.id
+  WHERE n.digest = s.digest AND n.id <> s.id AND q.timestamp = p.timestamp
+    AND (n.id = c.id OR n.in_force_at > s.in_force_at)
+)
+UNION ALL
+SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
+FROM labels l JOIN series s ON s.id = l.series_id JOIN snapshot_points p ON p.series_id = s.id
+WHERE p.asked_at = (SELECT max(n.asked_at) FROM snapshots n WHERE n.series_id = s.id)""",
+}
+"""`labels`: every label in use, and those no longer in use whose history would else be invisible. Nothing is shown
+twice because it was renamed.
+
+`history`: of each bucket the value of the series that was in force last, by normalization and unit; of a series whose
+values depend on the moment of asking the newest snapshot."""
+
+_ddl: Any = sa.DDL
+
+for _statement in partitioning.create_partitions():
+    sa.event.listen(points, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))
+
+for _name, _query in VIEWS.items():
+    sa.event.listen(metadata, "after_create", _ddl(f"CREATE VIEW {_name} AS{_query}"))
+for _name in reversed(VIEWS):
+    sa.event.listen(metadata, "before_drop", _ddl(f"DROP VIEW {_name}"))
+
+labels = sa.table("labels", *(sa.column(c.name, c.type) for c in profile_series.c if c.name != "active"))

@@ -1,0 +1,270 @@
+"""Bodies of responses, kept as evidence: the newest of each kind, in a bounded amount of room."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import sqlalchemy as sa
+
+from collector import __version__
+from collector.excerpt import EXCERPT_BYTES, excerpt
+from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339, utc
+from collector.store.db.schema import bodies, fetches
+from collector.store.db.sql import BODIES, lock, upsert
+from collector.store.errors import StoreDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
+    from typing import Any
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+MOST_OF_A_KIND = 20
+MOST_STORED_BYTES = 64 * 1_048_576
+ANSWERED = (200, 203, 206)
+"""HTTP's status of a response whose body may hold data."""
+
+_SHOWN = ("fetch_id", "kind", "received_at", "status", "size", "whole", "version", "replayed_by")
+_is_refused = sa.and_(fetches.c.outcome != "ok", bodies.c.status.in_(ANSWERED))
+_is_waiting = sa.and_(_is_refused, bodies.c.whole, bodies.c.replayed_by.is_(None))
+
+
+@dataclass(frozen=True, slots=True)
+class NewBody:
+    """A body to be kept: what its fetch asked, as JSON, and what came; *size* counts the bytes that came."""
+
+    fetch_id: int
+    kind: str
+    received_at: datetime
+    status: int
+    size: int
+    packed: Packed
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBody:
+    """A kept body without its content; *refused*: nothing of it was stored, so that it may be replayed if *whole*."""
+
+    fetch_id: int
+    kind: str
+    received_at: datetime
+    status: int
+    size: int
+    whole: bool
+    version: str
+    replayed_by: int | None
+    refused: bool
+
+    @property
+    def replayable(self) -> bool:
+        """Tell whether a later version may read it."""
+        return self.refused and self.whole and self.replayed_by is None
+
+
+class Stored(NamedTuple):
+    """What decides whether a kept body stays: *stored* counts the bytes that it takes."""
+
+    fetch_id: int
+    kind: str
+    stored: int
+
+
+def surplus(kept: Iterable[Stored], most: int = MOST_STORED_BYTES, of_a_kind: int = MOST_OF_A_KIND) -> list[int]:
+    """Choose the bodies that go, by fetch_id: beyond the newest of a kind, then the oldest until the rest fits.
+
+    The newest of each kind goes last.
+    """
+    newest: dict[str, int] = {}
+    gone, stay = [], list[Stored]()
+    for one in sorted(kept, reverse=True):
+        newest[one.kind] = newest.get(one.kind, 0) + 1
+        if newest[one.kind] > of_a_kind:
+            gone.append(one.fetch_id)
+        else:
+            stay.append(one)
+    firsts = {one.kind: one.fetch_id for one in reversed(stay)}
+    room = most - sum(one.stored for one in stay)
+    for one in sorted(stay, key=lambda one: (firsts[one.kind] == one.fetch_id, one.fetch_id)):
+        if room >= 0:
+            break
+        gone.append(one.fetch_id)
+        room += one.stored
+    return gone
+
+
+async def keep(connection: AsyncConnection, body: NewBody) -> bool:
+    """Keep a body, once, and let go of those for which there is no room; False if its fetch is not on record."""
+    await lock(connection, BODIES)
+    known = sa.select(fetches.c.id).where(fetches.c.id == body.fetch_id)
+    if (await connection.execute(known)).first() is None:
+        return False
+    row = {
+        **{name: getattr(body, name) for name in ("fetch_id", "kind", "received_at", "status", "size", "question")},
+        "stored": len(body.packed.data) + len(body.question),
+        "whole": body.packed.whole,
+        "version": __version__,
+        "body": body.packed.data,
+    }
+    await connection.execute(upsert(connection, bodies).values(row).on_conflict_do_nothing())
+    found = await connection.execute(sa.select(bodies.c.fetch_id, bodies.c.kind, bodies.c.stored))
+    gone = surplus(Stored(*found_row) for found_row in found)
+    await connection.execute(sa.delete(bodies).where(bodies.c.fetch_id.in_(gone)))
+    return body.fetch_id not in gone
+
+
+async def listed(connection: AsyncConnection, *, waiting: bool = False) -> list[KeptBody]:
+    """List what is kept, the oldest first; *waiting*: only what may be replayed."""
+    refused = sa.case((_is_refused, 1), else_=0).label("refused")
+    select = sa.select(*(bodies.c[name] for name in _SHOWN), refused)
+    select = select.join_from(bodies, fetches, fetches.c.id == bodies.c.fetch_id).order_by(bodies.c.fetch_id)
+    found = (await connection.execute(select.where(_is_waiting) if waiting else select)).mappings()
+    return [KeptBody(**{**row, "whole": bool(row["whole"]), "refused": bool(row["refused"])}) for row in found]
+
+
+async def content(connection: AsyncConnection, fetch_id: int) -> bytes | None:
+    """Return the kept body of a fetch, or what is kept of it; None for none. StoreDamaged if it is not what came."""
+    select = sa.select(bodies.c.body, bodies.c.size, bodies.c.whole).where(bodies.c.fetch_id == fetch_id)
+    row = (await connection.execute(select)).one_or_none()
+    if row is None:
+        return None
+    try:
+        found = unpack(row.body, row.size + EXCERPT_BYTES)
+    except ValueError as error:
+        raise StoreDamaged(f"the kept body of fetch {fetch_id} is damaged ({error})") from None
+    if row.whole and len(found) != row.size:
+        raise StoreDamaged(f"the kept body of fetch {fetch_id} is damaged ({len(found)} of {row.size} bytes are there)")
+    return found
+
+
+async def question(connection: AsyncConnection, fetch_id: int) -> Batch | None:
+    """Read what was asked by the fetch of a kept body; None for none. StoreDamaged if the record is damaged."""
+    text = (await connection.execute(sa.select(bodies.c.question).where(bodies.c.fetch_id == fetch_id))).scalar()
+    try:
+        return None if text is None else read_question(text)
+    except ValueError as error:
+        raise StoreDamaged(f"the question of the kept body of fetch {fetch_id} is damaged ({error})") from None
+
+
+async def mark_read(connection: AsyncConnection, fetch_ids: Collection[int]) -> None:
+    """Note that this version has read bodies again, in vain."""
+    read = sa.update(bodies).where(bodies.c.fetch_id.in_(list(fetch_ids)))
+    await connection.execute(read.values(version=__version__))
+
+
+async def forget_series(connection: AsyncConnection, digest: str, *, dry_run: bool) -> int:
+    """Delete the bodies of questions about this series alone, or count them."""
+    about = sa.select(bodies.c.fetch_id, bodies.c.question).where(bodies.c.question.contains(digest, autoescape=True))
+    alone = [row.fetch_id for row in await connection.execute(about) if _is_about_one(row.question)]
+    if alone and not dry_run:
+        await connection.execute(sa.delete(bodies).where(bodies.c.fetch_id.in_(alone)))
+    return len(alone)
+
+
+def _is_about_one(text: str) -> bool:
+    return len({piece.series for piece in read_question(text).slices}) == 1
+
+
+async def kept_fetches(connection: AsyncConnection, fetch_ids: Sequence[int]) -> set[int]:
+    """Those of the fetches whose body is kept."""
+    found = sa.select(bodies.c.fetch_id).where(bodies.c.fetch_id.in_(fetch_ids))
+    return set((await connection.execute(found)).scalars())
+
+
+async def findings(connection: AsyncConnection) -> list[str]:
+    """Give a sentence for each kept body that is not what came, or whose fetch is not on record."""
+    found = []
+    ids = (await connection.execute(sa.select(bodies.c.fetch_id).order_by(bodies.c.fetch_id))).scalars().all()
+    known = sa.select(bodies.c.fetch_id).join(fetches, fetches.c.id == bodies.c.fetch_id)
+    strays = set(ids) - set((await connection.execute(known)).scalars())
+    found += [f"a body is kept of fetch {fetch_id}, which is not on record" for fetch_id in sorted(strays)]
+    for fetch_id in ids:  # one at a time: each may be large
+        try:
+            await content(connection, fetch_id)
+            await question(connection, fetch_id)
+        except StoreDamaged as error:
+            found.append(str(error))
+    return found
+
+
+MOST_BYTES = 1_048_576
+"""A body that takes more than this once compressed is kept as an excerpt."""
+_CHUNK = 65_536
+
+
+class Packed(NamedTuple):
+    """A compressed body; it is *whole*, or *data* holds an excerpt."""
+
+    data: bytes
+    whole: bool
+
+
+def pack(content: bytes, *, whole: bool = True) -> Packed:
+    """Compress a body, or the excerpt of one that is not *whole* or that stays too large."""
+    if whole and (data := _compressed(content)) is not None:
+        return Packed(data, whole=True)
+    return Packed(zlib.compress(excerpt(content)), whole=False)
+
+
+def _compressed(content: bytes) -> bytes | None:
+    """Compress *content*; None as soon as it takes too many bytes."""
+    packer, parts, size = zlib.compressobj(), list[bytes](), 0
+    view = memoryview(content)
+    for start in range(0, len(view), _CHUNK):
+        parts.append(packer.compress(view[start : start + _CHUNK]))
+        size += len(parts[-1])
+        if size > MOST_BYTES:
+            return None
+    data = b"".join([*parts, packer.flush()])
+    return data if len(data) <= MOST_BYTES else None
+
+
+def unpack(data: bytes, size: int) -> bytes:
+    """Return what was packed, at most *size* bytes; ValueError if *data* is damaged or holds more."""
+    inflater = zlib.decompressobj()
+    try:
+        content = inflater.decompress(data, size + 1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if len(content) > size or not inflater.eof:
+        raise ValueError("its length is not what it was")
+    return content
+
+
+def write_question(batch: Batch) -> str:
+    """Write *batch* as JSON: each series once, by its digest, and the slices in the order of their positions."""
+    series = {piece.series.digest: _series(piece.series) for piece in batch.slices}
+    slices = [[one.series.digest, rfc3339(one.window.start), rfc3339(one.window.end)] for one in batch.slices]
+    return json.dumps({"series": series, "slices": slices}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _series(query: SeriesQuery) -> dict[str, Any]:
+    return {
+        "dataset": query.dataset,
+        "dimension": query.dimension,
+        "group": query.group,
+        "agg_interval": query.agg_interval.value,
+        "filters": {name: list(values) for name, values in query.filters.items()},
+    }
+
+
+def read_question(text: str) -> Batch:
+    """Read what `write_question` has written; ValueError for anything else."""
+    try:
+        document = json.loads(text)
+        queries = {digest: _query(**found) for digest, found in document["series"].items()}
+        windows = [(queries[digest], Window(utc(start), utc(end))) for digest, start, end in document["slices"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+    if not windows or any(query.digest != digest for digest, query in queries.items()):
+        raise ValueError("its series are not what they were")
+    return Batch(tuple(Slice(query, window) for query, window in windows))
+
+
+def _query(agg_interval: str, filters: dict[str, list[str]], **names: str) -> SeriesQuery:
+    return SeriesQuery(AggInterval(agg_interval), {name: tuple(values) for name, values in filters.items()}, **names)

@@ -1,0 +1,339 @@
+"""Fetches: the ledger of what was asked of Radar, kept before it is asked, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+import sqlalchemy as sa
+
+from collector.model import rfc3339, utc
+from collector.store.db import state
+from collector.store.db.schema import fetch_profiles, fetches
+from collector.store.db.schema import replicas as replicas_table
+from collector.store.db.sql import BUDGET, lock
+from collector.store.errors import StoreRefused
+from collector.store.ledger import backfills, replicas, upstream
+from collector.store.ledger.backfills import Progress
+from collector.store.ledger.budget import BLOCKED_UNTIL, believe, block, budget, first_free_at
+from collector.store.ledger.replicas import NOBODY
+from collector.store.ledger.upstream import Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.model import Answer, Batch, SeriesQuery, Slice
+
+
+_ABANDONED = timedelta(minutes=15)
+_LONGEST_MESSAGE = 2_000
+
+_BEGIN = sa.insert(fetches).returning(fetches.c.id, sort_by_parameter_order=True)
+_LINK = sa.insert(fetch_profiles)
+_THIS = fetches.c.id == sa.bindparam("fetch_id")
+COUNTS = ("inserted", "revised", "unchanged", "vanished", "ignored")
+"""What is counted of an answer's buckets, as on record."""
+_COUNTS = [fetches.c[name] for name in COUNTS]
+_THESE = fetches.c.id.in_(sa.bindparam("fetch_ids", expanding=True))
+_RECORDED = (
+    sa.select(fetches.c.id, fetches.c.outcome, fetches.c.started_at, *_COUNTS)
+    .where(_THESE)
+    .order_by(fetches.c.id)
+    .with_for_update()
+)
+_SUCCEED = sa.update(fetches).where(_THIS)
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A request that a replica would like to send *now*: at most *limit* in any 300 seconds.
+
+    *credentials* are known by their fingerprint.
+    """
+
+    batch: Batch
+    profiles: Sequence[str]
+    now: datetime
+    limit: int
+    replica_id: int = NOBODY
+    credentials: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A request is on record and may be sent."""
+
+    fetch_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """How many points an answer, or several, inserted, revised, left unchanged and no longer had.
+
+    *ignored* counts those that an overruled answer had otherwise. *by_series* has the same of each series of one
+    answer. *cut_off* are the parts of its windows that it seems to have left out, because it was cut short. *missing*
+    are slices of the request whose series did not come while others did.
+    """
+
+    inserted: int = 0
+    revised: int = 0
+    unchanged: int = 0
+    vanished: int = 0
+    ignored: int = 0
+    by_series: Mapping[SeriesQuery, Saved] = field(default_factory=dict, compare=False, repr=False)
+    cut_off: Sequence[Slice] = field(default=(), compare=False, repr=False)
+    missing: Sequence[Slice] = field(default=(), compare=False, repr=False)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts by name."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+    @property
+    def values(self) -> int:
+        """How many values the answer held that are now stored."""
+        return self.inserted + self.revised + self.unchanged
+
+    def __add__(self, other: Saved) -> Saved:
+        return Saved(
+            self.inserted + other.inserted,
+            self.revised + other.revised,
+            self.unchanged + other.unchanged,
+            self.vanished + other.vanished,
+            self.ignored + other.ignored,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The answer to a fetch's *batch* as it came in at *now*: *size* bytes; *job_id* is the backfill that it is for.
+
+    With *force* no answer overrules it. *now* is so far *ahead* of Radar's present. *asked_at* is when the request was
+    put on record, *absolute* whether values of two such answers compare; the store fills both in.
+    """
+
+    fetch_id: int
+    batch: Batch
+    answer: Answer
+    now: datetime
+    size: int
+    force: bool = False
+    job_id: int | None = None
+    asked_at: datetime | None = None
+    ahead: timedelta = timedelta(0)
+    absolute: bool = True
+
+    @property
+    def present(self) -> datetime:
+        """Radar's present at *now*."""
+        return self.now - self.ahead
+
+    @property
+    def time(self) -> AnswerTime:
+        """What decides whether it counts."""
+        return AnswerTime(self.asked_at or self.now, self.now, self.answer.meta.last_updated)
+
+
+class Failure(Protocol):
+    """What is kept of a request that brought no trusted answer, beside its text; RateLimited has *not_before* too."""
+
+    @property
+    def outcome(self) -> str:
+        """The word on record."""
+
+    @property
+    def status(self) -> int | None:
+        """HTTP's status, where there was one."""
+
+    @property
+    def code(self) -> int | None:
+        """The API's error code, where there was one."""
+
+
+async def begin(connection: AsyncConnection, errands: Sequence[Errand]) -> list[Begun | Wait]:
+    """Put requests on record, or say how long to wait; of all processes one at a time decides.
+
+    LeaseLost for a replica that was buried.
+    """
+    await replicas.check(connection, errands[0].replica_id)
+    await lock(connection, BUDGET)
+    now, limit = min(errand.now for errand in errands), min(errand.limit for errand in errands)
+    if errands[0].replica_id == NOBODY:  # replicas all go by the database's clock, which runs ahead of nobody
+        await believe(connection, now)
+    standing = await budget(connection, now, limit)
+    if standing.blocked_until:
+        return [Wait(standing.blocked_until, "blocked")] * len(errands)
+    credentials = errands[0].credentials
+    restraints = await upstream.restraints(connection, credentials, now)
+    allowed = min((one.most for one in restraints), default=len(errands))
+    free = max(limit - standing.used, 0)
+    entered = await _enter(connection, errands[: min(free, allowed)])
+    if entered and any(one.wait.reason == "credentials" for one in restraints):
+        await upstream.begun(connection, credentials, entered[0].fetch_id)
+    if len(entered) == len(errands):
+        return [*entered]
+    if restraints and free >= allowed:
+        wait = min(restraints, key=lambda one: one.most).wait
+    else:
+        wait = Wait(await first_free_at(connection, now, max(standing.used - limit, 0)), "budget")
+    return [*entered, *[wait] * (len(errands) - len(entered))]
+
+
+async def _enter(connection: AsyncConnection, errands: Sequence[Errand]) -> list[Begun]:
+    if not errands:
+        return []
+    begun = [Begun(row.id) for row in await connection.execute(_BEGIN, [_started(errand) for errand in errands])]
+    links = [
+        {"profile": profile, "fetch_id": entry.fetch_id}
+        for entry, errand in zip(begun, errands, strict=True)
+        for profile in sorted(set(errand.profiles))
+    ]
+    if links:
+        await connection.execute(_LINK, links)
+    return begun
+
+
+def _started(errand: Errand) -> dict[str, object]:
+    return {
+        "started_at": errand.now,
+        "outcome": "started",
+        "request": str(errand.batch),
+        "profiles": json.dumps(list(errand.profiles), ensure_ascii=False),
+        "positions": len(errand.batch.slices),
+        "agg_interval": errand.batch.agg_interval.value,
+        "replica_id": errand.replica_id,
+        "windows": json.dumps([[rfc3339(one.start), rfc3339(one.end)] for one in errand.batch.windows]),
+    }
+
+
+async def recorded(
+    connection: AsyncConnection, fetch_ids: Sequence[int]
+) -> tuple[dict[int, Saved], dict[int, datetime]]:
+    """Tell what those of the fetches have saved that are not under way, and when each of all was requested.
+
+    StoreRefused if one ended otherwise.
+    """
+    found = {row.id: row for row in await connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
+    for fetch_id in fetch_ids:
+        outcome = found[fetch_id].outcome if fetch_id in found else "unknown"
+        if outcome not in ("started", "ok"):
+            raise StoreRefused(f"fetch {fetch_id} is {outcome}, so its answer comes too late to be saved")
+    ended = (row for row in found.values() if row.outcome == "ok")
+    saved = {row.id: Saved(row.inserted, row.revised, row.unchanged, row.vanished, row.ignored or 0) for row in ended}
+    return saved, {row.id: row.started_at for row in found.values()}
+
+
+async def succeed(connection: AsyncConnection, ended: Sequence[tuple[Arrival, Saved]]) -> None:
+    """Note that fetches brought an answer, and add to the counts of the backfills that they are for."""
+    if ended:
+        await connection.execute(_SUCCEED, [_success(*each) for each in ended])
+    for job_id in sorted({arrival.job_id for arrival, _ in ended if arrival.job_id is not None}):
+        await backfills.count(connection, job_id, [_progress(*each) for each in ended if each[0].job_id == job_id])
+
+
+def _progress(arrival: Arrival, saved: Saved) -> Progress:
+    return Progress(
+        requests=1,
+        windows=len(arrival.batch.slices),
+        points_inserted=saved.inserted,
+        points_revised=saved.revised,
+        points_unchanged=saved.unchanged,
+        points_ignored=saved.counts.get("ignored", 0),
+    )
+
+
+def _success(arrival: Arrival, saved: Saved) -> dict[str, object]:
+    meta = arrival.answer.meta
+    return {
+        "fetch_id": arrival.fetch_id,
+        "finished_at": arrival.now,
+        "outcome": "ok",
+        "status": 200,
+        "last_updated": meta.last_updated,
+        "normalization": meta.normalization,
+        "unit": meta.unit,
+        "confidence_level": meta.confidence_level,
+        "bytes": arrival.size,
+        **saved.counts,
+    }
+
+
+async def fail(
+    connection: AsyncConnection, fetch_id: int, error: Failure, now: datetime, credentials: str = ""
+) -> None:
+    """Note that a fetch brought no answer, and until when nothing may be asked, where the server named a time."""
+    outcome = str(error.outcome)
+    values = {"finished_at": now, "outcome": outcome, "status": error.status, "code": error.code}
+    message = str(error)[:_LONGEST_MESSAGE]
+    under_way = sa.and_(fetches.c.id == fetch_id, fetches.c.outcome == "started")
+    await connection.execute(sa.update(fetches).where(under_way).values(**values, message=message))
+    if credentials and outcome == "unauthorized":
+        await upstream.refuse(connection, credentials, fetch_id)
+    not_before = getattr(error, "not_before", None)
+    if not_before:
+        await lock(connection, BUDGET)
+        await believe(connection, now)
+        blocked = await state.get(connection, BLOCKED_UNTIL)
+        if not blocked or not_before > utc(blocked):
+            await block(connection, now, not_before)
+
+
+async def interrupt(connection: AsyncConnection, now: datetime) -> int:
+    """End the fetches that a dead process left under way; gives their number.
+
+    Where several processes may write, those of replicas end with them, see `replicas`, and those of others count as
+    left when no request can take so long.
+    """
+    left = fetches.c.outcome == "started"
+    if connection.dialect.name == "postgresql":
+        asking = sa.select(replicas_table.c.id).where(replicas_table.c.id == fetches.c.replica_id)
+        left = sa.and_(left, fetches.c.started_at < now - _ABANDONED, ~asking.exists())
+    values = {"outcome": "interrupted", "finished_at": now, "message": "the process ended before the answer came"}
+    return (await connection.execute(sa.update(fetches).where(left).values(values))).rowcount
+
+
+DAY = timedelta(days=1)
+"""How long an answer overrules those with an earlier lastUpdated."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTime:
+    """When an answer was requested, when it came, both by the store's clock, and its lastUpdated."""
+
+    asked_at: datetime
+    came_at: datetime
+    last_updated: datetime
+
+
+def overrules(other: AnswerTime, answer: AnswerTime) -> bool:
+    """Tell whether *other* keeps *answer* from changing anything.
+
+    It does with a later lastUpdated, until *answer* was requested more than a day after *other* came: a lastUpdated
+    that stays back for longer counts in the end. Of equal ones the answer that was requested later counts.
+    """
+    if other.last_updated == answer.last_updated:
+        return other.asked_at > answer.asked_at
+    return other.last_updated > answer.last_updated and answer.asked_at <= other.came_at + DAY
+
+
+@dataclass(frozen=True, slots=True)
+class NewestAnswer:
+    """When the newest answer for a profile came, its lastUpdated and its confidence level."""
+
+    finished_at: datetime
+    last_updated: datetime
+    confidence_level: int | None
+
+
+async def newest_answer(connection: AsyncConnection, profile: str) -> NewestAnswer | None:
+    """Find the newest answer for *profile*; None before the first."""
+    linked = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
+    told = sa.select(fetches.c.finished_at, fetches.c.last_updated, fetches.c.confidence_level)
+    told = told.join(fetch_profiles, linked).where(fetches.c.outcome == "ok")
+    row = (await connection.execute(told.order_by(fetch_profiles.c.fetch_id.desc()).limit(1))).one_or_none()
+    return NewestAnswer(*row) if row else None

@@ -1,0 +1,1 @@
+"""Answers questions: points as they are or were known, gaps, coverage, lists and the status."""

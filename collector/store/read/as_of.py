@@ -1,0 +1,318 @@
+"""One state of the history, as it is now or as it was known at a moment, for answering questions from it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from collector.clock_difference import radar_lag
+from collector.model import AggInterval, Annotation, SeriesQuery, from_epoch
+from collector.store.ledger import lag
+from collector.store.read import statements
+from collector.store.read.points import first_of_each, merged_now, select_points
+from collector.store.series import generations, normalizations, snapshots
+from collector.store.series.edges import proven_absent
+from collector.store.series.generations import Generation, described, generation, in_force, same_measure
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.store.series.snapshots import Snapshot
+
+    Range = tuple[int, int]
+    Stretches = Iterable[tuple[int, int, int]]
+
+
+_ROWS_AT_ONCE = 5_000
+_AT_ONCE = _ROWS_AT_ONCE * AggInterval.FIFTEEN_MINUTES.seconds
+"""Seconds of history that are read without a cursor, which on Postgres costs three times the reading."""
+
+
+class Change(NamedTuple):
+    """The unit of a query's values changes from *old* to *new* with the bucket at *timestamp*, in epoch seconds."""
+
+    old: str
+    new: str
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSeries:
+    """The series that stands for a query; *labels* are those in use first, *normalization* is "" before an answer.
+
+    *generations* are those in force, the newest first, if the query has had several units: see `History.within`.
+    *change* is where the unit changes within the range that was looked at; no answer can have such a range. *elsewhere*
+    are the generations whose buckets start elsewhere than those of the grid in force.
+    """
+
+    id: int
+    query: SeriesQuery
+    normalization: str
+    unit: str
+    labels: tuple[str, ...]
+    generations: tuple[Generation, ...] = ()
+    change: Change | None = None
+    elsewhere: tuple[Generation, ...] = ()
+
+    @property
+    def answered(self) -> bool:
+        """Tell whether Radar has answered for it at all."""
+        return bool(self.normalization)
+
+
+class Stretch(NamedTuple):
+    """The buckets of one series from *start* up to, not including, *end*; epoch seconds."""
+
+    series_id: int
+    start: int
+    end: int
+
+
+class History:
+    """What can be asked of one state of the store; *as_of* (None: now) is when things must have been known."""
+
+    def __init__(self, connection: AsyncConnection, as_of: datetime | None) -> None:
+        self._connection = connection
+        self._as_of = as_of
+        self._taken: dict[int, Snapshot] = {}
+        self._alike: dict[int, list[int]] = {}
+
+    async def series(self, dataset: str) -> list[KeptSeries]:
+        """List the series of *dataset*, of each query the one that is in force, by id.
+
+        Labels point to it now; at an earlier moment it may have been another one.
+        """
+        labels: dict[int, list[str]] = defaultdict(list)
+        rows: dict[int, Any] = {}
+        for row in await self._connection.execute(statements.series(), {"dataset": dataset}):
+            rows[row.id] = row
+            labels[row.id] += [row.label] if row.label is not None else []
+        rivals: dict[str, list[Any]] = defaultdict(list)
+        for row in rows.values():
+            rivals[generations.question(row.digest)].append(row)
+        return sorted((self._standing(same, labels) for same in rivals.values()), key=lambda one: one.id)
+
+    def _standing(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> KeptSeries:
+        """Choose the series that stands for a query, and note which ones differ in the spelling of the unit alone."""
+        found = [generation(row, labelled=bool(labels[row.id])) for row in same]
+        if len(found) > 1:
+            found = in_force(found, self._as_of)
+        elsewhere = tuple(one for one in found if one.former_offset is not None)
+        found = [one for one in found if one.former_offset is None] or found
+        for one in found:
+            alike = [other.id for other in found if same_measure(one.measure, other.measure)]
+            if len(alike) > 1 and alike[0] == one.id:
+                self._alike[one.id] = alike
+        first = found[0]
+        units = tuple(found) if any(not same_measure(first.measure, one.measure) for one in found) else ()
+        named = tuple(label for row in same for label in labels[row.id])
+        query = _query(same[0].agg_interval, same[0].filters)
+        return KeptSeries(first.id, query, *first.measure, named, units, elsewhere=elsewhere)
+
+    async def within(self, kept: KeptSeries, start: int, end: int) -> KeptSeries:
+        """Give *kept* with the unit of its buckets from *start* up to, not including, *end*; epoch seconds.
+
+        Its *change* is the first one within them, if there is any.
+        """
+        spans = await self._spans([one.id for one in kept.generations])
+        known = [one for one in kept.generations if one.id in spans]
+        found = [one for one in known if spans[one.id][0] < end and spans[one.id][1] >= start]
+        if any(not same_measure(found[0].measure, one.measure) for one in found):
+            found, change = await self._measures(found, start, end)
+            if change:
+                return replace(kept, generations=(), change=change)
+        measure = (found or kept.generations)[0].measure
+        one = next(one for one in kept.generations if same_measure(one.measure, measure))
+        return replace(kept, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
+
+    async def on_former_grid(self, kept: KeptSeries, start: int, end: int) -> Generation | None:
+        """Find the generation on a former grid that a range in epoch seconds is of: nothing else is stored there."""
+        current = [kept.id, *(one.id for one in kept.generations)]
+        spans = await self._spans([*current, *(one.id for one in kept.elsewhere)])
+        step = kept.query.agg_interval.seconds
+        stored = {i for i, (oldest, newest) in spans.items() if oldest < end and newest + step > start}
+        former = {one.id for one in kept.elsewhere}
+        if any(i in stored for i in current if i not in former):
+            return None
+        return next((one for one in kept.elsewhere if one.id in stored), None)
+
+    async def _measures(
+        self, same: Sequence[Generation], start: int, end: int
+    ) -> tuple[list[Generation], Change | None]:
+        """Find the first generation whose values count in a range, and where the first one in another unit begins."""
+        streams = [await self._blocks(Stretch(one.id, start, end)) for one in same]
+        first: Generation | None = None
+        for number, rows in merged_now(streams):
+            one = same[number]
+            if first is None:
+                first = one
+            elif not same_measure(first.measure, one.measure):
+                change = Change(
+                    described(first.measure, one.measure), described(one.measure, first.measure), rows[0][0]
+                )
+                return [first], change
+        return [first] if first else [], None
+
+    async def snapshots(self, ids: Collection[int]) -> dict[int, Snapshot]:
+        """Find the newest snapshot of each series, at the moment that is asked about; absent for none.
+
+        From then on `points` reads these snapshots.
+        """
+        self._taken |= await snapshots.newest(self._connection, ids, self._as_of)
+        return {series_id: self._taken[series_id] for series_id in ids if series_id in self._taken}
+
+    async def spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+        """Find the oldest and newest known timestamp of each series; absent for none."""
+        spans = await self._spans([other for one in ids for other in self._same(one)])
+        parts = {one: [spans[other] for other in self._same(one) if other in spans] for one in ids}
+        return {one: (min(a for a, _ in each), max(b for _, b in each)) for one, each in parts.items() if each}
+
+    async def _spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+        found = await self._connection.execute(statements.spans(self._as_of), {"ids": list(ids)})
+        return {series_id: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
+
+    def _same(self, series_id: int) -> Sequence[int]:
+        """The series whose units differ in spelling alone, the newest first."""
+        return self._alike.get(series_id, (series_id,))
+
+    async def last_updated(self, ids: Collection[int]) -> dict[int, datetime]:
+        """Find the lastUpdated of the answer that reached furthest, the newest of such, per series; absent for none."""
+        every = [other for one in ids for other in self._same(one)]
+        found = await self._connection.execute(statements.last_updated(self._as_of), {"ids": every})
+        told = {row.id: row.told for row in found if row.told is not None}
+        parts = {one: [told[other] for other in self._same(one) if other in told] for one in ids}
+        return {one: max(each) for one, each in parts.items() if each}
+
+    async def published(self, ids: Collection[int], now: float) -> dict[int, float]:
+        """Tell up to when Radar has published each series at *now*, as far as its answers let know; epoch seconds.
+
+        lastUpdated lies behind Radar's present by as much as in the newest answer. A series without any answer on
+        record counts as published up to that present.
+        """
+        ahead = (await lag.read_clock_difference(self._connection)).ahead if self._as_of is None else timedelta(0)
+        now -= ahead.total_seconds()
+        found = dict.fromkeys(ids, now)
+        for series_id, told, came in await self._connection.execute(statements.heard(self._as_of), {"ids": list(ids)}):
+            if told is not None and came is not None:
+                behind = max(radar_lag(came - told, ahead).total_seconds(), 0.0)
+                found[series_id] = min(now, max(told.timestamp(), now - behind))
+        for series_id in self._taken.keys() & found.keys():
+            one = self._taken[series_id]
+            behind = max(radar_lag(one.asked_at - one.last_updated, ahead).total_seconds(), 0.0)
+            found[series_id] = min(now, max(one.last_updated.timestamp(), now - behind))
+        return found
+
+    async def proven_absent(self, ids: Collection[int]) -> dict[int, list[tuple[int, int]]]:
+        """Find the ranges [start, end), in epoch seconds, that Radar is proven not to have; absent for none."""
+        return await proven_absent(self._connection, ids, self._as_of)
+
+    async def is_answered(self, stretches: Sequence[Stretch]) -> bool:
+        """Return whether an answer on any of the buckets is on record."""
+        every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
+        levels, _ = statements.confidence(every, self._as_of)
+        return (await self._connection.execute(levels.limit(1))).first() is not None
+
+    async def confidence_level(self, stretches: Sequence[Stretch]) -> int | None:
+        """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
+        standing = {other: one.series_id for one in stretches for other in self._same(one.series_id)}
+        every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
+        levels, detailed = statements.confidence(every, self._as_of)
+        found = (await self._connection.execute(levels)).scalars().all()
+        if len(found) <= 1:
+            return found[0] if found else None
+        rows = (await self._connection.execute(detailed)).all()
+        return lowest_level(stretches, [Spoken(standing[series_id], *rest) for series_id, *rest in rows])
+
+    async def unit_names(self, unit: str) -> tuple[str, ...]:
+        """Return the names that the newest answer gave *unit*, whatever moment is looked at."""
+        return await normalizations.read_unit_names(self._connection, unit)
+
+    async def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
+        """List the annotations that concern any of *windows* (start, end), by start date, without the withdrawn."""
+        select = statements.remarks(tuple(dict.fromkeys(windows)), self._as_of)
+        return [_annotation(row) for row in await self._connection.execute(select, {"dataset": dataset})]
+
+    async def points(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
+        """Give blocks of (timestamp, value), ascending, in constant memory."""
+        same = self._same(stretch.series_id)
+        if len(same) == 1:
+            return await self._blocks(stretch)
+        return (rows for _, rows in merged_now([await self._blocks(stretch._replace(series_id=one)) for one in same]))
+
+    async def _blocks(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
+        within = from_epoch(stretch.start), from_epoch(stretch.end)
+        taken = self._taken.get(stretch.series_id)
+        select, bounds = select_points(stretch.series_id, *within, self._as_of, taken.asked_at if taken else None)
+        if stretch.end - stretch.start <= _AT_ONCE:
+            rows = (await self._connection.execute(select, bounds)).all()
+            blocks: Iterator[Sequence[Any]] = iter([rows] if rows else [])
+        else:
+            result = await self._connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE), bounds)
+            blocks = result.partitions()
+        return blocks if self._as_of is None or taken else _firsts(blocks)
+
+
+def _firsts(blocks: Iterable[Sequence[Any]]) -> Iterator[Sequence[tuple[int, float]]]:
+    newest: int | None = None
+    for block in blocks:
+        yield first_of_each(block, newest)
+        newest = block[-1][0]
+
+
+@lru_cache(maxsize=8192)
+def _query(agg_interval: str, filters: str) -> SeriesQuery:
+    listed = {name: tuple(values) for name, values in json.loads(filters).items()}
+    return SeriesQuery(AggInterval(agg_interval), listed)
+
+
+def _annotation(row: Any) -> Annotation:
+    return Annotation(
+        start_date=row.start_date,
+        end_date=row.end_date,
+        data_source=row.data_source,
+        event_type=row.event_type,
+        description=row.description,
+        linked_url=row.linked_url,
+        is_instantaneous=bool(row.is_instantaneous),
+        tags=tuple(json.loads(row.tags)),
+    )
+
+
+class Spoken(NamedTuple):
+    """An answer on the buckets from *start* up to *end* of a series, and its confidence level."""
+
+    series_id: int
+    start: int
+    end: int
+    level: int | None
+
+
+def lowest_level(stretches: Stretches, spoken: Sequence[Spoken]) -> int | None:
+    """Find the lowest level that holds on *stretches* (series_id, start, end); *spoken* has the newest answer first.
+
+    Of each bucket only the newest answer counts, for a level rises when Radar's data has been repaired.
+    """
+    levels = set()
+    for series_id, start, end in stretches:
+        open_ranges = [(start, end)]
+        for one in spoken:
+            if one.series_id != series_id or not open_ranges:
+                continue
+            rest = [part for found in open_ranges for part in _without(found, (one.start, one.end))]
+            if rest != open_ranges:
+                levels.add(one.level)
+            open_ranges = rest
+    return min((level for level in levels if level is not None), default=None)
+
+
+def _without(found: Range, taken: Range) -> list[Range]:
+    """What of a range is left when another one is taken from it."""
+    parts = (found[0], min(found[1], taken[0])), (max(found[0], taken[1]), found[1])
+    return [part for part in parts if part[0] < part[1]]

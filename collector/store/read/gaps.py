@@ -1,0 +1,248 @@
+"""Gaps: buckets that should be there and are not, and whether Radar is proven to lack them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import sqlalchemy as sa
+
+from collector.edge import first_run, is_beginning
+from collector.finality import Absence, GapRequest, gap_requests, intersect, judge_gap, merge, subtract
+from collector.model import Window, from_epoch
+from collector.store.db.column_types import bucket, epoch
+from collector.store.db.schema import points
+from collector.store.read import coverage
+from collector.store.retention.cutoff import kept_from
+from collector.store.series import edges, evidence, generations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.model import SeriesQuery
+
+    Range = tuple[int, int]
+
+_COUNTED_AT_ONCE = 500
+_TOGETHER = 1000
+"""So many stretches in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A run of absent buckets: `missing`, or `upstream` if two answers prove that Radar has none."""
+
+    window: Window
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The buckets of *query* in *window* that should be there.
+
+    They are past settle *settle* after their end, or later if another profile wants the series with a longer one.
+    """
+
+    query: SeriesQuery
+    window: Window
+    settle: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _Gaps:
+    """The runs of absent buckets of one of the expected, what answers lacked of them, and `settle` in seconds."""
+
+    runs: Sequence[Range]
+    absences: Sequence[Absence] = ()
+    settle: int = 0
+
+
+class _Stretch(NamedTuple):
+    """The buckets, *step* seconds wide, of one series from *start* up to *end*; *place* is whose among the expected."""
+
+    place: int
+    series_id: int
+    start: int
+    end: int
+    step: int
+
+
+async def holes(connection: AsyncConnection, expected: Sequence[Expected]) -> list[list[Hole]]:
+    """Find the runs of absent buckets of each query's current series, ascending; in the order of *expected*.
+
+    See `finality.judge_gap` for what makes a run `upstream`. What retention has deleted is no gap, nor what lies before
+    the beginning of Radar's own history.
+    """
+    return [
+        [
+            Hole(Window(from_epoch(start), from_epoch(end)), reason)
+            for run in gaps.runs
+            for start, end, reason in judge_gap(run, gaps.absences, gaps.settle)
+        ]
+        for gaps in await _gaps(connection, expected)
+    ]
+
+
+async def requests(
+    connection: AsyncConnection, expected: Sequence[Expected], now: float, *, explicit: bool = False
+) -> list[list[GapRequest]]:
+    """Decide what of the gaps of each query to ask for at *now*, in epoch seconds; see `finality.gap_requests`."""
+    steps = [one.query.agg_interval.seconds for one in expected]
+    return [
+        [
+            request
+            for run in gaps.runs
+            for request in gap_requests(run, gaps.absences, gaps.settle, now, step=step, explicit=explicit)
+        ]
+        for step, gaps in zip(steps, await _gaps(connection, expected), strict=True)
+    ]
+
+
+async def beginnings(connection: AsyncConnection, expected: Sequence[Expected]) -> list[Range | None]:
+    """Find the run of absent buckets that each window begins with, if answers lacked all of it; see `edge`.
+
+    In the order of *expected*; in epoch seconds.
+    """
+    known = await edges.read(connection, {one.query for one in expected})
+    found = []
+    for one, gaps in zip(expected, await _all_gaps(connection, expected), strict=True):
+        window = int(one.window.start.timestamp()), int(one.window.end.timestamp())
+        run = first_run(window, gaps.runs)
+        lacked = await coverage.lacking(connection, one.query, run) if run else []
+        found.append(
+            run if run and is_beginning(run, lacked, one.query.agg_interval.seconds, known.get(one.query)) else None
+        )
+    return found
+
+
+async def _gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
+    """Find the gaps, without what lies before the beginning of Radar's own history."""
+    known = await edges.read(connection, {one.query for one in expected})
+    found = await _all_gaps(connection, expected)
+    before = {query: edge.absent for query, edge in known.items() if edge.is_accepted}
+    return [
+        replace(gaps, runs=[part for run in gaps.runs for part in subtract(run, [before[one.query]])])
+        if one.query in before
+        else gaps
+        for one, gaps in zip(expected, found, strict=True)
+    ]
+
+
+async def _all_gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
+    found = []
+    for start in range(0, len(expected), _TOGETHER):
+        found += await _some_gaps(connection, expected[start : start + _TOGETHER])
+    return found
+
+
+async def _some_gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
+    kept = {step: await kept_from(connection, step) for step in {one.query.agg_interval for one in expected}}
+    ids = await generations.ids_of(connection, {one.query for one in expected})
+    windows: list[Range] = []
+    stretches: list[tuple[tuple[int, int], _Stretch]] = []
+    for number, one in enumerate(expected):
+        start = max(one.window.start, kept[one.query.agg_interval] or one.window.start)
+        windows.append((int(start.timestamp()), int(one.window.end.timestamp())))
+        for series_id in ids.get(one.query, ()) if start < one.window.end else ():
+            place = number, series_id
+            stretches.append((place, _Stretch(len(stretches), series_id, *windows[-1], one.query.agg_interval.seconds)))
+    runs = await _runs(connection, [stretch for _, stretch in stretches]) if stretches else {}
+    absent = {place: runs.get(stretch.place, []) for place, stretch in stretches}
+    found = []
+    for number, (one, window) in enumerate(zip(expected, windows, strict=True)):
+        parts = [window] if window[0] < window[1] else []
+        for series_id in ids.get(one.query, ()):
+            parts = intersect(parts, absent.get((number, series_id), ()))
+        found.append(parts)
+    return await _judged(connection, expected, found, ids)
+
+
+async def _judged(
+    connection: AsyncConnection,
+    expected: Sequence[Expected],
+    found: Sequence[Sequence[Range]],
+    ids: Mapping[SeriesQuery, Sequence[int]],
+) -> list[_Gaps]:
+    """Add to the runs what answers lacked of them, and `settle`: of all series that answer a query."""
+    hulls: dict[int, Range] = {}
+    for one, runs in zip(expected, found, strict=True):
+        for series_id in ids.get(one.query, ()) if runs else ():
+            start, end = hulls.get(series_id, (runs[0][0], runs[-1][1]))
+            hulls[series_id] = min(start, runs[0][0]), max(end, runs[-1][1])
+    absences = await evidence.read_absences(connection, hulls)
+    settles = await evidence.settles(connection, hulls) if hulls else {}
+    gaps = []
+    for one, runs in zip(expected, found, strict=True):
+        same = ids.get(one.query, ())
+        settle = max([int(one.settle.total_seconds()), *(settles.get(series_id, 0) for series_id in same)])
+        lacked = [absence for series_id in same for absence in absences.get(series_id, ())] if runs else []
+        gaps.append(_Gaps(runs, lacked, settle))
+    return gaps
+
+
+async def _runs(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> dict[int, list[Range]]:
+    """Find where the next bucket is not the next one, by place: only what holds too few points is walked.
+
+    Counting a part costs a fraction of walking it, and most of a history is complete.
+    """
+    runs: dict[int, list[Range]] = defaultdict(list)
+    short = []
+    for stretch, stored in await _counts(connection, stretches):
+        if not stored:
+            runs[stretch.place].append((stretch.start, stretch.end))
+        elif stored < -((stretch.start - stretch.end) // stretch.step):
+            short.append(stretch)
+    for start in range(0, len(short), _TOGETHER):
+        for place, *run in await _walk(connection, short[start : start + _TOGETHER]):
+            runs[place].append((run[0], run[1]))
+    return {place: merge(found) for place, found in runs.items()}
+
+
+def _table(stretches: Sequence[_Stretch]) -> sa.CTE:
+    columns = [sa.column(name, sa.BigInteger) for name in _Stretch._fields]
+    return sa.values(*columns, name="given").data([*stretches]).cte("stretches")
+
+
+def _inside(part: sa.CTE, end: sa.ColumnElement[int], stretches: Sequence[_Stretch]) -> sa.ColumnElement[bool]:
+    """Choose the points from the start of *part*, which is of *stretches*, up to *end*."""
+    timestamp = points.c.timestamp
+    first, last = from_epoch(min(one.start for one in stretches)), from_epoch(max(one.end for one in stretches))
+    known = sa.and_(timestamp >= first, timestamp < last)  # while partitions are chosen
+    here = sa.and_(timestamp >= bucket(part.c.start), timestamp < bucket(end))
+    return sa.and_(points.c.series_id == part.c.series_id, here, known)
+
+
+async def _counts(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> list[tuple[_Stretch, int]]:
+    """Count the points of the parts of *stretches*."""
+    whole = _table(stretches)
+    parts = sa.select(whole).cte("parts", recursive=True)
+    following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
+    others = parts.c.place, parts.c.series_id, following, parts.c.end, parts.c.step
+    parts = parts.union_all(sa.select(*others).where(following < parts.c.end))
+    following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
+    end = sa.case((following < parts.c.end, following), else_=parts.c.end)
+    count = sa.select(sa.func.count()).select_from(points).where(_inside(parts, end, stretches))
+    counted = count.correlate(parts).scalar_subquery()
+    columns = parts.c.place, parts.c.series_id, parts.c.start, end, parts.c.step, counted
+    return [(_Stretch(*part), stored) for *part, stored in await connection.execute(sa.select(*columns))]
+
+
+async def _walk(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> list[tuple[int, int, int]]:
+    """Let the database walk the key, and give the runs between the points of each stretch: place, start, end."""
+    given = _table(stretches)
+    stretch, inside = (given.c.place, given.c.start, given.c.end), _inside(given, given.c.end, stretches)
+    timestamp = epoch(points.c.timestamp)
+    following = sa.func.lead(timestamp).over(partition_by=stretch, order_by=timestamp)
+    after = (timestamp + given.c.step).label("a"), sa.func.coalesce(following, given.c.end).label("b")
+    walk = sa.select(given.c.place, *after).join_from(given, points, inside).subquery()
+    first = sa.select(*stretch, sa.func.min(timestamp)).join_from(given, points, inside, isouter=True)
+    found = [
+        (place, start, end if oldest is None else oldest)
+        for place, start, end, oldest in await connection.execute(first.group_by(*stretch))
+    ]
+    found += [tuple(row) for row in await connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
+    return [(place, start, end) for place, start, end in found if start < end]

@@ -1,0 +1,1 @@
+"""Deletes what is older than the operator wants to keep, and what no profile wants any more."""

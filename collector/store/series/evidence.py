@@ -1,0 +1,229 @@
+"""The evidence for stored values (`finality`) and for gaps (`absences`), read and written; decisions: `finality`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sqlalchemy as sa
+
+from collector.finality import Absence, Evidence, compact, runs, subtract
+from collector.model import AggInterval, from_epoch
+from collector.store.db.column_types import bucket, epoch
+from collector.store.db.schema import absences, date_ranges, fetches, finality, points, series, vanished
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.finality import Range
+
+    Rows = dict[int, list[Evidence]]
+
+
+_COLUMNS = [finality.c.series_id, epoch(finality.c.start), epoch(finality.c.end)]
+_COLUMNS += [finality.c[name] for name in ("asked_at", "told_at", "margin", "changed_at", "confirmed")]
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_READ = sa.select(*_COLUMNS).where(finality.c.series_id.in_(_IDS)).order_by(finality.c.series_id, finality.c.start)
+_NEAR = _READ.where(finality.c.start <= sa.bindparam("until"), finality.c.end >= sa.bindparam("since"))
+_SETTLE = sa.select(series.c.id, series.c.settle).where(series.c.id.in_(_IDS))
+_DELETE = sa.delete(finality).where(finality.c.series_id == sa.bindparam("i"), finality.c.start == sa.bindparam("s"))
+_INSERT, _INSERT_ABSENCE = sa.insert(finality), sa.insert(absences)
+_ABSENCE = ("start", "end", "window_start", "window_end")
+
+
+async def settles(connection: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
+    """Read the longest `settle`, in seconds, of the profiles that want each series; absent if none has yet."""
+    found = await connection.execute(_SETTLE, {"ids": list(ids)})
+    return {series_id: settle for series_id, settle in found if settle is not None}
+
+
+async def read(connection: AsyncConnection, ids: Iterable[int], hull: Range | None = None) -> Rows:
+    """Read the evidence of series, ascending; with *hull* what overlaps or touches that window."""
+    parameters: dict[str, Any] = {"ids": list(ids)}
+    if hull:
+        parameters |= {"since": from_epoch(hull[0]), "until": from_epoch(hull[1])}
+    rows: Rows = defaultdict(list)
+    for series_id, *row in await connection.execute(_NEAR if hull else _READ, parameters):
+        rows[series_id].append(_evidence(*row))
+    return rows
+
+
+def _evidence(start: int, end: int, *rest: Any) -> Evidence:
+    asked_at, told_at, margin, changed_at, confirmed = rest
+    changed = changed_at.timestamp() if changed_at else None
+    return Evidence(start, end, asked_at.timestamp(), told_at.timestamp(), margin, changed, confirmed=bool(confirmed))
+
+
+async def write(
+    connection: AsyncConnection, changes: Mapping[int, tuple[Sequence[Evidence], Sequence[Evidence]]]
+) -> None:
+    """Replace rows by others: (rows as they were, rows as they are to be) by series_id."""
+    gone, new = [], []
+    for series_id, (before, after) in sorted(changes.items()):
+        old, now = set(before), set(after)
+        gone += [{"i": series_id, "s": from_epoch(row.start)} for row in before if row not in now]
+        new += [_row(series_id, row) for row in after if row not in old]
+    if gone:
+        await connection.execute(_DELETE, gone)
+    if new:
+        await connection.execute(_INSERT, new)
+
+
+def _row(series_id: int, row: Evidence) -> dict[str, Any]:
+    return {
+        "series_id": series_id,
+        "start": from_epoch(row.start),
+        "end": from_epoch(row.end),
+        "asked_at": from_epoch(row.asked_at),
+        "told_at": from_epoch(row.told_at),
+        "margin": row.margin,
+        "changed_at": None if row.changed_at is None else from_epoch(row.changed_at),
+        "confirmed": row.confirmed,
+    }
+
+
+async def add_absences(connection: AsyncConnection, fetch_id: int, found: Mapping[int, Sequence[Absence]]) -> None:
+    """Note what an answer past settle lacked, by series_id."""
+    rows = [
+        {
+            "series_id": series_id,
+            "fetch_id": fetch_id,
+            **{name: from_epoch(getattr(one, name)) for name in (*_ABSENCE, "asked_at", "told_at")},
+        }
+        for series_id, lacked in found.items()
+        for one in lacked
+    ]
+    if rows:
+        await connection.execute(_INSERT_ABSENCE, rows)
+
+
+async def read_absences(connection: AsyncConnection, hulls: Mapping[int, Range]) -> dict[int, list[Absence]]:
+    """Read what answers lacked of the buckets of each series inside its window."""
+    if not hulls:
+        return {}
+    given = sa.values(
+        sa.column("series_id", sa.BigInteger),
+        sa.column("a", sa.BigInteger),
+        sa.column("b", sa.BigInteger),
+        name="given",
+    ).data([(series_id, *hull) for series_id, hull in hulls.items()])
+    part = given.cte("parts")
+    columns = [absences.c.series_id, *(epoch(absences.c[name]) for name in _ABSENCE)]
+    overlap = sa.and_(
+        absences.c.series_id == part.c.series_id,
+        absences.c.start < bucket(part.c.b),
+        absences.c.end > bucket(part.c.a),
+    )
+    select = sa.select(*columns, absences.c.asked_at, absences.c.told_at).join_from(part, absences, overlap)
+    found: dict[int, list[Absence]] = defaultdict(list)
+    for row in await connection.execute(select):
+        series_id, start, end, window_start, window_end, *times = row
+        asked_at, told_at = (time.timestamp() for time in times)
+        found[series_id].append(Absence(start, end, window_start, window_end, asked_at, told_at))
+    return found
+
+
+async def confirm(connection: AsyncConnection, series_id: int, windows: Sequence[Range], settle: int) -> None:
+    """Note that a second, independent answer agrees with the final values of *windows*."""
+    before = (await read(connection, [series_id]))[series_id]
+    after: list[Evidence] = []
+    for row in before:
+        inside = [(max(row.start, a), min(row.end, b)) for a, b in windows if max(row.start, a) < min(row.end, b)]
+        edges = sorted({row.start, row.end, *(edge for part in inside for edge in part)})
+        for start, end in pairwise(edges):
+            agreed = any(a <= start < b for a, b in inside)
+            after.append(row.within(start, end)._replace(confirmed=row.confirmed or agreed))
+    await write(connection, {series_id: (before, compact(after, settle))})
+
+
+async def forget_before(connection: AsyncConnection, series_id: int, edge: datetime) -> None:
+    """Delete the evidence on buckets before *edge*, whose points retention has deleted."""
+    before = [row for row in (await read(connection, [series_id]))[series_id] if row.start < edge.timestamp()]
+    after = [row.within(int(edge.timestamp()), row.end) for row in before if row.end > edge.timestamp()]
+    await write(connection, {series_id: (before, after)})
+    gone = sa.and_(absences.c.series_id == series_id, absences.c.end <= edge)
+    await connection.execute(sa.delete(absences).where(gone))
+
+
+async def set_settles(connection: AsyncConnection, longest: Mapping[int, timedelta]) -> None:
+    """Note the longest `settle` of the profiles that want each series, where it is another one than before."""
+    if not longest:
+        return
+    known = {row.id: row.settle for row in await connection.execute(_SETTLE, {"ids": list(longest)})}
+    rows = [
+        {"i": series_id, "n": int(settle.total_seconds())}
+        for series_id, settle in sorted(longest.items())
+        if known.get(series_id) != int(settle.total_seconds())
+    ]
+    if rows:
+        update = sa.update(series).where(series.c.id == sa.bindparam("i")).values(settle=sa.bindparam("n"))
+        await connection.execute(update, rows)
+
+
+LOOKBACK = timedelta(days=1)
+"""Requests that ended longer ago are not looked at."""
+
+_ADOPTED_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_OK = sa.and_(fetches.c.outcome == "ok", fetches.c.ignored.is_(None))
+_FOREIGN = sa.select(fetches.c.id).where(_OK, fetches.c.finished_at >= sa.bindparam("since")).order_by(fetches.c.id)
+_SERIES = sa.select(series.c.id, series.c.agg_interval).where(series.c.id.in_(_ADOPTED_IDS)).order_by(series.c.id)
+
+
+class _Stamp(NamedTuple):
+    """A bucket that a request has written to, when its answer came, and the answer's lastUpdated."""
+
+    timestamp: int
+    finished_at: float
+    last_updated: float
+
+    def is_later(self, row: Evidence) -> bool:
+        """Tell whether it was written after the evidence *row*.
+
+        What the migration has made of an older store is told when it is asked, at the newest lastUpdated on record.
+        """
+        return self.finished_at > row.asked_at and (self.last_updated > row.told_at or row.told_at < row.asked_at)
+
+
+def _written(table: sa.Table) -> Any:
+    """Choose the series_id and the stamp of all rows that the answers of requests have left."""
+    inside = sa.and_(table.c.timestamp >= date_ranges.c.start, table.c.timestamp < date_ranges.c.end)
+    same = sa.and_(table.c.series_id == date_ranges.c.series_id, table.c.fetch_id == date_ranges.c.fetch_id)
+    times = fetches.c.finished_at, fetches.c.last_updated
+    select = sa.select(table.c.series_id, epoch(table.c.timestamp), *times)
+    select = select.join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
+    return select.join(table, sa.and_(same, inside)).where(date_ranges.c.fetch_id.in_(_ADOPTED_IDS))
+
+
+_WRITTEN = sa.union_all(_written(points), _written(vanished))
+
+
+async def foreign(connection: AsyncConnection, since: datetime) -> list[int]:
+    """Find the requests of a previous version, ended from *since* on, whose answers were not adopted yet."""
+    return list((await connection.execute(_FOREIGN, {"since": since})).scalars())
+
+
+async def adopt(connection: AsyncConnection, fetch_ids: Sequence[int]) -> None:
+    """Withdraw the evidence, where it is older, for what the answers of these requests have written; but once."""
+    stamps: dict[int, list[_Stamp]] = defaultdict(list)
+    for series_id, timestamp, *times in await connection.execute(_WRITTEN, {"ids": fetch_ids}):
+        stamps[series_id].append(_Stamp(timestamp, *(time.timestamp() for time in times)))
+    locked = await connection.execute(_SERIES.with_for_update(), {"ids": list(stamps)})
+    steps = {row.id: AggInterval(row.agg_interval).seconds for row in locked}
+    before = await read(connection, steps)
+    after = {series_id: _without(rows, stamps[series_id], steps[series_id]) for series_id, rows in before.items()}
+    await write(connection, {series_id: (before[series_id], rows) for series_id, rows in after.items()})
+    await connection.execute(sa.update(fetches).where(fetches.c.id.in_(fetch_ids), _OK).values(ignored=0))
+
+
+def _without(rows: Sequence[Evidence], stamps: Sequence[_Stamp], step: int) -> list[Evidence]:
+    """Cut the buckets of *stamps* out of *rows* that are older."""
+    left = []
+    for row in rows:
+        later = {one.timestamp for one in stamps if row.start <= one.timestamp < row.end and one.is_later(row)}
+        left += [row.within(*part) for part in subtract((row.start, row.end), runs(sorted(later), step))]
+    return left

@@ -1,0 +1,239 @@
+"""Generations: the series of one query, one per unit and normalization, and which of them are in force.
+
+Spellings of a unit that differ in case or blanks are one unit. Labels point to the newest generation. What was stored
+under earlier units stays in force where no newer generation has a bucket. `proposals` decides what comes into force.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from collector.interval import AggInterval
+from collector.model import spelling_free
+from collector.store.db.schema import points, profile_series, series
+from collector.store.series import normalizations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.interval import Grid
+    from collector.model import SeriesQuery
+
+    Measure = tuple[str, str]
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+_SEPARATOR = "@"
+"""Stands before the offset of the grid in the digest of a series on a former grid."""
+_LENGTH = 64
+
+
+def former(digest: str, grid: Grid) -> str:
+    """Give the digest under which the history on a former *grid* is kept."""
+    return f"{digest}{_SEPARATOR}{grid.seconds}"
+
+
+def question(digest: str) -> str:
+    """Give the digest of the question, whatever the grid."""
+    return digest.partition(_SEPARATOR)[0]
+
+
+def former_offset(digest: str) -> int | None:
+    """Give the offset in seconds of the former grid that a digest names; None for the grid in force."""
+    _, _, offset = digest.partition(_SEPARATOR)
+    return int(offset) if offset else None
+
+
+def question_of(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """Select `question` of a column."""
+    return sa.func.substr(column, 1, _LENGTH, type_=sa.Text)
+
+
+def is_former(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Choose the series on a former grid."""
+    found: Any = sa.func.length(column) > _LENGTH
+    return found  # type: ignore[no-any-return]
+
+
+_NAMES = ("id", "digest", "agg_interval", "normalization", "unit", "created_at", "in_force_at")
+_IDENTITY = tuple(series.c[name] for name in _NAMES)
+_QUESTION = question_of(series.c.digest)
+_LABELLED = sa.select(profile_series.c.label).where(profile_series.c.series_id == series.c.id).exists()
+_OF_QUERIES = sa.select(*_IDENTITY, _LABELLED.label("labelled"))
+_OF_QUERIES = _OF_QUERIES.where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
+_REPEATED = sa.select(_QUESTION).group_by(_QUESTION).having(sa.func.count() > 1)
+_SEVERAL = sa.select(*_IDENTITY, _LABELLED.label("labelled")).where(_QUESTION.in_(_REPEATED))
+_FORMER = sa.select(series.c.id, _QUESTION.label("question")).where(is_former(series.c.digest))
+_PROPOSED = sa.select(series.c.id, series.c.digest, series.c.normalization, series.c.unit, series.c.proposed_at)
+_PROPOSED = _PROPOSED.where(series.c.proposed_at.is_not(None)).order_by(series.c.proposed_at, series.c.id)
+
+
+def same_measure(one: Measure, other: Measure) -> bool:
+    """Tell whether two pairs of normalization and unit differ in case and blanks at most."""
+    return one == other or all(spelling_free(a) == spelling_free(b) for a, b in zip(one, other, strict=True))
+
+
+def described(measure: Measure, other: Measure) -> str:
+    """Return the unit of *measure* for a person, with its normalization if that differs from *other*'s."""
+    normalization, unit = measure
+    if spelling_free(normalization) == spelling_free(other[0]):
+        return repr(unit)
+    return f"{unit!r} ({normalization})"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A series as one of several that answer the same query, by *digest*; *since* is when it came into force.
+
+    *step* is the width of its buckets in seconds, 0 where nobody asked for it.
+    """
+
+    id: int
+    digest: str
+    normalization: str
+    unit: str
+    since: datetime | None
+    labelled: bool
+    step: int = 0
+
+    @property
+    def former_offset(self) -> int | None:
+        """The offset in seconds of the former grid that its buckets are of; None for the grid in force."""
+        return former_offset(self.digest)
+
+    @property
+    def measure(self) -> Measure:
+        """(normalization, unit)."""
+        return self.normalization, self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """A query's unit or normalization changed: *in_force* since *moment*, or proposed then. The texts name both."""
+
+    query: SeriesQuery
+    old: str
+    new: str
+    moment: datetime
+    in_force: bool
+
+
+def generation(row: Any, *, labelled: bool) -> Generation:
+    """Read a row of `series`. Previous versions leave in_force_at empty: a label tells that it is in force."""
+    since = row.in_force_at or (row.created_at if labelled else None)
+    interval = row._mapping.get("agg_interval")  # noqa: SLF001 - SQLAlchemy's public name
+    step = AggInterval(interval).seconds if interval else 0
+    return Generation(row.id, row.digest, row.normalization, row.unit, since, labelled, step)
+
+
+def in_force(same: Iterable[Generation], as_of: datetime | None = None) -> list[Generation]:
+    """Choose the generations of one query that are in force, or were at *as_of*; newest first, at least one.
+
+    A generation that is in force now and came back to force after *as_of* counts for then if it was the first one.
+    """
+    known = sorted(same, key=lambda one: one.id)
+    found = [one for one in known if one.since is not None] or known[-1:]
+    if as_of is None:
+        return sorted(found, key=_newest, reverse=True)
+    then = sorted((one for one in found if (one.since or _NEVER) <= as_of), key=lambda one: _newest(one)[1:])[::-1]
+    first = [one for one in known[:1] if one in found and one not in then]
+    return then + first or found[:1]
+
+
+def _newest(one: Generation) -> tuple[bool, datetime, int]:
+    return one.labelled, one.since or _NEVER, one.id
+
+
+def _grouped(rows: Iterable[Any]) -> dict[str, list[Generation]]:
+    found: dict[str, list[Generation]] = defaultdict(list)
+    for row in rows:
+        found[question(row.digest)].append(generation(row, labelled=bool(row.labelled)))
+    return found
+
+
+async def of_queries(
+    connection: AsyncConnection, queries: Iterable[SeriesQuery]
+) -> dict[SeriesQuery, list[Generation]]:
+    """Find the generations in force of each query, newest first; absent where there is no series yet."""
+    by_digest = {query.digest: query for query in queries}
+    rows = await connection.execute(_OF_QUERIES, {"digests": list(by_digest)})
+    return {by_digest[key]: in_force(same) for key, same in _grouped(rows).items()}
+
+
+async def ids_of(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
+    """Find the series in which values of each query are stored, newest first; absent where there is none yet.
+
+    It is one id until the unit changes. The values of an earlier series that were relative to one answer are no
+    history that a later unit could continue, so that they are left out.
+    """
+    found = await of_queries(connection, queries)
+    earlier = {one.normalization for same in found.values() for one in same[1:]}
+    lasting = {"", *await normalizations.absolute(connection, earlier)}
+    return {
+        query: [one.id for n, one in enumerate(same) if not n or one.normalization in lasting]
+        for query, same in found.items()
+    }
+
+
+async def on_former_grids(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
+    """Find the series in which buckets of each query are kept that start elsewhere; absent for none."""
+    by_digest, found = {query.digest: query for query in queries}, defaultdict(list)
+    for series_id, digest in await connection.execute(_FORMER):
+        if digest in by_digest:
+            found[by_digest[digest]].append(series_id)
+    return dict(found)
+
+
+async def several(connection: AsyncConnection, as_of: datetime | None = None) -> dict[int, list[Generation]]:
+    """Find the queries with more than one series: those in force, newest first, by the id that labels point to.
+
+    With *as_of* those that were in force then; the key is still the id that labels point to now.
+    """
+    found = _grouped(await connection.execute(_SEVERAL))
+    return {one.id: in_force(same, as_of) for same in found.values() for one in same if one.labelled}
+
+
+async def unit_changes(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> list[UnitChange]:
+    """List where the unit or normalization of *queries* changed, and what is proposed; by query, in order of time.
+
+    A change is left out if no bucket has a value in the earlier unit.
+    """
+    by_digest = {query.digest: query for query in queries}
+    found = await of_queries(connection, by_digest.values())
+    proposed: dict[SeriesQuery, list[Any]] = defaultdict(list)
+    for row in await connection.execute(_PROPOSED):
+        if row.digest in by_digest:
+            proposed[by_digest[row.digest]].append(row)
+    changes = []
+    for query, same in found.items():
+        for old, new in pairwise(reversed(same)):
+            if same_measure(old.measure, new.measure) or not new.since:
+                continue
+            if await _is_shown(connection, old.id, new.id):
+                changes.append(_change(query, old.measure, new.measure, new.since, in_force=True))
+        for row in proposed[query]:
+            measure = row.normalization, row.unit
+            if row.id != same[0].id:
+                changes.append(_change(query, same[0].measure, measure, row.proposed_at, in_force=False))
+    return changes
+
+
+async def _is_shown(connection: AsyncConnection, old_id: int, new_id: int) -> bool:
+    """Tell whether a bucket of the older series counts, because the newer one has none there."""
+    old, new = points.alias("old"), points.alias("new")
+    covered = sa.exists().where(new.c.series_id == new_id, new.c.timestamp == old.c.timestamp).correlate(old)
+    shown = sa.select(old.c.series_id).where(old.c.series_id == old_id, ~covered).limit(1)
+    return (await connection.execute(shown)).first() is not None
+
+
+def _change(query: SeriesQuery, old: Measure, new: Measure, moment: datetime, *, in_force: bool) -> UnitChange:
+    return UnitChange(query, described(old, new), described(new, old), moment, in_force)

@@ -1,0 +1,187 @@
+"""Where the buckets of each interval start, as far as it was learned from answers; on the usual grid unless on record.
+
+A series has buckets of one grid. When another grid comes into force, series that Radar has answered for keep their
+history under a digest that names the old grid, and their labels point to a new series. Coming back is the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from collector.interval import AggInterval, Grid
+from collector.model import rfc3339, utc
+from collector.store.db import state
+from collector.store.db.schema import profile_series, refusals, series
+from collector.store.db.schema import state as state_table
+from collector.store.db.sql import GRIDS, LABELS, lock, lock_shared, upsert
+from collector.store.series import edges, generations
+from collector.store.series.proposals import UNANSWERED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.model import Batch
+
+_PREFIX = "grid:"
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedGrid:
+    """The *grid* of an interval, in force *since* (None: nothing else was ever known), and *before* that another one.
+
+    *proposed* is what an answer had instead, requested at *proposed_at*.
+    """
+
+    grid: Grid
+    since: datetime | None = None
+    before: Grid | None = None
+    proposed: Grid | None = None
+    proposed_at: datetime | None = None
+
+
+def dump(known: LearnedGrid) -> str:
+    """Write a record as JSON, offsets in seconds."""
+    return json.dumps(
+        {
+            "offset": known.grid.seconds,
+            "since": rfc3339(known.since) if known.since else None,
+            "before": known.before.seconds if known.before else None,
+            "proposed": known.proposed.seconds if known.proposed else None,
+            "proposed_at": rfc3339(known.proposed_at) if known.proposed_at else None,
+        }
+    )
+
+
+def load(interval: AggInterval, text: str | None) -> LearnedGrid:
+    """Read what `dump` wrote; None is the usual grid."""
+    record: Mapping[str, Any] = json.loads(text) if text else {}
+
+    def grid(key: str) -> Grid | None:
+        return None if record.get(key) is None else Grid(interval, timedelta(seconds=record[key]))
+
+    def moment(key: str) -> datetime | None:
+        return utc(record[key]) if record.get(key) else None
+
+    return LearnedGrid(
+        grid("offset") or Grid(interval), moment("since"), grid("before"), grid("proposed"), moment("proposed_at")
+    )
+
+
+async def learned(connection: AsyncConnection) -> dict[AggInterval, LearnedGrid]:
+    """Read what is known of every interval."""
+    names = {_PREFIX + interval: interval for interval in AggInterval}
+    found = await connection.execute(
+        sa.select(state_table.c.key, state_table.c.value).where(state_table.c.key.in_(names))
+    )
+    texts = {names[key]: value for key, value in found}
+    return {interval: load(interval, texts.get(interval)) for interval in AggInterval}
+
+
+async def in_force(connection: AsyncConnection) -> dict[AggInterval, Grid]:
+    """Read the grid of every interval."""
+    return {interval: known.grid for interval, known in (await learned(connection)).items()}
+
+
+async def has_history(connection: AsyncConnection, interval: AggInterval) -> bool:
+    """Tell whether any bucket of *interval* is stored on the grid in force."""
+    stored = sa.select(series.c.id).where(series.c.agg_interval == interval.value, series.c.points > 0)
+    found = await connection.execute(stored.where(~generations.is_former(series.c.digest)).limit(1))
+    return found.first() is not None
+
+
+async def former(connection: AsyncConnection) -> list[AggInterval]:
+    """List the intervals of which history on a former grid is kept."""
+    kept = sa.select(series.c.agg_interval).where(generations.is_former(series.c.digest), series.c.points > 0)
+    return [AggInterval(word) for word in (await connection.execute(kept.distinct())).scalars()]
+
+
+async def propose(connection: AsyncConnection, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
+    """Note which grid an answer requested at *asked_at* had instead, None for none; the first such answer counts."""
+    known = load(interval, await state.get(connection, _PREFIX + interval))
+    if grid is None:
+        changed = replace(known, proposed=None, proposed_at=None)
+    elif known.proposed == grid:
+        return
+    else:
+        changed = replace(known, proposed=grid, proposed_at=asked_at)
+    if changed != known:
+        await state.put(connection, _PREFIX + interval, dump(changed))
+
+
+async def of_stale(connection: AsyncConnection, batches: Iterable[Batch]) -> list[Batch]:
+    """Find the batches whose windows lie on a grid that is not in force, and keep it from changing until the end."""
+    await lock_shared(connection, GRIDS)
+    grids = await in_force(connection)
+    return [batch for batch in batches if not grids[batch.agg_interval].holds(batch.slices[0].window.start)]
+
+
+async def move(connection: AsyncConnection, grid: Grid, now: datetime) -> bool:
+    """Bring *grid* into force; False if it is already. Paused questions of the interval may be asked at once."""
+    await lock(connection, LABELS)
+    await lock(connection, GRIDS)
+    known = load(grid.interval, await state.get(connection, _PREFIX + grid.interval))
+    if known.grid == grid:
+        return False
+    moved = LearnedGrid(grid, now, known.grid)
+    await state.put(connection, _PREFIX + grid.interval, dump(moved))
+    rows = (await connection.execute(sa.select(series).where(series.c.agg_interval == grid.interval.value))).all()
+    await _forget_what_was_found(connection, rows)
+    current = [row for row in rows if generations.former_offset(row.digest) is None and _has_answers(row)]
+    back = [row for row in rows if generations.former_offset(row.digest) == grid.seconds]
+    await _put_away(connection, current, known.grid)
+    for row in back:
+        taken_back = {"digest": generations.question(row.digest)}
+        await connection.execute(sa.update(series).where(series.c.id == row.id).values(taken_back))
+    await _relabel(connection, current, now)
+    return True
+
+
+def _has_answers(row: Any) -> bool:
+    return row.in_force_at is not None or row.points > 0
+
+
+async def _put_away(connection: AsyncConnection, rows: Sequence[Any], grid: Grid) -> None:
+    """Keep series under digests that name their *grid*. Previous versions leave in_force_at empty: labels tell it."""
+    labelled = sa.select(profile_series.c.series_id).where(profile_series.c.series_id.in_([row.id for row in rows]))
+    in_use = set((await connection.execute(labelled)).scalars())
+    for row in rows:
+        since = row.in_force_at or (row.created_at if row.id in in_use else None)
+        kept = {"digest": generations.former(row.digest, grid), "in_force_at": since, "proposed_at": None}
+        await connection.execute(sa.update(series).where(series.c.id == row.id).values(kept))
+
+
+async def _forget_what_was_found(connection: AsyncConnection, rows: Sequence[Any]) -> None:
+    """End pauses, and forget where histories begin: both were found by questions about other buckets."""
+    for digest in {generations.question(row.digest) for row in rows}:
+        await connection.execute(sa.delete(refusals).where(refusals.c.digest.startswith(digest, autoescape=True)))
+        await edges.forget(connection, digest)
+
+
+async def _relabel(connection: AsyncConnection, former: Sequence[Any], now: datetime) -> None:
+    """Point the labels of *former* series to the series of the same question on the grid in force."""
+    for row in former:
+        digest = generations.question(row.digest)
+        current = sa.select(series.c.id).where(series.c.digest == digest)
+        newest_first = series.c.in_force_at.desc().nulls_last(), series.c.id.desc()
+        found = (await connection.execute(current.order_by(*newest_first).limit(1))).scalar()
+        if found is None:
+            found = await _begin(connection, row, digest, now)
+        await connection.execute(
+            sa.update(profile_series).where(profile_series.c.series_id == row.id).values(series_id=found)
+        )
+
+
+async def _begin(connection: AsyncConnection, row: Any, digest: str, now: datetime) -> int:
+    """Put a series on record that Radar has not answered for, with the question of *row*."""
+    asked = {name: getattr(row, name) for name in ("label", "dataset", "dimension", "group", "agg_interval", "filters")}
+    fresh = {"normalization": UNANSWERED[0], "unit": UNANSWERED[1], "points": 0, "created_at": now}
+    insert = upsert(connection, series).values({**asked, **fresh, "digest": digest, "settle": row.settle})
+    return int((await connection.execute(insert.returning(series.c.id))).scalar_one())

@@ -1,0 +1,178 @@
+"""Series and their labels: which line of history a query is, and what the operator calls it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import sqlalchemy as sa
+
+from collector.additivity import is_snapshot
+from collector.store.db.column_types import epoch
+from collector.store.db.schema import points, profile_series, series
+from collector.store.db.sql import LABELS, lock, upsert
+from collector.store.series import evidence, generations, normalizations, snapshots
+from collector.store.series.proposals import UNANSWERED, row_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.model import SeriesQuery
+    from collector.profile import LabelledSeries, Profile
+
+
+# A statement of every answer is built once: building one costs several times its execution.
+_COUNT = sa.update(series).where(series.c.id == sa.bindparam("i")).values(points=series.c.points + sa.bindparam("n"))
+
+
+async def declare(
+    connection: AsyncConnection, profiles: Sequence[Profile], now: datetime, others: Collection[str] = ()
+) -> None:
+    """Make these profiles' labels the ones in use, beside those of the profiles that *others* see to."""
+    await lock(connection, LABELS)
+    wanted = [(profile.name, position, s) for profile in profiles for position, s in enumerate(profile.series)]
+    ids = await _known(connection, [s for *_, s in wanted], now)
+    kept = {*others} - {profile.name for profile in profiles}
+    ours = profile_series.c.profile.not_in(kept)
+    await connection.execute(sa.update(profile_series).where(ours).values(active=False))
+    if not wanted:
+        return
+    rows = [
+        {"profile": name, "label": s.label, "position": position, "series_id": ids[s.query], "active": True}
+        for name, position, s in wanted
+    ]
+    insert = upsert(connection, profile_series)
+    new = {name: insert.excluded[name] for name in ("position", "series_id", "active")}
+    await connection.execute(insert.on_conflict_do_update(index_elements=["profile", "label"], set_=new), rows)
+    await _relabel(connection, {ids[s.query]: s.label for *_, s in wanted})
+    await _note_settles(connection, profiles, ids, kept)
+
+
+async def _note_settles(
+    connection: AsyncConnection, profiles: Sequence[Profile], ids: Mapping[SeriesQuery, int], kept: Collection[str]
+) -> None:
+    """Note the longest `settle` of the profiles that want each series; what other replicas see to only lengthens it."""
+    longest: dict[int, timedelta] = {}
+    for profile in profiles:
+        for one in profile.series:
+            longest[ids[one.query]] = max(longest.get(ids[one.query], timedelta(0)), profile.settle)
+    theirs = sa.select(series.c.id, series.c.settle).join(profile_series, profile_series.c.series_id == series.c.id)
+    theirs = theirs.where(profile_series.c.active, profile_series.c.profile.in_(kept), series.c.settle.is_not(None))
+    for series_id, settle in await connection.execute(theirs) if kept else ():
+        if series_id in longest:
+            longest[series_id] = max(longest[series_id], timedelta(seconds=settle))
+    await evidence.set_settles(connection, longest)
+
+
+async def _relabel(connection: AsyncConnection, labels: Mapping[int, str]) -> None:
+    """Give series their labels, by id: hardly ever a new one."""
+    found = await connection.execute(sa.select(series.c.id, series.c.label).where(series.c.id.in_(labels)))
+    renamed = [{"i": row.id, "l": labels[row.id]} for row in found if row.label != labels[row.id]]
+    if renamed:
+        relabel = sa.update(series).where(series.c.id == sa.bindparam("i")).values(label=sa.bindparam("l"))
+        await connection.execute(relabel, renamed)
+
+
+async def _known(
+    connection: AsyncConnection, wanted: Sequence[LabelledSeries], now: datetime
+) -> dict[SeriesQuery, int]:
+    """Find the current series of all that is wanted; what there is none for gets one, still without an answer."""
+    queries = [labelled.query for labelled in wanted]
+    ids = await current(connection, queries)
+    new = {s.query: row_of(s.query, s.label, UNANSWERED, now) for s in wanted if s.query not in ids}
+    if not new:
+        return ids
+    await connection.execute(upsert(connection, series).on_conflict_do_nothing(), list(new.values()))
+    return await current(connection, queries)
+
+
+async def current(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, int]:
+    """Find the id of each query's current series, which its labels point to; absent where there is none yet."""
+    found = await generations.of_queries(connection, queries)
+    return {query: same[0].id for query, same in found.items()}
+
+
+async def relative(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> set[SeriesQuery]:
+    """Find the queries whose current series holds values that are relative to one answer."""
+    ids = {series_id: query for query, series_id in (await current(connection, queries)).items()}
+    found = await connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
+    words = {series_id: normalization for series_id, normalization in found if normalization}
+    absolute = await normalizations.absolute(connection, words.values())
+    return {ids[series_id] for series_id, word in words.items() if word not in absolute}
+
+
+async def spans(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
+    """Find the oldest and newest stored timestamp of each query, in all its units; absent where it has no point.
+
+    Of a snapshot series these are the ends of its newest snapshot.
+    """
+    ids = await generations.ids_of(connection, queries)
+    spanned = await ends(connection, [series_id for same in ids.values() for series_id in same])
+    moving = [same[0] for query, same in ids.items() if is_snapshot(query)]
+    spanned |= await snapshots.ends(connection, moving) if moving else {}
+    parts = {query: [spanned[i] for i in same if i in spanned] for query, same in ids.items()}
+    return {query: (min(a for a, _ in each), max(b for _, b in each)) for query, each in parts.items() if each}
+
+
+async def ends(connection: AsyncConnection, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Find the oldest and newest stored timestamp of each series; absent where it has no point."""
+    extremes = [
+        sa.select(epoch(extreme(points.c.timestamp))).where(points.c.series_id == series.c.id).scalar_subquery()
+        for extreme in (sa.func.min, sa.func.max)
+    ]
+    found = await connection.execute(sa.select(series.c.id, *extremes).where(series.c.id.in_(ids)))
+    return {series_id: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
+
+
+async def count_points(connection: AsyncConnection, added: dict[int, int]) -> None:
+    """Add to the count of points of each series_id."""
+    rows = [{"i": series_id, "n": number} for series_id, number in sorted(added.items()) if number]
+    if rows:
+        await connection.execute(_COUNT, rows)
+
+
+class Renamed(NamedTuple):
+    """A label that is no longer in use (*profile*, *label*), and the one in use for the same series."""
+
+    profile: str
+    label: str
+    new_profile: str
+    new_label: str
+
+
+async def renamed(
+    connection: AsyncConnection, profiles: Collection[str] = (), labels: Collection[str] = ()
+) -> list[Renamed]:
+    """List the renamed labels of *profiles*, and those of *labels*, by profile and position.
+
+    A name that is in use again means what it is used for now: a profile with any label in use, or a label in use, is
+    not followed. Of several new labels of one series the first by profile and position counts.
+    """
+    if not profiles and not labels:
+        return []
+    old, new = profile_series.alias("old"), profile_series.alias("new")
+    same, used = profile_series.alias("same"), profile_series.alias("used")
+    of_profile = sa.select(same.c.profile).where(same.c.profile == old.c.profile, same.c.active).exists()
+    of_label = sa.select(used.c.profile).where(used.c.label == old.c.label, used.c.active).exists()
+    asked = sa.or_(
+        sa.and_(old.c.profile.in_(list(profiles)), ~of_profile),
+        sa.and_(old.c.label.in_(list(labels)), ~of_label),
+    )
+    columns = old.c.profile, old.c.position, old.c.label, new.c.profile, new.c.position, new.c.label
+    select = sa.select(*columns).join_from(old, new, sa.and_(new.c.series_id == old.c.series_id, new.c.active))
+    found: dict[tuple[str, int, str], tuple[str, int, str]] = {}
+    for profile, position, label, *place in await connection.execute(select.where(sa.not_(old.c.active), asked)):
+        key, target = (profile, position, label), (place[0], place[1], place[2])
+        found[key] = min(found.get(key, target), target)
+    return [Renamed(p, label, new_p, new_l) for (p, _, label), (new_p, _, new_l) in sorted(found.items())]
+
+
+def chosen(
+    profile: sa.ColumnElement[str], label: sa.ColumnElement[str], followed: Collection[Renamed]
+) -> sa.ColumnElement[bool]:
+    """Choose the rows of the labels that *followed* leads to."""
+    pairs = {(one.new_profile, one.new_label) for one in followed}
+    return sa.or_(sa.false(), *(sa.and_(profile == new_profile, label == new) for new_profile, new in sorted(pairs)))

@@ -1,0 +1,294 @@
+"""Snapshots: complete answers of one pass about series whose values depend on the moment of asking.
+
+Nothing of such a series is in `points` or `date_ranges`. Reads answer from the newest snapshot, or from the newest one
+at a moment.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from collector.additivity import moves
+from collector.model import rfc3339, utc
+from collector.profile import Reach
+from collector.store.db import state
+from collector.store.db.column_types import epoch
+from collector.store.db.schema import profile_series, series, snapshot_points, snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.profile import Profile
+    from collector.store.series.generations import Generation
+
+
+_HEAD = struct.Struct("<6q")
+_DELETED_AT_ONCE = 10
+_MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One snapshot of a series: what was asked for at *asked_at* of the buckets from *start* up to *end*.
+
+    *last_updated* is the earliest one of its answers.
+    """
+
+    series_id: int
+    asked_at: datetime
+    start: datetime
+    end: datetime
+    last_updated: datetime
+    points: int
+
+
+def checksum(taken: Snapshot, timestamps: Sequence[int], values: Sequence[float]) -> int:
+    """Give CRC-32 of a snapshot and of its points, ascending: all timestamps, then all values."""
+    moments = (round(moment.timestamp() * _MICROSECONDS) for moment in (taken.asked_at, taken.last_updated))
+    edges = (int(edge.timestamp()) for edge in (taken.start, taken.end))
+    head = _HEAD.pack(taken.series_id, *moments, *edges, taken.points)
+    count = len(timestamps)
+    return zlib.crc32(struct.pack(f"<{count}q{count}d", *timestamps, *values), zlib.crc32(head))
+
+
+def _last(as_of: datetime | None = None) -> sa.Subquery:
+    """(series_id, asked_at) of each series' newest snapshot, or of its newest one at *as_of*."""
+    select = sa.select(snapshots.c.series_id, sa.func.max(snapshots.c.asked_at).label("asked_at"))
+    if as_of is not None:
+        select = select.where(snapshots.c.asked_at <= as_of)
+    return select.group_by(snapshots.c.series_id).subquery()
+
+
+async def newest(
+    connection: AsyncConnection, ids: Collection[int] | None = None, as_of: datetime | None = None
+) -> dict[int, Snapshot]:
+    """Find the newest snapshot of the series *ids* (None: of all), or the newest asked for at or before *as_of*."""
+    last = _last(as_of)
+    same = sa.and_(snapshots.c.series_id == last.c.series_id, snapshots.c.asked_at == last.c.asked_at)
+    select = sa.select(*(snapshots.c[name] for name in Snapshot.__slots__)).join_from(snapshots, last, same)
+    if ids is not None:
+        select = select.where(snapshots.c.series_id.in_(ids))
+    return {row.series_id: Snapshot(*row) for row in await connection.execute(select)}
+
+
+def standing(taken: Mapping[int, Snapshot], several: Mapping[int, Sequence[Generation]]) -> dict[int, Snapshot]:
+    """Choose the snapshot that stands for each label, by the series_id that the label points to.
+
+    *taken* are the newest ones by series_id, *several* the series in force of a query whose unit has changed.
+    """
+    found = dict(taken)
+    for series_id, same in several.items():
+        known = [taken[one.id] for one in same if one.id in taken]
+        if known:
+            found[series_id] = max(known, key=lambda one: one.asked_at)
+        else:
+            found.pop(series_id, None)
+    return found
+
+
+async def ends(connection: AsyncConnection, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Find the oldest and newest timestamp in the newest snapshot of each series; absent for no point."""
+    last, table = _last(), snapshot_points
+    inside = sa.and_(table.c.series_id == last.c.series_id, table.c.asked_at == last.c.asked_at)
+    extremes = [
+        sa.select(epoch(extreme(table.c.timestamp))).where(inside).correlate(last).scalar_subquery()
+        for extreme in (sa.func.min, sa.func.max)
+    ]
+    found = await connection.execute(sa.select(last.c.series_id, *extremes).where(last.c.series_id.in_(ids)))
+    return {series_id: (oldest, latest) for series_id, oldest, latest in found if oldest is not None}
+
+
+def end_of(extreme: Any) -> Any:
+    """Select the *extreme* (min or max) timestamp in the newest snapshot of the enclosing statement's series."""
+    table, other = snapshot_points, snapshots.alias()
+    last = sa.select(sa.func.max(other.c.asked_at)).where(other.c.series_id == series.c.id).scalar_subquery()
+    select = sa.select(extreme(table.c.timestamp)).where(table.c.series_id == series.c.id, table.c.asked_at == last)
+    return select.correlate(series).scalar_subquery()
+
+
+async def delete_outdated(connection: AsyncConnection, series_id: int, moment: datetime) -> int | None:
+    """Delete a few of the snapshots of a series that were asked for before *moment*, never the newest one.
+
+    Returns how many points went; None if there was nothing to delete.
+    """
+    select = sa.select(snapshots.c.asked_at, snapshots.c.points).where(_outdated(moment))
+    select = select.where(snapshots.c.series_id == series_id).order_by(snapshots.c.asked_at).limit(_DELETED_AT_ONCE)
+    found = (await connection.execute(select)).all()
+    if not found:
+        return None
+    await delete(connection, series_id, [row.asked_at for row in found])
+    return sum(int(row.points) for row in found)
+
+
+def _outdated(moment: datetime) -> sa.ColumnElement[bool]:
+    newer = snapshots.alias()
+    followed = sa.exists().where(newer.c.series_id == snapshots.c.series_id, newer.c.asked_at > snapshots.c.asked_at)
+    return sa.and_(snapshots.c.asked_at < moment, followed.correlate(snapshots))
+
+
+async def count_outdated(connection: AsyncConnection, agg_interval: str, moment: datetime) -> int:
+    """Count the points in snapshots of this interval that `delete_outdated` would delete."""
+    select = sa.select(sa.func.coalesce(sa.func.sum(snapshots.c.points), 0)).where(_outdated(moment))
+    select = select.join_from(snapshots, series, series.c.id == snapshots.c.series_id)
+    return int((await connection.execute(select.where(series.c.agg_interval == agg_interval))).scalar_one())
+
+
+async def delete(connection: AsyncConnection, series_id: int, moments: Collection[datetime]) -> None:
+    """Delete the snapshots of a series that were asked for at *moments*."""
+    for table in (snapshot_points, snapshots):
+        await connection.execute(
+            sa.delete(table).where(table.c.series_id == series_id, table.c.asked_at.in_(list(moments)))
+        )
+
+
+async def count_wrong(connection: AsyncConnection) -> tuple[int, list[str]]:
+    """Compare every snapshot with its checksum; returns how many there are, and a sentence for each fault.
+
+    Counts are compared, too: of each snapshot, and what a series says of its newest one.
+    """
+    found, number = await _strays(connection), 0
+    select = sa.select(snapshots, series.c.label).join_from(snapshots, series, series.c.id == snapshots.c.series_id)
+    for row in (await connection.execute(select.order_by(snapshots.c.series_id, snapshots.c.asked_at))).all():
+        number += 1
+        taken = Snapshot(*(getattr(row, name) for name in Snapshot.__slots__))
+        timestamps, values = await _read(connection, taken)
+        described = f"{row.label}: the snapshot of {rfc3339(taken.asked_at)}"
+        if len(timestamps) != taken.points:
+            found.append(f"{described} had {taken.points} points, and has {len(timestamps)}")
+        elif not _agrees(taken, timestamps, values, row.checksum):
+            found.append(f"{described} is not what it was (checksum)")
+    last = _last()
+    same = sa.and_(snapshots.c.series_id == last.c.series_id, snapshots.c.asked_at == last.c.asked_at)
+    counted = sa.select(series.c.label, series.c.points, snapshots.c.points.label("taken"))
+    counted = counted.join_from(snapshots, last, same).join(series, series.c.id == snapshots.c.series_id)
+    for row in await connection.execute(counted.where(series.c.points != snapshots.c.points)):
+        found.append(f"{row.label}: points of the newest snapshot: {row.taken}; counted: {row.points}")
+    return number, found
+
+
+def _agrees(taken: Snapshot, timestamps: Sequence[int], values: Sequence[float], kept: int) -> bool:
+    try:
+        return checksum(taken, timestamps, values) == kept
+    except (struct.error, TypeError):  # a damaged record may hold text, or nothing, instead of a number
+        return False
+
+
+async def _read(connection: AsyncConnection, taken: Snapshot) -> tuple[list[int], list[float]]:
+    table = snapshot_points.c
+    select = sa.select(epoch(table.timestamp), table.value).order_by(table.timestamp)
+    same = (table.series_id == taken.series_id, table.asked_at == taken.asked_at)
+    rows = (await connection.execute(select.where(*same))).all()
+    return [row[0] for row in rows], [row[1] for row in rows]
+
+
+async def _strays(connection: AsyncConnection) -> list[str]:
+    known = sa.exists().where(series.c.id == snapshots.c.series_id).correlate(snapshots)
+    same = sa.and_(
+        snapshots.c.series_id == snapshot_points.c.series_id, snapshots.c.asked_at == snapshot_points.c.asked_at
+    )
+    whole = sa.exists().where(same).correlate(snapshot_points)
+    counts = (
+        (sa.select(sa.func.count()).select_from(snapshots).where(~known), "snapshots of a series that does not exist"),
+        (
+            sa.select(sa.func.count()).select_from(snapshot_points).where(~whole),
+            "points of a snapshot that is not on record",
+        ),
+    )
+    numbers = [((await connection.execute(select)).scalar_one(), described) for select, described in counts]
+    return [f"{described}: {number}" for number, described in numbers if number]
+
+
+def of_moving(filters: str) -> bool:
+    """Tell whether a series with these *filters*, as JSON, is a snapshot series."""
+    return moves(json.loads(filters))
+
+
+_RANGE = "snapshot_range:{}"
+
+
+async def declare_reaches(connection: AsyncConnection, profiles: Sequence[Profile]) -> None:
+    """Remember how far back each of *profiles* that takes snapshots wants them to reach."""
+    for profile in profiles:
+        if profile.takes_snapshots:
+            reach = profile.reach
+            since = rfc3339(reach.since) if reach.since else None
+            text = json.dumps({"since": since, "lookback": reach.lookback.total_seconds()})
+            await state.put(connection, _RANGE.format(profile.name), text)
+
+
+async def reaches(connection: AsyncConnection, ids: Collection[int]) -> dict[int, list[Reach]]:
+    """Find by series how far back the profiles that have it in use want it to reach."""
+    labels = profile_series.c
+    select = sa.select(labels.profile, labels.series_id).where(labels.series_id.in_(ids), labels.active)
+    found: dict[int, list[Reach]] = {}
+    known: dict[str, Reach | None] = {}
+    for profile, series_id in (await connection.execute(select)).all():
+        if profile not in known:
+            text = await state.get(connection, _RANGE.format(profile))
+            known[profile] = _reach(json.loads(text)) if text else None
+        reach = known[profile]
+        found.setdefault(series_id, []).extend([reach] if reach else [])
+    return found
+
+
+def _reach(document: dict[str, Any]) -> Reach:
+    since = document["since"]
+    return Reach(utc(since) if since else None, timedelta(seconds=document["lookback"]))
+
+
+_FIRST_PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(hours=1)
+"""So long at most a pass of several requests that failed is not repeated."""
+
+
+def record_key(profile: str) -> str:
+    """Name the fact that holds the record of *profile*."""
+    return f"snapshot:{profile}"
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """What is remembered of the passes that take the snapshots of a profile.
+
+    *daily*: one takes several requests. *failures* in a row, the *reason* of the last one, and when to try again.
+    """
+
+    daily: bool = False
+    failures: int = 0
+    reason: str = ""
+    again_at: datetime | None = None
+
+    def after(self, reason: str | None, now: datetime, *, daily: bool) -> PassRecord:
+        """How it stands after a pass; one of several requests that failed is not repeated before a growing pause."""
+        if reason is None:
+            return PassRecord(daily)
+        failures = self.failures + 1
+        pause = min(_FIRST_PAUSE * (1 << min(failures - 1, 10)), LONGEST_PAUSE) if daily else timedelta(0)
+        return PassRecord(daily, failures, reason, now + pause)
+
+
+def dump_record(record: PassRecord) -> str:
+    """Write a record as JSON."""
+    again_at = rfc3339(record.again_at) if record.again_at else None
+    return json.dumps(
+        {"daily": record.daily, "failures": record.failures, "reason": record.reason, "again_at": again_at}
+    )
+
+
+def load_record(text: str | None) -> PassRecord:
+    """Read what `dump` wrote; without it, a record of nothing."""
+    if not text:
+        return PassRecord()
+    document = json.loads(text)
+    again_at = document["again_at"]
+    return PassRecord(document["daily"], document["failures"], document["reason"], utc(again_at) if again_at else None)

@@ -1,0 +1,317 @@
+"""Replays: a kept body that was refused is read again, and fills buckets that are still absent.
+
+read                                   decide (pure)                 write
+series in force, stored points, the →  a filling for each series →  a fetch, points, date ranges, evidence, annotations
+evidence, what retention keeps
+
+An answer speaks for what it knew when it came: nothing stored is changed, and nothing later than its lastUpdated is
+taken. It is known from the moment of the replay on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sqlalchemy as sa
+
+from collector import __version__
+from collector.additivity import is_snapshot
+from collector.finality import DEFAULT_SETTLE, AnswerScope, fold, merge, runs, subtract
+from collector.model import from_epoch, is_absolute, rfc3339
+from collector.store.checksums import answered_range, checksum
+from collector.store.db.schema import bodies, date_ranges, fetches
+from collector.store.ledger.fetches import Arrival
+from collector.store.ledger.lag import effective_last_updated
+from collector.store.retention.cutoff import kept_from
+from collector.store.series import evidence, grids, identity, proposals
+from collector.store.write import points
+from collector.store.write.annotations import Noted, add_new
+from collector.store.write.answer_part import spoken_window
+from collector.store.write.points import Brought, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.finality import Evidence
+    from collector.model import Answer, Batch, Points, SeriesQuery
+    from collector.store.series.proposals import Standing
+
+    Named = tuple[datetime, datetime] | None
+
+
+_ELSEWHERE = "buckets of this interval start elsewhere now than this question asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBody:
+    """What the kept body of a fetch says, read again: the *answer* to *batch*."""
+
+    fetch_id: int
+    batch: Batch
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay filled, or would: so many buckets, under the fetch *replayed_by*.
+
+    *unchanged* buckets were stored with the same value, *ignored* with another one. *left_out* says in sentences what
+    was not taken.
+    """
+
+    filled: int = 0
+    unchanged: int = 0
+    ignored: int = 0
+    left_out: tuple[str, ...] = ()
+    replayed_by: int | None = None
+
+
+async def rehearse(connection: AsyncConnection, read: ReadBody, now: datetime) -> Replayed:
+    """Say what `replay` would do."""
+    found = await _prepare(connection, read, now, lock=False)
+    return found.result if found else Replayed()
+
+
+async def replay(connection: AsyncConnection, read: ReadBody, now: datetime, replica_id: int) -> Replayed:
+    """Fill what is absent, and mark the body as replayed; a body that was replayed, or is not kept, changes nothing."""
+    found = await _prepare(connection, read, now, lock=True)
+    if found is None:
+        return Replayed()
+    if found.result.left_out and not found.result.filled:
+        return found.result
+    fetch_id = await _add_fetch(connection, found, now, replica_id)
+    await _write(connection, found, fetch_id, now)
+    mark = sa.update(bodies).where(bodies.c.fetch_id == read.fetch_id)
+    await connection.execute(mark.values(replayed_by=fetch_id, version=__version__))
+    return replace(found.result, replayed_by=fetch_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All that is to be written: *arrival* is the answer as if it came when it came; *request* its row of fetches."""
+
+    arrival: Arrival
+    request: Any
+    standing: Mapping[SeriesQuery, Standing]
+    fillings: Mapping[SeriesQuery, Filling]
+    left_out: tuple[str, ...]
+
+    @property
+    def result(self) -> Replayed:
+        found = self.fillings.values()
+        unchanged, ignored = sum(one.unchanged for one in found), sum(one.ignored for one in found)
+        return Replayed(sum(one.count for one in found), unchanged, ignored, self.left_out)
+
+
+async def _prepare(connection: AsyncConnection, read: ReadBody, now: datetime, *, lock: bool) -> _Prepared | None:
+    kept = sa.select(bodies.c.received_at, bodies.c.size, bodies.c.replayed_by, fetches).join_from(
+        bodies, fetches, fetches.c.id == bodies.c.fetch_id
+    )
+    kept = kept.where(bodies.c.fetch_id == read.fetch_id)
+    row = (await connection.execute(kept.with_for_update(of=bodies) if lock else kept)).one_or_none()
+    if row is None or row.replayed_by is not None:
+        return None
+    came = min(row.received_at, now)
+    arrival = Arrival(read.fetch_id, read.batch, read.answer, came, row.size, asked_at=min(row.started_at, came))
+    arrival = await effective_last_updated(connection, arrival)
+    queries = list(dict.fromkeys(piece.series for piece in read.batch.slices))
+    known = await proposals.standing(connection, queries, lock=lock)
+    measure = proposals.measure_named(arrival.answer.meta)
+    stale = await grids.of_stale(connection, [read.batch])
+    reasons = {query: _ELSEWHERE if stale else why_left_out(query, known.get(query), measure) for query in queries}
+    standing = {query: known[query] for query, reason in reasons.items() if reason is None}
+    left_out = tuple(dict.fromkeys(reason for reason in reasons.values() if reason))
+    fillings = await _fillings(connection, parts_of(arrival), standing)
+    return _Prepared(arrival, row, standing, fillings, left_out)
+
+
+async def _fillings(
+    connection: AsyncConnection, parts: Sequence[Part], standing: Mapping[SeriesQuery, Standing]
+) -> dict[SeriesQuery, Filling]:
+    """Compare with what is stored, in any unit; what retention has deleted stays deleted."""
+    windows: dict[SeriesQuery, list[tuple[int, int]]] = defaultdict(list)
+    for part in parts:
+        if part.query in standing:
+            windows[part.query].append(part.spoken)
+    spans = [Span(i, *span) for q, found in windows.items() for i in standing[q].ids for span in merge(found)]
+    stored = await points.read(connection, spans) if spans else {}
+    fillings: dict[SeriesQuery, Filling] = defaultdict(Filling)
+    for part in parts:
+        if part.query in standing:
+            edge = await kept_from(connection, part.query.agg_interval)
+            values = {t: known for i in standing[part.query].ids for t, known in stored.get(i, {}).items()}
+            fillings[part.query].add(part, values, edge.timestamp() if edge else None)
+    return fillings
+
+
+async def _add_fetch(connection: AsyncConnection, found: _Prepared, now: datetime, replica_id: int) -> int:
+    arrival, request, result = found.arrival, found.request, found.result
+    meta = arrival.answer.meta
+    row = {
+        **{name: getattr(request, name) for name in ("request", "profiles", "agg_interval")},
+        "started_at": now,
+        "finished_at": now,
+        "outcome": "ok",
+        "status": 200,
+        "message": f"replay of fetch {arrival.fetch_id}",
+        "replay_of": arrival.fetch_id,
+        "positions": len(arrival.batch.slices),
+        "windows": json.dumps([[rfc3339(one.start), rfc3339(one.end)] for one in arrival.batch.windows]),
+        "last_updated": meta.last_updated,
+        "normalization": meta.normalization,
+        "unit": meta.unit,
+        "confidence_level": meta.confidence_level,
+        "bytes": arrival.size,
+        "inserted": result.filled,
+        "revised": 0,
+        "unchanged": result.unchanged,
+        "vanished": 0,
+        "ignored": result.ignored,
+        "replica_id": replica_id,
+    }
+    inserted = await connection.execute(sa.insert(fetches).values(row).returning(fetches.c.id))
+    return int(inserted.scalar_one())
+
+
+async def _write(connection: AsyncConnection, found: _Prepared, fetch_id: int, now: datetime) -> None:
+    arrival, measure = found.arrival, proposals.measure_named(found.arrival.answer.meta)
+    ids = {query: one.id for query, one in found.standing.items()}
+    for query, one in found.standing.items():
+        if found.fillings[query].count:
+            await proposals.put_in_force(connection, one, measure, now)
+    rows = [Brought(ids[query], fetch_id, filling.values) for query, filling in found.fillings.items()]
+    await points.insert(connection, [row for row in rows if row.points])
+    await identity.count_points(connection, {row.series_id: len(row.points) for row in rows})
+    older = await _overruled(connection, list(ids.values()), arrival.answer.meta.last_updated)
+    ranges = [
+        _range(ids[query], fetch_id, part, values, run, is_overruled=ids[query] in older)
+        for query, filling in found.fillings.items()
+        for part, values in filling.added
+        for run in runs(sorted(values), query.agg_interval.seconds)
+    ]
+    if ranges:
+        await connection.execute(sa.insert(date_ranges), ranges)
+    await _write_evidence(connection, found, ids)
+    if ids:
+        noted = Noted(arrival.batch, arrival.answer.meta, replace(arrival.time, came_at=now))
+        await add_new(connection, noted)
+
+
+async def _overruled(connection: AsyncConnection, ids: Sequence[int], last_updated: datetime) -> set[int]:
+    """Those of the series about which an answer with the same or a later lastUpdated is on record."""
+    newer = sa.select(date_ranges.c.series_id).join(fetches, fetches.c.id == date_ranges.c.fetch_id).distinct()
+    newer = newer.where(date_ranges.c.series_id.in_(ids), fetches.c.last_updated >= last_updated)
+    return set((await connection.execute(newer)).scalars())
+
+
+def _range(  # noqa: PLR0913 - two are keywords
+    series_id: int, fetch_id: int, part: Part, values: Mapping[int, float], run: tuple[int, int], *, is_overruled: bool
+) -> dict[str, Any]:
+    """Note a run of filled buckets, and nothing else, as answered."""
+    start, end = run
+    written = {timestamp: value for timestamp, value in sorted(values.items()) if start <= timestamp < end}
+    start_time, end_time = named = part.named or (None, None)
+    answered = answered_range(series_id, fetch_id, start, end, named)
+    return {
+        "series_id": series_id,
+        "fetch_id": fetch_id,
+        "start": from_epoch(start),
+        "end": from_epoch(end),
+        "start_time": start_time,
+        "end_time": end_time,
+        "checksum": checksum(answered, [*written], [*written.values()]),
+        "overruled": True if is_overruled else None,
+    }
+
+
+async def _write_evidence(connection: AsyncConnection, found: _Prepared, ids: Mapping[SeriesQuery, int]) -> None:
+    """Let the filled buckets count as told when the answer came, and all others stay as they are."""
+    settles = await evidence.settles(connection, ids.values())
+    before = await evidence.read(connection, ids.values())
+    asked_at = (found.arrival.asked_at or found.arrival.now).timestamp()
+    told_at = min(asked_at, found.arrival.answer.meta.last_updated.timestamp())
+    changes: dict[int, tuple[Sequence[Evidence], Sequence[Evidence]]] = {}
+    for query, filling in found.fillings.items():
+        i, step = ids[query], query.agg_interval.seconds
+        rows: list[Evidence] = list(before.get(i, []))
+        for part, values in filling.added:
+            if values:
+                scope = AnswerScope(*part.spoken, asked_at, told_at, step, settles.get(i, DEFAULT_SETTLE))
+                others = subtract(part.spoken, runs(sorted(values), step))
+                rows = fold(rows, scope, first=False, inserted=values, overruled=others)
+        changes[i] = before.get(i, []), rows
+    await evidence.write(connection, changes)
+
+
+class Part(NamedTuple):
+    """One slice of the answer: the *values* of its buckets, and what it speaks for."""
+
+    query: SeriesQuery
+    spoken: tuple[int, int]
+    values: Mapping[int, float]
+    named: Named
+
+
+@dataclass(slots=True)
+class Filling:
+    """What the parts of one series add: the new buckets of each part."""
+
+    added: list[tuple[Part, dict[int, float]]] = field(default_factory=list)
+    unchanged: int = 0
+    ignored: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many new buckets there are."""
+        return sum(len(values) for _, values in self.added)
+
+    @property
+    def values(self) -> dict[int, float]:
+        """All new buckets, ascending."""
+        return dict(sorted(pair for _, values in self.added for pair in values.items()))
+
+    def add(self, part: Part, stored: Mapping[int, tuple[float, int]], kept: float | None) -> None:
+        """Add what *part* has and *stored* has not, from *kept* on, in epoch seconds."""
+        there = self.values
+        new = {
+            t: v for t, v in part.values.items() if t not in stored and t not in there and (kept is None or t >= kept)
+        }
+        same = sum(1 for t, v in part.values.items() if t in stored and stored[t][0] == v)
+        self.added.append((part, new))
+        self.unchanged += same
+        self.ignored += sum(1 for t in part.values if t in stored) - same
+
+
+def parts_of(arrival: Arrival) -> list[Part]:
+    """Cut an answer into its slices, each without what the answer does not speak for."""
+    meta, slices = arrival.answer.meta, arrival.batch.slices
+    found = []
+    for piece, read, named in zip(slices, arrival.answer.series, meta.date_ranges, strict=True):
+        spoken = spoken_window(piece.window, named, meta.last_updated, piece.series.agg_interval.step)
+        found.append(Part(piece.series, spoken, dict(_within(read, spoken)), named))
+    return found
+
+
+def _within(read: Points, spoken: tuple[int, int]) -> Iterable[tuple[int, float]]:
+    start, end = spoken
+    return ((t, v + 0.0) for t, v in zip(read.timestamps, read.values, strict=True) if start <= t < end)
+
+
+def why_left_out(query: SeriesQuery, standing: Standing | None, measure: tuple[str, str]) -> str | None:
+    """Say why nothing of a series is filled; None if it may be."""
+    if standing is None:
+        return f"the store knows no series {query.filters_json} at {query.agg_interval} any more"
+    if is_snapshot(query):
+        return f"{standing.label}: a snapshot is made of all answers of one pass"
+    normalization = measure[0] or standing.measure[0]
+    if normalization and not is_absolute(normalization):
+        return f"{standing.label}: {normalization} values hold within one answer only"
+    if not standing.takes(measure):
+        return f"{standing.label}: the values are in {measure[1]!r} ({measure[0]}), the series is in another unit"
+    return None

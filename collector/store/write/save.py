@@ -1,0 +1,365 @@
+"""Answers, saved whole: read what is stored in their windows, decide what changes, write only that.
+
+read                             decide (pure)                  write
+series, newer ranges, points, →  a change for each answer,  →  points, revisions, marks, ranges, annotations, fetches,
+evidence                         evidence for its values        evidence, absences
+
+Answers that wait at the same time are saved at once, for a statement costs more than what it does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from collector.finality import DEFAULT_SETTLE, Absence, merge
+from collector.model import Slice, Window, from_epoch
+from collector.store.checksums import answered_range, checksum
+from collector.store.db.column_types import epoch
+from collector.store.db.schema import date_ranges
+from collector.store.db.schema import fetches as fetches_table
+from collector.store.ledger import fetches
+from collector.store.ledger.fetches import DAY, AnswerTime, Saved, overrules
+from collector.store.ledger.lag import effective_last_updated
+from collector.store.series import edges, evidence, grids, identity, normalizations, proposals
+from collector.store.write import points, save_snapshots, supersede
+from collector.store.write.annotations import Noted
+from collector.store.write.annotations import save as save_annotations
+from collector.store.write.answer_part import AnswerPart, spoken_window
+from collector.store.write.diff import Difference, diff, written
+from collector.store.write.points import Brought, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from collector.edge import Edge
+    from collector.finality import Evidence
+    from collector.model import Batch, Points, SeriesQuery
+    from collector.store.ledger.fetches import Arrival
+    from collector.store.write.points import Stored
+
+    Ranges = Mapping[int, list[tuple[int, int]]]
+    Newer = dict[int, list[tuple[tuple[int, int], AnswerTime]]]
+
+_BUCKETS_AT_ONCE = 30_000
+"""So many buckets in the answers that are saved at once: beyond it, memory grows and nothing gets faster."""
+
+# Statements of every answer are built once: building one costs several times its execution.
+_times = (fetches_table.c.started_at, fetches_table.c.finished_at, fetches_table.c.last_updated)
+_ranges_of = (
+    sa.select(date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end), *_times)
+    .join(fetches_table, fetches_table.c.id == date_ranges.c.fetch_id)
+    .where(sa.literal_column("+date_ranges.series_id", sa.BigInteger).in_(sa.bindparam("ids", expanding=True)))
+)
+_last_updated: sa.BindParameter[Any] = sa.bindparam("last_updated")
+_later = sa.and_(fetches_table.c.last_updated > _last_updated, fetches_table.c.finished_at >= sa.bindparam("since"))
+_alike = sa.and_(fetches_table.c.last_updated == _last_updated, fetches_table.c.id > sa.bindparam("fetch_id"))
+_NEWER = sa.union_all(_ranges_of.where(_later), _ranges_of.where(_alike))
+"""The plus keeps SQLite from looking through all the ranges of a series, ever more, for the few that are newer. What
+lies past the first request of equal lastUpdated is found by its id."""
+_NOTE = sa.insert(date_ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one answer changes: a difference for each series_id, and what speaks for the values and gaps then.
+
+    *evidence* holds rows of `finality` as they were and as they are to be. *overruled* are the series_ids for which a
+    newer answer had come. *cut_off* is what the answer seems to have left out. *moved_on* has the first bucket that
+    Radar still has of series whose history begins later than before.
+    """
+
+    arrival: Arrival
+    differences: Mapping[int, Difference]
+    absences: Mapping[int, Sequence[Absence]] = field(default_factory=dict)
+    overruled: frozenset[int] = frozenset()
+    cut_off: Sequence[Slice] = ()
+    moved_on: Mapping[int, int] = field(default_factory=dict)
+
+    def inserted(self) -> list[Brought]:
+        """The new points, with the fetch that brought them."""
+        return [Brought(i, self.arrival.fetch_id, d.inserted) for i, d in sorted(self.differences.items())]
+
+    def count(self, ids: Mapping[SeriesQuery, int]) -> Saved:
+        """Count what changed, in all and of each series."""
+        queries = dict.fromkeys(piece.series for piece in self.arrival.batch.slices)
+        by_series = {query: _count(self.differences[ids[query]]) for query in queries}
+        return replace(sum(by_series.values(), Saved()), by_series=by_series, cut_off=self.cut_off)
+
+
+def _count(difference: Difference) -> Saved:
+    inserted, revised, vanished = (len(getattr(difference, name)) for name in ("inserted", "revised", "vanished"))
+    return Saved(inserted, revised, difference.unchanged, vanished, difference.ignored)
+
+
+async def save(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
+    """Save answers and end their fetches; a fetch that is saved already gives what it did then."""
+    stale = await grids.of_stale(connection, [arrival.batch for arrival in arrivals])
+    if stale:  # requested before another grid came into force: those buckets are none of the series
+        return await _save_apart(connection, arrivals, stale)
+    done, asked_at = await fetches.recorded(connection, [arrival.fetch_id for arrival in arrivals])
+    todo = [
+        await _with_words(
+            connection, replace(await effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
+        )
+        for arrival in arrivals
+        if arrival.fetch_id not in done
+    ]
+    for group in _groups(todo):
+        saved = await _save_new(connection, group)
+        done |= {arrival.fetch_id: found for arrival, found in zip(group, saved, strict=True)}
+    return [done[arrival.fetch_id] for arrival in arrivals]
+
+
+async def _save_apart(
+    connection: AsyncConnection, arrivals: Sequence[Arrival], stale: Collection[Batch]
+) -> list[Saved]:
+    """Save nothing but the outcome and the annotations of the answers to *stale* batches."""
+    found = []
+    for arrival in arrivals:
+        saving = save_snapshots.note if arrival.batch in stale else save
+        found += await saving(connection, [arrival])
+    return found
+
+
+def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
+    """Cut *arrivals* into runs that can be saved at once: of one lastUpdated and measure, and no bucket twice."""
+    groups: list[list[Arrival]] = []
+    asked: dict[SeriesQuery, list[Window]] = defaultdict(list)
+    buckets = 0
+    for arrival in arrivals:
+        pieces = arrival.batch.slices
+        buckets += arrival.batch.buckets
+        apart = any(piece.window.overlaps(other) for piece in pieces for other in asked.get(piece.series, ()))
+        apart = apart or buckets > _BUCKETS_AT_ONCE or not arrival.absolute
+        if not groups or apart or _measure(arrival) != _measure(groups[-1][0]):
+            groups.append([])
+            asked.clear()
+            buckets = arrival.batch.buckets
+        groups[-1].append(arrival)
+        for piece in pieces:
+            asked[piece.series].append(piece.window)
+    return groups
+
+
+async def _with_words(connection: AsyncConnection, arrival: Arrival) -> Arrival:
+    """Fill in the normalization that an answer about one slice does not name, and whether its values compare."""
+    meta, slices = arrival.answer.meta, arrival.batch.slices
+    if not meta.normalization and len(slices) == 1:
+        before = await proposals.measure_of(connection, slices[0].series)
+        meta = replace(meta, normalization=before[0])
+    word = meta.normalization
+    absolute = not word or word in await normalizations.absolute(connection, [word])
+    return replace(arrival, answer=replace(arrival.answer, meta=meta), absolute=absolute)
+
+
+def _measure(arrival: Arrival) -> tuple[object, ...]:
+    meta = arrival.answer.meta
+    return arrival.batch.slices[0].series.dataset, meta.normalization, meta.unit, meta.last_updated
+
+
+async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
+    queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
+    ids = await proposals.resolve(connection, queries, arrivals)
+    begins = await edges.read(connection, queries)
+    known = {ids[query]: edge for query, edge in begins.items() if edge.is_accepted}
+    changes, rows = await _compare(connection, arrivals, ids, known)
+    await _move_edges(connection, changes, {ids[query]: query for query in queries}, known)
+    await _write(connection, changes)
+    await evidence.write(connection, rows)
+    for change in changes:
+        await evidence.add_absences(connection, change.arrival.fetch_id, change.absences)
+    for change in changes:
+        if not change.arrival.absolute:
+            await _supersede(connection, change, ids)
+    await connection.execute(_NOTE, [row for change in changes for row in _ranges(change, ids)])
+    saved = [change.count(ids) for change in changes]
+    await fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
+    # What all answers share comes last, and is not held for long.
+    await save_annotations(connection, [Noted(a.batch, a.answer.meta, a.time) for a in arrivals])
+    return saved
+
+
+async def _move_edges(
+    connection: AsyncConnection,
+    changes: Sequence[Change],
+    queries: Mapping[int, SeriesQuery],
+    known: Mapping[int, Edge],
+) -> None:
+    """Note where Radar's history of series begins now."""
+    moved: dict[SeriesQuery, Edge | None] = {}
+    for change in changes:
+        at = (change.arrival.asked_at or change.arrival.now).timestamp()
+        moved |= {queries[i]: known[i].moves_to(first, at) for i, first in change.moved_on.items()}
+    await edges.write(connection, moved)
+
+
+async def _compare(
+    connection: AsyncConnection,
+    arrivals: Sequence[Arrival],
+    ids: Mapping[SeriesQuery, int],
+    known_edges: Mapping[int, Edge],
+) -> tuple[list[Change], dict[int, tuple[Sequence[Evidence], Sequence[Evidence]]]]:
+    answers = [_Answered(arrival, ids, known_edges) for arrival in arrivals]
+    windows: dict[int, list[Window]] = defaultdict(list)
+    for answer in answers:
+        for series_id, found in answer.windows.items():
+            windows[series_id] += found
+    spans = [Span(i, start, end) for i, found in windows.items() for start, end in _merged(found)]
+    hull = min(span.start for span in spans), max(span.end for span in spans)
+    settles, before = await evidence.settles(connection, windows), await evidence.read(connection, windows, hull)
+    stored = await points.read(connection, spans)
+    missed = await points.read_vanished(connection, spans) if stored else {}
+    newer = await _newer_ranges(connection, list(windows), arrivals) if stored or before else {}
+    after = {series_id: list(rows) for series_id, rows in before.items()}
+    changes = [answer.compared(stored, missed, newer, settles, after) for answer in answers]
+    return changes, {series_id: (before.get(series_id, []), rows) for series_id, rows in after.items()}
+
+
+class _Answered:
+    """What one arrival says: its windows and their points, by series_id; *known_edges* are the accepted ones."""
+
+    def __init__(self, arrival: Arrival, ids: Mapping[SeriesQuery, int], known_edges: Mapping[int, Edge]) -> None:
+        self.arrival = arrival
+        self._edges = known_edges
+        self._moved_on: dict[int, int] = {}
+        self.windows: dict[int, list[Window]] = defaultdict(list)
+        self.points: dict[int, dict[int, float]] = defaultdict(dict)
+        self.parts: dict[int, list[AnswerPart]] = defaultdict(list)
+        asked_at = (arrival.asked_at or arrival.now).timestamp()
+        meta = arrival.answer.meta
+        told_at = min(asked_at, meta.last_updated.timestamp())
+        for slice_, found, date_range in zip(
+            arrival.batch.slices, arrival.answer.series, meta.date_ranges, strict=True
+        ):
+            self.windows[ids[slice_.series]].append(slice_.window)
+            self.points[ids[slice_.series]].update(_values(found, slice_.window))
+            spoken = spoken_window(slice_.window, date_range, meta.last_updated, slice_.series.agg_interval.step)
+            self.parts[ids[slice_.series]].append(AnswerPart(slice_, found.timestamps, spoken, asked_at, told_at))
+
+    def compared(
+        self,
+        stored: Stored,
+        missed: Mapping[int, Iterable[int]],
+        newer: Newer,
+        settles: Mapping[int, int],
+        rows: dict[int, list[Evidence]],
+    ) -> Change:
+        """Compare with what is *stored* there; *rows* is the evidence by series_id, to which the answer's is added."""
+        differences: dict[int, Difference] = {}
+        absences: dict[int, list[Absence]] = {}
+        overruled, cut_off = set(), []
+        for i, answered in self.points.items():
+            spans = _merged(self.windows[i])
+            known = {t: value for t, value in stored.get(i, {}).items() if _within(t, spans)}
+            gone = {t for t in missed.get(i, ()) if _within(t, spans)}
+            blocking = self._blocking(newer.get(i, ()))
+            overruled |= {i} if any(start < b and a < end for a, b in blocking for start, end in spans) else set()
+            settle = settles.get(i, DEFAULT_SETTLE)
+            trimmed = [part.trimmed(known) for part in self.parts[i]]
+            cut_off += [slice_ for part in trimmed for slice_ in part.cut_off]
+            parts = self._without_moved(i, trimmed, known)
+            spoken = [part.spoken for part in parts]
+            differences[i] = diff(known, answered, gone, blocking, spoken)
+            absences[i] = []
+            for part in parts:
+                rows[i] = part.fold(rows.get(i, []), differences[i], known, blocking, settle)
+                absences[i] += part.absences(known, settle)
+        return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on)
+
+    def _without_moved(self, series_id: int, parts: Sequence[AnswerPart], stored: Iterable[int]) -> list[AnswerPart]:
+        """Leave out what Radar has no longer because its history begins later than before, and note where."""
+        edge = self._edges.get(series_id)
+        if edge is None:
+            return [*parts]
+        kept = [part.moved_on(edge.begins, stored) for part in parts]
+        if kept != parts:
+            self._moved_on[series_id] = max(one.spoken[0] for one in kept)
+        return kept
+
+    def _blocking(self, newer: Iterable[tuple[tuple[int, int], AnswerTime]]) -> list[tuple[int, int]]:
+        """The ranges of answers that overrule this one."""
+        if self.arrival.force:
+            return []
+        return [window for window, time in newer if overrules(time, self.arrival.time)]
+
+
+def _within(timestamp: int, spans: Iterable[tuple[int, int]]) -> bool:
+    return any(start <= timestamp < end for start, end in spans)
+
+
+async def _supersede(connection: AsyncConnection, change: Change, ids: Mapping[SeriesQuery, int]) -> None:
+    """Let the one slice of a relative answer stand alone."""
+    (piece,) = change.arrival.batch.slices
+    series_id = ids[piece.series]
+    vanished = [from_epoch(timestamp) for timestamp in change.differences[series_id].vanished]
+    by = change.arrival.fetch_id, change.arrival.now
+    await supersede.supersede(connection, series_id, piece.window, vanished, by)
+
+
+def _values(found: Points, window: Window) -> Iterable[tuple[int, float]]:
+    """Pair timestamps and values, with one zero: SQLite keeps no negative one."""
+    timestamps, start, end = found.timestamps, window.start.timestamp(), window.end.timestamp()
+    if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):
+        raise ValueError(f"a point outside of {window}")
+    return zip(timestamps, [value + 0.0 for value in found.values], strict=True)
+
+
+def _merged(windows: Iterable[Window]) -> list[tuple[int, int]]:
+    """Join windows that overlap or touch, so that no stored point is read twice."""
+    return merge((int(window.start.timestamp()), int(window.end.timestamp())) for window in windows)
+
+
+async def _newer_ranges(connection: AsyncConnection, ids: Sequence[int], arrivals: Sequence[Arrival]) -> Newer:
+    """The ranges of answers that may overrule one of *arrivals*, of one lastUpdated; hardly ever any."""
+    parameters = {
+        "last_updated": arrivals[0].answer.meta.last_updated,
+        "since": min(arrival.time.asked_at for arrival in arrivals) - DAY,
+        "fetch_id": min(arrival.fetch_id for arrival in arrivals),
+        "ids": ids,
+    }
+    ranges: Newer = defaultdict(list)
+    for series_id, start, end, *times in await connection.execute(_NEWER, parameters):
+        ranges[series_id].append(((start, end), AnswerTime(*times)))
+    return ranges
+
+
+async def _write(connection: AsyncConnection, changes: Sequence[Change]) -> None:
+    await points.insert(connection, chain.from_iterable(change.inserted() for change in changes))
+    added: Counter[int] = Counter()
+    for change in changes:
+        fetch_id, now, each = change.arrival.fetch_id, change.arrival.now, change.differences.items()
+        await points.revise(connection, [(i, *revised) for i, d in each for revised in d.revised], fetch_id, now)
+        await points.mark_vanished(connection, [(i, t) for i, d in each for t in d.vanished], fetch_id, now)
+        await points.unmark_vanished(connection, [(i, t) for i, d in each for t in d.returned])
+        added.update({i: len(d.inserted) for i, d in each})
+    await identity.count_points(connection, added)
+
+
+def _ranges(change: Change, ids: Mapping[SeriesQuery, int]) -> Iterable[dict[str, object]]:
+    """Note which buckets were answered for, with the checksum of what was written there."""
+    arrival = change.arrival
+    pieces = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)
+    rows = {}
+    for piece, date_range in pieces:
+        series_id, window = ids[piece.series], piece.window
+        start_time, end_time = named = date_range or (None, None)
+        start, end = int(window.start.timestamp()), int(window.end.timestamp())
+        answered = answered_range(series_id, arrival.fetch_id, start, end, named)
+        rows[series_id, end] = {
+            "series_id": series_id,
+            "fetch_id": arrival.fetch_id,
+            "start": window.start,
+            "end": window.end,
+            "start_time": start_time,
+            "end_time": end_time,
+            "checksum": checksum(answered, *written(change.differences[series_id], start, end)),
+            "overruled": True if series_id in change.overruled else None,
+        }
+    return rows.values()
