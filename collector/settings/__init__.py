@@ -1,6 +1,6 @@
-"""SETTINGS: command line, environment, secret files and TOML become frozen values, or one report of all that is wrong.
+"""Settings: command line, environment, secret files and TOML become frozen values, or one report of all problems.
 
-Importing this package is cheap; pydantic comes in with the first `load`.
+The package imports pydantic only in the first `load`, because importing it takes long.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def load(
     required: bool = True,
     now: datetime | None = None,
 ) -> Settings:
-    """Read the configuration; ConfigurationError, with every problem in it, where it cannot be used.
+    """Read the configuration. Raises ConfigurationError with every problem if there is one.
 
-    *config* names the file; without it `$COLLECTOR_CONFIG`, `config.toml` and `/etc/collector/config.toml` are looked
-    for, and where there is none *required* decides between an error and the defaults without profiles. *overrides*
-    come from the command line by dotted key, `{"server.port": 8080}`; None counts as not given. *now* (aware) bounds
-    `since`; without it the clock is read.
+    *config* is the path of the file. If it is None, the first of `$COLLECTOR_CONFIG`, `config.toml` and
+    `/etc/collector/config.toml` is read. If there is no file, *required* raises, otherwise the defaults without
+    profiles are returned. *overrides* are values of the command line by dotted key, `{"server.port": 8080}`; None means
+    not given. *now* (aware) is the latest allowed `since`; by default it is the current time.
     """
-    from collector.settings.loading import read
+    from collector.settings.loading import read_settings
 
-    return read(config, environ, overrides, now or utc_now(), required=required).settings
+    return read_settings(config, environ, overrides, now or utc_now(), required=required).settings

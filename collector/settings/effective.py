@@ -1,4 +1,4 @@
-"""The effective settings as rows: every key, its value with secrets masked, and where it came from."""
+"""The effective settings as rows: every key, its value with secrets masked, and its origin."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Value = str | int | bool | list[str] | None
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """One setting: its key path, its value in the configuration's own spelling, and where that stands."""
+    """One setting: key path, value as the configuration spells it, and the origin of the value."""
 
     key: str
     value: Value
@@ -36,7 +36,7 @@ class EffectiveSetting:
 
 
 def effective(loaded: LoadedSettings) -> Iterator[EffectiveSetting]:
-    """Yield every setting in the order of the tables, then every profile with the labels of its series."""
+    """Yield every setting in the order of the sections, then every profile with the labels of its series."""
     for section in SECTIONS:
         for key, value in getattr(loaded.tables, section):
             yield EffectiveSetting(f"{section}.{key}", _plain(value), _origin(loaded, (section, key)))
@@ -45,25 +45,25 @@ def effective(loaded: LoadedSettings) -> Iterator[EffectiveSetting]:
 
 
 def _origin(loaded: LoadedSettings, path: KeyPath) -> str:
-    place = loaded.places.get(path)
-    return place.origin if place else DEFAULT
+    location = loaded.locations.get(path)
+    return location.origin if location else DEFAULT
 
 
 def _profile(loaded: LoadedSettings, base: KeyPath, profile: Profile) -> Iterator[EffectiveSetting]:
-    found = loaded.document.values["profiles"][base[1]]
+    table = loaded.document.values["profiles"][base[1]]
     for key in ("name", "agg_interval", "since", "publication_delay", "lookback", "settle", "heal", "enabled"):
-        own = loaded.document.place((*base, key)).origin
+        own = loaded.document.location((*base, key)).origin
         inherited = _origin(loaded, ("collection", key))
         yield EffectiveSetting(
-            key_text((*base, key)), _plain(getattr(profile, key)), own if key in found else inherited
+            key_text((*base, key)), _plain(getattr(profile, key)), own if key in table else inherited
         )
-    for table, chosen in (("filters", profile.filters), ("each", profile.each)):
-        spelled = {snake_case(key): loaded.document.place((*base, table, key)) for key in found.get(table, {})}
-        for name, values in chosen.items():
-            key = snake_case(name)
-            yield EffectiveSetting(key_text((*base, table, key)), list(values), spelled[key].origin)
+    for name, chosen in (("filters", profile.filters), ("each", profile.each)):
+        spelled = {snake_case(key): loaded.document.location((*base, name, key)) for key in table.get(name, {})}
+        for parameter, values in chosen.items():
+            key = snake_case(parameter)
+            yield EffectiveSetting(key_text((*base, name, key)), list(values), spelled[key].origin)
     labels = [series.label for series in profile.series]
-    yield EffectiveSetting(key_text((*base, "series")), labels, loaded.document.place(base).origin)
+    yield EffectiveSetting(key_text((*base, "series")), labels, loaded.document.location(base).origin)
 
 
 def _plain(value: Any) -> Value:

@@ -1,4 +1,4 @@
-"""Reads the files that settings come from. What cannot be read is a ValueError with the reason, without the path."""
+"""Read the files that contain settings. Every function raises ValueError with the reason, without the path."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOUNTED_SECRETS = (Path("/run/secrets"), Path("/var/run/secrets"))
-"""Where container engines mount secrets. They do so with mode 0444, inside a container that has no other users."""
+"""Folders where container engines mount secrets, with mode 0444; such a container has no other users."""
 
-_MOST_OF_A_SECRET = 16 * 1024
-_MOST_OF_A_CONFIGURATION = 1024 * 1024
+_MAX_SECRET_BYTES = 16 * 1024
+_MAX_CONFIGURATION_BYTES = 1024 * 1024
 _REASONS = {
     errno.ENOENT: "there is no such file",
     errno.ENOTDIR: "there is no such file",
@@ -26,47 +26,47 @@ _REASONS = {
 
 
 class NoSuchFile(ValueError):
-    """There is nothing under that name, as opposed to something that cannot be read."""
+    """The file does not exist, as opposed to a file that cannot be read."""
 
 
 def read_value(path: Path, *, private: bool) -> str:
-    """Return the one value that a file holds, without a byte-order mark and one line break at its end.
+    """Return the single line in the file, without a byte-order mark and without the final line break.
 
-    Raises ValueError if that is not so, or if every user can read a *private* file.
+    Raises ValueError if the file is empty or has several lines, or if every user can read a *private* file.
     """
-    with _worded(), open(path, "rb", opener=_never_waiting) as file:
+    with _translate_os_errors(), open(path, "rb", opener=_open_nonblocking) as file:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):
             raise ValueError("not a regular file")
         if private and mode & stat.S_IROTH and not _is_mounted_secret(path):
             raise ValueError(f"every user can read it ({_how_to_protect(file)})")
-        text = _text(file, _MOST_OF_A_SECRET).removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
+        text = _text(file, _MAX_SECRET_BYTES).removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
     if not text.strip():
         raise ValueError("it is empty")
     if "\n" in text or "\r" in text:
-        raise ValueError("it holds more than one line")
+        raise ValueError("it contains more than one line")
     return text
 
 
 def check_authorities(path: Path) -> None:
-    """Raise ValueError unless the file at *path* is PEM with at least one certificate in it."""
-    import ssl  # only who sets this waits for it
+    """Raises ValueError if the file at *path* is not PEM with at least one certificate."""
+    import ssl  # imported here because only the key ca_file needs it
 
-    with _worded():
+    with _translate_os_errors():
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
         except ssl.SSLError:
-            raise ValueError("there is no certificate in it, or a damaged one") from None
+            raise ValueError("it contains no certificate, or a damaged one") from None
 
 
 def read_configuration(path: Path) -> str:
-    r"""Read a TOML file as text with `\n` for line breaks; NoSuchFile where it does not exist."""
-    with _worded(), path.open("rb") as file:
-        return _text(file, _MOST_OF_A_CONFIGURATION).removeprefix("\ufeff").replace("\r\n", "\n")
+    r"""Return the text of a TOML file with `\n` as line breaks. Raises NoSuchFile if it does not exist."""
+    with _translate_os_errors(), path.open("rb") as file:
+        return _text(file, _MAX_CONFIGURATION_BYTES).removeprefix("\ufeff").replace("\r\n", "\n")
 
 
 def _is_mounted_secret(path: Path) -> bool:
-    """Tell whether *path* leads into a folder of mounted secrets, by whatever name and links."""
+    """Return whether *path*, with all links resolved, is in a folder of mounted secrets."""
     return any(path.resolve().is_relative_to(folder.resolve()) for folder in MOUNTED_SECRETS)
 
 
@@ -79,13 +79,13 @@ def _how_to_protect(file: BinaryIO) -> str:
     )
 
 
-def _never_waiting(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NONBLOCK)  # a pipe without a writer would hold up the start for ever
+def _open_nonblocking(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)  # because opening a pipe without a writer never returns
 
 
 @contextmanager
-def _worded() -> Iterator[None]:
-    """Turn the system's errors into ours."""
+def _translate_os_errors() -> Iterator[None]:
+    """Translate OSError to ValueError or NoSuchFile."""
     try:
         yield
     except FileNotFoundError as error:
@@ -99,10 +99,10 @@ def _text(file: BinaryIO, most: int) -> str:
     raw = file.read(most + 1)
     if len(raw) > most:
         raise ValueError(f"it is larger than {most // 1024} KiB")
-    return _decoded(raw)
+    return _decode_utf8(raw)
 
 
-def _decoded(raw: bytes) -> str:
+def _decode_utf8(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Turns command line, environment, secret files, TOML and defaults, in this order of precedence, into settings."""
+"""Build the settings from command line, environment, secret files, TOML and defaults, in this order of precedence."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from collector.settings.validate import (
     check_settle,
     check_timescale,
     choose_credentials,
-    unknown,
+    unknown_key,
 )
 
 if TYPE_CHECKING:
@@ -46,15 +46,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadedSettings:
-    """Settings, and what they were made of: the merged tables, the file, and the place of every value but defaults."""
+    """The settings, the merged sections, the document, and the location of every value that is not a default."""
 
     settings: Settings
     tables: RawSettings
     document: Document
-    places: Mapping[KeyPath, SourceLocation]
+    locations: Mapping[KeyPath, SourceLocation]
 
 
-def read(
+def read_settings(
     config: str | None,
     environ: Mapping[str, str],
     overrides: Mapping[str, object],
@@ -62,19 +62,19 @@ def read(
     *,
     required: bool,
 ) -> LoadedSettings:
-    """Read everything and refuse everything that is wrong at once, as ConfigurationError."""
+    """Read and check all sources. Raises ConfigurationError with every problem at once."""
     report = ProblemReport()
     document = read_document(config, environ, report, required=required)
     layers = [_checked(layer, report) for layer in _layers(document, environ, overrides, report)]
     tables = _merged(layers)
-    places = {path: layer.place(path) for layer in reversed(layers) for path in layer.paths}
-    settings = _settings(tables, document, places, now, report)
+    locations = {path: layer.location(path) for layer in reversed(layers) for path in layer.paths}
+    settings = _settings(tables, document, locations, now, report)
     report.raise_if_any()
-    return LoadedSettings(settings, tables, document, places)
+    return LoadedSettings(settings, tables, document, locations)
 
 
 def _merged(layers: Sequence[SourceLayer]) -> RawSettings:
-    """Let pydantic-settings merge the layers key by key, highest precedence first."""
+    """Merge the layers key by key, highest precedence first."""
     sources = tuple(InitSettingsSource(RawSettings, dict(layer.values)) for layer in layers)
     return RawSettings(_build_sources=(sources, {}))  # type: ignore[call-arg] # mypy sees only the fields
 
@@ -91,17 +91,17 @@ def _layers(
 
 
 def _checked(layer: SourceLayer, report: ProblemReport) -> SourceLayer:
-    """Keep of a layer what its tables accept."""
+    """Return the layer with only the values that its sections accept; report the others."""
     for path in layer.paths & CONFIDENTIAL:
         for secret in _secrets(layer.values[str(path[0])][str(path[1])], path):
             report.hide(secret)
     values = {}
     for section, table in layer.values.items():
         if section in SECTIONS:
-            values[section] = check_section(SECTIONS[section], table, (section,), layer.place, report)
+            values[section] = check_section(SECTIONS[section], table, (section,), layer.location, report)
         else:
-            report.add((section,), layer.place((section,)), unknown(section, SECTIONS))
-    return SourceLayer(values, layer.place)
+            report.add((section,), layer.location((section,)), unknown_key(section, SECTIONS))
+    return SourceLayer(values, layer.location)
 
 
 def _secrets(value: Any, path: KeyPath) -> tuple[str, ...]:
@@ -114,21 +114,21 @@ def _secrets(value: Any, path: KeyPath) -> tuple[str, ...]:
 def _settings(
     tables: RawSettings,
     document: Document,
-    places: Mapping[KeyPath, SourceLocation],
+    locations: Mapping[KeyPath, SourceLocation],
     now: datetime,
     report: ProblemReport,
 ) -> Settings:
-    credentials = choose_credentials(tables.radar, places, report)
-    check_proxy(tables.radar, places, report)
-    check_exposure(tables.server, places, report)
-    check_timescale(tables.database, places, report)
+    credentials = choose_credentials(tables.radar, locations, report)
+    check_proxy(tables.radar, locations, report)
+    check_exposure(tables.server, locations, report)
+    check_timescale(tables.database, locations, report)
     collection = CollectionSettings(**tables.collection.model_dump())
-    place = places.get(("collection", "settle")) or places.get(("collection", "lookback"))
-    if place:
-        check_settle(collection.settle, collection.lookback, ("collection",), place, report)
+    location = locations.get(("collection", "settle")) or locations.get(("collection", "lookback"))
+    if location:
+        check_settle(collection.settle, collection.lookback, ("collection",), location, report)
     retention = _retention(tables.retention)
     profiles = ProfileReader(document, tables.collection, now, report).read()
-    check_retention(retention, profiles, places, report)
+    check_retention(retention, profiles, locations, report)
     return Settings(
         radar=RadarSettings(
             base_url=tables.radar.base_url,

@@ -10,7 +10,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read a duration; ValueError, with what is allowed, for anything else."""
+    """Return the duration. Raises ValueError if *text* is not a whole number and a unit."""
     found = _DURATION.fullmatch(text)
     if not found:
         raise ValueError("not a duration")
@@ -18,14 +18,14 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Write a duration of whole seconds in the largest unit up to days that divides it: `14d`, `90s`, `0s`."""
+    """Return a duration of whole seconds in the largest unit up to days that divides it: `14d`, `90s`, `0s`."""
     seconds = int(duration.total_seconds())
     unit = next((unit for unit in "dhm" if seconds and seconds % _SECONDS[unit] == 0), "s")
     return f"{seconds // _SECONDS[unit]}{unit}"
 
 
 def parse_bounded_duration(value: object, least: timedelta, most: timedelta) -> timedelta:
-    """Read a duration from text (or take one as it is) and hold it to the bounds; ValueError outside of them."""
+    """Return a duration from text or timedelta. Raises ValueError if it is not between *least* and *most*."""
     if not isinstance(value, str | timedelta):
         raise ValueError("not a duration in quotes")  # noqa: TRY004 - pydantic passes ValueError on, not TypeError
     duration = value if isinstance(value, timedelta) else parse_duration(value)
@@ -42,11 +42,14 @@ _DATE_TIME = re.compile(_DAY + r"[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(
 
 
 def parse_since(value: object) -> datetime:
-    """Read a date (midnight UTC) or a date and time with offset, as text or TOML's own type; ValueError otherwise."""
+    """Return a time in UTC from a date (its midnight) or a date and time with offset, as text or TOML type.
+
+    Raises ValueError for anything else.
+    """
     try:
-        return _moment(_from_text(value) if isinstance(value, str) else value)
+        return _to_utc(_from_text(value) if isinstance(value, str) else value)
     except OverflowError:
-        raise ValueError("no such moment") from None
+        raise ValueError("outside the range of dates") from None
 
 
 def _from_text(text: str) -> date:
@@ -55,10 +58,10 @@ def _from_text(text: str) -> date:
     try:
         return date.fromisoformat(text) if _DATE.fullmatch(text) else datetime.fromisoformat(text.upper())
     except ValueError:
-        raise ValueError("no such day or time") from None
+        raise ValueError("this day or time does not exist") from None
 
 
-def _moment(value: object) -> datetime:
+def _to_utc(value: object) -> datetime:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("a time without an offset")

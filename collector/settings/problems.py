@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said once for all of it and without giving a secret away."""
+"""Problems of a configuration, in one report that contains no secret."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KeyPath = tuple[str | int, ...]
-"""Where a value stands: `("profiles", 1, "filters", "ca_owner")`."""
+"""The path of a value: `("profiles", 1, "filters", "ca_owner")`."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _TOKEN_LIKE = re.compile(r"[A-Za-z0-9_+=-]{24,}")
 _PLAIN_URL = re.compile(r"https?://[^@?]*")
-_LONGEST = 60
-_LARGEST = 10**15
-_SHORTEST_SECRET = 6
+_MAX_QUOTED_LENGTH = 60
+_MAX_QUOTED_NUMBER = 10**15
+_MIN_HIDDEN_LENGTH = 6
 
 
 def key_text(path: KeyPath) -> str:
-    """Write a key path as `profiles[1].filters.ca_owner`."""
+    """Return a key path as `profiles[1].filters.ca_owner`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -36,18 +36,18 @@ def key_text(path: KeyPath) -> str:
 
 
 def mask_tokens(text: str) -> str:
-    """Blot out what looks like a token: a long run of letters and digits."""
+    """Return *text* with every long run of letters and digits replaced by `***`, because it may be a token."""
     return _TOKEN_LIKE.sub(MASK, text)
 
 
 def quote(value: object) -> str:
-    """Show what was found, in one short printable line; what may hold a password or a token is `***`."""
+    """Return *value* as one short printable line; a text that may contain a password or a token becomes `***`."""
     if isinstance(value, str):
-        return f'"{_shown_text(value)}"'
+        return f'"{_quoted_text(value)}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return str(value) if isinstance(value, float) or abs(value) < _LARGEST else "a very large number"
+        return str(value) if isinstance(value, float) or abs(value) < _MAX_QUOTED_NUMBER else "a very large number"
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, dict):
@@ -56,17 +56,17 @@ def quote(value: object) -> str:
 
 
 def quote_path(text: str) -> str:
-    """Show a path in full; one that has no slash and looks like a token was pasted in place of a file's name."""
+    """Return a path in quotes; without a slash, a part that looks like a token becomes `***`, because it may be one."""
     if "@" in text or "://" in text:
         return f'"{MASK}"'
     return f'"{_printable(text if "/" in text else mask_tokens(text))}"'
 
 
-def _shown_text(text: str) -> str:
+def _quoted_text(text: str) -> str:
     if ("@" in text or "://" in text) and not _PLAIN_URL.fullmatch(text):
         return MASK
     escaped = _printable(mask_tokens(text))
-    return escaped if len(escaped) <= _LONGEST else escaped[: _LONGEST - 1] + "…"
+    return escaped if len(escaped) <= _MAX_QUOTED_LENGTH else escaped[: _MAX_QUOTED_LENGTH - 1] + "…"
 
 
 def _printable(text: str) -> str:
@@ -79,7 +79,7 @@ def _escaped(character: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceLocation:
-    """Where a value was given. *file* is a path, `environment` or `command line`; *key* as the operator spelled it."""
+    """Source of a value. *file* is a path, `environment` or `command line`; *key* is spelled as in the source."""
 
     file: str
     key: str
@@ -87,7 +87,7 @@ class SourceLocation:
 
     @property
     def origin(self) -> str:
-        """The shortest text that lets the operator find the value: `config.toml:12`, or a variable's name."""
+        """The shortest text with which the operator finds the value: `config.toml:12`, or the name of a variable."""
         if self.file == ENVIRONMENT:
             return self.key
         return self.file if self.line is None else f"{self.file}:{self.line}"
@@ -99,7 +99,7 @@ COMMAND_LINE = "command line"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where it stands, what was found and what is allowed."""
+    """One problem: file, line, key, and a text with the value that was found and the allowed values."""
 
     file: str
     line: int | None
@@ -113,7 +113,7 @@ class Problem:
 
 
 class ConfigurationError(UsageError):
-    """The configuration cannot be used; the text is the whole report, one line for each of *problems*."""
+    """The configuration has problems; the text has one line for each of *problems*."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -122,31 +122,31 @@ class ConfigurationError(UsageError):
 
 
 class ProblemReport:
-    """Collects problems while a configuration is read, and which keys they spoil for rules over several keys."""
+    """Collects the problems, and the paths that have one, so that rules over several keys can skip them."""
 
     def __init__(self) -> None:
         self._problems: list[Problem] = []
         self._secrets: set[str] = set()
-        self._spoiled: set[KeyPath] = set()
+        self._invalid_paths: set[KeyPath] = set()
 
-    def add(self, path: KeyPath, place: SourceLocation, text: str) -> None:
-        """Note that the value at *path*, which stands at *place*, is wrong."""
-        self._spoiled.add(path)
-        problem = Problem(place.file, place.line, place.key, text)
+    def add(self, path: KeyPath, location: SourceLocation, text: str) -> None:
+        """Add a problem of the value at *path*. *location* is the source of the value."""
+        self._invalid_paths.add(path)
+        problem = Problem(location.file, location.line, location.key, text)
         if problem not in self._problems:
             self._problems.append(problem)
 
     def hide(self, secret: str) -> None:
-        """Keep *secret* out of the report, whatever a text might quote; a very short one would blot out words."""
-        if len(secret) >= _SHORTEST_SECRET:
+        """Mask *secret* in every problem, unless it is shorter than 6 characters, because words could contain it."""
+        if len(secret) >= _MIN_HIDDEN_LENGTH:
             self._secrets.add(secret)
 
     def is_valid(self, *paths: KeyPath) -> bool:
-        """Tell whether nothing is wrong with the values at *paths*."""
-        return self._spoiled.isdisjoint(paths)
+        """Return whether none of *paths* has a problem."""
+        return self._invalid_paths.isdisjoint(paths)
 
     def raise_if_any(self) -> None:
-        """Raise ConfigurationError with everything that was noted, file by file and line by line."""
+        """Raises ConfigurationError with all problems, sorted by file and line, if there is one."""
         if self._problems:
             files = list(dict.fromkeys(p.file for p in self._problems))
             ordered = sorted(self._problems, key=lambda p: (files.index(p.file), p.line or 0))

@@ -29,7 +29,7 @@ _REQUIRED = ("name", "agg_interval")
 
 @dataclass(frozen=True)
 class ProfileReader:
-    """Reads the profiles of one document; *collection* fills in what they leave open."""
+    """Reads the profiles of one document; keys that a profile leaves out come from *collection*."""
 
     document: Document
     collection: CollectionSection
@@ -37,17 +37,17 @@ class ProfileReader:
     report: ProblemReport
 
     def read(self) -> tuple[Profile, ...]:
-        """Return every profile that can be used; what is wrong with the others is in the report."""
+        """Return every valid profile; the problems of the others are in the report."""
         tables = self.document.values.get("profiles", [])
         if not isinstance(tables, list):
-            self._refuse(("profiles",), f"found {quote(tables)}; allowed: a table for each, [[profiles]]")
+            self._reject(("profiles",), f"found {quote(tables)}; allowed: a table for each, [[profiles]]")
             return ()
         profiles = [self._profile(index, table) for index, table in enumerate(tables)]
         self._check_names(tables)
         return tuple(profile for profile in profiles if profile is not None)
 
-    def _refuse(self, path: KeyPath, text: str) -> None:
-        self.report.add(path, self.document.place(path), text)
+    def _reject(self, path: KeyPath, text: str) -> None:
+        self.report.add(path, self.document.location(path), text)
 
     def _check_names(self, tables: list[object]) -> None:
         first: dict[str, str] = {}
@@ -57,18 +57,20 @@ class ProfileReader:
                 continue
             path = ("profiles", index, "name")
             if name in first:
-                self._refuse(path, f"found {quote(name)}, which is taken at {first[name]}; allowed: another name")
-            first.setdefault(name, self.document.place(path).origin)
+                self._reject(
+                    path, f"found {quote(name)}, which is already used at {first[name]}; allowed: another name"
+                )
+            first.setdefault(name, self.document.location(path).origin)
 
     def _profile(self, index: int, found: object) -> Profile | None:
         base: KeyPath = ("profiles", index)
         if not isinstance(found, dict):
-            self._refuse(base, f"found {quote(found)}; allowed: a table")
+            self._reject(base, f"found {quote(found)}; allowed: a table")
             return None
-        values = check_section(ProfileSection, found, base, self.document.place, self.report)
+        values = check_section(ProfileSection, found, base, self.document.location, self.report)
         for key in _REQUIRED:
             if key not in found:
-                self._refuse((*base, key), f"missing; allowed: {allowed(ProfileSection, key)}")
+                self._reject((*base, key), f"missing; allowed: {allowed(ProfileSection, key)}")
         table = ProfileSection.model_validate(values)
         self._check_since(table, base)
         return self._resolved(table, base)
@@ -79,27 +81,27 @@ class ProfileReader:
         try:
             check_date(table.since, self.now)
         except ValueError as error:
-            self._refuse((*base, "since"), str(error))
+            self._reject((*base, "since"), str(error))
 
     def _resolved(self, table: ProfileSection, base: KeyPath) -> Profile | None:
-        """Fill in what the profile leaves open, and check the rules that span keys."""
+        """Add the keys that the profile leaves out, and check the rules over several keys."""
         chosen = resolve_filters(table.filters or {}, table.each or {})
         for path, text in chosen.problems:
-            self._refuse((*base, *path), text)
+            self._reject((*base, *path), text)
         collection = self.collection.model_dump()
         collection |= {key: value for key in collection if (value := getattr(table, key)) is not None}
         own = next((key for key in ("settle", "lookback") if getattr(table, key) is not None), None)
         if own:
-            place = self.document.place((*base, own))
-            check_settle(collection["settle"], collection["lookback"], base, place, self.report)
+            location = self.document.location((*base, own))
+            check_settle(collection["settle"], collection["lookback"], base, location, self.report)
         if table.name is None or table.agg_interval is None:
             return None
-        of_its_own = (table.name, table.agg_interval, chosen.filters, chosen.each, table.since)
-        return Profile(*of_its_own, **collection, enabled=table.enabled is not False)
+        own_values = (table.name, table.agg_interval, chosen.filters, chosen.each, table.since)
+        return Profile(*own_values, **collection, enabled=table.enabled is not False)
 
 
-MOST_SERIES = 10_000
-"""How many series one profile may expand to; far more is a mistake that would use up the request budget for weeks."""
+MAX_SERIES = 10_000
+"""Maximum of series of one profile. More is a mistake that would use the request budget for weeks."""
 
 _STAR = "*"
 _BOOLEAN = {"true", "false"}
@@ -107,7 +109,7 @@ _BOOLEAN = {"true", "false"}
 
 @dataclass
 class ResolvedFilters:
-    """What the two tables ask for, by the API's names; *problems* holds (key path in the profile, text)."""
+    """Filters and varied filters by the API's names; *problems* are pairs (key path in the profile, text)."""
 
     filters: dict[str, tuple[str, ...]] = field(default_factory=dict)
     each: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -115,20 +117,20 @@ class ResolvedFilters:
 
 
 def resolve_filters(filters: Mapping[str, Any], each: Mapping[str, Any]) -> ResolvedFilters:
-    """Read both tables; only where there are no problems is the result complete."""
+    """Check both tables. The result is complete only if it has no problems."""
     chosen = ResolvedFilters()
-    stands: dict[str, KeyPath] = {}
+    locations_by_name: dict[str, KeyPath] = {}
     for table, values, into in (("filters", filters, chosen.filters), ("each", each, chosen.each)):
         for key, value in values.items():
             parameter = filter_parameter(key)
             if parameter is None:
                 chosen.problems.append(((table, key), _unknown(key)))
                 continue
-            if parameter.name in stands:
-                chosen.problems.append(((table, key), _repeated(stands[parameter.name], table)))
-            stands.setdefault(parameter.name, (table, key))
+            if parameter.name in locations_by_name:
+                chosen.problems.append(((table, key), _repeated(locations_by_name[parameter.name], table)))
+            locations_by_name.setdefault(parameter.name, (table, key))
             into[parameter.name] = _values(parameter, (table, key), value, chosen)
-    _check_combinations(stands, chosen)
+    _check_combinations(locations_by_name, chosen)
     if not chosen.problems:
         _check_labels(chosen)
     return chosen
@@ -142,7 +144,7 @@ def _unknown(key: str) -> str:
 def _repeated(first: KeyPath, table: str) -> str:
     if first[0] == table:
         return f"the same filter as {key_text(first)}; keep one spelling"
-    return f"also stands as {key_text(first)}; a filter is either fixed or varied"
+    return f"also set as {key_text(first)}; a filter is either fixed or varied"
 
 
 def _values(parameter: FilterParameter, path: KeyPath, value: object, chosen: ResolvedFilters) -> tuple[str, ...]:
@@ -154,45 +156,49 @@ def _values(parameter: FilterParameter, path: KeyPath, value: object, chosen: Re
         chosen.problems.append((path, f"found an empty list; allowed: {parameter.allowed}"))
     texts: list[str] = []
     for index, item in enumerate(items):
-        wrong = _refusal(parameter, path, item, texts)
-        if wrong:
-            chosen.problems.append(((*path, index) if listed else path, wrong))
+        problem = _problem_of(parameter, path, item, texts)
+        if problem:
+            chosen.problems.append(((*path, index) if listed else path, problem))
         else:
             texts.append(_text(parameter, item))
     return tuple(texts)
 
 
 def _text(parameter: FilterParameter, item: object) -> str:
-    """Take text as it is, and true and false where the parameter is boolean; anything else is no text."""
+    """Return text unchanged, a boolean as `true` or `false` if the parameter is boolean, otherwise an empty text."""
     if isinstance(item, bool) and set(parameter.values) == _BOOLEAN:
         return "true" if item else "false"
     return item if isinstance(item, str) else ""
 
 
-def _refusal(parameter: FilterParameter, path: KeyPath, item: object, before: list[str]) -> str:
-    """Return what is wrong with *item*, one of the values at *path*; empty if nothing is."""
+def _problem_of(parameter: FilterParameter, path: KeyPath, item: object, before: list[str]) -> str:
+    """Return the problem of *item*, one of the values at *path*, or an empty text."""
     text = _text(parameter, item)
     if text == _STAR:
-        words = "list the values, because a star is not supported yet" if path[0] == "each" else "leave the key out"
-        return f'found "{_STAR}", which does not stand for every value; {words}; allowed: {parameter.allowed}'
+        advice = "list the values, because a star is not supported yet" if path[0] == "each" else "leave the key out"
+        return f'found "{_STAR}", which does not mean every value; {advice}; allowed: {parameter.allowed}'
     if not text or not parameter.accepts(text):
         return f"found {quote(item)}{nearest(text, parameter.values)}; allowed: {parameter.allowed}"
     return f"found {quote(item)} twice; allowed: every value once" if text in before else ""
 
 
-def _check_combinations(stands: Mapping[str, KeyPath], chosen: ResolvedFilters) -> None:
-    against = [key_text(stands[name]) for name in FILTERS if name in TLD_EXCLUDES and name in stands]
-    if "tld" in stands and against:
-        chosen.problems.append((stands["tld"], f"cannot be combined with {', '.join(against)}: Radar refuses that"))
+def _check_combinations(locations_by_name: Mapping[str, KeyPath], chosen: ResolvedFilters) -> None:
+    against = [
+        key_text(locations_by_name[name]) for name in FILTERS if name in TLD_EXCLUDES and name in locations_by_name
+    ]
+    if "tld" in locations_by_name and against:
+        chosen.problems.append(
+            (locations_by_name["tld"], f"cannot be combined with {', '.join(against)}: Radar rejects that")
+        )
 
 
 def _check_labels(chosen: ResolvedFilters) -> None:
-    """Refuse too many series, and two of one label (`a/b` + `c` beside `a` + `b/c`)."""
+    """Report too many series, and two series with one label (`a/b` + `c` and `a` + `b/c`)."""
     count = math.prod(map(len, chosen.each.values()))
-    if count > MOST_SERIES:
-        chosen.problems.append((("each",), f"found {count} combinations; allowed: at most {MOST_SERIES} series"))
+    if count > MAX_SERIES:
+        chosen.problems.append((("each",), f"found {count} combinations; allowed: at most {MAX_SERIES} series"))
         return
     labels = Counter("/".join(values) for values in product(*chosen.each.values()))
     twice = [label for label, times in labels.items() if times > 1]
     if twice:
-        chosen.problems.append((("each",), f"two series would both be labelled {quote(twice[0])}; change a value"))
+        chosen.problems.append((("each",), f"two series would have the label {quote(twice[0])}; change a value"))

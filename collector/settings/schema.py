@@ -1,4 +1,4 @@
-"""The tables of a configuration: every key with its type, its default, and what it allows in words (`description`)."""
+"""The schema of the configuration: every key with its type, default and allowed values (`description`)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _PLACEHOLDER = re.compile(
     r"<.*>|\{.*\}|\$.+|%\w+%|x{4,}|\*{3,}|\.{3,}|change[-_]?me|(?:your|my)[-_][\w-]*(?:token|key|secret)[\w-]*",
     re.IGNORECASE,
 )
-"""What documentation, templates and shells write in place of a secret."""
+"""Placeholders of documentation, templates and shells, which are not a secret."""
 _ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*=.+")
-_SHORTEST_TOKEN = 16
+_MIN_TOKEN_LENGTH = 16
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("text", "json")
 
@@ -59,29 +59,29 @@ def _token(value: object) -> Secret:
     if not isinstance(text, str) or not text.strip():
         raise ValueError("it is blank")
     if not _TOKEN.fullmatch(text):
-        raise ValueError("it holds a blank, a line break or a character outside of ASCII")
+        raise ValueError("it contains a blank, a line break or a character that is not ASCII")
     _refuse_placeholder(text)
     return Secret(text)
 
 
 def _refuse_placeholder(text: str) -> None:
     if text[0] in _QUOTES or text[-1] in _QUOTES:
-        raise ValueError("it stands in quotes, which are no part of it")
+        raise ValueError("it is in quotes; leave the quotes out")
     if _PLACEHOLDER.fullmatch(text):
-        raise ValueError("it is a placeholder such as <your_token>; put the value itself in its place")
+        raise ValueError("it is a placeholder such as <your_token>; write the value itself")
     if _ASSIGNMENT.fullmatch(text):
         raise ValueError("it is an assignment, NAME=VALUE; leave the name out")
 
 
 def _server_token(value: object) -> Secret:
     token = _token(value)
-    if len(token.reveal()) < _SHORTEST_TOKEN:
-        raise ValueError(f"it is shorter than {_SHORTEST_TOKEN} characters")
+    if len(token.reveal()) < _MIN_TOKEN_LENGTH:
+        raise ValueError(f"it is shorter than {_MIN_TOKEN_LENGTH} characters")
     return token
 
 
 def _hosts(value: object) -> object:
-    """Take a list of names, or text with commas between them, as the environment has it."""
+    """Check a list of names, or, from the environment, a text of names with commas between them."""
     names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("not a list of names")
@@ -95,11 +95,11 @@ def _database(value: object) -> Secret:
     return Secret(urls.database_url(text))
 
 
-def _whole(least: int, most: int) -> Any:
+def _whole_number_field(least: int, most: int) -> Any:
     return Field(ge=least, le=most, description=f"a whole number from {least} to {most}")
 
 
-def _lasting(least: str, most: str) -> Any:
+def _duration_field(least: str, most: str) -> Any:
     return BeforeValidator(partial(parse_bounded_duration, least=parse_duration(least), most=parse_duration(most)))
 
 
@@ -116,16 +116,18 @@ def _authorities(text: str) -> str:
 
 
 _Token = Annotated[Secret, BeforeValidator(_token), Field(description="one line of printable ASCII without blanks")]
-_Delay = Annotated[timedelta, _lasting("0s", "7d"), Field(description='a duration from "0s" to "7d"')]
-_Lease = Annotated[timedelta, _lasting("2s", "10m"), Field(description='a duration from "2s" to "10m"')]
-_Span = Annotated[timedelta, _lasting("0s", "364d"), Field(description='a duration from "0s" to "364d"')]
+_Delay = Annotated[timedelta, _duration_field("0s", "7d"), Field(description='a duration from "0s" to "7d"')]
+_Lease = Annotated[timedelta, _duration_field("2s", "10m"), Field(description='a duration from "2s" to "10m"')]
+_Span = Annotated[timedelta, _duration_field("0s", "364d"), Field(description='a duration from "0s" to "364d"')]
 _AnyTable = Annotated[dict[str, Any], Field(description="a table")]
-_Kept = Annotated[timedelta, _lasting("1d", "5200w"), Field(description='a duration from "1d" to "5200w"')] | None
+_RetentionAge = (
+    Annotated[timedelta, _duration_field("1d", "5200w"), Field(description='a duration from "1d" to "5200w"')] | None
+)
 _Switch = Annotated[bool, Field(description="true or false")]
 
 
 class Section(BaseModel):
-    """A table whose keys are all known; text from the environment is converted before it comes here."""
+    """One section; unknown keys are rejected. Text from the environment is converted before this check."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 
@@ -136,9 +138,9 @@ class RadarSection(Section):
     base_url: Annotated[
         str, AfterValidator(urls.base_url), Field(description="https://…, or http:// to 127.0.0.0/8, ::1 or localhost")
     ] = "https://api.cloudflare.com/client/v4"
-    requests_per_5min: Annotated[int, _whole(1, 1200)] = 600
-    concurrency: Annotated[int, _whole(1, 64)] = 8
-    timeout: Annotated[timedelta, _lasting("1s", "10m"), Field(description='a duration from "1s" to "10m"')] = (
+    requests_per_5min: Annotated[int, _whole_number_field(1, 1200)] = 600
+    concurrency: Annotated[int, _whole_number_field(1, 64)] = 8
+    timeout: Annotated[timedelta, _duration_field("1s", "10m"), Field(description='a duration from "1s" to "10m"')] = (
         timedelta(seconds=30)
     )
     api_token: _Token | None = None
@@ -175,13 +177,13 @@ class CollectionSection(Section):
 
 
 class _LedgerRetentionSection(Section):
-    fetches: _Kept = None
-    fires: _Kept = None
-    revisions: _Kept = None
+    fetches: _RetentionAge = None
+    fires: _RetentionAge = None
+    revisions: _RetentionAge = None
 
 
 def points_key(interval: AggInterval) -> str:
-    """Name the key of `[retention]` that says how long points of *interval* are kept."""
+    """Return the key of `[retention]` for points of *interval*."""
     return f"points_{interval.value}"
 
 
@@ -192,8 +194,8 @@ else:
         "RetentionSection",
         __base__=Section,
         __doc__="`[retention]`.",
-        **{points_key(interval): (_Kept, None) for interval in AggInterval},
-        **dict.fromkeys(_LedgerRetentionSection.model_fields, (_Kept, None)),
+        **{points_key(interval): (_RetentionAge, None) for interval in AggInterval},
+        **dict.fromkeys(_LedgerRetentionSection.model_fields, (_RetentionAge, None)),
     )
 
 
@@ -211,7 +213,7 @@ class ServerSection(Section):
         Annotated[
             Secret,
             BeforeValidator(_server_token),
-            Field(description=f"{_SHORTEST_TOKEN} or more characters of printable ASCII; 32 random bytes are best"),
+            Field(description=f"{_MIN_TOKEN_LENGTH} or more characters of printable ASCII; 32 random bytes are best"),
         ]
         | None
     ) = None
@@ -232,7 +234,7 @@ class LogSection(Section):
 
 
 class ProfileSection(Section):
-    """One `[[profiles]]` table; None where it says nothing. `name` and `agg_interval` are required by `profiles`."""
+    """One `[[profiles]]` table; None means not set. The module `profiles` requires `name` and `agg_interval`."""
 
     name: (
         Annotated[
@@ -263,7 +265,7 @@ class ProfileSection(Section):
 
 
 class RawSettings(BaseSettings):
-    """The tables that stand once, merged from all sources; profiles come from TOML alone and are read by `profiles`."""
+    """The sections, merged from all sources. Profiles come only from TOML; the module `profiles` reads them."""
 
     model_config = SettingsConfigDict(
         env_prefix="COLLECTOR_", env_nested_delimiter="__", extra="forbid", arbitrary_types_allowed=True
@@ -282,7 +284,7 @@ SECTIONS: dict[str, type[Section]] = {
     for name, field in RawSettings.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
-"""Every table that stands once, by its name."""
+"""The sections by name."""
 
 FROM_FILE = frozenset(
     {
@@ -294,30 +296,30 @@ FROM_FILE = frozenset(
         ("database", "url"),
     }
 )
-"""Keys that can be given as `KEY_file` in TOML."""
+"""Keys that TOML may set by `KEY_file`."""
 
 NEVER_INLINE = frozenset({("radar", "api_token"), ("radar", "api_key"), ("server", "token")})
-"""Secrets, which TOML may only name a file for."""
+"""Secrets. TOML may set them only by `KEY_file`."""
 
 ADDRESSES = frozenset({("database", "url"), ("radar", "proxy")})
-"""Addresses, which may hold a password."""
+"""Addresses that may contain a password."""
 
 CONFIDENTIAL = NEVER_INLINE | ADDRESSES
-"""Keys whose value is never shown."""
+"""Keys whose value is never printed."""
 
 PATHS = frozenset({("radar", "ca_file")})
-"""Keys that name a file; in TOML a relative name starts at the folder of the configuration."""
+"""Keys whose value is a path; in TOML a relative path starts at the folder of the configuration file."""
 
 
 def toml_keys(model: type[Section]) -> tuple[str, ...]:
-    """List what may stand in a table of TOML."""
+    """Return the keys that are allowed in a section of TOML."""
     section = next((name for name, table in SECTIONS.items() if table is model), "")
     plain = [key for key in model.model_fields if (section, key) not in NEVER_INLINE]
     return (*plain, *(f"{key}_file" for key in model.model_fields if (section, key) in FROM_FILE))
 
 
 def allowed(model: type[Section], key: str) -> str:
-    """Say in words what *key* of *model* allows."""
+    """Return the allowed values of *key* of *model* in words."""
     field = model.model_fields[key]
     optional = [meta for arg in get_args(field.annotation) for meta in getattr(arg, "__metadata__", ())]
     return str(next(text for meta in (field, *optional) if (text := getattr(meta, "description", None))))

@@ -1,4 +1,4 @@
-"""What must never be printed: a text that is `***` wherever it is written, and the credentials made of such texts."""
+"""Secrets that are printed as `***`, and the credentials for Radar."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MASK = "***"
 
 
 class Secret:
-    """A text that only `reveal` gives away; `str`, `repr` and formatting show `***`."""
+    """A text that only `reveal` returns; `str`, `repr` and formatting return `***`."""
 
     __slots__ = ("_text",)
 
@@ -18,7 +18,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text itself, at the one place that sends or compares it."""
+        """Return the text. Call it only to send or compare the text."""
         return self._text
 
     def __repr__(self) -> str:
@@ -35,21 +35,21 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """How to prove to Radar who asks: an API token, or an e-mail address with its global API key."""
+    """Credentials for Radar: an API token, or an e-mail address with its global API key."""
 
     token: Secret | None = None
     email: str = ""
     api_key: Secret | None = None
 
     def headers(self) -> dict[str, str]:
-        """Build the request headers; call it when a request is sent, and keep the result nowhere."""
+        """Return the request headers. Call it for each request, and do not store the result."""
         if self.token is not None:
             return {"Authorization": f"Bearer {self.token.reveal()}"}
         assert self.api_key is not None, "credentials are a token or an e-mail address with a key"
         return {"X-Auth-Email": self.email, "X-Auth-Key": self.api_key.reveal()}
 
     def fingerprint(self, address: str) -> str:
-        """Tell these credentials for *address* from others: too few bits of a hash to find anything secret by."""
+        """Return a short hash that identifies these credentials for *address*; it is too short to recover a secret."""
         text = "\n".join([address, *self.headers().values()])
         return hashlib.blake2b(text.encode(), digest_size=8, person=b"collector").hexdigest()
 

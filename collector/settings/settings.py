@@ -1,4 +1,4 @@
-"""The settings as the rest of the program sees them: frozen, checked, every default filled in."""
+"""The settings for the rest of the program: frozen, checked, with all defaults."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RadarSettings:
-    """Where and how to ask. *base_url* has no slash at its end; *credentials* are None where none are configured.
+    """How to reach Radar. *base_url* has no slash at its end; *credentials* are None if not configured.
 
-    Authorities of *ca_file* are trusted instead of the system's. *proxy* is `http://[user:password@]host[:port]`.
+    The authorities in *ca_file* replace those of the system. *proxy* is `http://[user:password@]host[:port]`.
     """
 
     base_url: str
@@ -34,16 +34,17 @@ class RadarSettings:
 
     @property
     def simulator(self) -> str | None:
-        """Scheme, host and port of *base_url* if it is http, so on this machine; None for Radar itself."""
+        """Scheme, host and port of *base_url* if it is http (a simulator on this machine), None for Radar."""
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc}" if parts.scheme == "http" else None
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """Where the history is kept. *url* starts with `sqlite:///` or `postgresql://` and may hold a password.
+    """The store. *url* starts with `sqlite:///` or `postgresql://` and may contain a password.
 
-    A replica that was silent for *lease* has lost its work to the others. With *timescale* points are a hypertable.
+    A replica that does not renew within *lease* loses its work items to the others. With *timescale* the points are a
+    hypertable.
     """
 
     url: Secret
@@ -54,7 +55,7 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSettings:
-    """What a profile does where it says nothing else."""
+    """Defaults of the profiles."""
 
     publication_delay: timedelta
     lookback: timedelta
@@ -64,7 +65,7 @@ class CollectionSettings:
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
-    """How long what is kept; None keeps it for ever. *points* by interval: those of an absent one are kept for ever."""
+    """Age at which rows are deleted; None means never. *points* by interval: a missing interval means never."""
 
     points: Mapping[AggInterval, timedelta] = field(default_factory=dict)
     fetches: timedelta | None = None
@@ -74,9 +75,10 @@ class RetentionSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """The daemon's HTTP server. *port* 0 takes any free one; with *upstream_fallback* it asks Radar what it lacks.
+    """The daemon's HTTP server. *port* 0 means any free port.
 
-    *hosts* are names it is reached by beside *host* and this machine's own.
+    With *upstream_fallback* the server fetches missing history from Radar. *hosts* are further names of the server,
+    besides *host* and the names of this machine.
     """
 
     enabled: bool
@@ -90,7 +92,7 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """What is logged (`debug` `info` `warning` `error`) and how (`text` `json`)."""
+    """Lowest level that is logged (`debug` `info` `warning` `error`), and the format (`text` `json`)."""
 
     level: str
     format: str
@@ -98,7 +100,7 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that was configured."""
+    """All settings."""
 
     radar: RadarSettings
     database: DatabaseSettings
@@ -115,7 +117,7 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every secret text, the longest first, for the filter that keeps them out of the log."""
+        """Every secret text, the longest first, for the filter that masks them in the log."""
         credentials = self.radar.credentials
         kept = (credentials and credentials.token, credentials and credentials.api_key, self.server.token)
         addresses = (self.database.url, self.radar.proxy)

@@ -1,7 +1,7 @@
-"""The sources of settings. Each gives a layer: values by section and key, and where each of them stands.
+"""The sources of settings. Each returns a layer: values by section and key, and the location of each value.
 
-Files named by a source are read here. A key that a source of higher precedence has set is left out, so that a file
-which is not needed need not exist.
+A source reads the files that it names. It skips a key that a source of higher precedence has set, so that a file that
+is not needed may be missing.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _WHOLE = re.compile(r"-?[0-9]{1,9}")
 
 @dataclass(frozen=True)
 class SourceLayer:
-    """What one source says: `values["radar"]["timeout"]` stands at `place(("radar", "timeout"))`."""
+    """The values of one source: `location(("radar", "timeout"))` is the location of `values["radar"]["timeout"]`."""
 
     values: Mapping[str, Mapping[str, Any]]
-    place: Callable[[KeyPath], SourceLocation]
+    location: Callable[[KeyPath], SourceLocation]
 
     @property
     def paths(self) -> frozenset[KeyPath]:
@@ -43,8 +43,8 @@ class SourceLayer:
         return frozenset((section, key) for section, table in self.values.items() for key in table)
 
 
-class _Texts(EnvSettingsSource):
-    """The environment source of pydantic-settings over texts by key instead of over the process's environment."""
+class _TextSource(EnvSettingsSource):
+    """The environment source of pydantic-settings, reading the given texts instead of the environment."""
 
     def __init__(self, texts: Mapping[tuple[str, str], str | None]) -> None:
         self._texts = {f"collector_{section}__{key}": text for (section, key), text in texts.items() if text}
@@ -54,18 +54,18 @@ class _Texts(EnvSettingsSource):
         return self._texts
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 - as declared
-        """Leave a list as the text that it is: the table's check reads it."""
+        """Return a list as text, because the check of the section parses it."""
         return value
 
     def __call__(self) -> dict[str, Any]:
         return {
-            section: {key: _typed(section, key, text) for key, text in table.items()}
+            section: {key: _toml_value(section, key, text) for key, text in table.items()}
             for section, table in super().__call__().items()
         }
 
 
-def _typed(section: str, key: str, text: str) -> object:
-    """Turn text into what TOML would have given; text that cannot be turned is refused by the table's check."""
+def _toml_value(section: str, key: str, text: str) -> object:
+    """Convert text to the type that TOML has; text that cannot be converted is rejected by the check of the section."""
     model = SECTIONS.get(section)
     wanted = model.model_fields[key].annotation if model and key in model.model_fields else str
     if wanted is bool:
@@ -74,53 +74,55 @@ def _typed(section: str, key: str, text: str) -> object:
 
 
 def command_line(overrides: Mapping[str, object]) -> SourceLayer:
-    """Take `{"server.port": 8080}`; None counts as not given."""
+    """Return the layer of options such as `{"server.port": 8080}`; None means not given."""
     values: dict[str, dict[str, Any]] = {}
     for name, value in overrides.items():
         section, _, key = name.partition(".")
         if value is not None:
-            typed = _typed(section, key, value) if isinstance(value, str) else value
+            typed = _toml_value(section, key, value) if isinstance(value, str) else value
             values.setdefault(section, {})[key] = typed
     return SourceLayer(values, lambda path: SourceLocation(COMMAND_LINE, key_text(path)))
 
 
 def environment(environ: Mapping[str, str], report: ProblemReport) -> SourceLayer:
-    """Take the variables that hold a value; an empty one counts as not set, and unknown ones are reported."""
-    for name, text in find_unknown(environ):
+    """Return the layer of variables. An empty variable counts as not set; unknown variables are reported."""
+    for name, text in unknown_variables(environ):
         report.add((name,), SourceLocation(ENVIRONMENT, name), text)
     names = {path: name for name, path in VARIABLES.items() if environ.get(name)}
     texts = {path: environ[name] for path, name in names.items()}
-    return SourceLayer(_Texts(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[_pair(path)]))
+    return SourceLayer(_TextSource(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[_section_and_key(path)]))
 
 
 def variable_files(environ: Mapping[str, str], already_set: Container[KeyPath], report: ProblemReport) -> SourceLayer:
-    """Take the variables that name a file, `…_FILE`."""
+    """Return the layer of the files that the variables `…_FILE` name."""
     names = {path: f"{name}_FILE" for name, path in VARIABLES.items() if environ.get(f"{name}_FILE")}
     texts = {
         path: read_file(path, environ[name], Path(environ[name]), SourceLocation(ENVIRONMENT, name), report)
         for path, name in names.items()
         if path not in already_set
     }
-    return SourceLayer(_Texts(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[_pair(path)]))
+    return SourceLayer(_TextSource(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[_section_and_key(path)]))
 
 
 def secrets_directory(
     environ: Mapping[str, str], already_set: Container[KeyPath], report: ProblemReport
 ) -> SourceLayer:
-    """Take the files of a directory that bear the names of variables, in upper or lower case."""
+    """Return the layer of a directory of files that are named like variables, in upper or lower case."""
     files: dict[tuple[str, str], Path] = {}
     for file in _secret_files(environ, report):
         path = VARIABLES.get(file.name.upper())
         if path is not None:
             files[path] = file
-        for _, text in find_unknown({file.name.upper(): ""}):
+        for _, text in unknown_variables({file.name.upper(): ""}):
             report.add((str(file),), SourceLocation(str(file), ""), text)
     texts = {
         path: read_file(path, str(file), file, SourceLocation(str(file), key_text(path)), report)
         for path, file in files.items()
         if path not in already_set
     }
-    return SourceLayer(_Texts(texts)(), lambda path: SourceLocation(str(files[_pair(path)]), key_text(path)))
+    return SourceLayer(
+        _TextSource(texts)(), lambda path: SourceLocation(str(files[_section_and_key(path)]), key_text(path))
+    )
 
 
 def _secret_files(environ: Mapping[str, str], report: ProblemReport) -> list[Path]:
@@ -136,18 +138,20 @@ def _secret_files(environ: Mapping[str, str], report: ProblemReport) -> list[Pat
     return sorted(files.values())
 
 
-def read_file(key: KeyPath, given: str, file: Path, place: SourceLocation, report: ProblemReport) -> str | None:
-    """Read the value of *key* from *file*, which the operator wrote as *given*; None, and a report, if that fails."""
+def read_file(key: KeyPath, given: str, file: Path, location: SourceLocation, report: ProblemReport) -> str | None:
+    """Return the content of *file*, which the configuration spells *given*; report a failure and return None."""
     private = key in CONFIDENTIAL
     try:
         return read_value(file, private=private)
     except ValueError as error:
-        kept = " that other users cannot read" if private else ""
-        report.add(key, place, f"found {quote_path(given)}: {error}; allowed: a file{kept}, with the value alone in it")
+        condition = " that other users cannot read" if private else ""
+        report.add(
+            key, location, f"found {quote_path(given)}: {error}; allowed: a file{condition}, with only the value in it"
+        )
         return None
 
 
-def _pair(path: KeyPath) -> tuple[str, str]:
+def _section_and_key(path: KeyPath) -> tuple[str, str]:
     section, key = path
     return str(section), str(key)
 
@@ -166,23 +170,26 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         for key in model.model_fields
     },
 }
-"""Every variable that sets a key; with `_FILE` behind it, it names a file. Of two for one key the later one counts."""
+"""Every variable that sets a key; with the suffix `_FILE` it names a file. Of two for one key, the later one wins."""
 
-_OF_OTHERS = ("COLLECTOR_TEST_", "COLLECTOR_SIMULATE_")  # the tests' own, and options of `collector simulate`
+_FOREIGN_PREFIXES = (
+    "COLLECTOR_TEST_",
+    "COLLECTOR_SIMULATE_",
+)  # variables of the tests, and options of `collector simulate`
 _SERVICE_LINK = re.compile(
     r"COLLECTOR_((?!.*__)\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
 )
 
 
-def find_unknown(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield (variable, why it is refused) for what begins like ours and is none of ours."""
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield (variable, problem) for each variable that starts with COLLECTOR_ and is unknown."""
     known = (CONFIG, SECRETS_DIR, *VARIABLES, *(f"{name}_FILE" for name in VARIABLES))
     for name, text in environ.items():
         upper = name.upper()
         if (
             name in known
             or not upper.startswith(PREFIX)
-            or upper.startswith(_OF_OTHERS)
+            or upper.startswith(_FOREIGN_PREFIXES)
             or _is_service_link(name, text)
         ):
             continue
@@ -193,5 +200,5 @@ def find_unknown(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_service_link(name: str, text: str) -> bool:
-    """Tell what Kubernetes sets by itself for a Service of the name `collector`, see `enableServiceLinks`."""
+    """Return whether Kubernetes has set the variable for a Service named `collector`, see `enableServiceLinks`."""
     return bool(_SERVICE_LINK.fullmatch(name)) or (name.endswith("_PORT") and text.startswith(("tcp://", "udp://")))

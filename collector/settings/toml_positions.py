@@ -1,6 +1,6 @@
-"""Finds the line on which each key of a TOML document stands, which `tomllib` does not tell.
+"""Find the line of each key of a TOML document, because `tomllib` does not return it.
 
-Only documents that `tomllib` has accepted are scanned, so the scanner need not notice what is not TOML.
+The scanner only reads documents that `tomllib` has accepted, so it does not check the syntax.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _KEY_PART = r"(?:\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|[A-Za-z0-9_-]+)"
 _KEY = re.compile(rf"[ \t]*{_KEY_PART}(?:[ \t]*\.[ \t]*{_KEY_PART})*[ \t]*")
 _TEXT = re.compile(
-    r'"""(?:\\.|[^\\])*?"""(?:"{0,2})'  # up to two quotes may stand right before the closing three
+    r'"""(?:\\.|[^\\])*?"""(?:"{0,2})'  # up to two quotes are allowed right before the closing three
     r"|'''.*?'''(?:'{0,2})"
     r'|"(?:\\.|[^"\\])*"'
     r"|'[^']*'",
@@ -29,14 +29,14 @@ _BARE_VALUE = re.compile(r"[^,\]}#\n]+")
 
 
 def find_lines(text: str) -> Mapping[KeyPath, int]:
-    r"""Map every key path, table and array element of a valid document (line breaks as `\n`) to its line, from 1."""
+    r"""Return the line, from 1, of every key, table and array element of a valid document with `\n` line breaks."""
     scanner = _Scanner(text)
     scanner.document()
     return scanner.lines
 
 
 def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int | None:
-    """Find the line of *path*, or of the nearest table around it that has one."""
+    """Return the line of *path*, or of the innermost table around it that has a line."""
     return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
 
 
@@ -56,7 +56,7 @@ class _Scanner:
             if self._text[self._at] == "[":
                 table = self._header()
             else:
-                self._pair(table)
+                self._section_and_key(table)
             self._skip(_BLANK)
 
     def _header(self) -> KeyPath:
@@ -76,13 +76,13 @@ class _Scanner:
         return self._newest(path, line)
 
     def _newest(self, path: KeyPath, line: int) -> KeyPath:
-        """Step into *path*; where it is an array of tables that is its newest table."""
+        """Return *path*, or its newest table if it is an array of tables."""
         if path in self._tables:
             path = (*path, self._tables[path] - 1)
         self.lines.setdefault(path, line)
         return path
 
-    def _pair(self, table: KeyPath) -> None:
+    def _section_and_key(self, table: KeyPath) -> None:
         line = self._line()
         for part in self._key():
             table = (*table, part)
@@ -109,10 +109,10 @@ class _Scanner:
 
     def _inline_table(self, path: KeyPath) -> None:
         while self._more("}"):
-            self._pair(path)
+            self._section_and_key(path)
 
     def _more(self, closing: str) -> bool:
-        """Step over the opening bracket or a comma, and over *closing* where that is what follows."""
+        """Skip the opening bracket or a comma, and *closing* if it follows. Returns False after *closing*."""
         self._skip(_BLANK)
         if self._text[self._at] != closing:
             self._at += 1
@@ -137,7 +137,7 @@ class _Scanner:
 
 
 def _parts(key: str) -> tuple[str, ...]:
-    """Split a dotted key, quotes and escapes resolved."""
+    """Return the parts of a dotted key, without quotes and escapes."""
     inner: object = tomllib.loads(f"{key}=0")
     parts = []
     while isinstance(inner, dict):

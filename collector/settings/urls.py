@@ -1,4 +1,4 @@
-"""Which addresses may be configured. Every refusal is a ValueError with the reason, and none quotes the address."""
+"""Check addresses. Every check raises ValueError with the reason, without the address, which may contain a password."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPTION = re.compile(r"[a-z_]{1,40}")
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine is reached under *host*."""
+    """Return whether *host* is this machine only."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -27,47 +27,47 @@ def is_loopback(host: str) -> bool:
 
 
 def base_url(text: str) -> str:
-    """Check the address of the API: https, or http to this machine; without user, query and slash at the end."""
+    """Check the address of the API: https, or http to this machine. Returns it without a slash at its end."""
     if not _URL.fullmatch(text) or "\\" in text:
-        raise ValueError("a blank or another character that an address cannot have")
+        raise ValueError("it contains a blank or another character that is not allowed in an address")
     parts = _split(text)
     if parts.scheme not in ("https", "http"):
-        raise ValueError("neither https:// nor http://")
+        raise ValueError("it starts neither with https:// nor with http://")
     if "@" in parts.netloc:
-        raise ValueError("a user or password in it")
+        raise ValueError("it contains a user or password")
     if "?" in text or "#" in text:
-        raise ValueError("a query or fragment in it")
+        raise ValueError("it contains a query or fragment")
     host_of(parts.netloc)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ValueError("http to another host would send the token in clear")
+        raise ValueError("http to another host would send the token unencrypted")
     return text.rstrip("/")
 
 
 def proxy_url(text: str) -> str:
-    """Check the address of a proxy: http://HOST:PORT, with or without USER:PASSWORD@ before the host."""
+    """Check the address of a proxy, http://[USER:PASSWORD@]HOST:PORT. Returns it without a slash at its end."""
     if not _URL.fullmatch(text) or "\\" in text:
-        raise ValueError("a blank or another character that must be written as %XX")
+        raise ValueError("it contains a blank or another character that must be written as %XX")
     parts = _split(text)
     if parts.scheme != "http":
-        raise ValueError("not http://, which is how CONNECT is sent; Radar is reached by TLS within it")
+        raise ValueError("it does not start with http://; the proxy gets CONNECT, and TLS to Radar runs inside")
     user, _, server = parts.netloc.rpartition("@")
     if "@" in user:
-        raise ValueError("a second @, which a password must write as %40")
+        raise ValueError("it contains a second @; write @ in a password as %40")
     if parts.path not in ("", "/") or "?" in text or "#" in text:
-        raise ValueError("a path, query or fragment, or a /, ? or # in the password, which must be written as %XX")
+        raise ValueError("it contains a path, query or fragment; write /, ? and # in a password as %XX")
     host_of(server)
     return text.rstrip("/")
 
 
 def host_of(netloc: str) -> str:
-    """Take the host from `host:port`; ValueError where either cannot be."""
+    """Return the host of `host:port`. Raises ValueError if one of the two is invalid."""
     parts = _split(f"//{netloc}")
     try:
         port, host = parts.port, parts.hostname or ""
     except ValueError:
-        raise ValueError("a port that is not 1 to 65535") from None
+        raise ValueError("its port is not 1 to 65535") from None
     if port == 0 or netloc.endswith(":"):
-        raise ValueError("a port that is not 1 to 65535")
+        raise ValueError("its port is not 1 to 65535")
     return bind_host(host)
 
 
@@ -75,26 +75,26 @@ def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise ValueError("brackets that hold no address of IPv6") from None
+        raise ValueError("its brackets do not contain an IPv6 address") from None
 
 
 def bind_host(text: str) -> str:
-    """Check a host: an address of IPv4 or IPv6 without brackets, or a name."""
+    """Check a host: an IPv4 address, an IPv6 address without brackets, or a name. Returns it in lower case."""
     try:
         return str(ip_address(text))
     except ValueError:
         if not _HOST_NAME.fullmatch(text) or re.fullmatch(r"[0-9.]+", text):
-            raise ValueError("no host") from None
+            raise ValueError("it is not a host name or IP address") from None
         return text.lower()
 
 
 def database_url(text: str) -> str:
-    """Check the address of the store and drop a driver's name from it (`postgresql+psycopg://`)."""
+    """Check the address of the store. Returns it without the name of a driver (`postgresql+psycopg://`)."""
     found = _DATABASE.fullmatch(text)
     if not found:
-        raise ValueError("not the address of a database")
+        raise ValueError("it is not the address of a database")
     if found["backend"] not in _BACKENDS:
-        raise ValueError(f"another kind of database{nearest(found['backend'], _BACKENDS)}")
+        raise ValueError(f"this kind of database is not supported{nearest(found['backend'], _BACKENDS)}")
     check = _check_sqlite if found["backend"] == "sqlite" else _check_postgresql
     check(found["rest"])
     return f"{found['backend']}://{found['rest']}"
@@ -103,63 +103,66 @@ def database_url(text: str) -> str:
 def _check_sqlite(rest: str) -> None:
     path = rest.removeprefix("/")
     if path == rest and rest:
-        raise ValueError("a host, where a file needs three slashes")
+        raise ValueError("it contains a host; a file needs three slashes")
     if "?" in path or not path.isprintable():
-        raise ValueError("a query or an unprintable character in it")
+        raise ValueError("it contains a query or an unprintable character")
     if path in ("", ":memory:") or path.startswith("file:"):
-        raise ValueError("no file that would outlive the process")
+        raise ValueError("it is not the path of a file")
     _sqlite_path(path)
 
 
 def sqlite_path(url: str) -> Path:
-    """Return the file of a SQLite store's address: `%XX` decoded, `~` replaced by the home directory; ValueError."""
+    """Return the path in the address of a SQLite store: `%XX` decoded, `~` replaced by the home directory.
+
+    Raises ValueError if the address contains no valid path.
+    """
     return _sqlite_path(url.partition(":///")[2]).absolute()
 
 
 def _sqlite_path(escaped: str) -> Path:
     if _ESCAPE.search(escaped):
-        raise ValueError("a % without two hexadecimal digits after it: write %25 for the character %")
+        raise ValueError("it contains a % without two hexadecimal digits; write %25 for the character %")
     try:
         text = unquote_to_bytes(escaped).decode()
     except UnicodeDecodeError:
-        raise ValueError("a %XX that is not UTF-8: write %25 for the character %") from None
+        raise ValueError("it contains a %XX that is not UTF-8; write %25 for the character %") from None
     if not text.isprintable() or text in ("", ":memory:"):
-        raise ValueError("no file that would outlive the process, or an unprintable character")
+        raise ValueError("it is not the path of a file, or contains an unprintable character")
     if text.startswith("/~/"):
-        raise ValueError("a ~ after four slashes: write three for a path in the home directory")
-    return _expanded(text)
+        raise ValueError("it has a ~ after four slashes; write three slashes for a path in the home directory")
+    return _expand_home(text)
 
 
-def _expanded(text: str) -> Path:
-    if not text.startswith("~"):  # which a Path would make of ./~
+def _expand_home(text: str) -> Path:
+    if not text.startswith("~"):  # because Path("./~") is "~"
         return Path(text)
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError("a ~ that names no home directory: write ./~ for a file whose name begins with it") from None
+        raise ValueError("its ~ is not a home directory; write ./~ for a file whose name starts with ~") from None
 
 
 def sqlite_url(path: Path) -> str:
-    """Write the address of the SQLite store in *path*."""
+    """Return the address of the SQLite store at *path*."""
     return f"sqlite:///{quote(str(path.absolute()))}"
 
 
 def _check_postgresql(rest: str) -> None:
     if not _URL.fullmatch(rest or "/"):
-        raise ValueError("a blank or another character that must be written as %XX")
+        raise ValueError("it contains a blank or another character that must be written as %XX")
     netloc = re.split(r"[/?#]", rest, maxsplit=1)[0]
     user, _, server = netloc.rpartition("@")
     if "@" in user:
-        raise ValueError("a second @, which a password must write as %40")
+        raise ValueError("it contains a second @; write @ in a password as %40")
     if "@" in rest.partition("?")[0][len(netloc) :] or "#" in rest:
-        raise ValueError("a / or # in the password, which must be written as %2F or %23")
+        raise ValueError("it contains a / or # in the password; write %2F or %23")
     if server:
         host_of(server)
     _check_options(rest.partition("?")[2])
 
 
 def _check_options(query: str) -> None:
-    """Refuse an option that the client library of Postgres does not know."""
+    """Raises ValueError if libpq does not know an option."""
     if not query:
         return
     import psycopg
@@ -168,11 +171,11 @@ def _check_options(query: str) -> None:
     for name, _ in parse_qsl(query, keep_blank_values=True):
         if name not in known:
             option = f" {name!r}{nearest(name, known)}" if _OPTION.fullmatch(name) else ""
-            raise ValueError(f"an unknown option{option} in it")
+            raise ValueError(f"it contains an unknown option{option}")
 
 
 def without_password(url: str) -> str:
-    """Show a checked address of a database or proxy with `***` for its password, also one in the query."""
+    """Return a checked address with `***` for the password, also for one in the query."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         return url
@@ -184,7 +187,7 @@ def without_password(url: str) -> str:
 
 
 def passwords(url: str) -> tuple[str, ...]:
-    """Find what must not be shown of a database's or proxy's address, right or wrong, as it stands and decoded."""
+    """Return the passwords in an address, valid or not, as written and decoded."""
     address, _, query = url.partition("://")[2].partition("?")
     user = address.rpartition("@")[0]
     found = [user.partition(":")[2], *(value for key, value in parse_qsl(query) if "password" in key.lower())]

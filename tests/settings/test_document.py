@@ -100,8 +100,8 @@ def test_unknown_tables_and_values_in_place_of_tables_are_refused(report):
 def test_a_secret_in_the_configuration_itself_is_refused_and_not_shown(section, key, report):
     (line,) = report(f'[{section}]\n{key} = "hunter22"')
     assert line == (
-        f"config.toml:2: {section}.{key}: a secret does not belong in this file; "
-        f'write it to a file of its own and set {key}_file = "FILE"'
+        f"config.toml:2: {section}.{key}: secrets are not allowed in this file; "
+        f'write the secret to a separate file and set {key}_file = "FILE"'
     )
 
 
@@ -150,10 +150,10 @@ def test_a_file_that_cannot_be_had_is_refused_by_the_line_that_names_it(expected
 def test_a_wrong_value_in_a_file_is_refused_by_the_line_that_names_it(report, secret_file):
     secret_file("token", "hunter22 hunter22")
     (line,) = report('[radar]\n\napi_token_file = "token"')
-    assert line.startswith("config.toml:3: radar.api_token_file: it holds a blank")
+    assert line.startswith("config.toml:3: radar.api_token_file: it contains a blank")
     assert "hunter22" not in line
 
 
 def test_an_address_is_given_once(report):
     (line,) = report('[database]\nurl = "sqlite:///a.db"\nurl_file = "x"')
-    assert line == "config.toml:3: database.url_file: stands beside database.url; keep one of the two"
+    assert line == "config.toml:3: database.url_file: database.url is set too; keep one of the two"

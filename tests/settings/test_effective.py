@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from collector.settings.effective import EffectiveSetting, effective
-from collector.settings.loading import read
+from collector.settings.loading import read_settings
 
 TEXT = """
 [radar]
@@ -32,7 +32,7 @@ ENVIRON = {
 @pytest.fixture
 def rows(folder):
     (folder / "config.toml").write_text(TEXT)
-    loaded = read(None, ENVIRON, {"server.port": 0}, datetime(2026, 11, 1, tzinfo=UTC), required=True)
+    loaded = read_settings(None, ENVIRON, {"server.port": 0}, datetime(2026, 11, 1, tzinfo=UTC), required=True)
     return {row.key: row for row in effective(loaded)}
 
 

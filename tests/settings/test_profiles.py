@@ -72,8 +72,8 @@ def test_name_and_interval_are_required(report):
 def test_two_profiles_of_one_name_are_refused_with_both_lines(report):
     profile = '[[profiles]]\nname = "a"\nagg_interval = "1d"\n'
     assert report(profile * 3) == [
-        'config.toml:5: profiles[1].name: found "a", which is taken at config.toml:2; allowed: another name',
-        'config.toml:8: profiles[2].name: found "a", which is taken at config.toml:2; allowed: another name',
+        'config.toml:5: profiles[1].name: found "a", which is already used at config.toml:2; allowed: another name',
+        'config.toml:8: profiles[2].name: found "a", which is already used at config.toml:2; allowed: another name',
     ]
 
 
@@ -94,12 +94,12 @@ def test_profiles_that_are_no_tables_are_refused(report):
 def test_settle_of_a_profile_is_at_least_its_lookback(report):
     profile = '[[profiles]]\nname = "a"\nagg_interval = "1d"\n'
     assert report(f'{profile}settle = "12h"') == [
-        'config.toml:4: profiles[0].settle: found settle "12h" with lookback "1d"; allowed: settle of at least lookback'
+        'config.toml:4: profiles[0].settle: found settle "12h" with lookback "1d"; allowed: settle is at least lookback'
     ]
     assert report(f'{profile}lookback = "15d"') == [
         (
             'config.toml:4: profiles[0].lookback: found settle "14d" with lookback "15d"; '
-            "allowed: settle of at least lookback"
+            "allowed: settle is at least lookback"
         )
     ]
 
@@ -107,7 +107,7 @@ def test_settle_of_a_profile_is_at_least_its_lookback(report):
 def test_what_is_wrong_with_a_filter_is_found_on_its_line(report):
     text = '[[profiles]]\nname = "a"\nagg_interval = "1d"\n[profiles.filters]\ntld = [\n "com",\n "COM",\n]\nlog = "x"'
     assert [line.split(";")[0] for line in report(text)] == [
-        "config.toml:5: profiles[0].filters.tld: cannot be combined with filters.log: Radar refuses that",
+        "config.toml:5: profiles[0].filters.tld: cannot be combined with filters.log: Radar rejects that",
         'config.toml:7: profiles[0].filters.tld[1]: found "COM"',
     ]
 
@@ -203,7 +203,7 @@ def test_a_filter_in_two_spellings_is_refused_and_its_values_are_still_checked()
 
 def test_a_filter_is_fixed_or_varied():
     assert problems({"tld": "de"}, {"tld": ["com"]}) == {
-        ("each", "tld"): "also stands as filters.tld; a filter is either fixed or varied"
+        ("each", "tld"): "also set as filters.tld; a filter is either fixed or varied"
     }
 
 
@@ -223,7 +223,7 @@ def test_a_filter_is_fixed_or_varied():
     ],
 )
 def test_tld_stands_beside_no_log_and_no_entry_type(where, against, filters, each):
-    assert problems(filters, each) == {where: f"cannot be combined with {against}: Radar refuses that"}
+    assert problems(filters, each) == {where: f"cannot be combined with {against}: Radar rejects that"}
 
 
 def test_tld_stands_beside_everything_else():
@@ -240,7 +240,7 @@ def test_more_series_than_anybody_wants_are_refused_before_they_are_expanded():
 
 def test_two_series_of_one_label_are_refused():
     assert problems(each={"ca": ["a", "a/b"], "log": ["b/c", "c"]}) == {
-        ("each",): 'two series would both be labelled "a/b/c"; change a value'
+        ("each",): 'two series would have the label "a/b/c"; change a value'
     }
 
 

@@ -16,15 +16,24 @@ REFUSED = [
     ('[radar]\ntimeout = "11m"', 'radar.timeout: found "11m": too long; allowed'),
     ('[radar]\nemail = "me"', 'radar.email: found "me": not an e-mail address; allowed'),
     ("[server]\nhosts = 5", "server.hosts: found 5: not a list of names; allowed: a list of host names"),
-    ('[server]\nhosts = ["a:80"]', "server.hosts: found a list: no host; allowed: a list of host names"),
+    (
+        '[server]\nhosts = ["a:80"]',
+        "server.hosts: found a list: it is not a host name or IP address; allowed: a list of host names",
+    ),
     ("[database]\nurl = 5", "database.url: not text; allowed: sqlite:///FILE or postgresql://"),
-    ('[database]\nurl = "mysql://u:hunter22@h/d"', "database.url: another kind of database; allowed: sqlite:///FILE"),
+    (
+        '[database]\nurl = "mysql://u:hunter22@h/d"',
+        "database.url: this kind of database is not supported; allowed: sqlite:///FILE",
+    ),
     ('[database]\nupgrade = "yes"', 'database.upgrade: found "yes"; allowed: true or false'),
     ('[collection]\npublication_delay = "8d"', 'collection.publication_delay: found "8d": too long; allowed'),
     ('[collection]\nlookback = "-1d"', 'collection.lookback: found "-1d": not a duration; allowed'),
     ('[collection]\nsettle = "365d"', 'collection.settle: found "365d": too long; allowed'),
     ("[collection]\nheal = 1", "collection.heal: found 1; allowed: true or false"),
-    ('[server]\nhost = "[::1]"', 'server.host: found "[::1]": no host; allowed: an IP address without brackets'),
+    (
+        '[server]\nhost = "[::1]"',
+        'server.host: found "[::1]": it is not a host name or IP address; allowed: an IP address without brackets',
+    ),
     ("[server]\nport = 65536", "server.port: found 65536; allowed: a whole number from 1 to 65535, or 0 for any"),
     ("[server]\nport = -1", "server.port: found -1; allowed"),
     (

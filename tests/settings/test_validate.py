@@ -21,7 +21,7 @@ def test_other_machines_are_not(host, report):
     (line,) = report(f'[server]\n\nhost = "{host}"')
     assert line == (
         f'config.toml:3: server.host: found "{host}", which other machines reach; allowed: with token_file '
-        "(or COLLECTOR_SERVER__TOKEN) or anonymous_read = true, else 127.0.0.1, ::1, localhost"
+        "(or COLLECTOR_SERVER__TOKEN) or anonymous_read = true; without: 127.0.0.1, ::1, localhost"
     )
 
 
@@ -74,10 +74,10 @@ def test_the_halves_of_a_pair_may_come_from_two_sources(load):
 @pytest.mark.parametrize(
     ("expected", "environ"),
     [
-        ("CLOUDFLARE_EMAIL: an e-mail address without its key", {"CLOUDFLARE_EMAIL": "me@example.com"}),
-        ("CLOUDFLARE_API_KEY: a key without its e-mail address", {"CLOUDFLARE_API_KEY": "hunter22"}),
+        ("CLOUDFLARE_EMAIL: an e-mail address without a key", {"CLOUDFLARE_EMAIL": "me@example.com"}),
+        ("CLOUDFLARE_API_KEY: a key without an e-mail address", {"CLOUDFLARE_API_KEY": "hunter22"}),
         (
-            "CLOUDFLARE_API_TOKEN: two kinds of credentials, the other at CLOUDFLARE_API_KEY; allowed: a token, or",
+            "CLOUDFLARE_API_TOKEN: two kinds of credentials; the other is at CLOUDFLARE_API_KEY; allowed: a token, or",
             {"CLOUDFLARE_API_TOKEN": "hunter22", "CLOUDFLARE_EMAIL": "me@x.org", "CLOUDFLARE_API_KEY": "hunter23"},
         ),
     ],
@@ -97,7 +97,7 @@ def test_half_a_pair_and_two_kinds_at_once_are_refused(expected, environ, report
 )
 def test_settle_is_at_least_lookback(line, text, report):
     profile = '[[profiles]]\nname = "a"\nagg_interval = "1d"\n'
-    assert report(f"[collection]\n{text}\n{profile}") == [f"{line}; allowed: settle of at least lookback"]
+    assert report(f"[collection]\n{text}\n{profile}") == [f"{line}; allowed: settle is at least lookback"]
 
 
 def test_a_wrong_duration_is_not_compared(report):
@@ -127,8 +127,8 @@ def test_points_may_be_deleted_once_no_fire_reads_them_again(kept, lookback, agg
 def test_points_that_are_still_read_again_are_not_deleted(report):
     (line,) = report(RETAINED.format(kept="2d", lookback="1d", agg_interval="15m"))
     assert line == (
-        'config.toml:5: retention.points_15m: found "2d", while the profile "quarters" still reads "3d" again '
-        "(settle, lookback); allowed: at least that"
+        'config.toml:5: retention.points_15m: found "2d", but the profile "quarters" reads the last "3d" again '
+        '(settle, lookback); allowed: at least "3d"'
     )
 
 
@@ -139,7 +139,7 @@ def test_nothing_is_deleted_by_default(load):
 def test_a_file_has_no_hypertable(report, load):
     (line,) = report("[database]\ntimescale = true")
     assert line == (
-        "config.toml:2: database.timescale: found true with a url of SQLite; allowed: with postgresql://USER@HOST/NAME"
+        "config.toml:2: database.timescale: found true with a SQLite url; allowed: true with postgresql://USER@HOST/NAME"
     )
     assert load('[database]\nurl = "postgresql://h/d"\ntimescale = true').database.timescale
 
@@ -167,14 +167,14 @@ def test_no_proxy_comes_from_the_variables_of_other_programs(load):
 def test_a_proxy_for_an_address_without_tls_is_refused(report):
     (line,) = report(f'[radar]\nbase_url = "http://127.0.0.1:8787"\nproxy = "{PROXY}"')
     assert line.startswith(
-        'config.toml:3: radar.proxy: found a proxy with base_url "http://127.0.0.1:8787"; allowed: with https://'
+        'config.toml:3: radar.proxy: found a proxy with base_url "http://127.0.0.1:8787"; allowed: only with https://'
     )
     assert "hunter22" not in line
 
 
 def test_a_wrong_proxy_is_refused_without_its_password(report):
     (line,) = report('[radar]\nproxy = "socks5://me:hunter22@proxy:1080"')
-    assert line.startswith("config.toml:2: radar.proxy: not http://")
+    assert line.startswith("config.toml:2: radar.proxy: it does not start with http://")
     assert "hunter22" not in line
 
 
@@ -189,7 +189,7 @@ def test_authorities_are_read_from_the_folder_of_the_configuration(folder, monke
 
 
 @pytest.mark.parametrize(
-    ("reason", "name"), [("there is no such file", "none.pem"), ("there is no certificate", "text")]
+    ("reason", "name"), [("there is no such file", "none.pem"), ("it contains no certificate", "text")]
 )
 def test_a_file_without_authorities_is_refused(reason, name, report, folder):
     (folder / "text").write_text("no certificate")

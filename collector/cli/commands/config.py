@@ -130,9 +130,9 @@ def example() -> str:
 
 def _read(config: str | None, *, required: bool) -> LoadedSettings:
     from collector.model import utc_now
-    from collector.settings.loading import read
+    from collector.settings.loading import read_settings
 
-    return read(config, os.environ, {}, utc_now(), required=required)
+    return read_settings(config, os.environ, {}, utc_now(), required=required)
 
 
 def _counted(count: int, noun: str) -> str:

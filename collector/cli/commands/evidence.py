@@ -138,11 +138,11 @@ def report_command(target: str, config: str | None) -> None:
 
     from collector.model import utc_now
     from collector.serve.report import NOTE, about_program, secrets_of, settings_rows, without_secrets, write
-    from collector.settings.loading import read
+    from collector.settings.loading import read_settings
     from collector.text import printable_json
 
     now = utc_now()
-    loaded = read(config, os.environ, {}, now, required=False)
+    loaded = read_settings(config, os.environ, {}, now, required=False)
     document = (
         about_program() | {"created_at": now, "settings": settings_rows(loaded)} | asyncio.run(_read_store(loaded))
     )
