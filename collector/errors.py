@@ -1,21 +1,25 @@
-"""The root of our own errors, and the system's words for its own."""
+"""The base classes of our errors, and the texts that errors share."""
 
 from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class CollectorError(Exception):
-    """Something the operator is told in a sentence, never as a traceback; ends a command with exit code 1."""
+    """An error that is shown as a sentence, without a traceback. A command that raises it exits with code 1."""
 
     exit_code = 1
     advice = ""
-    """What the operator can do, where a command does not say it more exactly."""
+    """The next step for the operator, unless a command sets a more exact one."""
 
 
 class UsageError(CollectorError):
-    """The operator asked for something that cannot be; ends a command with exit code 2."""
+    """The command line or the configuration is invalid. A command that raises it exits with code 2."""
 
     exit_code = 2
 
@@ -35,13 +39,22 @@ _WRONG_NAME = frozenset(
 
 
 def cannot_write(name: str, error: OSError) -> CollectorError:
-    """Return what to raise if the file *name* cannot be written: UsageError if another name would help."""
+    """Return the error for a file *name* that cannot be written: UsageError if another name would help."""
     kind = UsageError if error.errno in _WRONG_NAME else CollectorError
-    return kind(f"cannot write {name}: {system_words(error)}")
+    return kind(f"cannot write {name}: {os_error_text(error)}")
 
 
-def system_words(error: OSError) -> str:
-    """Say what the system has against it: the word for its number, for libraries' own texts repeat what was asked."""
+def os_error_text(error: OSError) -> str:
+    """Return the system's text for the error number, because the texts of libraries repeat the arguments."""
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno).lower()
     return error.strerror or str(error)
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Return ` (did you mean "log"?)` with the most similar of *words*, or an empty text if none is similar."""
+    from difflib import get_close_matches  # imported here because most commands never need it
+
+    known = list(words)
+    near = get_close_matches(word.lower(), [w.lower() for w in known], n=1)
+    return f' (did you mean "{next(w for w in known if w.lower() == near[0])}"?)' if near else ""

@@ -9,7 +9,6 @@ import itertools
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -122,12 +121,6 @@ _BY_SPELLING = {spelling: p for p in _PARAMETERS for spelling in (p.name, p.opti
 def filter_parameter(spelling: str) -> FilterParameter | None:
     """Find a filter by its snake_case or camelCase name; None where there is none of that name."""
     return _BY_SPELLING.get(spelling)
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Suggest the nearest of *words*: ` (did you mean "log"?)`, or nothing where none is near."""
-    near = get_close_matches(word.lower(), {w.lower(): w for w in words}, n=1)
-    return f' (did you mean "{next(w for w in words if w.lower() == near[0])}"?)' if near else ""
 
 
 @dataclass(frozen=True, slots=True)

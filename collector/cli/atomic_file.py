@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn, Protocol, TextIO
 
-from collector.errors import CollectorError, cannot_write, system_words
+from collector.errors import CollectorError, cannot_write, os_error_text
 from collector.text import printable
 
 if TYPE_CHECKING:
@@ -127,4 +127,4 @@ def _report_write_errors(target: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise CollectorError(f"cannot write {target}: {system_words(error)}") from error
+        raise CollectorError(f"cannot write {target}: {os_error_text(error)}") from error

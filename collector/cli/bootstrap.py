@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from collector import logs
-from collector.errors import UsageError
-from collector.profile import awake, nearest
+from collector.errors import UsageError, did_you_mean
+from collector.profile import awake
 from collector.settings import load
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def select_profiles(profiles: Sequence[Profile], names: Sequence[str]) -> list[P
     known = {profile.name: profile for profile in profiles}
     for name in names:
         if name not in known:
-            raise UsageError(f"no profile {name!r}{nearest(name, known)}; configured: {', '.join(known) or 'none'}")
+            configured = ", ".join(known) or "none"
+            raise UsageError(f"there is no profile {name!r}{did_you_mean(name, known)}; configured: {configured}")
     return [known[name] for name in dict.fromkeys(names)] if names else list(profiles)
 
 

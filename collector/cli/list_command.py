@@ -50,14 +50,12 @@ def list_rows(
 async def check_profile(store: Store, profile: str) -> None:
     """Refuse a profile of which the store knows nothing, with the nearest name; say its new name if it was renamed."""
     from collector.cli.output import say
-    from collector.errors import UsageError
-    from collector.profile import nearest
+    from collector.errors import UsageError, did_you_mean
 
     known = sorted({row.profile for row in await store.list_series() if row.profile})
     if profile not in known:
-        raise UsageError(
-            f"the store knows no profile {profile!r}{nearest(profile, known)}; it has: {', '.join(known) or 'none'}"
-        )
+        names = ", ".join(known) or "none"
+        raise UsageError(f"the store has no profile {profile!r}{did_you_mean(profile, known)}; it has: {names}")
     for sentence in new_names(profile, await store.renamed([profile])):
         say(sentence)
 

@@ -9,7 +9,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from collector.errors import system_words
+from collector.errors import os_error_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ class OutputLost(Exception):
     """What was written to stdout did not get there; *quiet* if only because the reader has gone."""
 
     def __init__(self, error: OSError) -> None:
-        reason = "it is closed" if error.errno == errno.EBADF else system_words(error)
+        reason = "it is closed" if error.errno == errno.EBADF else os_error_text(error)
         super().__init__(f"cannot write to stdout: {reason}")
         self.quiet = error.errno == errno.EPIPE
 

@@ -27,7 +27,7 @@ from collector.collect.replay import replay
 from collector.collect.replica import enlisted
 from collector.collect.schedule import Schedule
 from collector.collect.starting import Starting
-from collector.errors import CollectorError, system_words
+from collector.errors import CollectorError, os_error_text
 from collector.profile import on_grids
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
@@ -118,7 +118,7 @@ async def _server(service: Service, server: ServerSettings) -> AsyncIterator[str
             yield address
     except OSError as error:
         hint = "; another port: server.port, or demo --port" if error.errno == errno.EADDRINUSE else ""
-        raise CollectorError(f"cannot serve on {server.host}:{server.port}: {system_words(error)}{hint}") from None
+        raise CollectorError(f"cannot serve on {server.host}:{server.port}: {os_error_text(error)}{hint}") from None
 
 
 def groups(profiles: tuple[Profile, ...]) -> dict[tuple[AggInterval, timedelta], list[Profile]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from collector.clock_difference import NAMED_FROM, sample
-from collector.errors import system_words
+from collector.errors import os_error_text
 from collector.radar.errors import (
     InFuture,
     Misdirected,
@@ -189,7 +189,7 @@ def describe_connection_error(error: aiohttp.ClientError | OSError) -> str:
         case aiohttp.ClientResponseError():
             words = f"the answer is not HTTP as it should be: {sanitize(error.message)}"
         case OSError():
-            words = f"the connection broke: {sanitize(system_words(error))}"
+            words = f"the connection broke: {sanitize(os_error_text(error))}"
         case _:
             words = f"{type(error).__name__}: {sanitize(str(error))}"
     return words
@@ -199,7 +199,7 @@ def _not_connected(error: aiohttp.ClientConnectorError | aiohttp.ClientConnector
     """Say in one line why there is no connection."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"the server's certificate is not trusted: {sanitize(str(error.certificate_error))}"
-    reason = sanitize(system_words(error.os_error))
+    reason = sanitize(os_error_text(error.os_error))
     match error:
         case aiohttp.ClientConnectorDNSError():
             return f"the name {error.host} cannot be resolved: {reason}"

@@ -18,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 from collector import __version__
-from collector.errors import CollectorError, system_words
+from collector.errors import CollectorError, os_error_text
 from collector.excerpt import excerpt
 from collector.model import Body, is_absolute, is_known, spelling_free, utc_now
 from collector.radar.classify import (
@@ -235,7 +235,7 @@ def _tls(ca_file: str | None) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # it was readable when the settings were loaded
-        raise CollectorError(f"cannot read radar.ca_file {ca_file}: {system_words(error)}") from None
+        raise CollectorError(f"cannot read radar.ca_file {ca_file}: {os_error_text(error)}") from None
 
 
 def _by_proxy(proxy: Secret | None) -> dict[str, Any]:

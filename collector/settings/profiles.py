@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from collector.errors import did_you_mean
 from collector.moments import check_date
-from collector.profile import FILTERS, TLD_EXCLUDES, Profile, filter_parameter, nearest
+from collector.profile import FILTERS, TLD_EXCLUDES, Profile, filter_parameter
 from collector.settings.problems import key_text, quote
 from collector.settings.schema import ProfileSection, allowed
 from collector.settings.validate import check_section, check_settle
@@ -138,7 +139,7 @@ def resolve_filters(filters: Mapping[str, Any], each: Mapping[str, Any]) -> Reso
 
 def _unknown(key: str) -> str:
     names = [parameter.option for parameter in FILTERS.values()]
-    return f"unknown key{nearest(key, names)}; allowed: {', '.join(names)}"
+    return f"unknown key{did_you_mean(key, names)}; allowed: {', '.join(names)}"
 
 
 def _repeated(first: KeyPath, table: str) -> str:
@@ -178,7 +179,7 @@ def _problem_of(parameter: FilterParameter, path: KeyPath, item: object, before:
         advice = "list the values, because a star is not supported yet" if path[0] == "each" else "leave the key out"
         return f'found "{_STAR}", which does not mean every value; {advice}; allowed: {parameter.allowed}'
     if not text or not parameter.accepts(text):
-        return f"found {quote(item)}{nearest(text, parameter.values)}; allowed: {parameter.allowed}"
+        return f"found {quote(item)}{did_you_mean(text, parameter.values)}; allowed: {parameter.allowed}"
     return f"found {quote(item)} twice; allowed: every value once" if text in before else ""
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from collector.errors import did_you_mean
 from collector.model import AggInterval
-from collector.profile import nearest
 from collector.settings import urls
 from collector.settings.files import check_authorities
 from collector.settings.parsers import parse_bounded_duration, parse_duration, parse_since
@@ -34,7 +34,7 @@ _FORMATS = ("text", "json")
 
 def _one_of(words: tuple[str, ...], value: object) -> object:
     if not isinstance(value, str) or value not in words:
-        raise ValueError(nearest(value, words).strip() if isinstance(value, str) else "")
+        raise ValueError(did_you_mean(value, words).strip() if isinstance(value, str) else "")
     return value
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_settings import EnvSettingsSource
 
-from collector.profile import nearest
+from collector.errors import did_you_mean
 from collector.settings.files import MOUNTED_SECRETS, read_value
 from collector.settings.problems import COMMAND_LINE, ENVIRONMENT, SourceLocation, key_text, quote_path
 from collector.settings.schema import CONFIDENTIAL, SECTIONS, RawSettings
@@ -196,7 +196,7 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if upper.startswith(f"{PREFIX}PROFILE"):
             yield name, "profiles are not read from the environment; write [[profiles]] in the configuration file"
         else:
-            yield name, f"unknown variable{nearest(name, known)}; allowed: {PREFIX}<SECTION>__<KEY>"
+            yield name, f"unknown variable{did_you_mean(name, known)}; allowed: {PREFIX}<SECTION>__<KEY>"
 
 
 def _is_service_link(name: str, text: str) -> bool:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_to_bytes, urlencode, urlsplit
 
-from collector.profile import nearest
+from collector.errors import did_you_mean
 from collector.settings.secret import MASK
 
 _URL = re.compile(r"[\x21-\x7e]+")
@@ -94,7 +94,7 @@ def database_url(text: str) -> str:
     if not found:
         raise ValueError("it is not the address of a database")
     if found["backend"] not in _BACKENDS:
-        raise ValueError(f"this kind of database is not supported{nearest(found['backend'], _BACKENDS)}")
+        raise ValueError(f"this kind of database is not supported{did_you_mean(found['backend'], _BACKENDS)}")
     check = _check_sqlite if found["backend"] == "sqlite" else _check_postgresql
     check(found["rest"])
     return f"{found['backend']}://{found['rest']}"
@@ -170,7 +170,7 @@ def _check_options(query: str) -> None:
     known = [option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()]
     for name, _ in parse_qsl(query, keep_blank_values=True):
         if name not in known:
-            option = f" {name!r}{nearest(name, known)}" if _OPTION.fullmatch(name) else ""
+            option = f" {name!r}{did_you_mean(name, known)}" if _OPTION.fullmatch(name) else ""
             raise ValueError(f"it contains an unknown option{option}")
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from collector.errors import did_you_mean
 from collector.model import AggInterval
-from collector.profile import nearest
 from collector.settings.parsers import format_duration
 from collector.settings.problems import quote
 from collector.settings.schema import CONFIDENTIAL, allowed, points_key, toml_keys
@@ -51,7 +51,7 @@ def check_section(
 def unknown_key(key: str, words: Iterable[str]) -> str:
     """Return the problem of a key that does not exist."""
     words = tuple(words)
-    return f"unknown key{nearest(key, words)}; allowed: {', '.join(words)}"
+    return f"unknown key{did_you_mean(key, words)}; allowed: {', '.join(words)}"
 
 
 def _text(model: type[Section], path: KeyPath, detail: Mapping[str, Any]) -> str:

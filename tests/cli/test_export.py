@@ -86,7 +86,7 @@ def test_an_age_is_a_period_too(run):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["al"], "the store knows no profile 'al' (did you mean \"all\"?); it has: all"),
+        (["al"], "the store has no profile 'al' (did you mean \"all\"?); it has: all"),
         (["--start", "2026-05-02", "--end", "2026-05-01"], "2026-05-02T00:00:00Z is after --end 2026-05-01T00:00:00Z"),
         (["--start", "2026-05-01", "--end", "2026-05-01"], "leaves an empty range before --end 2026-05-01T00:00:00Z"),
         (["-o", "none/points.csv"], "cannot write none/points.csv: no such file or directory"),

@@ -88,7 +88,7 @@ def test_the_first_picture_on_a_machine_is_drawn_without_a_word_of_the_library(f
 @pytest.mark.parametrize(
     ("code", "arguments", "said"),
     [
-        (2, ["al"], "the store knows no profile 'al' (did you mean \"all\"?); it has: all, empty"),
+        (2, ["al"], "the store has no profile 'al' (did you mean \"all\"?); it has: all, empty"),
         (2, ["all", "-o", "all.gif"], "'all.gif' does not end in .png or .svg"),
         (2, ["all", "-o", "none/all.png"], "cannot write none/all.png: no such file or directory"),
         (2, ["all", "--start", "1d", "--end", "2d"], "is after --end"),

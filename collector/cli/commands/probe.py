@@ -17,7 +17,7 @@ import click
 
 from collector.cli.options import config_option, format_option
 from collector.cli.output import show, size
-from collector.errors import CollectorError, UsageError, system_words
+from collector.errors import CollectorError, UsageError, os_error_text
 from collector.model import rfc3339
 from collector.text import printable, printable_json
 
@@ -130,7 +130,7 @@ class Folder:
             if next(path.iterdir(), None) is not None:
                 raise UsageError(f"--save {path}: the directory is not empty; name a new one")
         except OSError as error:
-            raise CollectorError(f"cannot create the directory {path}: {system_words(error)}") from None
+            raise CollectorError(f"cannot create the directory {path}: {os_error_text(error)}") from None
         return cls(path, secrets)
 
     def keep(self, exchange: Exchange) -> None:
@@ -155,7 +155,7 @@ class Folder:
             with os.fdopen(descriptor, "wb") as opened:
                 opened.write(content)
         except OSError as error:
-            raise CollectorError(f"cannot write {file}: {system_words(error)}") from None
+            raise CollectorError(f"cannot write {file}: {os_error_text(error)}") from None
 
 
 _MOST_LINES = 40

@@ -98,11 +98,10 @@ async def _find(settings: Settings, series: str) -> int:
 
 
 def _choose(label: str, rows: Sequence[SeriesRow], labels: Sequence[str]) -> int:
-    from collector.errors import UsageError
-    from collector.profile import nearest
+    from collector.errors import UsageError, did_you_mean
 
     if not rows:
-        raise UsageError(f"there is no series {label!r}{nearest(label, labels)}: `collector series` lists them")
+        raise UsageError(f"there is no series {label!r}{did_you_mean(label, labels)}: `collector series` lists them")
     questions = {(row.agg_interval, str(sorted(row.filters.items()))): row.id for row in rows}
     if len(questions) > 1:
         ids = ", ".join(str(series_id) for series_id in sorted(questions.values()))

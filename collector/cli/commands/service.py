@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collector.cli.options import config_option
-from collector.errors import CollectorError, UsageError, system_words
+from collector.errors import CollectorError, UsageError, os_error_text
 from collector.text import printable
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def demo_command(ctx: click.Context, port: int, *, once: bool, data: str | None)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise CollectorError(f"the folder {folder} cannot be created: {system_words(error)}") from error
+            raise CollectorError(f"the folder {folder} cannot be created: {os_error_text(error)}") from error
         ctx.exit(asyncio.run(_demo(folder, port, once=once)))
 
 
@@ -125,7 +125,7 @@ def _settings(folder: Path, base_url: str, port: int, now: datetime, *, once: bo
     try:
         path.write_text(_CONFIG.format(base_url=base_url, store=store, port=port, level=level, **days))
     except OSError as error:
-        raise CollectorError(f"{path} cannot be written: {system_words(error)}") from error
+        raise CollectorError(f"{path} cannot be written: {os_error_text(error)}") from error
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "demo"})
     logs.configure(settings.log.level, settings.log.format, settings.secrets)
     logs.quiet("collector.simulator")
@@ -202,7 +202,7 @@ def _ask_readiness(host: str, port: int) -> list[str]:
         answer = json.loads(connection.getresponse().read(65_536))
         return [] if answer["ready"] else [str(reason) for reason in answer["reasons"]]
     except (OSError, http.client.HTTPException) as error:
-        return [f"no answer from {host}:{port}: {system_words(error) if isinstance(error, OSError) else error}"]
+        return [f"no answer from {host}:{port}: {os_error_text(error) if isinstance(error, OSError) else error}"]
     except (ValueError, KeyError, TypeError):
         return [f"what answers at {host}:{port} is not the collector"]
     finally:

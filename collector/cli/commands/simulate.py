@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collector.cli.options import MOMENT
-from collector.errors import CollectorError, system_words
+from collector.errors import CollectorError, os_error_text
 from collector.interval import AggInterval, Grid
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def simulate_command(host: str, port: int, **switches: Any) -> None:
     try:
         asyncio.run(_until_signalled(simulator, host, port))
     except OSError as error:
-        raise CollectorError(f"cannot listen on {host} port {port}: {system_words(error)}") from error
+        raise CollectorError(f"cannot listen on {host} port {port}: {os_error_text(error)}") from error
 
 
 def _options(

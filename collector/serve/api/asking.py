@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from collector.errors import did_you_mean
 from collector.model import rfc3339
 from collector.moments import parse_time
-from collector.profile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -89,7 +89,7 @@ def read(query: Mapping[str, str], pairs: Sequence[tuple[str, str]], allowed: Co
         values[name].append(value)
     for name, given in values.items():
         if name not in allowed:
-            raise Refused(f"unknown parameter {name[:40]!r}{nearest(name[:40], allowed)}")
+            raise Refused(f"unknown parameter {name[:40]!r}{did_you_mean(name[:40], allowed)}")
         if len(given) > (_MOST_NAMES if name in _SEVERAL else 1):
             raise Refused(f"{name}: given {len(given)} times")
         if any(len(value) > _LONGEST or not value.isprintable() for value in given):
@@ -102,5 +102,5 @@ def known_profiles(names: Sequence[str], profiles: Sequence[Profile]) -> list[Pr
     known = {profile.name: profile for profile in profiles}
     for name in names:
         if name not in known:
-            raise Refused(f"no profile {name!r}{nearest(name, known)}", HTTPStatus.NOT_FOUND)
+            raise Refused(f"no profile {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
     return [known[name] for name in names] if names else list(profiles)

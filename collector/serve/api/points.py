@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from collector.errors import did_you_mean
 from collector.model import from_epoch, rfc3339
-from collector.profile import nearest
 from collector.serve.api.asking import Refused
 from collector.serve.api.pages import number, page, read_cursor, write_cursor
 from collector.serve.export import LICENCE, export_csv
@@ -54,7 +54,7 @@ async def select(store: Store, asked: Asked) -> Selection:
 def _check(what: str, names: Sequence[str], known: set[str]) -> None:
     for name in names:
         if name not in known:
-            raise Refused(f"no {what} {name!r}{nearest(name, known)}", HTTPStatus.NOT_FOUND)
+            raise Refused(f"no {what} {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
 
 
 def _check_inside(store: Store, chosen: Selection, found: Sequence[SelectedSeries]) -> None:

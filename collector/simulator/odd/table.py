@@ -10,8 +10,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from collector.errors import CollectorError
-from collector.profile import nearest
+from collector.errors import CollectorError, did_you_mean
 from collector.simulator.odd.behaviour import BEHAVIOUR
 from collector.simulator.odd.buckets import BUCKETS
 from collector.simulator.odd.confidence import CONFIDENCE
@@ -61,7 +60,7 @@ def choose(names: Iterable[str]) -> tuple[Variation, ...]:
     """
     wanted = set(names)
     for name in sorted(wanted - {*VARIATIONS}):
-        raise NoVariation(f"no variation {name!r}{nearest(name, VARIATIONS)}; `--odd help` lists them")
+        raise NoVariation(f"no variation {name!r}{did_you_mean(name, VARIATIONS)}; `--odd help` lists them")
     chosen = tuple(one for one in _ORDERED if one.name in wanted)
     for one, other in combinations(chosen, 2):
         if part := one.common_part(other):

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collector.errors import UsageError, cannot_write, system_words
+from collector.errors import UsageError, cannot_write, os_error_text
 from collector.settings.urls import sqlite_url
 from collector.store.admin.commands import current
 from collector.store.admin.verify import verify
@@ -70,7 +70,7 @@ def _refuse_owned(target: Path) -> None:
         with pinned(target) as descriptor:
             owned = is_owned(target, descriptor) or is_owned_file(descriptor)
     except OSError as error:
-        raise StoreUnavailable(f"{target} cannot be read ({system_words(error)})") from error
+        raise StoreUnavailable(f"{target} cannot be read ({os_error_text(error)})") from error
     if owned:
         raise StoreOwned(f"{target} is a store in use by {owner_of(target) or 'another process'}")
 
@@ -89,7 +89,7 @@ def unfinished_beside(target: Path) -> Iterator[Path]:
     try:
         yield unfinished
     except OSError as error:
-        raise StoreUnavailable(f"{target} cannot be written ({system_words(error)})") from error
+        raise StoreUnavailable(f"{target} cannot be written ({os_error_text(error)})") from error
     finally:
         for suffix in ("", *sqlite_file.SUFFIXES):
             Path(f"{unfinished}{suffix}").unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from collector.errors import system_words
+from collector.errors import os_error_text
 from collector.model import from_epoch, rfc3339, utc_now
 from collector.store.errors import StoreOwned, StoreUnavailable
 
@@ -77,7 +77,7 @@ class OwnerLock:
         try:
             descriptor = self._held.enter_context(pinned(self._path, writes=True))
         except OSError as error:
-            raise StoreUnavailable(f"the store {self._path} cannot be written ({system_words(error)})") from error
+            raise StoreUnavailable(f"the store {self._path} cannot be written ({os_error_text(error)})") from error
         _wait_for(lambda: _try_file(descriptor, self._path), self._path, lambda: _ELSEWHERE)
         self._held.callback(_release_file, descriptor)
 
@@ -115,7 +115,7 @@ def _lock_file(path: Path, flags: int) -> Iterator[int]:
         what = f"{path.parent} cannot be written to, so no store can be kept there"
         if file.exists():
             what = f"{file} cannot be opened for writing, so the store can only be read"
-        raise StoreUnavailable(f"{what} ({system_words(error)})") from error
+        raise StoreUnavailable(f"{what} ({os_error_text(error)})") from error
     try:
         _wait_for(lambda: _try(descriptor, fcntl.LOCK_EX, file), path, lambda: _read(descriptor))
         yield descriptor
@@ -215,7 +215,7 @@ def _set(descriptor: int, kind: int) -> None:
 
 def _unlockable(file: Path, error: OSError) -> StoreUnavailable:
     return StoreUnavailable(
-        f"{file} cannot be locked ({system_words(error)}), so another process could write to the store as well:"
+        f"{file} cannot be locked ({os_error_text(error)}), so another process could write to the store as well:"
         " keep it on a file system that has locks, as local disks have"
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from collector.errors import system_words
+from collector.errors import os_error_text
 from collector.model import utc_now
 from collector.store.db.engine import BUSY_SECONDS, sqlite_writer
 from collector.store.db.group_commit import immediate
@@ -52,7 +52,7 @@ def opened(location: Location, *, writes: bool) -> Iterator[bool]:
                 set_foreign_log_aside(path, descriptor)
             immutable = not writes and must_be_read_alone(path, descriptor)
         except OSError as error:
-            raise StoreUnavailable(f"the store {path} cannot be opened ({system_words(error)})") from error
+            raise StoreUnavailable(f"the store {path} cannot be opened ({os_error_text(error)})") from error
         _check_content(location, immutable=immutable)
         yield immutable
 
@@ -119,7 +119,7 @@ def make_folder(location: Location) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreUnavailable(f"the folder {folder} cannot be created ({system_words(error)})") from error
+        raise StoreUnavailable(f"the folder {folder} cannot be created ({os_error_text(error)})") from error
 
 
 def _dangling(location: Location) -> Path | None:
@@ -186,7 +186,7 @@ def check_header(path: Path) -> None:
         with pinned(path) as descriptor:
             reason = judge(read_header(descriptor), os.fstat(descriptor).st_size, has_wal=has_wal)
     except OSError as error:
-        raise StoreUnavailable(f"the store {path} cannot be opened ({system_words(error)})") from error
+        raise StoreUnavailable(f"the store {path} cannot be opened ({os_error_text(error)})") from error
     if reason:
         raise StoreDamaged(f"the store {path} is damaged: {reason}; it was not touched")
 
