@@ -14,7 +14,7 @@ from collector.settings import load
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.profile import Profile
     from collector.settings import Settings
     from collector.store import Store
@@ -73,7 +73,7 @@ def is_by_hand() -> bool:
 
 
 @asynccontextmanager
-async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[Store, Gatherer]]:
+async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[Store, BatchRunner]]:
     """Own the store, or be one of its replicas, and be ready to ask.
 
     SIGINT, SIGTERM and SIGHUP end the asking after the requests under way.
@@ -81,9 +81,9 @@ async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[
     import asyncio
     import signal
 
-    from collector.collect.fetch import Fetcher
-    from collector.collect.gather import Gatherer
-    from collector.collect.replica import enlisted
+    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.fetcher import Fetcher
+    from collector.collect.lease import enlisted
     from collector.radar.client import RadarClient
     from collector.store import Store
 
@@ -104,7 +104,7 @@ async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[
         limit = settings.radar.requests_per_5min
         yield (
             store,
-            Gatherer(
+            BatchRunner(
                 Fetcher(radar, store, limit=limit, stop=stop, clock=store.clock),
                 settings.radar.concurrency,
                 by_hand=is_by_hand(),

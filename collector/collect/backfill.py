@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from collector.collect import plan
 from collector.collect.beginnings import attend_beginnings
-from collector.collect.collect import named
-from collector.collect.diary import Diary
-from collector.collect.fetch import Handling
+from collector.collect.checkpoint import Checkpoint
+from collector.collect.fetcher import Handling
+from collector.collect.one_pass import named
 from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.collect.limits import RequestLimits
     from collector.model import Batch
     from collector.profile import Profile
@@ -54,17 +54,17 @@ class Estimate:
 
 
 async def unanswered(
-    profiles: Sequence[Profile], job: Wanted, since: datetime, gatherer: Gatherer, now: datetime
+    profiles: Sequence[Profile], job: Wanted, since: datetime, batch_runner: BatchRunner, now: datetime
 ) -> list[Slice]:
     """Decide what to ask for: gaps, or with *force* everything, if no answer from *since* on has covered it."""
-    store = gatherer.fetcher.store
+    store = batch_runner.fetcher.store
     expected = await _wanted(profiles, job, store, now)
     if not job.force:
-        return await gap_slices(expected, now, store, gatherer, explicit_since=since)
+        return await gap_slices(expected, now, store, batch_runner, explicit_since=since)
     windows, within = {}, {one.query: one.window for one in expected}
     for query, window in within.items():
         windows[query] = plan.without(window, await store.answered(query, window, since))
-    return await whole_cells(windows, within, gatherer)
+    return await whole_cells(windows, within, batch_runner)
 
 
 async def _wanted(profiles: Sequence[Profile], job: Wanted, store: Store, now: datetime) -> list[Expected]:
@@ -78,7 +78,7 @@ async def _wanted(profiles: Sequence[Profile], job: Wanted, store: Store, now: d
     return expected
 
 
-async def gaps_left(profiles: Sequence[Profile], job: Wanted, store: Store, now: datetime) -> int:
+async def remaining_gaps(profiles: Sequence[Profile], job: Wanted, store: Store, now: datetime) -> int:
     """Count the buckets that are absent of what *job* wants, though Radar has published that far.
 
     Those that Radar does not have are among them. A series that several profiles want counts once.
@@ -96,19 +96,19 @@ async def gaps_left(profiles: Sequence[Profile], job: Wanted, store: Store, now:
     return left
 
 
-async def batches_of(slices: Sequence[Slice], gatherer: Gatherer) -> list[Batch]:
+async def batches_of(slices: Sequence[Slice], batch_runner: BatchRunner) -> list[Batch]:
     """Pack *slices* as far as the limits are known, and leave out what would only stand until a newer one is there."""
-    relative = await gatherer.fetcher.store.relative({piece.series for piece in slices})
+    relative = await batch_runner.fetcher.store.relative({piece.series for piece in slices})
     batches: list[Batch] = []
     for interval in AggInterval:
-        shape = (await gatherer.limits(interval)).shape
-        batches += plan.pack_apart((piece for piece in slices if _is_of(interval, piece)), shape, (), relative)
+        shape = (await batch_runner.limits(interval)).shape
+        batches += plan.pack_separately((piece for piece in slices if _is_of(interval, piece)), shape, (), relative)
     return batches
 
 
-async def estimate(slices: Sequence[Slice], gatherer: Gatherer, limit: int) -> Estimate:
+async def estimate(slices: Sequence[Slice], batch_runner: BatchRunner, limit: int) -> Estimate:
     """Tell what *slices* will cost at *limit* requests in five minutes."""
-    batches = await batches_of(slices, gatherer)
+    batches = await batches_of(slices, batch_runner)
     windows = sum(len(batch.slices) for batch in batches)
     points = sum(batch.buckets for batch in batches)
     return Estimate(windows, len(batches), points, 5 * len(batches) / limit)
@@ -141,7 +141,7 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, CollectorError) else f"{type(error).__name__}: {error}"
 
 
-class Backfiller:
+class BackfillRunner:
     """Does backfill jobs, one at a time; *heard* hears how they stand.
 
     One that *shares* takes on a part of a job's windows at a time, and leaves the others to other replicas.
@@ -150,14 +150,14 @@ class Backfiller:
     def __init__(
         self,
         store: Store,
-        gatherer: Gatherer,
+        batch_runner: BatchRunner,
         heard: Callable[[Standing], None] = lambda _standing: None,
         *,
         shares: bool = False,
     ) -> None:
         self._store = store
-        self._gatherer = gatherer
-        self._fetcher = gatherer.fetcher
+        self._batch_runner = batch_runner
+        self._fetcher = batch_runner.fetcher
         self._heard = heard
         self._shares = shares
 
@@ -242,8 +242,8 @@ class Backfiller:
         return known.standing if known else job.standing
 
     async def _plan(self, job: Backfill, profiles: Sequence[Profile]) -> Backfill:
-        slices = await unanswered(profiles, job.wanted, job.created_at, self._gatherer, self._fetcher.clock())
-        cut = _slices(await batches_of(slices, self._gatherer))
+        slices = await unanswered(profiles, job.wanted, job.created_at, self._batch_runner, self._fetcher.clock())
+        cut = _slices(await batches_of(slices, self._batch_runner))
         job = await self._store.plan_backfill(job, cut, alone=not self._shares)
         self._heard(job.standing)
         return job
@@ -252,9 +252,9 @@ class Backfiller:
         queries = [series.query for profile in profiles for series in profile.series]
         if not self._shares:
             return await self._store.claim_windows(job, queries, self._fetcher.clock(), None)
-        self._gatherer.heed_others()
-        limits = {interval: await self._gatherer.limits(interval) for interval in AggInterval}
-        at_once = 2 * self._gatherer.concurrency
+        self._batch_runner.reload_limits()
+        limits = {interval: await self._batch_runner.limits(interval) for interval in AggInterval}
+        at_once = 2 * self._batch_runner.concurrency
 
         def choose(free: Sequence[Slice], replicas: int) -> tuple[Sequence[Slice], Sequence[Slice]]:
             return portion(free, limits, at_once if replicas == 1 else max(at_once // replicas, 1))
@@ -265,12 +265,10 @@ class Backfiller:
         self, share: Share, profiles: Sequence[Profile], handling: Handling, *, again: bool
     ) -> tuple[Backfill, bool]:
         """Ask for what was claimed; gives how the job stands, and whether the process was told to stop."""
-        diary = Diary(share, self._store, self._heard)
+        diary = Checkpoint(share, self._store, self._heard)
         slices = await self._unasked(share, again=again)
-        gathered = await self._gatherer.gather_all(
-            slices, named(profiles), diary.note, background=True, handling=handling
-        )
-        return await diary.close(gathered), gathered.stopped
+        result = await self._batch_runner.run(slices, named(profiles), diary.note, background=True, handling=handling)
+        return await diary.close(result), result.stopped
 
     async def _unasked(self, share: Share, *, again: bool) -> list[Slice]:
         """Leave out what was answered since the job was created, but only whole windows, unless they are *again* asked.
@@ -305,12 +303,14 @@ class Backfiller:
         now = self._fetcher.clock()
         if reason := await self._why_no_history(profiles):
             standing = Standing("done", job.standing.progress, reason)
-            await self._store.stop_backfill(job, standing, now, await gaps_left(profiles, job.wanted, self._store, now))
+            await self._store.stop_backfill(
+                job, standing, now, await remaining_gaps(profiles, job.wanted, self._store, now)
+            )
             return standing
         until_now = replace(job.wanted, end=now)  # an edge is found beside data, which may be newer than the job
         expected = await _wanted(profiles, until_now, self._store, now)
-        await attend_beginnings(expected, named(profiles), self._gatherer)
-        ended = await self._store.end_backfill(job, await gaps_left(profiles, job.wanted, self._store, now), now)
+        await attend_beginnings(expected, named(profiles), self._batch_runner)
+        ended = await self._store.end_backfill(job, await remaining_gaps(profiles, job.wanted, self._store, now), now)
         if ended:
             self._heard(ended.standing)
         return ended.standing if ended else None

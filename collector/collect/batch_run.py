@@ -15,15 +15,15 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
+from collector.collect.batch_result import BatchResult, FailedSlices
 from collector.collect.contact import Contact
 from collector.collect.cut_answers import CUT, CutAnswers
 from collector.collect.edges import Asking, EdgeFinder
-from collector.collect.fetch import Handling, Stopping, backoff
-from collector.collect.gathered import Failure, Gathered
+from collector.collect.fetcher import Handling, ShuttingDown, backoff
 from collector.collect.grids import moved_to
 from collector.collect.limits import Size
 from collector.collect.narrowing import next_shape, work_of
-from collector.collect.plan import pack_apart
+from collector.collect.plan import pack_separately
 from collector.collect.pool import Pool
 from collector.collect.quarantine import Quarantine
 from collector.collect.relative_series import RelativeSeries
@@ -46,7 +46,7 @@ from collector.radar.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from collector.collect.gather import Gatherer, Names, Progress
+    from collector.collect.batch_runner import BatchRunner, Names, Progress
     from collector.collect.limits import RequestLimits
     from collector.collect.plan import Shape
     from collector.model import Answer, Slice
@@ -67,21 +67,21 @@ class BatchRun:
     """The slices of one interval: what is left to ask for, in rounds, and what came of it."""
 
     def __init__(
-        self, gatherer: Gatherer, slices: Sequence[Slice], names: Names, progress: Progress, *, background: bool
+        self, batch_runner: BatchRunner, slices: Sequence[Slice], names: Names, progress: Progress, *, background: bool
     ) -> None:
-        self.gathered = Gathered()
+        self.result = BatchResult()
         self.most_requests = inf
         self.end: CollectorError | None = None
         self.handling = USUAL
-        self._gatherer = gatherer
+        self._batch_runner = batch_runner
         self._names = names
         self._progress = progress
         self._background = background
         self._wanted = slices
         self._pool = Pool(())
-        self._learner = SizeLearner(gatherer, slices[0].series.agg_interval)
-        self._quarantine = Quarantine(gatherer, self.gathered, self._learner)
-        self._cut = CutAnswers(gatherer.cut_off)
+        self._learner = SizeLearner(batch_runner, slices[0].series.agg_interval)
+        self._quarantine = Quarantine(batch_runner, self.result, self._learner)
+        self._cut = CutAnswers(batch_runner.cut_off)
         self._as_they_are: list[Batch] = []
         self._parts: set[Batch] = set()
         self._apart = RelativeSeries()
@@ -96,27 +96,29 @@ class BatchRun:
 
     async def run(self) -> None:
         """Ask for everything, and account for all of it in *gathered*."""
-        await self._gatherer.judge.recall()
-        self._apart = RelativeSeries(await self._gatherer.fetcher.store.relative({one.series for one in self._wanted}))
+        await self._batch_runner.judge.recall()
+        self._apart = RelativeSeries(
+            await self._batch_runner.fetcher.store.relative({one.series for one in self._wanted})
+        )
         await self._open_edges()
         self._pool = Pool(await self._quarantine.admit(self._wanted))
         await self._look_for_edge()
         while batches := await self._round():
             await self._send(deque(batches))
-            if self.end or self.gathered.stopped:
+            if self.end or self.result.stopped:
                 break
         self._give_up()
 
     async def _open_edges(self) -> None:
-        asking = Asking(self._gatherer.fetcher, self._names, self.handling, self._sending, self._found_beside_edge)
-        self._edges = EdgeFinder(asking, self._gatherer.edge_lock, self._shape)
+        asking = Asking(self._batch_runner.fetcher, self._names, self.handling, self._sending, self._found_beside_edge)
+        self._edges = EdgeFinder(asking, self._batch_runner.edge_lock, self._shape)
         self._wanted = await self._edges.open(self._wanted)
 
     async def _look_for_edge(self) -> None:
         """Look for the edge of history first if the last time there was no answer: each attempt counts as silence."""
         interval = self._wanted[0].series.agg_interval if self._wanted else None
-        if interval and interval in self._gatherer.unanswered:
-            self._gatherer.unanswered.discard(interval)
+        if interval and interval in self._batch_runner.unanswered:
+            self._batch_runner.unanswered.discard(interval)
             if await self._edges.look_ahead(self._pool.slices()):
                 self._cut_at_edges()
 
@@ -138,13 +140,15 @@ class BatchRun:
 
         Nothing else is sent beside an unproven one: what it teaches may save a request of it.
         """
-        limits, alone = await self._learner.limits(), self._gatherer.alone
-        self._pool.keep(plan.until(self._pool.slices(), await self._gatherer.fetcher.present()))
+        limits, alone = await self._learner.limits(), self._batch_runner.alone
+        self._pool.keep(plan.until(self._pool.slices(), await self._batch_runner.fetcher.present()))
         slices = self._pool.slices()
         if not slices and not self._as_they_are:
             await self._bisect_silent()
         healthy = [slice_ for slice_ in slices if slice_.series not in alone]
-        batches = self._packed(healthy, limits) or pack_apart(slices, limits.accepted_shape, alone, self._apart.series)
+        batches = self._packed(healthy, limits) or pack_separately(
+            slices, limits.accepted_shape, alone, self._apart.series
+        )
         if self._apart.series:
             self._pool.keep(self._apart.left(slices, batches, alone))
         question = None if limits.accepted else self._contact.question(healthy)
@@ -159,9 +163,9 @@ class BatchRun:
     async def _after_pause(self, question: Batch) -> list[Batch]:
         """Wait as before any other repetition of what got no answer."""
         try:
-            await self._gatherer.fetcher.pause(backoff(_FAILURES_BEFORE_CONTACT), self.handling.cancelled)
-        except Stopping:
-            self.gathered.stopped = True
+            await self._batch_runner.fetcher.pause(backoff(_FAILURES_BEFORE_CONTACT), self.handling.cancelled)
+        except ShuttingDown:
+            self.result.stopped = True
             return []
         return [question]
 
@@ -170,24 +174,24 @@ class BatchRun:
             return []
         apart = self._apart.series
         others = [one for one in slices if one.series not in apart]
-        batches = pack_apart(others, next_shape(limits, work_of(others)), (), ()) if others else []
-        return batches + pack_apart([one for one in slices if one.series in apart], limits.shape, (), apart)
+        batches = pack_separately(others, next_shape(limits, work_of(others)), (), ()) if others else []
+        return batches + pack_separately([one for one in slices if one.series in apart], limits.shape, (), apart)
 
     async def _send(self, batches: deque[Batch]) -> None:
         async def work() -> None:
-            while batches and not self.end and not self.gathered.stopped:
+            while batches and not self.end and not self.result.stopped:
                 if self.handling.cancelled and self.handling.cancelled.is_set():
-                    self.gathered.stopped = True
+                    self.result.stopped = True
                     break
                 if self._background:
-                    await self._gatherer.let_others_go_first()
-                if self.gathered.requests >= self.most_requests:
+                    await self._batch_runner.wait_for_foreground()
+                if self.result.requests >= self.most_requests:
                     self.end = TooCostly("more requests would be needed than are meant for it")
                 elif batches:
                     await self._one(batches.popleft())
 
         at_once = max(1, _BUCKETS_AT_ONCE // max(batch.buckets for batch in batches))
-        await asyncio.gather(*(work() for _ in range(min(self._gatherer.concurrency, at_once, len(batches)))))
+        await asyncio.gather(*(work() for _ in range(min(self._batch_runner.concurrency, at_once, len(batches)))))
         self._as_they_are += batches
 
     async def _one(self, batch: Batch) -> None:
@@ -197,7 +201,7 @@ class BatchRun:
             self._pool.add(left)
             return
         profiles = sorted({name for slice_ in batch.slices for name in self._names[slice_.series]})
-        fetcher, tries = self._gatherer.fetcher, self._tries(batch, await self._learner.limits())
+        fetcher, tries = self._batch_runner.fetcher, self._tries(batch, await self._learner.limits())
         found: dict[Slice, Sequence[int]] = {}
         normalizations: set[str] = set()
 
@@ -208,9 +212,9 @@ class BatchRun:
 
         try:
             saved = await fetcher.fetch(batch, profiles, self._sending, replace(self.handling, keep=keep), tries)
-        except Stopping:
+        except ShuttingDown:
             self._as_they_are.append(batch)
-            self.gathered.stopped = True
+            self.result.stopped = True
         except InFuture as error:
             await self._in_future(batch, error)
         except OffGrid as error:
@@ -230,7 +234,7 @@ class BatchRun:
 
     async def _in_future(self, batch: Batch, error: InFuture) -> None:
         """Ask up to Radar's present; the same once more, if its clock is yet to be confirmed by a second reply."""
-        closed = plan.until(batch.slices, await self._gatherer.fetcher.present())
+        closed = plan.until(batch.slices, await self._batch_runner.fetcher.present())
         if closed != list(batch.slices):
             self._pool.add(closed)
         elif batch in self._in_doubt:
@@ -242,10 +246,10 @@ class BatchRun:
     async def _off_grid(self, batch: Batch, error: OffGrid, profiles: Sequence[str]) -> None:
         """Learn from an answer off the grid: what is left must be planned anew, or pauses."""
         try:
-            moved = await self._gatherer.grids.learn(batch, error, profiles, self._sending)
-        except Stopping:
+            moved = await self._batch_runner.grids.learn(batch, error, profiles, self._sending)
+        except ShuttingDown:
             self._as_they_are.append(batch)
-            self.gathered.stopped = True
+            self.result.stopped = True
         except CollectorError as broken:
             self._as_they_are.append(batch)
             self.end = broken
@@ -259,7 +263,7 @@ class BatchRun:
     async def _relative_or_unknown(self, batch: Batch, error: RelativeValues) -> None:
         """Ask again as before if the normalization turns out to be absolute; else each series alone."""
         word, span = error.unknown_word, (await self._learner.limits()).shape.span
-        if not word or not await self._gatherer.judge.is_absolute(word, batch.slices[0], span):
+        if not word or not await self._batch_runner.judge.is_absolute(word, batch.slices[0], span):
             self._apart.add(slice_.series for slice_ in batch.slices)
         self._pool.add(batch.slices)
 
@@ -272,10 +276,10 @@ class BatchRun:
         return _TRIES_OF_PART if batch in self._parts or self._is_quarantined(batch) else _TRIES
 
     def _is_quarantined(self, batch: Batch) -> bool:
-        return len(batch.slices) == 1 and batch.slices[0].series in self._gatherer.alone
+        return len(batch.slices) == 1 and batch.slices[0].series in self._batch_runner.alone
 
     def _sending(self) -> None:
-        self.gathered.requests += 1
+        self.result.requests += 1
 
     async def _accepted(self, asked: Batch, saved: Saved, found: Mapping[Slice, Sequence[int]]) -> None:
         self._silent_in_a_row.clear()
@@ -284,8 +288,8 @@ class BatchRun:
         batch = await self._answered_part(asked, saved)
         self._count(saved)
         if any(part.values for part in saved.by_series.values()):
-            await self._gatherer.grids.agree(batch.agg_interval)
-        size, rests = self._cut.note(batch, saved, found, self._gatherer.fetcher.clock())
+            await self._batch_runner.grids.agree(batch.agg_interval)
+        size, rests = self._cut.note(batch, saved, found, self._batch_runner.fetcher.clock())
         for least, cut in self._cut.confirmed(found).items():
             await self._learner.rejected(cut, CUT, least)
         await self._learner.accepted(batch, size)
@@ -295,11 +299,11 @@ class BatchRun:
 
     def _count(self, saved: Saved) -> None:
         self._silent_in_a_row.clear()
-        self.gathered.saved += saved
-        self.gathered.batches += 1
+        self.result.saved += saved
+        self.result.batches += 1
         for query, part in saved.by_series.items():
             for name in self._names[query]:
-                self._gatherer.fetcher.observer.saved(name, part)
+                self._batch_runner.fetcher.observer.saved(name, part)
 
     async def _answered_part(self, asked: Batch, saved: Saved) -> Batch:
         """Return what of *asked* was answered. If only the first series came, there is a limit on their number.
@@ -314,13 +318,13 @@ class BatchRun:
             await self._learner.rejected(asked, CUT, Size(asked.duration, len(batch.slices) + 1))
             self._pool.add(missing)
         else:
-            self._gatherer.alone |= {slice_.series for slice_ in missing}
+            self._batch_runner.alone |= {slice_.series for slice_ in missing}
             self._as_they_are += [Batch((slice_,)) for slice_ in asked.slices if slice_ in missing]
         self._missed |= missing
         return batch
 
     async def _failed(self, batch: Batch, error: Refused | Untrusted | Unavailable | Misdirected) -> None:
-        fetcher, limits = self._gatherer.fetcher, await self._learner.limits()
+        fetcher, limits = self._batch_runner.fetcher, await self._learner.limits()
         teaches_nothing = self._is_quarantined(batch) or batch in self._rejected
         verdict = judge(limits, batch, error, teaches_nothing=teaches_nothing, is_down=fetcher.is_silent)
         self._rejected_in_a_row += 1
@@ -367,7 +371,7 @@ class BatchRun:
             self._fail(Batch(tuple(left)), error)
         last = [{slice_.series for slice_ in one.slices} for one in self._silent_in_a_row[-_DOWN:]]
         one_is_to_blame = self._quarantine.others_are_answered and set.intersection(*last)
-        if self._gatherer.fetcher.is_silent or (len(last) == _DOWN and not one_is_to_blame):
+        if self._batch_runner.fetcher.is_silent or (len(last) == _DOWN and not one_is_to_blame):
             self.end = error
 
     async def _bisect_silent(self) -> None:
@@ -394,7 +398,7 @@ class BatchRun:
     def _give_up(self) -> None:
         """Account for what was not asked any more."""
         for batch, error in self._silent:
-            self._gatherer.unanswered.add(batch.agg_interval)
+            self._batch_runner.unanswered.add(batch.agg_interval)
             self._fail(batch, error)
         for slice_, reason in self._edges.withheld:
             self._fail(Batch((slice_,)), reason)
@@ -403,7 +407,7 @@ class BatchRun:
             self._fail(Batch(tuple(left)), self.end)
 
     def _fail(self, batch: Batch, error: CollectorError) -> None:
-        self.gathered.failures.append(Failure(batch.slices, error))
+        self.result.failures.append(FailedSlices(batch.slices, error))
 
 
 def _size(batch: Batch) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from collector.collect.edges import Asking, has_data_before
-from collector.collect.fetch import Handling, Stopping
+from collector.collect.fetcher import Handling, ShuttingDown
 from collector.edge import YOUNGEST_SECONDS, Edge, samples
 from collector.finality import NARROWER
 from collector.model import Slice, Window, from_epoch, rfc3339
@@ -21,7 +21,7 @@ from collector.store import Saved
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.finality import Range
     from collector.model import Batch, SeriesQuery
     from collector.store import Expected
@@ -43,26 +43,26 @@ class Attended:
     requests: int = 0
 
 
-async def attend_beginnings(expected: Sequence[Expected], names: Names, gatherer: Gatherer) -> Attended:
+async def attend_beginnings(expected: Sequence[Expected], names: Names, batch_runner: BatchRunner) -> Attended:
     """Find where the history of the *expected* series begins by answers that lack what lies before; look at edges.
 
     What Radar does not answer is tried again with the next call.
     """
-    attending = _Attending(names, gatherer)
+    attending = _Attending(names, batch_runner)
     try:
-        await attending.attend({one.query: one for one in expected})
-    except (RadarError, Stopping) as error:
+        await attending.look_at({one.query: one for one in expected})
+    except (RadarError, ShuttingDown) as error:
         log.info("history_edge", extra={"outcome": "failed", "reason": str(error)})
     return attending.attended
 
 
 class _Attending:
-    def __init__(self, names: Names, gatherer: Gatherer) -> None:
+    def __init__(self, names: Names, batch_runner: BatchRunner) -> None:
         self.attended = Attended()
-        self._gatherer = gatherer
-        self._store = gatherer.fetcher.store
-        self._now = gatherer.fetcher.clock().timestamp()
-        self._asking = Asking(gatherer.fetcher, names, Handling(), self._sent, self._count)
+        self._batch_runner = batch_runner
+        self._store = batch_runner.fetcher.store
+        self._now = batch_runner.fetcher.clock().timestamp()
+        self._asking = Asking(batch_runner.fetcher, names, Handling(), self._sent, self._count)
 
     def _sent(self) -> None:
         self.attended.requests += 1
@@ -70,7 +70,7 @@ class _Attending:
     async def _count(self, _batch: Batch, saved: Saved) -> None:
         self.attended.saved += saved
 
-    async def attend(self, expected: Mapping[SeriesQuery, Expected]) -> None:
+    async def look_at(self, expected: Mapping[SeriesQuery, Expected]) -> None:
         edges = await self._store.edges(list(expected))
         begin = await self._store.beginnings(list(expected.values()))
         oldest = self._now - YOUNGEST_SECONDS
@@ -102,8 +102,8 @@ class _Attending:
         looks = {query for query, edge in edges.items() if runs.get(query) == edge.absent}
         for queries, is_news in ((runs.keys() - looks, True), (looks, False)):
             for interval in {query.agg_interval for query in queries}:
-                await self._gatherer.let_others_go_first()
-                shape = (await self._gatherer.limits(interval)).shape
+                await self._batch_runner.wait_for_foreground()
+                shape = (await self._batch_runner.limits(interval)).shape
                 pieces = [piece for query in chosen if query in queries for piece in chosen[query]]
                 alike = [piece for piece in pieces if piece.series.agg_interval == interval]
                 found |= await self._asking.ask_all(alike, shape, stored=is_news)
@@ -114,7 +114,7 @@ class _Attending:
         _log(judged)
 
     async def _samples(self, query: SeriesQuery, run: Range, queries: int, edge: Edge | None) -> list[Slice]:
-        positions = (await self._gatherer.limits(query.agg_interval)).shape.positions
+        positions = (await self._batch_runner.limits(query.agg_interval)).shape.positions
         turn = edge.looks + 1 if edge else 0
         windows = samples(run, query.agg_interval.seconds, max(_FEWEST, positions // queries), turn)
         return [Slice(query, Window(from_epoch(start), from_epoch(end))) for start, end in windows]
@@ -141,7 +141,7 @@ class _Attending:
             query = by_key[due[by_key[0]].looks % len(by_key)]
             step = query.agg_interval.seconds
             window = Window(from_epoch(begins - step), from_epoch(begins + (NARROWER - 1) * step))
-            await self._gatherer.let_others_go_first()
+            await self._batch_runner.wait_for_foreground()
             reply = await self._asking.ask([Slice(query, window)])
             if has_data_before(reply, begins):
                 await self._store.set_edges(dict.fromkeys(queries))

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from collector.additivity import adds_up_over_time
 from collector.collect import plan
 from collector.collect.backfill import batches_of
-from collector.collect.fetch import Handling
-from collector.collect.gathered import Gathered
+from collector.collect.batch_result import BatchResult
+from collector.collect.fetcher import Handling
 from collector.collect.refetch import settle_of
 from collector.finality import DAY, final_windows, floor_bucket, merge, subtract
 from collector.interval import Grid, grid_of
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.finality import Range
     from collector.model import Answer, Batch
     from collector.profile import Profile
@@ -114,25 +114,25 @@ def whole_days(windows: Iterable[Range], final: Sequence[Range], offset: int = 0
     return merge(day for day in whole if not subtract(day, final))
 
 
-async def confirm(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Gathered:
+async def confirm(profiles: Sequence[Profile], now: datetime, store: Store, batch_runner: BatchRunner) -> BatchResult:
     """Confirm what is unconfirmed of *profiles*; failures are tried again with the next call."""
     daily = (await store.grids())[_DAILY]
     wanted = await _unconfirmed(profiles, now, store, daily)
     names = {query: found for one in wanted for query, found in _names(profiles, one).items()}
-    gathered = await _compare_days([one for one in wanted if one.days], names, gatherer)
+    result = await _compare_days([one for one in wanted if one.days], names, batch_runner)
     rest = [Slice(one.query, _window(window)) for one in wanted for window in one.rest]
-    if rest and not gathered.stopped:
-        gathered += await _read_rest(rest, names, now, gatherer)
-    if not gathered.stopped:
-        gathered += await _confirm_annotations(profiles, now, gatherer, daily)
-    return gathered
+    if rest and not result.stopped:
+        result += await _read_rest(rest, names, now, batch_runner)
+    if not result.stopped:
+        result += await _confirm_annotations(profiles, now, batch_runner, daily)
+    return result
 
 
 async def _confirm_annotations(
-    profiles: Sequence[Profile], now: datetime, gatherer: Gatherer, daily: Grid = _USUAL_DAYS
-) -> Gathered:
+    profiles: Sequence[Profile], now: datetime, batch_runner: BatchRunner, daily: Grid = _USUAL_DAYS
+) -> BatchResult:
     """Ask once more for the days of annotations of which one answer alone has spoken: it may have been wrong."""
-    store, until = gatherer.fetcher.store, now - _REST
+    store, until = batch_runner.fetcher.store, now - _REST
     after = await store.get_state(_ANNOTATIONS_KEY)
     doubtful = await store.doubtful_annotations(utc(after) if after else now - timedelta(days=DAYS_OF_DOUBT), until)
     queries = {series.query.dataset: series.query for profile in profiles for series in profile.series}
@@ -141,15 +141,15 @@ async def _confirm_annotations(
         window = days_around(start_date, daily)
         if dataset in queries and window.end <= daily.floor(now):
             slices.add(Slice(SeriesQuery(_DAILY, queries[dataset].filters, dataset), window))
-    gathered = Gathered()
+    result = BatchResult()
     if slices:
         names = {slice_.series: [profile.name for profile in profiles] for slice_ in slices}
         handling = Handling(history=False)
         ordered = sorted(slices, key=lambda slice_: slice_.window)
-        gathered = await gatherer.gather_all(ordered, names, background=True, handling=handling)
-    if not gathered.failures and not gathered.stopped:
+        result = await batch_runner.run(ordered, names, background=True, handling=handling)
+    if not result.failures and not result.stopped:
         await store.set_state(_ANNOTATIONS_KEY, rfc3339(until))
-    return gathered
+    return result
 
 
 def days_around(moment: datetime, daily: Grid = _USUAL_DAYS) -> Window:
@@ -181,26 +181,26 @@ def _window(window: Range) -> Window:
 
 
 async def _compare_days(
-    wanted: Sequence[Unconfirmed], names: Mapping[SeriesQuery, Sequence[str]], gatherer: Gatherer
-) -> Gathered:
+    wanted: Sequence[Unconfirmed], names: Mapping[SeriesQuery, Sequence[str]], batch_runner: BatchRunner
+) -> BatchResult:
     """Ask for daily values, and read again the days that differ from the sums."""
     answers = _DailyAnswers()
     handling = Handling(keep=answers.keep, history=False)
     slices = [Slice(one.daily_query, plan.hull(map(_window, one.days))) for one in wanted]
-    gathered = await gatherer.gather_all(slices, names, background=True, handling=handling)
+    result = await batch_runner.run(slices, names, background=True, handling=handling)
     differing: dict[SeriesQuery, list[Range]] = {}
     for one in wanted:
-        days = await _differing_days(one, answers, gatherer.fetcher.store)
+        days = await _differing_days(one, answers, batch_runner.fetcher.store)
         if days:
             differing[one.query] = days
-    if not differing or gathered.stopped:
-        return gathered
+    if not differing or result.stopped:
+        return result
     again = [Slice(query, _window(window)) for query, days in differing.items() for window in merge(days)]
-    reread = await gatherer.gather_all(again, names, background=True)
+    reread = await batch_runner.run(again, names, background=True)
     for one in wanted:
         if one.query in differing and one.query not in reread.failed and not reread.stopped:
-            await _judge_sums(one, differing[one.query], answers, gatherer.fetcher.store)
-    return gathered + reread
+            await _judge_sums(one, differing[one.query], answers, batch_runner.fetcher.store)
+    return result + reread
 
 
 class _DailyAnswers:
@@ -255,17 +255,17 @@ async def _judge_sums(one: Unconfirmed, days: Sequence[Range], answers: _DailyAn
 
 
 async def _read_rest(
-    slices: Sequence[Slice], names: Mapping[SeriesQuery, Sequence[str]], now: datetime, gatherer: Gatherer
-) -> Gathered:
+    slices: Sequence[Slice], names: Mapping[SeriesQuery, Sequence[str]], now: datetime, batch_runner: BatchRunner
+) -> BatchResult:
     """Read what is left once more, the oldest first, within the requests of an hour."""
-    store = gatherer.fetcher.store
+    store = batch_runner.fetcher.store
     record = json.loads(await store.get_state(_REQUESTS_KEY) or "[]")
     lately = [(moment, count) for moment, count in record if now - timedelta(hours=1) < utc(moment) <= now]
     most = REQUESTS_PER_HOUR - sum(count for _, count in lately)
     if most <= 0:
-        return Gathered()
-    few = [slice_ for batch in (await batches_of(slices, gatherer))[:most] for slice_ in batch.slices]
-    gathered = await gatherer.gather_all(few, names, background=True, most_requests=most)
-    lately.append((rfc3339(now), gathered.requests))
+        return BatchResult()
+    few = [slice_ for batch in (await batches_of(slices, batch_runner))[:most] for slice_ in batch.slices]
+    result = await batch_runner.run(few, names, background=True, most_requests=most)
+    lately.append((rfc3339(now), result.requests))
     await store.set_state(_REQUESTS_KEY, json.dumps(lately))
-    return gathered
+    return result

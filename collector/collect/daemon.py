@@ -17,16 +17,15 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from collector.collect.attend import Attendant, first_of
-from collector.collect.background import do_backfills, keep_history
+from collector.collect.batch_runner import BatchRunner
 from collector.collect.fallback import Fallback
-from collector.collect.fetch import Fetcher, backoff
-from collector.collect.gather import Gatherer
-from collector.collect.heartbeat import Heartbeat
+from collector.collect.fetcher import Fetcher, backoff
+from collector.collect.lease import enlisted
+from collector.collect.maintenance import Heartbeat, do_backfills, keep_history
 from collector.collect.replay import replay
-from collector.collect.replica import enlisted
 from collector.collect.schedule import Schedule
 from collector.collect.starting import Starting
+from collector.collect.worker import ProfileWorker, first_of
 from collector.errors import CollectorError, os_error_text
 from collector.profile import on_grids
 from collector.radar.client import RadarClient
@@ -148,7 +147,7 @@ class Service:
         self._stopping = False
         self._stop = asyncio.Event()
         self._submitted = asyncio.Event()
-        self._attendants: list[Attendant] = []
+        self._workers: list[ProfileWorker] = []
         self._fallback: Fallback | None = None
         self._fetcher: Fetcher | None = None
         self.metrics = Metrics()
@@ -210,12 +209,12 @@ class Service:
         """Put the profiles on the grids that are known."""
         return replace(settings, profiles=tuple(on_grids(settings.profiles, await self.store.grids())))
 
-    async def _follow_grids(self, gatherer: Gatherer) -> None:
+    async def _follow_grids(self, batch_runner: BatchRunner) -> None:
         """End the generation when the buckets of a profile are found to start elsewhere: the next one goes by that."""
         while not self._stop.is_set():
-            await first_of(self._stop, gatherer.grids.moved, seconds=_LOOK_FOR_GRIDS)
-            gatherer.grids.moved.clear()
-            await gatherer.let_others_go_first()
+            await first_of(self._stop, batch_runner.grids.moved, seconds=_LOOK_FOR_GRIDS)
+            batch_runner.grids.moved.clear()
+            await batch_runner.wait_for_foreground()
             try:
                 changed = await self._on_grids(self._settings) != self._settings
             except StoreUnavailable:
@@ -230,19 +229,19 @@ class Service:
         names, known = [profile.name for profile in settings.active], self._attended_since
         self._attended_since = {name: known.get(name, self._clock()) for name in names}
         fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self._heartbeat)
-        gatherer, self._fetcher = Gatherer(fetcher, settings.radar.concurrency), fetcher
+        batch_runner, self._fetcher = BatchRunner(fetcher, settings.radar.concurrency), fetcher
         with Schedule() as schedule:
-            self._attendants = []
+            self._workers = []
             for (_, delay), profiles in groups(settings.active).items():
-                attendant = Attendant(profiles, self.store, gatherer)
-                schedule.add(profiles[0].grid, delay + spread(), attendant.notice)
-                self._attendants.append(attendant)
-            work = [attendant.run() for attendant in self._attendants]
-            work.append(keep_history(settings, gatherer))
-            work.append(do_backfills(settings, gatherer, self._submitted))
+                worker = ProfileWorker(profiles, self.store, batch_runner)
+                schedule.add(profiles[0].grid, delay + spread(), worker.notice)
+                self._workers.append(worker)
+            work = [worker.run() for worker in self._workers]
+            work.append(keep_history(settings, batch_runner))
+            work.append(do_backfills(settings, batch_runner, self._submitted))
             work.append(self._warn())
-            work.append(self._follow_grids(gatherer))
-            async with Fallback(self.store, gatherer, settings) as self._fallback:
+            work.append(self._follow_grids(batch_runner))
+            async with Fallback(self.store, batch_runner, settings) as self._fallback:
                 await self._attend(work)
             self._fallback = None
 
@@ -354,7 +353,7 @@ class Service:
     def _late(self, now: datetime) -> dict[str, str]:
         """Why profiles are late, by name; a new one is not before its first interval is over."""
         found: dict[str, str] = {}
-        health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
+        health = {name: known for worker in self._workers for name, known in worker.health.items()}
         for profile in self._settings.active:
             newest = profile.due_edges(None, now)[0] + profile.publication_delay
             due = owed(newest, profile.agg_interval.step, now - spread())  # a retry may come before the spread is over
@@ -369,7 +368,7 @@ class Service:
         wait = await waiting(self.store, self.requests_per_5min, now)
         if wait is None or wait.reason == "credentials":  # those take a person
             return set()
-        health = {name: known for attendant in self._attendants for name, known in attendant.health.items()}
+        health = {name: known for worker in self._workers for name, known in worker.health.items()}
         found = set()
         for profile in self._settings.active:
             known, attended = health.get(profile.name), self._attended_since.get(profile.name, self._started)

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
-from collector.collect.fetch import Stopping
+from collector.collect.fetcher import ShuttingDown
 from collector.edge import SECOND_ANSWER_SECONDS, YOUNGEST_SECONDS, Edge, Search
 from collector.errors import CollectorError
 from collector.finality import NARROWER, intersect
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.fetch import Fetcher, Handling
+    from collector.collect.fetcher import Fetcher, Handling
     from collector.collect.plan import Shape
     from collector.edge import Kind
     from collector.model import Answer, SeriesQuery
@@ -215,7 +215,7 @@ class EdgeFinder:
         except (_Outage, Untrusted, RelativeValues):
             self._hopeless.add(query)
             return False
-        except (CollectorError, Stopping):  # the next request meets the same
+        except (CollectorError, ShuttingDown):  # the next request meets the same
             self._aborted += 1
             if self._aborted >= _ABORTED_MOST:
                 self._hopeless.add(query)
@@ -368,7 +368,7 @@ class EdgeFinder:
             try:
                 below = await self.asking.ask([self._beside(query, begins - step)])
                 above = await self._bucket(query, begins)
-            except (CollectorError, Stopping):
+            except (CollectorError, ShuttingDown):
                 return
             if has_data_before(below, begins):
                 await self._remember(dict.fromkeys(queries))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.model import SeriesQuery, Slice
     from collector.settings import Settings
     from collector.store import Budget, Store
@@ -43,9 +43,9 @@ class Fallback:
     A context: what is under way at its end is ended with it.
     """
 
-    def __init__(self, store: Store, gatherer: Gatherer, settings: Settings) -> None:
+    def __init__(self, store: Store, batch_runner: BatchRunner, settings: Settings) -> None:
         self._store = store
-        self._gatherer = gatherer
+        self._batch_runner = batch_runner
         self._settle = settings.collection.settle
         self._delay = settings.collection.publication_delay
         self._limit = settings.radar.requests_per_5min
@@ -91,9 +91,9 @@ class Fallback:
 
     async def _lacking(self, wanted: Slice) -> list[Slice]:
         """The gaps that Radar may fill, up to what it has published."""
-        agg_interval, now = wanted.series.agg_interval, self._gatherer.fetcher.clock()
+        agg_interval, now = wanted.series.agg_interval, self._batch_runner.fetcher.clock()
         published = grid_of(agg_interval, wanted.window.start).floor(
-            await self._gatherer.fetcher.present() - self._delay
+            await self._batch_runner.fetcher.present() - self._delay
         )
         within = Window(wanted.window.start, min(wanted.window.end, published))
         return await query_slices(Expected(wanted.series, within, self._settle), now, self._store)
@@ -103,21 +103,21 @@ class Fallback:
         buckets = sum(piece.window.duration // agg_interval.step for piece in slices)
         if buckets > _MOST_BUCKETS or len(slices) > _MOST_BUCKETS // 100:
             raise TooCostly("more is lacking than is asked for one question")
-        limits = await self._gatherer.limits(agg_interval)
+        limits = await self._batch_runner.limits(agg_interval)
         if len(plan.pack(slices, limits.shape)) > _MOST_REQUESTS:
             raise TooCostly("more is lacking than is asked for one question")
-        await self._gatherer.fetcher.check_answers()
-        now = self._gatherer.fetcher.clock()
+        await self._batch_runner.fetcher.check_answers()
+        now = self._batch_runner.fetcher.clock()
         check_budget(await self._store.budget(now, self._limit), now)
 
     async def _ask(self, slices: Sequence[Slice]) -> None:
         names = {piece.series: () for piece in slices}
-        gathered = await self._gatherer.gather_all(slices, names, most_requests=_MOST_REQUESTS)
-        log.info("fallback", extra={"requests": gathered.requests, **gathered.saved.counts})
-        if gathered.stopped:
+        result = await self._batch_runner.run(slices, names, most_requests=_MOST_REQUESTS)
+        log.info("fallback", extra={"requests": result.requests, **result.saved.counts})
+        if result.stopped:
             raise Unavailable("the service is stopping")
-        if gathered.failures:
-            raise gathered.failures[0].error
+        if result.failures:
+            raise result.failures[0].error
 
 
 def check_budget(budget: Budget, now: datetime) -> None:

@@ -13,7 +13,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect.fetch import Handling
+from collector.collect.fetcher import Handling
 from collector.errors import CollectorError
 from collector.interval import grid_of
 from collector.model import Batch, Slice, Window
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from collector.collect.fetch import Fetcher
+    from collector.collect.fetcher import Fetcher
     from collector.interval import AggInterval, Grid
     from collector.model import Answer
     from collector.store import LearnedGrid
@@ -119,7 +119,7 @@ class GridLearner:
         self._doubted = None
         self.moved.set()
 
-    def heed_others(self) -> None:
+    def reload_limits(self) -> None:
         """Look up anew which grids are in doubt: other replicas meet answers, too."""
         self._doubted = None
 

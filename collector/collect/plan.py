@@ -123,7 +123,7 @@ def pack(slices: Iterable[Slice], shape: Shape) -> list[Batch]:
     return sorted(batches, key=lambda batch: batch.slices[0].window.end, reverse=True)
 
 
-def pack_apart(
+def pack_separately(
     slices: Iterable[Slice], shape: Shape, alone: Collection[SeriesQuery], relative: Collection[SeriesQuery]
 ) -> list[Batch]:
     """Pack *slices*, those of *alone* one by one, and of series with *relative* values only each one's newest window.

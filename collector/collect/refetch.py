@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.finality import GapRequest
     from collector.model import SeriesQuery
     from collector.profile import Profile
@@ -118,13 +118,13 @@ class Wanted:
 
 
 async def healing_slices(
-    profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer, ahead: timedelta = timedelta(0)
+    profiles: Sequence[Profile], now: datetime, store: Store, batch_runner: BatchRunner, ahead: timedelta = timedelta(0)
 ) -> list[Slice]:
     """Decide what of the past to ask for: gaps between `since`, or the first point, and what answers spoke for.
 
     What is newer is the next fire's. *now* is *ahead* of Radar's present.
     """
-    return await gap_slices(await healing_expected(profiles, now - ahead, store), now, store, gatherer)
+    return await gap_slices(await healing_expected(profiles, now - ahead, store), now, store, batch_runner)
 
 
 async def healing_expected(profiles: Sequence[Profile], present: datetime, store: Store) -> list[Expected]:
@@ -144,7 +144,7 @@ async def gap_slices(
     expected: Sequence[Expected],
     now: datetime,
     store: Store,
-    gatherer: Gatherer,
+    batch_runner: BatchRunner,
     *,
     explicit_since: datetime | None = None,
 ) -> list[Slice]:
@@ -168,7 +168,7 @@ async def gap_slices(
             wanted.wide.extend(known.wide)
             wanted.narrow.extend(known.narrow)
         await _add_parts(wanted, one, parts, now, explicit_since or now - _OLD_AGAIN, store)
-    return await _slices(found, gatherer)
+    return await _slices(found, batch_runner)
 
 
 async def _add_parts(  # noqa: PLR0913, PLR0917 - what the decision depends on
@@ -223,11 +223,11 @@ def _not_asked(
     return [*old, *young]
 
 
-async def _slices(found: Mapping[SeriesQuery, Wanted], gatherer: Gatherer) -> list[Slice]:
+async def _slices(found: Mapping[SeriesQuery, Wanted], batch_runner: BatchRunner) -> list[Slice]:
     """Widen what may be wide to windows of the grid, so that many have one duration and share requests."""
     slices = []
     for query, wanted in found.items():
-        span, step = (await gatherer.limits(query.agg_interval)).shape.span, query.agg_interval.step
+        span, step = (await batch_runner.limits(query.agg_interval)).shape.span, query.agg_interval.step
         windows = plan.merged(plan.cells(wanted.wide, wanted.within, span, step))
         for window, width in wanted.narrow:
             longest = max(timedelta(seconds=width) // step, 1) * step
@@ -237,7 +237,9 @@ async def _slices(found: Mapping[SeriesQuery, Wanted], gatherer: Gatherer) -> li
 
 
 async def whole_cells(
-    wanted: Mapping[SeriesQuery, Sequence[Window]], within: Mapping[SeriesQuery, Window], gatherer: Gatherer
+    wanted: Mapping[SeriesQuery, Sequence[Window]], within: Mapping[SeriesQuery, Window], batch_runner: BatchRunner
 ) -> list[Slice]:
     """Widen windows to those of the grid, inside *within*, so that many have one duration and share requests."""
-    return await _slices({query: Wanted(within[query], list(windows)) for query, windows in wanted.items()}, gatherer)
+    return await _slices(
+        {query: Wanted(within[query], list(windows)) for query, windows in wanted.items()}, batch_runner
+    )

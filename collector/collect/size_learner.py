@@ -12,7 +12,7 @@ from collector.collect import limits as sizes
 from collector.collect.limits import Rejection, has_gaps, size_of
 
 if TYPE_CHECKING:
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.collect.limits import RequestLimits, Size
     from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 class SizeLearner:
     """Learns from the requests of one interval; remembers which slices each rejection was of."""
 
-    def __init__(self, gatherer: Gatherer, agg_interval: AggInterval) -> None:
-        self._gatherer = gatherer
+    def __init__(self, batch_runner: BatchRunner, agg_interval: AggInterval) -> None:
+        self._batch_runner = batch_runner
         self._agg_interval = agg_interval
         self._pending: list[Rejection] = []
         self._slices: dict[Rejection, tuple[Slice, ...]] = {}
 
     async def limits(self) -> RequestLimits:
         """Return what is known, with rejections that are not confirmed yet."""
-        return sizes.with_pending(await self._gatherer.limits(self._agg_interval), self._pending)
+        return sizes.with_pending(await self._batch_runner.limits(self._agg_interval), self._pending)
 
     async def accepted(self, batch: Batch, size: Size | None = None) -> None:
         """Learn that *batch* was answered, of which only *size* was whole: it confirms the rejections that are larger.
@@ -36,26 +36,28 @@ class SizeLearner:
         A rejection of no larger a request was transient.
         """
         size = size or size_of(batch)
-        known = await self._gatherer.known_limits(self._agg_interval)
+        known = await self._batch_runner.known_limits(self._agg_interval)
         pending, self._pending = self._pending, []
         for rejection in pending:
             if not (size.covers(rejection.size) or known.covers(rejection.size)):
-                known = sizes.rejected(known, rejection, self._gatherer.fetcher.clock())
-        await self._gatherer.learn(sizes.accepted(known, size, gaps=has_gaps(batch)))
+                known = sizes.rejected(known, rejection, self._batch_runner.fetcher.clock())
+        await self._batch_runner.learn(sizes.accepted(known, size, gaps=has_gaps(batch)))
 
     async def rejected(self, batch: Batch, cause: str, size: Size | None = None) -> None:
         """Learn that *batch* was rejected, most likely for its size, and that it would be for *size* already."""
         rejection = self._note(batch, cause, size)
-        known, now = await self._gatherer.known_limits(self._agg_interval), self._gatherer.fetcher.clock()
+        known, now = await self._batch_runner.known_limits(self._agg_interval), self._batch_runner.fetcher.clock()
         if known.is_due(now):  # a try to climb was in vain, and what is known holds
-            await self._gatherer.learn(sizes.rejected(known, rejection, now))
+            await self._batch_runner.learn(sizes.rejected(known, rejection, now))
         elif rejection not in self._pending:
             self._pending.append(rejection)
 
     async def not_accepted_any_more(self, batch: Batch, cause: str) -> None:
         """Learn that all parts of *batch* were answered, but not the whole, though its size was accepted before."""
-        known = await self._gatherer.known_limits(self._agg_interval)
-        await self._gatherer.learn(sizes.rejected(known, self._note(batch, cause), self._gatherer.fetcher.clock()))
+        known = await self._batch_runner.known_limits(self._agg_interval)
+        await self._batch_runner.learn(
+            sizes.rejected(known, self._note(batch, cause), self._batch_runner.fetcher.clock())
+        )
 
     async def exonerate(self, series: SeriesQuery, cause: str, window: Window | None = None) -> None:
         """Forget the rejections of requests with *series*, or with this *window* of it: not their size was to blame.
@@ -69,7 +71,9 @@ class SizeLearner:
             and any(one.series == series and (window is None or one.window.overlaps(window)) for one in slices)
         ]
         self._pending = [rejection for rejection in self._pending if rejection not in wrong]
-        await self._gatherer.learn(sizes.exonerated(await self._gatherer.known_limits(self._agg_interval), wrong))
+        await self._batch_runner.learn(
+            sizes.exonerated(await self._batch_runner.known_limits(self._agg_interval), wrong)
+        )
 
     def _note(self, batch: Batch, cause: str, size: Size | None = None) -> Rejection:
         rejection = Rejection(size or size_of(batch), cause, has_gaps(batch) and size is None)

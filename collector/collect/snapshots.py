@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from collector.collect import plan
-from collector.collect.fetch import Handling
-from collector.collect.gathered import Failure, Gathered
+from collector.collect.batch_result import BatchResult, FailedSlices
+from collector.collect.fetcher import Handling
 from collector.errors import CollectorError
 from collector.interval import grid_of
 from collector.model import Points, Slice, Window, from_epoch, is_absolute, spelling_free
@@ -23,7 +23,7 @@ from collector.store import LONGEST_PAUSE, StoreError, Taken
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from collector.collect.gather import Gatherer, Names
+    from collector.collect.batch_runner import BatchRunner, Names
     from collector.interval import Grid
     from collector.model import Answer, Batch, Meta, SeriesQuery
     from collector.profile import Profile, Reach
@@ -80,22 +80,22 @@ def window(reaches: Sequence[Reach], grid: Grid, now: datetime) -> Window | None
     return Window(start, end) if start < end else None
 
 
-async def take(profiles: Sequence[Profile], names: Names, now: datetime, gatherer: Gatherer) -> Gathered:
+async def take(profiles: Sequence[Profile], names: Names, now: datetime, batch_runner: BatchRunner) -> BatchResult:
     """Take the snapshots that are due of those of *profiles* that have any; *now* is when they are asked for.
 
     The failures of the result say what is missing: if a series of a profile is, nothing of the profile is stored.
     """
-    store = gatherer.fetcher.store
-    orders = await _orders([profile for profile in profiles if profile.takes_snapshots], now, gatherer)
+    store = batch_runner.fetcher.store
+    orders = await _orders([profile for profile in profiles if profile.takes_snapshots], now, batch_runner)
     stored = await store.snapshots([piece.series for order in orders for piece in order.slices]) if orders else {}
     due = [order for order in orders if order.is_due(stored, now)]
     paused = [order for order in due if order.paused_until and now < order.paused_until <= now + LONGEST_PAUSE]
-    left = Gathered(failures=[Failure(order.slices, Incomplete(order.record.reason)) for order in paused])
-    return left + await _take([order for order in due if order not in paused], names, now, gatherer)
+    left = BatchResult(failures=[FailedSlices(order.slices, Incomplete(order.record.reason)) for order in paused])
+    return left + await _take([order for order in due if order not in paused], names, now, batch_runner)
 
 
-async def _orders(profiles: Sequence[Profile], now: datetime, gatherer: Gatherer) -> list[Order]:
-    store, orders = gatherer.fetcher.store, []
+async def _orders(profiles: Sequence[Profile], now: datetime, batch_runner: BatchRunner) -> list[Order]:
+    store, orders = batch_runner.fetcher.store, []
     queries = [series.query for profile in profiles for series in profile.series]
     declared = await store.snapshot_reaches(queries) if queries else {}
     present = now - await store.ahead()
@@ -107,7 +107,7 @@ async def _orders(profiles: Sequence[Profile], now: datetime, gatherer: Gatherer
         windows = {one.query: window(wanted[one.query], profile.grid, present) for one in profile.series}
         slices = await _served([Slice(query, found) for query, found in windows.items() if found], store, now)
         record = await store.snapshot_record(profile.name)
-        orders.append(Order(profile, slices, await _requests(slices, gatherer), record))
+        orders.append(Order(profile, slices, await _requests(slices, batch_runner), record))
     return orders
 
 
@@ -125,47 +125,47 @@ async def _served(slices: Sequence[Slice], store: Store, now: datetime) -> tuple
     return tuple(served)
 
 
-async def _take(orders: Sequence[Order], names: Names, now: datetime, gatherer: Gatherer) -> Gathered:
+async def _take(orders: Sequence[Order], names: Names, now: datetime, batch_runner: BatchRunner) -> BatchResult:
     """Ask for what is ordered, and store what is complete."""
     slices, parts = list(dict.fromkeys(piece for order in orders for piece in order.slices)), Parts()
-    before = await gatherer.fetcher.ahead()
-    gathered = await gatherer.gather_all(slices, names, handling=Handling(keep=parts.keep))
-    if gathered.stopped or not slices or await gatherer.fetcher.ahead() > before:  # then the range ends earlier
-        return gathered
-    parts.absolute_words = gatherer.fetcher.radar.absolute_words
-    served = await _served(slices, gatherer.fetcher.store, now)  # the pass may have found where the history begins
-    taken, failures = parts.together(served, gathered.failed, now)
-    gathered = replace(gathered, failures=gathered.failures + failures)
+    before = await batch_runner.fetcher.ahead()
+    result = await batch_runner.run(slices, names, handling=Handling(keep=parts.keep))
+    if result.stopped or not slices or await batch_runner.fetcher.ahead() > before:  # then the range ends earlier
+        return result
+    parts.absolute_words = batch_runner.fetcher.radar.absolute_words
+    served = await _served(slices, batch_runner.fetcher.store, now)  # the pass may have found where the history begins
+    taken, failures = parts.together(served, result.failed, now)
+    result = replace(result, failures=result.failures + failures)
     complete = [order for order in orders if all(piece.series in taken for piece in order.slices)]
     chosen = dict.fromkeys(piece.series for order in complete for piece in order.slices)
-    store, clock = gatherer.fetcher.store, gatherer.fetcher.clock
+    store, clock = batch_runner.fetcher.store, batch_runner.fetcher.clock
     try:
         saved = await store.save_snapshots([taken[query] for query in chosen], clock())
     except StoreError as error:
-        return replace(gathered, failures=[*gathered.failures, Failure(tuple(slices), error)])
+        return replace(result, failures=[*result.failures, FailedSlices(tuple(slices), error)])
     for query, part in saved.by_series.items():
         for name in names[query]:
-            gatherer.fetcher.observer.saved(name, part)
-    if not any(isinstance(failure.error, StoreError) for failure in gathered.failures):
-        await _remember(orders, gathered, gatherer)
-    return replace(gathered, saved=gathered.saved + saved)
+            batch_runner.fetcher.observer.saved(name, part)
+    if not any(isinstance(failure.error, StoreError) for failure in result.failures):
+        await _remember(orders, result, batch_runner)
+    return replace(result, saved=result.saved + saved)
 
 
-async def _requests(slices: Sequence[Slice], gatherer: Gatherer) -> int:
+async def _requests(slices: Sequence[Slice], batch_runner: BatchRunner) -> int:
     """Tell how many requests *slices* of one interval take, as far as the limits are known now."""
     if not slices:
         return 0
-    return len(plan.pack(slices, (await gatherer.known_limits(slices[0].series.agg_interval)).shape))
+    return len(plan.pack(slices, (await batch_runner.known_limits(slices[0].series.agg_interval)).shape))
 
 
-async def _remember(orders: Sequence[Order], gathered: Gathered, gatherer: Gatherer) -> None:
+async def _remember(orders: Sequence[Order], result: BatchResult, batch_runner: BatchRunner) -> None:
     """Put on record how the pass went, by the limits that it may have taught."""
-    store, now = gatherer.fetcher.store, gatherer.fetcher.clock()
+    store, now = batch_runner.fetcher.store, batch_runner.fetcher.clock()
     for order in orders:
         mine = {piece.series for piece in order.slices}
-        errors = [one.error for one in gathered.failures if any(piece.series in mine for piece in one.slices)]
+        errors = [one.error for one in result.failures if any(piece.series in mine for piece in one.slices)]
         reason = str(errors[0]) if errors else None
-        record = order.record.after(reason, now, daily=await _requests(order.slices, gatherer) > 1)
+        record = order.record.after(reason, now, daily=await _requests(order.slices, batch_runner) > 1)
         if record != order.record:
             await store.set_snapshot_record(order.profile.name, record)
 
@@ -194,7 +194,7 @@ class Parts:
 
     def together(
         self, slices: Sequence[Slice], failed: set[SeriesQuery], now: datetime
-    ) -> tuple[dict[SeriesQuery, Taken], list[Failure]]:
+    ) -> tuple[dict[SeriesQuery, Taken], list[FailedSlices]]:
         """Put the parts of each series together; a failure for those that are not whole and have not *failed* yet."""
         taken, failures = {}, []
         for piece in slices:
@@ -203,7 +203,7 @@ class Parts:
             parts = self._by_series.get(piece.series, [])
             reason = _why_not_whole(parts, piece.window, self.absolute_words)
             if reason:
-                failures.append(Failure((piece,), Incomplete(reason)))
+                failures.append(FailedSlices((piece,), Incomplete(reason)))
             else:
                 taken[piece.series] = _together(piece, parts, now)
         return taken, failures

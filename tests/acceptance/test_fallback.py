@@ -63,7 +63,7 @@ async def running(folder, url, on="true", **options):
         ):
             task = asyncio.create_task(service.run())
             try:
-                await until(lambda: any(h.success for a in service._attendants for h in a.health.values()))
+                await until(lambda: any(h.success for a in service._workers for h in a.health.values()))
                 simulator.requests.clear()
                 yield World(simulator, store, service, sdk, address, clock)
             finally:

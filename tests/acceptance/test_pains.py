@@ -11,8 +11,8 @@ from contextlib import closing
 from datetime import timedelta
 from itertools import pairwise
 
-from collector.collect.attend import Attendant
-from collector.collect.collect import collect, collect_and_heal, heal
+from collector.collect.one_pass import collect, collect_and_heal, heal
+from collector.collect.worker import ProfileWorker
 from collector.model import Window
 from collector.simulator import GapChange, RevisionChange
 from tests.acceptance.world import eventually, midnight, profile
@@ -24,7 +24,7 @@ _SINCE = NOW.replace(hour=0, minute=0) - 5 * DAY
 
 
 async def _pass(world, how=collect):
-    return await how(world.profiles, world.clock(), world.store, world.gatherer)
+    return await how(world.profiles, world.clock(), world.store, world.batch_runner)
 
 
 async def _is_true(world, since=_SINCE):
@@ -52,13 +52,13 @@ async def test_last_bucket_dropped_blindly_although_complete(sqlite_url):
 
 async def test_an_error_in_one_tick_is_a_hole_for_ever(sqlite_url):
     async with core(sqlite_url, make()) as world:
-        attendant = Attendant(world.profiles, world.store, world.gatherer)
+        worker = ProfileWorker(world.profiles, world.store, world.batch_runner)
         for hour in range(12):
             if hour % 3 == 1:
                 world.script(faults.unequal())
-            await attendant.attend()
+            await worker.run_due()
             world.clock.advance(hours=1)
-        await attendant.attend()
+        await worker.run_due()
         assert await _is_true(world, NOW.replace(hour=0, minute=0) - DAY)
 
 
@@ -181,20 +181,20 @@ def test_a_corrupt_sqlite_file_silently_replaced_by_an_empty_one(world):
 
 async def test_a_missed_job_is_dropped_after_a_second_of_grace(sqlite_url):
     async with core(sqlite_url, make()) as world:
-        attendant = Attendant(world.profiles, world.store, world.gatherer)
-        await attendant.attend()
+        worker = ProfileWorker(world.profiles, world.store, world.batch_runner)
+        await worker.run_due()
         world.clock.advance(minutes=59, seconds=59)
-        await attendant.attend()
+        await worker.run_due()
         assert [fire.outcome for fire in await world.store.list_fires()] == ["collected", "collected"]
 
 
 async def test_a_restart_floods_with_missed_runs_or_skips_them(sqlite_url):
     async with core(sqlite_url, make()) as world:
-        await Attendant(world.profiles, world.store, world.gatherer).attend()
+        await ProfileWorker(world.profiles, world.store, world.batch_runner).run_due()
         world.clock.advance(days=7)
         world.restart()
         asked = len(world.requests)
-        await Attendant(world.profiles, world.store, world.gatherer).attend()
+        await ProfileWorker(world.profiles, world.store, world.batch_runner).run_due()
         assert len(world.requests) - asked <= 2
         fires = await world.store.list_fires()
         assert len(fires) == 1 + 7 * 24

@@ -5,8 +5,8 @@ import sqlite3
 from contextlib import closing
 from datetime import timedelta
 
-from collector.collect.backfill import Backfiller
-from collector.collect.collect import collect, collect_and_heal
+from collector.collect.backfill import BackfillRunner
+from collector.collect.one_pass import collect, collect_and_heal
 from collector.model import AggInterval, Window
 from collector.serve.radar_api.answering import ask
 from collector.settings import RetentionSettings
@@ -23,7 +23,7 @@ _WEEKLY = dict.fromkeys(AggInterval, 7 * DAY)
 async def _backfill(world, start, heard=lambda _standing: None):
     order = wanted([one.name for one in world.profiles], start, None, world.clock(), force=False)
     job = await world.store.create_backfill(order, world.clock())
-    return await Backfiller(world.store, world.gatherer, heard).run(job, world.profiles)
+    return await BackfillRunner(world.store, world.batch_runner, heard).run(job, world.profiles)
 
 
 async def test_a_crash_means_everything_is_fetched_again(sqlite_url):
@@ -51,7 +51,7 @@ async def test_a_crash_means_everything_is_fetched_again(sqlite_url):
 async def test_merge_grows_slow_with_the_table(sqlite_url, tmp_path):
     hourly = profile(since=_MIDNIGHT - 30 * DAY)
     async with core(sqlite_url, hourly) as world:
-        await collect_and_heal([hourly], world.clock(), world.store, world.gatherer)
+        await collect_and_heal([hourly], world.clock(), world.store, world.batch_runner)
         with closing(sqlite3.connect(tmp_path / "collector.db")) as connection:
             connection.execute("ANALYZE")
             reading = "SELECT value FROM points WHERE series_id = 1 AND timestamp >= 5 AND timestamp < 9"
@@ -59,7 +59,7 @@ async def test_merge_grows_slow_with_the_table(sqlite_url, tmp_path):
             plans = [connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall() for sql in (reading, changing)]
         assert all("SEARCH points USING PRIMARY KEY" in step for plan in plans for *_, step in plan)
         world.clock.advance(hours=1)
-        collected = await collect([hourly], world.clock(), world.store, world.gatherer)
+        collected = await collect([hourly], world.clock(), world.store, world.batch_runner)
         assert collected.saved.inserted == 1
         assert collected.saved.unchanged <= 3 * 24, "a fire does not compare the whole table"
 
@@ -84,7 +84,7 @@ async def test_one_retention_for_everything(sqlite_url):
     quarters = profile("quarters", AggInterval.FIFTEEN_MINUTES, since=_MIDNIGHT - 5 * DAY)
     hours = profile("hours", since=_MIDNIGHT - 5 * DAY)
     async with core(sqlite_url, quarters, hours) as world:
-        await collect_and_heal([quarters, hours], world.clock(), world.store, world.gatherer)
+        await collect_and_heal([quarters, hours], world.clock(), world.store, world.batch_runner)
         before = await world.stored()
         await world.store.prune(RetentionSettings({AggInterval.FIFTEEN_MINUTES: 2 * DAY}), world.clock())
         after = await world.stored()
@@ -122,11 +122,11 @@ async def test_rollups_stale_after_late_data(sqlite_url):
         return float(json.loads("".join(answer.pieces()))["result"]["sum"]["values"][0])
 
     async with core(sqlite_url, hourly) as world:
-        await collect_and_heal([hourly], world.clock(), world.store, world.gatherer)
+        await collect_and_heal([hourly], world.clock(), world.store, world.batch_runner)
         before = await answered()
         world.simulator.change(RevisionChange(day, 3, since=world.clock.timestamp() + 60))
         world.clock.advance(days=1, hours=1)
-        await collect([hourly], world.clock(), world.store, world.gatherer)
+        await collect([hourly], world.clock(), world.store, world.batch_runner)
         assert await answered() == sum(world.truth(query(), day).values()) != before
 
 
@@ -134,11 +134,11 @@ async def test_buffer_dropped_while_answering_ok(sqlite_url, tmp_path):
     async with core(sqlite_url, profile()) as world:
         with closing(sqlite3.connect(tmp_path / "collector.db")) as connection, connection:
             connection.execute("CREATE TRIGGER full BEFORE INSERT ON points BEGIN SELECT RAISE(ABORT, 'full'); END")
-        assert not (await collect(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        assert not (await collect(world.profiles, world.clock(), world.store, world.batch_runner)).complete
         with closing(sqlite3.connect(tmp_path / "collector.db")) as connection, connection:
             connection.execute("DROP TRIGGER full")
         world.clock.advance(minutes=1)
-        assert (await collect(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        assert (await collect(world.profiles, world.clock(), world.store, world.batch_runner)).complete
         assert await world.outcomes() == ["unsaved", "ok"]
         window = Window(_MIDNIGHT - DAY, HOUR.floor(world.clock()))
         assert (await world.stored())["all"] == world.truth(query(), window)

@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from collector.collect import limits, limits_record
-from collector.collect.fetch import Fetcher
-from collector.collect.gather import Gatherer
+from collector.collect.batch_runner import BatchRunner
+from collector.collect.fetcher import Fetcher
 from collector.radar.client import RadarClient
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.store import Store
@@ -33,7 +33,7 @@ async def load(address: str, base_url: str, size: Size, concurrency: int) -> Non
     wanted = slices(size)
     async with Store.open(address, owner="bench") as store, RadarClient(radar_settings) as radar:
         fetcher = Fetcher(radar, store, limit=_NO_LIMIT, stop=asyncio.Event())
-        gatherer = Gatherer(fetcher, concurrency)
-        gathered = await gatherer.gather_all(wanted, {piece.series: ["bench"] for piece in wanted})
-    if gathered.failures:
-        raise gathered.failures[0].error
+        batch_runner = BatchRunner(fetcher, concurrency)
+        result = await batch_runner.run(wanted, {piece.series: ["bench"] for piece in wanted})
+    if result.failures:
+        raise result.failures[0].error

@@ -15,7 +15,7 @@ from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from collector.collect.gather import Gatherer
+from collector.collect.batch_runner import BatchRunner
 from collector.collect.plan import without
 from collector.contract.errors import envelope
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
@@ -162,20 +162,20 @@ async def spent(cell: Cell, folder: Path) -> int:
     """The requests that the collector sends under the limits of *cell*, of which it knows nothing."""
     clock = Clock()
     radar = Limited(cell, clock)
-    async with _gatherer(radar, clock, folder) as gatherer:
+    async with _batch_runner(radar, clock, folder) as batch_runner:
         slices = _slices()
-        gathered = await gatherer.gather_all(slices, {piece.series: ["many"] for piece in slices})
-    assert not gathered.failures
-    assert gathered.requests == radar.asked
+        result = await batch_runner.run(slices, {piece.series: ["many"] for piece in slices})
+    assert not result.failures
+    assert result.requests == radar.asked
     assert not [piece for piece in slices if without(piece.window, radar.answered[piece.series])]
     return radar.asked
 
 
 @asynccontextmanager
-async def _gatherer(radar: Limited, clock: Clock, folder: Path) -> AsyncIterator[Gatherer]:
+async def _batch_runner(radar: Limited, clock: Clock, folder: Path) -> AsyncIterator[BatchRunner]:
     async with Store.open(f"sqlite:///{folder}/requests.db", owner="bench") as store:
         await store.declare([many(SERIES, agg_interval=_QUARTER)], clock())
-        yield Gatherer(QuickFetcher(radar, store, limit=600, stop=asyncio.Event(), clock=clock), 4)
+        yield BatchRunner(QuickFetcher(radar, store, limit=600, stop=asyncio.Event(), clock=clock), 4)
 
 
 def _slices() -> list[Slice]:

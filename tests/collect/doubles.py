@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from collector.collect.fetch import Fetcher, Stopping
-from collector.collect.gather import Gatherer
+from collector.collect.batch_runner import BatchRunner
+from collector.collect.fetcher import Fetcher, ShuttingDown
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, from_epoch
 from collector.profile import Profile
 from collector.radar.client import RadarClient
@@ -77,7 +77,7 @@ class QuickFetcher(Fetcher):
             or (cancelled and cancelled.is_set())
             or (self.stop_after is not None and len(self.pauses) >= self.stop_after)
         ):
-            raise Stopping
+            raise ShuttingDown
         self.pauses.append(seconds)
         self.clock.advance(seconds=seconds)
 
@@ -89,11 +89,11 @@ class Core:
     fetcher: QuickFetcher
     clock: Clock
     profiles: tuple = ()
-    gatherers: list = field(default_factory=list)
+    batch_runners: list = field(default_factory=list)
 
     @property
-    def gatherer(self):
-        return self.gatherers[-1]
+    def batch_runner(self):
+        return self.batch_runners[-1]
 
     @property
     def requests(self):
@@ -127,7 +127,7 @@ class Core:
         self.fetcher = QuickFetcher(
             fetcher.radar, self.store, limit=fetcher._limit, stop=asyncio.Event(), clock=self.clock
         )
-        self.gatherers.append(Gatherer(self.fetcher, self.gatherer.concurrency))
+        self.batch_runners.append(BatchRunner(self.fetcher, self.batch_runner.concurrency))
 
 
 @asynccontextmanager
@@ -141,7 +141,7 @@ async def core(url, *profiles, limit=600, concurrency=4, patience=5, **options):
         )
         async with RadarClient(settings, clock) as radar:
             fetcher = QuickFetcher(radar, store, limit=limit, stop=asyncio.Event(), clock=clock)
-            opened = Core(simulator, store, fetcher, clock, gatherers=[Gatherer(fetcher, concurrency)])
+            opened = Core(simulator, store, fetcher, clock, batch_runners=[BatchRunner(fetcher, concurrency)])
             await opened.declare(*profiles)
             yield opened
 

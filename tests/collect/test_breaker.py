@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from collector.collect.collect import collect
+from collector.collect.one_pass import collect
 from collector.model import AggInterval
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
@@ -83,7 +83,7 @@ async def test_a_radar_that_is_down_is_asked_once_a_minute_by_all_profiles_toget
     async with core(sqlite_url, *PROFILES) as world:
         world.script(faults.html(503).always())
         for _ in range(20):
-            passes = (collect([one], world.clock(), world.store, world.gatherer) for one in PROFILES)
+            passes = (collect([one], world.clock(), world.store, world.batch_runner) for one in PROFILES)
             done = await asyncio.gather(*passes)
             assert not any(one.complete for one in done)
             world.clock.advance(seconds=20)
@@ -92,7 +92,7 @@ async def test_a_radar_that_is_down_is_asked_once_a_minute_by_all_profiles_toget
         assert all(later - earlier >= 60 for earlier, later in pairwise(asked[SILENT_AFTER + 2 :]))
         assert await world.outcomes() == ["unavailable"] * len(asked)
         world.simulator.clear_script()
-        passes = (collect([one], world.clock(), world.store, world.gatherer) for one in PROFILES)
+        passes = (collect([one], world.clock(), world.store, world.batch_runner) for one in PROFILES)
         assert all(one.complete for one in await asyncio.gather(*passes))
         assert (world.requests[len(asked)].at - asked[-1]) <= 60
 
@@ -103,7 +103,7 @@ async def test_one_pass_over_every_interval_does_not_ask_each_of_them_anew(sqlit
         *[profile(f"{one.name}{n}", one, filters={"tld": (f"x{n}",)}) for one in AggInterval for n in range(2)],
     ) as world:
         world.script(faults.html(503).always())
-        collected = await collect(world.profiles, world.clock(), world.store, world.gatherer)
+        collected = await collect(world.profiles, world.clock(), world.store, world.batch_runner)
         assert all("503" in reason for reason in collected.reasons.values())
         assert len(world.requests) <= SILENT_AFTER
 
@@ -139,11 +139,11 @@ async def _three(url, **options):
         yield world, [(await enter(replica(world, url, *PROFILES, lease=10 * MINUTE)))[0] for _ in range(3)]
 
 
-async def _live(world, attendants, minutes, pause=7 * SECOND):
+async def _live(world, workers, minutes, pause=7 * SECOND):
     """Let the replicas attend side by side for a while; gives when requests were put on record."""
     end = world.clock() + minutes * MINUTE
     while world.clock() < end:
-        await asyncio.gather(*(one.attend() for one in attendants))
+        await asyncio.gather(*(one.run_due() for one in workers))
         world.clock.now += pause
     record = await world.store.list_fetches(limit=None)
     assert len(record) == len(world.requests)
@@ -151,22 +151,22 @@ async def _live(world, attendants, minutes, pause=7 * SECOND):
 
 
 async def test_replicas_ask_a_radar_that_is_down_once_a_minute_in_all(postgres_url):
-    async with _three(postgres_url) as (world, attendants):
+    async with _three(postgres_url) as (world, workers):
         world.script(faults.html(503).always())
-        asked = await _live(world, attendants, 12)
+        asked = await _live(world, workers, 12)
         probes = asked[SILENT_AFTER + 2 :]
         assert len(probes) >= 5
         assert all(later - earlier >= MINUTE for earlier, later in pairwise(probes))
         world.simulator.clear_script()
         began = world.clock()
-        while not all([await one.attend() for one in attendants]):
+        while not all([await one.run_due() for one in workers]):
             world.clock.advance(seconds=1)
         assert world.clock() - began <= MINUTE + 10 * SECOND
 
 
 async def test_replicas_try_a_revoked_token_once_in_five_minutes_in_all(postgres_url):
-    async with _three(postgres_url, token="another") as (world, attendants):
-        asked = await _live(world, attendants, 11, MINUTE / 2)
+    async with _three(postgres_url, token="another") as (world, workers):
+        asked = await _live(world, workers, 11, MINUTE / 2)
         assert 2 <= len(asked) <= 3
         assert all(later - earlier >= 5 * MINUTE for earlier, later in pairwise(asked))
         assert "403" in await world.store.refused(world.fetcher.radar.fingerprint)
@@ -177,13 +177,13 @@ async def test_one_pass_after_the_other_each_of_a_new_process_asks_no_more_often
         world.script(faults.html(503).always())
         for _ in range(30):
             world.restart()
-            assert not (await collect(world.profiles, world.clock(), world.store, world.gatherer)).complete
+            assert not (await collect(world.profiles, world.clock(), world.store, world.batch_runner)).complete
         asked = [received.at for received in world.requests]
         assert all(later - earlier >= 60 for earlier, later in pairwise(asked[SILENT_AFTER:]))
         world.restart()
         world.simulator.clear_script()
         began = world.clock()
-        assert (await collect(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        assert (await collect(world.profiles, world.clock(), world.store, world.batch_runner)).complete
         assert world.clock() - began <= MINUTE
 
 
@@ -191,11 +191,11 @@ async def test_a_new_process_says_until_when_it_does_not_try_and_a_changed_token
     async with core(store_url, profile(), token="another") as world:
         for _ in range(3):
             world.restart()
-            collected = await collect(world.profiles, world.clock(), world.store, world.gatherer)
+            collected = await collect(world.profiles, world.clock(), world.store, world.batch_runner)
             assert not collected.complete
         assert len(world.requests) == 1
         assert collected.reasons["all"].endswith("; the same credentials are tried again at 2026-03-10T12:12:00Z")
         settings = replace(world.fetcher.radar._settings, credentials=Credentials(token=Secret("another")))
         async with RadarClient(settings, world.clock) as world.fetcher.radar:
             world.restart()
-            assert (await collect(world.profiles, world.clock(), world.store, world.gatherer)).complete
+            assert (await collect(world.profiles, world.clock(), world.store, world.batch_runner)).complete

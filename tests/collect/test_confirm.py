@@ -8,7 +8,7 @@ import pytest
 
 from collector.additivity import UNIQUE_ENTRIES
 from collector.collect import confirm as confirm_module
-from collector.collect.collect import collect, heal
+from collector.collect.batch_result import BatchResult, FailedSlices
 from collector.collect.confirm import (
     REQUESTS_PER_HOUR,
     Unconfirmed,
@@ -24,7 +24,7 @@ from collector.collect.confirm import (
     unconfirmed_windows,
     whole_days,
 )
-from collector.collect.gathered import Failure, Gathered
+from collector.collect.one_pass import collect, heal
 from collector.finality import DAY as DAY_SECONDS
 from collector.finality import Evidence
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339, utc
@@ -61,7 +61,7 @@ async def requests_of(opened, work):
 
 
 async def confirmed(opened, *profiles):
-    return await confirm(profiles, opened.clock(), opened.store, opened.gatherer)
+    return await confirm(profiles, opened.clock(), opened.store, opened.batch_runner)
 
 
 async def unconfirmed(opened, *profiles):
@@ -263,14 +263,14 @@ class Gathering:
         self.results, self.daily, self.doubtful = list(results), daily, doubtful
         self.state, self.calls, self.looked, self.judged = state, [], [], []
 
-    async def gather_all(self, slices, names, **options):
+    async def run(self, slices, names, **options):
         self.calls.append((list(slices), names, options))
         if self.daily is not None and len(self.calls) == 1:
             windows = tuple((piece.window.start, piece.window.end) for piece in slices)
             meta = Meta(AggInterval.ONE_DAY, NOW, "RAW_VALUES", "*", 5, windows, ())
             points = tuple(Points([*self.daily], [*self.daily.values()]) for _ in slices)
             options["handling"].keep(1, Batch(tuple(slices)), Answer(meta, points))
-        return self.results.pop(0) if self.results else Gathered(requests=1)
+        return self.results.pop(0) if self.results else BatchResult(requests=1)
 
     async def get_state(self, key):
         return self.state
@@ -293,23 +293,23 @@ class Gathering:
         return {}
 
 
-FAILED = Gathered(failures=[Failure((Slice(query(), HULL),), Unavailable("down"))])
+FAILED = BatchResult(failures=[FailedSlices((Slice(query(), HULL),), Unavailable("down"))])
 
 
 @pytest.mark.parametrize("state", [None, "2026-03-01T00:00:00Z"])
 async def test_annotations_are_looked_at_from_the_last_time_on_and_at_first_for_two_days(state):
-    gatherer = Gathering(state=state)
-    assert await _confirm_annotations([profile()], NOW, gatherer) == Gathered()
-    assert gatherer.looked == [(utc(state) if state else NOW - 2 * DAY, NOW - timedelta(hours=1))]
-    assert (gatherer.state, gatherer.calls) == ("2026-03-10T11:07:00Z", [])
+    batch_runner = Gathering(state=state)
+    assert await _confirm_annotations([profile()], NOW, batch_runner) == BatchResult()
+    assert batch_runner.looked == [(utc(state) if state else NOW - 2 * DAY, NOW - timedelta(hours=1))]
+    assert (batch_runner.state, batch_runner.calls) == ("2026-03-10T11:07:00Z", [])
 
 
 async def test_the_days_of_annotations_that_one_answer_has_told_are_asked_for_daily():
     starts = [("ct", MIDNIGHT - timedelta(hours=hours)) for hours in (6, 12, 36, 37)]
-    gatherer = Gathering(doubtful=[*starts, ("other", MIDNIGHT - 9 * DAY)])
+    batch_runner = Gathering(doubtful=[*starts, ("other", MIDNIGHT - 9 * DAY)])
     one, other = profile("one", filters={"tld": ("com",)}), profile("other", filters={"tld": ("com",)})
-    await _confirm_annotations([one, other], NOW, gatherer)
-    [(slices, names, options)] = gatherer.calls
+    await _confirm_annotations([one, other], NOW, batch_runner)
+    [(slices, names, options)] = batch_runner.calls
     daily = query(AggInterval.ONE_DAY, tld=["com"])
     windows = [Window(MIDNIGHT - first * DAY, MIDNIGHT - (first - 2) * DAY) for first in (3, 2)]
     assert slices == [Slice(daily, window) for window in windows]
@@ -317,16 +317,18 @@ async def test_the_days_of_annotations_that_one_answer_has_told_are_asked_for_da
     assert (options["background"], options["handling"].history) == (True, False)
 
 
-@pytest.mark.parametrize(("done", "result"), [(True, Gathered()), (False, FAILED), (False, Gathered(stopped=True))])
+@pytest.mark.parametrize(
+    ("done", "result"), [(True, BatchResult()), (False, FAILED), (False, BatchResult(stopped=True))]
+)
 async def test_annotations_are_looked_at_again_after_a_failure(done, result):
-    gatherer = Gathering(result, doubtful=[("ct", MIDNIGHT - 3 * DAY)])
-    await _confirm_annotations([profile()], NOW, gatherer)
-    assert (gatherer.state is not None) is done
+    batch_runner = Gathering(result, doubtful=[("ct", MIDNIGHT - 3 * DAY)])
+    await _confirm_annotations([profile()], NOW, batch_runner)
+    assert (batch_runner.state is not None) is done
 
 
 EQUAL, OTHER = ({days(20, 0)[0]: 1.0, days(19, 0)[0]: second} for second in (2.0, 5.0))
 TWO_DAYS = Unconfirmed(query(), SETTLE, [days(20, 18)], [])
-ONCE, STOPPED = Gathered(requests=1), Gathered(requests=1, stopped=True)
+ONCE, STOPPED = BatchResult(requests=1), BatchResult(requests=1, stopped=True)
 
 
 @pytest.mark.parametrize(
@@ -340,18 +342,18 @@ ONCE, STOPPED = Gathered(requests=1), Gathered(requests=1, stopped=True)
     ],
 )
 async def test_days_that_differ_are_read_again_and_then_judged(again, judged, daily, results):
-    gatherer = Gathering(*results, daily=daily)
+    batch_runner = Gathering(*results, daily=daily)
     equal = Unconfirmed(query(tld=["com"]), SETTLE, [days(20, 18)], [])
-    gathered = await _compare_days([TWO_DAYS, equal], {}, gatherer)
-    assert gathered == sum(results[1:], results[0])
+    result = await _compare_days([TWO_DAYS, equal], {}, batch_runner)
+    assert result == sum(results[1:], results[0])
     window = Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 18 * DAY)
-    daily_slices, _, options = gatherer.calls[0]
+    daily_slices, _, options = batch_runner.calls[0]
     assert daily_slices == [Slice(one.daily_query, window) for one in (TWO_DAYS, equal)]
     assert (options["background"], options["handling"].history) == (True, False)
     differing = [Slice(query(), Window(window.start + DAY, window.end))]
-    assert [call[0] for call in gatherer.calls[1:]] == [differing] * again
-    assert [call[2] for call in gatherer.calls[1:]] == [{"background": True}] * again
-    assert gatherer.judged == [query()] * judged
+    assert [call[0] for call in batch_runner.calls[1:]] == [differing] * again
+    assert [call[2] for call in batch_runner.calls[1:]] == [{"background": True}] * again
+    assert batch_runner.judged == [query()] * judged
 
 
 @pytest.mark.parametrize(
@@ -369,16 +371,16 @@ async def test_days_that_differ_are_read_again_and_then_judged(again, judged, da
 async def test_what_is_left_is_read_within_ten_requests_an_hour(most, counted, record, monkeypatch):
     pieces = [Slice(query(caOwner=[str(number)]), HULL) for number in range(12)]
 
-    async def batches(slices, _gatherer):
+    async def batches(slices, _batch_runner):
         return [Batch((piece,)) for piece in slices]
 
     monkeypatch.setattr(confirm_module, "batches_of", batches)
-    gatherer = Gathering(Gathered(requests=4), state=json.dumps([record]) if record else None)
-    gathered = await _read_rest(pieces, {}, NOW, gatherer)
-    assert gathered.requests == (4 if most else 0)
-    assert gatherer.calls == ([(pieces[:most], {}, {"background": True, "most_requests": most})] if most else [])
+    batch_runner = Gathering(BatchResult(requests=4), state=json.dumps([record]) if record else None)
+    result = await _read_rest(pieces, {}, NOW, batch_runner)
+    assert result.requests == (4 if most else 0)
+    assert batch_runner.calls == ([(pieces[:most], {}, {"background": True, "most_requests": most})] if most else [])
     if most:
-        assert json.loads(gatherer.state) == [record] * counted + [["2026-03-10T12:07:00Z", 4]]
+        assert json.loads(batch_runner.state) == [record] * counted + [["2026-03-10T12:07:00Z", 4]]
 
 
 async def test_a_year_of_twenty_series_is_confirmed_by_one_request(sqlite_url):
@@ -392,7 +394,7 @@ async def test_a_year_of_twenty_series_is_confirmed_by_one_request(sqlite_url):
         assert await requests_of(opened, confirmed(opened, twenty)) == 1
         assert await unconfirmed(opened, twenty) == 20 * 12, "half a day is not final yet"
         opened.clock.advance(days=1)
-        await collect([twenty], opened.clock(), opened.store, opened.gatherer)
+        await collect([twenty], opened.clock(), opened.store, opened.batch_runner)
         assert await unconfirmed(opened, twenty) == 0, "the daily re-read has confirmed it"
         assert await requests_of(opened, confirmed(opened, twenty)) == 0
 
@@ -401,12 +403,12 @@ async def test_a_first_answer_of_zeros_is_found_and_mended(store_url):
     hourly = profile(since=SINCE)
     async with core(store_url, hourly) as opened:
         opened.script(zeros())
-        await heal([hourly], opened.clock(), opened.store, opened.gatherer)
+        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(hours=2)
         await confirmed(opened, hourly)
         for _ in range(2):
             opened.clock.advance(days=1)
-            await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
             await confirmed(opened, hourly)
         truth = opened.truth(hourly.series[0].query, Window(SINCE, HOUR.floor(opened.clock())))
         assert (await opened.stored())["all"] == truth
@@ -416,7 +418,7 @@ async def test_a_first_answer_of_zeros_is_found_and_mended(store_url):
 async def test_a_daily_answer_that_is_wrong_once_costs_a_second_reading_and_does_no_harm(store_url):
     hourly = profile(since=SINCE)
     async with core(store_url, hourly) as opened:
-        await heal([hourly], opened.clock(), opened.store, opened.gatherer)
+        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         before = await opened.stored()
         opened.clock.advance(hours=2)
         opened.script(faults.edit("a day is off by one", one_day_off))
@@ -430,7 +432,7 @@ async def test_where_daily_values_are_no_sums_the_comparison_is_switched_off_wit
     async with core(store_url, hourly) as opened:
         daily = faults.edit("days are no sums", one_day_off)
         opened.script(daily.only(lambda received: received.question.agg_interval is AggInterval.ONE_DAY).always())
-        await heal([hourly], opened.clock(), opened.store, opened.gatherer)
+        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(hours=2)
         await confirmed(opened, hourly)
         assert [record.outcome for record in caplog.records if record.message == "confirm"] == ["differs"]
@@ -461,7 +463,7 @@ async def test_what_is_read_daily_needs_no_confirmation(sqlite_url):
     hourly = profile(settle=2 * DAY)
     async with core(sqlite_url, hourly) as opened:
         for _ in range(24 * 8):
-            await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
             opened.clock.advance(hours=1)
         assert await unconfirmed(opened, hourly) == 0
         assert await requests_of(opened, confirmed(opened, hourly)) == 0
@@ -472,7 +474,7 @@ async def test_the_last_revision_is_seen_however_late_it_comes(store_url):
     hourly = profile(settle=settle, heal=False)
     async with core(store_url, hourly, revised_for=timedelta(hours=47)) as opened:
         for _ in range(10 * 8):
-            await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
             opened.clock.advance(hours=3)
         until = HOUR.floor(opened.clock() - settle - DAY - timedelta(hours=6))
         stored = {t: v for t, v in (await opened.stored())["all"].items() if t < until.timestamp()}
@@ -485,8 +487,8 @@ async def test_a_hole_of_days_is_not_read_again_once_it_is_proven(store_url):
     async with core(store_url, daily) as opened:
         opened.simulator.change(GapChange(Window(MIDNIGHT - 10 * DAY, MIDNIGHT - 9 * DAY)))
         for _ in range(5):
-            await collect([daily], opened.clock(), opened.store, opened.gatherer)
-            await heal([daily], opened.clock(), opened.store, opened.gatherer)
+            await collect([daily], opened.clock(), opened.store, opened.batch_runner)
+            await heal([daily], opened.clock(), opened.store, opened.batch_runner)
             await confirmed(opened, daily)
             opened.clock.advance(days=1)
         gaps = await all_gaps(opened.store, [daily], opened.clock() - DAY)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from collector.collect.collect import collect_and_heal
 from collector.collect.limits import Kind
+from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
 from collector.serve.gaps import all_gaps
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile
@@ -37,7 +37,7 @@ async def test_a_backfill_gets_all_and_learns_how_much_one_answer_holds(store_ur
         stored = (await opened.stored())["all"]
         truth = opened.truth(hourly.series[0].query, window)
         assert {t: v for t, v in stored.items() if t < MIDNIGHT.timestamp()} == truth
-        learned = await opened.gatherer.limits(hourly.agg_interval)
+        learned = await opened.batch_runner.limits(hourly.agg_interval)
         assert learned.largest(Kind.SPAN) <= most * HOUR.seconds
         assert len(opened.requests) <= 2 + 60 * 24 // most + 3
 
@@ -46,11 +46,11 @@ async def test_one_answer_cut_short_marks_nothing_as_vanished_and_is_made_up_for
     hourly = profile()
     async with core(store_url, hourly) as opened:
         for _ in range(15):
-            await collect_and_heal([hourly], opened.clock(), opened.store, opened.gatherer)
+            await collect_and_heal([hourly], opened.clock(), opened.store, opened.batch_runner)
             opened.clock.advance(days=1)
         opened.script(at_most(MOST, newest=True))
         before = len(opened.requests)
-        collected = await collect_and_heal([hourly], opened.clock(), opened.store, opened.gatherer)
+        collected = await collect_and_heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         assert (collected.saved.vanished, collected.saved.revised) == (0, 0)
         assert len(opened.requests) == before + 2
         assert await all_gaps(opened.store, [hourly], opened.clock()) == []

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.collect.collect import collect
 from collector.collect.daemon import Service, groups, spread
+from collector.collect.one_pass import collect
 from collector.interval import AggInterval, Grid
 from collector.model import rfc3339
 from collector.profile import with_history
@@ -33,12 +33,12 @@ class Living:
     task: asyncio.Task
 
     def health(self, name="all"):
-        return next(one.health[name] for one in self.service._attendants if name in one.health)
+        return next(one.health[name] for one in self.service._workers if name in one.health)
 
     async def fresh(self, name="all"):
         def is_fresh():
             assert not self.task.done(), self.task
-            return any(name in one.health and one.health[name].success for one in self.service._attendants)
+            return any(name in one.health and one.health[name].success for one in self.service._workers)
 
         await until(is_fresh)
 
@@ -86,7 +86,7 @@ async def test_ready_until_two_minutes_after_the_due_moment_and_not_later(tmp_pa
 
 async def test_a_failure_is_ready_for_two_minutes_and_then_not_with_the_reason(tmp_path, sqlite_url):
     async with living(tmp_path, sqlite_url, faults.unequal().always()) as world:
-        await until(lambda: world.service._attendants and world.health().failures)
+        await until(lambda: world.service._workers and world.health().failures)
         assert await world.unready() == []
         world.clock.advance(minutes=2)
         (reason,) = await world.unready()
@@ -99,7 +99,7 @@ async def test_a_failure_is_ready_for_two_minutes_and_then_not_with_the_reason(t
 
 async def test_wrong_credentials_make_it_not_ready(tmp_path, sqlite_url):
     async with living(tmp_path, sqlite_url, token="another") as world:
-        await until(lambda: world.service._attendants and world.health().failures)
+        await until(lambda: world.service._workers and world.health().failures)
         assert [reason.partition(":")[0] for reason in await world.unready()] == ["credentials"]
         world.clock.advance(minutes=3)
         late, refused = await world.unready()
@@ -179,7 +179,7 @@ async def test_a_job_that_waits_for_radar_is_cancelled_within_seconds_and_keeps_
 async def test_when_every_profile_fails_each_is_told_two_minutes_later(tmp_path, sqlite_url):
     config = _CONFIG + '[[profiles]]\nname = "other"\nagg_interval = "1d"\n'
     async with living(tmp_path, sqlite_url, faults.html(200).always(), config=config) as world:
-        await until(lambda: world.service._attendants and world.health().failures and world.health("other").failures)
+        await until(lambda: world.service._workers and world.health().failures and world.health("other").failures)
         world.clock.advance(minutes=2)
         assert [reason.partition(":")[0] for reason in await world.unready()] == ["all", "other"]
 
@@ -198,8 +198,8 @@ async def test_an_attendant_that_hangs_is_told_two_minutes_after_the_due_moment(
         monkeypatch.setattr(world.store, "claim", hang)
         due = HOUR.floor(NOW) + timedelta(hours=1, minutes=2) + spread()
         world.clock.now = due
-        for attendant in world.service._attendants:
-            await attendant.notice()
+        for worker in world.service._workers:
+            await worker.notice()
         await asyncio.wait_for(hanging.wait(), 10)
         assert await world.unready() == []
         world.clock.now = due + timedelta(minutes=2)
@@ -224,8 +224,8 @@ async def test_a_radar_that_does_not_move_on_is_told_within_two_minutes_of_the_a
         expected = "all: stale: Radar has no data after 2026-03-08T13:00:00Z: 48 h 7 min behind"
         world.simulator._history._options = replace(world.simulator.options, lag=timedelta(days=2))
         world.clock.advance(hours=1)
-        for attendant in world.service._attendants:
-            await attendant.notice()
+        for worker in world.service._workers:
+            await worker.notice()
         async with asyncio.timeout(10):
             while await world.unready() != [expected]:  # noqa: ASYNC110 - as in until
                 await asyncio.sleep(0.01)
@@ -264,9 +264,9 @@ async def test_a_new_profile_is_ready_during_its_first_interval(tmp_path, sqlite
         await released.wait()
         return await collect(*arguments)
 
-    monkeypatch.setattr("collector.collect.attend.collect", hang)
+    monkeypatch.setattr("collector.collect.worker.collect", hang)
     async with living(tmp_path, sqlite_url) as world:
-        await until(lambda: world.service._attendants)
+        await until(lambda: world.service._workers)
         for minutes, ready in ((0, True), (59, True), (61, False)):
             world.clock.now = NOW + timedelta(minutes=minutes)
             assert (await world.unready() == []) is ready, minutes
@@ -309,7 +309,7 @@ async def test_a_paused_profile_is_asked_for_nothing_and_catches_up_when_it_is_r
         running = world.config.read_text()
         world.config.write_text(running + "enabled = false\n")
         world.service.reload()
-        await until(lambda: world.service._attendants == [] and not world.service._stop.is_set())
+        await until(lambda: world.service._workers == [] and not world.service._stop.is_set())
         asked, fired = len(world.simulator.requests), len(await world.store.list_fires())
         world.clock.advance(hours=30)
         refused = world.service.profiles[0]
@@ -367,7 +367,7 @@ async def test_a_task_that_dies_takes_the_service_down(tmp_path, sqlite_url, mon
     async def broken(*_):
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr("collector.collect.background.heal", broken)
+    monkeypatch.setattr("collector.collect.maintenance.heal", broken)
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         async with living(tmp_path, sqlite_url) as world:
             await asyncio.wait([world.task], timeout=10)
@@ -377,7 +377,7 @@ async def test_a_store_that_refuses_this_user_ends_the_service(tmp_path, postgre
     async def refuse(*_):
         raise StoreDenied("the store does not accept the password")
 
-    monkeypatch.setattr("collector.collect.replica._RENEWALS", 100)
+    monkeypatch.setattr("collector.collect.lease._RENEWALS", 100)
     monkeypatch.setattr(Store, "renew", refuse)
     with pytest.raises(StoreDenied, match="the password"):
         async with living(tmp_path, postgres_url) as world:

@@ -4,8 +4,8 @@ from math import ceil, log2
 
 import pytest
 
-from collector.collect.backfill import Backfiller
-from collector.collect.collect import collect, collect_and_heal, heal
+from collector.collect.backfill import BackfillRunner
+from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
 from collector.serve.gaps import all_gaps
 from collector.serve.status import status
@@ -27,14 +27,14 @@ def bisection(interval, since=SINCE):
 
 async def one_pass(world):
     before = len(world.requests)
-    collected = await collect_and_heal(world.profiles, world.clock(), world.store, world.gatherer)
+    collected = await collect_and_heal(world.profiles, world.clock(), world.store, world.batch_runner)
     return collected, len(world.requests) - before
 
 
 async def backfilled(world, start=SINCE, end=None, *, force=False):
     order = wanted([one.name for one in world.profiles], start, end, world.clock(), force=force)
     job = await world.store.create_backfill(order, world.clock())
-    return await Backfiller(world.store, world.gatherer).run(job, world.profiles)
+    return await BackfillRunner(world.store, world.batch_runner).run(job, world.profiles)
 
 
 async def gaps(world):
@@ -106,7 +106,7 @@ async def test_what_answers_lack_before_a_date_is_confirmed_by_one_request_for_a
         for days in (0, 1, 3):
             world.clock.advance(days=days, hours=1)
             await one_pass(world)  # reads what is not final again
-            assert (await heal(world.profiles, world.clock(), world.store, world.gatherer)).requests == 0
+            assert (await heal(world.profiles, world.clock(), world.store, world.batch_runner)).requests == 0
         assert await gaps(world) == []
 
 
@@ -151,8 +151,8 @@ async def test_an_edge_is_looked_at_weekly_by_one_request_and_forgotten_if_radar
             costs = []
             for _ in range(16):
                 world.clock.advance(days=1)
-                await collect(world.profiles, world.clock(), world.store, world.gatherer)
-                costs.append((await heal(world.profiles, world.clock(), world.store, world.gatherer)).requests)
+                await collect(world.profiles, world.clock(), world.store, world.batch_runner)
+                costs.append((await heal(world.profiles, world.clock(), world.store, world.batch_runner)).requests)
             assert sum(costs) == 2
             assert await begins(world) == EDGE
             publish(world, data_since=earlier, before_data=way)

@@ -27,7 +27,7 @@ def settings(tmp_path):
 
 @asynccontextmanager
 async def falling_back(url, settings, **options):
-    async with core(url, profile(), **options) as world, Fallback(world.store, world.gatherer, settings) as filling:
+    async with core(url, profile(), **options) as world, Fallback(world.store, world.batch_runner, settings) as filling:
         yield world, filling
 
 

@@ -5,7 +5,7 @@ Whatever is limited, and however more than that is refused. The long form prints
 
 import pytest
 
-from collector.collect.backfill import Backfiller
+from collector.collect.backfill import BackfillRunner
 from collector.model import AggInterval, Window
 from collector.simulator.options import MAX_SPAN
 from collector.store import wanted
@@ -49,7 +49,7 @@ async def backfilled(world, window=MONTHS):
     """Backfill *window*, and compare with the truth; gives the number of requests."""
     order = wanted([one.name for one in world.profiles], window.start, window.end, world.clock(), force=False)
     job = await world.store.create_backfill(order, world.clock())
-    standing = await Backfiller(world.store, world.gatherer).run(job, world.profiles)
+    standing = await BackfillRunner(world.store, world.batch_runner).run(job, world.profiles)
     assert (standing.state, standing.progress.gaps_remaining) == ("done", 0)
     stored = await world.stored()
     for one in world.profiles:

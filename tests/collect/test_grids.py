@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collector.cli.export_gaps import ExportGaps
-from collector.collect.backfill import Backfiller, gaps_left
-from collector.collect.collect import collect, collect_and_heal, heal
+from collector.collect.backfill import BackfillRunner, remaining_gaps
 from collector.collect.confirm import confirm
 from collector.collect.grids import confirming_window, may_be_confirmed
+from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.edge import Edge
 from collector.interval import AggInterval, Grid
 from collector.model import Answer, Batch, Meta, Slice, Window
@@ -60,7 +60,7 @@ async def word(one):
 async def test_the_first_pass_learns_where_buckets_start(grid, sqlite_url):
     since, interval = NOW - 70 * DAY, grid.interval
     async with core(sqlite_url, profile(agg_interval=interval, since=since), grids={interval: grid}) as one:
-        collected = await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)
+        collected = await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
         assert (collected.complete, await one.store.grids()) == (True, {**USUAL, interval: grid})
         await is_whole(one, interval, since, grid)
         learning = [outcome for outcome in await one.outcomes() if outcome != "ok"]
@@ -70,12 +70,12 @@ async def test_the_first_pass_learns_where_buckets_start(grid, sqlite_url):
 async def test_later_passes_ask_where_buckets_start_and_nothing_is_late(sqlite_url):
     found = profile(agg_interval=DAILY, since=NOW - 20 * DAY)
     async with core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
-        await collect(one.profiles, one.clock(), one.store, one.gatherer)
+        await collect(one.profiles, one.clock(), one.store, one.batch_runner)
         for _ in range(3):
             one.clock.advance(days=1)
             one.restart()
-            assert (await collect(one.profiles, one.clock(), one.store, one.gatherer)).complete
-            await heal(one.profiles, one.clock(), one.store, one.gatherer)
+            assert (await collect(one.profiles, one.clock(), one.store, one.batch_runner)).complete
+            await heal(one.profiles, one.clock(), one.store, one.batch_runner)
             assert await word(one) == ["fresh"]
         await is_whole(one, DAILY, found.since, EIGHT)
         assert (await one.outcomes()).count("untrusted") == 1
@@ -85,19 +85,19 @@ async def test_a_backfill_is_planned_anew_where_buckets_start(sqlite_url):
     async with core(sqlite_url, profile(agg_interval=WEEK), grids={WEEK: THURSDAY}) as one:
         wanted = Wanted(("all",), NOW - 365 * DAY, NOW)
         job = await one.store.create_backfill(wanted, one.clock())
-        standing = await Backfiller(one.store, one.gatherer).run(job, one.profiles)
+        standing = await BackfillRunner(one.store, one.batch_runner).run(job, one.profiles)
         assert (standing.state, standing.message) == ("done", None)
         await is_whole(one, WEEK, wanted.start, THURSDAY)
-        assert await gaps_left(one.profiles, wanted, one.store, one.clock()) == 0
+        assert await remaining_gaps(one.profiles, wanted, one.store, one.clock()) == 0
 
 
 async def test_sums_of_shifted_days_confirm_hours(sqlite_url):
     found = profile(since=NOW - 40 * DAY, settle=2 * DAY)
     async with core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
-        await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)
+        await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
         for _ in range(2):  # the first answer at 1d tells where days begin
             one.clock.advance(hours=2)
-            await confirm(one.profiles, one.clock(), one.store, one.gatherer)
+            await confirm(one.profiles, one.clock(), one.store, one.batch_runner)
         assert (await one.store.grids())[DAILY] == EIGHT
         assert (await one.store.series_states([query()]))[query()].sums_differ is False
         assert (await one.store.unconfirmed(one.profiles))["all"] < 3 * 24
@@ -109,7 +109,7 @@ async def test_the_local_api_answers_where_buckets_start(sqlite_url):
     since = NOW - 30 * DAY
     hours = profile(since=since)
     async with core(sqlite_url, hours, profile("days", DAILY, since=since), grids={DAILY: EIGHT}) as one:
-        await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)
+        await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
         asked = "aggInterval=1d&dateStart=2026-03-01T00:00:00Z&dateEnd=2026-03-05T00:00:00Z"
         answer = json.loads("".join((await ask(one.store, asked, one.clock())).pieces()))["result"]
         window = Window(datetime(2026, 2, 28, 8, tzinfo=UTC), datetime(2026, 3, 5, 8, tzinfo=UTC))
@@ -120,7 +120,7 @@ async def test_the_local_api_answers_where_buckets_start(sqlite_url):
 
 async def test_hours_are_summed_to_shifted_days(sqlite_url):
     async with core(sqlite_url, profile(since=NOW - 30 * DAY), grids={DAILY: EIGHT}) as one:
-        await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)
+        await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
         await one.store.move_grid(EIGHT, one.clock())
         asked = "aggInterval=1d&dateStart=2026-03-01T00:00:00Z&dateEnd=2026-03-05T00:00:00Z"
         answer = json.loads("".join((await ask(one.store, asked, one.clock())).pieces()))["result"]
@@ -131,7 +131,7 @@ async def test_hours_are_summed_to_shifted_days(sqlite_url):
 async def test_buckets_that_begin_with_the_range_are_asked_for_on_the_usual_grid(sqlite_url):
     since = NOW - 60 * DAY
     async with core(sqlite_url, profile(agg_interval=WEEK, since=since), grids={WEEK: None}) as one:
-        assert (await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)).complete
+        assert (await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)).complete
         await is_whole(one, WEEK, since, USUAL[WEEK])
         assert await one.store.grids() == USUAL
 
@@ -139,9 +139,9 @@ async def test_buckets_that_begin_with_the_range_are_asked_for_on_the_usual_grid
 async def test_one_wrong_answer_at_first_contact_moves_nothing(sqlite_url):
     async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
         one.script(faults.off_grid(8 * 3600))
-        await collect(one.profiles, one.clock(), one.store, one.gatherer)
+        await collect(one.profiles, one.clock(), one.store, one.batch_runner)
         one.clock.advance(hours=2)
-        assert (await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)).complete
+        assert (await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)).complete
         await is_whole(one, DAILY, NOW - 9 * DAY, USUAL[DAILY])
         assert (await one.store.learned_grids())[DAILY] == LearnedGrid(USUAL[DAILY])
 
@@ -150,7 +150,7 @@ async def passes(one, count, **pause):
     """Make so many passes, with a pause before each."""
     for _ in range(count):
         one.clock.advance(**pause)
-        await collect_and_heal(one.profiles, one.clock(), one.store, one.gatherer)
+        await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
 
 
 async def test_history_goes_on_as_new_series_when_buckets_start_elsewhere(store_url):
@@ -288,7 +288,7 @@ async def test_a_past_that_lies_elsewhere_does_not_move_the_present(sqlite_url):
         one.script(lambda asked: faults.off_grid(3600) if asked.question.series[0].end < border else None)
         for _ in range(3):
             job = await one.store.create_backfill(wanted, one.clock())
-            await Backfiller(one.store, one.gatherer).run(job, one.profiles)
+            await BackfillRunner(one.store, one.batch_runner).run(job, one.profiles)
             one.clock.advance(hours=3)
         assert await one.store.grids() == USUAL
 
@@ -315,7 +315,7 @@ async def test_an_answer_on_the_former_grid_that_comes_late_is_not_stored(store_
 async def test_snapshots_are_taken_where_buckets_start(sqlite_url):
     found = profile(agg_interval=DAILY, filters={"expirationStatus": ("VALID",)}, since=NOW - 9 * DAY)
     async with core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
-        collected = await collect(one.profiles, one.clock(), one.store, one.gatherer)
+        collected = await collect(one.profiles, one.clock(), one.store, one.batch_runner)
         assert collected.complete
         assert min((await one.stored())["all"]) == EIGHT.floor(found.since).timestamp()
         assert await word(one) == ["snapshot"]

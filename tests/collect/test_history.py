@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from collector.collect.attend import Attendant
-from collector.collect.backfill import Backfiller
-from collector.collect.collect import collect, collect_and_heal, heal
+from collector.collect.backfill import BackfillRunner
+from collector.collect.one_pass import collect, collect_and_heal, heal
+from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Annotation, Window
 from collector.serve.gaps import all_gaps
 from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
@@ -26,18 +26,18 @@ async def exported(store, **chosen):
 async def run_backfill(opened, start, end=None, *, force=False):
     order = wanted([one.name for one in opened.profiles], start, end, opened.clock(), force=force)
     job = await opened.store.create_backfill(order, opened.clock())
-    return await Backfiller(opened.store, opened.gatherer).run(job, opened.profiles)
+    return await BackfillRunner(opened.store, opened.batch_runner).run(job, opened.profiles)
 
 
 @pytest.mark.parametrize("fires", [24, pytest.param(96, marks=pytest.mark.campaign)])
 async def test_50_series_cost_one_batch_of_each_fire_and_one_daily_re_read(sqlite_url, fires):
     of_fifty = many(50, agg_interval=QUARTER)
     async with core(sqlite_url, of_fifty, series_per_request=20) as opened:
-        await collect([of_fifty], opened.clock(), opened.store, opened.gatherer)
+        await collect([of_fifty], opened.clock(), opened.store, opened.batch_runner)
         before = len(opened.requests)
         for _ in range(fires):
             opened.clock.advance(minutes=15)
-            collected = await collect([of_fifty], opened.clock(), opened.store, opened.gatherer)
+            collected = await collect([of_fifty], opened.clock(), opened.store, opened.batch_runner)
             assert collected.complete
         windows_of_a_re_read = 3  # fourteen days and a bit on a grid of weeks
         assert len(opened.requests) - before <= fires * 3 + 3 * windows_of_a_re_read
@@ -49,7 +49,7 @@ async def test_as_of_any_moment_gives_back_what_had_been_served_by_then(store_ur
     async with core(store_url, hourly, revised_for=timedelta(days=3), lag=timedelta(minutes=45)) as opened:
         served = []
         for _ in range(18):
-            await collect_and_heal([hourly], opened.clock(), opened.store, opened.gatherer)
+            await collect_and_heal([hourly], opened.clock(), opened.store, opened.batch_runner)
             served.append((opened.clock(), await exported(opened.store)))
             opened.clock.advance(hours=4)
         assert served[0][1] != served[-1][1]
@@ -66,11 +66,11 @@ async def test_an_annotation_that_is_withdrawn_is_kept_with_when(store_url):
     )
     hourly = profile()
     async with core(store_url, hourly, annotations=(outage,)) as opened:
-        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         first = opened.clock()
         opened.simulator.change(WithdrawalChange(outage, since=opened.clock().timestamp() + 60))
         opened.clock.advance(hours=1)
-        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         (row,) = await opened.store.list_annotations()
         assert (row.description, row.first_seen_at, row.withdrawn_at) == ("A log went away", first, opened.clock())
 
@@ -85,7 +85,7 @@ async def test_a_hole_upstream_is_proven_within_three_days_and_then_costs_nothin
         for _ in range(24 * 4):
             opened.clock.advance(hours=1)
             before = len(opened.requests)
-            await heal([hourly], opened.clock(), opened.store, opened.gatherer)
+            await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
             costs += [len(opened.requests) - before]
             (gap, *_) = await all_gaps(opened.store, [hourly], opened.clock())
             assert (gap.start, gap.end, gap.buckets) == (hole.start, hole.end, 24)
@@ -101,7 +101,7 @@ async def test_an_explicit_backfill_asks_for_a_proven_gap_again(store_url):
         await run_backfill(opened, MIDNIGHT - 60 * DAY)
         for _ in range(3):
             opened.clock.advance(days=1)
-            await heal([hourly], opened.clock(), opened.store, opened.gatherer)
+            await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         (gap, *_) = await all_gaps(opened.store, [hourly], opened.clock())
         assert gap.reason == "upstream"
         assert (await run_backfill(opened, MIDNIGHT - 60 * DAY)).progress.requests > 0
@@ -132,9 +132,9 @@ async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_comple
 async def test_a_day_of_downtime_is_made_good_by_the_next_pass(store_url):
     hourly = profile()
     async with core(store_url, hourly) as opened:
-        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(days=3)
-        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         assert await all_gaps(opened.store, [hourly], opened.clock()) == []
         window = Window(MIDNIGHT - DAY, hourly.agg_interval.floor(opened.clock()))
         assert (await opened.stored())["all"] == opened.truth(hourly.series[0].query, window)
@@ -163,11 +163,11 @@ async def test_a_backfill_that_is_stopped_goes_on_where_it_was(store_url):
             if standing.progress.requests > 3:
                 opened.fetcher.stop.set()
 
-        half = await Backfiller(opened.store, opened.gatherer, stop_after_the_third).run(job, opened.profiles)
+        half = await BackfillRunner(opened.store, opened.batch_runner, stop_after_the_third).run(job, opened.profiles)
         assert half.state == "running"
         opened.restart()
         opened.clock.advance(seconds=5)
-        rest = await Backfiller(opened.store, opened.gatherer).run(
+        rest = await BackfillRunner(opened.store, opened.batch_runner).run(
             (await opened.store.open_backfills())[0], opened.profiles
         )
         assert rest.state == "done"
@@ -180,19 +180,19 @@ async def test_a_job_for_a_profile_that_is_gone_fails_in_a_sentence(sqlite_url):
     async with core(sqlite_url, profile()) as opened:
         order = wanted(["gone"], MIDNIGHT - DAY, None, opened.clock(), force=False)
         job = await opened.store.create_backfill(order, opened.clock())
-        done = await Backfiller(opened.store, opened.gatherer).run(job, opened.profiles)
+        done = await BackfillRunner(opened.store, opened.batch_runner).run(job, opened.profiles)
         assert (done.state, done.message) == ("failed", "no such profile: gone")
 
 
 async def test_a_renamed_profile_keeps_its_history_and_a_changed_filter_starts_a_new_one(store_url):
     async with core(store_url, profile("old")) as opened:
-        await collect(opened.profiles, opened.clock(), opened.store, opened.gatherer)
+        await collect(opened.profiles, opened.clock(), opened.store, opened.batch_runner)
         before = await opened.stored()
         await opened.declare(profile("new"))
         assert await opened.stored() == {"new": before["old"]}
         changed = profile("new", filters={"tld": ("com",)})
         await opened.declare(changed)
-        await collect([changed], opened.clock(), opened.store, opened.gatherer)
+        await collect([changed], opened.clock(), opened.store, opened.batch_runner)
         assert (await opened.stored())["new"] != before["old"]
         assert sorted(row.points for row in await opened.store.list_series()) == [36, 36]
 
@@ -200,11 +200,11 @@ async def test_a_renamed_profile_keeps_its_history_and_a_changed_filter_starts_a
 async def test_a_normalization_that_changes_midway_never_mixes(store_url):
     hourly = profile()
     async with core(store_url, hourly) as opened:
-        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.simulator.change(NormalizationChange("PERCENTAGE", "percent", since=opened.clock().timestamp() + 60))
         for _ in range(2):
             opened.clock.advance(hours=1)
-            await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         assert [(row.normalization, row.active) for row in await opened.store.list_series()] == [
             ("RAW_VALUES", False),
             ("PERCENTAGE", True),
@@ -219,9 +219,9 @@ async def test_a_normalization_that_changes_midway_never_mixes(store_url):
 async def test_values_that_are_relative_to_one_answer_stand_alone(store_url):
     three = many(3, since=MIDNIGHT - 30 * DAY)
     async with core(store_url, three, normalization="MIN_MAX") as opened:
-        await collect_and_heal([three], opened.clock(), opened.store, opened.gatherer)
+        await collect_and_heal([three], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(days=20)
-        await collect_and_heal([three], opened.clock(), opened.store, opened.gatherer)
+        await collect_and_heal([three], opened.clock(), opened.store, opened.batch_runner)
         assert {asked.series for asked in opened.requests if asked.status == 200} <= {1, 3}
         for row in await opened.store.list_series():
             fetched = [fetch for fetch in await opened.store.list_fetches() if fetch.outcome == "ok"]
@@ -246,12 +246,12 @@ async def test_the_day_that_has_just_ended_is_there_within_the_hour_although_rad
     daily = profile(agg_interval=AggInterval.ONE_DAY)
     async with core(sqlite_url, daily, lag=timedelta(minutes=45)) as opened:
         opened.clock.now = MIDNIGHT + DAY + timedelta(minutes=2)
-        attendant = Attendant([daily], opened.store, opened.gatherer)
-        assert await attendant.attend()
+        worker = ProfileWorker([daily], opened.store, opened.batch_runner)
+        assert await worker.run_due()
         passes = 1
-        while (seconds := attendant._seconds(failures=0)) is not None:
+        while (seconds := worker._seconds(failures=0)) is not None:
             opened.clock.advance(seconds=seconds)
-            await attendant.attend()
+            await worker.run_due()
             passes += 1
         assert opened.clock() < MIDNIGHT + DAY + timedelta(minutes=75)
         assert passes <= 3
@@ -269,7 +269,7 @@ async def test_what_lies_before_since_is_read_again_until_it_is_final(store_url,
         opened.simulator.change(RevisionChange(old, 1, since=(opened.clock() + 3 * DAY).timestamp()))
         for _ in range(16):
             opened.clock.advance(days=1)
-            await collect([hourly], opened.clock(), opened.store, opened.gatherer)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         stored = (await opened.stored())["all"]
         assert {t: stored[t] for t in stored if t < MIDNIGHT.timestamp()} == opened.truth(hourly.series[0].query, old)
 
@@ -278,8 +278,8 @@ async def kept_for(opened, hourly, days):
     """Collect and heal twice a day; gives the reasons of the gaps, and how often Radar was asked on the last day."""
     for _ in range(2 * days):
         before = len(opened.requests)
-        await collect([hourly], opened.clock(), opened.store, opened.gatherer)
-        await heal([hourly], opened.clock(), opened.store, opened.gatherer)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
+        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(hours=12)
     gaps = await all_gaps(opened.store, [hourly], opened.clock() - timedelta(hours=12))
     return [gap.reason for gap in gaps], len(opened.requests) - before
@@ -311,11 +311,11 @@ async def test_a_hole_in_a_history_of_three_weeks_is_proven(store_url):
     weekly = profile(agg_interval=AggInterval.ONE_WEEK, since=monday - 21 * DAY, settle=DAY)
     async with core(store_url, weekly) as opened:
         opened.simulator.change(GapChange(Window(monday - 14 * DAY, monday - 7 * DAY)))
-        await collect([weekly], opened.clock(), opened.store, opened.gatherer)
+        await collect([weekly], opened.clock(), opened.store, opened.batch_runner)
         for _ in range(8):
-            await heal([weekly], opened.clock(), opened.store, opened.gatherer)
+            await heal([weekly], opened.clock(), opened.store, opened.batch_runner)
             opened.clock.advance(hours=12)
         gaps = await all_gaps(opened.store, [weekly], opened.clock())
         before = len(opened.requests)
-        await heal([weekly], opened.clock(), opened.store, opened.gatherer)
+        await heal([weekly], opened.clock(), opened.store, opened.batch_runner)
         assert ([gap.reason for gap in gaps], len(opened.requests) - before) == (["upstream"], 0)

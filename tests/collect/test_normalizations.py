@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from collector.collect.backfill import Backfiller
-from collector.collect.collect import collect_and_heal
+from collector.collect.backfill import BackfillRunner
 from collector.collect.confirm import confirm
+from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
 from collector.serve.status import status
 from collector.store import wanted
@@ -32,13 +32,13 @@ def _scaled(word):
 
 async def _pass(world):
     world.restart()
-    return await collect_and_heal(world.profiles, world.clock(), world.store, world.gatherer)
+    return await collect_and_heal(world.profiles, world.clock(), world.store, world.batch_runner)
 
 
 async def _backfill(world, start=SINCE):
     names = [one.name for one in world.profiles]
     job = await world.store.create_backfill(wanted(names, start, None, world.clock(), force=False), world.clock())
-    return await Backfiller(world.store, world.gatherer).run(job, world.profiles)
+    return await BackfillRunner(world.store, world.batch_runner).run(job, world.profiles)
 
 
 @pytest.mark.parametrize("profiles", [[profile(since=SINCE)], [many(3, since=SINCE)]], ids=["one", "three"])
@@ -103,9 +103,9 @@ async def test_values_that_need_not_add_up_are_confirmed_by_reading_them_once_mo
         world.clock.advance(hours=2)
         assert (await _pass(world)).complete
         before = len(world.requests)
-        await confirm(world.profiles, world.clock(), world.store, world.gatherer)
+        await confirm(world.profiles, world.clock(), world.store, world.batch_runner)
         assert {asked.query.agg_interval for one in world.requests[before:] for asked in one.question.series} == {HOUR}
         assert await world.store.unconfirmed(world.profiles) == {"all": 0}
         asked = len(world.requests)
-        await confirm(world.profiles, world.clock(), world.store, world.gatherer)
+        await confirm(world.profiles, world.clock(), world.store, world.batch_runner)
         assert len(world.requests) == asked

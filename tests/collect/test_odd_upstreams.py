@@ -10,7 +10,7 @@ import shutil
 
 import pytest
 
-from collector.collect.collect import collect
+from collector.collect.one_pass import collect
 from collector.model import AggInterval, Window
 from collector.simulator import odd
 from tests.collect.doubles import core, profile, window_of
@@ -69,7 +69,7 @@ async def answered_oddly(url, names, caplog):
     agg_interval = AggInterval.ONE_HOUR if behaves else INTERVAL[names[0]]
     caplog.clear()
     async with core(url, asked_of(agg_interval), odd=names) as world:
-        await collect(world.profiles, world.clock(), world.store, world.gatherer)
+        await collect(world.profiles, world.clock(), world.store, world.batch_runner)
         stored, truth, window = await stored_and_true(world)
         if any(one.verdict == "refuse" for one in chosen):
             # a smaller question may have an answer without what is odd
@@ -93,7 +93,7 @@ async def check_recovery(world):
     """Once the upstream answers as usual, all is there, in the same series."""
     world.simulator.be_odd()
     world.clock.advance(hours=3)
-    await collect(world.profiles, world.clock(), world.store, world.gatherer)
+    await collect(world.profiles, world.clock(), world.store, world.batch_runner)
     stored, truth, window = await stored_and_true(world)
     assert stored == truth
     assert await gaps(world, window) == {}

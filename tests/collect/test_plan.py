@@ -277,7 +277,7 @@ def test_some_series_are_asked_alone_and_relative_ones_for_their_newest_window()
     names = {name: [Slice(query(name), hours(n, n + 1)) for n in range(3)] for name in ("a", "b", "alone", "relative")}
     slices = [piece for found in names.values() for piece in found]
     alone = {query("alone"), query("relative")}
-    batches = plan.pack_apart(slices, Shape(timedelta(days=7), 20), alone, {query("relative")})
+    batches = plan.pack_separately(slices, Shape(timedelta(days=7), 20), alone, {query("relative")})
     newest_first = [[piece] for piece in reversed(names["alone"])]
     assert [list(batch.slices) for batch in batches[1:]] == [*newest_first, [names["relative"][2]]]
     assert {*batches[0].slices} == {*names["a"], *names["b"]}

@@ -22,13 +22,13 @@ async def probed(folder, *rules, behind=timedelta(0), **options):
     async with core(f"sqlite:///{folder}/probe.db", token=TOKEN, **options) as world:
         world.script(*rules)
         world.simulator._clock = lambda: world.clock.timestamp() - behind.total_seconds()
-        report = (await Prober(world.gatherer).probe()).to_json("http://radar")
+        report = (await Prober(world.batch_runner).probe()).to_json("http://radar")
         assert len(world.requests) == report["requests_used"] <= MOST_REQUESTS
         assert await world.store.list_series() == []
         assert await world.stored() == {}
         reported = [request["outcome"] for request in report["requests"]]
         assert sorted(await world.outcomes()) == sorted(reported + ["ok"] * (len(world.requests) - len(reported)))
-        return report, {interval: await world.gatherer.limits(interval) for interval in AggInterval}
+        return report, {interval: await world.batch_runner.limits(interval) for interval in AggInterval}
 
 
 def said(report):
@@ -321,7 +321,7 @@ def siblings(received):
 async def test_the_paths_beside_the_time_series_are_described_and_need_not_answer(tmp_path):
     async with core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as world:
         world.script(siblings)
-        report = (await Prober(world.gatherer).probe()).to_json("http://radar")
+        report = (await Prober(world.batch_runner).probe()).to_json("http://radar")
         found = said(report)
         assert found["summary_ca_owner"].endswith("2 groups: Let's Encrypt, other")
         assert "serie_0 (object of 3), meta (object of 0); 2 groups: Let's" in found["timeseries_groups_ca_owner"]
@@ -347,7 +347,7 @@ async def test_only_answers_to_what_the_collector_would_ask_are_kept_to_be_read_
     async with core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as world:
         spoilt = faults.reply(200, b"{", content_type="application/json")
         world.script(spoilt.only(lambda received: "DigiCert" in received.raw_query).always())
-        report = await Prober(world.gatherer).probe()
+        report = await Prober(world.batch_runner).probe()
         refused = {exchange.request.name for exchange in report.exchanges if exchange.outcome == "untrusted"}
         names = {exchange.fetch_id: exchange.request.name for exchange in report.exchanges}
         assert refused == {"comma encoded once", "comma encoded twice"}

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from collector.collect.attend import Attendant
-from collector.collect.collect import collect, collect_and_heal, named
-from collector.collect.gather import Gatherer
+from collector.collect.batch_runner import BatchRunner
+from collector.collect.one_pass import collect, collect_and_heal, named
+from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Slice, Window, rfc3339
 from collector.radar.errors import Paused
 from collector.store import Store
@@ -20,8 +20,8 @@ REFUSED = {"refused": NOWHERE, "too_costly": faults.api_error(422, 2002), "untru
 async def one_pass(world, *, by_hand=False):
     """Do what one call of `collector collect` does, in a process of its own."""
     world.restart()
-    gatherer = Gatherer(world.fetcher, 4, by_hand=by_hand)
-    return await collect_and_heal(world.profiles, world.clock(), world.store, gatherer)
+    batch_runner = BatchRunner(world.fetcher, 4, by_hand=by_hand)
+    return await collect_and_heal(world.profiles, world.clock(), world.store, batch_runner)
 
 
 async def newest(world):
@@ -50,7 +50,7 @@ async def test_a_service_that_is_restarted_without_end_asks_a_handful_of_times(s
         world.script(NOWHERE.always())
         for _ in range(80):
             world.restart()
-            await Attendant(world.profiles, world.store, world.gatherer).attend()
+            await ProfileWorker(world.profiles, world.store, world.batch_runner).run_due()
             world.clock.advance(seconds=15)
         assert len(world.requests) <= 6
 
@@ -146,9 +146,9 @@ async def test_a_refused_window_of_the_past_pauses_alone_and_the_newest_goes_on(
         failures = []
         for _ in range(40):
             world.restart()
-            gathered = await world.gatherer.gather_all(slices, named(world.profiles))
-            failures += [type(failure.error) for failure in gathered.failures]
-            assert gathered.batches == 1
+            result = await world.batch_runner.run(slices, named(world.profiles))
+            failures += [type(failure.error) for failure in result.failures]
+            assert result.batches == 1
             world.clock.advance(seconds=15)
         assert len(failures) == 40
         assert failures.count(Paused) >= 35
@@ -174,10 +174,10 @@ async def test_replicas_share_the_pauses(postgres_url):
         assert [one.outcome for one in await other.refusals(NOW)] == ["refused"] * 2  # in two pieces
         world.fetcher.store = other
         for _ in range(3):
-            gathered = await world.gatherer.gather_all(
+            result = await world.batch_runner.run(
                 [Slice(query(), Window(HOUR.floor(NOW) - DAY, HOUR.floor(NOW)))], named(world.profiles)
             )
-            assert {type(failure.error) for failure in gathered.failures} == {Paused}
+            assert {type(failure.error) for failure in result.failures} == {Paused}
         assert len(world.requests) == asked
 
 
@@ -193,9 +193,9 @@ async def test_two_healthy_profiles_are_fresh_in_every_pass_beside_one_that_alwa
     async with core(sqlite_url, ill, *healthy) as world:
         world.script(fails)
         for number in range(16):
-            collected = await collect(world.profiles, world.clock(), world.store, world.gatherer)
+            collected = await collect(world.profiles, world.clock(), world.store, world.batch_runner)
             assert [name for name, reason in collected.reasons.items() if reason] == ["ill"], number
             world.clock.advance(hours=1)
         (paused,) = await world.store.refusals()
         assert paused.is_of(ill.series[0].query)
-        assert (await world.gatherer.limits(HOUR)).rejected == ()
+        assert (await world.batch_runner.limits(HOUR)).rejected == ()

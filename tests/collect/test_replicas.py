@@ -8,10 +8,10 @@ from datetime import timedelta
 import psycopg
 
 from collector.collect import plan
-from collector.collect.attend import Attendant
-from collector.collect.background import do_backfills
-from collector.collect.gather import Gatherer
-from collector.collect.replica import enlisted
+from collector.collect.batch_runner import BatchRunner
+from collector.collect.lease import enlisted
+from collector.collect.maintenance import do_backfills
+from collector.collect.worker import ProfileWorker
 from collector.settings import load
 from collector.store import Standing, Store, Wanted
 from tests.collect.doubles import HOUR, NOW, QuickFetcher, core, many, profile
@@ -27,7 +27,7 @@ async def replica(world, url, *profiles, lease=LEASE):
     async with Store.open(url, owner="run") as store, enlisted(store, profiles, lease, stop):
         await store.declare(profiles, world.clock())
         fetcher = QuickFetcher(world.fetcher.radar, store, limit=600, stop=stop, clock=world.clock)
-        yield Attendant(profiles, store, Gatherer(fetcher, 4)), store, stop
+        yield ProfileWorker(profiles, store, BatchRunner(fetcher, 4)), store, stop
 
 
 def test_a_share_fills_whole_requests():
@@ -47,11 +47,11 @@ async def test_every_due_moment_is_seen_to_once_and_asked_once(postgres_url):
         replica(world, postgres_url, *profiles) as (a, *_),
         replica(world, postgres_url, *profiles) as (b, *_),
     ):
-        await a.attend()  # learns the limit, once
+        await a.run_due()  # learns the limit, once
         for _ in range(10):
             world.clock.advance(hours=1)
             seen = len(world.requests)
-            await asyncio.gather(a.attend(), b.attend())
+            await asyncio.gather(a.run_due(), b.run_due())
             assert len(world.requests) - seen == 6
         fires = await world.store.list_fires(limit=None)
         assert Counter(fire.due for fire in fires) == {DUE + timedelta(hours=n): 12 for n in range(11)}
@@ -65,19 +65,19 @@ async def test_what_others_did_while_a_pass_took_long_is_not_done_again(postgres
         replica(world, postgres_url, *profiles) as (a, *_),
         replica(world, postgres_url, *profiles) as (b, *_),
     ):
-        await b._gatherer.limits(HOUR)
-        await a.attend()  # learns the limit, for b too
+        await b._batch_runner.limits(HOUR)
+        await a.run_due()  # learns the limit, for b too
         world.clock.advance(hours=1)
         seen, its_own = len(world.requests), a._pass
 
         async def a_long_one(duties, now):
             complete = await its_own(duties, now)
             world.clock.advance(minutes=5)
-            await b.attend()
+            await b.run_due()
             return complete
 
         monkeypatch.setattr(a, "_pass", a_long_one)
-        await a.attend()
+        await a.run_due()
         assert [received.status for received in world.requests[seen:]] == [200] * 6
 
 
@@ -88,13 +88,13 @@ async def test_what_a_dead_replica_was_at_is_taken_over_when_its_lease_is_out(po
         replica(world, postgres_url, profile()) as (b, store, _),
     ):
         await dead.claim("profile", ["all"], world.clock(), lambda free, _: [one.name for one in free])
-        assert await b.attend()
+        assert await b.run_due()
         assert b._others_at_it
         assert await store.list_fires() == []
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             expired = "UPDATE replicas SET expires_at = clock_timestamp() WHERE id = %s"
             connection.execute(expired, [dead._replica_id])
-        assert await b.attend()
+        assert await b.run_due()
         assert [fire.outcome for fire in await store.list_fires()] == ["collected"]
         assert not b._others_at_it
 
@@ -105,8 +105,8 @@ async def test_how_a_profile_fares_is_known_to_all_whoever_saw_to_it(postgres_ur
         replica(world, postgres_url, profile()) as (a, *_),
         replica(world, postgres_url, profile()) as (b, *_),
     ):
-        await a.attend()
-        await b.attend()
+        await a.run_due()
+        await b.run_due()
         assert b.health["all"].success == a.health["all"].success is not None
         assert len(world.requests) == 1
 
@@ -137,6 +137,6 @@ async def test_a_job_that_another_replica_has_ended_meanwhile_is_not_done_again(
             return looks.pop(0)
 
         monkeypatch.setattr(world.store, "open_backfills", as_seen_before)
-        await do_backfills(settings, world.gatherer, asyncio.Event())
+        await do_backfills(settings, world.batch_runner, asyncio.Event())
         assert world.requests == []
         assert (await world.store.backfill(job.id)).standing.state == "done"

@@ -9,10 +9,10 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from collector.collect.backfill import Backfiller, portion
-from collector.collect.gather import Gatherer
+from collector.collect.backfill import BackfillRunner, portion
+from collector.collect.batch_runner import BatchRunner
+from collector.collect.lease import enlisted
 from collector.collect.limits import Rejection, Size, first_guess, measured
-from collector.collect.replica import enlisted
 from collector.model import AggInterval, Slice, Window
 from collector.store import LeaseLost, Store, wanted
 from collector.store.admin import commands
@@ -33,7 +33,7 @@ async def replica(world, *profiles):
     async with Store.open(world.url, owner="run") as store, enlisted(store, profiles, LEASE, stop):
         await store.declare(profiles, world.clock())
         fetcher = QuickFetcher(world.fetcher.radar, store, limit=6000, stop=stop, clock=world.clock)
-        yield Backfiller(store, Gatherer(fetcher, 2), shares=True)
+        yield BackfillRunner(store, BatchRunner(fetcher, 2), shares=True)
 
 
 @asynccontextmanager
@@ -48,11 +48,11 @@ async def job_of(world, *names, force=False):
     return await world.store.create_backfill(order, world.clock())
 
 
-async def take_part(backfiller, job, profiles):
+async def take_part(backfill_runner, job, profiles):
     """Do as a daemon does until the job has ended; gives the Standing if it was this one that ended it."""
     while True:
-        standing = await backfiller.run(job, profiles)
-        found = await backfiller._store.backfill(job.id)
+        standing = await backfill_runner.run(job, profiles)
+        found = await backfill_runner._store.backfill(job.id)
         if standing or found.standing.ended:
             return standing
         await asyncio.sleep(0.02)
@@ -69,7 +69,7 @@ async def alone(url, *profiles, **options):
     """What one process spends on the same job; gives the requests, the job's Standing and the digest."""
     async with core(url, *profiles, limit=6000, **{**LIMITS, **options}) as world:
         job = await job_of(world, *(one.name for one in profiles))
-        standing = await Backfiller(world.store, world.gatherer).run(job, profiles)
+        standing = await BackfillRunner(world.store, world.batch_runner).run(job, profiles)
         return len(world.requests), standing, await commands.digest(url)
 
 
@@ -89,9 +89,9 @@ async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
 
 
 async def test_requests_that_were_refused_are_counted_however_often_the_record_is_told(sqlite_url, monkeypatch):
-    monkeypatch.setattr("collector.collect.diary._REPORT_EVERY", -1)
+    monkeypatch.setattr("collector.collect.checkpoint._REPORT_EVERY", -1)
     async with core(sqlite_url, OWNERS, limit=6000, **LIMITS) as world:
-        await Backfiller(world.store, world.gatherer).run(job := await job_of(world), [OWNERS])
+        await BackfillRunner(world.store, world.batch_runner).run(job := await job_of(world), [OWNERS])
         assert {received.status for received in world.requests} > {200}
         assert (await world.store.backfill(job.id)).standing.progress.requests == len(world.requests)
 
@@ -135,7 +135,7 @@ async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, 
         async with replicas(url, count, OWNERS) as (world, backfillers):
             world.script(ill)
             job = await job_of(world)
-            runners = backfillers or [Backfiller(world.store, world.gatherer)]
+            runners = backfillers or [BackfillRunner(world.store, world.batch_runner)]
             ended = await asyncio.gather(*(take_part(one, job, [OWNERS]) for one in runners))
             (last,) = [one for one in ended if one]
             return last.state, last.message, last.progress.gaps_remaining, last.progress.points_inserted
@@ -179,7 +179,7 @@ async def test_of_values_that_are_relative_to_one_answer_the_newest_window_stand
     """Also if it is asked for by force, and by several at once."""
     three, week = many(3), Window(MIDNIGHT - 7 * DAY, MIDNIGHT)
     async with replicas(postgres_url if count else sqlite_url, count, three, normalization="MIN_MAX") as (world, found):
-        backfillers = found or [Backfiller(world.store, world.gatherer)]
+        backfillers = found or [BackfillRunner(world.store, world.batch_runner)]
         for force in [False, True, True]:
             world.clock.advance(minutes=1)
             asked, job = len(world.requests), await job_of(world, force=force)

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from collector.collect.attend import Attendant
-from collector.collect.backfill import Backfiller
-from collector.collect.collect import collect, collect_and_heal, heal
+from collector.collect.backfill import BackfillRunner
+from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.collect.snapshots import Order, window
+from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Slice, Window, from_epoch
 from collector.profile import Reach
 from collector.serve.gaps import all_gaps
@@ -35,7 +35,7 @@ def whole(opened, taken):
 
 
 async def pass_over(opened, *profiles):
-    return await collect(profiles or opened.profiles, opened.clock(), opened.store, opened.gatherer)
+    return await collect(profiles or opened.profiles, opened.clock(), opened.store, opened.batch_runner)
 
 
 async def exported(opened, **chosen):
@@ -57,7 +57,7 @@ async def test_over_weeks_what_is_stored_is_what_upstream_says_at_the_newest_ask
     async with core(store_url, taken) as opened:
         asked, told = taken.series[0].query, []
         for _ in range(21):
-            assert (await collect_and_heal([taken], opened.clock(), opened.store, opened.gatherer)).complete
+            assert (await collect_and_heal([taken], opened.clock(), opened.store, opened.batch_runner)).complete
             truth = opened.truth(asked, whole(opened, taken))
             assert await exported(opened) == truth
             told.append((opened.clock(), truth))
@@ -238,11 +238,11 @@ async def test_without_since_a_snapshot_reaches_back_as_far_as_lookback(store_ur
 async def test_healing_and_backfill_ask_nothing_of_a_snapshot(store_url):
     taken, plain = valid(), profile("all", since=MIDNIGHT - 2 * DAY)
     async with core(store_url, taken, plain) as opened:
-        await heal([taken], opened.clock(), opened.store, opened.gatherer)
+        await heal([taken], opened.clock(), opened.store, opened.batch_runner)
         assert opened.requests == []
         order = wanted(["valid", "all"], MIDNIGHT - 3 * DAY, None, opened.clock(), force=True)
         job = await opened.store.create_backfill(order, opened.clock())
-        done = await Backfiller(opened.store, opened.gatherer).run(job, opened.profiles)
+        done = await BackfillRunner(opened.store, opened.batch_runner).run(job, opened.profiles)
         assert done.state == "done"
         assert all(not one.query.filters for request in opened.requests for one in request.question.series)
 
@@ -260,9 +260,9 @@ async def test_a_snapshot_profile_shares_a_pass_with_others(store_url):
 async def test_the_daemon_takes_a_snapshot_when_it_is_due(store_url):
     taken = valid()
     async with core(store_url, taken, lag=timedelta(minutes=45)) as opened:
-        attendant = Attendant([taken], opened.store, opened.gatherer)
+        worker = ProfileWorker([taken], opened.store, opened.batch_runner)
         for _ in range(30):
-            assert await attendant.attend()
+            assert await worker.run_due()
             opened.clock.advance(hours=1)
         assert {fire.outcome for fire in await opened.store.list_fires()} == {"collected"}
         stored = await exported(opened)

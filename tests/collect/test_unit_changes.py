@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from collector.collect.backfill import Backfiller
-from collector.collect.collect import collect, collect_and_heal
+from collector.collect.backfill import BackfillRunner
+from collector.collect.one_pass import collect, collect_and_heal
 from collector.model import Window
 from collector.simulator import NormalizationChange
 from collector.store import wanted
@@ -25,7 +25,7 @@ async def _exported(world, **options):
 
 
 async def _pass(world, how=collect):
-    return await how(world.profiles, world.clock(), world.store, world.gatherer)
+    return await how(world.profiles, world.clock(), world.store, world.batch_runner)
 
 
 async def _hours(world, number, how=collect):
@@ -37,7 +37,7 @@ async def _hours(world, number, how=collect):
 async def _backfill(world):
     order = wanted([one.name for one in world.profiles], SINCE, None, world.clock(), force=False)
     job = await world.store.create_backfill(order, world.clock())
-    return await Backfiller(world.store, world.gatherer).run(job, world.profiles)
+    return await BackfillRunner(world.store, world.batch_runner).run(job, world.profiles)
 
 
 async def _changed(world, **change):

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from collector.collect.collect import collect_and_heal
+from collector.collect.one_pass import collect_and_heal
 from collector.model import AggInterval, Window
 from collector.simulator import RevisionChange
 from collector.store import Fire, StoreError
@@ -32,7 +32,7 @@ async def collected(url, found, trouble=lambda world: None):
 async def _until_complete(world, found):
     while True:
         try:
-            if (await collect_and_heal(world.profiles, world.clock(), world.store, world.gatherer)).complete:
+            if (await collect_and_heal(world.profiles, world.clock(), world.store, world.batch_runner)).complete:
                 return
         except StoreError:
             found["passes that failed"] += 1

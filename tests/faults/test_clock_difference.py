@@ -6,8 +6,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from collector.collect.attend import Attendant
-from collector.collect.collect import heal
+from collector.collect.one_pass import heal
+from collector.collect.worker import ProfileWorker
 from collector.contract.errors import envelope
 from collector.model import AggInterval, Window, from_epoch
 from collector.serve.status import status
@@ -41,10 +41,10 @@ class SkewedWorld:
         self.world.clock.now += ahead - self.ahead
         self.skew(ahead)
 
-    async def attend(self, *, restart=True):
+    async def run_due(self, *, restart=True):
         if restart:
             self.world.restart()
-        return await Attendant(self.world.profiles, self.world.store, self.world.gatherer).attend()
+        return await ProfileWorker(self.world.profiles, self.world.store, self.world.batch_runner).run_due()
 
     async def status(self):
         return await status(self.world.store, self.world.profiles, 600, self.world.clock())
@@ -92,22 +92,22 @@ async def _lived(url, interval, ahead, hours):
     start = NOW - 8 * DAY - max(ahead, timedelta(0))
     async with core(url, profile(agg_interval=interval, since=start)) as world:
         skewed = SkewedWorld(world, ahead)
-        assert await skewed.attend()
+        assert await skewed.run_due()
         until = interval.floor(min(world.clock.now, skewed.radar_now))
         if until > start:
             assert (await world.store.spans([query(interval)]))[query(interval)].end == until
-        assert (await heal(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        assert (await heal(world.profiles, world.clock(), world.store, world.batch_runner)).complete
         for _ in range(hours):
             world.clock.advance(hours=1)
-            assert await skewed.attend()
+            assert await skewed.run_due()
         named = await skewed.is_fresh()
         assert skewed.beyond() <= 3  # then two replies agree
         skewed.drift(timedelta(0))
         for _ in range(2):
-            assert await skewed.attend()
+            assert await skewed.run_due()
             world.clock.now += max(HOURS, interval.step)
-        assert await skewed.attend()
-        assert (await heal(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        assert await skewed.run_due()
+        assert (await heal(world.profiles, world.clock(), world.store, world.batch_runner)).complete
         assert await skewed.is_fresh() is None
         assert await skewed.difference_from_truth(interval, start) == {}
         fires = Counter(fire.due for fire in await world.store.list_fires(limit=None))
@@ -128,11 +128,11 @@ async def test_what_was_due_while_the_clock_was_ahead_is_asked_for_again_once_it
     async with core(sqlite_url, profile()) as world:
         skewed = SkewedWorld(world, 6 * HOURS)
         for _ in range(6):
-            assert await skewed.attend()
+            assert await skewed.run_due()
             world.clock.advance(hours=1)
         skewed.drift(timedelta(0))
         for _ in range(3):
-            assert await skewed.attend()
+            assert await skewed.run_due()
             assert (await world.store.spans([query()]))[query()].end == HOUR.floor(world.clock())
             world.clock.advance(hours=1)
         fires = Counter(fire.due for fire in await world.store.list_fires(limit=None))
@@ -148,19 +148,19 @@ async def test_two_days_under_any_difference_leave_nothing_out(store_url, interv
 async def test_the_first_request_is_asked_again_in_the_same_pass(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         skewed = SkewedWorld(world, 2 * HOURS)
-        assert await skewed.attend()
+        assert await skewed.run_due()
         assert await world.outcomes() == ["refused", "ok"]
         assert (await world.store.spans([query()]))[query()].end == HOUR.floor(skewed.radar_now)
-        assert not (await world.gatherer.limits(HOUR)).is_limited  # no limit was to blame
+        assert not (await world.batch_runner.limits(HOUR)).is_limited  # no limit was to blame
 
 
 async def test_a_refusal_in_other_words_takes_a_second_one(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         skewed = SkewedWorld(world, 2 * HOURS)
         world.script(faults.api_error(400, 2001, "Invalid parameters").times(2))
-        assert await skewed.attend()
+        assert await skewed.run_due()
         assert await world.outcomes() == ["refused", "refused", "ok"]
-        assert not (await world.gatherer.limits(HOUR)).is_limited
+        assert not (await world.batch_runner.limits(HOUR)).is_limited
 
 
 @pytest.mark.parametrize("away", [365 * DAY, -365 * DAY, 3 * HOURS, -3 * HOURS], ids=str)
@@ -175,10 +175,10 @@ async def test_one_date_that_is_wrong_does_no_harm(sqlite_url, away, refused, ah
         else:
             world.script(faults.headers({"Date": wrong}))
         for _ in range(3):
-            assert await skewed.attend()
+            assert await skewed.run_due()
             world.clock.advance(hours=1)
-        assert await skewed.attend()
-        assert (await heal(world.profiles, world.clock(), world.store, world.gatherer)).complete
+        assert await skewed.run_due()
+        assert (await heal(world.profiles, world.clock(), world.store, world.batch_runner)).complete
         named = await skewed.is_fresh()
         assert (named or 0) == pytest.approx(ahead.total_seconds(), abs=2)
         assert await skewed.difference_from_truth(HOUR, NOW - 3 * DAY) == {}
@@ -197,7 +197,7 @@ async def test_a_date_that_says_nothing_is_ignored(sqlite_url, fields):
         world.script(faults.headers(fields).always())
         for _ in range(4):
             world.clock.advance(hours=1)
-            assert await skewed.attend()
+            assert await skewed.run_due()
         assert await skewed.is_fresh() is None
 
 
@@ -208,7 +208,7 @@ async def test_a_pause_until_a_date_is_as_long_as_radar_means_it(sqlite_url):
             until = format_datetime(skewed.radar_now + timedelta(seconds=90), usegmt=True)
             world.script(faults.api_error(429, 1015, "slow down", retry_after=until))
             began = world.clock()
-            assert await skewed.attend()
+            assert await skewed.run_due()
             assert timedelta(seconds=89) <= world.clock() - began <= timedelta(seconds=95)
 
 
@@ -218,7 +218,7 @@ async def test_an_answer_without_last_updated_tells_up_to_radars_present_only(sq
         world.script(faults.meta("lastUpdated", None).always())
         for _ in range(3):
             world.clock.advance(hours=1)
-            assert await skewed.attend()
+            assert await skewed.run_due()
         state = (await world.store.series_states([query()]))[query()]
         assert from_epoch(state.told_until) <= skewed.radar_now
         assert await skewed.is_fresh() == 26 * 3600
@@ -228,7 +228,7 @@ async def test_snapshots_end_at_radars_present(sqlite_url):
     moving = profile(filters={"expirationStatus": ("VALID",)})
     async with core(sqlite_url, moving) as world:
         skewed = SkewedWorld(world, 26 * HOURS)
-        assert await skewed.attend()
+        assert await skewed.run_due()
         [taken] = (await world.store.snapshots([moving.series[0].query])).values()
         assert taken.end == HOUR.floor(skewed.radar_now)
 
@@ -236,9 +236,9 @@ async def test_snapshots_end_at_radars_present(sqlite_url):
 async def test_a_restart_knows_the_difference(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         skewed = SkewedWorld(world, 2 * HOURS)
-        assert await skewed.attend()
+        assert await skewed.run_due()
         world.clock.advance(hours=1)
-        assert await skewed.attend()
+        assert await skewed.run_due()
         assert await world.outcomes() == ["refused", "ok", "ok"]
 
 
@@ -247,11 +247,11 @@ async def test_the_log_names_a_difference_once(sqlite_url, caplog):
     async with core(sqlite_url, profile()) as world:
         skewed = SkewedWorld(world, 26 * HOURS)
         for _ in range(3):
-            assert await skewed.attend(restart=False)
+            assert await skewed.run_due(restart=False)
             world.clock.advance(hours=1)
         skewed.drift(timedelta(0))
         for _ in range(3):
-            assert await skewed.attend(restart=False)
+            assert await skewed.run_due(restart=False)
             world.clock.advance(hours=1)
     named = [record for record in caplog.records if record.name == "collector.collect.clock_watch"]
     assert [record.difference_seconds for record in named] == [pytest.approx(26 * 3600, abs=2), 0]

@@ -14,7 +14,7 @@ import aiohttp.connector
 import pytest
 from aiohttp import web
 
-from collector.collect.collect import collect
+from collector.collect.one_pass import collect
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unauthorized, Unavailable, Untrusted
 from collector.settings import Credentials, RadarSettings, Secret
@@ -146,16 +146,16 @@ async def test_a_name_that_is_not_found_and_an_address_without_a_route_are_unava
 async def test_an_answer_that_is_late_for_one_profile_keeps_no_other_waiting(sqlite_url):
     slow, quick = profile("slow", filters={"tld": ("slow",)}), profile("quick", filters={"tld": ("quick",)})
     async with core(sqlite_url, slow, quick, patience=60) as world:
-        await collect([quick], world.clock(), world.store, world.gatherer)
+        await collect([quick], world.clock(), world.store, world.batch_runner)
 
         def rule(received):
             return faults.black_hole() if "slow" in received.raw_query else None
 
         world.script(rule)
-        waiting = asyncio.create_task(collect([slow], world.clock(), world.store, world.gatherer))
+        waiting = asyncio.create_task(collect([slow], world.clock(), world.store, world.batch_runner))
         await until(lambda: any("slow" in received.raw_query for received in world.requests))
         world.clock.advance(hours=1)
-        assert (await collect([quick], world.clock(), world.store, world.gatherer)).complete
+        assert (await collect([quick], world.clock(), world.store, world.batch_runner)).complete
         assert not waiting.done()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)

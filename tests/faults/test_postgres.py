@@ -4,7 +4,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from collector.collect.attend import Attendant
+from collector.collect.worker import ProfileWorker
 from collector.store import Store, StoreUnavailable
 from tests.collect.doubles import core, profile
 
@@ -33,17 +33,17 @@ async def test_a_user_without_rights_is_told_so_and_stores_nothing(nobody):
 async def test_cut_from_the_database_it_stops_asking(postgres_server, postgres_url):
     database = sa.make_url(postgres_url).database
     async with core(postgres_url, profile()) as world:
-        attendant = Attendant(world.profiles, world.store, world.gatherer)
-        assert await attendant.attend()
+        worker = ProfileWorker(world.profiles, world.store, world.batch_runner)
+        assert await worker.run_due()
         asked = len(world.requests)
         postgres_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
         postgres_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
         for _ in range(3):
             world.clock.advance(hours=1)
             with pytest.raises(StoreUnavailable):
-                await attendant.attend()
+                await worker.run_due()
         assert len(world.requests) == asked
         postgres_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
-        assert await attendant.attend()
+        assert await worker.run_due()
         assert [fire.outcome for fire in await world.store.list_fires()].count("coalesced") == 2
         assert len(world.requests) == len(await world.store.list_fetches())

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.collect.attend import Attendant
-from collector.collect.collect import heal
+from collector.collect.one_pass import heal
+from collector.collect.worker import ProfileWorker
 from collector.model import Window
 from collector.serve.health import late
 from tests.collect.doubles import CALM, DAY, HOUR, NOW, batch, core, profile, query
@@ -18,13 +18,13 @@ YEAR = timedelta(days=365)
 PAST = datetime(2025, 10, 20, 12, 7, tzinfo=UTC)
 
 
-def _attendant(world):
-    return Attendant(world.profiles, world.store, world.gatherer)
+def _worker(world):
+    return ProfileWorker(world.profiles, world.store, world.batch_runner)
 
 
 async def _pass(world):
     world.restart()
-    return await _attendant(world).attend()
+    return await _worker(world).run_due()
 
 
 async def test_after_a_year_ahead_and_back_the_next_bucket_is_collected_when_it_is_due(store_url):
@@ -137,24 +137,24 @@ async def _lived(url, seed, days, start=PAST, *, steps=True):
     profiles = profile(), profile("also", filters={"tld": ("com",)})
     async with core(url, *profiles, **CALM, limit=60) as world:
         world.clock.now = real = start
-        attendant = _attendant(world)
+        worker = _worker(world)
         ends = start + timedelta(days=days)
         while real < ends:
             if steps and dice.random() < 0.04:
                 found["steps"] += 1
                 await _stepped(dice, world, real)
-                attendant = _attendant(world)
+                worker = _worker(world)
             pause = timedelta(hours=dice.uniform(2, 60)) if steps and dice.random() < 0.004 else timedelta(minutes=15)
             found["suspended"] += pause > timedelta(hours=1)
             real += pause
             world.clock.now = max(real, world.clock.now) if world.clock.now - real < timedelta(minutes=30) else real
-            await attendant.attend()
+            await worker.run_due()
             if dice.random() < 0.02:
-                await heal(profiles, world.clock(), world.store, world.gatherer)
+                await heal(profiles, world.clock(), world.store, world.batch_runner)
         world.clock.now = ends + timedelta(hours=1)
         for _ in range(2):
             await _pass(world)
-            await heal(profiles, world.clock(), world.store, world.gatherer)
+            await heal(profiles, world.clock(), world.store, world.batch_runner)
         await _compare(world, start, found)
     return found
 
@@ -165,7 +165,7 @@ async def _stepped(dice, world, real):
     world.clock.now = real + away * dice.choice((1, -1))
     world.simulator._clock, kept = real.timestamp, world.simulator._clock
     world.restart()
-    await _attendant(world).attend()
+    await _worker(world).run_due()
     world.simulator._clock = kept
     world.clock.now = real
     world.restart()

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from collector.collect.attend import Attendant
-from collector.collect.backfill import Backfiller
-from collector.collect.collect import heal
+from collector.collect.backfill import BackfillRunner
+from collector.collect.batch_runner import BatchRunner
 from collector.collect.confirm import confirm
 from collector.collect.daemon import groups
-from collector.collect.fetch import backoff
-from collector.collect.gather import Gatherer
+from collector.collect.fetcher import backoff
+from collector.collect.one_pass import heal
 from collector.collect.plan import LONGEST_QUERY
+from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Window, from_epoch
 from collector.radar.client import RadarClient
 from collector.serve.gaps import all_gaps
@@ -88,23 +88,23 @@ class Life:
     store: Store
     simulator: Simulator
     fetcher: QuickFetcher
-    gatherer: Gatherer
+    batch_runner: BatchRunner
     clock: Clock
     profiles: list = field(default_factory=list)
-    attendants: list = field(default_factory=list)
+    workers: list = field(default_factory=list)
 
     async def declare(self, profiles):
         """Go on with *profiles*, as after a reload."""
         self.profiles = [*profiles]
         await self.store.declare(self.profiles, self.clock())
-        self.gatherer = Gatherer(self.fetcher, self.gatherer.concurrency)
+        self.batch_runner = BatchRunner(self.fetcher, self.batch_runner.concurrency)
         grouped = groups(tuple(self.profiles)).values()
-        self.attendants = [Attendant(each, self.store, self.gatherer) for each in grouped]
+        self.workers = [ProfileWorker(each, self.store, self.batch_runner) for each in grouped]
 
     async def work(self):
         """Do what the daemon does when profiles are due: attend them, then keep history; try again what failed."""
-        for attendant in self.attendants:
-            await self._until_complete(attendant.attend, lambda failures: timedelta(seconds=backoff(failures)))
+        for worker in self.workers:
+            await self._until_complete(worker.run_due, lambda failures: timedelta(seconds=backoff(failures)))
         await self._until_complete(self._keep_history, lambda failures: _HEAL_AGAIN * 2 ** (failures - 1), 3)
 
     async def _until_complete(self, work, pause, tries=_TRIES):
@@ -115,16 +115,16 @@ class Life:
 
     async def _keep_history(self):
         """One turn of `collect.background.keep_history`."""
-        healed = await heal(self.profiles, self.clock(), self.store, self.gatherer)
-        await confirm(self.profiles, self.clock(), self.store, self.gatherer)
+        healed = await heal(self.profiles, self.clock(), self.store, self.batch_runner)
+        await confirm(self.profiles, self.clock(), self.store, self.batch_runner)
         return healed.complete
 
     async def backfill(self, start, *, force):
         """Do what `backfill` does."""
         order = wanted([one.name for one in self.profiles], start, None, self.clock(), force=force)
         job = await self.store.create_backfill(order, self.clock())
-        backfiller = Backfiller(self.store, self.gatherer, shares=self.store.backend != "sqlite")
-        await backfiller.run(job, self.profiles)
+        backfill_runner = BackfillRunner(self.store, self.batch_runner, shares=self.store.backend != "sqlite")
+        await backfill_runner.run(job, self.profiles)
 
     async def status(self):
         """What `status` says, by profile, and its warnings."""
@@ -144,7 +144,7 @@ async def living(url, pace, hole):
         settings = RadarSettings(base_url, BUDGET, 4, timedelta(seconds=5), Credentials(token=Secret(TOKEN)))
         async with RadarClient(settings, clock) as radar:
             fetcher = QuickFetcher(radar, store, limit=BUDGET, stop=asyncio.Event(), clock=clock)
-            yield Life(store, simulator, fetcher, Gatherer(fetcher, 4), clock)
+            yield Life(store, simulator, fetcher, BatchRunner(fetcher, 4), clock)
 
 
 @dataclass
@@ -243,7 +243,7 @@ async def _wrong_limits(life):
     """Nothing that the upstream accepts may be held for too large: within 7 days of a short run it is tried again."""
     found = []
     for interval in {one.agg_interval for one in life.profiles}:
-        known, longest = await life.gatherer.limits(interval), MAX_SPAN[interval]
+        known, longest = await life.batch_runner.limits(interval), MAX_SPAN[interval]
         most = life.simulator.options.series_per_request
         found += [one for one in known.rejected if one.size.span <= longest and one.size.positions <= most]
         if not known.gaps or known.length < LONGEST_QUERY:

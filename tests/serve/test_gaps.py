@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from collector.collect.collect import collect_and_heal
+from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
 from collector.serve.gaps import all_gaps
 from collector.simulator import GapChange
@@ -12,7 +12,7 @@ MIDNIGHT = NOW.replace(hour=0, minute=0)
 
 
 async def _collect(world):
-    await collect_and_heal(world.profiles, world.clock(), world.store, world.gatherer)
+    await collect_and_heal(world.profiles, world.clock(), world.store, world.batch_runner)
 
 
 async def _gaps(world):

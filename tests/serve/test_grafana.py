@@ -4,7 +4,7 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from collector.collect.attend import Attendant
+from collector.collect.worker import ProfileWorker
 from collector.serve import grafana
 from collector.serve.metrics import Metrics
 from collector.serve.status import status
@@ -92,9 +92,9 @@ async def test_two_ill_profiles_of_thirteen_are_told_by_name_and_the_upstream_is
     async with core(sqlite_url, *profiles) as world:
         ill = lambda got: any(a.query.filters["ca"][0] in ("CA 1", "CA 2") for a in got.question.series)  # noqa: E731
         world.script(faults.api_error(400, 2001).always().only(ill))
-        attendant = Attendant(profiles, world.store, world.gatherer)
+        worker = ProfileWorker(profiles, world.store, world.batch_runner)
         for _ in range(20):  # the ill ones are asked again and again
-            await attendant.attend()
+            await worker.run_due()
             world.clock.advance(minutes=2)
         rows = await world.store.list_fetches()
         assert sum(row.outcome != "ok" for row in rows) > len(rows) / 2
@@ -113,10 +113,10 @@ async def test_the_whole_upstream_counts_as_ill_when_most_profiles_are(sqlite_ur
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(3)]
     async with core(sqlite_url, *profiles) as world:
         world.script(faults.html(503).always())
-        attendant = Attendant(profiles, world.store, world.gatherer)
+        worker = ProfileWorker(profiles, world.store, world.batch_runner)
         healthy = []
         for _ in range(4):
-            await attendant.attend()
+            await worker.run_due()
             standing = await status(world.store, profiles, 600, world.clock())
             healthy.append(sum((await _samples(Metrics(), standing, "collector_healthy")).values()))
             world.clock.advance(minutes=20)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from collector.collect.attend import Attendant
+from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Window, rfc3339
 from collector.serve.gaps import Gap, all_gaps
 from collector.serve.status import status
@@ -24,7 +24,7 @@ async def _row(world):
 
 
 async def _attend(world):
-    await Attendant(world.profiles, world.store, world.gatherer).attend()
+    await ProfileWorker(world.profiles, world.store, world.batch_runner).run_due()
 
 
 async def test_it_works(store_url):
@@ -71,13 +71,13 @@ async def test_late_when_a_due_moment_went_by_for_two_minutes(sqlite_url):
 
 async def test_failing_until_it_is_made_good(sqlite_url):
     async with core(sqlite_url, profile()) as world:
-        attendant = Attendant(world.profiles, world.store, world.gatherer)
+        worker = ProfileWorker(world.profiles, world.store, world.batch_runner)
         world.script(faults.unequal())
-        await attendant.attend()
+        await worker.run_due()
         row = await _row(world)
         assert (row["state"], row["failures"], row["last_success"]) == ("failing", 1, None)
         world.clock.advance(minutes=1)
-        await attendant.attend()
+        await worker.run_due()
         row = await _row(world)
         assert (row["state"], row["failures"]) == ("fresh", 0)
 
@@ -86,13 +86,13 @@ async def test_failing_while_one_of_its_series_is(sqlite_url):
     async with core(sqlite_url, many(3)) as world:
         ill = lambda got: any("Owner 1" in a.query.filters["caOwner"] for a in got.question.series)  # noqa: E731
         world.script(faults.api_error(400, 2001).always().only(ill))
-        attendant = Attendant(world.profiles, world.store, world.gatherer)
+        worker = ProfileWorker(world.profiles, world.store, world.batch_runner)
         for _ in range(3):
-            await attendant.attend()
+            await worker.run_due()
             world.clock.advance(minutes=4)
             assert (await _row(world))["state"] == "failing"
         world.simulator.clear_script()
-        await attendant.attend()
+        await worker.run_due()
         assert (await _row(world))["state"] == "fresh"
 
 

@@ -71,7 +71,7 @@ def test_both_states_of_expiration_are_no_filter():
 
 
 def test_a_name_nobody_has_heard_of_has_a_share_of_its_own():
-    one, other = _slots({"caOwner": ("Nobody",)}), _slots({"caOwner": ("Nobody else",)})
+    one, other = _slots({"caOwner": ("NullObserver",)}), _slots({"caOwner": ("NullObserver else",)})
     assert one != other
     assert all(0 < count < whole // 40 for count, whole in zip(one, _slots(), strict=True))
 

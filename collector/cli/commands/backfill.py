@@ -200,7 +200,7 @@ async def _here(settings: Settings, wanted: Wanted, view: ProgressView) -> Outco
 
 async def _afterwards(settings: Settings, job_id: int, message: str) -> Outcome:
     """Read how a job stands that came to no end here, and why; without counts if the store cannot be read."""
-    from collector.collect.backfill import gaps_left
+    from collector.collect.backfill import remaining_gaps
     from collector.store import Store, StoreError
 
     try:
@@ -209,7 +209,7 @@ async def _afterwards(settings: Settings, job_id: int, message: str) -> Outcome:
             if job is None:
                 return Outcome("interrupted", None, message)
             chosen = [profile for profile in settings.profiles if profile.name in job.wanted.profiles]
-            gaps = await gaps_left(chosen, job.wanted, store, store.clock())
+            gaps = await remaining_gaps(chosen, job.wanted, store, store.clock())
             return Outcome("interrupted", replace(job.standing.progress, gaps_remaining=gaps), message)
     except StoreError:
         return Outcome("interrupted", None, f"{message}; the counts are unknown because the store cannot be read")
@@ -220,17 +220,17 @@ async def _work(settings: Settings, wanted: Wanted, view: ProgressView, created:
     import asyncio
 
     from collector.cli.bootstrap import open_collector
-    from collector.collect.backfill import Backfiller, gaps_left
+    from collector.collect.backfill import BackfillRunner, remaining_gaps
     from collector.store import Standing
 
-    async with open_collector(settings, "backfill") as (store, gatherer):
+    async with open_collector(settings, "backfill") as (store, batch_runner):
         job = await _adopt(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
         created.append(job.id)
         view.show_job(job.standing)  # what earlier runs did
         limit = settings.radar.requests_per_5min
         watching = asyncio.create_task(_watch_budget(store, limit, view))
         try:
-            standing = await Backfiller(store, gatherer, view.show_job).run(job, settings.profiles)
+            standing = await BackfillRunner(store, batch_runner, view.show_job).run(job, settings.profiles)
         finally:
             watching.cancel()
         await _tell_budget(store, limit, view)
@@ -238,7 +238,7 @@ async def _work(settings: Settings, wanted: Wanted, view: ProgressView, created:
             done, of = standing.progress.buckets_done, standing.progress.buckets
             message = f"{done:,} of {of:,} buckets were asked for; the same command goes on from here"
             picked = [profile for profile in settings.profiles if profile.name in wanted.profiles]
-            gaps = await gaps_left(picked, wanted, store, store.clock())
+            gaps = await remaining_gaps(picked, wanted, store, store.clock())
             stopped = Standing("stopped", standing.progress, message)
             await store.stop_backfill(job, stopped, store.clock(), gaps)
         known = await store.backfill(job.id)
@@ -327,15 +327,15 @@ async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: Wanted,
 
     from collector.collect.backfill import estimate as cost_of
     from collector.collect.backfill import unanswered
-    from collector.collect.fetch import Fetcher
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.fetcher import Fetcher
     from collector.model import utc_now
     from collector.radar.client import RadarClient
 
     limit, now = settings.radar.requests_per_5min, utc_now()
     fetcher = Fetcher(RadarClient(settings.radar), store, limit=limit, stop=asyncio.Event())
-    gatherer = Gatherer(fetcher, settings.radar.concurrency)
-    return await cost_of(await unanswered(profiles, wanted, now, gatherer, now), gatherer, limit)
+    batch_runner = BatchRunner(fetcher, settings.radar.concurrency)
+    return await cost_of(await unanswered(profiles, wanted, now, batch_runner, now), batch_runner, limit)
 
 
 def show_estimate(cost: Estimate, settings: Settings, output: str) -> None:

@@ -11,7 +11,7 @@ from collector.cli.options import config_option, format_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.collect.collect import Collected
+    from collector.collect.one_pass import PassResult
     from collector.profile import Profile
     from collector.settings import Settings
 
@@ -55,14 +55,14 @@ def collect_command(ctx: click.Context, profiles: tuple[str, ...], config: str |
     ctx.exit(0 if collected.complete else 1)
 
 
-async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> Collected:
+async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> PassResult:
     """Collect and heal *profiles* once; SIGINT and SIGTERM end it after the requests under way."""
     from collector.cli.bootstrap import open_collector
-    from collector.collect.collect import collect_and_heal
     from collector.collect.confirm import confirm
+    from collector.collect.one_pass import collect_and_heal
 
-    async with open_collector(settings, "collect") as (store, gatherer):
-        collected = await collect_and_heal(profiles, store.clock(), store, gatherer)
+    async with open_collector(settings, "collect") as (store, batch_runner):
+        collected = await collect_and_heal(profiles, store.clock(), store, batch_runner)
         if not collected.stopped:
-            await confirm(profiles, store.clock(), store, gatherer)
+            await confirm(profiles, store.clock(), store, batch_runner)
         return collected

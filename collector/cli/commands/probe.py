@@ -91,8 +91,8 @@ async def _probe(settings: Settings, hear: Callable[[Exchange], None]) -> ProbeR
     from collector.cli.bootstrap import open_collector
     from collector.collect.probe import Prober
 
-    async with open_collector(settings, "probe") as (_, gatherer):
-        return await Prober(gatherer, hear).probe()
+    async with open_collector(settings, "probe") as (_, batch_runner):
+        return await Prober(batch_runner, hear).probe()
 
 
 _REPORT = "probe.json"

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from collector.collect.evidence import keep_refused
-from collector.collect.fetch import Stopping
+from collector.collect.fetcher import ShuttingDown
 from collector.collect.probe import shape
 from collector.collect.probe.exchange import Exchange, failure_of
 from collector.errors import CollectorError
@@ -17,7 +17,7 @@ from collector.radar.errors import RadarError, RateLimited, TimedOut, Unauthoriz
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from collector.collect.fetch import Fetcher
+    from collector.collect.fetcher import Fetcher
     from collector.collect.probe.questions import ProbeRequest
 
 MOST_REQUESTS = 30
@@ -76,7 +76,7 @@ class Asker:
         self._repeats += 1
         try:
             await self._fetcher.pause(1)
-        except Stopping as error:
+        except ShuttingDown as error:
             raise ProbeEnded(str(error)) from None
         return await self._once(request)
 
@@ -88,7 +88,7 @@ class Asker:
             fetch_id = await self._fetcher.turn(request.batch, [PROFILE])
             exchange = await self._send(request, fetch_id)
             await self._record(exchange)
-        except (CollectorError, Stopping) as error:
+        except (CollectorError, ShuttingDown) as error:
             raise ProbeEnded(str(error)) from None
         self.exchanges.append(exchange)
         self._on_exchange(exchange)
@@ -105,7 +105,7 @@ class Asker:
                 answer = answer_of(response, request.batch)
             elif not shape.result_of(shape.parse(response.body or b"")):
                 answer_of(response, request.batch)  # raises why it is no answer
-        except Stopping as error:
+        except ShuttingDown as error:
             await self._fetcher.end(fetch_id, error)
             raise
         except RadarError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect.fetch import Stopping
+from collector.collect.fetcher import ShuttingDown
 from collector.collect.probe import questions
 from collector.collect.probe.ask import PROFILE, ProbeEnded
 from collector.collect.probe.questions import series_request
@@ -17,7 +17,7 @@ from collector.radar.errors import Misdirected, OffGrid
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.collect.probe.ask import Asker
     from collector.collect.probe.exchange import Exchange
     from collector.collect.probe.seen import Seen
@@ -28,9 +28,9 @@ _WORTH_CORRECTING = timedelta(minutes=1)
 class FirstAnswers:
     """Asks them; *grids* are where buckets start, *now* is the present as far as Radar takes questions."""
 
-    def __init__(self, gatherer: Gatherer, asker: Asker, seen: Seen) -> None:
+    def __init__(self, batch_runner: BatchRunner, asker: Asker, seen: Seen) -> None:
         self.grids = {interval: Grid(interval) for interval in AggInterval}
-        self._gatherer = gatherer
+        self._batch_runner = batch_runner
         self._asker = asker
         self._seen = seen
         self._ahead = timedelta(0)
@@ -38,12 +38,12 @@ class FirstAnswers:
     @property
     def now(self) -> datetime:
         """The present, less how far our clock is ahead of Radar's."""
-        return self._gatherer.fetcher.clock() - self._ahead
+        return self._batch_runner.fetcher.clock() - self._ahead
 
     async def look_at_intervals(self) -> None:
         """Ask for a little at each interval; ProbeEnded if the address is wrong."""
-        self.grids = await self._gatherer.fetcher.store.grids()
-        self._ahead = await self._gatherer.fetcher.ahead()
+        self.grids = await self._batch_runner.fetcher.store.grids()
+        self._ahead = await self._batch_runner.fetcher.ahead()
         for agg_interval in AggInterval:
             exchange = await self._first_of(agg_interval)
             if exchange is None:
@@ -78,10 +78,10 @@ class FirstAnswers:
 
     async def _learn_grid(self, exchange: Exchange, error: OffGrid) -> Exchange | None:
         """Let the collector learn where buckets start, which takes it a request, and ask again there if it did."""
-        batch, fetcher = exchange.request.batch, self._gatherer.fetcher
+        batch, fetcher = exchange.request.batch, self._batch_runner.fetcher
         try:
-            moved = await self._gatherer.grids.learn(batch, error, [PROFILE], self._asker.count_one_more)
-        except (CollectorError, Stopping) as end:
+            moved = await self._batch_runner.grids.learn(batch, error, [PROFILE], self._asker.count_one_more)
+        except (CollectorError, ShuttingDown) as end:
             raise ProbeEnded(str(end)) from None
         if not moved:
             return None

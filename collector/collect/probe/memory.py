@@ -10,17 +10,17 @@ from collector.collect.plan import LONGEST_QUERY
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.collect.probe.seen import Seen, Span
 
 
-async def remember(gatherer: Gatherer, seen: Seen) -> None:
+async def remember(batch_runner: BatchRunner, seen: Seen) -> None:
     """Store the limits that were found; what was not tried stays a guess."""
     for agg_interval, span in seen.spans.items():
         rejected = _rejected(span, seen, agg_interval.step)
         positions = seen.positions.accepted if seen.positions.refused is not None else FIRST_POSITIONS
         size, gaps = Size(span.accepted, positions, LONGEST_QUERY), _takes_gaps(seen)
-        now = gatherer.fetcher.clock()
+        now = batch_runner.fetcher.clock()
         learned = RequestLimits(
             agg_interval,
             (size,) if span.accepted and (rejected or not gaps) else (),
@@ -29,7 +29,7 @@ async def remember(gatherer: Gatherer, seen: Seen) -> None:
             gaps=gaps,
             again_at=now + climb_pause(0) if rejected or not gaps else None,
         )
-        await gatherer.learn(learned)
+        await batch_runner.learn(learned)
 
 
 def _rejected(span: Span, seen: Seen, step: timedelta) -> tuple[Rejection, ...]:

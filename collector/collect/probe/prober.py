@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.collect.probe.exchange import Exchange
     from collector.interval import Grid
 
@@ -45,12 +45,12 @@ def _ignore(_exchange: Exchange) -> None:
 class Prober:
     """Asks everything once; *on_exchange* is called with each request that has ended."""
 
-    def __init__(self, gatherer: Gatherer, on_exchange: Callable[[Exchange], None] = _ignore) -> None:
+    def __init__(self, batch_runner: BatchRunner, on_exchange: Callable[[Exchange], None] = _ignore) -> None:
         self.seen = Seen()
-        self._gatherer = gatherer
-        self._clock = gatherer.fetcher.clock
-        self._asker = Asker(gatherer.fetcher, on_exchange)
-        self._first = FirstAnswers(gatherer, self._asker, self.seen)
+        self._batch_runner = batch_runner
+        self._clock = batch_runner.fetcher.clock
+        self._asker = Asker(batch_runner.fetcher, on_exchange)
+        self._first = FirstAnswers(batch_runner, self._asker, self.seen)
 
     async def probe(self) -> ProbeReport:
         """Ask as much as is allowed, remember the limits, and report; what ends it early is part of the report."""
@@ -63,7 +63,7 @@ class Prober:
                 self.seen.by_interval.setdefault(exchange.request.batch.agg_interval, exchange)
         self.seen.now = self._now
         if self.seen.base:
-            await remember(self._gatherer, self.seen)
+            await remember(self._batch_runner, self.seen)
         asker = self._asker
         return ProbeReport(
             started_at, self._clock(), self.seen, tuple(asker.exchanges), tuple(asker.skipped), asker.others

@@ -5,7 +5,7 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from collector.collect.collect import collect
+from collector.collect.one_pass import collect
 from collector.model import rfc3339
 from collector.serve.radar_api import ask
 from collector.store.db.schema import date_ranges
@@ -38,7 +38,7 @@ def _said(document):
 async def _collected(world, document=None):
     """Collect an answer that says *document* of itself; returns the `meta` that is served then."""
     world.script(_said(document or {}))
-    assert (await collect(world.profiles, world.clock(), world.store, world.gatherer)).complete
+    assert (await collect(world.profiles, world.clock(), world.store, world.batch_runner)).complete
     return await _meta(world)
 
 

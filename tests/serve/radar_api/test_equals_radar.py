@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.collect.collect import collect_and_heal
-from collector.collect.fetch import Fetcher
-from collector.collect.gather import Gatherer
+from collector.collect.batch_runner import BatchRunner
+from collector.collect.fetcher import Fetcher
+from collector.collect.one_pass import collect_and_heal
 from collector.contract.date_ranges import floor
 from collector.contract.errors import ApiError
 from collector.contract.request_parser import decode_query, parse_request
@@ -95,7 +95,7 @@ async def _collect(store, simulator, folder):
         await store.declare(loaded.profiles, NOW)
         async with RadarClient(loaded.radar, lambda: NOW) as radar:
             fetcher = Fetcher(radar, store, limit=1200, stop=asyncio.Event(), clock=lambda: NOW)
-            collected = await collect_and_heal(loaded.profiles, NOW, store, Gatherer(fetcher, 4))
+            collected = await collect_and_heal(loaded.profiles, NOW, store, BatchRunner(fetcher, 4))
             assert collected.complete, collected.reasons
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from collector.collect.collect import collect, collect_and_heal, heal
+from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
 from collector.simulator import GapChange, NormalizationChange, RevisionChange
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
@@ -17,7 +17,7 @@ SINCE = datetime.fromisoformat("2026-03-01T00:00:00+00:00")
 
 
 async def _pass(world, how=collect):
-    return await how(world.profiles, world.clock(), world.store, world.gatherer)
+    return await how(world.profiles, world.clock(), world.store, world.batch_runner)
 
 
 def _windows(world, since=0):

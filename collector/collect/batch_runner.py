@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from collector.collect import limits as sizes
 from collector.collect import limits_record
+from collector.collect.batch_result import BatchResult
 from collector.collect.batch_run import USUAL, BatchRun
-from collector.collect.gathered import Gathered
 from collector.collect.grids import GridLearner
 from collector.collect.normalizations import NormalizationJudge
 from collector.model import AggInterval
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.fetch import Fetcher, Handling
+    from collector.collect.fetcher import Fetcher, Handling
     from collector.collect.limits import RequestLimits
     from collector.model import Batch, SeriesQuery, Slice
     from collector.store import Saved
@@ -37,7 +37,7 @@ async def _no_progress(_batch: Batch, _saved: Saved) -> None:
     """Hear nothing."""
 
 
-class Gatherer:
+class BatchRunner:
     """Collects slices of any number of series; remembers in the store how large a request may be.
 
     *concurrency* bounds the batches under way. *by_hand*: a person waits for the answers, so a question that was
@@ -60,7 +60,7 @@ class Gatherer:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def gather_all(  # noqa: PLR0913 - all but three are keywords
+    async def run(  # noqa: PLR0913 - all but three are keywords
         self,
         slices: Iterable[Slice],
         names: Names,
@@ -69,7 +69,7 @@ class Gatherer:
         background: bool = False,
         most_requests: float = inf,
         handling: Handling = USUAL,
-    ) -> Gathered:
+    ) -> BatchResult:
         """Collect *slices*. A RadarError is not raised: failures are part of the result.
 
         *names* tells the profiles of a series, for the record; *progress* hears of every batch that was saved. What
@@ -79,13 +79,13 @@ class Gatherer:
         todo: dict[AggInterval, list[Slice]] = defaultdict(list)
         for piece in slices:
             todo[piece.series.agg_interval].append(piece)
-        total, down = Gathered(), None
+        total, down = BatchResult(), None
         with contextlib.nullcontext() if background else self._first():
             for alike in todo.values():
                 run = BatchRun(self, alike, names, progress, background=background)
                 run.most_requests, run.end, run.handling = most_requests - total.requests, down, handling
                 await run.run()
-                total += run.gathered
+                total += run.result
                 down = run.end if isinstance(run.end, Unavailable) else None
         return total
 
@@ -100,7 +100,7 @@ class Gatherer:
             if not self._urgent:
                 self._idle.set()
 
-    async def let_others_go_first(self) -> None:
+    async def wait_for_foreground(self) -> None:
         """Wait until nothing but background work is under way."""
         await self._idle.wait()
 
@@ -119,10 +119,10 @@ class Gatherer:
             self._limits[agg_interval] = known
         return self._limits[agg_interval]
 
-    def heed_others(self) -> None:
+    def reload_limits(self) -> None:
         """Read anew what is known of the size of requests when it is needed: other replicas learn, too."""
         self._limits.clear()
-        self.grids.heed_others()
+        self.grids.reload_limits()
 
     async def learn(self, limits: RequestLimits) -> None:
         """Remember *limits*, here and in the store."""

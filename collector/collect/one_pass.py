@@ -1,7 +1,7 @@
 """One pass: what is wanted by now → ask → save. Catch-up after downtime is the same call with a longer window.
 
 decide (refetch)                do
-fire_slices, healing_slices  →  gather  →  Collected
+fire_slices, healing_slices  →  gather  →  PassResult
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from collector.clock_difference import NAMED_FROM
 from collector.collect import plan, snapshots
+from collector.collect.batch_result import BatchResult
 from collector.collect.beginnings import attend_beginnings
-from collector.collect.gathered import Gathered
 from collector.collect.refetch import fire_slices, healing_expected, healing_slices
 from collector.interval import AggInterval
 from collector.model import Slice
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.errors import CollectorError
     from collector.model import SeriesQuery
     from collector.profile import Profile
@@ -36,7 +36,7 @@ _MOST_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Collected:
+class PassResult:
     """What one pass did: points, requests, and per profile why a part of it is missing (None where nothing is).
 
     *moved*: buckets start elsewhere than was known, so that the pass is to be planned anew. *refused* are the profiles
@@ -57,7 +57,7 @@ class Collected:
         """Tell whether all that was wanted is there."""
         return not self.stopped and not any(self.reasons.values())
 
-    def followed_by(self, later: Collected) -> Collected:
+    def followed_by(self, later: PassResult) -> PassResult:
         """Add a *later* pass, whose word on its profiles counts."""
         again = later.reasons.keys()
         unsaved = {name: one for name, one in self.unsaved.items() if name not in again}
@@ -71,60 +71,69 @@ class Collected:
         )
 
 
-async def collect(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
+async def collect(profiles: Sequence[Profile], now: datetime, store: Store, batch_runner: BatchRunner) -> PassResult:
     """Bring the stored history of *profiles* up to *now*."""
 
-    async def once(profiles: Sequence[Profile]) -> Collected:
+    async def once(profiles: Sequence[Profile]) -> PassResult:
         lasting = snapshots.lasting(profiles)
-        return await _gather(
-            profiles, lambda ahead: fire_slices(lasting, now, store, ahead), gatherer, snapshots_at=now
+        return await _run_batches(
+            profiles, lambda ahead: fire_slices(lasting, now, store, ahead), batch_runner, snapshots_at=now
         )
 
     return await _on_their_grids(profiles, store, once)
 
 
-async def heal(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
+async def heal(profiles: Sequence[Profile], now: datetime, store: Store, batch_runner: BatchRunner) -> PassResult:
     """Fill the gaps between `since`, or the first point, and the newest bucket that answers spoke for."""
 
-    async def once(profiles: Sequence[Profile]) -> Collected:
+    async def once(profiles: Sequence[Profile]) -> PassResult:
         lasting = snapshots.lasting(profiles)
-        found = await _gather(
-            profiles, lambda ahead: healing_slices(lasting, now, store, gatherer, ahead), gatherer, background=True
+        found = await _run_batches(
+            profiles,
+            lambda ahead: healing_slices(lasting, now, store, batch_runner, ahead),
+            batch_runner,
+            background=True,
         )
-        return await _attend(lasting, found, now, gatherer)
+        return await _attend(lasting, found, now, batch_runner)
 
     return await _on_their_grids(profiles, store, once)
 
 
-async def collect_and_heal(profiles: Sequence[Profile], now: datetime, store: Store, gatherer: Gatherer) -> Collected:
+async def collect_and_heal(
+    profiles: Sequence[Profile], now: datetime, store: Store, batch_runner: BatchRunner
+) -> PassResult:
     """Do both in one pass, so that what a gap and the present have in common is asked for once."""
 
-    async def once(profiles: Sequence[Profile]) -> Collected:
+    async def once(profiles: Sequence[Profile]) -> PassResult:
         lasting = snapshots.lasting(profiles)
 
         async def both(ahead: timedelta) -> list[Slice]:
             slices = await fire_slices(lasting, now, store, ahead)
-            return plan.joined([*slices, *await healing_slices(lasting, now, store, gatherer, ahead)])
+            return plan.joined([*slices, *await healing_slices(lasting, now, store, batch_runner, ahead)])
 
-        return await _attend(lasting, await _gather(profiles, both, gatherer, snapshots_at=now), now, gatherer)
+        return await _attend(
+            lasting, await _run_batches(profiles, both, batch_runner, snapshots_at=now), now, batch_runner
+        )
 
     return await _on_their_grids(profiles, store, once)
 
 
-async def _attend(lasting: Sequence[Profile], collected: Collected, now: datetime, gatherer: Gatherer) -> Collected:
+async def _attend(
+    lasting: Sequence[Profile], collected: PassResult, now: datetime, batch_runner: BatchRunner
+) -> PassResult:
     """Find where the history of profiles begins, unless the pass was cut short: then nothing can be learned now."""
     if collected.stopped or collected.unsaved or collected.moved:
         return collected
-    present = now - await gatherer.fetcher.store.ahead()
-    expected = await healing_expected(lasting, present, gatherer.fetcher.store)
-    attended = await attend_beginnings(expected, named(lasting), gatherer)
+    present = now - await batch_runner.fetcher.store.ahead()
+    expected = await healing_expected(lasting, present, batch_runner.fetcher.store)
+    attended = await attend_beginnings(expected, named(lasting), batch_runner)
     saved, requests = collected.saved + attended.saved, collected.requests + attended.requests
     return replace(collected, saved=saved, requests=requests)
 
 
 async def _on_their_grids(
-    profiles: Sequence[Profile], store: Store, once: Callable[[Sequence[Profile]], Awaitable[Collected]]
-) -> Collected:
+    profiles: Sequence[Profile], store: Store, once: Callable[[Sequence[Profile]], Awaitable[PassResult]]
+) -> PassResult:
     """Do a pass, and plan it anew where the grid of an interval has moved meanwhile."""
     placed = on_grids(profiles, await store.grids())
     collected = await once(placed)
@@ -146,29 +155,29 @@ def named(profiles: Iterable[Profile]) -> dict[SeriesQuery, list[str]]:
     return names
 
 
-async def _gather(
+async def _run_batches(
     profiles: Sequence[Profile],
     decide: Callable[[timedelta], Awaitable[Sequence[Slice]]],
-    gatherer: Gatherer,
+    batch_runner: BatchRunner,
     *,
     background: bool = False,
     snapshots_at: datetime | None = None,
-) -> Collected:
+) -> PassResult:
     """Ask for what *decide* says, told how far our clock is ahead, and for what is left if that turns out otherwise."""
-    gathered, fetcher = Gathered(), gatherer.fetcher
+    result, fetcher = BatchResult(), batch_runner.fetcher
     began = fetcher.clock()
     for again in range(_MOST_ROUNDS):
         before = await fetcher.ahead()
         slices = await decide(before)
         if again:
             slices = await _unanswered(slices, began, fetcher.store)
-        found = await gatherer.gather_all(slices, named(profiles), background=background)
+        found = await batch_runner.run(slices, named(profiles), background=background)
         if snapshots_at:
-            found += await snapshots.take(profiles, named(profiles), snapshots_at, gatherer)
-        gathered = replace(gathered + found, failures=found.failures)
-        if gathered.stopped or gathered.moved or abs(await fetcher.ahead() - before) <= NAMED_FROM:
+            found += await snapshots.take(profiles, named(profiles), snapshots_at, batch_runner)
+        result = replace(result + found, failures=found.failures)
+        if result.stopped or result.moved or abs(await fetcher.ahead() - before) <= NAMED_FROM:
             break
-    return _collected(profiles, gathered)
+    return _collected(profiles, result)
 
 
 async def _unanswered(slices: Sequence[Slice], since: datetime, store: Store) -> list[Slice]:
@@ -180,17 +189,15 @@ async def _unanswered(slices: Sequence[Slice], since: datetime, store: Store) ->
     ]
 
 
-def _collected(profiles: Sequence[Profile], gathered: Gathered) -> Collected:
-    errors = {profile.name: _errors(profile, gathered) for profile in profiles}
+def _collected(profiles: Sequence[Profile], result: BatchResult) -> PassResult:
+    errors = {profile.name: _errors(profile, result) for profile in profiles}
     reasons = {name: str(found[0]) if found else None for name, found in errors.items()}
     refused = {name for name, found in errors.items() if found and all(isinstance(one, Refused) for one in found)}
     unsaved = {name: one for name, found in errors.items() for one in found if isinstance(one, StoreUnavailable)}
-    return Collected(
-        gathered.saved, reasons, gathered.stopped, gathered.requests, gathered.moved, frozenset(refused), unsaved
-    )
+    return PassResult(result.saved, reasons, result.stopped, result.requests, result.moved, frozenset(refused), unsaved)
 
 
-def _errors(profile: Profile, gathered: Gathered) -> list[CollectorError]:
+def _errors(profile: Profile, result: BatchResult) -> list[CollectorError]:
     """Why series of *profile* are incomplete."""
     queries = {series.query for series in profile.series}
-    return [one.error for one in gathered.failures if any(piece.series in queries for piece in one.slices)]
+    return [one.error for one in result.failures if any(piece.series in queries for piece in one.slices)]

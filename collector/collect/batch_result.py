@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedSlices:
     """Slices that were not collected, and why."""
 
     slices: tuple[Slice, ...]
@@ -22,17 +22,17 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Gathered:
+class BatchResult:
     """What came of many slices: points, requests sent, batches answered, failures, and whether told to stop."""
 
     saved: Saved = field(default_factory=Saved)
     requests: int = 0
     batches: int = 0
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[FailedSlices] = field(default_factory=list)
     stopped: bool = False
 
-    def __add__(self, other: Gathered) -> Gathered:
-        return Gathered(
+    def __add__(self, other: BatchResult) -> BatchResult:
+        return BatchResult(
             self.saved + other.saved,
             self.requests + other.requests,
             self.batches + other.batches,

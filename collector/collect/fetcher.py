@@ -14,8 +14,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from collector.collect.clock_watch import ClockWatch
+from collector.collect.events import NullObserver
 from collector.collect.evidence import keep_example, keep_refused
-from collector.collect.observe import Nobody
 from collector.errors import CollectorError
 from collector.model import is_absolute, is_known, rfc3339, spelling_free, utc_now
 from collector.radar.errors import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.clock_difference import ClockSample
-    from collector.collect.observe import Observer
+    from collector.collect.events import Observer
     from collector.model import Answer, Batch, Meta
     from collector.radar.client import RadarClient, TrustedAnswer
     from collector.store import Failure, Saved, Store
@@ -76,7 +76,7 @@ _LAST_ANSWER = 4.0
 """Seconds that a request under way is given to end when the process is told to stop."""
 
 
-class Stopping(Exception):
+class ShuttingDown(Exception):
     """The process was told to stop; what is not asked yet is not asked any more."""
 
     outcome = "interrupted"
@@ -87,7 +87,7 @@ class Stopping(Exception):
         return "the process was told to stop before the answer came"
 
 
-class Unsaved(CollectorError):
+class SaveFailed(CollectorError):
     """The answer came, and the store could not take it."""
 
     outcome = "unsaved"
@@ -117,7 +117,7 @@ class Fetcher:
         observer: Observer | None = None,
     ) -> None:
         self.store = store
-        self.observer = observer or Nobody()
+        self.observer = observer or NullObserver()
         self.clock = clock
         self.stop = stop
         self.radar = radar
@@ -143,7 +143,7 @@ class Fetcher:
 
         A RadarError means that nothing was stored and what was tried is on record: Unavailable after so many *tries*,
         four where no connection comes about, one where Radar is down; RateLimited where the wait is too long, every
-        other one at once. Stopping ends it between two requests.
+        other one at once. ShuttingDown ends it between two requests.
         """
         came = self.clock()
         for failures in range(1, _ATTEMPTS + 1):
@@ -177,9 +177,9 @@ class Fetcher:
         await self._clock_watch.note(sample)
 
     async def pause(self, seconds: float, cancelled: asyncio.Event | None = None) -> None:
-        """Wait, but no longer than until the process is told to stop, or *cancelled* is set: then raise Stopping."""
+        """Wait for *seconds*. Raise ShuttingDown when the process is told to stop or *cancelled* is set."""
         if await self._told_to_stop(cancelled, max(seconds, 0)):
-            raise Stopping
+            raise ShuttingDown
 
     async def _told_to_stop(self, cancelled: asyncio.Event | None, seconds: float | None = None) -> bool:
         """Wait until the process is told to stop or *cancelled* is set; False if neither happens in *seconds*."""
@@ -230,7 +230,7 @@ class Fetcher:
                 job_id=handling.job_id,
             )
         except StoreError as error:
-            self._unended[fetch_id] = Unsaved(str(error))
+            self._unended[fetch_id] = SaveFailed(str(error))
             raise
         handling.keep(fetch_id, reply.batch, reply.answer)
         if not self._trusted:
@@ -266,7 +266,7 @@ class Fetcher:
         try:
             reply = await self.unless_stopped(self.radar.request(batch), cancelled)
             self._check_normalization(reply.answer.meta)
-        except Stopping as error:
+        except ShuttingDown as error:
             await self.end(fetch_id, error)
             raise
         except RadarError as error:
@@ -302,13 +302,13 @@ class Fetcher:
         self._unended.pop(fetch_id, None)  # another request may have ended it meanwhile
 
     async def unless_stopped(self, request: Coroutine[Any, Any, _T], cancelled: asyncio.Event | None = None) -> _T:
-        """Await *request*; once told to stop, wait a few seconds more for it, then hang up: Stopping."""
+        """Await *request*; once told to stop, wait a few seconds more for it, then hang up: ShuttingDown."""
         asking = asyncio.create_task(request)
         stop = asyncio.create_task(self._told_to_stop(cancelled))
         try:
             await asyncio.wait((asking, stop), return_when=asyncio.FIRST_COMPLETED)
             if not asking.done() and not (await asyncio.wait((asking,), timeout=_LAST_ANSWER))[0]:
-                raise Stopping
+                raise ShuttingDown
             return asking.result()
         finally:
             asking.cancel()
@@ -329,7 +329,7 @@ class Fetcher:
         came = came or self.clock()
         while True:
             if self.stop.is_set() or (cancelled and cancelled.is_set()):
-                raise Stopping
+                raise ShuttingDown
             for fetch_id, error in [*self._unended.items()]:
                 await self.end(fetch_id, error)
             now = self.clock()

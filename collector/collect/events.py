@@ -23,7 +23,7 @@ class Observer(Protocol):
         """Due moments have their outcome."""
 
 
-class Nobody:
+class NullObserver:
     """Does not listen."""
 
     def asked(self, outcome: str, seconds: float) -> None:

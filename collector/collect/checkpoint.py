@@ -13,14 +13,14 @@ from collector.store import Progress, Settled, Standing, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from collector.collect.gathered import Gathered
+    from collector.collect.batch_result import BatchResult
     from collector.model import Batch, SeriesQuery, Slice, Window
     from collector.store import Backfill, Saved, Share, Store
 
 _REPORT_EVERY = 2.0
 
 
-class Diary:
+class Checkpoint:
     """The progress of one share of a job; *heard* hears how the job stands."""
 
     def __init__(self, share: Share, store: Store, heard: Callable[[Standing], None]) -> None:
@@ -53,25 +53,25 @@ class Diary:
         if time.monotonic() - self._written > _REPORT_EVERY:
             await self._settle(self._done()[: len(self._open) - 1], {})  # with the last of them `close` counts the rest
 
-    async def close(self, gathered: Gathered) -> Backfill:
+    async def close(self, result: BatchResult) -> Backfill:
         """Settle what was asked for; gives the job as it stands.
 
         What a stop, buckets that start elsewhere, or a store that cannot be had (StoreUnavailable), kept from being
         asked stays as it is. After a stop, *buckets_done* includes the answered parts of such windows, which are not on
         record as done.
         """
-        failures = gathered.failures
+        failures = result.failures
         unavailable = next((one.error for one in failures if isinstance(one.error, StoreUnavailable)), None)
-        unanswered = gathered.requests - self._noted
+        unanswered = result.requests - self._noted
         if unanswered and not unavailable:  # otherwise it is not known here which of them the store has counted
             self._job = await self._store.count_backfill(self._job, Progress(requests=unanswered))
-        if gathered.stopped or gathered.moved or unavailable:
+        if result.stopped or result.moved or unavailable:
             await self._settle(self._done(), {})
         else:
             await self._settle([*self._open], {piece: str(one.error) for one in failures for piece in one.slices})
         if unavailable:
             raise unavailable
-        return self._with_parts() if gathered.stopped else self._job
+        return self._with_parts() if result.stopped else self._job
 
     def _with_parts(self) -> Backfill:
         """Count the answered buckets of the windows that are still open."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from collector.collect.fetch import Fetcher, Stopping, backoff
+from collector.collect.fetcher import Fetcher, ShuttingDown, backoff
 from collector.model import Slice
 from collector.radar.client import RadarClient
 from collector.radar.errors import RadarError, RateLimited, Refused, Unauthorized, Unavailable, Untrusted
@@ -193,11 +193,11 @@ async def test_told_to_stop_it_asks_nothing_more(sqlite_url):
     async with core(sqlite_url, ALL) as world:
         world.script(faults.html(503).always())
         world.fetcher.stop_after = 1
-        with pytest.raises(Stopping):
+        with pytest.raises(ShuttingDown):
             await world.fetcher.fetch(batch(), ["all"])
         assert len(world.requests) == 2
         world.fetcher.stop.set()
-        with pytest.raises(Stopping):
+        with pytest.raises(ShuttingDown):
             await world.fetcher.fetch(batch(), ["all"])
         assert len(world.requests) == 2
 
@@ -212,13 +212,13 @@ async def test_told_to_stop_it_takes_an_answer_that_still_comes(sqlite_url):
 
 
 async def test_told_to_stop_it_hangs_up_on_a_server_that_never_answers(sqlite_url, monkeypatch):
-    monkeypatch.setattr("collector.collect.fetch._LAST_ANSWER", 0.1)
+    monkeypatch.setattr("collector.collect.fetcher._LAST_ANSWER", 0.1)
     async with core(sqlite_url, ALL, patience=60) as world:
         world.script(faults.black_hole())
         asking = asyncio.create_task(world.fetcher.fetch(batch(), ["all"]))
         await until(lambda: world.requests)
         world.fetcher.stop.set()
-        with pytest.raises(Stopping):
+        with pytest.raises(ShuttingDown):
             await asking
         assert await world.outcomes() == ["interrupted"]
 
@@ -231,7 +231,7 @@ async def test_a_pause_ends_at_once_when_told_to_stop(sqlite_url):
         pausing = asyncio.create_task(fetcher.pause(60))
         await asyncio.sleep(0)
         fetcher.stop.set()
-        with pytest.raises(Stopping):
+        with pytest.raises(ShuttingDown):
             await pausing
         assert time.monotonic() - began < 5
 
@@ -302,11 +302,11 @@ async def test_a_series_that_is_missing_is_asked_for_alone(sqlite_url):
     three = many(3)
     async with core(sqlite_url, three) as world:
         world.script(faults.without("result", "serie_1"))
-        gathered = await world.gatherer.gather_all(
+        result = await world.batch_runner.run(
             [Slice(one.query, batch().slices[0].window) for one in three.series],
             {one.query: ["many"] for one in three.series},
         )
-        assert not gathered.failures
+        assert not result.failures
         assert [received.series for received in world.requests] == [3, 1]
         stored = await world.stored()
         assert {label: len(values) for label, values in stored.items()} == dict.fromkeys(stored, 24)

@@ -5,26 +5,32 @@ Each is a loop until *stop*; a store that cannot be had now is tried again later
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import os
+import socket
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect.attend import first_of
-from collector.collect.backfill import Backfiller
-from collector.collect.collect import heal
+from collector import __version__
+from collector.collect.backfill import BackfillRunner
 from collector.collect.confirm import confirm
-from collector.collect.fetch import backoff
-from collector.store import HISTORY, RETENTION, Pruned, Standing, StoreUnavailable
+from collector.collect.fetcher import backoff
+from collector.collect.one_pass import heal
+from collector.collect.worker import first_of
+from collector.store import HISTORY, RETENTION, Beat, Pruned, Standing, StoreError, StoreUnavailable, process_name
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from datetime import datetime
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.events import Observer
     from collector.settings import Settings
-    from collector.store import Backfill, Store
+    from collector.store import Backfill, Fire, Saved, Store
+
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +43,14 @@ _OTHERS_DO_A_JOB = timedelta(seconds=1)
 _ALL = "*"
 
 
-async def keep_history(settings: Settings, gatherer: Gatherer) -> None:
+async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
     """Fill gaps at once and then every hour, behind the fires, and confirm what only one answer has told.
 
     Before that, drop daily what [retention] does not keep.
 
     What could not be had, or was another replica's to see to, is looked at sooner.
     """
-    fetcher, names = gatherer.fetcher, [profile.name for profile in settings.active]
+    fetcher, names = batch_runner.fetcher, [profile.name for profile in settings.active]
     failures, pruned_at = 0, None
 
     async def work() -> timedelta:
@@ -57,9 +63,9 @@ async def keep_history(settings: Settings, gatherer: Gatherer) -> None:
             return _HEAL_EVERY
         async with claimed(fetcher.store, HISTORY, names, now) as mine:
             profiles = [profile for profile in settings.active if profile.name in mine]
-            healed = await heal(profiles, now, fetcher.store, gatherer)
+            healed = await heal(profiles, now, fetcher.store, batch_runner)
             if healed.complete:
-                await confirm(profiles, fetcher.clock(), fetcher.store, gatherer)
+                await confirm(profiles, fetcher.clock(), fetcher.store, batch_runner)
         if healed.saved.inserted:
             log.info("healed", extra=healed.saved.counts)
         failures = 0 if healed.complete else failures + 1
@@ -87,20 +93,20 @@ async def claimed(store: Store, kind: str, names: Sequence[str], now: datetime) 
         await store.release(kind, found.mine)
 
 
-async def do_backfills(settings: Settings, gatherer: Gatherer, submitted: asyncio.Event) -> None:
+async def do_backfills(settings: Settings, batch_runner: BatchRunner, submitted: asyncio.Event) -> None:
     """Do the jobs on record one by one; the one that was under way when the process ended goes on first.
 
     Where several processes share the store, any of them may have been given a job, and all that know it take part.
     """
-    fetcher = gatherer.fetcher
+    fetcher = batch_runner.fetcher
     shares = fetcher.store.backend != "sqlite"
-    backfiller = Backfiller(fetcher.store, gatherer, shares=shares)
+    backfill_runner = BackfillRunner(fetcher.store, batch_runner, shares=shares)
     given_up = set[int]()
 
     async def do(job: Backfill) -> bool:
         """Do a job; False if the rest of it is up to other replicas."""
         try:
-            standing = await backfiller.run(job, settings.profiles)
+            standing = await backfill_runner.run(job, settings.profiles)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - not even its failure can be put on record, and the service goes on
@@ -138,3 +144,72 @@ async def _repeat(event: str, work: Callable[[], Awaitable[timedelta | None]], *
             log.error(event, extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
         seconds = pause.total_seconds() if pause else None
         await first_of(*wake, seconds=backoff(failures) if failures else seconds)
+
+
+_PAUSE = 30.0
+"""Seconds between two writes at least: a write on SQLite keeps every other writer waiting."""
+_FIRST_PAUSE = 5.0
+"""Seconds between two looks for the first progress, so that it shows soon after the start."""
+_WITHOUT_PROGRESS = timedelta(seconds=45)
+
+
+class Heartbeat:
+    """An observer that passes every event on to *observer* and remembers when something was completed."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime], observer: Observer) -> None:
+        self._store = store
+        self._clock = clock
+        self._observer = observer
+        self._name = process_name(socket.gethostname(), os.getpid())
+        self._progress: datetime | None = None
+        self._written: Beat | None = None
+
+    def asked(self, outcome: str, seconds: float) -> None:
+        """Pass a request on; an answer is progress."""
+        if outcome == "ok":
+            self._progress = self._clock()
+        self._observer.asked(outcome, seconds)
+
+    def saved(self, profile: str, saved: Saved) -> None:
+        """Pass the counts of an answer on."""
+        self._progress = self._clock()
+        self._observer.saved(profile, saved)
+
+    def fired(self, fires: Sequence[Fire]) -> None:
+        """Pass fires on; a collected one is progress."""
+        if any(fire.outcome == "collected" for fire in fires):
+            self._progress = self._clock()
+        self._observer.fired(fires)
+
+    @asynccontextmanager
+    async def beating(self) -> AsyncIterator[None]:
+        """Write life signs while the context is open, and a last one at its end."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await self._write()
+
+    async def _run(self) -> None:
+        while True:
+            if self._is_due(self._clock()):
+                await self._write()
+            await asyncio.sleep(_PAUSE if self._progress else _FIRST_PAUSE)
+
+    def _is_due(self, now: datetime) -> bool:
+        last = self._written
+        if last is None or last.progress_at != self._progress:
+            return True
+        return not timedelta(0) <= now - last.seen_at < _WITHOUT_PROGRESS
+
+    async def _write(self) -> None:
+        beat = Beat(self._name, __version__, self._clock(), self._progress)
+        try:
+            await self._store.beat(beat)
+        except StoreError as error:
+            log.debug("heartbeat", extra={"outcome": "failed", "reason": str(error)})
+        else:
+            self._written = beat

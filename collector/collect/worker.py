@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from collector.clock_difference import NAMED_FROM
 from collector.collect import plan
-from collector.collect.collect import Collected, collect
-from collector.collect.fetch import backoff
+from collector.collect.fetcher import backoff
+from collector.collect.one_pass import PassResult, collect
 from collector.store import FIRST_PAUSE, PROFILE, Duty, Fire, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from collector.collect.gather import Gatherer
+    from collector.collect.batch_runner import BatchRunner
     from collector.profile import Profile
     from collector.store import Claimed, Store
 
@@ -52,7 +52,7 @@ class Health:
     reason: str | None = None
 
 
-def fires_of(dues: Mapping[str, Sequence[datetime]], collected: Collected, now: datetime) -> list[Fire]:
+def fires_of(dues: Mapping[str, Sequence[datetime]], collected: PassResult, now: datetime) -> list[Fire]:
     """Write down what became of every due moment of every profile in one pass."""
     return [
         Fire(name, due, _outcome(collected.reasons[name], newest=due == moments[-1]), now, collected.reasons[name])
@@ -67,15 +67,15 @@ def _outcome(reason: str | None, *, newest: bool) -> str:
     return "failed" if reason else "collected"
 
 
-class Attendant:
+class ProfileWorker:
     """Runs the passes of one group of profiles, which share their agg_interval and publication delay."""
 
-    def __init__(self, profiles: Sequence[Profile], store: Store, gatherer: Gatherer) -> None:
+    def __init__(self, profiles: Sequence[Profile], store: Store, batch_runner: BatchRunner) -> None:
         self.health = {profile.name: Health() for profile in profiles}
         self._profiles = {profile.name: profile for profile in profiles}
         self._store = store
-        self._gatherer = gatherer
-        self._fetcher = gatherer.fetcher
+        self._batch_runner = batch_runner
+        self._fetcher = batch_runner.fetcher
         self._due = asyncio.Event()
         self._awaited: dict[str, datetime] = {}
         self._retries = set(self._profiles)
@@ -91,7 +91,7 @@ class Attendant:
         while not self._fetcher.stop.is_set():
             self._due.clear()
             try:
-                complete = await self.attend()
+                complete = await self.run_due()
             except StoreUnavailable as error:
                 log.error("pass", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
                 complete = False
@@ -106,12 +106,12 @@ class Attendant:
             waits.append(max((min(self._awaited.values()) - self._fetcher.clock()).total_seconds(), 0))
         return min(waits, default=None)
 
-    async def attend(self) -> bool:
+    async def run_due(self) -> bool:
         """Collect what is due, or failed before; tell whether nothing is left to try again.
 
         A pass may take long, so each claim goes by the present: what others did meanwhile is done.
         """
-        self._gatherer.heed_others()
+        self._batch_runner.reload_limits()
         complete, tried = True, set[str]()
         while dues := await self._claim(now := self._fetcher.clock(), tried):
             tried |= set(dues)
@@ -121,7 +121,7 @@ class Attendant:
     async def _claim(self, now: datetime, tried: set[str]) -> dict[str, Duty]:
         """Claim a share of what is wanted and not *tried* yet, and see how all the profiles fare."""
         interval = next(iter(self._profiles.values())).agg_interval
-        positions = (await self._gatherer.limits(interval)).shape.positions
+        positions = (await self._batch_runner.limits(interval)).shape.positions
 
         def choose(free: Sequence[Duty], replicas: int) -> list[str]:
             wanted = [self._profiles[duty.name] for duty in free if duty.name not in tried and self._wants(duty, now)]
@@ -157,7 +157,7 @@ class Attendant:
     async def _pass(self, duties: Mapping[str, Duty], now: datetime) -> bool:
         """Collect what was claimed, and put on record what came of it."""
         profiles = [self._profiles[name] for name in duties]
-        collected = await collect(profiles, now, self._store, self._gatherer)
+        collected = await collect(profiles, now, self._store, self._batch_runner)
         if collected.stopped:
             return True
         seen_to = {name: duty for name, duty in duties.items() if name not in collected.unsaved}
@@ -166,7 +166,7 @@ class Attendant:
             raise error  # what was due still is
         return collected.complete
 
-    async def _record(self, duties: Mapping[str, Duty], collected: Collected, now: datetime) -> None:
+    async def _record(self, duties: Mapping[str, Duty], collected: PassResult, now: datetime) -> None:
         finished = self._fetcher.clock()
         dues = {name: moments for name, duty in duties.items() if (moments := self._dues(duty, now))}
         fires = fires_of(dues, collected, finished)
@@ -186,7 +186,7 @@ class Attendant:
             ends = [one.again_at for one in pauses if any(one.is_of(query) for query in queries)]
             self._awaited[name] = min(ends, default=now + FIRST_PAUSE)
 
-    def _done(self, duty: Duty, collected: Collected, now: datetime) -> Duty:
+    def _done(self, duty: Duty, collected: PassResult, now: datetime) -> Duty:
         """How a duty stands after a pass."""
         reason, look = collected.reasons[duty.name], self._awaited.get(duty.name)
         again = now if reason and duty.name not in collected.refused else look
@@ -213,7 +213,7 @@ class Attendant:
         if look + _LOOK_AGAIN <= profile.next_due(now) and look <= published + _LOOK_UNTIL:
             self._awaited[profile.name] = look
 
-    def _note(self, done: Sequence[Duty], fires: Sequence[Fire], collected: Collected) -> None:
+    def _note(self, done: Sequence[Duty], fires: Sequence[Fire], collected: PassResult) -> None:
         newest = {fire.profile: fire.due for fire in fires}
         for duty in done:
             due = newest.get(duty.name, duty.due)
@@ -223,7 +223,7 @@ class Attendant:
         _log(fires, collected)
 
 
-def _log(fires: Sequence[Fire], collected: Collected) -> None:
+def _log(fires: Sequence[Fire], collected: PassResult) -> None:
     """Say how a pass went; one that failed again without having asked anything has nothing new to say."""
     outcome, level = ("collected", logging.INFO) if collected.complete else ("failed", logging.WARNING)
     if not (collected.complete or collected.requests or fires):

@@ -5,18 +5,18 @@ from datetime import timedelta
 
 import pytest
 
-from collector.collect.collect import named
+from collector.collect.one_pass import named
 from collector.model import AggInterval, Slice, Window
 from collector.simulator import MAX_SPAN, TOO_COSTLY, SimulatorOptions
 from tests.collect.doubles import CALM, DAY, HOUR, NOW, core, many, profile, window_of
 from tests.harness import faults
 
 
-async def _gather(world, days=1, end=NOW):
+async def _run_batches(world, days=1, end=NOW):
     until = HOUR.floor(end)
     window = Window(until - days * DAY, until)
     slices = [Slice(series.query, window) for one in world.profiles for series in one.series]
-    return await world.gatherer.gather_all(slices, named(world.profiles)), window
+    return await world.batch_runner.run(slices, named(world.profiles)), window
 
 
 async def _assert_whole(world, window, without=()):
@@ -34,11 +34,11 @@ def _asks(owner):
 
 async def test_it_works(store_url):
     async with core(store_url, many(20)) as world:
-        gathered, window = await _gather(world)
+        result, window = await _run_batches(world)
         await _assert_whole(world, window)
-        assert len(world.requests) == gathered.requests == gathered.batches == 1
-        assert gathered.saved.inserted == 20 * 24
-        assert not gathered.failures
+        assert len(world.requests) == result.requests == result.batches == 1
+        assert result.saved.inserted == 20 * 24
+        assert not result.failures
 
 
 @pytest.mark.parametrize("refusal", [None, TOO_COSTLY])
@@ -57,26 +57,26 @@ async def test_limits_are_found_out_and_remembered(sqlite_url, limits, most, ref
     options = {**limits, **({"span_error": refusal, "series_error": refusal} if refusal else {})}
     mixed = (many(20), many(10, "with", filters={"validationLevel": ("DOMAIN",)}), profile("all"))
     async with core(sqlite_url, *mixed, limit=1200, **options) as world:
-        gathered, window = await _gather(world, days=40)
-        assert not gathered.failures
+        result, window = await _run_batches(world, days=40)
+        assert not result.failures
         await _assert_whole(world, window)
         assert len(world.requests) <= most
         world.restart()
         seen = len(world.requests)
-        await _gather(world, days=40)
+        await _run_batches(world, days=40)
         again = Counter(received.status for received in world.requests[seen:])
         assert set(again) == {200}
 
 
 async def test_a_limit_that_is_lifted_is_noticed_after_a_week(sqlite_url):
     async with core(sqlite_url, many(10), series_per_request=2) as world:
-        await _gather(world)
+        await _run_batches(world)
         world.simulator.options = SimulatorOptions(**CALM)
         world.clock.advance(days=8)
         seen = len(world.requests)
         for _ in range(4):
-            gathered, _ = await _gather(world, end=world.clock())
-            assert not gathered.failures
+            result, _ = await _run_batches(world, end=world.clock())
+            assert not result.failures
             world.clock.advance(days=8)
         assert len(world.requests) - seen < 4 * 5
         assert world.requests[-1].series == 10
@@ -95,24 +95,24 @@ _ILL = {
 async def test_one_ill_series_of_twenty_takes_nobody_down(sqlite_url, ill):
     async with core(sqlite_url, many(20)) as world:
         world.script(_ILL[ill].always().only(_asks("Owner 7")))
-        gathered, window = await _gather(world)
+        result, window = await _run_batches(world)
         await _assert_whole(world, window, without={"many/Owner 7"})
-        assert {query.filters["caOwner"] for query in gathered.failed} == {("Owner 7",)}
+        assert {query.filters["caOwner"] for query in result.failed} == {("Owner 7",)}
         assert len(world.requests) <= 40
 
         seen = len(world.requests)
         world.clock.advance(minutes=1)
-        gathered, _ = await _gather(world)
+        result, _ = await _run_batches(world)
         assert len(world.requests) - seen <= 5  # the culprit alone, at most four times, and the others together
-        assert {query.filters["caOwner"] for query in gathered.failed} == {("Owner 7",)}
+        assert {query.filters["caOwner"] for query in result.failed} == {("Owner 7",)}
 
         world.simulator.clear_script()
         world.clock.advance(minutes=2)
-        gathered, window = await _gather(world)
+        result, window = await _run_batches(world)
         await _assert_whole(world, window)
-        assert not gathered.failures
+        assert not result.failures
         seen = len(world.requests)
-        await _gather(world)
+        await _run_batches(world)
         assert len(world.requests) - seen == 1  # it is well again and goes with the others
 
 
@@ -120,7 +120,7 @@ async def test_one_window_that_never_answers_leaves_the_other_windows(sqlite_url
     poison = Window(HOUR.floor(NOW) - 20 * DAY, HOUR.floor(NOW) - 19 * DAY)
     options = {"max_span": {**MAX_SPAN, HOUR: timedelta(days=7)}}
     async with core(sqlite_url, profile("other", filters={"tld": ("com",)}), **options) as world:
-        await _gather(world, days=40)
+        await _run_batches(world, days=40)
         await world.declare(profile("all"))
 
         def rule(received):
@@ -128,8 +128,8 @@ async def test_one_window_that_never_answers_leaves_the_other_windows(sqlite_url
             return faults.api_error(500, 2000) if hit else None
 
         world.script(rule)
-        gathered, window = await _gather(world, days=40)
-        (failure,) = gathered.failures
+        result, window = await _run_batches(world, days=40)
+        (failure,) = result.failures
         assert poison.overlaps(failure.slices[0].window)
         assert failure.slices[0].window.duration <= 7 * DAY
         stored = (await world.stored())["all"]
@@ -140,28 +140,28 @@ async def test_one_window_that_never_answers_leaves_the_other_windows(sqlite_url
 async def test_a_dead_server_is_asked_with_three_batches_and_no_more(sqlite_url):
     options = {"max_span": {**MAX_SPAN, HOUR: DAY}}
     async with core(sqlite_url, many(20), concurrency=1, **options) as world:
-        gathered, _ = await _gather(world, days=20)
+        result, _ = await _run_batches(world, days=20)
         learned = len(world.requests)
         world.script(faults.html(503).always())
-        gathered, _ = await _gather(world, days=20)
+        result, _ = await _run_batches(world, days=20)
         assert len(world.requests) - learned == 12
-        assert len(gathered.failed) == 20
-        assert all("503" in str(failure.error) for failure in gathered.failures)
+        assert len(result.failed) == 20
+        assert all("503" in str(failure.error) for failure in result.failures)
 
 
 async def test_wrong_credentials_end_it_with_one_request(sqlite_url):
     async with core(sqlite_url, many(20), token="another") as world:
-        gathered, _ = await _gather(world, days=40)
+        result, _ = await _run_batches(world, days=40)
         assert len(world.requests) == 1
-        assert len(gathered.failed) == 20
+        assert len(result.failed) == 20
 
 
 async def test_told_to_stop_it_says_so_and_nothing_is_a_failure(sqlite_url):
     async with core(sqlite_url, many(20)) as world:
         world.fetcher.stop.set()
-        gathered, _ = await _gather(world)
-        assert gathered.stopped
-        assert not gathered.failures
+        result, _ = await _run_batches(world)
+        assert result.stopped
+        assert not result.failures
         assert not world.requests
 
 
@@ -170,8 +170,8 @@ async def test_intervals_are_never_mixed_in_one_request(sqlite_url):
     async with core(sqlite_url, *profiles) as world:
         midnight = NOW.replace(hour=0, minute=0)
         slices = [Slice(one.series[0].query, Window(midnight - 3 * DAY, midnight)) for one in profiles]
-        gathered = await world.gatherer.gather_all(slices, named(profiles))
-        assert not gathered.failures
+        result = await world.batch_runner.run(slices, named(profiles))
+        assert not result.failures
         assert len(world.requests) == 3
 
 
@@ -179,7 +179,7 @@ async def test_intervals_are_never_mixed_in_one_request(sqlite_url):
 async def test_values_that_do_not_compare_across_answers_are_never_joined(sqlite_url, normalization):
     async with core(sqlite_url, many(3), normalization=normalization) as world:
         for _ in range(2):
-            await _gather(world)
+            await _run_batches(world)
             world.clock.advance(hours=1)
         async for row in world.store.export():
             assert row
