@@ -7,7 +7,7 @@ import pytest
 
 from collector.cli.options import MOMENT
 from collector.moments import check_date, parse_time
-from collector.serve.api.asking import Asked, Refused
+from collector.serve.api.parameters import Asked, Refused
 
 NOW = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
 

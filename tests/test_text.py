@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from collector import logs
 from collector.cli import output
-from collector.serve.plot import remarks, terminal
+from collector.report.plot import annotations, terminal
 from collector.text import printable, printable_json
-from tests.serve.plot.making import chart, line, remark
+from tests.report.plot.chart_factories import chart, line, remark
 
 HOSTILE = "\x1b]0;title\x07 \x9b2J \x7f \r \u202e reversed \u2066 \u200b"
 
@@ -43,7 +43,7 @@ def test_a_chart_shows_what_came_from_radar_without_its_control_characters():
     )
     assert harmless(drawn)
     assert "unit ]0;title" in drawn
-    strip = remarks.place([hostile], chart(*lines).window, 700)
+    strip = annotations.place([hostile], chart(*lines).window, 700)
     assert all(harmless(bar.text) for bar in strip.bars)
 
 

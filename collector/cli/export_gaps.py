@@ -9,8 +9,8 @@ from collector.contract.date_ranges import floor
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN
 from collector.model import from_epoch, rfc3339
+from collector.report.snapshot_range import why_any_outside
 from collector.serve.radar_api.absent import Absent, runs_of, sentences
-from collector.serve.snapshot_range import why_any_outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

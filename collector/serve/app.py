@@ -5,53 +5,29 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from collector.serve import api, backfills, dashboard, docs, metrics, upkeep
-from collector.serve.backfills import Jobs
-from collector.serve.connections import Connections, attended
-from collector.serve.crowd import crowd
-from collector.serve.failures import begin, failures
-from collector.serve.guard import guard
-from collector.serve.headers import secure
-from collector.serve.hosts import named
+from collector.serve import api, dashboard, docs, metrics
+from collector.serve.connections import Connections, track_connection
+from collector.serve.errors import handle_errors, mark_response_started
+from collector.serve.middleware import add_security_headers, check_host, limit_concurrency, require_token
 from collector.serve.radar_api import RadarApi
-from collector.serve.standing import Standing
-from collector.serve.upkeep import Upkeep
+from collector.serve.status_cache import StatusCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from aiohttp.typedefs import Handler
 
-    from collector.serve.metrics import Metrics
     from collector.serve.radar_api.routes import Fill
+    from collector.serve.service import ServiceApi
     from collector.settings import Secret
 
 
-class Service(Jobs, Upkeep, Protocol):
-    """What the server asks of the daemon."""
-
-    @property
-    def requests_per_5min(self) -> int:
-        """The request budget."""
-
-    @property
-    def simulator(self) -> str | None:
-        """The address of the simulator that stands in for Radar, None if Radar is asked."""
-
-    @property
-    def metrics(self) -> Metrics:
-        """What was counted."""
-
-    async def unready(self) -> list[str]:
-        """Why the service is not ready, one sentence each; empty when it is."""
-
-
 def make_app(  # noqa: PLR0913 - all but three are keywords
-    service: Service,
+    service: ServiceApi,
     host: str,
     token: Secret | None = None,
     *,
@@ -64,17 +40,16 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     *token* is what a caller must show who reads data, *changing* who changes something; None: nothing. *fill* asks
     Radar for what a question needs and history lacks; None: it is not asked.
     """
-    order = [failures, attended, named(host, hosts), guard(token, changing or token), crowd()]
-    app = web.Application(middlewares=order, client_max_size=65_536)
-    app.on_response_prepare.extend([begin, secure])
+    tokens = require_token(token, changing or token)
+    middlewares = [handle_errors, track_connection, check_host(host, hosts), tokens, limit_concurrency()]
+    app = web.Application(middlewares=middlewares, client_max_size=65_536)
+    app.on_response_prepare.extend([mark_response_started, add_security_headers])
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _readyz(service))
-    backfills.add_routes(app, service)
-    upkeep.add_routes(app, service)
     RadarApi(service, token, fill).add_to(app)
-    standing = Standing(service)
-    api.add_routes(app, service, standing)
-    metrics.add_routes(app, service, standing, service.metrics)
+    status_cache = StatusCache(service)
+    api.add_routes(app, service, status_cache)
+    metrics.add_routes(app, service, status_cache)
     dashboard.add_routes(app, service.simulator)
     docs.add_routes(app)
     return app
@@ -84,7 +59,7 @@ async def _alive(_request: web.Request) -> web.Response:
     return web.json_response({"alive": True})
 
 
-def _readyz(service: Service) -> Handler:
+def _readyz(service: ServiceApi) -> Handler:
     async def answer(_request: web.Request) -> web.Response:
         reasons = await service.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from collector.serve.failures import logged, refusal
-from collector.serve.headers import HEADERS
+from collector.serve.errors import error_response, log_failure
+from collector.serve.middleware import SECURITY_HEADERS
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -113,14 +113,14 @@ class Connection(web.RequestHandler):
             raise ConnectionResetError("the other side is gone, or the answer broke off")
         text = "this is not a request that is understood here"
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            text = f"something went wrong; the log says more under {logged('failed', repr(exc), trace=True)}"
+            text = f"something went wrong; the log says more under {log_failure('failed', repr(exc), trace=True)}"
         return _parting(HTTPStatus(status), text)
 
 
 def _parting(status: HTTPStatus, text: str) -> web.Response:
     """Make an answer that no route gives, and the last one of its connection."""
-    answer = refusal(status, text)
-    answer.headers.update({**HEADERS, "Server": "collector"})
+    answer = error_response(status, text)
+    answer.headers.update({**SECURITY_HEADERS, "Server": "collector"})
     answer.force_close()
     return answer
 
@@ -138,7 +138,7 @@ def _expecting(handle: Any) -> Any:
 
 
 @web.middleware
-async def attended(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def track_connection(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Keep a connection open while its request is answered, which begins when all of it is there."""
     connection = request.protocol
     if request.can_read_body:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from collector.serve.api.service import Service, Standing
+    from collector.serve.service import ServiceApi
+    from collector.serve.status_cache import StatusCache
     from collector.store import Fire, Saved
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -167,15 +168,15 @@ def _by_profile(name: str, text: str, values: Mapping[str, float | None]) -> Met
     return family
 
 
-def add_routes(app: web.Application, service: Service, standing: Standing, metrics: Metrics) -> None:
+def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCache) -> None:
     """Add `/metrics` to *app*; a store that cannot be read fails the scrape, which is what an alert sees first."""
 
     async def scraped(_request: web.Request) -> web.Response:
-        document, levels = await standing.document(), {}
+        document, levels = await status_cache.document(), {}
         for profile in service.profiles:
             newest = await service.store.newest_answer(profile.name)
             levels[profile.name] = newest.confidence_level if newest else None
-        text = metrics.text(document, levels, service.now())
+        text = service.metrics.text(document, levels, service.now())
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.router.add_get("/metrics", scraped)

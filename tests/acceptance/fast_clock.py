@@ -158,7 +158,7 @@ def _main(folder: Path) -> None:
     _hurry(speed)
     for module in (
         "collector.cli.commands.service",
-        "collector.collect.daemon",
+        "collector.daemon",
         "collector.simulator",
         "aiohttp.web",
     ):

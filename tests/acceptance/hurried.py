@@ -10,8 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from collector import logs
-from collector.collect import daemon
+from collector import daemon, logs
 from collector.errors import CollectorError
 from collector.settings import load
 from collector.store.ledger import fires

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from cloudflare import AsyncCloudflare, DefaultAioHttpClient, InternalServerError, NotFoundError, RateLimitError
 
-from collector.collect.daemon import Service, _server
+from collector.daemon import Service, _server
 from collector.model import utc
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve

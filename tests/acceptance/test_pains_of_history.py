@@ -8,7 +8,7 @@ from datetime import timedelta
 from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal
 from collector.model import AggInterval, Window
-from collector.serve.radar_api.answering import ask
+from collector.serve.radar_api.answer import ask
 from collector.settings import RetentionSettings
 from collector.simulator import RevisionChange
 from collector.store import wanted

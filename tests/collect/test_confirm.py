@@ -29,7 +29,7 @@ from collector.finality import DAY as DAY_SECONDS
 from collector.finality import Evidence
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339, utc
 from collector.radar.errors import Unavailable
-from collector.serve.gaps import all_gaps
+from collector.report.gaps import all_gaps
 from collector.simulator import GapChange
 from collector.store import SeriesState
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query

@@ -5,7 +5,7 @@ import pytest
 from collector.collect.limits import Kind
 from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
-from collector.serve.gaps import all_gaps
+from collector.report.gaps import all_gaps
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile
 from tests.collect.test_history import run_backfill
 from tests.harness import faults

@@ -7,8 +7,8 @@ import pytest
 from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
-from collector.serve.gaps import all_gaps
-from collector.serve.status import status
+from collector.report.gaps import all_gaps
+from collector.report.status import status
 from collector.simulator import ErrorCode, GapChange, SimulatorOptions
 from collector.store import wanted
 from tests.collect.doubles import CALM, DAY, HOUR, NOW, core, many, profile, query, window_of

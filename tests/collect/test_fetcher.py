@@ -13,7 +13,7 @@ from collector.collect.fetcher import Fetcher, ShuttingDown, backoff
 from collector.model import Slice
 from collector.radar.client import RadarClient
 from collector.radar.errors import RadarError, RateLimited, Refused, Unauthorized, Unavailable, Untrusted
-from collector.serve.status import status
+from collector.report.status import status
 from collector.store import StoreUnavailable
 from tests.collect.doubles import NOW, batch, core, many, profile, query, until
 from tests.harness import faults

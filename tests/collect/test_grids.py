@@ -15,9 +15,9 @@ from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.edge import Edge
 from collector.interval import AggInterval, Grid
 from collector.model import Answer, Batch, Meta, Slice, Window
-from collector.serve.gaps import all_gaps
+from collector.report.gaps import all_gaps
+from collector.report.status import status
 from collector.serve.radar_api import ask
-from collector.serve.status import status
 from collector.store import LearnedGrid, Selection, Wanted
 from collector.store.admin.verify import verify
 from collector.store.series.grids import dump, load

@@ -9,7 +9,7 @@ from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Annotation, Window
-from collector.serve.gaps import all_gaps
+from collector.report.gaps import all_gaps
 from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.store import wanted
 from tests.collect.doubles import DAY, NOW, core, many, profile

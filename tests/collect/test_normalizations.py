@@ -9,7 +9,7 @@ from collector.collect.backfill import BackfillRunner
 from collector.collect.confirm import confirm
 from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
-from collector.serve.status import status
+from collector.report.status import status
 from collector.store import wanted
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
 from tests.harness import faults

@@ -9,8 +9,8 @@ from collector.collect.refetch import fire_slices
 from collector.collect.replay import rehearse, replay
 from collector.radar import client
 from collector.radar.errors import Untrusted
-from collector.serve import evidence as serve_evidence
-from collector.serve.status import status
+from collector.report import warnings as serve_evidence
+from collector.report.status import status
 from collector.settings import RetentionSettings
 from collector.store.admin.verify import verify
 from collector.store.ledger import bodies

@@ -11,8 +11,8 @@ from collector.collect.snapshots import Order, window
 from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Slice, Window, from_epoch
 from collector.profile import Reach
-from collector.serve.gaps import all_gaps
-from collector.serve.status import status
+from collector.report.gaps import all_gaps
+from collector.report.status import status
 from collector.simulator import NormalizationChange
 from collector.store import PassRecord, Snapshot, wanted
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of

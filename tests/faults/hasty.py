@@ -16,7 +16,7 @@ import aiosqlite
 import apscheduler.schedulers.base
 import pytest
 
-from collector.collect.daemon import Service
+from collector.daemon import Service
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store

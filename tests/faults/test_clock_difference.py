@@ -10,7 +10,7 @@ from collector.collect.one_pass import heal
 from collector.collect.worker import ProfileWorker
 from collector.contract.errors import envelope
 from collector.model import AggInterval, Window, from_epoch
-from collector.serve.status import status
+from collector.report.status import status
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query, window_of
 from tests.harness import faults
 

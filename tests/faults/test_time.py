@@ -10,7 +10,7 @@ import pytest
 from collector.collect.one_pass import heal
 from collector.collect.worker import ProfileWorker
 from collector.model import Window
-from collector.serve.health import late
+from collector.report.readiness import late
 from tests.collect.doubles import CALM, DAY, HOUR, NOW, batch, core, profile, query
 from tests.harness import faults
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from collector.collect.refetch import fire_slices
 from collector.finality import final_windows
 from collector.model import Meta, Points
-from collector.serve.gaps import all_gaps
+from collector.report.gaps import all_gaps
 from collector.store import Store, Taken
 from collector.store.admin import commands
 from collector.store.admin.verify import verify

@@ -12,15 +12,15 @@ from datetime import UTC, datetime, timedelta
 from collector.collect.backfill import BackfillRunner
 from collector.collect.batch_runner import BatchRunner
 from collector.collect.confirm import confirm
-from collector.collect.daemon import groups
 from collector.collect.fetcher import backoff
 from collector.collect.one_pass import heal
 from collector.collect.plan import LONGEST_QUERY
 from collector.collect.worker import ProfileWorker
+from collector.daemon import groups
 from collector.model import AggInterval, Window, from_epoch
 from collector.radar.client import RadarClient
-from collector.serve.gaps import all_gaps
-from collector.serve.status import status
+from collector.report.gaps import all_gaps
+from collector.report.status import status
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, serve
 from collector.simulator.options import MAX_SPAN

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import sqlalchemy as sa
 
-from collector.collect.daemon import Service
+from collector.daemon import Service
 from collector.model import Annotation
 from collector.radar.errors import Unavailable
 from collector.serve.app import make_app, serving

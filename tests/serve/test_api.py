@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from collector.collect.daemon import Service
+from collector.daemon import Service
 from collector.model import rfc3339
 from collector.serve.app import make_app, serving
 from tests.serve.serving import SERVER_TOKEN, fill, served

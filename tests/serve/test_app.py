@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from collector.collect.daemon import Service
+from collector.daemon import Service
 from collector.serve.app import make_app, serving
 from collector.settings import load
 from collector.store import Store

@@ -19,9 +19,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from collector.collect.daemon import Service
+from collector.daemon import Service
 from collector.logs import configure
-from collector.serve import access, connections, failures
+from collector.serve import connections, errors, middleware
 from collector.serve.app import make_app, serving
 from collector.settings import ConfigurationError, Secret, load
 from collector.store import Store
@@ -241,7 +241,7 @@ async def test_a_token_is_compared_in_constant_time(guarded, monkeypatch):
         compared.append(one)
         return hmac.compare_digest(one, other)
 
-    monkeypatch.setattr(access.hmac, "compare_digest", compare)
+    monkeypatch.setattr(middleware.hmac, "compare_digest", compare)
     for target in ("/api/v1/series", SERIES):
         compared.clear()
         await guarded.ask(target, headers={"Authorization": "Bearer wrong"})
@@ -391,7 +391,7 @@ async def test_an_answer_may_not_take_for_ever(world, monkeypatch):
 
     world.app.router._frozen = False
     world.app.router.add_get("/api/v1/never", never)
-    monkeypatch.setattr(failures, "LONGEST", 0.05)
+    monkeypatch.setattr(errors, "REQUEST_TIMEOUT_SECONDS", 0.05)
     status, _, body = await world.ask("/api/v1/never")
     assert (status, b"took too long" in body) == (503, True)
 

@@ -11,7 +11,7 @@ from collector.cli.options import config_option, period_options
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from collector.serve.plot.chart import Chart
+    from collector.report.plot.chart import Chart
     from collector.settings import Settings
 
 
@@ -57,7 +57,7 @@ def plot_command(
 
 
 def _image_kind(target: str) -> str:
-    from collector.serve.plot.picture import KINDS
+    from collector.report.plot.image import KINDS
 
     kind = target.rpartition(".")[2].lower()
     if kind not in KINDS:
@@ -67,7 +67,7 @@ def _image_kind(target: str) -> str:
 
 async def _read_chart(settings: Settings, profile: str, start: datetime | None, end: datetime | None) -> Chart:
     from collector.cli.list_command import check_profile
-    from collector.serve.plot.chart import read
+    from collector.report.plot.chart import read
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
@@ -80,7 +80,7 @@ async def _read_chart(settings: Settings, profile: str, start: datetime | None, 
 
 def _write_image(chart: Chart, target: str, kind: str, *, log: bool) -> None:
     from collector.cli.atomic_file import open_output
-    from collector.serve.plot.picture import render
+    from collector.report.plot.image import render
 
     drawn = render(chart, kind, log=log)
     with open_output(target) as stream:
@@ -93,7 +93,7 @@ def _print_chart(chart: Chart, *, log: bool) -> None:
     import shutil
     import sys
 
-    from collector.serve.plot.terminal import Look, render
+    from collector.report.plot.terminal import Look, render
 
     size = shutil.get_terminal_size(fallback=(100, 36))
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -112,7 +112,7 @@ def grafana_command(what: str) -> None:
     Example: collector grafana dashboard > radar.json
     Example: collector grafana alerts > /etc/prometheus/rules/radar.yml
     """
-    from collector.serve import grafana
+    from collector.report import grafana
 
     writers = {
         "dashboard": grafana.metrics_dashboard,

@@ -137,7 +137,7 @@ def report_command(target: str, config: str | None) -> None:
     import asyncio
 
     from collector.model import utc_now
-    from collector.serve.report import NOTE, about_program, secrets_of, settings_rows, without_secrets, write
+    from collector.report.diagnostics import NOTE, about_program, secrets_of, settings_rows, without_secrets, write
     from collector.settings.loading import read_settings
     from collector.text import printable_json
 
@@ -155,7 +155,7 @@ def report_command(target: str, config: str | None) -> None:
 
 async def _read_store(loaded: LoadedSettings) -> dict[str, Any]:
     from collector.errors import CollectorError
-    from collector.serve.report import about_store
+    from collector.report.diagnostics import about_store
     from collector.store import Store
 
     try:

@@ -58,7 +58,7 @@ def export_command(
     import sys
 
     from collector.cli.bootstrap import load_settings
-    from collector.serve.export import LICENCE
+    from collector.report.export import LICENCE
 
     if output == "parquet" and target == "-" and sys.stdout.isatty():
         raise click.UsageError("Parquet is nothing for a terminal: name a file with -o.")
@@ -84,8 +84,8 @@ async def _export(
     from collector.cli.list_command import check_profile
     from collector.cli.output import say
     from collector.model import rfc3339
-    from collector.serve.export import FORMATS
-    from collector.serve.unit_changes import Watch
+    from collector.report.export import FORMATS
+    from collector.report.warnings import Watch
     from collector.store import Store
 
     written, watch = 0, Watch()

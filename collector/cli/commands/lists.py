@@ -74,7 +74,7 @@ async def _gaps(
     from collector.cli.bootstrap import select_profiles
     from collector.cli.list_command import new_names
     from collector.cli.output import say
-    from collector.serve.gaps import all_gaps
+    from collector.report.gaps import all_gaps
     from collector.store import Store
 
     known = {one.name for one in settings.profiles}

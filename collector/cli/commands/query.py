@@ -50,7 +50,7 @@ def query_command(config: str | None, **parameters: Any) -> None:
     import asyncio
 
     from collector.cli.bootstrap import load_settings
-    from collector.serve.export import LICENCE
+    from collector.report.export import LICENCE
 
     settings = load_settings(config, required=False)
     asyncio.run(_query(settings, _written(parameters)))

@@ -36,7 +36,7 @@ def run_command(config: str | None) -> None:
     import asyncio
 
     from collector.cli.bootstrap import load_settings, require_profiles
-    from collector.collect.daemon import run
+    from collector.daemon import run
 
     signals.is_told_to_reload()  # the configuration is read now anyway
     settings = load_settings(config)
@@ -150,7 +150,7 @@ async def _keep_on(settings: Settings, folder: Path) -> int:
     import signal
 
     from collector.cli import signals
-    from collector.collect.daemon import run
+    from collector.daemon import run
 
     def announce(address: str) -> None:
         _say_simulated(settings)

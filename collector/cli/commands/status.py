@@ -38,7 +38,7 @@ def status_command(config: str | None, output: str) -> None:
 async def print_status(settings: Settings, output: str) -> None:
     """Print the status of the store that *settings* name."""
     from collector.cli.output import show_json
-    from collector.serve.status import status
+    from collector.report.status import status
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:

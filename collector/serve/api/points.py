@@ -12,17 +12,17 @@ from aiohttp import web
 
 from collector.errors import did_you_mean
 from collector.model import from_epoch, rfc3339
-from collector.serve.api.asking import Refused
-from collector.serve.api.pages import number, page, read_cursor, write_cursor
-from collector.serve.export import LICENCE, export_csv
-from collector.serve.snapshot_range import why_any_outside
+from collector.report.export import LICENCE, export_csv
+from collector.report.snapshot_range import why_any_outside
+from collector.serve.api.pagination import number, page, read_cursor, write_cursor
+from collector.serve.api.parameters import Refused
 from collector.store import Block, Place, Selection, StoreError, why_another_unit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
-    from collector.serve.api.asking import Asked
+    from collector.serve.api.parameters import Asked
     from collector.store import SelectedSeries, Store, Thinned
 
 log = logging.getLogger(__name__)

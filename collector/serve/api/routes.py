@@ -10,29 +10,30 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from collector import __version__
-from collector.serve.api import lists, points
-from collector.serve.api.asking import Refused, read
-from collector.serve.api.pages import plain
-from collector.serve.failures import refusal
+from collector.serve.api import backfills, maintenance, points, resources
+from collector.serve.api.pagination import plain
+from collector.serve.api.parameters import Refused, read
+from collector.serve.errors import error_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from collector.serve.api.asking import Asked
-    from collector.serve.api.service import Service, Standing
+    from collector.serve.api.parameters import Asked
+    from collector.serve.service import ServiceApi
+    from collector.serve.status_cache import StatusCache
 
-    Answer = Callable[[Service, Asked], Awaitable[dict[str, Any]]]
+    Answer = Callable[[ServiceApi, Asked], Awaitable[dict[str, Any]]]
 
 _PAGES = ("limit", "after")
 _PERIOD = ("start", "end")
 _LISTS: dict[str, tuple[Answer, tuple[str, ...]]] = {
-    "profiles": (lists.list_profiles, ("profile", *_PAGES)),
-    "series": (lists.list_series, ("profile", *_PERIOD, *_PAGES)),
-    "fetches": (lists.list_fetches, ("profile", *_PERIOD, *_PAGES)),
-    "annotations": (lists.list_annotations, (*_PERIOD, *_PAGES)),
-    "gaps": (lists.list_gaps, ("profile", *_PERIOD, *_PAGES)),
-    "revisions": (lists.list_revisions, ("profile", *_PERIOD, *_PAGES)),
+    "profiles": (resources.list_profiles, ("profile", *_PAGES)),
+    "series": (resources.list_series, ("profile", *_PERIOD, *_PAGES)),
+    "fetches": (resources.list_fetches, ("profile", *_PERIOD, *_PAGES)),
+    "annotations": (resources.list_annotations, (*_PERIOD, *_PAGES)),
+    "gaps": (resources.list_gaps, ("profile", *_PERIOD, *_PAGES)),
+    "revisions": (resources.list_revisions, ("profile", *_PERIOD, *_PAGES)),
 }
 _POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", "buckets", *_PAGES)
 _WORTH_COMPRESSING = 20_000
@@ -40,28 +41,30 @@ _WORTH_A_THREAD = 100_000
 dumps = partial(json.dumps, default=plain, ensure_ascii=False, separators=(",", ":"))
 
 
-def add_routes(app: web.Application, service: Service, standing: Standing) -> None:
+def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCache) -> None:
     """Add the routes to *app*."""
     for name, (answer, allowed) in _LISTS.items():
         app.router.add_get(f"/api/v1/{name}", _listing(service, answer, allowed))
     app.router.add_get("/api/v1/points", _points(service))
-    app.router.add_get("/api/v1/status", _status(service, standing))
+    app.router.add_get("/api/v1/status", _status(service, status_cache))
     app.router.add_get("/openapi.json", _description)
+    backfills.add_routes(app, service)
+    maintenance.add_routes(app, service)
 
 
 def _listing(
-    service: Service, answer: Answer, allowed: tuple[str, ...]
+    service: ServiceApi, answer: Answer, allowed: tuple[str, ...]
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             return _json(await answer(service, _asked(request, allowed, service.now())))
         except Refused as error:
-            return refusal(error.status, str(error))
+            return error_response(error.status, str(error))
 
     return handle
 
 
-def _points(service: Service) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _points(service: ServiceApi) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             asked = _asked(request, _POINTS, service.now())
@@ -74,7 +77,7 @@ def _points(service: Service) -> Callable[[web.Request], Awaitable[web.StreamRes
             _only(asked, "pages", without=("buckets",))
             return _json(await points.list_points(service.store, asked))
         except Refused as error:
-            return refusal(error.status, str(error))
+            return error_response(error.status, str(error))
 
     return handle
 
@@ -85,13 +88,13 @@ def _only(asked: Asked, what: str, without: tuple[str, ...]) -> None:
             raise Refused(f"{name}: not together with {what}")
 
 
-def _status(service: Service, standing: Standing) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _status(service: ServiceApi, status_cache: StatusCache) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             _asked(request, (), service.now())
         except Refused as error:
-            return refusal(error.status, str(error))
-        return _json(await standing.document())
+            return error_response(error.status, str(error))
+        return _json(await status_cache.document())
 
     return handle
 

@@ -5,29 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from collector.contract.errors import JSON_TYPE, NO_METHOD, NO_ROUTE, ApiError, ErrorCode
 from collector.radar.errors import RadarError
-from collector.serve.access import admits
-from collector.serve.failures import has_begun, logged
+from collector.serve.errors import log_failure, response_started
+from collector.serve.middleware import token_matches
 from collector.serve.radar_api.absent import HEADER, header
-from collector.serve.radar_api.answering import NotStored, answer
-from collector.serve.radar_api.lacking import lacking, refusal
+from collector.serve.radar_api.answer import NotStored, answer
+from collector.serve.radar_api.fallback import lacking, refusal
 from collector.serve.radar_api.parameters import read_local
 from collector.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from datetime import datetime
 
     from collector.model import Slice
-    from collector.serve.radar_api.answering import Answered
+    from collector.serve.radar_api.answer import Answered
     from collector.serve.radar_api.parameters import LocalQuestion
+    from collector.serve.service import ServiceApi
     from collector.settings import Secret
-    from collector.store import Store
 
     Fill = Callable[[Sequence[Slice]], Awaitable[None]]
 
@@ -48,17 +47,6 @@ _PATIENCE = 5.0
 _RETRY_AFTER = "5"
 
 
-class Service(Protocol):
-    """What the route asks of the daemon."""
-
-    @property
-    def store(self) -> Store:
-        """Where the history is."""
-
-    def now(self) -> datetime:
-        """The present."""
-
-
 class RadarApi:
     """`/client/v4`; *token* (None: none is needed) is what a caller must show, *fill* gets what history lacks.
 
@@ -66,7 +54,7 @@ class RadarApi:
     stays flat however many ask and however slowly they read.
     """
 
-    def __init__(self, service: Service, token: Secret | None, fill: Fill | None = None) -> None:
+    def __init__(self, service: ServiceApi, token: Secret | None, fill: Fill | None = None) -> None:
         self._service = service
         self._token = token
         self._fill = fill
@@ -89,20 +77,20 @@ class RadarApi:
             except ApiError as refused:
                 return _response(refused)
             except StoreError as error:
-                number = logged("unavailable", str(error))
+                number = log_failure("unavailable", str(error))
                 return _response(_later(f"The history cannot be read at the moment; the log says more under {number}"))
             except TimeoutError:
                 return _response(_later("Too many answers are under way"))
             except Exception as error:
-                if has_begun(request):
+                if response_started(request):
                     raise
-                number = logged("failed", repr(error), trace=True)
+                number = log_failure("failed", repr(error), trace=True)
                 return _response(ApiError(INTERNAL, f"Internal error {number}; the log says more"))
 
         return handle
 
     def _admit(self, request: web.Request) -> None:
-        if self._token is None or admits(request.headers, self._token):
+        if self._token is None or token_matches(request.headers, self._token):
             return
         if "Authorization" in request.headers or "X-Auth-Key" in request.headers:
             raise ApiError(WRONG_CREDENTIALS, "Authentication error")

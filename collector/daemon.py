@@ -1,0 +1,386 @@
+"""The service: starts everything, owns the tasks, and stops them in reverse.
+
+A generation is what runs under one configuration: a reload drains it and starts the next one on the same store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import zlib
+from collections import defaultdict
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from collector.collect.batch_runner import BatchRunner
+from collector.collect.fallback import Fallback
+from collector.collect.fetcher import Fetcher, backoff
+from collector.collect.lease import enlisted
+from collector.collect.maintenance import Heartbeat, do_backfills, keep_history
+from collector.collect.replay import replay
+from collector.collect.schedule import Schedule
+from collector.collect.starting import Starting
+from collector.collect.worker import ProfileWorker, first_of
+from collector.errors import CollectorError, os_error_text
+from collector.profile import on_grids
+from collector.radar.client import RadarClient
+from collector.radar.errors import Unavailable
+from collector.report.readiness import PATIENCE, late, owed, stalls, waiting
+from collector.report.warnings import Spelling
+from collector.serve.app import make_app, serving
+from collector.serve.metrics import Metrics
+from collector.store import Store, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from datetime import datetime
+
+    from collector.collect.starting import Signals
+    from collector.model import AggInterval, Slice
+    from collector.profile import Profile
+    from collector.report.readiness import Stall
+    from collector.settings import ServerSettings, Settings
+    from collector.store import Backfill, Forgotten, Pruned, Reader, Wanted
+
+log = logging.getLogger(__name__)
+
+_DRAIN = 6.0
+"""Seconds that requests under way are given to end when the service stops."""
+_WIDEST_SPREAD = 20
+_LOOK_FOR_WARNINGS = 3600.0
+_LOOK_FOR_GRIDS = 60.0
+_WARN_AGAIN = timedelta(days=1)
+
+
+async def run(
+    settings: Settings,
+    reload: Callable[[], Settings],
+    *,
+    told_before: Signals | None = None,
+    announce: Callable[[str], None] = lambda _address: None,
+    clock: Callable[[], datetime] | None = None,
+) -> None:
+    """Be the service until SIGTERM or SIGINT; *reload* reads the configuration anew on SIGHUP.
+
+    *told_before* tells the signals that came earlier, *announce* hears the server's address. The present is what the
+    store says it is, unless there is a *clock*.
+    """
+    starting = Starting(told_before)
+    try:
+        await _serve(settings, reload, clock, announce, starting)
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+async def _serve(
+    settings: Settings,
+    reload: Callable[[], Settings],
+    clock: Callable[[], datetime] | None,
+    announce: Callable[[str], None],
+    starting: Starting,
+) -> None:
+    async with AsyncExitStack() as stack:
+        database = settings.database
+        opened = Store.open(database.url.reveal(), owner="run", upgrade=database.upgrade, timescale=database.timescale)
+        store = await stack.enter_async_context(opened)
+        service = Service(settings, store, reload, clock or store.clock)
+        if settings.server.enabled:
+            address = await stack.enter_async_context(_server(service, settings.server))
+            await store.announce(address)
+            log.info("serving", extra={"url": address})
+            announce(address)
+        service.listen()
+        if starting.is_told_to_reload:
+            service.reload()
+        await service.run()
+
+
+def _log_failure(task: asyncio.Task[Pruned]) -> None:
+    """Log why a pruning failed for which nobody may wait any more."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("prune", extra={"outcome": "failed", "reason": str(error)})
+
+
+@asynccontextmanager
+async def _server(service: Service, server: ServerSettings) -> AsyncIterator[str]:
+    token = None if server.anonymous_read else server.token
+    try:
+        fill = service.fill if server.upstream_fallback else None
+        app = make_app(service, server.host, token, hosts=server.hosts, changing=server.token, fill=fill)
+        async with serving(app, server.host, server.port) as address:
+            yield address
+    except OSError as error:
+        hint = "; another port: server.port, or demo --port" if error.errno == errno.EADDRINUSE else ""
+        raise CollectorError(f"cannot serve on {server.host}:{server.port}: {os_error_text(error)}{hint}") from None
+
+
+def groups(profiles: tuple[Profile, ...]) -> dict[tuple[AggInterval, timedelta], list[Profile]]:
+    """The profiles that are due together, by (agg_interval, publication delay)."""
+    found: dict[tuple[AggInterval, timedelta], list[Profile]] = defaultdict(list)
+    for profile in profiles:
+        found[profile.agg_interval, profile.publication_delay].append(profile)
+    return dict(found)
+
+
+def spread() -> timedelta:
+    """A small delay that is always the same on one host, so that not every collector asks at the same second."""
+    return timedelta(seconds=zlib.crc32(socket.gethostname().encode()) % _WIDEST_SPREAD)
+
+
+class Service:
+    """Runs generations until told to stop, and knows whether all is well."""
+
+    def __init__(
+        self, settings: Settings, store: Store, reload: Callable[[], Settings], clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self.store = store
+        self._reload = reload
+        self._clock = clock
+        self._started = clock()
+        self._stopping = False
+        self._stop = asyncio.Event()
+        self._submitted = asyncio.Event()
+        self._workers: list[ProfileWorker] = []
+        self._fallback: Fallback | None = None
+        self._fetcher: Fetcher | None = None
+        self.metrics = Metrics()
+        self._heartbeat = Heartbeat(store, clock, self.metrics)
+        self._attended_since: dict[str, datetime] = {}
+        self._pruning: asyncio.Task[Pruned] | None = None
+
+    def listen(self) -> None:
+        """React to SIGTERM and SIGINT by draining, to SIGHUP by reading the configuration anew."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+    def stop(self) -> None:
+        """End the service once what is under way has ended."""
+        log.info("stopping")
+        self._stopping = True
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Go on with the configuration as it stands on disk now; a bad one keeps the old and says so."""
+        try:
+            settings = self._reload()
+        except CollectorError as error:
+            log.error("reload", extra={"outcome": "refused", "reason": str(error)})  # noqa: TRY400 - no traceback
+            return
+        kept = [name for name in ("database", "server") if getattr(settings, name) != getattr(self._settings, name)]
+        log.info("reload", extra={"outcome": "ok", "needs_restart": ",".join(kept) or None})
+        self._settings = settings
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run generation after generation until told to stop; one that lost its lease is followed by the next."""
+        async with self._heartbeat.beating():
+            await self._run()
+        if self._pruning:
+            self._pruning.cancel()
+        log.info("stopped")
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self._stopping:
+            self._stop = asyncio.Event()
+            try:
+                settings = self._settings = await self._on_grids(self._settings)
+                async with enlisted(self.store, settings.profiles, settings.database.lease, self._stop):
+                    await self.store.interrupt(self._clock())
+                    await self.store.declare(settings.profiles, self._clock())
+                    failures = 0
+                    async with RadarClient(settings.radar, self._clock) as radar:
+                        await self._generation(radar)
+            except StoreUnavailable as error:
+                failures += 1
+                log.error("start", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
+                await first_of(self._stop, seconds=backoff(failures))
+
+    async def _on_grids(self, settings: Settings) -> Settings:
+        """Put the profiles on the grids that are known."""
+        return replace(settings, profiles=tuple(on_grids(settings.profiles, await self.store.grids())))
+
+    async def _follow_grids(self, batch_runner: BatchRunner) -> None:
+        """End the generation when the buckets of a profile are found to start elsewhere: the next one goes by that."""
+        while not self._stop.is_set():
+            await first_of(self._stop, batch_runner.grids.moved, seconds=_LOOK_FOR_GRIDS)
+            batch_runner.grids.moved.clear()
+            await batch_runner.wait_for_foreground()
+            try:
+                changed = await self._on_grids(self._settings) != self._settings
+            except StoreUnavailable:
+                continue
+            if changed and not self._stop.is_set():
+                log.info("reload", extra={"outcome": "ok", "reason": "buckets start elsewhere than was known"})
+                self._stop.set()
+
+    async def _generation(self, radar: RadarClient) -> None:
+        settings = self._settings
+        limit = settings.radar.requests_per_5min
+        names, known = [profile.name for profile in settings.active], self._attended_since
+        self._attended_since = {name: known.get(name, self._clock()) for name in names}
+        fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self._heartbeat)
+        batch_runner, self._fetcher = BatchRunner(fetcher, settings.radar.concurrency), fetcher
+        with Schedule() as schedule:
+            self._workers = []
+            for (_, delay), profiles in groups(settings.active).items():
+                worker = ProfileWorker(profiles, self.store, batch_runner)
+                schedule.add(profiles[0].grid, delay + spread(), worker.notice)
+                self._workers.append(worker)
+            work = [worker.run() for worker in self._workers]
+            work.append(keep_history(settings, batch_runner))
+            work.append(do_backfills(settings, batch_runner, self._submitted))
+            work.append(self._warn())
+            work.append(self._follow_grids(batch_runner))
+            async with Fallback(self.store, batch_runner, settings) as self._fallback:
+                await self._attend(work)
+            self._fallback = None
+
+    async def _attend(self, work: list[Coroutine[None, None, None]]) -> None:
+        """Run *work* until told to stop, then give it a while to end; a task that dies takes the service down."""
+        tasks = [asyncio.create_task(part) for part in work]
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            if stop in done:
+                await asyncio.wait(tasks, timeout=_DRAIN)
+        finally:
+            for task in [stop, *tasks]:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The profiles that are configured."""
+        return self._settings.profiles
+
+    @property
+    def requests_per_5min(self) -> int:
+        """The request budget."""
+        return self._settings.radar.requests_per_5min
+
+    @property
+    def simulator(self) -> str | None:
+        """The address of the simulator that stands in for Radar, None if Radar is asked."""
+        return self._settings.radar.simulator
+
+    def now(self) -> datetime:
+        """The present."""
+        return self._clock()
+
+    async def submit(self, wanted: Wanted) -> Backfill:
+        """Put a job on record and start it when its turn comes."""
+        job = await self.store.create_backfill(wanted, self._clock())
+        self._submitted.set()
+        return job
+
+    async def cancel(self, backfill_id: int) -> Backfill:
+        """End a job, unless it is over; what is under way of it ends within seconds."""
+        return await self.store.cancel_backfill(backfill_id, self._clock())
+
+    async def prune(self) -> Pruned:
+        """Delete what is older than [retention] keeps; goes on to its end if the caller does not wait for that."""
+        if self._pruning is None or self._pruning.done():
+            work = self.store.prune(self._settings.retention, self._clock())
+            self._pruning = asyncio.create_task(work)
+            self._pruning.add_done_callback(_log_failure)
+        return await asyncio.shield(self._pruning)
+
+    async def forget(self, series_id: int, *, dry_run: bool) -> Forgotten:
+        """Delete a series that no profile wants, with its history."""
+        return await self.store.forget_series(series_id, self.profiles, dry_run=dry_run)
+
+    async def replay(self, fetch_id: int) -> dict[str, Any] | None:
+        """Read the kept body of a fetch again; None if there is none that waits for it."""
+        waiting = {one.fetch_id: one for one in await self.store.bodies(waiting=True)}
+        if fetch_id not in waiting:
+            return None
+        return asdict(await replay(self.store, waiting[fetch_id], self._clock()))
+
+    async def fill(self, wanted: Sequence[Slice]) -> None:
+        """Ask Radar for what is lacking of *wanted*; a RadarError says why it could not be had."""
+        if self._fallback is None or self._stop.is_set():
+            raise Unavailable("the service is starting or stopping")
+        await self._fallback.fill(wanted)
+
+    async def _warn(self) -> None:
+        """Log once a day for each series that its filters match nothing."""
+        spelling = Spelling()
+        told: dict[str, datetime] = {}
+        while not self._stop.is_set():
+            now = self._clock()
+            try:
+                found = await spelling.warnings(self.store, self._settings.active, now)
+            except StoreUnavailable as error:
+                log.error("warnings", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
+                found = {}
+            for label, sentence in found.items():
+                if label not in told or now - told[label] >= _WARN_AGAIN:
+                    log.warning("spelling", extra={"series": label, "reason": sentence})
+                    told[label] = now
+            await first_of(self._stop, seconds=_LOOK_FOR_WARNINGS)
+
+    async def unready(self) -> list[str]:
+        """Why the service is not ready, one sentence each: late or stale profiles, credentials, the store."""
+        now = self._clock()
+        reasons = []
+        try:
+            unasked = await self._may_wait(now)
+            reasons += [f"{name}: {reason}" for name, reason in self._late(now).items() if name not in unasked]
+            reasons += await self._stale(now)
+            refused = await self.store.refused(self._fetcher.radar.fingerprint) if self._fetcher else None
+            if refused:  # known at once, though nothing may be due for a week
+                reasons.append(f"credentials: {refused}")
+            await self.store.check_writable()
+        except StoreUnavailable as error:  # which names the file, and whoever asks needs no token
+            log.warning("unready", extra={"reason": str(error)})
+            reasons = reasons or [f"{name}: {reason}" for name, reason in self._late(now).items()]
+            reasons.append("store: it cannot be written; the log says why")
+        return reasons
+
+    def _late(self, now: datetime) -> dict[str, str]:
+        """Why profiles are late, by name; a new one is not before its first interval is over."""
+        found: dict[str, str] = {}
+        health = {name: known for worker in self._workers for name, known in worker.health.items()}
+        for profile in self._settings.active:
+            newest = profile.due_edges(None, now)[0] + profile.publication_delay
+            due = owed(newest, profile.agg_interval.step, now - spread())  # a retry may come before the spread is over
+            known, since = health.get(profile.name), self._attended_since.get(profile.name, self._started)
+            is_new = known and not known.success and not known.failures and now - since < profile.agg_interval.step
+            reason = "not attended" if known is None else None if is_new else late(known, due, since, now)
+            found |= {profile.name: reason} if reason else {}
+        return found
+
+    async def _may_wait(self, now: datetime) -> set[str]:
+        """Find the profiles that have waited for less than 15 minutes for a moment when Radar may be asked."""
+        wait = await waiting(self.store, self.requests_per_5min, now)
+        if wait is None or wait.reason == "credentials":  # those take a person
+            return set()
+        health = {name: known for worker in self._workers for name, known in worker.health.items()}
+        found = set()
+        for profile in self._settings.active:
+            known, attended = health.get(profile.name), self._attended_since.get(profile.name, self._started)
+            owes = profile.next_due(known.success) if known and known.success else attended
+            if known and now - max(owes, attended) < PATIENCE:
+                found.add(profile.name)
+        return found
+
+    async def _stale(self, now: datetime) -> list[str]:
+        """Say of which profiles Radar's data does not move on."""
+        profiles = self._settings.active
+
+        async def work(state: Reader) -> dict[str, Stall]:
+            return await stalls(state, profiles, await state.status_rows(profiles), now)
+
+        return [f"{name}: stale: {stall}" for name, stall in (await self.store.look(work)).items()]

@@ -1,0 +1,1 @@
+"""Documents that the HTTP server and the command line share: status, gaps, readiness, exports, charts."""

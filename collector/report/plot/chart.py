@@ -1,0 +1,183 @@
+"""What a chart shows, read from the store; how it is drawn is decided elsewhere."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from collector.errors import CollectorError
+from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
+from collector.model import SeriesQuery, Window, from_epoch, is_absolute, rfc3339, spelling_free
+from collector.report.snapshot_range import why_any_outside
+from collector.store import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from collector.store import Store
+    from collector.store.read.listing import AnnotationRow, SeriesRow
+
+_FETCHES_LOOKED_AT = 200
+_FAR = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series: *timestamps* in epoch seconds (start of bucket), ascending; *name* is short, beside others."""
+
+    name: str
+    timestamps: Sequence[int]
+    values: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """An annotation within a chart: *end* is None while it lasts, and equal to *start* for a moment."""
+
+    start: datetime
+    end: datetime | None
+    event_type: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The lines of *profile* over *window*. Buckets that end after *final_until* may still be revised."""
+
+    profile: str
+    agg_interval: AggInterval
+    unit: str
+    window: Window
+    lines: tuple[Line, ...]
+    remarks: tuple[Remark, ...] = ()
+    final_until: datetime | None = None
+
+    @property
+    def young_from(self) -> int | None:
+        """Start of the first bucket of the window that may still be revised, in epoch seconds; None where none may."""
+        if self.final_until is None:
+            return None
+        shown = next((from_epoch(line.timestamps[0]) for line in self.lines if line.timestamps), DEFAULT_ORIGIN)
+        first = grid_of(self.agg_interval, shown).floor(self.final_until)
+        shown = max(first, self.window.start)
+        return int(shown.timestamp()) if shown < self.window.end else None
+
+    @property
+    def from_zero(self) -> bool:
+        """Whether the axis should begin at zero: not where all changes would be lost in its upper end."""
+        lowest, highest = (extreme(extreme(line.values) for line in self.lines) for extreme in (min, max))
+        return lowest >= 0 and lowest <= _FAR * highest and highest > 0
+
+    @property
+    def measure(self) -> str:
+        """Unit and interval for a person."""
+        return f"{self.unit or 'value'}, {self.agg_interval.properties.adverb}"
+
+    @property
+    def range_text(self) -> str:
+        """The window for a person, in UTC."""
+        start, end = self.window.start, self.window.end
+        return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+
+
+def runs(timestamps: Sequence[int], step: int) -> list[slice]:
+    """Cut *timestamps* where a bucket of *step* seconds is missing: a line is drawn through each run alone."""
+    cuts = [n for n, (a, b) in enumerate(pairwise(timestamps), start=1) if b - a > step]
+    edges = [0, *cuts, len(timestamps)] if timestamps else []
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+async def read(store: Store, profile: str, start: datetime | None, end: datetime | None, settle: timedelta) -> Chart:
+    """Read the points of *profile* between *start* and *end*, by default the newest; CollectorError where are none.
+
+    So it is for a range outside of a snapshot that would have to give it.
+
+    *settle* is for how long after a bucket's end its value may be revised, measured from lastUpdated.
+    """
+    named = await store.of_profile(profile)
+    rows = await store.list_series(profile=named.profile, labels=named.labels)
+    queries = [_query(row) for row in rows]
+    stored = [*(await store.spans(queries)).values()]
+    if not stored:
+        raise CollectorError(f"there are no points of profile {profile!r} yet")
+    agg_interval = queries[0].agg_interval
+    await _check_snapshots(store, profile, start, end)
+    whole = Window(min(each.start for each in stored), max(each.end for each in stored))
+    window = _window(profile, whole, start, end, agg_interval.properties.chart)
+    lines = await _lines(store, profile, window)
+    if not lines:
+        raise CollectorError(f"no point of profile {profile!r} in {window}; stored are {whole}")
+    return Chart(
+        profile=profile,
+        agg_interval=agg_interval,
+        unit=" / ".join(dict.fromkeys(unit for unit, _ in lines)),
+        window=window,
+        lines=tuple(line for _, line in lines),
+        remarks=tuple(_remark(row) for row in await _annotations(store, window)),
+        final_until=await _final_until(store, profile, settle),
+    )
+
+
+def _window(profile: str, whole: Window, start: datetime | None, end: datetime | None, span: timedelta) -> Window:
+    """Choose what is shown of the *whole* that is stored; CollectorError if nothing of that is in the period."""
+    if start is not None and start >= whole.end:
+        raise CollectorError(f"no point of profile {profile!r} from {rfc3339(start)} on; stored are {whole}")
+    if end is not None and end <= whole.start:
+        raise CollectorError(f"no point of profile {profile!r} before {rfc3339(end)}; stored are {whole}")
+    until = end or whole.end
+    return Window(start or max(whole.start, until - span), until)
+
+
+async def _check_snapshots(store: Store, profile: str, start: datetime | None, end: datetime | None) -> None:
+    found = await store.selected(Selection(profiles=(profile,)))
+    if refused := why_any_outside(found, start, end, store.clock()):
+        raise CollectorError(refused)
+
+
+async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, Line]]:
+    """Read (unit, line) of each label, one for each unit if that changes within the window."""
+    found: dict[tuple[str, str], tuple[str, array[int], array[float]]] = {}
+    async with aclosing(store.export_blocks([profile], window.start, window.end)) as blocks:
+        async for block in blocks:
+            unit = _measure(block.unit, block.normalization)
+            empty = (unit, array("q"), array("d"))
+            name = block.label.removeprefix(f"{block.profile}/")
+            _, timestamps, values = found.setdefault((name, spelling_free(unit)), empty)
+            timestamps.extend(timestamp for timestamp, _ in block.points)
+            values.extend(value for _, value in block.points)
+    units = Counter(name for name, _ in found)
+    return [
+        (unit, Line(f"{name} ({unit})" if units[name] > 1 else name, timestamps, values))
+        for (name, _), (unit, timestamps, values) in found.items()
+    ]
+
+
+def _query(row: SeriesRow) -> SeriesQuery:
+    return SeriesQuery(AggInterval(row.agg_interval), {name: tuple(values) for name, values in row.filters.items()})
+
+
+def _measure(unit: str, normalization: str) -> str:
+    """Name the unit, and a normalization that makes values comparable with nothing else."""
+    return unit if is_absolute(normalization) else f"{unit} ({normalization})".strip()
+
+
+async def _annotations(store: Store, window: Window) -> list[AnnotationRow]:
+    rows = await store.list_annotations(start=window.start, end=window.end)
+    return [row for row in rows if row.withdrawn_at is None]
+
+
+def _remark(row: AnnotationRow) -> Remark:
+    end = row.start_date if row.is_instantaneous else row.end_date
+    return Remark(row.start_date, end, row.event_type, row.description or "")
+
+
+async def _final_until(store: Store, profile: str, settle: timedelta) -> datetime | None:
+    names = [profile, *dict.fromkeys(one.new_profile for one in await store.renamed([profile]))]
+    fetches = [row for name in names for row in await store.list_fetches(profile=name, limit=_FETCHES_LOOKED_AT)]
+    updated = [fetch.last_updated for fetch in fetches if fetch.last_updated]
+    return max(updated) - settle if updated else None

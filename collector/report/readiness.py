@@ -1,0 +1,169 @@
+"""Readiness that tells the truth: ready means a success lately, not the absence of errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from collector.model import rfc3339
+from collector.store.ledger.lag import UNKNOWN_LAG
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from collector.profile import Profile
+    from collector.store import Budget, ProfileStatus, Reader, Upstream
+
+
+GRACE = timedelta(minutes=2)
+"""How long a due profile may take before it counts as late."""
+PATIENCE = timedelta(minutes=15)
+"""How long a profile may wait before it counts as not ready."""
+_STALE_AT_LEAST = timedelta(hours=3)
+_HEALTHY = frozenset({"fresh", "gaps", "healing", "relative", "snapshot", "paused"})
+
+
+def owed(due: datetime, step: timedelta, now: datetime) -> datetime:
+    """Give the newest due moment whose grace is over: while that of *due* lasts, it is the one a *step* before.
+
+    Else a profile that fails for hours would be ready for two minutes after every due moment.
+    """
+    return due if now - due >= GRACE else due - step
+
+
+def is_healthy(state: str, since: datetime, step: timedelta, now: datetime) -> bool:
+    """Return whether a profile in this *state* of `status` counts as ready.
+
+    One that waits does for 15 minutes, a new one for its first interval of length *step*. Both count from *since*, see
+    `owed_since`.
+    """
+    if state in ("waiting", "new"):
+        return now - since < (PATIENCE if state == "waiting" else step)
+    return state in _HEALTHY
+
+
+def owed_since(profile: Profile, row: ProfileStatus, now: datetime) -> datetime:
+    """Return the first due moment after the last success, not after *now*.
+
+    Before the first success it is the moment when the profile was put on record, *now* if it is not.
+    """
+    if row.last_success is None:
+        return min(row.declared_at or now, now)
+    return min(profile.next_due(row.last_success), now)
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Radar's data ended at *until* when it was asked, so far *behind*; *usual* is what is normal, None if unknown."""
+
+    until: datetime
+    behind: timedelta
+    usual: timedelta | None
+
+    def __str__(self) -> str:
+        usual = "" if self.usual is None else f", usually {_minutes(self.usual)}"
+        return f"Radar has no data after {rfc3339(self.until.replace(microsecond=0))}: {_minutes(self.behind)}{usual}"
+
+
+def _minutes(length: timedelta) -> str:
+    hours, minutes = divmod(length // timedelta(minutes=1), 60)
+    return f"{hours} h {minutes} min behind" if hours else f"{minutes} min behind"
+
+
+def bearable(profile: Profile, usual: timedelta | None) -> timedelta:
+    """Return how far Radar's data may lie behind an answer before the profile is stale.
+
+    It is the interval and three times the usual lag, at least 3 hours. The lag counts as an hour as long as it is
+    unknown, and as no less than the publication delay.
+    """
+    lag = max(UNKNOWN_LAG if usual is None else usual, profile.publication_delay)
+    return max(profile.agg_interval.step + 3 * lag, _STALE_AT_LEAST)
+
+
+async def stalls(
+    store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], now: datetime
+) -> dict[str, Stall]:
+    """Find the profiles whose newest answers show that Radar does not move on, by name.
+
+    *rows* is the status of the same profiles. Answers decide, not the clock. An answer shows it by its lastUpdated, or
+    by lacking every bucket after the newest stored one, although it was asked for them.
+    """
+    found = {}
+    for profile, row in zip(profiles, rows, strict=True):
+        most, step = bearable(profile, row.usual_lag), profile.agg_interval.step
+        if row.last_success and row.last_updated and row.behind > most:
+            found[profile.name] = Stall(row.last_updated, row.behind, row.usual_lag)
+        elif row.newest_point and now - row.ahead - row.newest_point - step > most:
+            end = row.newest_point + step
+            asked = await store.asked_at([one.query for one in profile.series], end)
+            newest = max(asked.values(), default=end + row.ahead) - row.ahead
+            if newest - end > most:
+                found[profile.name] = Stall(end, newest - end, row.usual_lag)
+    return found
+
+
+class Freshness(Protocol):
+    """How one profile fares, as far as readiness asks."""
+
+    @property
+    def success(self) -> datetime | None:
+        """When a pass last left nothing missing."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why the last pass failed, if it did."""
+
+
+def late(freshness: Freshness, due: datetime, attended_since: datetime, now: datetime) -> str | None:
+    """Say why a profile is late that has owed a success since *due*, see `owed`; None where it is fresh.
+
+    The grace counts from the due moment, or from *attended_since*, when the service started to look after it.
+    """
+    if freshness.success is not None and due <= freshness.success <= now:  # later than now is another clock's word
+        return None
+    if now - (max(due, attended_since) if attended_since <= now else due) < GRACE:
+        return None
+    last = rfc3339(freshness.success.replace(microsecond=0)) if freshness.success else "never"
+    return f"due since {rfc3339(due)}, last success {last}" + (f": {freshness.reason}" if freshness.reason else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """No request is sent before *until*.
+
+    *reason*: `blocked` after a 429, `credentials` if Radar refuses them, `silent` if it does not answer, `budget` if
+    the request budget is spent, `refused` if an answer was refused for its content. *message*: the last words of Radar.
+    """
+
+    reason: str
+    until: datetime
+    message: str | None = None
+
+    @property
+    def is_upstream(self) -> bool:
+        """Return whether Radar is the cause, not the request budget."""
+        return self.reason != "budget"
+
+
+def upstream_wait(budget: Budget, radar: Upstream, now: datetime) -> Waiting | None:
+    """Return the wait that Radar causes for all questions; None if there is none."""
+    if budget.blocked_until:
+        return Waiting("blocked", budget.blocked_until, "HTTP 429")
+    until = radar.waiting_until(now)
+    if until is None:
+        return None
+    return Waiting("credentials" if radar.state == "unauthorized" else "silent", until, radar.words)
+
+
+async def waiting(store: Reader, limit: int, now: datetime) -> Waiting | None:
+    """Return what keeps every question from being sent at *now*; None if requests may be sent.
+
+    *limit* is the number of requests in any 300 seconds.
+    """
+    budget = await store.budget(now, limit)
+    if found := upstream_wait(budget, await store.upstream(now), now):
+        return found
+    free_at = await store.budget_free_at(now, budget)
+    return Waiting("budget", free_at, f"all {limit} requests of 5 minutes are spent") if free_at else None

@@ -1,0 +1,305 @@
+"""How things stand, in one document: service, profiles, store, request budget, replicas. Read from the store alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from collector.model import from_epoch, rfc3339
+from collector.profile import on_grids
+from collector.report.gaps import gaps_of
+from collector.report.readiness import GRACE, Waiting, is_healthy, owed, owed_since, stalls, upstream_wait, waiting
+from collector.report.warnings import (
+    Spelling,
+    clock_seconds,
+    clock_warnings,
+    deviation_document,
+    grid_documents,
+    grid_warnings,
+    replay_warnings,
+    unit_warnings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from collector.edge import Edge
+    from collector.model import SeriesQuery
+    from collector.profile import Profile
+    from collector.report.readiness import Stall
+    from collector.store import Fire, PassRecord, ProfileStatus, Reader, Replica, ServiceState
+
+
+_FROZEN_AFTER = timedelta(minutes=2)
+_UNUSUAL_LAG = timedelta(hours=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decides the state of one profile, beside its row.
+
+    *failed*: its newest requests failed. *wait*: what holds its requests back, if it has to send any. *stall*: Radar
+    does not move on. *missing*: the number of absent buckets. *relative*: its values are relative to one answer.
+    """
+
+    failed: bool = False
+    wait: Waiting | None = None
+    stall: Stall | None = None
+    missing: int = 0
+    relative: bool = False
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was read once for all profiles."""
+
+    gaps: dict[str, Counter[str]]
+    relative: set[SeriesQuery]
+    fires: dict[str, Fire]
+    stalls: dict[str, Stall]
+    unconfirmed: dict[str, int]
+    edges: dict[SeriesQuery, Edge]
+    service: ServiceState | None
+    wait: Waiting | None
+    pauses: dict[SeriesQuery, Waiting] = field(default_factory=dict)
+
+
+async def status(
+    store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: Spelling | None = None
+) -> dict[str, Any]:
+    """Give the document of `collector status --format json`; moments are aware datetimes.
+
+    *spelling* remembers what was found before; without it every text filter is looked at.
+    """
+    spelling = spelling or Spelling()
+    return await store.look(lambda state: _document(state, profiles, limit, now, spelling))
+
+
+async def _document(
+    store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: Spelling
+) -> dict[str, Any]:
+    grids = await store.learned_grids()
+    profiles = on_grids(profiles, {interval: one.grid for interval, one in grids.items()})
+    rows = await store.status_rows(profiles)
+    known = await _read(store, profiles, rows, limit, now)
+    documents = [await _profile(store, *each, known, now) for each in zip(profiles, rows, strict=True)]
+    difference = (await store.clock_difference()).named
+    for document in documents:
+        document["clock_difference_seconds"] = clock_seconds(difference)
+    info, budget, radar = await store.info(), await store.budget(now, limit), await store.upstream(now)
+    upstream = upstream_wait(budget, radar, now)
+    return {
+        "service": _service(known.service),
+        "commands": await store.commands(),
+        "warnings": await _warnings(store, profiles, known.service, now, spelling)
+        + grid_warnings(grids, [profile.agg_interval for profile in profiles], await store.former_grids()),
+        "grids": grid_documents(grids),
+        "deviations": [deviation_document(one) for one in await store.deviations()],
+        "waiting": _waiting(known.wait),
+        "profiles": documents,
+        "store": {
+            "backend": info.backend,
+            "revision": info.revision,
+            "points": info.points,
+            "bytes": info.bytes,
+        },
+        "budget": {
+            "limit": budget.limit,
+            "used": budget.used,
+            "window_seconds": budget.window_seconds,
+            "blocked_until": upstream.until if upstream else None,
+        },
+        "upstream": {"state": radar.state, "reason": radar.words, "asked_again_at": radar.asked_again_at},
+        "replicas": [_replica(replica) for replica in await store.list_replicas()],
+    }
+
+
+async def _read(
+    store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], limit: int, now: datetime
+) -> _Known:
+    queries = [series.query for profile in profiles for series in profile.series]
+    gaps = {profile.name: Counter[str]() for profile in profiles}
+    for gap in await gaps_of(store, profiles, rows, now):
+        gaps[gap.profile][gap.reason] += gap.buckets
+    paused = await store.paused(queries, now)
+    return _Known(
+        gaps=gaps,
+        relative=await store.relative(queries),
+        fires=await store.last_fires([profile.name for profile in profiles]),
+        stalls=await stalls(store, profiles, rows, now),
+        unconfirmed=await store.unconfirmed(profiles),
+        edges=await store.edges(queries),
+        service=await store.service(),
+        wait=await waiting(store, limit, now),
+        pauses={query: Waiting("refused", pause.until, pause.reason) for query, pause in paused.items()},
+    )
+
+
+async def _warnings(
+    store: Reader, profiles: Sequence[Profile], service: ServiceState | None, now: datetime, spelling: Spelling
+) -> list[str]:
+    """Return sentences on what an operator should look at, which no state of a profile tells."""
+    found = []
+    if service and service.running and service.seen_at and now - service.seen_at > _FROZEN_AFTER:
+        found.append(f"the service {service.name} has given no life sign since {_moment(service.seen_at)}")
+    found += (await spelling.warnings(store, profiles, now)).values()
+    queries = [series.query for profile in profiles for series in profile.series]
+    found += unit_warnings(profiles, await store.unit_changes(queries))
+    found += clock_warnings((await store.clock_difference()).named)
+    found += [verdict.sentence() for verdict in await store.normalizations()]
+    return found + replay_warnings(await store.bodies(waiting=True))
+
+
+def _moment(moment: datetime) -> str:
+    return rfc3339(moment.replace(microsecond=0))
+
+
+def _service(service: ServiceState | None) -> dict[str, Any] | None:
+    if service is None:
+        return None
+    names = ("running", "since", "last_progress", "name", "version")
+    return {name: getattr(service, name) for name in names}
+
+
+def _replica(replica: Replica) -> dict[str, Any]:
+    return {
+        "name": replica.name,
+        "version": replica.version,
+        "profiles": list(replica.profiles),
+        "started_at": replica.started_at,
+        "working_on": list(replica.working_on),
+    }
+
+
+def _waiting(wait: Waiting | None, since: datetime | None = None) -> dict[str, Any] | None:
+    if wait is None:
+        return None
+    moment = {} if since is None else {"since": since}
+    return {"reason": wait.reason, "until": wait.until, "message": wait.message, **moment}
+
+
+async def _profile(store: Reader, profile: Profile, row: ProfileStatus, known: _Known, now: datetime) -> dict[str, Any]:
+    queries = [series.query for series in profile.series]
+    failed = row.failures > 0 or await _is_failed(store, profile, known.fires.get(profile.name))
+    due = profile.due_edges(None, now)[0] + profile.publication_delay
+    owes = failed or row.last_success is None or row.last_success < due
+    gaps = known.gaps[profile.name]
+    relative = any(query in known.relative for query in queries)
+    wait = known.wait if owes else None
+    stall = known.stalls.get(profile.name)
+    word = state(profile, row, Facts(failed, wait, stall, gaps["missing"], relative), now)
+    if profile.takes_snapshots and word != "waiting":
+        taken, row = await snapshot_state(store, profile, row, now)
+        word = "stale" if taken == "snapshot" and stall else taken
+    word = word if profile.enabled else "paused"
+    wait = wait if word == "waiting" else _paused(queries, known) if profile.enabled else None
+    since = owed_since(profile, row, now)
+    return {
+        "name": row.name,
+        "agg_interval": row.agg_interval,
+        "series": row.series,
+        "points": row.points,
+        "first_point": row.first_point,
+        "last_point": row.last_point,
+        "last_success": row.last_success,
+        "lag_seconds": lag_seconds(profile, row, now) if profile.enabled else None,
+        "gaps": gaps["missing"],
+        "upstream_gaps": gaps["upstream"],
+        "unconfirmed": known.unconfirmed.get(profile.name, 0),
+        "history_begins": history_begins(queries, known.edges),
+        "failures": row.failures,
+        "next_fire": profile.next_due(now) if profile.enabled and _attends(known.service, profile) else None,
+        "state": word,
+        "waiting": _waiting(wait, since),
+        "healthy": is_healthy(word, since, profile.agg_interval.step, now),
+    }
+
+
+def history_begins(queries: Sequence[SeriesQuery], edges: Mapping[SeriesQuery, Edge]) -> datetime | None:
+    """Return where Radar's own history of the first of several series begins; None unless that is known of each."""
+    known = [edge for query in queries if (edge := edges.get(query)) and edge.is_accepted]
+    return from_epoch(min(edge.begins for edge in known)) if known and len(known) == len(queries) else None
+
+
+def _attends(service: ServiceState | None, profile: Profile) -> bool:
+    """Return whether a running service collects *profile*, as far as the store knows."""
+    return service is not None and service.running and (service.profiles is None or profile.name in service.profiles)
+
+
+def _paused(queries: Sequence[SeriesQuery], known: _Known) -> Waiting | None:
+    """Return the pause of a question of the profile that ends last."""
+    return max((known.pauses[q] for q in queries if q in known.pauses), key=lambda one: one.until, default=None)
+
+
+def lag_seconds(profile: Profile, row: ProfileStatus, now: datetime) -> float | None:
+    """Return the seconds from the end of the newest stored bucket to the end of the newest one that should be stored.
+
+    A bucket should be stored when the usual lag of Radar, the publication delay and two minutes have passed since its
+    end. Of several series the one that is furthest behind counts. 0 if nothing is late, None if a series has no point.
+    """
+    if row.last_point is None:
+        return None
+    behind = row.behind if row.behind < _UNUSUAL_LAG else timedelta(0)  # what counts until there is a usual lag
+    usual = behind if row.usual_lag is None else row.usual_lag
+    published = profile.grid.floor(now - row.ahead - usual - profile.publication_delay - GRACE)
+    return max((published - row.last_point - profile.agg_interval.step).total_seconds(), 0.0)
+
+
+def state(profile: Profile, row: ProfileStatus, facts: Facts, now: datetime) -> str:
+    """Return one word: `waiting`, `failing`, `new`, `late`, `stale`, `gaps`, `relative` or `fresh`.
+
+    The first that is true counts. What keeps every request from being sent is no failure of the profile. A spent budget
+    is no excuse for a failure.
+    """
+    due = owed(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
+    is_late = row.last_success is not None and row.last_success < due
+    words = {
+        "waiting": facts.wait is not None and (facts.wait.is_upstream or not facts.failed),
+        "failing": facts.failed,
+        "new": row.last_success is None,
+        "late": is_late,
+        "stale": facts.stall is not None,
+        "gaps": facts.missing > 0,
+        "relative": facts.relative,  # each answer stands alone: no history can be made of it
+    }
+    return next((word for word, holds in words.items() if holds), "fresh")
+
+
+async def _is_failed(store: Reader, profile: Profile, fire: Fire | None) -> bool:
+    """Tell whether the last fire failed and what it missed has not come since: the fire itself stays on record."""
+    if fire is None or fire.outcome != "failed":
+        return False
+    queries = [series.query for series in profile.series]
+    asked = await store.asked_at(queries, fire.due - profile.agg_interval.step)
+    return any(query not in asked or asked[query] <= fire.finished_at for query in queries)
+
+
+_DAY = timedelta(days=1)
+
+
+async def snapshot_state(
+    store: Reader, profile: Profile, row: ProfileStatus, now: datetime
+) -> tuple[str, ProfileStatus]:
+    """Give the state of *profile* in one word, and its *row* with when the snapshot was asked for as last success."""
+    taken = await store.snapshots([series.query for series in profile.series])
+    complete = all(series.query in taken for series in profile.series)
+    asked_at = min(one.asked_at for one in taken.values()) if complete else None
+    return snapshot_word(profile, asked_at, await store.snapshot_record(profile.name), now), replace(
+        row, last_success=asked_at
+    )
+
+
+def snapshot_word(profile: Profile, asked_at: datetime | None, record: PassRecord, now: datetime) -> str:
+    """One word: `failing` if the last pass failed, `new` before the first one, `late` after a missed one, `snapshot`.
+
+    *asked_at* is when the oldest of its series' newest snapshots was asked for; None while one has none.
+    """
+    if record.failures:
+        return "failing"
+    if asked_at is None:
+        return "new"
+    due = owed(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
+    return "late" if asked_at + (_DAY if record.daily else timedelta(0)) < due else "snapshot"

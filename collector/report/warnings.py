@@ -1,0 +1,193 @@
+"""Text filters that match nothing: most likely a misspelt name, because Radar answers those with zeros, too."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from collector import __version__
+from collector.clock_difference import sentence
+from collector.interval import Grid
+from collector.model import from_epoch, rfc3339
+from collector.profile import FILTERS
+from collector.store.series.generations import described, same_measure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from collector.interval import AggInterval
+    from collector.model import SeriesQuery
+    from collector.profile import Profile
+    from collector.store import Block, Deviation, KeptBody, LearnedGrid, Reader, UnitChange
+
+    Measure = tuple[str, str]
+
+
+_ENOUGH = timedelta(days=2)
+_AGAIN = timedelta(days=1)
+_TEXT = frozenset(name for name, parameter in FILTERS.items() if not parameter.values)
+
+
+class Spelling:
+    """Finds such filters; remembers for a day what it found, and for ever which series have values."""
+
+    def __init__(self) -> None:
+        self._right: set[SeriesQuery] = set()
+        self._found: dict[SeriesQuery, tuple[datetime, timedelta]] = {}
+
+    async def warnings(self, store: Reader, profiles: Sequence[Profile], now: datetime) -> dict[str, str]:
+        """Return a sentence by label for each series with a text filter and no value other than zero.
+
+        Answers must have covered two days of its buckets. Only series with a text filter are read.
+        """
+        labelled = [one for profile in profiles for one in profile.series if _TEXT & one.query.filters.keys()]
+        unknown = list(dict.fromkeys(one.query for one in labelled if not self._knows(one.query, now)))
+        if unknown:
+            covered, with_values = await _look(store, unknown)
+            self._right |= with_values
+            long = {query: length for query, length in covered.items() if length >= _ENOUGH}
+            self._found = {q: seen for q, seen in self._found.items() if q not in unknown}
+            self._found |= {query: (now, length) for query, length in long.items()}
+        return {
+            one.label: _spelling_sentence(one.label, one.query, self._found[one.query][1])
+            for one in labelled
+            if one.query in self._found
+        }
+
+    def _knows(self, query: SeriesQuery, now: datetime) -> bool:
+        if query in self._right:
+            return True
+        seen = self._found.get(query)
+        return seen is not None and timedelta(0) <= now - seen[0] < _AGAIN
+
+
+async def _look(store: Reader, queries: Sequence[SeriesQuery]) -> tuple[dict[SeriesQuery, timedelta], set[SeriesQuery]]:
+    """Return the queries without a value other than zero, with the time that answers covered, and those with one."""
+    with_points = set(await store.newest(queries))  # first: zeros that come between the two reads are no values
+    covered = await store.empty(queries)
+    return covered, with_points - covered.keys()
+
+
+def _spelling_sentence(label: str, query: SeriesQuery, covered: timedelta) -> str:
+    words = " and ".join(
+        f"{FILTERS[name].option} " + ", ".join(f'"{value}"' for value in values)
+        for name, values in query.filters.items()
+        if name in _TEXT
+    )
+    return f"{label}: Radar counted nothing in {covered.days} days for {words}; is it spelt as Radar spells it?"
+
+
+def clock_seconds(named: timedelta | None) -> int | None:
+    """Return the seconds that our clock is ahead of Radar's, negative behind; None if that is less than a minute."""
+    return None if named is None else round(named.total_seconds())
+
+
+def clock_warnings(named: timedelta | None) -> list[str]:
+    """Return a sentence on a clock that differs, if it does."""
+    return [] if named is None else [f"clock: {sentence(named)}"]
+
+
+def grid_documents(learned: Mapping[AggInterval, LearnedGrid]) -> list[dict[str, Any]]:
+    """List the intervals whose buckets start elsewhere than usual, or did; times of day are UTC."""
+    return [
+        {
+            "agg_interval": interval.value,
+            "buckets_start": str(one.grid),
+            "offset_seconds": one.grid.seconds,
+            "since": one.since,
+        }
+        for interval, one in learned.items()
+        if one.since is not None or one.grid != Grid(interval)
+    ]
+
+
+def grid_warnings(
+    learned: Mapping[AggInterval, LearnedGrid], used: Iterable[AggInterval], former: Iterable[AggInterval]
+) -> list[str]:
+    """Give a sentence for each interval in use that has history on a *former* grid, or another grid proposed."""
+    former, warnings = set(former), []
+    for interval in sorted(set(used), key=lambda one: one.seconds):
+        one = learned[interval]
+        if one.before and one.since and interval in former:
+            warnings.append(
+                f"{interval}: buckets start at {one.grid} UTC since {_moment(one.since)}, before at {one.before}: "
+                "these are new series; earlier buckets stay where no new one overlaps them"
+            )
+        if one.proposed and one.proposed_at:
+            warnings.append(
+                f"{interval}: Radar answered with buckets that start at {one.proposed} UTC instead of {one.grid} at "
+                f"{_moment(one.proposed_at)}; a second such answer at least an hour later begins new series"
+            )
+    return warnings
+
+
+def _moment(moment: datetime) -> str:
+    return rfc3339(moment.replace(microsecond=0))
+
+
+def deviation_document(one: Deviation) -> dict[str, Any]:
+    """Write a deviation as the API shows it."""
+    return {"kind": one.kind, "first_seen": one.first_seen, "fetch": one.fetch_id, "example": one.example}
+
+
+def replay_warnings(bodies: Sequence[KeptBody]) -> list[str]:
+    """Say how many refused answers an older version could not read, and this one has not tried to."""
+    unread = sum(one.replayable and one.version != __version__ for one in bodies)
+    if not unread:
+        return []
+    noun, them = ("1 refused answer was", "it") if unread == 1 else (f"{unread} refused answers were", "them")
+    return [f"{noun} read by another version only: `collector replay` reads {them} again"]
+
+
+class Watch:
+    """Looks for changes of the unit in blocks of points as they are exported."""
+
+    def __init__(self) -> None:
+        self._measures: dict[tuple[str, str], Measure] = {}
+        self._said: set[tuple[str, str, str, str]] = set()
+
+    def seen(self, block: Block) -> str | None:
+        """Look at the next block. Returns a sentence if it changes the unit of its label as it has not done before."""
+        if not block.points:
+            return None
+        label, measure = (block.profile, block.label), (block.normalization, block.unit)
+        before = self._measures.setdefault(label, measure)
+        if same_measure(before, measure):
+            return None
+        self._measures[label] = measure
+        old, new = described(before, measure), described(measure, before)
+        if (*label, old, new) in self._said:
+            return None
+        self._said.add((*label, old, new))
+        moment = rfc3339(from_epoch(block.points[0][0]))
+        return f"{block.label}: the unit changes from {old} to {new} with the bucket {moment}"
+
+
+def unit_warnings(profiles: Iterable[Profile], changes: Sequence[UnitChange]) -> list[str]:
+    """Give a sentence for each change of a unit in *profiles*; series of a profile that changed alike share one.
+
+    *changes* are those of the profiles' queries, as `Store.unit_changes` lists them.
+    """
+    warnings = []
+    for profile in profiles:
+        labels = {series.query: series.label for series in profile.series}
+        alike: dict[tuple[str, str, bool], list[UnitChange]] = {}
+        for change in changes:
+            if change.query in labels:
+                alike.setdefault((change.old, change.new, change.in_force), []).append(change)
+        for same in alike.values():
+            first = min(same, key=lambda change: change.moment)
+            of = labels[first.query] if len(same) == 1 else f"{profile.name} ({len(same)} of {len(labels)} series)"
+            warnings.append(_unit_sentence(of, first, first.moment))
+    return warnings
+
+
+def _unit_sentence(of: str, change: UnitChange, moment: datetime) -> str:
+    at = rfc3339(moment.replace(microsecond=0))
+    if change.in_force:
+        return f"{of}: the unit changed from {change.old} to {change.new} at {at}; earlier buckets keep {change.old}"
+    return (
+        f"{of}: Radar answered with the unit {change.new} instead of {change.old} at {at}; "
+        f"a second such answer at least an hour later changes the unit"
+    )

@@ -1,0 +1,135 @@
+"""What a request asks for: its parameters, all of them known, each with its type; Refused for anything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from collector.errors import did_you_mean
+from collector.model import rfc3339
+from collector.moments import parse_time
+from collector.serve.errors import error_response
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from aiohttp import web
+
+    from collector.profile import Profile
+
+
+_LONGEST = 2_000
+_SEVERAL = frozenset({"profile", "series"})
+_MOST_NAMES = 200
+
+
+class Refused(Exception):
+    """The request cannot be answered as it is; the text says why."""
+
+    def __init__(self, message: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The parameters of a request by name; *profile* and *series* may come several times, any other one once.
+
+    The request came *now*.
+    """
+
+    values: Mapping[str, Sequence[str]]
+    now: datetime
+
+    def one(self, name: str) -> str | None:
+        """The parameter's text; None where it is not there."""
+        given = self.values.get(name, ())
+        return given[0] if given else None
+
+    def several(self, name: str) -> tuple[str, ...]:
+        """All the values of a parameter, each once."""
+        return tuple(dict.fromkeys(self.values.get(name, ())))
+
+    def moment(self, name: str) -> datetime | None:
+        """Read a moment between 2000 and tomorrow, in the forms of the command line."""
+        text = self.one(name)
+        if text is None:
+            return None
+        try:
+            return parse_time(text, self.now)
+        except ValueError as error:
+            raise Refused(f"{name}: {error}") from None
+
+    def number(self, name: str, most: int, default: int) -> int:
+        """Read a whole number from 1 to *most*."""
+        text = self.one(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+            raise Refused(f"{name}: {text!r} is not a whole number from 1 to {most}")
+        return int(text)
+
+    def word(self, name: str, words: Sequence[str]) -> str:
+        """Read one of *words*, the first by default."""
+        text = self.one(name)
+        if text is not None and text not in words:
+            raise Refused(f"{name}: {text!r} is none of {', '.join(words)}")
+        return text or words[0]
+
+    def period(self) -> tuple[datetime | None, datetime | None]:
+        """Read *start* and *end*; the one must not lie after the other."""
+        start, end = self.moment("start"), self.moment("end")
+        if start and end and start > end:
+            raise Refused(f"start: {rfc3339(start)} lies after end {rfc3339(end)}")
+        return start, end
+
+
+def read(query: Mapping[str, str], pairs: Sequence[tuple[str, str]], allowed: Collection[str], now: datetime) -> Asked:
+    """Read the parameters of a request, of which only those *allowed* are known."""
+    values: dict[str, list[str]] = {name: [] for name in query}
+    for name, value in pairs:
+        values[name].append(value)
+    for name, given in values.items():
+        if name not in allowed:
+            raise Refused(f"unknown parameter {name[:40]!r}{did_you_mean(name[:40], allowed)}")
+        if len(given) > (_MOST_NAMES if name in _SEVERAL else 1):
+            raise Refused(f"{name}: given {len(given)} times")
+        if any(len(value) > _LONGEST or not value.isprintable() for value in given):
+            raise Refused(f"{name}: neither long nor unprintable text is a value")
+    return Asked(values, now)
+
+
+def known_profiles(names: Sequence[str], profiles: Sequence[Profile]) -> list[Profile]:
+    """Find the profiles of these names, all for none; 404 for one that is not configured."""
+    known = {profile.name: profile for profile in profiles}
+    for name in names:
+        if name not in known:
+            raise Refused(f"no profile {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
+    return [known[name] for name in names] if names else list(profiles)
+
+
+class Body(BaseModel):
+    """A JSON body whose keys are all known; a route without parameters takes `{}`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def refuse_change(request: web.Request) -> web.Response | None:
+    """Refuse what is not JSON, which no form can send, and what a page of another origin sends; else None."""
+    if request.content_type != "application/json":
+        return error_response(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
+    origin = request.headers.get("Origin")
+    if origin is not None and origin != f"{request.scheme}://{request.host}":
+        return error_response(HTTPStatus.FORBIDDEN, "a page of another origin may not change anything here")
+    return None
+
+
+def body_error(error: ValidationError) -> web.Response:
+    """Say what is wrong with a body."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    reason = first["msg"].removeprefix("Value error, ")  # pydantic's words before those of our own checks
+    return error_response(HTTPStatus.BAD_REQUEST, f"{'.'.join(map(str, first['loc'])) or 'body'}: {reason}")

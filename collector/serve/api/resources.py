@@ -1,0 +1,117 @@
+"""The lists: profiles, series, fetches, annotations, gaps, revisions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from collector.report.gaps import all_gaps
+from collector.serve.api.pagination import MOST, number, page, read_cursor, read_offset, slice_of, write_cursor
+from collector.serve.api.parameters import known_profiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collector.profile import Profile
+    from collector.serve.api.parameters import Asked
+    from collector.serve.service import ServiceApi
+    from collector.store import Store
+    from collector.store.read.listing import Filters
+
+Document = dict[str, Any]
+
+
+async def list_profiles(service: ServiceApi, asked: Asked) -> Document:
+    """What is configured, and what the newest answer for each said of itself."""
+    profiles = known_profiles(asked.several("profile"), service.profiles)
+    return slice_of("profiles", [await _profile(service.store, profile) for profile in profiles], asked)
+
+
+async def _profile(store: Store, profile: Profile) -> Document:
+    newest = await store.newest_answer(profile.name)
+    return {
+        "name": profile.name,
+        "agg_interval": profile.agg_interval.value,
+        "step_seconds": profile.agg_interval.seconds,
+        "filters": {name: list(values) for name, values in profile.filters.items()},
+        "each": {name: list(values) for name, values in profile.each.items()},
+        "since": profile.since,
+        "settle_seconds": int(profile.settle.total_seconds()),
+        "heal": profile.heal,
+        "enabled": profile.enabled,
+        "series": [one.label for one in profile.series],
+        "last_updated": newest.last_updated if newest else None,
+        "confidence_level": newest.confidence_level if newest else None,
+        "final_until": newest.last_updated - profile.settle if newest else None,
+    }
+
+
+async def list_series(service: ServiceApi, asked: Asked) -> Document:
+    """The series that are kept, with the identity that decides their values."""
+    limit, offset = asked.number("limit", MOST, 100), read_offset(asked)
+    named = await service.store.of_profile(await _profile_of(service, asked))
+    chosen = _within(asked, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
+    rows = await service.store.list_series(**chosen)
+    return _offset_page("series", [asdict(row) for row in rows], limit, offset)
+
+
+async def list_fetches(service: ServiceApi, asked: Asked) -> Document:
+    """Requests and what became of them, the newest first."""
+    limit, after = asked.number("limit", MOST, 100), asked.one("after")
+    before = int(read_cursor(after, int)[0]) if after is not None else None
+    chosen = _within(asked, limit) | {"before": before, "profile": await _profile_of(service, asked)}
+    rows = await service.store.list_fetches(**chosen)
+    following = write_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return page("fetches", [asdict(row) for row in rows[:limit]], following)
+
+
+async def list_annotations(service: ServiceApi, asked: Asked) -> Document:
+    """Cloudflare's remarks, by start date."""
+    limit, offset = asked.number("limit", MOST, 100), read_offset(asked)
+    rows = await service.store.list_annotations(**(_within(asked, limit) | {"offset": offset}))
+    return _offset_page("annotations", [asdict(row) for row in rows], limit, offset)
+
+
+async def list_revisions(service: ServiceApi, asked: Asked) -> Document:
+    """Values that were replaced, by series, bucket and time."""
+    limit, offset = asked.number("limit", MOST, 100), read_offset(asked)
+    named = await service.store.of_profile(await _profile_of(service, asked))
+    chosen = _within(asked, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
+    rows = await service.store.list_revisions(**chosen)
+    documents = [asdict(row) | {"value": number(row.value), "new_value": number(row.new_value)} for row in rows]
+    return _offset_page("revisions", documents, limit, offset)
+
+
+async def list_gaps(service: ServiceApi, asked: Asked) -> Document:
+    """Buckets that should be there and are not."""
+    start, end = asked.period()
+    names, configured = asked.several("profile"), {profile.name for profile in service.profiles}
+    followed = await service.store.renamed([name for name in names if name not in configured])
+    followed = [one for one in followed if one.new_profile in configured]
+    whole = [name for name in names if name not in {one.profile for one in followed}]
+    wanted = dict.fromkeys([*whole, *(one.new_profile for one in followed)])
+    found = await all_gaps(service.store, known_profiles([*wanted], service.profiles), service.now())
+    labels = {one.new_label for one in followed}
+    found = [g for g in found if not followed or g.profile in whole or g.series in labels]
+    kept = [asdict(g) for g in found if (start is None or g.end > start) and (end is None or g.start < end)]
+    return slice_of("gaps", kept, asked)
+
+
+def _within(asked: Asked, limit: int) -> Filters:
+    """Read the period; one row more than a page tells whether there is a next one."""
+    start, end = asked.period()
+    return {"start": start, "end": end, "limit": limit + 1}
+
+
+async def _profile_of(service: ServiceApi, asked: Asked) -> str | None:
+    """One profile by name, also one that is no longer configured and has history."""
+    name = asked.one("profile")
+    if name is None or name in {profile.name for profile in service.profiles}:
+        return name
+    if await service.store.list_series(profile=name, limit=1):
+        return name
+    return known_profiles([name], service.profiles)[0].name
+
+
+def _offset_page(name: str, rows: Sequence[Document], limit: int, offset: int) -> Document:
+    return page(name, rows[:limit], write_cursor(offset + limit) if len(rows) > limit else None)

@@ -1,0 +1,93 @@
+"""Text filters that match nothing are named, once there is reason to."""
+
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from collector.report.status import status
+from collector.report.warnings import Spelling
+from tests.store.making import HOUR, NOW, batch, filtered, hours, profile, saved
+
+WRONG = filtered("wrong", caOwner="Lets Encrypt")
+(SERIES,) = WRONG.series
+TWO_DAYS = hours(-24, 24)
+
+
+async def warned(store, *profiles, now=NOW):
+    return (await status(store, profiles, 600, now))["warnings"]
+
+
+@pytest.mark.parametrize("values", [[0.0] * 48, []])
+async def test_two_days_of_nothing_are_most_likely_a_misspelt_name(store, values):
+    await store.declare([WRONG], NOW)
+    await saved(store, batch((SERIES.query, TWO_DAYS)), values, profiles=["wrong"])
+    expected = 'wrong: Radar counted nothing in 2 days for ca_owner "Lets Encrypt"; is it spelt as Radar spells it?'
+    assert await warned(store, WRONG) == [expected]
+
+
+async def test_less_than_two_days_are_not(store):
+    await store.declare([WRONG], NOW)
+    await saved(store, batch((SERIES.query, hours(-23, 24))), [0.0] * 47, profiles=["wrong"])
+    assert await warned(store, WRONG) == []
+    await saved(store, batch((SERIES.query, hours(24, 25))), [0.0], profiles=["wrong"], now=NOW + HOUR)
+    assert len(await warned(store, WRONG, now=NOW + HOUR)) == 1
+
+
+async def test_one_value_is_enough_to_be_spelt_right(store):
+    await store.declare([WRONG], NOW)
+    await saved(store, batch((SERIES.query, TWO_DAYS)), [0.0] * 40 + [1.0] + [0.0] * 7, profiles=["wrong"])
+    assert await warned(store, WRONG) == []
+
+
+async def test_filters_with_listed_values_cannot_be_misspelt(store):
+    few = filtered("few", signatureAlgorithm="RSA_MD2")
+    await store.declare([few, profile()], NOW)
+    asked = batch((few.series[0].query, TWO_DAYS), (profile().series[0].query, TWO_DAYS))
+    await saved(store, asked, [0.0] * 48, [0.0] * 48, profiles=["few", "all"])
+    assert await warned(store, few, profile()) == []
+
+
+async def test_each_value_is_looked_at_by_itself(store):
+    by = profile("by", log=("argon", "agron"))
+    await store.declare([by], NOW)
+    asked = batch(*((series.query, TWO_DAYS) for series in by.series))
+    await saved(store, asked, [1.0] * 48, [0.0] * 48, profiles=["by"])
+    (warning,) = await warned(store, by)
+    assert warning.startswith("by/agron: ")
+
+
+async def test_what_was_found_is_looked_at_again_a_day_later_and_what_has_values_never(store, monkeypatch):
+    right, spelling, read = filtered("right", tld="com"), Spelling(), []
+    empty = store.empty
+
+    async def counted(queries):
+        read.append(len(queries))
+        return await empty(queries)
+
+    monkeypatch.setattr(store, "empty", counted)
+    await store.declare([WRONG, right], NOW)
+    asked = batch((SERIES.query, TWO_DAYS), (right.series[0].query, TWO_DAYS))
+    await saved(store, asked, [0.0] * 48, [1.0] * 48, profiles=["wrong", "right"])
+    for moment in (NOW, NOW + HOUR, NOW + timedelta(hours=23)):
+        assert set(await spelling.warnings(store, [WRONG, right], moment)) == {"wrong"}
+    assert read == [2]
+    await saved(store, batch((SERIES.query, hours(0, 24))), [2.0] * 24, now=NOW + HOUR, profiles=["wrong"])
+    assert await spelling.warnings(store, [WRONG, right], NOW + timedelta(days=1)) == {}
+    assert await spelling.warnings(store, [WRONG, right], NOW + timedelta(days=2)) == {}
+    assert read == [2, 1]
+
+
+async def test_zeros_that_come_between_two_reads_are_no_values(store, monkeypatch):
+    async def come_after(method, *arguments):
+        found = await method(*arguments)
+        monkeypatch.undo()
+        await saved(store, batch((SERIES.query, TWO_DAYS)), [0.0] * 48, profiles=["wrong"])
+        return found
+
+    spelling = Spelling()
+    await store.declare([WRONG], NOW)
+    for name in ("newest", "empty"):
+        monkeypatch.setattr(store, name, partial(come_after, getattr(store, name)))
+    await spelling.warnings(store, [WRONG], NOW)
+    assert set(await spelling.warnings(store, [WRONG], NOW + HOUR)) == {"wrong"}

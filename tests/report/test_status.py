@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from collector.collect.worker import ProfileWorker
+from collector.model import AggInterval, Window, rfc3339
+from collector.report.gaps import Gap, all_gaps
+from collector.report.status import status
+from collector.simulator import GapChange
+from collector.store import Beat, Candidate, Store, process_name
+from collector.store.db.column_types import Moment
+from tests.collect.doubles import DAY, HOUR, NOW, batch, core, many, profile, query
+from tests.harness import faults
+
+
+async def _row(world):
+    document = await status(world.store, world.profiles, 600, world.clock())
+    return document["profiles"][0]
+
+
+async def _attend(world):
+    await ProfileWorker(world.profiles, world.store, world.batch_runner).run_due()
+
+
+async def test_it_works(store_url):
+    async with core(store_url, many(3)) as world:
+        assert (await _row(world))["state"] == "new"
+        await _attend(world)
+        document = await status(world.store, world.profiles, 600, world.clock())
+        (row,) = document["profiles"]
+        newest = HOUR.floor(NOW) - timedelta(hours=1)
+        assert row | {"points": 0} == {
+            "name": "many",
+            "agg_interval": "1h",
+            "series": 3,
+            "points": 0,
+            "first_point": NOW.replace(hour=0, minute=0) - DAY,
+            "last_point": newest,
+            "last_success": NOW,
+            "lag_seconds": 0,
+            "gaps": 0,
+            "upstream_gaps": 0,
+            "unconfirmed": 0,
+            "history_begins": None,
+            "clock_difference_seconds": None,
+            "failures": 0,
+            "next_fire": None,
+            "state": "fresh",
+            "waiting": None,
+            "healthy": True,
+        }
+        assert row["points"] == 3 * 36 == document["store"]["points"]
+        assert document["store"]["backend"] == world.store.backend
+        assert document["budget"] == {"limit": 600, "used": 1, "window_seconds": 300, "blocked_until": None}
+        assert (document["service"], document["warnings"], document["waiting"]) == (None, [], None)
+
+
+async def test_late_when_a_due_moment_went_by_for_two_minutes(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        await _attend(world)
+        world.clock.now = HOUR.floor(NOW) + timedelta(hours=1, minutes=3, seconds=59)
+        assert (await _row(world))["state"] == "fresh"
+        world.clock.advance(seconds=1)
+        assert (await _row(world))["state"] == "late"
+
+
+async def test_failing_until_it_is_made_good(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        worker = ProfileWorker(world.profiles, world.store, world.batch_runner)
+        world.script(faults.unequal())
+        await worker.run_due()
+        row = await _row(world)
+        assert (row["state"], row["failures"], row["last_success"]) == ("failing", 1, None)
+        world.clock.advance(minutes=1)
+        await worker.run_due()
+        row = await _row(world)
+        assert (row["state"], row["failures"]) == ("fresh", 0)
+
+
+async def test_failing_while_one_of_its_series_is(sqlite_url):
+    async with core(sqlite_url, many(3)) as world:
+        ill = lambda got: any("Owner 1" in a.query.filters["caOwner"] for a in got.question.series)  # noqa: E731
+        world.script(faults.api_error(400, 2001).always().only(ill))
+        worker = ProfileWorker(world.profiles, world.store, world.batch_runner)
+        for _ in range(3):
+            await worker.run_due()
+            world.clock.advance(minutes=4)
+            assert (await _row(world))["state"] == "failing"
+        world.simulator.clear_script()
+        await worker.run_due()
+        assert (await _row(world))["state"] == "fresh"
+
+
+async def test_gaps_are_counted_and_named(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        start = HOUR.floor(NOW) - timedelta(hours=5)
+        world.simulator.change(GapChange(Window(start, start + timedelta(hours=2))))
+        await _attend(world)
+        row = await _row(world)
+        assert (row["state"], row["gaps"]) == ("gaps", 2)
+
+
+async def test_a_block_shows_until_it_is_over(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        world.script(faults.too_many("3600"))
+        await _attend(world)
+        document = await status(world.store, world.profiles, 600, world.clock())
+        assert document["budget"]["blocked_until"] == NOW + timedelta(hours=1)
+        world.clock.advance(hours=2)
+        document = await status(world.store, world.profiles, 600, world.clock())
+        assert document["budget"]["blocked_until"] is None
+
+
+@pytest.mark.parametrize(
+    ("state", "fault", "seconds"),
+    [("silent", faults.html(503), 60), ("unauthorized", faults.api_error(403, 10000, "Authentication error"), 300)],
+)
+async def test_a_radar_that_does_not_serve_shows_until_it_does(store_url, state, fault, seconds):
+    async with core(store_url, profile()) as world:
+        world.script(fault.always())
+        for _ in range(3):
+            await _attend(world)
+        asked = world.requests[-1].at
+        radar = (await status(world.store, world.profiles, 600, world.clock()))["upstream"]
+        assert radar["state"] == state
+        assert radar["reason"].startswith("HTTP ")
+        assert radar["asked_again_at"].timestamp() == pytest.approx(asked + seconds)
+        world.simulator.clear_script()
+        world.clock.advance(minutes=6)
+        await _attend(world)
+        radar = (await status(world.store, world.profiles, 600, world.clock()))["upstream"]
+        assert radar == {"state": "ok", "reason": None, "asked_again_at": None}
+
+
+async def _document(world, limit=600):
+    return await status(world.store, world.profiles, limit, world.clock())
+
+
+async def test_without_a_service_there_is_no_next_fire(store_url):
+    async with core(store_url, profile()) as world:
+        await _attend(world)
+        document = await _document(world)
+        assert document["service"] is None
+        assert (document["profiles"][0]["next_fire"], document["profiles"][0]["state"]) == (None, "fresh")
+        if world.store.backend == "sqlite":
+            (command,) = document["commands"]
+            assert command.startswith("`collector test` (process ")
+
+
+async def test_a_running_service_fires_what_it_collects(store_url):
+    async with Store.open(store_url, owner="run") as store:
+        name = process_name("host", os.getpid())
+        await store.enlist(Candidate(name, "1.2", ["all"], timedelta(minutes=5)))
+        await store.beat(Beat(name, "1.2", NOW, NOW - timedelta(minutes=1)))
+        document = await status(store, [profile(), profile("other")], 600, NOW)
+        service = document["service"]
+        assert (service["running"], service["name"], service["version"]) == (True, name, "1.2")
+        assert service["last_progress"] == NOW - timedelta(minutes=1)
+        fires = [row["next_fire"] for row in document["profiles"]]
+        expected = HOUR.floor(NOW) + timedelta(hours=1, minutes=2)
+        assert fires == [expected, expected if store.backend == "sqlite" else None]
+        assert document["warnings"] == []
+        document = await status(store, [], 600, NOW + timedelta(minutes=2, seconds=1))
+        assert document["warnings"] == [f"the service {name} has given no life sign since {rfc3339(NOW)}"]
+
+
+def _stall(world, since):
+    """Have Radar's data end at *since*, whatever the time is."""
+    lag = world.clock() - since
+    world.simulator._history._options = replace(world.simulator.options, lag=lag)
+
+
+async def test_stale_when_an_answer_shows_that_radar_does_not_move_on(store_url):
+    async with core(store_url, profile(), lag=timedelta(minutes=30)) as world:
+        for _ in range(6):
+            await _attend(world)
+            assert (await _row(world))["state"] == "fresh"
+            world.clock.advance(hours=1)
+        since, states = world.clock() - timedelta(minutes=30), {}
+        for hour in range(12):
+            _stall(world, since)
+            await _attend(world)
+            row = await _row(world)
+            states[hour] = row["state"]
+            assert row["gaps"] == 0
+            assert row["healthy"] == (row["state"] == "fresh")
+            world.clock.advance(hours=1)
+        assert states == {hour: "fresh" if hour < 2 else "stale" for hour in range(12)}
+        assert row["lag_seconds"] >= 10 * 3600
+        world.simulator._history._options = world.simulator.options
+        await _attend(world)
+        row = await _row(world)
+        assert (row["state"], row["lag_seconds"]) == ("fresh", 0)
+
+
+async def test_stale_when_no_new_bucket_comes_although_lastupdated_moves_on(store_url):
+    async with core(store_url, profile()) as world:
+        await _attend(world)
+        world.simulator.change(GapChange(Window(HOUR.floor(NOW), HOUR.floor(NOW) + 9 * DAY)))
+        states = []
+        for _ in range(6):
+            world.clock.advance(hours=1)
+            await _attend(world)
+            states.append((await _row(world))["state"])
+        assert states == ["fresh", "gaps"] + ["stale"] * 4
+
+
+async def test_what_was_not_asked_for_is_late_and_never_stale(sqlite_url):
+    async with core(sqlite_url, profile(since=NOW - 9 * DAY)) as world:
+        await _attend(world)
+        world.clock.advance(days=2)
+        assert (await _row(world))["state"] == "late"
+        past = batch(query(), end=NOW - 5 * DAY)
+        await world.fetcher.fetch(past, ["all"])
+        assert (await _row(world))["state"] in ("gaps", "fresh", "late")
+
+
+@pytest.mark.parametrize("interval", list(AggInterval))
+async def test_what_is_complete_has_no_lag(sqlite_url, interval):
+    lag = timedelta(minutes=45)
+    async with core(sqlite_url, profile(agg_interval=interval, lookback=14 * DAY), lag=lag) as world:
+        for _ in range(3):
+            await _attend(world)
+            world.clock.advance(hours=2)
+        world.clock.now = interval.floor(world.clock()) + interval.step - timedelta(minutes=1)
+        await _attend(world)
+        world.clock.advance(minutes=1)  # one more bucket has closed just now
+        row = await _row(world)
+        assert (row["lag_seconds"], row["state"]) == (0, "fresh")
+        world.clock.advance(days=14)
+        assert (await _row(world))["lag_seconds"] == pytest.approx(14 * 86400, abs=interval.seconds)
+
+
+@pytest.mark.parametrize(
+    ("reason", "fault", "seconds"),
+    [
+        ("silent", faults.html(503), 60),
+        ("credentials", faults.api_error(403, 10000, "Authentication error"), 300),
+        ("blocked", faults.too_many("3600"), 3600),
+    ],
+)
+async def test_a_wait_shows_with_its_reason_and_its_end(store_url, reason, fault, seconds):
+    async with core(store_url, profile()) as world:
+        world.script(fault.always())
+        for _ in range(3):
+            await _attend(world)
+        end = pytest.approx(world.requests[-1].at + seconds, abs=1)
+        document = await _document(world)
+        row = document["profiles"][0]
+        assert document["waiting"]["reason"] == row["waiting"]["reason"] == reason
+        assert document["waiting"]["until"].timestamp() == end
+        assert document["budget"]["blocked_until"].timestamp() == end
+        assert (row["state"], row["healthy"]) == ("waiting", True)
+        assert document["waiting"]["message"]
+        world.clock.advance(minutes=15)
+        if reason == "blocked":
+            assert (await _row(world))["healthy"] is False
+        world.simulator.clear_script()
+        world.clock.advance(hours=2)
+        await _attend(world)
+        document = await _document(world)
+        assert (document["waiting"], document["profiles"][0]["waiting"]) == (None, None)
+        assert document["profiles"][0]["state"] == "fresh"
+
+
+async def test_a_spent_budget_is_waited_for(store_url):
+    async with core(store_url, profile()) as world:
+        await world.fetcher.fetch(batch(query()), ["other"])
+        document = await _document(world, limit=1)
+        assert document["waiting"]["reason"] == "budget"
+        assert document["waiting"]["until"] == NOW + timedelta(seconds=300)
+        assert document["budget"]["blocked_until"] is None
+        assert document["profiles"][0]["state"] == "waiting"
+        await _attend(world)
+        assert (await _document(world, limit=1))["profiles"][0]["state"] == "fresh"
+
+
+async def test_a_question_that_is_paused_shows_until_when(store_url):
+    async with core(store_url, profile()) as world:
+        world.script(faults.unequal())
+        await _attend(world)
+        again = NOW + timedelta(minutes=8)
+        await refuse(world.store, query(), again)
+        row = await _row(world)
+        assert row["state"] == "failing"
+        assert row["waiting"]["reason"] == "refused"
+        assert (row["waiting"]["until"], row["waiting"]["message"]) == (again, "unequal arrays")
+        world.clock.now = again
+        assert (await _row(world))["waiting"] is None
+
+
+async def refuse(store, asked, again):
+    """Put on record what a refused answer leaves there."""
+    text = "INSERT INTO refusals VALUES (:digest, 'untrusted', 'unequal arrays', 3, :at, :again)"
+    moments = {"at": sa.bindparam("at", type_=Moment), "again": sa.bindparam("again", type_=Moment)}
+    statement = sa.text(text).bindparams(*moments.values())
+
+    async def work(connection):
+        await connection.execute(sa.text("DELETE FROM refusals"))
+        await connection.execute(statement, {"digest": asked.digest, "at": again - DAY, "again": again})
+
+    await store._database.write(work)
+
+
+async def test_values_that_are_relative_to_one_answer_have_no_gaps(store_url):
+    one = profile(since=NOW - 30 * DAY)
+    async with core(store_url, one, normalization="MIN_MAX") as world:
+        await _attend(world)
+        row = await _row(world)
+        assert (row["state"], row["gaps"], row["upstream_gaps"]) == ("relative", 0, 0)
+        assert await all_gaps(world.store, [one], world.clock()) == []
+
+
+async def test_a_hole_upstream_is_no_state_gaps(sqlite_url, monkeypatch):
+    async with core(sqlite_url, profile()) as world:
+        await _attend(world)
+
+        async def gaps(*_):
+            return [Gap("all", "all", NOW - 2 * DAY, NOW - DAY, 24, "upstream")]
+
+        monkeypatch.setattr("collector.report.status.gaps_of", gaps)
+        row = await _row(world)
+        assert (row["state"], row["gaps"], row["upstream_gaps"]) == ("fresh", 0, 24)

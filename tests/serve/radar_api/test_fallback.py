@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from collector.contract.request_parser import parse_request
+from collector.model import Slice
+from collector.radar.errors import RateLimited, Refused, TooCostly, Unauthorized, Unavailable, Untrusted
+from collector.serve.radar_api.answer import NotStored, answer
+from collector.serve.radar_api.fallback import lacking, refusal
+from collector.serve.radar_api.parameters import Rules, read_local
+from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved
+
+ASKED = "dateStart=2026-04-30T00:00:00Z&dateEnd=2026-04-30T23:45:00Z&aggInterval=1h"
+
+
+def _question(raw_query, now=NOW):
+    return read_local(raw_query, now.timestamp()).question
+
+
+def test_without_an_answer_all_of_it_lacks():
+    assert lacking(_question(ASKED), None, NOW) == [Slice(query(), hours(0, 24))]
+
+
+def test_what_has_not_closed_does_not_lack():
+    assert lacking(_question(ASKED), None, DAY + HOUR * 5.5) == [Slice(query(), hours(0, 5))]
+    assert lacking(_question(ASKED), None, DAY) == []
+
+
+def test_a_series_asked_twice_is_filled_once():
+    assert (
+        len(
+            lacking(
+                parse_request([("name", "a"), ("name", "b"), ("tld", "com"), ("tld", "com")], Rules(), 9e8), None, NOW
+            )
+        )
+        == 1
+    )
+
+
+@pytest.mark.parametrize(("stored", "lacks"), [(range(24), 0), ([1.0] * 23, 1), ({1: 1, 3: 1}, 1)])
+async def test_a_whole_answer_lacks_nothing_and_any_bucket_missing_is_lacking(store, stored, lacks):
+    stored = stored if isinstance(stored, dict) else dict(enumerate(stored))
+    await saved(store, batch((query(), hours(0, 24))), stored)
+    local = read_local(ASKED, NOW.timestamp())
+    try:
+        answered = await answer(store, local)
+    except NotStored as refused:
+        answered = refused.answered
+    assert len(lacking(local.question, answered, NOW)) == lacks
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RateLimited("secret", not_before=NOW + timedelta(seconds=90)), 429),
+        (TooCostly("secret"), 422),
+        (Refused("secret"), 400),
+        (Unavailable("https://host/secret"), 502),
+        (Untrusted("secret"), 502),
+        (Unauthorized("secret"), 502),
+    ],
+)
+def test_an_error_is_worded_without_what_radar_said(error, status):
+    refused = refusal(error, NOW)
+    assert refused.error_code.status == status
+    assert "secret" not in refused.message
+    assert refused.retry_after == ("90" if status == 429 else None)

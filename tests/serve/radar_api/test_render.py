@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from array import array
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.contract.request_parser import parse_request
+from collector.model import utc
+from collector.serve.radar_api.parameters import Rules
+from collector.serve.radar_api.render import Said, number, pieces, units
+from collector.serve.radar_api.rollup import Line
+
+START = int(utc("2026-04-30T00:00:00Z").timestamp())
+NOW = utc("2026-05-01T00:00:00Z")
+SAID = Said(NOW, "RAW_VALUES", "*", None, [])
+
+
+def _written(values, form="JSON", names=("a",)):
+    pairs = [("aggInterval", "15m"), ("format", form), *(("name", name) for name in names)]
+    line = Line(array("q", range(START, START + 900 * len(values), 900)), array("d", values))
+    return list(pieces(parse_request(pairs, Rules(), NOW.timestamp()), [line] * len(names), SAID))
+
+
+@pytest.mark.parametrize(
+    ("expected", "value"),
+    [("1", 1.0), ("0", -0.0), ("0.5", 0.5), ("-3", -3.0), ("0.000014", 1.4e-05), ("100000000000000000000", 1e20)],
+)
+def test_a_value_is_written_without_an_exponent(expected, value):
+    assert number(value) == expected
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_value_reads_back_as_it_was(value):
+    assert float(number(value)) == value
+    assert not set(number(value)) & set("eE+")
+
+
+@pytest.mark.parametrize(
+    ("expected", "unit"),
+    [
+        ([("*", "certificates")], "certificates"),
+        ([("*", "")], ""),
+        ([("*", "a, b")], "a, b"),
+        ([("all", "x"), ("rest", "y=z")], "all=x, rest=y=z"),
+    ],
+)
+def test_units_are_taken_apart_as_they_were_put_together(expected, unit):
+    assert [(found["name"], found["value"]) for found in units(unit)] == expected
+
+
+@pytest.mark.parametrize("count", [0, 1, 4_095, 4_096, 4_097, 20_000])
+def test_a_large_answer_comes_in_pieces(count):
+    found = _written([float(n) for n in range(count)])
+    series = json.loads("".join(found))["result"]["a"]
+    assert [int(value) for value in series["values"]] == list(range(count))
+    assert len(series["timestamps"]) == count
+    assert max(map(len, found)) < 120_000
+
+
+@given(st.text(min_size=1).filter(lambda name: name != "meta"))
+def test_any_name_is_one_key_and_one_pair_of_columns(name):
+    found = json.loads("".join(_written([1.0], names=[name])))
+    assert found["result"][name]["values"] == ["1"]
+    [header, row] = csv.reader(io.StringIO("".join(_written([1.0], "CSV", [name])), newline=""))
+    assert len(header) == len(row) == 2
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+a", "-a", "@a", "\ta", "\ra"])
+def test_a_name_is_no_formula(name):
+    [cell, _] = next(csv.reader(io.StringIO("".join(_written([], "CSV", [name])), newline="")))
+    assert cell.startswith("'")
+
+
+def test_a_level_that_came_as_null_is_null():
+    assert json.loads("".join(_written([])))["result"]["meta"]["confidenceInfo"]["level"] is None
