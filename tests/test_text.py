@@ -43,7 +43,7 @@ def test_a_chart_shows_what_came_from_radar_without_its_control_characters():
     )
     assert harmless(drawn)
     assert "unit ]0;title" in drawn
-    strip = annotations.place([hostile], chart(*lines).window, 700)
+    strip = annotations.arrange([hostile], chart(*lines).window, 700)
     assert all(harmless(bar.text) for bar in strip.bars)
 
 
