@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.collect.probe.searches import OLDEST_AGE, AgeSearch, SizeSearch
+from collector.collect.probe.observations import OLDEST_AGE, AgeSearch, SizeSearch
 
 
 def found(search, limit):

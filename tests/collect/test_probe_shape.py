@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.collect.probe import Exchange, ProbeReport, forms, questions, shape
-from collector.collect.probe.seen import Seen, start_of_search
+from collector.collect.probe import Exchange, ProbeReport, questions, shape
+from collector.collect.probe.observations import Seen, start_of_search
 from collector.interval import AggInterval, Grid
 from collector.radar.client import RadarResponse
 from tests.collect.doubles import NOW
@@ -139,7 +139,7 @@ def annotated(**fields):
     ],
 )
 def test_what_is_not_as_in_the_contract_is_named(words, document):
-    assert [*forms.unusual(document, "application/json; charset=utf-8")] == words
+    assert [*shape.unusual(document, "application/json; charset=utf-8")] == words
 
 
 def test_series_are_put_in_order_by_the_numbers_of_their_names():

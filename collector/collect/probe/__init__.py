@@ -10,8 +10,7 @@ Limits, grids and the difference of the clocks are remembered; no point and no s
 asked for them.
 """
 
-from collector.collect.probe.ask import MOST_REQUESTS
-from collector.collect.probe.exchange import Exchange
+from collector.collect.probe.exchange import MOST_REQUESTS, Exchange
 from collector.collect.probe.finding import Finding
 from collector.collect.probe.prober import Prober
 from collector.collect.probe.report import ProbeReport

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.collect.probe.exchange import Exchange
-    from collector.collect.probe.seen import Seen
+    from collector.collect.probe.observations import Seen
 
 _SECTION = "Answers"
 _GRID = "Buckets"

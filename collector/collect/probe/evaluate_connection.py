@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from collector.collect.probe.exchange import Exchange
-    from collector.collect.probe.seen import Seen
+    from collector.collect.probe.observations import Seen
 
 _SECTION = "Connection"
 _PATHS = "Other paths"

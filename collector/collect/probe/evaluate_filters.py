@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from collector.collect.probe.exchange import Exchange
-    from collector.collect.probe.seen import Seen
+    from collector.collect.probe.observations import Seen
 
 _SECTION = "Filters"
 _ALIKE = 0.9

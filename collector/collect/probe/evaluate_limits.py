@@ -7,16 +7,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from collector.collect.probe.finding import NOT_ASKED, Finding
-from collector.collect.probe.searches import OLDEST_AGE
-from collector.collect.probe.seen import shortfall
+from collector.collect.probe.observations import OLDEST_AGE, shortfall
 from collector.model import AggInterval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from collector.collect.probe.exchange import Exchange
-    from collector.collect.probe.searches import SizeSearch
-    from collector.collect.probe.seen import Seen, Span
+    from collector.collect.probe.observations import Seen, SizeSearch, Span
 
 _SECTION = "Limits"
 _HISTORY = "History"

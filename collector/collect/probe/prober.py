@@ -7,22 +7,27 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
+from collector.collect.fetcher import ShuttingDown
+from collector.collect.limits import FIRST_POSITIONS, Rejection, RequestLimits, Size, climb_pause
+from collector.collect.plan import LONGEST_QUERY
 from collector.collect.probe import questions
-from collector.collect.probe.ask import Asker, ProbeEnded
-from collector.collect.probe.first_answers import FirstAnswers
-from collector.collect.probe.memory import remember
-from collector.collect.probe.questions import COMMA_NAME, FILTERED, series_request
-from collector.collect.probe.report import ProbeReport
-from collector.collect.probe.searches import AgeSearch
-from collector.collect.probe.seen import (
+from collector.collect.probe.exchange import PROFILE, Asker, ProbeEnded
+from collector.collect.probe.observations import (
     MOST_SERIES,
     SIX_HOURS,
+    AgeSearch,
     Seen,
     ages_having_data,
+    first_span,
     shortfall,
+    start_of_search,
     unevenness,
 )
-from collector.interval import AggInterval
+from collector.collect.probe.questions import COMMA_NAME, FILTERED, series_request
+from collector.collect.probe.report import ProbeReport
+from collector.errors import CollectorError
+from collector.interval import AggInterval, Grid
+from collector.radar.errors import Misdirected, OffGrid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +35,8 @@ if TYPE_CHECKING:
 
     from collector.collect.batch_runner import BatchRunner
     from collector.collect.probe.exchange import Exchange
-    from collector.interval import Grid
+    from collector.collect.probe.observations import Span
+
 
 _MOST_WINDOWS = 16
 """Days of different age in one request: enough to come near in two of them, few enough to halve when one is refused."""
@@ -192,3 +198,114 @@ class Prober:
                 seen.unaligned[agg_interval] = exchange
         await self._count_series(base, self._asker.left)
         await self._look_for_oldest(self._asker.left)
+
+
+_WORTH_CORRECTING = timedelta(minutes=1)
+
+
+class FirstAnswers:
+    """Asks them; *grids* are where buckets start, *now* is the present as far as Radar takes questions."""
+
+    def __init__(self, batch_runner: BatchRunner, asker: Asker, seen: Seen) -> None:
+        self.grids = {interval: Grid(interval) for interval in AggInterval}
+        self._batch_runner = batch_runner
+        self._asker = asker
+        self._seen = seen
+        self._ahead = timedelta(0)
+
+    @property
+    def now(self) -> datetime:
+        """The present, less how far our clock is ahead of Radar's."""
+        return self._batch_runner.fetcher.clock() - self._ahead
+
+    async def look_at_intervals(self) -> None:
+        """Ask for a little at each interval; ProbeEnded if the address is wrong."""
+        self.grids = await self._batch_runner.fetcher.store.grids()
+        self._ahead = await self._batch_runner.fetcher.ahead()
+        for agg_interval in AggInterval:
+            exchange = await self._first_of(agg_interval)
+            if exchange is None:
+                return
+            self._seen.first = self._seen.first or exchange
+            if not exchange.is_data:
+                exchange = await self._ask_for_less(agg_interval, exchange) or exchange
+            elif isinstance(exchange.error, OffGrid):
+                exchange = await self._learn_grid(exchange, exchange.error) or exchange
+            self._seen.by_interval[agg_interval] = exchange
+            if shortfall(exchange, None) is None:
+                duration = exchange.request.batch.duration
+                self._seen.spans[agg_interval] = start_of_search(agg_interval, duration)
+        if all(isinstance(one.error, Misdirected) for one in self._seen.by_interval.values()):
+            raise ProbeEnded("no such path at this address: check base_url under [radar]")
+
+    async def _first_of(self, agg_interval: AggInterval) -> Exchange | None:
+        """Ask for a little; with the clock put right if Radar says that it is wrong, and refuses."""
+        name, span = f"first answer at {agg_interval}", first_span(agg_interval)
+        exchange = await self._asker.ask_firmly(
+            series_request(name, questions.recent(self.grids[agg_interval], span, self.now))
+        )
+        ahead = exchange.clock_difference if exchange else None
+        if exchange is None or exchange.is_data or ahead is None or ahead - self._ahead < _WORTH_CORRECTING:
+            return exchange
+        before, self._ahead = self._ahead, ahead
+        batch = questions.recent(self.grids[agg_interval], span, self.now)
+        corrected = await self._asker.ask_firmly(series_request(f"{name}, up to Radar's present", batch))
+        if corrected and not corrected.is_data:
+            self._ahead = before  # that was not why
+        return corrected
+
+    async def _learn_grid(self, exchange: Exchange, error: OffGrid) -> Exchange | None:
+        """Let the collector learn where buckets start, which takes it a request, and ask again there if it did."""
+        batch, fetcher = exchange.request.batch, self._batch_runner.fetcher
+        try:
+            moved = await self._batch_runner.grids.learn(batch, error, [PROFILE], self._asker.count_one_more)
+        except (CollectorError, ShuttingDown) as end:
+            raise ProbeEnded(str(end)) from None
+        if not moved:
+            return None
+        self.grids = await fetcher.store.grids()
+        grid = self.grids[batch.agg_interval]
+        request = questions.recent(grid, first_span(batch.agg_interval), self.now)
+        return await self._asker.ask(
+            series_request(f"first answer at {batch.agg_interval}, where its buckets start", request)
+        )
+
+    async def _ask_for_less(self, agg_interval: AggInterval, exchange: Exchange) -> Exchange | None:
+        """Ask for a quarter of what failed, if it did not fail for its address, and if buckets are short enough."""
+        span = max(SIX_HOURS, first_span(agg_interval) // 4 // agg_interval.step * agg_interval.step)
+        if isinstance(exchange.error, Misdirected) or span < agg_interval.step:
+            return None
+        request = series_request(f"less at {agg_interval}", questions.recent(self.grids[agg_interval], span, self.now))
+        return await self._asker.ask(request)
+
+
+async def remember(batch_runner: BatchRunner, seen: Seen) -> None:
+    """Store the limits that were found; what was not tried stays a guess."""
+    for agg_interval, span in seen.spans.items():
+        rejected = _rejected(span, seen, agg_interval.step)
+        positions = seen.positions.accepted if seen.positions.refused is not None else FIRST_POSITIONS
+        size, gaps = Size(span.accepted, positions, LONGEST_QUERY), _takes_gaps(seen)
+        now = batch_runner.fetcher.clock()
+        learned = RequestLimits(
+            agg_interval,
+            (size,) if span.accepted and (rejected or not gaps) else (),
+            rejected,
+            longest=LONGEST_QUERY,
+            gaps=gaps,
+            again_at=now + climb_pause(0) if rejected or not gaps else None,
+        )
+        await batch_runner.learn(learned)
+
+
+def _rejected(span: Span, seen: Seen, step: timedelta) -> tuple[Rejection, ...]:
+    """Return what was rejected: a span for one series, and a number of series over any span."""
+    sizes = [] if span.search.refused is None else [Size(span.unit * span.search.refused, 1)]
+    sizes += [] if seen.positions.refused is None else [Size(step, seen.positions.refused)]
+    return tuple(Rejection(size, "probe") for size in sizes)
+
+
+def _takes_gaps(seen: Seen) -> bool:
+    """Whether a filter position may be empty; refused beside a second series at all, that is not known."""
+    if seen.empties is None or seen.positions.refused == 2:  # noqa: PLR2004 - even two series are refused
+        return True
+    return seen.empties.is_data

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from collector import __version__
 from collector.collect.probe import shape
-from collector.collect.probe.ask import MOST_REQUESTS
-from collector.collect.probe.evaluate import evaluate
-from collector.collect.probe.exchange import to_json
-from collector.collect.probe.forms import unusual
+from collector.collect.probe.evaluate_answers import findings_of_answers
+from collector.collect.probe.evaluate_connection import findings_of_connection, findings_of_siblings
+from collector.collect.probe.evaluate_filters import findings_of_filters
+from collector.collect.probe.evaluate_limits import findings_of_limits
+from collector.collect.probe.exchange import MOST_REQUESTS, to_json
+from collector.collect.probe.shape import unusual
 from collector.radar.errors import ANSWERED, Untrusted
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from collector.collect.probe.exchange import Exchange
     from collector.collect.probe.finding import Finding
-    from collector.collect.probe.seen import Seen
+    from collector.collect.probe.observations import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +134,14 @@ def _refusals(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
     error = exchange.error
     if error and exchange.request.is_read and exchange.status not in ANSWERED:
         yield str(error), exchange.outcome, str(error)  # a kind has no words: all refusals with one code are alike
+
+
+def evaluate(seen: Seen, exchanges: Sequence[Exchange]) -> list[Finding]:
+    """Return the findings, in the order in which a person reads them."""
+    return [
+        *findings_of_answers(seen),
+        *findings_of_filters(seen),
+        *findings_of_limits(seen, exchanges),
+        *findings_of_connection(seen, exchanges),
+        *findings_of_siblings(seen),
+    ]
