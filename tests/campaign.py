@@ -83,7 +83,7 @@ def row(what: str, report: str, seconds: float) -> Row:
 
 
 def table(rows: list[Row], day: datetime) -> str:
-    """Write the rows as the README shows them."""
+    """Write the rows as the table in `tests/README.md`."""
     lines = ["| what | tests | failures | seconds | date |", "|---|---|---|---|---|"]
     for one in rows:
         failures = " ".join([str(one.failures), *(f"`{seed}`" for seed in one.seeds)])

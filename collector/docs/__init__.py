@@ -17,7 +17,8 @@ PAGES = {
     "store": "tables, backup, restore, upgrade, moving, retention, pausing, deleting",
     "service": "Docker, systemd, Postgres, several replicas",
     "behaviour": "how history stays complete and exact, question by question",
-    "probe": "what `collector probe` finds out, and how answers are read",
+    "probe": "what `collector probe` finds out, and which odd answers can be tried",
+    "changes": "what is new, and which schema revision came with it",
 }
 """The pages in the order of the table of contents, each with what it holds."""
 
