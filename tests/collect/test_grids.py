@@ -24,6 +24,7 @@ from collector.store.series.grids import dump, load
 from collector.store.write.replays import ReadBody
 from tests.collect.doubles import DAY, NOW, core, profile, query
 from tests.harness import faults
+from tests.store.making import rows
 
 WEEK, DAILY, HOURLY, QUARTER = (AggInterval(word) for word in ("1w", "1d", "1h", "15m"))
 HOUR = timedelta(hours=1)
@@ -44,6 +45,13 @@ async def is_whole(one, asked, since, grid):
     assert stored["all"] == one.truth(query(asked), window)
     assert stored["all"], "there is nothing to compare"
     assert await all_gaps(one.store, one.profiles, one.clock()) == []
+
+
+async def view(one):
+    """Read the view `history` as a person would: {timestamp: value} of the only label."""
+    found = await rows(one.store, "SELECT timestamp, value FROM history WHERE series = 'all'")
+    assert len(dict(found)) == len(found)
+    return {t if isinstance(t, int) else int(t.timestamp()): value for t, value in found}
 
 
 async def document(one):
@@ -172,6 +180,7 @@ async def test_history_goes_on_as_new_series_when_buckets_start_elsewhere(store_
         new = one.truth(query(WEEK), whole)
         old = {t: value for t, value in before.items() if t + 7 * 86400 <= min(new)}
         assert found["all"] == old | new
+        assert await view(one) == old | new
         assert len(old) == 4
         row = (await document(one))["profiles"][0]
         assert (row["points"], row["first_point"].timestamp()) == (len(before) + len(new), min(before))
@@ -194,6 +203,7 @@ async def test_buckets_that_start_where_they_did_before_continue_the_first_serie
         stored = (await one.stored())["all"]
         truth = one.truth(query(DAILY), Window(USUAL[DAILY].floor(found.since), USUAL[DAILY].floor(one.clock())))
         assert stored == truth
+        assert await view(one) == truth
 
 
 @pytest.mark.parametrize("hours", [8, 3])

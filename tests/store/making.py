@@ -20,7 +20,7 @@ LIMIT = 1000
 
 def at(hours):
     """Epoch seconds of the bucket so many hours into the day."""
-    return START + hours * STEP
+    return int(START + hours * STEP)
 
 
 def query(agg_interval=AggInterval.ONE_HOUR, **filters):

@@ -1,10 +1,13 @@
 """A unit that changes: what is stored where, which series labels point to, and what is read."""
 
 import logging
+import random
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
+from collector.interval import AggInterval, Grid
 from collector.store import Place, Saved, Selection, Stretch
 from collector.store.admin.verify import verify
 from collector.store.series import generations
@@ -240,6 +243,26 @@ async def test_the_view_reads_the_same(store):
     await changed(store)
     found = await rows(store, "SELECT value, unit FROM history ORDER BY timestamp")
     assert found == [(v, unit) for unit, points in await blocks(store) for _, v in points]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_the_view_reads_the_same_whatever_grid_and_unit_come_into_force(store, seed):
+    dice, now = random.Random(seed), NOW
+    await store.declare([profile()], NOW)
+    for _ in range(6):
+        grid = Grid(AggInterval.ONE_HOUR, timedelta(minutes=dice.choice((0, 15, 30))))
+        await store.move_grid(grid, now)
+        first = dice.randrange(8) + grid.offset / HOUR
+        wanted, unit = [first + n for n in range(dice.randrange(1, 4))], dice.choice((OLD, NEW))
+        for _ in range(2):  # a second answer brings its unit into force
+            now += 1.25 * HOUR
+            asked = batch((ALL, hours(first, wanted[-1] + 1)))
+            answered = {hour: dice.randrange(100) for hour in wanted}
+            await saved(store, asked, answered, now=now, updated=now, **unit)
+        found = await rows(store, "SELECT timestamp, value, unit FROM history ORDER BY timestamp, value")
+        viewed = [(moment if isinstance(moment, int) else int(moment.timestamp()), *rest) for moment, *rest in found]
+        assert viewed == [(t, v, unit) for unit, points in await blocks(store) for t, v in points]
+        assert viewed
 
 
 async def test_a_selection_reads_the_same_and_goes_on_behind_any_place(store):

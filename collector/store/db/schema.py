@@ -358,6 +358,10 @@ backfill_windows = _table(
 
 state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", Words, nullable=False))
 
+_STEP = "CASE s.agg_interval WHEN '15m' THEN 900 WHEN '1h' THEN 3600 WHEN '1d' THEN 86400 WHEN '1w' THEN 604800 END"
+STEPS = {"sqlite": f"({_STEP})", "postgresql": f"({_STEP}) * interval '1 second'"}
+"""The width of the buckets of the series *s* in a statement, by backend: what is added to a timestamp."""
+
 VIEWS = {
     "labels": """
 SELECT l.profile AS profile, l.label AS label, l.position AS position, l.series_id AS series_id
@@ -379,6 +383,19 @@ WHERE NOT EXISTS (
   WHERE n.digest = s.digest AND n.id <> s.id AND q.timestamp = p.timestamp
     AND (n.id = c.id OR n.in_force_at > s.in_force_at)
 )
+  AND c.digest NOT IN (SELECT substr(f.digest, 1, 64) FROM series f WHERE length(f.digest) > 64)
+UNION ALL
+SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
+FROM (SELECT DISTINCT substr(digest, 1, 64) AS question FROM series WHERE length(digest) > 64) AS f
+CROSS JOIN series c CROSS JOIN labels l CROSS JOIN series s CROSS JOIN points p
+WHERE c.digest = f.question AND l.series_id = c.id
+  AND s.digest >= f.question AND s.digest < f.question || 'A' AND substr(s.digest, 1, 64) = f.question
+  AND s.id <> c.id AND s.in_force_at IS NOT NULL AND p.series_id = s.id AND NOT EXISTS (
+  SELECT 1 FROM series n JOIN points q ON q.series_id = n.id
+  WHERE n.digest >= f.question AND n.digest < f.question || 'A' AND substr(n.digest, 1, 64) = f.question
+    AND n.id <> s.id AND (n.id = c.id OR n.in_force_at > s.in_force_at)
+    AND q.timestamp > p.timestamp - {step} AND q.timestamp < p.timestamp + {step}
+)
 UNION ALL
 SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
 FROM labels l JOIN series s ON s.id = l.series_id JOIN snapshot_points p ON p.series_id = s.id
@@ -388,7 +405,10 @@ WHERE p.asked_at = (SELECT max(n.asked_at) FROM snapshots n WHERE n.series_id = 
 twice because it was renamed.
 
 `history`: of each bucket the value of the series that was in force last, by normalization and unit; of a series whose
-values depend on the moment of asking the newest snapshot."""
+values depend on the moment of asking the newest snapshot. A question whose buckets started elsewhere before has a
+digest with that offset behind it (see `digests`): its values are shown where no bucket that counts more overlaps them.
+The comparison with 'A' finds them by an index, because a digit comes before it in every collation. CROSS JOIN keeps
+SQLite from reading all points first."""
 
 _ddl: Any = sa.DDL
 
@@ -396,7 +416,9 @@ for _statement in partitioning.create_partitions():
     sa.event.listen(points, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))
 
 for _name, _query in VIEWS.items():
-    sa.event.listen(metadata, "after_create", _ddl(f"CREATE VIEW {_name} AS{_query}"))
+    for _backend, _step in STEPS.items():
+        _statement = f"CREATE VIEW {_name} AS{_query.format(step=_step)}"
+        sa.event.listen(metadata, "after_create", _ddl(_statement).execute_if(dialect=_backend))
 for _name in reversed(VIEWS):
     sa.event.listen(metadata, "before_drop", _ddl(f"DROP VIEW {_name}"))
 
