@@ -191,13 +191,16 @@ def _value(content: Any, deviations: Deviations) -> float | None:
 
 
 def _number(text: str, deviations: Deviations) -> float | None:
-    """Read what looks like a number; None if it is larger than any double."""
+    """Read what looks like a number; None if its exponent makes it larger than any double.
+
+    Raises Untrusted if it is larger than 2^53.
+    """
     if _INTEGER.fullmatch(text):
         digits = text.lstrip("+-").lstrip("0")
         return _checked(_MOST + 1 if len(digits) > _MOST_DIGITS else int(text), text)
     value = float(text)
     if not isfinite(value):
-        return None
+        return None if "e" in text.lower() else _checked(_MOST + 1, text)
     if abs(value) >= _MOST and abs(Decimal(text)) > _MOST:  # the double may be 2^53, and what is written more
         return _checked(_MOST + 1, text)
     if not _is_exact(text, value):

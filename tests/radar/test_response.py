@@ -407,7 +407,18 @@ FRACTIONS = ["9007199254740992.1", "-9007199254740992.5", "9.007199254740993e15"
 
 
 @pytest.mark.parametrize(
-    "value", [str(2**53 + 1), 2**53 + 1, "9" * 4301, "-9007199254740993", "1e300", "1e17", *FRACTIONS]
+    "value",
+    [
+        str(2**53 + 1),
+        2**53 + 1,
+        "9" * 4301,
+        "9" * 400 + ".5",
+        pytest.param("9" * 10**6 + ".", id="a million digits"),
+        "-9007199254740993",
+        "1e300",
+        "1e17",
+        *FRACTIONS,
+    ],
 )
 def test_refuse_a_number_that_a_double_may_not_hold_exactly(value):
     with pytest.raises(Untrusted, match="larger than 2"):
