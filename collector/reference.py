@@ -45,6 +45,10 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
+def _pages() -> str:
+    return _table(("page", "contents"), [(f"[{name}]({name}.md)", text) for name, text in docs.PAGES.items()])
+
+
 def _settings() -> str:
     """Write the table of a profile, then one for each section."""
     meanings = _meanings(example())
@@ -211,6 +215,7 @@ def _metrics() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
+    "pages": _pages,
     "settings": _settings,
     "filters": _filters,
     "commands": _commands,
@@ -222,7 +227,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 def main() -> int:
     """Write every page whose generated blocks are out of date."""
-    for name in docs.PAGES:
+    for name in ("README", *docs.PAGES):
         path = FOLDER / f"{name}.md"
         text = path.read_text("utf-8")
         if (new := filled(text)) != text:

@@ -19,7 +19,7 @@ FOLDER = Path(docs.__file__).parent
 WRITE = "python -m collector.reference writes it"
 
 
-@pytest.mark.parametrize("name", docs.PAGES)
+@pytest.mark.parametrize("name", ["README", *docs.PAGES])
 def test_the_generated_blocks_of_a_page_are_what_the_code_says(name):
     text = (FOLDER / f"{name}.md").read_text()
     assert reference.filled(text) == text, WRITE
