@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING
 
 from collector.collect.batch_result import FailedSlices
 from collector.collect.plan import halves
-from collector.model import Batch, rfc3339
-from collector.radar.errors import Paused
+from collector.model import Batch, Slice, Window, rfc3339
+from collector.radar.errors import Paused, Untrusted
 from collector.store import keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from collector.collect.batch_result import BatchResult
     from collector.collect.batch_runner import BatchRunner
     from collector.collect.pool import Pool
     from collector.collect.size_learner import SizeLearner
-    from collector.model import SeriesQuery, Slice
+    from collector.model import SeriesQuery
     from collector.radar.errors import RadarError
+    from collector.store import Refusal
 
 _LATELY = timedelta(hours=1)
+_MOST_PIECES = 16
+"""A window that would be split into more pieces is asked whole again: little of it can be read."""
 _WINDOWS_TO_TRY = 2
 """So many windows of a series that was never answered fail before its other windows are left alone, too."""
 
@@ -44,19 +48,24 @@ class Quarantine:
         self._answered: set[SeriesQuery] = set()
 
     async def admit(self, slices: Iterable[Slice]) -> list[Slice]:
-        """Return what may be asked for now; the rest fails as Paused. A series that was refused is asked alone."""
+        """Return what may be asked for now; the rest fails as Paused. A series that was refused is asked alone.
+
+        If its content could not be read, the window is split, so that at last only what is unreadable fails.
+        """
         fetcher = self._batch_runner.fetcher
         now, admitted = fetcher.clock(), []
         refused = {one.key: one for one in await fetcher.store.refusals()}
         self._refused_before = set(refused)
+        ended = {key: one for key, one in refused.items() if not one.pauses(now, by_hand=self._batch_runner.by_hand)}
         for slice_ in slices:
-            known = [refused[key] for key in keys_of(slice_, now) if key in refused]
-            last = next((one for one in known if one.pauses(now, by_hand=self._batch_runner.by_hand)), None)
-            if known:
+            if any(key in refused for key in keys_of(slice_, now)):
                 self._batch_runner.alone.add(slice_.series)
-            if last is None:
-                admitted.append(slice_)
+            pieces = split_unreadable(slice_, ended, now)
+            paused = [refused[key] for piece in pieces for key in keys_of(piece, now) if key in refused.keys() - ended]
+            if not paused:
+                admitted += pieces
                 continue
+            last = paused[0]
             again = rfc3339(last.again_at.replace(microsecond=0))
             reason = f"{last.reason}; the same question is asked again at {again}"
             self._gathered.failures.append(FailedSlices((slice_,), Paused(reason, again_at=last.again_at)))
@@ -103,3 +112,22 @@ class Quarantine:
         """Tell whether Radar has answered lately, so that one question without an answer is its own fault."""
         at = self._batch_runner.answered_at
         return at is not None and self._batch_runner.fetcher.clock() - at <= _LATELY
+
+
+def split_unreadable(slice_: Slice, ended: Mapping[str, Refusal], now: datetime) -> list[Slice]:
+    """Split a window whose content could not be read, by the refusals whose pause has *ended*.
+
+    It is split in two, and so are its halves, if they could not be read either; those of the newest window are not,
+    because it is another one each time.
+    """
+    pieces = _halves(slice_, ended, now)
+    return pieces if len(pieces) <= _MOST_PIECES else [slice_]
+
+
+def _halves(slice_: Slice, ended: Mapping[str, Refusal], now: datetime) -> list[Slice]:
+    known, window, step = ended.get(keys_of(slice_, now)[0]), slice_.window, slice_.series.agg_interval.step
+    middle = window.start + window.duration // step // 2 * step
+    if known is None or known.outcome != Untrusted.outcome or middle == window.start:
+        return [slice_]
+    pieces = [Slice(slice_.series, part) for part in (Window(window.start, middle), Window(middle, window.end))]
+    return [part for piece in pieces for part in _halves(piece, ended, now)] if known.window else pieces

@@ -1,11 +1,13 @@
 """A question that was refused for its content is not repeated without a pause that grows, whoever asks it."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
 from collector.collect.batch_runner import BatchRunner
 from collector.collect.one_pass import collect, collect_and_heal, named
+from collector.collect.quarantine import split_unreadable
 from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Slice, Window, rfc3339
 from collector.radar.errors import Paused
@@ -153,6 +155,82 @@ async def test_a_refused_window_of_the_past_pauses_alone_and_the_newest_goes_on(
         assert len(failures) == 40
         assert failures.count(Paused) >= 35
         assert [one.window for one in await world.store.refusals()] == [bad]
+
+
+MONTH = Window(HOUR.floor(NOW) - 40 * DAY, HOUR.floor(NOW) - 9 * DAY)
+UNREADABLE = Window(MONTH.start + 100 * HOUR.step, MONTH.start + 101 * HOUR.step)
+
+
+def unreadable(bucket):
+    """Answer what cannot be read if *bucket* is among what is asked for."""
+
+    def answers(received):
+        hit = any(window_of(one).overlaps(bucket) for one in received.question.series)
+        return faults.unequal() if hit else None
+
+    return answers
+
+
+async def test_a_long_window_that_cannot_be_read_is_split_at_later_tries_until_one_bucket_is_left(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        world.script(unreadable(UNREADABLE))
+        asked = []
+        for _ in range(20):
+            world.restart()
+            await world.batch_runner.run([Slice(query(), MONTH)], named(world.profiles))
+            asked.append(len(world.requests))
+            world.clock.advance(hours=2)
+        stored = (await world.stored())["all"]
+        truth = world.truth(query(), MONTH)
+        assert stored == {at: value for at, value in truth.items() if at != UNREADABLE.start.timestamp()}
+        assert asked[-1] - asked[-2] <= 12
+
+
+async def test_half_of_the_newest_window_that_cannot_be_read_is_stored_at_the_second_try(sqlite_url):
+    newest = Window(HOUR.floor(NOW) - 20 * DAY, HOUR.floor(NOW))
+    async with core(sqlite_url, profile()) as world:
+        world.script(unreadable(Window(newest.start, newest.start + HOUR.step)))
+        for _ in range(2):
+            await world.batch_runner.run([Slice(query(), newest)], named(world.profiles))
+            world.clock.advance(minutes=2)
+        assert len((await world.stored())["all"]) == newest.duration // HOUR.step // 2
+
+
+async def test_a_window_of_which_nothing_can_be_read_is_not_split_without_end(sqlite_url):
+    async with core(sqlite_url, profile()) as world:
+        world.script(faults.unequal().always())
+        asked = []
+        for _ in range(12):
+            world.restart()
+            await world.batch_runner.run([Slice(query(), MONTH)], named(world.profiles))
+            asked.append(len(world.requests))
+            world.clock.advance(hours=2)
+        assert asked[-1] <= 2 * 16 + 12
+        assert asked[-1] - asked[-2] == 1
+
+
+@pytest.mark.parametrize(
+    ("pieces", "outcome", "window", "times"),
+    [
+        (1, "refused", MONTH, 3),
+        (2, "untrusted", MONTH, 3),
+        (2, "untrusted", Window(NOW - 9 * DAY, HOUR.floor(NOW)), 1),
+        (2, "untrusted", Window(NOW - 9 * DAY, HOUR.floor(NOW)), 9),
+        (1, "refused", Window(NOW - 9 * DAY, HOUR.floor(NOW)), 9),
+        (1, "untrusted", Window(HOUR.floor(NOW) - HOUR.step, HOUR.floor(NOW)), 9),
+    ],
+)
+async def test_only_what_could_not_be_read_is_split_and_no_bucket_is_lost(sqlite_url, pieces, outcome, window, times):
+    window = Window(HOUR.floor(window.start), window.end)
+    async with core(sqlite_url, profile()) as world:
+        for _ in range(times):
+            await world.store.refuse(Slice(query(), window), outcome, "odd", NOW)
+        ended = {one.key: one for one in await world.store.refusals()}
+    found = [piece.window for piece in split_unreadable(Slice(query(), window), ended, NOW)]
+    assert len(found) == pieces
+    assert (found[0].start, found[-1].end) == (window.start, window.end)
+    assert all(one.end == other.start for one, other in pairwise(found))
+    assert not any(one.duration % HOUR.step for one in found)
 
 
 async def test_what_a_wrong_clock_wrote_pauses_nothing(store_url):
