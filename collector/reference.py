@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from collector import docs
 from collector.cli.commands.config import example
 from collector.cli.main import command
-from collector.profile import FILTERS
+from collector.datasets import DEFAULT
 from collector.serve.metrics import Metrics
 from collector.settings.parsers import format_duration
 from collector.settings.schema import SECTIONS, CollectionSection, ProfileSection, Section, allowed, toml_keys
@@ -119,7 +119,7 @@ def _meanings(text: str) -> dict[tuple[str, str], str]:
 
 
 def _filters() -> str:
-    rows = [(f"`{one.option}`", _escaped(one.allowed)) for one in FILTERS.values()]
+    rows = [(f"`{one.option}`", _escaped(one.allowed)) for one in DEFAULT.filters.values()]
     return _table(("filter", "allowed"), rows)
 
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.additivity import adds_up_over_time
 from collector.collect import plan
 from collector.collect.backfill import batches_of
 from collector.collect.batch_result import BatchResult
 from collector.collect.fetcher import Handling
 from collector.collect.refetch import settle_of
+from collector.datasets import adds_up_over_time
 from collector.finality import DAY, final_windows, floor_bucket, merge, subtract
 from collector.interval import Grid, grid_of
 from collector.model import (

@@ -324,7 +324,7 @@ class Fetcher:
         """Wait for a place in the budget, or until Radar may be asked again; then put the request on record.
 
         What was asked in vain after *came* is not asked again: Unavailable. So is nothing with credentials that Radar
-        refuses: CredentialsRefused.
+        refuses: Unauthorized.
         """
         came = came or self.clock()
         while True:

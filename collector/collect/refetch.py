@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.additivity import is_snapshot
 from collector.collect import plan
+from collector.datasets import is_snapshot
 from collector.finality import NARROWER, windows_to_reread
 from collector.interval import grid_of
 from collector.model import Slice, Window, from_epoch

@@ -18,17 +18,22 @@ from collector.contract.date_ranges import DateRange, auto_interval, parse_date_
 from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
 from collector.interval import Grid
 from collector.model import AggInterval, SeriesQuery
-from collector.profile import FILTERS, TLD_EXCLUDES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from collector.datasets import Dataset, FilterParameter
+
     Grids = Mapping[AggInterval, Grid | None]
 
 SCALARS = ("aggInterval", "format")
-ARRAYS = ("name", "dateRange", "dateStart", "dateEnd", *FILTERS)
 FORMATS = ("JSON", "CSV")
 _DATES = ("dateRange", "dateStart", "dateEnd")
+
+
+def array_parameters(dataset: Dataset) -> tuple[str, ...]:
+    """Return the parameters whose i-th value belongs to the i-th series."""
+    return ("name", *_DATES, *dataset.filters)
 
 
 class ContractRules(Protocol):
@@ -80,8 +85,9 @@ class SeriesRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request that can be answered; *auto* says that it named no interval, *grids* is as in Rules."""
+    """A request for *dataset* that can be answered; *auto*: it names no interval; *grids* is as in ContractRules."""
 
+    dataset: Dataset
     agg_interval: AggInterval
     format: str
     series: tuple[SeriesRequest, ...]
@@ -103,14 +109,9 @@ class ApiRequest:
 
     def at(self, agg_interval: AggInterval) -> ApiRequest:
         """Ask the same at another interval."""
-        series = (_ParsedSeries(asked.name, asked.dates, asked.query.filters) for asked in self.series)
-        return ApiRequest(
-            agg_interval,
-            self.format,
-            tuple(one.asked(agg_interval, self.grids) for one in series),
-            self.auto,
-            self.grids,
-        )
+        parsed = (_ParsedSeries(one.name, one.dates, one.query.filters) for one in self.series)
+        series = tuple(one.at(agg_interval, self.grids, self.dataset) for one in parsed)
+        return replace(self, agg_interval=agg_interval, series=series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +120,10 @@ class _ParsedSeries:
     dates: DateRange
     filters: Mapping[str, tuple[str, ...]]
 
-    def asked(self, agg_interval: AggInterval, grids: Grids) -> SeriesRequest:
+    def at(self, agg_interval: AggInterval, grids: Grids, dataset: Dataset) -> SeriesRequest:
         grid = grids.get(agg_interval, Grid(agg_interval))
         start, end = self.dates.buckets(agg_interval, grid.seconds if grid else None)
-        return SeriesRequest(self.name, SeriesQuery(agg_interval, self.filters), start, end, self.dates)
+        return SeriesRequest(self.name, SeriesQuery(agg_interval, self.filters, dataset.name), start, end, self.dates)
 
 
 def decode_query(raw_query: str) -> list[tuple[str, str]]:
@@ -134,15 +135,16 @@ def decode_query(raw_query: str) -> list[tuple[str, str]]:
 
 
 def parse_request(
-    pairs: Iterable[tuple[str, str]], rules: ContractRules, now: float, today: float | None = None
+    dataset: Dataset, pairs: Iterable[tuple[str, str]], rules: ContractRules, now: float, today: float | None = None
 ) -> ApiRequest:
-    """Read a question; ApiError for what the API would not answer at *now*. Names that it does not know are ignored.
+    """Parse a request for *dataset*. Parameters that the dataset does not have are ignored, as the API ignores them.
 
-    A relative range ends at *today*, which is *now* unless given; both are epoch seconds.
+    Raises ApiError for what the API would reject at *now*. A relative range ends at *today*, by default at *now*; both
+    are epoch seconds.
     """
-    given = _known(pairs)
+    given = _known(dataset, pairs)
     interval, form = _scalar(given, "aggInterval", tuple(AggInterval)), _scalar(given, "format", FORMATS)
-    positions = _positions(given, rules, now, today)
+    positions = _positions(dataset, given, rules, now, today)
     if len(positions) > rules.series_per_request:
         raise ApiError(rules.series_error, f"At most {rules.series_per_request} series can be requested")
     durations = {position.dates.duration for position in positions}
@@ -151,14 +153,15 @@ def parse_request(
     agg_interval = AggInterval(interval) if interval else auto_interval(durations.pop())
     if positions[0].dates.duration > rules.max_span.get(agg_interval, timedelta.max).total_seconds():
         raise ApiError(rules.span_error, f"aggInterval {agg_interval} is too granular for the date range")
-    series = tuple(position.asked(agg_interval, rules.grids) for position in positions)
-    return ApiRequest(agg_interval, form or "JSON", series, auto=interval is None, grids=rules.grids)
+    series = tuple(position.at(agg_interval, rules.grids, dataset) for position in positions)
+    return ApiRequest(dataset, agg_interval, form or "JSON", series, auto=interval is None, grids=rules.grids)
 
 
-def _known(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def _known(dataset: Dataset, pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     given: dict[str, list[str]] = {}
+    known = {*SCALARS, *array_parameters(dataset)}
     for name, value in pairs:
-        if name in SCALARS or name in ARRAYS:
+        if name in known:
             given.setdefault(name, []).append(value)
     return given
 
@@ -176,18 +179,18 @@ def _scalar(given: Mapping[str, list[str]], name: str, allowed: tuple[str, ...])
 
 
 def _positions(
-    given: Mapping[str, list[str]], rules: ContractRules, now: float, today: float | None
+    dataset: Dataset, given: Mapping[str, list[str]], rules: ContractRules, now: float, today: float | None
 ) -> list[_ParsedSeries]:
     """The i-th value of every array makes series i; there is always one series. One date alone is that of all."""
-    arrays = {name: given[name] for name in ARRAYS if name in given}
+    arrays = {name: given[name] for name in array_parameters(dataset) if name in given}
     arrays |= _shared_dates(arrays)
     columns = list(zip_longest(*arrays.values(), fillvalue="")) or [()]
     rows = [dict(zip(arrays, column, strict=True)) for column in columns]
-    if not rules.empty_values and any(name in FILTERS and "" in values for name, values in arrays.items()):
+    if not rules.empty_values and any(name in dataset.filters and "" in values for name, values in arrays.items()):
         raise bad_request("A filter must not be empty")
     names = _names([row.get("name", "") for row in rows], rules)
     ranges = [parse_date_range(_dates(row), rules.default_range, now, today) for row in rows]
-    return [_ParsedSeries(*one) for one in zip(names, ranges, map(_filters, rows), strict=True)]
+    return [_ParsedSeries(*one) for one in zip(names, ranges, (_filters(dataset, row) for row in rows), strict=True)]
 
 
 def _shared_dates(arrays: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -214,17 +217,17 @@ def _names(given: list[str], rules: ContractRules) -> list[str]:
     return names
 
 
-def _filters(row: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    filters = {name: _alternatives(name, text) for name, text in row.items() if name in FILTERS and text}
-    clashes = sorted(TLD_EXCLUDES & filters.keys())
-    if "tld" in filters and clashes:
-        raise bad_request(f"tld cannot be combined with {', '.join(clashes)}")
+def _filters(dataset: Dataset, row: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    known = dataset.filters
+    filters = {name: _alternatives(known[name], text) for name, text in row.items() if name in known and text}
+    for name, others in dataset.conflicting(filters):
+        raise bad_request(f"{name} cannot be combined with {', '.join(sorted(others))}")
     return filters
 
 
-def _alternatives(name: str, text: str) -> tuple[str, ...]:
+def _alternatives(parameter: FilterParameter, text: str) -> tuple[str, ...]:
     values = tuple(unquote(part) for part in text.split(","))
     for value in values:
-        if not FILTERS[name].accepts(value):
-            raise bad_request(f"{name}: expected {FILTERS[name].allowed}, received {quote(value)}")
+        if not parameter.accepts(value):
+            raise bad_request(f"{parameter.name}: expected {parameter.allowed}, received {quote(value)}")
     return values

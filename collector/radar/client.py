@@ -39,7 +39,7 @@ from collector.radar.errors import (
     Untrusted,
 )
 from collector.radar.redaction import redact, spellings
-from collector.radar.request import query_string
+from collector.radar.request import dataset_of_batch, query_string
 from collector.radar.response import UnsuccessfulEnvelope, parse_answer
 
 if TYPE_CHECKING:
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
 
 USER_AGENT = f"radar-collector/{__version__}"
-TIMESERIES = "/radar/ct/timeseries"
-"""The path of what is collected, behind the base URL."""
 _BYTES_OF_META = 1_048_576
 _BYTES_OF_BUCKET = 128
 _MAX_HEADER_BYTES = 65_536
@@ -141,7 +139,7 @@ class RadarClient:
     async def request(self, batch: Batch) -> TrustedAnswer:
         """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
         most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
-        response = await self.get(TIMESERIES, query_string(batch), most)
+        response = await self.get(dataset_of_batch(batch).url_path, query_string(batch), most)
         try:
             return trusted_answer(response, batch, self.absolute_words)
         except RadarError as error:
@@ -151,7 +149,7 @@ class RadarClient:
     async def get(self, path: str, query: str, most: int = _BYTES_OF_META) -> RadarResponse:
         """Send one GET of *path* with an encoded *query*; read at most *most* bytes of the body once inflated.
 
-        Returns a response of any status. Raises Unavailable if no headers came, CredentialsRefused without credentials.
+        Returns a response of any status. Raises Unavailable if no headers came, Unauthorized without credentials.
         """
         credentials = self._settings.credentials
         if credentials is None:

@@ -10,13 +10,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from collector.datasets import dataset_of
 from collector.interval import AggInterval
 from collector.model import rfc3339
-from collector.profile import FILTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from collector.datasets import Dataset
     from collector.model import Batch, SeriesQuery, Window
 
 SLOT = timedelta(minutes=15)
@@ -29,12 +30,24 @@ def series_names(batch: Batch) -> list[str]:
     return [f"serie_{position}" for position in range(len(batch.slices))]
 
 
+def dataset_of_batch(batch: Batch) -> Dataset:
+    """Return the one dataset of a batch.
+
+    Raises ValueError for slices of several datasets, because a request has one path, and CollectorError for a slice
+    that cannot be requested.
+    """
+    datasets = {piece.series.dataset for piece in batch.slices}
+    if len(datasets) != 1:
+        raise ValueError(f"one request for several datasets: {', '.join(sorted(datasets))}")
+    return [dataset_of(piece.series) for piece in batch.slices][-1]
+
+
 def query_string(batch: Batch) -> str:
     """Write *batch* as an encoded query string, always with dates, aggInterval and format."""
     pairs = [("aggInterval", batch.agg_interval.value), ("format", "JSON")]
     for piece in batch.slices:
         pairs += _dates(piece.window)
-    pairs += _filters([piece.series for piece in batch.slices])
+    pairs += _filters(dataset_of_batch(batch), [piece.series for piece in batch.slices])
     return "&".join(f"{key}={quote(value, safe=':')}" for key, value in pairs)
 
 
@@ -44,9 +57,11 @@ def _dates(window: Window) -> Iterator[tuple[str, str]]:
     yield "dateEnd", rfc3339(_SLOTS.floor(window.end - _SECOND))
 
 
-def _filters(series: list[SeriesQuery]) -> Iterator[tuple[str, str]]:
+def _filters(dataset: Dataset, series: list[SeriesQuery]) -> Iterator[tuple[str, str]]:
     used = {name for query in series for name in query.filters}
-    for parameter in FILTERS:
+    if not used <= dataset.filters.keys():
+        raise ValueError(f"{dataset.path} has no filter {', '.join(sorted(used - dataset.filters.keys()))}")
+    for parameter in dataset.filters:
         if parameter not in used:
             continue
         values = [_any_of(query.filters.get(parameter, ())) for query in series]

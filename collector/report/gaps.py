@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from collector.additivity import is_snapshot
+from collector.datasets import is_snapshot
 from collector.profile import on_grids
 from collector.store import Expected
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from collector import __version__
 from collector.clock_difference import sentence
+from collector.datasets import dataset_of
 from collector.interval import Grid
 from collector.model import from_epoch, rfc3339
-from collector.profile import FILTERS
 from collector.store.series.generations import described, same_measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from collector.datasets import FilterParameter
     from collector.interval import AggInterval
     from collector.model import SeriesQuery
     from collector.profile import Profile
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _ENOUGH = timedelta(days=2)
 _AGAIN = timedelta(days=1)
-_TEXT = frozenset(name for name, parameter in FILTERS.items() if not parameter.values)
 
 
 class Spelling:
@@ -41,7 +41,7 @@ class Spelling:
 
         Answers must have covered two days of its buckets. Only series with a text filter are read.
         """
-        labelled = [one for profile in profiles for one in profile.series if _TEXT & one.query.filters.keys()]
+        labelled = [one for profile in profiles for one in profile.series if _text_filters(one.query)]
         unknown = list(dict.fromkeys(one.query for one in labelled if not self._knows(one.query, now)))
         if unknown:
             covered, with_values = await _look(store, unknown)
@@ -69,11 +69,16 @@ async def _look(store: Reader, queries: Sequence[SeriesQuery]) -> tuple[dict[Ser
     return covered, with_points - covered.keys()
 
 
+def _text_filters(query: SeriesQuery) -> list[FilterParameter]:
+    """Return the filters of *query* that accept any text."""
+    known = dataset_of(query).filters
+    return [known[name] for name in query.filters if not known[name].values]
+
+
 def _spelling_sentence(label: str, query: SeriesQuery, covered: timedelta) -> str:
     words = " and ".join(
-        f"{FILTERS[name].option} " + ", ".join(f'"{value}"' for value in values)
-        for name, values in query.filters.items()
-        if name in _TEXT
+        f"{parameter.option} " + ", ".join(f'"{value}"' for value in query.filters[parameter.name])
+        for parameter in _text_filters(query)
     )
     return f"{label}: Radar counted nothing in {covered.days} days for {words}; is it spelt as Radar spells it?"
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from collector.datasets import snake_case
 from collector.model import rfc3339
-from collector.profile import snake_case
 from collector.settings.parsers import format_duration
 from collector.settings.problems import key_text
 from collector.settings.schema import SECTIONS

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from collector.datasets import DEFAULT
 from collector.errors import did_you_mean
 from collector.moments import check_date
-from collector.profile import FILTERS, TLD_EXCLUDES, Profile, filter_parameter
+from collector.profile import Profile
 from collector.settings.problems import key_text, quote
 from collector.settings.schema import ProfileSection, allowed
 from collector.settings.validate import check_section, check_settle
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from collector.profile import FilterParameter
+    from collector.datasets import Dataset, FilterParameter
     from collector.settings.document import Document
     from collector.settings.problems import KeyPath, ProblemReport
     from collector.settings.schema import CollectionSection
@@ -117,28 +118,28 @@ class ResolvedFilters:
     problems: list[tuple[KeyPath, str]] = field(default_factory=list)
 
 
-def resolve_filters(filters: Mapping[str, Any], each: Mapping[str, Any]) -> ResolvedFilters:
-    """Check both tables. The result is complete only if it has no problems."""
+def resolve_filters(filters: Mapping[str, Any], each: Mapping[str, Any], dataset: Dataset = DEFAULT) -> ResolvedFilters:
+    """Check both tables of filters of *dataset*. The result is complete only if it has no problems."""
     chosen = ResolvedFilters()
     locations_by_name: dict[str, KeyPath] = {}
     for table, values, into in (("filters", filters, chosen.filters), ("each", each, chosen.each)):
         for key, value in values.items():
-            parameter = filter_parameter(key)
+            parameter = dataset.filter_named(key)
             if parameter is None:
-                chosen.problems.append(((table, key), _unknown(key)))
+                chosen.problems.append(((table, key), _unknown(key, dataset)))
                 continue
             if parameter.name in locations_by_name:
                 chosen.problems.append(((table, key), _repeated(locations_by_name[parameter.name], table)))
             locations_by_name.setdefault(parameter.name, (table, key))
             into[parameter.name] = _values(parameter, (table, key), value, chosen)
-    _check_combinations(locations_by_name, chosen)
+    _check_combinations(locations_by_name, chosen, dataset)
     if not chosen.problems:
         _check_labels(chosen)
     return chosen
 
 
-def _unknown(key: str) -> str:
-    names = [parameter.option for parameter in FILTERS.values()]
+def _unknown(key: str, dataset: Dataset) -> str:
+    names = [parameter.option for parameter in dataset.parameters]
     return f"unknown key{did_you_mean(key, names)}; allowed: {', '.join(names)}"
 
 
@@ -183,14 +184,10 @@ def _problem_of(parameter: FilterParameter, path: KeyPath, item: object, before:
     return f"found {quote(item)} twice; allowed: every value once" if text in before else ""
 
 
-def _check_combinations(locations_by_name: Mapping[str, KeyPath], chosen: ResolvedFilters) -> None:
-    against = [
-        key_text(locations_by_name[name]) for name in FILTERS if name in TLD_EXCLUDES and name in locations_by_name
-    ]
-    if "tld" in locations_by_name and against:
-        chosen.problems.append(
-            (locations_by_name["tld"], f"cannot be combined with {', '.join(against)}: Radar rejects that")
-        )
+def _check_combinations(locations_by_name: Mapping[str, KeyPath], chosen: ResolvedFilters, dataset: Dataset) -> None:
+    for name, others in dataset.conflicting(locations_by_name):
+        against = ", ".join(key_text(locations_by_name[other]) for other in others)
+        chosen.problems.append((locations_by_name[name], f"cannot be combined with {against}: Radar rejects that"))
 
 
 def _check_labels(chosen: ResolvedFilters) -> None:

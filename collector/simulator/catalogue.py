@@ -1,4 +1,4 @@
-"""Who issues, logs and names: the values of every filter with their shares of all certificates."""
+"""Where the values of a filter lie: each has a part of a line that stands for all objects of a dataset."""
 
 from __future__ import annotations
 
@@ -9,99 +9,17 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from collector.profile import FILTERS
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from collector.datasets import FilterParameter
+
 SCALE_BITS = 24
 SCALE = 1 << SCALE_BITS
-"""A dimension's values lie side by side on the line from 0 to SCALE; each certificate has its place on it."""
-
-_OWNERS = (
-    ("Internet Security Research Group", 520),
-    ("Google Trust Services LLC", 210),
-    ("Sectigo Limited", 80),
-    ("DigiCert, Inc.", 55),
-    ("Amazon Trust Services", 45),
-    ("GoDaddy.com, LLC", 30),
-    ("Microsoft Corporation", 22),
-    ("SSL Corporation", 14),
-    ("IdenTrust Services, LLC", 9),
-    ("GlobalSign nv-sa", 8),
-    ("Asseco Data Systems S.A.", 4),
-    ("SwissSign AG", 3),
-)
-_CAS = (
-    ("R12", 140),
-    ("R13", 135),
-    ("E7", 125),
-    ("E8", 120),
-    ("WE1", 130),
-    ("WR1", 80),
-    ("Sectigo Public Server Authentication CA DV R36", 80),
-    ("DigiCert Global G2 TLS RSA SHA256 2020 CA1", 55),
-    ("Amazon RSA 2048 M02", 45),
-    ("Go Daddy Secure Certificate Authority - G2", 30),
-    ("Microsoft Azure RSA TLS Issuing CA 03", 22),
-    ("SSL.com TLS Transit ECC CA R2", 14),
-    ("Other, Unlisted Authorities", 24),
-)
-_LOGS = (
-    ("Google Argon2026h1", 210),
-    ("Google Xenon2026h1", 190),
-    ("Cloudflare Nimbus2026", 180),
-    ("DigiCert Wyvern2026h1", 120),
-    ("DigiCert Sphinx2026h1", 110),
-    ("Let's Encrypt Oak2026h1", 70),
-    ("Sectigo Mammoth2026h1", 60),
-    ("Let's Encrypt Sycamore2026h1", 35),
-    ("Geomys Tuscolo2026h1", 25),
-)
-_OPERATORS = (
-    ("Google", 400),
-    ("DigiCert", 230),
-    ("Cloudflare", 180),
-    ("Let's Encrypt", 105),
-    ("Sectigo", 60),
-    ("Geomys", 25),
-)
-_TLDS = (
-    ("com", 440),
-    ("net", 70),
-    ("org", 60),
-    ("de", 55),
-    ("xyz", 40),
-    ("uk", 40),
-    ("io", 35),
-    ("ru", 30),
-    ("nl", 28),
-    ("fr", 27),
-    ("br", 26),
-    ("dev", 25),
-    ("app", 24),
-    ("shop", 22),
-    ("top", 20),
-    ("pt", 8),
-    ("xn--p1ai", 5),
-    ("info", 45),
-)
-_WEIGHTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
-    {
-        "duration": (1, 30, 4, 20, 920, 5, 20),
-        "entryType": (560, 440),
-        "expirationStatus": (380, 620),
-        "hasIps": (4, 996),
-        "hasWildcards": (310, 690),
-        "logApi": (870, 130),
-        "publicKeyAlgorithm": (1, 560, 439),
-        "signatureAlgorithm": (1, 1, 1, 300, 240, 2, 1, 1, 1, 1, 1, 3, 430, 12, 5),
-        "validationLevel": (930, 60, 10),
-    }
-)
+"""The length of the line: the values of a filter lie side by side on it, and each object has its place on it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dimension:
     """A filter's values and where each lies; *edges* has one more entry than *values*, the first 0, the last SCALE."""
 
@@ -112,7 +30,7 @@ class Dimension:
     @classmethod
     def of(cls, name: str, weighted: tuple[tuple[str, int], ...]) -> Dimension:
         """Lay the values side by side by their weights."""
-        total = sum(weight for _, weight in weighted)
+        total = sum(weight for _, weight in weighted) or 1
         sums = itertools.accumulate((weight for _, weight in weighted), initial=0)
         values = {value: position for position, (value, _) in enumerate(weighted)}
         return cls(name, MappingProxyType(values), tuple(done * SCALE // total for done in sums))
@@ -124,24 +42,14 @@ class Dimension:
         return min(self.edges[edge] - self.edges[edge - 1], self.edges[edge + 1] - self.edges[edge]) // 6
 
 
-def _weighted(name: str) -> tuple[tuple[str, int], ...]:
-    free = {"ca": _CAS, "caOwner": _OWNERS, "log": _LOGS, "logOperator": _OPERATORS, "tld": _TLDS}
-    if name in free:
-        return free[name]
-    return tuple(zip(FILTERS[name].values, _WEIGHTS[name], strict=True))
-
-
-UNIQUE_ENTRIES = "uniqueEntries"
 UNIQUE_SHARE = SCALE * 54 // 100
-"""`uniqueEntries=true` leaves out what was logged twice; `false` filters nothing, so the two are no partition."""
+"""The filter value that counts each object once leaves out what occurs again."""
 
-DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
-    {name: Dimension.of(name, _weighted(name)) for name in FILTERS if name != UNIQUE_ENTRIES}
-)
-"""Every filter that partitions, by the API's name."""
 
-CATALOGUED = frozenset({"ca", "caOwner", "log", "logOperator", "tld"})
-"""The filters whose values are names and not an enumeration."""
+@lru_cache(maxsize=256)
+def dimension_of(parameter: FilterParameter) -> Dimension:
+    """Lay the known values of a filter side by side: by their shares, or all of one width."""
+    return Dimension.of(parameter.name, parameter.shares or tuple((value, 1) for value in parameter.values))
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from collector.contract.date_ranges import SLOT, floor
+from collector.datasets import dataset_of
 from collector.model import Window, from_epoch
 from collector.simulator import values
 from collector.simulator.annotations import concerns, generated, ongoing
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from collector.datasets import Dataset
     from collector.model import AggInterval, Annotation, SeriesQuery
     from collector.simulator.changes import Change
     from collector.simulator.options import SimulatorOptions
@@ -56,9 +58,9 @@ class SimulatedHistory:
         """Up to where the data is complete: a moment on the 15-minute grid."""
         return floor(now - self._options.lag.total_seconds(), SLOT)
 
-    def scale(self, now: float) -> Scale:
+    def scale(self, now: float, dataset: Dataset) -> Scale:
         """Normalization and unit in force."""
-        scale = Scale(self._options.normalization, self._options.unit)
+        scale = Scale(self._options.normalization, self._options.unit or dataset.unit)
         for change in self._in_force(NormalizationChange, now):
             scale = Scale(change.normalization or scale.normalization, change.unit or scale.unit)
         return scale
@@ -77,7 +79,7 @@ class SimulatedHistory:
         end = min(end, self._end(query.agg_interval, start, now))
         if start >= end:
             return Counts(range(0), ())
-        slots, width = self._slots(query.filters, start, end, now), step // SLOT
+        slots, width = self._slots(query, start, end, now), step // SLOT
         sums = slots if width == 1 else [sum(slots[at : at + width]) for at in range(0, len(slots), width)]
         return self._without_holes(Counts(range(start, end, step), sums), step, now)
 
@@ -100,12 +102,13 @@ class SimulatedHistory:
         how = self._options.unfinished_coarse if interval.step >= _COARSE else self._options.unfinished
         return floor(updated, step, edge) + (step if how == "partial" else 0)
 
-    def _slots(self, filters: Mapping[str, tuple[str, ...]], start: int, end: int, now: float) -> list[int]:
-        options = self._options
+    def _slots(self, query: SeriesQuery, start: int, end: int, now: float) -> list[int]:
+        options, dataset, filters = self._options, dataset_of(query), query.filters
         if options.unknown_names == "zero":
-            filters = {n: tuple(v for v in listed if values.is_known(n, v)) for n, listed in filters.items()}
-        world = values.SyntheticCounts(options.seed, int(options.revised_for.total_seconds()))
-        slots = world.slots(filters, start, end, self.last_updated(now))
+            known, found = dataset.filters, filters.items()
+            filters = {n: tuple(v for v in listed if values.is_known(known[n], v)) for n, listed in found}
+        synthetic = values.SyntheticCounts(options.seed, int(options.revised_for.total_seconds()), dataset)
+        slots = synthetic.slots(filters, start, end, self.last_updated(now))
         for revision in self._in_force(RevisionChange, now):
             for at in _slots_within(revision.window.start, revision.window.end, start, end):
                 slots[at] = max(0, slots[at] + revision.add)

@@ -71,7 +71,7 @@ class SimulatorOptions:
     grids: Mapping[AggInterval, Grid | None] = field(default_factory=dict)
 
     normalization: str = "RAW_VALUES"
-    unit: str = "certificates"
+    unit: str | None = None
     annotations: tuple[Annotation, ...] | None = None
     ongoing_since: datetime | None = datetime(2025, 3, 1, tzinfo=UTC)
     confidence_level: int | None = 5

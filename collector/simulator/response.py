@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from collector.contract.errors import HttpReply
 from collector.contract.render import annotation_json, csv_chunks, format_timestamps, json_strings
-from collector.model import SeriesQuery, Window, from_epoch, rfc3339
+from collector.model import Window, from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +24,13 @@ _Columns = tuple[str, "Sequence[str]", "Sequence[str]"]
 
 def answer(question: ApiRequest, history: SimulatedHistory, options: SimulatorOptions, now: float) -> HttpReply:
     """Answer a question that can be answered."""
+    normalization = history.scale(now, question.dataset).normalization
     counts = [history.counts(asked.query, asked.start, asked.end, now) for asked in question.series]
     totals = [
-        history.counts(SeriesQuery(question.agg_interval, {}), asked.start, asked.end, now).values
-        for asked in (question.series if history.scale(now).normalization == "PERCENTAGE" else ())
+        history.counts(replace(asked.query, filters={}), asked.start, asked.end, now).values
+        for asked in (question.series if normalization == "PERCENTAGE" else ())
     ]
-    texts: Sequence[Sequence[str]] = scaled(
-        [one.values for one in counts], totals, history.scale(now).normalization, options.value_style
-    )
+    texts: Sequence[Sequence[str]] = scaled([one.values for one in counts], totals, normalization, options.value_style)
     suffix = "Z" if options.timestamp_style == "seconds" else ".000Z"
     series: list[_Columns] = [
         (asked.name, format_timestamps(one.timestamps, suffix), values)
@@ -53,7 +53,7 @@ def _json(series: list[_Columns], about: dict[str, Any], options: SimulatorOptio
 
 def meta(question: ApiRequest, history: SimulatedHistory, options: SimulatorOptions, now: float) -> dict[str, Any]:
     """What an answer says of itself."""
-    scale = history.scale(now)
+    scale = history.scale(now, question.dataset)
     ranges = [
         {"startTime": _moment(asked.start, options), "endTime": _moment(_adjusted_end(asked, options), options)}
         for asked in question.series

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from collector.contract.errors import NO_METHOD, NO_ROUTE, ApiError, ErrorCode, HttpReply, bad_request, quote
 from collector.contract.request_parser import ApiRequest, decode_query, parse_request
+from collector.datasets import DATASETS, dataset_of
 from collector.model import Points, from_epoch
 from collector.simulator import odd
 from collector.simulator.faults import Fault, FaultScript
@@ -30,13 +31,13 @@ from collector.simulator.values import is_known
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from collector.datasets import Dataset
     from collector.model import Annotation, SeriesQuery, Window
     from collector.simulator.changes import Change
     from collector.simulator.faults import FaultRule
 
 
 BASE_PATH = "/client/v4"
-_TIMESERIES = f"{BASE_PATH}/radar/ct/timeseries"
 _log = logging.getLogger(__name__)
 
 
@@ -85,7 +86,7 @@ class Simulator:
 
     def _texts(self, query: SeriesQuery, start: int, end: int, now: float) -> tuple[Sequence[int], Sequence[str]]:
         """Return timestamps and values as an honest answer has them."""
-        normalization = self._history.scale(now).normalization
+        normalization = self._history.scale(now, dataset_of(query)).normalization
         counts = self._history.counts(query, start, end, now)
         totals = self._history.counts(replace(query, filters={}), start, end, now)
         texts = scaled([counts.values], [totals.values], normalization, self.options.value_style)
@@ -144,8 +145,8 @@ class Simulator:
         """The honest answer, in the gateway's order: limit, route, credentials, length, parameters."""
         question = None
         try:
-            self._admit(request, received, blocked)
-            question = parse_request(decode_query(received.raw_query), self.options, received.at)
+            dataset = self._admit(request, received, blocked)
+            question = parse_request(dataset, decode_query(received.raw_query), self.options, received.at)
             self._recognise(question)
             self._reach(question, received.at)
             honest = answer(question, self._history, self.options, received.at)
@@ -165,7 +166,7 @@ class Simulator:
         """Refuse names that the made-up world has not heard of, where it is told to."""
         named = ((name, v) for asked in question.series for name, values in asked.query.filters.items() for v in values)
         for name, value in named if self.options.unknown_names == "refuse" else ():
-            if not is_known(name, value):
+            if not is_known(question.dataset.filters[name], value):
                 raise bad_request(f"{name}: unknown value {quote(value)}")
 
     def _reach(self, question: ApiRequest, now: float) -> None:
@@ -176,18 +177,21 @@ class Simulator:
             if refusal and begins is not None and asked.start < begins:
                 raise ApiError(refusal, "There is no data before the available history")
 
-    def _admit(self, request: web.Request, received: LoggedRequest, blocked: float | None) -> None:
+    def _admit(self, request: web.Request, received: LoggedRequest, blocked: float | None) -> Dataset:
+        """Return the dataset of a request that passes the gateway; raises ApiError for another request."""
         options = self.options
         if blocked is not None:
             refusal, wait = ErrorCode(429, options.rate_limit_code), str(math.ceil(blocked))
             raise ApiError(refusal, "Rate limited. Please wait and try again later", retry_after=wait)
-        if received.path != _TIMESERIES:
+        dataset = next((one for one in DATASETS.values() if received.path == f"{BASE_PATH}{one.url_path}"), None)
+        if dataset is None:
             raise ApiError(NO_ROUTE, "No route for that URI")
         if received.method != "GET":
             raise ApiError(NO_METHOD, f"Method {received.method} not available for that URI")
         check_credentials(request.headers, options)
         if len(request.raw_path) > options.url_bytes:
             raise ApiError(options.url_error, "The URI is too long")
+        return dataset
 
     def _compressed(self, request: web.Request, reply: HttpReply) -> HttpReply:
         accepted = "gzip" in request.headers.get("Accept-Encoding", "")

@@ -1,11 +1,12 @@
-"""The made-up history of certificates: a pure function of seed, bucket and filters, in whole numbers.
+"""Synthetic counts of a dataset: a pure function of seed, bucket and filters, in whole numbers.
 
 Everything is made of 15-minute counts, so that a coarser bucket is the exact sum of the finer ones and no value
 depends on the window asked for. A filter cuts a count along the line of its dimension (see `catalogue`), so that the
 values of one dimension add up to what they divide: exactly for the last filter in alphabetical order, and to within
 rounding for the others.
 
-Only `expirationStatus` depends on the moment of asking: the older a bucket, the more of its certificates have expired.
+Only a snapshot filter depends on the moment of the request: the older a bucket, the more of its objects have the first
+of the filter's two values.
 """
 
 from __future__ import annotations
@@ -17,19 +18,15 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from collector.additivity import EXPIRATION_STATUS
-from collector.simulator.catalogue import (
-    CATALOGUED,
-    DIMENSIONS,
-    SCALE,
-    SCALE_BITS,
-    UNIQUE_ENTRIES,
-    UNIQUE_SHARE,
-    unlisted,
-)
+from collector.datasets import DEFAULT
+from collector.simulator.catalogue import SCALE, SCALE_BITS, UNIQUE_SHARE, Dimension, dimension_of, unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from collector.datasets import Dataset, FilterParameter
+
+Seed = int | str
 
 SLOT = 900
 """Seconds of the finest bucket."""
@@ -49,7 +46,7 @@ def _noise(length: int, *words: object) -> bytes:
 
 
 @lru_cache(maxsize=8192)
-def day_totals(seed: int, day: int) -> tuple[int, ...]:
+def day_totals(seed: Seed, day: int) -> tuple[int, ...]:
     """Final counts of all certificates in the day's 96 slots; *day* counts from the first of January 1970."""
     noise = _noise(SLOTS + 2, seed, "total", day)
     level = max(1000, 20_000 + 3 * day) * _WEEKDAYS[(day + 3) % 7] // 1000
@@ -62,7 +59,7 @@ def day_totals(seed: int, day: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=1024)
-def seen_totals(seed: int, day: int, as_of: int, revised_for: int) -> tuple[int, ...]:
+def seen_totals(seed: Seed, day: int, as_of: int, revised_for: int) -> tuple[int, ...]:
     """The day's counts as published at *as_of*: young ones still miss some or have some too many, later ones are 0.
 
     The slot that begins at *as_of* holds a part of its count, which only shows where partial buckets are published.
@@ -91,27 +88,30 @@ def _seen(final: int, mark: int, age: int, revised_for: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticCounts:
-    """One made-up history; *revised_for* is how many seconds a value may change after its slot closed."""
+    """The synthetic history of *dataset*; a value may change for *revised_for* seconds after its slot has closed."""
 
     seed: int
     revised_for: int
+    dataset: Dataset = DEFAULT
 
     def slots(self, filters: Mapping[str, tuple[str, ...]], start: int, end: int, as_of: int) -> list[int]:
         """Counts of every slot from *start* up to *end* (epoch seconds on the grid), as published at *as_of*."""
         counts: list[int] = []
+        seed = self.seed if self.dataset is DEFAULT else f"{self.seed}/{self.dataset.name}"
+        parameters = {self.dataset.filters[name]: filters[name] for name in sorted(filters)}
         for day in range(start // DAY, -(-end // DAY)):
-            counts += filtered(seen_totals(self.seed, day, as_of, self.revised_for), self.seed, day, filters, as_of)
+            counts += filtered(seen_totals(seed, day, as_of, self.revised_for), seed, day, parameters, as_of)
         return counts[start % DAY // SLOT :][: (end - start) // SLOT]
 
 
 def filtered(
-    counts: Sequence[int], seed: int, day: int, filters: Mapping[str, tuple[str, ...]], as_of: int
+    counts: Sequence[int], seed: Seed, day: int, filters: Mapping[FilterParameter, tuple[str, ...]], as_of: int
 ) -> Sequence[int]:
-    """Cut a day's counts down to what the filters leave when they are asked for at *as_of*."""
-    for name in sorted(filters):
-        cuts = _cuts(name, filters[name], seed, day)
-        if cuts and name == EXPIRATION_STATUS:
-            cuts = _expiration_cuts(filters[name], day, as_of)
+    """Return the part of a day's counts that *filters*, in their order, leave if they are requested at *as_of*."""
+    for parameter, values in filters.items():
+        cuts = _cuts(parameter, values, seed, day)
+        if cuts and parameter.is_snapshot:
+            cuts = _expiration_cuts(parameter, values, day, as_of)
         if cuts is None:
             continue
         parts = [
@@ -128,23 +128,27 @@ def filtered(
 _Cut = tuple["Sequence[int]", "Sequence[int]"]
 
 
-def _cuts(name: str, values: tuple[str, ...], seed: int, day: int) -> list[_Cut] | None:
-    """The stretches of the dimension's line that *values* cover, per slot of the day; None where that is all of it."""
-    if name == UNIQUE_ENTRIES:
+def _cuts(parameter: FilterParameter, values: tuple[str, ...], seed: Seed, day: int) -> list[_Cut] | None:
+    """Return the parts of the filter's line that *values* cover, for each slot of the day; None for the whole line."""
+    if parameter.is_distinct:
         return None if "false" in values else [((0,) * SLOTS, (UNIQUE_SHARE,) * SLOTS)]
-    dimension = DIMENSIONS[name]
+    dimension = dimension_of(parameter)
     listed = sorted({dimension.values[value] for value in values if value in dimension.values})
-    if len(listed) == len(dimension.values):
+    if listed and len(listed) == len(dimension.values):
         return None
-    cuts = [(_edge(seed, name, at, day), _edge(seed, name, at + 1, day)) for at in listed]
+    cuts = [(_edge(seed, dimension, at, day), _edge(seed, dimension, at + 1, day)) for at in listed]
     others = sorted({value for value in values if value not in dimension.values})
-    return cuts + [_unlisted_cut(seed, name, value, day) for value in others]
+    return cuts + [_unlisted_cut(seed, parameter.name, value, day) for value in others]
 
 
-def _expiration_cuts(values: tuple[str, ...], day: int, as_of: int) -> list[_Cut]:
-    """The stretches of those that have expired at *as_of*, or have not; the line begins with the expired ones."""
+def _expiration_cuts(parameter: FilterParameter, values: tuple[str, ...], day: int, as_of: int) -> list[_Cut]:
+    """Return the parts of the line of a snapshot filter at *as_of*: the first value grows with age, the second is left.
+
+    Raises ValueError for a snapshot filter that has not exactly two values.
+    """
+    grown, left = parameter.values
     expired = _expired(day, as_of)
-    cuts = {"EXPIRED": ((0,) * SLOTS, expired), "VALID": (expired, (SCALE,) * SLOTS)}
+    cuts = {grown: ((0,) * SLOTS, expired), left: (expired, (SCALE,) * SLOTS)}
     return [cuts[value] for value in sorted(set(values))]
 
 
@@ -162,23 +166,22 @@ def _share_expired(age: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _edge(seed: int, name: str, edge: int, day: int) -> tuple[int, ...]:
-    """Where the edge lies in each slot: its place wanders a little, so that shares look alive."""
-    dimension = DIMENSIONS[name]
+def _edge(seed: Seed, dimension: Dimension, edge: int, day: int) -> tuple[int, ...]:
+    """Return the place of an edge in each slot: it moves a little, so that shares change as real ones do."""
     place, spread = dimension.edges[edge], dimension.spread(edge)
     if spread == 0:
         return (place,) * SLOTS
-    noise = _noise(SLOTS + 1, seed, name, edge, day)
+    noise = _noise(SLOTS + 1, seed, dimension.name, edge, day)
     place += spread * (noise[SLOTS] - 128) // 256
     return tuple(place + spread * (grain - 128) // 256 for grain in noise[:SLOTS])
 
 
-def _unlisted_cut(seed: int, name: str, value: str, day: int) -> _Cut:
+def _unlisted_cut(seed: Seed, name: str, value: str, day: int) -> _Cut:
     low, high = unlisted(name, value)
     noise = _noise(SLOTS, seed, name, value, day)
     return (low,) * SLOTS, [high - (high - low) * grain // 1024 for grain in noise]
 
 
-def is_known(name: str, value: str) -> bool:
-    """Tell whether a value is one the made-up world has heard of."""
-    return name not in CATALOGUED or value in DIMENSIONS[name].values
+def is_known(parameter: FilterParameter, value: str) -> bool:
+    """Return whether a value of a filter occurs in the synthetic data."""
+    return bool(parameter.values) or value in dimension_of(parameter).values

@@ -93,7 +93,8 @@ def test_a_range_across_a_change_of_the_unit_is_refused_with_the_moment(run, sql
 
 
 def test_every_parameter_of_the_api_is_an_option():
-    from collector.contract.request_parser import ARRAYS, SCALARS
+    from collector.contract.request_parser import SCALARS, array_parameters
+    from collector.datasets import DEFAULT
 
     listed = {parameter.name for parameter in command.get_command(None, "query").params}
-    assert {*ARRAYS, *SCALARS, "asOf"} <= listed
+    assert {*array_parameters(DEFAULT), *SCALARS, "asOf"} <= listed

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from collector.additivity import UNIQUE_ENTRIES
 from collector.collect import confirm as confirm_module
 from collector.collect.batch_result import BatchResult, FailedSlices
 from collector.collect.confirm import (
@@ -447,7 +446,7 @@ async def test_where_daily_values_are_no_sums_the_comparison_is_switched_off_wit
 
 
 async def test_values_that_do_not_add_up_are_read_once_more_at_most_ten_requests_an_hour(sqlite_url):
-    unique = profile(filters={UNIQUE_ENTRIES: ("true",)}, agg_interval=AggInterval.FIFTEEN_MINUTES)
+    unique = profile(filters={"uniqueEntries": ("true",)}, agg_interval=AggInterval.FIFTEEN_MINUTES)
     short = dict.fromkeys(AggInterval, 7 * DAY)
     async with core(sqlite_url, unique, max_span=short, series_per_request=1) as opened:
         await run_backfill(opened, MIDNIGHT - 200 * DAY)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from collector.contract.errors import ApiError
 from collector.contract.request_parser import decode_query, parse_request
+from collector.datasets import DEFAULT
 from collector.model import AggInterval, utc
-from collector.profile import FILTERS
 from collector.simulator import TOO_COSTLY, SimulatorOptions
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
@@ -21,7 +21,7 @@ ONE_DAY = "dateStart=2026-08-01T00:00:00Z&dateEnd=2026-08-02T00:00:00Z"
 
 
 def _read(query, **options):
-    return parse_request(decode_query(query), SimulatorOptions(**options), NOW)
+    return parse_request(DEFAULT, decode_query(query), SimulatorOptions(**options), NOW)
 
 
 def _filters(query, **options):
@@ -101,7 +101,7 @@ def test_an_unknown_parameter_is_ignored(name):
     assert _filters(f"{name}=nonsense") == [{}]
 
 
-@pytest.mark.parametrize("parameter", [p for p in FILTERS.values() if p.values], ids=lambda p: p.name)
+@pytest.mark.parametrize("parameter", [p for p in DEFAULT.parameters if p.values], ids=lambda p: p.name)
 def test_every_enumerated_filter_takes_its_values_and_no_other(parameter):
     assert _filters(f"{parameter.name}={','.join(parameter.values)}") == [{parameter.name: parameter.values}]
     assert _refusal(f"{parameter.name}=NONSENSE") == (400, 2001)
@@ -170,7 +170,9 @@ def test_too_many_series_are_refused_in_either_way():
     assert _refusal(query, series_per_request=2, series_error=TOO_COSTLY) == (422, 2002)
 
 
-PARAMETERS = st.sampled_from(["name", "dateRange", "dateStart", "dateEnd", "aggInterval", "format", *FILTERS, "other"])
+PARAMETERS = st.sampled_from(
+    ["name", "dateRange", "dateStart", "dateEnd", "aggInterval", "format", *DEFAULT.filters, "other"]
+)
 VALUES = st.one_of(
     st.text(max_size=12),
     st.sampled_from(["1d", "7dcontrol", "com", "2026-08-01T00:00:00Z", "1h", "true", "R12,E7", "a%2Cb", ""]),
@@ -191,7 +193,7 @@ def test_a_question_can_be_asked_at_another_interval():
 
 def test_a_relative_range_ends_at_the_day_that_is_given():
     then = utc("2026-05-01T00:07:00Z").timestamp()
-    question = parse_request(decode_query("dateRange=1d"), SimulatorOptions(), NOW, then)
+    question = parse_request(DEFAULT, decode_query("dateRange=1d"), SimulatorOptions(), NOW, then)
     assert question.series[0].dates.end == utc("2026-05-01T00:00:00Z").timestamp()
 
 

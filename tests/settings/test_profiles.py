@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from collector.datasets import DEFAULT
 from collector.model import AggInterval
-from collector.profile import FILTERS
 from collector.settings.profiles import resolve_filters
 
 COLLECTION = '[collection]\npublication_delay = "3m"\nlookback = "2d"\nsettle = "7d"\nheal = false\n'
@@ -140,7 +140,7 @@ def test_each_keeps_the_order_of_the_operator():
     assert chosen.problems == []
 
 
-@pytest.mark.parametrize("parameter", FILTERS.values(), ids=lambda p: p.name)
+@pytest.mark.parametrize("parameter", DEFAULT.parameters, ids=lambda p: p.name)
 def test_every_filter_is_accepted_in_both_spellings_and_both_tables(parameter):
     value = parameter.values[0] if parameter.values else "ab"
     for spelling in (parameter.name, parameter.option):
@@ -227,7 +227,7 @@ def test_tld_stands_beside_no_log_and_no_entry_type(where, against, filters, eac
 
 
 def test_tld_stands_beside_everything_else():
-    others = [p for p in FILTERS.values() if p.name not in {"tld", "log", "logApi", "logOperator", "entryType"}]
+    others = [p for p in DEFAULT.parameters if p.name not in {"tld", "log", "logApi", "logOperator", "entryType"}]
     assert problems({"tld": "de"} | {p.option: p.values[0] if p.values else "x" for p in others}) == {}
 
 

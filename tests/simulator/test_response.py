@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from collector.contract.request_parser import decode_query, parse_request
+from collector.datasets import DEFAULT
 from collector.model import AggInterval, SeriesQuery, Window, utc
 from collector.simulator import RevisionChange, Simulator, SimulatorOptions
 from collector.simulator.history import SimulatedHistory
@@ -21,7 +22,9 @@ DATES = "dateStart=2026-08-13T02:00:00Z&dateEnd=2026-08-13T05:00:00Z"
 
 def _reply(query, changes=(), **options):
     options = SimulatorOptions(**options)
-    return answer(parse_request(decode_query(query), options, NOW), SimulatedHistory(options, changes), options, NOW)
+    return answer(
+        parse_request(DEFAULT, decode_query(query), options, NOW), SimulatedHistory(options, changes), options, NOW
+    )
 
 
 def _result(query, changes=(), **options):

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from collector.datasets import DEFAULT
 from collector.model import from_epoch, utc
-from collector.profile import FILTERS
-from collector.simulator.catalogue import DIMENSIONS
 from collector.simulator.values import DAY, SLOT, SyntheticCounts, day_totals
 
 START = int(utc("2026-03-01T00:00:00Z").timestamp())
@@ -28,16 +27,19 @@ def test_no_value_depends_on_the_window():
         assert _slots(filters, START + first * SLOT, START + last * SLOT) == whole[first:last]
 
 
-@pytest.mark.parametrize("name", DIMENSIONS)
-def test_the_values_of_one_dimension_add_up_to_the_whole(name):
-    parts = [_slots({name: (value,)}) for value in DIMENSIONS[name].values]
+PARTITIONS = [one for one in DEFAULT.parameters if not one.is_distinct]
+
+
+@pytest.mark.parametrize("parameter", PARTITIONS, ids=lambda one: one.name)
+def test_the_values_of_one_filter_add_up_to_the_whole(parameter):
+    parts = [_slots({parameter.name: (value,)}) for value in parameter.values or dict(parameter.shares)]
     assert [sum(column) for column in zip(*parts, strict=True)] == _slots()
     assert all(count >= 0 for part in parts for count in part)
     assert any(sum(part) > 1000 for part in parts)
 
 
 def test_the_values_of_the_last_dimension_add_up_under_other_filters():
-    levels = FILTERS["validationLevel"].values
+    levels = DEFAULT.filters["validationLevel"].values
     parts = [_slots({"ca": ("R12",), "validationLevel": (level,)}) for level in levels]
     assert [sum(column) for column in zip(*parts, strict=True)] == _slots({"ca": ("R12",)})
 
@@ -104,7 +106,7 @@ def test_revisions_can_be_off():
 
 def test_the_dimensions_still_add_up_while_values_are_young():
     as_of = START + 2 * DAY
-    parts = [_slots({"logApi": (value,)}, as_of=as_of) for value in FILTERS["logApi"].values]
+    parts = [_slots({"logApi": (value,)}, as_of=as_of) for value in DEFAULT.filters["logApi"].values]
     assert [sum(column) for column in zip(*parts, strict=True)] == _slots(as_of=as_of)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collector.cli.options import MOMENT, config_option
-from collector.profile import FILTERS
+from collector.datasets import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add every filter of the API, each of which may be given several times."""
-    for parameter in reversed(list(FILTERS.values())):
+    for parameter in reversed(list(DEFAULT.filters.values())):
         allowed = "|".join(parameter.values) if len(parameter.values) in range(1, 4) else "TEXT"
         option = f"--{parameter.option.replace('_', '-')}"
         function = click.option(option, parameter.name, multiple=True, metavar=allowed)(function)
@@ -103,4 +103,4 @@ def _text(name: str, value: str | datetime) -> str:
 
     if not isinstance(value, str):
         return rfc3339(value)
-    return value.replace(", ", "%2C ") if name in FILTERS else value
+    return value.replace(", ", "%2C ") if name in DEFAULT.filters else value

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from collector.collect.evidence import keep_refused
 from collector.collect.fetcher import ShuttingDown
 from collector.collect.probe import shape
+from collector.datasets import DEFAULT
 from collector.errors import CollectorError
 from collector.radar.classify import with_clock_sample
-from collector.radar.client import TIMESERIES, answer_of, as_trusted
+from collector.radar.client import answer_of, as_trusted
 from collector.radar.errors import RadarError, RateLimited, TimedOut, Unauthorized, Unavailable
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def to_json(exchange: Exchange) -> dict[str, Any]:
         "fetch_id": exchange.fetch_id,
         "path": request.path,
         "query": request.query,
-        "series": len(request.batch.slices) if request.path == TIMESERIES else None,
+        "series": len(request.batch.slices) if request.path == DEFAULT.url_path else None,
         "sent_at": exchange.sent_at,
         "status": exchange.status,
         "code": error.code if error else None,

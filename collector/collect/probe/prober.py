@@ -23,7 +23,7 @@ from collector.collect.probe.observations import (
     start_of_search,
     unevenness,
 )
-from collector.collect.probe.questions import COMMA_NAME, FILTERED, series_request
+from collector.collect.probe.questions import COMMA_FILTER, FILTERED, series_request
 from collector.collect.probe.report import ProbeReport
 from collector.errors import CollectorError
 from collector.interval import AggInterval, Grid
@@ -110,7 +110,7 @@ class Prober:
         span = self.seen.spans[base].accepted
         both = questions.recent(self._grids[base], span, self._now, {}, FILTERED)
         self.seen.empties = await self._asker.ask_firmly(series_request("empty filter position", both))
-        named = questions.recent(self._grids[base], span, self._now, {"caOwner": (COMMA_NAME,)})
+        named = questions.recent(self._grids[base], span, self._now, COMMA_FILTER)
         self.seen.comma_twice = await self._asker.ask_firmly(series_request("comma encoded twice", named))
         self.seen.comma_once = await self._asker.ask(questions.single_encoded(named))
 

@@ -7,20 +7,39 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect import plan
+from collector.datasets import DEFAULT
 from collector.interval import Grid
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339
-from collector.profile import FILTERS
-from collector.radar.client import TIMESERIES
 from collector.radar.request import query_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from collector.datasets import Dataset
+
+    Filters = Mapping[str, tuple[str, ...]]
+
 QUARTER = AggInterval.FIFTEEN_MINUTES
-COMMA_NAME = "DigiCert, Inc."
-FILTERED: Mapping[str, tuple[str, ...]] = {"publicKeyAlgorithm": ("RSA",)}
-_FORMAT = "&format=JSON"
+_FORMAT = "format=JSON"
 _HOUR = timedelta(hours=1)
+
+
+def _filter_of_few_values(dataset: Dataset) -> Filters:
+    """Return one value of the filter that has the fewest values, but at least three."""
+    parameter = min((one for one in dataset.parameters if len(one.values) > 2), key=lambda one: len(one.values))  # noqa: PLR2004 - not a boolean
+    return {parameter.name: (parameter.values[-1],)}
+
+
+def _filter_with_comma(dataset: Dataset) -> Filters:
+    """Return the most frequent known value that contains a comma."""
+    shares = ((share, one.name, value) for one in dataset.parameters for value, share in one.shares if "," in value)
+    _, name, value = max(shares)
+    return {name: (value,)}
+
+
+FILTERED = _filter_of_few_values(DEFAULT)
+COMMA_FILTER = _filter_with_comma(DEFAULT)
+COMMA_NAME = next(iter(COMMA_FILTER.values()))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +62,7 @@ class ProbeRequest:
     name: str
     batch: Batch
     query: str
-    path: str = TIMESERIES
+    path: str = DEFAULT.url_path
     is_read: bool = True
 
     @property
@@ -104,7 +123,8 @@ def single_encoded(batch: Batch) -> ProbeRequest:
 
 def long_url(grid: Grid, span: timedelta, now: datetime, positions: int) -> Batch | None:
     """As many of *positions* as make the longest query that the collector sends; None if they stay far below it."""
-    everything = {name: FILTERS[name].values for name in ("signatureAlgorithm", "duration")}
+    longest = sorted(DEFAULT.parameters, key=lambda one: len(one.values), reverse=True)[:2]
+    everything = {one.name: one.values for one in longest}
     window = closed(grid, span, now).slices[0].window
     best: Batch | None = None
     for count in range(1, positions + 1):
@@ -116,17 +136,12 @@ def long_url(grid: Grid, span: timedelta, now: datetime, positions: int) -> Batc
 
 
 def siblings(now: datetime) -> list[ProbeRequest]:
-    """One request to each of the paths beside `timeseries`."""
+    """Return one request to each path that tells about the same objects in another shape."""
     batch = closed(Grid(AggInterval.ONE_DAY), 7 * plan.DAY, now)
     window = batch.slices[0].window
-    dates = f"dateStart={rfc3339(window.start)}&dateEnd={rfc3339(window.end - QUARTER.step)}{_FORMAT}"
-    asked = (
-        ("summary", "/radar/ct/summary/CA_OWNER", dates),
-        ("timeseries groups", "/radar/ct/timeseries_groups/CA_OWNER", f"aggInterval=1d&{dates}"),
-        ("authorities", "/radar/ct/authorities", f"limit=5{_FORMAT}"),
-        ("logs", "/radar/ct/logs", f"limit=5{_FORMAT}"),
-    )
-    return [
-        ProbeRequest(name, Labelled(batch.slices, f"{path}?{query}"), query, path, is_read=False)
-        for name, path, query in asked
-    ]
+    dates = f"dateStart={rfc3339(window.start)}&dateEnd={rfc3339(window.end - QUARTER.step)}"
+    found = []
+    for one in DEFAULT.siblings:
+        path, query = f"/radar/{one.path}", "&".join(filter(None, (one.query, dates if one.has_dates else "", _FORMAT)))
+        found.append(ProbeRequest(one.name, Labelled(batch.slices, f"{path}?{query}"), query, path, is_read=False))
+    return found

@@ -158,7 +158,8 @@ async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, 
 
 
 def _query(row: SeriesRow) -> SeriesQuery:
-    return SeriesQuery(AggInterval(row.agg_interval), {name: tuple(values) for name, values in row.filters.items()})
+    filters = {name: tuple(values) for name, values in row.filters.items()}
+    return SeriesQuery(AggInterval(row.agg_interval), filters, row.dataset)
 
 
 def _measure(unit: str, normalization: str) -> str:

@@ -13,10 +13,10 @@ from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from collector.additivity import is_snapshot
 from collector.contract.errors import ApiError, bad_request, quote
+from collector.datasets import DEFAULT, is_snapshot
 from collector.interval import Grid
-from collector.model import DATASET, AggInterval, from_epoch, spelling_free
+from collector.model import AggInterval, from_epoch, spelling_free
 from collector.report.snapshot_range import why_outside
 from collector.serve.radar_api.absent import Absent, Kept, absent_runs, common, refusal
 from collector.serve.radar_api.extents import ALWAYS, Known
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.contract.request_parser import ApiRequest, SeriesRequest
+    from collector.datasets import Dataset
     from collector.serve.radar_api.parameters import LocalQuestion
     from collector.serve.radar_api.resolver import Source
     from collector.store import History, Snapshot, Store
@@ -73,12 +74,12 @@ class NotStored(ApiError):
         self.answered = answered
 
 
-async def ask(store: Store, raw_query: str, now: datetime) -> Answered:
-    """Answer the question *raw_query* (what stands behind the `?`, encoded) as of *now*.
+async def ask(store: Store, raw_query: str, now: datetime, dataset: Dataset = DEFAULT) -> Answered:
+    """Answer the question *raw_query* (the part behind the `?`, encoded) about *dataset* as of *now*.
 
     ApiError says why it cannot be answered; StoreError where the store cannot be read.
     """
-    return await answer(store, read_local(raw_query, now.timestamp(), await store.grids()))
+    return await answer(store, read_local(dataset, raw_query, now.timestamp(), await store.grids()))
 
 
 async def answer(store: Store, local: LocalQuestion) -> Answered:
@@ -89,7 +90,7 @@ async def answer(store: Store, local: LocalQuestion) -> Answered:
 
 
 async def _answer(history: History, question: ApiRequest, now: float) -> Answered:
-    catalogue = Catalogue(await history.series(DATASET))
+    catalogue = Catalogue(await history.series(question.dataset.name))
     catalogue, question = await _where_stored(history, catalogue, question)
     question, sources = await _choose(history, catalogue, question)
     taken = await _taken(history, sources)
@@ -343,7 +344,7 @@ async def _said(
         normalization=normalization,
         unit=unit,
         confidence_level=level,
-        annotations=await history.annotations(DATASET, windows),
+        annotations=await history.annotations(question.dataset.name, windows),
         unit_names=await history.unit_names(unit),
         asked_at=[taken[i].asked_at if (i := source.parts[0].id) in taken else None for source in used],
     )

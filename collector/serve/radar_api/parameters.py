@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from collector.contract.date_ranges import parse_time
 from collector.contract.errors import BAD_REQUEST, ErrorCode, bad_request
-from collector.contract.request_parser import ARRAYS, SCALARS, decode_query, parse_request
+from collector.contract.request_parser import SCALARS, array_parameters, decode_query, parse_request
 from collector.model import from_epoch
 from collector.moments import check_date
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from collector.contract.request_parser import ApiRequest
+    from collector.datasets import Dataset
     from collector.interval import AggInterval, Grid
 
 AS_OF = "asOf"
@@ -51,25 +52,25 @@ def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-_NAMES = {_plain(name): name for name in (*SCALARS, *ARRAYS, AS_OF)}
-
-
-def read_local(raw_query: str, now: float, grids: Mapping[AggInterval, Grid] = _USUAL) -> LocalQuestion:
-    """Read the part behind the `?`, still encoded; ApiError for what the API would not answer.
+def read_local(
+    dataset: Dataset, raw_query: str, now: float, grids: Mapping[AggInterval, Grid] = _USUAL
+) -> LocalQuestion:
+    """Read the part behind the `?` of a request for *dataset*, still encoded; ApiError for what the API would reject.
 
     Buckets start as *grids* says, on the usual grid where it does not.
 
     Known names are found whatever their case and with or without underscores, so that `ca_owner`, as the configuration
     spells it, is not ignored as an unknown name is. A relative range ends at `as_of`, where that is given.
     """
-    pairs = [(_NAMES.get(_plain(name), name), value) for name, value in decode_query(raw_query)]
+    names = {_plain(name): name for name in (*SCALARS, *array_parameters(dataset), AS_OF)}
+    pairs = [(names.get(_plain(name), name), value) for name, value in decode_query(raw_query)]
     moments = [parse_time("as_of", value) for name, value in pairs if name == AS_OF]
     if len(moments) > 1:
         raise bad_request(f"as_of: expected one value, received {len(moments)}")
     as_of = moments[0] if moments else None
     if as_of is not None and as_of > now:
         raise bad_request("as_of: must not lie in the future")
-    asked = parse_request(pairs, Rules(grids=grids), now, as_of)
+    asked = parse_request(dataset, pairs, Rules(grids=grids), now, as_of)
     for name, value in pairs:
         if name in _DATES and value:
             _check_date(name, value, now)

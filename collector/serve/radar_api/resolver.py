@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
-from collector.additivity import adds_up_over_time, adds_up_over_values, why_not_over_time
 from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
-from collector.model import AggInterval, Normalization, SeriesQuery, from_epoch, rfc3339, spelling_free
+from collector.datasets import adds_up_over_time, adds_up_over_values, why_not_over_time
+from collector.model import AggInterval, Normalization, from_epoch, rfc3339, spelling_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from collector.model import SeriesQuery
     from collector.store import Change, KeptSeries
 
 NO_HISTORY = ErrorCode(404, 7003)
@@ -78,7 +79,9 @@ class Catalogue:
         for interval in (one for one in _FINE_FIRST if one.seconds <= query.agg_interval.seconds):
             yield _at(query, interval)
             for name, listed in query.filters.items():
-                yield from (SeriesQuery(interval, {**query.filters, name: (value,)}) for value in listed)
+                yield from (
+                    replace(_at(query, interval), filters={**query.filters, name: (value,)}) for value in listed
+                )
 
     def _answered(self, query: SeriesQuery) -> KeptSeries | None:
         kept = self._kept.get(query)
@@ -89,7 +92,7 @@ class Catalogue:
             values = sorted(set(listed))
             if len(values) == 1 or not adds_up_over_values(query, name):
                 continue
-            parts = [self._answered(SeriesQuery(query.agg_interval, {**query.filters, name: (v,)})) for v in values]
+            parts = [self._answered(replace(query, filters={**query.filters, name: (v,)})) for v in values]
             found = tuple(part for part in parts if part)
             if len(found) == len(parts) and len({spelling_free(part.unit) for part in found}) == 1:
                 yield Source(found)
@@ -139,7 +142,7 @@ def _across(kept: KeptSeries, change: Change) -> ApiError:
 
 
 def _at(query: SeriesQuery, agg_interval: AggInterval) -> SeriesQuery:
-    return query if query.agg_interval is agg_interval else SeriesQuery(agg_interval, query.filters)
+    return query if query.agg_interval is agg_interval else replace(query, agg_interval=agg_interval)
 
 
 def _may_be_summed(source: Source, query: SeriesQuery) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from collector.contract.errors import JSON_TYPE, NO_METHOD, NO_ROUTE, ApiError, ErrorCode
+from collector.datasets import DATASETS
 from collector.radar.errors import RadarError
 from collector.serve.errors import log_failure, response_started
 from collector.serve.middleware import token_matches
@@ -22,6 +24,7 @@ from collector.store import StoreError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from collector.datasets import Dataset
     from collector.model import Slice
     from collector.serve.radar_api.answer import Answered
     from collector.serve.radar_api.parameters import LocalQuestion
@@ -64,7 +67,9 @@ class RadarApi:
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to *app*."""
-        app.router.add_route("*", f"{BASE_PATH}/radar/ct/timeseries", self._guarded(self._timeseries))
+        for dataset in DATASETS.values():
+            handler = self._guarded(partial(self._timeseries, dataset))
+            app.router.add_route("*", f"{BASE_PATH}{dataset.url_path}", handler)
         app.router.add_route("*", BASE_PATH + "/{path:.*}", self._guarded(self._no_route))
 
     def _guarded(
@@ -99,11 +104,11 @@ class RadarApi:
     async def _no_route(self, _request: web.Request) -> web.StreamResponse:
         raise ApiError(NO_ROUTE, "No route for that URI")
 
-    async def _timeseries(self, request: web.Request) -> web.StreamResponse:
+    async def _timeseries(self, dataset: Dataset, request: web.Request) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             raise ApiError(NO_METHOD, f"Method {request.method[:16]} not available for that URI")
         raw_query = request.raw_path.partition("?")[2].partition("#")[0]
-        local = read_local(raw_query, self._service.now().timestamp(), await self._service.store.grids())
+        local = read_local(dataset, raw_query, self._service.now().timestamp(), await self._service.store.grids())
         if self._fill is not None and local.as_of is None:
             await self._complete(local, self._fill)
         async with asyncio.timeout(_SECONDS), self._places:

@@ -97,7 +97,7 @@ async def _series(connection: AsyncConnection) -> list[tuple[Any, ...]]:
     Snapshot series are left out: two stores that asked at different moments know different things.
     """
     found = await connection.execute(sa.select(*(series.c[name] for name in _IDENTITY), series.c.id))
-    return sorted(tuple(row) for row in found if not snapshots.of_moving(row.filters))
+    return sorted(tuple(row) for row in found if not snapshots.of_moving(row.dataset, row.filters))
 
 
 async def _points(connection: AsyncConnection, series_id: int) -> AsyncGenerator[str, None]:

@@ -113,7 +113,7 @@ class History:
         first = found[0]
         units = tuple(found) if any(not same_measure(first.measure, one.measure) for one in found) else ()
         named = tuple(label for row in same for label in labels[row.id])
-        query = _query(same[0].agg_interval, same[0].filters)
+        query = _query(same[0].dataset, same[0].agg_interval, same[0].filters)
         return KeptSeries(first.id, query, *first.measure, named, units, elsewhere=elsewhere)
 
     async def within(self, kept: KeptSeries, start: int, end: int) -> KeptSeries:
@@ -267,9 +267,9 @@ def _firsts(blocks: Iterable[Sequence[Any]]) -> Iterator[Sequence[tuple[int, flo
 
 
 @lru_cache(maxsize=8192)
-def _query(agg_interval: str, filters: str) -> SeriesQuery:
+def _query(dataset: str, agg_interval: str, filters: str) -> SeriesQuery:
     listed = {name: tuple(values) for name, values in json.loads(filters).items()}
-    return SeriesQuery(AggInterval(agg_interval), listed)
+    return SeriesQuery(AggInterval(agg_interval), listed, dataset)
 
 
 def _annotation(row: Any) -> Annotation:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.additivity import why_not_over_time
+from collector.datasets import why_not_over_time
 from collector.interval import Grid
 from collector.model import AggInterval, Normalization, SeriesQuery, known_spelling
 from collector.store.series.generations import described, same_measure

@@ -80,8 +80,8 @@ class SelectedSeries:
 async def selected(connection: AsyncConnection, chosen: Selection) -> list[SelectedSeries]:
     """List the series of a selection by profile and the labels' positions; a name that was renamed is followed."""
     named = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
-    columns = [series.c[name] for name in ("agg_interval", "normalization", "unit", "filters", "dimension")]
-    select = sa.select(*named, *columns)
+    asked = [series.c[name] for name in ("filters", "dataset", "dimension", "group")]
+    select = sa.select(*named, series.c.agg_interval, series.c.normalization, series.c.unit, *asked)
     select = select.join_from(labels, series, series.c.id == labels.c.series_id)
     if chosen.profiles:
         followed = chosen_labels(labels.c.profile, labels.c.label, await renamed(connection, chosen.profiles))
@@ -105,11 +105,15 @@ def _selected(  # noqa: PLR0913, PLR0917 - a row
     normalization: str,
     unit: str,
     filters: str,
+    dataset: str,
     dimension: str,
+    group: str,
 ) -> SelectedSeries:
     interval = AggInterval(agg_interval)
-    reason = why_not_summed(SeriesQuery(interval, json.loads(filters), dimension=dimension), normalization)
-    return SelectedSeries(profile, label, series_id, interval, normalization, unit, why_not_summed=reason)
+    query = SeriesQuery(interval, json.loads(filters), dataset, dimension, group)
+    return SelectedSeries(
+        profile, label, series_id, interval, normalization, unit, why_not_summed=why_not_summed(query, normalization)
+    )
 
 
 def _of_snapshot(one: SelectedSeries, taken: Snapshot | None, several: Sequence[Generation]) -> SelectedSeries:

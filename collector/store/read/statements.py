@@ -31,7 +31,7 @@ _DATASET: sa.BindParameter[Any] = sa.bindparam("dataset")
 def series() -> Any:
     """Rows of a *dataset*'s series, one per label, by id; labels in use come first."""
     table, labels = series_table, profile_series
-    asked = [table.c[name] for name in ("id", "agg_interval", "filters", "normalization", "unit")]
+    asked = [table.c[name] for name in ("id", "dataset", "agg_interval", "filters", "normalization", "unit")]
     force = (table.c.created_at, table.c.in_force_at)
     return (
         sa.select(table.c.digest, *asked, *force, labels.c.label)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.additivity import is_snapshot
+from collector.datasets import is_snapshot
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import points, profile_series, series
 from collector.store.db.sql import LABELS, lock, upsert

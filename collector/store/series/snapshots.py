@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.additivity import moves
+from collector.datasets import dataset_named
 from collector.model import rfc3339, utc
 from collector.profile import Reach
 from collector.store.db import state
@@ -208,9 +208,9 @@ async def _strays(connection: AsyncConnection) -> list[str]:
     return [f"{described}: {number}" for number, described in numbers if number]
 
 
-def of_moving(filters: str) -> bool:
-    """Tell whether a series with these *filters*, as JSON, is a snapshot series."""
-    return moves(json.loads(filters))
+def of_moving(dataset: str, filters: str) -> bool:
+    """Return whether a series of *dataset* with these *filters*, as JSON, is a snapshot series."""
+    return bool(dataset_named(dataset).snapshot_filters(json.loads(filters)))
 
 
 _RANGE = "snapshot_range:{}"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector import __version__
-from collector.additivity import is_snapshot
+from collector.datasets import is_snapshot
 from collector.finality import DEFAULT_SETTLE, AnswerScope, fold, merge, runs, subtract
 from collector.model import from_epoch, is_absolute, rfc3339
 from collector.store.checksums import answered_range, checksum

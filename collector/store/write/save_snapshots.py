@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.additivity import is_snapshot
+from collector.datasets import is_snapshot
 from collector.model import Answer, Batch, Slice
 from collector.store import checksums
 from collector.store.db.column_types import epoch

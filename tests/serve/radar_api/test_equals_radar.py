@@ -18,6 +18,7 @@ from collector.collect.one_pass import collect_and_heal
 from collector.contract.date_ranges import floor
 from collector.contract.errors import ApiError
 from collector.contract.request_parser import decode_query, parse_request
+from collector.datasets import DEFAULT
 from collector.model import AggInterval, from_epoch, rfc3339, utc
 from collector.radar.client import RadarClient
 from collector.serve.radar_api import ask
@@ -84,7 +85,7 @@ class World:
         return self.runner.run(text())
 
     def radar(self, raw_query):
-        question = parse_request(decode_query(raw_query), self.options, NOW.timestamp())
+        question = parse_request(DEFAULT, decode_query(raw_query), self.options, NOW.timestamp())
         return answer(question, SimulatedHistory(self.options, []), self.options, NOW.timestamp()).body.decode()
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from collector.contract.request_parser import parse_request
+from collector.datasets import DEFAULT
 from collector.model import Slice
 from collector.radar.errors import RateLimited, Refused, TooCostly, Unauthorized, Unavailable, Untrusted
 from collector.serve.radar_api.answer import NotStored, answer
@@ -16,7 +17,7 @@ ASKED = "dateStart=2026-04-30T00:00:00Z&dateEnd=2026-04-30T23:45:00Z&aggInterval
 
 
 def _question(raw_query, now=NOW):
-    return read_local(raw_query, now.timestamp()).question
+    return read_local(DEFAULT, raw_query, now.timestamp()).question
 
 
 def test_without_an_answer_all_of_it_lacks():
@@ -29,21 +30,15 @@ def test_what_has_not_closed_does_not_lack():
 
 
 def test_a_series_asked_twice_is_filled_once():
-    assert (
-        len(
-            lacking(
-                parse_request([("name", "a"), ("name", "b"), ("tld", "com"), ("tld", "com")], Rules(), 9e8), None, NOW
-            )
-        )
-        == 1
-    )
+    pairs = [("name", "a"), ("name", "b"), ("tld", "com"), ("tld", "com")]
+    assert len(lacking(parse_request(DEFAULT, pairs, Rules(), 9e8), None, NOW)) == 1
 
 
 @pytest.mark.parametrize(("stored", "lacks"), [(range(24), 0), ([1.0] * 23, 1), ({1: 1, 3: 1}, 1)])
 async def test_a_whole_answer_lacks_nothing_and_any_bucket_missing_is_lacking(store, stored, lacks):
     stored = stored if isinstance(stored, dict) else dict(enumerate(stored))
     await saved(store, batch((query(), hours(0, 24))), stored)
-    local = read_local(ASKED, NOW.timestamp())
+    local = read_local(DEFAULT, ASKED, NOW.timestamp())
     try:
         answered = await answer(store, local)
     except NotStored as refused:

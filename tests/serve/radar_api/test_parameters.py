@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.contract.errors import ApiError
+from collector.datasets import DEFAULT
 from collector.model import AggInterval, utc
-from collector.profile import FILTERS
 from collector.serve.radar_api.parameters import read_local
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
@@ -17,7 +17,7 @@ YEARS = "dateStart=2016-08-01T00:00:00Z&dateEnd=2026-08-01T00:00:00Z&aggInterval
 
 
 def _read(raw_query):
-    return read_local(raw_query, NOW)
+    return read_local(DEFAULT, raw_query, NOW)
 
 
 def test_it_works():
@@ -69,7 +69,9 @@ def test_the_apis_own_limits_on_spans_do_not_hold_here():
     assert _read(YEARS).question.agg_interval is AggInterval.FIFTEEN_MINUTES
 
 
-NAMES = st.sampled_from(["name", "dateRange", "date_start", "dateEnd", "aggInterval", "format", "as_of", *FILTERS, "x"])
+NAMES = st.sampled_from(
+    ["name", "dateRange", "date_start", "dateEnd", "aggInterval", "format", "as_of", *DEFAULT.filters, "x"]
+)
 VALUES = st.one_of(
     st.text(max_size=12),
     st.sampled_from(["1d", "7dcontrol", "com", "2026-08-01T00:00:00Z", "1h", "true", "R12,E7", "a%2Cb", ""]),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.contract.request_parser import parse_request
+from collector.datasets import DEFAULT
 from collector.model import utc
 from collector.serve.radar_api.parameters import Rules
 from collector.serve.radar_api.render import Said, number, pieces, units
@@ -23,7 +24,7 @@ SAID = Said(NOW, "RAW_VALUES", "*", None, [])
 def _written(values, form="JSON", names=("a",)):
     pairs = [("aggInterval", "15m"), ("format", form), *(("name", name) for name in names)]
     line = Line(array("q", range(START, START + 900 * len(values), 900)), array("d", values))
-    return list(pieces(parse_request(pairs, Rules(), NOW.timestamp()), [line] * len(names), SAID))
+    return list(pieces(parse_request(DEFAULT, pairs, Rules(), NOW.timestamp()), [line] * len(names), SAID))
 
 
 @pytest.mark.parametrize(

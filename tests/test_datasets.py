@@ -2,15 +2,16 @@
 
 import pytest
 
-from collector.additivity import (
-    ADDITIVITY,
+from collector.datasets import (
+    DEFAULT,
+    FilterParameter,
     adds_up_over_time,
     adds_up_over_values,
     is_snapshot,
     why_not_over_time,
 )
 from collector.model import AggInterval, SeriesQuery
-from collector.profile import FILTERS, with_history
+from collector.profile import with_history
 from tests.collect.doubles import profile
 
 _VALUES = {
@@ -38,9 +39,9 @@ def _query(**filters):
 
 
 def test_the_table_has_every_filter_with_a_reason():
-    assert ADDITIVITY.keys() == FILTERS.keys() == _VALUES.keys()
-    assert len(ADDITIVITY) == 15
-    assert all(entry.reason for entry in ADDITIVITY.values())
+    assert DEFAULT.filters.keys() == _VALUES.keys()
+    assert len(DEFAULT.parameters) == 15
+    assert all(one.reason != FilterParameter.reason for one in DEFAULT.parameters)
 
 
 @pytest.mark.parametrize("name", _VALUES)
@@ -51,14 +52,14 @@ def test_values_of_a_filter_add_up_only_where_nothing_counts_twice(name):
     assert adds_up_over_values(_query(uniqueEntries=["true"]), name) is certificates
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("name", DEFAULT.filters)
 def test_values_of_a_snapshot_never_add_up(name):
     assert not adds_up_over_values(_query(expirationStatus=["VALID"]), name)
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("name", DEFAULT.filters)
 def test_only_what_is_unique_or_judged_when_asked_does_not_add_up_over_time(name):
-    value = FILTERS[name].values[0] if FILTERS[name].values else "x1"
+    value = DEFAULT.filters[name].values[0] if DEFAULT.filters[name].values else "x1"
     assert adds_up_over_time(_query(**{name: [value]})) is (name not in ("uniqueEntries", "expirationStatus"))
 
 
@@ -86,7 +87,6 @@ def test_why_counts_do_not_add_up_names_the_filter():
 
 def test_a_series_is_a_snapshot_if_it_is_judged_when_asked():
     assert is_snapshot(_query(expirationStatus=["VALID"], ca=["R12"]))
-    assert is_snapshot(SeriesQuery(AggInterval.ONE_HOUR, {}, dimension="EXPIRATION_STATUS"))
     assert not is_snapshot(_query(uniqueEntries=["true"]))
 
 

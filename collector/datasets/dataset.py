@@ -1,0 +1,152 @@
+"""What a dataset is: a path of Radar's API, the filters it takes, and which of its values may be added up.
+
+Every dataset answers in the same shape: `result` has one object for each series, with `timestamps` and `values`. One
+position of a request is one series, so a series is identified by the dataset, the interval and the filters that are
+asked for, and by the normalization and the unit of the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+class Sums(Enum):
+    """When counts may be added up."""
+
+    ALWAYS = "always"
+    NEVER = "never"
+    UNLESS_DISTINCT = "only if the query does not count each object once (see FilterParameter.is_distinct)"
+
+
+@dataclass(frozen=True, slots=True)
+class FilterParameter:
+    """A filter of the API, by the API's *name*. *values* lists what it accepts; empty means text of *max_length*.
+
+    *over_values* says whether the counts of several values add up to the count of their OR, *over_time* whether the
+    counts of several buckets add up to that of a coarser one, and *reason* why.
+
+    *is_snapshot*: the API judges the filter at the moment of the request, so the values of one bucket change for ever.
+    *is_distinct*: the value `true` counts each object once in a bucket, however often it occurs.
+
+    *shares* are frequent values with their parts of the whole, in any unit. The simulator's data is made of them;
+    without them all *values* are equally frequent.
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+    max_length: int = 1000
+    pattern: re.Pattern[str] | None = None
+    min_length: int = 1
+    over_values: Sums = Sums.NEVER
+    over_time: Sums = Sums.NEVER
+    reason: str = "nothing is known about its sums"
+    is_snapshot: bool = False
+    is_distinct: bool = False
+    shares: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def option(self) -> str:
+        """The name in snake_case, as configuration and command line spell it."""
+        return snake_case(self.name)
+
+    @property
+    def allowed(self) -> str:
+        """What the parameter accepts, in words."""
+        if self.values:
+            return "one of " + ", ".join(self.values)
+        if self.pattern:
+            return f"{self.min_length} to {self.max_length} of a-z, 0-9 and -, without a dot"
+        return f"text of {self.min_length} to {self.max_length} characters"
+
+    def accepts(self, value: str) -> bool:
+        """Return whether the API accepts *value*."""
+        if self.values:
+            return value in self.values
+        fits = self.min_length <= len(value) <= self.max_length and value.isprintable() and value == value.strip()
+        return fits and (self.pattern is None or self.pattern.fullmatch(value) is not None)
+
+
+def snake_case(name: str) -> str:
+    """Return `ca_owner` for `caOwner`."""
+    return re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """A path of the API that tells about the same objects in another shape; `collector probe` looks at it once.
+
+    *query* are parameters beside the dates, which are sent only if *has_dates*.
+    """
+
+    name: str
+    path: str
+    query: str = ""
+    has_dates: bool = True
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset of Radar. *name* is its word in the store, *path* its place below `/radar/` in the API.
+
+    *parameters* are its filters. *conflicts* lists for a filter the filters that the API rejects beside it. *unit* is
+    the unit that its counts most likely have; the unit of an answer is what the answer says.
+    """
+
+    name: str
+    path: str
+    parameters: tuple[FilterParameter, ...]
+    unit: str
+    conflicts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    siblings: tuple[Sibling, ...] = ()
+    filters: Mapping[str, FilterParameter] = field(init=False, compare=False)
+    """Every filter by the API's name, in the order of *parameters*."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filters", MappingProxyType({one.name: one for one in self.parameters}))
+
+    @property
+    def url_path(self) -> str:
+        """The path behind the base URL."""
+        return f"/radar/{self.path}"
+
+    def filter_named(self, spelling: str) -> FilterParameter | None:
+        """Find a filter by its snake_case or camelCase name; None if there is no such filter."""
+        return next((one for one in self.parameters if spelling in (one.name, one.option)), None)
+
+    def conflicting(self, names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+        """Yield each filter of *names* that the API rejects beside others of them, with those others."""
+        used = set(names)
+        for name, others in self.conflicts.items():
+            found = [other for other in self.filters if other in others and other in used]
+            if name in used and found:
+                yield name, found
+
+    def snapshot_filters(self, names: Iterable[str]) -> list[str]:
+        """Return those of the filters *names* that the API judges at the moment of the request."""
+        return [name for name in names if name in self.filters and self.filters[name].is_snapshot]
+
+    def why_not_over_time(self, filters: Mapping[str, tuple[str, ...]]) -> str | None:
+        """Return why counts under *filters* may not be added up over time; None if they may."""
+        moving = self.snapshot_filters(filters)
+        for name in [*moving, *filters]:
+            if not self._may(self.filters[name].over_time, filters):
+                return f"{name}: {self.filters[name].reason}"
+        return None
+
+    def adds_up_over_values(self, filters: Mapping[str, tuple[str, ...]], name: str) -> bool:
+        """Return whether counts of single values of the filter *name* add up to their OR, beside *filters*."""
+        if self.snapshot_filters(filters):  # each series is requested at a moment of its own
+            return False
+        return self._may(self.filters[name].over_values, filters)
+
+    def _may(self, sums: Sums, filters: Mapping[str, tuple[str, ...]]) -> bool:
+        if sums is Sums.UNLESS_DISTINCT:
+            return not any(one.is_distinct and "true" in filters.get(one.name, ()) for one in self.parameters)
+        return sums is Sums.ALWAYS

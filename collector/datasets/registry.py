@@ -1,0 +1,60 @@
+"""All datasets by name, and what their records say about one query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collector.datasets.ct_timeseries import CT_TIMESERIES
+from collector.errors import CollectorError
+
+if TYPE_CHECKING:
+    from collector.datasets.dataset import Dataset
+    from collector.model import SeriesQuery
+
+DATASETS: dict[str, Dataset] = {one.name: one for one in (CT_TIMESERIES,)}
+"""Every dataset by its name in the store."""
+
+DEFAULT = CT_TIMESERIES
+"""The dataset of a profile that names none."""
+
+
+def dataset_named(name: str) -> Dataset:
+    """Return the dataset *name*; raises CollectorError if this version does not know it."""
+    try:
+        return DATASETS[name]
+    except KeyError:
+        raise CollectorError(f"dataset {name!r} is unknown; known: {', '.join(DATASETS)}") from None
+
+
+def dataset_of(query: SeriesQuery) -> Dataset:
+    """Return the dataset of *query*.
+
+    Raises CollectorError for one that this version does not know, and for a query with a dimension: no dataset here
+    answers several series in one position.
+    """
+    if query.dimension or query.group:
+        raise CollectorError(f"dimension {query.dimension!r} with group {query.group!r} is not supported")
+    return dataset_named(query.dataset)
+
+
+def is_snapshot(query: SeriesQuery) -> bool:
+    """Return whether the values of *query* depend on the moment of the request, so that answers are never mixed."""
+    return bool(dataset_of(query).snapshot_filters(query.filters))
+
+
+def adds_up_over_time(query: SeriesQuery) -> bool:
+    """Return whether counts of *query* may be added up to those of a coarser bucket."""
+    return why_not_over_time(query) is None
+
+
+def adds_up_over_values(query: SeriesQuery, name: str) -> bool:
+    """Return whether counts of single values of the filter *name* add up to their OR, all else being as in *query*.
+
+    Raises KeyError for a filter that the dataset does not have.
+    """
+    return dataset_of(query).adds_up_over_values(query.filters, name)
+
+
+def why_not_over_time(query: SeriesQuery) -> str | None:
+    """Return why counts of *query* may not be added up over time; None if they may."""
+    return dataset_of(query).why_not_over_time(query.filters)
