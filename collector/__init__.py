@@ -1,3 +1,78 @@
-"""Cloudflare Radar's certificate-transparency time series, kept as history."""
+"""Cloudflare Radar's certificate-transparency time series, kept as history.
+
+                config.toml ─▶ settings/ ─▶ profile.py: what the operator wants to keep
+                                                 │
+    daemon.py ─▶ collect/schedule.py ─▶ collect/worker.py               when: at every bucket edge, or now
+                                                 │
+                collect/one_pass.py: collect(profiles, now, …)          decide ─▶ ask ─▶ save
+                  decide  refetch.py, plan.py                           which windows, in which requests: pure
+                  ask     batch_runner.py ─▶ fetcher.py ─▶ radar/       one request, and its answer, checked
+                  save    store/write/save.py                           one transaction for each answer
+                                                 │
+                                    a SQLite file, or Postgres
+                                                 │
+    cli/commands/ ◀─── report/: status, gaps, export, charts ───▶ serve/: /api/v1, /client/v4, /metrics, /docs, the page
+
+The way of one datum. A `[[profiles]]` table becomes a Profile with one or more questions. A bucket closes, the schedule
+fires, and the worker starts one pass. `refetch.py` returns the windows that are missing or not final. `batch_runner.py`
+packs them into few requests. `fetcher.py` takes a place in the request budget, sends the request, and gets the answer
+from `radar/response.py`. `store/write/diff.py` compares it with what is stored: each point is inserted, revised,
+unchanged or ignored. Catching up after a downtime, healing, daily re-reading and a backfill are the same way with other
+windows.
+
+The wings. A floor imports only from floors below it; import-linter holds this (see pyproject.toml).
+
+    cli/           the command line: one module for each command or topic in cli/commands/, imported when it is called
+    daemon.py      the service: starts, reloads, drains and stops everything
+    serve/         the HTTP server
+    collect/       the work: worker, pass, batches, backfill jobs, maintenance, leases, the probe
+    report/        documents that serve/ and cli/ share
+    store/         all SQL: read/ write/ ledger/ claims/ retention/ series/ admin/ over db/
+    radar/         the client of the API: one request, its answer, or the exception that a failure means
+    simulator/     a local Radar, for the demo and the tests
+    contract/      the server side of Radar's API, for simulator/ and serve/radar_api/
+    settings/      the configuration: checked settings, or one report of all problems
+    profile.py     the profiles of the operator, and their questions
+    datasets/      one record for each dataset of Radar: its path, its filters and what they mean
+    the top level  what all share: model, interval, finality, edge, errors, and more; docs/ is the reference as Markdown
+
+Where to add what. `python -m collector.reference` then writes the tables of the reference in docs/ anew.
+
+    a filter            datasets/ct_timeseries.py; config.example.toml
+    a dataset           a module in datasets/, and its name in datasets/registry.py
+    an interval         interval.py; config.example.toml, serve/openapi.json
+    a setting           settings/schema.py, settings/settings.py; config.example.toml has its meaning
+    a command           a module in cli/commands/, and its line in cli/main.py
+    a metric            serve/metrics.py
+    an output format    FORMATS in report/export.py; the choice of formats in cli/commands/export.py
+    a column            migrations/versions/, store/db/schema.py, the module in store/ that writes the table,
+                        store/read/listing.py, serve/openapi.json
+    a list of /api/v1   serve/api/resources.py, serve/api/routes.py, serve/openapi.json
+    a table of the page serve/dashboard/tables.js
+
+The words that this project defines.
+
+    profile          what the operator wants to keep: a name, an interval, filters, and values for `each`
+    question         what one position of a request asks for: filters and interval; coverage and gaps belong to it
+    series           the points of a question in one unit and normalization; its label is PROFILE or PROFILE/VALUE
+    bucket, grid     a time of one interval, [start, start + interval); where the buckets start
+    point, revision  the value of a series in a bucket; a value that was replaced later
+    window           a half-open range of buckets
+    slice, batch     one question over one window; the slices of one request
+    fetch            one request with its outcome, on record before it is sent
+    answer           the checked content of a response: values, date range, annotations, confidence, lastUpdated
+    fire             one due moment of one profile, with exactly one outcome
+    pass             one collection of some profiles: decide, ask, save
+    coverage         the windows for which an answer is on record
+    gap              a bucket that is published but not stored: `missing`, or `upstream` if Radar lacks it
+    settle, final    the age up to which Radar may revise a value; a value that was confirmed after it
+    heal             fill gaps in the background
+    snapshot         a series whose values depend on the moment of the request; all answers of one pass belong together
+    budget           the requests that may be sent in any 300 seconds, by all processes together
+    replica, lease   a process that shares a store; the time within which it must renew its claims
+    claim            work that one replica does at a time: the fires of a profile, gaps, windows of a job
+    circuit breaker  opens after 12 requests without an answer; then one request a minute is sent
+    as of            what was known at a moment
+"""
 
 __version__ = "0.1.0"
