@@ -266,6 +266,14 @@ def test_the_record_of_an_earlier_version_is_taken_over(yes, nos, changed):
     assert (found.again_at == NOW) == bool(nos)
 
 
+def test_no_fewer_positions_are_asked_for_than_were_accepted():
+    limits = known([(7, 50)], [(14, 50), (7, 60)])
+    assert limits.shape == Shape(7 * DAY, 50)
+    few, much = (work_of(batch_of(series, 7).slices) for series in (120, 3000))
+    assert next_shape(limits, few) == Shape(7 * DAY, 50)
+    assert next_shape(limits, much) == Shape(7 * DAY, 55)
+
+
 def hourly(yes=(), nos=(), **more):
     """What is known of another interval than the one that `known` is about."""
     return replace(known(yes, nos, **more), agg_interval=AggInterval.ONE_HOUR)
