@@ -182,6 +182,11 @@ def test_the_pause_before_more_is_tried_grows_to_a_week():
         assert (limits.climbs, limits.rejected) == (climbs + 1, (no(14, 5),))
 
 
+def test_a_later_rejection_does_not_put_off_the_next_try_of_more():
+    limits = rejected(known([(7, 5)]), no(14, 5), NOW)
+    assert rejected(limits, no(7, 6), NOW + 6 * HOUR).again_at == limits.again_at == NOW + 12 * HOUR
+
+
 def test_by_turns_all_of_what_was_rejected_is_tried_and_a_step_above_what_is_accepted():
     limits = known([(7, 5)], [(14, 5)], gaps=False, length=2000, again_at=NOW)
     top = relaxed(limits, NOW)

@@ -211,6 +211,8 @@ def test_the_hull_holds_all():
         ([(2, 7)], [(7, 8)]),
         ([(2, 3), (4, 5), (6, 8)], [(5, 6), (3, 4)]),
         ([(2, 3)], [(3, 7), (4, 9)]),
+        ([(2, 8)], [(0, 1)]),
+        ([(2, 3), (6, 8)], [(3, 6), (4, 5)]),
     ],
 )
 def test_the_parts_of_a_window_that_are_not_covered(expected, covered):
