@@ -1,5 +1,7 @@
 """Every command block of the README runs, in the README's order, against a simulator in place of Radar.
 
+So do the examples of the reference that are TOML, Python or SQL.
+
 Docker's block and the lines that `.ci/run` executes with a package registry are only compared here.
 """
 
@@ -173,17 +175,20 @@ def test_the_demo_runs_in_a_clone(clone):
         reader.stop()
 
 
-def test_every_block_after_the_installation_runs(tmp_path, empty_postgres_url):
+def test_every_block_after_the_installation_and_every_example_of_the_reference_runs(tmp_path, empty_postgres_url):
     ours = [
         (language, block)
         for language, block in blocks(README)
         if "docker" not in block and not any(line in INSTALL for line in lines(block))
     ]
     assert {language for language, _ in ours} == {"sh", "toml", "python", "sql"}
+    examples = [one for name in docs.PAGES for one in blocks(docs.page(name)) if one[0] in {"toml", "python", "sql"}]
+    assert len(examples) >= 4
+    last_reader = max(place for place, (language, _) in enumerate(ours) if language == "python")
     with simulating() as (_, base_url):
         reader = Reader(tmp_path, base_url, empty_postgres_url)
         try:
-            for language, block in ours:
+            for language, block in [*ours[: last_reader + 1], *examples, *ours[last_reader + 1 :]]:
                 reader.run(language, block)
         finally:
             reader.stop()

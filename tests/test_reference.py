@@ -1,5 +1,6 @@
 """The reference names everything that can be set, called, requested and measured, and is what the code says."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
+import collector
 from collector import docs, reference
 from collector.cli.main import command
 from collector.serve.app import make_app
@@ -109,3 +111,26 @@ def test_another_page_is_refused_with_the_pages_that_exist():
     done = CliRunner().invoke(command, ["docs", "other"])
     assert done.exit_code == 2
     assert "'settings', 'commands'" in done.stderr
+
+
+_LEVELS = {"debug", "info", "warning", "error", "exception", "log"}
+
+
+def _logged():
+    """Every event word that a log call of the package names, also where a helper gets it as its first argument."""
+    for path in sorted(Path(collector.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+            is_log = name in _LEVELS and getattr(getattr(node.func, "value", None), "id", "").endswith("log")
+            if is_log or name in {"_repeat", "_run_repeatedly"}:
+                texts = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                yield from texts[:1]
+
+
+def test_the_reference_lists_exactly_the_log_events_of_the_code():
+    section = docs.page("metrics").split("## Log events")[1]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    listed = [event for cell in cells for event in re.findall(r"`(\w+)`", cell)]
+    assert sorted(listed) == sorted({*_logged()})
