@@ -95,7 +95,7 @@ async def _serve(
             log.info("serving", extra={"url": address})
             announce(address)
         service.listen()
-        if starting.is_told_to_reload:
+        if starting.take_reload_request:
             service.reload()
         await service.run()
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import click
 import pytest
 
-from collector.cli.options import MOMENT
+from collector.cli.options import TIME
 from collector.moments import check_date, parse_time
 from collector.serve.api.parameters import Asked, Refused
 
@@ -50,7 +50,7 @@ def test_anything_else_is_refused_with_what_is_allowed_on_both_edges(text):
     with pytest.raises(ValueError, match="is no moment; allowed: a date such as 2026-01-31, an RFC 3339 time such as"):
         parse_time(text, NOW)
     with pytest.raises(click.BadParameter, match="is no moment; allowed: a date"):
-        MOMENT.convert(text, None, None)
+        TIME.convert(text, None, None)
     with pytest.raises(Refused, match=r"start: .* is no moment; allowed: a date"):
         Asked({"start": [text]}, datetime.now(UTC)).moment("start")
 
@@ -59,14 +59,14 @@ def test_anything_else_is_refused_with_what_is_allowed_on_both_edges(text):
 def test_a_url_and_an_option_mean_the_same(text):
     assert (
         Asked({"start": [text]}, datetime.now(UTC)).moment("start")
-        == MOMENT.convert(text, None, None)
+        == TIME.convert(text, None, None)
         == parse_time(text, NOW)
     )
 
 
 @pytest.mark.parametrize("text", ["now", "1h", "7d"])
 def test_ages_are_counted_from_the_present_on_both_edges(text):
-    pair = [Asked({"start": [text]}, datetime.now(UTC)).moment("start"), MOMENT.convert(text, None, None)]
+    pair = [Asked({"start": [text]}, datetime.now(UTC)).moment("start"), TIME.convert(text, None, None)]
     assert abs(pair[0] - pair[1]) < timedelta(seconds=10)
     assert abs(pair[0] - parse_time(text, datetime.now(UTC))) < timedelta(seconds=10)
 

@@ -1,4 +1,4 @@
-"""Results that go into a file, whole or not at all, or to stdout."""
+"""Write results to stdout, or to a file that appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ STDOUT = "-"
 
 
 class Sink(Protocol):
-    """Takes bytes."""
+    """A target for bytes."""
 
     def write(self, data: bytes, /) -> int:
         """Write *data* and return its length."""
 
 
 class _Terminal:
-    """Shows UTF-8 text to a person."""
+    """Prints UTF-8 text on a terminal, without unprintable characters."""
 
     def __init__(self, screen: TextIO) -> None:
         self._screen = screen
@@ -43,12 +43,10 @@ class _Terminal:
 
 @contextlib.contextmanager
 def open_output(target: str) -> Iterator[Sink]:
-    """Open *target* for bytes: `-` is stdout, anything else a file that appears, or is replaced, when all is written.
+    """Open *target* for bytes: `-` is stdout; a file is created or replaced when everything is written.
 
-    On a terminal there is a blank for each character that is not printable.
-
-    Whatever ends the open_output before, an error, Ctrl-C or SIGTERM, leaves what was there before and nothing else.
-    UsageError if *target* is no name that can be written, CollectorError if open_output fails on the way.
+    An error, Ctrl-C or SIGTERM before the end leaves an existing file unchanged. On a terminal, unprintable characters
+    are printed as blanks. Raises UsageError if the name *target* cannot be written, CollectorError if writing fails.
     """
     if target == STDOUT:
         with _report_write_errors("stdout"):
@@ -58,7 +56,7 @@ def open_output(target: str) -> Iterator[Sink]:
     path = Path(target)
     if path.exists() and not path.is_file():
         with _usage_error(target):
-            device = path.open("wb")  # a pipe or a device: nothing could take its place
+            device = path.open("wb")  # a pipe or a device cannot be replaced
         with _report_write_errors(target), device:
             yield device
         return
@@ -84,9 +82,9 @@ def _replacing(path: Path, target: str) -> Iterator[IO[bytes]]:
 
 
 def _mode(path: Path) -> int:
-    """Permissions as `open` would have given them, or left them."""
+    """Return the permissions that `open` would set, or those of the existing file."""
     if path.exists():
-        with path.open("ab"):  # a file that may not be written is not replaced either
+        with path.open("ab"):  # raises if the file may not be written
             return stat.S_IMODE(path.stat().st_mode)
     mask = os.umask(0)
     os.umask(mask)
@@ -95,7 +93,7 @@ def _mode(path: Path) -> int:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Leave by an exception when the process is told to end, so that what must be done at the end is done."""
+    """Raise SystemExit on SIGTERM and SIGHUP, so that the partial file is deleted."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -121,7 +119,7 @@ def _usage_error(target: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _report_write_errors(target: str) -> Iterator[None]:
-    """Say what is in the way of open_output, except where a reader has had enough: click ends that quietly."""
+    """Translate OSError to CollectorError, except BrokenPipeError, which click handles without a message."""
     try:
         yield
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""From `--config` to settings a command can work with."""
+"""What most commands do first: load the settings, check them for the command, open the store and the client."""
 
 from __future__ import annotations
 
@@ -27,30 +27,28 @@ NO_CREDENTIALS = (
 
 
 def load_settings(config: str | None, *, required: bool = True) -> Settings:
-    """Load the settings and send the log where they say; not *required*, a missing file means the defaults."""
+    """Load the settings and configure the log. If not *required*, a missing file means the defaults."""
     settings = load(config, required=required)
     logs.configure(settings.log.level, settings.log.format, settings.secrets)
     return settings
 
 
 def require_credentials(settings: Settings) -> Settings:
-    """Return *settings*; UsageError if they have no credentials for Radar."""
+    """Return *settings*. Raises UsageError if they have no credentials for Radar."""
     if settings.radar.credentials is None:
         raise UsageError(NO_CREDENTIALS)
     return settings
 
 
 def require_profiles(settings: Settings) -> Settings:
-    """Return *settings*; UsageError if they have no credentials for Radar, or no profile to collect."""
+    """Return *settings*. Raises UsageError if they have no credentials for Radar, or no profile."""
     if not require_credentials(settings).profiles:
-        raise UsageError(
-            "the configuration has no [[profiles]], so there is nothing to collect; see `collector config init`"
-        )
+        raise UsageError("the configuration has no [[profiles]]; `collector config init` writes an example")
     return settings
 
 
 def skip_paused(profiles: Sequence[Profile], names: Sequence[str]) -> list[Profile]:
-    """Those of *profiles* that are not paused; UsageError for a paused one among *names*, or if all are."""
+    """Return the *profiles* that are not paused. Raises UsageError if one of *names* is paused, or all are."""
     try:
         return awake(profiles, names)
     except ValueError as error:
@@ -58,7 +56,7 @@ def skip_paused(profiles: Sequence[Profile], names: Sequence[str]) -> list[Profi
 
 
 def select_profiles(profiles: Sequence[Profile], names: Sequence[str]) -> list[Profile]:
-    """The profiles of these names, all for none; UsageError for a name that is not configured."""
+    """Return the profiles of these names, or all without names. Raises UsageError for an unknown name."""
     known = {profile.name: profile for profile in profiles}
     for name in names:
         if name not in known:
@@ -68,15 +66,15 @@ def select_profiles(profiles: Sequence[Profile], names: Sequence[str]) -> list[P
 
 
 def is_by_hand() -> bool:
-    """Tell whether a person waits for the answers: cron gives a command no terminal."""
+    """Return whether a person runs the command: stdin or stderr is a terminal, which cron does not provide."""
     return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 @asynccontextmanager
 async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[Store, BatchRunner]]:
-    """Own the store, or be one of its replicas, and be ready to ask.
+    """Open the store, as its owner or as a replica, and the client of Radar.
 
-    SIGINT, SIGTERM and SIGHUP end the asking after the requests under way.
+    After SIGINT, SIGTERM or SIGHUP no new request is sent; requests in flight end normally.
     """
     import asyncio
     import signal
@@ -89,7 +87,7 @@ async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     database = settings.database
     async with (
@@ -100,7 +98,7 @@ async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[
         await store.interrupt(store.clock())
         await store.declare(settings.profiles, store.clock())
         if is_by_hand():
-            await store.try_credentials_at_once(radar.fingerprint)  # the operator may just have mended them
+            await store.try_credentials_at_once(radar.fingerprint)  # because the operator may just have corrected them
         limit = settings.radar.requests_per_5min
         yield (
             store,

@@ -1,4 +1,4 @@
-"""What an export lacks, found in passing from the points that it writes, and said in a sentence a label."""
+"""Gaps in an export, found from the points as they are written; one sentence for each label."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from collector.model import AggInterval
     from collector.store import History, Store
 
-MOST_RUNS = 6
-"""So many runs of absent buckets are listed of one label; the others are counted."""
+MAX_GAPS = 6
+"""Number of gaps of one label that are listed; the others are only counted."""
 
 
 @dataclass(slots=True)
 class _Label:
-    """The buckets of one label that are asked for: [start, end) in epoch seconds; *start* None: from the first point.
+    """The requested buckets of one label: [start, end) in epoch seconds; *start* None means from the first point.
 
-    *oldest* is the first stored bucket, None for none. *at* is where the next point should be; *runs* is what was
-    absent before.
+    *oldest* is the first stored bucket, or None. *at* is the expected time of the next point; *runs* are the gaps
+    before it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class _Label:
             runs = runs_of([timestamp for timestamp, _ in block], at, newest + step, step)
             self.runs += [
                 run for run in runs if run[1] - run[0] >= step
-            ]  # less is left where a series begins elsewhere
+            ]  # shorter rests appear where a series has another alignment
         self.at = newest + step
 
     def absent(self) -> Absent:
@@ -56,7 +56,7 @@ class _Label:
 
 
 class ExportGaps:
-    """What points of an export should be there; it is shown every block that is written."""
+    """The gaps of an export. Call `see` with every block that is written."""
 
     def __init__(self, labels: dict[tuple[str, str], _Label]) -> None:
         self._labels = labels
@@ -65,10 +65,10 @@ class ExportGaps:
     async def of(
         cls, store: Store, profiles: Sequence[str], times: tuple[datetime | None, datetime | None, datetime | None]
     ) -> Self:
-        """Read what should be there of *profiles* between the first two *times*, as was known at the third.
+        """Read the expected buckets of *profiles*. *times* are start, end and as-of time.
 
-        Without a start that is all from the first stored bucket on; without either, up to the last stored one.
-        CollectorError for a range outside of a snapshot that would have to give it.
+        Without a start they begin at the first stored bucket. Without start and end they end at the last stored one.
+        Raises CollectorError if a snapshot does not cover the range.
         """
         from collector.store import Selection
 
@@ -98,22 +98,22 @@ class ExportGaps:
         return cls(labels)
 
     def see(self, profile: str, label: str, block: Sequence[tuple[int, float]]) -> None:
-        """Take note of points of one label that are written; in order, as `Store.export_blocks` gives them."""
+        """Record written points of one label, in the order of `Store.export_blocks`."""
         if block and (known := self._labels.get((profile, label))):
             known.see(block)
 
     def sentences(self) -> list[str]:
-        """Say of each label what is absent, and that the history begins later than what is asked for."""
+        """Return a sentence for each label with gaps, also if its history begins after the requested start."""
         found = []
         for one in self._labels.values():
             absent = one.absent()
             if not absent.runs:
                 continue
-            text = sentences([absent], MOST_RUNS)[0]
+            text = sentences([absent], MAX_GAPS)[0]
             if one.oldest is None:
                 text += "; nothing is stored"
             elif one.start is not None and one.start < one.oldest:
-                text += f"; --start lies before the first stored bucket, {rfc3339(from_epoch(one.oldest))}"
+                text += f"; --start is before the first stored bucket, {rfc3339(from_epoch(one.oldest))}"
             found.append(text)
         return found
 

@@ -1,4 +1,4 @@
-"""What the commands that list rows of the store share."""
+"""Shared code of the commands that list rows of the store."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def list_rows(
     profile: str | None = None,
     limit: int | None = None,
 ) -> None:
-    """Print the dataclass rows that *read* finds, for people with *columns* alone; a wrong *profile* is refused.
+    """Print the dataclass rows that *read* returns; a table only has the *columns*.
 
-    Of more than *limit* rows the others are left out, and that is said: *read* gives one more where there are more.
+    At most *limit* rows are printed. *read* returns one row more if there are more, and then stderr says so. Raises
+    UsageError for a *profile* that is not in the store.
     """
     import asyncio
 
@@ -44,11 +45,11 @@ def list_rows(
     rows = rows[:limit]
     show(rows if output == "json" else [columns(row) for row in rows], output)
     if more:
-        click.echo(f"only the first {limit} are shown; --limit, --start and --end show others", err=True)
+        click.echo(f"only the first {limit} rows are shown; use --limit, --start and --end to show others", err=True)
 
 
 async def check_profile(store: Store, profile: str) -> None:
-    """Refuse a profile of which the store knows nothing, with the nearest name; say its new name if it was renamed."""
+    """Print the new name of a renamed profile. Raises UsageError, with a suggestion, for an unknown profile."""
     from collector.cli.output import say
     from collector.errors import UsageError, did_you_mean
 
@@ -61,7 +62,7 @@ async def check_profile(store: Store, profile: str) -> None:
 
 
 def new_names(profile: str, followed: Sequence[Renamed]) -> list[str]:
-    """Say in sentences what the labels of *profile* are called now: in one if all of them moved to one profile."""
+    """Return the new names of the labels of *profile*, as one sentence if the whole profile was renamed."""
     moved = {one.new_profile for one in followed}
     if len(moved) == 1:
         [name] = moved

@@ -1,4 +1,4 @@
-"""The `collector` command: finds a subcommand by name and imports it only when it is run, so that --help is fast."""
+"""The `collector` command. It imports a subcommand only when it is used, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ class _Command(NamedTuple):
 
 
 _COMMANDS = {
-    "demo": _Command("service", "The whole thing with no account: simulator, store, daemon, dashboard."),
-    "run": _Command("service", "The service: scheduler, fetcher, healing, HTTP server."),
-    "collect": _Command("collect", "One pass now, as a cron job would call it."),
-    "backfill": _Command("backfill", "Fetch history: only what is missing."),
-    "status": _Command("status", "Per profile: newest point, lag, gaps, failures; the store; the budget."),
-    "series": _Command("series", "List the series that are kept."),
+    "demo": _Command("service", "Run everything with no account: simulator, store, daemon, dashboard."),
+    "run": _Command("service", "Run the service: scheduler, fetcher, healing, HTTP server."),
+    "collect": _Command("collect", "Collect the profiles once, as a cron job would."),
+    "backfill": _Command("backfill", "Fetch missing history."),
+    "status": _Command("status", "Show newest point, lag, gaps and failures per profile, the store, the budget."),
+    "series": _Command("series", "List the stored series, or delete one."),
     "fetches": _Command("fetches", "List requests and their outcomes."),
-    "replay": _Command("evidence", "Read refused answers again after an upgrade, and fill what is absent."),
+    "replay": _Command("evidence", "Parse rejected answers again after an upgrade, and fill missing buckets."),
     "report": _Command("evidence", "Write one file without secrets to attach to an issue."),
-    "annotations": _Command("lists", "List Cloudflare's remarks on the data."),
-    "gaps": _Command("lists", "List buckets that should be there and are not."),
+    "annotations": _Command("lists", "List Cloudflare's annotations of the data."),
+    "gaps": _Command("lists", "List expected buckets that are not stored."),
     "revisions": _Command("lists", "List values that were later replaced."),
-    "query": _Command("query", "Ask the local history as the API would answer."),
-    "export": _Command("export", "Write points as CSV, JSON lines, JSON or Parquet."),
-    "plot": _Command("charts", "A chart in the terminal, or a picture."),
-    "grafana": _Command("charts", "Dashboards for Grafana and alert rules for Prometheus."),
-    "db": _Command("db", "Migrations and upkeep of the store."),
+    "query": _Command("query", "Query the local history in the API's form."),
+    "export": _Command("export", "Export points as CSV, JSON lines, JSON or Parquet."),
+    "plot": _Command("charts", "Draw a chart in the terminal, or as a picture."),
+    "grafana": _Command("charts", "Print dashboards for Grafana or alert rules for Prometheus."),
+    "db": _Command("db", "Migrate, verify, back up, copy or prune the store."),
     "config": _Command("config", "Check, show or write the configuration."),
     "docs": _Command("docs", "Print the reference: settings, commands, routes, metrics, the store."),
-    "probe": _Command("probe", "Ask the real API what is not published: form, units, limits, delays, history."),
-    "simulate": _Command("simulate", "A local stand-in of the Radar API, for trying and testing."),
-    "healthcheck": _Command("service", "Exit 0 when the running daemon is ready."),
+    "probe": _Command("probe", "Find out what the API does not publish: form, units, limits, delays, history."),
+    "simulate": _Command("simulate", "Run a local simulator of the Radar API."),
+    "healthcheck": _Command("service", "Exit with code 0 if the running daemon is ready."),
 }
 """Commands in the order of the help; the function is `<name>_command` in `collector.cli.commands.<module>`."""
 
 _SERVICES = ("demo", "run")
-"""Commands that decide themselves what a signal does while they start."""
+"""Commands that set their own signal handlers while they start."""
 
-CONFIG_HELP = "Configuration file; else $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml."
+CONFIG_HELP = "Read this configuration file. Default: $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml."
 
 
 class _LazyGroup(click.Group):
@@ -103,23 +103,23 @@ def command(ctx: click.Context, config: str | None) -> None:
     ctx.obj = config
 
 
-_OF_SESSIONS = ("PGDATESTYLE", "PGGEQO", "PGTZ")
-"""Variables that libpq turns into settings of a session; a value that the server does not know ends the connection."""
+_SESSION_VARIABLES = ("PGDATESTYLE", "PGGEQO", "PGTZ")
+"""Variables that libpq sends as session settings; the server closes the connection if it rejects a value."""
 
 
 def ignore_local_time() -> None:
-    """Let no library of this process depend on `TZ`, or on what libpq would ask for a session.
+    """Set `TZ` to UTC and remove the session variables of libpq, so that no library depends on them.
 
-    Under `TZ=right/…` the C library subtracts leap seconds even from UTC, and so would APScheduler and aiohttp.
+    Under `TZ=right/…` the C library subtracts leap seconds even from UTC, and APScheduler and aiohttp with it.
     """
     os.environ["TZ"] = "UTC0"
     time.tzset()
-    for name in _OF_SESSIONS:
+    for name in _SESSION_VARIABLES:
         os.environ.pop(name, None)
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0 done, 1 something failed, 2 usage or configuration."""
+    """Run the command line. The exit code is 0 for done, 1 for a failure, 2 for wrong usage or configuration."""
     ignore_local_time()
     with standard_streams():
         command(prog_name="collector")

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Moment(click.ParamType[datetime]):
-    """A moment in UTC: RFC 3339 with a zone, a date (its midnight), `now`, or an age such as `36h` or `14d`."""
+class TimeParam(click.ParamType[datetime]):
+    """A time: RFC 3339 with a zone, a date (its midnight in UTC), `now`, or an age such as `36h` or `14d`."""
 
-    name = "moment"
+    name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read *value*; click reports what is wrong with it and what is allowed."""
+        """Return *value* as a time in UTC; click reports an invalid value with the allowed forms."""
         if isinstance(value, datetime):
             return value
         try:
@@ -33,7 +33,7 @@ class Moment(click.ParamType[datetime]):
             self.fail(f"{error}.", param, ctx)
 
 
-MOMENT = Moment()
+TIME = TimeParam()
 
 
 def _inherit(ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -41,7 +41,7 @@ def _inherit(ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 
 
 def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--config FILE`, which may also stand before the command's name."""
+    """Add `--config FILE`; the option is also allowed before the name of the command."""
     return click.option(
         "--config",
         metavar="FILE",
@@ -58,37 +58,42 @@ def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(["table", "json"]),
         default="table",
         show_default=True,
-        help="A table for people, JSON for programs.",
+        help="Print a table, or JSON for programs.",
     )(function)
 
 
 def period_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--start T` and `--end T`: from *start* on, and before *end*; refuse a period that is empty."""
+    """Add `--start T` and `--end T`, the half-open range [start, end). An empty range is a usage error."""
 
     @functools.wraps(function)
     def checked(*args: Any, start: datetime | None, end: datetime | None, **others: Any) -> Any:
         if start is not None and end is not None and start >= end:
-            words = "is after" if start > end else "leaves an empty range before"
-            raise click.UsageError(f"--start {rfc3339(start)} {words} --end {rfc3339(end)}.")
+            relation = "is after" if start > end else "is equal to"
+            raise click.UsageError(
+                f"--start {rfc3339(start)} {relation} --end {rfc3339(end)}; --start must be before --end."
+            )
         return function(*args, start=start, end=end, **others)
 
     start = click.option(
-        "--start", type=MOMENT, metavar="T", help="From T on: a date, an RFC 3339 time, or an age (7d)."
+        "--start",
+        type=TIME,
+        metavar="T",
+        help="Start at T: a date, an RFC 3339 time, or an age (7d). Default: the oldest.",
     )
-    end = click.option("--end", type=MOMENT, metavar="T", help="Before T.")
+    end = click.option("--end", type=TIME, metavar="T", help="End before T. Default: the newest.")
     return start(end(checked))
 
 
-MOST_ROWS = 1_000_000_000  # a number that both databases take
+MAX_ROWS = 1_000_000_000  # both databases accept this number
 
 
 def limit_option(default: int) -> Decorator:
     """Add `--limit N`."""
     return click.option(
         "--limit",
-        type=click.IntRange(1, MOST_ROWS),
+        type=click.IntRange(1, MAX_ROWS),
         default=default,
         show_default=True,
         metavar="N",
-        help="At most N rows.",
+        help="Show at most N rows.",
     )

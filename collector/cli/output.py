@@ -1,4 +1,4 @@
-"""What a person sees as a table, and a program as JSON, on stdout."""
+"""Print rows on stdout, as a table for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show(rows: Sequence[Mapping[str, Any]], output: str, *, empty: str = "nothing to show") -> None:
-    """Print *rows*, which all have the same keys, as `table` or `json`; *empty* is what a person reads for none."""
+    """Print *rows*, which all have the same keys, as `table` or `json`; an empty table prints *empty* on stderr."""
     if output == "json":
         show_json(list(rows))
     elif rows:
@@ -29,13 +29,13 @@ def show(rows: Sequence[Mapping[str, Any]], output: str, *, empty: str = "nothin
 
 
 def show_json(content: Any) -> None:
-    """Print *content* as one JSON document; moments as RFC 3339. It is ASCII where stdout is not UTF-8."""
+    """Print *content* as one JSON document with times as RFC 3339, in ASCII if stdout is not UTF-8."""
     is_utf8 = (sys.stdout.encoding or "").lower().startswith("utf")
     click.echo(printable_json(json.dumps(content, default=_plain, indent=2, ensure_ascii=not is_utf8)))
 
 
 def say(sentence: str) -> None:
-    """Print a *sentence*, which may quote what came from elsewhere, for a person to read on stderr."""
+    """Print a *sentence* on stderr, without unprintable characters, because it may quote received text."""
     click.echo(printable(sentence), err=True)
 
 
@@ -50,7 +50,7 @@ def _plain(value: Any) -> Any:
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     from collector.cli.table import lay_out
 
-    terminal = sys.stdout.isatty()  # a pipe has no width: nothing is folded
+    terminal = sys.stdout.isatty()  # text for a pipe is not wrapped
     width = shutil.get_terminal_size().columns if terminal else None
     strong = _bold if terminal and os.environ.get("TERM") != "dumb" else str
     click.echo("\n".join(lay_out(rows, cell, width, strong)))
@@ -61,7 +61,7 @@ def _bold(text: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """Write one value for a person."""
+    """Return one value as text for a table."""
     match value:
         case None:
             return "-"
@@ -78,12 +78,12 @@ def cell(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Write a stored value exactly: without a point where it is whole."""
+    """Return a stored value exactly, and a whole number without a decimal point."""
     return str(int(value)) if value.is_integer() else repr(value)
 
 
 def duration(seconds: float | None) -> str:
-    """Write a length of time in its two largest units: `2d 3h`, `15m`, `40s`."""
+    """Return a duration in its two largest units: `2d 3h`, `15m`, `40s`."""
     if seconds is None:
         return "-"
     rest = int(abs(seconds))
@@ -96,7 +96,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: int) -> str:
-    """Write a number of bytes for a person."""
+    """Return a number of bytes with its unit: `12 B`, `3.4 KiB`."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024:  # noqa: PLR2004 - what a KiB is

@@ -1,4 +1,4 @@
-"""The standard streams of a command, for which no error is a traceback, whatever they are connected to."""
+"""The standard streams of a command. An error of a stream never causes a traceback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OUT, _ERR = 1, 2
 
 
 class OutputLost(Exception):
-    """What was written to stdout did not get there; *quiet* if only because the reader has gone."""
+    """Writing to stdout failed; *quiet* if only because the reader has closed the pipe."""
 
     def __init__(self, error: OSError) -> None:
         reason = "it is closed" if error.errno == errno.EBADF else os_error_text(error)
@@ -36,7 +36,7 @@ class _Stdout(io.FileIO):
 
 
 class _Stderr(io.FileIO):
-    """Drops what cannot be written: a service goes on without its log."""
+    """Ignores failed writes, because a service must go on without its log."""
 
     def write(self, data: Any) -> int:
         try:
@@ -47,11 +47,11 @@ class _Stderr(io.FileIO):
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Replace stdout and stderr for a command, and end the process with exit code 1 if its output is lost.
+    """Replace stdout and stderr for a command. Exits with code 1 if the output cannot be written.
 
-    Characters that the encoding of stdout lacks are replaced.
+    Characters that the encoding of stdout does not have are replaced.
     """
-    _occupy_closed()
+    _open_closed_streams()
     sys.stdout = _wrapped(_Stdout(_OUT, "w", closefd=False), sys.stdout, "replace")
     sys.stderr = _wrapped(_Stderr(_ERR, "w", closefd=False), sys.stderr, "backslashreplace")
     try:
@@ -60,26 +60,26 @@ def standard_streams() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except OutputLost as lost:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), _OUT)  # where the interpreter flushes what is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _OUT)  # the interpreter flushes the rest here
         if not lost.quiet:
             sys.stderr.write(f"collector: {lost}\n")
         sys.exit(1)
 
 
-def _occupy_closed() -> None:
-    """Open what was closed, or the next file that is opened would be taken for a standard stream.
+def _open_closed_streams() -> None:
+    """Open closed standard streams, because the next file that is opened would take their number.
 
-    Nothing can be written to stdout then, as before; what is written to stderr is dropped.
+    Writing to such a stdout still fails, and text for such a stderr is ignored.
     """
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, mode)  # takes the lowest number that is free, which is this one
+            os.open(os.devnull, mode)  # gets the lowest free number, which is this one
 
 
 def _wrapped(raw: io.FileIO, before: TextIO | Any, errors: str) -> io.TextIOWrapper:
-    """Return text on *raw* as it was *before*, which is None if the stream was closed."""
+    """Return a text stream on *raw* with the properties of *before*, which is None if the stream was closed."""
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(before, "encoding", None) or "utf-8",

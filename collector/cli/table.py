@@ -1,4 +1,4 @@
-"""Rows for a person: a table where it fits the terminal, else each row as a column beside the titles."""
+"""Rows as text: a table if it fits the terminal, otherwise each row as a column next to the titles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _GAP = "  "
-_READABLE = 24  # what is folded into less is a tower of syllables
+_MIN_WRAPPED_WIDTH = 24  # narrower text is hard to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ def lay_out(
     width: int | None,
     strong: Callable[[str], str] = str,
 ) -> Iterator[str]:
-    """Yield the lines that show *rows*, which all have the same keys, in *width* cells; None is as wide as they are.
+    """Yield the lines of *rows*, which all have the same keys, in *width* cells; None means any width.
 
-    *write* makes a text of a value, *strong* marks titles. In rows that are too wide long texts are folded; rows that
-    are too wide even then stand side by side, as many as fit, and below these the next.
+    *write* returns the text of a value, *strong* marks titles. Long texts are wrapped if the rows are too wide. If the
+    rows are still too wide, they become columns, as many as fit, and the next ones follow below.
     """
     columns = [_column(name, [row[name] for row in rows], write) for name in rows[0]]
     widths = _fitting(columns, width)
@@ -57,22 +57,22 @@ def _column(name: str, values: Sequence[Any], write: Callable[[Any], str]) -> _C
 
 
 def _fitting(columns: Sequence[_Column], width: int | None) -> list[int] | None:
-    """How wide to make each column, the widest texts the narrowest; None where that is not enough."""
+    """Return the width of each column, with the widest texts wrapped, or None if the table still does not fit."""
     widths = [column.width for column in columns]
     while width is not None and _total(widths) > width:
-        foldable = [n for n, column in enumerate(columns) if widths[n] > _READABLE and not column.right]
-        if not foldable:
+        wrappable = [n for n, column in enumerate(columns) if widths[n] > _MIN_WRAPPED_WIDTH and not column.right]
+        if not wrappable:
             return None
-        widths[max(foldable, key=widths.__getitem__)] -= 1
+        widths[max(wrappable, key=widths.__getitem__)] -= 1
     return widths
 
 
 def _side_by_side(columns: Sequence[_Column], width: int, strong: Callable[[str], str]) -> Iterator[str]:
     margin = max(cell_len(column.title) for column in columns)
-    room = max(width - margin - len(_GAP), _READABLE)
+    room = max(width - margin - len(_GAP), _MIN_WRAPPED_WIDTH)
     records = list(zip(*(column.cells for column in columns), strict=True))
     widths = [min(max(map(cell_len, record)), room) for record in records]
-    for first, last in _runs(widths, room):
+    for first, last in _groups(widths, room):
         if first:
             yield ""
         for column, cells in zip(columns, zip(*records[first:last], strict=True), strict=True):
@@ -80,8 +80,8 @@ def _side_by_side(columns: Sequence[_Column], width: int, strong: Callable[[str]
                 yield strong(line[:margin]) + line[margin:]
 
 
-def _runs(widths: Sequence[int], room: int) -> Iterator[tuple[int, int]]:
-    """Cut *widths* into runs, each as long as fits into *room* and at least one long; gives their bounds."""
+def _groups(widths: Sequence[int], room: int) -> Iterator[tuple[int, int]]:
+    """Split *widths* into groups that fit into *room*, each with at least one. Yields (first, last + 1) of each."""
     bounds = [0]
     for end in range(1, len(widths) + 1):
         if end - bounds[-1] > 1 and _total(widths[bounds[-1] : end]) > room:
@@ -94,12 +94,12 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _lines(cells: Sequence[str], widths: Sequence[int], rights: Sequence[bool]) -> Iterator[str]:
-    """One row as a line, or as several where a cell is folded."""
-    folded = [
+    """Yield the lines of one row: several if a cell is wrapped."""
+    wrapped = [
         textwrap.wrap(cell, width) if cell_len(cell) > width else [cell]
         for cell, width in zip(cells, widths, strict=True)
     ]
-    for parts in zip_longest(*folded, fillvalue=""):
+    for parts in zip_longest(*wrapped, fillvalue=""):
         padded = (_pad(*part) for part in zip(parts, widths, rights, strict=True))
         yield _GAP.join(padded).rstrip()
 

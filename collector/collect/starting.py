@@ -10,10 +10,10 @@ from typing import Protocol
 class Signals(Protocol):
     """The signals that came before the event loop handled them."""
 
-    def is_told_to_end(self) -> bool:
+    def stop_requested(self) -> bool:
         """Tell whether SIGTERM or SIGINT has come."""
 
-    def is_told_to_reload(self) -> bool:
+    def take_reload_request(self) -> bool:
         """Tell whether SIGHUP has come since this was asked last."""
 
 
@@ -29,7 +29,7 @@ class Starting:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        if before and before.is_told_to_end():
+        if before and before.stop_requested():
             self._end()
 
     def _end(self) -> None:
@@ -41,6 +41,6 @@ class Starting:
         self._hung_up = True
 
     @property
-    def is_told_to_reload(self) -> bool:
+    def take_reload_request(self) -> bool:
         """Whether a SIGHUP has come."""
-        return self._hung_up or bool(self._before and self._before.is_told_to_reload())
+        return self._hung_up or bool(self._before and self._before.take_reload_request())

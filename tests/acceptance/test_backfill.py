@@ -46,7 +46,7 @@ def test_interrupted_it_ends_the_request_says_where_and_the_same_command_goes_on
     with collector.running(*_ORDER) as backfill:
         backfill.says("waiting reason=budget")
         assert backfill.ends(signal.SIGINT) == 1
-        said = re.search(r"backfill stopped: ([\d,]+) of 936 buckets were asked for; the same command", backfill.log)
+        said = re.search(r"backfill stopped: ([\d,]+) of 936 buckets are done; the same command", backfill.log)
         assert said, backfill.log
         assert 0 < int(said[1]) == collector.count("points") < _HOURS
     assert len(simulator.requests) == len(collector.rows("SELECT 1 FROM fetches WHERE outcome IN ('ok', 'refused')"))
@@ -112,7 +112,7 @@ def test_beside_a_daemon_on_sqlite_the_daemon_does_it(world):
     with collector.running("run") as daemon:
         daemon.says("pass outcome=collected", "url=http://")
         done = collector.run(*_ORDER)
-        assert "handed to the daemon at http://127.0.0.1:" in done.stderr
+        assert "sent to the daemon at http://127.0.0.1:" in done.stderr
         assert re.search(r"points inserted +9\d\d\n", done.stdout)
         assert daemon.ends() == 0
     assert collector.json("gaps") == []
@@ -125,7 +125,7 @@ def test_a_job_of_the_daemon_is_followed_on_a_terminal_left_alone_listed_and_can
     with collector.running("run") as daemon, closing(os.fdopen(ours, "rb", buffering=0)) as screen:
         daemon.says("pass outcome=collected", "url=http://")
         with collector.running(*_ORDER) as first:
-            first.says("handed to the daemon")
+            first.says("sent to the daemon")
             with os.fdopen(theirs, "wb") as terminal, (collector.folder / "out").open("wb") as out:
                 second = nest().bear(_ORDER, collector.folder, {**collector.environ, "COLUMNS": "150"}, (out, terminal))
             shown = b""
@@ -140,11 +140,11 @@ def test_a_job_of_the_daemon_is_followed_on_a_terminal_left_alone_listed_and_can
                 assert f"backfill {job} is cancelled" in collector.call("backfill", "--cancel", str(job)).stderr
             assert first.ends(None) == 1
             assert "backfill cancelled: cancelled before all of it was asked for" in first.log
-        assert "backfill 2 is over: cancelled" in collector.call("backfill", "--cancel", "2", expect=1).stderr
+        assert "backfill 2 has already ended: cancelled" in collector.call("backfill", "--cancel", "2", expect=1).stderr
         assert daemon.ends() == 0
     lines = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown).decode().splitlines()
-    assert re.fullmatch(r"handed to the daemon at \S+ as backfill 2; Ctrl-C stops watching, not the job", lines[0])
-    left = "no longer watched; the daemon goes on, and `collector backfill --cancel 2` ends the job"
+    assert re.fullmatch(r"sent to the daemon at \S+ as backfill 2; Ctrl-C stops the display, not the job", lines[0])
+    left = "display stopped; the daemon continues, and `collector backfill --cancel 2` cancels the job"
     assert f"collector: {left}" in lines
     assert "Aborted!" not in lines
 
@@ -161,7 +161,10 @@ def test_a_job_is_listed_and_cancelled_without_a_daemon_and_no_store_is_made(wor
         backfill.says("waiting reason=budget")
         if database.startswith("sqlite"):
             refused = collector.call("backfill", "--cancel", "1", expect=1).stderr
-            assert "which has no HTTP server that could take the order; wait until it has ended, or end it" in refused
+            assert (
+                "and the owner has no HTTP server that could do the work; wait until that process has ended, or end it"
+                in refused
+            )
             assert backfill.ends(signal.SIGINT) == 1
             collector.call("backfill", "--cancel", "1")
         else:

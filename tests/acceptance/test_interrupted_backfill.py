@@ -62,7 +62,7 @@ def test_told_to_stop_it_reports_what_was_committed(tmp_path, database, moment, 
         assert _told(result) == _committed(collector)
         assert (result["points_inserted"], result["points_ignored"]) == (stored, 0)
         assert result["gaps_remaining"] == _BUCKETS - stored
-        assert f"{stored:,} of {_BUCKETS:,} buckets were asked for" in backfill.log
+        assert f"{stored:,} of {_BUCKETS:,} buckets are done" in backfill.log
         [(recorded,)] = collector.rows("SELECT gaps_remaining FROM backfills")
         assert recorded == result["gaps_remaining"]
 
@@ -130,4 +130,4 @@ def test_after_a_lost_connection_it_reports_what_it_can_read(tmp_path, empty_pos
         else:
             assert code == 1
             assert {result[name] for name in result.keys() - {"seconds"}} == {None}
-            assert "the counts are unknown because the store cannot be read" in backfill.log
+            assert "the counts are unknown, because the store cannot be read" in backfill.log

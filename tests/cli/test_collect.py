@@ -36,6 +36,6 @@ def test_where_every_profile_is_paused_cron_hears_no_failure(world):
     simulator, collector = world
     collector.configure(profile(more="enabled = false"))
     done = collector.run("collect")
-    assert "all profiles are paused (enabled = false), so there is nothing to collect" in done.stderr
+    assert "all profiles are paused (enabled = false); nothing was collected" in done.stderr
     assert simulator.requests == []
     assert "paused by enabled = false" in collector.run("collect", "all", expect=2).stderr

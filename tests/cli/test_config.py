@@ -178,7 +178,7 @@ def test_check_warns_of_history_that_cannot_be_made(run, folder, store_url, norm
     lines = checked.stderr.splitlines()
     assert len(lines) == warned
     if warned:
-        assert lines[0].startswith('profile "all": Radar scales its values over one answer (MIN_MAX)')
+        assert lines[0].startswith('profile "all": Radar scales the values within each answer (MIN_MAX)')
 
 
 @pytest.mark.parametrize("url", ["sqlite:///nothing.db", "sqlite:///damaged.db", "postgresql://nobody@127.0.0.1:9/no"])

@@ -64,7 +64,7 @@ def turn_bit(url):
 def test_verify_says_that_all_is_well(run):
     done = run("verify")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout == "100 points in 1 series are as they were written: 1 checksums agree\n"
+    assert done.stdout == "100 points in 1 series are correct: 1 checksums match\n"
 
 
 def test_verify_says_what_is_not_in_sentences_with_exit_1(run, url):
@@ -124,7 +124,7 @@ def test_restore_puts_a_backup_in_the_place_of_the_store(run, folder, url):
     path = folder / "collector.db"
     (kept,) = folder.glob("collector.db.replaced-*Z")
     said = f"{path}: {path.stat().st_size} bytes from backup.db, verified\n"
-    said += f"the store that was there before is kept as {kept}\n"
+    said += f"the old store is kept as {kept}\n"
     assert (done.exit_code, done.stdout, done.stderr) == (0, said, "")
     assert (run("verify").exit_code, run("dump", "--digest").stdout) == (0, before)
 
@@ -149,7 +149,7 @@ def test_copy_ends_with_one_digest(run, folder):
     done = run("copy", f"sqlite:///{folder}/copy.db")
     assert done.exit_code == 0
     digest = run("dump", "--digest").stdout.strip()
-    assert done.stdout == f"106 rows copied, both stores have the digest {digest}\n"
+    assert done.stdout == f"106 rows copied; both stores have the digest {digest}\n"
     again = run("copy", f"sqlite:///{folder}/copy.db")
     assert again.exit_code == 1
     assert "is a store with something in it" in again.stderr
@@ -194,9 +194,9 @@ def test_every_command_has_an_example(run, name):
 
 
 def test_upgrade_current_and_check_agree(run):
-    assert "nothing to do" in run("upgrade").stdout
+    assert "unchanged" in run("upgrade").stdout
     assert run("current").exit_code == 0
-    assert run("check").stdout == "the schema is as expected\n"
+    assert run("check").stdout == "the schema is correct\n"
     assert run("downgrade", "0099").exit_code == 2
 
 

@@ -13,7 +13,7 @@ def test_once_it_collects_shows_the_status_and_ends(tmp_path):
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.endswith("fresh")}
     assert set(rows) == {"all", "by-owner", "short-lived"}
     assert "store   sqlite" in done.stdout
-    assert "demo: simulated data, from a simulator at http://127.0.0.1:" in done.stderr
+    assert "demo: simulated data from the simulator at http://127.0.0.1:" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -21,7 +21,7 @@ def test_it_keeps_its_data_where_it_is_told_and_goes_on_until_ctrl_c(tmp_path):
     collector = Collector(tmp_path, "")
     with collector.running("demo", "--port", "0", "--data", "kept%41") as demo:
         demo.says("serving url=http://127.0.0.1:", "pass outcome=collected", "healed")
-        assert f"demo: the dashboard is {demo.url}/\n" in demo.log
+        assert f"demo: the dashboard is at {demo.url}/\n" in demo.log
         assert demo.ends(signal.SIGINT) == 0
     folder = tmp_path / "kept%41"
     assert folder.stat().st_mode & 0o077 == 0

@@ -88,7 +88,7 @@ def test_an_age_is_a_period_too(run):
     [
         (["al"], "the store has no profile 'al' (did you mean \"all\"?); it has: all"),
         (["--start", "2026-05-02", "--end", "2026-05-01"], "2026-05-02T00:00:00Z is after --end 2026-05-01T00:00:00Z"),
-        (["--start", "2026-05-01", "--end", "2026-05-01"], "leaves an empty range before --end 2026-05-01T00:00:00Z"),
+        (["--start", "2026-05-01", "--end", "2026-05-01"], "is equal to --end 2026-05-01T00:00:00Z"),
         (["-o", "none/points.csv"], "cannot write none/points.csv: no such file or directory"),
         (["-o", "."], "cannot write .: is a directory"),
         (["--format", "xlsx"], "'xlsx' is not one of 'csv', 'jsonl', 'json', 'parquet'"),
@@ -115,7 +115,7 @@ def test_what_is_absent_of_a_range_is_said_by_label(run):
     early = run("all", "--start", "2026-04-29T22:30:00Z", "--end", "2026-04-30T02:00:00Z", "--format", "jsonl")
     assert early.stderr == (
         "all: 1h buckets absent: 2026-04-29T23:00:00Z..2026-04-29T23:00:00Z (1); "
-        f"--start lies before the first stored bucket, 2026-04-30T00:00:00Z\n{LICENCE}"
+        f"--start is before the first stored bucket, 2026-04-30T00:00:00Z\n{LICENCE}"
     )
     nothing = run("all", "--start", "2026-04-30T05:00:00Z", "--end", "2026-04-30T06:00:00Z")
     assert "all: 1h buckets absent: 2026-04-30T05:00:00Z..2026-04-30T05:00:00Z (1)\n" in nothing.stderr
@@ -123,13 +123,13 @@ def test_what_is_absent_of_a_range_is_said_by_label(run):
 
 
 def test_what_is_not_published_yet_is_not_absent(run):
-    said = "nothing of this was known at 2026-04-30T00:30:00Z\n"
+    said = "no point was known at 2026-04-30T00:30:00Z\n"
     assert run("--start", "2026-04-30", "--as-of", "2026-04-30T00:30:00Z").stderr == said + LICENCE
 
 
 def test_as_of_before_anything_was_known_says_so(run):
     before = rfc3339(NOW.replace(microsecond=NOW.microsecond - 1))
-    assert f"nothing of this was known at {before}\n" in run("--as-of", before).stderr
+    assert f"no point was known at {before}\n" in run("--as-of", before).stderr
     assert "was known" not in run("--as-of", rfc3339(NOW)).stderr
 
 

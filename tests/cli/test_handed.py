@@ -1,4 +1,4 @@
-"""Commands that write while another process owns the SQLite store: handed to the daemon, or refused with what to do."""
+"""Commands that write while another process owns the SQLite store: sent to the daemon, or refused with what to do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(world):
     with collector.running("run") as daemon:
         daemon.says("serving")
         prune = collector.call("db", "prune")
-        assert f"handed to the daemon at {daemon.url}" in prune.stderr
+        assert f"sent to the daemon at {daemon.url}" in prune.stderr
         assert prune.stdout.startswith("deleted: ")
         done = json.loads(collector.call(*FORGET, "--format", "json").stdout)
         assert done == dry | {"dry_run": False}
@@ -37,7 +37,7 @@ def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(world):
         collector.configure(profile())
         owner = f"is in use by `collector run` (process {daemon.process.pid}, since "
         for command, advice in (
-            (("collect",), "; a daemon collects by itself; for a pass by hand end that process first\n"),
+            (("collect",), "; the daemon collects automatically; to collect by hand, stop it first\n"),
             (("db", "upgrade"), "; end that process first\n"),
             (("run",), "; end that process first\n"),
         ):

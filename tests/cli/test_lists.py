@@ -64,7 +64,7 @@ def test_revisions_show_both_values_and_when_each_was_seen(filled):
 def test_a_list_that_is_cut_off_says_so(filled, name):
     done = filled.call(name, "--limit", "1")
     assert len(done.stdout.splitlines()) == 2
-    assert done.stderr == "only the first 1 are shown; --limit, --start and --end show others\n"
+    assert done.stderr == "only the first 1 rows are shown; use --limit, --start and --end to show others\n"
     assert filled.json(name, "--limit", "1") == filled.json(name)[:1]
     assert filled.call(name, "--limit", str(len(filled.json(name)))).stderr == ""
 

@@ -53,7 +53,7 @@ def test_the_bodies_are_kept_private_and_without_secrets(world):
     assert {stat.S_IMODE(file.stat().st_mode) for file in files.values()} == {0o600}
     assert CANARY.encode() not in b"".join(file.read_bytes() for file in files.values())
     again = collector.call("probe", "--save", "saved/new", expect=2)
-    assert "--save saved/new: the directory is not empty; name a new one" in again.stderr
+    assert "--save saved/new: the directory is not empty; use a new one" in again.stderr
     assert len(simulator.requests) == report["requests_used"]
 
 
@@ -86,14 +86,14 @@ def test_what_cannot_be_settled_is_listed_before_the_verdict(world):
         "- the probe ended early: the credentials are refused: HTTP 403: Authentication error",
         "- answers at 15m: refused: HTTP 403: Authentication error; nothing can be collected at it",
     ]
-    assert said[-1].startswith("verdict: 2 things are not settled (1 of 30 requests); next: mend what ended it")
+    assert said[-1].startswith("verdict: 2 things are not settled (1 of 30 requests); next: correct the cause")
 
 
 def test_nothing_of_a_probe_disturbs_the_store(world):
     _, collector = world
     collector.configure(profile())
     collector.call("probe")
-    assert "0 checksums agree" in collector.call("db", "verify").stdout
+    assert "0 checksums match" in collector.call("db", "verify").stdout
     assert {row["outcome"] for row in json.loads(collector.call("fetches", "--format", "json").stdout)} >= {"probed"}
     assert collector.points() == {}
 

@@ -25,8 +25,10 @@ def test_a_refused_body_is_listed_printed_and_replayed_once(world):
     assert (row["body"], row["replay_of"], row["outcome"]) == (True, None, "untrusted")
     printed = collector.call("fetches", str(row["id"]), "--body").stdout
     assert json.loads(printed)["result"]["meta"]["aggInterval"] == "ONE_HOUR"
-    assert f"kept are those of {row['id']}\n" in collector.call("fetches", "99", "--body", expect=1).stderr
-    assert "--body takes the ID" in collector.call("fetches", "--body", expect=2).stderr
+    assert (
+        f"bodies are kept of the requests {row['id']}\n" in collector.call("fetches", "99", "--body", expect=1).stderr
+    )
+    assert "--body needs the ID" in collector.call("fetches", "--body", expect=2).stderr
     assert "kept    1 refused answer: " in collector.call("status").stdout
     (rehearsed,) = collector.json("replay", "--dry-run")
     assert collector.points() == {}
@@ -34,8 +36,8 @@ def test_a_refused_body_is_listed_printed_and_replayed_once(world):
     assert done == rehearsed | {"replayed_by": 2}
     assert done["filled"] == len(collector.points()["all"]) > 48
     again = collector.call("replay")
-    assert (again.stdout, again.stderr) == ("", "no refused answer waits to be read again\n")
-    assert "is on record as request 2" in collector.call("replay", "1", expect=2).stderr
+    assert (again.stdout, again.stderr) == ("", "there is no rejected answer to replay\n")
+    assert "it was already replayed, as request 2" in collector.call("replay", "1", expect=2).stderr
     assert "its body is not kept" in collector.call("replay", "7", expect=2).stderr
     assert collector.json("fetches", "--profile", "all")[0]["replay_of"] == row["id"]
     collector.call("db", "verify")
@@ -48,7 +50,7 @@ def test_a_daemon_that_owns_the_store_replays(world):
     with collector.running("run") as daemon:
         daemon.says("serving")
         done = collector.call("replay", "--format", "json")
-        assert f"handed to the daemon at {daemon.url}" in done.stderr
+        assert f"sent to the daemon at {daemon.url}" in done.stderr
         (outcome,) = json.loads(done.stdout)
         assert outcome["filled"] == len(collector.points()["all"]) > 48
         assert collector.json("replay", "--dry-run") == []

@@ -27,11 +27,11 @@ def test_a_snapshot_is_exported_with_when_it_was_asked_for(collected):
     done = collected.run("export", "valid")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert list(rows[0]) == ["profile", "series", "timestamp", "value"]
-    assert "valid: the snapshot that was asked for at 20" in done.stderr
+    assert "valid: the snapshot of 20" in done.stderr
     lines = [json.loads(line) for line in collected.export("--format", "jsonl").splitlines()]
     moments = {line["series"]: line.get("asked_at") for line in lines}
     assert moments["all"] is None
-    assert f"asked for at {moments['valid']}" in done.stderr
+    assert f"the snapshot of {moments['valid']}" in done.stderr
     assert json.loads(collected.export("valid", "--format", "json"))[0]["asked_at"] == moments["valid"]
     before = collected.run("export", "valid", "--as-of", "1d")
     assert len(before.stdout.splitlines()) == 1

@@ -59,7 +59,7 @@ def test_its_first_line_says_whether_a_service_runs(world):
     collector.configure(profile())
     collector.run("collect")
     first = collector.call("status").stdout.splitlines()[0]
-    assert first == "service none runs"
+    assert first == "service not running"
     with collector.running("run") as daemon:
         daemon.says("outcome=collected", "url=http://")
         eventually(lambda: collector.json("status")["service"])
@@ -68,13 +68,13 @@ def test_its_first_line_says_whether_a_service_runs(world):
         assert document["service"]["name"].endswith(f":{daemon.process.pid}")
         assert document["profiles"][0]["next_fire"].endswith("02:00Z")
         first = collector.call("status").stdout.splitlines()[0]
-        assert f"{document['service']['name']}, version {__version__}, runs since " in first
+        assert f"{document['service']['name']}, version {__version__}, running since " in first
         daemon.ends()
     document = collector.json("status")
     assert (document["service"]["running"], document["profiles"][0]["next_fire"]) == (False, None)
     first = collector.call("status").stdout.splitlines()[0]
-    assert first.startswith("service none runs; the last one, ")
-    assert f"is gone since {document['service']['since'][:16]}" in first
+    assert first.startswith("service not running; the last one, ")
+    assert f"ended {document['service']['since'][:16]}" in first
 
 
 def test_a_command_that_holds_the_store_is_no_service_and_is_named(world):
@@ -87,7 +87,7 @@ def test_a_command_that_holds_the_store_is_no_service_and_is_named(world):
         document = collector.json("status")
         assert document["service"] is None
         assert document["commands"][0].startswith(f"`collector backfill` (process {backfill.process.pid}, since ")
-        assert "service none runs; at work: `collector backfill`" in collector.call("status").stdout
+        assert "service not running; running commands: `collector backfill`" in collector.call("status").stdout
 
 
 def test_a_wait_and_a_misspelt_filter_are_said(world):

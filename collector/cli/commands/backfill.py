@@ -1,4 +1,4 @@
-"""`collector backfill`: history on demand."""
+"""`collector backfill`: fetch history, and estimate the cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from collector.cli.options import MOMENT, config_option, format_option
+from collector.cli.options import TIME, config_option, format_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """How a backfill ended here, what it has stored (None: not known), and why it did not come to its end."""
+    """Final state of a backfill, its progress (None if unknown), and the reason if it did not finish."""
 
     state: str
     progress: Progress | None
@@ -46,14 +46,12 @@ _LARGEST_ID = 10**18 - 1  # as in the routes of the HTTP server
 
 @click.command("backfill")
 @click.argument("profiles", nargs=-1, metavar="[PROFILE]...")
-@click.option("--start", type=MOMENT, metavar="T", help="From T on: a date, an RFC 3339 time, an age (90d).")
-@click.option("--end", type=MOMENT, metavar="T", help="Before T; else up to now.")
-@click.option("--dry-run", is_flag=True, help="Only say what it would cost.")
-@click.option("--force", is_flag=True, help="Ask for what is there, too.")
-@click.option("--list", "listing", is_flag=True, help="List the jobs on record, the newest first.")
-@click.option(
-    "--cancel", type=click.IntRange(1, _LARGEST_ID), metavar="ID", help="End a job; what it has fetched is kept."
-)
+@click.option("--start", type=TIME, metavar="T", help="Start at T: a date, an RFC 3339 time, or an age (90d).")
+@click.option("--end", type=TIME, metavar="T", help="End before T. Default: now.")
+@click.option("--dry-run", is_flag=True, help="Print the windows, requests, points and minutes, and fetch nothing.")
+@click.option("--force", is_flag=True, help="Fetch points again that are already stored.")
+@click.option("--list", "listing", is_flag=True, help="List the newest 100 jobs, the newest first.")
+@click.option("--cancel", type=click.IntRange(1, _LARGEST_ID), metavar="ID", help="Cancel job ID; its points are kept.")
 @config_option
 @format_option
 @click.pass_context
@@ -70,9 +68,10 @@ def backfill_command(
     config: str | None,
     output: str,
 ) -> None:
-    """Fetch history: only what is missing, the newest first, inside the request budget.
+    """Fetch missing history, the newest first, inside the request budget.
 
-    It can be interrupted at any time and goes on where it stopped. While a daemon owns the store the job is its.
+    You can interrupt the command at any time; the same command continues where it stopped. If a daemon owns the store,
+    it runs the job. Without PROFILE, all profiles are fetched.
 
     \b
     Example: collector backfill all --start 2026-01-01 --dry-run
@@ -85,12 +84,12 @@ def backfill_command(
 
     if listing or cancel is not None:
         if profiles or start or end or dry_run or force or (listing and cancel is not None):
-            raise click.UsageError("--list and --cancel ID stand alone, but for --config and --format.")
+            raise click.UsageError("--list and --cancel ID allow no other argument than --config and --format.")
         settings = load_settings(config, required=False)
         list_jobs(settings, output) if cancel is None else cancel_job(settings, cancel)
         return
     if start is None:
-        raise click.UsageError("Missing option '--start'; --list and --cancel ID need none.")
+        raise click.UsageError("Missing option '--start', which only --list and --cancel ID do not need.")
     settings = require_profiles(load_settings(config))
     picked = _with_history(select_profiles(settings.profiles, profiles), profiles)
     wanted = _wanted(picked, start, end, force=force)
@@ -122,25 +121,25 @@ def _wanted(profiles: Sequence[Profile], start: datetime, end: datetime | None, 
 
 
 def _run(settings: Settings, wanted: Wanted, output: str) -> int:
-    """Do the job here, or have the daemon do it; gives the exit code."""
+    """Run the job here, or in the daemon that owns the store. Returns the exit code."""
     import asyncio
     import time
 
     from collector.cli.daemon_client import run_here_or_in_daemon
     from collector.cli.progress import progress_view
 
-    def here() -> Outcome:
+    def run_here() -> Outcome:
         with progress_view() as view:
-            return asyncio.run(_here(settings, wanted, view))
+            return asyncio.run(_run_here(settings, wanted, view))
 
     began = time.monotonic()
-    outcome = run_here_or_in_daemon(settings, here, lambda daemon: _hand_over(settings, wanted, daemon))
+    outcome = run_here_or_in_daemon(settings, run_here, lambda daemon: _hand_over(settings, wanted, daemon))
     _show_result(outcome, time.monotonic() - began, output)
     return 0 if outcome.state == "done" and outcome.message is None else 1
 
 
 def _hand_over(settings: Settings, wanted: Wanted, daemon: DaemonClient) -> Outcome:
-    """Have the daemon do the job, and watch it; SIGTERM and Ctrl-C end the watching, and say so at once."""
+    """Send the job to the daemon and show its progress. SIGTERM and Ctrl-C stop the display, not the job."""
     import asyncio
     import signal
 
@@ -152,27 +151,27 @@ def _hand_over(settings: Settings, wanted: Wanted, daemon: DaemonClient) -> Outc
     try:
         job = daemon.submit(wanted)
         click.echo(
-            f"handed to the daemon at {daemon.url} as backfill {job}; Ctrl-C stops watching, not the job", err=True
+            f"sent to the daemon at {daemon.url} as backfill {job}; Ctrl-C stops the display, not the job", err=True
         )
         standing = _follow(settings, daemon, job)
         return Outcome(standing.state, standing.progress, standing.message)
     except KeyboardInterrupt:
         if job is None:
             raise CollectorError(
-                "stopped while the daemon was asked: `collector backfill --list` shows its jobs"
+                "stopped while the job was sent; `collector backfill --list` shows the jobs of the daemon"
             ) from None
-        message = f"no longer watched; the daemon goes on, and `collector backfill --cancel {job}` ends the job"
+        message = f"display stopped; the daemon continues, and `collector backfill --cancel {job}` cancels the job"
     except CollectorError as error:
         if job is None:
             raise
         message = str(error)
     click.echo(f"collector: {message}", err=True)
-    outcome = asyncio.run(_afterwards(settings, job, message))
+    outcome = asyncio.run(_interrupted_outcome(settings, job, message))
     return outcome._replace(message=None if outcome.message == message else outcome.message)
 
 
 def _follow(settings: Settings, daemon: DaemonClient, job_id: int) -> Standing:
-    """Show how a job of the daemon stands, up to its end."""
+    """Show the progress of a job of the daemon until it ends. Returns its last status."""
     import asyncio
 
     from collector.cli.progress import progress_view
@@ -184,22 +183,22 @@ def _follow(settings: Settings, daemon: DaemonClient, job_id: int) -> Standing:
     return standing
 
 
-async def _here(settings: Settings, wanted: Wanted, view: ProgressView) -> Outcome:
-    """Do the job; if the store fails on the way, tell what it has when it can be read again."""
+async def _run_here(settings: Settings, wanted: Wanted, view: ProgressView) -> Outcome:
+    """Run the job. If the store fails, return the progress that is on record."""
     from collector.store import StoreError
 
     created: list[int] = []
     try:
-        standing = await _work(settings, wanted, view, created)
+        standing = await _run_job(settings, wanted, view, created)
     except StoreError as error:
         if not created:
             raise
-        return await _afterwards(settings, created[0], str(error))
+        return await _interrupted_outcome(settings, created[0], str(error))
     return Outcome(standing.state, standing.progress, standing.message)
 
 
-async def _afterwards(settings: Settings, job_id: int, message: str) -> Outcome:
-    """Read how a job stands that came to no end here, and why; without counts if the store cannot be read."""
+async def _interrupted_outcome(settings: Settings, job_id: int, message: str) -> Outcome:
+    """Return the outcome of a job that did not finish here, without counts if the store cannot be read."""
     from collector.collect.backfill import remaining_gaps
     from collector.store import Store, StoreError
 
@@ -212,11 +211,11 @@ async def _afterwards(settings: Settings, job_id: int, message: str) -> Outcome:
             gaps = await remaining_gaps(chosen, job.wanted, store, store.clock())
             return Outcome("interrupted", replace(job.standing.progress, gaps_remaining=gaps), message)
     except StoreError:
-        return Outcome("interrupted", None, f"{message}; the counts are unknown because the store cannot be read")
+        return Outcome("interrupted", None, f"{message}; the counts are unknown, because the store cannot be read")
 
 
-async def _work(settings: Settings, wanted: Wanted, view: ProgressView, created: list[int]) -> Standing:
-    """Do the job, whose id is put into *created* once it is on record."""
+async def _run_job(settings: Settings, wanted: Wanted, view: ProgressView, created: list[int]) -> Standing:
+    """Run the job. *created* receives its id when it is on record."""
     import asyncio
 
     from collector.cli.bootstrap import open_collector
@@ -224,19 +223,19 @@ async def _work(settings: Settings, wanted: Wanted, view: ProgressView, created:
     from collector.store import Standing
 
     async with open_collector(settings, "backfill") as (store, batch_runner):
-        job = await _adopt(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
+        job = await _resume(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
         created.append(job.id)
-        view.show_job(job.standing)  # what earlier runs did
+        view.show_job(job.standing)  # the progress of earlier runs
         limit = settings.radar.requests_per_5min
         watching = asyncio.create_task(_watch_budget(store, limit, view))
         try:
             standing = await BackfillRunner(store, batch_runner, view.show_job).run(job, settings.profiles)
         finally:
             watching.cancel()
-        await _tell_budget(store, limit, view)
+        await _show_budget(store, limit, view)
         if standing and standing.running:
             done, of = standing.progress.buckets_done, standing.progress.buckets
-            message = f"{done:,} of {of:,} buckets were asked for; the same command goes on from here"
+            message = f"{done:,} of {of:,} buckets are done; the same command continues from here"
             picked = [profile for profile in settings.profiles if profile.name in wanted.profiles]
             gaps = await remaining_gaps(picked, wanted, store, store.clock())
             stopped = Standing("stopped", standing.progress, message)
@@ -249,12 +248,12 @@ async def _watch_budget(store: Store, limit: int, view: ProgressView) -> None:
     import asyncio
 
     while True:
-        await _tell_budget(store, limit, view)
+        await _show_budget(store, limit, view)
         await asyncio.sleep(1)
 
 
-async def _tell_budget(store: Store, limit: int, view: ProgressView) -> None:
-    """Others use it, too, so the store tells; while it cannot, nothing new is shown."""
+async def _show_budget(store: Store, limit: int, view: ProgressView) -> None:
+    """Show the budget from the store, because other processes use it too; skip this while the store fails."""
     from contextlib import suppress
 
     from collector.store import StoreError
@@ -264,18 +263,21 @@ async def _tell_budget(store: Store, limit: int, view: ProgressView) -> None:
 
 
 async def _read_budget(settings: Settings, view: ProgressView) -> None:
-    """Read it beside the daemon that owns the store: its own status would cost it far more."""
+    """Show the budget from the store, because the status route of the daemon costs far more."""
     from contextlib import suppress
 
     from collector.store import Store, StoreError
 
     with suppress(StoreError):
         async with Store.open(settings.database.url.reveal(), owner=None) as store:
-            await _tell_budget(store, settings.radar.requests_per_5min, view)
+            await _show_budget(store, settings.radar.requests_per_5min, view)
 
 
-async def _adopt(store: Store, wanted: Wanted) -> Backfill | None:
-    """Go on with the same job where it was left; only SQLite's owner can know that nobody else is at it."""
+async def _resume(store: Store, wanted: Wanted) -> Backfill | None:
+    """Return an unfinished job with the same request, extended to its end; only on SQLite.
+
+    On Postgres another replica may be running the job; on SQLite the owner is alone.
+    """
     if store.backend != "sqlite":
         return None
     for job in await store.list_backfills(100):
@@ -304,7 +306,7 @@ def _show_result(outcome: Outcome, seconds: float, output: str) -> None:
 
 
 async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: Wanted) -> Estimate:
-    """Plan against the store as it is; where there is none yet, against an empty one that is thrown away."""
+    """Estimate the cost with the store as it is, or with a temporary empty store if there is none."""
     import tempfile
     from pathlib import Path
 
@@ -316,7 +318,7 @@ async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: Want
         async with Store.open(settings.database.url.reveal(), owner=None) as store:
             return await _plan(settings, profiles, wanted, store)
     except StoreMissing:
-        logs.quiet("collector.store.db.migrate")  # nothing of the operator's is migrated
+        logs.quiet("collector.store.db.migrate")  # the operator's store is not migrated
         with tempfile.TemporaryDirectory() as folder:
             async with Store.open(sqlite_url(Path(folder) / "empty.db"), owner="backfill --dry-run") as store:
                 return await _plan(settings, profiles, wanted, store)
@@ -339,7 +341,7 @@ async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: Wanted,
 
 
 def show_estimate(cost: Estimate, settings: Settings, output: str) -> None:
-    """Print what a backfill would cost."""
+    """Print the estimated cost of a backfill."""
     from dataclasses import asdict
 
     from collector.cli.output import show_json
@@ -348,6 +350,6 @@ def show_estimate(cost: Estimate, settings: Settings, output: str) -> None:
         show_json(asdict(cost))
         return
     click.echo(f"windows   {cost.windows:,}")
-    click.echo(f"requests  {cost.requests:,}  (as far as Radar's limits are known)")
+    click.echo(f"requests  {cost.requests:,}  (estimated from the known limits of Radar)")
     click.echo(f"points    {cost.points:,}  (at most)")
     click.echo(f"minutes   {cost.minutes:.1f}  (at {settings.radar.requests_per_5min} requests in 5 minutes)")

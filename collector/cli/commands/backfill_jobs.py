@@ -1,4 +1,4 @@
-"""The jobs of `collector backfill`: listed, and cancelled."""
+"""`collector backfill --list` and `--cancel`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collector.settings import Settings
     from collector.store import Backfill, Standing
 
-_SHOWN = 100
+_MAX_JOBS = 100
 
 
 def list_jobs(settings: Settings, output: str) -> None:
-    """Print the newest jobs on record, the newest first."""
+    """Print the newest jobs, the newest first."""
     import asyncio
 
     from collector.cli.output import show
@@ -22,14 +22,14 @@ def list_jobs(settings: Settings, output: str) -> None:
 
     async def read() -> list[Backfill]:
         async with Store.open(settings.database.url.reveal(), owner=None) as store:
-            return await store.list_backfills(_SHOWN)
+            return await store.list_backfills(_MAX_JOBS)
 
     document = _document if output == "json" else _row
-    show([document(job) for job in asyncio.run(read())], output, empty="there is no job")
+    show([document(job) for job in asyncio.run(read())], output, empty="there are no jobs")
 
 
 def _document(job: Backfill) -> dict[str, Any]:
-    """Write a job as `/api/v1/backfills` does."""
+    """Return a job in the form of `/api/v1/backfills`."""
     from dataclasses import asdict
 
     wanted, standing = job.wanted, job.standing
@@ -65,7 +65,10 @@ def _row(job: Backfill) -> dict[str, Any]:
 
 
 def cancel_job(settings: Settings, job_id: int) -> None:
-    """End a job, here or by the daemon that owns the store; CollectorError if there is none, or it is over."""
+    """Cancel a job, here or in the daemon that owns the store.
+
+    Raises UsageError if there is no such job, CollectorError if it has ended.
+    """
     import asyncio
 
     from collector.cli.daemon_client import run_here_or_in_daemon
@@ -73,14 +76,14 @@ def cancel_job(settings: Settings, job_id: int) -> None:
     run_here_or_in_daemon(
         settings, lambda: asyncio.run(_cancel(settings, job_id)), lambda daemon: daemon.cancel(job_id)
     )
-    click.echo(f"backfill {job_id} is cancelled; what it has fetched is kept", err=True)
+    click.echo(f"backfill {job_id} is cancelled; its points are kept", err=True)
 
 
 async def _cancel(settings: Settings, job_id: int) -> None:
     from collector.store import Store
 
     url = settings.database.url.reveal()
-    async with Store.open(url, owner=None) as store:  # a store that is not there is not created
+    async with Store.open(url, owner=None) as store:  # a missing store is not created
         _check(job_id, await store.backfill(job_id))
     async with Store.open(url, owner=f"backfill --cancel {job_id}", upgrade=False) as store:
         await store.cancel_backfill(job_id, store.clock())
@@ -90,7 +93,7 @@ def _check(job_id: int, job: Backfill | None) -> Standing:
     from collector.errors import CollectorError, UsageError
 
     if job is None:
-        raise UsageError(f"there is no backfill {job_id}: `collector backfill --list` shows them")
+        raise UsageError(f"there is no backfill {job_id}; `collector backfill --list` shows the jobs")
     if job.standing.over:
-        raise CollectorError(f"backfill {job_id} is over: {job.standing.state}")
+        raise CollectorError(f"backfill {job_id} has already ended: {job.standing.state}")
     return job.standing

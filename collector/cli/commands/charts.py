@@ -1,4 +1,4 @@
-"""`collector plot`: a chart."""
+"""`collector plot` and `collector grafana`: charts, and files for Grafana and Prometheus."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 @click.command("plot")
 @click.argument("profile")
 @period_options
-@click.option("--log", is_flag=True, help="A logarithmic axis, for series of very different size.")
+@click.option("--log", is_flag=True, help="Use a logarithmic axis, for series of very different size.")
 @click.option(
     "-o",
     "--output",
     "target",
     metavar="FILE",
-    help="Draw a picture: FILE ends in .png or .svg. Needs the extra `plot`.",
+    help="Write a picture to FILE, which ends in .png or .svg; needs the extra `plot`. Default: the terminal.",
 )
 @config_option
 def plot_command(
@@ -36,9 +36,9 @@ def plot_command(
     *,
     log: bool,
 ) -> None:
-    """Draw the history of PROFILE in the terminal, or as a picture; by default the newest days, months or years.
+    """Draw the history of PROFILE in the terminal, or as a picture. Default range: the newest days, months or years.
 
-    Gaps stay open, annotations are marked, and so is what may still be revised. All times are UTC.
+    Gaps stay open. Annotations and values that may still be revised are marked. All times are UTC.
 
     \b
     Example: collector plot by-owner --start 30d -o owners.png
@@ -106,7 +106,7 @@ _FILES = ("dashboard", "postgres", "alerts")
 @click.command("grafana")
 @click.argument("what", type=click.Choice(_FILES), metavar="|".join(_FILES))
 def grafana_command(what: str) -> None:
-    """Print a file to import: a dashboard of the metrics, one of the history in Postgres, or alert rules.
+    """Print a file to import: a Grafana dashboard of the metrics or of a Postgres store, or Prometheus alert rules.
 
     \b
     Example: collector grafana dashboard > radar.json

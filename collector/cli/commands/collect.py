@@ -1,4 +1,4 @@
-"""`collector collect`: one pass now."""
+"""`collector collect`: one pass."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 @format_option
 @click.pass_context
 def collect_command(ctx: click.Context, profiles: tuple[str, ...], config: str | None, output: str) -> None:
-    """Make one pass now, as a cron job would: read what is new, read young values again, fill gaps.
+    """Collect the profiles once: fetch new points, re-read points that may still be revised, fill gaps.
 
-    Exit code 1 when a part of it failed; what was collected is stored all the same. Paused profiles are left out.
+    The exit code is 1 if a part failed; the other parts are stored. Without PROFILE, all profiles that are not paused
+    are collected.
 
     \b
     Example: collector collect all by-owner
@@ -37,13 +38,13 @@ def collect_command(ctx: click.Context, profiles: tuple[str, ...], config: str |
 
     settings = require_profiles(load_settings(config))
     if not profiles and not settings.active:
-        click.echo("all profiles are paused (enabled = false), so there is nothing to collect", err=True)
+        click.echo("all profiles are paused (enabled = false); nothing was collected", err=True)
         ctx.exit(0)
     wanted = skip_paused(select_profiles(settings.profiles, profiles), profiles)
     try:
         collected = asyncio.run(one_pass(settings, wanted))
     except StoreOwned as owned:
-        owned.advice = "a daemon collects by itself; for a pass by hand end that process first"
+        owned.advice = "the daemon collects automatically; to collect by hand, stop it first"
         raise
     rows = [
         {"profile": name, "outcome": "failed" if reason else "collected", "reason": reason}
@@ -51,12 +52,12 @@ def collect_command(ctx: click.Context, profiles: tuple[str, ...], config: str |
     ]
     show(rows, output)
     counts = ", ".join(f"{count} {what}" for what, count in collected.saved.counts.items())
-    click.echo(f"points: {counts}" + ("; stopped before the end" if collected.stopped else ""), err=True)
+    click.echo(f"points: {counts}" + ("; stopped early" if collected.stopped else ""), err=True)
     ctx.exit(0 if collected.complete else 1)
 
 
 async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> PassResult:
-    """Collect and heal *profiles* once; SIGINT and SIGTERM end it after the requests under way."""
+    """Collect and heal *profiles* once. After SIGINT or SIGTERM no new request is sent."""
     from collector.cli.bootstrap import open_collector
     from collector.collect.confirm import confirm
     from collector.collect.one_pass import collect_and_heal

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collector.settings.loading import LoadedSettings
 
 _EXAMPLE = "config.example.toml"
-_PATIENCE = 5.0
-"""Seconds that a check waits for a database."""
+_STORE_TIMEOUT_SECONDS = 5.0
 
 
 @click.group("config")
@@ -34,7 +33,7 @@ def config_command() -> None:
 @config_command.command("check", short_help="Check the configuration and report every problem.")
 @config_option
 def check(config: str | None) -> None:
-    """Read the configuration as every command does; all that is wrong is reported at once, with exit code 2.
+    """Check the configuration and report every problem at once. Exit code 2 if there is a problem.
 
     Example: collector config check --config /etc/collector/config.toml
     """
@@ -45,7 +44,7 @@ def check(config: str | None) -> None:
     series = {series.query for profile in profiles for series in profile.series}
     click.echo(f"{loaded.document.name}: {_counted(len(profiles), 'profile')}, {len(series)} series, ok")
     if not profiles:
-        click.echo("there are no [[profiles]], so nothing would be collected", err=True)
+        click.echo("there are no [[profiles]], so the collector would fetch nothing", err=True)
     if loaded.settings.radar.credentials is None:
         click.echo(NO_CREDENTIALS, err=True)
     for warning in _relative(loaded.settings):
@@ -53,7 +52,10 @@ def check(config: str | None) -> None:
 
 
 def _relative(settings: Settings) -> list[str]:
-    """Warn of a `since` that no answer can fill, as far as a store that can be read knows."""
+    """Return a warning for each profile whose `since` has no effect because its values are relative.
+
+    Without a store that can be read there are no warnings.
+    """
     import asyncio
 
     from collector.errors import CollectorError
@@ -63,28 +65,31 @@ def _relative(settings: Settings) -> list[str]:
     queries = [series.query for profile in profiles for series in profile.series]
 
     async def read() -> dict[SeriesQuery, str]:
-        async with asyncio.timeout(_PATIENCE), Store.open(settings.database.url.reveal(), owner=None) as store:
+        async with (
+            asyncio.timeout(_STORE_TIMEOUT_SECONDS),
+            Store.open(settings.database.url.reveal(), owner=None) as store,
+        ):
             relative = await store.relative(queries)
             return {query: word for query, word in (await store.measures(queries)).items() if query in relative}
 
     try:
         known = asyncio.run(read()) if queries else {}
-    except (CollectorError, TimeoutError):  # there may be no store yet, and a check does not need one
+    except (CollectorError, TimeoutError):  # the check needs no store
         return []
     words = {profile.name: [known.get(series.query, "") for series in profile.series] for profile in profiles}
     return [
-        f'profile "{name}": Radar scales its values over one answer ({found[0]}), so two answers make no history: '
+        f'profile "{name}": Radar scales the values within each answer ({found[0]}), so answers cannot be combined: '
         "since has no effect, and only the newest answer is kept"
         for name, normalizations in words.items()
         if (found := [one for one in normalizations if one])
     ]
 
 
-@config_command.command("show", short_help="Print every effective setting and where it came from.")
+@config_command.command("show", short_help="Print every effective setting and its origin.")
 @config_option
 @format_option
 def show(config: str | None, output: str) -> None:
-    """Print every effective setting, secrets masked, and where it came from.
+    """Print every effective setting, with secrets masked, and its origin.
 
     Example: collector config show --format json
     """
@@ -98,11 +103,11 @@ def show(config: str | None, output: str) -> None:
         out.show([{"key": x.key, "value": _words(x.value), "from": x.origin} for x in settings], output)
 
 
-@config_command.command("init", short_help="Write a commented example.")
+@config_command.command("init", short_help="Write an example configuration.")
 @click.argument("file", default="config.toml", metavar="[FILE]")
-@click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 def init(file: str, *, force: bool) -> None:
-    """Write a commented example to FILE, config.toml by default; `-` prints it.
+    """Write a commented example to FILE; `-` prints it. Default: config.toml.
 
     Example: collector config init /etc/collector/config.toml
     """
@@ -121,7 +126,7 @@ def init(file: str, *, force: bool) -> None:
 
 
 def example() -> str:
-    """Return the commented example, from the installed package or from the checkout."""
+    """Return the commented example from the installed package or from the checkout."""
     package = resources.files("collector")
     shipped = package / _EXAMPLE
     file = shipped if shipped.is_file() else Path(str(package)).parent / _EXAMPLE
@@ -140,7 +145,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _words(value: object) -> str:
-    """Write a value as the configuration spells it."""
+    """Return a value as the configuration spells it."""
     if isinstance(value, list):
         return ", ".join(f'"{text}"' for text in value)
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""`collector db`: migrations and upkeep of the store."""
+"""`collector db`: commands on the whole store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @click.group("db")
 def db_command() -> None:
-    """Keep the store up to date and sound, back it up, copy it, prune it.
+    """Migrate, verify, back up, copy or prune the store.
 
     \b
     Example: collector db upgrade
@@ -39,10 +39,10 @@ def _await(work: Coroutine[None, None, T]) -> T:
     return asyncio.run(work)
 
 
-@db_command.command("upgrade", short_help="Create the store, or bring its schema up to date.")
+@db_command.command("upgrade", short_help="Create the store, or migrate it to this version.")
 @config_option
 def upgrade(config: str | None) -> None:
-    """Create the store, or bring its schema to what this version knows; points become a hypertable where configured.
+    """Create the store, or migrate its schema to this version. With `timescale`, points become a hypertable.
 
     \b
     Example: collector db upgrade
@@ -52,15 +52,15 @@ def upgrade(config: str | None) -> None:
 
     database = load_settings(config, required=False).database
     before, after = _await(upgrade(database.url.reveal(), timescale=database.timescale))
-    done = "nothing to do" if before == after else f"before: {before or 'none'}"
+    done = "unchanged" if before == after else f"before: {before or 'none'}"
     click.echo(f"schema revision {after}, {done}" + (", points are a hypertable" if database.timescale else ""))
 
 
-@db_command.command("downgrade", short_help="Take the schema back to REV.")
+@db_command.command("downgrade", short_help="Migrate the schema back to REV.")
 @click.argument("revision", metavar="REV")
 @config_option
 def downgrade(revision: str, config: str | None) -> None:
-    """Take the schema back to REV, or to nothing with `base`: all that is stored is lost then.
+    """Migrate the schema back to REV. The revision `base` deletes all tables with their data.
 
     \b
     Example: collector db downgrade 0001
@@ -71,10 +71,10 @@ def downgrade(revision: str, config: str | None) -> None:
     click.echo(f"schema revision {after or 'none'}")
 
 
-@db_command.command("current", short_help="Show the schema revision of the store.")
+@db_command.command("current", short_help="Print the schema revision of the store.")
 @config_option
 def current(config: str | None) -> None:
-    """Show the schema revision of the store.
+    """Print the schema revision of the store.
 
     \b
     Example: collector db current
@@ -83,14 +83,14 @@ def current(config: str | None) -> None:
     from collector.store.db.migrate import HEAD
 
     revision = _await(current(_url(config)))
-    click.echo(f"{revision or 'none'}" + ("" if revision == HEAD else f" (this version knows {HEAD})"))
+    click.echo(f"{revision or 'none'}" + ("" if revision == HEAD else f" (this version uses {HEAD})"))
 
 
-@db_command.command("check", short_help="Compare the schema with what this version expects.")
+@db_command.command("check", short_help="Compare the schema with the one of this version.")
 @config_option
 @click.pass_context
 def check(ctx: click.Context, config: str | None) -> None:
-    """Compare the store's schema with what this version expects; exit code 1 with the differences, if there are any.
+    """Compare the schema of the store with the one of this version. Exit code 1 if there are differences.
 
     \b
     Example: collector db check && echo fine
@@ -101,17 +101,17 @@ def check(ctx: click.Context, config: str | None) -> None:
     for difference in differences:
         click.echo(difference)
     if not differences:
-        click.echo("the schema is as expected")
+        click.echo("the schema is correct")
     ctx.exit(1 if differences else 0)
 
 
-@db_command.command("verify", short_help="Compare all that is stored with what was written.")
+@db_command.command("verify", short_help="Verify the stored data by checksums.")
 @config_option
 @click.pass_context
 def verify(ctx: click.Context, config: str | None) -> None:
-    """Compare all that is stored with what was written, by checksums too; exit code 1 with a sentence for each finding.
+    """Verify the stored data: checksums, references and integrity. Exit code 1 if there is a finding.
 
-    Nothing is changed. Works beside a running collector.
+    It changes nothing. A running collector may own the store.
 
     \b
     Example: collector db verify
@@ -123,17 +123,16 @@ def verify(ctx: click.Context, config: str | None) -> None:
         click.echo(finding)
     if not verified.findings:
         click.echo(
-            f"{verified.points} points in {verified.series} series are as they were written: "
-            f"{verified.checksums} checksums agree"
+            f"{verified.points} points in {verified.series} series are correct: {verified.checksums} checksums match"
         )
     ctx.exit(1 if verified.findings else 0)
 
 
-@db_command.command("dump", short_help="Write all that is known in one canonical order.")
-@click.option("--digest", is_flag=True, help="Print only SHA-256 of the dump.")
+@db_command.command("dump", short_help="Print all stored data in one canonical order.")
+@click.option("--digest", is_flag=True, help="Print only the SHA-256 of the dump.")
 @config_option
 def dump(config: str | None, *, digest: bool) -> None:
-    """Write all that is known as JSON lines in one canonical order, the same for the same history in any database.
+    """Print all stored data as JSON lines in one canonical order. The same history gives the same dump in any database.
 
     \b
     Example: collector db dump --digest
@@ -160,12 +159,12 @@ async def _dump(url: str) -> None:
 
 @db_command.command("backup", short_help="Write a verified copy of a SQLite store.")
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False))
-@click.option("--force", is_flag=True, help="Overwrite FILE where it exists.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @config_option
 def backup(file: str, config: str | None, *, force: bool) -> None:
-    """Write a verified copy of a SQLite store to FILE, whole or not at all, beside a running collector.
+    """Write a verified copy of a SQLite store to FILE, complete or not at all.
 
-    For Postgres there is pg_dump; `db copy sqlite:///FILE` makes a SQLite store of it.
+    A running collector may own the store. For Postgres use pg_dump, or `db copy sqlite:///FILE` for a SQLite copy.
 
     \b
     Example: collector db backup /backup/collector.db
@@ -178,14 +177,14 @@ def backup(file: str, config: str | None, *, force: bool) -> None:
     click.echo(f"{file}: {size} bytes, verified")
 
 
-@db_command.command("restore", short_help="Put a backup in the place of a SQLite store.")
+@db_command.command("restore", short_help="Replace a SQLite store by a backup.")
 @click.argument("file", metavar="FILE", type=click.Path())
 @config_option
 def restore(file: str, config: str | None) -> None:
-    """Verify the backup FILE and put a copy of it in the place of the SQLite store, whole or not at all.
+    """Verify the backup FILE and replace the SQLite store by a copy of it, completely or not at all.
 
-    Stop the collector first: a store in use is refused. The store that was there is kept beside it, under the name that
-    is printed; delete it when it is not needed. For Postgres there is pg_restore.
+    Stop the collector first, because a store in use is not replaced. The old store is kept under the name that is
+    printed; delete it when you do not need it. For Postgres use pg_restore.
 
     \b
     Example: collector db restore /backup/collector.db
@@ -197,17 +196,17 @@ def restore(file: str, config: str | None) -> None:
     restored = _await(restore(_url(config), Path(file)))
     click.echo(f"{restored.path}: {restored.size} bytes from {file}, verified")
     if restored.kept:
-        click.echo(f"the store that was there before is kept as {restored.kept}")
+        click.echo(f"the old store is kept as {restored.kept}")
 
 
 @db_command.command("copy", short_help="Copy the store to another database.")
 @click.argument("url", metavar="URL")
 @config_option
 def copy(url: str, config: str | None) -> None:
-    """Copy the store to URL, from SQLite to Postgres or back, and compare the two by their digests.
+    """Copy the store to URL, from SQLite to Postgres or back, and compare the digests of both.
 
-    URL must be an empty database or a new file. Repeat the command to go on where it was interrupted. Give a password
-    in PGPASSWORD or ~/.pgpass rather than in URL, which others can see in the list of processes.
+    URL must be an empty database or a new file. If the copy is interrupted, the same command continues it. Set the
+    password in PGPASSWORD or ~/.pgpass, because other users can see URL in the list of processes.
 
     \b
     Example: collector db copy postgresql://collector@db.example/radar
@@ -217,18 +216,22 @@ def copy(url: str, config: str | None) -> None:
 
     with copy_progress() as on_rows:
         copied = _await(copy(_url(config), url, on_rows))
-    click.echo(f"{copied.rows} rows copied, both stores have the digest {copied.digest}")
+    click.echo(f"{copied.rows} rows copied; both stores have the digest {copied.digest}")
 
 
-@db_command.command("prune", short_help="Delete what is older than [retention] keeps.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be deleted; works beside a running collector.")
+@db_command.command("prune", short_help="Delete rows that are older than [retention] allows.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the number of rows, and delete nothing; a running collector may own the store.",
+)
 @config_option
 @click.pass_context
 def prune(ctx: click.Context, config: str | None, *, dry_run: bool) -> None:
-    """Delete what is older than [retention] keeps, as the running collector does daily; by default nothing.
+    """Delete rows that are older than [retention] allows, as the running collector does daily. Default: nothing.
 
-    What was deleted is no gap and is not fetched again. The room is used for what comes; a SQLite file stays as large.
-    While a daemon owns the store, the daemon does it.
+    Deleted points are not gaps and are not fetched again. Freed space is reused; a SQLite file does not shrink. If a
+    daemon owns the store, it does the work.
 
     \b
     Example: collector db prune --dry-run
@@ -239,7 +242,7 @@ def prune(ctx: click.Context, config: str | None, *, dry_run: bool) -> None:
     settings = load_settings(config, required=False)
     pruned = run_here_or_in_daemon(settings, lambda: _await(_prune(settings, dry_run=dry_run)), _prune_there)
     if pruned is None:
-        click.echo("the daemon prunes, which takes longer than a minute; its log says how much was deleted", err=True)
+        click.echo("the daemon needs longer than a minute to prune; its log has the number of deleted rows", err=True)
         return
     deleted = ", ".join(f"{number} {name}" for name, number in pruned.counts.items())
     click.echo(f"{'would be deleted' if dry_run else 'deleted'}: {deleted}")
@@ -247,10 +250,10 @@ def prune(ctx: click.Context, config: str | None, *, dry_run: bool) -> None:
 
 
 def _prune_there(daemon: DaemonClient) -> Pruned | None:
-    """Have the daemon prune as its own configuration says; None if it has not ended yet."""
+    """Prune in the daemon, by its own configuration. Returns None if it has not finished yet."""
     from collector.store import Pruned
 
-    click.echo(f"handed to the daemon at {daemon.url}, which goes by its own [retention]", err=True)
+    click.echo(f"sent to the daemon at {daemon.url}, which uses its own [retention]", err=True)
     done = daemon.prune()
     if done.pop("running", False):
         return None
@@ -267,7 +270,7 @@ async def _prune(settings: Settings, *, dry_run: bool) -> Pruned:
     url = database.url.reveal()
     if dry_run:
         return await prunable(url, settings.retention, now)
-    if await current(url) is None:  # a store that is not there is not created
+    if await current(url) is None:  # a missing store is not created
         check(None)
     async with Store.open(url, owner="db prune", upgrade=database.upgrade, timescale=database.timescale) as store:
         return await store.prune(settings.retention, now)

@@ -1,4 +1,4 @@
-"""`collector replay`: refused bodies, read again."""
+"""`collector replay` and `collector report`: kept bodies, and a file for an issue."""
 
 from __future__ import annotations
 
@@ -25,15 +25,19 @@ _LARGEST_ID = 10**18 - 1
 
 @click.command("replay")
 @click.argument("ids", nargs=-1, metavar="[ID]...", type=click.IntRange(1, _LARGEST_ID))
-@click.option("--dry-run", is_flag=True, help="Only say what would be filled; works beside a running collector.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print what would be filled, and store nothing; a running collector may own the store.",
+)
 @config_option
 @format_option
 def replay_command(ids: tuple[int, ...], config: str | None, output: str, *, dry_run: bool) -> None:
-    """Read refused answers again with this version, and fill buckets that are still absent; nothing is overwritten.
+    """Parse rejected answers again with this version, and fill buckets that are still missing.
 
-    Use it after an upgrade. ID is a request of `collector fetches --kept`; by default all that were not replayed are
-    read. What is filled is known from now on, so --as-of an earlier moment does not show it. While a daemon owns the
-    store, the daemon does it.
+    Use it after an upgrade. It never overwrites a point. ID is a request of `collector fetches --kept`; without ID, all
+    answers that were not replayed are parsed. The filled points are known from now on, so --as-of with an earlier time
+    does not show them. If a daemon owns the store, it does the work.
 
     \b
     Example: collector replay --dry-run
@@ -54,7 +58,7 @@ def replay_command(ids: tuple[int, ...], config: str | None, output: str, *, dry
         )
     rows = [asdict(one) for one in outcomes]
     shown = rows if output == "json" else [_columns(row, dry_run=dry_run) for row in rows]
-    show(shown, output, empty="no refused answer waits to be read again")
+    show(shown, output, empty="there is no rejected answer to replay")
 
 
 def _columns(row: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
@@ -63,7 +67,7 @@ def _columns(row: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
 
 
 async def select_bodies(store: Reader, ids: Sequence[int]) -> list[KeptBody]:
-    """Return the bodies that wait, or those of *ids* among them; UsageError for one that cannot be replayed."""
+    """Return the bodies that were not replayed, or those of *ids*. Raises UsageError if one cannot be replayed."""
     from collector.errors import UsageError
 
     if not ids:
@@ -77,11 +81,11 @@ async def select_bodies(store: Reader, ids: Sequence[int]) -> list[KeptBody]:
 
 def _why_not(kept: KeptBody | None) -> str:
     if kept is None:
-        return "its body is not kept; `collector fetches --kept` lists those that are"
+        return "its body is not kept; `collector fetches --kept` lists the kept ones"
     if kept.replayed_by is not None:
-        return f"that was done, and is on record as request {kept.replayed_by}"
+        return f"it was already replayed, as request {kept.replayed_by}"
     if not kept.refused:
-        return "its answer was taken, or was no answer but an error of Radar's"
+        return "its answer was accepted, or it is an error response of Radar"
     return "only a part of its body is kept"
 
 
@@ -101,14 +105,14 @@ async def _replay(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcome]
 
     database = settings.database
     url = database.url.reveal()
-    if await current(url) is None:  # a store that is not there is not created
+    if await current(url) is None:  # a missing store is not created
         check(None)
     async with Store.open(url, owner="replay", upgrade=database.upgrade, timescale=database.timescale) as store:
         return [await replay(store, kept, store.clock()) for kept in await select_bodies(store, ids)]
 
 
 def _hand_over(settings: Settings, ids: Sequence[int], daemon: DaemonClient) -> list[ReplayOutcome]:
-    """Have the daemon read one body after the other, by its own version."""
+    """Replay the bodies in the daemon, one by one, with its version."""
     import asyncio
 
     from collector.collect.replay import ReplayOutcome
@@ -118,18 +122,18 @@ def _hand_over(settings: Settings, ids: Sequence[int], daemon: DaemonClient) -> 
         async with Store.open(settings.database.url.reveal(), owner=None) as store:
             return await select_bodies(store, ids)
 
-    click.echo(f"handed to the daemon at {daemon.url}", err=True)
+    click.echo(f"sent to the daemon at {daemon.url}", err=True)
     return [ReplayOutcome(**daemon.replay(kept.fetch_id)) for kept in asyncio.run(waiting())]
 
 
 @click.command("report")
-@click.option("-o", "--output", "target", default=STDOUT, metavar="FILE", help="Write to FILE instead of stdout.")
+@click.option("-o", "--output", "target", default=STDOUT, metavar="FILE", help="Write to FILE. Default: stdout.")
 @config_option
 def report_command(target: str, config: str | None) -> None:
-    """Write one JSON document to attach to an issue: version, settings, what was learned, deviations, example bodies.
+    """Write one JSON document to attach to an issue: version, settings, learned limits, deviations, example bodies.
 
-    It holds no secrets, but names of profiles, filters and texts that Radar sent; read it first. It works beside a
-    running collector. Without a store that can be read it says why, and has the rest.
+    It contains no secrets, but names of profiles, filters and texts from Radar; read it before you publish it. A
+    running collector may own the store. If the store cannot be read, the document has the reason instead.
 
     \b
     Example: collector report -o report.json

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collector.cli.options import MOMENT, config_option, period_options
+from collector.cli.options import TIME, config_option, period_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 @click.command("export")
 @click.argument("profiles", nargs=-1, metavar="[PROFILE]...")
 @period_options
-@click.option("--as-of", type=MOMENT, metavar="T", help="What was known at T.")
+@click.option("--as-of", type=TIME, metavar="T", help="Export the values that were known at T. Default: now.")
 @click.option(
     "--format",
     "output",
     type=click.Choice(["csv", "jsonl", "json", "parquet"]),
     default="csv",
     show_default=True,
-    help="Parquet needs the extra `parquet`.",
+    help="Write this format; parquet needs the extra `parquet`.",
 )
 @click.option(
     "-o",
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "target",
     default="-",
     metavar="FILE",
-    help="Write to FILE, whole or not at all; without it, or with -, to stdout.",
+    help="Write to FILE, complete or not at all. Default: -, which is stdout.",
 )
 @config_option
 def export_command(
@@ -46,10 +46,10 @@ def export_command(
     target: str,
     config: str | None,
 ) -> None:
-    """Write points as profile, series, timestamp, value; those of all profiles where none is named.
+    """Export points as profile, series, timestamp, value. Without PROFILE, all profiles are exported.
 
-    All formats but CSV have the unit of every point, too. If the unit of a series changes within the points, a line on
-    stderr says so for CSV.
+    All formats except CSV also contain the unit of every point. For CSV, a line on stderr says if the unit of a series
+    changes.
 
     \b
     Example: collector export by-owner --start 2026-01-01 --format jsonl -o owners.jsonl
@@ -61,7 +61,7 @@ def export_command(
     from collector.report.export import LICENCE
 
     if output == "parquet" and target == "-" and sys.stdout.isatty():
-        raise click.UsageError("Parquet is nothing for a terminal: name a file with -o.")
+        raise click.UsageError("Parquet cannot be printed on a terminal; write it to a file with -o.")
     settings = load_settings(config, required=False)
     points = asyncio.run(_export(settings, profiles, (start, end, as_of), output, target))
     if target != "-":
@@ -76,7 +76,7 @@ async def _export(
     output: str,
     target: str,
 ) -> int:
-    """Write the points to *target*; gives their number."""
+    """Write the points to *target*. Returns their number."""
     from contextlib import aclosing
 
     from collector.cli.atomic_file import open_output
@@ -111,9 +111,9 @@ async def _export(
                 async for part in encode(blocks, asked):
                     stream.write(part)
     if times[2] and not written:
-        say(f"nothing of this was known at {rfc3339(times[2])}")
+        say(f"no point was known at {rfc3339(times[2])}")
     for profile, moment in sorted({(profile, moment) for (profile, _), moment in asked.items()}):
-        say(f"{profile}: the snapshot that was asked for at {rfc3339(moment)}")
+        say(f"{profile}: the snapshot of {rfc3339(moment)}")
     for sentence in gaps.sentences():
         say(sentence)
     return written

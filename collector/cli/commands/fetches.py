@@ -1,4 +1,4 @@
-"""`collector fetches`: what was asked, what became of it, and what came."""
+"""`collector fetches`: requests, their outcomes, and kept bodies."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LARGEST_ID = 10**18 - 1
 
 @click.command("fetches")
 @click.argument("fetch_id", metavar="[ID]", type=click.IntRange(1, _LARGEST_ID), required=False)
-@click.option("--body", is_flag=True, help="Print the body of the response to request ID, if it is kept.")
-@click.option("--kept", is_flag=True, help="Only requests whose response is kept.")
-@click.option("--profile", metavar="NAME", help="For this profile only.")
+@click.option("--body", is_flag=True, help="Print the kept body of the response to request ID.")
+@click.option("--kept", is_flag=True, help="Show only requests whose body is kept.")
+@click.option("--profile", metavar="NAME", help="Show this profile only. Default: all.")
 @period_options
 @limit_option(50)
 @config_option
@@ -39,10 +39,10 @@ def fetches_command(
     body: bool,
     kept: bool,
 ) -> None:
-    """List requests, the newest first, with the reason why one brought nothing; with ID only that one.
+    """List requests, the newest first, with outcome and reason; with ID only that request.
 
-    The body of a response is kept if it was refused, or if it shows a deviation for the first time. --body prints it as
-    it came, but for our credentials.
+    A body is kept if it was rejected, or if it is the first one with a deviation. --body prints it as it was received,
+    with credentials masked.
 
     \b
     Example: collector fetches --profile all --start 2h
@@ -51,7 +51,7 @@ def fetches_command(
 
     if body:
         if fetch_id is None:
-            raise click.UsageError("--body takes the ID of a request; `collector fetches --kept` lists them.")
+            raise click.UsageError("--body needs the ID of a request; `collector fetches --kept` lists them.")
         _print_body(config, fetch_id)
         return
 
@@ -76,7 +76,7 @@ def _print_body(config: str | None, fetch_id: int) -> None:
 
 
 async def _read_body(url: str, fetch_id: int) -> tuple[bytes, str | None]:
-    """Read a kept body, and what is to be said of it; CollectorError with the IDs that have one if it has none."""
+    """Return a kept body and a note or None. Raises CollectorError, with the IDs of kept bodies, if it is not kept."""
     from collector.errors import CollectorError
     from collector.store import Store
 
@@ -85,9 +85,9 @@ async def _read_body(url: str, fetch_id: int) -> tuple[bytes, str | None]:
         kept = {one.fetch_id: one for one in await store.bodies()}
         known = await store.list_fetches(id=fetch_id)
     if content is None:
-        what = "is kept" if known else "is kept, and there is no such request"
-        have = f"kept are those of {_listed(list(kept))}" if kept else "none is kept at all"
-        raise CollectorError(f"no body of request {fetch_id} {what}; {have}")
+        problem = f"the body of request {fetch_id} is not kept" if known else f"there is no request {fetch_id}"
+        others = f"bodies are kept of the requests {_listed(list(kept))}" if kept else "no body is kept"
+        raise CollectorError(f"{problem}; {others}")
     one = kept[fetch_id]
     if one.whole:
         return content, None
@@ -98,7 +98,7 @@ _IDS_SHOWN = 20
 
 
 def _listed(ids: Sequence[int]) -> str:
-    """Write the newest *ids*, ascending."""
+    """Return the newest *ids* as text, ascending."""
     shown = ", ".join(map(str, ids[-_IDS_SHOWN:]))
     return f"{shown} and {len(ids) - _IDS_SHOWN} older ones" if len(ids) > _IDS_SHOWN else shown
 

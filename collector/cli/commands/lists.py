@@ -1,4 +1,4 @@
-"""`collector annotations`: Cloudflare's remarks on the data."""
+"""`collector annotations`, `collector gaps` and `collector revisions`: lists of rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def annotations_command(
     start: datetime | None, end: datetime | None, limit: int, config: str | None, output: str
 ) -> None:
-    """List Cloudflare's remarks on the data, the newest first, with when each was seen and whether it was withdrawn.
+    """List Cloudflare's annotations of the data, the newest first, with first sight and withdrawal.
 
     \b
     Example: collector annotations --start 2026-01-01
@@ -45,14 +45,14 @@ def _annotation_columns(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @click.command("gaps")
-@click.option("--profile", metavar="NAME", help="Of this profile only.")
+@click.option("--profile", metavar="NAME", help="Show this profile only. Default: all.")
 @period_options
 @config_option
 @format_option
 def gaps_command(
     profile: str | None, start: datetime | None, end: datetime | None, config: str | None, output: str
 ) -> None:
-    """List buckets that should be there and are not: `missing`, or `upstream` where Radar itself has none.
+    """List expected buckets that are not stored; reason `missing`, or `upstream` if Radar does not have them.
 
     \b
     Example: collector gaps --profile all --format json
@@ -63,7 +63,7 @@ def gaps_command(
     from collector.cli.output import show
 
     rows = asyncio.run(_gaps(load_settings(config), profile, start, end))
-    show(rows, output, empty="no gaps")
+    show(rows, output, empty="there are no gaps")
 
 
 async def _gaps(
@@ -91,7 +91,7 @@ async def _gaps(
 
 
 @click.command("revisions")
-@click.option("--profile", metavar="NAME", help="Of this profile only.")
+@click.option("--profile", metavar="NAME", help="Show this profile only. Default: all.")
 @period_options
 @limit_option(100)
 @config_option
@@ -99,7 +99,7 @@ async def _gaps(
 def revisions_command(
     profile: str | None, start: datetime | None, end: datetime | None, limit: int, config: str | None, output: str
 ) -> None:
-    """List values that were later replaced, the newest first: the old and the new one, and when each was seen.
+    """List values that were later replaced, the newest first, with the new value and both times.
 
     \b
     Example: collector revisions --profile all --start 2d

@@ -1,4 +1,4 @@
-"""`collector probe`: what the API does not publish."""
+"""`collector probe`: find out what the API does not publish, print a report, save the bodies."""
 
 from __future__ import annotations
 
@@ -35,18 +35,17 @@ if TYPE_CHECKING:
     "--save",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Keep every body, and the report as JSON, in DIR, which must be new or empty.",
+    help="Save every body, and the report as JSON, in DIR, which must be new or empty.",
 )
 @config_option
 @format_option
 @click.pass_context
 def probe_command(ctx: click.Context, config: str | None, output: str, save: Path | None) -> None:
-    """Ask the API for what is not published: its form, units, delay, grid, limits, and how far back it goes.
+    """Find out what the API does not publish: its form, units, delay, grid, limits, and its oldest data.
 
-    At most 30 requests, inside the budget; it goes on after refusals and odd answers, and names them. The store
-    remembers the limits that were found, where buckets start, and the difference of the clocks, but no points. It
-    needs credentials only: neither a configuration file nor a profile. Exit code 1 if something that the collector
-    needs is not settled.
+    It sends at most 30 requests, inside the budget. It continues after rejections and unexpected answers, and reports
+    them. The store keeps the limits, the grid and the clock difference, but no points. It needs credentials, but no
+    configuration file and no profile. Exit code 1 if something that the collector needs is not settled.
 
     \b
     Example: collector probe --save probe-1
@@ -54,12 +53,12 @@ def probe_command(ctx: click.Context, config: str | None, output: str, save: Pat
     import asyncio
 
     from collector.cli.bootstrap import load_settings, require_credentials
-    from collector.cli.commands.probe import Folder, print_report, redacted
+    from collector.cli.commands.probe import BodyFolder, print_report, redacted
     from collector.cli.output import show_json
 
     settings = require_credentials(load_settings(config, required=False))
-    folder = Folder.create(save, settings.secrets) if save else None
-    report = asyncio.run(_probe(settings, _hear(folder)))
+    folder = BodyFolder.create(save, settings.secrets) if save else None
+    report = asyncio.run(_probe(settings, _on_exchange(folder)))
     content = report.to_json(settings.radar.base_url)
     for request in content["requests"]:
         request["file"] = folder.names.get(request["number"]) if folder else None
@@ -73,26 +72,26 @@ def probe_command(ctx: click.Context, config: str | None, output: str, save: Pat
     ctx.exit(0 if clean["settled"] else 1)
 
 
-def _hear(folder: Folder | None) -> Callable[[Exchange], None]:
+def _on_exchange(folder: BodyFolder | None) -> Callable[[Exchange], None]:
     from collector.cli.output import say
     from collector.collect.probe import MOST_REQUESTS
 
-    def hear(exchange: Exchange) -> None:
+    def on_exchange(exchange: Exchange) -> None:
         if folder:
             folder.keep(exchange)
         status = f"HTTP {exchange.status}, " if exchange.status else ""
-        came = f"{exchange.outcome} ({status}{exchange.seconds * 1000:.0f} ms)"
-        say(f"{exchange.number}/{MOST_REQUESTS} {exchange.request.name}: {came}")
+        result = f"{exchange.outcome} ({status}{exchange.seconds * 1000:.0f} ms)"
+        say(f"{exchange.number}/{MOST_REQUESTS} {exchange.request.name}: {result}")
 
-    return hear
+    return on_exchange
 
 
-async def _probe(settings: Settings, hear: Callable[[Exchange], None]) -> ProbeReport:
+async def _probe(settings: Settings, on_exchange: Callable[[Exchange], None]) -> ProbeReport:
     from collector.cli.bootstrap import open_collector
     from collector.collect.probe import Prober
 
     async with open_collector(settings, "probe") as (_, batch_runner):
-        return await Prober(batch_runner, hear).probe()
+        return await Prober(batch_runner, on_exchange).probe()
 
 
 _REPORT = "probe.json"
@@ -100,7 +99,7 @@ _MASK = "***"
 
 
 def redacted(content: Any, secrets: Sequence[str]) -> Any:
-    """Return JSON *content* with every secret shown as `***`, in case that Radar quotes what it was sent."""
+    """Return JSON *content* with every secret replaced by `***`, because Radar may quote what it received."""
     match content:
         case str():
             for secret in secrets:
@@ -115,26 +114,26 @@ def redacted(content: Any, secrets: Sequence[str]) -> Any:
 
 
 @dataclass
-class Folder:
-    """Where bodies are kept; *names* maps the number of a request to its file."""
+class BodyFolder:
+    """A private folder of bodies, one file each; *names* maps the number of a request to its file."""
 
     path: Path
     secrets: Sequence[str]
     names: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def create(cls, path: Path, secrets: Sequence[str]) -> Folder:
-        """Make the folder, for its owner alone; UsageError for one that holds something, so that nothing is mixed."""
+    def create(cls, path: Path, secrets: Sequence[str]) -> BodyFolder:
+        """Create the folder with mode 0700. Raises UsageError if it is not empty, so that two probes are not mixed."""
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if next(path.iterdir(), None) is not None:
-                raise UsageError(f"--save {path}: the directory is not empty; name a new one")
+                raise UsageError(f"--save {path}: the directory is not empty; use a new one")
         except OSError as error:
             raise CollectorError(f"cannot create the directory {path}: {os_error_text(error)}") from None
         return cls(path, secrets)
 
     def keep(self, exchange: Exchange) -> None:
-        """Write the body of an exchange, if one came."""
+        """Write the body of an exchange, if it has one."""
         if exchange.body:
             kind = "json" if exchange.document is not None else "html" if exchange.body.lstrip()[:1] == b"<" else "txt"
             name = f"{exchange.number:02}-{re.sub('[^a-z0-9]+', '-', exchange.request.name.lower())}.{kind}"
@@ -158,11 +157,11 @@ class Folder:
             raise CollectorError(f"cannot write {file}: {os_error_text(error)}") from None
 
 
-_MOST_LINES = 40
-_MOST_OF_A_URL = 120
-_MOST_ENTRIES = 2
-_MOST_OF_A_LINE = 10_000
-_NARROWEST = 40
+_MAX_LINES = 40
+_MAX_URL_LENGTH = 120
+_MAX_ENTRIES = 2
+_UNLIMITED_WIDTH = 10_000
+_MIN_WIDTH = 40
 
 
 def print_report(content: Content) -> None:
@@ -170,7 +169,7 @@ def print_report(content: Content) -> None:
     _heading(f"Probe of {content['base_url']} by radar-collector {content['version']}")
     _print_requests(content["requests"])
     _heading("meta of the first answer")
-    click.echo(_short_json(content["meta"]) if content["meta"] else "none came")
+    click.echo(_shortened_json(content["meta"]) if content["meta"] else "there was no answer")
     if content["shape"]:
         _heading("Form of an answer")
         show([{"part": part, "form": form} for part, form in content["shape"].items()], "table")
@@ -182,14 +181,14 @@ def print_report(content: Content) -> None:
     if content["refusals"]:
         _heading("Refusals")
         show([_kind(refusal, "refusal", "outcome") for refusal in content["refusals"]], "table")
-    _list("Not asked, because of the cap on requests", content["skipped"])
+    _list("Not sent, because of the limit of requests", content["skipped"])
     _list("Not settled", content["unsettled"])
     click.echo()
     click.echo(printable(verdict(content)))
 
 
 def verdict(content: Content) -> str:
-    """Say in a line whether the collector can work, and what to do next."""
+    """Return whether the collector can work, and the next step, in one line."""
     used = f"{content['requests_used']} of {content['requests_allowed']} requests"
     count = len(content["unsettled"])
     if not count:
@@ -197,7 +196,7 @@ def verdict(content: Content) -> str:
     things = "1 thing is" if count == 1 else f"{count} things are"
     advice = "read the list above, and attach the file of `collector report` to an issue"
     if content["ended"]:
-        advice = "mend what ended it, then run `collector probe` again"
+        advice = "correct the cause, then run `collector probe` again"
     return f"verdict: {things} not settled ({used}); next: {advice}"
 
 
@@ -212,45 +211,47 @@ def _row(finding: Content) -> dict[str, str]:
 
 
 def _print_requests(requests: Sequence[Content]) -> None:
-    """Print each request in two lines or three: what came, what was sent, and why it is no answer."""
+    """Print two or three lines for each request: the response, the request, and the reason if it has no answer."""
     for request in requests:
         status = f"HTTP {request['status']}, " if request["status"] else ""
-        came = f"{status}{size(request['bytes'])}, {request['milliseconds']:,} ms"
-        _entry(f"{request['number']:2}  {request['name']}: {request['outcome']} ({came})")
-        click.echo(printable("    " + _short_url(request["path"], request["query"])))  # not folded, to be copied
+        result = f"{status}{size(request['bytes'])}, {request['milliseconds']:,} ms"
+        _entry(f"{request['number']:2}  {request['name']}: {request['outcome']} ({result})")
+        click.echo(
+            printable("    " + _short_url(request["path"], request["query"]))
+        )  # not wrapped, so that it can be copied
         if request["reason"]:
             _entry("    " + request["reason"])
 
 
 def _entry(line: str) -> None:
-    """Print a line, on a terminal folded to its width."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _MOST_OF_A_LINE
-    click.echo(textwrap.fill(printable(line), max(width, _NARROWEST), subsequent_indent="    ", break_on_hyphens=False))
+    """Print a line, wrapped to the width of a terminal."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED_WIDTH
+    click.echo(textwrap.fill(printable(line), max(width, _MIN_WIDTH), subsequent_indent="    ", break_on_hyphens=False))
 
 
 def _short_url(path: str, query: str) -> str:
     url = f"GET {path}?{query}"
-    return url if len(url) <= _MOST_OF_A_URL else f"{url[:_MOST_OF_A_URL]}… ({len(url):,} bytes)"
+    return url if len(url) <= _MAX_URL_LENGTH else f"{url[:_MAX_URL_LENGTH]}… ({len(url):,} bytes)"
 
 
-def _short_json(meta: Any) -> str:
+def _shortened_json(meta: Any) -> str:
     lines = printable_json(json.dumps(_shortened(meta), indent=2, ensure_ascii=False)).splitlines()
-    more = [f"… {len(lines) - _MOST_LINES} lines more"] if len(lines) > _MOST_LINES else []
-    return "\n".join([*lines[:_MOST_LINES], *more])
+    more = [f"… {len(lines) - _MAX_LINES} lines more"] if len(lines) > _MAX_LINES else []
+    return "\n".join([*lines[:_MAX_LINES], *more])
 
 
 def _shortened(content: Any) -> Any:
-    """Leave out of long arrays all but the first entries, of long texts all but the beginning."""
+    """Return *content* with only the first entries of long arrays and the beginning of long texts."""
     match content:
-        case list() if len(content) > _MOST_ENTRIES:
-            more = f"… {len(content) - _MOST_ENTRIES} more"
-            return [*map(_shortened, content[:_MOST_ENTRIES]), more]
+        case list() if len(content) > _MAX_ENTRIES:
+            more = f"… {len(content) - _MAX_ENTRIES} more"
+            return [*map(_shortened, content[:_MAX_ENTRIES]), more]
         case list():
             return [*map(_shortened, content)]
         case dict():
             return {key: _shortened(value) for key, value in content.items()}
         case str():
-            return content if len(content) <= _MOST_OF_A_URL else content[:_MOST_OF_A_URL] + "…"
+            return content if len(content) <= _MAX_URL_LENGTH else content[:_MAX_URL_LENGTH] + "…"
         case _:
             return content
 
@@ -259,11 +260,11 @@ def _print_deviations(deviations: Sequence[Content], shape: Content) -> None:
     if deviations:
         show([_kind(deviation, "deviation", "answer is") for deviation in deviations], "table")
     else:
-        click.echo("none: every answer has the form of the contract" if shape else "no answer came")
+        click.echo("none: every answer has the form of the contract" if shape else "there was no answer")
 
 
 def _kind(seen: Content, title: str, verdict: str) -> dict[str, Any]:
-    """Return a row: what several answers have in common, how often, and where it was first."""
+    """Return the row of one deviation: its text, its number of answers, and the first request."""
     return {
         title: seen["text"],
         verdict: seen["verdict"],

@@ -1,4 +1,4 @@
-"""`collector query`: the local history, asked as the API is."""
+"""`collector query`: the local history in the API's form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collector.cli.options import MOMENT, config_option
+from collector.cli.options import TIME, config_option
 from collector.datasets import DEFAULT
 
 if TYPE_CHECKING:
@@ -18,31 +18,46 @@ if TYPE_CHECKING:
 
 
 def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add every filter of the API, each of which may be given several times."""
+    """Add an option for every filter of the API; each one is repeatable."""
     for parameter in reversed(list(DEFAULT.filters.values())):
         allowed = "|".join(parameter.values) if len(parameter.values) in range(1, 4) else "TEXT"
         option = f"--{parameter.option.replace('_', '-')}"
-        function = click.option(option, parameter.name, multiple=True, metavar=allowed)(function)
+        function = click.option(
+            option, parameter.name, multiple=True, metavar=allowed, help=f"Filter by {parameter.option}."
+        )(function)
     return function
 
 
 @click.command("query")
-@click.option("--agg-interval", "aggInterval", metavar="15m|1h|1d|1w", help="Width of a bucket; else by the range.")
 @click.option(
-    "--format", "format", type=click.Choice(["JSON", "CSV"], case_sensitive=False), default="JSON", show_default=True
+    "--agg-interval", "aggInterval", metavar="15m|1h|1d|1w", help="Width of a bucket. Default: chosen by the range."
 )
-@click.option("--name", "name", multiple=True, help="Name of a series; else serie_0, serie_1…")
-@click.option("--date-range", "dateRange", multiple=True, metavar="RANGE", help="1d to 364d, 1w to 52w, or 7dControl.")
-@click.option("--date-start", "dateStart", type=MOMENT, multiple=True, metavar="T", help="From T on.")
-@click.option("--date-end", "dateEnd", type=MOMENT, multiple=True, metavar="T", help="To T, its bucket included.")
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice(["JSON", "CSV"], case_sensitive=False),
+    default="JSON",
+    show_default=True,
+    help="Print JSON or CSV.",
+)
+@click.option("--name", "name", multiple=True, help="Name the series. Default: serie_0, serie_1, …")
+@click.option(
+    "--date-range",
+    "dateRange",
+    multiple=True,
+    metavar="RANGE",
+    help="Return this range up to now: 1d to 364d, 1w to 52w, or 7dControl.",
+)
+@click.option("--date-start", "dateStart", type=TIME, multiple=True, metavar="T", help="Start at T.")
+@click.option("--date-end", "dateEnd", type=TIME, multiple=True, metavar="T", help="End with the bucket of T.")
 @_filter_options
-@click.option("--as-of", "asOf", type=MOMENT, metavar="T", help="What was known at T.")
+@click.option("--as-of", "asOf", type=TIME, metavar="T", help="Return the values that were known at T. Default: now.")
 @config_option
 def query_command(config: str | None, **parameters: Any) -> None:
-    """Ask the local history as the API would answer.
+    """Query the local history in the API's form.
 
-    The i-th value of every option makes series i; "" leaves a filter out there. A comma between values is OR, unless
-    a blank follows it or it is written %2C: then it belongs to the value.
+    The i-th value of every option belongs to series i; "" leaves the filter out there. A comma separates values that
+    are combined by OR. A comma before a blank, or written as %2C, is a part of the value.
 
     \b
     Example: collector query --date-start 6h --date-end now --agg-interval 1h --format CSV
@@ -80,7 +95,7 @@ async def _query(settings: Settings, raw_query: str) -> None:
 
 
 def _error(refused: ApiError) -> Exception:
-    """A refusal ends the command with 2, having no history for what was asked with 1."""
+    """Return CollectorError (exit code 1) if there is no history for the query, otherwise UsageError (exit code 2)."""
     from collector.errors import CollectorError, UsageError
 
     found = CollectorError if refused.error_code.status == 404 else UsageError  # noqa: PLR2004 - HTTP's Not Found
@@ -88,7 +103,7 @@ def _error(refused: ApiError) -> Exception:
 
 
 def _written(parameters: Mapping[str, Any]) -> str:
-    """Write options as the query string that the API would get."""
+    """Return the options as a query string of the API."""
     from urllib.parse import urlencode
 
     pairs = []

@@ -1,4 +1,4 @@
-"""`collector series`: what is kept, and how it is deleted."""
+"""`collector series` and `collector series forget`: list and delete series."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 @click.group("series", invoke_without_command=True)
-@click.option("--profile", metavar="NAME", help="Of this profile only.")
+@click.option("--profile", metavar="NAME", help="Show this profile only. Default: all.")
 @config_option
 @format_option
 @click.pass_context
 def series_command(ctx: click.Context, profile: str | None, config: str | None, output: str) -> None:
-    """List the series that are kept, with the identity that decides their values.
+    """List the stored series with interval, filters, normalization and unit.
 
     \b
     Example: collector series --profile by-owner
     """
     if ctx.invoked_subcommand:
-        ctx.find_root().obj = config  # `series --config FILE forget …` is the same
+        ctx.find_root().obj = config  # so that `series --config FILE forget …` works
         return
     from collector.cli.list_command import list_rows
 
@@ -45,16 +45,16 @@ def _columns(row: dict[str, Any]) -> dict[str, Any]:
     return {"id": row["id"], "label": label, "filters": filters or "-", **{name: row[name] for name in kept}}
 
 
-@series_command.command("forget", short_help="Delete a series that no profile wants any more.")
+@series_command.command("forget", short_help="Delete a series that no profile has any more.")
 @click.argument("series", metavar="LABEL|ID")
-@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Print the number of rows, and delete nothing.")
 @config_option
 @format_option
 def forget(series: str, config: str | None, output: str, *, dry_run: bool) -> None:
-    """Delete a series that no profile of the configuration wants, in all its units, with its history.
+    """Delete a series that no configured profile has, in all its units, with its history.
 
-    A paused profile wants its series. Requests and due moments stay on record. While a daemon owns the store, the
-    daemon does it. A backup brings it back, nothing else does.
+    The series of a paused profile is not deleted. Requests and fires stay on record. If a daemon owns the store, it
+    deletes the series. Only a backup can restore it.
 
     \b
     Example: collector series forget by-owner/Sectigo --dry-run
@@ -87,7 +87,7 @@ async def _forget(settings: Settings, series_id: int, *, dry_run: bool) -> Forgo
 
 
 async def _find(settings: Settings, series: str) -> int:
-    """Find a series by its id, or by a label that only one question has or had."""
+    """Return the id of a series by its id, or by a label that only one question has or had."""
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
@@ -101,11 +101,11 @@ def _choose(label: str, rows: Sequence[SeriesRow], labels: Sequence[str]) -> int
     from collector.errors import UsageError, did_you_mean
 
     if not rows:
-        raise UsageError(f"there is no series {label!r}{did_you_mean(label, labels)}: `collector series` lists them")
+        raise UsageError(f"there is no series {label!r}{did_you_mean(label, labels)}; `collector series` lists them")
     questions = {(row.agg_interval, str(sorted(row.filters.items()))): row.id for row in rows}
     if len(questions) > 1:
         ids = ", ".join(str(series_id) for series_id in sorted(questions.values()))
-        raise UsageError(f"several series are called {label!r}; give the id of one: {ids}")
+        raise UsageError(f"several series have the label {label!r}; use the id of one: {ids}")
     return next(iter(questions.values()))
 
 

@@ -1,4 +1,4 @@
-"""`collector run`: the service."""
+"""`collector run`, `collector demo` and `collector healthcheck`: run the service, and check it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 @click.command("run")
 @config_option
 def run_command(config: str | None) -> None:
-    """Be the service: scheduler, fetcher, healing and HTTP server, until SIGTERM.
+    """Run the service (scheduler, fetcher, healing, HTTP server) until SIGTERM.
 
-    SIGHUP reads the configuration anew; a bad one keeps the old. One that comes while the service starts is not lost.
+    SIGHUP reloads the configuration. If the new one is invalid, the service keeps the old one. A SIGHUP during the
+    start is not lost.
 
     \b
     Example: collector run --config /etc/collector/config.toml
@@ -38,13 +39,13 @@ def run_command(config: str | None) -> None:
     from collector.cli.bootstrap import load_settings, require_profiles
     from collector.daemon import run
 
-    signals.is_told_to_reload()  # the configuration is read now anyway
+    signals.take_reload_request()  # because the configuration is read now
     settings = load_settings(config)
     asyncio.run(run(require_profiles(settings), lambda: require_profiles(load_settings(config)), told_before=signals))
 
 
 _CONFIG = """\
-# What `collector demo` runs with: a simulator in place of Radar, so the numbers are made up.
+# The configuration of `collector demo`. A simulator replaces Radar, so the numbers are not real.
 [radar]
 base_url = "{base_url}"
 [database]
@@ -73,12 +74,20 @@ duration = ["LTE_3D", "GT_3D_LTE_7D", "GT_7D_LTE_10D"]
 
 
 @click.command("demo")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port of the HTTP server.")
-@click.option("--once", is_flag=True, help="Collect, print the status table, and exit.")
-@click.option("--data", type=click.Path(file_okay=False), help="Folder that keeps the store; else it goes at the end.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Serve HTTP on this port; 0 takes a free one.",
+)
+@click.option("--once", is_flag=True, help="Collect once, print the status table, and exit.")
+@click.option(
+    "--data", type=click.Path(file_okay=False), help="Keep the store in this folder. Default: a temporary folder."
+)
 @click.pass_context
 def demo_command(ctx: click.Context, port: int, *, once: bool, data: str | None) -> None:
-    """Run the whole thing with no account: built-in simulator, SQLite, daemon, HTTP server.
+    """Run everything with no account: built-in simulator, SQLite store, daemon, HTTP server.
 
     \b
     Example: collector demo --once
@@ -97,7 +106,7 @@ def demo_command(ctx: click.Context, port: int, *, once: bool, data: str | None)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise CollectorError(f"the folder {folder} cannot be created: {os_error_text(error)}") from error
+            raise CollectorError(f"cannot create the folder {folder}: {os_error_text(error)}") from error
         ctx.exit(asyncio.run(_demo(folder, port, once=once)))
 
 
@@ -106,12 +115,12 @@ async def _demo(folder: Path, port: int, *, once: bool) -> int:
     from collector.simulator import Simulator, serve
 
     async with serve(Simulator()) as base_url:
-        settings = _settings(folder, base_url, port, utc_now(), once=once)
-        return await (_once(settings) if once else _keep_on(settings, folder))
+        settings = _write_settings(folder, base_url, port, utc_now(), once=once)
+        return await (_run_once(settings) if once else _run_daemon(settings, folder))
 
 
-def _settings(folder: Path, base_url: str, port: int, now: datetime, *, once: bool) -> Settings:
-    """Write the demo's configuration down, where it can be read and tried, and load it."""
+def _write_settings(folder: Path, base_url: str, port: int, now: datetime, *, once: bool) -> Settings:
+    """Write the configuration to *folder*, so that other commands can use it, and load it."""
     from datetime import timedelta
 
     from collector import logs
@@ -125,59 +134,59 @@ def _settings(folder: Path, base_url: str, port: int, now: datetime, *, once: bo
     try:
         path.write_text(_CONFIG.format(base_url=base_url, store=store, port=port, level=level, **days))
     except OSError as error:
-        raise CollectorError(f"{path} cannot be written: {os_error_text(error)}") from error
+        raise CollectorError(f"cannot write {path}: {os_error_text(error)}") from error
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "demo"})
     logs.configure(settings.log.level, settings.log.format, settings.secrets)
     logs.quiet("collector.simulator")
     return settings
 
 
-async def _once(settings: Settings) -> int:
+async def _run_once(settings: Settings) -> int:
     from collector.cli.commands.collect import one_pass
     from collector.cli.commands.status import print_status
 
-    _say_simulated(settings)
+    _print_notice(settings)
     collected = await one_pass(settings, settings.profiles)
     await print_status(settings, "table")
     return 0 if collected.complete else 1
 
 
-def _say_simulated(settings: Settings) -> None:
-    click.echo(f"demo: simulated data, from a simulator at {settings.radar.base_url}", err=True)
+def _print_notice(settings: Settings) -> None:
+    click.echo(f"demo: simulated data from the simulator at {settings.radar.base_url}", err=True)
 
 
-async def _keep_on(settings: Settings, folder: Path) -> int:
+async def _run_daemon(settings: Settings, folder: Path) -> int:
     import signal
 
     from collector.cli import signals
     from collector.daemon import run
 
     def announce(address: str) -> None:
-        _say_simulated(settings)
-        click.echo(f"demo: the dashboard is {address}/", err=True)
-        click.echo(f"demo: collector status --config {folder}/config.toml; Ctrl-C ends it", err=True)
+        _print_notice(settings)
+        click.echo(f"demo: the dashboard is at {address}/", err=True)
+        click.echo(f"demo: try collector status --config {folder}/config.toml; stop with Ctrl-C", err=True)
 
     nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
-    def hang_up() -> Settings:
-        """End as on SIGTERM when the terminal is closed: there is no configuration to read again."""
+    def stop_on_hangup() -> Settings:
+        """Stop as on SIGTERM when the terminal is closed, because there is no configuration to reload."""
         if not nohup:
             signal.raise_signal(signal.SIGTERM)
         return settings
 
-    await run(settings, hang_up, told_before=signals, announce=announce)
+    await run(settings, stop_on_hangup, told_before=signals, announce=announce)
     return 0
 
 
-_TIMEOUT = 5.0
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not bound
+_TIMEOUT_SECONDS = 5.0
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a request is sent there, nothing is bound
 
 
 @click.command("healthcheck")
 @config_option
 @click.pass_context
 def healthcheck_command(ctx: click.Context, config: str | None) -> None:
-    """Exit 0 when the running daemon is ready, 1 with the reasons when it is not.
+    """Exit with code 0 if the running daemon is ready, otherwise with code 1 and the reasons.
 
     \b
     Example: collector healthcheck && echo ready
@@ -186,7 +195,9 @@ def healthcheck_command(ctx: click.Context, config: str | None) -> None:
 
     server = load_settings(config, required=False).server
     if not server.enabled:
-        raise UsageError("server.enabled is false, so there is nothing to ask; `collector status` reads the store")
+        raise UsageError(
+            "server.enabled is false, so the daemon has no HTTP server to ask; `collector status` reads the store"
+        )
     reasons = _ask_readiness(_WILDCARDS.get(server.host, server.host), server.port)
     for reason in reasons:
         click.echo(f"not ready: {printable(reason)}", err=True)
@@ -196,7 +207,7 @@ def healthcheck_command(ctx: click.Context, config: str | None) -> None:
 
 
 def _ask_readiness(host: str, port: int) -> list[str]:
-    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/readyz")
         answer = json.loads(connection.getresponse().read(65_536))
@@ -204,6 +215,6 @@ def _ask_readiness(host: str, port: int) -> list[str]:
     except (OSError, http.client.HTTPException) as error:
         return [f"no answer from {host}:{port}: {os_error_text(error) if isinstance(error, OSError) else error}"]
     except (ValueError, KeyError, TypeError):
-        return [f"what answers at {host}:{port} is not the collector"]
+        return [f"the server at {host}:{port} is not the collector"]
     finally:
         connection.close()

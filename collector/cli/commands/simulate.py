@@ -1,4 +1,4 @@
-"""`collector simulate`: a local stand-in of the Radar API."""
+"""`collector simulate`: a local simulator of the Radar API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collector.cli.options import MOMENT
+from collector.cli.options import TIME
 from collector.errors import CollectorError, os_error_text
 from collector.interval import AggInterval, Grid
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _BEFORE_DATA = {"400": 2001, "404": 7003, "422": 2002, "500": 2000}
-"""The API's code beside each status."""
+"""The API's error code for each status."""
 
 
 def _duration(text: str) -> timedelta:
@@ -32,20 +32,20 @@ def _duration(text: str) -> timedelta:
 def _span(text: str) -> tuple[AggInterval, timedelta]:
     interval, _, span = text.partition("=")
     if interval not in tuple(AggInterval):
-        raise click.BadParameter(f"{interval!r} is none of {', '.join(AggInterval)}")
+        raise click.BadParameter(f"{interval!r} is not one of {', '.join(AggInterval)}")
     return AggInterval(interval), _duration(span)
 
 
 def _grid(text: str) -> tuple[AggInterval, Grid | None]:
     word, _, start = text.partition("=")
     if word not in tuple(AggInterval):
-        raise click.BadParameter(f"{word!r} is none of {', '.join(AggInterval)}")
+        raise click.BadParameter(f"{word!r} is not one of {', '.join(AggInterval)}")
     interval = AggInterval(word)
     if start == "range":
         return interval, None
     offset = _duration(start)
     if offset >= interval.step or offset % AggInterval.FIFTEEN_MINUTES.step:
-        raise click.BadParameter(f"{start!r}: allowed are whole quarters of an hour, less than {interval}, or range")
+        raise click.BadParameter(f"{start!r}: allowed: a multiple of 15m that is less than {interval}, or range")
     return interval, Grid(interval, offset)
 
 
@@ -63,7 +63,7 @@ def _range(text: str) -> str | None:
 
 
 def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple[str, ...]:
-    """Read the names of variations; `help` lists them and ends the command."""
+    """Return the names of variations; `help` lists them and exits."""
     names = tuple(name for names in lists for name in names.replace(",", " ").split())
     if not names:
         return ()
@@ -80,17 +80,25 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
 
 
 @click.command("simulate")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another number, another history.")
-@click.option("--token", envvar="COLLECTOR_SIMULATE_TOKEN", help="The one made-up token to accept; else any will do.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Listen on this address.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8787,
+    show_default=True,
+    help="Listen on this port; 0 takes a free one.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Choose the made-up history; each number gives another one."
+)
+@click.option("--token", envvar="COLLECTOR_SIMULATE_TOKEN", help="Accept only this token. Default: any token.")
 @click.option(
     "--lag",
     type=_duration,
     metavar="DURATION",
     default="45m",
     show_default=True,
-    help="How far lastUpdated lies behind.",
+    help="Set lastUpdated this far behind the present.",
 )
 @click.option(
     "--revised-for",
@@ -98,14 +106,19 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
     metavar="DURATION",
     default="3d",
     show_default=True,
-    help="How long a value may change after its bucket closed; 0s is never.",
+    help="Revise values for this long after their bucket has closed; 0s: never.",
 )
-@click.option("--data-since", type=MOMENT, metavar="T", help="Have no data before T: a date, a time, or an age (7d).")
-@click.option("--retention", type=_duration, metavar="DURATION", help="Have no data that is older.")
+@click.option(
+    "--data-since",
+    type=TIME,
+    metavar="T",
+    help="Have no data before T: a date, an RFC 3339 time, or an age (7d). Default: no limit.",
+)
+@click.option("--retention", type=_duration, metavar="DURATION", help="Have no data that is older. Default: no limit.")
 @click.option(
     "--before-data",
     type=click.Choice(["400", "404", "422", "500"]),
-    help="Refuse with this status what starts before the data; else its buckets are left out.",
+    help="Reject ranges before the data with this status. Default: leave the buckets out.",
 )
 @click.option("--partial", is_flag=True, help="Publish the newest bucket before it has closed.")
 @click.option(
@@ -113,7 +126,7 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
     type=_span,
     metavar="INTERVAL=DURATION",
     multiple=True,
-    help="Longest range of an interval, as 15m=7d; repeatable.",
+    help="Limit the range of an interval, as 15m=7d; repeatable.",
 )
 @click.option(
     "--grid",
@@ -121,43 +134,49 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
     type=_grid,
     metavar="INTERVAL=DURATION|range",
     multiple=True,
-    help="Let buckets start so much later than usual (Mondays, midnight UTC), as 1w=3d, or where the range does.",
+    help="Start buckets this much after Monday or midnight UTC, as 1w=3d, or at the start of the range; repeatable.",
 )
-@click.option("--series-per-request", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--series-per-request",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Limit the series of one request.",
+)
 @click.option(
     "--default-range",
     type=_range,
     metavar="RANGE",
     default="7d",
     show_default=True,
-    help="What a request without any date gets; none refuses it.",
+    help="Use this range for a request without dates; none rejects it.",
 )
-@click.option("--messages", is_flag=True, help="Put an empty list of messages into every answer.")
-@click.option("--too-costly", is_flag=True, help="Refuse what is over a limit with 422/2002 instead of 400/2001.")
+@click.option("--messages", is_flag=True, help="Add an empty list of messages to every answer.")
+@click.option("--too-costly", is_flag=True, help="Reject requests over a limit with 422/2002 instead of 400/2001.")
 @click.option(
     "--rate-limit",
     type=click.IntRange(0),
     default=1200,
     show_default=True,
-    help="Requests in 5 minutes; 0 is no limit.",
+    help="Limit the requests in 5 minutes; 0: no limit.",
 )
-@click.option("--normalization", default="RAW_VALUES", show_default=True)
-@click.option("--unit", default="certificates", show_default=True)
+@click.option("--normalization", default="RAW_VALUES", show_default=True, help="Send this normalization.")
+@click.option("--unit", default="certificates", show_default=True, help="Send this unit.")
 @click.option(
-    "--ongoing", is_flag=True, help="Also carry an annotation without an end, which the API's contract does not allow."
+    "--ongoing", is_flag=True, help="Add an annotation without an end, which the API's contract does not allow."
 )
 @click.option(
     "--odd",
     metavar="NAME,…",
     multiple=True,
     callback=_odd,
-    help="Say the same in another form, to try what the real API may turn out to say; `--odd help` lists all names.",
+    help="Send the same data in another form that the real API may have; `--odd help` lists all names.",
 )
 def simulate_command(host: str, port: int, **switches: Any) -> None:
-    """Be the Radar API, as far as the collector asks it, with made-up data.
+    """Run a local simulator of the Radar API with made-up data.
 
-    The first line on stdout is the base URL, for `base_url` under [radar]; requests are logged on stderr. Any
-    well-formed credentials are accepted. Ctrl-C ends it.
+    The first line on stdout is the base URL, for `base_url` under [radar]; requests are logged on stderr. It accepts
+    any well-formed credentials. Ctrl-C stops it.
 
     \b
     Example: collector simulate --port 8787 --lag 0s --max-span 15m=1d

@@ -1,4 +1,4 @@
-"""`collector status`: how things stand."""
+"""`collector status`: the status document, as text."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @config_option
 @format_option
 def status_command(config: str | None, output: str) -> None:
-    """Show whether a service runs; per profile the newest point, lag, gaps, failures in a row and next fire; the store.
+    """Show the running service, the profiles with newest point, lag, gaps, failures and next fire, and the store.
 
-    The lag is how far the newest bucket lies behind the newest one that should be published.
+    The lag is the time from the newest stored bucket to the newest bucket that should be published.
 
-    Exit code 0 whatever it shows; `collector healthcheck` is the one that judges.
+    The exit code is 0, also for problems; `collector healthcheck` exits with 1 if the service is not ready.
 
     \b
     Example: collector status --format json
@@ -36,7 +36,7 @@ def status_command(config: str | None, output: str) -> None:
 
 
 async def print_status(settings: Settings, output: str) -> None:
-    """Print the status of the store that *settings* name."""
+    """Print the status of the store of *settings*."""
     from collector.cli.output import show_json
     from collector.report.status import status
     from collector.store import Store
@@ -87,7 +87,7 @@ def _print(document: dict[str, Any], now: datetime, waiting: int) -> None:
 
 
 def _learned(document: dict[str, Any]) -> Iterator[str]:
-    """Say what answers have otherwise than usual, without harm."""
+    """Yield a line for each learned grid and each accepted deviation of answers."""
     from collector.cli.output import cell
 
     for one in document["grids"]:
@@ -99,23 +99,23 @@ def _learned(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _service(document: dict[str, Any], now: datetime) -> str:
-    """Say whether a service runs, which, since when, and when it last made progress."""
+    """Return whether a service runs, its name and version, its start, and its last progress."""
     from collector.cli.output import cell, duration
 
     service, commands = document["service"], ", ".join(map(cell, document["commands"]))
-    busy = f"; at work: {commands}" if commands else ""
+    busy = f"; running commands: {commands}" if commands else ""
     if service is None:
-        return f"none runs{busy}"
+        return f"not running{busy}"
     name = f"{cell(service['name'])}, version {cell(service['version'])}"
     if not service["running"]:
-        return f"none runs; the last one, {name}, is gone since {cell(service['since'])}{busy}"
+        return f"not running; the last one, {name}, ended {cell(service['since'])}{busy}"
     progress = service["last_progress"]
     last = f"{duration((now - progress).total_seconds())} ago" if progress else "none yet"
-    return f"{name}, runs since {cell(service['since'])}, last progress: {last}{busy}"
+    return f"{name}, running since {cell(service['since'])}, last progress: {last}{busy}"
 
 
 def _wait(wait: dict[str, Any], now: datetime) -> str:
-    """Write `silent until 2026-…Z (in 40s): HTTP 503`."""
+    """Return `silent, until 2026-…Z (in 40s): HTTP 503`."""
     from collector.cli.output import cell, duration
 
     words = f": {cell(wait['message'])}" if wait["message"] else ""
@@ -125,7 +125,7 @@ def _wait(wait: dict[str, Any], now: datetime) -> str:
 
 
 def _clock(seconds: int) -> str:
-    """Write by how much our clock differs from Radar's."""
+    """Return the difference of our clock to Radar's."""
     from collector.cli.output import duration
 
     return f"{duration(abs(seconds))} {'ahead of' if seconds > 0 else 'behind'} Radar's"
@@ -135,11 +135,11 @@ def _upstream(radar: dict[str, Any], now: datetime) -> str:
     from collector.cli.output import cell, duration
 
     wait = max((radar["asked_again_at"] - now).total_seconds(), 0)
-    return f"{radar['state']}: {cell(radar['reason'])}; it is asked again in {duration(wait)}"
+    return f"{radar['state']}: {cell(radar['reason'])}; next request in {duration(wait)}"
 
 
 def _row(profile: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """One profile for a person: moments near the present as how long ago, or in how long."""
+    """Return the row of one profile, with recent and next times as durations."""
     from collector.cli.output import duration
 
     success, next_fire = profile["last_success"], profile["next_fire"]
@@ -154,11 +154,11 @@ def _row(profile: dict[str, Any], now: datetime) -> dict[str, Any]:
         "failures": profile["failures"],
         "last_success": f"{duration((now - success).total_seconds())} ago" if success else None,
         "next_fire": f"in {duration((next_fire - now).total_seconds())}" if next_fire else None,
-        "state": profile["state"] + (_asked_again(profile["waiting"], now) if profile["waiting"] else ""),
+        "state": profile["state"] + (_next_request(profile["waiting"], now) if profile["waiting"] else ""),
     }
 
 
-def _asked_again(wait: dict[str, Any], now: datetime) -> str:
+def _next_request(wait: dict[str, Any], now: datetime) -> str:
     from collector.cli.output import duration
 
-    return f" ({wait['reason']}, asked again in {duration((wait['until'] - now).total_seconds())})"
+    return f" ({wait['reason']}, next request in {duration((wait['until'] - now).total_seconds())})"
