@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SLOT = timedelta(minutes=15)
 """What `dateStart` and `dateEnd` are rounded down to; the last one of a window is asked for as its end."""
-_SLOTS, _SECOND = AggInterval.FIFTEEN_MINUTES, timedelta(seconds=1)
+SLOTS, _SECOND = AggInterval.FIFTEEN_MINUTES, timedelta(seconds=1)
 
 
 def series_names(batch: Batch) -> list[str]:
@@ -54,7 +54,7 @@ def query_string(batch: Batch) -> str:
 def _dates(window: Window) -> Iterator[tuple[str, str]]:
     """`dateEnd` is inclusive and floored to 15 minutes: the last slot of the last bucket keeps that bucket whole."""
     yield "dateStart", rfc3339(window.start)
-    yield "dateEnd", rfc3339(_SLOTS.floor(window.end - _SECOND))
+    yield "dateEnd", rfc3339(SLOTS.floor(window.end - _SECOND))
 
 
 def _filters(dataset: Dataset, series: list[SeriesQuery]) -> Iterator[tuple[str, str]]:

@@ -70,7 +70,7 @@ def test_a_program_reads_fields_and_the_exit_code(world):
     assert report["deviations"][0] == {
         "text": "the document is not an object",
         "verdict": "refused",
-        "answers": 8,
+        "answers": 10,
         "first_request": 1,
     }
     assert report["requests"][0]["query"].startswith("aggInterval=15m&format=JSON&dateStart=")

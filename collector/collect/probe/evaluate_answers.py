@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from collector.collect.probe import shape
 from collector.collect.probe.finding import NOT_ASKED, Finding
-from collector.interval import DEFAULT_ORIGIN
+from collector.interval import DEFAULT_ORIGIN, grid_of
 from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, from_epoch, is_absolute, rfc3339
 from collector.radar.classify import quote, sanitize
+from collector.radar.request import SLOTS
 from collector.radar.response_meta import is_known_normalization
 from collector.radar.scalars import parse_answer_time
 
@@ -24,6 +25,7 @@ _SECTION = "Answers"
 _GRID = "Buckets"
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEK = timedelta(days=7)
+_AS_ASKED = "as asked, with an inclusive end"
 
 
 def findings_of_answers(seen: Seen) -> Iterator[Finding]:
@@ -39,7 +41,8 @@ def findings_of_answers(seen: Seen) -> Iterator[Finding]:
     yield _comparison(comparison)
     yield _normalization(meta, comparison)
     yield _last_updated(first, meta)
-    yield _confidence(meta)
+    yield from _date_ranges(seen)
+    yield _confidence(first, meta)
     for agg_interval, exchange in seen.by_interval.items():
         yield from _buckets(agg_interval, exchange)
     for agg_interval, exchange in seen.unaligned.items():
@@ -69,9 +72,13 @@ def _unit(meta: Mapping[str, object]) -> Finding:
 
 def _compact(units: object) -> str:
     items = units if isinstance(units, list) else [units]
-    return ", ".join(
-        f"{item.get('name')}={item.get('value')}" if isinstance(item, dict) else str(item) for item in items
-    )
+    return ", ".join(_unit_text(item) if isinstance(item, dict) else str(item) for item in items)
+
+
+def _unit_text(unit: Mapping[str, object]) -> str:
+    """Write `name=value`, or what there is of them."""
+    parts = [unit.get("name"), unit.get("value")]
+    return "=".join(str(part) for part in parts if part is not None) or "null"
 
 
 def _normalization(meta: Mapping[str, object], comparison: tuple[int, int] | None) -> Finding:
@@ -132,16 +139,57 @@ def _comparison(comparison: tuple[int, int] | None) -> Finding:
 
 def _last_updated(first: Exchange, meta: Mapping[str, object]) -> Finding:
     content = meta.get("lastUpdated")
-    moment = parse_answer_time(content)
+    moment = _moment_updated(first, content)
     name, question = "last_updated", "lastUpdated"
-    if moment is None or moment.at == UNKNOWN_LAST_UPDATED:
+    if moment is None:
         words = "absent" if content is None else f"unreadable: {quote(content)}"
         return Finding(_SECTION, name, question, words, "counts as the present less an hour")
     received = first.response.received_at if first.response else first.sent_at
-    lag = received - (first.clock_difference or timedelta(0)) - moment.at
-    answer = f"{sanitize(str(content))}, {minutes(lag)} behind Radar's clock"
+    lag = received - (first.clock_difference or timedelta(0)) - moment
+    side = "ahead of" if lag < timedelta(0) else "behind"
+    shown = sanitize(content) if isinstance(content, str) else quote(content)
+    answer = f"{shown}, {minutes(abs(lag))} {side} Radar's clock"
     meaning = "ahead of Radar's own clock: it counts as the present less an hour" if lag < timedelta(0) else "the lag"
     return Finding(_SECTION, name, question, answer, meaning, value={"lag_seconds": lag.total_seconds()})
+
+
+def _moment_updated(exchange: Exchange, content: object) -> datetime | None:
+    """Return lastUpdated as the reader took it, else as far as *content* can be read; None if it is unknown."""
+    if exchange.answer is None:
+        moment = parse_answer_time(content)
+        return moment.at if moment else None
+    updated = exchange.answer.meta.last_updated
+    return None if updated == UNKNOWN_LAST_UPDATED else updated
+
+
+def _date_ranges(seen: Seen) -> Iterator[Finding]:
+    """Compare `dateRange` of the first answers with the dates that were sent; `dateEnd` is inclusive."""
+    found: dict[str, list[AggInterval]] = {}
+    for agg_interval, exchange in seen.by_interval.items():
+        named = exchange.answer.meta.date_ranges[:1] if exchange.answer else ()
+        if named and named[0]:
+            window = exchange.request.batch.slices[0].window
+            end = SLOTS.floor(window.end - timedelta(seconds=1))
+            if named[0][1] == grid_of(agg_interval, window.start).floor(end):
+                end = named[0][1]  # rounded to a bucket
+            found.setdefault(_shift((window.start, end), named[0]), []).append(agg_interval)
+    if not found:
+        return
+    usual = found.keys() == {_AS_ASKED}
+    parts = [f"{shift} ({', '.join(intervals)})" for shift, intervals in found.items()]
+    answer = _AS_ASKED if usual else "; ".join(parts)
+    meaning = "" if usual else "recorded as it came; buckets outside of it are not known to be absent"
+    yield Finding(_SECTION, "date_range", "dateRange", answer, meaning, value=parts)
+
+
+def _shift(asked: tuple[datetime, datetime], named: tuple[datetime, datetime]) -> str:
+    """Say how far a range lies from the dates that were sent."""
+    words = [
+        f"{verb} {minutes(abs(there - sent))} {'later' if there > sent else 'earlier'} than asked"
+        for verb, sent, there in zip(("begins", "ends"), asked, named, strict=True)
+        if there != sent
+    ]
+    return " and ".join(words) or _AS_ASKED
 
 
 def minutes(span: timedelta) -> str:
@@ -153,15 +201,19 @@ def minutes(span: timedelta) -> str:
     return f"{span / timedelta(days=1):,.1f} days"
 
 
-def _confidence(meta: Mapping[str, object]) -> Finding:
+def _confidence(first: Exchange, meta: Mapping[str, object]) -> Finding:
     info = meta.get("confidenceInfo")
     name, question = "confidence", "confidence"
-    if not isinstance(info, dict):
+    if first.answer is not None:
+        level, count = first.answer.meta.confidence_level, len(first.answer.meta.annotations)
+    else:
+        listed = info.get("annotations") if isinstance(info, dict) else None
+        count = len(listed) if isinstance(listed, list) else 0
+        level = info.get("level") if isinstance(info, dict) else None
+    if level is None and not count and not isinstance(info, dict):
         return Finding(_SECTION, name, question, "absent", "no confidence level and no annotation is stored")
-    annotations = info.get("annotations")
-    count = len(annotations) if isinstance(annotations, list) else 0
-    answer = f"level {quote(info.get('level'))}, {count} annotations"
-    return Finding(_SECTION, name, question, answer, value={"level": info.get("level"), "annotations": count})
+    answer = f"{'no level' if level is None else f'level {quote(level)}'}, {count} annotations"
+    return Finding(_SECTION, name, question, answer, value={"level": level, "annotations": count})
 
 
 def _buckets(agg_interval: AggInterval, exchange: Exchange) -> Iterator[Finding]:

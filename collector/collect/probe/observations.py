@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 MOST_SERIES = 100
+_SPARSE = 6
+"""An answer that has only one of so many buckets was made coarser, or cut."""
 SIX_HOURS = timedelta(hours=6)
 """A window that is shorter than what is asked at first, and whole in every interval below a day."""
 OLDEST_AGE = 5_000
@@ -220,10 +222,12 @@ def shortfall(exchange: Exchange, oldest: datetime | None) -> str | None:
     if not timestamps or oldest is None:
         return None
     begins, could_begin = from_epoch(min(timestamps)), max(window.start, oldest)
+    expected = (window.end - could_begin) // step
     doubt = 2 * step if oldest <= window.start else max(2 * step, plan.DAY)  # the oldest may be known to the day only
     if begins > could_begin + doubt:
-        expected = (window.end - could_begin) // step
         return f"only the newest {len(timestamps)} of {expected} buckets came"
+    if len(timestamps) * _SPARSE <= expected:  # a single bucket does not tell that it is wider than asked
+        return f"only {len(timestamps)} of {expected} buckets came"
     return None
 
 

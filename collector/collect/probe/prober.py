@@ -27,7 +27,7 @@ from collector.collect.probe.questions import COMMA_FILTER, FILTERED, series_req
 from collector.collect.probe.report import ProbeReport
 from collector.errors import CollectorError
 from collector.interval import AggInterval, Grid
-from collector.radar.errors import Misdirected, OffGrid
+from collector.radar.errors import Coarsened, Misdirected, OffGrid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -201,6 +201,7 @@ class Prober:
 
 
 _WORTH_CORRECTING = timedelta(minutes=1)
+_TRIES_OF_LESS = 2
 
 
 class FirstAnswers:
@@ -227,8 +228,8 @@ class FirstAnswers:
             if exchange is None:
                 return
             self._seen.first = self._seen.first or exchange
-            if not exchange.is_data:
-                exchange = await self._ask_for_less(agg_interval, exchange) or exchange
+            if not exchange.is_data or isinstance(exchange.error, Coarsened):
+                exchange = await self._ask_for_less(agg_interval, exchange)
             elif isinstance(exchange.error, OffGrid):
                 exchange = await self._learn_grid(exchange, exchange.error) or exchange
             self._seen.by_interval[agg_interval] = exchange
@@ -270,13 +271,26 @@ class FirstAnswers:
             series_request(f"first answer at {batch.agg_interval}, where its buckets start", request)
         )
 
-    async def _ask_for_less(self, agg_interval: AggInterval, exchange: Exchange) -> Exchange | None:
-        """Ask for a quarter of what failed, if it did not fail for its address, and if buckets are short enough."""
-        span = max(SIX_HOURS, first_span(agg_interval) // 4 // agg_interval.step * agg_interval.step)
-        if isinstance(exchange.error, Misdirected) or span < agg_interval.step:
-            return None
-        request = series_request(f"less at {agg_interval}", questions.recent(self.grids[agg_interval], span, self.now))
-        return await self._asker.ask(request)
+    async def _ask_for_less(self, agg_interval: AggInterval, exchange: Exchange) -> Exchange:
+        """Ask for a quarter of what failed, then for a quarter of that, if the address is right; returns the last try.
+
+        No window is shorter than six hours, or than a bucket.
+        """
+        span, shortest = first_span(agg_interval), max(SIX_HOURS, agg_interval.step)
+        coarsened = isinstance(exchange.error, Coarsened)
+        for _ in range(_TRIES_OF_LESS):
+            smaller = max(shortest, span // 4 // agg_interval.step * agg_interval.step)
+            if isinstance(exchange.error, Misdirected) or smaller >= span:
+                break
+            span = smaller
+            batch = questions.recent(self.grids[agg_interval], span, self.now)
+            asked = await self._asker.ask(series_request(f"less at {agg_interval}", batch))
+            if asked is None:
+                break
+            exchange = asked
+            if exchange.answer or (exchange.is_data and not coarsened):
+                break
+        return exchange
 
 
 async def remember(batch_runner: BatchRunner, seen: Seen) -> None:
