@@ -25,9 +25,12 @@ from collector.serve.metrics import Metrics
 from collector.settings.parsers import format_duration
 from collector.settings.schema import SECTIONS, CollectionSection, ProfileSection, Section, allowed, toml_keys
 from collector.settings.secret import Secret
+from collector.store.db import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from prometheus_client.samples import Sample
 
 FOLDER = Path(docs.__file__).parent
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -209,9 +212,28 @@ def _metrics() -> str:
     for family in text_string_to_metric_families(text):
         samples = [one for one in family.samples if not one.name.endswith("_bucket")]
         name = samples[0].name if family.type == "counter" else family.name
-        labels = ", ".join(f"`{one}`" for one in samples[0].labels) or "none"
-        rows.append((f"`{name}`", family.type, labels, family.documentation))
+        rows.append((f"`{name}`", family.type, _labels(samples), family.documentation))
     return _table(("metric", "type", "labels", "meaning"), sorted(rows))
+
+
+def _labels(samples: Sequence[Sample]) -> str:
+    """Write the labels of one metric, with their values where the code decides on them."""
+    values = {label: dict.fromkeys(one.labels[label] for one in samples) for label in samples[0].labels}
+    free = {"profile", "version"}
+    parts = [
+        f"`{label}`" + ("" if label in free else f": {', '.join(known)}") for label, known in sorted(values.items())
+    ]
+    return "; ".join(parts) or "none"
+
+
+_TABLES = ("series", "points", "revisions", "fetches", "date_ranges", "annotations", "fires")
+"""The tables that people may query; the others are internal."""
+
+
+def _tables() -> str:
+    tables = {name: getattr(schema, name) for name in _TABLES}
+    rows = [(f"`{name}`", ", ".join(f"`{one.name}`" for one in table.columns)) for name, table in tables.items()]
+    return _table(("table", "columns"), rows)
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -221,6 +243,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "commands": _commands,
     "routes": _routes,
     "metrics": _metrics,
+    "tables": _tables,
 }
 """What writes each generated block."""
 
