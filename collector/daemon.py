@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.collect.starting import Signals
-    from collector.model import AggInterval, Slice
+    from collector.model import RequestKind, Slice
     from collector.profile import Profile
     from collector.report.readiness import Stall
     from collector.settings import ServerSettings, Settings
@@ -119,11 +119,11 @@ async def _server(service: Service, server: ServerSettings) -> AsyncIterator[str
         raise CollectorError(f"cannot serve on {server.host}:{server.port}: {os_error_text(error)}{hint}") from None
 
 
-def groups(profiles: tuple[Profile, ...]) -> dict[tuple[AggInterval, timedelta], list[Profile]]:
-    """The profiles that are due together, by (agg_interval, publication delay)."""
-    found: dict[tuple[AggInterval, timedelta], list[Profile]] = defaultdict(list)
+def groups(profiles: tuple[Profile, ...]) -> dict[tuple[RequestKind, timedelta], list[Profile]]:
+    """The profiles that are due together and share requests, by (kind of requests, publication delay)."""
+    found: dict[tuple[RequestKind, timedelta], list[Profile]] = defaultdict(list)
     for profile in profiles:
-        found[profile.agg_interval, profile.publication_delay].append(profile)
+        found[profile.request_kind, profile.publication_delay].append(profile)
     return dict(found)
 
 

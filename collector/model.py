@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from collector.interval import AggInterval as AggInterval  # noqa: PLC0414, TC001 - a word of the model
 
@@ -117,6 +117,13 @@ class Window:
         return f"{rfc3339(self.start)}..{rfc3339(self.end)}"
 
 
+class RequestKind(NamedTuple):
+    """What all queries of one request have in common; the limits on the size of a request are learned for each kind."""
+
+    dataset: str
+    agg_interval: AggInterval
+
+
 @dataclass(frozen=True)
 class SeriesQuery:
     """What is asked of Radar for one line of history: all of a series' identity that is known before the answer.
@@ -130,6 +137,11 @@ class SeriesQuery:
     dataset: str = DATASET
     dimension: str = ""
     group: str = ""
+
+    @property
+    def request_kind(self) -> RequestKind:
+        """The kind of the requests that can carry this query."""
+        return RequestKind(self.dataset, self.agg_interval)
 
     @cached_property
     def filters_json(self) -> str:
@@ -169,7 +181,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one request asks: slices of one agg_interval and equal duration, in the order of their positions."""
+    """The slices of one request, in the order of their positions: of one kind and of equal duration."""
 
     slices: tuple[Slice, ...]
 
@@ -177,6 +189,11 @@ class Batch:
     def agg_interval(self) -> AggInterval:
         """The one bucket width of all slices."""
         return self.slices[0].series.agg_interval
+
+    @property
+    def request_kind(self) -> RequestKind:
+        """The one kind of all slices."""
+        return self.slices[0].series.request_kind
 
     @property
     def duration(self) -> timedelta:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from collector.datasets import DEFAULT, dataset_named
 from collector.interval import Grid
-from collector.model import AggInterval, SeriesQuery, Window
+from collector.model import AggInterval, RequestKind, SeriesQuery, Window
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -58,6 +58,11 @@ class Profile:
     def grid(self) -> Grid:
         """Where its buckets start."""
         return Grid(self.agg_interval, self.offset)
+
+    @property
+    def request_kind(self) -> RequestKind:
+        """The kind of the requests that collect it."""
+        return RequestKind(self.dataset, self.agg_interval)
 
     @property
     def series(self) -> tuple[LabelledSeries, ...]:

@@ -21,7 +21,7 @@ from collector.collect.one_pass import named
 from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
-from collector.model import AggInterval, SeriesQuery, Slice, Window
+from collector.model import SeriesQuery, Slice, Window
 from collector.moments import check_date
 from collector.profile import on_grids
 from collector.store import Expected, Standing, StoreError, StoreUnavailable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from collector.collect.batch_runner import BatchRunner
     from collector.collect.limits import RequestLimits
-    from collector.model import Batch
+    from collector.model import Batch, RequestKind
     from collector.profile import Profile
     from collector.store import Backfill, Share, Store, Wanted
 
@@ -100,9 +100,9 @@ async def batches_of(slices: Sequence[Slice], batch_runner: BatchRunner) -> list
     """Pack *slices* as far as the limits are known, and leave out what would only stand until a newer one is there."""
     relative = await batch_runner.fetcher.store.relative({piece.series for piece in slices})
     batches: list[Batch] = []
-    for interval in AggInterval:
-        shape = (await batch_runner.limits(interval)).shape
-        batches += plan.pack_separately((piece for piece in slices if _is_of(interval, piece)), shape, (), relative)
+    for kind in _kinds(slices):
+        shape = (await batch_runner.limits(kind)).shape
+        batches += plan.pack_separately((piece for piece in slices if _is_of(kind, piece)), shape, (), relative)
     return batches
 
 
@@ -115,16 +115,17 @@ async def estimate(slices: Sequence[Slice], batch_runner: BatchRunner, limit: in
 
 
 def portion(
-    free: Sequence[Slice], limits: Mapping[AggInterval, RequestLimits], most: int
+    free: Sequence[Slice], limits: Mapping[RequestKind, RequestLimits], most: int
 ) -> tuple[Sequence[Slice], Sequence[Slice]]:
     """Divide what is *free* of a job into what one of several replicas takes on, whole requests, and the rest.
 
     It takes the newest *most* requests of the finest interval, and only one where its size is yet to be proven.
     """
-    known = next(limits[interval] for interval in AggInterval if any(_is_of(interval, piece) for piece in free))
-    batches = plan.pack((piece for piece in free if _is_of(known.agg_interval, piece)), known.shape)
+    kind = _kinds(free)[0]
+    known = limits[kind]
+    batches = plan.pack((piece for piece in free if _is_of(kind, piece)), known.shape)
     most = most if known.proves(batches[0]) else 1
-    rest = [piece for piece in free if not _is_of(known.agg_interval, piece)]
+    rest = [piece for piece in free if not _is_of(kind, piece)]
     return _slices(batches[:most]), [*_slices(batches[most:]), *rest]
 
 
@@ -132,8 +133,14 @@ def _slices(batches: Sequence[Batch]) -> list[Slice]:
     return [piece for batch in batches for piece in batch.slices]
 
 
-def _is_of(interval: AggInterval, piece: Slice) -> bool:
-    return piece.series.agg_interval == interval
+def _kinds(slices: Sequence[Slice]) -> list[RequestKind]:
+    """Return the kinds of requests that *slices* need, those of the finest interval first."""
+    kinds = {piece.series.request_kind for piece in slices}
+    return sorted(kinds, key=lambda kind: (kind.agg_interval.seconds, kind.dataset))
+
+
+def _is_of(kind: RequestKind, piece: Slice) -> bool:
+    return piece.series.request_kind == kind
 
 
 def _reason(error: Exception) -> str:
@@ -253,7 +260,7 @@ class BackfillRunner:
         if not self._shares:
             return await self._store.claim_windows(job, queries, self._fetcher.clock(), None)
         self._batch_runner.reload_limits()
-        limits = {interval: await self._batch_runner.limits(interval) for interval in AggInterval}
+        limits = {kind: await self._batch_runner.limits(kind) for kind in {query.request_kind for query in queries}}
         at_once = 2 * self._batch_runner.concurrency
 
         def choose(free: Sequence[Slice], replicas: int) -> tuple[Sequence[Slice], Sequence[Slice]]:

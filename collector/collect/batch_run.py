@@ -1,4 +1,4 @@
-"""One run over slices of one interval, in rounds: choose a size, pack, send, and decide about what failed.
+"""One run over slices of one dataset and interval, in rounds: choose a size, pack, send, and decide about what failed.
 
     pool  →  next shape (pure, `narrowing`)  →  batches (pure, `plan`)  →  fetch
     failure  →  verdict (pure, `verdict`)  →  a smaller size | later | halves | quarantine
@@ -64,7 +64,7 @@ _TRIES_OF_DOUBTFUL, _TRIES_OF_PART, _TRIES = 1, 2, 4
 
 
 class BatchRun:
-    """The slices of one interval: what is left to ask for, in rounds, and what came of it."""
+    """The slices of one dataset and interval: what is left to ask for, in rounds, and what came of it."""
 
     def __init__(
         self, batch_runner: BatchRunner, slices: Sequence[Slice], names: Names, progress: Progress, *, background: bool
@@ -79,7 +79,7 @@ class BatchRun:
         self._background = background
         self._wanted = slices
         self._pool = Pool(())
-        self._learner = SizeLearner(batch_runner, slices[0].series.agg_interval)
+        self._learner = SizeLearner(batch_runner, slices[0].series.request_kind)
         self._quarantine = Quarantine(batch_runner, self.result, self._learner)
         self._cut = CutAnswers(batch_runner.cut_off)
         self._as_they_are: list[Batch] = []
@@ -116,9 +116,9 @@ class BatchRun:
 
     async def _look_for_edge(self) -> None:
         """Look for the edge of history first if the last time there was no answer: each attempt counts as silence."""
-        interval = self._wanted[0].series.agg_interval if self._wanted else None
-        if interval and interval in self._batch_runner.unanswered:
-            self._batch_runner.unanswered.discard(interval)
+        kind = self._wanted[0].series.request_kind if self._wanted else None
+        if kind and kind in self._batch_runner.unanswered:
+            self._batch_runner.unanswered.discard(kind)
             if await self._edges.look_ahead(self._pool.slices()):
                 self._cut_at_edges()
 
@@ -398,7 +398,7 @@ class BatchRun:
     def _give_up(self) -> None:
         """Account for what was not asked any more."""
         for batch, error in self._silent:
-            self._batch_runner.unanswered.add(batch.agg_interval)
+            self._batch_runner.unanswered.add(batch.request_kind)
             self._fail(batch, error)
         for slice_, reason in self._edges.withheld:
             self._fail(Batch((slice_,)), reason)

@@ -1,6 +1,6 @@
-"""Many slices in as few requests as Radar allows: interval by interval, what is urgent before what is not.
+"""Many slices in as few requests as Radar allows: one `BatchRun` for each dataset and interval, urgent ones first.
 
-Each interval is a `BatchRun`. What is known of the size of requests is here, beyond one run, and in the store.
+The limits on the size of requests are kept here, beyond one run, and in the store.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from collector.collect.fetcher import Fetcher, Handling
     from collector.collect.limits import RequestLimits
-    from collector.model import Batch, SeriesQuery, Slice
+    from collector.model import Batch, RequestKind, SeriesQuery, Slice
     from collector.store import Saved
 
     Names = Mapping[SeriesQuery, Sequence[str]]
@@ -52,10 +52,10 @@ class BatchRunner:
         self.alone: set[SeriesQuery] = set()
         self.grids = GridLearner(fetcher)
         self.edge_lock = asyncio.Lock()
-        self.unanswered: set[AggInterval] = set()
+        self.unanswered: set[RequestKind] = set()
         self.cut_off: dict[tuple[SeriesQuery, datetime], datetime] = {}
         self.answered_at: datetime | None = None
-        self._limits: dict[AggInterval, RequestLimits] = {}
+        self._limits: dict[RequestKind, RequestLimits] = {}
         self._urgent = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -76,9 +76,9 @@ class BatchRunner:
         runs in the *background* lets everything else go first, batch by batch. After *most_requests*, but for what is
         then under way, the rest fails as too costly. *handling* says what becomes of the answers.
         """
-        todo: dict[AggInterval, list[Slice]] = defaultdict(list)
+        todo: dict[RequestKind, list[Slice]] = defaultdict(list)
         for piece in slices:
-            todo[piece.series.agg_interval].append(piece)
+            todo[piece.series.request_kind].append(piece)
         total, down = BatchResult(), None
         with contextlib.nullcontext() if background else self._first():
             for alike in todo.values():
@@ -104,20 +104,26 @@ class BatchRunner:
         """Wait until nothing but background work is under way."""
         await self._idle.wait()
 
-    async def limits(self, agg_interval: AggInterval) -> RequestLimits:
-        """Return what is known of the size of requests, as it is packed for; sometimes larger ones are tried."""
-        others = [await self.known_limits(interval) for interval in AggInterval if interval != agg_interval]
-        known = sizes.beside(await self.known_limits(agg_interval), others)
+    async def limits(self, kind: RequestKind) -> RequestLimits:
+        """Return the limits that requests of *kind* are packed for; sometimes larger ones than those known are tried.
+
+        What the other intervals of the dataset have taught counts, too.
+        """
+        kinds = [kind._replace(agg_interval=interval) for interval in AggInterval]
+        others = [await self.known_limits(other) for other in kinds if other != kind]
+        known = sizes.beside(await self.known_limits(kind), others)
         return sizes.relaxed(known, self.fetcher.clock())
 
-    async def known_limits(self, agg_interval: AggInterval) -> RequestLimits:
-        """Return what is known of the size of requests; it is read from the store the first time."""
-        if agg_interval not in self._limits:
-            text = await self.fetcher.store.get_state(limits_record.key_of(agg_interval))
-            text = text or await self.fetcher.store.get_state(limits_record.old_key_of(agg_interval))
-            known = limits_record.load(agg_interval, text) if text else sizes.first_guess(agg_interval)
-            self._limits[agg_interval] = known
-        return self._limits[agg_interval]
+    async def known_limits(self, kind: RequestKind) -> RequestLimits:
+        """Return what is known of the size of requests of *kind*; it is read from the store the first time."""
+        if kind not in self._limits:
+            text = await self.fetcher.store.get_state(limits_record.key_of(kind))
+            if not text and (old_key := limits_record.old_key_of(kind)):
+                text = await self.fetcher.store.get_state(old_key)
+            self._limits[kind] = (
+                limits_record.load(kind, text) if text else sizes.first_guess(kind.agg_interval, kind.dataset)
+            )
+        return self._limits[kind]
 
     def reload_limits(self) -> None:
         """Read anew what is known of the size of requests when it is needed: other replicas learn, too."""
@@ -126,6 +132,6 @@ class BatchRunner:
 
     async def learn(self, limits: RequestLimits) -> None:
         """Remember *limits*, here and in the store."""
-        if self._limits.get(limits.agg_interval) != limits:
-            self._limits[limits.agg_interval] = limits
-            await self.fetcher.store.set_state(limits_record.key_of(limits.agg_interval), limits_record.dump(limits))
+        if self._limits.get(limits.kind) != limits:
+            self._limits[limits.kind] = limits
+            await self.fetcher.store.set_state(limits_record.key_of(limits.kind), limits_record.dump(limits))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from collector.collect.batch_runner import BatchRunner
     from collector.finality import Range
-    from collector.model import Batch, SeriesQuery
+    from collector.model import Batch, RequestKind, SeriesQuery
     from collector.store import Expected
 
     Names = Mapping[SeriesQuery, Sequence[str]]
@@ -101,11 +101,11 @@ class _Attending:
         chosen = {query: await self._samples(query, run, len(runs), edges.get(query)) for query, run in runs.items()}
         looks = {query for query, edge in edges.items() if runs.get(query) == edge.absent}
         for queries, is_news in ((runs.keys() - looks, True), (looks, False)):
-            for interval in {query.agg_interval for query in queries}:
+            for kind in {query.request_kind for query in queries}:
                 await self._batch_runner.wait_for_foreground()
-                shape = (await self._batch_runner.limits(interval)).shape
+                shape = (await self._batch_runner.limits(kind)).shape
                 pieces = [piece for query in chosen if query in queries for piece in chosen[query]]
-                alike = [piece for piece in pieces if piece.series.agg_interval == interval]
+                alike = [piece for piece in pieces if piece.series.request_kind == kind]
                 found |= await self._asking.ask_all(alike, shape, stored=is_news)
         whole = [query for query, pieces in chosen.items() if all(piece in found for piece in pieces)]
         values = {query: sorted(t for piece in chosen[query] for t in found[piece]) for query in whole}
@@ -114,7 +114,7 @@ class _Attending:
         _log(judged)
 
     async def _samples(self, query: SeriesQuery, run: Range, queries: int, edge: Edge | None) -> list[Slice]:
-        positions = (await self._batch_runner.limits(query.agg_interval)).shape.positions
+        positions = (await self._batch_runner.limits(query.request_kind)).shape.positions
         turn = edge.looks + 1 if edge else 0
         windows = samples(run, query.agg_interval.seconds, max(_FEWEST, positions // queries), turn)
         return [Slice(query, Window(from_epoch(start), from_epoch(end))) for start, end in windows]
@@ -133,9 +133,9 @@ class _Attending:
 
     async def _look(self, due: Mapping[SeriesQuery, Edge]) -> None:
         """Ask for the bucket before an edge, of one of the series that share it: another one each time."""
-        groups: dict[tuple[str, int], list[SeriesQuery]] = defaultdict(list)
+        groups: dict[tuple[RequestKind, int], list[SeriesQuery]] = defaultdict(list)
         for query, edge in due.items():
-            groups[query.agg_interval.value, edge.begins].append(query)
+            groups[query.request_kind, edge.begins].append(query)
         for (_, begins), queries in groups.items():
             by_key = sorted(queries, key=lambda query: query.key)
             query = by_key[due[by_key[0]].looks % len(by_key)]

@@ -103,7 +103,7 @@ class Fallback:
         buckets = sum(piece.window.duration // agg_interval.step for piece in slices)
         if buckets > _MOST_BUCKETS or len(slices) > _MOST_BUCKETS // 100:
             raise TooCostly("more is lacking than is asked for one question")
-        limits = await self._batch_runner.limits(agg_interval)
+        limits = await self._batch_runner.limits(slices[0].series.request_kind)
         if len(plan.pack(slices, limits.shape)) > _MOST_REQUESTS:
             raise TooCostly("more is lacking than is asked for one question")
         await self._batch_runner.fetcher.check_answers()

@@ -19,6 +19,7 @@ from math import inf, sqrt
 from typing import TYPE_CHECKING
 
 from collector.collect.plan import LONGEST_QUERY, Shape
+from collector.model import DATASET, RequestKind
 from collector.radar.request import query_string
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What is known for one interval.
+    """What is known for one interval of one dataset.
 
     *accepted* are the largest sizes that were answered, *rejected* the smallest that were not. *longest* is the longest
     query string that was answered, *length* the longest to send. *gaps*: empty positions may be sent; *gaps_accepted*:
@@ -122,6 +123,12 @@ class RequestLimits:
     climbs: int = 0
     again_at: datetime | None = None
     elsewhere: Elsewhere = Elsewhere()
+    dataset: str = DATASET
+
+    @property
+    def kind(self) -> RequestKind:
+        """The kind of requests that the limits are about."""
+        return RequestKind(self.dataset, self.agg_interval)
 
     @property
     def is_limited(self) -> bool:
@@ -226,9 +233,9 @@ def usual_size(agg_interval: AggInterval) -> Size:
     return Size(timedelta(days=days), 1)
 
 
-def first_guess(agg_interval: AggInterval) -> RequestLimits:
+def first_guess(agg_interval: AggInterval, dataset: str = DATASET) -> RequestLimits:
     """Return what is known before the first request: nothing."""
-    return RequestLimits(agg_interval)
+    return RequestLimits(agg_interval, dataset=dataset)
 
 
 def measured(

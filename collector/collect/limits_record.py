@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from collector.collect.limits import Rejection, RequestLimits, Size
 from collector.collect.plan import LONGEST_QUERY
-from collector.model import rfc3339
+from collector.datasets import dataset_named
+from collector.model import DATASET, rfc3339
 
 if TYPE_CHECKING:
-    from collector.model import AggInterval
-
-DATA_SET = "ct/timeseries"
-"""The only one so far; each has its own limits."""
+    from collector.model import AggInterval, RequestKind
 
 
-def key_of(agg_interval: AggInterval) -> str:
+def key_of(kind: RequestKind) -> str:
     """Return the key of the record."""
-    return f"limits:{DATA_SET}:{agg_interval}"
+    return f"limits:{dataset_named(kind.dataset).path}:{kind.agg_interval}"
 
 
-def old_key_of(agg_interval: AggInterval) -> str:
-    """Return the key that earlier versions used."""
-    return f"limits:{agg_interval}"
+def old_key_of(kind: RequestKind) -> str | None:
+    """Return the key that earlier versions used, which knew one dataset; None for another dataset."""
+    return f"limits:{kind.agg_interval}" if kind.dataset == DATASET else None
 
 
 def dump(limits: RequestLimits) -> str:
@@ -47,13 +46,13 @@ def _pair(size: Size) -> dict[str, Any]:
     return {"span_seconds": size.span.total_seconds(), "positions": size.positions, "length": size.length}
 
 
-def load(agg_interval: AggInterval, text: str) -> RequestLimits:
+def load(kind: RequestKind, text: str) -> RequestLimits:
     """Read a record of this version or of an earlier one."""
     record = json.loads(text)
     if "accepted" not in record:
-        return _load_old(agg_interval, record)
+        return replace(_load_old(kind.agg_interval, record), dataset=kind.dataset)
     return RequestLimits(
-        agg_interval,
+        kind.agg_interval,
         tuple(map(_size, record["accepted"])),
         tuple(Rejection(_size(one), one["cause"], one["gaps"]) for one in record["rejected"]),
         length=record["length"],
@@ -62,6 +61,7 @@ def load(agg_interval: AggInterval, text: str) -> RequestLimits:
         gaps_accepted=record["gaps_accepted"],
         climbs=record["climbs"],
         again_at=_moment(record["again_at"]),
+        dataset=kind.dataset,
     )
 
 

@@ -118,7 +118,7 @@ def pack(slices: Iterable[Slice], shape: Shape) -> list[Batch]:
     alike: dict[object, list[Slice]] = defaultdict(list)
     for piece in _fitting(slices, shape.span):
         keys = () if shape.gaps else tuple(sorted(piece.series.filters))
-        alike[piece.series.agg_interval, piece.window.duration, keys].append(piece)
+        alike[piece.series.request_kind, piece.window.duration, keys].append(piece)
     batches = [batch for group in alike.values() for batch in _fill(_newest_first(group), shape)]
     return sorted(batches, key=lambda batch: batch.slices[0].window.end, reverse=True)
 

@@ -227,7 +227,7 @@ async def _slices(found: Mapping[SeriesQuery, Wanted], batch_runner: BatchRunner
     """Widen what may be wide to windows of the grid, so that many have one duration and share requests."""
     slices = []
     for query, wanted in found.items():
-        span, step = (await batch_runner.limits(query.agg_interval)).shape.span, query.agg_interval.step
+        span, step = (await batch_runner.limits(query.request_kind)).shape.span, query.agg_interval.step
         windows = plan.merged(plan.cells(wanted.wide, wanted.within, span, step))
         for window, width in wanted.narrow:
             longest = max(timedelta(seconds=width) // step, 1) * step

@@ -14,21 +14,21 @@ from collector.collect.limits import Rejection, has_gaps, size_of
 if TYPE_CHECKING:
     from collector.collect.batch_runner import BatchRunner
     from collector.collect.limits import RequestLimits, Size
-    from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
+    from collector.model import Batch, RequestKind, SeriesQuery, Slice, Window
 
 
 class SizeLearner:
-    """Learns from the requests of one interval; remembers which slices each rejection was of."""
+    """Learns from the requests of one kind; remembers which slices each rejection was of."""
 
-    def __init__(self, batch_runner: BatchRunner, agg_interval: AggInterval) -> None:
+    def __init__(self, batch_runner: BatchRunner, kind: RequestKind) -> None:
         self._batch_runner = batch_runner
-        self._agg_interval = agg_interval
+        self._kind = kind
         self._pending: list[Rejection] = []
         self._slices: dict[Rejection, tuple[Slice, ...]] = {}
 
     async def limits(self) -> RequestLimits:
         """Return what is known, with rejections that are not confirmed yet."""
-        return sizes.with_pending(await self._batch_runner.limits(self._agg_interval), self._pending)
+        return sizes.with_pending(await self._batch_runner.limits(self._kind), self._pending)
 
     async def accepted(self, batch: Batch, size: Size | None = None) -> None:
         """Learn that *batch* was answered, of which only *size* was whole: it confirms the rejections that are larger.
@@ -36,7 +36,7 @@ class SizeLearner:
         A rejection of no larger a request was transient.
         """
         size = size or size_of(batch)
-        known = await self._batch_runner.known_limits(self._agg_interval)
+        known = await self._batch_runner.known_limits(self._kind)
         pending, self._pending = self._pending, []
         for rejection in pending:
             if not (size.covers(rejection.size) or known.covers(rejection.size)):
@@ -46,7 +46,7 @@ class SizeLearner:
     async def rejected(self, batch: Batch, cause: str, size: Size | None = None) -> None:
         """Learn that *batch* was rejected, most likely for its size, and that it would be for *size* already."""
         rejection = self._note(batch, cause, size)
-        known, now = await self._batch_runner.known_limits(self._agg_interval), self._batch_runner.fetcher.clock()
+        known, now = await self._batch_runner.known_limits(self._kind), self._batch_runner.fetcher.clock()
         if known.is_due(now):  # a try to climb was in vain, and what is known holds
             await self._batch_runner.learn(sizes.rejected(known, rejection, now))
         elif rejection not in self._pending:
@@ -54,7 +54,7 @@ class SizeLearner:
 
     async def not_accepted_any_more(self, batch: Batch, cause: str) -> None:
         """Learn that all parts of *batch* were answered, but not the whole, though its size was accepted before."""
-        known = await self._batch_runner.known_limits(self._agg_interval)
+        known = await self._batch_runner.known_limits(self._kind)
         await self._batch_runner.learn(
             sizes.rejected(known, self._note(batch, cause), self._batch_runner.fetcher.clock())
         )
@@ -71,9 +71,7 @@ class SizeLearner:
             and any(one.series == series and (window is None or one.window.overlaps(window)) for one in slices)
         ]
         self._pending = [rejection for rejection in self._pending if rejection not in wrong]
-        await self._batch_runner.learn(
-            sizes.exonerated(await self._batch_runner.known_limits(self._agg_interval), wrong)
-        )
+        await self._batch_runner.learn(sizes.exonerated(await self._batch_runner.known_limits(self._kind), wrong))
 
     def _note(self, batch: Batch, cause: str, size: Size | None = None) -> Rejection:
         rejection = Rejection(size or size_of(batch), cause, has_gaps(batch) and size is None)

@@ -155,7 +155,7 @@ async def _requests(slices: Sequence[Slice], batch_runner: BatchRunner) -> int:
     """Tell how many requests *slices* of one interval take, as far as the limits are known now."""
     if not slices:
         return 0
-    return len(plan.pack(slices, (await batch_runner.known_limits(slices[0].series.agg_interval)).shape))
+    return len(plan.pack(slices, (await batch_runner.known_limits(slices[0].series.request_kind)).shape))
 
 
 async def _remember(orders: Sequence[Order], result: BatchResult, batch_runner: BatchRunner) -> None:

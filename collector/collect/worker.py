@@ -120,8 +120,8 @@ class ProfileWorker:
 
     async def _claim(self, now: datetime, tried: set[str]) -> dict[str, Duty]:
         """Claim a share of what is wanted and not *tried* yet, and see how all the profiles fare."""
-        interval = next(iter(self._profiles.values())).agg_interval
-        positions = (await self._batch_runner.limits(interval)).shape.positions
+        kind = next(iter(self._profiles.values())).request_kind
+        positions = (await self._batch_runner.limits(kind)).shape.positions
 
         def choose(free: Sequence[Duty], replicas: int) -> list[str]:
             wanted = [self._profiles[duty.name] for duty in free if duty.name not in tried and self._wants(duty, now)]

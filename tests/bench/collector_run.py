@@ -21,7 +21,7 @@ async def prepare(address: str, size: Size, positions: int) -> None:
     known = limits.measured(profile(size).agg_interval, WEEK, positions, now=datetime.now(UTC))
     async with Store.open(address, owner="bench") as store:
         await store.declare([profile(size)], datetime.now(UTC))
-        await store.set_state(limits_record.key_of(known.agg_interval), limits_record.dump(known))
+        await store.set_state(limits_record.key_of(known.kind), limits_record.dump(known))
 
 
 async def load(address: str, base_url: str, size: Size, concurrency: int) -> None:

@@ -37,7 +37,7 @@ async def test_a_backfill_gets_all_and_learns_how_much_one_answer_holds(store_ur
         stored = (await opened.stored())["all"]
         truth = opened.truth(hourly.series[0].query, window)
         assert {t: v for t, v in stored.items() if t < MIDNIGHT.timestamp()} == truth
-        learned = await opened.batch_runner.limits(hourly.agg_interval)
+        learned = await opened.batch_runner.limits(hourly.request_kind)
         assert learned.largest(Kind.SPAN) <= most * HOUR.seconds
         assert len(opened.requests) <= 2 + 60 * 24 // most + 3
 

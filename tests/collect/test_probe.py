@@ -7,7 +7,7 @@ import pytest
 
 from collector.collect.probe import MOST_REQUESTS, Prober
 from collector.interval import AggInterval, Grid
-from collector.model import utc
+from collector.model import DATASET, RequestKind, utc
 from collector.simulator import TOO_COSTLY
 from tests.collect.doubles import TOKEN, core
 from tests.harness import faults
@@ -28,7 +28,9 @@ async def probed(folder, *rules, behind=timedelta(0), **options):
         assert await world.stored() == {}
         reported = [request["outcome"] for request in report["requests"]]
         assert sorted(await world.outcomes()) == sorted(reported + ["ok"] * (len(world.requests) - len(reported)))
-        return report, {interval: await world.batch_runner.limits(interval) for interval in AggInterval}
+        return report, {
+            interval: await world.batch_runner.limits(RequestKind(DATASET, interval)) for interval in AggInterval
+        }
 
 
 def said(report):

@@ -9,7 +9,7 @@ from collector.collect.batch_runner import BatchRunner
 from collector.collect.one_pass import collect, collect_and_heal, named
 from collector.collect.quarantine import split_unreadable
 from collector.collect.worker import ProfileWorker
-from collector.model import AggInterval, Slice, Window, rfc3339
+from collector.model import DATASET, AggInterval, RequestKind, Slice, Window, rfc3339
 from collector.radar.errors import Paused
 from collector.store import Store
 from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
@@ -276,4 +276,4 @@ async def test_two_healthy_profiles_are_fresh_in_every_pass_beside_one_that_alwa
             world.clock.advance(hours=1)
         (paused,) = await world.store.refusals()
         assert paused.is_of(ill.series[0].query)
-        assert (await world.batch_runner.limits(HOUR)).rejected == ()
+        assert (await world.batch_runner.limits(RequestKind(DATASET, HOUR))).rejected == ()

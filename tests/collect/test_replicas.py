@@ -12,6 +12,7 @@ from collector.collect.batch_runner import BatchRunner
 from collector.collect.lease import enlisted
 from collector.collect.maintenance import do_backfills
 from collector.collect.worker import ProfileWorker
+from collector.model import DATASET, RequestKind
 from collector.settings import load
 from collector.store import Standing, Store, Wanted
 from tests.collect.doubles import HOUR, NOW, QuickFetcher, core, many, profile
@@ -65,7 +66,7 @@ async def test_what_others_did_while_a_pass_took_long_is_not_done_again(postgres
         replica(world, postgres_url, *profiles) as (a, *_),
         replica(world, postgres_url, *profiles) as (b, *_),
     ):
-        await b._batch_runner.limits(HOUR)
+        await b._batch_runner.limits(RequestKind(DATASET, HOUR))
         await a.run_due()  # learns the limit, for b too
         world.clock.advance(hours=1)
         seen, its_own = len(world.requests), a._pass

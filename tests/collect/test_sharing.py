@@ -13,7 +13,7 @@ from collector.collect.backfill import BackfillRunner, portion
 from collector.collect.batch_runner import BatchRunner
 from collector.collect.lease import enlisted
 from collector.collect.limits import Rejection, Size, first_guess, measured
-from collector.model import AggInterval, Slice, Window
+from collector.model import DATASET, AggInterval, RequestKind, Slice, Window
 from collector.store import LeaseLost, Store, wanted
 from collector.store.admin import commands
 from tests.collect.doubles import DAY, HOUR, NOW, QuickFetcher, core, many, profile, query
@@ -162,13 +162,14 @@ async def test_a_command_that_is_alone_at_its_job_is_not_helped(postgres_url):
 def test_a_portion_is_whole_requests_and_only_one_while_their_size_is_unproven():
     slices = [Slice(series.query, Window(START, START + 62 * DAY)) for series in many(50).series]
     daily = Slice(query(AggInterval.ONE_DAY), Window(START, START + 62 * DAY))
-    known = {interval: first_guess(interval) for interval in AggInterval}
+    known = {RequestKind(DATASET, interval): first_guess(interval) for interval in AggInterval}
+    hourly = RequestKind(DATASET, HOUR)
     mine, rest = portion([daily, *slices], known, 16)
     assert (len(mine), len(rest)) == (100, 1)
-    known[HOUR] = replace(known[HOUR], rejected=(Rejection(Size(31 * DAY, 50), "refused"),))
+    known[hourly] = replace(known[hourly], rejected=(Rejection(Size(31 * DAY, 50), "refused"),))
     mine, _ = portion([daily, *slices], known, 3)
     assert len(mine) == 20
-    mine, rest = portion([daily, *slices], {**known, HOUR: measured(HOUR, 31 * DAY, 50, now=START)}, 1)
+    mine, rest = portion([daily, *slices], {**known, hourly: measured(HOUR, 31 * DAY, 50, now=START)}, 1)
     assert {piece.window for piece in mine} == {Window(START + 31 * DAY, START + 62 * DAY)}
     assert daily in rest
     assert portion([daily], known, 16) == ([daily], [])

@@ -9,7 +9,7 @@ import pytest
 from collector.collect.one_pass import heal
 from collector.collect.worker import ProfileWorker
 from collector.contract.errors import envelope
-from collector.model import AggInterval, Window, from_epoch
+from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch
 from collector.report.status import status
 from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query, window_of
 from tests.harness import faults
@@ -151,7 +151,7 @@ async def test_the_first_request_is_asked_again_in_the_same_pass(sqlite_url):
         assert await skewed.run_due()
         assert await world.outcomes() == ["refused", "ok"]
         assert (await world.store.spans([query()]))[query()].end == HOUR.floor(skewed.radar_now)
-        assert not (await world.batch_runner.limits(HOUR)).is_limited  # no limit was to blame
+        assert not (await world.batch_runner.limits(RequestKind(DATASET, HOUR))).is_limited  # no limit was to blame
 
 
 async def test_a_refusal_in_other_words_takes_a_second_one(sqlite_url):
@@ -160,7 +160,7 @@ async def test_a_refusal_in_other_words_takes_a_second_one(sqlite_url):
         world.script(faults.api_error(400, 2001, "Invalid parameters").times(2))
         assert await skewed.run_due()
         assert await world.outcomes() == ["refused", "refused", "ok"]
-        assert not (await world.batch_runner.limits(HOUR)).is_limited
+        assert not (await world.batch_runner.limits(RequestKind(DATASET, HOUR))).is_limited
 
 
 @pytest.mark.parametrize("away", [365 * DAY, -365 * DAY, 3 * HOURS, -3 * HOURS], ids=str)

@@ -17,7 +17,7 @@ from collector.collect.one_pass import heal
 from collector.collect.plan import LONGEST_QUERY
 from collector.collect.worker import ProfileWorker
 from collector.daemon import groups
-from collector.model import AggInterval, Window, from_epoch
+from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch
 from collector.radar.client import RadarClient
 from collector.report.gaps import all_gaps
 from collector.report.status import status
@@ -243,7 +243,7 @@ async def _wrong_limits(life):
     """Nothing that the upstream accepts may be held for too large: within 7 days of a short run it is tried again."""
     found = []
     for interval in {one.agg_interval for one in life.profiles}:
-        known, longest = await life.batch_runner.limits(interval), MAX_SPAN[interval]
+        known, longest = await life.batch_runner.limits(RequestKind(DATASET, interval)), MAX_SPAN[interval]
         most = life.simulator.options.series_per_request
         found += [one for one in known.rejected if one.size.span <= longest and one.size.positions <= most]
         if not known.gaps or known.length < LONGEST_QUERY:
