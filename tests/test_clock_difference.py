@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from collector.clock_difference import ClockDifference, ClockSample, load, radar_lag, sample, sentence
-from tests.collect.doubles import NOW
+from tests.harness.collect_core import NOW
 
 HOUR = 3600
 

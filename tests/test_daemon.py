@@ -17,8 +17,8 @@ from collector.report.status import status
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store, StoreDenied, Wanted
-from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, profile, until
 from tests.harness import faults
+from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, profile, until
 
 _CONFIG = '[radar]\nbase_url = "{url}"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
 

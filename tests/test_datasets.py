@@ -12,7 +12,7 @@ from collector.datasets import (
 )
 from collector.model import AggInterval, SeriesQuery
 from collector.profile import with_history
-from tests.collect.doubles import profile
+from tests.harness.collect_core import profile
 
 _VALUES = {
     "ca": (True, True),

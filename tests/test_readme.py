@@ -28,7 +28,7 @@ from click.testing import CliRunner
 from collector import docs
 from collector.cli.main import command
 from collector.settings.sources import VARIABLES
-from tests.acceptance.world import CANARY, simulating
+from tests.harness.processes import CANARY, simulating
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

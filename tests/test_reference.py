@@ -15,7 +15,7 @@ from collector.cli.main import command
 from collector.serve.app import make_app
 from collector.serve.docs import page_html
 from collector.settings.schema import SECTIONS, ProfileSection, toml_keys
-from tests.serve.serving import fill, served
+from tests.harness.http_server import fill, served
 
 FOLDER = Path(docs.__file__).parent
 WRITE = "python -m collector.reference writes it"

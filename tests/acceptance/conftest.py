@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.acceptance.world import beside_a_simulator
+from tests.harness.processes import beside_a_simulator
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

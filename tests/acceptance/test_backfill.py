@@ -10,9 +10,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.acceptance.nest import nest
-from tests.acceptance.world import Collector, midnight, profile, simulating
 from tests.harness import faults
+from tests.harness.fork_server import nest
+from tests.harness.processes import Collector, midnight, profile, simulating
 
 _START, _END = f"{midnight(40):%Y-%m-%d}", f"{midnight(1):%Y-%m-%d}"
 _ORDER = ("backfill", "--start", _START, "--end", _END)

@@ -1,6 +1,6 @@
 """Everything that is wrong with a configuration is said in one run."""
 
-from tests.acceptance.world import profile
+from tests.harness.processes import profile
 
 
 def test_every_problem_is_reported_at_once_with_its_line_and_exit_2(world):
@@ -53,7 +53,7 @@ def test_without_credentials_what_only_reads_works_and_what_asks_refuses(world):
 
 
 def test_a_key_and_its_address_do_as_well_as_a_token(tmp_path):
-    from tests.acceptance.world import CANARY, Collector, simulating
+    from tests.harness.processes import CANARY, Collector, simulating
 
     with simulating(token=None, email_and_key=("me@example.com", CANARY)) as (simulator, url):
         collector = Collector(tmp_path, url, token="")

@@ -10,9 +10,9 @@ from axe_playwright_python.sync_playwright import Axe
 
 from collector.model import Annotation, Window, rfc3339
 from collector.simulator import GapChange, RevisionChange
-from tests.acceptance.dashboard import CHROMIUM, browsing, looking
-from tests.acceptance.world import Collector, eventually, midnight, profile, simulating
 from tests.harness import faults
+from tests.harness.browser import CHROMIUM, browsing, looking
+from tests.harness.processes import Collector, eventually, midnight, profile, simulating
 
 if CHROMIUM is None and not os.environ.get("CI"):
     pytest.skip("there is no chromium here: apt-get install chromium", allow_module_level=True)

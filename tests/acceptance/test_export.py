@@ -4,7 +4,7 @@ import json
 import time
 
 from collector.model import AggInterval, SeriesQuery
-from tests.acceptance.world import Collector, holds_the_truth, profile, simulating
+from tests.harness.processes import Collector, holds_the_truth, profile, simulating
 
 _OWNERS = [f"Authority {number}, Inc." for number in range(100)]
 _EACH = f'[profiles.filters]\nvalidation_level = ["DOMAIN"]\n[profiles.each]\nca_owner = {json.dumps(_OWNERS)}'

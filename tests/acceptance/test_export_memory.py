@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.acceptance.world import COLLECTOR, Collector, midnight, profile, simulating
+from tests.harness.processes import COLLECTOR, Collector, midnight, profile, simulating
 
 _SERIES, _POINTS = 50, 200_000
 _MIB = 1 << 20

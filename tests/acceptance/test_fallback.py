@@ -18,8 +18,8 @@ from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
 from collector.store.db.schema import points
-from tests.collect.doubles import CALM, HOUR, NOW, TOKEN, Clock, query, until
 from tests.harness import faults
+from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, query, until
 
 CONFIG = """
 [radar]

@@ -11,7 +11,7 @@ import pytest
 
 from collector.model import AggInterval, SeriesQuery, Window
 from collector.simulator import RateLimit, Simulator, SimulatorOptions
-from tests.acceptance.fast_clock import Clock, Report, library, run_fast
+from tests.harness.fake_time import Clock, Report, library, run_fast
 
 START = datetime(2026, 3, 1, 16, tzinfo=UTC)
 SINCE = datetime(2026, 2, 1, tzinfo=UTC)

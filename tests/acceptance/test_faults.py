@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.acceptance.world import Collector, eventually, profile, simulating
 from tests.harness import faults
+from tests.harness.processes import Collector, eventually, profile, simulating
 
 _UNTRUSTED = {
     "NaN": (faults.value(float("nan")), "NaN"),

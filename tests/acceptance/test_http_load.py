@@ -13,7 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from tests.acceptance.world import Collector, profile, simulating
+from tests.harness.processes import Collector, profile, simulating
 
 IDLE = 1_000
 GROWTH = 60_000_000

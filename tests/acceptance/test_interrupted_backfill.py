@@ -11,8 +11,8 @@ import pytest
 
 from collector.model import AggInterval, Window
 from collector.simulator import GapChange
-from tests.acceptance.world import Collector, eventually, midnight, profile, simulating
 from tests.harness import faults
+from tests.harness.processes import Collector, eventually, midnight, profile, simulating
 
 _DAYS = 90
 _ORDER = ("backfill", "--start", f"{midnight(_DAYS):%Y-%m-%d}", "--end", f"{midnight(1):%Y-%m-%d}", "--format", "json")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.acceptance.world import Collector, midnight, profile, simulating
+from tests.harness.processes import Collector, midnight, profile, simulating
 
 OWNERS = ", ".join(f'"Owner {number}"' for number in range(10))
 PROFILES = profile("many", "15m", None, f"[profiles.each]\nca_owner = [{OWNERS}]")

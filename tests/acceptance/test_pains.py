@@ -15,10 +15,10 @@ from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.collect.worker import ProfileWorker
 from collector.model import Window
 from collector.simulator import GapChange, RevisionChange
-from tests.acceptance.world import eventually, midnight, profile
-from tests.collect.doubles import DAY, HOUR, NOW, core, query
-from tests.collect.doubles import profile as make
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, core, query
+from tests.harness.collect_core import profile as make
+from tests.harness.processes import eventually, midnight, profile
 
 _SINCE = NOW.replace(hour=0, minute=0) - 5 * DAY
 

@@ -13,8 +13,8 @@ from collector.settings import RetentionSettings
 from collector.simulator import RevisionChange
 from collector.store import wanted
 from tests.bench.requests import Cell, fewest, spent
-from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query, window_of
 
 _MIDNIGHT = NOW.replace(hour=0, minute=0)
 _WEEKLY = dict.fromkeys(AggInterval, 7 * DAY)

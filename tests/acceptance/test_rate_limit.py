@@ -3,8 +3,8 @@
 import json
 import time
 
-from tests.acceptance.world import eventually, profile
 from tests.harness import faults
+from tests.harness.processes import eventually, profile
 
 _EACH = '[profiles.each]\nca_owner = ["A", "B", "C"]'
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collector.model import AggInterval
-from tests.acceptance.fast_clock import Clock, library, run_fast
-from tests.faults.hasty import hastily, living
+from tests.harness.fake_time import Clock, library, run_fast
+from tests.harness.virtual_time import hastily, living
 
 START = datetime(2026, 3, 1, 22, 30, tzinfo=UTC)  # a Sunday, so that every interval has an edge soon
 PROFILES = "".join(f'[[profiles]]\nname = "p{one}"\nagg_interval = "{one}"\n' for one in AggInterval)

@@ -13,9 +13,9 @@ import pytest
 from collector.model import AggInterval
 from collector.store import Store, Wanted
 from collector.store.admin import commands
-from tests.acceptance.hurried import ZERO
-from tests.acceptance.replicas import replicas
-from tests.acceptance.world import eventually, profile
+from tests.harness.fast_daemon import ZERO
+from tests.harness.processes import eventually, profile
+from tests.harness.replicas import replicas
 
 SHARED = profile("many", "1d", None, f"heal = false\n[profiles.each]\nca_owner = {[f'Owner {n}' for n in range(12)]}")
 FIRST, LAST = ZERO.replace(hour=0, minute=0) - timedelta(days=366), ZERO.replace(hour=0, minute=0) - timedelta(days=30)

@@ -23,11 +23,11 @@ import sqlalchemy as sa
 
 from collector.model import AggInterval, SeriesQuery, Window, from_epoch
 from collector.store.admin import commands
-from tests.acceptance.hurried import ZERO
-from tests.acceptance.replicas import LEASE, replicas
-from tests.acceptance.world import eventually, profile, truth
 from tests.conftest import Server
+from tests.harness.fast_daemon import ZERO
 from tests.harness.faults import late
+from tests.harness.processes import eventually, profile, truth
+from tests.harness.replicas import LEASE, replicas
 
 RATE = 450
 QUARTER = AggInterval.FIFTEEN_MINUTES

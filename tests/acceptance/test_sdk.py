@@ -24,7 +24,7 @@ from cloudflare import (
 from cloudflare.types.radar import CTTimeseriesResponse
 
 from collector.model import Annotation
-from tests.acceptance.world import CANARY, Collector, midnight, profile, simulating
+from tests.harness.processes import CANARY, Collector, midnight, profile, simulating
 
 EVERY_FILTER = """[profiles.filters]
 ca = ["string"]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from collector.store.db.migrate import HEAD
-from tests.acceptance.world import Collector, eventually, profile, simulating
 from tests.harness import faults
+from tests.harness.processes import Collector, eventually, profile, simulating
 
 PREVIOUS = f"{int(HEAD) - 1:04}"
 _MOMENTS = {

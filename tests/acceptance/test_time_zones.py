@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from collector.model import AggInterval, SeriesQuery
-from tests.acceptance.world import COLLECTOR, Collector, closed, simulating, truth
+from tests.harness.processes import COLLECTOR, Collector, closed, simulating, truth
 
 HOUR = AggInterval.ONE_HOUR
 PROFILE = '[[profiles]]\nname = "all"\nagg_interval = "1h"\nsince = "{}"\n'

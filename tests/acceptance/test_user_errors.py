@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.nest import nest
-from tests.acceptance.world import COLLECTOR, Collector, profile, simulating
+from tests.harness.fork_server import nest
+from tests.harness.processes import COLLECTOR, Collector, profile, simulating
 
 _AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 """Root may write anywhere, but for these capabilities."""

@@ -11,8 +11,8 @@ import pytest
 
 from collector.contract.errors import BAD_REQUEST, TOO_COSTLY
 from collector.model import AggInterval, SeriesQuery, Window
-from tests.acceptance.world import Collector, midnight, profile, simulating, truth
 from tests.bench.requests import SERIES, Cell, fewest
+from tests.harness.processes import Collector, midnight, profile, simulating, truth
 
 _OWNERS = [f"Owner {number}" for number in range(SERIES)]
 

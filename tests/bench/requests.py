@@ -25,7 +25,7 @@ from collector.radar.errors import Coarsened, RadarError, TimedOut
 from collector.radar.request import query_string
 from collector.store import Store
 from tests.bench.server import PATH
-from tests.collect.doubles import DAY, NOW, Clock, QuickFetcher, many
+from tests.harness.collect_core import DAY, NOW, Clock, QuickFetcher, many
 
 SERIES = 50
 LONGEST_URL = 8192

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.acceptance.world import profile
+from tests.harness.processes import profile
 
 
 def test_it_collects_the_named_profiles_and_says_what_came(world):

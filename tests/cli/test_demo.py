@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 
-from tests.acceptance.world import Collector
+from tests.harness.processes import Collector
 
 
 def test_once_it_collects_shows_the_status_and_ends(tmp_path):

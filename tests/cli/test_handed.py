@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.acceptance.world import profile
+from tests.harness.processes import profile
 
 FORGET = ("series", "forget", "old")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from tests.acceptance.world import profile
+from tests.harness.processes import profile
 
 
 def _free_port():

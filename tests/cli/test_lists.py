@@ -8,7 +8,7 @@ import pytest
 
 from collector.model import Window, utc
 from collector.simulator import RevisionChange
-from tests.acceptance.world import Collector, midnight, profile, simulating
+from tests.harness.processes import Collector, midnight, profile, simulating
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import json
 import re
 import stat
 
-from tests.acceptance.world import CANARY, profile
 from tests.harness import faults
+from tests.harness.processes import CANARY, profile
 
 
 def odd(document):

@@ -9,7 +9,7 @@ import pytest
 from collector import logs
 from collector.cli import progress
 from collector.store import Budget, Progress, Standing
-from tests.acceptance.world import eventually
+from tests.harness.processes import eventually
 
 
 def test_a_log_gets_a_line_a_minute_also_while_nothing_happens(monkeypatch, caplog):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.acceptance.world import CANARY, Collector, profile, simulating
 from tests.collect.test_replay import older
 from tests.harness import faults
+from tests.harness.processes import CANARY, Collector, profile, simulating
 
 PAUSED = "enabled = false"
 

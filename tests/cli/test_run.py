@@ -6,7 +6,7 @@ import http.client
 import json
 from urllib.parse import urlsplit
 
-from tests.acceptance.world import eventually, profile
+from tests.harness.processes import eventually, profile
 
 
 def _get(url, path):

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from tests.acceptance.world import midnight, profile
+from tests.harness.processes import midnight, profile
 
 VALID = profile("valid", days=3, more='[profiles.filters]\nexpiration_status = ["VALID"]\n')
 TOO = "cannot be backfilled, because expirationStatus is judged at the moment of asking"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from collector import __version__
-from tests.acceptance.world import eventually, profile
 from tests.harness import faults
+from tests.harness.processes import eventually, profile
 
 _PROFILE = {
     "name", "agg_interval", "series", "points", "first_point", "last_point", "last_success", "lag_seconds", "gaps",

@@ -15,9 +15,9 @@ from collector.radar.errors import Unavailable
 from collector.settings import Credentials, Secret
 from collector.store import SILENT_AFTER, Wait
 from collector.store.ledger.upstream import Restraint, Tried, silence, trial
-from tests.collect.doubles import NOW, batch, core, profile
 from tests.collect.test_replicas import replica
 from tests.harness import faults
+from tests.harness.collect_core import NOW, batch, core, profile
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

@@ -6,9 +6,9 @@ from collector.collect.limits import Kind
 from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
 from collector.report.gaps import all_gaps
-from tests.collect.doubles import DAY, HOUR, NOW, core, profile
 from tests.collect.test_history import run_backfill
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, core, profile
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 MOST = 168

@@ -11,8 +11,8 @@ from collector.report.gaps import all_gaps
 from collector.report.status import status
 from collector.simulator import ErrorCode, GapChange, SimulatorOptions
 from collector.store import wanted
-from tests.collect.doubles import CALM, DAY, HOUR, NOW, core, many, profile, query, window_of
 from tests.harness import faults
+from tests.harness.collect_core import CALM, DAY, HOUR, NOW, core, many, profile, query, window_of
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 EDGE = NOW.replace(hour=5, minute=0) - 77 * DAY

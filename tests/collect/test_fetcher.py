@@ -15,8 +15,8 @@ from collector.radar.client import RadarClient
 from collector.radar.errors import RadarError, RateLimited, Refused, Unauthorized, Unavailable, Untrusted
 from collector.report.status import status
 from collector.store import StoreUnavailable
-from tests.collect.doubles import NOW, batch, core, many, profile, query, until
 from tests.harness import faults
+from tests.harness.collect_core import NOW, batch, core, many, profile, query, until
 
 ALL = profile()
 

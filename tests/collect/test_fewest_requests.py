@@ -10,8 +10,8 @@ from collector.model import AggInterval, Window
 from collector.simulator.options import MAX_SPAN
 from collector.store import wanted
 from tests.bench.requests import CELLS, Cell, fewest, spent
-from tests.collect.doubles import DAY, NOW, core, many
 from tests.harness import faults
+from tests.harness.collect_core import DAY, NOW, core, many
 
 _FEW = {
     Cell(7, 20),

@@ -22,8 +22,8 @@ from collector.store import LearnedGrid, Selection, Wanted
 from collector.store.admin.verify import verify
 from collector.store.series.grids import dump, load
 from collector.store.write.replays import ReadBody
-from tests.collect.doubles import DAY, NOW, core, profile, query
 from tests.harness import faults
+from tests.harness.collect_core import DAY, NOW, core, profile, query
 from tests.store.making import rows
 
 WEEK, DAILY, HOURLY, QUARTER = (AggInterval(word) for word in ("1w", "1d", "1h", "15m"))

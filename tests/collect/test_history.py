@@ -12,8 +12,8 @@ from collector.model import AggInterval, Annotation, Window
 from collector.report.gaps import all_gaps
 from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.store import wanted
-from tests.collect.doubles import DAY, NOW, core, many, profile
 from tests.harness import faults
+from tests.harness.collect_core import DAY, NOW, core, many, profile
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 MIDNIGHT = NOW.replace(hour=0, minute=0)

@@ -11,8 +11,8 @@ from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
 from collector.report.status import status
 from collector.store import wanted
-from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query
 
 SINCE = NOW.replace(hour=0, minute=0) - 40 * DAY
 

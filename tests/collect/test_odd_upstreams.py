@@ -13,7 +13,7 @@ import pytest
 from collector.collect.one_pass import collect
 from collector.model import AggInterval, Window
 from collector.simulator import odd
-from tests.collect.doubles import core, profile, window_of
+from tests.harness.collect_core import core, profile, window_of
 
 OWNERS = ("DigiCert, Inc.", "Sectigo Limited")
 BUCKETS = 6

@@ -9,8 +9,8 @@ from collector.collect.probe import MOST_REQUESTS, Prober
 from collector.interval import AggInterval, Grid
 from collector.model import DATASET, RequestKind, utc
 from collector.simulator import TOO_COSTLY
-from tests.collect.doubles import TOKEN, core
 from tests.harness import faults
+from tests.harness.collect_core import TOKEN, core
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 SPANS = dict.fromkeys(AggInterval, timedelta(days=366))

@@ -11,7 +11,7 @@ from collector.collect.probe import Exchange, ProbeReport, questions, shape
 from collector.collect.probe.observations import Seen, start_of_search
 from collector.interval import AggInterval, Grid
 from collector.radar.client import RadarResponse
-from tests.collect.doubles import NOW
+from tests.harness.collect_core import NOW
 
 TIMES = ["2026-03-09T12:00:00Z", "2026-03-09T12:15:00Z"]
 

@@ -12,8 +12,8 @@ from collector.collect.worker import ProfileWorker
 from collector.model import DATASET, AggInterval, RequestKind, Slice, Window, rfc3339
 from collector.radar.errors import Paused
 from collector.store import Store
-from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query, window_of
 
 NOWHERE = faults.api_error(400, 2001, "unknown tld")
 REFUSED = {"refused": NOWHERE, "too_costly": faults.api_error(422, 2002), "untrusted": faults.unequal()}

@@ -14,8 +14,8 @@ from collector.report.status import status
 from collector.settings import RetentionSettings
 from collector.store.admin.verify import verify
 from collector.store.ledger import bodies
-from tests.collect.doubles import DAY, HOUR, NOW, batch, core, many, profile, query
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, batch, core, many, profile, query
 from tests.store.making import dump, rows
 
 ALL = profile()

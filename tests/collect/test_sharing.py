@@ -16,8 +16,8 @@ from collector.collect.limits import Rejection, Size, first_guess, measured
 from collector.model import DATASET, AggInterval, RequestKind, Slice, Window
 from collector.store import LeaseLost, Store, wanted
 from collector.store.admin import commands
-from tests.collect.doubles import DAY, HOUR, NOW, QuickFetcher, core, many, profile, query
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, QuickFetcher, core, many, profile, query
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 START = MIDNIGHT - 42 * DAY

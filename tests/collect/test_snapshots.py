@@ -15,8 +15,8 @@ from collector.report.gaps import all_gaps
 from collector.report.status import status
 from collector.simulator import NormalizationChange
 from collector.store import PassRecord, Snapshot, wanted
-from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query, window_of
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query, window_of
 from tests.store.making import rows
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)

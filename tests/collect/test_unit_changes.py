@@ -9,8 +9,8 @@ from collector.collect.one_pass import collect, collect_and_heal
 from collector.model import Window
 from collector.simulator import NormalizationChange
 from collector.store import wanted
-from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile, query
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query
 
 SINCE = NOW.replace(hour=0, minute=0) - 9 * DAY
 

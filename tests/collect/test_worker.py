@@ -12,8 +12,8 @@ from collector.collect.one_pass import PassResult
 from collector.collect.worker import Health, ProfileWorker, fires_of, first_of
 from collector.model import AggInterval, Window
 from collector.store import Saved, StoreUnavailable, pause
-from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query, until
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, core, profile, query, until
 
 DUE = HOUR.floor(NOW)
 

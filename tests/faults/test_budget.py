@@ -14,9 +14,9 @@ import pytest
 
 from collector.errors import CollectorError
 from collector.store import Store, Wanted
-from tests.collect.doubles import DAY, NOW, batch, core, profile
-from tests.faults.hasty import hastily, living
 from tests.harness import faults
+from tests.harness.collect_core import DAY, NOW, batch, core, profile
+from tests.harness.virtual_time import hastily, living
 
 CAMPAIGN = pytest.mark.campaign
 _BLOCK, _DAY = 300, 86_400

@@ -11,8 +11,8 @@ from collector.collect.worker import ProfileWorker
 from collector.contract.errors import envelope
 from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch
 from collector.report.status import status
-from tests.collect.doubles import DAY, HOUR, NOW, core, profile, query, window_of
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, core, profile, query, window_of
 
 QUARTER, DAILY = AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_DAY
 HOURS = timedelta(hours=1)

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from collector.store import StoreUnavailable
 from collector.store.admin import commands
 from tests.conftest import Server
-from tests.faults.stubborn import collected
+from tests.harness.retrying import collected
 from tests.store.making import dump
 
 with warnings.catch_warnings():

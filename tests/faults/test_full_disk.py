@@ -7,10 +7,10 @@ set and lifted while it runs.
 import resource
 from datetime import UTC, datetime, timedelta
 
-from tests.acceptance.world import eventually, profile
-from tests.faults.hasty import hastily, living
 from tests.faults.test_outage import CONFIG, known
 from tests.harness import faults
+from tests.harness.processes import eventually, profile
+from tests.harness.virtual_time import hastily, living
 
 START = datetime(2026, 3, 9, 22, 31, tzinfo=UTC)
 HOUR = timedelta(hours=1)

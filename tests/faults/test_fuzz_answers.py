@@ -13,7 +13,8 @@ import pytest
 from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, SeriesQuery, Slice, Window
 from collector.radar.errors import Untrusted
 from collector.radar.response import parse_answer
-from tests.faults import odd_answers, strict_checker
+from tests.harness import odd_answers
+from tests.harness.strict import checker
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 _REMARK = {
@@ -225,8 +226,8 @@ def _believed(body, batch):
     """What the checker takes from *body*; the reason where it refuses."""
     windows = [(piece.window.start.timestamp(), piece.window.end.timestamp()) for piece in batch.slices]
     try:
-        return strict_checker.check(body, batch.agg_interval.seconds, windows, UNKNOWN_LAST_UPDATED)
-    except strict_checker.No as reason:
+        return checker.check(body, batch.agg_interval.seconds, windows, UNKNOWN_LAST_UPDATED)
+    except checker.No as reason:
         return str(reason)
 
 
@@ -239,11 +240,11 @@ def _differences(answer, believed, batch):
         "missing": answer.missing == believed.missing,
         "series": len(came) == len(answer.series) and all(map(_same_points, came, answer.series)),
         "agg_interval": meta.agg_interval is batch.agg_interval,
-        "last_updated": strict_checker.fits(believed.last_updated, meta.last_updated),
-        "normalization": strict_checker.fits(believed.normalization, meta.normalization),
-        "unit": strict_checker.fits(believed.unit, strict_checker.plain(meta.unit)),
-        "level": strict_checker.fits(believed.level, meta.confidence_level),
-        "date_ranges": len(ranges) == len(meta.date_ranges) and all(map(strict_checker.fits, ranges, meta.date_ranges)),
+        "last_updated": checker.fits(believed.last_updated, meta.last_updated),
+        "normalization": checker.fits(believed.normalization, meta.normalization),
+        "unit": checker.fits(believed.unit, checker.plain(meta.unit)),
+        "level": checker.fits(believed.level, meta.confidence_level),
+        "date_ranges": len(ranges) == len(meta.date_ranges) and all(map(checker.fits, ranges, meta.date_ranges)),
         "annotations": _same_remarks(believed.remarks, meta.annotations),
         "deviations": len({*answer.deviations}) == len(answer.deviations) >= (1 if believed.noted else 0),
         "length of deviations": all(0 < len(one) < 300 for one in answer.deviations),
@@ -257,13 +258,13 @@ def _same_points(expected, points):
         [*points.timestamps] == sorted(got)
         and {*got} <= {*expected}
         and all(type(at) is int and type(one) is float for at, one in got.items())
-        and all(strict_checker.may_be(one, got.get(at)) for at, one in expected.items())
+        and all(checker.may_be(one, got.get(at)) for at, one in expected.items())
     )
 
 
 def _same_remarks(expected, annotations):
     names = ("start_date", "end_date", "data_source", "event_type", "description", "linked_url", "is_instantaneous")
-    taken = [(*(getattr(one, name) for name in names), strict_checker.tags_as_taken(one.tags)) for one in annotations]
+    taken = [(*(getattr(one, name) for name in names), checker.tags_as_taken(one.tags)) for one in annotations]
     return all(any(remark.fits(one) for remark in expected) for one in taken) and all(
         any(remark.fits(one) for one in taken) for remark in expected if remark.certain
     )

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from collector.cli.main import command
 from collector.settings import ConfigurationError, load
-from tests.settings.mutating import PASSWORD, SOUND, TOKEN, mutated
+from tests.harness.config_fuzz import PASSWORD, SOUND, TOKEN, mutated
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _SECTIONS = {"radar", "database", "collection", "server", "retention", "log", "profiles"}

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.stubborn import collected
+from tests.harness.retrying import collected
 from tests.store.making import dump
 from tests.store.proxy import Proxy
 

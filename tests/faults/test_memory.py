@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.world import CANARY, eventually, profile, simulating
 from tests.harness import faults
+from tests.harness.processes import CANARY, eventually, profile, simulating
 
 ROOT = Path(__file__).parents[2]
 MOST = 128 * 1024
@@ -59,7 +59,7 @@ from pathlib import Path
 from collector.radar.client import RadarClient
 from collector.radar.errors import RadarError
 from collector.settings import Credentials, RadarSettings, Secret
-from tests.collect.doubles import batch
+from tests.harness.collect_core import batch
 
 async def main(url, token):
     settings = RadarSettings(url, 600, 4, timedelta(seconds=60), Credentials(token=Secret(token)))

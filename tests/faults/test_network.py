@@ -19,9 +19,9 @@ from collector.radar.client import RadarClient
 from collector.radar.errors import Unauthorized, Unavailable, Untrusted
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, SimulatorOptions
-from tests.collect.doubles import CALM, NOW, TOKEN, batch, core, profile, until
 from tests.harness import faults
-from tests.radar.proxy import proxying
+from tests.harness.collect_core import CALM, NOW, TOKEN, batch, core, profile, until
+from tests.harness.connect_proxy import proxying
 
 CERTIFICATES = Path(__file__).with_name("certificates")
 

@@ -13,8 +13,8 @@ import pytest
 
 from collector.store import SILENT_AFTER
 from collector.store.admin import commands
-from tests.faults.hasty import hastily, living
 from tests.harness import faults
+from tests.harness.virtual_time import hastily, living
 
 START = datetime(2026, 3, 9, 22, 31, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from collector.collect.worker import ProfileWorker
 from collector.store import Store, StoreUnavailable
-from tests.collect.doubles import core, profile
+from tests.harness.collect_core import core, profile
 
 NOBODY = "collector_test_nobody"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collector.model import AggInterval, SeriesQuery, Window
-from tests.faults.hasty import hastily, living
+from tests.harness.virtual_time import hastily, living
 
 START = datetime(2026, 3, 1, 20, 7, tzinfo=UTC)  # a Sunday
 CEILING = 60

@@ -6,7 +6,7 @@ from collector.contract.date_ranges import SLOT
 from collector.model import Window, from_epoch
 from collector.simulator import GapChange, Simulator, SimulatorOptions
 from collector.simulator.history import SimulatedHistory
-from tests.collect.doubles import CALM
+from tests.harness.collect_core import CALM
 
 LAST_REVISION = 13.5 / 14
 """Of `settle`: the age at which the last values change."""

@@ -12,7 +12,7 @@ from collector.report import extras, parquet
 from collector.report.export import FORMATS
 from collector.report.plot import image
 from collector.report.plot.image import render
-from tests.report.plot.chart_factories import chart, line
+from tests.harness.chart_factories import chart, line
 
 DECLARED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 

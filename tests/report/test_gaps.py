@@ -6,7 +6,7 @@ from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
 from collector.report.gaps import all_gaps
 from collector.simulator import GapChange
-from tests.collect.doubles import DAY, HOUR, NOW, core, many, profile
+from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 

@@ -9,9 +9,9 @@ from collector.report import grafana
 from collector.report.status import status
 from collector.serve.metrics import Metrics
 from collector.store import Fire, Saved
-from tests.collect.doubles import core, profile
 from tests.harness import faults
-from tests.serve.serving import fill, served
+from tests.harness.collect_core import core, profile
+from tests.harness.http_server import fill, served
 from tests.store.making import DAY, NOW
 
 DASHBOARDS = [grafana.metrics_dashboard, grafana.history_dashboard]

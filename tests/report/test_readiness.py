@@ -8,7 +8,7 @@ import pytest
 from collector.model import AggInterval
 from collector.report.readiness import GRACE, bearable, is_healthy, late, owed, owed_since
 from collector.store import ProfileStatus
-from tests.collect.doubles import profile
+from tests.harness.collect_core import profile
 
 DUE = datetime(2026, 3, 10, 12, 2, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

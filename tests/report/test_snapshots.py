@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collector.model import rfc3339
-from tests.serve import serving
-from tests.serve.serving import served
+from tests.harness import http_server
+from tests.harness.http_server import served
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved
 from tests.store.test_snapshots import VALID, taken
 
@@ -15,7 +15,7 @@ PROFILE = '[[profiles]]\nname = "valid"\nagg_interval = "1h"\n[profiles.filters]
 
 @pytest.fixture
 async def world(store_url, tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "CONFIG", f"{serving.CONFIG}{PROFILE}")
+    monkeypatch.setattr(http_server, "CONFIG", f"{http_server.CONFIG}{PROFILE}")
     async with served(store_url, tmp_path) as found:
         await saved(found.store, batch((query(), hours(0, 3))), [1, 2, 3])
         await found.store.save_snapshots([taken(3, 2, 1, asked_at=NOW - 48 * HOUR)], NOW)

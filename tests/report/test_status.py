@@ -14,8 +14,8 @@ from collector.report.status import status
 from collector.simulator import GapChange
 from collector.store import Beat, Candidate, Store, process_name
 from collector.store.db.column_types import Moment
-from tests.collect.doubles import DAY, HOUR, NOW, batch, core, many, profile, query
 from tests.harness import faults
+from tests.harness.collect_core import DAY, HOUR, NOW, batch, core, many, profile, query
 
 
 async def _row(world):

@@ -5,7 +5,7 @@ import pytest
 from collector.daemon import Service
 from collector.model import rfc3339
 from collector.serve.app import make_app, serving
-from tests.serve.serving import SERVER_TOKEN, fill, served
+from tests.harness.http_server import SERVER_TOKEN, fill, served
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, saved
 
 LISTS = ["profiles", "series", "fetches", "annotations", "gaps", "revisions", "points"]

@@ -13,7 +13,7 @@ from collector.daemon import Service
 from collector.serve.app import make_app, serving
 from collector.settings import load
 from collector.store import Store
-from tests.collect.doubles import TOKEN, Clock
+from tests.harness.collect_core import TOKEN, Clock
 
 _CONFIG = '[radar]\nbase_url = "http://127.0.0.1:9/client/v4"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
 

@@ -9,7 +9,7 @@ from collector import __version__
 from collector.radar.errors import RadarError, Unavailable
 from collector.serve.metrics import Metrics
 from collector.store import SILENT_AFTER, Fire, Saved
-from tests.serve.serving import fill, served
+from tests.harness.http_server import fill, served
 from tests.store.making import NOW, batch, begin, hours
 
 

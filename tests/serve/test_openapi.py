@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
 
 from collector.serve.api.routes import _LISTS, _POINTS, _written
-from tests.serve.serving import fill, served
+from tests.harness.http_server import fill, served
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what it imports is not all up to date

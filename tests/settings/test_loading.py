@@ -5,7 +5,7 @@ import pytest
 
 from collector.settings import ConfigurationError, Secret, load
 from collector.settings.settings import CollectionSettings, DatabaseSettings, LogSettings, RadarSettings, ServerSettings
-from tests.settings.mutating import PASSWORD
+from tests.harness.config_fuzz import PASSWORD
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"

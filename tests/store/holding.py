@@ -9,7 +9,7 @@ from pathlib import Path
 
 from collector.store import Store
 from collector.store.admin.restore import restore
-from tests.acceptance.nest import nest
+from tests.harness.fork_server import nest
 from tests.store.making import HOUR, NOW, batch, hours, profile, query, saved
 
 URL = "http://127.0.0.1:1234"

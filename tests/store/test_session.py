@@ -14,8 +14,8 @@ from collector.store.admin import commands
 from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
 from collector.store.db.session import ENCODINGS
-from tests.acceptance.world import Collector
-from tests.acceptance.world import profile as history_of
+from tests.harness.processes import Collector
+from tests.harness.processes import profile as history_of
 from tests.store.making import DAY, NOW, batch, exported, filtered, hours, profile, query, rows, saved, values
 
 OWNER = 'C:\\new "Œuvre" 東京 ЖĦ'

@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 
 from collector.report.plot.annotations import arrange
-from tests.report.plot.chart_factories import chart, remark
+from tests.harness.chart_factories import chart, remark
 
 WINDOW = chart(hours=100).window
 WIDTH = 800.0

@@ -5,7 +5,7 @@ import pytest
 from collector.errors import CollectorError
 from collector.model import Annotation, Normalization, Window
 from collector.report.plot.chart import Remark, read, runs
-from tests.report.plot.chart_factories import chart, line
+from tests.harness.chart_factories import chart, line
 from tests.store.making import DAY, HOUR, NOW, STEP, batch, hours, profile, query, saved
 
 SETTLE = timedelta(days=14)

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from collector.errors import UsageError
 from collector.report.plot import image
 from collector.report.plot.image import render
-from tests.report.plot.chart_factories import HOUR, START, chart, line, remark
+from tests.harness.chart_factories import HOUR, START, chart, line, remark
 
 TWENTY = [line(f"Owner number {n} of a long name, Incorporated", *(n + hour for hour in range(24))) for n in range(20)]
 FULL = chart(*TWENTY, remarks=[remark(2, 5), remark(9, 9), remark(-9, None)], final_until=START)

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from collector.report.plot.terminal import Look, render, thinned
-from tests.report.plot.chart_factories import HOUR, START, chart, line, remark
+from tests.harness.chart_factories import HOUR, START, chart, line, remark
 
 LOOK = Look(80, 40, colour=False)
 

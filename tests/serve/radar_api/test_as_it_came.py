@@ -9,8 +9,8 @@ from collector.collect.one_pass import collect
 from collector.model import rfc3339
 from collector.serve.radar_api import ask
 from collector.store.db.schema import date_ranges
-from tests.collect.doubles import NOW, core, profile
 from tests.harness import faults
+from tests.harness.collect_core import NOW, core, profile
 
 REMARK = {
     "dataSource": "A_SOURCE_OF_TOMORROW",

@@ -72,7 +72,7 @@ class _Nest:
     def __init__(self):
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._one_by_one = threading.Lock()
-        command = [sys.executable, "-m", "tests.acceptance.nest", str(theirs.fileno())]
+        command = [sys.executable, "-m", "tests.harness.fork_server", str(theirs.fileno())]
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         root = Path(__file__).parents[2]
         self._process = subprocess.Popen(command, cwd=root, env=environ, pass_fds=[theirs.fileno()])

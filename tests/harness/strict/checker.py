@@ -22,8 +22,9 @@ Timestamps that all lie outside the window refuse the answer, as a dateRange els
 import re
 from itertools import pairwise
 
-from tests.faults.strict_json import No, Number, need, parse
-from tests.faults.strict_meta import (
+from tests.harness.strict.json_parser import No, Number, need, parse
+from tests.harness.strict.locations import as_series, elsewhere, has_name, inside_all, result_of
+from tests.harness.strict.meta import (
     Remark,
     confidence,
     date_ranges,
@@ -35,8 +36,7 @@ from tests.faults.strict_meta import (
     tags_as_taken,
     unit,
 )
-from tests.faults.strict_places import as_series, elsewhere, has_name, inside_all, result_of
-from tests.faults.strict_scalars import (
+from tests.harness.strict.scalars import (
     EMPTY,
     NULL,
     Absent,

@@ -134,7 +134,7 @@ def run_fast(
 
 
 def _launch(folder: Path, environ: dict[str, str]) -> None:
-    argv = [sys.executable, "-m", "tests.acceptance.fast_clock", str(folder)]
+    argv = [sys.executable, "-m", "tests.harness.fake_time", str(folder)]
     said = folder / "launcher.log"  # a pipe would stay open as long as any child lives
     with said.open("wb") as stderr:
         launcher = subprocess.Popen(argv, cwd=ROOT, env=environ, stderr=stderr, start_new_session=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from collector.simulator import Simulator
-from tests.acceptance.hurried import fast
-from tests.acceptance.nest import nest
-from tests.acceptance.world import Collector, simulating
+from tests.harness.fast_daemon import fast
+from tests.harness.fork_server import nest
+from tests.harness.processes import Collector, simulating
 
 LEASE = 2
 """Real seconds."""
@@ -31,7 +31,7 @@ class Nursery:
         """Start one more."""
         made = self._collector
         with made.log.open("ab") as log:
-            process = nest().bear(self._order, made.folder, made.environ, (log, log), "tests.acceptance.hurried:main")
+            process = nest().bear(self._order, made.folder, made.environ, (log, log), "tests.harness.fast_daemon:main")
         self._born[process.pid] = process
 
     def end(self, pid, number):

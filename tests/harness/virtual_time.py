@@ -21,7 +21,7 @@ from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
 from collector.store.db.group_commit import Units
-from tests.collect.doubles import CALM, TOKEN
+from tests.harness.collect_core import CALM, TOKEN
 
 _GRACE = 0.0002
 """Seconds in which what was sent over loopback has arrived."""

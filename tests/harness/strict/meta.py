@@ -4,8 +4,8 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 
-from tests.faults.strict_json import No, Number, need
-from tests.faults.strict_scalars import NamedBy, OneOf, date, letters, moment, shown, stamp
+from tests.harness.strict.json_parser import No, Number, need
+from tests.harness.strict.scalars import NamedBy, OneOf, date, letters, moment, shown, stamp
 
 _NORMALIZATIONS = {
     *("PERCENTAGE", "MIN0_MAX", "MIN_MAX", "RAW_VALUES"),

@@ -27,7 +27,7 @@ from click.testing import CliRunner
 from collector.cli.main import command
 from collector.model import AggInterval, SeriesQuery, Window
 from collector.simulator import Simulator, SimulatorOptions, serve
-from tests.acceptance.nest import Born, nest
+from tests.harness.fork_server import Born, nest
 
 CANARY = "canary-token-0123456789-abcdefghijklmnopqrst"
 COLLECTOR = (sys.executable, "-m", "collector")

@@ -3,8 +3,8 @@
 All these places are open: an answer that has something in one of them may be read from there, or refused.
 """
 
-from tests.faults.strict_json import need
-from tests.faults.strict_scalars import NamedBy, is_moment, letters
+from tests.harness.strict.json_parser import need
+from tests.harness.strict.scalars import NamedBy, is_moment, letters
 
 _TIMES = ("timestamps", "timestamp", "times", "time", "dates", "date")
 _NUMBERS = ("values", "value", "counts", "count")
