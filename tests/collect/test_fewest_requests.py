@@ -74,6 +74,35 @@ async def test_seven_series_days_at_once_and_504_above_are_found_in_one_backfill
         assert await backfilled(world) <= 1.3 * 5 * 60 / 7
 
 
+@pytest.mark.parametrize("name", ["span-502", "span-524", "coarsen", "coarsen-unsaid", "cap-newest"])
+async def test_one_day_a_request_is_found_over_http_with_few_requests(sqlite_url, name):
+    async with core(sqlite_url, WIDE, odd=(name,)) as world:
+        assert await backfilled(world) <= 4 + 6  # 300 windows of a day; a URL holds about 80 of them
+
+
+_BEYOND = {"502": faults.html(502), "524": faults.html(524), "time-out": faults.black_hole()}
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("way", _BEYOND)
+@pytest.mark.parametrize(("days", "positions"), [(7, 20), (28, 100)])
+async def test_a_year_over_http_costs_few_requests_more_than_needed(sqlite_url, way, days, positions):
+    def fails(received):
+        asked = received.question.series if received.question else ()
+        is_long = any(one.end - one.start > days * 86_400 for one in asked)
+        return _BEYOND[way] if is_long or len(asked) > positions else None
+
+    fifty = many(50, agg_interval=AggInterval.FIFTEEN_MINUTES)
+    spans = dict.fromkeys(AggInterval, 366 * DAY)
+    least = fewest(Cell(days, positions))
+    async with core(sqlite_url, fifty, max_span=spans, series_per_request=1000, patience=0.5) as world:
+        world.script(fails)
+        requests = await backfilled(world, Window(MONTHS.end - 365 * DAY, MONTHS.end))
+        print(f"{days} days x {positions} series, {way}: {requests} requests, {least} at least")  # noqa: T201
+        assert requests <= (1.3 * least if least >= 20 else least + 6)
+        assert {row.status for row in await world.store.list_fetches()}.isdisjoint({429})
+
+
 async def test_a_limit_of_positions_found_at_one_interval_serves_the_other(sqlite_url):
     spans = {AggInterval.FIFTEEN_MINUTES: 3 * DAY, AggInterval.ONE_HOUR: 10 * DAY}
     finer = many(5, "finer", agg_interval=AggInterval.FIFTEEN_MINUTES)

@@ -272,8 +272,8 @@ def test_the_record_of_an_earlier_version_is_taken_over(yes, nos, changed):
 
 
 def test_no_fewer_positions_are_asked_for_than_were_accepted():
-    limits = known([(7, 50)], [(14, 50), (7, 60)])
-    assert limits.shape == Shape(7 * DAY, 50)
+    assert known([(7, 50)], [(14, 50), (7, 60)]).shape == Shape(7 * DAY, 50)
+    limits = known([(14, 30), (7, 50)], [(14, 31), (7, 60)])
     few, much = (work_of(batch_of(series, 7).slices) for series in (120, 3000))
     assert next_shape(limits, few) == Shape(7 * DAY, 50)
     assert next_shape(limits, much) == Shape(7 * DAY, 55)
