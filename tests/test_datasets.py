@@ -1,7 +1,11 @@
 """Which counts may be added up."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import collector
 from collector.datasets import (
     DEFAULT,
     FilterParameter,
@@ -109,3 +113,18 @@ def test_what_takes_snapshots_has_no_history_to_backfill():
         with_history([moving, plain], ["valid", "all"])
     with pytest.raises(ValueError, match="valid cannot be backfilled"):
         with_history([moving])
+
+
+def test_no_other_module_names_a_path_or_a_filter_of_a_dataset():
+    folder = Path(collector.__file__).parent
+    words = {
+        word for one in DEFAULT.parameters for word in (one.name, one.option) if word != word.lower() or "_" in word
+    }
+    found = []
+    for file in folder.rglob("*.py"):
+        if file.parent.name == "datasets":
+            continue
+        texts = [node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)]
+        found += [(file.name, text) for text in texts if text in words]
+        found += [(file.name, text) for text in texts if isinstance(text, str) and text.endswith(DEFAULT.path)]
+    assert found == []

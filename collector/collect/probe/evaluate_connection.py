@@ -73,7 +73,7 @@ def findings_of_siblings(seen: Seen) -> Iterator[Finding]:
     """Yield what the paths beside the time series answer; the collector does not need them."""
     for exchange in seen.siblings:
         path = exchange.request.path
-        name = path.removeprefix("/radar/ct/").replace("/", "_").lower()
+        name = "_".join(path.split("/")[3:]).lower()  # behind /radar/ct/
         result = shape.result_of(exchange.document)
         if not exchange.is_data:
             answer = str(exchange.error) if exchange.error else f"HTTP {exchange.status}"
