@@ -19,7 +19,7 @@ from collector.radar.request import query_string
 from collector.report.export import export_csv
 from collector.serve.app import serving
 from collector.serve.radar_api import RadarApi
-from tests.collect.doubles import DAY, HOUR, NOW, core, profile
+from tests.harness.collect_core import DAY, HOUR, NOW, core, profile
 
 DNS = Dataset(
     name="dns",
