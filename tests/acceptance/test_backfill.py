@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from tests.harness import faults
-from tests.harness.fork_server import nest
+from tests.harness.fork_server import fork_server
 from tests.harness.processes import Collector, midnight, profile, simulating
 
 _START, _END = f"{midnight(40):%Y-%m-%d}", f"{midnight(1):%Y-%m-%d}"
@@ -127,7 +127,9 @@ def test_a_job_of_the_daemon_is_followed_on_a_terminal_left_alone_listed_and_can
         with collector.running(*_ORDER) as first:
             first.says("sent to the daemon")
             with os.fdopen(theirs, "wb") as terminal, (collector.folder / "out").open("wb") as out:
-                second = nest().bear(_ORDER, collector.folder, {**collector.environ, "COLUMNS": "150"}, (out, terminal))
+                second = fork_server().fork(
+                    _ORDER, collector.folder, {**collector.environ, "COLUMNS": "150"}, (out, terminal)
+                )
             shown = b""
             while b"queued behind backfill 1" not in shown:
                 shown += screen.read(4096)

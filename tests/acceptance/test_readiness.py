@@ -11,7 +11,7 @@ import pytest
 
 from collector.model import AggInterval
 from tests.harness.fake_time import Clock, library, run_fast
-from tests.harness.virtual_time import hastily, living
+from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
 START = datetime(2026, 3, 1, 22, 30, tzinfo=UTC)  # a Sunday, so that every interval has an edge soon
 PROFILES = "".join(f'[[profiles]]\nname = "p{one}"\nagg_interval = "{one}"\n' for one in AggInterval)
@@ -36,13 +36,13 @@ def test_no_false_alarm(tmp_path, lasting):
     looks = []
 
     async def work(loop):
-        async with living(loop, tmp_path, f'[radar]\nbase_url = "{{url}}"\n{PROFILES}', lag=LAG) as life:
+        async with running_daemon(loop, tmp_path, f'[radar]\nbase_url = "{{url}}"\n{PROFILES}', lag=LAG) as run:
             for look in range(1, lasting // LOOK + 1):
                 moment = START + look * LOOK
-                await life.until(moment)
-                looks.append((moment, await life.service.unready()))
+                await run.until(moment)
+                looks.append((moment, await run.service.unready()))
 
-    hastily(START, work)
+    run_in_virtual_time(START, work)
     assert [(moment, reasons) for moment, reasons in looks if reasons] == []
     assert len(looks) == lasting // LOOK
 

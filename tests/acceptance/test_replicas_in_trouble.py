@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from collector.model import AggInterval, SeriesQuery, Window, from_epoch
 from collector.store.admin import commands
 from tests.conftest import Server
-from tests.harness.fast_daemon import ZERO
+from tests.harness.fast_daemon import CLOCK_START
 from tests.harness.faults import late
 from tests.harness.processes import eventually, profile, truth
 from tests.harness.replicas import LEASE, replicas
@@ -101,8 +101,8 @@ class Troubles:
 class Mischief:
     """Does to replicas and their server what may happen to them."""
 
-    def __init__(self, nursery, database, dice):
-        self._nursery, self._database, self._dice = nursery, database, dice
+    def __init__(self, pool, database, dice):
+        self._nursery, self._database, self._dice = pool, database, dice
         self._frozen = {}
         self.done = Counter()
 
@@ -145,7 +145,7 @@ class Mischief:
             raise AssertionError("the server has not crashed")
 
     def _one(self):
-        self._nursery.replace_the_ended()
+        self._nursery.restart_ended()
         return self._dice.choice([pid for pid in self._nursery.alive if pid not in self._frozen])
 
     def _back_end(self, own):
@@ -156,7 +156,7 @@ class Mischief:
     def end(self):
         for pid in [*self._frozen]:
             self.thaw(pid)
-        self._nursery.replace_the_ended()
+        self._nursery.restart_ended()
 
 
 @dataclass
@@ -212,29 +212,29 @@ def test_of_what_befalls_replicas_and_their_server_nothing_is_seen_in_the_histor
 ):
     dice, delays = random.Random(seed), random.Random(seed)
     watch = Watch(durable_postgres_url)
-    with replicas(tmp_path, durable_postgres_url, PROFILES, REPLICAS, RATE, series_per_request=4) as born:
-        shared, simulator = born.shared, born.simulator
-        begun = QUARTER.floor(born.clock)
-        eventually(lambda: shared.seen_to(NAMES, begun))
+    with replicas(tmp_path, durable_postgres_url, PROFILES, REPLICAS, RATE, series_per_request=4) as started:
+        shared, simulator = started.shared, started.simulator
+        begun = QUARTER.floor(started.clock)
+        eventually(lambda: shared.all_fired(NAMES, begun))
         with psycopg.connect(durable_postgres_url) as own:
             own.execute(WITNESS)
         simulator.script(lambda _asked: late(delays.uniform(0, 0.3)))
-        mischief = Mischief(born.nursery, durable_postgres_url, dice)
+        mischief = Mischief(started.pool, durable_postgres_url, dice)
         with watch.looking():
             for kind, pause in troubles.shuffled(dice):
                 mischief.wait(pause)
                 mischief.do(kind)
             mischief.end()
-            reached = QUARTER.floor(born.clock) + QUARTER.step
-            eventually(lambda: shared.seen_to(NAMES, reached))
-        assert [born.nursery.end(pid, signal.SIGTERM) for pid in born.nursery.alive] == [0] * REPLICAS
+            reached = QUARTER.floor(started.clock) + QUARTER.step
+            eventually(lambda: shared.all_fired(NAMES, reached))
+        assert [started.pool.end(pid, signal.SIGTERM) for pid in started.pool.alive] == [0] * REPLICAS
         one_outcome_each(shared, troubles)
         told = every_request_explained(shared, simulator)
         for name, query in QUERIES.items():
             found = stored(shared, name)
             window = Window(from_epoch(min(found)), from_epoch(max(found) + QUARTER.seconds))
             assert window.end >= reached, name
-            assert found == truth(simulator, query, window, born.clock.timestamp()), name
+            assert found == truth(simulator, query, window, started.clock.timestamp()), name
     assert watch.worst <= troubles.takeover
     said = shared.log.read_text()
     assert "Traceback" not in said
@@ -259,7 +259,7 @@ def every_request_explained(shared, simulator):
     unsent = recorded["interrupted"] + recorded["started"]
     assert recorded.total() - unsent <= len(simulator.requests) <= recorded.total(), recorded
     asked = sum(received.series for received in simulator.requests if received.status == 200)
-    first = f"{ZERO:%Y-%m-%d}"  # the first midnight of all: there is no bucket yet to ask for
+    first = f"{CLOCK_START:%Y-%m-%d}"  # the first midnight of all: there is no bucket yet to ask for
     ((due,),) = shared.rows(f"SELECT count(*) FROM fires WHERE outcome = 'collected' AND due > '{first}Z'")
     ((in_vain,),) = shared.rows(
         "SELECT coalesce(sum(positions), 0) FROM fetches WHERE outcome NOT IN ('ok', 'refused')"

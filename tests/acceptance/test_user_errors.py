@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.fork_server import nest
+from tests.harness.fork_server import fork_server
 from tests.harness.processes import COLLECTOR, Collector, profile, simulating
 
 _AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
@@ -110,7 +110,7 @@ _PRINTING = [
 @pytest.mark.parametrize("arguments", _PRINTING, ids=" ".join)
 def test_output_on_a_full_disk_is_a_sentence(filled, arguments):
     with Path("/dev/full").open("w") as full, tempfile.TemporaryFile("w+") as err:
-        process = nest().bear(arguments, filled.folder, dict(filled.environ), (full, err))
+        process = fork_server().fork(arguments, filled.folder, dict(filled.environ), (full, err))
         assert process.wait(30) == 1
         err.seek(0)
         assert err.read() == "collector: cannot write to stdout: no space left on device\n"

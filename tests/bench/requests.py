@@ -25,7 +25,7 @@ from collector.radar.errors import Coarsened, RadarError, TimedOut
 from collector.radar.request import query_string
 from collector.store import Store
 from tests.bench.server import PATH
-from tests.harness.collect_core import DAY, NOW, Clock, QuickFetcher, many
+from tests.harness.collect_core import DAY, NOW, Clock, NoWaitFetcher, many
 
 SERIES = 50
 LONGEST_URL = 8192
@@ -175,7 +175,7 @@ async def spent(cell: Cell, folder: Path) -> int:
 async def _batch_runner(radar: Limited, clock: Clock, folder: Path) -> AsyncIterator[BatchRunner]:
     async with Store.open(f"sqlite:///{folder}/requests.db", owner="bench") as store:
         await store.declare([many(SERIES, agg_interval=_QUARTER)], clock())
-        yield BatchRunner(QuickFetcher(radar, store, limit=600, stop=asyncio.Event(), clock=clock), 4)
+        yield BatchRunner(NoWaitFetcher(radar, store, limit=600, stop=asyncio.Event(), clock=clock), 4)
 
 
 def _slices() -> list[Slice]:

@@ -15,7 +15,7 @@ from collector.collect.worker import ProfileWorker
 from collector.model import DATASET, RequestKind
 from collector.settings import load
 from collector.store import Standing, Store, Wanted
-from tests.harness.collect_core import HOUR, NOW, QuickFetcher, core, many, profile
+from tests.harness.collect_core import HOUR, NOW, NoWaitFetcher, core, many, profile
 
 LEASE = timedelta(minutes=5)
 DUE = HOUR.floor(NOW)
@@ -27,7 +27,7 @@ async def replica(world, url, *profiles, lease=LEASE):
     stop = asyncio.Event()
     async with Store.open(url, owner="run") as store, enlisted(store, profiles, lease, stop):
         await store.declare(profiles, world.clock())
-        fetcher = QuickFetcher(world.fetcher.radar, store, limit=600, stop=stop, clock=world.clock)
+        fetcher = NoWaitFetcher(world.fetcher.radar, store, limit=600, stop=stop, clock=world.clock)
         yield ProfileWorker(profiles, store, BatchRunner(fetcher, 4)), store, stop
 
 

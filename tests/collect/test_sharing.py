@@ -17,7 +17,7 @@ from collector.model import DATASET, AggInterval, RequestKind, Slice, Window
 from collector.store import LeaseLost, Store, wanted
 from collector.store.admin import commands
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, QuickFetcher, core, many, profile, query
+from tests.harness.collect_core import DAY, HOUR, NOW, NoWaitFetcher, core, many, profile, query
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 START = MIDNIGHT - 42 * DAY
@@ -32,7 +32,7 @@ async def replica(world, *profiles):
     stop = asyncio.Event()
     async with Store.open(world.url, owner="run") as store, enlisted(store, profiles, LEASE, stop):
         await store.declare(profiles, world.clock())
-        fetcher = QuickFetcher(world.fetcher.radar, store, limit=6000, stop=stop, clock=world.clock)
+        fetcher = NoWaitFetcher(world.fetcher.radar, store, limit=6000, stop=stop, clock=world.clock)
         yield BackfillRunner(store, BatchRunner(fetcher, 2), shares=True)
 
 

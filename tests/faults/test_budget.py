@@ -16,7 +16,7 @@ from collector.errors import CollectorError
 from collector.store import Store, Wanted
 from tests.harness import faults
 from tests.harness.collect_core import DAY, NOW, batch, core, profile
-from tests.harness.virtual_time import hastily, living
+from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
 CAMPAIGN = pytest.mark.campaign
 _BLOCK, _DAY = 300, 86_400
@@ -149,14 +149,14 @@ def test_the_ceiling_holds_with_restarts_and_a_backfill_beside_the_service(tmp_p
         async with Store.open(f"sqlite:///{tmp_path}/collector.db", owner="test") as store:
             assert len(await store.list_fetches(limit=None)) == len(requests)
 
-    hastily(NOW, work)
+    run_in_virtual_time(NOW, work)
     assert len(requests) > ceiling
     assert most_in_300_seconds([received.at for received in requests]) == ceiling
 
 
 async def _life(loop, folder, ceiling, end, requests):
     """Run the service until *end*, with a backfill to do, and kill it."""
-    async with living(loop, folder, CONFIG.replace("CEILING", str(ceiling)), series_per_request=1) as life:
+    async with running_daemon(loop, folder, CONFIG.replace("CEILING", str(ceiling)), series_per_request=1) as life:
         job = Wanted(("quarters",), NOW - 300 * DAY, NOW)
         await life.store.create_backfill(job, loop.now())
         await life.until(end)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from tests.faults.test_outage import CONFIG, known
 from tests.harness import faults
 from tests.harness.processes import eventually, profile
-from tests.harness.virtual_time import hastily, living
+from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
 START = datetime(2026, 3, 9, 22, 31, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -29,23 +29,23 @@ def _lived(folder, *, full):
     seen = {}
 
     async def work(loop):
-        async with living(loop, folder, CONFIG) as life:
-            await life.until(START + HOUR)
+        async with running_daemon(loop, folder, CONFIG) as run:
+            await run.until(START + HOUR)
             if full:
                 before = _let_no_file_grow(0)
                 try:
-                    await life.never_ready(START + HOUR * 1.3, START + HOUR * 2)
-                    seen["reasons"] = await life.service.unready()
+                    await run.never_ready(START + HOUR * 1.3, START + HOUR * 2)
+                    seen["reasons"] = await run.service.unready()
                 finally:
                     _let_no_file_grow(before)
-                seen["ready after"] = await life.ready(START + 2.5 * HOUR) - (START + HOUR * 2)
-            await life.until(START + HOUR * 2.5)
-            outcomes = [row.outcome for row in await life.store.list_fetches(limit=None)]
-            assert len(outcomes) == len(life.simulator.requests)
+                seen["ready after"] = await run.ready(START + 2.5 * HOUR) - (START + HOUR * 2)
+            await run.until(START + HOUR * 2.5)
+            outcomes = [row.outcome for row in await run.store.list_fetches(limit=None)]
+            assert len(outcomes) == len(run.simulator.requests)
         seen["outcomes"] = set(outcomes)
 
-    hastily(START, work)
-    return hastily(START, lambda _: known(folder)), seen
+    run_in_virtual_time(START, work)
+    return run_in_virtual_time(START, lambda _: known(folder)), seen
 
 
 def test_after_an_hour_without_room_it_goes_on_within_a_minute(tmp_path):

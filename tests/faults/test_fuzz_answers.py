@@ -227,7 +227,7 @@ def _believed(body, batch):
     windows = [(piece.window.start.timestamp(), piece.window.end.timestamp()) for piece in batch.slices]
     try:
         return checker.check(body, batch.agg_interval.seconds, windows, UNKNOWN_LAST_UPDATED)
-    except checker.No as reason:
+    except checker.Rejected as reason:
         return str(reason)
 
 

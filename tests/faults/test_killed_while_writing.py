@@ -19,7 +19,7 @@ from subprocess import PIPE
 
 import pytest
 
-from tests.harness.fork_server import nest
+from tests.harness.fork_server import fork_server
 from tests.store.making import dump
 
 CALLS = "pwrite64,write,fdatasync,fsync,ftruncate"
@@ -33,7 +33,9 @@ def _work(store, begin, *tracing):
     traced = Path(f"{said}.traced")
     order = [f"sqlite:///{store}", str(begin), str(STEPS), str(traced) if tracing else ""]
     with said.open("ab") as file:
-        process = nest().bear(order, store.parent, dict(os.environ), (file, file), "tests.harness.write_steps:main")
+        process = fork_server().fork(
+            order, store.parent, dict(os.environ), (file, file), "tests.harness.write_steps:main"
+        )
     tracer = _attached(process.pid, traced, *tracing) if tracing else None
     code = process.wait(60)
     if tracer:

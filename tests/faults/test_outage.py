@@ -14,7 +14,7 @@ import pytest
 from collector.store import SILENT_AFTER
 from collector.store.admin import commands
 from tests.harness import faults
-from tests.harness.virtual_time import hastily, living
+from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
 START = datetime(2026, 3, 9, 22, 31, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -48,19 +48,19 @@ def _lived(folder, hours, outages=(), seed=0):
     dice, waits = random.Random(seed), []
 
     async def work(loop):
-        async with living(loop, folder, CONFIG) as life:
-            life.simulator.script(*(_down(begin, end, dice) for begin, end in outages))
+        async with running_daemon(loop, folder, CONFIG) as run:
+            run.simulator.script(*(_down(begin, end, dice) for begin, end in outages))
             for begin, end in outages:
-                await life.never_ready(min(begin + _NOTICED, end), end)
-                await life.until(end)
-                waits.append(await life.ready(end + 2 * HOUR) - end)
-            await life.until(START + hours * HOUR)
-            requests, budget = life.simulator.requests, await life.store.list_fetches(limit=None)
+                await run.never_ready(min(begin + _NOTICED, end), end)
+                await run.until(end)
+                waits.append(await run.ready(end + 2 * HOUR) - end)
+            await run.until(START + hours * HOUR)
+            requests, budget = run.simulator.requests, await run.store.list_fetches(limit=None)
         assert len(budget) == len(requests)
         return requests
 
-    requests = hastily(START, work)
-    return hastily(START, lambda _: known(folder)), waits, requests
+    requests = run_in_virtual_time(START, work)
+    return run_in_virtual_time(START, lambda _: known(folder)), waits, requests
 
 
 async def known(folder):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collector.model import AggInterval, SeriesQuery, Window
-from tests.harness.virtual_time import hastily, living
+from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
 START = datetime(2026, 3, 1, 20, 7, tzinfo=UTC)  # a Sunday
 CEILING = 60
@@ -29,20 +29,20 @@ def test_every_bucket_is_there_and_every_due_moment_has_one_outcome(tmp_path, da
     held, end = [], START + timedelta(days=days, minutes=-7)
 
     async def work(loop):
-        async with living(loop, tmp_path, CONFIG, remembered_requests=1000) as life:
-            asked = _counted(life.simulator)
+        async with running_daemon(loop, tmp_path, CONFIG, remembered_requests=1000) as run:
+            asked = _counted(run.simulator)
             for part in range(1, 9):
-                await life.until(START + (end - START) * part / 8)
-                assert await life.service.unready() == []
+                await run.until(START + (end - START) * part / 8)
+                assert await run.service.unready() == []
                 held.append(_resident())
-            outcomes = Counter(row.outcome for row in await life.store.list_fetches(limit=None))
+            outcomes = Counter(row.outcome for row in await run.store.list_fetches(limit=None))
             assert outcomes.total() == asked["requests"]
             assert asked["most"] <= CEILING
             assert set(outcomes) <= {"ok", "refused"}
             for interval in AggInterval:
-                await _whole(life, interval, end)
+                await _whole(run, interval, end)
 
-    hastily(START, work)
+    run_in_virtual_time(START, work)
     assert max(held[2:]) - held[1] < 24, held
 
 
@@ -61,14 +61,14 @@ def _counted(simulator):
     return found
 
 
-async def _whole(life, interval, end):
+async def _whole(run, interval, end):
     """Compare what is stored of an interval with the server's truth, and its fires with its edges."""
     due = interval.floor(end - timedelta(minutes=3))
-    fires = [fire.due for fire in await life.store.list_fires(profile=interval.value, limit=None)]
+    fires = [fire.due for fire in await run.store.list_fires(profile=interval.value, limit=None)]
     first = interval.floor(START - timedelta(minutes=2))
     edges = [first + interval.step * n for n in range((due - first) // interval.step + 1)]
     assert sorted(fires) == edges
-    stored = {at: value async for _, label, at, value in life.store.export() if label == interval.value}
+    stored = {at: value async for _, label, at, value in run.store.export() if label == interval.value}
     window = Window(interval.floor(START - timedelta(days=1)), due)
-    truth = life.simulator.truth(SeriesQuery(interval, {}), window, end.timestamp())
+    truth = run.simulator.truth(SeriesQuery(interval, {}), window, end.timestamp())
     assert stored.items() >= dict(zip(truth.timestamps, truth.values, strict=True)).items()

@@ -1,4 +1,4 @@
-"""What the tests of the dashboard share: a real Chromium, and the page as a person has it before them."""
+"""A real Chromium with the dashboard, for its tests."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The collecting core on a real store, asking a real server, under a clock that moves only when something waits."""
+"""Collecting on a real store with a real server, under a clock that only moves when the code waits."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ def profile(name="all", agg_interval=HOUR, **changed):
 
 
 def many(count, name="many", **changed):
-    """A profile of so many series."""
+    """Return a profile with *count* series."""
     return profile(name, each={"caOwner": tuple(f"Owner {number}" for number in range(count))}, **changed)
 
 
@@ -62,8 +62,8 @@ class Clock:
         self.now += timedelta(**duration)
 
 
-class QuickFetcher(Fetcher):
-    """Waits by moving the clock; *pauses* holds for how long, in seconds."""
+class NoWaitFetcher(Fetcher):
+    """A fetcher that moves the clock instead of waiting; *pauses* are the waits in seconds."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -83,10 +83,10 @@ class QuickFetcher(Fetcher):
 
 
 @dataclass
-class Core:
+class CollectCore:
     simulator: Simulator
     store: Store
-    fetcher: QuickFetcher
+    fetcher: NoWaitFetcher
     clock: Clock
     profiles: tuple = ()
     batch_runners: list = field(default_factory=list)
@@ -122,9 +122,9 @@ class Core:
         await self.store.declare(profiles, self.clock())
 
     def restart(self):
-        """Forget what only the process knew."""
+        """Create a new fetcher and batch runner, as a new process would."""
         fetcher = self.fetcher
-        self.fetcher = QuickFetcher(
+        self.fetcher = NoWaitFetcher(
             fetcher.radar, self.store, limit=fetcher._limit, stop=asyncio.Event(), clock=self.clock
         )
         self.batch_runners.append(BatchRunner(self.fetcher, self.batch_runner.concurrency))
@@ -132,7 +132,7 @@ class Core:
 
 @asynccontextmanager
 async def core(url, *profiles, limit=600, concurrency=4, patience=5, **options):
-    """Open all of it on the store at *url*; *options* are the simulator's."""
+    """Open a simulator, the store at *url* and the client; *options* are those of the simulator."""
     clock = Clock()
     simulator = Simulator(SimulatorOptions(**{**CALM, **options}), clock.timestamp)
     async with serve(simulator) as base_url, Store.open(url, owner="test") as store:
@@ -140,14 +140,14 @@ async def core(url, *profiles, limit=600, concurrency=4, patience=5, **options):
             base_url, limit, concurrency, timedelta(seconds=patience), Credentials(token=Secret(TOKEN))
         )
         async with RadarClient(settings, clock) as radar:
-            fetcher = QuickFetcher(radar, store, limit=limit, stop=asyncio.Event(), clock=clock)
-            opened = Core(simulator, store, fetcher, clock, batch_runners=[BatchRunner(fetcher, concurrency)])
+            fetcher = NoWaitFetcher(radar, store, limit=limit, stop=asyncio.Event(), clock=clock)
+            opened = CollectCore(simulator, store, fetcher, clock, batch_runners=[BatchRunner(fetcher, concurrency)])
             await opened.declare(*profiles)
             yield opened
 
 
 def window_of(asked):
-    """What one position of a request asked for."""
+    """Return the window of one position of a request."""
     return Window(from_epoch(asked.start), from_epoch(asked.end))
 
 

@@ -1,4 +1,4 @@
-"""A proxy that knows CONNECT and nothing else, and keeps what it was asked."""
+"""A proxy that only supports CONNECT and records its requests."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress

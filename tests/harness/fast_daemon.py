@@ -1,7 +1,7 @@
-"""A real `collector run` in a hurry: for replicas whose clock is fast and the same for all.
+"""A real `collector run` under a fast clock, which is the same for all replicas.
 
-Bucket edges are watched by that clock instead of by the scheduler, which knows the real time alone. Leases are real
-seconds of the database's clock.
+The class FastSchedule replaces the scheduler, because the scheduler only knows the real time. Leases are real seconds
+of the database's clock.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from collector.errors import CollectorError
 from collector.settings import load
 from collector.store.ledger import fires
 
-ZERO = datetime(2026, 5, 4, 0, 1, tzinfo=UTC)
-"""What the fast clock shows when it is born."""
+CLOCK_START = datetime(2026, 5, 4, 0, 1, tzinfo=UTC)
+"""The time of the fast clock at its start."""
 _LOOK = 0.02
 
 
-def fast(born, rate):
-    """A clock that shows ZERO at the real second *born* and runs *rate* times as fast."""
-    return lambda: ZERO + timedelta(seconds=(time.time() - born) * rate)
+def fast_clock(started, rate):
+    """Return a clock that shows CLOCK_START at the real second *started* and runs *rate* times as fast."""
+    return lambda: CLOCK_START + timedelta(seconds=(time.time() - started) * rate)
 
 
-class Ticks:
-    """Does what Schedule does, by any clock."""
+class FastSchedule:
+    """A schedule like Schedule, by any clock."""
 
     def __init__(self, clock):
         self._clock = clock
@@ -52,14 +52,14 @@ class Ticks:
 
 
 def main():
-    """Be one: its configuration, when its clock was born, and the clock's rate are its arguments."""
-    config, born, rate = sys.argv[1:]
-    clock = fast(float(born), float(rate))
-    fires.AHEAD *= float(rate)  # the time that a statement takes must not look like a clock that was wrong
-    daemon.Schedule = partial(Ticks, clock)
+    """Run a daemon. The arguments are its configuration, the start of its clock and the rate of the clock."""
+    config, started, rate = sys.argv[1:]
+    clock = fast_clock(float(started), float(rate))
+    fires.AHEAD *= float(rate)  # because the time of a statement must not look like clock skew
+    daemon.Schedule = partial(FastSchedule, clock)
     settings = load(config, now=clock())
     logs.configure(settings.log.level, settings.log.format, settings.secrets)
     try:
         asyncio.run(daemon.run(settings, lambda: settings, clock=clock))
-    except CollectorError as error:  # as the command line says it: the store may be away at the start
+    except CollectorError as error:  # as the command line prints it, because the store may be unavailable at the start
         sys.exit(f"collector: {error}")

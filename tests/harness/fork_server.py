@@ -1,8 +1,7 @@
-"""Where the collectors of tests are born: one process that has imported everything forks a real one on demand.
+"""A process that has imported everything and forks collectors on demand, because starting Python costs more time.
 
-To start Python and to import costs more than most commands do. What is forked here is a process of its own like any
-other: it has its own environment, folder and output, runs an entry point, by default `collector` itself, with its
-arguments, is signalled and killed by its id, and ends as an interpreter ends.
+A forked process is like any other: it has its own environment, folder and output, runs an entry point (by default
+`collector`) with its arguments, gets signals by its id, and exits like an interpreter.
 """
 
 import atexit
@@ -27,8 +26,8 @@ _LARGEST = 2**17
 _FILES = 256
 
 
-class Born:
-    """A process that was born in the nest; to be used as a subprocess.Popen is."""
+class ForkedProcess:
+    """A process of the fork server, with the interface of subprocess.Popen."""
 
     def __init__(self, pid, ended):
         self.pid = pid
@@ -36,23 +35,23 @@ class Born:
         self._ended = ended
 
     def poll(self):
-        """Give the exit code, None while it runs."""
+        """Return the exit code, or None while the process runs."""
         return self._seen(0)
 
     def wait(self, timeout=None):
-        """Wait for the end and give the exit code."""
+        """Wait for the end. Returns the exit code."""
         code = self._seen(timeout)
         if code is None:
             raise subprocess.TimeoutExpired("collector", timeout)
         return code
 
     def send_signal(self, number):
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self):
-        """Kill it."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
     def _seen(self, timeout):
@@ -66,7 +65,7 @@ class Born:
         return self.returncode
 
 
-class _Nest:
+class _ForkServer:
     """The side of the test: a socket to the process that forks."""
 
     def __init__(self):
@@ -79,14 +78,14 @@ class _Nest:
         theirs.close()
         atexit.register(self._close)
 
-    def bear(self, arguments, folder, environ, outputs, entry=_COLLECTOR):
+    def fork(self, arguments, folder, environ, outputs, entry=_COLLECTOR):
         """Start *entry*, `module:function`, with *arguments*; *outputs* are the files for stdout and stderr."""
         ended, tell = os.pipe()
         order = json.dumps([entry, arguments, str(folder), environ]).encode()
         with self._one_by_one:
             socket.send_fds(self._socket, [order], [*(file.fileno() for file in outputs), tell])
             os.close(tell)
-            return Born(int(self._socket.recv(_LARGEST)), os.fdopen(ended))
+            return ForkedProcess(int(self._socket.recv(_LARGEST)), os.fdopen(ended))
 
     def _close(self):
         self._socket.close()
@@ -94,9 +93,9 @@ class _Nest:
 
 
 @cache
-def nest():
-    """The nest of this process, which is built when it is first asked for."""
-    return _Nest()
+def fork_server():
+    """Return the fork server of this process; the first call starts it."""
+    return _ForkServer()
 
 
 def _import_everything():
@@ -113,7 +112,7 @@ def _import_everything():
 
 
 def _serve(orders):
-    """Fork on demand and tell of every end; comes back in a new process only, with what that was asked to be."""
+    """Fork on demand and report every end. Returns only in a new process, with its entry point and arguments."""
     with selectors.DefaultSelector() as selector:
         selector.register(orders, selectors.EVENT_READ)
         while True:
@@ -139,13 +138,13 @@ def _tell_of_the_end(selector, key):
     selector.unregister(key.fileobj)
     os.close(key.fileobj)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with suppress(BrokenPipeError):  # nobody waits any more
+    with suppress(BrokenPipeError):  # the caller no longer waits
         os.write(tell, str(code).encode())
     os.close(tell)
 
 
 def _become(arguments, folder, environ, stdout, stderr):
-    """Be what a new interpreter would be."""
+    """Set up output, folder, environment and arguments as in a new interpreter."""
     for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), stdout, stderr)):
         os.dup2(file, number)
     os.closerange(3, _FILES)

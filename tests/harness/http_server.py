@@ -1,4 +1,4 @@
-"""A server over a store with a day of history in it, as the daemon starts it."""
+"""The HTTP server of the daemon over a store with a day of history."""
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ REMARK = Annotation(DAY, DAY + 3 * HOUR, "CT", "OUTAGE", "<b>down</b>", "javascr
 
 
 @dataclass
-class World:
+class ServedStore:
     service: Service
     store: Store
     session: aiohttp.ClientSession
@@ -72,7 +72,7 @@ async def served(url, folder, token=None, changing=None, clock=lambda: NOW):
         await store.declare(settings.profiles, NOW)
         app = make_app(service, "127.0.0.1", tokens[0], changing=tokens[1])
         async with serving(app, "127.0.0.1", 0) as address:
-            yield World(service, store, session, address)
+            yield ServedStore(service, store, session, address)
 
 
 async def prove_gap(store, window, asked_at):

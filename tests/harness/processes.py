@@ -1,4 +1,4 @@
-"""Real processes: the collector as its users start it, against a simulator that this process serves on a thread."""
+"""Real processes: the collector as its users start it, and a simulator on a thread of this process."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ from click.testing import CliRunner
 from collector.cli.main import command
 from collector.model import AggInterval, SeriesQuery, Window
 from collector.simulator import Simulator, SimulatorOptions, serve
-from tests.harness.fork_server import Born, nest
+from tests.harness.fork_server import ForkedProcess, fork_server
 
 CANARY = "canary-token-0123456789-abcdefghijklmnopqrst"
 COLLECTOR = (sys.executable, "-m", "collector")
@@ -119,7 +119,7 @@ class Collector:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, which must come with this exit code."""
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            process = nest().bear(arguments, self.folder, {**self.environ, **(environ or {})}, (out, err))
+            process = fork_server().fork(arguments, self.folder, {**self.environ, **(environ or {})}, (out, err))
             try:
                 code = process.wait(seconds)
             finally:
@@ -156,9 +156,9 @@ class Collector:
         with (self.folder / name).open("wb") as log:
             if anew:
                 options = {"cwd": self.folder, "env": environ, "stdout": log, "stderr": log}
-                process: Born | subprocess.Popen[bytes] = subprocess.Popen([*COLLECTOR, *arguments], **options)
+                process: ForkedProcess | subprocess.Popen[bytes] = subprocess.Popen([*COLLECTOR, *arguments], **options)
             else:
-                process = nest().bear(arguments, self.folder, environ, (log, log))
+                process = fork_server().fork(arguments, self.folder, environ, (log, log))
         running = Running(process, self.folder / name)
         try:
             yield running
@@ -213,7 +213,7 @@ class Collector:
 class Running:
     """A process under way, and what it has said so far."""
 
-    process: Born | subprocess.Popen[bytes]
+    process: ForkedProcess | subprocess.Popen[bytes]
     path: Path
 
     @property

@@ -1,7 +1,7 @@
-"""The service in a time that is not waited for: whenever nothing is left to do, the clock jumps to what comes next.
+"""The daemon in virtual time: when nothing is left to do, the clock jumps to the next timer.
 
-The event loop, the service and the simulator share the one clock. It stands still while a thread or a socket is at
-work, so a year of the service costs what it does in that year, and every run goes the same way.
+The event loop, the daemon and the simulator share one clock. The clock stops while a thread or a socket is busy, so a
+year of the daemon takes only the time of its work, and every run is the same.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from collector.store.db.group_commit import Units
 from tests.harness.collect_core import CALM, TOKEN
 
 _GRACE = 0.0002
-"""Seconds in which what was sent over loopback has arrived."""
+"""Seconds within which data over loopback arrives."""
 _LOOK = 0.05
 _RESOLUTION = 1e-6
-"""Seconds, of which one more is told apart even after years: asyncio's nanosecond is lost in a clock of half a year."""
+"""Seconds. A float of several years still resolves this; it does not resolve asyncio's nanosecond."""
 
 
-class HastyLoop(asyncio.SelectorEventLoop):
-    """Shows *start* when it begins; *at_work* counts what is done in threads."""
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock begins at *start*; *at_work* counts the running calls in threads."""
 
     def __init__(self, start):
         self.start, self.passed, self.at_work = start, 0.0, 0
-        super().__init__(_Jumping(self))
+        super().__init__(_JumpingSelector(self))
         self._clock_resolution = _RESOLUTION
 
     def time(self):
@@ -45,7 +45,7 @@ class HastyLoop(asyncio.SelectorEventLoop):
         return self.start + timedelta(seconds=self.passed)
 
 
-class _Jumping(selectors.DefaultSelector):
+class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, loop):
         super().__init__()
         self._loop = loop
@@ -61,13 +61,13 @@ class _Jumping(selectors.DefaultSelector):
         return super().select(0)
 
     def _arriving(self):
-        """Give what is under way its time; epoll itself would wait for a millisecond at least."""
+        """Wait for data in flight for a fifth of a millisecond; epoll would wait for a millisecond at least."""
         return select.select([self.fileno()], [], [], _GRACE)[0]
 
 
 @contextmanager
 def _counted(loop):
-    """Count what threads are given to do: units of work of the store, statements of its readers, anything else."""
+    """Count the calls that run in threads: transactions of the store, statements of its readers, all others."""
     wrap, execute, connect = asyncio.futures.wrap_future, aiosqlite.Connection._execute, aiosqlite.Connection._connect
 
     def ended(_future):
@@ -104,38 +104,38 @@ def _counted(loop):
         yield
 
 
-def hastily(start, work):
-    """Run *work*, a function of the loop that gives a coroutine, in a time that begins at *start*."""
-    loop = HastyLoop(start)
+def run_in_virtual_time(start, work):
+    """Run the coroutine that *work* returns for the loop, in virtual time that begins at *start*."""
+    loop = VirtualTimeLoop(start)
     with _counted(loop), asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(work(loop))
 
 
 @dataclass
-class Life:
-    """A service that lives in a hasty loop."""
+class DaemonRun:
+    """A daemon that runs in a virtual time loop."""
 
-    loop: HastyLoop
+    loop: VirtualTimeLoop
     service: Service
     simulator: Simulator
     store: Store
     task: asyncio.Task
 
     async def until(self, moment):
-        """Let it live until *moment*."""
+        """Let it run until *moment*."""
         while (left := (moment - self.loop.now()).total_seconds()) > 0:
             done, _ = await asyncio.wait([self.task], timeout=left)
             assert not done, self.task
 
     async def never_ready(self, since, until):
-        """Let it live until *until*, and look every 20 seconds from *since* on: it may not say that all is well."""
+        """Let it run until *until*, and assert every 20 seconds from *since* on that it is not ready."""
         await self.until(since)
         while self.loop.now() < until:
             assert await self.service.unready(), self.loop.now()
             await self.until(min(self.loop.now() + timedelta(seconds=20), until))
 
     async def ready(self, moment):
-        """Let it live until it is ready, by *moment* at the latest; gives when that was."""
+        """Let it run until it is ready, at *moment* at the latest. Returns the time at which it was ready."""
         while reasons := await self.service.unready():
             assert self.loop.now() < moment, reasons
             await self.until(self.loop.now() + timedelta(seconds=1))
@@ -143,8 +143,8 @@ class Life:
 
 
 @asynccontextmanager
-async def living(loop, folder, config, **options):
-    """Start the service with *config*, TOML in which `{url}` is the simulator's address, on SQLite in *folder*."""
+async def running_daemon(loop, folder, config, **options):
+    """Start the daemon with *config*, TOML in which `{url}` is the simulator's address, on SQLite in *folder*."""
     path = Path(folder, "config.toml")
     simulator = Simulator(SimulatorOptions(**{**CALM, **options}), lambda: loop.now().timestamp())
     opened = Store.open(f"sqlite:///{folder}/collector.db", owner="run")
@@ -157,7 +157,7 @@ async def living(loop, folder, config, **options):
         service = Service(settings(), store, settings, loop.now)
         task = asyncio.create_task(service.run())
         try:
-            yield Life(loop, service, simulator, store, task)
+            yield DaemonRun(loop, service, simulator, store, task)
         finally:
             service.stop()
             await asyncio.wait([task], timeout=60)

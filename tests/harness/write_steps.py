@@ -1,4 +1,4 @@
-"""Steps of writing, which one process begins and another may go on with: `steps.main` is born in the nest.
+"""Numbered writes that one process starts and another one may continue: the fork server runs `write_steps:main`.
 
 Its arguments: the store's address, the first step and the one after the last, and a file to wait for, or nothing. Every
 step done is a number on stdout.

@@ -25,7 +25,7 @@ from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, serve
 from collector.simulator.options import MAX_SPAN
 from collector.store import Store, wanted
-from tests.harness.collect_core import TOKEN, Clock, QuickFetcher, profile
+from tests.harness.collect_core import TOKEN, Clock, NoWaitFetcher, profile
 from tests.poison.kinds import DAY, HOUR, Injection
 from tests.poison.upstream import make_simulator
 from tests.store.making import rows
@@ -87,7 +87,7 @@ class Life:
 
     store: Store
     simulator: Simulator
-    fetcher: QuickFetcher
+    fetcher: NoWaitFetcher
     batch_runner: BatchRunner
     clock: Clock
     profiles: list = field(default_factory=list)
@@ -143,7 +143,7 @@ async def living(url, pace, hole):
     async with serve(simulator) as base_url, Store.open(url, owner="test") as store:
         settings = RadarSettings(base_url, BUDGET, 4, timedelta(seconds=5), Credentials(token=Secret(TOKEN)))
         async with RadarClient(settings, clock) as radar:
-            fetcher = QuickFetcher(radar, store, limit=BUDGET, stop=asyncio.Event(), clock=clock)
+            fetcher = NoWaitFetcher(radar, store, limit=BUDGET, stop=asyncio.Event(), clock=clock)
             yield Life(store, simulator, fetcher, BatchRunner(fetcher, 4), clock)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from collector.store import Store
 from collector.store.admin.restore import restore
-from tests.harness.fork_server import nest
+from tests.harness.fork_server import fork_server
 from tests.store.making import HOUR, NOW, batch, hours, profile, query, saved
 
 URL = "http://127.0.0.1:1234"
@@ -34,7 +34,9 @@ def holding(url, folder, command="run"):
     """Let another process own the store at *url*; gives the process."""
     there, here = os.pipe()
     with os.fdopen(there) as told, os.fdopen(here, "w") as writing:
-        process = nest().bear([url, command], folder, dict(os.environ), (writing, sys.__stderr__), f"{__name__}:hold")
+        process = fork_server().fork(
+            [url, command], folder, dict(os.environ), (writing, sys.__stderr__), f"{__name__}:hold"
+        )
         writing.close()
         try:
             assert told.readline() == "open\n"
@@ -87,4 +89,4 @@ def killed_while_restoring(url, folder, source, call):
 
 def _end(folder, entry, *arguments):
     outputs = (sys.__stderr__, sys.__stderr__)
-    return nest().bear([*map(str, arguments)], folder, dict(os.environ), outputs, f"{__name__}:{entry}").wait(60)
+    return fork_server().fork([*map(str, arguments)], folder, dict(os.environ), outputs, f"{__name__}:{entry}").wait(60)

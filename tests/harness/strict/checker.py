@@ -22,7 +22,7 @@ Timestamps that all lie outside the window refuse the answer, as a dateRange els
 import re
 from itertools import pairwise
 
-from tests.harness.strict.json_parser import No, Number, need, parse
+from tests.harness.strict.json_parser import Number, Rejected, need, parse
 from tests.harness.strict.locations import as_series, elsewhere, has_name, inside_all, result_of
 from tests.harness.strict.meta import (
     Remark,
@@ -50,7 +50,7 @@ from tests.harness.strict.scalars import (
     value,
 )
 
-__all__ = ["Believed", "No", "Remark", "check", "fits", "may_be", "plain", "tags_as_taken"]
+__all__ = ["Believed", "Rejected", "Remark", "check", "fits", "may_be", "plain", "tags_as_taken"]
 
 _FIRST_MICROSECONDS = 10**14
 _STEPS = (900, 3600, 86400, 604800)
@@ -70,7 +70,7 @@ class Believed:
 
 
 def check(body, step, windows, unknown):
-    """Return what is Believed of *body*; No where the answer must be refused.
+    """Return what is Believed of *body*; Rejected where the answer must be refused.
 
     *windows* are (start, end) in epoch seconds, by position; *unknown* stands for a lastUpdated that is not known.
     """
@@ -109,7 +109,7 @@ def _read_meta(believed, meta, windows, step, unknown):
 
 
 def _owners(result, names, open_):
-    """Return the series of each position, None where it is missing; No if that is not beyond doubt."""
+    """Return the series of each position, None where it is missing; Rejected if that is not beyond doubt."""
     count = len(names)
     result = {name: _in_documented_form(one, open_) for name, one in result.items()}
     series = {name: one for name, one in result.items() if name != "meta" and _is_series(one)}
@@ -190,7 +190,7 @@ class _Tally:
             self.inside.append(read)
 
     def judge(self):
-        """Raise No if more than half is unreadable however it is counted; doubt it if by one way of counting."""
+        """Raise Rejected if more than half is unreadable however it is counted; doubt it if by one way of counting."""
         verdicts = {
             _unreadable(counted, empty_too) * 2 > len([one for one in counted if nulls_too or not _is_null(one)])
             for counted in (self.all, self.inside)
@@ -204,7 +204,7 @@ class _Tally:
             self.believed.noted.append("unreadable values")
 
     def judge_spacing(self, step):
-        """Raise No if the timestamps are those of a wider interval; doubt it if they do not say."""
+        """Raise Rejected if the timestamps are those of a wider interval; doubt it if they do not say."""
         spacings = [min(found, default=None) for found in (self.spacings_of_all, self.spacings_inside)]
         if spacings == [step, step]:
             return

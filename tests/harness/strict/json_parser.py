@@ -15,7 +15,7 @@ _DEEPEST = 900
 _LONGEST_NUMBER = 4300
 
 
-class No(Exception):
+class Rejected(Exception):
     """This must not be believed."""
 
 
@@ -35,17 +35,17 @@ class Number:
 
 
 def need(condition, reason):
-    """Raise No if *condition* is false."""
+    """Raise Rejected if *condition* is false."""
     if not condition:
-        raise No(reason)
+        raise Rejected(reason)
 
 
 def parse(body):
-    """Read JSON in UTF-8, with or without a byte-order mark; No for anything else, and for two equal keys."""
+    """Read JSON in UTF-8, with or without a byte-order mark; Rejected for anything else, and for two equal keys."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        raise No("not UTF-8") from None
+        raise Rejected("not UTF-8") from None
     root = []
     open_ = [root]
     key, expect, at = None, "value", int(text.startswith("\ufeff"))

@@ -12,7 +12,7 @@ _DEEPER = {"result", "data", "series", "timeseries"}
 
 
 def result_of(document, open_):
-    """Return the object that holds meta and the series; No if there is none."""
+    """Return the object that holds meta and the series; Rejected if there is none."""
     need(isinstance(document, dict) and document.get("success") is not False, "no success")
     if document.get("success", True) is not True:
         open_("success is neither true nor false")

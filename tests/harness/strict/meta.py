@@ -4,7 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 
-from tests.harness.strict.json_parser import No, Number, need
+from tests.harness.strict.json_parser import Number, Rejected, need
 from tests.harness.strict.scalars import NamedBy, OneOf, date, letters, moment, shown, stamp
 
 _NORMALIZATIONS = {
@@ -41,7 +41,7 @@ ANYTHING = Anything()
 
 
 def names_interval(meta, step, open_):
-    """Return whether *meta* says that its buckets are *step* seconds wide; No if it says another width."""
+    """Return whether *meta* says that its buckets are *step* seconds wide; Rejected if it says another width."""
     named = meta.get("aggInterval")
     if named is None:
         return False
@@ -94,7 +94,7 @@ def _date_of_number(number):
 def _or_none(read):
     try:
         return read()
-    except (No, OverflowError):
+    except (Rejected, OverflowError):
         return None
 
 
@@ -145,7 +145,7 @@ def plain(text):
 
 
 def date_ranges(meta, windows, step, believed):
-    """Return what dateRange says of each window; No if one of them lies elsewhere altogether."""
+    """Return what dateRange says of each window; Rejected if one of them lies elsewhere altogether."""
     noted, open_ = believed.noted.append, believed.doubts.append
     ranges = meta.get("dateRange")
     if ranges is None or ranges in ([], {}):
@@ -213,7 +213,7 @@ def _as_it_came(one):
 
 
 def _check_overlap(one, window, step, is_missing):
-    """Return whether it is open if that refuses the answer; No if it does."""
+    """Return whether it is open if that refuses the answer; Rejected if it does."""
     (start, end), (first, last) = (moment.timestamp() for moment in one), window
     elsewhere = end < first or start > last
     need(is_missing or end < start or not elsewhere, "range")

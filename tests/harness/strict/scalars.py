@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from tests.harness.strict.json_parser import No, Number, need
+from tests.harness.strict.json_parser import Number, Rejected, need
 
 _DATE_TIME = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -41,7 +41,7 @@ class Absent:
 NULL, UNREADABLE, EMPTY = Absent(readable=True), Absent(readable=False), Absent(readable=None)
 
 
-class Beyond(No):
+class Beyond(Rejected):
     """The number is beyond 2^53; or it is no number at all, if *is_number* is false."""
 
     def __init__(self, *, is_number=True):
@@ -63,7 +63,7 @@ class Moment:
 
 
 def moment(text):
-    """Read what RFC 3339 allows, without seconds or the time of day or the zone, too; No for anything else."""
+    """Read what RFC 3339 allows, without seconds or the time of day or the zone, too; Rejected for anything else."""
     match = _DATE_TIME.fullmatch(text) if isinstance(text, str) else None
     strict = match is not None
     match = match or (_ALMOST_DATE_TIME.fullmatch(text.strip()) if isinstance(text, str) else None)
@@ -77,7 +77,7 @@ def moment(text):
         naive = datetime(*(int(field or 0) for field in fields), int(micro), tzinfo=UTC)
         return Moment(naive - _away(zone), zone is not None, whole, strict)
     except (ValueError, OverflowError):
-        raise No("no such moment") from None
+        raise Rejected("no such moment") from None
 
 
 def _of_http(day, month, year, *clock):
@@ -85,7 +85,7 @@ def _of_http(day, month, year, *clock):
     try:
         at = datetime(int(year), _MONTHS.index(month) + 1, int(day), *map(int, clock), tzinfo=UTC)
     except ValueError:
-        raise No("no such moment") from None
+        raise Rejected("no such moment") from None
     return Moment(at, zoned=True, whole=True, strict=False)
 
 
@@ -124,7 +124,7 @@ def is_moment(content):
     """Return whether *content* is a moment in any form."""
     try:
         stamp(content)
-    except (No, ValueError, OverflowError):
+    except (Rejected, ValueError, OverflowError):
         return False
     return True
 
