@@ -19,18 +19,22 @@ _SLACK_SECONDS = 5.0
 _ABSURD = timedelta(days=400)
 _CONFIRMED_UP_TO = timedelta(days=31)
 _SECOND = timedelta(seconds=1)
+_SET_BACK = timedelta(hours=1)
+"""A sample so much newer than the present was taken before our clock was set back. Clocks of replicas differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockSample:
     """By one reply our clock is *least* to *most* seconds ahead of Radar's; negative values: behind.
 
-    *confirmed*: the reply refused a question in words, because its end lies in the future.
+    *confirmed*: the reply refused a question in words, because its end lies in the future. *at* is when it came by our
+    clock, in epoch seconds; None in the record of an earlier version.
     """
 
     least: float
     most: float
     confirmed: bool = False
+    at: float | None = None
 
     @property
     def is_small(self) -> bool:
@@ -54,7 +58,8 @@ def sample(date: datetime | None, sent_at: datetime, received_at: datetime) -> C
     """
     if date is None or sent_at > received_at or abs(received_at - date) > _ABSURD:
         return None
-    return ClockSample((sent_at - date - _SECOND).total_seconds(), (received_at - date).total_seconds())
+    least, most = (sent_at - date - _SECOND).total_seconds(), (received_at - date).total_seconds()
+    return ClockSample(least, most, at=received_at.timestamp())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,12 @@ class ClockDifference:
         """How far Radar's present lies before ours: zero if our clock is behind, or if the difference is small."""
         return max(self.named or timedelta(0), timedelta(0))
 
+    def at(self, now: datetime) -> Self:
+        """Return the difference without the samples from after *now*: our clock was set back since then."""
+        latest = (now + _SET_BACK).timestamp()
+        kept = tuple(one for one in self.samples if one.at is None or one.at <= latest)
+        return self if kept == self.samples else replace(self, samples=kept)
+
     def after(self, newest: ClockSample) -> Self:
         """Return the difference with one more sample."""
         return replace(self, samples=(newest, *self.samples)[:_KEPT])
@@ -104,7 +115,7 @@ class ClockDifference:
     def dump(self) -> str:
         """Write the record as JSON."""
         found = self.found
-        rows = [[one.least, one.most, one.confirmed] for one in self.samples]
+        rows = [[one.least, one.most, one.confirmed, one.at] for one in self.samples]
         return json.dumps({"seconds": None if found is None else found.total_seconds(), "samples": rows})
 
 

@@ -50,7 +50,7 @@ def test_less_than_a_minute_is_no_difference_and_a_clock_behind_holds_nothing_ba
 @pytest.mark.parametrize(
     ("expected", "date", "sent", "received"),
     [
-        (ClockSample(HOUR - 3, HOUR), -HOUR, -2, 0),
+        (ClockSample(HOUR - 3, HOUR, at=NOW.timestamp()), -HOUR, -2, 0),
         (None, None, -2, 0),
         (None, -HOUR, 1, 0),
         (None, -500 * 24 * HOUR, -2, 0),
@@ -60,6 +60,16 @@ def test_less_than_a_minute_is_no_difference_and_a_clock_behind_holds_nothing_ba
 def test_a_reply_bounds_the_difference_between_its_request_and_its_arrival(expected, date, sent, received):
     moments = [None if one is None else NOW + timedelta(seconds=one) for one in (date, sent, received)]
     assert sample(*moments) == expected
+
+
+def test_samples_from_after_the_present_do_not_count():
+    at = NOW.timestamp()
+    known = _seen(*(ClockSample(HOUR - 3, HOUR, at=at + seconds) for seconds in (0, 60)))
+    assert known.at(NOW) is known
+    assert known.at(NOW - timedelta(minutes=59)) is known, "clocks of replicas differ"
+    assert known.at(NOW - timedelta(hours=2)) == ClockDifference()
+    assert _seen(HOUR, HOUR).at(NOW).found is not None, "earlier versions do not say when"
+    assert load('{"seconds": 3600.0, "samples": [[3597, 3600, false], [3597, 3600, false]]}').ahead.seconds == HOUR
 
 
 def test_the_record_reads_back_and_only_what_is_new_is_written():

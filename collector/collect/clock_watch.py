@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from collector.clock_difference import NAMED_FROM, ClockDifference, sentence
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from collector.clock_difference import ClockSample
     from collector.store import Store
 
@@ -26,9 +28,13 @@ class ClockWatch:
         self._told: timedelta | None = None
         self._lock = asyncio.Lock()
 
-    async def ahead(self) -> timedelta:
-        """Return how far our clock is ahead of Radar's; zero if it is not, or by less than a minute."""
-        return (await self._recall()).ahead
+    async def ahead(self, now: datetime) -> timedelta:
+        """Return how far our clock is ahead of Radar's at *now*; zero if it is not, or by less than a minute.
+
+        What replies have shown from after *now* on is forgotten: without it nothing would be asked, and corrected.
+        """
+        self._found = found = (await self._recall()).at(now)
+        return found.ahead
 
     async def note(self, sample: ClockSample | None) -> None:
         """Take in what a reply shows, put on record what that changes, and log a change of more than a minute."""

@@ -170,7 +170,7 @@ class Fetcher:
 
     async def ahead(self) -> timedelta:
         """Tell how far the clock is ahead of Radar's, as far as replies, also those of earlier runs, have shown it."""
-        return await self._clock_watch.ahead()
+        return await self._clock_watch.ahead(self.clock())
 
     async def note_clock(self, sample: ClockSample | None) -> None:
         """Learn from what a reply shows of the clock."""
