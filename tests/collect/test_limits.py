@@ -326,6 +326,16 @@ def test_the_first_request_of_an_interval_is_no_larger_than_others_suggest(first
     assert (shape.span / DAY, shape.positions) == first
 
 
+def test_fewer_positions_are_tried_than_were_rejected_elsewhere():
+    work = work_of(batch_of(15, 3).slices)
+    assert next_shape(known([(3, 3)]), work).positions == 15
+    assert next_shape(beside(known([(3, 3)]), [hourly([(7, 3)], [(7, 15)])]), work).positions == 10
+
+
+def test_a_pending_rejection_of_what_is_accepted_does_not_count():
+    assert with_pending(known([(7, 5)]), [no(7, 5), no(7, 6)]).rejected == (no(7, 6),)
+
+
 def test_what_others_show_is_set_aside_where_it_is_time_to_climb():
     limits = beside(known([(3, 3)], [(7, 3)], again_at=NOW), [hourly([(7, 3)], [(1, 4)])])
     assert relaxed(limits, NOW).elsewhere == Elsewhere(3)
