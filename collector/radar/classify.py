@@ -1,6 +1,8 @@
-"""From a reply without data to the error that says what to do. The API's error code decides, the status only helps.
+"""The error that a response without data stands for. The API's error code decides; the HTTP status decides without one.
 
-Sources: https://developers.cloudflare.com/fundamentals/api/reference/limits/ and replies seen on other Radar endpoints.
+It also reads what the headers say: when to retry, and how far our clock differs.
+
+Sources: https://developers.cloudflare.com/fundamentals/api/reference/limits/ and responses of other Radar endpoints.
 """
 
 from __future__ import annotations
@@ -52,9 +54,9 @@ _QUOTED = 40
 
 
 def classify_response(status: int, headers: Mapping[str, str], body: bytes | None, now: datetime) -> RadarError:
-    """Return the error of a reply without data; *body* is None if it could not be read.
+    """Return the error for a response without data; *body* is None if it could not be read.
 
-    *now* is the moment the headers arrived, from which `Retry-After` counts.
+    *now* is the moment at which the headers arrived. `Retry-After` counts from it.
     """
     codes, message = _parse_errors(body or b"")
     code = codes[0] if codes else None
@@ -73,7 +75,7 @@ def _is_html(headers: Mapping[str, str]) -> bool:
 
 
 def _describe(status: int, headers: Mapping[str, str], body: bytes | None, message: str | None) -> str:
-    """What a person reads behind the status: the API's own message, or what came in place of one."""
+    """Return the text behind the status for people: the API's own message, or what came instead of one."""
     if message:
         return f": {message}"
     if status // 100 == 3:  # noqa: PLR2004 - HTTP's class of redirects
@@ -113,10 +115,10 @@ def _error_class_by_status(status: int, *, is_json: bool) -> type[RadarError]:
 
 
 def parse_retry_after(header: str | None, now: datetime, date: datetime | None = None) -> datetime | None:
-    """Read `Retry-After`, seconds or an HTTP date, as a moment not before *now*; None where it says nothing.
+    """Parse `Retry-After`, seconds or an HTTP date, as a moment not before *now*; None if it is absent or unreadable.
 
-    An HTTP date counts from the *date* of the same reply, if it has one, because our clock may be wrong. A wait of more
-    than a day is taken as a mistake and held to a day.
+    An HTTP date counts from the *date* of the same response if there is one, because our clock may be wrong. A wait of
+    more than a day is a mistake of the server and is cut to one day.
     """
     if header is None:
         return None
@@ -132,7 +134,7 @@ def parse_retry_after(header: str | None, now: datetime, date: datetime | None =
 
 
 def parse_http_date(header: str | None) -> datetime | None:
-    """Read an HTTP date; None for anything else, and for one that names no zone."""
+    """Parse an HTTP date; None for anything else, and for a date without a time zone."""
     try:
         moment = parsedate_to_datetime(header or "")
         return None if moment.tzinfo is None else moment.astimezone(UTC)
@@ -141,7 +143,7 @@ def parse_http_date(header: str | None) -> datetime | None:
 
 
 def _parse_errors(body: bytes) -> tuple[list[int], str | None]:
-    """Collect the error codes and messages of an envelope or an RFC 9457 problem; (`[]`, None) for anything else."""
+    """Return the error codes and messages of an envelope or of an RFC 9457 problem; (`[]`, None) for anything else."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -163,18 +165,21 @@ def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def sanitize(text: str) -> str:
-    """Make one short line of a stranger's text, fit for a log and a table."""
+    """Return a short printable line of foreign text, for logs and tables."""
     return printable(text)[:_SHOWN]
 
 
 def quote(content: object) -> str:
-    """Quote a part of an answer in a few printable characters."""
+    """Return a part of an answer as a few printable characters."""
     shown = ascii(content)
     return shown if len(shown) <= _QUOTED else shown[:_QUOTED] + "…"
 
 
 def describe_connection_error(error: aiohttp.ClientError | OSError) -> str:
-    """Say in one line why there is no whole reply."""
+    """Return one line about why there is no complete response.
+
+    The `repr` of the error is not used, because it contains the headers of the request and so the token.
+    """
     match error:
         case aiohttp.ClientConnectorError() | aiohttp.ClientConnectorCertificateError():
             words = _not_connected(error)
@@ -196,7 +201,7 @@ def describe_connection_error(error: aiohttp.ClientError | OSError) -> str:
 
 
 def _not_connected(error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError) -> str:
-    """Say in one line why there is no connection."""
+    """Return one line about why there is no connection."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"the server's certificate is not trusted: {sanitize(str(error.certificate_error))}"
     reason = sanitize(os_error_text(error.os_error))
@@ -212,9 +217,9 @@ def _not_connected(error: aiohttp.ClientConnectorError | aiohttp.ClientConnector
 
 
 def clock_sample(headers: Mapping[str, str], sent_at: datetime, received_at: datetime) -> ClockSample | None:
-    """Return what the `Date` of a reply shows; None if there is no such date, or if a cache has kept the reply.
+    """Return what the `Date` of a response shows; None without such a date, and for a response from a cache.
 
-    *sent_at* and *received_at* are moments of our clock, at the request and at the headers of the reply.
+    *sent_at* and *received_at* are moments of our clock: when the request was sent and when the headers arrived.
     """
     if headers.get("Age", "0").strip() not in ("", "0"):
         return None
@@ -222,16 +227,16 @@ def clock_sample(headers: Mapping[str, str], sent_at: datetime, received_at: dat
 
 
 def is_contradicted(shown: ClockSample, last_updated: datetime, received_at: datetime) -> bool:
-    """Return whether *last_updated* lies after the `Date` beside it, so that one of the two is wrong.
+    """Return whether *last_updated* is later than the `Date` beside it, so that one of the two is wrong.
 
-    One that lies after our own present says nothing: it may be unknown.
+    A *last_updated* after our own present proves nothing, because it may be unknown.
     """
     date = received_at - timedelta(seconds=shown.most)
     return date + NAMED_FROM < last_updated <= received_at
 
 
 def with_clock_sample(error: RadarError, batch: Batch, shown: ClockSample | None, received_at: datetime) -> RadarError:
-    """Return *error* with what its reply shows of our clock; as InFuture if *batch* ends in Radar's future by that."""
+    """Return *error* with its clock sample; as InFuture if *batch* ends in the future by Radar's clock."""
     if isinstance(error, Refused) and shown is not None and _ends_in_future(batch, shown, received_at):
         body, error = error.body, InFuture(str(error), status=error.status, code=error.code)
         error.body = body

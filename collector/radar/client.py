@@ -1,7 +1,8 @@
-"""One request to Radar: the only place that holds the credentials, the time-out, the caps and the User-Agent.
+"""The HTTP client of Radar: the only module with the credentials, the time-out, the size limits and the User-Agent.
 
-aiohttp sends a GET again by itself when the connection dies before the answer, even a fresh one, unless a middleware
-has turned the error into one that aiohttp does not know. So a connection may be kept for the next request.
+aiohttp resends a GET by itself when the connection closes before the response, even on a new connection. It does not if
+a middleware has replaced the error by one that aiohttp does not know. With such a middleware a connection can be kept
+for the next request.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ _ERROR_BODY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class RadarResponse:
-    """What came over HTTP, whatever its status: *body* is decoded, None if it cannot be read, as *trouble* says.
+    """A response of any status: *body* is decoded; it is None if it cannot be read, and *trouble* says why.
 
-    *received_at* is when the headers came, *part* what was read of a body that is None. Neither holds our credentials.
-    *clock_sample* is what the `Date` of the headers shows of our clock.
+    *received_at* is the moment at which the headers arrived, *part* the bytes that were read of a body that is None.
+    Neither contains our credentials. *clock_sample* is what the `Date` header shows of our clock.
     """
 
     status: int
@@ -76,22 +77,22 @@ class RadarResponse:
 
     @property
     def evidence(self) -> Body | None:
-        """What came as the body; None for nothing."""
+        """The body that came, or the part of it that was read; None if nothing came."""
         content = self.part if self.body is None else self.body
         return Body(content, self.status, self.received_at, whole=self.body is not None) if content else None
 
     @property
     def rate_headers(self) -> Mapping[str, str]:
-        """The headers that tell of rate limits."""
+        """The headers about rate limits."""
         return {name: value for name, value in self.headers.items() if "ratelimit" in name.lower()}
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedAnswer:
-    """A trusted answer to *batch*, the size of its body in bytes, and what its headers say of rate limits.
+    """A checked answer to *batch*, with the size of its body in bytes and its headers about rate limits.
 
-    *missing* are slices that were asked for in the same request and did not come. *body* is there if the answer
-    deviates. *clock_sample* is what the reply shows of our clock.
+    *missing* are the slices of the request whose series did not come. *body* is kept only if the answer deviates.
+    *clock_sample* is what the response shows of our clock.
     """
 
     batch: Batch
@@ -104,11 +105,11 @@ class TrustedAnswer:
 
 
 class RadarClient:
-    """Asks Radar, one request per call; retries nothing.
+    """Sends requests to Radar, one for each call, without retries.
 
-    Whoever asks takes one of *slots* before, so that at most `concurrency` requests are under way. *clock* gives the
-    present as an aware moment, from which `Retry-After` counts. *fingerprint* tells the credentials from others.
-    *absolute_words* are normalizations, without their spelling, that were judged to compare across answers.
+    A caller takes one of *slots* first, so that at most `concurrency` requests run at once. *clock* returns the present
+    as an aware moment. *fingerprint* identifies the credentials. *absolute_words* are normalizations whose values were
+    found to compare across answers, in the form of `spelling_free`.
     """
 
     def __init__(self, settings: RadarSettings, clock: Callable[[], datetime] = utc_now) -> None:
@@ -147,7 +148,7 @@ class RadarClient:
             raise with_clock_sample(error, batch, response.clock_sample, response.received_at) from None
 
     async def get(self, path: str, query: str, most: int = _BYTES_OF_META) -> RadarResponse:
-        """Send one GET of *path* with an encoded *query*; read at most *most* bytes of the body once inflated.
+        """Send one GET of *path* with an encoded *query*; read at most *most* bytes of the body after decompression.
 
         Returns a response of any status. Raises Unavailable if no headers came, Unauthorized without credentials.
         """
@@ -176,7 +177,7 @@ class RadarClient:
     async def _body(
         self, response: aiohttp.ClientResponse, most: int, came: bytearray
     ) -> tuple[bytes | None, RadarError | None]:
-        """Read the body of an answer whole, or say why not; that of an error is worth a few seconds only."""
+        """Return the whole body of an answer, or why it cannot be read; the body of an error gets a few seconds."""
         if response.status not in ANSWERED:
             return await _error_body(response, came), None
         try:
@@ -193,7 +194,7 @@ class RadarClient:
 
 
 def trusted_answer(response: RadarResponse, batch: Batch, absolute_words: Collection[str] = ()) -> TrustedAnswer:
-    """Read *response* as a trusted answer to *batch*; a RadarError says why it is none."""
+    """Parse *response* as a checked answer to *batch*; raises the RadarError that says why it is none."""
     answer = answer_of(response, batch)
     word = answer.meta.normalization
     is_relative = word and not is_absolute(word) and spelling_free(word) not in absolute_words
@@ -204,7 +205,7 @@ def trusted_answer(response: RadarResponse, batch: Batch, absolute_words: Collec
 
 
 def as_trusted(response: RadarResponse, batch: Batch, answer: Answer) -> TrustedAnswer:
-    """Return *answer*, read of *response*, with what is known of both."""
+    """Return *answer*, which was parsed from *response*, with the size, headers and missing slices."""
     missing = tuple(batch.slices[position] for position in sorted(answer.missing))
     size, body = len(response.body or b""), response.evidence if answer.deviations else None
     sample = response.clock_sample
@@ -214,7 +215,7 @@ def as_trusted(response: RadarResponse, batch: Batch, answer: Answer) -> Trusted
 
 
 def answer_of(response: RadarResponse, batch: Batch) -> Answer:
-    """Read *response* as the answer to *batch*, relative values of several slices too; raises why it is none."""
+    """Parse *response* as the answer to *batch*, also if several slices share relative values; raises a RadarError."""
     if response.trouble:
         raise response.trouble
     body = response.body
@@ -227,7 +228,7 @@ def answer_of(response: RadarResponse, batch: Batch) -> Answer:
 
 
 def _tls(ca_file: str | None) -> ssl.SSLContext | bool:
-    """Return what certificates are checked against: the authorities of *ca_file*, or by default the system's."""
+    """Return the certificate authorities to trust: those of *ca_file*, or the system's."""
     if ca_file is None:
         return True
     try:
@@ -237,7 +238,7 @@ def _tls(ca_file: str | None) -> ssl.SSLContext | bool:
 
 
 def _by_proxy(proxy: Secret | None) -> dict[str, Any]:
-    """Return the options of a request that goes by *proxy*, whose credentials only CONNECT carries."""
+    """Return the options of a request through *proxy*, whose credentials are sent with CONNECT only."""
     if proxy is None:
         return {}
     url = URL(proxy.reveal())
@@ -249,7 +250,7 @@ def _by_proxy(proxy: Secret | None) -> dict[str, Any]:
 
 
 async def _error_body(response: aiohttp.ClientResponse, came: bytearray) -> bytes | None:
-    """Return the body of an error, or None if it cannot be read: status and headers count without it."""
+    """Return the body of an error, or None if it cannot be read, because status and headers count without it."""
     try:
         async with asyncio.timeout(_ERROR_BODY_SECONDS):
             return await read_body(response, _BYTES_OF_META, came)
@@ -273,12 +274,12 @@ _MOST_LAYERS = 2
 
 
 async def read_body(response: aiohttp.ClientResponse, most: int, came: bytearray | None = None) -> bytes:
-    """Read the whole body, at most *most* bytes once inflated: as it is, or as gzip, x-gzip or deflate.
+    """Read the whole body, at most *most* bytes after decompression: plain, gzip, x-gzip or deflate.
 
-    What the body is counts more than what it is called: gzip is inflated whatever its name, twice if it was compressed
-    twice, and JSON is read as it is. Raises Untrusted for a larger body and for another encoding, Unavailable for a
-    compressed stream that is broken or ends too early. What was read is in *came*, also if an error or a cancellation
-    ends the reading.
+    The content counts more than the header: gzip is decompressed whatever its name, twice if it was compressed twice,
+    and plain JSON is read as it is. Raises Untrusted for a larger body and for another encoding, Unavailable for a
+    compressed stream that is broken or incomplete. *came* receives the bytes read, also if an error or a cancellation
+    ends the read.
     """
     came = bytearray() if came is None else came
     named = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -315,7 +316,7 @@ def _gzip_format(_: bytes) -> int:
 
 
 def _check_plain(named: str, *, is_empty: bool) -> None:
-    """Raise if what is neither JSON nor HTML is called something else than plain."""
+    """Raise if a body that is neither JSON nor HTML has another Content-Encoding than identity."""
     if named in ("identity", ""):
         return
     if _GZIP_NAME.fullmatch(named) or named == "deflate":
@@ -324,7 +325,7 @@ def _check_plain(named: str, *, is_empty: bool) -> None:
 
 
 def _inflated_again(body: bytes, most: int) -> bytes:
-    """Inflate what was compressed several times."""
+    """Decompress a body that was compressed several times."""
     for _ in range(_MOST_LAYERS):
         if not body.startswith(_GZIP_MAGIC):
             break
@@ -335,9 +336,9 @@ def _inflated_again(body: bytes, most: int) -> bytes:
 
 
 class _Inflater:
-    """Inflates one stream, or several behind each other, as gzip allows, and zeros behind them.
+    """Decompresses one stream, or several in a row as gzip allows, with zeros after them.
 
-    *format_of* reads the format off the first bytes of a stream; *body* gets what was inflated.
+    *format_of* returns the zlib format for the first bytes of a stream; *body* receives the output.
     """
 
     def __init__(self, format_of: Callable[[bytes], int], most: int, body: bytearray) -> None:
@@ -348,7 +349,11 @@ class _Inflater:
         self._body = body
 
     def add(self, chunk: bytes) -> None:
-        """Inflate *chunk*; Untrusted for what is too large or no stream behind one, Unavailable for a broken one."""
+        """Decompress *chunk*.
+
+        Raises Untrusted if the output is too large or no stream follows the last one, Unavailable if a stream is
+        broken.
+        """
         rest = chunk
         try:
             while rest:
@@ -367,14 +372,14 @@ class _Inflater:
             raise Unavailable("a broken compressed stream") from None
 
     def end(self) -> bytes:
-        """Return all that was inflated; Unavailable if the last stream is not whole."""
+        """Return the whole output; raises Unavailable if the last stream is incomplete."""
         if self._stream is None or not self._stream.eof:
             raise Unavailable("the compressed stream ends too early")
         return bytes(self._body)
 
 
 def _deflate_format(first: bytes) -> int:
-    """Tell zlib's format, which HTTP means by deflate, from the bare stream, which some servers send."""
+    """Return the format of a deflate body: zlib's, which HTTP means, or the raw stream, which some servers send."""
     return zlib.MAX_WBITS if first[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
 
 

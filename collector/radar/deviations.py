@@ -1,12 +1,12 @@
-"""What an answer says in another way than usual, without harm: noted, a sentence a kind."""
+"""Harmless deviations of an answer from the documented form: one sentence for each kind."""
 
 from __future__ import annotations
 
 
 class Deviations:
-    """The kinds of deviation of one answer, each once, in the order in which they were met.
+    """The kinds of deviation of one answer, each once, in the order of their discovery.
 
-    A kind is a constant sentence without values of the answer, so that the same kind is the same text everywhere.
+    A kind is a constant sentence without values of the answer, so that one kind has the same text everywhere.
     """
 
     def __init__(self) -> None:
@@ -18,5 +18,5 @@ class Deviations:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """All kinds that were met."""
+        """All kinds that were found."""
         return tuple(self._kinds)

@@ -1,4 +1,4 @@
-"""What can go wrong with a request to Radar. The class says what to do about it; `outcome` is the word on record."""
+"""The errors of a request to Radar. The class says what to do; `outcome` is the word on record."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _MOST_KIND = 100
 
 
 class RadarError(CollectorError):
-    """A request to Radar brought no trusted answer; *status* is HTTP's and *code* the API's, where there was one.
+    """A request without a checked answer; *status* is the HTTP status and *code* the API's error code, if any.
 
-    *body* is what came, as far as it was read; whoever handles the error takes it away, because errors are kept for
-    long. *kind* is one sentence for all errors alike, whatever they quote.
-    *clock_sample* is what the reply, if there was one, shows of our clock.
+    *body* is the part of the body that was read. The handler removes it with `take_body`, because errors are kept for a
+    long time. *clock_sample* is what the response, if there was one, shows of our clock.
     """
 
     outcome: ClassVar[str] = "failed"
@@ -39,13 +38,13 @@ class RadarError(CollectorError):
         self.clock_sample: ClockSample | None = None
 
     def take_body(self) -> Body | None:
-        """Return the body and let go of it."""
+        """Return the body and remove it from the error."""
         body, self.body = self.body, None
         return body
 
     @property
     def kind(self) -> str:
-        """The outcome, and behind it status and code, or the reason without what it quotes."""
+        """The outcome with status and code, or with the reason without the values in it: equal for similar errors."""
         if self.code is not None or (self.status or HTTPStatus.OK) not in ANSWERED:
             code = "" if self.code is None else f", code {self.code}"
             return f"{self.outcome}: HTTP {self.status}{code}"
@@ -66,15 +65,15 @@ class Unavailable(RadarError):
 
 
 class TimedOut(Unavailable):
-    """Retry, or ask for less: no whole answer came in time."""
+    """Retry, or send a smaller request: no complete response came in time."""
 
 
 class Unreachable(Unavailable):
-    """Retry: no connection came about, so nothing was asked."""
+    """Retry: no connection was made, so no request was sent."""
 
 
 class RateLimited(RadarError):
-    """Wait: nothing may be asked of Radar, by anyone on this account, before *not_before*."""
+    """Wait: nobody on this account may send a request to Radar before *not_before*."""
 
     outcome = "rate_limited"
 
@@ -86,23 +85,23 @@ class RateLimited(RadarError):
 
 
 class Refused(RadarError):
-    """Split: Radar will not answer this question in this form; a smaller one it may."""
+    """Split: Radar rejects this request; it may accept a smaller one."""
 
     outcome = "refused"
 
 
 class TooCostly(Refused):
-    """Split: the query is above the cost, the span or the number of series that Radar allows."""
+    """Split: the request exceeds the cost, the span or the number of series that Radar allows."""
 
     outcome = "too_costly"
 
 
 class InFuture(Refused):
-    """Ask up to Radar's present: by the `Date` of this refusal, the end that was asked for lies in Radar's future."""
+    """End the request at Radar's present: by the `Date` of the response, the requested end is in Radar's future."""
 
 
 class Paused(Refused):
-    """Wait: the question was refused for its content, and is not asked again before *again_at*."""
+    """Wait: the request was rejected for its content, and is not sent again before *again_at*."""
 
     def __init__(self, message: str, *, again_at: datetime) -> None:
         super().__init__(message)
@@ -110,19 +109,19 @@ class Paused(Refused):
 
 
 class Misdirected(RadarError):
-    """Stop: there is no such path at this address; the base URL is wrong."""
+    """Stop: the path does not exist at this address, so the base URL is wrong."""
 
     outcome = "misdirected"
 
 
 class Untrusted(RadarError):
-    """Refuse whole: the answer is not what was asked, or not a number; nothing of it is stored."""
+    """Reject the whole answer: it does not belong to the request, or has no valid numbers. Nothing of it is stored."""
 
     outcome = "untrusted"
 
 
 class OffGrid(Untrusted):
-    """Refuse whole: every bucket begins *offset* later than one of the grid that was asked for."""
+    """Reject the whole answer: every bucket begins *offset* later than on the requested grid."""
 
     def __init__(self, message: str, *, offset: timedelta) -> None:
         super().__init__(message)
@@ -130,13 +129,13 @@ class OffGrid(Untrusted):
 
 
 class Coarsened(Untrusted):
-    """Refuse whole: the answer has another interval than was asked for, most likely because that was too fine."""
+    """Reject the whole answer: it has a coarser interval than requested, most likely because that was too fine."""
 
 
 class RelativeValues(RadarError):
-    """Ask alone: the values are relative to the whole answer, so slices that share one cannot be told apart.
+    """Request each slice alone: values are relative to the whole answer, so slices of one answer cannot be separated.
 
-    *unknown_word* is the normalization, if nobody knows it and so may be no relative one.
+    *unknown_word* is the normalization if the API's description does not have it. It may then be an absolute one.
     """
 
     outcome = "relative"
@@ -147,6 +146,6 @@ class RelativeValues(RadarError):
 
 
 class Unauthorized(RadarError):
-    """Stop: the credentials are missing, malformed, wrong or without permission. Asking again changes nothing."""
+    """Stop: the credentials are missing, malformed, wrong or lack permission. A retry changes nothing."""
 
     outcome = "unauthorized"

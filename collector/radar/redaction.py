@@ -1,4 +1,4 @@
-"""Our own credentials, taken out of what a server sends back."""
+"""Remove our own credentials from what a server sends back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEAST_LENGTH = 8
 
 
 def spellings(headers: Iterable[str]) -> Sequence[bytes]:
-    """Return how the credentials in the values of request *headers* may be written in a body, the longest first."""
+    """Return the forms in which the credentials of request *headers* may occur in a body, the longest first."""
     secrets = [value.removeprefix("Bearer ") for value in headers]
     found = set[str]()
     for secret in (secret for secret in secrets if len(secret) >= _LEAST_LENGTH):
@@ -25,7 +25,7 @@ def spellings(headers: Iterable[str]) -> Sequence[bytes]:
 
 
 def redact(content: bytes, secrets: Sequence[bytes], *, whole: bool = True) -> bytes:
-    """Replace *secrets* in *content* by `***`; of one that is not *whole* also the beginning of a secret at its end."""
+    """Replace *secrets* in *content* by `***`; if *content* is not *whole*, also a partial secret at its end."""
     for secret in secrets:
         content = content.replace(secret, _MASK)
     if not whole:

@@ -1,4 +1,4 @@
-"""A batch as the query string of one request.
+"""The query string of a batch.
 
 Every array parameter is a repeated key, and its i-th value belongs to the i-th slice. Source: Cloudflare's OpenAPI
 description of the endpoint, and https://developers.cloudflare.com/radar/get-started/making-comparisons/.
@@ -43,7 +43,7 @@ def dataset_of_batch(batch: Batch) -> Dataset:
 
 
 def query_string(batch: Batch) -> str:
-    """Write *batch* as an encoded query string, always with dates, aggInterval and format."""
+    """Return *batch* as an encoded query string, always with dates, aggInterval and format."""
     pairs = [("aggInterval", batch.agg_interval.value), ("format", "JSON")]
     for piece in batch.slices:
         pairs += _dates(piece.window)
@@ -52,7 +52,7 @@ def query_string(batch: Batch) -> str:
 
 
 def _dates(window: Window) -> Iterator[tuple[str, str]]:
-    """`dateEnd` is inclusive and floored to 15 minutes: the last slot of the last bucket keeps that bucket whole."""
+    """Yield the dates of *window*. `dateEnd` is inclusive and rounded down to 15 minutes, so it is the last slot."""
     yield "dateStart", rfc3339(window.start)
     yield "dateEnd", rfc3339(SLOTS.floor(window.end - _SECOND))
 
@@ -72,5 +72,5 @@ def _filters(dataset: Dataset, series: list[SeriesQuery]) -> Iterator[tuple[str,
 
 
 def _any_of(values: tuple[str, ...]) -> str:
-    """A comma is OR, so one inside a value travels encoded twice (`%252C`), and so does a percent sign."""
+    """Join alternatives by commas. A comma or percent sign inside a value is encoded twice (`%252C`)."""
     return ",".join(value.replace("%", "%25").replace(",", "%2C") for value in sorted(set(values)))

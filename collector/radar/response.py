@@ -1,10 +1,10 @@
-"""From bytes to an answer: strict about numbers and about which series they belong to, lenient about everything else.
+"""Parse an answer: strict about numbers and the series they belong to, lenient about everything else.
 
-body  →  envelope  →  meta  →  which object is which series  →  timestamps and values  →  points
+body → envelope → meta → which object is which series → timestamps and values → points
 
-What is taken, left out and refused is decided here and in the modules beside it; a refused answer is Untrusted.
-Python's own JSON and number parsers take more than JSON allows (NaN, 1_000, digits of other scripts, the last of two
-equal keys), so each of these is refused by name.
+This module and those beside it decide what is accepted, left out or rejected; a rejected answer is Untrusted. Python's
+JSON and number parsers accept more than JSON allows (NaN, 1_000, digits of other scripts, the last of two equal keys).
+Each of these is rejected explicitly.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _SUCCESS = frozenset({"true", "1"})
 
 
 class UnsuccessfulEnvelope(Untrusted):
-    """The envelope says `success: false`; its errors say why."""
+    """The envelope has `success: false`; its errors say why."""
 
 
 def parse_answer(body: bytes, batch: Batch) -> Answer:
-    """Read the JSON *body* of a reply as the answer to *batch*; or raise Untrusted for the whole."""
+    """Parse the JSON *body* of a response as the answer to *batch*; raises Untrusted if the whole must be rejected."""
     deviations = Deviations()
     result = parse_envelope(body, deviations)
     about, found = arrange(result, series_names(batch), deviations)
@@ -74,7 +74,7 @@ def _all_points(contents: Sequence[Mapping[str, Any]], batch: Batch, deviations:
 
 
 def _check_one_grid(off_grid: Sequence[OffGrid], others: Sequence[Points]) -> None:
-    """Raise OffGrid if all series that have a bucket are off by the same distance, Untrusted if some are."""
+    """Raise OffGrid if all series with buckets are off the grid by one distance, Untrusted if only some are."""
     offsets = {error.offset for error in off_grid}
     if len(offsets) > 1 or (offsets and any(points.timestamps for points in others)):
         raise Untrusted("the series lie on several grids")
@@ -83,7 +83,7 @@ def _check_one_grid(off_grid: Sequence[OffGrid], others: Sequence[Points]) -> No
 
 
 def parse_envelope(body: bytes, deviations: Deviations | None = None) -> Mapping[str, Any]:
-    """Open the envelope: `result` of a document that does not say `success: false`; without an envelope all of it."""
+    """Return `result` of the envelope, or the whole document without an envelope; raises for `success: false`."""
     deviations = deviations or Deviations()
     document = parse_json(body)
     if not isinstance(document, dict):
@@ -100,7 +100,7 @@ def parse_envelope(body: bytes, deviations: Deviations | None = None) -> Mapping
 
 
 def _result(document: Mapping[str, Any], deviations: Deviations) -> Mapping[str, Any] | None:
-    """Return the object that holds meta and the series; None if there is none."""
+    """Return the object with meta and the series; None if there is none."""
     if "result" not in document:
         if document.get("errors") or not holds_series(document):
             return None
@@ -116,7 +116,7 @@ def _result(document: Mapping[str, Any], deviations: Deviations) -> Mapping[str,
 
 
 def parse_json(body: bytes) -> Any:
-    """Decode strict JSON in UTF-8, with or without a byte-order mark: no NaN, no two equal keys, nothing behind it."""
+    """Parse strict JSON in UTF-8, with or without a byte-order mark: no NaN, no duplicate keys, no trailing text."""
     try:
         text = body.decode("utf-8-sig")
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=JsonNumber)
@@ -142,7 +142,7 @@ def _no_constant(name: str) -> None:
 def _by_position(
     found: Mapping[str, Any], names: Sequence[str], deviations: Deviations
 ) -> list[Mapping[str, Any] | None]:
-    """Find the series of each position; None for one that is missing while others came. Untrusted in any doubt."""
+    """Return the series of each position; None for one that is missing while others came. Raises Untrusted in doubt."""
     if not found:
         raise Untrusted(f"no series {names[0]}")
     positions = {key: _position(key, names, len(found)) for key in found}
@@ -163,10 +163,10 @@ def _by_position(
 
 
 def _position(key: str, names: Sequence[str], came: int) -> int | None:
-    """Tell which position the series *key* is of, one of *came*; None if that is not beyond doubt.
+    """Return the position of the series *key*, one of *came* series; None if it is not certain.
 
-    A name counts that is the one asked for but for case and punctuation, or whose number is the position. If one series
-    was asked for and one came, its name matters only if it has another number.
+    A name matches if it equals the expected one except for case and punctuation, or if its number is the position. If
+    one series was requested and one came, its name is rejected only if it has another number.
     """
     same = [position for position, name in enumerate(names) if folded(name) == folded(key)]
     if same:
@@ -180,7 +180,7 @@ def _position(key: str, names: Sequence[str], came: int) -> int | None:
 
 
 def _points(content: Mapping[str, Any], window: Window, step: int, deviations: Deviations) -> tuple[Points, int]:
-    """Read the points of one series, and how many of its values were unreadable."""
+    """Return the points of one series, and the number of its unreadable values."""
     timestamps, values = content.get("timestamps"), content.get("values")
     if not isinstance(timestamps, list) or not isinstance(values, list):
         raise Untrusted("timestamps and values are not both arrays")
@@ -195,7 +195,7 @@ def _points(content: Mapping[str, Any], window: Window, step: int, deviations: D
 
 
 def _sorted(pairs: Iterable[tuple[int | None, float | None]], deviations: Deviations) -> Points:
-    """Put buckets in order, each once; Untrusted for one that has two values."""
+    """Sort buckets and remove duplicates; raises Untrusted for a bucket with two values."""
     known: dict[int, float | None] = {}
     ordered = True
     newest: int | None = None
@@ -215,9 +215,9 @@ def _sorted(pairs: Iterable[tuple[int | None, float | None]], deviations: Deviat
 
 
 def _check_spacing(contents: Iterable[Mapping[str, Any]], batch: Batch) -> None:
-    """Raise Coarsened unless some neighbours lie one bucket apart, because no word says the interval.
+    """Raise Coarsened unless some neighbours are one bucket apart. It is used if no word names the interval.
 
-    Timestamps count whether or not there are values beside them. Untrusted where no series has two, but one has one.
+    Timestamps without values count, too. Raises Untrusted if no series has two timestamps, but one has one.
     """
     gaps: set[int] = set()
     step, some = batch.agg_interval.seconds, False

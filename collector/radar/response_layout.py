@@ -1,7 +1,7 @@
-"""Where meta and the series stand in a document: as documented, or in one of the ways that others write the same.
+"""Where meta and the series are in a document: in the documented place, or in one of the usual alternatives.
 
-Everything is brought into the documented form: `meta`, and an object with `timestamps` and `values` below the name of
-each series. Nothing is taken from a place where another thing may stand: what is not found beyond doubt is not there.
+The result has the documented form: `meta`, and for each series an object with `timestamps` and `values`. An ambiguous
+place is not used: then the series counts as absent.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _DEEPEST = 4
 
 
 def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tuple[Any, dict[str, Any]]:
-    """Return meta, None if there is none, and the series of *result* by their names, in their order.
+    """Return meta (None if there is none) and the series of *result* by name, in their order.
 
-    *names* are those that were asked for. A series of the documented form may lack one of its arrays.
+    *names* are the requested names. A series of the documented form may lack one of its arrays.
     """
     meta = member(result, *_META)
     if meta is not None and "meta" not in result:
@@ -48,18 +48,18 @@ def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tu
 
 
 def sole_object(content: Any) -> Content | None:
-    """Return an object, or the only one of a list; None for anything else."""
+    """Return an object, or the single object of a list; None for anything else."""
     one = content[0] if isinstance(content, list) and len(content) == 1 else content
     return one if isinstance(one, dict) else None
 
 
 def holds_series(content: Content) -> bool:
-    """Tell whether there is a series in *content*, whatever its name."""
+    """Return whether *content* contains a series of any name."""
     return isinstance(_column(content, _TIMESTAMPS), list) or bool(arrange(content, (), Deviations())[1])
 
 
 def _by_names(content: Any, names: Sequence[str]) -> Content:
-    """Return the series of a list by the names in them; a lone series needs none."""
+    """Return the series of a list by their `name` keys; a single series needs no name."""
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
         return {}
     called = [one.get("name") for one in content]
@@ -78,7 +78,7 @@ def _note_place(depth: int, container: Content, series: Content, deviations: Dev
 
 
 def _meta_of(meta: Any, series: Content, deviations: Deviations) -> Any:
-    """Return *meta*, or if there is none what the series have inside, if all have the same."""
+    """Return *meta*; if it is None, the meta inside the series if all of them have the same."""
     if meta is not None:
         return meta
     inside = [member(one, *_META) for one in series.values()]
@@ -89,10 +89,10 @@ def _meta_of(meta: Any, series: Content, deviations: Deviations) -> Any:
 
 
 def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
-    """Return the series right inside of *container*, in the documented form.
+    """Return the series directly inside *container*, in the documented form.
 
-    Other forms count only where none has the documented one, and names that were not asked for only where none has a
-    name that was: a table or a list of something else may stand beside the series.
+    Other forms count only if no series has the documented form, and unexpected names count only if no series has an
+    expected name, because a table or list of something else may be beside the series.
     """
     others = {key: content for key, content in container.items() if folded(key) not in _META}
     halves = {key: one for key, one in others.items() if isinstance(one, dict) and not _ARRAYS.isdisjoint(one)}
@@ -108,13 +108,13 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _asked(content: Content, names: Sequence[str]) -> set[str]:
-    """Return the keys of *content* that are names that were asked for, in any spelling."""
+    """Return the keys of *content* that are requested names, in any spelling."""
     wanted = {*map(folded, names)}
     return {key for key in content if folded(key) in wanted}
 
 
 def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) -> dict[str, Any]:
-    """Read timestamps that stand once beside the values of every series, or of the only one."""
+    """Return series for timestamps that occur once beside the values of every series, or of the only series."""
     values = _column(container, _VALUES)
     if isinstance(values, list) and len(names) == 1:
         return {names[0]: {"timestamps": timestamps, "values": values}}
@@ -123,7 +123,7 @@ def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) ->
 
 
 def _as_series(content: Any, depth: int = 0) -> Content | None:
-    """Return *content* in the form of a series; None if it is none."""
+    """Return *content* in the form of a series; None if it is no series."""
     if isinstance(content, list):
         return _of_records(content)
     if not isinstance(content, dict):
@@ -139,7 +139,7 @@ def _as_series(content: Any, depth: int = 0) -> Content | None:
 
 
 def _column(content: Content, names: Sequence[str]) -> Any:
-    """Return what stands below the first of *names*; below one of the others if only one of them is there."""
+    """Return the value of the first of *names*; of one of the other names only if exactly one of them exists."""
     if names[0] in content:
         return content[names[0]]
     found = [inner for key, inner in content.items() if folded(key) in names]
@@ -147,7 +147,7 @@ def _column(content: Content, names: Sequence[str]) -> Any:
 
 
 def _of_records(content: list[Any]) -> Content | None:
-    """Read [[timestamp, value], …] or [{"timestamp": …, "value": …}, …]; None if the first is none of these."""
+    """Parse [[timestamp, value], …] or [{"timestamp": …, "value": …}, …]; None if the first entry has neither form."""
     places = _places(content[0]) if content else None
     if places is None or not _is_time(content[0][places[0]]):
         return None
@@ -159,7 +159,7 @@ def _of_records(content: list[Any]) -> Content | None:
 
 
 def _places(record: Any) -> tuple[Any, Any] | None:
-    """Return where timestamp and value stand in a record."""
+    """Return the keys or indices of timestamp and value in a record."""
     if isinstance(record, list):
         return (0, 1) if len(record) == 2 else None  # noqa: PLR2004 - a timestamp and a value
     keys = [_key(record, names) for names in (_TIMESTAMPS, _VALUES)] if isinstance(record, dict) else [None]
@@ -176,7 +176,7 @@ def _key(record: Content, names: Sequence[str]) -> str | None:
 
 
 def _of_mapping(content: Content) -> Content | None:
-    """Read {timestamp: value, …}; meta and a name may stand beside."""
+    """Parse {timestamp: value, …}; meta and a name may be beside the points."""
     points = {key: value for key, value in content.items() if folded(key) not in _BESIDE_POINTS}
     if not points or any(parse_answer_time(key) is None for key in points):
         return None

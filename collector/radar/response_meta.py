@@ -1,7 +1,7 @@
-"""What an answer says of itself (`result.meta`), read as far as it goes.
+"""Parse `result.meta` as far as it is readable.
 
-Nothing here refuses an answer but another interval, and a date range that has nothing to do with what was asked. What
-is absent or unreadable is left out and noted.
+Only another interval, or a date range without relation to the request, rejects an answer. Absent or unreadable parts
+are left out and noted as deviations.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ _LONGEST_WORD = 1_000
 
 
 def parse_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
-    """Read `result.meta`; an absent word is empty, an absent lastUpdated is UNKNOWN_LAST_UPDATED.
+    """Parse `result.meta`. An absent word is empty, an absent lastUpdated is UNKNOWN_LAST_UPDATED.
 
-    Coarsened for another interval than that of *batch*, Untrusted for a date range that no window of it overlaps.
+    Raises Coarsened for another interval than that of *batch*, Untrusted for a date range that overlaps no window of
+    it.
     """
     meta: Mapping[str, Any] = content if isinstance(content, dict) else {}
     if not meta:
@@ -79,12 +80,12 @@ def _info(meta: Mapping[str, Any], deviations: Deviations) -> Mapping[str, Any]:
 
 
 def is_known_normalization(word: str) -> bool:
-    """Tell whether *word* is one of the contract's normalizations, however it is spelt."""
+    """Return whether *word* is one of the contract's normalizations in any spelling."""
     return folded(word) in _NORMALIZATIONS
 
 
 def names_interval(meta: Any) -> bool:
-    """Tell whether `meta.aggInterval` is a word that says how wide buckets are."""
+    """Return whether `meta.aggInterval` names the width of a bucket."""
     return isinstance(meta, dict) and seconds_of(sole(member(meta, "aggInterval"))) is not None
 
 
@@ -109,7 +110,7 @@ def _last_updated(content: Any, deviations: Deviations) -> datetime:
 
 
 def _earliest(content: Any) -> ParsedTime | None:
-    """Read a time; the earliest of several, if all can be read."""
+    """Parse a time; of several, return the earliest if all are readable."""
     if not isinstance(content, list) or not content:
         return parse_answer_time(unwrapped(content))
     times = [parse_answer_time(one) for one in content]
@@ -126,9 +127,9 @@ def _normalization(content: Any, deviations: Deviations) -> str:
 
 
 def _unit(content: Any, deviations: Deviations) -> tuple[str, tuple[str, ...]]:
-    """Read the one unit's value and its names.
+    """Return the value and the names of the one unit.
 
-    Several are spelt `name=value, …` so that a change of any starts a new series.
+    Several units become `name=value, …`, so that a change of any of them starts a new series.
     """
     units = [unit for unit in map(_name_and_value, content if isinstance(content, list) else [content]) if unit[1]]
     if not units:
@@ -153,7 +154,7 @@ def _name_and_value(content: Any) -> tuple[str, str]:
 
 
 def _word(content: Any) -> str:
-    """Give a text of reasonable length without blanks around it, an empty one for anything else."""
+    """Return a text of reasonable length without surrounding blanks; an empty text for anything else."""
     text = text_of(content).strip() if isinstance(content, str) else ""
     return text if len(text) <= _LONGEST_WORD else ""
 
@@ -171,9 +172,9 @@ def _level(content: Any, deviations: Deviations) -> int | None:
 def parse_date_ranges(
     content: Any, names: Sequence[str], batch: Batch, deviations: Deviations
 ) -> tuple[DateRange | None, ...]:
-    """Return the adjusted range of each window of *batch*, whose series are called *names*; None where it is not known.
+    """Return the adjusted range of each window of *batch*, with series called *names*; None if it is unknown.
 
-    Raises Untrusted for a range that no window overlaps.
+    Raises Untrusted for a range that overlaps no window.
     """
     found = _listed(content, names)
     ranges = [parse_span(one) for one in found]
@@ -201,7 +202,7 @@ def _is_usual(content: Any) -> bool:
 
 
 def _listed(content: Any, names: Sequence[str]) -> list[Any]:
-    """Return the ranges as a list: one, several, or one below the name of each series."""
+    """Return the ranges as a list: one, several, or one for each series name."""
     if isinstance(content, dict) and parse_span(content) is None:
         by_name = [member(content, name) for name in names]
         return by_name if any(by_name) else [content]
@@ -213,7 +214,7 @@ def _listed(content: Any, names: Sequence[str]) -> list[Any]:
 def _one_for_all(
     one: DateRange | None, windows: Sequence[Window], deviations: Deviations
 ) -> tuple[DateRange | None, ...]:
-    """Give every window the one range, but none that it does not overlap: of those nothing is known."""
+    """Return the one range for every window that it overlaps; for other windows the range is unknown."""
     if len(set(windows)) > 1:
         deviations.note("meta.dateRange is one for several windows")
     return tuple(one if one and _overlaps(one, window) else None for window in windows)
@@ -235,7 +236,7 @@ _YES = frozenset({"true", "yes", "1"})
 
 
 def parse_annotations(content: Any, deviations: Deviations) -> tuple[Annotation, ...]:
-    """Read `confidenceInfo.annotations`: each once, sorted. One that has no readable start is left out."""
+    """Parse `confidenceInfo.annotations`: sorted, without duplicates. Those without a readable start are left out."""
     if isinstance(content, dict) and content and all(isinstance(one, dict) for one in content.values()):
         content = [*content.values()]
     if content is not None and not isinstance(content, list):
@@ -299,9 +300,9 @@ _KNOWN = {folded(word): interval.seconds for interval in AggInterval for word in
 
 
 def seconds_of(content: object) -> int | None:
-    """Return how many seconds wide buckets are by this word; None for what says nothing.
+    """Return the width of a bucket in seconds that *content* names; None if it names none.
 
-    A bare number counts as seconds where it is the width of an interval; a capital M alone may be a month.
+    A plain number counts as seconds if it is the width of an interval. A single capital M may mean a month.
     """
     if isinstance(content, int) and not isinstance(content, bool):
         return content if content in _KNOWN.values() else None
@@ -316,7 +317,7 @@ def seconds_of(content: object) -> int | None:
 
 
 def _of_duration(text: str) -> int | None:
-    """Read `PT15M`, `P1D`, `60m`."""
+    """Parse `PT15M`, `P1D`, `60m`."""
     if minutes := _PLAIN_MINUTES.fullmatch(text):
         return int(minutes[1]) * 60
     duration = _DURATION.fullmatch(text)
@@ -327,7 +328,7 @@ def _of_duration(text: str) -> int | None:
 
 
 def _counted(word: str) -> int | None:
-    """Read `fifteenminutes`, `1hour`, `hour`, `hourly`."""
+    """Parse `fifteenminutes`, `1hour`, `hour`, `hourly`."""
     if word in _ADVERBS:
         return _ADVERBS[word]
     match = _COUNTED.fullmatch(word)

@@ -1,4 +1,4 @@
-"""Timestamps of an answer: starts of buckets, beyond doubt, or it is refused."""
+"""Parse the timestamps and values of a series. Anything ambiguous rejects the answer."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SECOND = timedelta(seconds=1)
 def parse_timestamps(
     found: Sequence[Any], window: Window, step: int, deviations: Deviations
 ) -> Sequence[int] | list[int | None]:
-    """Read the starts of buckets of *step* seconds in *window*, in their order; None for one that is left out.
+    """Parse the starts of buckets of *step* seconds in *window*, in their order; None for one that is left out.
 
-    Left out is null, and what lies outside of the window. Untrusted for what is no moment, for moments without a zone
-    that do not fit the window, and where some of them lie off the grid; OffGrid where all do, by the same distance, but
-    for a first one at the start of the window.
+    Null and timestamps outside the window are left out. Raises Untrusted for a text that is no time, for times without
+    a zone that do not fit the window, and if only some are off the grid. Raises OffGrid if all are off by one distance,
+    not counting a first one at the start of the window.
     """
     seconds, usual = _expected_timestamps(window, step)
     if found == usual:  # nothing is missing and all is spelt as usual, which one comparison of lists shows
@@ -72,7 +72,7 @@ def _read(found: Sequence[Any], window: Window, step: int, deviations: Deviation
 
 
 def _moment(content: Any, step: int, deviations: Deviations) -> ParsedTime | None:
-    """Read one timestamp; of an object with start and end the start, if they are one bucket apart."""
+    """Parse one timestamp; of an object with start and end, return the start if they are one bucket apart."""
     if not isinstance(content, list | dict):
         return parse_answer_time(content)
     deviations.note("timestamps stand inside of lists or objects")
@@ -91,13 +91,13 @@ def _check_starts(inside: set[datetime], read: set[datetime], window: Window, st
 
 
 def _just_before(read: Sequence[datetime | None], window: Window, step: int) -> list[datetime]:
-    """Return the moments, if all of them are starts of buckets that *window* begins in."""
+    """Return the moments if all of them are starts of buckets that contain the start of *window*."""
     found = [moment for moment in read if moment is not None]
     return found if all(window.start - timedelta(seconds=step) < one < window.start for one in found) else []
 
 
 def _check_grid(found: Sequence[datetime], window: Window, step: int) -> None:
-    """Raise OffGrid if all of *found* are off by the same distance, not counting a bucket cut off by the window."""
+    """Raise OffGrid if all of *found* are off by one distance, not counting a bucket that the window cuts."""
     width = timedelta(seconds=step)
     offsets = {(moment - window.start) % width for moment in found}
     if offsets <= {timedelta(0)}:
@@ -136,22 +136,23 @@ _EXACT_DIGITS = 15  # every decimal of so few digits comes back unchanged from a
 
 
 class JsonNumber(float):
-    """A number of JSON with a point or an exponent; *text* is how it is written there."""
+    """A JSON number with a point or an exponent; *text* is its original spelling."""
 
     __slots__ = ("text",)
     text: str
 
     def __new__(cls, text: str) -> Self:
-        """Keep *text* beside its nearest double."""
+        """Keep *text* beside the nearest double."""
         number = super().__new__(cls, text)
         number.text = text
         return number
 
 
 def parse_values(found: Sequence[Any], deviations: Deviations) -> tuple[list[float | None], int]:
-    """Read numbers, or texts of numbers; None for what is left out, and how many of those are no null.
+    """Parse numbers, or texts of numbers; None for one that is left out. Also return how many of those are not null.
 
-    Untrusted for a number beyond 2^53. A decimal of more digits than a double holds gives the nearest one.
+    Raises Untrusted for a number beyond 2^53. A decimal with more digits than a double has is rounded to the nearest
+    one.
     """
     if (plain := _plain(found)) is not None:
         return plain, 0
@@ -161,7 +162,7 @@ def parse_values(found: Sequence[Any], deviations: Deviations) -> tuple[list[flo
 
 
 def _plain(found: Sequence[Any]) -> list[float | None] | None:
-    """Read texts that all are short decimals, exact as they are; None if one is anything else."""
+    """Parse texts if all are short decimals, which are exact; None if one is anything else."""
     try:
         joined = "\n".join(found) + "\n" if found else ""
         if _COUNTS.fullmatch(joined):  # by far the most, and read in half the time by way of int

@@ -1,4 +1,4 @@
-"""Small parts of an answer as far as they can be read: text, numbers, words without their spelling."""
+"""Parse single values of an answer as far as they are readable: texts, numbers, times, words in any spelling."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def text_of(content: Any) -> str:
 
 
 def parse_number(content: Any) -> float | None:
-    """Read a number or the text of one; None for anything else."""
+    """Parse a number or the text of one; None for anything else."""
     if isinstance(content, bool) or not isinstance(content, int | float | str):
         return None
     try:
@@ -35,15 +35,15 @@ def parse_number(content: Any) -> float | None:
 
 
 def folded(word: str) -> str:
-    """Return the letters and digits of *word* without case, to compare what differs in spelling alone."""
+    """Return the letters and digits of *word* without case, to compare spellings."""
     return "".join(character for character in word.casefold() if character.isalnum())
 
 
 def member(content: Mapping[str, Any], *names: str) -> Any:
-    """Return what stands below the first of *names* that is there, whatever its case and punctuation; None if none is.
+    """Return the value of the first of *names* that exists, in any case and punctuation; None if none exists.
 
-    The exact spelling counts more than another one. Of several that differ in spelling alone none counts, nor does any
-    other spelling in an object of very many keys, because each of them would be compared.
+    The exact spelling counts more than others. If several keys differ in spelling only, none of them counts. In an
+    object with very many keys only the exact spelling counts, because every key would have to be compared.
     """
     for name in names:
         if name in content:
@@ -57,14 +57,14 @@ def member(content: Mapping[str, Any], *names: str) -> Any:
 
 
 def sole(content: Any) -> Any:
-    """Return what a list holds if that is one and the same content once or several times; else *content* itself."""
+    """Return the content of a list whose entries are all equal; otherwise *content* itself."""
     if isinstance(content, list) and content and all(one == content[0] for one in content):
         return content[0]
     return content
 
 
 def unwrapped(content: Any) -> Any:
-    """Return the only one of a list, or `value` of an object; else *content* itself."""
+    """Return the single entry of a list, or `value` of an object; otherwise *content* itself."""
     if isinstance(content, list) and len(content) == 1:
         return content[0]
     return content["value"] if isinstance(content, dict) and "value" in content else content
@@ -88,17 +88,17 @@ _UTC = frozenset({"Z", "z", "UTC", "GMT"})
 
 
 class ParsedTime(NamedTuple):
-    """A time in UTC; *zoned*: the text names its zone, else it was taken as UTC."""
+    """A time in UTC; *zoned*: the text names its time zone. Otherwise it was read as UTC."""
 
     at: datetime
     zoned: bool
 
 
 def parse_answer_time(content: Any) -> ParsedTime | None:
-    """Read a text, or a number of seconds or parts of them since 1970; None for anything else.
+    """Parse a text, or a number of seconds or fractions of seconds since 1970; None for anything else.
 
-    Taken are any offset, any precision, a blank for the T, minutes or a date alone, slashes, UTC and GMT, and the form
-    of HTTP. A number may count micro- and nanoseconds, too.
+    Accepts any offset and precision, a blank instead of the T, minutes or a date alone, slashes, UTC and GMT, and the
+    HTTP form. A number may also count milli-, micro- or nanoseconds.
     """
     if isinstance(content, int | float) and not isinstance(content, bool):
         return _from_number(content)
@@ -117,7 +117,7 @@ def parse_answer_time(content: Any) -> ParsedTime | None:
 
 
 def parse_span(content: Any) -> tuple[datetime, datetime] | None:
-    """Read start and end: an object of them, a list of two, or `start/end`. None if one is unreadable or they turn."""
+    """Parse start and end: an object, a list of two, or `start/end`. None if one is unreadable or the end is first."""
     ends: Any = content.split("/") if isinstance(content, str) else content
     if isinstance(content, dict):
         ends = [member(content, *_STARTS), member(content, *_ENDS)]
