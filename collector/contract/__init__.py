@@ -1,1 +1,1 @@
-"""The server side of Radar's API, for the simulator and the local API: read requests, write answers and errors."""
+"""The server side of Radar's API, for the simulator and the local API: parse requests, write answers and errors."""

@@ -1,4 +1,4 @@
-"""Date ranges as the API reads them: relative ones, explicit pairs, 15-minute floors, an inclusive end."""
+"""Date ranges in the API's rules: relative ones, explicit pairs, rounding down to 15 minutes, an inclusive end."""
 
 from __future__ import annotations
 
@@ -17,30 +17,33 @@ _MONTH = 31 * DAY
 
 
 def floor(moment: float, step: int, edge: int = _MONDAY) -> int:
-    """Start of the bucket of *step* seconds that holds *moment* (epoch seconds); one starts at *edge*."""
+    """Return the start of the bucket of *step* seconds that contains *moment*; one starts at *edge*. Epoch seconds."""
     return int(moment - (moment - edge) % step)
 
 
 @dataclass(frozen=True, slots=True)
 class DateRange:
-    """From *start* to *end* in epoch seconds, both floored to 15 minutes; the bucket that holds *end* is part of it."""
+    """From *start* to *end* in epoch seconds, both on the 15-minute grid. The bucket that contains *end* counts."""
 
     start: int
     end: int
 
     @property
     def duration(self) -> int:
-        """Seconds between the two."""
+        """The length in seconds."""
         return self.end - self.start
 
     def buckets(self, interval: AggInterval, offset: int | None = 0) -> tuple[int, int]:
-        """Start of the first bucket, end of the last; with an *offset* of None the first one starts with the range."""
+        """Return the start of the first bucket and the end of the last.
+
+        *offset* moves the usual grid; with None the first bucket starts with the range.
+        """
         step, edge = interval.seconds, self.start if offset is None else _MONDAY + offset
         return floor(self.start, step, edge), floor(self.end, step, edge) + step
 
 
 def auto_interval(duration: int) -> AggInterval:
-    """The interval of a request that names none."""
+    """Return the interval of a request that names none."""
     if duration <= DAY:
         return AggInterval.FIFTEEN_MINUTES
     return AggInterval.ONE_HOUR if duration <= _MONTH else AggInterval.ONE_DAY
@@ -49,10 +52,10 @@ def auto_interval(duration: int) -> AggInterval:
 def parse_date_range(
     given: tuple[str, str, str], default: str | None, now: float, today: float | None = None
 ) -> DateRange:
-    """Read one position's (`dateRange`, `dateStart`, `dateEnd`); an empty one is not given.
+    """Parse (`dateRange`, `dateStart`, `dateEnd`) of one position; an empty text counts as absent.
 
-    *default* is the `dateRange` of a position without any date (None: refused). A relative range ends at *today*,
-    which is *now* unless given; nothing may lie behind *now*.
+    *default* is the `dateRange` of a position without a date (None: such a position is rejected). A relative range ends
+    at *today*, by default at *now*. Nothing may be after *now*.
     """
     relative, start, end = given
     if relative and (start or end):
@@ -89,7 +92,7 @@ def _explicit(start: str, end: str, now: float) -> DateRange:
 
 
 def parse_time(name: str, text: str) -> float:
-    """Read an RFC 3339 date-time as epoch seconds; nothing before 1970 is one of certificate transparency."""
+    """Parse an RFC 3339 date-time as epoch seconds; raises ApiError for anything else, and for times before 1970."""
     try:
         moment = utc(text).timestamp() if _RFC3339.fullmatch(text) else None
     except (ValueError, OverflowError):

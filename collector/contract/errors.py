@@ -1,4 +1,4 @@
-"""What the API says when it does not answer: a status, a code, a message, in the envelope or without it."""
+"""Errors of the API: a status, a code and a message in the envelope."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST = 80
 
 @dataclass(frozen=True, slots=True)
 class ErrorCode:
-    """How a question is refused: HTTP's status and the API's code."""
+    """An HTTP status and the API's error code."""
 
     status: int
     code: int
@@ -32,7 +32,7 @@ WRONG_CREDENTIALS = ErrorCode(403, 10000)
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """A whole HTTP answer before it is sent; *body* is not compressed."""
+    """A complete HTTP response before it is sent; *body* is not compressed."""
 
     status: int = 200
     body: bytes = b""
@@ -41,7 +41,7 @@ class HttpReply:
 
 
 class ApiError(Exception):
-    """The request is refused; *chain* is the `error_chain` inside the error."""
+    """The request is rejected; *chain* is the `error_chain` inside the error."""
 
     def __init__(
         self,
@@ -58,23 +58,23 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
     def reply(self) -> HttpReply:
-        """Word the refusal as the API does."""
+        """Return the error as the API writes it."""
         headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
         return HttpReply(self.error_code.status, envelope(self.error_code.code, self.message, self.chain), headers)
 
 
 def bad_request(message: str) -> ApiError:
-    """A parameter that the API does not take: 400 with code 2001."""
+    """Return the error for a parameter that the API does not accept: 400 with code 2001."""
     return ApiError(BAD_REQUEST, message)
 
 
 def quote(text: str) -> str:
-    """Quote what was received, of something long its beginning."""
+    """Return a received text in quotes, cut if it is long."""
     return f"'{text[:_LONGEST]}…'" if len(text) > _LONGEST else f"'{text}'"
 
 
 def envelope(code: int, message: str, chain: tuple[tuple[int, str], ...] = ()) -> bytes:
-    """The body of a refusal. Radar's own refusals carry an empty object as the result, the gateway's carry null."""
+    """Return the body of an error. The `result` of Radar's own errors is an empty object, of the gateway's null."""
     error: dict[str, Any] = {"code": code, "message": message}
     if chain:
         error["error_chain"] = [{"code": code, "message": message} for code, message in chain]

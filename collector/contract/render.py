@@ -1,6 +1,6 @@
-"""Parts of an answer as the API writes them: timestamps, arrays of strings, annotations, CSV.
+"""Parts of an answer in the API's form: timestamps, arrays of texts, annotations, CSV.
 
-Texts are joined instead of dumping lists, for answers may hold a million points.
+Texts are joined instead of dumped from lists, because an answer may have a million points.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROWS_AT_ONCE = 1_000
 
 
 def format_timestamps(timestamps: Iterable[int], suffix: str = "Z") -> Sequence[str]:
-    """Write epoch seconds on the 15-minute grid as RFC 3339."""
+    """Return epoch seconds on the 15-minute grid as RFC 3339."""
     if isinstance(timestamps, range):
         return _stamps(timestamps, suffix)
     return [_day(moment // DAY) + _CLOCK[moment % DAY // SLOT] + suffix for moment in timestamps]
@@ -44,12 +44,12 @@ def _day(day: int) -> str:
 
 
 def json_strings(texts: Sequence[str]) -> str:
-    """Write a JSON array of texts in which nothing needs to be escaped."""
+    """Return a JSON array of texts that need no escapes."""
     return '["' + '","'.join(texts) + '"]' if texts else "[]"
 
 
 def annotation_json(annotation: Annotation) -> dict[str, Any]:
-    """Give an annotation in the API's words, before it is written as JSON."""
+    """Return an annotation with the API's keys, before it is written as JSON."""
     written: dict[str, Any] = {
         "dataSource": annotation.data_source,
         "description": annotation.description,
@@ -63,7 +63,7 @@ def annotation_json(annotation: Annotation) -> dict[str, Any]:
 
 
 def _tag(text: str) -> Any:
-    """Return a tag as it came: one that is an object is kept as its JSON."""
+    """Return a tag as it came: a tag that was an object is kept as its JSON."""
     if not text.startswith("{"):
         return text
     try:
@@ -73,7 +73,7 @@ def _tag(text: str) -> Any:
 
 
 def csv_chunks(series: Sequence[Columns]) -> Iterator[str]:
-    """Write (name, timestamps, values) as two columns each, side by side; a shorter one is followed by empty cells."""
+    """Yield CSV with two columns for each (name, timestamps, values); a shorter series is followed by empty cells."""
     text = io.StringIO()
     titles = [name[:1].upper() + name[1:] for name, _, _ in series]
     writer = csv.writer(text, lineterminator="\n")

@@ -1,9 +1,8 @@
-"""Reads a query string as the API does: positional series, OR values, dates; refuses what the API refuses.
+"""Parse a query string by the API's rules: positional series, alternatives, dates. Reject what the API rejects.
 
-A value is decoded once by HTTP, split at its commas, which separate alternatives, and each part decoded once more: a
-`%2C` that survived the first time (sent as `%252C`) is a comma that belongs to the value. So
-`caOwner=DigiCert%252C%20Inc.` asks for one owner, while `caOwner=DigiCert%2C%20Inc.` asks for two, the second of which
-begins with a blank and is refused.
+HTTP decodes a value once. Its commas then separate alternatives, and each alternative is decoded once more. A `%2C`
+that is left after the first decoding (sent as `%252C`) is a comma inside the value. So `caOwner=DigiCert%252C%20Inc.`
+names one owner. `caOwner=DigiCert%2C%20Inc.` names two, and the second one is rejected because it begins with a blank.
 """
 
 from __future__ import annotations
@@ -37,44 +36,44 @@ def array_parameters(dataset: Dataset) -> tuple[str, ...]:
 
 
 class ContractRules(Protocol):
-    """What of the rules is not the same everywhere; `SimulatorOptions` says what each means."""
+    """The rules that differ between servers of this API; see `SimulatorOptions`."""
 
     @property
     def grids(self) -> Grids:
-        """Where buckets start; None for the start of the range, and the usual grid for what is absent."""
+        """Where buckets start; None: at the start of the range. An interval that is absent has the usual grid."""
 
     @property
     def max_span(self) -> Mapping[AggInterval, timedelta]:
-        """The longest span answered at each interval; one that is absent has no limit."""
+        """The longest span at each interval; an interval that is absent has no limit."""
 
     @property
     def span_error(self) -> ErrorCode:
-        """What a longer one draws."""
+        """The error for a longer span."""
 
     @property
     def series_per_request(self) -> int:
-        """How many series one answer may have."""
+        """The largest number of series in one request."""
 
     @property
     def series_error(self) -> ErrorCode:
-        """What more draw."""
+        """The error for more series."""
 
     @property
     def default_range(self) -> str | None:
-        """The `dateRange` of a series without any date; None: refused."""
+        """The `dateRange` of a series without a date; None: such a series is rejected."""
 
     @property
     def empty_values(self) -> bool:
-        """Whether an empty filter means that there is none."""
+        """Whether an empty filter value means "no filter"."""
 
     @property
     def equal_names(self) -> Literal["refuse", "overwrite"]:
-        """What becomes of two series of one name."""
+        """What happens to two series with one name."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesRequest:
-    """One series of a question: the buckets from *start* up to *end* of *query*, called *name*; *dates* as asked."""
+    """One series of a request: *name*, the buckets from *start* up to *end* of *query*, and the requested *dates*."""
 
     name: str
     query: SeriesQuery
@@ -85,7 +84,7 @@ class SeriesRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request for *dataset* that can be answered; *auto*: it names no interval; *grids* is as in ContractRules."""
+    """An accepted request for *dataset*; *auto*: it names no interval; *grids* is as in ContractRules."""
 
     dataset: Dataset
     agg_interval: AggInterval
@@ -96,19 +95,19 @@ class ApiRequest:
 
     @property
     def buckets(self) -> int:
-        """How many buckets of all series are asked for."""
+        """The number of buckets of all series."""
         return sum(asked.end - asked.start for asked in self.series) // self.agg_interval.seconds
 
     def grid(self, agg_interval: AggInterval) -> Grid:
-        """Where the buckets of an interval start, if not with the range."""
+        """Return the grid of an interval if buckets do not start with the range."""
         return self.grids.get(agg_interval) or Grid(agg_interval)
 
     def on(self, grid: Grid) -> ApiRequest:
-        """Ask the same with buckets of *grid*."""
+        """Return the same request with buckets on *grid*."""
         return replace(self, grids={**self.grids, grid.interval: grid}).at(self.agg_interval)
 
     def at(self, agg_interval: AggInterval) -> ApiRequest:
-        """Ask the same at another interval."""
+        """Return the same request at another interval."""
         parsed = (_ParsedSeries(one.name, one.dates, one.query.filters) for one in self.series)
         series = tuple(one.at(agg_interval, self.grids, self.dataset) for one in parsed)
         return replace(self, agg_interval=agg_interval, series=series)
@@ -127,7 +126,7 @@ class _ParsedSeries:
 
 
 def decode_query(raw_query: str) -> list[tuple[str, str]]:
-    """Split the part behind the `?`, still encoded, into names and values; ApiError where it is not UTF-8."""
+    """Split the encoded part behind the `?` into names and values; raises ApiError if it is not UTF-8."""
     try:
         return parse_qsl(raw_query, keep_blank_values=True, errors="strict")
     except ValueError as error:
@@ -137,7 +136,7 @@ def decode_query(raw_query: str) -> list[tuple[str, str]]:
 def parse_request(
     dataset: Dataset, pairs: Iterable[tuple[str, str]], rules: ContractRules, now: float, today: float | None = None
 ) -> ApiRequest:
-    """Parse a request for *dataset*. Parameters that the dataset does not have are ignored, as the API ignores them.
+    """Parse a request for *dataset*. Unknown parameters are ignored, as the API does.
 
     Raises ApiError for what the API would reject at *now*. A relative range ends at *today*, by default at *now*; both
     are epoch seconds.
@@ -181,7 +180,7 @@ def _scalar(given: Mapping[str, list[str]], name: str, allowed: tuple[str, ...])
 def _positions(
     dataset: Dataset, given: Mapping[str, list[str]], rules: ContractRules, now: float, today: float | None
 ) -> list[_ParsedSeries]:
-    """The i-th value of every array makes series i; there is always one series. One date alone is that of all."""
+    """Return the series of a request: the i-th value of every array belongs to series i. There is at least one."""
     arrays = {name: given[name] for name in array_parameters(dataset) if name in given}
     arrays |= _shared_dates(arrays)
     columns = list(zip_longest(*arrays.values(), fillvalue="")) or [()]
@@ -194,9 +193,9 @@ def _positions(
 
 
 def _shared_dates(arrays: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Repeat the one `dateRange`, or the one pair of `dateStart` and `dateEnd`, for all positions.
+    """Repeat the only `dateRange`, or the only pair of `dateStart` and `dateEnd`, for all positions.
 
-    Several dates belong to their positions, and so do dates of both kinds.
+    Several dates belong to their positions. So do dates of both kinds.
     """
     dates = {name: arrays[name] for name in _DATES if name in arrays}
     is_shared = dates.keys() in ({"dateRange"}, {"dateStart", "dateEnd"})

@@ -138,7 +138,7 @@ class RadarClient:
         await self._session.close()
 
     async def request(self, batch: Batch) -> TrustedAnswer:
-        """Send *batch* as exactly one request; a RadarError says why there is no trusted answer and what to do."""
+        """Send *batch* as one request and return the checked answer; raises a RadarError that says what to do."""
         most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
         response = await self.get(dataset_of_batch(batch).url_path, query_string(batch), most)
         try:
@@ -300,7 +300,7 @@ async def read_body(response: aiohttp.ClientResponse, most: int, came: bytearray
 
 
 def _inflater(named: str, came: bytearray, most: int) -> _Inflater | None:
-    """Return what inflates a body that begins with *came*, and inflate that in its place; None for a plain body."""
+    """Return the decompressor for a body that begins with *came*, and decompress *came* in place; None for plain."""
     head = bytes(came)
     is_gzip = head.startswith(_GZIP_MAGIC)
     if len(head) < len(_GZIP_MAGIC) or not (is_gzip or named == "deflate"):

@@ -53,7 +53,7 @@ class RadarError(CollectorError):
 
 
 class Unavailable(RadarError):
-    """Retry: no answer, half an answer, or an error page. *not_before* is the moment the server named, if any."""
+    """Retry: there is no answer, half an answer or an error page. *not_before* is the moment the server named."""
 
     outcome = "unavailable"
 

@@ -84,7 +84,7 @@ def _moment(content: Any, step: int, deviations: Deviations) -> ParsedTime | Non
 
 
 def _check_starts(inside: set[datetime], read: set[datetime], window: Window, step: int) -> None:
-    """Raise Untrusted if each bucket seems to be named by its end: the first is absent, one behind the window there."""
+    """Raise Untrusted if timestamps seem to be ends of buckets: the first is absent, one is at the window's end."""
     expected = window.duration // timedelta(seconds=step)
     if window.end in read and window.start not in inside and len(inside) == expected - 1:
         raise Untrusted(f"timestamps reach from the second bucket of {window} to its end: they may be ends of buckets")

@@ -17,7 +17,10 @@ _MOST_KEYS = 1_000
 
 
 def text_of(content: Any) -> str:
-    """Give a text that every database keeps: null is empty, an object is its JSON, NUL and halves of pairs replaced."""
+    """Return a text that every database can store: null is empty, an object is its JSON.
+
+    NUL and lone surrogates are replaced.
+    """
     if content is None:
         return ""
     text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, sort_keys=True)

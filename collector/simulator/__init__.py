@@ -1,9 +1,9 @@
-"""A local stand-in of the Radar API: a real server that speaks its contract, for the demo, the tests and trying."""
+"""A local Radar for the demo, the tests and experiments: an HTTP server with the API's contract and synthetic data."""
 
 from collector.contract.errors import BAD_REQUEST, TOO_COSTLY, URI_TOO_LONG, ErrorCode
 from collector.contract.request_parser import ApiRequest, SeriesRequest
-from collector.simulator.changes import Change, GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.simulator.faults import Fault
+from collector.simulator.history import Change, GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.simulator.options import MAX_SPAN, RateLimit, SimulatorOptions
 from collector.simulator.request_log import LoggedRequest
 from collector.simulator.simulator import Simulator, serve

@@ -1,4 +1,4 @@
-"""Remarks on the made-up data: a few hours of trouble in one week, a moment in another."""
+"""Annotations of the synthetic data: an outage of some hours in one week, an instant in another."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _URL = "https://radar.cloudflare.com/certificate-transparency"
 
 
 def ongoing(since: datetime) -> Annotation:
-    """A remark without an end."""
+    """Return an annotation without an end."""
     text = "Logs of the static API are counted from here on"
     return Annotation(since, None, "CT", "GENERAL", text, _URL, is_instantaneous=False, tags=("LOG_API",))
 
 
 def generated(seed: int, window: Window) -> Iterator[Annotation]:
-    """The remarks that begin in *window* or up to a week before it, in the order of their weeks."""
+    """Yield the annotations that begin in *window* or up to a week before it, by week."""
     week = AggInterval.ONE_WEEK.floor(window.start) - timedelta(weeks=1)
     while week < window.end:
         digest = hashlib.blake2b(f"{seed}/annotation/{week.isoformat()}".encode(), digest_size=4).digest()
@@ -45,7 +45,7 @@ def _of_week(week: datetime, kind: int, day: int, hour: int, length: int) -> Ann
 
 
 def concerns(annotation: Annotation, window: Window) -> bool:
-    """Tell whether the annotation lies in *window* with more than an edge."""
+    """Return whether the annotation and *window* share more than an edge."""
     if annotation.is_instantaneous:
         return window.start <= annotation.start_date < window.end
     return annotation.start_date < window.end and (annotation.end_date is None or annotation.end_date > window.start)

@@ -1,4 +1,4 @@
-"""What a fault is, and which request it hits."""
+"""Faults: scripted errors of an answer or of its delivery, and the requests that they hit."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ HTTP_OK = 200
 
 
 def unchanged(reply: HttpReply) -> HttpReply:
-    """Leave the answer as it is."""
+    """Return the reply as it is."""
     return reply
 
 
 async def whole(request: web.Request, reply: HttpReply) -> web.StreamResponse:  # noqa: ARG001 - a way to deliver
-    """Deliver all of it, correctly."""
+    """Deliver the whole reply correctly."""
     headers = {"Content-Type": reply.content_type, **reply.headers}
     return web.Response(status=reply.status, body=reply.body, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A lie about the answer (*reply*), or about its delivery (*deliver*), told once unless said otherwise.
+    """An error of the answer (*reply*) or of its delivery (*deliver*). By default it hits one request.
 
-    *needs_json* marks a fault that changes a JSON body: it waits for a request that has one.
+    *needs_json*: it changes a JSON body, so it waits for a request that has one.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Fault:
     until: float = math.inf
 
     def times(self, count: int) -> Fault:
-        """Hit so many matching requests."""
+        """Hit *count* matching requests."""
         return replace(self, count=count)
 
     def always(self) -> Fault:
@@ -56,19 +56,19 @@ class Fault:
         return replace(self, count=math.inf)
 
     def after(self, skip: int) -> Fault:
-        """Let the first *skip* matching requests pass."""
+        """Skip the first *skip* matching requests."""
         return replace(self, skip=skip)
 
     def only(self, where: Callable[[LoggedRequest], bool]) -> Fault:
-        """Hit only requests of which *where* is true."""
+        """Hit only requests for which *where* returns true."""
         return replace(self, where=where)
 
     def between(self, since: float, until: float = math.inf) -> Fault:
-        """Hit only requests that arrive from *since* up to *until*, epoch seconds of the simulator's clock."""
+        """Hit only requests that arrive from *since* up to *until*, in epoch seconds of the simulator's clock."""
         return replace(self, since=since, until=until)
 
     def matches(self, received: LoggedRequest, reply: HttpReply) -> bool:
-        """Tell whether the request is one that the fault is meant for."""
+        """Return whether the fault can hit this request."""
         if self.needs_json and (reply.status != HTTP_OK or not reply.body.startswith(b"{")):
             return False
         in_time = self.since <= received.at < self.until
@@ -76,7 +76,7 @@ class Fault:
 
 
 def instead(name: str, answer: HttpReply) -> Fault:
-    """Give *answer* in the place of the honest one."""
+    """Return a fault that replaces the correct reply by *answer*."""
     return Fault(name, lambda _: answer)
 
 
@@ -85,21 +85,21 @@ FaultRule = Callable[[LoggedRequest], Fault | None]
 
 
 class FaultScript:
-    """The faults still to come, in their order; the first that matches is the one that hits."""
+    """The queued faults, in their order. The first one that matches hits the request."""
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
 
     def add(self, steps: Iterable[Fault | FaultRule]) -> None:
-        """Queue faults and rules behind those that are there."""
+        """Append faults and rules."""
         self._entries += [_Entry(step) for step in steps]
 
     def clear(self) -> None:
-        """Be honest from now on."""
+        """Remove all faults and rules."""
         self._entries.clear()
 
     def next(self, received: LoggedRequest, reply: HttpReply) -> Fault | None:
-        """The fault for this request, if any; it is then used up by one."""
+        """Return the fault for this request, if any, and use it up by one."""
         for entry in self._entries:
             fault = entry.take(received, reply)
             if fault is not None:

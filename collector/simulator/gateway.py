@@ -1,4 +1,4 @@
-"""Who may ask: credentials as the gateway checks them, and the limit on requests."""
+"""The gateway in front of the API: it checks credentials and limits the rate of requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 
 
 def check_credentials(headers: Mapping[str, str], options: SimulatorOptions) -> None:
-    """Accept a bearer token or an e-mail address with its key, or raise what the gateway says."""
+    """Accept a bearer token, or an e-mail address with its key; otherwise raise the gateway's error."""
     authorization, email, key = (headers.get(n) for n in ("Authorization", "X-Auth-Email", "X-Auth-Key"))
     if authorization is not None:
         if _BEARER.fullmatch(authorization) is None:
@@ -46,13 +46,13 @@ def _malformed(code: int, header: str) -> ApiError:
 
 
 def caller_id(headers: Mapping[str, str]) -> str:
-    """Tell callers apart without keeping what they showed."""
+    """Return a hash that identifies the credentials of a caller."""
     shown = "\n".join(headers.get(n, "") for n in ("Authorization", "X-Auth-Email", "X-Auth-Key"))
     return hashlib.blake2b(shown.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
 class RateLimiter:
-    """Counts one caller's requests in a sliding window; one too many blocks the caller for a while."""
+    """Counts the requests of one caller in a sliding window. One request too many blocks the caller for a while."""
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
@@ -60,7 +60,7 @@ class RateLimiter:
         self._blocked_until = float("-inf")
 
     def blocked_for(self, now: float) -> float | None:
-        """Count a request at *now* (epoch seconds): None, or the seconds for which everything is refused."""
+        """Count a request at *now* (epoch seconds); returns None, or for how many seconds the caller is blocked."""
         if now < self._blocked_until:
             return self._blocked_until - now
         while self._arrivals and self._arrivals[0] <= now - self._limit.window.total_seconds():
@@ -72,7 +72,7 @@ class RateLimiter:
         return None
 
     def headers(self, style: str, now: float) -> dict[str, str]:
-        """What an answer says about the limit: style `x`, `policy`, or nothing."""
+        """Return the headers about the limit, in the style `x` or `policy`; none for another style."""
         limit, window = self._limit.requests, int(self._limit.window.total_seconds())
         left = 0 if now < self._blocked_until else limit - len(self._arrivals)
         until = max(self._blocked_until, self._arrivals[0] + window if self._arrivals else now)

@@ -1,10 +1,11 @@
-"""What of the made-up history an answer shows at a moment: how far it reaches, what was changed, in which numbers.
+"""The simulated history at a moment: its extent, its changes, its normalization.
 
-Moments are epoch seconds; `now` is the server's.
+Moments are epoch seconds; `now` is the server's clock. Each change takes effect from server time *since* up to *until*.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +15,6 @@ from collector.datasets import dataset_of
 from collector.model import Window, from_epoch
 from collector.simulator import values
 from collector.simulator.annotations import concerns, generated, ongoing
-from collector.simulator.changes import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,18 +22,58 @@ if TYPE_CHECKING:
 
     from collector.datasets import Dataset
     from collector.model import AggInterval, Annotation, SeriesQuery
-    from collector.simulator.changes import Change
     from collector.simulator.options import SimulatorOptions
 
-    _Kind = TypeVar("_Kind", GapChange, RevisionChange, WithdrawalChange, NormalizationChange)
 
 _COARSE = timedelta(days=1)
 _DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
+class GapChange:
+    """No series has the buckets that are wholly inside *window*; a wider bucket loses the part inside it."""
+
+    window: Window
+    since: float = -math.inf
+    until: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionChange:
+    """Every series counts *add* more in each 15-minute slot of *window*, but never less than zero."""
+
+    window: Window
+    add: int
+    since: float = -math.inf
+    until: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalChange:
+    """No answer has the annotation."""
+
+    annotation: Annotation
+    since: float = -math.inf
+    until: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizationChange:
+    """Answers have another normalization or unit; None keeps the previous one."""
+
+    normalization: str | None = None
+    unit: str | None = None
+    since: float = -math.inf
+    until: float = math.inf
+
+
+Change = GapChange | RevisionChange | WithdrawalChange | NormalizationChange
+_Kind = TypeVar("_Kind", GapChange, RevisionChange, WithdrawalChange, NormalizationChange)
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
-    """Whole-number values of one series; *timestamps* ascending, a `range` where there is no hole."""
+    """Whole-number values of one series; *timestamps* ascend, and are a `range` if there is no gap."""
 
     timestamps: Sequence[int]
     values: Sequence[int]
@@ -48,30 +88,30 @@ class Scale:
 
 
 class SimulatedHistory:
-    """The history that *options* describe, with those of *changes* that are in force; it may grow meanwhile."""
+    """The history that *options* describe, with the scripted *changes* in force. *changes* may grow later."""
 
     def __init__(self, options: SimulatorOptions, changes: Sequence[Change]) -> None:
         self._options = options
         self._changes = changes
 
     def last_updated(self, now: float) -> int:
-        """Up to where the data is complete: a moment on the 15-minute grid."""
+        """Return the moment up to which the data is complete, on the 15-minute grid."""
         return floor(now - self._options.lag.total_seconds(), SLOT)
 
     def scale(self, now: float, dataset: Dataset) -> Scale:
-        """Normalization and unit in force."""
+        """Return the normalization and the unit in force."""
         scale = Scale(self._options.normalization, self._options.unit or dataset.unit)
         for change in self._in_force(NormalizationChange, now):
             scale = Scale(change.normalization or scale.normalization, change.unit or scale.unit)
         return scale
 
     def annotations(self, window: Window, now: float) -> list[Annotation]:
-        """The remarks on *window*; generated ones are published when what they speak of is over."""
+        """Return the annotations of *window*. A generated one is published when the trouble in it has ended."""
         withdrawn = {change.annotation for change in self._in_force(WithdrawalChange, now)}
         return [a for a in self._candidates(window, now) if concerns(a, window) and a not in withdrawn]
 
     def counts(self, query: SeriesQuery, start: int, end: int, now: float) -> Counts:
-        """The counts of the published buckets from *start* up to *end*, both on the query's grid."""
+        """Return the counts of the published buckets from *start* up to *end*, both on the query's grid."""
         step = query.agg_interval.seconds
         begins = self.begins(query.filters, now)
         if begins is not None:
@@ -84,7 +124,7 @@ class SimulatedHistory:
         return self._without_holes(Counts(range(start, end, step), sums), step, now)
 
     def begins(self, filters: Mapping[str, tuple[str, ...]], now: float) -> float | None:
-        """From when on there is data for *filters*; None for ever."""
+        """Return the moment from which there is data for *filters*; None if there always is."""
         options = self._options
         found = [] if options.data_since is None else [options.data_since.timestamp()]
         if options.retention is not None:
@@ -94,9 +134,9 @@ class SimulatedHistory:
         return max(found, default=None)
 
     def _end(self, interval: AggInterval, edge: int, now: float) -> int:
-        """Where the published buckets end: at the last one that has closed, or behind the partial one after it.
+        """Return the end of the published buckets: the last closed one, or the partial one after it.
 
-        One of them starts at *edge*.
+        One bucket starts at *edge*.
         """
         updated, step = self.last_updated(now), interval.seconds
         how = self._options.unfinished_coarse if interval.step >= _COARSE else self._options.unfinished
@@ -146,6 +186,6 @@ class SimulatedHistory:
 
 
 def _slots_within(first: datetime, last: datetime, start: int, end: int) -> range:
-    """Positions, counted from *start*, of the slots that lie between two moments."""
+    """Return the positions, counted from *start*, of the slots between two moments."""
     low = max(start, -floor(-first.timestamp(), SLOT))
     return range((low - start) // SLOT, (min(end, floor(last.timestamp(), SLOT)) - start) // SLOT)

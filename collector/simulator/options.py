@@ -1,4 +1,4 @@
-"""Every switch of the simulated API in one frozen value; what is publicly unknown of the real one is a switch here."""
+"""The switches of the simulated API. Whatever is publicly unknown about the real one is a switch here."""
 
 from __future__ import annotations
 
@@ -33,29 +33,25 @@ class RateLimit:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatorOptions:
-    """The switches. The default of each is what public captures and documentation make most plausible.
+    """The switches of the simulated API. Each default is the most plausible one by public captures and documents.
 
-    Data: *seed*; *lag* of `lastUpdated` behind the clock, on a 15-minute grid; *unfinished* says whether the newest
-    bucket that has not closed is left out or partial, for 15m and 1h, *unfinished_coarse* for 1d and 1w; *revised_for*
-    is how long after a bucket's close its value may still change (zero: never); there are no buckets before
-    *data_since*, none before the day *retention* ago, and none of a filter value before its moment in *began*;
-    *before_data* is how a question that starts earlier is refused (None: the answer leaves the buckets out);
-    *unknown_names* says what a CA, log or TLD outside the catalogue gets: a small share of its own, zeros, or a
-    refusal; *grids* says
-    where buckets start, each on a slot of 15 minutes (None: where the range does; an interval that is absent has the
-    usual grid).
+    Data: *seed*. *lag* of `lastUpdated` behind the clock, on a 15-minute grid. *unfinished*: whether the newest bucket
+    that has not closed is omitted or partial at 15m and 1h, *unfinished_coarse* the same at 1d and 1w. *revised_for*:
+    how long a value may change after its bucket closed. There are no buckets before *data_since*, none before the day
+    *retention* ago, and none of a filter value before its moment in *began*. *before_data* is the error for a request
+    that starts earlier (None: the answer omits the buckets). *unknown_names*: what a text value outside the synthetic
+    data gets: a small share of its own, zeros, or an error. *grids*: where buckets start, each on a slot of 15 minutes
+    (None: at the start of the range; an interval that is absent has the usual grid). *unit* (None: the dataset's).
 
-    Answer: *annotations* replaces the generated ones; *ongoing_since* starts an annotation without an end (the API
-    has such, its published contract does not allow them); *adjusted_end* is what `dateRange.endTime` names: the start
-    of the last bucket asked for, its end, or the moment asked for.
+    Answer: *annotations* replace the generated ones. *ongoing_since* starts an annotation without an end, which the
+    API has although its published contract does not allow it. *adjusted_end* is what `dateRange.endTime` names: the
+    start of the last requested bucket, its end, or the requested moment. *odd*: names of variations, see `odd`.
 
-    *odd* are names of variations in which every answer says the same otherwise, see `odd`.
+    Limits: *max_span* for each interval, *series_per_request* and *url_bytes*, each with its error. *default_range* is
+    the `dateRange` of a series without a date (None: such a series is rejected).
 
-    Limits: *max_span* per interval, *series_per_request* and *url_bytes*, each with the refusal that it draws;
-    *default_range* is the `dateRange` of a series without any date (None: refused).
-
-    Access: any well-formed credentials do unless *token* or *email_and_key* is given; then only these do. The later
-    *remembered_requests* are kept for sure.
+    Access: any well-formed credentials are accepted, unless *token* or *email_and_key* is set. At least the last
+    *remembered_requests* are kept.
     """
 
     seed: int = 0

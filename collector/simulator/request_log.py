@@ -1,4 +1,4 @@
-"""What the simulator keeps of every request; never a credential."""
+"""The log of requests. It contains no credentials."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One request: when it arrived (epoch seconds of the simulator's clock), what it asked, what it got.
+    """One request: its arrival in epoch seconds of the simulator's clock, its content and its result.
 
-    *question* is None where the request was refused; *caller* tells credentials apart; *status* is that of the answer,
-    whether or not it was delivered; *fault* names what was done to it.
+    *question* is None if the request was rejected. *caller* identifies the credentials. *status* is that of the answer,
+    delivered or not. *fault* is the name of the fault that hit it.
     """
 
     at: float
@@ -28,15 +28,15 @@ class LoggedRequest:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the series asked for, in their order."""
+        """The names of the requested series, in their order."""
         return tuple(asked.name for asked in self.question.series) if self.question else ()
 
     @property
     def series(self) -> int:
-        """How many series were asked for."""
+        """The number of requested series."""
         return len(self.names)
 
     @property
     def url_bytes(self) -> int:
-        """Length of path and query."""
+        """The length of path and query."""
         return len(self.path) + 1 + len(self.raw_query)

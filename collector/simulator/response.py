@@ -1,4 +1,4 @@
-"""Words an answer: JSON in the envelope or CSV, from the counts of every series."""
+"""Write an answer as JSON in the envelope, or as CSV."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Columns = tuple[str, "Sequence[str]", "Sequence[str]"]
 
 
 def answer(question: ApiRequest, history: SimulatedHistory, options: SimulatorOptions, now: float) -> HttpReply:
-    """Answer a question that can be answered."""
+    """Return the correct answer to an accepted request."""
     normalization = history.scale(now, question.dataset).normalization
     counts = [history.counts(asked.query, asked.start, asked.end, now) for asked in question.series]
     totals = [
@@ -42,7 +42,7 @@ def answer(question: ApiRequest, history: SimulatedHistory, options: SimulatorOp
 
 
 def _json(series: list[_Columns], about: dict[str, Any], options: SimulatorOptions) -> bytes:
-    """Join texts instead of dumping lists: answers of a million points should not be the slow part of a test."""
+    """Return the JSON text. It is joined, because dumping lists of a million points would slow down tests."""
     members = {"meta": json.dumps(about)}
     for name, timestamps, values in series:
         members[name] = f'{{"timestamps":{json_strings(timestamps)},"values":{json_strings(values)}}}'
@@ -52,7 +52,7 @@ def _json(series: list[_Columns], about: dict[str, Any], options: SimulatorOptio
 
 
 def meta(question: ApiRequest, history: SimulatedHistory, options: SimulatorOptions, now: float) -> dict[str, Any]:
-    """What an answer says of itself."""
+    """Return `result.meta`."""
     scale = history.scale(now, question.dataset)
     ranges = [
         {"startTime": _moment(asked.start, options), "endTime": _moment(_adjusted_end(asked, options), options)}
@@ -90,10 +90,10 @@ def _moment(seconds: int, options: SimulatorOptions) -> str:
 def scaled(
     counts: Sequence[Sequence[int]], totals: Sequence[Sequence[int]], normalization: str, style: str
 ) -> list[list[str]]:
-    """Write the values of all series of one answer; *totals* are the unfiltered counts, needed for PERCENTAGE alone.
+    """Return the values of all series of one answer as texts; *totals* are the unfiltered counts, for PERCENTAGE only.
 
-    MIN_MAX and MIN0_MAX scale over the whole answer, which is why their values compare with no other answer's. Any
-    other normalization than these three keeps the counts.
+    MIN_MAX and MIN0_MAX scale over the whole answer, so their values do not compare with another answer's. Any other
+    normalization than these three keeps the counts.
     """
     if normalization == "PERCENTAGE":
         pairs = zip(counts, totals, strict=True)
@@ -108,5 +108,5 @@ def scaled(
 
 
 def _text(value: float) -> str:
-    """Six digits, as in `0.871752` and `1.4e-05`."""
+    """Write six digits, as in `0.871752` and `1.4e-05`."""
     return f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""A local Radar: answers requests as the API does, or lies about it as the script says."""
+"""The simulated API as an HTTP server: it answers requests by the contract, or with the scripted faults."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from collector.datasets import Dataset
     from collector.model import Annotation, SeriesQuery, Window
-    from collector.simulator.changes import Change
     from collector.simulator.faults import FaultRule
+    from collector.simulator.history import Change
 
 
 BASE_PATH = "/client/v4"
@@ -42,9 +42,9 @@ _log = logging.getLogger(__name__)
 
 
 class Simulator:
-    """The API's stand-in, before it is served; *clock* gives epoch seconds.
+    """The simulated API before it is served; *clock* returns epoch seconds.
 
-    *requests* holds what has been asked of it in order of arrival, of very many the later part.
+    *requests* has the requests in the order of their arrival; of very many it keeps the last ones.
     """
 
     def __init__(self, options: SimulatorOptions | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -57,35 +57,35 @@ class Simulator:
         self._limiters: dict[str, RateLimiter] = {}
 
     def script(self, *steps: Fault | FaultRule) -> None:
-        """Queue faults; a rule is a function of the request that returns a fault or None."""
+        """Queue faults; a rule is a function that returns a fault for a request, or None."""
         self._faults.add(steps)
 
     def clear_script(self) -> None:
-        """Forget every fault and rule."""
+        """Remove every fault and rule."""
         self._faults.clear()
 
     def be_odd(self, *names: str) -> None:
-        """Answer in these variations from now on; without any, as usual. Raises NoVariation."""
+        """Answer in the variations *names* from now on, or as usual without names; raises NoVariation."""
         self._variations = odd.choose(names)
         self.options = odd.with_options(self._given, self._variations)
         self._history = SimulatedHistory(self.options, self._changes)
 
     def switch(self, **options: Any) -> None:
-        """Go on with other options."""
+        """Replace options."""
         self.options = replace(self.options, **options)
         self._history = SimulatedHistory(self.options, self._changes)
 
     def change(self, *changes: Change) -> None:
-        """Let history change, each change from its moment on."""
+        """Add changes of history; each takes effect at its own moment."""
         self._changes += changes
 
     def truth(self, query: SeriesQuery, window: Window, now: float) -> Points:
-        """The points that an honest answer at *now* (epoch seconds) holds for *query* over *window*."""
+        """Return the points of a correct answer at *now* (epoch seconds) to *query* over *window*."""
         timestamps, texts = self._texts(query, int(window.start.timestamp()), int(window.end.timestamp()), now)
         return Points(timestamps, [float(text) for text in texts])
 
     def _texts(self, query: SeriesQuery, start: int, end: int, now: float) -> tuple[Sequence[int], Sequence[str]]:
-        """Return timestamps and values as an honest answer has them."""
+        """Return timestamps and values of a correct answer."""
         normalization = self._history.scale(now, dataset_of(query)).normalization
         counts = self._history.counts(query, start, end, now)
         totals = self._history.counts(replace(query, filters={}), start, end, now)
@@ -93,15 +93,15 @@ class Simulator:
         return counts.timestamps, texts[0]
 
     def annotations(self, window: Window, now: float) -> list[Annotation]:
-        """The annotations of an honest answer at *now* over *window*."""
+        """Return the annotations of a correct answer at *now* over *window*."""
         return self._history.annotations(window, now)
 
     def last_updated(self, now: float) -> int:
-        """The `lastUpdated` of an honest answer at *now*, in epoch seconds."""
+        """Return the `lastUpdated` of a correct answer at *now*, in epoch seconds."""
         return self._history.last_updated(now)
 
     def app(self) -> web.Application:
-        """Build the server's application."""
+        """Return the server's application."""
         app = web.Application(client_max_size=1 << 20)
         app.router.add_route("*", "/{path:.*}", self._handle)
         return app
@@ -111,7 +111,7 @@ class Simulator:
         return await fault.deliver(request, self._compressed(request, reply))
 
     def _decide(self, request: web.Request) -> tuple[Fault, HttpReply]:
-        """What to answer and how; it waits for nothing, so that records lie in order of arrival."""
+        """Return the fault and the reply. It does not wait, so the log is in the order of arrival."""
         now, began = self._clock(), time.perf_counter()
         path, _, raw_query = request.raw_path.partition("?")
         received = LoggedRequest(now, request.method, path, raw_query, caller_id(request.headers))
@@ -142,7 +142,7 @@ class Simulator:
     def _answer(
         self, request: web.Request, received: LoggedRequest, blocked: float | None
     ) -> tuple[ApiRequest | None, HttpReply]:
-        """The honest answer, in the gateway's order: limit, route, credentials, length, parameters."""
+        """Return the correct answer. The gateway checks limit, route, credentials and length before the parameters."""
         question = None
         try:
             dataset = self._admit(request, received, blocked)
@@ -155,7 +155,7 @@ class Simulator:
             return question, refused.reply()
 
     def _vary(self, question: ApiRequest, honest: HttpReply, now: float) -> HttpReply:
-        """Word an honest answer in the variations that are chosen; CSV has none."""
+        """Return a correct answer in the chosen variations; CSV has none."""
         if not self._variations or question.format == "CSV":
             return honest
         texts = partial(self._texts, now=now)
@@ -163,14 +163,14 @@ class Simulator:
         return odd.write(honest, draft, self._variations)
 
     def _recognise(self, question: ApiRequest) -> None:
-        """Refuse names that the made-up world has not heard of, where it is told to."""
+        """Reject values that the synthetic data does not have, if the options say so."""
         named = ((name, v) for asked in question.series for name, values in asked.query.filters.items() for v in values)
         for name, value in named if self.options.unknown_names == "refuse" else ():
             if not is_known(question.dataset.filters[name], value):
                 raise bad_request(f"{name}: unknown value {quote(value)}")
 
     def _reach(self, question: ApiRequest, now: float) -> None:
-        """Refuse what starts before the data, where it is told to."""
+        """Reject ranges that start before the data, if the options say so."""
         refusal = self.options.before_data
         for asked in question.series if refusal else ():
             begins = self._history.begins(asked.query.filters, now)
@@ -202,7 +202,7 @@ class Simulator:
 
 
 def _http_date(now: float) -> str:
-    """Write the present of the simulator's clock as the header `Date`."""
+    """Return a moment of the simulator's clock as the header `Date`."""
     return format_datetime(from_epoch(int(now)), usegmt=True)
 
 
@@ -222,7 +222,7 @@ _LINE = 1 << 20  # the simulator itself says which URL is too long
 
 @asynccontextmanager
 async def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve *simulator* and give the base URL; port 0 takes a free one. Open requests are cut off at the end."""
+    """Serve *simulator* and yield the base URL; port 0 takes a free one. At the end open requests are aborted."""
     runner = web.AppRunner(
         simulator.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1, max_line_size=_LINE
     )

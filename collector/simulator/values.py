@@ -1,9 +1,9 @@
 """Synthetic counts of a dataset: a pure function of seed, bucket and filters, in whole numbers.
 
-Everything is made of 15-minute counts, so that a coarser bucket is the exact sum of the finer ones and no value
-depends on the window asked for. A filter cuts a count along the line of its dimension (see `catalogue`), so that the
-values of one dimension add up to what they divide: exactly for the last filter in alphabetical order, and to within
-rounding for the others.
+All counts are sums of 15-minute counts, so a coarser bucket is the exact sum of the finer ones and no value depends on
+the requested window. Each value of a filter has a part of a line that stands for all objects, and takes that part of
+every count. So the counts of all values of a filter add up to the unfiltered count: exactly for the last filter in
+alphabetical order, and except for rounding for the others.
 
 Only a snapshot filter depends on the moment of the request: the older a bucket, the more of its objects have the first
 of the filter's two values.
@@ -12,19 +12,21 @@ of the filter's two values.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from collector.datasets import DEFAULT
-from collector.simulator.catalogue import SCALE, SCALE_BITS, UNIQUE_SHARE, Dimension, dimension_of, unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from collector.datasets import Dataset, FilterParameter
+
 
 Seed = int | str
 
@@ -33,12 +35,18 @@ SLOT = 900
 DAY = 86_400
 SLOTS = DAY // SLOT
 
+SCALE_BITS = 24
+SCALE = 1 << SCALE_BITS
+"""The length of the line: every object has a place on it, every value of a filter a part of it."""
+UNIQUE_SHARE = SCALE * 54 // 100
+"""The part of the line that `true` of a distinct filter leaves."""
+
 _HOURS = tuple(1000 + round(260 * math.sin((slot - 34) * math.tau / SLOTS)) for slot in range(SLOTS))
 _WEEKDAYS = (1010, 1040, 1050, 1045, 1020, 930, 905)  # the first of January 1970 was the fourth of these
 _BURST = 10
 _NEVER_REVISED = 90
 _EXPIRED = ((0, 20), (7 * DAY, 120), (47 * DAY, 300), (90 * DAY, 450), (100 * DAY, 900), (398 * DAY, 1000))
-"""How many in a thousand certificates have expired so many seconds after their bucket began, with lines in between."""
+"""(age of a bucket in seconds, thousandths of its objects with a snapshot filter's first value); linear between."""
 
 
 def _noise(length: int, *words: object) -> bytes:
@@ -47,7 +55,7 @@ def _noise(length: int, *words: object) -> bytes:
 
 @lru_cache(maxsize=8192)
 def day_totals(seed: Seed, day: int) -> tuple[int, ...]:
-    """Final counts of all certificates in the day's 96 slots; *day* counts from the first of January 1970."""
+    """Return the final counts of all objects in the 96 slots of a day; *day* counts from 1970-01-01."""
     noise = _noise(SLOTS + 2, seed, "total", day)
     level = max(1000, 20_000 + 3 * day) * _WEEKDAYS[(day + 3) % 7] // 1000
     level = level * (980 + noise[0] * 40 // 256) // 1000
@@ -60,9 +68,9 @@ def day_totals(seed: Seed, day: int) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1024)
 def seen_totals(seed: Seed, day: int, as_of: int, revised_for: int) -> tuple[int, ...]:
-    """The day's counts as published at *as_of*: young ones still miss some or have some too many, later ones are 0.
+    """Return the counts of a day as published at *as_of*: recent ones are too low or too high, later ones are 0.
 
-    The slot that begins at *as_of* holds a part of its count, which only shows where partial buckets are published.
+    The slot that begins at *as_of* has a part of its count; it is visible only if partial buckets are published.
     """
     final = day_totals(seed, day)
     if (day + 1) * DAY + revised_for <= as_of:
@@ -73,7 +81,7 @@ def seen_totals(seed: Seed, day: int, as_of: int, revised_for: int) -> tuple[int
 
 
 def _seen(final: int, mark: int, age: int, revised_for: int) -> int:
-    """One count as published *age* seconds after its slot closed."""
+    """Return one count as published *age* seconds after its slot closed."""
     if age < 0:
         return final * (40 + mark // 2) // 256 if age >= -SLOT else 0
     if age >= revised_for or mark < _NEVER_REVISED:
@@ -86,16 +94,54 @@ def _seen(final: int, mark: int, age: int, revised_for: int) -> int:
     return final + final * per_mille // 2000 if mark % 8 == 0 else final - final * per_mille // 1000
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Dimension:
+    """The values of a filter and their parts of the line; *edges* has one entry more than *values*, from 0 to SCALE."""
+
+    name: str
+    values: Mapping[str, int]
+    edges: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, weighted: tuple[tuple[str, int], ...]) -> Dimension:
+        """Place the values side by side, in proportion to their weights."""
+        total = sum(weight for _, weight in weighted) or 1
+        sums = itertools.accumulate((weight for _, weight in weighted), initial=0)
+        values = {value: position for position, (value, _) in enumerate(weighted)}
+        return cls(name, MappingProxyType(values), tuple(done * SCALE // total for done in sums))
+
+    def spread(self, edge: int) -> int:
+        """Return how far an edge may move and never meet its neighbours."""
+        if edge in (0, len(self.edges) - 1):
+            return 0
+        return min(self.edges[edge] - self.edges[edge - 1], self.edges[edge + 1] - self.edges[edge]) // 6
+
+
+@lru_cache(maxsize=256)
+def dimension_of(parameter: FilterParameter) -> Dimension:
+    """Place the known values of a filter on the line: by their shares, or all equally wide."""
+    return Dimension.of(parameter.name, parameter.shares or tuple((value, 1) for value in parameter.values))
+
+
+@lru_cache(maxsize=4096)
+def unlisted(name: str, value: str) -> tuple[int, int]:
+    """Return the part of the line of a text value without a known share: at most a fiftieth."""
+    digest = hashlib.blake2b(f"{name}={value}".encode(), digest_size=8).digest()
+    width = SCALE // 2000 + int.from_bytes(digest[:4], "big") % (SCALE // 50)
+    start = int.from_bytes(digest[4:], "big") % (SCALE - width)
+    return start, start + width
+
+
 @dataclass(frozen=True, slots=True)
 class SyntheticCounts:
-    """The synthetic history of *dataset*; a value may change for *revised_for* seconds after its slot has closed."""
+    """The synthetic history of *dataset*; values may change for *revised_for* seconds after their slot has closed."""
 
     seed: int
     revised_for: int
     dataset: Dataset = DEFAULT
 
     def slots(self, filters: Mapping[str, tuple[str, ...]], start: int, end: int, as_of: int) -> list[int]:
-        """Counts of every slot from *start* up to *end* (epoch seconds on the grid), as published at *as_of*."""
+        """Return the counts of the slots from *start* up to *end* (epoch seconds on the grid), published at *as_of*."""
         counts: list[int] = []
         seed = self.seed if self.dataset is DEFAULT else f"{self.seed}/{self.dataset.name}"
         parameters = {self.dataset.filters[name]: filters[name] for name in sorted(filters)}
@@ -142,9 +188,9 @@ def _cuts(parameter: FilterParameter, values: tuple[str, ...], seed: Seed, day: 
 
 
 def _expiration_cuts(parameter: FilterParameter, values: tuple[str, ...], day: int, as_of: int) -> list[_Cut]:
-    """Return the parts of the line of a snapshot filter at *as_of*: the first value grows with age, the second is left.
+    """Return the parts of the line of a snapshot filter at *as_of*: the first value grows with age, the second shrinks.
 
-    Raises ValueError for a snapshot filter that has not exactly two values.
+    Raises ValueError for a snapshot filter that does not have exactly two values.
     """
     grown, left = parameter.values
     expired = _expired(day, as_of)
@@ -154,7 +200,7 @@ def _expiration_cuts(parameter: FilterParameter, values: tuple[str, ...], day: i
 
 @lru_cache(maxsize=1024)
 def _expired(day: int, as_of: int) -> tuple[int, ...]:
-    """Where the line of each slot is divided at *as_of*: it moves with the age of the slot, and never back."""
+    """Return where the line of each slot is divided at *as_of*. The first part grows with the age of the slot."""
     return tuple(_share_expired(as_of - day * DAY - slot * SLOT) for slot in range(SLOTS))
 
 
