@@ -30,8 +30,8 @@ from collector.errors import CollectorError, os_error_text
 from collector.profile import on_grids
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
-from collector.report.readiness import PATIENCE, late, owed, stalls, waiting
-from collector.report.warnings import Spelling
+from collector.report.readiness import PATIENCE, current_wait, due_past_grace, find_stalls, late_reason
+from collector.report.warnings import SpellingCheck
 from collector.serve.app import make_app, serving
 from collector.serve.metrics import Metrics
 from collector.store import Store, StoreUnavailable
@@ -316,7 +316,7 @@ class Service:
 
     async def _warn(self) -> None:
         """Log once a day for each series that its filters match nothing."""
-        spelling = Spelling()
+        spelling = SpellingCheck()
         told: dict[str, datetime] = {}
         while not self._stop.is_set():
             now = self._clock()
@@ -355,16 +355,18 @@ class Service:
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
         for profile in self._settings.active:
             newest = profile.due_edges(None, now)[0] + profile.publication_delay
-            due = owed(newest, profile.agg_interval.step, now - spread())  # a retry may come before the spread is over
+            due = due_past_grace(
+                newest, profile.agg_interval.step, now - spread()
+            )  # a retry may come before the spread is over
             known, since = health.get(profile.name), self._attended_since.get(profile.name, self._started)
             is_new = known and not known.success and not known.failures and now - since < profile.agg_interval.step
-            reason = "not attended" if known is None else None if is_new else late(known, due, since, now)
+            reason = "not attended" if known is None else None if is_new else late_reason(known, due, since, now)
             found |= {profile.name: reason} if reason else {}
         return found
 
     async def _may_wait(self, now: datetime) -> set[str]:
         """Find the profiles that have waited for less than 15 minutes for a moment when Radar may be asked."""
-        wait = await waiting(self.store, self.requests_per_5min, now)
+        wait = await current_wait(self.store, self.requests_per_5min, now)
         if wait is None or wait.reason == "credentials":  # those take a person
             return set()
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
@@ -381,6 +383,6 @@ class Service:
         profiles = self._settings.active
 
         async def work(state: Reader) -> dict[str, Stall]:
-            return await stalls(state, profiles, await state.status_rows(profiles), now)
+            return await find_stalls(state, profiles, await state.status_rows(profiles), now)
 
         return [f"{name}: stale: {stall}" for name, stall in (await self.store.look(work)).items()]

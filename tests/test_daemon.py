@@ -13,7 +13,7 @@ from collector.daemon import Service, groups, spread
 from collector.interval import AggInterval, Grid
 from collector.model import rfc3339
 from collector.profile import with_history
-from collector.report.status import status
+from collector.report.status import status_document
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store, StoreDenied, Wanted
@@ -318,7 +318,7 @@ async def test_a_paused_profile_is_asked_for_nothing_and_catches_up_when_it_is_r
         job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW))
         assert (await _ended(world, job.id)).message == "paused by enabled = false: all"
         assert await world.unready() == []
-        document = await status(world.store, world.service.profiles, 600, world.clock())
+        document = await status_document(world.store, world.service.profiles, 600, world.clock())
         (shown,) = document["profiles"]
         assert [shown[key] for key in ("state", "healthy", "gaps", "lag_seconds", "next_fire", "waiting")] == [
             "paused", True, 0, None, None, None,
@@ -344,7 +344,7 @@ async def test_the_service_goes_by_where_buckets_start(tmp_path, store_url):
         await world.fresh()
         await until(lambda: world.service.profiles[0].grid == eight)
         await world.fresh()
-        document = await status(world.service.store, world.service.profiles, 600, world.clock())
+        document = await status_document(world.service.store, world.service.profiles, 600, world.clock())
         assert [row["state"] for row in document["profiles"]] == ["fresh"]
         assert [grid["buckets_start"] for grid in document["grids"]] == ["08:00"]
         assert document["profiles"][0]["next_fire"].hour == 8

@@ -7,12 +7,13 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.report.plot.chart_factories import annotation
 
 from collector import logs
 from collector.cli import output
 from collector.report.plot import annotations, terminal
 from collector.text import printable, printable_json
-from tests.harness.chart_factories import chart, line, remark
+from tests.harness.chart_factories import chart, line
 
 HOSTILE = "\x1b]0;title\x07 \x9b2J \x7f \r \u202e reversed \u2066 \u200b"
 
@@ -36,10 +37,10 @@ def test_json_says_the_same(text):
 
 
 def test_a_chart_shows_what_came_from_radar_without_its_control_characters():
-    hostile = remark(3, 5, f"OUT{HOSTILE}", f"said {HOSTILE}")
+    hostile = annotation(3, 5, f"OUT{HOSTILE}", f"said {HOSTILE}")
     lines = [line(f"a{HOSTILE}", 1, 2, 3), line("b", 3, 4, 5)]
     drawn = terminal.render(
-        chart(*lines, remarks=[hostile], unit=f"unit{HOSTILE}"), terminal.Look(120, 40, colour=False)
+        chart(*lines, annotations=[hostile], unit=f"unit{HOSTILE}"), terminal.TerminalStyle(120, 40, colour=False)
     )
     assert harmless(drawn)
     assert "unit ]0;title" in drawn

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector import __version__
 from collector.model import rfc3339
-from collector.report.status import status
+from collector.report.status import status_document
 from collector.settings.effective import effective
 from collector.store import StoreDamaged
 
@@ -65,7 +65,7 @@ def settings_rows(loaded: LoadedSettings) -> list[dict[str, Any]]:
 async def about_store(store: Reader, loaded: LoadedSettings, now: datetime) -> dict[str, Any]:
     """What the store knows: how things stand, what was learned, what failed, and bodies as examples."""
     settings = loaded.settings
-    document = await status(store, settings.profiles, settings.radar.requests_per_5min, now)
+    document = await status_document(store, settings.profiles, settings.radar.requests_per_5min, now)
     for one in (document["service"] or {}, *document["replicas"]):
         one.pop("name", None)
     failed = [row for row in await store.list_fetches(limit=_LOOKED_AT) if row.outcome not in ("ok", "started")]

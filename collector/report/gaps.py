@@ -30,17 +30,17 @@ class Gap:
     reason: str
 
 
-async def all_gaps(store: Reader, profiles: Sequence[Profile], now: datetime) -> list[Gap]:
+async def find_gaps(store: Reader, profiles: Sequence[Profile], now: datetime) -> list[Gap]:
     """Find the gaps of *profiles*, one after the other, in one state of the store."""
 
     async def work(state: Reader) -> list[Gap]:
         placed = on_grids(profiles, await state.grids())
-        return await gaps_of(state, placed, await state.status_rows(placed), now)
+        return await gaps_of_profiles(state, placed, await state.status_rows(placed), now)
 
     return await store.look(work)
 
 
-async def gaps_of(
+async def gaps_of_profiles(
     store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], now: datetime
 ) -> list[Gap]:
     """Find the gaps of every series of *profiles* up to what Radar has published by *now*; by profile, ascending.

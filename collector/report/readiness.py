@@ -25,7 +25,7 @@ _STALE_AT_LEAST = timedelta(hours=3)
 _HEALTHY = frozenset({"fresh", "gaps", "healing", "relative", "snapshot", "paused"})
 
 
-def owed(due: datetime, step: timedelta, now: datetime) -> datetime:
+def due_past_grace(due: datetime, step: timedelta, now: datetime) -> datetime:
     """Give the newest due moment whose grace is over: while that of *due* lasts, it is the one a *step* before.
 
     Else a profile that fails for hours would be ready for two minutes after every due moment.
@@ -72,7 +72,7 @@ def _minutes(length: timedelta) -> str:
     return f"{hours} h {minutes} min behind" if hours else f"{minutes} min behind"
 
 
-def bearable(profile: Profile, usual: timedelta | None) -> timedelta:
+def staleness_limit(profile: Profile, usual: timedelta | None) -> timedelta:
     """Return how far Radar's data may lie behind an answer before the profile is stale.
 
     It is the interval and three times the usual lag, at least 3 hours. The lag counts as an hour as long as it is
@@ -82,7 +82,7 @@ def bearable(profile: Profile, usual: timedelta | None) -> timedelta:
     return max(profile.agg_interval.step + 3 * lag, _STALE_AT_LEAST)
 
 
-async def stalls(
+async def find_stalls(
     store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], now: datetime
 ) -> dict[str, Stall]:
     """Find the profiles whose newest answers show that Radar does not move on, by name.
@@ -92,7 +92,7 @@ async def stalls(
     """
     found = {}
     for profile, row in zip(profiles, rows, strict=True):
-        most, step = bearable(profile, row.usual_lag), profile.agg_interval.step
+        most, step = staleness_limit(profile, row.usual_lag), profile.agg_interval.step
         if row.last_success and row.last_updated and row.behind > most:
             found[profile.name] = Stall(row.last_updated, row.behind, row.usual_lag)
         elif row.newest_point and now - row.ahead - row.newest_point - step > most:
@@ -104,7 +104,7 @@ async def stalls(
     return found
 
 
-class Freshness(Protocol):
+class ProfileHealth(Protocol):
     """How one profile fares, as far as readiness asks."""
 
     @property
@@ -116,7 +116,7 @@ class Freshness(Protocol):
         """Why the last pass failed, if it did."""
 
 
-def late(freshness: Freshness, due: datetime, attended_since: datetime, now: datetime) -> str | None:
+def late_reason(freshness: ProfileHealth, due: datetime, attended_since: datetime, now: datetime) -> str | None:
     """Say why a profile is late that has owed a success since *due*, see `owed`; None where it is fresh.
 
     The grace counts from the due moment, or from *attended_since*, when the service started to look after it.
@@ -130,7 +130,7 @@ def late(freshness: Freshness, due: datetime, attended_since: datetime, now: dat
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Wait:
     """No request is sent before *until*.
 
     *reason*: `blocked` after a 429, `credentials` if Radar refuses them, `silent` if it does not answer, `budget` if
@@ -147,17 +147,17 @@ class Waiting:
         return self.reason != "budget"
 
 
-def upstream_wait(budget: Budget, radar: Upstream, now: datetime) -> Waiting | None:
+def upstream_wait(budget: Budget, radar: Upstream, now: datetime) -> Wait | None:
     """Return the wait that Radar causes for all questions; None if there is none."""
     if budget.blocked_until:
-        return Waiting("blocked", budget.blocked_until, "HTTP 429")
+        return Wait("blocked", budget.blocked_until, "HTTP 429")
     until = radar.waiting_until(now)
     if until is None:
         return None
-    return Waiting("credentials" if radar.state == "unauthorized" else "silent", until, radar.words)
+    return Wait("credentials" if radar.state == "unauthorized" else "silent", until, radar.words)
 
 
-async def waiting(store: Reader, limit: int, now: datetime) -> Waiting | None:
+async def current_wait(store: Reader, limit: int, now: datetime) -> Wait | None:
     """Return what keeps every question from being sent at *now*; None if requests may be sent.
 
     *limit* is the number of requests in any 300 seconds.
@@ -166,4 +166,4 @@ async def waiting(store: Reader, limit: int, now: datetime) -> Waiting | None:
     if found := upstream_wait(budget, await store.upstream(now), now):
         return found
     free_at = await store.budget_free_at(now, budget)
-    return Waiting("budget", free_at, f"all {limit} requests of 5 minutes are spent") if free_at else None
+    return Wait("budget", free_at, f"all {limit} requests of 5 minutes are spent") if free_at else None

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from collector.model import from_epoch, rfc3339
 from collector.profile import on_grids
-from collector.report.gaps import gaps_of
-from collector.report.readiness import GRACE, Waiting, is_healthy, owed, owed_since, stalls, upstream_wait, waiting
+from collector.report.gaps import gaps_of_profiles
+from collector.report.readiness import (
+    GRACE,
+    Wait,
+    current_wait,
+    due_past_grace,
+    find_stalls,
+    is_healthy,
+    owed_since,
+    upstream_wait,
+)
 from collector.report.warnings import (
-    Spelling,
+    SpellingCheck,
     clock_seconds,
     clock_warnings,
     deviation_document,
@@ -38,7 +47,7 @@ _UNUSUAL_LAG = timedelta(hours=3)
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class StateFacts:
     """What decides the state of one profile, beside its row.
 
     *failed*: its newest requests failed. *wait*: what holds its requests back, if it has to send any. *stall*: Radar
@@ -46,14 +55,14 @@ class Facts:
     """
 
     failed: bool = False
-    wait: Waiting | None = None
+    wait: Wait | None = None
     stall: Stall | None = None
     missing: int = 0
     relative: bool = False
 
 
 @dataclass(slots=True)
-class _Known:
+class _StoreFacts:
     """What was read once for all profiles."""
 
     gaps: dict[str, Counter[str]]
@@ -63,23 +72,23 @@ class _Known:
     unconfirmed: dict[str, int]
     edges: dict[SeriesQuery, Edge]
     service: ServiceState | None
-    wait: Waiting | None
-    pauses: dict[SeriesQuery, Waiting] = field(default_factory=dict)
+    wait: Wait | None
+    pauses: dict[SeriesQuery, Wait] = field(default_factory=dict)
 
 
-async def status(
-    store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: Spelling | None = None
+async def status_document(
+    store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: SpellingCheck | None = None
 ) -> dict[str, Any]:
     """Give the document of `collector status --format json`; moments are aware datetimes.
 
     *spelling* remembers what was found before; without it every text filter is looked at.
     """
-    spelling = spelling or Spelling()
+    spelling = spelling or SpellingCheck()
     return await store.look(lambda state: _document(state, profiles, limit, now, spelling))
 
 
 async def _document(
-    store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: Spelling
+    store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: SpellingCheck
 ) -> dict[str, Any]:
     grids = await store.learned_grids()
     profiles = on_grids(profiles, {interval: one.grid for interval, one in grids.items()})
@@ -119,27 +128,27 @@ async def _document(
 
 async def _read(
     store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], limit: int, now: datetime
-) -> _Known:
+) -> _StoreFacts:
     queries = [series.query for profile in profiles for series in profile.series]
     gaps = {profile.name: Counter[str]() for profile in profiles}
-    for gap in await gaps_of(store, profiles, rows, now):
+    for gap in await gaps_of_profiles(store, profiles, rows, now):
         gaps[gap.profile][gap.reason] += gap.buckets
     paused = await store.paused(queries, now)
-    return _Known(
+    return _StoreFacts(
         gaps=gaps,
         relative=await store.relative(queries),
         fires=await store.last_fires([profile.name for profile in profiles]),
-        stalls=await stalls(store, profiles, rows, now),
+        stalls=await find_stalls(store, profiles, rows, now),
         unconfirmed=await store.unconfirmed(profiles),
         edges=await store.edges(queries),
         service=await store.service(),
-        wait=await waiting(store, limit, now),
-        pauses={query: Waiting("refused", pause.until, pause.reason) for query, pause in paused.items()},
+        wait=await current_wait(store, limit, now),
+        pauses={query: Wait("refused", pause.until, pause.reason) for query, pause in paused.items()},
     )
 
 
 async def _warnings(
-    store: Reader, profiles: Sequence[Profile], service: ServiceState | None, now: datetime, spelling: Spelling
+    store: Reader, profiles: Sequence[Profile], service: ServiceState | None, now: datetime, spelling: SpellingCheck
 ) -> list[str]:
     """Return sentences on what an operator should look at, which no state of a profile tells."""
     found = []
@@ -174,14 +183,16 @@ def _replica(replica: Replica) -> dict[str, Any]:
     }
 
 
-def _waiting(wait: Waiting | None, since: datetime | None = None) -> dict[str, Any] | None:
+def _waiting(wait: Wait | None, since: datetime | None = None) -> dict[str, Any] | None:
     if wait is None:
         return None
     moment = {} if since is None else {"since": since}
     return {"reason": wait.reason, "until": wait.until, "message": wait.message, **moment}
 
 
-async def _profile(store: Reader, profile: Profile, row: ProfileStatus, known: _Known, now: datetime) -> dict[str, Any]:
+async def _profile(
+    store: Reader, profile: Profile, row: ProfileStatus, known: _StoreFacts, now: datetime
+) -> dict[str, Any]:
     queries = [series.query for series in profile.series]
     failed = row.failures > 0 or await _is_failed(store, profile, known.fires.get(profile.name))
     due = profile.due_edges(None, now)[0] + profile.publication_delay
@@ -190,7 +201,7 @@ async def _profile(store: Reader, profile: Profile, row: ProfileStatus, known: _
     relative = any(query in known.relative for query in queries)
     wait = known.wait if owes else None
     stall = known.stalls.get(profile.name)
-    word = state(profile, row, Facts(failed, wait, stall, gaps["missing"], relative), now)
+    word = profile_state(profile, row, StateFacts(failed, wait, stall, gaps["missing"], relative), now)
     if profile.takes_snapshots and word != "waiting":
         taken, row = await snapshot_state(store, profile, row, now)
         word = "stale" if taken == "snapshot" and stall else taken
@@ -229,7 +240,7 @@ def _attends(service: ServiceState | None, profile: Profile) -> bool:
     return service is not None and service.running and (service.profiles is None or profile.name in service.profiles)
 
 
-def _paused(queries: Sequence[SeriesQuery], known: _Known) -> Waiting | None:
+def _paused(queries: Sequence[SeriesQuery], known: _StoreFacts) -> Wait | None:
     """Return the pause of a question of the profile that ends last."""
     return max((known.pauses[q] for q in queries if q in known.pauses), key=lambda one: one.until, default=None)
 
@@ -248,13 +259,13 @@ def lag_seconds(profile: Profile, row: ProfileStatus, now: datetime) -> float | 
     return max((published - row.last_point - profile.agg_interval.step).total_seconds(), 0.0)
 
 
-def state(profile: Profile, row: ProfileStatus, facts: Facts, now: datetime) -> str:
+def profile_state(profile: Profile, row: ProfileStatus, facts: StateFacts, now: datetime) -> str:
     """Return one word: `waiting`, `failing`, `new`, `late`, `stale`, `gaps`, `relative` or `fresh`.
 
     The first that is true counts. What keeps every request from being sent is no failure of the profile. A spent budget
     is no excuse for a failure.
     """
-    due = owed(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
+    due = due_past_grace(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
     is_late = row.last_success is not None and row.last_success < due
     words = {
         "waiting": facts.wait is not None and (facts.wait.is_upstream or not facts.failed),
@@ -301,5 +312,5 @@ def snapshot_word(profile: Profile, asked_at: datetime | None, record: PassRecor
         return "failing"
     if asked_at is None:
         return "new"
-    due = owed(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
+    due = due_past_grace(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
     return "late" if asked_at + (_DAY if record.daily else timedelta(0)) < due else "snapshot"

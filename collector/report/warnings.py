@@ -29,7 +29,7 @@ _ENOUGH = timedelta(days=2)
 _AGAIN = timedelta(days=1)
 
 
-class Spelling:
+class SpellingCheck:
     """Finds such filters; remembers for a day what it found, and for ever which series have values."""
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ def replay_warnings(bodies: Sequence[KeptBody]) -> list[str]:
     return [f"{noun} read by another version only: `collector replay` reads {them} again"]
 
 
-class Watch:
+class UnitWatch:
     """Looks for changes of the unit in blocks of points as they are exported."""
 
     def __init__(self) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from collector.report.status import status
-from collector.report.warnings import Spelling
+from collector.report.status import status_document
+from collector.report.warnings import SpellingCheck
 
 if TYPE_CHECKING:
     from collector.serve.service import ServiceApi
@@ -21,7 +21,7 @@ class StatusCache:
     def __init__(self, service: ServiceApi) -> None:
         self._service = service
         self._lock = asyncio.Lock()
-        self._spelling = Spelling()
+        self._spelling = SpellingCheck()
         self._read: tuple[float, object, dict[str, Any]] | None = None
 
     async def document(self) -> dict[str, Any]:
@@ -31,6 +31,6 @@ class StatusCache:
             if self._read and now - self._read[0] < _MAX_AGE_SECONDS and self._read[1] is service.profiles:
                 return self._read[2]
             limit = service.requests_per_5min
-            document = await status(service.store, service.profiles, limit, service.now(), self._spelling)
+            document = await status_document(service.store, service.profiles, limit, service.now(), self._spelling)
             self._read = (time.monotonic(), service.profiles, document)
             return document

@@ -28,7 +28,7 @@ from collector.finality import DAY as DAY_SECONDS
 from collector.finality import Evidence
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339, utc
 from collector.radar.errors import Unavailable
-from collector.report.gaps import all_gaps
+from collector.report.gaps import find_gaps
 from collector.simulator import GapChange
 from collector.store import SeriesState
 from tests.collect.test_history import run_backfill
@@ -490,6 +490,6 @@ async def test_a_hole_of_days_is_not_read_again_once_it_is_proven(store_url):
             await heal([daily], opened.clock(), opened.store, opened.batch_runner)
             await confirmed(opened, daily)
             opened.clock.advance(days=1)
-        gaps = await all_gaps(opened.store, [daily], opened.clock() - DAY)
+        gaps = await find_gaps(opened.store, [daily], opened.clock() - DAY)
         assert [gap.reason for gap in gaps] == ["upstream"]
         assert await requests_of(opened, confirmed(opened, daily)) == 0

@@ -5,7 +5,7 @@ import pytest
 from collector.collect.limits import Kind
 from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
-from collector.report.gaps import all_gaps
+from collector.report.gaps import find_gaps
 from tests.collect.test_history import run_backfill
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, core, profile
@@ -53,4 +53,4 @@ async def test_one_answer_cut_short_marks_nothing_as_vanished_and_is_made_up_for
         collected = await collect_and_heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         assert (collected.saved.vanished, collected.saved.revised) == (0, 0)
         assert len(opened.requests) == before + 2
-        assert await all_gaps(opened.store, [hourly], opened.clock()) == []
+        assert await find_gaps(opened.store, [hourly], opened.clock()) == []

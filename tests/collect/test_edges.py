@@ -7,8 +7,8 @@ import pytest
 from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
-from collector.report.gaps import all_gaps
-from collector.report.status import status
+from collector.report.gaps import find_gaps
+from collector.report.status import status_document
 from collector.simulator import ErrorCode, GapChange, SimulatorOptions
 from collector.store import wanted
 from tests.harness import faults
@@ -38,11 +38,11 @@ async def backfilled(world, start=SINCE, end=None, *, force=False):
 
 
 async def gaps(world):
-    return list(await all_gaps(world.store, world.profiles, world.clock()))
+    return list(await find_gaps(world.store, world.profiles, world.clock()))
 
 
 async def begins(world):
-    return (await status(world.store, world.profiles, 600, world.clock()))["profiles"][0]["history_begins"]
+    return (await status_document(world.store, world.profiles, 600, world.clock()))["profiles"][0]["history_begins"]
 
 
 async def all_that_radar_has(world, since=SINCE):
@@ -184,7 +184,7 @@ async def test_when_the_edge_moves_on_what_is_stored_stays_and_nothing_is_due_fo
         assert await gaps(world) == []
         assert await vanished(world) == 0
         assert sum(costs[8:]) / 20 <= 16, "a day"
-        row = (await status(world.store, world.profiles, 600, world.clock()))["profiles"][0]
+        row = (await status_document(world.store, world.profiles, 600, world.clock()))["profiles"][0]
         assert (row["state"], row["unconfirmed"]) == ("fresh", 0)
 
 

@@ -13,7 +13,7 @@ from collector.collect.fetcher import Fetcher, ShuttingDown, backoff
 from collector.model import Slice
 from collector.radar.client import RadarClient
 from collector.radar.errors import RadarError, RateLimited, Refused, Unauthorized, Unavailable, Untrusted
-from collector.report.status import status
+from collector.report.status import status_document
 from collector.store import StoreUnavailable
 from tests.harness import faults
 from tests.harness.collect_core import NOW, batch, core, many, profile, query, until
@@ -294,7 +294,7 @@ async def test_what_an_answer_has_otherwise_is_noted_once(store_url, caplog):
         messages = [row.message for row in reversed(await world.store.list_fetches())]
         assert messages == ["reader: meta.confidenceInfo is absent", None, None]
         assert [record.deviation for record in caplog.records if record.message == "reader"] == [noted.kind]
-        document = await status(world.store, [ALL], 600, world.clock())
+        document = await status_document(world.store, [ALL], 600, world.clock())
         assert [one["kind"] for one in document["deviations"]] == [noted.kind]
 
 

@@ -15,8 +15,8 @@ from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.edge import Edge
 from collector.interval import AggInterval, Grid
 from collector.model import Answer, Batch, Meta, Slice, Window
-from collector.report.gaps import all_gaps
-from collector.report.status import status
+from collector.report.gaps import find_gaps
+from collector.report.status import status_document
 from collector.serve.radar_api import ask
 from collector.store import LearnedGrid, Selection, Wanted
 from collector.store.admin.verify import verify
@@ -44,7 +44,7 @@ async def is_whole(one, asked, since, grid):
     stored = await one.stored()
     assert stored["all"] == one.truth(query(asked), window)
     assert stored["all"], "there is nothing to compare"
-    assert await all_gaps(one.store, one.profiles, one.clock()) == []
+    assert await find_gaps(one.store, one.profiles, one.clock()) == []
 
 
 async def view(one):
@@ -55,7 +55,7 @@ async def view(one):
 
 
 async def document(one):
-    return await status(one.store, one.profiles, 600, one.clock())
+    return await status_document(one.store, one.profiles, 600, one.clock())
 
 
 async def word(one):
@@ -196,7 +196,7 @@ async def test_buckets_that_start_where_they_did_before_continue_the_first_serie
             await passes(one, 2, days=1)
             assert (await one.store.grids())[DAILY] == grid
             await passes(one, 1, days=1)
-            assert await all_gaps(one.store, one.profiles, one.clock()) == []
+            assert await find_gaps(one.store, one.profiles, one.clock()) == []
         rows = await one.store.list_series()
         assert sorted(row.label for row in rows if row.profile) == ["all"]
         assert len(rows) == 2

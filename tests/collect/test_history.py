@@ -9,7 +9,7 @@ from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Annotation, Window
-from collector.report.gaps import all_gaps
+from collector.report.gaps import find_gaps
 from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.store import wanted
 from tests.harness import faults
@@ -87,7 +87,7 @@ async def test_a_hole_upstream_is_proven_within_three_days_and_then_costs_nothin
             before = len(opened.requests)
             await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
             costs += [len(opened.requests) - before]
-            (gap, *_) = await all_gaps(opened.store, [hourly], opened.clock())
+            (gap, *_) = await find_gaps(opened.store, [hourly], opened.clock())
             assert (gap.start, gap.end, gap.buckets) == (hole.start, hole.end, 24)
             assert gap.reason == ("upstream" if len(costs) >= 48 else "missing")
         assert (sum(costs), sum(costs[:3]), costs[47]) == (2, 1, 1)
@@ -102,7 +102,7 @@ async def test_an_explicit_backfill_asks_for_a_proven_gap_again(store_url):
         for _ in range(3):
             opened.clock.advance(days=1)
             await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
-        (gap, *_) = await all_gaps(opened.store, [hourly], opened.clock())
+        (gap, *_) = await find_gaps(opened.store, [hourly], opened.clock())
         assert gap.reason == "upstream"
         assert (await run_backfill(opened, MIDNIGHT - 60 * DAY)).progress.requests > 0
 
@@ -122,7 +122,7 @@ async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_comple
         done = await run_backfill(opened, MIDNIGHT - 60 * DAY)
         assert done.state == "failed"
         assert "500" in done.message
-        (gap,) = await all_gaps(opened.store, [hourly], opened.clock())
+        (gap,) = await find_gaps(opened.store, [hourly], opened.clock())
         assert gap.reason == "missing"
         assert gap.start <= bad < gap.end
         assert gap.buckets <= 7 * 24
@@ -135,7 +135,7 @@ async def test_a_day_of_downtime_is_made_good_by_the_next_pass(store_url):
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(days=3)
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
-        assert await all_gaps(opened.store, [hourly], opened.clock()) == []
+        assert await find_gaps(opened.store, [hourly], opened.clock()) == []
         window = Window(MIDNIGHT - DAY, hourly.agg_interval.floor(opened.clock()))
         assert (await opened.stored())["all"] == opened.truth(hourly.series[0].query, window)
 
@@ -281,7 +281,7 @@ async def kept_for(opened, hourly, days):
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(hours=12)
-    gaps = await all_gaps(opened.store, [hourly], opened.clock() - timedelta(hours=12))
+    gaps = await find_gaps(opened.store, [hourly], opened.clock() - timedelta(hours=12))
     return [gap.reason for gap in gaps], len(opened.requests) - before
 
 
@@ -315,7 +315,7 @@ async def test_a_hole_in_a_history_of_three_weeks_is_proven(store_url):
         for _ in range(8):
             await heal([weekly], opened.clock(), opened.store, opened.batch_runner)
             opened.clock.advance(hours=12)
-        gaps = await all_gaps(opened.store, [weekly], opened.clock())
+        gaps = await find_gaps(opened.store, [weekly], opened.clock())
         before = len(opened.requests)
         await heal([weekly], opened.clock(), opened.store, opened.batch_runner)
         assert ([gap.reason for gap in gaps], len(opened.requests) - before) == (["upstream"], 0)

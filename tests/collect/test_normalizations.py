@@ -9,7 +9,7 @@ from collector.collect.backfill import BackfillRunner
 from collector.collect.confirm import confirm
 from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
-from collector.report.status import status
+from collector.report.status import status_document
 from collector.store import wanted
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query
@@ -55,7 +55,7 @@ async def test_an_unknown_word_for_counts_makes_one_history(store_url, profiles)
             truth = world.truth(series.query, Window(SINCE, HOUR.floor(NOW)))
             stored = (await world.stored())[series.label]
             assert {at: stored.get(at) for at in truth} == truth
-        document = await status(world.store, world.profiles, 600, world.clock())
+        document = await status_document(world.store, world.profiles, 600, world.clock())
         assert document["profiles"][0]["state"] == "fresh"
         [warning] = document["warnings"]
         assert "'COUNT' is not known" in warning
@@ -71,7 +71,7 @@ async def test_an_unknown_word_for_scaled_values_is_relative_and_said_so(sqlite_
         assert (await _pass(world)).complete
         judging = [fetch for fetch in await world.store.list_fetches() if "(normalization)" in fetch.profiles]
         assert len(judging) == 2
-        document = await status(world.store, world.profiles, 600, world.clock())
+        document = await status_document(world.store, world.profiles, 600, world.clock())
         assert document["profiles"][0]["state"] == "relative"
         assert "differ, so each answer stands alone" in document["warnings"][0]
         standing = await _backfill(world)

@@ -10,7 +10,7 @@ from collector.collect.replay import rehearse, replay
 from collector.radar import client
 from collector.radar.errors import Untrusted
 from collector.report import warnings as serve_evidence
-from collector.report.status import status
+from collector.report.status import status_document
 from collector.settings import RetentionSettings
 from collector.store.admin.verify import verify
 from collector.store.ledger import bodies
@@ -277,10 +277,10 @@ async def test_status_warns_of_answers_that_another_version_has_refused(sqlite_u
         world.script(faults.unequal())
         with pytest.raises(Untrusted):
             await world.fetcher.fetch(batch(), ["all"])
-        assert (await status(world.store, [ALL], 600, NOW))["warnings"] == []
+        assert (await status_document(world.store, [ALL], 600, NOW))["warnings"] == []
         monkeypatch.setattr(serve_evidence, "__version__", "99")
         monkeypatch.setattr(bodies, "__version__", "99")
-        (warning,) = (await status(world.store, [ALL], 600, NOW))["warnings"]
+        (warning,) = (await status_document(world.store, [ALL], 600, NOW))["warnings"]
         assert warning == "1 refused answer was read by another version only: `collector replay` reads it again"
         await replayed(world)
-        assert (await status(world.store, [ALL], 600, NOW))["warnings"] == []
+        assert (await status_document(world.store, [ALL], 600, NOW))["warnings"] == []

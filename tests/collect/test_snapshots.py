@@ -11,8 +11,8 @@ from collector.collect.snapshots import Order, window
 from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Slice, Window, from_epoch
 from collector.profile import Reach
-from collector.report.gaps import all_gaps
-from collector.report.status import status
+from collector.report.gaps import find_gaps
+from collector.report.status import status_document
 from collector.simulator import NormalizationChange
 from collector.store import PassRecord, Snapshot, wanted
 from tests.harness import faults
@@ -70,7 +70,7 @@ async def test_over_weeks_what_is_stored_is_what_upstream_says_at_the_newest_ask
         assert await exported(opened, as_of=told[0][0] - timedelta(seconds=1)) == {}
         for table in ("points", "revisions", "vanished", "date_ranges"):
             assert await count(opened, table) == 0
-        assert await all_gaps(opened.store, [taken], opened.clock()) == []
+        assert await find_gaps(opened.store, [taken], opened.clock()) == []
 
 
 async def test_a_past_bucket_of_a_snapshot_is_asked_for_at_every_fire_if_one_request_is_enough(store_url):
@@ -132,7 +132,7 @@ async def test_parts_of_two_passes_are_never_mixed_when_one_request_fails(store_
         assert await exported(opened) == stored
         assert await moments(opened) == kept
         assert {fetch.inserted for fetch in await opened.store.list_fetches(limit=8) if fetch.outcome == "ok"} == {0}
-        document = await status(opened.store, [taken], 600, opened.clock())
+        document = await status_document(opened.store, [taken], 600, opened.clock())
         assert document["profiles"][0]["state"] == "failing"
         opened.simulator.clear_script()
         opened.clock.advance(minutes=2)
@@ -275,12 +275,12 @@ async def test_the_state_is_snapshot_until_it_is_older_than_it_should_be(store_u
     async with core(store_url, taken) as opened:
 
         async def state():
-            (document,) = (await status(opened.store, [taken], 600, opened.clock()))["profiles"]
+            (document,) = (await status_document(opened.store, [taken], 600, opened.clock()))["profiles"]
             return document["state"]
 
         assert await state() == "new"
         await pass_over(opened)
-        (document,) = (await status(opened.store, [taken], 600, opened.clock()))["profiles"]
+        (document,) = (await status_document(opened.store, [taken], 600, opened.clock()))["profiles"]
         assert (document["state"], document["gaps"], document["last_success"]) == ("snapshot", 0, NOW)
         assert document["lag_seconds"] == 0
         opened.clock.advance(minutes=56)
@@ -296,7 +296,7 @@ async def test_one_that_is_taken_daily_is_late_after_more_than_a_day(store_url):
         states = []
         for _ in range(27):
             opened.clock.advance(hours=1)
-            (document,) = (await status(opened.store, [taken], 600, opened.clock()))["profiles"]
+            (document,) = (await status_document(opened.store, [taken], 600, opened.clock()))["profiles"]
             states.append(document["state"])
         assert states[:24] == ["snapshot"] * 24
         assert states[-1] == "late"

@@ -11,7 +11,7 @@ from collector.collect.one_pass import heal
 from collector.collect.worker import ProfileWorker
 from collector.contract.errors import envelope
 from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch, utc
-from collector.report.status import status
+from collector.report.status import status_document
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, core, profile, query
 
@@ -48,7 +48,7 @@ class SkewedWorld:
         return await ProfileWorker(self.world.profiles, self.world.store, self.world.batch_runner).run_due()
 
     async def status(self):
-        return await status(self.world.store, self.world.profiles, 600, self.world.clock())
+        return await status_document(self.world.store, self.world.profiles, 600, self.world.clock())
 
     def beyond(self):
         """Return how many requests asked for what lay in the simulator's future when they came."""

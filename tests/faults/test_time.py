@@ -10,7 +10,7 @@ import pytest
 from collector.collect.one_pass import heal
 from collector.collect.worker import ProfileWorker
 from collector.model import Window
-from collector.report.readiness import late
+from collector.report.readiness import late_reason
 from tests.harness import faults
 from tests.harness.collect_core import CALM, DAY, HOUR, NOW, batch, core, profile, query
 
@@ -100,7 +100,7 @@ def test_a_success_or_a_start_in_the_future_makes_nothing_ready(told, success, s
         reason = None
 
     Fares.success = success
-    reason = late(Fares(), NOW - timedelta(minutes=5), started, NOW)
+    reason = late_reason(Fares(), NOW - timedelta(minutes=5), started, NOW)
     assert reason is None if told is None else reason.startswith(told)
 
 

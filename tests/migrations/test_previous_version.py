@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from collector.collect.refetch import fire_slices
 from collector.finality import final_windows
 from collector.model import Meta, Points
-from collector.report.gaps import all_gaps
+from collector.report.gaps import find_gaps
 from collector.store import Store, Taken
 from collector.store.admin import commands
 from collector.store.admin.verify import verify
@@ -180,7 +180,7 @@ async def test_gaps_are_judged_anew_after_an_upgrade(store_url):
 
 
 async def gaps(store, now):
-    found = [gap for gap in await all_gaps(store, [profile()], now) if gap.start < DAY + FIRST * HOUR]
+    found = [gap for gap in await find_gaps(store, [profile()], now) if gap.start < DAY + FIRST * HOUR]
     return [((gap.start - DAY) // HOUR, (gap.end - DAY) // HOUR, gap.reason) for gap in found]
 
 

@@ -19,8 +19,8 @@ from collector.collect.worker import ProfileWorker
 from collector.daemon import groups
 from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch
 from collector.radar.client import RadarClient
-from collector.report.gaps import all_gaps
-from collector.report.status import status
+from collector.report.gaps import find_gaps
+from collector.report.status import status_document
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, serve
 from collector.simulator.options import MAX_SPAN
@@ -128,11 +128,11 @@ class Life:
 
     async def status(self):
         """What `status` says, by profile, and its warnings."""
-        document = await status(self.store, self.profiles, BUDGET, self.clock())
+        document = await status_document(self.store, self.profiles, BUDGET, self.clock())
         return {one["name"]: one for one in document["profiles"]}, document.get("warnings") or []
 
     async def gaps(self):
-        return await all_gaps(self.store, self.profiles, self.clock())
+        return await find_gaps(self.store, self.profiles, self.clock())
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
-from collector.report.gaps import all_gaps
+from collector.report.gaps import find_gaps
 from collector.simulator import GapChange
 from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile
 
@@ -16,7 +16,7 @@ async def _collect(world):
 
 
 async def _gaps(world):
-    return await all_gaps(world.store, world.profiles, world.clock())
+    return await find_gaps(world.store, world.profiles, world.clock())
 
 
 async def test_it_works(store_url):

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from collector.collect.worker import ProfileWorker
 from collector.report import grafana
-from collector.report.status import status
+from collector.report.status import status_document
 from collector.serve.metrics import Metrics
 from collector.store import Fire, Saved
 from tests.harness import faults
@@ -98,7 +98,7 @@ async def test_two_ill_profiles_of_thirteen_are_told_by_name_and_the_upstream_is
             world.clock.advance(minutes=2)
         rows = await world.store.list_fetches()
         assert sum(row.outcome != "ok" for row in rows) > len(rows) / 2
-        standing = await status(world.store, profiles, 600, world.clock())
+        standing = await status_document(world.store, profiles, 600, world.clock())
         failing = await _samples(Metrics(), standing, "collector_failing")
         assert {name for name, value in failing.items() if value} == {"p1", "p2"}
         healthy = await _samples(Metrics(), standing, "collector_healthy")
@@ -117,7 +117,7 @@ async def test_the_whole_upstream_counts_as_ill_when_most_profiles_are(sqlite_ur
         healthy = []
         for _ in range(4):
             await worker.run_due()
-            standing = await status(world.store, profiles, 600, world.clock())
+            standing = await status_document(world.store, profiles, 600, world.clock())
             healthy.append(sum((await _samples(Metrics(), standing, "collector_healthy")).values()))
             world.clock.advance(minutes=20)
         assert healthy[-1] == 0

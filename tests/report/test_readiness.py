@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collector.model import AggInterval
-from collector.report.readiness import GRACE, bearable, is_healthy, late, owed, owed_since
+from collector.report.readiness import GRACE, due_past_grace, is_healthy, late_reason, owed_since, staleness_limit
 from collector.store import ProfileStatus
 from tests.harness.collect_core import profile
 
@@ -33,19 +33,19 @@ class Known:
     ],
 )
 def test_late_two_minutes_after_the_due_moment_or_the_start_and_not_before(is_late, known, started, now):
-    assert (late(known, DUE, started, now) is not None) == is_late
+    assert (late_reason(known, DUE, started, now) is not None) == is_late
 
 
 def test_it_says_since_when_and_why():
-    said = late(Known(DUE - 60 * MINUTE, "HTTP 503"), DUE, DUE, DUE + GRACE)
+    said = late_reason(Known(DUE - 60 * MINUTE, "HTTP 503"), DUE, DUE, DUE + GRACE)
     assert said == "due since 2026-03-10T12:02:00Z, last success 2026-03-10T11:02:00Z: HTTP 503"
-    assert late(Known(), DUE, DUE, DUE + GRACE) == "due since 2026-03-10T12:02:00Z, last success never"
+    assert late_reason(Known(), DUE, DUE, DUE + GRACE) == "due since 2026-03-10T12:02:00Z, last success never"
 
 
 def test_what_was_missed_before_is_owed_while_the_newest_may_still_come():
     step = timedelta(minutes=15)
     for seconds, expected in ((0, DUE - step), (119, DUE - step), (120, DUE)):
-        assert owed(DUE, step, DUE + timedelta(seconds=seconds)) == expected
+        assert due_past_grace(DUE, step, DUE + timedelta(seconds=seconds)) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_was_missed_before_is_owed_while_the_newest_may_still_come():
     ],
 )
 def test_stale_beyond_the_interval_and_three_times_the_usual_lag_and_three_hours_at_least(hours, interval, usual):
-    assert bearable(profile(agg_interval=AggInterval(interval)), usual) == timedelta(hours=hours)
+    assert staleness_limit(profile(agg_interval=AggInterval(interval)), usual) == timedelta(hours=hours)
 
 
 STEP = timedelta(hours=1)

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from collector.report.status import status
-from collector.report.warnings import Spelling
+from collector.report.status import status_document
+from collector.report.warnings import SpellingCheck
 from tests.store.making import HOUR, NOW, batch, filtered, hours, profile, saved
 
 WRONG = filtered("wrong", caOwner="Lets Encrypt")
@@ -15,7 +15,7 @@ TWO_DAYS = hours(-24, 24)
 
 
 async def warned(store, *profiles, now=NOW):
-    return (await status(store, profiles, 600, now))["warnings"]
+    return (await status_document(store, profiles, 600, now))["warnings"]
 
 
 @pytest.mark.parametrize("values", [[0.0] * 48, []])
@@ -58,7 +58,7 @@ async def test_each_value_is_looked_at_by_itself(store):
 
 
 async def test_what_was_found_is_looked_at_again_a_day_later_and_what_has_values_never(store, monkeypatch):
-    right, spelling, read = filtered("right", tld="com"), Spelling(), []
+    right, spelling, read = filtered("right", tld="com"), SpellingCheck(), []
     empty = store.empty
 
     async def counted(queries):
@@ -85,7 +85,7 @@ async def test_zeros_that_come_between_two_reads_are_no_values(store, monkeypatc
         await saved(store, batch((SERIES.query, TWO_DAYS)), [0.0] * 48, profiles=["wrong"])
         return found
 
-    spelling = Spelling()
+    spelling = SpellingCheck()
     await store.declare([WRONG], NOW)
     for name in ("newest", "empty"):
         monkeypatch.setattr(store, name, partial(come_after, getattr(store, name)))

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Window, rfc3339
-from collector.report.gaps import Gap, all_gaps
-from collector.report.status import status
+from collector.report.gaps import Gap, find_gaps
+from collector.report.status import status_document
 from collector.simulator import GapChange
 from collector.store import Beat, Candidate, Store, process_name
 from collector.store.db.column_types import Moment
@@ -19,7 +19,7 @@ from tests.harness.collect_core import DAY, HOUR, NOW, batch, core, many, profil
 
 
 async def _row(world):
-    document = await status(world.store, world.profiles, 600, world.clock())
+    document = await status_document(world.store, world.profiles, 600, world.clock())
     return document["profiles"][0]
 
 
@@ -31,7 +31,7 @@ async def test_it_works(store_url):
     async with core(store_url, many(3)) as world:
         assert (await _row(world))["state"] == "new"
         await _attend(world)
-        document = await status(world.store, world.profiles, 600, world.clock())
+        document = await status_document(world.store, world.profiles, 600, world.clock())
         (row,) = document["profiles"]
         newest = HOUR.floor(NOW) - timedelta(hours=1)
         assert row | {"points": 0} == {
@@ -109,10 +109,10 @@ async def test_a_block_shows_until_it_is_over(sqlite_url):
     async with core(sqlite_url, profile()) as world:
         world.script(faults.too_many("3600"))
         await _attend(world)
-        document = await status(world.store, world.profiles, 600, world.clock())
+        document = await status_document(world.store, world.profiles, 600, world.clock())
         assert document["budget"]["blocked_until"] == NOW + timedelta(hours=1)
         world.clock.advance(hours=2)
-        document = await status(world.store, world.profiles, 600, world.clock())
+        document = await status_document(world.store, world.profiles, 600, world.clock())
         assert document["budget"]["blocked_until"] is None
 
 
@@ -126,19 +126,19 @@ async def test_a_radar_that_does_not_serve_shows_until_it_does(store_url, state,
         for _ in range(3):
             await _attend(world)
         asked = world.requests[-1].at
-        radar = (await status(world.store, world.profiles, 600, world.clock()))["upstream"]
+        radar = (await status_document(world.store, world.profiles, 600, world.clock()))["upstream"]
         assert radar["state"] == state
         assert radar["reason"].startswith("HTTP ")
         assert radar["asked_again_at"].timestamp() == pytest.approx(asked + seconds)
         world.simulator.clear_script()
         world.clock.advance(minutes=6)
         await _attend(world)
-        radar = (await status(world.store, world.profiles, 600, world.clock()))["upstream"]
+        radar = (await status_document(world.store, world.profiles, 600, world.clock()))["upstream"]
         assert radar == {"state": "ok", "reason": None, "asked_again_at": None}
 
 
 async def _document(world, limit=600):
-    return await status(world.store, world.profiles, limit, world.clock())
+    return await status_document(world.store, world.profiles, limit, world.clock())
 
 
 async def test_without_a_service_there_is_no_next_fire(store_url):
@@ -157,7 +157,7 @@ async def test_a_running_service_fires_what_it_collects(store_url):
         name = process_name("host", os.getpid())
         await store.enlist(Candidate(name, "1.2", ["all"], timedelta(minutes=5)))
         await store.beat(Beat(name, "1.2", NOW, NOW - timedelta(minutes=1)))
-        document = await status(store, [profile(), profile("other")], 600, NOW)
+        document = await status_document(store, [profile(), profile("other")], 600, NOW)
         service = document["service"]
         assert (service["running"], service["name"], service["version"]) == (True, name, "1.2")
         assert service["last_progress"] == NOW - timedelta(minutes=1)
@@ -165,7 +165,7 @@ async def test_a_running_service_fires_what_it_collects(store_url):
         expected = HOUR.floor(NOW) + timedelta(hours=1, minutes=2)
         assert fires == [expected, expected if store.backend == "sqlite" else None]
         assert document["warnings"] == []
-        document = await status(store, [], 600, NOW + timedelta(minutes=2, seconds=1))
+        document = await status_document(store, [], 600, NOW + timedelta(minutes=2, seconds=1))
         assert document["warnings"] == [f"the service {name} has given no life sign since {rfc3339(NOW)}"]
 
 
@@ -313,7 +313,7 @@ async def test_values_that_are_relative_to_one_answer_have_no_gaps(store_url):
         await _attend(world)
         row = await _row(world)
         assert (row["state"], row["gaps"], row["upstream_gaps"]) == ("relative", 0, 0)
-        assert await all_gaps(world.store, [one], world.clock()) == []
+        assert await find_gaps(world.store, [one], world.clock()) == []
 
 
 async def test_a_hole_upstream_is_no_state_gaps(sqlite_url, monkeypatch):

@@ -1,4 +1,4 @@
-from collector.report.warnings import Watch, unit_warnings
+from collector.report.warnings import UnitWatch, unit_warnings
 from collector.store import Block, UnitChange
 from tests.store.making import HOUR, NOW, at, profile, query
 
@@ -10,7 +10,7 @@ def _block(hour, unit, label="p/a", normalization="RAW_VALUES"):
 
 
 def _said(*blocks):
-    watch = Watch()
+    watch = UnitWatch()
     return [said for block in blocks if (said := watch.seen(block))]
 
 

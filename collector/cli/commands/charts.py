@@ -67,7 +67,7 @@ def _image_kind(target: str) -> str:
 
 async def _read_chart(settings: Settings, profile: str, start: datetime | None, end: datetime | None) -> Chart:
     from collector.cli.list_command import check_profile
-    from collector.report.plot.chart import read
+    from collector.report.plot.chart import read_chart
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
@@ -75,7 +75,7 @@ async def _read_chart(settings: Settings, profile: str, start: datetime | None, 
         names = {profile, *(one.new_profile for one in await store.renamed([profile]))}
         settled = (known.settle for known in settings.profiles if known.name in names)
         settle = max(settled, default=settings.collection.settle)
-        return await read(store, profile, start, end, settle)
+        return await read_chart(store, profile, start, end, settle)
 
 
 def _write_image(chart: Chart, target: str, kind: str, *, log: bool) -> None:
@@ -93,11 +93,11 @@ def _print_chart(chart: Chart, *, log: bool) -> None:
     import shutil
     import sys
 
-    from collector.report.plot.terminal import Look, render
+    from collector.report.plot.terminal import TerminalStyle, render
 
     size = shutil.get_terminal_size(fallback=(100, 36))
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    click.echo(render(chart, Look(size.columns, size.lines, colour, log)), nl=False, color=colour)
+    click.echo(render(chart, TerminalStyle(size.columns, size.lines, colour, log)), nl=False, color=colour)
 
 
 _FILES = ("dashboard", "postgres", "alerts")

@@ -85,10 +85,10 @@ async def _export(
     from collector.cli.output import say
     from collector.model import rfc3339
     from collector.report.export import FORMATS
-    from collector.report.warnings import Watch
+    from collector.report.warnings import UnitWatch
     from collector.store import Store
 
-    written, watch = 0, Watch()
+    written, watch = 0, UnitWatch()
     asked: dict[tuple[str, str], datetime] = {}
 
     async def counted() -> AsyncGenerator[Block, None]:

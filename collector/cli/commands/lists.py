@@ -74,14 +74,14 @@ async def _gaps(
     from collector.cli.bootstrap import select_profiles
     from collector.cli.list_command import new_names
     from collector.cli.output import say
-    from collector.report.gaps import all_gaps
+    from collector.report.gaps import find_gaps
     from collector.store import Store
 
     known = {one.name for one in settings.profiles}
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         followed = await store.renamed([profile]) if profile and profile not in known else []
         names = [one.new_profile for one in followed if one.new_profile in known] or ([profile] if profile else [])
-        found = await all_gaps(store, select_profiles(settings.profiles, names), store.clock())
+        found = await find_gaps(store, select_profiles(settings.profiles, names), store.clock())
     for sentence in new_names(profile or "", followed):
         say(sentence)
     labels = {one.new_label for one in followed}

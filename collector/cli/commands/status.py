@@ -38,12 +38,12 @@ def status_command(config: str | None, output: str) -> None:
 async def print_status(settings: Settings, output: str) -> None:
     """Print the status of the store of *settings*."""
     from collector.cli.output import show_json
-    from collector.report.status import status
+    from collector.report.status import status_document
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         now = store.clock()
-        document = await status(store, settings.profiles, settings.radar.requests_per_5min, now)
+        document = await status_document(store, settings.profiles, settings.radar.requests_per_5min, now)
         waiting = len(await store.bodies(waiting=True))
     if output == "json":
         show_json(document)

@@ -27,7 +27,7 @@ _FAR = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """One series: *timestamps* in epoch seconds (start of bucket), ascending; *name* is short, beside others."""
 
     name: str
@@ -36,7 +36,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class ChartAnnotation:
     """An annotation within a chart: *end* is None while it lasts, and equal to *start* for a moment."""
 
     start: datetime
@@ -53,12 +53,12 @@ class Chart:
     agg_interval: AggInterval
     unit: str
     window: Window
-    lines: tuple[Line, ...]
-    remarks: tuple[Remark, ...] = ()
+    lines: tuple[ChartLine, ...]
+    annotations: tuple[ChartAnnotation, ...] = ()
     final_until: datetime | None = None
 
     @property
-    def young_from(self) -> int | None:
+    def not_final_from(self) -> int | None:
         """Start of the first bucket of the window that may still be revised, in epoch seconds; None where none may."""
         if self.final_until is None:
             return None
@@ -85,14 +85,16 @@ class Chart:
         return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
-def runs(timestamps: Sequence[int], step: int) -> list[slice]:
+def unbroken_runs(timestamps: Sequence[int], step: int) -> list[slice]:
     """Cut *timestamps* where a bucket of *step* seconds is missing: a line is drawn through each run alone."""
     cuts = [n for n, (a, b) in enumerate(pairwise(timestamps), start=1) if b - a > step]
     edges = [0, *cuts, len(timestamps)] if timestamps else []
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
-async def read(store: Store, profile: str, start: datetime | None, end: datetime | None, settle: timedelta) -> Chart:
+async def read_chart(
+    store: Store, profile: str, start: datetime | None, end: datetime | None, settle: timedelta
+) -> Chart:
     """Read the points of *profile* between *start* and *end*, by default the newest; CollectorError where are none.
 
     So it is for a range outside of a snapshot that would have to give it.
@@ -118,7 +120,7 @@ async def read(store: Store, profile: str, start: datetime | None, end: datetime
         unit=" / ".join(dict.fromkeys(unit for unit, _ in lines)),
         window=window,
         lines=tuple(line for _, line in lines),
-        remarks=tuple(_remark(row) for row in await _annotations(store, window)),
+        annotations=tuple(_chart_annotation(row) for row in await _annotations(store, window)),
         final_until=await _final_until(store, profile, settle),
     )
 
@@ -139,7 +141,7 @@ async def _check_snapshots(store: Store, profile: str, start: datetime | None, e
         raise CollectorError(refused)
 
 
-async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, Line]]:
+async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, ChartLine]]:
     """Read (unit, line) of each label, one for each unit if that changes within the window."""
     found: dict[tuple[str, str], tuple[str, array[int], array[float]]] = {}
     async with aclosing(store.export_blocks([profile], window.start, window.end)) as blocks:
@@ -152,7 +154,7 @@ async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, 
             values.extend(value for _, value in block.points)
     units = Counter(name for name, _ in found)
     return [
-        (unit, Line(f"{name} ({unit})" if units[name] > 1 else name, timestamps, values))
+        (unit, ChartLine(f"{name} ({unit})" if units[name] > 1 else name, timestamps, values))
         for (name, _), (unit, timestamps, values) in found.items()
     ]
 
@@ -172,9 +174,9 @@ async def _annotations(store: Store, window: Window) -> list[AnnotationRow]:
     return [row for row in rows if row.withdrawn_at is None]
 
 
-def _remark(row: AnnotationRow) -> Remark:
+def _chart_annotation(row: AnnotationRow) -> ChartAnnotation:
     end = row.start_date if row.is_instantaneous else row.end_date
-    return Remark(row.start_date, end, row.event_type, row.description or "")
+    return ChartAnnotation(row.start_date, end, row.event_type, row.description or "")
 
 
 async def _final_until(store: Store, profile: str, settle: timedelta) -> datetime | None:

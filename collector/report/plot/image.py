@@ -14,13 +14,13 @@ from collector.model import from_epoch
 from collector.report.export import LICENCE
 from collector.report.extras import how_to_install
 from collector.report.plot.annotations import arrange, draw_bars
-from collector.report.plot.chart import runs
+from collector.report.plot.chart import unbroken_runs
 from collector.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collector.report.plot.chart import Chart, Line
+    from collector.report.plot.chart import Chart, ChartLine
 
 KINDS = ("png", "svg")
 _INCHES = (12.0, 6.2)
@@ -82,7 +82,7 @@ def _draw(figure: Any, chart: Chart, *, log: bool) -> None:
     log = log and any(value > 0 for line in chart.lines for value in line.values)
     figure.get_layout_engine().set(rect=(0.012, 0.015, 0.976, 0.965), h_pad=0.02, w_pad=0.02)
     width = _INCHES[0] * _POINTS_PER_INCH * (_SHARE_BESIDE_LEGEND if len(chart.lines) > 1 else _SHARE)
-    strip = arrange(chart.remarks, chart.window, width)
+    strip = arrange(chart.annotations, chart.window, width)
     height = _LANE_INCHES * strip.lanes + 0.02
     grid = figure.add_gridspec(2, 1, height_ratios=[height, _INCHES[1] - height - 1.3], hspace=0, wspace=0)
     axes = figure.add_subplot(grid[1])
@@ -129,25 +129,27 @@ def _draw_axes(axes: Any, chart: Chart, *, log: bool) -> None:
     axes.tick_params(axis="x", pad=6)
 
 
-def _draw_line(axes: Any, chart: Chart, number: int, line: Line) -> Any:
+def _draw_line(axes: Any, chart: Chart, number: int, line: ChartLine) -> Any:
     """Draw each run by itself, so that a gap stays open; a point between two gaps is a dot."""
     colour = _COLOURS[number % len(_COLOURS)]
     style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
     width = 1.5 if len(chart.lines) < 6 else 1.1  # noqa: PLR2004 - where lines begin to cover each other
     times, values = _broken(line, chart.agg_interval.seconds)
     (handle,) = axes.plot(times, values, color=colour, linestyle=style, linewidth=width, solid_joinstyle="round")
-    alone = [run.start for run in runs(line.timestamps, chart.agg_interval.seconds) if run.stop - run.start == 1]
+    alone = [
+        run.start for run in unbroken_runs(line.timestamps, chart.agg_interval.seconds) if run.stop - run.start == 1
+    ]
     axes.plot(*_points(line, alone), "o", color=colour, markersize=3)
-    young = [n for n, t in enumerate(line.timestamps) if chart.young_from is not None and t >= chart.young_from]
+    young = [n for n, t in enumerate(line.timestamps) if chart.not_final_from is not None and t >= chart.not_final_from]
     if 0 < len(young) <= _MOST_HOLLOW // len(chart.lines) or len(young) == 1:
         axes.plot(*_points(line, young), "o", color=colour, markerfacecolor="white", markersize=4, markeredgewidth=1)
     return handle
 
 
-def _broken(line: Line, step: int) -> tuple[list[Any], list[float]]:
+def _broken(line: ChartLine, step: int) -> tuple[list[Any], list[float]]:
     times: list[Any] = []
     values: list[float] = []
-    for run in runs(line.timestamps, step):
+    for run in unbroken_runs(line.timestamps, step):
         times += [from_epoch(t) for t in line.timestamps[run]]
         values += line.values[run]
         times.append(times[-1])
@@ -155,17 +157,17 @@ def _broken(line: Line, step: int) -> tuple[list[Any], list[float]]:
     return times, values
 
 
-def _points(line: Line, chosen: list[int]) -> tuple[list[Any], list[float]]:
+def _points(line: ChartLine, chosen: list[int]) -> tuple[list[Any], list[float]]:
     return [from_epoch(line.timestamps[n]) for n in chosen], [line.values[n] for n in chosen]
 
 
 def _draw_note(axes: Any, chart: Chart) -> None:
     """Hatch the time axis where values may still be revised, and say so below."""
     note = "Times are UTC."
-    if chart.young_from is not None:
+    if chart.not_final_from is not None:
         note = f"▨ not final yet, may still be revised.  {note}"
         hatch = {"facecolor": "white", "edgecolor": "#9aa4af", "hatch": "//////", "linewidth": 0}
-        axes.axvspan(from_epoch(chart.young_from), chart.window.end, -0.022, -0.004, clip_on=False, **hatch)
+        axes.axvspan(from_epoch(chart.not_final_from), chart.window.end, -0.022, -0.004, clip_on=False, **hatch)
     below = {"textcoords": "offset points", "annotation_clip": False}
     axes.annotate(note, (0, 0), (0, -32), "axes fraction", color=_GREY, fontsize=7.5, va="center", **below)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from collector.report.gaps import all_gaps
+from collector.report.gaps import find_gaps
 from collector.serve.api.pagination import MOST, number, page, read_cursor, read_offset, slice_of, write_cursor
 from collector.serve.api.parameters import known_profiles
 
@@ -90,7 +90,7 @@ async def list_gaps(service: ServiceApi, asked: Asked) -> Document:
     followed = [one for one in followed if one.new_profile in configured]
     whole = [name for name in names if name not in {one.profile for one in followed}]
     wanted = dict.fromkeys([*whole, *(one.new_profile for one in followed)])
-    found = await all_gaps(service.store, known_profiles([*wanted], service.profiles), service.now())
+    found = await find_gaps(service.store, known_profiles([*wanted], service.profiles), service.now())
     labels = {one.new_label for one in followed}
     found = [g for g in found if not followed or g.profile in whole or g.series in labels]
     kept = [asdict(g) for g in found if (start is None or g.end > start) and (end is None or g.start < end)]

@@ -4,7 +4,7 @@ import pytest
 
 from collector.errors import CollectorError
 from collector.model import Annotation, Normalization, Window
-from collector.report.plot.chart import Remark, read, runs
+from collector.report.plot.chart import ChartAnnotation, read_chart, unbroken_runs
 from tests.harness.chart_factories import chart, line
 from tests.store.making import DAY, HOUR, NOW, STEP, batch, hours, profile, query, saved
 
@@ -21,7 +21,7 @@ SETTLE = timedelta(days=14)
     ],
 )
 def test_a_line_is_cut_where_a_bucket_is_missing(expected, timestamps):
-    assert [timestamps[run] for run in runs(timestamps, 1)] == expected
+    assert [timestamps[run] for run in unbroken_runs(timestamps, 1)] == expected
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_line_is_cut_where_a_bucket_is_missing(expected, timestamps):
     ],
 )
 def test_a_bucket_is_young_until_all_of_it_lies_behind_what_is_final(expected, final_until):
-    young = chart(line("a", 1), final_until=final_until).young_from
+    young = chart(line("a", 1), final_until=final_until).not_final_from
     assert (young if young is None else (young - int(DAY.timestamp())) / STEP) == expected
 
 
@@ -54,7 +54,7 @@ async def _filled(store, points=300, **meta):
 
 async def test_the_newest_week_is_read_of_hourly_points(store):
     await _filled(store, unit="certificates")
-    found = await read(store, "owners", None, None, SETTLE)
+    found = await read_chart(store, "owners", None, None, SETTLE)
     assert found.window == Window(DAY + (300 - 7 * 24) * HOUR, DAY + 300 * HOUR)
     assert [each.name for each in found.lines] == ["A", "B, Inc."]
     assert list(found.lines[0].values) == [float(n) for n in range(300 - 7 * 24, 300)]
@@ -63,7 +63,7 @@ async def test_the_newest_week_is_read_of_hourly_points(store):
 
 async def test_what_is_asked_for_is_what_is_read(store):
     await _filled(store)
-    found = await read(store, "owners", DAY, DAY + 2 * HOUR, SETTLE)
+    found = await read_chart(store, "owners", DAY, DAY + 2 * HOUR, SETTLE)
     assert (found.window, list(found.lines[1].values)) == (Window(DAY, DAY + 2 * HOUR), [0, 1])
 
 
@@ -75,18 +75,18 @@ async def test_annotations_of_the_window_are_read(store):
     await _filled(
         store, annotations=[annotation(1, 2, "early"), annotation(290, 290, "now"), annotation(295, None, "on")]
     )
-    found = await read(store, "owners", None, None, SETTLE)
+    found = await read_chart(store, "owners", None, None, SETTLE)
     moment = DAY + 290 * HOUR
-    assert found.remarks == (
-        Remark(moment, moment, "OUTAGE", "now"),
-        Remark(DAY + 295 * HOUR, None, "OUTAGE", "on"),
+    assert found.annotations == (
+        ChartAnnotation(moment, moment, "OUTAGE", "now"),
+        ChartAnnotation(DAY + 295 * HOUR, None, "OUTAGE", "on"),
     )
 
 
 async def test_values_that_compare_with_nothing_else_say_so(store):
     await store.declare([profile("all")], DAY)
     await saved(store, batch((query(), hours(0, 3))), [0, 0.5, 1], unit="*", normalization="MIN0_MAX")
-    assert (await read(store, "all", None, None, SETTLE)).measure == "* (MIN0_MAX), hourly"
+    assert (await read_chart(store, "all", None, None, SETTLE)).measure == "* (MIN0_MAX), hourly"
     assert "MIN0_MAX" not in tuple(Normalization)
 
 
@@ -95,24 +95,24 @@ async def test_a_label_whose_unit_changes_has_a_line_for_each(store):
     await saved(store, batch((query(), hours(0, 4))), [0, 1, 2, 3], unit="certificates")
     for moment in (NOW + HOUR, NOW + 2 * HOUR):
         await saved(store, batch((query(), hours(3, 5))), [30, 40], now=moment, updated=moment, unit="requests")
-    found = await read(store, "all", None, None, SETTLE)
+    found = await read_chart(store, "all", None, None, SETTLE)
     assert [(each.name, list(each.values)) for each in found.lines] == [
         ("all (certificates)", [0, 1, 2]),
         ("all (requests)", [30, 40]),
     ]
     assert (found.measure, found.window) == ("certificates / requests, hourly", hours(0, 5))
-    (alone,) = (await read(store, "all", DAY + 3 * HOUR, None, SETTLE)).lines
+    (alone,) = (await read_chart(store, "all", DAY + 3 * HOUR, None, SETTLE)).lines
     assert alone.name == "all"
 
 
 async def test_a_profile_without_points_is_told_in_a_sentence(store):
     await store.declare([profile("owners")], DAY)
     with pytest.raises(CollectorError, match="there are no points of profile 'owners' yet"):
-        await read(store, "owners", None, None, SETTLE)
+        await read_chart(store, "owners", None, None, SETTLE)
 
 
 async def test_a_window_without_points_names_what_is_stored(store):
     await _filled(store, points=3)
     stored = "stored are 2026-04-30T00:00:00Z..2026-04-30T03:00:00Z"
     with pytest.raises(CollectorError, match=f"no point of profile 'owners' from .* on; {stored}"):
-        await read(store, "owners", DAY + 9 * HOUR, DAY + 10 * HOUR, SETTLE)
+        await read_chart(store, "owners", DAY + 9 * HOUR, DAY + 10 * HOUR, SETTLE)

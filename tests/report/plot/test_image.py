@@ -6,14 +6,15 @@ import matplotlib.dates
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from tests.report.plot.chart_factories import annotation
 
 from collector.errors import UsageError
 from collector.report.plot import image
 from collector.report.plot.image import render
-from tests.harness.chart_factories import HOUR, START, chart, line, remark
+from tests.harness.chart_factories import HOUR, START, chart, line
 
 TWENTY = [line(f"Owner number {n} of a long name, Incorporated", *(n + hour for hour in range(24))) for n in range(20)]
-FULL = chart(*TWENTY, remarks=[remark(2, 5), remark(9, 9), remark(-9, None)], final_until=START)
+FULL = chart(*TWENTY, annotations=[annotation(2, 5), annotation(9, 9), annotation(-9, None)], final_until=START)
 
 
 @pytest.fixture
@@ -90,7 +91,9 @@ def test_points_that_are_not_final_are_hollow_and_the_axis_below_them_is_hatched
 
 
 def test_annotations_are_bands_and_moments_are_lines(drawn):
-    _, axes, above = drawn(chart(line("owners", *range(24)), remarks=[remark(2, 5), remark(9, 9, "GENERAL", "$new$")]))
+    _, axes, above = drawn(
+        chart(line("owners", *range(24)), annotations=[annotation(2, 5), annotation(9, 9, "GENERAL", "$new$")])
+    )
     (band,) = axes.patches
     assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((_days(2), _days(5)))
     assert [_days(9)] * 2 in [[mpl.dates.date2num(x) for x in each.get_xdata()] for each in axes.get_lines()]
@@ -100,7 +103,7 @@ def test_annotations_are_bands_and_moments_are_lines(drawn):
 
 
 def test_what_holds_over_the_whole_chart_shades_none_of_it(drawn):
-    _, axes, above = drawn(chart(line("owners", *range(24)), remarks=[remark(-9, None)]))
+    _, axes, above = drawn(chart(line("owners", *range(24)), annotations=[annotation(-9, None)]))
     assert (len(axes.patches), len(above.patches)) == (0, 1)
 
 
@@ -117,7 +120,7 @@ def test_title_range_and_licence_are_written_inside_the_picture(drawn):
 
 @pytest.mark.parametrize("name", ["$x^", "_hidden", "日本", "a\\b", "x" * 300])
 def test_any_label_can_be_drawn(drawn, name):
-    shown = chart(line(name, 1, 2), line("other", 3, 4), remarks=[remark(1, 2, "", name)])
+    shown = chart(line(name, 1, 2), line("other", 3, 4), annotations=[annotation(1, 2, "", name)])
     assert render(shown, "png")
     figure, *_ = drawn(shown)
     assert len(figure.legends[0].get_texts()) == 2

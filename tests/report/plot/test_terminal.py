@@ -1,11 +1,12 @@
 import re
 
 import pytest
+from tests.report.plot.chart_factories import annotation
 
-from collector.report.plot.terminal import Look, render, thinned
-from tests.harness.chart_factories import HOUR, START, chart, line, remark
+from collector.report.plot.terminal import TerminalStyle, render, thinned
+from tests.harness.chart_factories import HOUR, START, chart, line
 
-LOOK = Look(80, 40, colour=False)
+LOOK = TerminalStyle(80, 40, colour=False)
 
 
 def _axes(text):
@@ -30,13 +31,15 @@ def test_it_says_what_when_and_whose_data_it_is():
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_it_is_as_wide_as_the_terminal(width):
-    drawn = chart(line("owners", *range(24)), remarks=[remark(1, 2, description="long " * 60)], final_until=START)
+    drawn = chart(
+        line("owners", *range(24)), annotations=[annotation(1, 2, description="long " * 60)], final_until=START
+    )
     rows = render(drawn, LOOK._replace(width=width)).splitlines()
     assert max(map(len, rows[:-1])) == width
 
 
 def test_it_fits_the_screen():
-    drawn = chart(line("owners", *range(24)), remarks=[remark(n, n) for n in range(20)], final_until=START)
+    drawn = chart(line("owners", *range(24)), annotations=[annotation(n, n) for n in range(20)], final_until=START)
     assert len(render(drawn, LOOK).splitlines()) <= LOOK.height
 
 
@@ -81,8 +84,12 @@ def test_what_is_not_final_is_marked_below_the_axis():
 
 
 def test_annotations_are_marked_where_they_lie_and_told():
-    remarks = [remark(0, 12), remark(18, 18, "GENERAL", "A new log"), remark(6, None, "PIPELINE", "Delayed")]
-    rows = render(chart(line("owners", *range(24)), remarks=remarks), LOOK).splitlines()
+    annotations = [
+        annotation(0, 12),
+        annotation(18, 18, "GENERAL", "A new log"),
+        annotation(6, None, "PIPELINE", "Delayed"),
+    ]
+    rows = render(chart(line("owners", *range(24)), annotations=annotations), LOOK).splitlines()
     first, second = (row for row in rows if re.fullmatch(r" *[A-C]─* *[A-C ]*─*", row))
     assert (first.index("A"), first.index("B"), second.index("C")) == pytest.approx((3, 61, 22), abs=2)
     assert "A 2026-04-30 00:00 to 2026-04-30 12:00  OUTAGE: A large log refused submissions" in rows
@@ -91,7 +98,7 @@ def test_annotations_are_marked_where_they_lie_and_told():
 
 
 def test_the_older_of_many_annotations_are_counted():
-    text = render(chart(line("owners", *range(24)), remarks=[remark(n, n) for n in range(20)]), LOOK)
+    text = render(chart(line("owners", *range(24)), annotations=[annotation(n, n) for n in range(20)]), LOOK)
     assert "and 12 older ones: collector annotations" in text
 
 
