@@ -72,12 +72,12 @@ async def run(
     """
     starting = Starting(told_before)
     try:
-        await _serve(settings, reload, clock, announce, starting)
+        await _run_daemon(settings, reload, clock, announce, starting)
     except asyncio.CancelledError:
         log.info("stopped")
 
 
-async def _serve(
+async def _run_daemon(
     settings: Settings,
     reload: Callable[[], Settings],
     clock: Callable[[], datetime] | None,
@@ -88,26 +88,26 @@ async def _serve(
         database = settings.database
         opened = Store.open(database.url.reveal(), owner="run", upgrade=database.upgrade, timescale=database.timescale)
         store = await stack.enter_async_context(opened)
-        service = Service(settings, store, reload, clock or store.clock)
+        service = Daemon(settings, store, reload, clock or store.clock)
         if settings.server.enabled:
             address = await stack.enter_async_context(_server(service, settings.server))
             await store.announce(address)
             log.info("serving", extra={"url": address})
             announce(address)
-        service.listen()
+        service.install_signal_handlers()
         if starting.take_reload_request:
             service.reload()
         await service.run()
 
 
-def _log_failure(task: asyncio.Task[Pruned]) -> None:
+def _log_prune_failure(task: asyncio.Task[Pruned]) -> None:
     """Log why a pruning failed for which nobody may wait any more."""
     if not task.cancelled() and (error := task.exception()):
         log.error("prune", extra={"outcome": "failed", "reason": str(error)})
 
 
 @asynccontextmanager
-async def _server(service: Service, server: ServerSettings) -> AsyncIterator[str]:
+async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]:
     token = None if server.anonymous_read else server.token
     try:
         fill = service.fill if server.upstream_fallback else None
@@ -127,12 +127,12 @@ def groups(profiles: tuple[Profile, ...]) -> dict[tuple[RequestKind, timedelta],
     return dict(found)
 
 
-def spread() -> timedelta:
+def host_jitter() -> timedelta:
     """A small delay that is always the same on one host, so that not every collector asks at the same second."""
     return timedelta(seconds=zlib.crc32(socket.gethostname().encode()) % _WIDEST_SPREAD)
 
 
-class Service:
+class Daemon:
     """Runs generations until told to stop, and knows whether all is well."""
 
     def __init__(
@@ -151,10 +151,10 @@ class Service:
         self._fetcher: Fetcher | None = None
         self.metrics = Metrics()
         self._heartbeat = Heartbeat(store, clock, self.metrics)
-        self._attended_since: dict[str, datetime] = {}
+        self._collected_since: dict[str, datetime] = {}
         self._pruning: asyncio.Task[Pruned] | None = None
 
-    def listen(self) -> None:
+    def install_signal_handlers(self) -> None:
         """React to SIGTERM and SIGINT by draining, to SIGHUP by reading the configuration anew."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -198,7 +198,7 @@ class Service:
                     await self.store.declare(settings.profiles, self._clock())
                     failures = 0
                     async with RadarClient(settings.radar, self._clock) as radar:
-                        await self._generation(radar)
+                        await self._run_generation(radar)
             except StoreUnavailable as error:
                 failures += 1
                 log.error("start", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
@@ -222,29 +222,29 @@ class Service:
                 log.info("reload", extra={"outcome": "ok", "reason": "buckets start elsewhere than was known"})
                 self._stop.set()
 
-    async def _generation(self, radar: RadarClient) -> None:
+    async def _run_generation(self, radar: RadarClient) -> None:
         settings = self._settings
         limit = settings.radar.requests_per_5min
-        names, known = [profile.name for profile in settings.active], self._attended_since
-        self._attended_since = {name: known.get(name, self._clock()) for name in names}
+        names, known = [profile.name for profile in settings.active], self._collected_since
+        self._collected_since = {name: known.get(name, self._clock()) for name in names}
         fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self._heartbeat)
         batch_runner, self._fetcher = BatchRunner(fetcher, settings.radar.concurrency), fetcher
         with Schedule() as schedule:
             self._workers = []
             for (_, delay), profiles in groups(settings.active).items():
                 worker = ProfileWorker(profiles, self.store, batch_runner)
-                schedule.add(profiles[0].grid, delay + spread(), worker.notice)
+                schedule.add(profiles[0].grid, delay + host_jitter(), worker.notice)
                 self._workers.append(worker)
             work = [worker.run() for worker in self._workers]
             work.append(keep_history(settings, batch_runner))
             work.append(do_backfills(settings, batch_runner, self._submitted))
-            work.append(self._warn())
+            work.append(self._warn_of_spelling())
             work.append(self._follow_grids(batch_runner))
             async with Fallback(self.store, batch_runner, settings) as self._fallback:
-                await self._attend(work)
+                await self._run_tasks(work)
             self._fallback = None
 
-    async def _attend(self, work: list[Coroutine[None, None, None]]) -> None:
+    async def _run_tasks(self, work: list[Coroutine[None, None, None]]) -> None:
         """Run *work* until told to stop, then give it a while to end; a task that dies takes the service down."""
         tasks = [asyncio.create_task(part) for part in work]
         stop = asyncio.create_task(self._stop.wait())
@@ -294,7 +294,7 @@ class Service:
         if self._pruning is None or self._pruning.done():
             work = self.store.prune(self._settings.retention, self._clock())
             self._pruning = asyncio.create_task(work)
-            self._pruning.add_done_callback(_log_failure)
+            self._pruning.add_done_callback(_log_prune_failure)
         return await asyncio.shield(self._pruning)
 
     async def forget(self, series_id: int, *, dry_run: bool) -> Forgotten:
@@ -314,7 +314,7 @@ class Service:
             raise Unavailable("the service is starting or stopping")
         await self._fallback.fill(wanted)
 
-    async def _warn(self) -> None:
+    async def _warn_of_spelling(self) -> None:
         """Log once a day for each series that its filters match nothing."""
         spelling = SpellingCheck()
         told: dict[str, datetime] = {}
@@ -336,35 +336,35 @@ class Service:
         now = self._clock()
         reasons = []
         try:
-            unasked = await self._may_wait(now)
-            reasons += [f"{name}: {reason}" for name, reason in self._late(now).items() if name not in unasked]
-            reasons += await self._stale(now)
+            unasked = await self._waiting_profiles(now)
+            reasons += [f"{name}: {reason}" for name, reason in self._late_profiles(now).items() if name not in unasked]
+            reasons += await self._stale_profiles(now)
             refused = await self.store.refused(self._fetcher.radar.fingerprint) if self._fetcher else None
             if refused:  # known at once, though nothing may be due for a week
                 reasons.append(f"credentials: {refused}")
             await self.store.check_writable()
         except StoreUnavailable as error:  # which names the file, and whoever asks needs no token
             log.warning("unready", extra={"reason": str(error)})
-            reasons = reasons or [f"{name}: {reason}" for name, reason in self._late(now).items()]
+            reasons = reasons or [f"{name}: {reason}" for name, reason in self._late_profiles(now).items()]
             reasons.append("store: it cannot be written; the log says why")
         return reasons
 
-    def _late(self, now: datetime) -> dict[str, str]:
+    def _late_profiles(self, now: datetime) -> dict[str, str]:
         """Why profiles are late, by name; a new one is not before its first interval is over."""
         found: dict[str, str] = {}
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
         for profile in self._settings.active:
             newest = profile.due_edges(None, now)[0] + profile.publication_delay
             due = due_past_grace(
-                newest, profile.agg_interval.step, now - spread()
+                newest, profile.agg_interval.step, now - host_jitter()
             )  # a retry may come before the spread is over
-            known, since = health.get(profile.name), self._attended_since.get(profile.name, self._started)
+            known, since = health.get(profile.name), self._collected_since.get(profile.name, self._started)
             is_new = known and not known.success and not known.failures and now - since < profile.agg_interval.step
             reason = "not attended" if known is None else None if is_new else late_reason(known, due, since, now)
             found |= {profile.name: reason} if reason else {}
         return found
 
-    async def _may_wait(self, now: datetime) -> set[str]:
+    async def _waiting_profiles(self, now: datetime) -> set[str]:
         """Find the profiles that have waited for less than 15 minutes for a moment when Radar may be asked."""
         wait = await current_wait(self.store, self.requests_per_5min, now)
         if wait is None or wait.reason == "credentials":  # those take a person
@@ -372,13 +372,13 @@ class Service:
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
         found = set()
         for profile in self._settings.active:
-            known, attended = health.get(profile.name), self._attended_since.get(profile.name, self._started)
+            known, attended = health.get(profile.name), self._collected_since.get(profile.name, self._started)
             owes = profile.next_due(known.success) if known and known.success else attended
             if known and now - max(owes, attended) < PATIENCE:
                 found.add(profile.name)
         return found
 
-    async def _stale(self, now: datetime) -> list[str]:
+    async def _stale_profiles(self, now: datetime) -> list[str]:
         """Say of which profiles Radar's data does not move on."""
         profiles = self._settings.active
 

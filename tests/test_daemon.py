@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from collector.collect.one_pass import collect
-from collector.daemon import Service, groups, spread
+from collector.daemon import Daemon, groups, host_jitter
 from collector.interval import AggInterval, Grid
 from collector.model import rfc3339
 from collector.profile import with_history
@@ -25,7 +25,7 @@ _CONFIG = '[radar]\nbase_url = "{url}"\n[[profiles]]\nname = "all"\nagg_interval
 
 @dataclass
 class Living:
-    service: Service
+    service: Daemon
     simulator: Simulator
     store: Store
     clock: Clock
@@ -57,7 +57,7 @@ async def living(folder, url, *steps, config=_CONFIG, **options):
         def settings():
             return load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN}, now=NOW)
 
-        service = Service(settings(), store, settings, clock)
+        service = Daemon(settings(), store, settings, clock)
         task = asyncio.create_task(service.run())
         try:
             yield Living(service, simulator, store, clock, path, task)
@@ -76,7 +76,7 @@ async def test_it_works(tmp_path, store_url):
 async def test_ready_until_two_minutes_after_the_due_moment_and_not_later(tmp_path, sqlite_url):
     async with living(tmp_path, sqlite_url) as world:
         await world.fresh()
-        due = HOUR.floor(NOW) + timedelta(hours=1, minutes=2) + spread()
+        due = HOUR.floor(NOW) + timedelta(hours=1, minutes=2) + host_jitter()
         world.clock.now = due + timedelta(minutes=2, seconds=-1)
         assert await world.unready() == []
         world.clock.now = due + timedelta(minutes=2)
@@ -196,7 +196,7 @@ async def test_an_attendant_that_hangs_is_told_two_minutes_after_the_due_moment(
             return await claim(*arguments)
 
         monkeypatch.setattr(world.store, "claim", hang)
-        due = HOUR.floor(NOW) + timedelta(hours=1, minutes=2) + spread()
+        due = HOUR.floor(NOW) + timedelta(hours=1, minutes=2) + host_jitter()
         world.clock.now = due
         for worker in world.service._workers:
             await worker.notice()
@@ -391,4 +391,4 @@ def test_profiles_that_are_due_together_are_one_group():
 
 
 def test_the_spread_is_small_and_always_the_same():
-    assert timedelta(0) <= spread() == spread() < timedelta(seconds=20)
+    assert timedelta(0) <= host_jitter() == host_jitter() < timedelta(seconds=20)

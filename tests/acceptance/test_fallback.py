@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from cloudflare import AsyncCloudflare, DefaultAioHttpClient, InternalServerError, NotFoundError, RateLimitError
 
-from collector.daemon import Service, _server
+from collector.daemon import Daemon, _server
 from collector.model import utc
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
@@ -38,7 +38,7 @@ ASKED = {"agg_interval": "1h", "date_start": ["2026-03-08T00:00:00Z"], "date_end
 class World:
     simulator: Simulator
     store: Store
-    service: Service
+    service: Daemon
     sdk: AsyncCloudflare
     url: str
     clock: Clock
@@ -54,7 +54,7 @@ async def running(folder, url, on="true", **options):
     async with serve(simulator) as base_url, Store.open(url, owner="run") as store:
         path.write_text(CONFIG.format(url=base_url, on=on))
         settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN}, now=NOW)
-        service = Service(settings, store, lambda: settings, clock)
+        service = Daemon(settings, store, lambda: settings, clock)
         async with (
             _server(service, settings.server) as address,
             AsyncCloudflare(

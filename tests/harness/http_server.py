@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import sqlalchemy as sa
 
-from collector.daemon import Service
+from collector.daemon import Daemon
 from collector.model import Annotation
 from collector.radar.errors import Unavailable
 from collector.serve.app import make_app, serving
@@ -40,7 +40,10 @@ REMARK = Annotation(DAY, DAY + 3 * HOUR, "CT", "OUTAGE", "<b>down</b>", "javascr
 
 @dataclass
 class ServedStore:
-    service: Service
+    service: Daemon
+||||||| base
+class World:
+    service: Daemon
     store: Store
     session: aiohttp.ClientSession
     url: str
@@ -68,7 +71,7 @@ async def served(url, folder, token=None, changing=None, clock=lambda: NOW):
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "t" * 20})
     tokens = [Secret(text) if text else None for text in (token, changing)]
     async with Store.open(url, owner="run") as store, aiohttp.ClientSession() as session:
-        service = Service(settings, store, lambda: settings, clock)
+        service = Daemon(settings, store, lambda: settings, clock)
         await store.declare(settings.profiles, NOW)
         app = make_app(service, "127.0.0.1", tokens[0], changing=tokens[1])
         async with serving(app, "127.0.0.1", 0) as address:

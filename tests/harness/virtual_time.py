@@ -16,7 +16,7 @@ import aiosqlite
 import apscheduler.schedulers.base
 import pytest
 
-from collector.daemon import Service
+from collector.daemon import Daemon
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
@@ -116,7 +116,10 @@ class DaemonRun:
     """A daemon that runs in a virtual time loop."""
 
     loop: VirtualTimeLoop
-    service: Service
+    service: Daemon
+||||||| base
+    loop: HastyLoop
+    service: Daemon
     simulator: Simulator
     store: Store
     task: asyncio.Task
@@ -154,7 +157,7 @@ async def running_daemon(loop, folder, config, **options):
             path.write_text(config.replace("{url}", base_url))
             return load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN}, now=loop.now())
 
-        service = Service(settings(), store, settings, loop.now)
+        service = Daemon(settings(), store, settings, loop.now)
         task = asyncio.create_task(service.run())
         try:
             yield DaemonRun(loop, service, simulator, store, task)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from collector.daemon import Service
+from collector.daemon import Daemon
 from collector.model import rfc3339
 from collector.serve.app import make_app, serving
 from tests.harness.http_server import SERVER_TOKEN, fill, served
@@ -273,7 +273,7 @@ async def test_with_anonymous_read_only_changing_needs_the_token(sqlite_url, tmp
 async def test_only_a_page_of_simulated_data_says_so(empty):
     settings = empty.service._settings
     radar = replace(settings.radar, base_url="https://api.cloudflare.com/client/v4")
-    real = Service(replace(settings, radar=radar), empty.store, lambda: settings, lambda: NOW)
+    real = Daemon(replace(settings, radar=radar), empty.store, lambda: settings, lambda: NOW)
     async with serving(make_app(real, "127.0.0.1"), "127.0.0.1", 0) as url:
         texts = [await (await empty.session.get(address)).text() for address in (empty.url, url)]
     assert ['data-simulator="http://127.0.0.1:9"' in text for text in texts] == [True, False]

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from collector.daemon import Service
+from collector.daemon import Daemon
 from collector.serve.app import make_app, serving
 from collector.settings import load
 from collector.store import Store
@@ -24,7 +24,7 @@ async def served(folder, url, host="127.0.0.1"):
     path.write_text(_CONFIG)
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN})
     async with Store.open(url, owner="run") as store:
-        service = Service(settings, store, lambda: settings, clock)
+        service = Daemon(settings, store, lambda: settings, clock)
         async with serving(make_app(service, host), "127.0.0.1", 0) as address, aiohttp.ClientSession() as session:
             yield session, address
 

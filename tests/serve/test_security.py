@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from collector.daemon import Service
+from collector.daemon import Daemon
 from collector.logs import configure
 from collector.serve import connections, errors, middleware
 from collector.serve.app import make_app, serving
@@ -66,7 +66,7 @@ NAMES += ["dateStart", "dateEnd", "aggInterval", "ca", "caOwner", "tld", "log", 
 
 @dataclass
 class World:
-    service: Service
+    service: Daemon
     store: Store
     session: aiohttp.ClientSession
     url: str
@@ -96,7 +96,7 @@ async def serving_history(folder, url, token=None, changing=None):
     path.write_text(CONFIG)
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "t" * 20})
     async with Store.open(url, owner="run") as store:
-        service = Service(settings, store, lambda: settings, lambda: NOW)
+        service = Daemon(settings, store, lambda: settings, lambda: NOW)
         await store.declare(settings.profiles, NOW)
         await saved(store, batch((query(), hours(0, 24))), range(24))
         secrets = [Secret(text) if text else None for text in (token, changing)]

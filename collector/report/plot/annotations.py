@@ -45,7 +45,7 @@ class AnnotationLanes:
 
 
 def arrange(annotations: Sequence[ChartAnnotation], window: Window, width: float) -> AnnotationLanes:
-    """Place *annotations* above a chart of *width* points: with all words, the first ones, or one lane for each type."""
+    """Place *annotations* above a chart of *width* points: with all words, the first ones, or one lane a type."""
     for words in (_all_words, _first_words):
         placed = _in_lanes([_bar(annotation, words(annotation), window, width) for annotation in annotations])
         if placed is not None:
