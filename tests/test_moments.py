@@ -7,7 +7,7 @@ import pytest
 
 from collector.cli.options import TIME
 from collector.moments import check_date, parse_time
-from collector.serve.api.parameters import Asked, Refused
+from collector.serve.api.parameters import QueryParameters, RequestRejected
 
 NOW = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
 
@@ -51,14 +51,14 @@ def test_anything_else_is_refused_with_what_is_allowed_on_both_edges(text):
         parse_time(text, NOW)
     with pytest.raises(click.BadParameter, match="is no moment; allowed: a date"):
         TIME.convert(text, None, None)
-    with pytest.raises(Refused, match=r"start: .* is no moment; allowed: a date"):
-        Asked({"start": [text]}, datetime.now(UTC)).moment("start")
+    with pytest.raises(RequestRejected, match=r"start: .* is no moment; allowed: a date"):
+        QueryParameters({"start": [text]}, datetime.now(UTC)).time("start")
 
 
 @pytest.mark.parametrize("text", ["2026-01-01", "2026-01-01T12:00:00Z", "2026-01-01T12:00:00+02:00"])
 def test_a_url_and_an_option_mean_the_same(text):
     assert (
-        Asked({"start": [text]}, datetime.now(UTC)).moment("start")
+        QueryParameters({"start": [text]}, datetime.now(UTC)).time("start")
         == TIME.convert(text, None, None)
         == parse_time(text, NOW)
     )
@@ -66,7 +66,7 @@ def test_a_url_and_an_option_mean_the_same(text):
 
 @pytest.mark.parametrize("text", ["now", "1h", "7d"])
 def test_ages_are_counted_from_the_present_on_both_edges(text):
-    pair = [Asked({"start": [text]}, datetime.now(UTC)).moment("start"), TIME.convert(text, None, None)]
+    pair = [QueryParameters({"start": [text]}, datetime.now(UTC)).time("start"), TIME.convert(text, None, None)]
     assert abs(pair[0] - pair[1]) < timedelta(seconds=10)
     assert abs(pair[0] - parse_time(text, datetime.now(UTC))) < timedelta(seconds=10)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from collector.serve import api, dashboard, docs, metrics
-from collector.serve.connections import Connections, track_connection
+from collector.serve.connections import ConnectionLimiter, track_connection
 from collector.serve.errors import handle_errors, mark_response_started
 from collector.serve.middleware import add_security_headers, check_host, limit_concurrency, require_token
 from collector.serve.radar_api import RadarApi
@@ -74,7 +74,7 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[s
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2)
     await runner.setup()
     assert runner.server is not None
-    connections = Connections(runner.server)
+    connections = ConnectionLimiter(runner.server)
     try:
         listening = await asyncio.get_running_loop().create_server(connections, host, port, backlog=128)
         bound = listening.sockets[0].getsockname()

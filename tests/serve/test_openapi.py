@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
 
-from collector.serve.api.routes import _LISTS, _POINTS, _written
+from collector.serve.api.routes import _POINTS, _written, _RESOURCES
 from tests.harness.http_server import fill, served
 
 with warnings.catch_warnings():
@@ -84,13 +84,13 @@ def test_every_route_answers_as_described(operation, address):
 def test_every_route_is_described():
     described = {path for path in DOCUMENT["paths"] if path.startswith("/api/v1/")}
     jobs = ["backfills", "backfills/{id}", "backfills/{id}/cancel"]
-    names = [*_LISTS, "points", "status", *jobs, "prune", "series/{id}/forget", "fetches/{id}/replay"]
+    names = [*_RESOURCES, "points", "status", *jobs, "prune", "series/{id}/forget", "fetches/{id}/replay"]
     assert {f"/api/v1/{name}" for name in names} == described
 
 
-@pytest.mark.parametrize("name", [*_LISTS, "points"])
+@pytest.mark.parametrize("name", [*_RESOURCES, "points"])
 def test_every_parameter_is_described(name):
-    allowed = _LISTS[name][1] if name in _LISTS else _POINTS
+    allowed = _RESOURCES[name][1] if name in _RESOURCES else _POINTS
     references = [
         entry["$ref"].rpartition("/")[2] for entry in DOCUMENT["paths"][f"/api/v1/{name}"]["get"]["parameters"]
     ]

@@ -397,7 +397,7 @@ async def test_an_answer_may_not_take_for_ever(world, monkeypatch):
 
 
 async def test_connections_are_counted_and_the_idlest_goes_first(world, monkeypatch):
-    monkeypatch.setattr(connections, "MOST", 3)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
     port = int(world.url.rpartition(":")[2])
     idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
     assert (await world.ask("/healthz"))[0] == 200
@@ -408,8 +408,8 @@ async def test_connections_are_counted_and_the_idlest_goes_first(world, monkeypa
 
 
 async def test_a_connection_that_trickles_is_closed(world, monkeypatch):
-    monkeypatch.setattr(connections, "PATIENCE", 0.1)
-    monkeypatch.setattr(connections, "_SWEEP_EVERY", 0.05)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "_SWEEP_SECONDS", 0.05)
     async with serving(make_app(world.service, "127.0.0.1"), "127.0.0.1", 0) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
 

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 from collector.model import rfc3339, utc_now
 from collector.moments import FORMS, parse_time
 from collector.profile import with_history
-from collector.serve.api.parameters import Body, Refused, body_error, read, refuse_change
+from collector.serve.api.parameters import Body, RequestRejected, body_error, parse_parameters, reject_change
 from collector.serve.errors import error_response
 from collector.store import wanted
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from collector.store import Backfill, Wanted
 
 
-def _written(value: object) -> object:
+def _time(value: object) -> object:
     """Read a moment in the forms of the command line; pydantic takes bare numbers, too, in seconds or milliseconds."""
     if not isinstance(value, str):
         raise ValueError(f"not a moment in quotes; allowed: {FORMS}")  # noqa: TRY004 - pydantic passes ValueError on
     return parse_time(value, utc_now())
 
 
-_Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+_Time = Annotated[AwareDatetime, BeforeValidator(_time)]
 
 
-class _Order(Body):
+class _BackfillOrder(Body):
     profiles: Annotated[list[str], Field(max_length=1_000, default_factory=list)]
-    start: _Moment
-    end: _Moment | None = None
+    start: _Time
+    end: _Time | None = None
     force: bool = False
 
 
@@ -53,8 +53,8 @@ class _Routes:
 
     async def listed(self, request: web.Request) -> web.Response:
         try:
-            read(request.query, list(request.query.items()), (), self._service.now())
-        except Refused as error:
+            parse_parameters(request, (), self._service.now())
+        except RequestRejected as error:
             return error_response(error.status, str(error))
         return web.json_response(
             {"backfills": [document(job) for job in await self._service.store.list_backfills(100)]}
@@ -67,7 +67,7 @@ class _Routes:
         return web.json_response(document(job))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        if refused := refuse_change(request):
+        if refused := reject_change(request):
             return refused
         try:
             Body.model_validate_json(await request.read())
@@ -83,7 +83,7 @@ class _Routes:
         return web.json_response(document(job))
 
     async def submit(self, request: web.Request) -> web.Response:
-        if refused := refuse_change(request):
+        if refused := reject_change(request):
             return refused
         try:
             order = self._read(await request.read())
@@ -97,7 +97,7 @@ class _Routes:
         )
 
     def _read(self, body: bytes) -> Wanted:
-        order = _Order.model_validate_json(body)
+        order = _BackfillOrder.model_validate_json(body)
         known = [profile.name for profile in self._service.profiles]
         unknown = sorted(set(order.profiles) - set(known))
         if unknown:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from pydantic import ValidationError
 
-from collector.serve.api.parameters import Body, body_error, refuse_change
+from collector.serve.api.parameters import Body, body_error, reject_change
 from collector.serve.errors import error_response
 from collector.store import SeriesUnknown, SeriesWanted
 
 if TYPE_CHECKING:
     from collector.serve.service import ServiceApi
 
-_LONGEST = 60.0
+_MAX_LENGTH = 60.0
 """Seconds that a caller is kept waiting; the work goes on after that."""
 
 
@@ -37,11 +37,11 @@ class _Routes:
         self._service = service
 
     async def prune(self, request: web.Request) -> web.Response:
-        if refused := refuse_change(request):
+        if refused := reject_change(request):
             return refused
         try:
             Body.model_validate_json(await request.read())
-            async with asyncio.timeout(_LONGEST):
+            async with asyncio.timeout(_MAX_LENGTH):
                 pruned = await self._service.prune()
         except ValidationError as error:
             return body_error(error)
@@ -50,7 +50,7 @@ class _Routes:
         return web.json_response({**pruned.counts, "damaged": list(pruned.damaged)})
 
     async def replay(self, request: web.Request) -> web.Response:
-        if refused := refuse_change(request):
+        if refused := reject_change(request):
             return refused
         try:
             Body.model_validate_json(await request.read())
@@ -62,7 +62,7 @@ class _Routes:
         return web.json_response(found)
 
     async def forget(self, request: web.Request) -> web.Response:
-        if refused := refuse_change(request):
+        if refused := reject_change(request):
             return refused
         try:
             order = _Forget.model_validate_json(await request.read())

@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from collector.model import rfc3339
-from collector.serve.api.parameters import Refused
+from collector.serve.api.parameters import RequestRejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.serve.api.parameters import Asked
+    from collector.serve.api.parameters import QueryParameters
 
-MOST = 1_000
-_FURTHEST = 2**53
+MAX_ROWS = 1_000
+_MAX_OFFSET = 2**53
 
 
 def write_cursor(*place: str | int) -> str:
@@ -29,16 +29,16 @@ def read_cursor(text: str, *types: type) -> list[Any]:
     try:
         place = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (ValueError, RecursionError):
-        raise Refused("after: not a cursor that was given here") from None
+        raise RequestRejected("after: not a cursor that was given here") from None
     fits = isinstance(place, list) and [type(part) for part in place] == list(types)
-    if not fits or any(isinstance(part, int) and not 0 <= part < _FURTHEST for part in place):
-        raise Refused("after: not a cursor that was given here")
+    if not fits or any(isinstance(part, int) and not 0 <= part < _MAX_OFFSET for part in place):
+        raise RequestRejected("after: not a cursor that was given here")
     return list(place)
 
 
-def read_offset(asked: Asked) -> int:
+def read_offset(parameters: QueryParameters) -> int:
     """How many rows the pages before have given."""
-    after = asked.one("after")
+    after = parameters.first("after")
     return int(read_cursor(after, int)[0]) if after is not None else 0
 
 
@@ -47,14 +47,14 @@ def page(name: str, rows: Sequence[Any], following: str | None) -> dict[str, Any
     return {name: rows, "next": following}
 
 
-def slice_of(name: str, rows: Sequence[Any], asked: Asked) -> dict[str, Any]:
+def page_of(name: str, rows: Sequence[Any], parameters: QueryParameters) -> dict[str, Any]:
     """Give the page that is asked of a list that is all there."""
-    offset, limit = read_offset(asked), asked.number("limit", MOST, 100)
+    offset, limit = read_offset(parameters), parameters.number("limit", MAX_ROWS, 100)
     part = rows[offset : offset + limit]
     return page(name, part, write_cursor(offset + limit) if offset + limit < len(rows) else None)
 
 
-def plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Write a moment for JSON, to the microsecond as it is."""
     if isinstance(value, datetime):
         return rfc3339(value)

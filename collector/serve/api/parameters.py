@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collector.profile import Profile
 
 
-_LONGEST = 2_000
-_SEVERAL = frozenset({"profile", "series"})
-_MOST_NAMES = 200
+_MAX_LENGTH = 2_000
+_REPEATABLE = frozenset({"profile", "series"})
+_MAX_NAMES = 200
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """The request cannot be answered as it is; the text says why."""
 
     def __init__(self, message: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
@@ -36,7 +36,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QueryParameters:
     """The parameters of a request by name; *profile* and *series* may come several times, any other one once.
 
     The request came *now*.
@@ -45,62 +45,60 @@ class Asked:
     values: Mapping[str, Sequence[str]]
     now: datetime
 
-    def one(self, name: str) -> str | None:
+    def first(self, name: str) -> str | None:
         """The parameter's text; None where it is not there."""
         given = self.values.get(name, ())
         return given[0] if given else None
 
-    def several(self, name: str) -> tuple[str, ...]:
+    def all_of(self, name: str) -> tuple[str, ...]:
         """All the values of a parameter, each once."""
         return tuple(dict.fromkeys(self.values.get(name, ())))
 
-    def moment(self, name: str) -> datetime | None:
+    def time(self, name: str) -> datetime | None:
         """Read a moment between 2000 and tomorrow, in the forms of the command line."""
-        text = self.one(name)
+        text = self.first(name)
         if text is None:
             return None
         try:
             return parse_time(text, self.now)
         except ValueError as error:
-            raise Refused(f"{name}: {error}") from None
+            raise RequestRejected(f"{name}: {error}") from None
 
     def number(self, name: str, most: int, default: int) -> int:
         """Read a whole number from 1 to *most*."""
-        text = self.one(name)
+        text = self.first(name)
         if text is None:
             return default
         if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-            raise Refused(f"{name}: {text!r} is not a whole number from 1 to {most}")
+            raise RequestRejected(f"{name}: {text!r} is not a whole number from 1 to {most}")
         return int(text)
 
     def word(self, name: str, words: Sequence[str]) -> str:
         """Read one of *words*, the first by default."""
-        text = self.one(name)
+        text = self.first(name)
         if text is not None and text not in words:
-            raise Refused(f"{name}: {text!r} is none of {', '.join(words)}")
+            raise RequestRejected(f"{name}: {text!r} is none of {', '.join(words)}")
         return text or words[0]
 
     def period(self) -> tuple[datetime | None, datetime | None]:
         """Read *start* and *end*; the one must not lie after the other."""
-        start, end = self.moment("start"), self.moment("end")
+        start, end = self.time("start"), self.time("end")
         if start and end and start > end:
-            raise Refused(f"start: {rfc3339(start)} lies after end {rfc3339(end)}")
+            raise RequestRejected(f"start: {rfc3339(start)} lies after end {rfc3339(end)}")
         return start, end
 
 
-def read(query: Mapping[str, str], pairs: Sequence[tuple[str, str]], allowed: Collection[str], now: datetime) -> Asked:
-    """Read the parameters of a request, of which only those *allowed* are known."""
-    values: dict[str, list[str]] = {name: [] for name in query}
-    for name, value in pairs:
-        values[name].append(value)
+def parse_parameters(request: web.Request, allowed: Collection[str], now: datetime) -> QueryParameters:
+    """Return the parameters of a request that came at *now*. Raises RequestRejected unless all are *allowed*."""
+    values = {name: request.query.getall(name) for name in request.query}
     for name, given in values.items():
         if name not in allowed:
-            raise Refused(f"unknown parameter {name[:40]!r}{did_you_mean(name[:40], allowed)}")
-        if len(given) > (_MOST_NAMES if name in _SEVERAL else 1):
-            raise Refused(f"{name}: given {len(given)} times")
-        if any(len(value) > _LONGEST or not value.isprintable() for value in given):
-            raise Refused(f"{name}: neither long nor unprintable text is a value")
-    return Asked(values, now)
+            raise RequestRejected(f"unknown parameter {name[:40]!r}{did_you_mean(name[:40], allowed)}")
+        if len(given) > (_MAX_NAMES if name in _REPEATABLE else 1):
+            raise RequestRejected(f"{name}: given {len(given)} times")
+        if any(len(value) > _MAX_LENGTH or not value.isprintable() for value in given):
+            raise RequestRejected(f"{name}: neither long nor unprintable text is a value")
+    return QueryParameters(values, now)
 
 
 def known_profiles(names: Sequence[str], profiles: Sequence[Profile]) -> list[Profile]:
@@ -108,7 +106,7 @@ def known_profiles(names: Sequence[str], profiles: Sequence[Profile]) -> list[Pr
     known = {profile.name: profile for profile in profiles}
     for name in names:
         if name not in known:
-            raise Refused(f"no profile {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
+            raise RequestRejected(f"no profile {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
     return [known[name] for name in names] if names else list(profiles)
 
 
@@ -118,7 +116,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def refuse_change(request: web.Request) -> web.Response | None:
+def reject_change(request: web.Request) -> web.Response | None:
     """Refuse what is not JSON, which no form can send, and what a page of another origin sends; else None."""
     if request.content_type != "application/json":
         return error_response(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")

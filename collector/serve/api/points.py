@@ -15,34 +15,34 @@ from collector.model import from_epoch, rfc3339
 from collector.report.export import LICENCE, export_csv
 from collector.report.snapshot_range import why_any_outside
 from collector.serve.api.pagination import number, page, read_cursor, write_cursor
-from collector.serve.api.parameters import Refused
+from collector.serve.api.parameters import RequestRejected
 from collector.store import Block, Place, Selection, StoreError, why_another_unit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
-    from collector.serve.api.parameters import Asked
+    from collector.serve.api.parameters import QueryParameters
     from collector.store import SelectedSeries, Store, Thinned
 
 log = logging.getLogger(__name__)
 
-MOST = 10_000
-MOST_COLUMNS = 5_000
-_MOST_CELLS = 200_000
-_MOST_MOMENTS = 20
-ASKED_AT = "X-Asked-At"
+MAX_ROWS = 10_000
+MAX_COLUMNS = 5_000
+_MAX_CELLS = 200_000
+_MAX_MOMENTS = 20
+ASKED_AT_HEADER = "X-Asked-At"
 
 
-async def select(store: Store, asked: Asked) -> Selection:
+async def select(store: Store, parameters: QueryParameters) -> Selection:
     """Read which points are asked for; 404 for a profile or series that the store does not know."""
-    start, end = asked.period()
+    start, end = parameters.period()
     chosen = Selection(
-        profiles=asked.several("profile"),
-        series=asked.several("series"),
+        profiles=parameters.all_of("profile"),
+        series=parameters.all_of("series"),
         start=start,
         end=end,
-        as_of=asked.moment("as_of"),
+        as_of=parameters.time("as_of"),
     )
     if chosen.profiles or chosen.series:
         rows = await store.list_series()
@@ -54,21 +54,21 @@ async def select(store: Store, asked: Asked) -> Selection:
 def _check(what: str, names: Sequence[str], known: set[str]) -> None:
     for name in names:
         if name not in known:
-            raise Refused(f"no {what} {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
+            raise RequestRejected(f"no {what} {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
 
 
 def _check_inside(store: Store, chosen: Selection, found: Sequence[SelectedSeries]) -> None:
     """400 for a range outside of a snapshot of *found* that would have to give it."""
     if refused := why_any_outside(found, chosen.start, chosen.end, chosen.as_of or store.clock()):
-        raise Refused(refused)
+        raise RequestRejected(refused)
 
 
-async def list_points(store: Store, asked: Asked) -> dict[str, Any]:
+async def list_points(store: Store, parameters: QueryParameters) -> dict[str, Any]:
     """One page of points, by profile, position of the label, and time."""
-    chosen = await select(store, asked)
+    chosen = await select(store, parameters)
     if chosen.start or chosen.end:
         _check_inside(store, chosen, await store.selected(chosen))
-    limit, after = asked.number("limit", MOST, 1_000), asked.one("after")
+    limit, after = parameters.number("limit", MAX_ROWS, 1_000), parameters.first("after")
     place = Place(*read_cursor(after, str, str, int)) if after is not None else None
     rows: list[Place] = []
     values: list[tuple[float, str]] = []
@@ -82,7 +82,7 @@ async def list_points(store: Store, asked: Asked) -> dict[str, Any]:
                 if len(rows) > limit:
                     break
     except (LookupError, OverflowError, OSError):
-        raise Refused("after: what it points to is not here") from None
+        raise RequestRejected("after: what it points to is not here") from None
     following = write_cursor(*rows[limit - 1]) if len(rows) > limit else None
     each = zip(rows[:limit], values, strict=False)
     points = [_point(place, *value, asked_at.get(place[:2])) for place, value in each]
@@ -105,16 +105,16 @@ def _asked_at(moment: datetime | None) -> dict[str, str]:
     return {"asked_at": rfc3339(moment)} if moment else {}
 
 
-async def thin_points(store: Store, asked: Asked) -> dict[str, Any]:
+async def downsample_points(store: Store, parameters: QueryParameters) -> dict[str, Any]:
     """Each series in about `thin` columns, with the least, the most and the mean of each; null where nothing is.
 
     With `buckets=common` all series are in buckets of one width and of one unit; one that cannot be says why.
     """
-    chosen, columns = await select(store, asked), asked.number("thin", MOST_COLUMNS, 1_000)
-    common = asked.word("buckets", ("own", "common")) == "common"
+    chosen, columns = await select(store, parameters), parameters.number("thin", MAX_COLUMNS, 1_000)
+    common = parameters.word("buckets", ("own", "common")) == "common"
     found = await store.thin(chosen, columns, common=common)
-    if sum(len(one.columns) for one in found) > _MOST_CELLS:
-        raise Refused(f"more than {_MOST_CELLS} columns: ask for fewer series or for fewer columns")
+    if sum(len(one.columns) for one in found) > _MAX_CELLS:
+        raise RequestRejected(f"more than {_MAX_CELLS} columns: ask for fewer series or for fewer columns")
     shown = _measure(found, chosen.series) if common else None
     return {"series": [_columns(one, shown) for one in found]}
 
@@ -158,16 +158,16 @@ def _columns(thin: Thinned, shown: tuple[str, str] | None) -> dict[str, Any]:
 def _moments(snapshots: Sequence[SelectedSeries]) -> str:
     """Write when each snapshot was asked for, for a header: `label: moment`, percent-encoded, separated by `; `."""
     each = [f"{quote(one.label, safe=' /')}: {rfc3339(one.asked_at)}" for one in snapshots if one.asked_at]
-    listed = "; ".join(each[:_MOST_MOMENTS])
-    return listed if len(each) <= _MOST_MOMENTS else f"{listed}; and {len(each) - _MOST_MOMENTS} more"
+    listed = "; ".join(each[:_MAX_MOMENTS])
+    return listed if len(each) <= _MAX_MOMENTS else f"{listed}; and {len(each) - _MAX_MOMENTS} more"
 
 
-async def stream_csv(store: Store, asked: Asked, request: web.Request) -> web.StreamResponse:
+async def stream_csv(store: Store, parameters: QueryParameters, request: web.Request) -> web.StreamResponse:
     """All the points asked for as CSV, streamed; headers have the licence, and when snapshots were asked for.
 
     A store that fails on the way cuts the connection: half a file must not look like a whole one.
     """
-    chosen = await select(store, asked)
+    chosen = await select(store, parameters)
     found = await store.selected(chosen)
     _check_inside(store, chosen, found)
     snapshots = [one for one in found if one.snapshot]
@@ -176,7 +176,7 @@ async def stream_csv(store: Store, asked: Asked, request: web.Request) -> web.St
             "Content-Type": "text/csv; charset=utf-8",
             "Content-Disposition": 'attachment; filename="points.csv"',
             "X-Licence": LICENCE,
-            **({ASKED_AT: _moments(snapshots)} if snapshots else {}),
+            **({ASKED_AT_HEADER: _moments(snapshots)} if snapshots else {}),
         }
     )
     async with aclosing(store.select_blocks(chosen)) as blocks:

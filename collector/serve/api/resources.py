@@ -6,14 +6,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from collector.report.gaps import find_gaps
-from collector.serve.api.pagination import MOST, number, page, read_cursor, read_offset, slice_of, write_cursor
+from collector.serve.api.pagination import MAX_ROWS, number, page, page_of, read_cursor, read_offset, write_cursor
 from collector.serve.api.parameters import known_profiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from collector.profile import Profile
-    from collector.serve.api.parameters import Asked
+    from collector.serve.api.parameters import QueryParameters
     from collector.serve.service import ServiceApi
     from collector.store import Store
     from collector.store.read.listing import Filters
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 
-async def list_profiles(service: ServiceApi, asked: Asked) -> Document:
+async def list_profiles(service: ServiceApi, parameters: QueryParameters) -> Document:
     """What is configured, and what the newest answer for each said of itself."""
-    profiles = known_profiles(asked.several("profile"), service.profiles)
-    return slice_of("profiles", [await _profile(service.store, profile) for profile in profiles], asked)
+    profiles = known_profiles(parameters.all_of("profile"), service.profiles)
+    return page_of("profiles", [await _profile(service.store, profile) for profile in profiles], parameters)
 
 
 async def _profile(store: Store, profile: Profile) -> Document:
@@ -46,46 +46,46 @@ async def _profile(store: Store, profile: Profile) -> Document:
     }
 
 
-async def list_series(service: ServiceApi, asked: Asked) -> Document:
+async def list_series(service: ServiceApi, parameters: QueryParameters) -> Document:
     """The series that are kept, with the identity that decides their values."""
-    limit, offset = asked.number("limit", MOST, 100), read_offset(asked)
-    named = await service.store.of_profile(await _profile_of(service, asked))
-    chosen = _within(asked, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
+    limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
+    named = await service.store.of_profile(await _profile_of(service, parameters))
+    chosen = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
     rows = await service.store.list_series(**chosen)
     return _offset_page("series", [asdict(row) for row in rows], limit, offset)
 
 
-async def list_fetches(service: ServiceApi, asked: Asked) -> Document:
+async def list_fetches(service: ServiceApi, parameters: QueryParameters) -> Document:
     """Requests and what became of them, the newest first."""
-    limit, after = asked.number("limit", MOST, 100), asked.one("after")
+    limit, after = parameters.number("limit", MAX_ROWS, 100), parameters.first("after")
     before = int(read_cursor(after, int)[0]) if after is not None else None
-    chosen = _within(asked, limit) | {"before": before, "profile": await _profile_of(service, asked)}
+    chosen = _within(parameters, limit) | {"before": before, "profile": await _profile_of(service, parameters)}
     rows = await service.store.list_fetches(**chosen)
     following = write_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return page("fetches", [asdict(row) for row in rows[:limit]], following)
 
 
-async def list_annotations(service: ServiceApi, asked: Asked) -> Document:
+async def list_annotations(service: ServiceApi, parameters: QueryParameters) -> Document:
     """Cloudflare's remarks, by start date."""
-    limit, offset = asked.number("limit", MOST, 100), read_offset(asked)
-    rows = await service.store.list_annotations(**(_within(asked, limit) | {"offset": offset}))
+    limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
+    rows = await service.store.list_annotations(**(_within(parameters, limit) | {"offset": offset}))
     return _offset_page("annotations", [asdict(row) for row in rows], limit, offset)
 
 
-async def list_revisions(service: ServiceApi, asked: Asked) -> Document:
+async def list_revisions(service: ServiceApi, parameters: QueryParameters) -> Document:
     """Values that were replaced, by series, bucket and time."""
-    limit, offset = asked.number("limit", MOST, 100), read_offset(asked)
-    named = await service.store.of_profile(await _profile_of(service, asked))
-    chosen = _within(asked, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
+    limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
+    named = await service.store.of_profile(await _profile_of(service, parameters))
+    chosen = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
     rows = await service.store.list_revisions(**chosen)
     documents = [asdict(row) | {"value": number(row.value), "new_value": number(row.new_value)} for row in rows]
     return _offset_page("revisions", documents, limit, offset)
 
 
-async def list_gaps(service: ServiceApi, asked: Asked) -> Document:
+async def list_gaps(service: ServiceApi, parameters: QueryParameters) -> Document:
     """Buckets that should be there and are not."""
-    start, end = asked.period()
-    names, configured = asked.several("profile"), {profile.name for profile in service.profiles}
+    start, end = parameters.period()
+    names, configured = parameters.all_of("profile"), {profile.name for profile in service.profiles}
     followed = await service.store.renamed([name for name in names if name not in configured])
     followed = [one for one in followed if one.new_profile in configured]
     whole = [name for name in names if name not in {one.profile for one in followed}]
@@ -94,18 +94,18 @@ async def list_gaps(service: ServiceApi, asked: Asked) -> Document:
     labels = {one.new_label for one in followed}
     found = [g for g in found if not followed or g.profile in whole or g.series in labels]
     kept = [asdict(g) for g in found if (start is None or g.end > start) and (end is None or g.start < end)]
-    return slice_of("gaps", kept, asked)
+    return page_of("gaps", kept, parameters)
 
 
-def _within(asked: Asked, limit: int) -> Filters:
+def _within(parameters: QueryParameters, limit: int) -> Filters:
     """Read the period; one row more than a page tells whether there is a next one."""
-    start, end = asked.period()
+    start, end = parameters.period()
     return {"start": start, "end": end, "limit": limit + 1}
 
 
-async def _profile_of(service: ServiceApi, asked: Asked) -> str | None:
+async def _profile_of(service: ServiceApi, parameters: QueryParameters) -> str | None:
     """One profile by name, also one that is no longer configured and has history."""
-    name = asked.one("profile")
+    name = parameters.first("profile")
     if name is None or name in {profile.name for profile in service.profiles}:
         return name
     if await service.store.list_series(profile=name, limit=1):

@@ -11,23 +11,22 @@ from aiohttp import web
 
 from collector import __version__
 from collector.serve.api import backfills, maintenance, points, resources
-from collector.serve.api.pagination import plain
-from collector.serve.api.parameters import Refused, read
+from collector.serve.api.pagination import to_json
+from collector.serve.api.parameters import RequestRejected, parse_parameters
 from collector.serve.errors import error_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import datetime
 
-    from collector.serve.api.parameters import Asked
+    from collector.serve.api.parameters import QueryParameters
     from collector.serve.service import ServiceApi
     from collector.serve.status_cache import StatusCache
 
-    Answer = Callable[[ServiceApi, Asked], Awaitable[dict[str, Any]]]
+    Answer = Callable[[ServiceApi, QueryParameters], Awaitable[dict[str, Any]]]
 
 _PAGES = ("limit", "after")
 _PERIOD = ("start", "end")
-_LISTS: dict[str, tuple[Answer, tuple[str, ...]]] = {
+_RESOURCES: dict[str, tuple[Answer, tuple[str, ...]]] = {
     "profiles": (resources.list_profiles, ("profile", *_PAGES)),
     "series": (resources.list_series, ("profile", *_PERIOD, *_PAGES)),
     "fetches": (resources.list_fetches, ("profile", *_PERIOD, *_PAGES)),
@@ -38,12 +37,12 @@ _LISTS: dict[str, tuple[Answer, tuple[str, ...]]] = {
 _POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", "buckets", *_PAGES)
 _WORTH_COMPRESSING = 20_000
 _WORTH_A_THREAD = 100_000
-dumps = partial(json.dumps, default=plain, ensure_ascii=False, separators=(",", ":"))
+dumps = partial(json.dumps, default=to_json, ensure_ascii=False, separators=(",", ":"))
 
 
 def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCache) -> None:
     """Add the routes to *app*."""
-    for name, (answer, allowed) in _LISTS.items():
+    for name, (answer, allowed) in _RESOURCES.items():
         app.router.add_get(f"/api/v1/{name}", _listing(service, answer, allowed))
     app.router.add_get("/api/v1/points", _points(service))
     app.router.add_get("/api/v1/status", _status(service, status_cache))
@@ -57,8 +56,8 @@ def _listing(
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            return _json(await answer(service, _asked(request, allowed, service.now())))
-        except Refused as error:
+            return _json(await answer(service, parse_parameters(request, allowed, service.now())))
+        except RequestRejected as error:
             return error_response(error.status, str(error))
 
     return handle
@@ -67,40 +66,36 @@ def _listing(
 def _points(service: ServiceApi) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            asked = _asked(request, _POINTS, service.now())
-            if asked.word("format", ("json", "csv")) == "csv":
-                _only(asked, "csv", without=("thin", "buckets", *_PAGES))
-                return await points.stream_csv(service.store, asked, request)
-            if asked.one("thin") is not None:
-                _only(asked, "thin", without=_PAGES)
-                return _json(await points.thin_points(service.store, asked))
-            _only(asked, "pages", without=("buckets",))
-            return _json(await points.list_points(service.store, asked))
-        except Refused as error:
+            parameters = parse_parameters(request, _POINTS, service.now())
+            if parameters.word("format", ("json", "csv")) == "csv":
+                _only(parameters, "csv", without=("thin", "buckets", *_PAGES))
+                return await points.stream_csv(service.store, parameters, request)
+            if parameters.first("thin") is not None:
+                _only(parameters, "thin", without=_PAGES)
+                return _json(await points.downsample_points(service.store, parameters))
+            _only(parameters, "pages", without=("buckets",))
+            return _json(await points.list_points(service.store, parameters))
+        except RequestRejected as error:
             return error_response(error.status, str(error))
 
     return handle
 
 
-def _only(asked: Asked, what: str, without: tuple[str, ...]) -> None:
+def _only(parameters: QueryParameters, what: str, without: tuple[str, ...]) -> None:
     for name in without:
-        if asked.one(name) is not None:
-            raise Refused(f"{name}: not together with {what}")
+        if parameters.first(name) is not None:
+            raise RequestRejected(f"{name}: not together with {what}")
 
 
 def _status(service: ServiceApi, status_cache: StatusCache) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            _asked(request, (), service.now())
-        except Refused as error:
+            parse_parameters(request, (), service.now())
+        except RequestRejected as error:
             return error_response(error.status, str(error))
         return _json(await status_cache.document())
 
     return handle
-
-
-def _asked(request: web.Request, allowed: tuple[str, ...], now: datetime) -> Asked:
-    return read(request.query, list(request.query.items()), allowed, now)
 
 
 def _json(document: dict[str, Any]) -> web.Response:
