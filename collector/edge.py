@@ -10,12 +10,13 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from collector.finality import DAY, NARROWER, floor_bucket, subtract
+from collector.finality import DAY, NARROWER, floor_bucket
+from collector.windows import subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from collector.finality import Range
+    from collector.windows import EpochWindow
 
 
 Kind = Literal["refused", "unavailable", "empty"]
@@ -56,7 +57,7 @@ class Edge:
         return len(self.seen_at) > 1
 
     @property
-    def absent(self) -> Range:
+    def absent(self) -> EpochWindow:
         """The window that Radar does not have."""
         return _EVER if self.since is None else self.since, self.begins
 
@@ -87,7 +88,7 @@ class Edge:
         left = (first, now) if first > begins else None
         return replace(self, begins=begins, seen_at=(self.moving[1], now), looked_at=now, before=before, moving=left)
 
-    def clip(self, window: Range) -> list[Range]:
+    def clip(self, window: EpochWindow) -> list[EpochWindow]:
         """The parts of *window* that Radar may have."""
         return subtract(window, [self.absent])
 
@@ -156,7 +157,7 @@ class Search:
         return replace(self, low=self.lower[-1], high=bucket, lower=self.lower[:-1], confirmed=False)
 
 
-def first_run(window: Range, runs: Iterable[Range]) -> Range | None:
+def first_run(window: EpochWindow, runs: Iterable[EpochWindow]) -> EpochWindow | None:
     """Find the run of absent buckets that *window* begins with, among *runs*, ascending.
 
     None if there is none, or if nothing is stored behind it: an edge is found only beside data.
@@ -165,7 +166,7 @@ def first_run(window: Range, runs: Iterable[Range]) -> Range | None:
     return run if run and run[0] == window[0] and run[1] < window[1] else None
 
 
-def is_beginning(run: Range, lacked: Iterable[Range], step: int, edge: Edge | None) -> bool:
+def is_beginning(run: EpochWindow, lacked: Iterable[EpochWindow], step: int, edge: Edge | None) -> bool:
     """Tell whether answers have *lacked* all of *run*, but for what the last of its samples asks for.
 
     What lies before an accepted *edge* counts as lacked.
@@ -174,7 +175,7 @@ def is_beginning(run: Range, lacked: Iterable[Range], step: int, edge: Edge | No
     return not subtract(run, [*known, samples(run, step, 1)[0]])
 
 
-def samples(run: Range, step: int, count: int, turn: int = 0) -> list[Range]:
+def samples(run: EpochWindow, step: int, count: int, turn: int = 0) -> list[EpochWindow]:
     """Choose at most *count* windows of one length that show whether *run* is empty: the last has the bucket behind it.
 
     The others are spread over the run; another *turn* moves them.

@@ -10,10 +10,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from collector.windows import join_buckets, merge, subtract
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    Range = tuple[int, int]
+    from collector.windows import EpochWindow
+
 
 DAY = 86_400
 REREAD_SECONDS = DAY - 900
@@ -70,44 +73,6 @@ def floor_bucket(moment: float, anchor: int, step: int) -> int:
     return anchor + int((moment - anchor) // step) * step
 
 
-def runs(timestamps: Iterable[int], step: int) -> list[Range]:
-    """Join ascending bucket starts to windows."""
-    found: list[list[int]] = []
-    for timestamp in timestamps:
-        if found and found[-1][1] == timestamp:
-            found[-1][1] = timestamp + step
-        else:
-            found.append([timestamp, timestamp + step])
-    return [(start, end) for start, end in found]
-
-
-def merge(windows: Iterable[Range]) -> list[Range]:
-    """Join windows that overlap or touch; ascending."""
-    joined: list[Range] = []
-    for start, end in sorted(windows):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        elif start < end:
-            joined.append((start, end))
-    return joined
-
-
-def subtract(window: Range, taken: Iterable[Range]) -> list[Range]:
-    """The parts of *window* that none of *taken* holds."""
-    parts, at = [], window[0]
-    for start, end in merge(taken):
-        if at < min(start, window[1]):
-            parts.append((at, min(start, window[1])))
-        at = max(at, end)
-    return [*parts, (at, window[1])] if at < window[1] else parts
-
-
-def intersect(one: Iterable[Range], other: Iterable[Range]) -> list[Range]:
-    """The windows that lie in one of *one* and in one of *other*."""
-    parts = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
-    return merge(part for part in parts if part[0] < part[1])
-
-
 def fold(  # noqa: PLR0913 - all but two are keywords
     known: Sequence[Evidence],
     scope: AnswerScope,
@@ -115,7 +80,7 @@ def fold(  # noqa: PLR0913 - all but two are keywords
     first: bool,
     inserted: Iterable[int] = (),
     changed: Iterable[int] = (),
-    overruled: Iterable[Range] = (),
+    overruled: Iterable[EpochWindow] = (),
 ) -> list[Evidence]:
     """Add what an answer says to the evidence *known* so far.
 
@@ -123,9 +88,9 @@ def fold(  # noqa: PLR0913 - all but two are keywords
     *changed* (revised, vanished or back again). Buckets of *overruled* windows stay as they are.
     """
     settle = scope.settle
-    new = [(scope.start, scope.end)] if first else runs(sorted(inserted), scope.step)
+    new = [(scope.start, scope.end)] if first else join_buckets(sorted(inserted), scope.step)
     late = [timestamp for timestamp in changed if timestamp + scope.step + settle <= scope.asked_at]
-    doubtful = runs(sorted(late), scope.step)
+    doubtful = join_buckets(sorted(late), scope.step)
     kept = merge(overruled)
     rows = [row for row in known if row.end <= scope.start or row.start >= scope.end]
     for row in (row for row in known if row.start < scope.end and scope.start < row.end):
@@ -191,7 +156,7 @@ class _Lookup:
 class _Inside:
     """Whether a timestamp lies in one of some ascending windows; asked in ascending order."""
 
-    def __init__(self, windows: Sequence[Range]) -> None:
+    def __init__(self, windows: Sequence[EpochWindow]) -> None:
         self._windows = windows
         self._at = 0
 
@@ -223,7 +188,9 @@ def _are_alike(one: Evidence, other: Evidence, settle: int) -> bool:
     return one.changed_at is None and min(one.margin, other.margin) >= settle
 
 
-def final_windows(rows: Iterable[Evidence], settle: int, step: int, *, confirmed: bool | None = None) -> list[Range]:
+def final_windows(
+    rows: Iterable[Evidence], settle: int, step: int, *, confirmed: bool | None = None
+) -> list[EpochWindow]:
     """The windows whose values are final; with *confirmed* those that are confirmed, or that are not."""
     found = []
     for row in rows:
@@ -233,7 +200,9 @@ def final_windows(rows: Iterable[Evidence], settle: int, step: int, *, confirmed
     return merge(found)
 
 
-def windows_to_reread(rows: Sequence[Evidence], extent: Range, settle: int, step: int, now: float) -> list[Range]:
+def windows_to_reread(
+    rows: Sequence[Evidence], extent: EpochWindow, settle: int, step: int, now: float
+) -> list[EpochWindow]:
     """The windows of the stored *extent* whose values are not final and that are to be read again *now*.
 
     Young values are due a day after they were last read, and then all of them, so that they share a request. A value
@@ -273,7 +242,7 @@ class Absence(NamedTuple):
         return self.window_end - self.window_start
 
 
-def judge_gap(gap: Range, absences: Sequence[Absence], settle: int) -> list[tuple[int, int, str]]:
+def judge_gap(gap: EpochWindow, absences: Sequence[Absence], settle: int) -> list[tuple[int, int, str]]:
     """Split a run of absent buckets into parts that are `missing`, and parts that Radar lacks: `upstream`.
 
     The proof: two answers past settle, requested at least two days apart, the later one for a window at most a quarter
@@ -289,7 +258,7 @@ def judge_gap(gap: Range, absences: Sequence[Absence], settle: int) -> list[tupl
     return parts
 
 
-def _parts(gap: Range, absences: Sequence[Absence], settle: int) -> Iterator[tuple[int, int, list[Absence]]]:
+def _parts(gap: EpochWindow, absences: Sequence[Absence], settle: int) -> Iterator[tuple[int, int, list[Absence]]]:
     """Cut *gap* where other absences hold, each with those that hold there and were past settle."""
     known = []
     for absence in absences:
@@ -327,7 +296,7 @@ class GapRequest(NamedTuple):
 
 
 def gap_requests(  # noqa: PLR0913 - two are keywords
-    gap: Range, absences: Sequence[Absence], settle: int, now: float, *, step: int = 1, explicit: bool = False
+    gap: EpochWindow, absences: Sequence[Absence], settle: int, now: float, *, step: int = 1, explicit: bool = False
 ) -> list[GapRequest]:
     """Decide what of a gap, in buckets of *step* seconds, to ask for *now*: what is not proven, or all if *explicit*.
 
@@ -355,7 +324,7 @@ def gap_requests(  # noqa: PLR0913 - two are keywords
     return found
 
 
-def absent_runs(scope: AnswerScope, answered: Sequence[int], stored: Iterable[int]) -> list[Range]:
+def absent_runs(scope: AnswerScope, answered: Sequence[int], stored: Iterable[int]) -> list[EpochWindow]:
     """The buckets past settle that an answer lacks and that are not *stored*: what it proves to be absent.
 
     An answer that holds any value proves nothing before its first and after its last one: it may have been cut short.
@@ -366,4 +335,6 @@ def absent_runs(scope: AnswerScope, answered: Sequence[int], stored: Iterable[in
         return []
     there = {timestamp for timestamp in answered if start <= timestamp < end}
     there |= {timestamp for timestamp in stored if start <= timestamp < end}
-    return runs((timestamp for timestamp in range(start, end, scope.step) if timestamp not in there), scope.step)
+    return join_buckets(
+        (timestamp for timestamp in range(start, end, scope.step) if timestamp not in there), scope.step
+    )

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from collector.interval import AggInterval as AggInterval  # noqa: PLC0414, TC001 - a word of the model
+from collector.windows import hull
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -97,9 +98,8 @@ _ABSOLUTE = {spelling_free(known): known.value for known in Normalization}
 _KNOWN = {*_ABSOLUTE, *map(spelling_free, RELATIVE_WORDS)}
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Window:
-    """The buckets from *start* up to, not including, *end*; both on the bucket grid."""
+class Window(NamedTuple):
+    """The buckets from *start* up to, not including, *end*; both on the bucket grid. `windows` has their algebra."""
 
     start: datetime
     end: datetime
@@ -217,9 +217,8 @@ class Batch:
     def __str__(self) -> str:
         """Write `34 x 15m over A..B in 3 windows`: A..B is the hull of all windows."""
         different = set(self.windows)
-        hull = Window(min(one.start for one in different), max(one.end for one in different))
         windows = f" in {len(different)} windows" if len(different) > 1 else ""
-        return f"{len(self.slices)} x {self.agg_interval} over {hull}{windows}"
+        return f"{len(self.slices)} x {self.agg_interval} over {hull(different)}{windows}"
 
 
 @dataclass(frozen=True, slots=True)

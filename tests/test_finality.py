@@ -21,13 +21,10 @@ from collector.finality import (
     floor_bucket,
     fold,
     gap_requests,
-    intersect,
     judge_gap,
-    merge,
-    runs,
-    subtract,
     windows_to_reread,
 )
+from collector.windows import intersect, join_buckets, merge, subtract
 
 STEP = 3600
 SETTLE = 2 * DAY
@@ -473,4 +470,4 @@ def test_windows_are_merged_and_subtracted(found):
 
 
 def test_bucket_starts_are_joined_to_runs():
-    assert runs([0, 10, 20, 40, 60, 70], 10) == [(0, 30), (40, 50), (60, 80)]
+    assert join_buckets([0, 10, 20, 40, 60, 70], 10) == [(0, 30), (40, 50), (60, 80)]

@@ -25,6 +25,7 @@ from collector.model import SeriesQuery, Slice, Window
 from collector.moments import check_date
 from collector.profile import on_grids
 from collector.store import Expected, Standing, StoreError, StoreUnavailable
+from collector.windows import hull, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +64,7 @@ async def unanswered(
         return await gap_slices(expected, now, store, batch_runner, explicit_since=since)
     windows, within = {}, {one.query: one.window for one in expected}
     for query, window in within.items():
-        windows[query] = plan.without(window, await store.answered(query, window, since))
+        windows[query] = subtract(window, await store.answered(query, window, since))
     return await whole_cells(windows, within, batch_runner)
 
 
@@ -288,10 +289,10 @@ class BackfillRunner:
             windows[piece.series].append(piece.window)
         relative, slices = await self._store.relative(windows), []
         for query, mine in windows.items():
-            all_of_it = plan.hull([*mine, Window(wanted.start, wanted.end)])
+            all_of_it = hull([*mine, Window(wanted.start, wanted.end)])
             answered = await self._store.answered(query, all_of_it, share.job.created_at)
             for window in mine if not (answered and query in relative) else ():
-                parts = plan.without(window, answered)
+                parts = subtract(window, answered)
                 slices += [Slice(query, part) for part in (parts if again or not parts else [window])]
         return slices
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from collector.collect.batch_runner import BatchRunner
-    from collector.finality import Range
     from collector.model import Batch, RequestKind, SeriesQuery
     from collector.store import Expected
+    from collector.windows import EpochWindow
 
     Names = Mapping[SeriesQuery, Sequence[str]]
 
@@ -95,7 +95,7 @@ class _Attending:
         for query in holes:
             del edges[query]
 
-    async def _take_samples(self, runs: Mapping[SeriesQuery, Range], edges: Mapping[SeriesQuery, Edge]) -> None:
+    async def _take_samples(self, runs: Mapping[SeriesQuery, EpochWindow], edges: Mapping[SeriesQuery, Edge]) -> None:
         """Ask for samples of what answers lacked before the first bucket of each series: a second answer, or a look."""
         found: dict[Slice, Sequence[int]] = {}
         chosen = {query: await self._samples(query, run, len(runs), edges.get(query)) for query, run in runs.items()}
@@ -113,13 +113,13 @@ class _Attending:
         await self._store.set_edges({query: edge for query, edge in judged.items() if edge or query in edges})
         _log(judged)
 
-    async def _samples(self, query: SeriesQuery, run: Range, queries: int, edge: Edge | None) -> list[Slice]:
+    async def _samples(self, query: SeriesQuery, run: EpochWindow, queries: int, edge: Edge | None) -> list[Slice]:
         positions = (await self._batch_runner.limits(query.request_kind)).shape.positions
         turn = edge.looks + 1 if edge else 0
         windows = samples(run, query.agg_interval.seconds, max(_FEWEST, positions // queries), turn)
         return [Slice(query, Window(from_epoch(start), from_epoch(end))) for start, end in windows]
 
-    def _judge(self, run: Range, timestamps: Sequence[int], edge: Edge | None) -> Edge | None:
+    def _judge(self, run: EpochWindow, timestamps: Sequence[int], edge: Edge | None) -> Edge | None:
         """Accept an edge if samples of the run before it have no value, and the bucket behind it has one.
 
         That bucket may be gone when the edge is looked at later.
@@ -150,7 +150,7 @@ class _Attending:
                 await self._store.set_edges({one: due[one].seen(self._now) for one in queries})
 
 
-def _is_news(run: Range, edge: Edge | None) -> bool:
+def _is_news(run: EpochWindow, edge: Edge | None) -> bool:
     """Tell whether answers have lacked more than lies before the edge that is known."""
     return not (edge and edge.is_accepted and edge.absent[0] <= run[0] and run[1] <= edge.begins)
 

@@ -7,8 +7,8 @@ from collections import defaultdict
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from collector.collect import plan
 from collector.store import Progress, Settled, Standing, StoreUnavailable
+from collector.windows import subtract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +78,7 @@ class Checkpoint:
         left = sum(
             part.duration // row.series.agg_interval.step
             for row in self._open
-            for part in plan.without(row.window, self._answered[row.series])
+            for part in subtract(row.window, self._answered[row.series])
         )
         parts = Progress(buckets_done=sum(row.buckets for row in self._open) - left)
         standing = self._job.standing
@@ -97,7 +97,7 @@ class Checkpoint:
         self._heard(Standing("running", _sum(self._job.standing.progress, self._shown)))
 
     def _done(self) -> list[Slice]:
-        return [row for row in self._open if not plan.without(row.window, self._answered[row.series])]
+        return [row for row in self._open if not subtract(row.window, self._answered[row.series])]
 
 
 def _sum(one: Progress, other: Progress) -> Progress:

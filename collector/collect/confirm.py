@@ -21,7 +21,7 @@ from collector.collect.batch_result import BatchResult
 from collector.collect.fetcher import Handling
 from collector.collect.refetch import settle_of
 from collector.datasets import adds_up_over_time
-from collector.finality import DAY, final_windows, floor_bucket, merge, subtract
+from collector.finality import DAY, final_windows, floor_bucket
 from collector.interval import Grid, grid_of
 from collector.model import (
     AggInterval,
@@ -34,16 +34,17 @@ from collector.model import (
     rfc3339,
     utc,
 )
+from collector.windows import hull, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from collector.collect.batch_runner import BatchRunner
-    from collector.finality import Range
     from collector.model import Answer, Batch
     from collector.profile import Profile
     from collector.store import SeriesState, Store
+    from collector.windows import EpochWindow
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +70,8 @@ class Unconfirmed:
 
     query: SeriesQuery
     settle: int
-    days: Sequence[Range]
-    rest: Sequence[Range]
+    days: Sequence[EpochWindow]
+    rest: Sequence[EpochWindow]
     offset: int = 0
 
     @property
@@ -99,12 +100,12 @@ def unconfirmed_windows(
     return Unconfirmed(query, settle, days, _clipped(left, (0, unfinished)), daily.seconds)
 
 
-def _clipped(windows: Iterable[Range], extent: Range) -> list[Range]:
+def _clipped(windows: Iterable[EpochWindow], extent: EpochWindow) -> list[EpochWindow]:
     parts = ((max(start, extent[0]), min(end, extent[1])) for start, end in windows)
     return [(start, end) for start, end in parts if start < end]
 
 
-def whole_days(windows: Iterable[Range], final: Sequence[Range], offset: int = 0) -> list[Range]:
+def whole_days(windows: Iterable[EpochWindow], final: Sequence[EpochWindow], offset: int = 0) -> list[EpochWindow]:
     """The days that share a bucket with *windows* and are *final* from their first to their last bucket.
 
     They begin *offset* seconds after midnight UTC.
@@ -176,7 +177,7 @@ def _names(profiles: Sequence[Profile], one: Unconfirmed) -> Mapping[SeriesQuery
     return {one.query: names, one.daily_query: names}
 
 
-def _window(window: Range) -> Window:
+def _window(window: EpochWindow) -> Window:
     return Window(from_epoch(window[0]), from_epoch(window[1]))
 
 
@@ -186,9 +187,9 @@ async def _compare_days(
     """Ask for daily values, and read again the days that differ from the sums."""
     answers = _DailyAnswers()
     handling = Handling(keep=answers.keep, history=False)
-    slices = [Slice(one.daily_query, plan.hull(map(_window, one.days))) for one in wanted]
+    slices = [Slice(one.daily_query, hull(map(_window, one.days))) for one in wanted]
     result = await batch_runner.run(slices, names, background=True, handling=handling)
-    differing: dict[SeriesQuery, list[Range]] = {}
+    differing: dict[SeriesQuery, list[EpochWindow]] = {}
     for one in wanted:
         days = await _differing_days(one, answers, batch_runner.fetcher.store)
         if days:
@@ -208,7 +209,7 @@ class _DailyAnswers:
 
     def __init__(self) -> None:
         self.values: dict[SeriesQuery, dict[int, float]] = defaultdict(dict)
-        self.asked: dict[SeriesQuery, list[tuple[Range, float]]] = defaultdict(list)
+        self.asked: dict[SeriesQuery, list[tuple[EpochWindow, float]]] = defaultdict(list)
 
     def keep(self, _fetch_id: int, batch: Batch, answer: Answer) -> None:
         """Take down an answer; one that is no count says nothing."""
@@ -219,16 +220,16 @@ class _DailyAnswers:
             self.asked[slice_.series].append((window, answer.meta.last_updated.timestamp()))
             self.values[slice_.series].update(zip(points.timestamps, points.values, strict=True))
 
-    def told(self, query: SeriesQuery, day: Range, settle: int) -> bool:
+    def told(self, query: SeriesQuery, day: EpochWindow, settle: int) -> bool:
         """Tell whether an answer past settle has covered *day*."""
         return any(a <= day[0] and day[1] <= min(b, told - settle) for (a, b), told in self.asked.get(query, ()))
 
 
-def _days(windows: Iterable[Range]) -> list[Range]:
+def _days(windows: Iterable[EpochWindow]) -> list[EpochWindow]:
     return [(start, start + DAY) for window in windows for start in range(window[0], window[1], DAY)]
 
 
-async def _differing_days(one: Unconfirmed, answers: _DailyAnswers, store: Store) -> list[Range]:
+async def _differing_days(one: Unconfirmed, answers: _DailyAnswers, store: Store) -> list[EpochWindow]:
     """Confirm the days whose sums equal the daily values; gives those that differ."""
     sums = await store.daily_sums(one.query, _window((one.days[0][0], one.days[-1][1])), one.offset)
     values = answers.values.get(one.daily_query, {})
@@ -238,7 +239,7 @@ async def _differing_days(one: Unconfirmed, answers: _DailyAnswers, store: Store
     return [day for day in told if sums.get(day[0]) != values.get(day[0])]
 
 
-async def _judge_sums(one: Unconfirmed, days: Sequence[Range], answers: _DailyAnswers, store: Store) -> None:
+async def _judge_sums(one: Unconfirmed, days: Sequence[EpochWindow], answers: _DailyAnswers, store: Store) -> None:
     """Switch the comparison off if the second reading has confirmed a day whose sum differs all the same."""
     state = (await store.series_states([one.query])).get(one.query)
     confirmed = (

@@ -16,9 +16,10 @@ from collector.collect import plan
 from collector.collect.fetcher import ShuttingDown
 from collector.edge import SECOND_ANSWER_SECONDS, YOUNGEST_SECONDS, Edge, Search
 from collector.errors import CollectorError
-from collector.finality import NARROWER, intersect
+from collector.finality import NARROWER
 from collector.model import Batch, Slice, Window, from_epoch, rfc3339
 from collector.radar.errors import Misdirected, Paused, RadarError, Refused, RelativeValues, Unavailable, Untrusted
+from collector.windows import intersect
 
 if TYPE_CHECKING:
     import asyncio

@@ -20,6 +20,7 @@ from collector.model import Slice
 from collector.profile import on_grids
 from collector.radar.errors import Refused
 from collector.store import StoreUnavailable
+from collector.windows import subtract
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -185,7 +186,7 @@ async def _unanswered(slices: Sequence[Slice], since: datetime, store: Store) ->
     return [
         Slice(piece.series, part)
         for piece in slices
-        for part in plan.without(piece.window, await store.answered(piece.series, piece.window, since))
+        for part in subtract(piece.window, await store.answered(piece.series, piece.window, since))
     ]
 
 

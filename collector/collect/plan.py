@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from collector.interval import DEFAULT_ORIGIN
 from collector.model import Batch, Slice, Window
 from collector.radar.request import query_string
+from collector.windows import merge, split_evenly, split_on_grid
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -66,51 +67,14 @@ def live_window(profile: Profile, stored: Window | None, now: datetime) -> Windo
     return Window(start, end) if start < end else None
 
 
-def hull(windows: Iterable[Window]) -> Window:
-    """The shortest window that holds all of *windows*."""
-    found = list(windows)
-    return Window(min(window.start for window in found), max(window.end for window in found))
-
-
-def merged(windows: Iterable[Window]) -> list[Window]:
-    """Join windows that overlap or touch."""
-    runs: list[Window] = []
-    for window in sorted(windows):
-        if runs and window.start <= runs[-1].end:
-            runs[-1] = Window(runs[-1].start, max(runs[-1].end, window.end))
-        else:
-            runs.append(window)
-    return runs
-
-
-def grid(window: Window, span: timedelta, step: timedelta) -> list[Window]:
-    """Cut *window* at the borders of the grid of *span*: interior pieces are whole, those at the edges are not.
-
-    Borders are starts of buckets, which are *step* wide and of which one starts with the window.
-    """
-    pieces = []
-    start = window.start
-    origin = DEFAULT_ORIGIN + (start - DEFAULT_ORIGIN) % step
-    while start < window.end:
-        border = start - (start - origin) % span + span
-        pieces.append(Window(start, min(border, window.end)))
-        start = border
-    return pieces
-
-
-def without(window: Window, covered: Iterable[Window]) -> list[Window]:
-    """The parts of *window* that none of *covered* holds, ascending."""
-    parts, start = [], window.start
-    for taken in merged(covered):
-        if start < min(taken.start, window.end):
-            parts.append(Window(start, min(taken.start, window.end)))
-        start = max(start, taken.end)
-    return [*parts, Window(start, window.end)] if start < window.end else parts
+def grid_windows(window: Window, span: timedelta, step: timedelta) -> list[Window]:
+    """Cut *window* at the borders of the grid of *span*, which are starts of buckets of width *step*."""
+    return split_on_grid(window, span, DEFAULT_ORIGIN + (window.start - DEFAULT_ORIGIN) % step)
 
 
 def cells(holes: Iterable[Window], within: Window, span: timedelta, step: timedelta) -> list[Window]:
     """The grid windows of *within* that hold a part of a hole, each once: asking whole cells keeps durations equal."""
-    return sorted({cell for hole in holes for cell in grid(within, span, step) if cell.overlaps(hole)})
+    return sorted({cell for hole in holes for cell in grid_windows(within, span, step) if cell.overlaps(hole)})
 
 
 def pack(slices: Iterable[Slice], shape: Shape) -> list[Batch]:
@@ -147,7 +111,7 @@ def _fitting(slices: Iterable[Slice], span: timedelta) -> Iterator[Slice]:
         if all(window.duration <= span for window in found):
             pieces: Iterable[Window] = dict.fromkeys(found)
         else:
-            pieces = [piece for run in merged(found) for piece in cut(run, span, series.agg_interval.step)]
+            pieces = [piece for run in merge(found) for piece in split_evenly(run, span, series.agg_interval.step)]
         yield from (Slice(series, piece) for piece in pieces)
 
 
@@ -167,18 +131,7 @@ def joined(slices: Iterable[Slice]) -> list[Slice]:
     windows: dict[SeriesQuery, list[Window]] = defaultdict(list)
     for piece in slices:
         windows[piece.series].append(piece.window)
-    return [Slice(series, run) for series, found in windows.items() for run in merged(found)]
-
-
-def cut(window: Window, span: timedelta, step: timedelta) -> list[Window]:
-    """Cut *window* into as few pieces as *span* allows, all of one duration, so that they can share a request.
-
-    Where that does not come out even in buckets of *step*, the oldest piece overlaps the next one a little.
-    """
-    count = -(-window.duration // span)
-    length = -(-(window.duration // step) // count) * step
-    starts = (window.end - length * (back + 1) for back in range(count))
-    return sorted(Window(max(start, window.start), max(start, window.start) + length) for start in starts)
+    return [Slice(series, run) for series, found in windows.items() for run in merge(found)]
 
 
 def _newest_first(slices: list[Slice]) -> list[Slice]:

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from collector.collect.plan import hull, merged, without
 from collector.model import SeriesQuery, Slice, Window
+from collector.windows import hull, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -37,8 +37,8 @@ class Pool:
         for slice_ in slices:
             taken[slice_.series].append(slice_.window)
         for series, windows in taken.items():
-            runs = merged(self._left[series])
-            kept = without(hull(runs), windows) if runs else []
+            runs = merge(self._left[series])
+            kept = subtract(hull(runs), windows) if runs else []
             self._left[series] = [part for window in kept for part in _parts(runs, window)]
 
     def keep(self, slices: Iterable[Slice]) -> None:
@@ -61,7 +61,7 @@ class Pool:
         """Return what is left, one slice for each part of a wanted window."""
         found: dict[Slice, None] = {}
         for series, left in self._left.items():
-            runs = merged(left)
+            runs = merge(left)
             for wanted in self._wanted[series] if runs else ():
                 found.update((Slice(series, part), None) for part in _parts(runs, wanted))
         return list(found)

@@ -16,6 +16,7 @@ from collector.finality import NARROWER, windows_to_reread
 from collector.interval import grid_of
 from collector.model import Slice, Window, from_epoch
 from collector.store import Expected
+from collector.windows import hull, merge, split_evenly, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ async def fire_slices(
             state = states.get(series.query)
             due = _windows_due(profile, series.query, state, now) if state and series.query not in relative else []
             wanted[series.query] += fire_windows(profile, state, due, now - ahead)
-    return [Slice(query, window) for query, windows in wanted.items() for window in plan.merged(windows)]
+    return [Slice(query, window) for query, windows in wanted.items() for window in merge(windows)]
 
 
 def settle_of(profile: Profile, state: SeriesState) -> int:
@@ -162,7 +163,7 @@ async def gap_slices(
         if not parts:
             continue
         known = found.get(one.query)
-        wanted = Wanted(plan.hull([one.window, known.within]) if known else one.window)
+        wanted = Wanted(hull([one.window, known.within]) if known else one.window)
         found[one.query] = wanted
         if known:
             wanted.wide.extend(known.wide)
@@ -182,7 +183,7 @@ async def _add_parts(  # noqa: PLR0913, PLR0917 - what the decision depends on
     for part in parts:
         window = Window(from_epoch(part.start), from_epoch(part.end))
         for piece in _not_asked(window, young_from, just_now, lately):
-            silent = not part.lacked and piece.end <= young_from and not plan.without(piece, covered)
+            silent = not part.lacked and piece.end <= young_from and not subtract(piece, covered)
             if part.width is not None:
                 wanted.narrow.append((piece, part.width))
             elif silent:
@@ -201,7 +202,7 @@ async def query_slices(expected: Expected, now: datetime, store: Store) -> list[
         return []
     gaps = [hole.window for hole in (await store.holes_of([expected]))[0]]
     asked = await store.answered(query, window, now - _QUERIED_AGAIN)
-    return [Slice(query, part) for gap in gaps for part in plan.without(gap, asked)]
+    return [Slice(query, part) for gap in gaps for part in subtract(gap, asked)]
 
 
 def _alone(gap: Window, expected: Expected) -> tuple[Window, int]:
@@ -218,8 +219,8 @@ def _not_asked(
 ) -> list[Window]:
     """Leave out what an answer has covered: of the past *just_now*, of young buckets *lately*."""
     border = min(max(young_from, window.start), window.end)
-    old = plan.without(Window(window.start, border), just_now) if window.start < border else []
-    young = plan.without(Window(border, window.end), lately) if border < window.end else []
+    old = subtract(Window(window.start, border), just_now) if window.start < border else []
+    young = subtract(Window(border, window.end), lately) if border < window.end else []
     return [*old, *young]
 
 
@@ -228,10 +229,10 @@ async def _slices(found: Mapping[SeriesQuery, Wanted], batch_runner: BatchRunner
     slices = []
     for query, wanted in found.items():
         span, step = (await batch_runner.limits(query.request_kind)).shape.span, query.agg_interval.step
-        windows = plan.merged(plan.cells(wanted.wide, wanted.within, span, step))
+        windows = merge(plan.cells(wanted.wide, wanted.within, span, step))
         for window, width in wanted.narrow:
             longest = max(timedelta(seconds=width) // step, 1) * step
-            windows += plan.cut(window, longest, step)
+            windows += split_evenly(window, longest, step)
         slices += [Slice(query, window) for window in windows]
     return slices
 

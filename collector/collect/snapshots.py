@@ -19,6 +19,7 @@ from collector.errors import CollectorError
 from collector.interval import grid_of
 from collector.model import Points, Slice, Window, from_epoch, is_absolute, spelling_free
 from collector.store import LONGEST_PAUSE, StoreError, Taken
+from collector.windows import subtract
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -211,7 +212,7 @@ class Parts:
 
 def _why_not_whole(parts: Sequence[_Part], whole: Window, absolute_words: Collection[str]) -> str | None:
     """Say why *parts* make no snapshot of the *whole* range; None if they do. See `RadarClient.absolute_words`."""
-    lacking = plan.without(whole, [part.window for part in parts])
+    lacking = subtract(whole, [part.window for part in parts])
     if lacking:
         return f"the pass brought no answer for {lacking[0]}, so that nothing of the snapshot is stored"
     measures = sorted({(part.meta.normalization, part.meta.unit) for part in parts})

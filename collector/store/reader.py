@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from collector.clock_difference import ClockDifference
     from collector.edge import Edge
-    from collector.finality import GapRequest, Range
+    from collector.finality import GapRequest
     from collector.interval import AggInterval, Grid
     from collector.model import Batch, SeriesQuery
     from collector.normalization import Verdict
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from collector.store.series.identity import Renamed
     from collector.store.series.snapshots import PassRecord, Snapshot
     from collector.store.write.replays import ReadBody, Replayed
+    from collector.windows import EpochWindow
 
 T = TypeVar("T")
 
@@ -278,7 +279,7 @@ class Reader:
         async with self._database.read() as connection:
             return await edges.read(connection, queries)
 
-    async def beginnings(self, expected: Sequence[Expected]) -> list[Range | None]:
+    async def beginnings(self, expected: Sequence[Expected]) -> list[EpochWindow | None]:
         """Find the run of absent buckets that each window begins with, if answers lacked all of it; in their order."""
         async with self._database.read() as connection:
             return await beginnings(connection, expected)

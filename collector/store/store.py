@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from collector.clock_difference import ClockDifference
     from collector.edge import Edge
-    from collector.finality import Range
     from collector.interval import AggInterval, Grid
     from collector.model import Answer, Batch, SeriesQuery, Slice
     from collector.normalization import Verdict
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from collector.store.series.snapshots import PassRecord
     from collector.store.write.replays import ReadBody, Replayed
     from collector.store.write.save_snapshots import Taken
+    from collector.windows import EpochWindow
 
 _COMMITTED_WITHIN = timedelta(hours=1)
 """No answer is committed longer than this after the end of its request."""
@@ -290,7 +290,7 @@ class Store(Reader):
         word = backfill_queue.Stop(job.id, standing, now, self._replica_id, gaps)
         await self._database.write(lambda connection: backfill_queue.stop(connection, word))
 
-    async def confirm(self, query: SeriesQuery, windows: Sequence[Range], settle: int) -> None:
+    async def confirm(self, query: SeriesQuery, windows: Sequence[EpochWindow], settle: int) -> None:
         """Note that an independent answer agrees with the values of *windows*; all in epoch seconds."""
         if windows:
             await self._database.write(lambda connection: series_states.confirm(connection, query, windows, settle))

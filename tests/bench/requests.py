@@ -16,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from collector.collect.batch_runner import BatchRunner
-from collector.collect.plan import without
 from collector.contract.errors import envelope
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
 from collector.radar.classify import classify_response
@@ -24,6 +23,7 @@ from collector.radar.client import TrustedAnswer
 from collector.radar.errors import Coarsened, RadarError, TimedOut
 from collector.radar.request import query_string
 from collector.store import Store
+from collector.windows import subtract
 from tests.bench.server import PATH
 from tests.harness.collect_core import DAY, NOW, Clock, NoWaitFetcher, many
 
@@ -167,7 +167,7 @@ async def spent(cell: Cell, folder: Path) -> int:
         result = await batch_runner.run(slices, {piece.series: ["many"] for piece in slices})
     assert not result.failures
     assert result.requests == radar.asked
-    assert not [piece for piece in slices if without(piece.window, radar.answered[piece.series])]
+    assert not [piece for piece in slices if subtract(piece.window, radar.answered[piece.series])]
     return radar.asked
 
 

@@ -12,6 +12,7 @@ from collector.collect.plan import Shape
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
 from collector.profile import Profile
 from collector.radar.request import query_string
+from collector.windows import hull, merge, split_evenly, subtract
 
 QUARTER, HOUR, DAY, WEEK = AggInterval
 NOW = datetime(2026, 3, 4, 10, 20, tzinfo=UTC)  # a Wednesday
@@ -79,17 +80,17 @@ def test_a_fire_reads_from_the_newest_point_less_lookback_to_the_newest_closed_b
 
 @given(windows, spans)
 def test_a_cut_covers_the_window_in_as_few_pieces_of_one_duration_as_can_be(window, span):
-    pieces = plan.cut(window, span, QUARTER.step)
+    pieces = split_evenly(window, span, QUARTER.step)
     assert len(pieces) == -(-window.duration // span)
     assert len({piece.duration for piece in pieces}) == 1
     assert pieces[0].duration <= span
-    assert plan.merged(pieces) == [window]
+    assert merge(pieces) == [window]
     assert all((piece.start - window.start) % QUARTER.step == timedelta(0) for piece in pieces)
 
 
 @given(windows, spans)
 def test_the_grid_covers_the_window_exactly_once(window, span):
-    pieces = plan.grid(window, span, QUARTER.step)
+    pieces = plan.grid_windows(window, span, QUARTER.step)
     assert [pieces[0].start, *(piece.end for piece in pieces)] == [*(piece.start for piece in pieces), window.end]
     assert all(piece.duration == span for piece in pieces[1:-1])
     assert all(piece.duration <= span for piece in pieces)
@@ -99,7 +100,11 @@ def test_the_grid_covers_the_window_exactly_once(window, span):
 def test_two_grids_share_their_inner_borders(one, other, span):
     common = Window(max(one.start, other.start), min(one.end, other.end))
     inside = [
-        {piece.start for piece in plan.grid(window, span, QUARTER.step) if common.start < piece.start < common.end}
+        {
+            piece.start
+            for piece in plan.grid_windows(window, span, QUARTER.step)
+            if common.start < piece.start < common.end
+        }
         for window in (one, other)
     ]
     assert inside[0] == inside[1]
@@ -107,7 +112,7 @@ def test_two_grids_share_their_inner_borders(one, other, span):
 
 @given(st.lists(windows, max_size=6))
 def test_merged_windows_hold_the_same_buckets_and_stand_apart(found):
-    merged = plan.merged(found)
+    merged = merge(found)
     assert all(one.end < other.start for one, other in pairwise(merged))
     for window in found:
         assert any(run.start <= window.start and window.end <= run.end for run in merged)
@@ -119,7 +124,7 @@ def test_every_slice_is_packed_exactly_once_and_a_batch_has_one_duration(days, s
     slices = [Slice(query(f"ca {number}"), Window(start, start + timedelta(days=days))) for number in range(series)]
     batches = plan.pack(slices, Shape(span, positions))
     packed = [piece for batch in batches for piece in batch.slices]
-    assert len(packed) == len(set(packed)) == series * len(plan.cut(slices[0].window, span, QUARTER.step))
+    assert len(packed) == len(set(packed)) == series * len(split_evenly(slices[0].window, span, QUARTER.step))
     for batch in batches:
         assert len({piece.window.duration for piece in batch.slices}) == 1
         assert len(batch.slices) <= positions
@@ -171,7 +176,7 @@ def test_cells_are_the_grid_windows_that_hold_a_part_of_a_hole():
     hole = Window(at(2026, 3, 8, 23, 45), at(2026, 3, 9, 0, 15))
     assert (
         plan.cells([hole], within, timedelta(days=7), QUARTER.step)
-        == plan.grid(within, timedelta(days=7), QUARTER.step)[:2]
+        == plan.grid_windows(within, timedelta(days=7), QUARTER.step)[:2]
     )
 
 
@@ -189,15 +194,15 @@ def hours(start, end):
     ],
 )
 def test_windows_that_overlap_or_touch_are_one(expected, found):
-    assert plan.merged(hours(*one) for one in found) == [hours(*one) for one in expected]
+    assert merge(hours(*one) for one in found) == [hours(*one) for one in expected]
     slices = [Slice(query(), hours(*one)) for one in found]
     other = Slice(query("b"), hours(0, 9))
     assert plan.joined([*slices, other]) == [*(Slice(query(), hours(*one)) for one in expected), other]
 
 
 def test_the_hull_holds_all():
-    assert plan.hull([hours(3, 4), hours(1, 2), hours(2, 3)]) == hours(1, 4)
-    assert plan.hull([hours(1, 4), hours(2, 3)]) == hours(1, 4)
+    assert hull([hours(3, 4), hours(1, 2), hours(2, 3)]) == hours(1, 4)
+    assert hull([hours(1, 4), hours(2, 3)]) == hours(1, 4)
 
 
 @pytest.mark.parametrize(
@@ -216,20 +221,22 @@ def test_the_hull_holds_all():
     ],
 )
 def test_the_parts_of_a_window_that_are_not_covered(expected, covered):
-    assert plan.without(hours(2, 8), [hours(*one) for one in covered]) == [hours(*one) for one in expected]
+    assert subtract(hours(2, 8), [hours(*one) for one in covered]) == [hours(*one) for one in expected]
 
 
 def test_the_grid_begins_on_a_monday():
     week = timedelta(days=7)
-    assert plan.grid(hours(24, 24 * 7), week, HOUR.step) == [hours(24, 24 * 7)]
-    assert plan.grid(hours(24, 24 * 8), week, HOUR.step) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
+    assert plan.grid_windows(hours(24, 24 * 7), week, HOUR.step) == [hours(24, 24 * 7)]
+    assert plan.grid_windows(hours(24, 24 * 8), week, HOUR.step) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
 
 
 def test_the_grid_lies_on_starts_of_buckets():
     eight, day, week = timedelta(hours=8), timedelta(days=1), timedelta(days=7)
-    shifted = [Window(piece.start + eight, piece.end + eight) for piece in plan.grid(hours(0, 24 * 20), week, day)]
+    shifted = [
+        Window(piece.start + eight, piece.end + eight) for piece in plan.grid_windows(hours(0, 24 * 20), week, day)
+    ]
     whole = hours(0, 24 * 20)
-    assert plan.grid(Window(whole.start + eight, whole.end + eight), week, day) == shifted
+    assert plan.grid_windows(Window(whole.start + eight, whole.end + eight), week, day) == shifted
 
 
 def packed(slices, days=7, positions=20, *, gaps=True):
@@ -286,11 +293,11 @@ def test_some_series_are_asked_alone_and_relative_ones_for_their_newest_window()
 
 
 def test_a_cut_that_does_not_come_out_even_overlaps_at_its_old_end():
-    assert plan.cut(hours(0, 10), timedelta(hours=3), timedelta(hours=1)) == [
+    assert split_evenly(hours(0, 10), timedelta(hours=3), timedelta(hours=1)) == [
         hours(*one) for one in ((0, 3), (1, 4), (4, 7), (7, 10))
     ]
-    assert plan.cut(hours(0, 2), timedelta(hours=3), timedelta(hours=1)) == [hours(0, 2)]
-    assert plan.cut(hours(0, 6), timedelta(hours=3), timedelta(hours=1)) == [hours(0, 3), hours(3, 6)]
+    assert split_evenly(hours(0, 2), timedelta(hours=3), timedelta(hours=1)) == [hours(0, 2)]
+    assert split_evenly(hours(0, 6), timedelta(hours=3), timedelta(hours=1)) == [hours(0, 3), hours(3, 6)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collector.store import Fire, Store
 from collector.store.admin import dump
 from collector.store.admin.commands import digest
 from collector.store.admin.commands import dump as dump_of
-from collector.store.admin.dump import cover, in_order
+from collector.store.admin.dump import in_order
 from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, saved
 
 ALL, COM = query(), query(tld="com")
@@ -130,19 +130,3 @@ async def test_a_dump_is_read_beside_whoever_writes(store, store_url):
 )
 def test_values_follow_the_one_they_replaced(expected, replaced):
     assert in_order(replaced) == expected
-
-
-@pytest.mark.parametrize(
-    ("expected", "ranges"),
-    [
-        ([(0, 2)], [(0, 1), (1, 2)]),
-        ([(0, 1), (2, 3)], [(0, 1), (2, 3)]),
-        ([(0, 5)], [(1, 2), (3, 4), (0, 5)]),
-        ([(0, 1), (2, 5)], [(0, 1), (3, 4), (2, 5)]),
-    ],
-)
-def test_ranges_that_touch_are_one(expected, ranges):
-    covered = []
-    for start, end in ranges:
-        cover(covered, start, end)
-    assert covered == expected

@@ -32,6 +32,7 @@ from collector.store.db.schema import (
     withdrawals,
 )
 from collector.store.series import snapshots
+from collector.windows import merge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -154,16 +155,8 @@ async def _coverage(connection: AsyncConnection, series_id: int) -> AsyncGenerat
     covered: list[tuple[int, int]] = []
     async with aclosing(_rows(connection, select.order_by(date_ranges.c.end))) as blocks:
         async for block in blocks:
-            for start, end in block:
-                cover(covered, start, end)
+            covered = merge([*covered, *map(tuple, block)])
     yield "".join(_line("covered", _time(start), _time(end)) for start, end in covered)
-
-
-def cover(covered: list[tuple[int, int]], start: int, end: int) -> None:
-    """Add [start, end) to ascending ranges that do not touch, none of which ends later."""
-    while covered and covered[-1][1] >= start:
-        start = min(start, covered.pop()[0])
-    covered.append((start, end))
 
 
 async def _fires(connection: AsyncConnection) -> AsyncGenerator[str, None]:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.finality import merge
 from collector.model import AggInterval, from_epoch, rfc3339
 from collector.store.admin import verify_references
 from collector.store.admin.commands import opened
@@ -28,6 +27,7 @@ from collector.store.db.schema import date_ranges, points, revisions, series
 from collector.store.db.translate_errors import ILLEGIBLE, translate
 from collector.store.errors import StoreDamaged
 from collector.store.series import generations, grids, snapshots
+from collector.windows import merge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence

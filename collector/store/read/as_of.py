@@ -17,6 +17,7 @@ from collector.store.read.points import first_of_each, merged_now, select_points
 from collector.store.series import generations, normalizations, snapshots
 from collector.store.series.edges import proven_absent
 from collector.store.series.generations import Generation, described, generation, in_force, same_measure
+from collector.windows import subtract
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from collector.store.series.snapshots import Snapshot
 
-    Range = tuple[int, int]
+    EpochWindow = tuple[int, int]
     Stretches = Iterable[tuple[int, int, int]]
 
 
@@ -305,14 +306,8 @@ def lowest_level(stretches: Stretches, spoken: Sequence[Spoken]) -> int | None:
         for one in spoken:
             if one.series_id != series_id or not open_ranges:
                 continue
-            rest = [part for found in open_ranges for part in _without(found, (one.start, one.end))]
+            rest = [part for found in open_ranges for part in subtract(found, [(one.start, one.end)])]
             if rest != open_ranges:
                 levels.add(one.level)
             open_ranges = rest
     return min((level for level in levels if level is not None), default=None)
-
-
-def _without(found: Range, taken: Range) -> list[Range]:
-    """What of a range is left when another one is taken from it."""
-    parts = (found[0], min(found[1], taken[0])), (max(found[0], taken[1]), found[1])
-    return [part for part in parts if part[0] < part[1]]

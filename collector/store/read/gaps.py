@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector.edge import first_run, is_beginning
-from collector.finality import Absence, GapRequest, gap_requests, intersect, judge_gap, merge, subtract
+from collector.finality import Absence, GapRequest, gap_requests, judge_gap
 from collector.model import Window, from_epoch
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import points
 from collector.store.read import coverage
 from collector.store.retention.cutoff import kept_from
 from collector.store.series import edges, evidence, generations
+from collector.windows import intersect, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from collector.finality import DAY, final_windows, subtract
+from collector.finality import DAY, final_windows
 from collector.model import from_epoch
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import points
 from collector.store.db.schema import series as series_table
 from collector.store.series import edges, evidence, generations, identity
+from collector.windows import subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from collector.finality import Evidence, Range
+    from collector.finality import Evidence
     from collector.model import SeriesQuery, Window
     from collector.profile import Profile
+    from collector.windows import EpochWindow
 
 _UNCONFIRMED_WINDOWS = 200
 """So many windows are counted in one statement."""
@@ -38,19 +40,19 @@ class SeriesState:
     """
 
     series_id: int
-    extent: Range
-    current: Range
+    extent: EpochWindow
+    current: EpochWindow
     evidence: Sequence[Evidence]
     settle: int | None
     sums_differ: bool = False
-    absent: Range | None = None
+    absent: EpochWindow | None = None
 
     @property
     def told_until(self) -> int:
         """The end of the newest bucket that an answer has spoken for."""
         return max([self.extent[1], *(row.end for row in self.evidence)])
 
-    def still_there(self, windows: Iterable[Range]) -> list[Range]:
+    def still_there(self, windows: Iterable[EpochWindow]) -> list[EpochWindow]:
         """The parts of *windows* that Radar may still have, ascending."""
         return [part for window in windows for part in (subtract(window, [self.absent]) if self.absent else [window])]
 
@@ -80,7 +82,7 @@ async def series_states(connection: AsyncConnection, queries: Sequence[SeriesQue
     }
 
 
-def _current(ends: Range | None, step: int) -> Range:
+def _current(ends: EpochWindow | None, step: int) -> EpochWindow:
     return (ends[0], ends[1] + step) if ends else (0, 0)
 
 
@@ -108,7 +110,7 @@ async def unconfirmed(connection: AsyncConnection, profiles: Sequence[Profile]) 
     }
 
 
-async def _count(connection: AsyncConnection, windows: Sequence[tuple[int, Range]]) -> list[tuple[int, int]]:
+async def _count(connection: AsyncConnection, windows: Sequence[tuple[int, EpochWindow]]) -> list[tuple[int, int]]:
     counts = [
         sa.select(sa.literal(series_id, sa.BigInteger), sa.func.count()).where(
             points.c.series_id == series_id,
@@ -135,7 +137,7 @@ async def daily_sums(
     return {number * DAY + offset: total for number, total in await connection.execute(select.group_by(day))}
 
 
-async def confirm(connection: AsyncConnection, query: SeriesQuery, windows: Sequence[Range], settle: int) -> None:
+async def confirm(connection: AsyncConnection, query: SeriesQuery, windows: Sequence[EpochWindow], settle: int) -> None:
     """Note that a second, independent answer agrees with the final values of *windows*."""
     series_id = (await identity.current(connection, [query])).get(query)
     if series_id is not None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.finality import Absence, Evidence, compact, runs, subtract
+from collector.finality import Absence, Evidence, compact
 from collector.model import AggInterval, from_epoch
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import absences, date_ranges, fetches, finality, points, series, vanished
+from collector.windows import join_buckets, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from collector.finality import Range
+    from collector.windows import EpochWindow
 
     Rows = dict[int, list[Evidence]]
 
@@ -42,7 +43,7 @@ async def settles(connection: AsyncConnection, ids: Iterable[int]) -> dict[int, 
     return {series_id: settle for series_id, settle in found if settle is not None}
 
 
-async def read(connection: AsyncConnection, ids: Iterable[int], hull: Range | None = None) -> Rows:
+async def read(connection: AsyncConnection, ids: Iterable[int], hull: EpochWindow | None = None) -> Rows:
     """Read the evidence of series, ascending; with *hull* what overlaps or touches that window."""
     parameters: dict[str, Any] = {"ids": list(ids)}
     if hull:
@@ -102,7 +103,7 @@ async def add_absences(connection: AsyncConnection, fetch_id: int, found: Mappin
         await connection.execute(_INSERT_ABSENCE, rows)
 
 
-async def read_absences(connection: AsyncConnection, hulls: Mapping[int, Range]) -> dict[int, list[Absence]]:
+async def read_absences(connection: AsyncConnection, hulls: Mapping[int, EpochWindow]) -> dict[int, list[Absence]]:
     """Read what answers lacked of the buckets of each series inside its window."""
     if not hulls:
         return {}
@@ -128,7 +129,7 @@ async def read_absences(connection: AsyncConnection, hulls: Mapping[int, Range])
     return found
 
 
-async def confirm(connection: AsyncConnection, series_id: int, windows: Sequence[Range], settle: int) -> None:
+async def confirm(connection: AsyncConnection, series_id: int, windows: Sequence[EpochWindow], settle: int) -> None:
     """Note that a second, independent answer agrees with the final values of *windows*."""
     before = (await read(connection, [series_id]))[series_id]
     after: list[Evidence] = []
@@ -225,5 +226,5 @@ def _without(rows: Sequence[Evidence], stamps: Sequence[_Stamp], step: int) -> l
     left = []
     for row in rows:
         later = {one.timestamp for one in stamps if row.start <= one.timestamp < row.end and one.is_later(row)}
-        left += [row.within(*part) for part in subtract((row.start, row.end), runs(sorted(later), step))]
+        left += [row.within(*part) for part in subtract((row.start, row.end), join_buckets(sorted(later), step))]
     return left

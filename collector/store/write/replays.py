@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from collector import __version__
 from collector.datasets import is_snapshot
-from collector.finality import DEFAULT_SETTLE, AnswerScope, fold, merge, runs, subtract
+from collector.finality import DEFAULT_SETTLE, AnswerScope, fold
 from collector.model import from_epoch, is_absolute, rfc3339
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.schema import bodies, date_ranges, fetches
@@ -31,6 +31,7 @@ from collector.store.write import points
 from collector.store.write.annotations import Noted, add_new
 from collector.store.write.answer_part import spoken_window
 from collector.store.write.points import Brought, Span
+from collector.windows import join_buckets, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -193,7 +194,7 @@ async def _write(connection: AsyncConnection, found: _Prepared, fetch_id: int, n
         _range(ids[query], fetch_id, part, values, run, is_overruled=ids[query] in older)
         for query, filling in found.fillings.items()
         for part, values in filling.added
-        for run in runs(sorted(values), query.agg_interval.seconds)
+        for run in join_buckets(sorted(values), query.agg_interval.seconds)
     ]
     if ranges:
         await connection.execute(sa.insert(date_ranges), ranges)
@@ -243,7 +244,7 @@ async def _write_evidence(connection: AsyncConnection, found: _Prepared, ids: Ma
         for part, values in filling.added:
             if values:
                 scope = AnswerScope(*part.spoken, asked_at, told_at, step, settles.get(i, DEFAULT_SETTLE))
-                others = subtract(part.spoken, runs(sorted(values), step))
+                others = subtract(part.spoken, join_buckets(sorted(values), step))
                 rows = fold(rows, scope, first=False, inserted=values, overruled=others)
         changes[i] = before.get(i, []), rows
     await evidence.write(connection, changes)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.finality import DEFAULT_SETTLE, Absence, merge
+from collector.finality import DEFAULT_SETTLE, Absence
 from collector.model import Slice, Window, from_epoch
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.column_types import epoch
@@ -32,6 +32,7 @@ from collector.store.write.annotations import save as save_annotations
 from collector.store.write.answer_part import AnswerPart, spoken_window
 from collector.store.write.diff import Difference, diff, written
 from collector.store.write.points import Brought, Span
+from collector.windows import merge
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
