@@ -9,8 +9,9 @@ from collector.contract.date_ranges import floor
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN
 from collector.model import from_epoch, rfc3339
+from collector.report.absent_buckets import AbsentBuckets, sentences
 from collector.report.snapshot_range import why_any_outside
-from collector.serve.radar_api.absent import Absent, runs_of, sentences
+from collector.windows import absent_windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,16 +44,16 @@ class _Label:
         step, (first, newest) = self.agg_interval.seconds, (block[0][0], block[-1][0])
         at = self.at if self.at is not None else (first if self.start is None else self.start)
         if at != first or newest - first != (len(block) - 1) * step:
-            runs = runs_of([timestamp for timestamp, _ in block], at, newest + step, step)
+            runs = absent_windows([timestamp for timestamp, _ in block], at, newest + step, step)
             self.runs += [
                 run for run in runs if run[1] - run[0] >= step
             ]  # shorter rests appear where a series has another alignment
         self.at = newest + step
 
-    def absent(self) -> Absent:
+    def absent(self) -> AbsentBuckets:
         at = self.at if self.at is not None else self.start
         rest = [(at, self.end)] if at is not None and at < self.end else []
-        return Absent(self.name, self.agg_interval, (*self.runs, *rest))
+        return AbsentBuckets(self.name, self.agg_interval, (*self.runs, *rest))
 
 
 class ExportGaps:

@@ -19,8 +19,8 @@ from collector.cli.main import command
 from collector.contract.date_ranges import floor
 from collector.contract.errors import ApiError
 from collector.model import AggInterval, Window, rfc3339, utc
+from collector.report.absent_buckets import sentences
 from collector.serve.radar_api import ask
-from collector.serve.radar_api.absent import sentences
 from collector.store import Store
 from tests.conftest import in_a_thread
 from tests.store.making import DAY, NOW, START, answer, batch, begin, hours, profile, query, saved

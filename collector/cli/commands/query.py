@@ -76,8 +76,8 @@ async def _query(settings: Settings, raw_query: str) -> None:
     from collector.cli.atomic_file import STDOUT, open_output
     from collector.cli.output import say
     from collector.contract.errors import ApiError
+    from collector.report.absent_buckets import sentences
     from collector.serve.radar_api import ask
-    from collector.serve.radar_api.absent import sentences
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import reduce
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,15 @@ from collector.contract.errors import ApiError, bad_request, quote
 from collector.datasets import DEFAULT, is_snapshot
 from collector.interval import Grid
 from collector.model import AggInterval, from_epoch, spelling_free
+from collector.report.absent_buckets import AbsentBuckets, StoredExtent, published_absences, rejection
 from collector.report.snapshot_range import why_outside
-from collector.serve.radar_api.absent import Absent, Kept, absent_runs, common, refusal
 from collector.serve.radar_api.extents import ALWAYS, Known
 from collector.serve.radar_api.parameters import read_local
 from collector.serve.radar_api.render import Said, pieces
 from collector.serve.radar_api.resolver import NO_HISTORY, Catalogue
 from collector.serve.radar_api.rollup import Incomplete, Line, Sum
 from collector.store import Stretch
+from collector.windows import intersect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +51,7 @@ class Answered:
     question: ApiRequest
     lines: tuple[Line, ...]
     said: Said
-    absent: tuple[Absent, ...] = ()
+    absent: tuple[AbsentBuckets, ...] = ()
 
     @property
     def points(self) -> int:
@@ -116,7 +118,7 @@ async def _absent(
     answered: tuple[Sequence[Line], Sequence[Source]],
     taken: Mapping[int, Snapshot],
     now: float,
-) -> tuple[tuple[Absent, ...], str | None]:
+) -> tuple[tuple[AbsentBuckets, ...], str | None]:
     """Find the buckets that are absent of the answer, and why it must be refused, if it must.
 
     *answered* are the lines, and the source of each. What a snapshot lacks inside of its range, Radar did not have.
@@ -129,19 +131,19 @@ async def _absent(
     lacking = []
     for asked, line, source in short:
         until = min(published[part.id] for part in source.parts)
-        if runs := absent_runs(line.timestamps, (asked.start, asked.end), step, until):
+        if runs := published_absences(line.timestamps, (asked.start, asked.end), step, until):
             lacking.append((asked, line, source, runs))
-    found = tuple(Absent(asked.name, question.agg_interval, tuple(runs)) for asked, _, _, runs in lacking)
+    found = tuple(AbsentBuckets(asked.name, question.agg_interval, tuple(runs)) for asked, _, _, runs in lacking)
     lacking = [one for one in lacking if one[2].parts[0].id not in taken]
     kept = await _kept(history, [source for _, _, source, _ in lacking])
     for (asked, line, _, runs), one in zip(lacking, kept, strict=True):
-        why = refusal(line.timestamps, (asked.start, asked.end), runs, one)
+        why = rejection(line.timestamps, (asked.start, asked.end), runs, one)
         if why is not None:
             return found, _named(bad_request(why), asked, question).message
     return found, None
 
 
-async def _kept(history: History, sources: Sequence[Source]) -> list[Kept]:
+async def _kept(history: History, sources: Sequence[Source]) -> list[StoredExtent]:
     """Read what decides whether a range of which buckets are absent is answered."""
     ids = {part.id for source in sources for part in source.parts}
     spans, proven = (await history.spans(ids), await history.proven_absent(ids)) if ids else ({}, {})
@@ -150,8 +152,8 @@ async def _kept(history: History, sources: Sequence[Source]) -> list[Kept]:
         parts = {part.id for part in source.parts}
         ends = [spans[i] for i in parts] if parts <= spans.keys() else []
         oldest, newest = max((a for a, _ in ends), default=None), min((b for _, b in ends), default=None)
-        ranges = common([proven.get(i, []) for i in parts])
-        found.append(Kept(source.agg_interval, oldest, newest, ranges))
+        ranges = tuple(reduce(intersect, [proven.get(i, []) for i in parts]))
+        found.append(StoredExtent(source.agg_interval, oldest, newest, ranges))
     return found
 
 

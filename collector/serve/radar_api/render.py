@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.contract.render import annotation_json, csv_chunks, format_timestamps
 from collector.model import from_epoch, rfc3339
-from collector.serve.radar_api.absent import CODE, sentences
+from collector.report.absent_buckets import ABSENT_CODE, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from collector.contract.request_parser import ApiRequest, SeriesRequest
     from collector.model import Annotation
-    from collector.serve.radar_api.absent import Absent
+    from collector.report.absent_buckets import AbsentBuckets
     from collector.serve.radar_api.rollup import Line
 
 _AT_ONCE = 4_096
@@ -37,7 +37,9 @@ class Said:
     unit_names: Sequence[str] = ("*",)
 
 
-def pieces(question: ApiRequest, lines: Sequence[Line], said: Said, absent: Sequence[Absent] = ()) -> Iterator[str]:
+def pieces(
+    question: ApiRequest, lines: Sequence[Line], said: Said, absent: Sequence[AbsentBuckets] = ()
+) -> Iterator[str]:
     """Write the answer to *question*, in its format; JSON says in `messages` which buckets are *absent*."""
     if question.format == "CSV":
         return csv_chunks([(_cell(a.name), *_texts(line)) for a, line in zip(question.series, lines, strict=True)])
@@ -48,8 +50,8 @@ def _texts(line: Line) -> tuple[Iterator[str], Iterator[str]]:
     return (text for one in _blocks(line.timestamps, format_timestamps) for text in one), map(number, line.values)
 
 
-def _json(question: ApiRequest, lines: Sequence[Line], said: Said, absent: Sequence[Absent]) -> Iterator[str]:
-    messages = [{"code": CODE, "message": text} for text in sentences(absent)]
+def _json(question: ApiRequest, lines: Sequence[Line], said: Said, absent: Sequence[AbsentBuckets]) -> Iterator[str]:
+    messages = [{"code": ABSENT_CODE, "message": text} for text in sentences(absent)]
     listed = f'"messages":{json.dumps(messages, ensure_ascii=False)},' if messages else ""
     about = json.dumps(meta(question, lines, said), ensure_ascii=False)
     yield f'{{"success":true,"errors":[],{listed}"result":{{"meta":{about}'

@@ -13,9 +13,9 @@ from aiohttp import web
 from collector.contract.errors import JSON_TYPE, NO_METHOD, NO_ROUTE, ApiError, ErrorCode
 from collector.datasets import DATASETS
 from collector.radar.errors import RadarError
+from collector.report.absent_buckets import ABSENT_HEADER, header
 from collector.serve.errors import log_failure, response_started
 from collector.serve.middleware import token_matches
-from collector.serve.radar_api.absent import HEADER, header
 from collector.serve.radar_api.answer import NotStored, answer
 from collector.serve.radar_api.fallback import lacking, refusal
 from collector.serve.radar_api.parameters import read_local
@@ -155,7 +155,7 @@ class RadarApi:
 
 
 def _headers(answered: Answered) -> dict[str, str]:
-    return {HEADER: header(answered.absent)} if answered.absent else {}
+    return {ABSENT_HEADER: header(answered.absent)} if answered.absent else {}
 
 
 async def _stream(request: web.Request, answered: Answered) -> web.StreamResponse:

@@ -12,29 +12,29 @@ from urllib.parse import quote
 
 from collector.contract.date_ranges import floor
 from collector.model import from_epoch, rfc3339
+from collector.windows import absent_windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from collector.model import AggInterval
+    from collector.windows import EpochWindow
 
-    Range = tuple[int, int]
-
-HEADER = "X-Absent-Buckets"
-CODE = 2100
+ABSENT_HEADER = "X-Absent-Buckets"
+ABSENT_CODE = 2100
 """The code of a message about absent buckets, in `messages` of an answer."""
-MOST_RUNS = 24
+MAX_RUNS = 24
 """So many runs are listed, of all series of an answer together; the others are counted."""
 _LONGEST_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class AbsentBuckets:
     """The buckets of *agg_interval* that the answer lacks for the series *name*: *runs* [start, end), ascending."""
 
     name: str
     agg_interval: AggInterval
-    runs: tuple[Range, ...]
+    runs: tuple[EpochWindow, ...]
 
     @property
     def buckets(self) -> int:
@@ -43,7 +43,7 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredExtent:
     """What is stored of the series that answer one position: from the bucket *oldest* to *newest*, None for nothing.
 
     *agg_interval* is theirs. Radar is proven not to have the buckets of the ranges *proven*. All in epoch seconds.
@@ -52,29 +52,21 @@ class Kept:
     agg_interval: AggInterval
     oldest: int | None
     newest: int | None
-    proven: tuple[Range, ...] = ()
+    proven: tuple[EpochWindow, ...] = ()
 
 
-def runs_of(timestamps: Iterable[int], start: int, end: int, step: int) -> list[Range]:
-    """Find the runs [start, end) of buckets *step* seconds wide from *start* up to *end* that *timestamps* lack."""
-    found, at = [], start
-    for timestamp in timestamps:
-        if timestamp > at:
-            found.append((at, timestamp))
-        at = timestamp + step
-    return [*found, (at, end)] if at < end else found
-
-
-def absent_runs(timestamps: Sequence[int], asked: Range, step: int, published: float) -> list[Range]:
+def published_absences(timestamps: Sequence[int], asked: EpochWindow, step: int, published: float) -> list[EpochWindow]:
     """Find the runs that are absent of the range *asked*, of which *timestamps* are there.
 
     Radar has published the series up to *published*, in epoch seconds.
     """
     start, end = asked
-    return runs_of(timestamps, start, max(start, min(end, floor(published, step, start))), step)
+    return absent_windows(timestamps, start, max(start, min(end, floor(published, step, start))), step)
 
 
-def refusal(timestamps: Sequence[int], asked: Range, runs: Sequence[Range], kept: Kept) -> str | None:
+def rejection(
+    timestamps: Sequence[int], asked: EpochWindow, runs: Sequence[EpochWindow], kept: StoredExtent
+) -> str | None:
     """Say why a range cannot be answered: nothing of it is stored, or it begins before the first stored bucket.
 
     None if it can be answered: it is no fault that Radar is proven to have none of the buckets at its beginning.
@@ -94,20 +86,11 @@ def refusal(timestamps: Sequence[int], asked: Range, runs: Sequence[Range], kept
     return f"Nothing is stored from {first} to {last}: {stored}"
 
 
-def common(listed: Sequence[Sequence[Range]]) -> tuple[Range, ...]:
-    """Find what all of several lists of ranges, each ascending, have in common."""
-    found = listed[0] if listed else []
-    for other in listed[1:]:
-        both = ((max(a, c), min(b, d)) for a, b in found for c, d in other)
-        found = [part for part in both if part[0] < part[1]]
-    return tuple(found)
-
-
-def _is_inside(run: Range, ranges: Iterable[Range]) -> bool:
+def _is_inside(run: EpochWindow, ranges: Iterable[EpochWindow]) -> bool:
     return any(start <= run[0] and run[1] <= end for start, end in ranges)
 
 
-def sentences(found: Sequence[Absent], most: int = MOST_RUNS) -> list[str]:
+def sentences(found: Sequence[AbsentBuckets], most: int = MAX_RUNS) -> list[str]:
     """Describe what is absent, a sentence a series, each with its name: `1h buckets absent: A..B (n), …`.
 
     A and B are the starts of the first and of the last absent bucket of a run of n buckets.
@@ -115,12 +98,12 @@ def sentences(found: Sequence[Absent], most: int = MOST_RUNS) -> list[str]:
     return [f"{one.name}: {text}" for one, text in _described(found, most)]
 
 
-def header(found: Sequence[Absent]) -> str:
+def header(found: Sequence[AbsentBuckets]) -> str:
     """Write the same for a response header: names are percent-encoded, series separated by `; `."""
     return "; ".join(f"{quote(one.name, safe=' ')[:_LONGEST_NAME]}: {text}" for one, text in _described(found))
 
 
-def _described(found: Sequence[Absent], most: int = MOST_RUNS) -> list[tuple[Absent, str]]:
+def _described(found: Sequence[AbsentBuckets], most: int = MAX_RUNS) -> list[tuple[AbsentBuckets, str]]:
     described = []
     for one in found:
         shown = one.runs[:most]
@@ -129,7 +112,7 @@ def _described(found: Sequence[Absent], most: int = MOST_RUNS) -> list[tuple[Abs
         for start, end in shown:
             first, last = (rfc3339(from_epoch(moment)) for moment in (start, end - step))
             texts.append(f"{first}..{last} ({(end - start) // step})")
-        left = Absent(one.name, one.agg_interval, one.runs[len(shown) :])
+        left = AbsentBuckets(one.name, one.agg_interval, one.runs[len(shown) :])
         if left.runs:
             texts.append(f"and others ({left.buckets})" if texts else f"in all ({left.buckets})")
         described.append((one, f"{one.agg_interval} buckets absent: {', '.join(texts)}"))
