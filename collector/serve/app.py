@@ -46,7 +46,7 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     app.on_response_prepare.extend([mark_response_started, add_security_headers])
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _readyz(service))
-    RadarApi(service, token, fill).add_to(app)
+    RadarApi(service, fill).add_to(app)
     status_cache = StatusCache(service)
     api.add_routes(app, service, status_cache)
     metrics.add_routes(app, service, status_cache)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from collector.serve.errors import error_response
+from collector.serve.radar_api.routes import BASE_PATH, reject_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,16 +86,21 @@ def _is_address(host: str) -> bool:
 
 
 def require_token(read_token: Secret | None, write_token: Secret | None) -> Middleware:
-    """Return a middleware that rejects requests for `/api/` and `/metrics` without the token with 401.
+    """Return a middleware that rejects requests for data without the token; None: no token is needed.
 
-    GET and HEAD need *read_token*, other methods *write_token*; None: no token is needed.
+    Under `/api/` and for `/metrics`, GET and HEAD need *read_token* and other methods *write_token*. Everything under
+    `/client/v4/` needs *read_token*; there the error is in the API's form.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        token = read_token if request.method in _READ_METHODS else write_token
-        if token is None or not request.path.startswith(_TOKEN_PATHS) or token_matches(request.headers, token):
+        is_contract = request.path.startswith(f"{BASE_PATH}/")
+        token = read_token if is_contract or request.method in _READ_METHODS else write_token
+        needs_token = is_contract or request.path.startswith(_TOKEN_PATHS)
+        if token is None or not needs_token or token_matches(request.headers, token):
             return await handler(request)
+        if is_contract:
+            return reject_credentials(request.headers)
         response = error_response(HTTPStatus.UNAUTHORIZED, "this server needs its token: Authorization: Bearer …")
         response.headers["WWW-Authenticate"] = "Bearer"
         return response

@@ -15,21 +15,19 @@ from collector.datasets import DATASETS
 from collector.radar.errors import RadarError
 from collector.report.absent_buckets import ABSENT_HEADER, header
 from collector.serve.errors import log_failure, response_started
-from collector.serve.middleware import token_matches
 from collector.serve.radar_api.answer import NotStored, answer
 from collector.serve.radar_api.fallback import lacking, refusal
 from collector.serve.radar_api.parameters import read_local
 from collector.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from collector.datasets import Dataset
     from collector.model import Slice
     from collector.serve.radar_api.answer import Answered
     from collector.serve.radar_api.parameters import LocalQuestion
     from collector.serve.service import ServiceApi
-    from collector.settings import Secret
 
     Fill = Callable[[Sequence[Slice]], Awaitable[None]]
 
@@ -51,15 +49,14 @@ _RETRY_AFTER = "5"
 
 
 class RadarApi:
-    """`/client/v4`; *token* (None: none is needed) is what a caller must show, *fill* gets what history lacks.
+    """The routes of `/client/v4`. *fill* requests from Radar what the history lacks; None: nothing is requested.
 
-    Few questions are answered at once, and of answers with more than 20,000 points few are under way, so that memory
-    stays flat however many ask and however slowly they read.
+    Four requests are answered concurrently, and four answers of more than 20,000 points are sent concurrently, so that
+    memory stays flat for any number of callers and any speed of reading.
     """
 
-    def __init__(self, service: ServiceApi, token: Secret | None, fill: Fill | None = None) -> None:
+    def __init__(self, service: ServiceApi, fill: Fill | None = None) -> None:
         self._service = service
-        self._token = token
         self._fill = fill
         self._fills = asyncio.Semaphore(_FILLS_AT_ONCE)
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -77,7 +74,6 @@ class RadarApi:
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
-                self._admit(request)
                 return await handler(request)
             except ApiError as refused:
                 return _response(refused)
@@ -94,13 +90,6 @@ class RadarApi:
 
         return handle
 
-    def _admit(self, request: web.Request) -> None:
-        if self._token is None or token_matches(request.headers, self._token):
-            return
-        if "Authorization" in request.headers or "X-Auth-Key" in request.headers:
-            raise ApiError(WRONG_CREDENTIALS, "Authentication error")
-        raise ApiError(NO_CREDENTIALS, "Missing X-Auth-Key, X-Auth-Email or Authorization headers")
-
     async def _no_route(self, _request: web.Request) -> web.StreamResponse:
         raise ApiError(NO_ROUTE, "No route for that URI")
 
@@ -112,7 +101,7 @@ class RadarApi:
         if self._fill is not None and local.as_of is None:
             await self._complete(local, self._fill)
         async with asyncio.timeout(_SECONDS), self._places:
-            answered = await self._answered(local)
+            answered = await answer(self._service.store, local)
             headers = _headers(answered)
             if request.method == "HEAD":
                 return web.Response(content_type=answered.content_type, charset="utf-8", headers=headers)
@@ -131,7 +120,7 @@ class RadarApi:
         refused: ApiError | None = None
         async with asyncio.timeout(_SECONDS), self._places:
             try:
-                answered = await self._answered(local)
+                answered = await answer(self._service.store, local)
             except NotStored as error:
                 answered, refused = error.answered, error
             except ApiError as error:
@@ -150,8 +139,12 @@ class RadarApi:
             if refused:
                 raise _later("Radar has not answered yet") from None
 
-    async def _answered(self, local: LocalQuestion) -> Answered:
-        return await answer(self._service.store, local)
+
+def reject_credentials(headers: Mapping[str, str]) -> web.Response:
+    """Return the API's own error for a request without the token of this server."""
+    if "Authorization" in headers or "X-Auth-Key" in headers:
+        return _response(ApiError(WRONG_CREDENTIALS, "Authentication error"))
+    return _response(ApiError(NO_CREDENTIALS, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"))
 
 
 def _headers(answered: Answered) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from collector.serve.app import serving
+from collector.serve.middleware import require_token
 from collector.serve.radar_api import RadarApi, routes
 from collector.settings import Secret
 from tests.store.making import NOW, batch, hours, query, saved
@@ -34,8 +35,9 @@ async def history(store):
 
 @asynccontextmanager
 async def _asking(store, token=None, headers=None):
-    app = web.Application()
-    RadarApi(Service(store), Secret(token) if token else None).add_to(app)
+    secret = Secret(token) if token else None
+    app = web.Application(middlewares=[require_token(secret, secret)])
+    RadarApi(Service(store)).add_to(app)
     async with serving(app, "127.0.0.1", 0) as url, aiohttp.ClientSession(url, headers=headers) as session:
         yield session
 
@@ -146,7 +148,7 @@ async def test_a_large_answer_is_streamed_and_the_same(history, monkeypatch):
 async def test_while_too_many_large_answers_are_under_way_another_waits_and_is_put_off(history, monkeypatch):
     monkeypatch.setattr(routes, "_LARGE", 0)
     monkeypatch.setattr(routes, "_PATIENCE", 0.05)
-    api = RadarApi(Service(history), None)
+    api = RadarApi(Service(history))
     app = web.Application()
     api.add_to(app)
     async with serving(app, "127.0.0.1", 0) as url, aiohttp.ClientSession(url) as session:
