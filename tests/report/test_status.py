@@ -323,6 +323,6 @@ async def test_a_hole_upstream_is_no_state_gaps(sqlite_url, monkeypatch):
         async def gaps(*_):
             return [Gap("all", "all", NOW - 2 * DAY, NOW - DAY, 24, "upstream")]
 
-        monkeypatch.setattr("collector.report.status.gaps_of", gaps)
+        monkeypatch.setattr("collector.report.status.gaps_of_profiles", gaps)
         row = await _row(world)
         assert (row["state"], row["gaps"], row["upstream_gaps"]) == ("fresh", 0, 24)
