@@ -8,7 +8,7 @@ from datetime import timedelta
 from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal
 from collector.model import AggInterval, Window
-from collector.serve.radar_api.answer import ask
+from collector.serve.radar_api.answer import query_history
 from collector.settings import RetentionSettings
 from collector.simulator import RevisionChange
 from collector.store import wanted
@@ -118,8 +118,8 @@ async def test_rollups_stale_after_late_data(sqlite_url):
     asked = f"aggInterval=1d&dateStart={day.start:%Y-%m-%dT%H:%M:%SZ}&dateEnd={day.start:%Y-%m-%dT%H:%M:%SZ}&name=sum"
 
     async def answered():
-        answer = await ask(world.store, asked, world.clock())
-        return float(json.loads("".join(answer.pieces()))["result"]["sum"]["values"][0])
+        answer_query = await query_history(world.store, asked, world.clock())
+        return float(json.loads("".join(answer_query.chunks()))["result"]["sum"]["values"][0])
 
     async with core(sqlite_url, hourly) as world:
         await collect_and_heal([hourly], world.clock(), world.store, world.batch_runner)

@@ -18,7 +18,7 @@ import psycopg
 
 from collector.model import Batch, Slice, Window
 from collector.radar.request import query_string
-from collector.serve.radar_api import ask
+from collector.serve.radar_api import query_history
 from collector.store import Store
 from tests.bench import collector_run, run
 from tests.bench.workload import FIRST, WEEK, Size, profile
@@ -66,7 +66,7 @@ def _collector(store: Store) -> Once:
     now = datetime.now(UTC)
 
     async def once() -> str:
-        return "".join((await ask(store, raw_query, now)).pieces())
+        return "".join((await query_history(store, raw_query, now)).chunks())
 
     return once
 

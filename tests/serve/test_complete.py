@@ -20,10 +20,10 @@ from collector.contract.date_ranges import floor
 from collector.contract.errors import ApiError
 from collector.model import AggInterval, Window, rfc3339, utc
 from collector.report.absent_buckets import sentences
-from collector.serve.radar_api import ask
+from collector.serve.radar_api import query_history
 from collector.store import Store
 from tests.conftest import in_a_thread
-from tests.store.making import DAY, NOW, START, answer, batch, begin, hours, profile, query, saved
+from tests.store.making import DAY, NOW, START, answer_query, batch, begin, hours, profile, query, saved
 from tests.store.test_proven import lacked
 
 HOUR = 3600
@@ -86,7 +86,7 @@ async def _fill(url, made):
             asked = batch((query(), Window(*map(_moment, one.window))))
             told = {hour: _value(hour) for hour in range(*one.window) if hour not in one.without}
             fetch_id = await begin(store, asked, _moment(one.at))
-            found = answer(asked, told, updated=_moment(one.at - one.lag))
+            found = answer_query(asked, told, updated=_moment(one.at - one.lag))
             await store.save(fetch_id, asked, found, _moment(one.at), 100)
 
 
@@ -120,7 +120,7 @@ async def _answer(url, asked):
     pairs = {"aggInterval": asked.interval, "as_of": rfc3339(_moment(asked.at))}
     pairs |= {"dateStart": rfc3339(_moment(asked.start)), "dateEnd": rfc3339(_moment(asked.end))}
     async with Store.open(url, owner=None) as store:
-        return json.loads("".join((await ask(store, urlencode(pairs), _moment(LAST))).pieces()))
+        return json.loads("".join((await query_history(store, urlencode(pairs), _moment(LAST))).chunks()))
 
 
 def _local(url, asked, made):
@@ -189,13 +189,13 @@ async def test_a_range_may_begin_where_radars_own_history_does(store):
         await lacked(store, 0, 6, NOW + timedelta(days=20 + days), width=None if days else 24)
         if not told:
             with pytest.raises(ApiError, match="before the history"):
-                await ask(store, raw_query, NOW)
-    found = await ask(store, raw_query, NOW)
+                await query_history(store, raw_query, NOW)
+    found = await query_history(store, raw_query, NOW)
     assert sentences(found.absent) == ["serie_0: 1h buckets absent: 2026-04-30T00:00:00Z..2026-04-30T05:00:00Z (6)"]
     with pytest.raises(ApiError, match="before the history"):
-        await ask(store, raw_query.replace("30T00", "29T23"), NOW)
+        await query_history(store, raw_query.replace("30T00", "29T23"), NOW)
     with pytest.raises(ApiError, match="before the history"):
-        await ask(store, f"{raw_query}&as_of=2026-05-22T23:00:00Z", NOW + timedelta(days=29))
+        await query_history(store, f"{raw_query}&as_of=2026-05-22T23:00:00Z", NOW + timedelta(days=29))
 
 
 HISTORIES = given(st.lists(passes(), max_size=6), st.lists(questions(), min_size=1, max_size=4))

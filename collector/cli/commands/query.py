@@ -77,17 +77,17 @@ async def _query(settings: Settings, raw_query: str) -> None:
     from collector.cli.output import say
     from collector.contract.errors import ApiError
     from collector.report.absent_buckets import sentences
-    from collector.serve.radar_api import ask
+    from collector.serve.radar_api import query_history
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         try:
-            answered = await ask(store, raw_query, store.clock())
+            answered = await query_history(store, raw_query, store.clock())
         except ApiError as refused:
             raise _error(refused) from None
         is_json = answered.content_type == "application/json"
         with open_output(STDOUT) as stream:
-            for piece in answered.pieces():
+            for piece in answered.chunks():
                 stream.write(piece.encode())
             stream.write(b"\n" if is_json else b"")
         for sentence in () if is_json else sentences(answered.absent):

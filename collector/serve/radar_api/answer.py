@@ -10,8 +10,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import reduce
-from itertools import chain
+from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 from collector.contract.errors import ApiError, bad_request, quote
@@ -20,333 +19,302 @@ from collector.interval import Grid
 from collector.model import AggInterval, from_epoch, spelling_free
 from collector.report.absent_buckets import AbsentBuckets, StoredExtent, published_absences, rejection
 from collector.report.snapshot_range import why_outside
-from collector.serve.radar_api.extents import ALWAYS, Known
-from collector.serve.radar_api.parameters import read_local
-from collector.serve.radar_api.render import Said, pieces
-from collector.serve.radar_api.resolver import NO_HISTORY, Catalogue
-from collector.serve.radar_api.rollup import Incomplete, Line, Sum
+from collector.serve.radar_api.extents import ALWAYS, Extents
+from collector.serve.radar_api.parameters import parse_query
+from collector.serve.radar_api.render import AnswerMeta, chunks
+from collector.serve.radar_api.resolver import NO_HISTORY, SeriesIndex
+from collector.serve.radar_api.rollup import Incomplete, Rollup, SeriesData
 from collector.store import Stretch
 from collector.windows import intersect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from collector.contract.request_parser import ApiRequest, SeriesRequest
     from collector.datasets import Dataset
-    from collector.serve.radar_api.parameters import LocalQuestion
-    from collector.serve.radar_api.resolver import Source
-    from collector.store import History, Snapshot, Store
+    from collector.serve.radar_api.parameters import HistoryQuery
+    from collector.serve.radar_api.resolver import SeriesMatch
+    from collector.store import History, Store
 
 UNASSIGNED = 4
-"""The confidence level of values of which no answer is on record."""
-MOST_POINTS = 1_000_000
-"""How many stored points one answer may be made of: 28 years of one series at 15m."""
+"""The confidence level of values for which no answer is on record."""
+MAX_POINTS = 1_000_000
+"""The number of stored points that one answer may be made of: 28 years of one series at 15m."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """An answer before it is written: *points* in all its lines; *pieces* gives its text, part by part."""
+class QueryResult:
+    """An answer before it is written: the points of each series of *request*, and the buckets that are *absent*."""
 
-    question: ApiRequest
-    lines: tuple[Line, ...]
-    said: Said
+    request: ApiRequest
+    series: tuple[SeriesData, ...]
+    meta: AnswerMeta
     absent: tuple[AbsentBuckets, ...] = ()
 
     @property
     def points(self) -> int:
-        """How many points the answer holds."""
-        return sum(len(line.timestamps) for line in self.lines)
+        """The number of points of all series."""
+        return sum(len(data.timestamps) for data in self.series)
 
     @property
     def content_type(self) -> str:
         """The media type of the text."""
-        return "text/csv" if self.question.format == "CSV" else "application/json"
+        return "text/csv" if self.request.format == "CSV" else "application/json"
 
-    def pieces(self) -> Iterator[str]:
-        """Write the answer."""
-        return pieces(self.question, self.lines, self.said, self.absent)
+    def chunks(self) -> Iterator[str]:
+        """Return the text of the answer, part by part."""
+        return chunks(self.request, self.series, self.meta, self.absent)
 
 
 class NotStored(ApiError):
-    """Nothing is stored in the range, or it begins before the first stored bucket; *answered* is what there is."""
+    """Nothing is stored in the range, or it begins before the first stored bucket; *result* is what is stored."""
 
-    def __init__(self, message: str, answered: Answered) -> None:
+    def __init__(self, message: str, result: QueryResult) -> None:
         super().__init__(NO_HISTORY, message)
-        self.answered = answered
+        self.result = result
 
 
-async def ask(store: Store, raw_query: str, now: datetime, dataset: Dataset = DEFAULT) -> Answered:
-    """Answer the question *raw_query* (the part behind the `?`, encoded) about *dataset* as of *now*.
+async def query_history(store: Store, raw_query: str, now: datetime, dataset: Dataset = DEFAULT) -> QueryResult:
+    """Answer the query string *raw_query* (the part behind the `?`, encoded) about *dataset* as of *now*.
 
-    ApiError says why it cannot be answered; StoreError where the store cannot be read.
+    Raises ApiError if it cannot be answered, StoreError if the store cannot be read.
     """
-    return await answer(store, read_local(dataset, raw_query, now.timestamp(), await store.grids()))
+    return await answer_query(store, parse_query(dataset, raw_query, now.timestamp(), await store.grids()))
 
 
-async def answer(store: Store, local: LocalQuestion) -> Answered:
-    """Answer a question that was read; raises as `ask` does."""
-    as_of = None if local.as_of is None else from_epoch(local.as_of)
-    now = local.now if local.as_of is None else local.as_of
-    return await store.ask_history(lambda history: _answer(history, local.question, now), as_of)
+async def answer_query(store: Store, query: HistoryQuery) -> QueryResult:
+    """Answer a parsed query; raises as `query_history` does."""
+    as_of = None if query.as_of is None else from_epoch(query.as_of)
+    now = query.now if query.as_of is None else query.as_of
+    return await store.ask_history(lambda history: _answer(history, query.request, now), as_of)
 
 
-async def _answer(history: History, question: ApiRequest, now: float) -> Answered:
-    catalogue = Catalogue(await history.series(question.dataset.name))
-    catalogue, question = await _where_stored(history, catalogue, question)
-    question, sources = await _choose(history, catalogue, question)
-    taken = await _taken(history, sources)
-    known = await _known(history, question, sources, taken)
-    pick = [_in_order(found, asked, known) for found, asked in zip(sources, question.series, strict=True)]
-    for asked, found in zip(question.series, pick, strict=True):
+async def _answer(history: History, request: ApiRequest, now: float) -> QueryResult:
+    """Choose series for each position, read them, add them up if necessary, and describe the answer."""
+    index, request = await _follow_former_grid(
+        history, SeriesIndex(await history.series(request.dataset.name)), request
+    )
+    request, matches = await _choose(history, index, request)
+    extents = await _read_extents(history, request, matches)
+    ranked = [_rank(found, one, extents) for found, one in zip(matches, request.series, strict=True)]
+    for one, found in zip(request.series, ranked, strict=True):
         if not found:
-            raise _named(ApiError(NO_HISTORY, "Nothing was known then for these filters"), asked, question)
-        reason = next((why_outside(asked, taken[i], from_epoch(now)) for i in _ids(found) if i in taken), None)
-        if reason:
-            raise _named(bad_request(reason), asked, question)
-    lines, used = await _lines(history, question, pick, known)
-    absent, refused = await _absent(history, question, (lines, used), taken, now)
-    answered = Answered(question, lines, await _said(history, question, used, known, taken), absent)
-    if refused is not None:
-        raise NotStored(refused, answered)
-    return answered
+            raise _with_name(ApiError(NO_HISTORY, "Nothing was known then for these filters"), one, request)
+        snapshots = [extents.snapshots[i] for match in found for i in match.ids if i in extents.snapshots]
+        if reason := next(filter(None, (why_outside(one, each, from_epoch(now)) for each in snapshots)), None):
+            raise _with_name(bad_request(reason), one, request)
+    data, used = await _read_series(history, request, ranked, extents)
+    absent, rejected = await _find_absent(history, request, (data, used), extents, now)
+    result = QueryResult(request, data, await _read_meta(history, request, used, extents), absent)
+    if rejected is not None:
+        raise NotStored(rejected, result)
+    return result
 
 
-async def _absent(
-    history: History,
-    question: ApiRequest,
-    answered: tuple[Sequence[Line], Sequence[Source]],
-    taken: Mapping[int, Snapshot],
-    now: float,
-) -> tuple[tuple[AbsentBuckets, ...], str | None]:
-    """Find the buckets that are absent of the answer, and why it must be refused, if it must.
-
-    *answered* are the lines, and the source of each. What a snapshot lacks inside of its range, Radar did not have.
-    """
-    step = question.agg_interval.seconds
-    each = list(zip(question.series, *answered, strict=True))
-    short = [one for one in each if len(one[1].timestamps) < (one[0].end - one[0].start) // step]
-    ids = {part.id for _, _, source in short for part in source.parts}
-    published = await history.published(ids, now) if ids else {}
-    lacking = []
-    for asked, line, source in short:
-        until = min(published[part.id] for part in source.parts)
-        if runs := published_absences(line.timestamps, (asked.start, asked.end), step, until):
-            lacking.append((asked, line, source, runs))
-    found = tuple(AbsentBuckets(asked.name, question.agg_interval, tuple(runs)) for asked, _, _, runs in lacking)
-    lacking = [one for one in lacking if one[2].parts[0].id not in taken]
-    kept = await _kept(history, [source for _, _, source, _ in lacking])
-    for (asked, line, _, runs), one in zip(lacking, kept, strict=True):
-        why = rejection(line.timestamps, (asked.start, asked.end), runs, one)
-        if why is not None:
-            return found, _named(bad_request(why), asked, question).message
-    return found, None
-
-
-async def _kept(history: History, sources: Sequence[Source]) -> list[StoredExtent]:
-    """Read what decides whether a range of which buckets are absent is answered."""
-    ids = {part.id for source in sources for part in source.parts}
-    spans, proven = (await history.spans(ids), await history.proven_absent(ids)) if ids else ({}, {})
-    found = []
-    for source in sources:
-        parts = {part.id for part in source.parts}
-        ends = [spans[i] for i in parts] if parts <= spans.keys() else []
-        oldest, newest = max((a for a, _ in ends), default=None), min((b for _, b in ends), default=None)
-        ranges = tuple(reduce(intersect, [proven.get(i, []) for i in parts]))
-        found.append(StoredExtent(source.agg_interval, oldest, newest, ranges))
-    return found
-
-
-async def _taken(history: History, sources: Sequence[Sequence[Source]]) -> dict[int, Snapshot]:
-    """Find the snapshots that answer, by series_id."""
-    parts = chain.from_iterable(source.parts for found in sources for source in found)
-    moving = [part.id for part in parts if is_snapshot(part.query)]
-    return await history.snapshots(moving) if moving else {}
-
-
-def _ids(sources: Sequence[Source]) -> list[int]:
-    return [part.id for source in sources for part in source.parts]
-
-
-async def _known(
-    history: History, question: ApiRequest, sources: Sequence[Sequence[Source]], taken: Mapping[int, Snapshot]
-) -> Known:
-    """Look up how far series reach only where that decides: what may be read plainly and at once has no choice."""
-    parts = {part.id: part for part in chain.from_iterable(s.parts for found in sources for s in found)}
-    told = await history.last_updated(parts) | {i: one.last_updated for i, one in taken.items()}
-    plain = all(len(found) == 1 and not found[0].is_summed(question.agg_interval) for found in sources)
-    if plain and question.buckets <= MOST_POINTS and told.keys() == parts.keys():
-        return Known(dict.fromkeys(parts, ALWAYS), told)
-    spans = await history.spans(parts) | dict.fromkeys(taken, ALWAYS)
-    for series_id, (_, newest) in spans.items():  # retention may have dropped the fetch and kept the point
-        told.setdefault(series_id, from_epoch(newest) + parts[series_id].query.agg_interval.step)
-    return Known(spans, told)
-
-
-async def _in_force(history: History, catalogue: Catalogue, asked: SeriesRequest) -> Catalogue:
-    """Give the catalogue with the units that are in force in the range that is asked for."""
-    changed = catalogue.changed(asked.query)
-    if not changed:
-        return catalogue
-    return catalogue.replaced([await history.within(kept, asked.start, asked.end) for kept in changed])
-
-
-async def _where_stored(history: History, catalogue: Catalogue, question: ApiRequest) -> tuple[Catalogue, ApiRequest]:
-    """Ask on a former grid where nothing else is stored in the range."""
+async def _follow_former_grid(
+    history: History, index: SeriesIndex, request: ApiRequest
+) -> tuple[SeriesIndex, ApiRequest]:
+    """Change the request to a former grid if nothing else is stored in its range."""
     former = {}
-    for asked in question.series:
-        kept = catalogue.kept(asked.query)
-        if kept and kept.elsewhere and (one := await history.on_former_grid(kept, asked.start, asked.end)):
-            former[kept] = one
+    for one in request.series:
+        stored = index.get(one.query)
+        if stored and stored.elsewhere and (found := await history.on_former_grid(stored, one.start, one.end)):
+            former[stored] = found
     if not former:
-        return catalogue, question
+        return index, request
     offset = timedelta(seconds=next(one.former_offset or 0 for one in former.values()))
     others = [
-        replace(kept, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
-        for kept, one in former.items()
+        replace(stored, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
+        for stored, one in former.items()
     ]
-    return catalogue.replaced(others), question.on(Grid(question.agg_interval, offset))
+    return index.with_series(others), request.on(Grid(request.agg_interval, offset))
 
 
 async def _choose(
-    history: History, catalogue: Catalogue, question: ApiRequest
-) -> tuple[ApiRequest, list[list[Source]]]:
-    """Find the sources of every position; where no interval was named, at a coarser one if only there all have any."""
-    refused: ApiError | None = None
+    history: History, index: SeriesIndex, request: ApiRequest
+) -> tuple[ApiRequest, list[list[SeriesMatch]]]:
+    """Find the series that can answer each position.
+
+    A request without an interval is answered at the finest one at which all positions can be.
+    """
+    rejected: ApiError | None = None
     for interval in AggInterval:
-        if interval.seconds < question.agg_interval.seconds:
+        if interval.seconds < request.agg_interval.seconds:
             continue
-        tried = question.at(interval)
-        catalogues = [await _in_force(history, catalogue, asked) for asked in tried.series]
-        sources = [
-            [one for one in known.sources(asked.query) if _fits(one, tried)]
-            for known, asked in zip(catalogues, tried.series, strict=True)
-        ]
-        if all(sources):
-            return tried, sources
-        lacking = next(n for n, found in enumerate(sources) if not found)
-        reason = _why_not(catalogues[lacking], tried, lacking)
-        refused = refused or _named(reason, tried.series[lacking], question)
-        if not question.auto:
+        tried, matches = request.at(interval), []
+        for one in tried.series:
+            changed = [await history.within(stored, one.start, one.end) for stored in index.changed(one.query)]
+            current = index.with_series(changed) if changed else index
+            found = [match for match in current.matches(one.query) if _fits(match, tried)]
+            if not found:
+                rejected = rejected or _with_name(_why_not(current, tried, one), one, request)
+                break
+            matches.append(found)
+        else:
+            return tried, matches
+        if not request.auto:
             break
-    assert refused is not None
-    raise refused
+    assert rejected is not None
+    raise rejected
 
 
-def _why_not(catalogue: Catalogue, question: ApiRequest, position: int) -> ApiError:
-    """Say why nothing answers a position of *question*."""
-    query = question.series[position].query
-    unfit = catalogue.sources(query)
+def _why_not(index: SeriesIndex, request: ApiRequest, one: SeriesRequest) -> ApiError:
+    """Return why nothing answers position *one* of *request*."""
+    unfit = index.matches(one.query)
     if not unfit:
-        return catalogue.refusal(query)
-    fine, coarse = unfit[0].agg_interval, question.agg_interval
+        return index.rejection(one.query)
+    fine, coarse = unfit[0].agg_interval, request.agg_interval
     return bad_request(
         f"History for these filters is kept at {fine} and cannot be summed to {coarse}: buckets of {coarse} start at "
-        f"{question.grid(coarse)}, within those of {fine}"
+        f"{request.grid(coarse)}, within those of {fine}"
     )
 
 
-def _fits(source: Source, question: ApiRequest) -> bool:
-    """Tell whether the buckets of *source* fill those that are asked for."""
-    return question.grid(source.agg_interval).divides(question.grid(question.agg_interval))
+def _fits(match: SeriesMatch, request: ApiRequest) -> bool:
+    """Return whether the buckets of *match* fill the requested ones."""
+    return request.grid(match.agg_interval).divides(request.grid(request.agg_interval))
 
 
-def _named(refused: ApiError, asked: SeriesRequest, question: ApiRequest) -> ApiError:
-    """Say which series is meant, where there are several."""
-    if len(question.series) == 1:
-        return refused
-    return ApiError(refused.error_code, f"{quote(asked.name)[1:-1]}: {refused.message}")
+def _with_name(error: ApiError, one: SeriesRequest, request: ApiRequest) -> ApiError:
+    """Add the name of the series to an error, if the request has several."""
+    if len(request.series) == 1:
+        return error
+    return ApiError(error.error_code, f"{quote(one.name)[1:-1]}: {error.message}")
 
 
-def _in_order(sources: Sequence[Source], asked: SeriesRequest, known: Known) -> list[Source]:
-    """Of the sources of which anything is known, put first what covers most, and of equals the more direct."""
-    usable = [source for source in sources if all(part.id in known.told for part in source.parts)]
-    return sorted(usable, key=lambda source: known.buckets(asked, source), reverse=True)
+async def _read_extents(history: History, request: ApiRequest, matches: Sequence[Sequence[SeriesMatch]]) -> Extents:
+    """Read snapshots and lastUpdated of the series; and how far they reach, only if a choice depends on it."""
+    parts = {part.id: part for found in matches for match in found for part in match.parts}
+    moving = [part.id for part in parts.values() if is_snapshot(part.query)]
+    snapshots = await history.snapshots(moving) if moving else {}
+    updated = await history.last_updated(parts) | {i: one.last_updated for i, one in snapshots.items()}
+    plain = all(len(found) == 1 and not found[0].is_summed(request.agg_interval) for found in matches)
+    if plain and request.buckets <= MAX_POINTS and updated.keys() == parts.keys():
+        return Extents(dict.fromkeys(parts, ALWAYS), updated, snapshots)
+    spans = await history.spans(parts) | dict.fromkeys(snapshots, ALWAYS)
+    for series_id, (_, newest) in spans.items():  # because retention may delete the fetch and keep the point
+        updated.setdefault(series_id, from_epoch(newest) + parts[series_id].query.agg_interval.step)
+    return Extents(spans, updated, snapshots)
 
 
-async def _lines(
-    history: History,
-    question: ApiRequest,
-    pick: Sequence[Sequence[Source]],
-    known: Known,
-) -> tuple[tuple[Line, ...], list[Source]]:
-    _check_size(question, [found[0] for found in pick], known)
-    lines, used = [], []
-    for asked, sources in zip(question.series, pick, strict=True):
+def _rank(matches: Sequence[SeriesMatch], one: SeriesRequest, extents: Extents) -> list[SeriesMatch]:
+    """Return the matches with a known lastUpdated: those that cover most first, of equal ones the more direct."""
+    usable = [match for match in matches if extents.last_updated.keys() >= set(match.ids)]
+    return sorted(usable, key=partial(extents.buckets, one), reverse=True) if len(usable) > 1 else usable
+
+
+async def _read_series(
+    history: History, request: ApiRequest, ranked: Sequence[Sequence[SeriesMatch]], extents: Extents
+) -> tuple[tuple[SeriesData, ...], list[SeriesMatch]]:
+    """Read the points of each position from its first match that is complete."""
+    _check_size(request, [found[0] for found in ranked], extents)
+    series, used = [], []
+    for one, matches in zip(request.series, ranked, strict=True):
         failed: Incomplete | None = None
-        for source in sources:
+        for match in matches:
             try:
-                lines.append(await _line(history, asked, source, known))
+                series.append(await _read_points(history, one, match, extents))
             except Incomplete as error:
                 failed = failed or error
                 continue
-            used.append(source)
+            used.append(match)
             break
         else:
-            raise _named(bad_request(str(failed)), asked, question)
-    _check_measure(used)
-    return tuple(lines), used
-
-
-def _check_size(question: ApiRequest, sources: Sequence[Source], known: Known) -> None:
-    points = sum(
-        (stretch.end - stretch.start) // source.agg_interval.seconds
-        for asked, source in zip(question.series, sources, strict=True)
-        for stretch in known.stretches(asked, source)
-    )
-    if points > MOST_POINTS:
-        raise bad_request(
-            f"aggInterval {question.agg_interval} is too granular for the date range: the answer would take {points} "
-            f"stored points, at most {MOST_POINTS} are read"
-        )
-
-
-def _check_measure(sources: Sequence[Source]) -> None:
-    """An answer says one normalization and unit for all its series."""
-    measures = {tuple(map(spelling_free, source.measure)): source.measure for source in sources}
+            raise _with_name(bad_request(str(failed)), one, request)
+    measures = {tuple(map(spelling_free, match.measure)): match.measure for match in used}
     if len(measures) > 1:
         found = " and ".join(f"{normalization} in {unit}" for normalization, unit in sorted(measures.values()))
         raise bad_request(f"These series cannot stand in one answer: their values are {found}")
+    return tuple(series), used
 
 
-async def _line(history: History, asked: SeriesRequest, source: Source, known: Known) -> Line:
-    if not source.is_summed(asked.query.agg_interval):
-        return await _stored(history, known.stretches(asked, source)[0])
-    total = Sum(known.frame(asked, source))
-    for stretch in known.stretches(asked, source):
-        for block in await history.points(stretch):
-            total.add(block)
-    return total.line(known.of(source), known.closed(source))
+def _check_size(request: ApiRequest, matches: Sequence[SeriesMatch], extents: Extents) -> None:
+    points = sum(
+        (window.end - window.start) // match.agg_interval.seconds
+        for one, match in zip(request.series, matches, strict=True)
+        for window in extents.windows(one, match)
+    )
+    if points > MAX_POINTS:
+        raise bad_request(
+            f"aggInterval {request.agg_interval} is too granular for the date range: the answer would take {points} "
+            f"stored points, at most {MAX_POINTS} are read"
+        )
 
 
-async def _stored(history: History, stretch: Stretch) -> Line:
-    line = Line(array("q"), array("d"))
-    for block in await history.points(stretch):
+async def _read_points(history: History, one: SeriesRequest, match: SeriesMatch, extents: Extents) -> SeriesData:
+    """Read the points of *match*, added up if it is finer or has several parts. Raises Incomplete if one is missing."""
+    windows = extents.windows(one, match)
+    if match.is_summed(one.query.agg_interval):
+        rollup = Rollup(extents.rollup_spec(one, match))
+        for window in windows:
+            for block in await history.points(window):
+                rollup.add(block)
+        return rollup.result(extents.spans_of(match), extents.closed_until(match))
+    data = SeriesData(array("q"), array("d"))
+    for block in await history.points(windows[0]):
         timestamps, values = zip(*block, strict=True)
-        line.timestamps.extend(timestamps)
-        line.values.extend(values)
-    return line
+        data.timestamps.extend(timestamps)
+        data.values.extend(values)
+    return data
 
 
-async def _said(
-    history: History, question: ApiRequest, used: Sequence[Source], known: Known, taken: Mapping[int, Snapshot]
-) -> Said:
-    stretches = [
-        Stretch(part.id, asked.start, asked.end)
-        for asked, source in zip(question.series, used, strict=True)
-        for part in source.parts
+async def _find_absent(
+    history: History,
+    request: ApiRequest,
+    answered: tuple[Sequence[SeriesData], Sequence[SeriesMatch]],
+    extents: Extents,
+    now: float,
+) -> tuple[tuple[AbsentBuckets, ...], str | None]:
+    """Find the buckets that the answer lacks, and why the request must be rejected for that, if it must.
+
+    *answered* has the data and the match of each position. What a snapshot lacks inside its range, Radar did not have.
+    """
+    step = request.agg_interval.seconds
+    positions = list(zip(request.series, *answered, strict=True))
+    short = [one for one in positions if len(one[1].timestamps) < (one[0].end - one[0].start) // step]
+    if not short:
+        return (), None
+    published = await history.published({i for _, _, match in short for i in match.ids}, now)
+    absent, rejected = [], None
+    for one, data, match in short:
+        until = min(published[i] for i in match.ids)
+        windows = published_absences(data.timestamps, (one.start, one.end), step, until)
+        if not windows:
+            continue
+        absent.append(AbsentBuckets(one.name, request.agg_interval, tuple(windows)))
+        if rejected is None and match.ids[0] not in extents.snapshots:
+            reason = rejection(data.timestamps, (one.start, one.end), windows, await _stored_extent(history, match))
+            rejected = reason and _with_name(bad_request(reason), one, request).message
+    return tuple(absent), rejected
+
+
+async def _stored_extent(history: History, match: SeriesMatch) -> StoredExtent:
+    """Read the buckets that all parts of *match* have, and those that Radar is proven not to have."""
+    ids = set(match.ids)
+    spans, proven = await history.spans(ids), await history.proven_absent(ids)
+    complete = [spans[i] for i in ids] if ids <= spans.keys() else []
+    oldest, newest = max((a for a, _ in complete), default=None), min((b for _, b in complete), default=None)
+    return StoredExtent(match.agg_interval, oldest, newest, tuple(reduce(intersect, [proven.get(i, []) for i in ids])))
+
+
+async def _read_meta(
+    history: History, request: ApiRequest, used: Sequence[SeriesMatch], extents: Extents
+) -> AnswerMeta:
+    windows = [
+        Stretch(i, one.start, one.end) for one, match in zip(request.series, used, strict=True) for i in match.ids
     ]
-    windows = [(asked.start, asked.end) for asked in question.series]
     normalization, unit = used[0].measure
-    level = await history.confidence_level(stretches)
-    if level is None and not await history.is_answered(stretches):
+    level = await history.confidence_level(windows)
+    if level is None and not await history.is_answered(windows):
         level = UNASSIGNED
-    return Said(
-        last_updated=min(known.told[stretch.series_id] for stretch in stretches),
+    ranges = [(one.start, one.end) for one in request.series]
+    return AnswerMeta(
+        last_updated=min(extents.last_updated[window.series_id] for window in windows),
         normalization=normalization,
         unit=unit,
         confidence_level=level,
-        annotations=await history.annotations(question.dataset.name, windows),
+        annotations=await history.annotations(request.dataset.name, ranges),
         unit_names=await history.unit_names(unit),
-        asked_at=[taken[i].asked_at if (i := source.parts[0].id) in taken else None for source in used],
+        asked_at=[one.asked_at if (one := extents.snapshots.get(match.ids[0])) else None for match in used],
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from collector.serve.radar_api.rollup import Frame
+from collector.serve.radar_api.rollup import RollupSpec
 from collector.store import Stretch
 
 if TYPE_CHECKING:
@@ -13,46 +13,50 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.contract.request_parser import SeriesRequest
-    from collector.serve.radar_api.resolver import Source
+    from collector.serve.radar_api.resolver import SeriesMatch
+    from collector.store import Snapshot
 
 ALWAYS = (0, 2**40)
 """The span of a series that is not known to begin or end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """By series_id: *spans* (oldest, newest timestamp; absent for no point), and *told*, the newest lastUpdated."""
+class Extents:
+    """By series_id: *spans* (oldest, newest bucket; nothing for a series without points), the newest *last_updated*.
+
+    *snapshots* has the snapshot of each series that has one.
+    """
 
     spans: Mapping[int, tuple[int, int]]
-    told: Mapping[int, datetime]
+    last_updated: Mapping[int, datetime]
+    snapshots: Mapping[int, Snapshot] = field(default_factory=dict)
 
-    def of(self, source: Source) -> list[tuple[int, int]]:
-        """The spans of a source's series, of those that have any point."""
-        return [self.spans[part.id] for part in source.parts if part.id in self.spans]
+    def spans_of(self, match: SeriesMatch) -> list[tuple[int, int]]:
+        """Return the spans of the series of *match* that have points."""
+        return [self.spans[i] for i in match.ids if i in self.spans]
 
-    def closed(self, source: Source) -> int:
-        """Up to when all of a source's data is known."""
-        return int(min(self.told[part.id] for part in source.parts).timestamp())
+    def closed_until(self, match: SeriesMatch) -> int:
+        """Return until when all series of *match* are known, in epoch seconds."""
+        return int(min(self.last_updated[i] for i in match.ids).timestamp())
 
-    def frame(self, asked: SeriesRequest, source: Source) -> Frame:
-        """What has to be summed."""
-        return Frame(asked.start, asked.end, source.agg_interval, asked.query.agg_interval, len(source.parts))
+    def rollup_spec(self, one: SeriesRequest, match: SeriesMatch) -> RollupSpec:
+        """Return what has to be added up."""
+        return RollupSpec(one.start, one.end, match.agg_interval, one.query.agg_interval, len(match.parts))
 
-    def stretches(self, asked: SeriesRequest, source: Source) -> list[Stretch]:
-        """The stretches of what is asked in which there can be points."""
+    def windows(self, one: SeriesRequest, match: SeriesMatch) -> list[Stretch]:
+        """Return the window of each series of *match* in which there can be points for *one*."""
         found = []
-        for part in source.parts:
-            oldest, newest = self.spans.get(part.id, (asked.end, asked.start))
-            start = max(asked.start, oldest)
-            end = max(start, min(asked.end, newest + source.agg_interval.seconds))
-            found.append(Stretch(part.id, start, end))
+        for series_id in match.ids:
+            oldest, newest = self.spans.get(series_id, (one.end, one.start))
+            start = max(one.start, oldest)
+            found.append(Stretch(series_id, start, max(start, min(one.end, newest + match.agg_interval.seconds))))
         return found
 
-    def buckets(self, asked: SeriesRequest, source: Source) -> int:
-        """How many buckets of what is asked a source can fill."""
-        step = asked.query.agg_interval.seconds
-        if not source.is_summed(asked.query.agg_interval):
-            [stretch] = self.stretches(asked, source)
-            return (stretch.end - stretch.start) // step
-        first, last = self.frame(asked, source).within(self.of(source), self.closed(source))
+    def buckets(self, one: SeriesRequest, match: SeriesMatch) -> int:
+        """Return how many buckets of *one* the series of *match* can fill."""
+        step = one.query.agg_interval.seconds
+        if not match.is_summed(one.query.agg_interval):
+            [window] = self.windows(one, match)
+            return (window.end - window.start) // step
+        first, last = self.rollup_spec(one, match).within(self.spans_of(match), self.closed_until(match))
         return (last - first) // step

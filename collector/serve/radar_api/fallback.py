@@ -1,4 +1,4 @@
-"""What an answer from history lacks, and what is said when Radar could not be asked for it: pure decisions."""
+"""What an answer from history lacks, and the error if Radar cannot supply it. Pure decisions."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
 
     from collector.contract.request_parser import ApiRequest
     from collector.radar.errors import RadarError
-    from collector.serve.radar_api.answer import Answered
+    from collector.serve.radar_api.answer import QueryResult
 
 LIMITED = ErrorCode(HTTPStatus.TOO_MANY_REQUESTS, 10000)
 NO_GATEWAY = ErrorCode(HTTPStatus.BAD_GATEWAY, 2000)
 
 
-def lacking(question: ApiRequest, answered: Answered | None, now: datetime) -> list[Slice]:
-    """The slices of which not every bucket that has closed by *now* is answered; all of them where nothing is."""
-    asked = answered.question if answered else question
-    step = asked.agg_interval.seconds
+def missing_slices(request: ApiRequest, result: QueryResult | None, now: datetime) -> list[Slice]:
+    """Return a slice for each series that lacks a bucket which has closed by *now*; all of them without a *result*."""
+    answered = result.request if result else request
+    step = answered.agg_interval.seconds
     found = []
-    for one, line in zip_longest(asked.series, answered.lines if answered else ()):
+    for one, data in zip_longest(answered.series, result.series if result else ()):
         end = min(one.end, floor(now.timestamp(), step, one.start))
-        if one.start < end and (line is None or len(line.timestamps) < (end - one.start) // step):
+        if one.start < end and (data is None or len(data.timestamps) < (end - one.start) // step):
             found.append(Slice(one.query, Window(from_epoch(one.start), from_epoch(end))))
     return list(dict.fromkeys(found))
 
 
-def refusal(error: RadarError, now: datetime, stored: ApiError | None = None) -> ApiError:
-    """Word what stood between us and Radar as the API words its own refusals, with nothing of what it said.
+def upstream_error(error: RadarError, now: datetime, stored: ApiError | None = None) -> ApiError:
+    """Return an error of Radar in the API's form, without Radar's text.
 
-    *stored* is why the history cannot answer: its message follows.
+    *stored* is why the history cannot answer; its message is appended.
     """
-    found = _refusal(error, now)
+    found = _error(error, now)
     if stored is None:
         return found
     return ApiError(found.error_code, f"{found.message}. {stored.message}", retry_after=found.retry_after)
 
 
-def _refusal(error: RadarError, now: datetime) -> ApiError:
+def _error(error: RadarError, now: datetime) -> ApiError:
     if isinstance(error, RateLimited):
         seconds = max(1, round((error.not_before - now).total_seconds()))
         return ApiError(LIMITED, "Not in the history, and Radar may not be asked now", retry_after=str(seconds))

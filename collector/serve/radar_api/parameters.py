@@ -26,7 +26,7 @@ _DATES = frozenset({AS_OF, "dateStart", "dateEnd"})
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class HistoryRules:
     """The API's rules, without its limits on spans; `SimulatorOptions` says what each means."""
 
     max_span: Mapping[AggInterval, timedelta] = field(default_factory=dict)
@@ -40,10 +40,10 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalQuestion:
-    """A question to the history: as things are known *now*, or as they were known at *as_of* (epoch seconds)."""
+class HistoryQuery:
+    """A request to the history: as known *now*, or as known at *as_of* (epoch seconds)."""
 
-    question: ApiRequest
+    request: ApiRequest
     as_of: float | None
     now: float
 
@@ -52,9 +52,9 @@ def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def read_local(
+def parse_query(
     dataset: Dataset, raw_query: str, now: float, grids: Mapping[AggInterval, Grid] = _USUAL
-) -> LocalQuestion:
+) -> HistoryQuery:
     """Read the part behind the `?` of a request for *dataset*, still encoded; ApiError for what the API would reject.
 
     Buckets start as *grids* says, on the usual grid where it does not.
@@ -70,11 +70,11 @@ def read_local(
     as_of = moments[0] if moments else None
     if as_of is not None and as_of > now:
         raise bad_request("as_of: must not lie in the future")
-    asked = parse_request(dataset, pairs, Rules(grids=grids), now, as_of)
+    asked = parse_request(dataset, pairs, HistoryRules(grids=grids), now, as_of)
     for name, value in pairs:
         if name in _DATES and value:
             _check_date(name, value, now)
-    return LocalQuestion(asked, as_of, now)
+    return HistoryQuery(asked, as_of, now)
 
 
 def _check_date(name: str, value: str, now: float) -> None:

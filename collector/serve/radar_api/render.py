@@ -1,10 +1,11 @@
-"""Writes an answer as the API does, in pieces, so that a large one is never one text in memory."""
+"""Write an answer in the API's form, in chunks, so that a large one is never one text in memory."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from collector.contract.render import annotation_json, csv_chunks, format_timestamps
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from collector.contract.request_parser import ApiRequest, SeriesRequest
+    from collector.contract.request_parser import ApiRequest
     from collector.model import Annotation
     from collector.report.absent_buckets import AbsentBuckets
-    from collector.serve.radar_api.rollup import Line
+    from collector.serve.radar_api.rollup import SeriesData
 
-_AT_ONCE = 4_096
+_BLOCK_ROWS = 4_096
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What an answer says of itself, beside its dates; *asked_at* tells of each series from which snapshot it is."""
+class AnswerMeta:
+    """The meta data of an answer, except its dates; *asked_at* has for each series when its snapshot was requested."""
 
     last_updated: datetime
     normalization: str
@@ -37,76 +38,72 @@ class Said:
     unit_names: Sequence[str] = ("*",)
 
 
-def pieces(
-    question: ApiRequest, lines: Sequence[Line], said: Said, absent: Sequence[AbsentBuckets] = ()
+def chunks(
+    request: ApiRequest, series: Sequence[SeriesData], about: AnswerMeta, absent: Sequence[AbsentBuckets] = ()
 ) -> Iterator[str]:
-    """Write the answer to *question*, in its format; JSON says in `messages` which buckets are *absent*."""
-    if question.format == "CSV":
-        return csv_chunks([(_cell(a.name), *_texts(line)) for a, line in zip(question.series, lines, strict=True)])
-    return _json(question, lines, said, absent)
+    """Write the answer to *request* in its format; in JSON, `messages` lists the *absent* buckets."""
+    if request.format == "CSV":
+        return csv_chunks([(_cell(one.name), *_texts(data)) for one, data in zip(request.series, series, strict=True)])
+    return _json(request, series, about, absent)
 
 
-def _texts(line: Line) -> tuple[Iterator[str], Iterator[str]]:
-    return (text for one in _blocks(line.timestamps, format_timestamps) for text in one), map(number, line.values)
+def _texts(data: SeriesData) -> tuple[Iterator[str], Iterator[str]]:
+    return chain.from_iterable(_blocks(data.timestamps, format_timestamps)), map(number, data.values)
 
 
-def _json(question: ApiRequest, lines: Sequence[Line], said: Said, absent: Sequence[AbsentBuckets]) -> Iterator[str]:
-    messages = [{"code": ABSENT_CODE, "message": text} for text in sentences(absent)]
+def _json(
+    request: ApiRequest, series: Sequence[SeriesData], about: AnswerMeta, absent: Sequence[AbsentBuckets]
+) -> Iterator[str]:
+    messages = [{"code": ABSENT_CODE, "message": text} for text in sentences(absent)] if absent else []
     listed = f'"messages":{json.dumps(messages, ensure_ascii=False)},' if messages else ""
-    about = json.dumps(meta(question, lines, said), ensure_ascii=False)
-    yield f'{{"success":true,"errors":[],{listed}"result":{{"meta":{about}'
-    for asked, line in zip(question.series, lines, strict=True):
-        yield f',{json.dumps(asked.name, ensure_ascii=False)}:{{"timestamps":['
-        yield from _array(_blocks(line.timestamps, format_timestamps))
+    written = json.dumps(meta(request, series, about), ensure_ascii=False)
+    yield f'{{"success":true,"errors":[],{listed}"result":{{"meta":{written}'
+    for one, data in zip(request.series, series, strict=True):
+        yield f',{json.dumps(one.name, ensure_ascii=False)}:{{"timestamps":['
+        yield from _array(data.timestamps, format_timestamps)
         yield '],"values":['
-        yield from _array(_blocks(line.values, lambda values: list(map(number, values))))
+        yield from _array(data.values, _numbers)
         yield "]}"
     yield "}}"
 
 
-def _blocks(column: Any, written: Callable[[Any], Sequence[str]]) -> Iterator[Sequence[str]]:
-    return (written(column[at : at + _AT_ONCE]) for at in range(0, len(column), _AT_ONCE))
+def _blocks(column: Any, write: Callable[[Any], Sequence[str]]) -> Iterator[Sequence[str]]:
+    return (write(column[at : at + _BLOCK_ROWS]) for at in range(0, len(column), _BLOCK_ROWS))
 
 
-def _array(blocks: Iterable[Sequence[str]]) -> Iterator[str]:
+def _array(column: Any, write: Callable[[Any], Sequence[str]]) -> Iterator[str]:
     comma = ""
-    for block in blocks:
-        yield comma + '"' + '","'.join(block) + '"'
+    for at in range(0, len(column), _BLOCK_ROWS):
+        yield comma + '"' + '","'.join(write(column[at : at + _BLOCK_ROWS])) + '"'
         comma = ","
 
 
-def meta(question: ApiRequest, lines: Sequence[Line], said: Said) -> dict[str, Any]:
+def meta(request: ApiRequest, series: Sequence[SeriesData], about: AnswerMeta) -> dict[str, Any]:
     """Write `result.meta`.
 
-    A date range runs from the start of the first bucket of the answer to that of the last one; of a series without any
-    it is what was asked for.
+    A date range runs from the start of the first bucket of the answer to the start of the last one. For a series
+    without buckets it is the requested range. `askedAt` has one entry for each series, null for one that is no
+    snapshot; without any snapshot it is left out.
     """
+    ranges = []
+    for one, data in zip(request.series, series, strict=True):
+        first, last = one.start, one.end - one.query.agg_interval.seconds
+        if data.timestamps:
+            first, last = data.timestamps[0], data.timestamps[-1]
+        ranges.append({"startTime": rfc3339(from_epoch(first)), "endTime": rfc3339(from_epoch(last))})
+    asked_at = [rfc3339(moment) if moment else None for moment in about.asked_at]
     return {
-        "aggInterval": question.agg_interval.name,
+        "aggInterval": request.agg_interval.name,
         "confidenceInfo": {
-            "level": said.confidence_level,
-            "annotations": [annotation_json(annotation) for annotation in said.annotations],
+            "level": about.confidence_level,
+            "annotations": [annotation_json(annotation) for annotation in about.annotations],
         },
-        "dateRange": [
-            {"startTime": rfc3339(from_epoch(first)), "endTime": rfc3339(from_epoch(last))}
-            for first, last in map(_range, question.series, lines)
-        ],
-        "lastUpdated": rfc3339(said.last_updated),
-        "normalization": said.normalization,
-        "units": units(said.unit, said.unit_names),
-        **_asked_at(said.asked_at),
+        "dateRange": ranges,
+        "lastUpdated": rfc3339(about.last_updated),
+        "normalization": about.normalization,
+        "units": units(about.unit, about.unit_names),
+        **({"askedAt": asked_at} if any(asked_at) else {}),
     }
-
-
-def _asked_at(moments: Sequence[datetime | None]) -> dict[str, Any]:
-    """`askedAt`: like dateRange, one for each series; null for what is no snapshot, absent where none is one."""
-    return {"askedAt": [rfc3339(moment) if moment else None for moment in moments]} if any(moments) else {}
-
-
-def _range(asked: SeriesRequest, line: Line) -> tuple[int, int]:
-    if not line.timestamps:
-        return asked.start, asked.end - asked.query.agg_interval.seconds
-    return line.timestamps[0], line.timestamps[-1]
 
 
 def units(unit: str, names: Sequence[str] = ("*",)) -> list[dict[str, str]]:
@@ -120,6 +117,10 @@ def units(unit: str, names: Sequence[str] = ("*",)) -> list[dict[str, str]]:
 def number(value: float) -> str:
     """Write a value as the contract's pattern wants it: digits without an exponent, a whole number without a point."""
     return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
+
+
+def _numbers(values: Iterable[float]) -> list[str]:
+    return [number(value) for value in values]
 
 
 def _cell(name: str) -> str:

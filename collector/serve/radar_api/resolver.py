@@ -1,4 +1,4 @@
-"""Which stored series can answer for the filters asked, and what to say when none can: pure decisions."""
+"""Which stored series can answer a request, and the error if none can. Pure decisions."""
 
 from __future__ import annotations
 
@@ -22,14 +22,19 @@ _FINE_FIRST = tuple(AggInterval)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A way to answer for one position: *parts* are series of one interval whose values add up to what is asked."""
+class SeriesMatch:
+    """A way to answer one position: *parts* are series of one interval whose values add up to the requested ones."""
 
     parts: tuple[KeptSeries, ...]
 
     @property
+    def ids(self) -> tuple[int, ...]:
+        """The series_ids of the parts."""
+        return tuple(part.id for part in self.parts)
+
+    @property
     def agg_interval(self) -> AggInterval:
-        """The interval that is kept."""
+        """The interval that is stored."""
         return self.parts[0].query.agg_interval
 
     @property
@@ -42,25 +47,25 @@ class Source:
         return len(self.parts) > 1 or self.agg_interval is not agg_interval
 
 
-class Catalogue:
-    """The stored series by what they answer for."""
+class SeriesIndex:
+    """The stored series by their query."""
 
     def __init__(self, kept: Sequence[KeptSeries]) -> None:
         self._kept = {one.query: one for one in kept}
         self._changed = any(one.generations for one in kept)
 
-    def sources(self, query: SeriesQuery) -> list[Source]:
+    def matches(self, query: SeriesQuery) -> list[SeriesMatch]:
         """List the ways to answer *query*, the most direct first; none where there is no history for it.
 
         A series of the same filters at the same interval; else one at a finer interval, of counts; else the series of
         each value of an OR, of counts, at the same interval or a finer one. What may be added up, `additivity` says.
         """
         fitting = [interval for interval in reversed(_FINE_FIRST) if interval.seconds <= query.agg_interval.seconds]
-        same = [Source((kept,)) for interval in fitting if (kept := self._answered(_at(query, interval)))]
-        split = [source for interval in fitting for source in self._split(_at(query, interval))]
-        return [source for source in same + split if _may_be_summed(source, query)]
+        same = [SeriesMatch((kept,)) for interval in fitting if (kept := self._answered(_at(query, interval)))]
+        split = [match for interval in fitting for match in self._split(_at(query, interval))]
+        return [match for match in same + split if _may_be_summed(match, query)]
 
-    def kept(self, query: SeriesQuery) -> KeptSeries | None:
+    def get(self, query: SeriesQuery) -> KeptSeries | None:
         """Return the series of exactly this query, if there is one."""
         return self._kept.get(query)
 
@@ -71,9 +76,9 @@ class Catalogue:
         touched = {kept.query: kept for one in self._fitting(query) if (kept := self._kept.get(one))}
         return [kept for kept in touched.values() if kept.generations]
 
-    def replaced(self, others: Sequence[KeptSeries]) -> Catalogue:
-        """Give the catalogue with *others* for the series of the same queries."""
-        return Catalogue([*({**self._kept, **{one.query: one for one in others}}).values()])
+    def with_series(self, others: Sequence[KeptSeries]) -> SeriesIndex:
+        """Return the index with *others* instead of the series of the same queries."""
+        return SeriesIndex([*({**self._kept, **{one.query: one for one in others}}).values()])
 
     def _fitting(self, query: SeriesQuery) -> Iterator[SeriesQuery]:
         for interval in (one for one in _FINE_FIRST if one.seconds <= query.agg_interval.seconds):
@@ -87,7 +92,7 @@ class Catalogue:
         kept = self._kept.get(query)
         return kept if kept and kept.answered and not kept.change else None
 
-    def _split(self, query: SeriesQuery) -> Iterator[Source]:
+    def _split(self, query: SeriesQuery) -> Iterator[SeriesMatch]:
         for name, listed in query.filters.items():
             values = sorted(set(listed))
             if len(values) == 1 or not adds_up_over_values(query, name):
@@ -95,18 +100,18 @@ class Catalogue:
             parts = [self._answered(replace(query, filters={**query.filters, name: (v,)})) for v in values]
             found = tuple(part for part in parts if part)
             if len(found) == len(parts) and len({spelling_free(part.unit) for part in found}) == 1:
-                yield Source(found)
+                yield SeriesMatch(found)
 
-    def refusal(self, query: SeriesQuery) -> ApiError:
+    def rejection(self, query: SeriesQuery) -> ApiError:
         """Say why nothing answers *query*, as nearly as can be known."""
         for fitting in self._fitting(query):
             if (kept := self._kept.get(fitting)) and kept.change:
-                return _across(kept, kept.change)
+                return _unit_change_error(kept, kept.change)
         same = [kept for interval in _FINE_FIRST if (kept := self._kept.get(_at(query, interval)))]
         answered = [kept for kept in same if kept.answered]
         coarser = [interval for interval in _FINE_FIRST if interval.seconds > query.agg_interval.seconds]
         for interval in coarser:
-            if self.sources(_at(query, interval)):
+            if self.matches(_at(query, interval)):
                 message = f"aggInterval {query.agg_interval} is too granular"
                 return bad_request(f"{message}: history for these filters is kept at {interval}")
         if answered:
@@ -132,7 +137,7 @@ class Catalogue:
         return "the nearest profiles are " + ", ".join(map(_described, near[:_NEAREST]))
 
 
-def _across(kept: KeptSeries, change: Change) -> ApiError:
+def _unit_change_error(kept: KeptSeries, change: Change) -> ApiError:
     """Refuse a range whose values have two units."""
     moment = rfc3339(from_epoch(change.timestamp))
     return bad_request(
@@ -145,13 +150,13 @@ def _at(query: SeriesQuery, agg_interval: AggInterval) -> SeriesQuery:
     return query if query.agg_interval is agg_interval else replace(query, agg_interval=agg_interval)
 
 
-def _may_be_summed(source: Source, query: SeriesQuery) -> bool:
-    """Tell whether *source* answers *query* as it is, or is made of counts that add up to the answer."""
-    if not source.is_summed(query.agg_interval):
+def _may_be_summed(match: SeriesMatch, query: SeriesQuery) -> bool:
+    """Tell whether *match* answers *query* as it is, or is made of counts that add up to the answer."""
+    if not match.is_summed(query.agg_interval):
         return True
-    if source.agg_interval is not query.agg_interval and not adds_up_over_time(query):
+    if match.agg_interval is not query.agg_interval and not adds_up_over_time(query):
         return False
-    return all(part.normalization == Normalization.RAW_VALUES for part in source.parts)
+    return all(part.normalization == Normalization.RAW_VALUES for part in match.parts)
 
 
 def _pairs(query: SeriesQuery) -> frozenset[tuple[str, str]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collector.model import AggInterval
 
 
-class Line(NamedTuple):
+class SeriesData(NamedTuple):
     """The points of one series in an answer, ascending: *timestamps* in epoch seconds."""
 
     timestamps: array[int]
@@ -27,7 +27,7 @@ class Incomplete(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class RollupSpec:
     """What is to be summed: buckets of *coarse* from *start* up to *end*, out of *parts* series of *fine* buckets."""
 
     start: int
@@ -37,7 +37,7 @@ class Frame:
     parts: int
 
     def within(self, spans: Iterable[tuple[int, int]], closed: int) -> tuple[int, int]:
-        """Give the stretch whose buckets can be summed, on their grid, which may be empty.
+        """Return the window whose buckets can be summed, on their grid; it may be empty.
 
         It lies wholly within the stored span (oldest, newest timestamp) of every series; coarser buckets must have
         closed at *closed*, up to which the data is known.
@@ -52,39 +52,39 @@ class Frame:
         return first, max(first, min(floor(newest, step, self.start), self.end))
 
 
-class Sum:
+class Rollup:
     """Takes points in any order of series and gives their sums."""
 
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-        buckets = (frame.end - frame.start) // frame.coarse.seconds
+    def __init__(self, spec: RollupSpec) -> None:
+        self._spec = spec
+        buckets = (spec.end - spec.start) // spec.coarse.seconds
         self._counts = array("q", bytes(8 * buckets))
         self._sums = array("d", bytes(8 * buckets))
 
     def add(self, points: Iterable[tuple[int, float]]) -> None:
         """Add points of one series."""
-        start, step, counts, sums = self._frame.start, self._frame.coarse.seconds, self._counts, self._sums
+        start, step, counts, sums = self._spec.start, self._spec.coarse.seconds, self._counts, self._sums
         for timestamp, value in points:
             at = (timestamp - start) // step
             counts[at] += 1
             sums[at] += value
 
-    def line(self, spans: Iterable[tuple[int, int]], closed: int) -> Line:
-        """Give the sums within `Frame.within`; Incomplete where a bucket there lacks a part of what it is made of."""
-        frame, line = self._frame, Line(array("q"), array("d"))
-        first, last = frame.within(spans, closed)
-        needed = frame.parts * (frame.coarse.seconds // frame.fine.seconds)
-        for moment in range(first, last, frame.coarse.seconds):
-            at = (moment - frame.start) // frame.coarse.seconds
+    def result(self, spans: Iterable[tuple[int, int]], closed: int) -> SeriesData:
+        """Return the sums within `RollupSpec.within`. Raises Incomplete if a bucket there lacks one of its parts."""
+        spec, data = self._spec, SeriesData(array("q"), array("d"))
+        first, last = spec.within(spans, closed)
+        needed = spec.parts * (spec.coarse.seconds // spec.fine.seconds)
+        for moment in range(first, last, spec.coarse.seconds):
+            at = (moment - spec.start) // spec.coarse.seconds
             if self._counts[at] != needed:
                 raise Incomplete(self._reason(moment, needed - self._counts[at], needed))
-            line.timestamps.append(moment)
-            line.values.append(self._sums[at])
-        return line
+            data.timestamps.append(moment)
+            data.values.append(self._sums[at])
+        return data
 
     def _reason(self, moment: int, missing: int, needed: int) -> str:
-        frame = self._frame
+        spec = self._spec
         return (
-            f"The {frame.coarse} bucket {rfc3339(from_epoch(moment))} cannot be summed: {missing} of its {needed} "
-            f"{frame.fine} values are missing in the history"
+            f"The {spec.coarse} bucket {rfc3339(from_epoch(moment))} cannot be summed: {missing} of its {needed} "
+            f"{spec.fine} values are missing in the history"
         )

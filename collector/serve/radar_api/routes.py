@@ -1,4 +1,4 @@
-"""The route: who may ask, how many at once, and what is said when something is wrong."""
+"""The routes of `/client/v4`: limits on concurrent answers, and errors in the API's form."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from collector.datasets import DATASETS
 from collector.radar.errors import RadarError
 from collector.report.absent_buckets import ABSENT_HEADER, header
 from collector.serve.errors import log_failure, response_started
-from collector.serve.radar_api.answer import NotStored, answer
-from collector.serve.radar_api.fallback import lacking, refusal
-from collector.serve.radar_api.parameters import read_local
+from collector.serve.radar_api.answer import NotStored, answer_query
+from collector.serve.radar_api.fallback import missing_slices, upstream_error
+from collector.serve.radar_api.parameters import parse_query
 from collector.store import StoreError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from collector.datasets import Dataset
     from collector.model import Slice
-    from collector.serve.radar_api.answer import Answered
-    from collector.serve.radar_api.parameters import LocalQuestion
+    from collector.serve.radar_api.answer import QueryResult
+    from collector.serve.radar_api.parameters import HistoryQuery
     from collector.serve.service import ServiceApi
 
     Fill = Callable[[Sequence[Slice]], Awaitable[None]]
@@ -38,14 +38,14 @@ NO_CREDENTIALS = ErrorCode(HTTPStatus.UNAUTHORIZED, 9106)
 WRONG_CREDENTIALS = ErrorCode(HTTPStatus.FORBIDDEN, 10000)
 UNAVAILABLE = ErrorCode(HTTPStatus.SERVICE_UNAVAILABLE, 2000)
 INTERNAL = ErrorCode(HTTPStatus.INTERNAL_SERVER_ERROR, 2000)
-_AT_ONCE = 4
-_LARGE = 20_000
-_LARGE_AT_ONCE = 4
-_FILLS_AT_ONCE = 4
-_FILL_SECONDS = 30.0
-_SECONDS = 60.0
-_PATIENCE = 5.0
-_RETRY_AFTER = "5"
+_MAX_CONCURRENT = 4
+_LARGE_POINTS = 20_000
+_MAX_LARGE = 4
+_MAX_FILLS = 4
+_FILL_TIMEOUT_SECONDS = 30.0
+_TIMEOUT_SECONDS = 60.0
+_LARGE_WAIT_SECONDS = 5.0
+_RETRY_AFTER_SECONDS = "5"
 
 
 class RadarApi:
@@ -58,9 +58,9 @@ class RadarApi:
     def __init__(self, service: ServiceApi, fill: Fill | None = None) -> None:
         self._service = service
         self._fill = fill
-        self._fills = asyncio.Semaphore(_FILLS_AT_ONCE)
-        self._places = asyncio.Semaphore(_AT_ONCE)
-        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._fills = asyncio.Semaphore(_MAX_FILLS)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._large = asyncio.Semaphore(_MAX_LARGE)
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to *app*."""
@@ -79,9 +79,10 @@ class RadarApi:
                 return _response(refused)
             except StoreError as error:
                 number = log_failure("unavailable", str(error))
-                return _response(_later(f"The history cannot be read at the moment; the log says more under {number}"))
+                message = f"The history cannot be read at the moment; the log says more under {number}"
+                return _response(_unavailable(message))
             except TimeoutError:
-                return _response(_later("Too many answers are under way"))
+                return _response(_unavailable("Too many answers are under way"))
             except Exception as error:
                 if response_started(request):
                     raise
@@ -97,47 +98,50 @@ class RadarApi:
         if request.method not in ("GET", "HEAD"):
             raise ApiError(NO_METHOD, f"Method {request.method[:16]} not available for that URI")
         raw_query = request.raw_path.partition("?")[2].partition("#")[0]
-        local = read_local(dataset, raw_query, self._service.now().timestamp(), await self._service.store.grids())
-        if self._fill is not None and local.as_of is None:
-            await self._complete(local, self._fill)
-        async with asyncio.timeout(_SECONDS), self._places:
-            answered = await answer(self._service.store, local)
-            headers = _headers(answered)
+        query = parse_query(dataset, raw_query, self._service.now().timestamp(), await self._service.store.grids())
+        if self._fill is not None and query.as_of is None:
+            await self._fill_gaps(query, self._fill)
+        async with asyncio.timeout(_TIMEOUT_SECONDS), self._slots:
+            result = await answer_query(self._service.store, query)
+            response = web.StreamResponse() if result.points > _LARGE_POINTS else web.Response()
+            response.content_type, response.charset = result.content_type, "utf-8"
+            if result.absent:
+                response.headers[ABSENT_HEADER] = header(result.absent)
             if request.method == "HEAD":
-                return web.Response(content_type=answered.content_type, charset="utf-8", headers=headers)
-            if answered.points <= _LARGE:
-                text = "".join(answered.pieces())
-                return web.Response(text=text, content_type=answered.content_type, charset="utf-8", headers=headers)
-            await asyncio.wait_for(self._large.acquire(), _PATIENCE)
+                return response
+            if isinstance(response, web.Response):
+                response.text = "".join(result.chunks())
+                return response
+            await asyncio.wait_for(self._large.acquire(), _LARGE_WAIT_SECONDS)
         try:
-            return await _stream(request, answered)
+            return await _stream(request, response, result)
         finally:
             self._large.release()
 
-    async def _complete(self, local: LocalQuestion, fill: Fill) -> None:
-        """Have Radar asked for what history lacks. Where it answers in part, that part is better than an error."""
-        answered, now = None, self._service.now()
-        refused: ApiError | None = None
-        async with asyncio.timeout(_SECONDS), self._places:
+    async def _fill_gaps(self, query: HistoryQuery, fill: Fill) -> None:
+        """Request from Radar what the history lacks. If Radar fails, a partial answer is better than an error."""
+        result, now = None, self._service.now()
+        rejected: ApiError | None = None
+        async with asyncio.timeout(_TIMEOUT_SECONDS), self._slots:
             try:
-                answered = await answer(self._service.store, local)
+                result = await answer_query(self._service.store, query)
             except NotStored as error:
-                answered, refused = error.answered, error
+                result, rejected = error.result, error
             except ApiError as error:
-                refused = error
-        wanted = lacking(local.question, answered, now)
-        if not wanted:
+                rejected = error
+        slices = missing_slices(query.request, result, now)
+        if not slices:
             return
         try:
-            async with asyncio.timeout(_FILL_SECONDS), self._fills:
-                await fill(wanted)
+            async with asyncio.timeout(_FILL_TIMEOUT_SECONDS), self._fills:
+                await fill(slices)
         except RadarError as error:
             log.warning("fallback", extra={"outcome": error.outcome, "reason": str(error)})
-            if refused:
-                raise refusal(error, now, refused) from error
+            if rejected:
+                raise upstream_error(error, now, rejected) from error
         except TimeoutError:
-            if refused:
-                raise _later("Radar has not answered yet") from None
+            if rejected:
+                raise _unavailable("Radar has not answered yet") from None
 
 
 def reject_credentials(headers: Mapping[str, str]) -> web.Response:
@@ -147,27 +151,21 @@ def reject_credentials(headers: Mapping[str, str]) -> web.Response:
     return _response(ApiError(NO_CREDENTIALS, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"))
 
 
-def _headers(answered: Answered) -> dict[str, str]:
-    return {ABSENT_HEADER: header(answered.absent)} if answered.absent else {}
-
-
-async def _stream(request: web.Request, answered: Answered) -> web.StreamResponse:
-    response = web.StreamResponse(headers=_headers(answered))
-    response.content_type, response.charset = answered.content_type, "utf-8"
+async def _stream(request: web.Request, response: web.StreamResponse, result: QueryResult) -> web.StreamResponse:
     await response.prepare(request)
     try:
-        async with asyncio.timeout(_SECONDS):
-            for piece in answered.pieces():
-                await response.write(piece.encode())
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            for chunk in result.chunks():
+                await response.write(chunk.encode())
             await response.write_eof()
-    except TimeoutError:  # what was sent cannot be taken back; an answer that breaks off is seen as broken
+    except TimeoutError:  # because what was sent cannot be withdrawn, cut the connection: the caller sees an error
         if request.transport is not None:
             request.transport.abort()
     return response
 
 
-def _later(message: str) -> ApiError:
-    return ApiError(UNAVAILABLE, message, retry_after=_RETRY_AFTER)
+def _unavailable(message: str) -> ApiError:
+    return ApiError(UNAVAILABLE, message, retry_after=_RETRY_AFTER_SECONDS)
 
 
 def _response(refused: ApiError) -> web.Response:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.serve.radar_api import ask
+from collector.serve.radar_api import query_history
 from tests.store.making import NOW
 
 
@@ -26,7 +26,7 @@ def asked(store):
     """Ask the store and give the text of the answer."""
 
     async def text(raw_query, now=NOW):
-        return "".join((await ask(store, raw_query, now)).pieces())
+        return "".join((await query_history(store, raw_query, now)).chunks())
 
     return text
 

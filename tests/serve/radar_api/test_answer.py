@@ -7,7 +7,7 @@ import pytest
 
 from collector.contract.errors import ApiError
 from collector.model import AggInterval, Annotation, rfc3339
-from collector.serve.radar_api import ask
+from collector.serve.radar_api import query_history
 from collector.store import StoreUnavailable
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, query, saved
 
@@ -23,7 +23,7 @@ def _values(series):
 
 async def _refused(store, raw_query, now=NOW):
     with pytest.raises(ApiError) as refused:
-        await ask(store, raw_query, now)
+        await query_history(store, raw_query, now)
     return refused.value.error_code.status, refused.value.error_code.code, refused.value.message
 
 
@@ -254,4 +254,4 @@ async def test_too_large_a_question_is_refused_before_it_is_read(owners, monkeyp
 async def test_a_store_that_is_gone_is_no_empty_answer(owners, lose_the_store):
     lose_the_store()
     with pytest.raises(StoreUnavailable):
-        await ask(owners, EVENING, NOW)
+        await query_history(owners, EVENING, NOW)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from collector.collect.one_pass import collect
 from collector.model import rfc3339
-from collector.serve.radar_api import ask
+from collector.serve.radar_api import query_history
 from collector.store.db.schema import date_ranges
 from tests.harness import faults
 from tests.harness.collect_core import NOW, core, profile
@@ -27,8 +27,8 @@ REMARK = {
 def _said(document):
     """Lay the parts of *document* over `result.meta`, and `confidenceInfo` over its own."""
 
-    def change(answer):
-        meta = answer["result"]["meta"]
+    def change(answer_query):
+        meta = answer_query["result"]["meta"]
         meta["confidenceInfo"] |= document.get("confidenceInfo", {})
         meta |= {key: content for key, content in document.items() if key != "confidenceInfo"}
 
@@ -43,8 +43,8 @@ async def _collected(world, document=None):
 
 
 async def _meta(world):
-    answered = await ask(world.store, "aggInterval=1h&dateRange=1d", world.clock())
-    return json.loads("".join(answered.pieces()))["result"]["meta"]
+    answered = await query_history(world.store, "aggInterval=1h&dateRange=1d", world.clock())
+    return json.loads("".join(answered.chunks()))["result"]["meta"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from collector.contract.request_parser import decode_query, parse_request
 from collector.datasets import DEFAULT
 from collector.model import AggInterval, from_epoch, rfc3339, utc
 from collector.radar.client import RadarClient
-from collector.serve.radar_api import ask
+from collector.serve.radar_api import query_history
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.simulator.history import SimulatedHistory
@@ -80,7 +80,7 @@ class World:
 
     def local(self, raw_query):
         async def text():
-            return "".join((await ask(self.store, raw_query, NOW)).pieces())
+            return "".join((await query_history(self.store, raw_query, NOW)).chunks())
 
         return self.runner.run(text())
 

@@ -5,9 +5,9 @@ import pytest
 from collector.contract.date_ranges import DateRange
 from collector.contract.request_parser import SeriesRequest
 from collector.model import AggInterval, SeriesQuery, from_epoch
-from collector.serve.radar_api.extents import ALWAYS, Known
-from collector.serve.radar_api.resolver import Source
-from collector.serve.radar_api.rollup import Frame
+from collector.serve.radar_api.extents import ALWAYS, Extents
+from collector.serve.radar_api.resolver import SeriesMatch
+from collector.serve.radar_api.rollup import RollupSpec
 from collector.store import KeptSeries, Stretch
 
 MONDAY, H = 4 * 86_400, 3600
@@ -15,7 +15,7 @@ MONDAY, H = 4 * 86_400, 3600
 
 def _source(*numbers, interval="1h"):
     query = SeriesQuery(AggInterval(interval), {})
-    return Source(tuple(KeptSeries(number, query, "RAW_VALUES", "*", ()) for number in numbers))
+    return SeriesMatch(tuple(KeptSeries(number, query, "RAW_VALUES", "*", ()) for number in numbers))
 
 
 def _asked(start, end, interval="1h"):
@@ -26,7 +26,7 @@ def _asked(start, end, interval="1h"):
 
 def _known(told=999, **spans):
     moments = {int(name[1:]): (MONDAY + a * H, MONDAY + b * H) for name, (a, b) in spans.items()}
-    return Known(moments, {number: from_epoch(MONDAY + (told - number) * H + 0.5) for number in range(9)})
+    return Extents(moments, {number: from_epoch(MONDAY + (told - number) * H + 0.5) for number in range(9)})
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def _known(told=999, **spans):
 )
 def test_there_can_be_points_where_a_series_reaches(expected, span):
     known = _known(**({"_1": span} if span else {}))
-    assert known.stretches(_asked(2, 8), _source(1)) == [Stretch(1, *(MONDAY + hour * H for hour in expected))]
+    assert known.windows(_asked(2, 8), _source(1)) == [Stretch(1, *(MONDAY + hour * H for hour in expected))]
     assert known.buckets(_asked(2, 8), _source(1)) == expected[1] - expected[0]
 
 
@@ -65,10 +65,10 @@ def test_a_sum_fills_the_buckets_that_every_part_can_fill(expected, spans, told)
 def test_what_is_known_of_the_parts_of_a_source():
     known = _known(50, _1=(0, 3), _3=(1, 9))
     source = _source(1, 2, 3)
-    assert known.of(source) == [(MONDAY, MONDAY + 3 * H), (MONDAY + H, MONDAY + 9 * H)]
-    assert known.closed(source) == MONDAY + 47 * H
-    expected = Frame(MONDAY, MONDAY + 48 * H, AggInterval.ONE_HOUR, AggInterval.ONE_DAY, 3)
-    assert known.frame(_asked(0, 48, "1d"), source) == expected
+    assert known.spans_of(source) == [(MONDAY, MONDAY + 3 * H), (MONDAY + H, MONDAY + 9 * H)]
+    assert known.closed_until(source) == MONDAY + 47 * H
+    expected = RollupSpec(MONDAY, MONDAY + 48 * H, AggInterval.ONE_HOUR, AggInterval.ONE_DAY, 3)
+    assert known.rollup_spec(_asked(0, 48, "1d"), source) == expected
 
 
 def test_the_span_of_a_series_without_ends_holds_every_year():

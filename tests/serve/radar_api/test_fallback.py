@@ -8,42 +8,42 @@ from collector.contract.request_parser import parse_request
 from collector.datasets import DEFAULT
 from collector.model import Slice
 from collector.radar.errors import RateLimited, Refused, TooCostly, Unauthorized, Unavailable, Untrusted
-from collector.serve.radar_api.answer import NotStored, answer
-from collector.serve.radar_api.fallback import lacking, refusal
-from collector.serve.radar_api.parameters import Rules, read_local
+from collector.serve.radar_api.answer import NotStored, answer_query
+from collector.serve.radar_api.fallback import missing_slices, upstream_error
+from collector.serve.radar_api.parameters import HistoryRules, parse_query
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved
 
 ASKED = "dateStart=2026-04-30T00:00:00Z&dateEnd=2026-04-30T23:45:00Z&aggInterval=1h"
 
 
 def _question(raw_query, now=NOW):
-    return read_local(DEFAULT, raw_query, now.timestamp()).question
+    return parse_query(DEFAULT, raw_query, now.timestamp()).request
 
 
 def test_without_an_answer_all_of_it_lacks():
-    assert lacking(_question(ASKED), None, NOW) == [Slice(query(), hours(0, 24))]
+    assert missing_slices(_question(ASKED), None, NOW) == [Slice(query(), hours(0, 24))]
 
 
 def test_what_has_not_closed_does_not_lack():
-    assert lacking(_question(ASKED), None, DAY + HOUR * 5.5) == [Slice(query(), hours(0, 5))]
-    assert lacking(_question(ASKED), None, DAY) == []
+    assert missing_slices(_question(ASKED), None, DAY + HOUR * 5.5) == [Slice(query(), hours(0, 5))]
+    assert missing_slices(_question(ASKED), None, DAY) == []
 
 
 def test_a_series_asked_twice_is_filled_once():
     pairs = [("name", "a"), ("name", "b"), ("tld", "com"), ("tld", "com")]
-    assert len(lacking(parse_request(DEFAULT, pairs, Rules(), 9e8), None, NOW)) == 1
+    assert len(missing_slices(parse_request(DEFAULT, pairs, HistoryRules(), 9e8), None, NOW)) == 1
 
 
 @pytest.mark.parametrize(("stored", "lacks"), [(range(24), 0), ([1.0] * 23, 1), ({1: 1, 3: 1}, 1)])
 async def test_a_whole_answer_lacks_nothing_and_any_bucket_missing_is_lacking(store, stored, lacks):
     stored = stored if isinstance(stored, dict) else dict(enumerate(stored))
     await saved(store, batch((query(), hours(0, 24))), stored)
-    local = read_local(DEFAULT, ASKED, NOW.timestamp())
+    local = parse_query(DEFAULT, ASKED, NOW.timestamp())
     try:
-        answered = await answer(store, local)
+        answered = await answer_query(store, local)
     except NotStored as refused:
-        answered = refused.answered
-    assert len(lacking(local.question, answered, NOW)) == lacks
+        answered = refused.result
+    assert len(missing_slices(local.request, answered, NOW)) == lacks
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ async def test_a_whole_answer_lacks_nothing_and_any_bucket_missing_is_lacking(st
     ],
 )
 def test_an_error_is_worded_without_what_radar_said(error, status):
-    refused = refusal(error, NOW)
+    refused = upstream_error(error, NOW)
     assert refused.error_code.status == status
     assert "secret" not in refused.message
     assert refused.retry_after == ("90" if status == 429 else None)

@@ -10,32 +10,32 @@ from hypothesis import strategies as st
 from collector.contract.errors import ApiError
 from collector.datasets import DEFAULT
 from collector.model import AggInterval, utc
-from collector.serve.radar_api.parameters import read_local
+from collector.serve.radar_api.parameters import parse_query
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
 YEARS = "dateStart=2016-08-01T00:00:00Z&dateEnd=2026-08-01T00:00:00Z&aggInterval=15m"
 
 
 def _read(raw_query):
-    return read_local(DEFAULT, raw_query, NOW)
+    return parse_query(DEFAULT, raw_query, NOW)
 
 
 def test_it_works():
     local = _read("aggInterval=1h&dateRange=1d&name=all&tld=com")
-    [series] = local.question.series
+    [series] = local.request.series
     assert (local.as_of, series.name, series.query.filters) == (None, "all", {"tld": ("com",)})
 
 
 @pytest.mark.parametrize("name", ["caOwner", "ca_owner", "CAOWNER", "Ca_Owner"])
 def test_a_parameter_is_known_by_any_spelling(name):
-    [series] = _read(f"{name}=NullObserver&AGG_INTERVAL=1d").question.series
+    [series] = _read(f"{name}=NullObserver&AGG_INTERVAL=1d").request.series
     assert series.query.filters == {"caOwner": ("NullObserver",)}
     assert series.query.agg_interval is AggInterval.ONE_DAY
 
 
 @pytest.mark.parametrize("name", ["ca-owner", "caOwner[]", "limit", "normalization", ""])
 def test_an_unknown_parameter_is_ignored(name):
-    [series] = _read(f"{name}=nonsense").question.series
+    [series] = _read(f"{name}=nonsense").request.series
     assert series.query.filters == {}
 
 
@@ -43,7 +43,7 @@ def test_an_unknown_parameter_is_ignored(name):
 def test_a_relative_range_ends_at_the_moment_that_is_looked_back_to(name):
     local = _read(f"{name}=2026-08-01T00:07:00.5Z&dateRange=1d")
     assert local.as_of == utc("2026-08-01T00:07:00.5Z").timestamp()
-    assert local.question.series[0].dates.end == utc("2026-08-01T00:00:00Z").timestamp()
+    assert local.request.series[0].dates.end == utc("2026-08-01T00:00:00Z").timestamp()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_cannot_be_answered_is_refused(query):
 
 
 def test_the_apis_own_limits_on_spans_do_not_hold_here():
-    assert _read(YEARS).question.agg_interval is AggInterval.FIFTEEN_MINUTES
+    assert _read(YEARS).request.agg_interval is AggInterval.FIFTEEN_MINUTES
 
 
 NAMES = st.sampled_from(
@@ -81,4 +81,4 @@ VALUES = st.one_of(
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=6))
 def test_whatever_is_asked_is_read_or_refused(pairs):
     with suppress(ApiError):
-        assert _read(urlencode(pairs)).question.series
+        assert _read(urlencode(pairs)).request.series

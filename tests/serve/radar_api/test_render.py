@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from collector.contract.request_parser import parse_request
 from collector.datasets import DEFAULT
 from collector.model import utc
-from collector.serve.radar_api.parameters import Rules
-from collector.serve.radar_api.render import Said, number, pieces, units
-from collector.serve.radar_api.rollup import Line
+from collector.serve.radar_api.parameters import HistoryRules
+from collector.serve.radar_api.render import AnswerMeta, chunks, number, units
+from collector.serve.radar_api.rollup import SeriesData
 
 START = int(utc("2026-04-30T00:00:00Z").timestamp())
 NOW = utc("2026-05-01T00:00:00Z")
-SAID = Said(NOW, "RAW_VALUES", "*", None, [])
+SAID = AnswerMeta(NOW, "RAW_VALUES", "*", None, [])
 
 
 def _written(values, form="JSON", names=("a",)):
     pairs = [("aggInterval", "15m"), ("format", form), *(("name", name) for name in names)]
-    line = Line(array("q", range(START, START + 900 * len(values), 900)), array("d", values))
-    return list(pieces(parse_request(DEFAULT, pairs, Rules(), NOW.timestamp()), [line] * len(names), SAID))
+    line = SeriesData(array("q", range(START, START + 900 * len(values), 900)), array("d", values))
+    return list(chunks(parse_request(DEFAULT, pairs, HistoryRules(), NOW.timestamp()), [line] * len(names), SAID))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from collector.model import AggInterval, SeriesQuery
-from collector.serve.radar_api.resolver import Catalogue
+from collector.serve.radar_api.resolver import SeriesIndex
 from collector.store import KeptSeries
 
 
@@ -17,11 +17,11 @@ def _kept(number, query, normalization="RAW_VALUES", unit="*"):
 
 def _sources(asked, *stored, **measure):
     kept = [_kept(n, query, **measure) for n, query in enumerate(stored)]
-    return [[part.id for part in source.parts] for source in Catalogue(kept).sources(asked)]
+    return [[part.id for part in source.parts] for source in SeriesIndex(kept).matches(asked)]
 
 
 def _refusal(asked, *kept):
-    refused = Catalogue(kept).refusal(asked)
+    refused = SeriesIndex(kept).rejection(asked)
     return refused.error_code.status, refused.error_code.code, refused.message
 
 
@@ -59,7 +59,7 @@ def test_only_counts_are_added_up():
 
 def test_counts_of_different_things_are_not_added_up():
     kept = [_kept(n, _query(ca=[ca]), unit=unit) for n, (ca, unit) in enumerate([("A", "entries"), ("B", "names")])]
-    assert Catalogue(kept).sources(_query(ca=["A", "B"])) == []
+    assert SeriesIndex(kept).matches(_query(ca=["A", "B"])) == []
 
 
 def test_a_series_that_was_never_answered_answers_nothing():
@@ -184,7 +184,7 @@ def test_a_refusal_names_a_series_without_a_profile_by_its_number():
 
 def test_the_measure_of_a_sum_is_that_of_its_first_part():
     kept = [_kept(n, _query(ca=[ca]), unit=unit) for n, (ca, unit) in enumerate([("A", "Names"), ("B", "names ")])]
-    [source] = Catalogue(kept).sources(_query(ca=["A", "B"]))
+    [source] = SeriesIndex(kept).matches(_query(ca=["A", "B"]))
     assert source.measure == ("RAW_VALUES", "Names")
 
 

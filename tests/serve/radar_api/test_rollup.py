@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.model import AggInterval, utc
-from collector.serve.radar_api.rollup import Frame, Incomplete, Sum
+from collector.serve.radar_api.rollup import Incomplete, Rollup, RollupSpec
 
 MONDAY = int(utc("2026-04-27T00:00:00Z").timestamp())
 HOUR, DAY = 3600, 86_400
@@ -19,11 +19,11 @@ def _points(start=0, end=48, missing=()):
 
 
 def _sum(*parts, coarse="1d", days=2, closed=NEVER, spans=None):
-    frame = Frame(MONDAY, MONDAY + days * DAY, AggInterval.ONE_HOUR, AggInterval(coarse), len(parts))
-    total = Sum(frame)
+    frame = RollupSpec(MONDAY, MONDAY + days * DAY, AggInterval.ONE_HOUR, AggInterval(coarse), len(parts))
+    total = Rollup(frame)
     for part in parts:
         total.add((t, value) for t, value in part.items() if frame.start <= t < frame.end)
-    line = total.line(spans or [(min(part), max(part)) for part in parts if part], closed)
+    line = total.result(spans or [(min(part), max(part)) for part in parts if part], closed)
     return [((t - MONDAY) // HOUR, value) for t, value in zip(line.timestamps, line.values, strict=True)]
 
 
@@ -84,7 +84,7 @@ def test_sums_are_exact_and_are_those_of_whole_buckets(counts, cut, tail, coarse
 
 
 def test_the_frame_says_where_sums_can_be():
-    frame = Frame(MONDAY, MONDAY + 2 * DAY, AggInterval.ONE_HOUR, AggInterval.ONE_DAY, 1)
+    frame = RollupSpec(MONDAY, MONDAY + 2 * DAY, AggInterval.ONE_HOUR, AggInterval.ONE_DAY, 1)
     assert frame.within([(MONDAY - DAY, MONDAY + 10 * DAY)], NEVER) == (MONDAY, MONDAY + 2 * DAY)
     assert frame.within([(MONDAY + HOUR, MONDAY + 10 * DAY)], NEVER) == (MONDAY + DAY, MONDAY + 2 * DAY)
     later = MONDAY + int(timedelta(days=9).total_seconds())
@@ -106,11 +106,11 @@ def test_the_frame_says_where_sums_can_be():
     ],
 )
 def test_sums_are_whole_buckets_that_every_series_reaches(expected, spans, closed):
-    frame = Frame(MONDAY, MONDAY + 2 * DAY, AggInterval.ONE_HOUR, AggInterval.ONE_DAY, 2)
+    frame = RollupSpec(MONDAY, MONDAY + 2 * DAY, AggInterval.ONE_HOUR, AggInterval.ONE_DAY, 2)
     found = frame.within([(MONDAY + a * HOUR, MONDAY + b * HOUR) for a, b in spans], MONDAY + closed * HOUR)
     assert found == tuple(MONDAY + hour * HOUR for hour in expected)
 
 
 def test_buckets_as_fine_as_the_history_may_be_open():
-    frame = Frame(MONDAY, MONDAY + 4 * HOUR, AggInterval.ONE_HOUR, AggInterval.ONE_HOUR, 1)
+    frame = RollupSpec(MONDAY, MONDAY + 4 * HOUR, AggInterval.ONE_HOUR, AggInterval.ONE_HOUR, 1)
     assert frame.within([(MONDAY, MONDAY + 2 * HOUR)], MONDAY) == (MONDAY, MONDAY + 3 * HOUR)

@@ -152,7 +152,7 @@ async def test_while_too_many_large_answers_are_under_way_another_waits_and_is_p
     app = web.Application()
     api.add_to(app)
     async with serving(app, "127.0.0.1", 0) as url, aiohttp.ClientSession(url) as session:
-        held = [await api._large.acquire() for _ in range(routes._LARGE_AT_ONCE)]
+        held = [await api._large.acquire() for _ in range(routes._MAX_LARGE)]
         assert await _error(session) == (503, 2000)
         for _ in held:
             api._large.release()

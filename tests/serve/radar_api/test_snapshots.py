@@ -9,7 +9,7 @@ import pytest
 
 from collector.contract.errors import ApiError
 from collector.model import AggInterval, SeriesQuery, rfc3339
-from collector.serve.radar_api import ask
+from collector.serve.radar_api import query_history
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, query, saved
 from tests.store.test_snapshots import PROFILE, VALID, taken
 
@@ -24,7 +24,7 @@ def _range(first, last, more=""):
 
 async def _refused(store, raw_query, now=NOW):
     with pytest.raises(ApiError) as refused:
-        await ask(store, raw_query, now)
+        await query_history(store, raw_query, now)
     return refused.value.error_code.status, refused.value.message
 
 
