@@ -118,8 +118,8 @@ async def test_rollups_stale_after_late_data(sqlite_url):
     asked = f"aggInterval=1d&dateStart={day.start:%Y-%m-%dT%H:%M:%SZ}&dateEnd={day.start:%Y-%m-%dT%H:%M:%SZ}&name=sum"
 
     async def answered():
-        answer_query = await query_history(world.store, asked, world.clock())
-        return float(json.loads("".join(answer_query.chunks()))["result"]["sum"]["values"][0])
+        answer = await query_history(world.store, asked, world.clock())
+        return float(json.loads("".join(answer.chunks()))["result"]["sum"]["values"][0])
 
     async with core(sqlite_url, hourly) as world:
         await collect_and_heal([hourly], world.clock(), world.store, world.batch_runner)

@@ -119,11 +119,11 @@ async def test_the_local_api_answers_where_buckets_start(sqlite_url):
     async with core(sqlite_url, hours, profile("days", DAILY, since=since), grids={DAILY: EIGHT}) as one:
         await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
         asked = "aggInterval=1d&dateStart=2026-03-01T00:00:00Z&dateEnd=2026-03-05T00:00:00Z"
-        answer_query = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
+        answer = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
         window = Window(datetime(2026, 2, 28, 8, tzinfo=UTC), datetime(2026, 3, 5, 8, tzinfo=UTC))
         truth = one.truth(query(DAILY), window)
-        assert [datetime.fromisoformat(t).timestamp() for t in answer_query["serie_0"]["timestamps"]] == list(truth)
-        assert [float(value) for value in answer_query["serie_0"]["values"]] == list(truth.values())
+        assert [datetime.fromisoformat(t).timestamp() for t in answer["serie_0"]["timestamps"]] == list(truth)
+        assert [float(value) for value in answer["serie_0"]["values"]] == list(truth.values())
 
 
 async def test_hours_are_summed_to_shifted_days(sqlite_url):
@@ -131,11 +131,9 @@ async def test_hours_are_summed_to_shifted_days(sqlite_url):
         await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
         await one.store.move_grid(EIGHT, one.clock())
         asked = "aggInterval=1d&dateStart=2026-03-01T00:00:00Z&dateEnd=2026-03-05T00:00:00Z"
-        answer_query = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
+        answer = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
         window = Window(datetime(2026, 2, 28, 8, tzinfo=UTC), datetime(2026, 3, 5, 8, tzinfo=UTC))
-        assert [float(value) for value in answer_query["serie_0"]["values"]] == [
-            *one.truth(query(DAILY), window).values()
-        ]
+        assert [float(value) for value in answer["serie_0"]["values"]] == [*one.truth(query(DAILY), window).values()]
 
 
 async def test_buckets_that_begin_with_the_range_are_asked_for_on_the_usual_grid(sqlite_url):
@@ -241,11 +239,11 @@ async def test_a_question_about_the_time_before_is_answered_from_the_former_grid
         one.simulator.switch(grids={DAILY: EIGHT}, data_since=NOW - 4 * DAY)
         await passes(one, 2, days=1)
         asked = "aggInterval=1d&dateStart=2026-02-20T00:00:00Z&dateEnd=2026-02-22T00:00:00Z"
-        answer_query = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
-        assert answer_query["serie_0"]["timestamps"] == [f"2026-02-{day}T00:00:00Z" for day in (20, 21, 22)]
+        answer = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
+        assert answer["serie_0"]["timestamps"] == [f"2026-02-{day}T00:00:00Z" for day in (20, 21, 22)]
         asked = "aggInterval=1d&dateStart=2026-03-08T08:00:00Z&dateEnd=2026-03-09T08:00:00Z"
-        answer_query = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
-        assert answer_query["serie_0"]["timestamps"] == [f"2026-03-{day:02}T08:00:00Z" for day in (8, 9)]
+        answer = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
+        assert answer["serie_0"]["timestamps"] == [f"2026-03-{day:02}T08:00:00Z" for day in (8, 9)]
 
 
 async def test_a_kept_body_about_other_buckets_is_not_replayed(sqlite_url):

@@ -23,7 +23,7 @@ from collector.report.absent_buckets import sentences
 from collector.serve.radar_api import query_history
 from collector.store import Store
 from tests.conftest import in_a_thread
-from tests.store.making import DAY, NOW, START, answer_query, batch, begin, hours, profile, query, saved
+from tests.store.making import DAY, NOW, START, answer, batch, begin, hours, profile, query, saved
 from tests.store.test_proven import lacked
 
 HOUR = 3600
@@ -86,7 +86,7 @@ async def _fill(url, made):
             asked = batch((query(), Window(*map(_moment, one.window))))
             told = {hour: _value(hour) for hour in range(*one.window) if hour not in one.without}
             fetch_id = await begin(store, asked, _moment(one.at))
-            found = answer_query(asked, told, updated=_moment(one.at - one.lag))
+            found = answer(asked, told, updated=_moment(one.at - one.lag))
             await store.save(fetch_id, asked, found, _moment(one.at), 100)
 
 

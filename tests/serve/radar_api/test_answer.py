@@ -245,7 +245,7 @@ async def test_csv_has_two_columns_for_each_series(owners, asked):
 
 
 async def test_too_large_a_question_is_refused_before_it_is_read(owners, monkeypatch):
-    monkeypatch.setattr("collector.serve.radar_api.answer.MOST_POINTS", 10)
+    monkeypatch.setattr("collector.serve.radar_api.answer.MAX_POINTS", 10)
     status, code, message = await _refused(owners, THURSDAY)
     assert (status, code) == (400, 2001)
     assert "aggInterval 1d is too granular for the date range: the answer would take 24 stored points" in message

@@ -27,8 +27,8 @@ REMARK = {
 def _said(document):
     """Lay the parts of *document* over `result.meta`, and `confidenceInfo` over its own."""
 
-    def change(answer_query):
-        meta = answer_query["result"]["meta"]
+    def change(answer):
+        meta = answer["result"]["meta"]
         meta["confidenceInfo"] |= document.get("confidenceInfo", {})
         meta |= {key: content for key, content in document.items() if key != "confidenceInfo"}
 

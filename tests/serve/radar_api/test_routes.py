@@ -112,7 +112,7 @@ async def test_a_fault_of_ours_is_told_by_a_number_alone(history, monkeypatch, c
     async def broken(*_):
         raise RuntimeError("SELECT secret FROM /etc/passwd")
 
-    monkeypatch.setattr(routes, "answer", broken)
+    monkeypatch.setattr(routes, "answer_query", broken)
     async with _asking(history) as session:
         status, _, body = await _get(session, PATH)
         assert status == 500
@@ -127,7 +127,7 @@ async def test_absent_buckets_stand_in_a_header_too(store, monkeypatch):
     target = f"{PATH}?{EVENING}&name=a%0d%0ab&format=csv"
     async with _asking(store) as session:
         for large in (20_000, 0):
-            monkeypatch.setattr(routes, "_LARGE", large)
+            monkeypatch.setattr(routes, "_LARGE_POINTS", large)
             for method in ("GET", "HEAD"):
                 _, response, _ = await _get(session, target, method)
                 assert response.headers["X-Absent-Buckets"] == said
@@ -138,7 +138,7 @@ async def test_absent_buckets_stand_in_a_header_too(store, monkeypatch):
 async def test_a_large_answer_is_streamed_and_the_same(history, monkeypatch):
     async with _asking(history) as session:
         _, _, whole = await _get(session, f"{PATH}?{EVENING}")
-        monkeypatch.setattr(routes, "_LARGE", 0)
+        monkeypatch.setattr(routes, "_LARGE_POINTS", 0)
         status, response, streamed = await _get(session, f"{PATH}?{EVENING}")
         assert (status, response.headers.get("Content-Length")) == (200, None)
         assert streamed == whole
@@ -146,8 +146,8 @@ async def test_a_large_answer_is_streamed_and_the_same(history, monkeypatch):
 
 
 async def test_while_too_many_large_answers_are_under_way_another_waits_and_is_put_off(history, monkeypatch):
-    monkeypatch.setattr(routes, "_LARGE", 0)
-    monkeypatch.setattr(routes, "_PATIENCE", 0.05)
+    monkeypatch.setattr(routes, "_LARGE_POINTS", 0)
+    monkeypatch.setattr(routes, "_LARGE_WAIT_SECONDS", 0.05)
     api = RadarApi(Service(history))
     app = web.Application()
     api.add_to(app)
