@@ -13,7 +13,7 @@ from collector import logs
 from collector.cli import output
 from collector.report.plot import annotations, terminal
 from collector.text import printable, printable_json
-from tests.harness.chart_factories import chart, line
+from tests.harness.chart_factories import chart, line, annotation
 
 HOSTILE = "\x1b]0;title\x07 \x9b2J \x7f \r \u202e reversed \u2066 \u200b"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
 
-from collector.serve.api.routes import _POINTS, _written, _RESOURCES
+from collector.serve.api.routes import _POINTS, _RESOURCES, _written
 from tests.harness.http_server import fill, served
 
 with warnings.catch_warnings():

@@ -4,7 +4,7 @@ import pytest
 from tests.report.plot.chart_factories import annotation
 
 from collector.report.plot.annotations import arrange
-from tests.harness.chart_factories import chart
+from tests.harness.chart_factories import chart, annotation
 
 WINDOW = chart(hours=100).window
 WIDTH = 800.0

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from tests.report.plot.chart_factories import annotation
+from tests.harness.chart_factories import annotation
 
 from collector.report.plot.terminal import TerminalStyle, render, thinned
 from tests.harness.chart_factories import HOUR, START, chart, line
