@@ -7,13 +7,12 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.report.plot.chart_factories import annotation
 
 from collector import logs
 from collector.cli import output
 from collector.report.plot import annotations, terminal
 from collector.text import printable, printable_json
-from tests.harness.chart_factories import chart, line, annotation
+from tests.harness.chart_factories import annotation, chart, line
 
 HOSTILE = "\x1b]0;title\x07 \x9b2J \x7f \r \u202e reversed \u2066 \u200b"
 

@@ -41,9 +41,6 @@ REMARK = Annotation(DAY, DAY + 3 * HOUR, "CT", "OUTAGE", "<b>down</b>", "javascr
 @dataclass
 class ServedStore:
     service: Daemon
-||||||| base
-class World:
-    service: Daemon
     store: Store
     session: aiohttp.ClientSession
     url: str

@@ -117,9 +117,6 @@ class DaemonRun:
 
     loop: VirtualTimeLoop
     service: Daemon
-||||||| base
-    loop: HastyLoop
-    service: Daemon
     simulator: Simulator
     store: Store
     task: asyncio.Task

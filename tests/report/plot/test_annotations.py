@@ -1,10 +1,9 @@
 from itertools import pairwise
 
 import pytest
-from tests.report.plot.chart_factories import annotation
 
 from collector.report.plot.annotations import arrange
-from tests.harness.chart_factories import chart, annotation
+from tests.harness.chart_factories import annotation, chart
 
 WINDOW = chart(hours=100).window
 WIDTH = 800.0

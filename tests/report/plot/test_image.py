@@ -6,12 +6,11 @@ import matplotlib.dates
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from tests.report.plot.chart_factories import annotation
 
 from collector.errors import UsageError
 from collector.report.plot import image
 from collector.report.plot.image import render
-from tests.harness.chart_factories import HOUR, START, chart, line, annotation
+from tests.harness.chart_factories import HOUR, START, annotation, chart, line
 
 TWENTY = [line(f"Owner number {n} of a long name, Incorporated", *(n + hour for hour in range(24))) for n in range(20)]
 FULL = chart(*TWENTY, annotations=[annotation(2, 5), annotation(9, 9), annotation(-9, None)], final_until=START)

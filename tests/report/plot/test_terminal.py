@@ -1,10 +1,9 @@
 import re
 
 import pytest
-from tests.harness.chart_factories import annotation
 
 from collector.report.plot.terminal import TerminalStyle, render, thinned
-from tests.harness.chart_factories import HOUR, START, chart, line
+from tests.harness.chart_factories import HOUR, START, annotation, chart, line
 
 LOOK = TerminalStyle(80, 40, colour=False)
 
