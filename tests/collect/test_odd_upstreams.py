@@ -123,6 +123,12 @@ async def test_postgres_stores_the_same(postgres_url, caplog, name):
     await answered_oddly(postgres_url, (name,), caplog)
 
 
+@pytest.mark.parametrize("shape", ["series-other-arrays", "series-numbers"])
+@pytest.mark.parametrize("place", ["series-list", "series-nested"])
+async def test_series_of_another_shape_may_lie_in_another_place(sqlite_url, caplog, place, shape):
+    await answered_oddly(sqlite_url, (place, shape), caplog)
+
+
 def drawn(seed, count, size):
     """So many sets of variations that do not contradict each other."""
     dice = random.Random(seed)

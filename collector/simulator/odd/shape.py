@@ -162,9 +162,6 @@ _SHAPES: tuple[_Row, ...] = (
         "series.place series.shape series.names",
         _shared_timestamps,
     ),
-    ("series-nested", "below the key series", "take", "series.place", _below("series")),
-    ("series-below-data", "below the key data", "take", "series.place", _below("data")),
-    ("series-list", "in a list, with their names", "take", "series.place", _as_list),
     ("series-text", "JSON inside of a text", "refuse", "series.shape", _each_series(json.dumps)),
     (
         "series-other-arrays",
@@ -181,6 +178,9 @@ _SHAPES: tuple[_Row, ...] = (
         "series.shape",
         _each_series(lambda one: {**one, "values": len(one["values"])}),
     ),
+    ("series-nested", "below the key series", "take", "series.place", _below("series")),
+    ("series-below-data", "below the key data", "take", "series.place", _below("data")),
+    ("series-list", "in a list, with their names", "take", "series.place", _as_list),
 )
 _METAS: tuple[_Row, ...] = (
     ("meta-inside", "in every series", "take", "meta.place", _meta_inside),
