@@ -188,6 +188,25 @@ async def test_when_the_edge_moves_on_what_is_stored_stays_and_nothing_is_due_fo
         assert (row["state"], row["unconfirmed"]) == ("fresh", 0)
 
 
+async def test_ten_profiles_cost_as_much_a_day_as_if_there_were_no_edge(sqlite_url):
+    intervals = [HOUR] * 5 + [QUARTER] * 2 + [AggInterval.ONE_DAY] * 2 + [AggInterval.ONE_WEEK]
+    ten = [
+        profile(f"p{n}", agg_interval=interval, since=SINCE, filters={"caOwner": (f"Owner {n}",)})
+        for n, interval in enumerate(intervals)
+    ]
+    costs = []
+    for number, options in enumerate([{}, {"data_since": EDGE}, {"data_since": EDGE, "before_data": WAYS[0]}]):
+        async with core(f"{sqlite_url}{number}", *ten, **options) as world:
+            for _ in range(2):
+                await one_pass(world)
+                world.clock.advance(hours=6)
+            costs.append([(await one_pass(world))[1]])
+            for _ in range(3):
+                world.clock.advance(hours=6)
+                costs[-1].append((await one_pass(world))[1])
+    assert costs[0] == costs[1] == costs[2]
+
+
 async def test_an_outage_of_old_windows_is_no_edge(store_url):
     """Until a second answer it is a failure; what is on the good side is stored meanwhile."""
 
