@@ -48,7 +48,9 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     a column            migrations/versions/, store/db/schema.py, the module in store/ that writes the table,
                         store/read/listing.py, serve/openapi.json
     a list of /api/v1   serve/api/resources.py, serve/api/routes.py, serve/openapi.json
-    a table of the page serve/dashboard/tables.js
+    a table of the page serve/dashboard/: index.html, data.js, drawing.js, tables.js
+    a retry rule        collect/fetcher.py: attempts and back-off; store/ledger/upstream.py: the circuit breaker
+    a hook on failures  an Observer (collect/events.py), which daemon.py hands to the Fetcher
 
 The words that this project defines.
 
