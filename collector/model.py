@@ -19,7 +19,7 @@ from collector.interval import AggInterval as AggInterval  # noqa: PLC0414, TC00
 from collector.windows import hull
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 DATASET = "ct"
 """The Radar dataset that is collected today; part of a series' identity so that others can join it."""
@@ -98,11 +98,19 @@ _ABSOLUTE = {spelling_free(known): known.value for known in Normalization}
 _KNOWN = {*_ABSOLUTE, *map(spelling_free, RELATIVE_WORDS)}
 
 
-class Window(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
     """The buckets from *start* up to, not including, *end*; both on the bucket grid. `windows` has their algebra."""
 
     start: datetime
     end: datetime
+
+    def __iter__(self) -> Iterator[datetime]:
+        yield self.start
+        yield self.end
+
+    def __getitem__(self, index: int) -> datetime:
+        return (self.start, self.end)[index]
 
     @property
     def duration(self) -> timedelta:

@@ -6,14 +6,25 @@ return windows of the same type as their first argument. Lists of windows that t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     EpochWindow = tuple[int, int]
 
-_W = TypeVar("_W", bound="tuple[Any, Any]")
+
+class Pair(Protocol):
+    """A start and an end, in this order."""
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __lt__(self, other: Any, /) -> bool: ...
+
+
+_W = TypeVar("_W", bound=Pair)
 
 
 def merge(windows: Iterable[_W]) -> list[_W]:

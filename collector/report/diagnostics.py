@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from collector import __version__
-from collector.model import Window, rfc3339
+from collector.model import rfc3339
 from collector.report.status import status_document
 from collector.settings.effective import effective
 from collector.store import StoreDamaged
@@ -129,8 +129,6 @@ def without_secrets(value: Any, secrets: Sequence[str]) -> Any:
         case dict():
             long = [secret for secret in secrets if len(secret) >= _LONG]  # a short one is a part of our own words
             return {_masked(str(key), long): without_secrets(one, secrets) for key, one in value.items()}
-        case Window():
-            return {"start": rfc3339(value.start), "end": rfc3339(value.end)}
         case list() | tuple():
             return [without_secrets(one, secrets) for one in value]
         case None | bool() | int() | float():
