@@ -18,7 +18,8 @@ from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store, StoreDenied, Wanted
 from tests.harness import faults
-from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, profile, until
+from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, until
+from tests.harness.factories import profile
 
 _CONFIG = '[radar]\nbase_url = "{url}"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
 

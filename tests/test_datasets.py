@@ -14,9 +14,9 @@ from collector.datasets import (
     is_snapshot,
     why_not_over_time,
 )
-from collector.model import AggInterval, SeriesQuery
 from collector.profile import with_history
-from tests.harness.collect_core import profile
+from tests.harness.factories import profile
+from tests.harness.factories import query as _query
 
 _VALUES = {
     "ca": (True, True),
@@ -36,10 +36,6 @@ _VALUES = {
     "validationLevel": (True, True),
 }
 """By filter: whether its values add up while entries are counted, and while certificates are."""
-
-
-def _query(**filters):
-    return SeriesQuery(AggInterval.ONE_HOUR, {name: tuple(values) for name, values in filters.items()})
 
 
 def test_the_table_has_every_filter_with_a_reason():

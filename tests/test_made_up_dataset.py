@@ -19,7 +19,8 @@ from collector.radar.request import query_string
 from collector.report.export import export_csv
 from collector.serve.app import serving
 from collector.serve.radar_api import RadarApi
-from tests.harness.collect_core import DAY, HOUR, NOW, core, profile
+from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.factories import profile
 
 DNS = Dataset(
     name="dns",

@@ -12,7 +12,7 @@ import pytest
 
 from tests.harness import faults
 from tests.harness.fork_server import fork_server
-from tests.harness.processes import Collector, midnight, profile, simulating
+from tests.harness.processes import Collector, midnight, profile_toml, simulating
 
 _START, _END = f"{midnight(40):%Y-%m-%d}", f"{midnight(1):%Y-%m-%d}"
 _ORDER = ("backfill", "--start", _START, "--end", _END)
@@ -29,7 +29,7 @@ def narrow(tmp_path):
 
 def test_a_dry_run_says_what_it_costs_and_changes_nothing(world):
     simulator, collector = world
-    collector.configure(profile(days=None))
+    collector.configure(profile_toml(days=None))
     cost = collector.json(*_ORDER, "--dry-run")
     assert cost == {"windows": 2, "requests": 1, "points": _HOURS, "minutes": 5 / 600}
     assert simulator.requests == []
@@ -42,7 +42,7 @@ def test_a_dry_run_says_what_it_costs_and_changes_nothing(world):
 
 def test_interrupted_it_ends_the_request_says_where_and_the_same_command_goes_on(narrow):
     simulator, collector = narrow
-    collector.configure(profile(days=None), radar=_SLOW)
+    collector.configure(profile_toml(days=None), radar=_SLOW)
     with collector.running(*_ORDER) as backfill:
         backfill.says("waiting reason=budget")
         assert backfill.ends(signal.SIGINT) == 1
@@ -50,7 +50,7 @@ def test_interrupted_it_ends_the_request_says_where_and_the_same_command_goes_on
         assert said, backfill.log
         assert 0 < int(said[1]) == collector.count("points") < _HOURS
     assert len(simulator.requests) == len(collector.rows("SELECT 1 FROM fetches WHERE outcome IN ('ok', 'refused')"))
-    collector.configure(profile(days=None))
+    collector.configure(profile_toml(days=None))
     collector.run(*_ORDER)
     assert len(collector.points()["all"]) == _HOURS
     assert collector.json("gaps", "--end", _END) == []
@@ -58,7 +58,7 @@ def test_interrupted_it_ends_the_request_says_where_and_the_same_command_goes_on
 
 def test_a_terminal_shows_a_bar_with_requests_points_rate_budget_and_time_left(world):
     _, collector = world
-    collector.configure(profile(days=None))
+    collector.configure(profile_toml(days=None))
     ours, theirs = pty.openpty()
     with closing(os.fdopen(ours, "rb", buffering=0)) as screen:
         process = subprocess.Popen(
@@ -89,7 +89,7 @@ def _until_hung_up(screen):
 
 def test_a_window_that_keeps_failing_is_said_and_the_rest_goes_on(narrow):
     simulator, collector = narrow
-    collector.configure(profile(days=None))
+    collector.configure(profile_toml(days=None))
     ill = midnight(20).timestamp()
     simulator.script(
         lambda asked: (
@@ -108,7 +108,7 @@ def test_a_window_that_keeps_failing_is_said_and_the_rest_goes_on(narrow):
 
 def test_beside_a_daemon_on_sqlite_the_daemon_does_it(world):
     _, collector = world
-    collector.configure(profile(days=None))
+    collector.configure(profile_toml(days=None))
     with collector.running("run") as daemon:
         daemon.says("pass outcome=collected", "url=http://")
         done = collector.run(*_ORDER)
@@ -120,7 +120,7 @@ def test_beside_a_daemon_on_sqlite_the_daemon_does_it(world):
 
 def test_a_job_of_the_daemon_is_followed_on_a_terminal_left_alone_listed_and_cancelled(world):
     _, collector = world
-    collector.configure(profile(days=1), radar="requests_per_5min = 1")
+    collector.configure(profile_toml(days=1), radar="requests_per_5min = 1")
     ours, theirs = pty.openpty()
     with collector.running("run") as daemon, closing(os.fdopen(ours, "rb", buffering=0)) as screen:
         daemon.says("pass outcome=collected", "url=http://")
@@ -154,7 +154,7 @@ def test_a_job_of_the_daemon_is_followed_on_a_terminal_left_alone_listed_and_can
 def test_a_job_is_listed_and_cancelled_without_a_daemon_and_no_store_is_made(world, database):
     _, collector = world
     collector.database = database
-    collector.configure(profile(days=1), radar="requests_per_5min = 1")
+    collector.configure(profile_toml(days=1), radar="requests_per_5min = 1")
     for command in (("--list",), ("--cancel", "1")):
         collector.call("backfill", *command, expect=1)
     assert not list(collector.folder.glob("*.db"))
@@ -182,7 +182,7 @@ def test_a_job_is_listed_and_cancelled_without_a_daemon_and_no_store_is_made(wor
 
 @pytest.mark.parametrize("start", ["0001-01-01", "0002-01-01", "1999-12-31", "9999-12-31"])
 def test_an_impossible_date_is_refused(world, start):
-    world[1].configure(profile(days=None))
+    world[1].configure(profile_toml(days=None))
     refused = world[1].call("backfill", "--start", start, "--dry-run", expect=2).stderr
     assert f"{start}T00:00:00Z is out of range; allowed: 2000-01-01 to tomorrow" in refused
 
@@ -190,7 +190,7 @@ def test_an_impossible_date_is_refused(world, start):
 def test_beside_a_daemon_on_postgres_both_write_and_share_the_budget(tmp_path, empty_postgres_url):
     with simulating() as (simulator, url):
         collector = Collector(tmp_path, url, empty_postgres_url)
-        collector.configure(profile(days=None))
+        collector.configure(profile_toml(days=None))
         with collector.running("run") as daemon:
             daemon.says("pass outcome=collected")
             done = collector.run(*_ORDER)

@@ -1,17 +1,17 @@
 """Everything that is wrong with a configuration is said in one run."""
 
-from tests.harness.processes import profile
+from tests.harness.processes import profile_toml
 
 
 def test_every_problem_is_reported_at_once_with_its_line_and_exit_2(world):
     simulator, collector = world
     collector.configure(
-        profile("misspelt", more='[profiles.filters]\nca_ownr = ["DigiCert, Inc."]'),
-        profile("wrong-value", more='[profiles.filters]\nvalidation_level = ["DOMAINS"]'),
-        profile("impossible", more='[profiles.filters]\ntld = ["com"]\nlog = ["Argon2026"]'),
-        profile("twice"),
-        profile("twice", "1d"),
-        profile("interval", "5m"),
+        profile_toml("misspelt", more='[profiles.filters]\nca_ownr = ["DigiCert, Inc."]'),
+        profile_toml("wrong-value", more='[profiles.filters]\nvalidation_level = ["DOMAINS"]'),
+        profile_toml("impossible", more='[profiles.filters]\ntld = ["com"]\nlog = ["Argon2026"]'),
+        profile_toml("twice"),
+        profile_toml("twice", "1d"),
+        profile_toml("interval", "5m"),
         radar='api_token_file = "there-is-no-such-file"\nconcurency = 3',
     )
     for command in ("collect", "run", "status"):
@@ -35,14 +35,14 @@ def test_every_problem_is_reported_at_once_with_its_line_and_exit_2(world):
 
 def test_a_misspelt_environment_variable_is_not_ignored(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     done = collector.call("collect", expect=2, environ={"COLLECTOR_RADAR__REQUESTS_PER_5MINS": "3"})
     assert "COLLECTOR_RADAR__REQUESTS_PER_5MIN" in done.stderr
 
 
 def test_without_credentials_what_only_reads_works_and_what_asks_refuses(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     collector.run("collect")
     asked = len(simulator.requests)
     collector.token = ""
@@ -57,7 +57,7 @@ def test_a_key_and_its_address_do_as_well_as_a_token(tmp_path):
 
     with simulating(token=None, email_and_key=("me@example.com", CANARY)) as (simulator, url):
         collector = Collector(tmp_path, url, token="")
-        collector.configure(profile())
+        collector.configure(profile_toml())
         collector.run("collect", environ={"CLOUDFLARE_EMAIL": "me@example.com", "CLOUDFLARE_API_KEY": CANARY})
         assert {received.status for received in simulator.requests} == {200}
         collector.assert_no_canary()

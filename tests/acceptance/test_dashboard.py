@@ -12,7 +12,7 @@ from collector.model import Annotation, Window, rfc3339
 from collector.simulator import GapChange, RevisionChange
 from tests.harness import faults
 from tests.harness.browser import CHROMIUM, browsing, looking
-from tests.harness.processes import Collector, eventually, midnight, profile, simulating
+from tests.harness.processes import Collector, eventually, midnight, profile_toml, simulating
 
 if CHROMIUM is None and not os.environ.get("CI"):
     pytest.skip("there is no chromium here: apt-get install chromium", allow_module_level=True)
@@ -47,12 +47,12 @@ def running(tmp_path_factory):
         simulator.script(_refusing)
         collector = Collector(tmp_path_factory.mktemp("dashboard"), url)
         collector.configure(
-            profile("all", "15m", 28, 'settle = "1d"\n'),
-            profile("by-owner", "1h", 28, OWNERS),
-            profile("young", "1h", None),
-            profile("failing", "1h", 2, FAILING),
-            profile("unique", "15m", 2, UNIQUE),
-            profile("many", "1d", 3, MANY),
+            profile_toml("all", "15m", 28, 'settle = "1d"\n'),
+            profile_toml("by-owner", "1h", 28, OWNERS),
+            profile_toml("young", "1h", None),
+            profile_toml("failing", "1h", 2, FAILING),
+            profile_toml("unique", "15m", 2, UNIQUE),
+            profile_toml("many", "1d", 3, MANY),
         )
         with collector.running("run") as process:
             process.says("healed", seconds=60)

@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from collector.model import Annotation, rfc3339
 from tests.harness import faults
 from tests.harness.browser import CHROMIUM, browsing, looking
-from tests.harness.processes import Collector, eventually, midnight, profile, simulating
+from tests.harness.processes import Collector, eventually, midnight, profile_toml, simulating
 
 if CHROMIUM is None and not os.environ.get("CI"):
     pytest.skip("there is no chromium here: apt-get install chromium", allow_module_level=True)
@@ -68,7 +68,7 @@ def browser():
 def test_hostile_annotations_are_text_and_nothing_else(browser, tmp_path):
     with simulating(annotations=HOSTILE) as (_, url):
         collector = Collector(tmp_path, url)
-        collector.configure(profile("all", "1h", 3))
+        collector.configure(profile_toml("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
             process.says("healed", seconds=60)
             dashboard.open("#series=all&range=7d")
@@ -91,7 +91,7 @@ def test_before_the_first_point_the_page_says_so(browser, tmp_path):
     with simulating() as (simulator, url):
         simulator.script(faults.html(503).always())
         collector = Collector(tmp_path, url)
-        collector.configure(profile("all", "1h", 3))
+        collector.configure(profile_toml("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
             process.says("pass outcome=failed")
             dashboard.open()
@@ -102,7 +102,7 @@ def test_before_the_first_point_the_page_says_so(browser, tmp_path):
 def test_a_store_that_is_gone_is_said_and_what_was_read_stays(browser, tmp_path):
     with simulating() as (_, url):
         collector = Collector(tmp_path, url)
-        collector.configure(profile("all", "1h", 3))
+        collector.configure(profile_toml("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
             process.says("healed", seconds=60)
             dashboard.open()
@@ -124,7 +124,7 @@ def test_a_server_with_a_token_asks_for_it(browser, tmp_path):
         (tmp_path / "token").write_text("0123456789abcdefghij")
         (tmp_path / "token").chmod(0o600)
         collector = Collector(tmp_path, url, server='port = 0\ntoken_file = "token"')
-        collector.configure(profile("all", "1h", 3))
+        collector.configure(profile_toml("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
             process.says("healed", seconds=60)
             dashboard.page.goto(dashboard.url)
@@ -152,7 +152,7 @@ def test_an_outage_is_said_and_ends_by_itself(browser, tmp_path):
         port = free.getsockname()[1]
     with simulating() as (_, url):
         collector = Collector(tmp_path, url, server=f"port = {port}")
-        collector.configure(profile("all", "1h", 3))
+        collector.configure(profile_toml("all", "1h", 3))
         with looking(browser, f"http://127.0.0.1:{port}") as dashboard:
             page = dashboard.page
             with collector.running("run") as process:
@@ -179,7 +179,7 @@ def test_an_outage_is_said_and_ends_by_itself(browser, tmp_path):
 def test_a_page_recovers_whatever_it_could_not_read(browser, tmp_path):
     with simulating() as (_, url):
         collector = Collector(tmp_path, url)
-        collector.configure(profile("all", "1h", 3))
+        collector.configure(profile_toml("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
             process.says("healed", seconds=60)
             page, held, asked = dashboard.page, [], []
@@ -226,7 +226,7 @@ def test_a_year_of_ten_series_is_there_within_a_second(browser, tmp_path):
     ten = "[profiles.each]\nca_owner = [" + ", ".join(f'"Owner {n}"' for n in range(10)) + "]\n"
     with simulating() as (_, url):
         collector = Collector(tmp_path, url)
-        collector.configure(profile("ten", "15m", 365, ten))
+        collector.configure(profile_toml("ten", "15m", 365, ten))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
             process.says("healed", seconds=180)
             assert collector.rows("SELECT count(*) FROM points")[0][0] > 350_000
@@ -247,13 +247,13 @@ TYPO = '[profiles.filters]\nca_owner = ["Lets Encrypt"]\n'
 def test_waits_stalls_and_warnings_are_in_sight(browser, tmp_path, scheme):
     with simulating(unknown_names="zero", lag=timedelta(days=2)) as (simulator, url):
         collector = Collector(tmp_path, url)
-        known = profile("all", "1d", 9), profile("typo", "1d", 9, TYPO)
+        known = profile_toml("all", "1d", 9), profile_toml("typo", "1d", 9, TYPO)
         collector.configure(*known)
         with collector.running("run") as process:
             process.says("url=http", "healed")
             eventually(lambda: collector.count("fires") == 2)
             simulator.script(faults.too_many("3600").always())
-            collector.configure(*known, profile("never", "1w", None))
+            collector.configure(*known, profile_toml("never", "1w", None))
             process.process.send_signal(signal.SIGHUP)
             process.says("outcome=rate_limited")
             with looking(browser, process.url, color_scheme=scheme) as dashboard:

@@ -4,7 +4,7 @@ import json
 import time
 
 from collector.model import AggInterval, SeriesQuery
-from tests.harness.processes import Collector, holds_the_truth, profile, simulating
+from tests.harness.processes import Collector, holds_the_truth, profile_toml, simulating
 
 _OWNERS = [f"Authority {number}, Inc." for number in range(100)]
 _EACH = f'[profiles.filters]\nvalidation_level = ["DOMAIN"]\n[profiles.each]\nca_owner = {json.dumps(_OWNERS)}'
@@ -14,7 +14,7 @@ def test_one_series_of_each_interval_is_exported_exactly_as_the_server_has_it(tm
     intervals = {"quarters": "15m", "hours": "1h", "days": "1d", "weeks": "1w"}
     with simulating() as (simulator, url):
         collector = Collector(tmp_path, url, database)
-        collector.configure(*(profile(name, agg_interval, 20) for name, agg_interval in intervals.items()))
+        collector.configure(*(profile_toml(name, agg_interval, 20) for name, agg_interval in intervals.items()))
         since = time.time()
         collector.run("collect")
         queries = {name: SeriesQuery(AggInterval(agg_interval), {}) for name, agg_interval in intervals.items()}
@@ -33,7 +33,7 @@ def test_a_hundred_series_are_equal_on_both_stores_and_to_the_server(tmp_path, e
         for name, database in (("sqlite", "sqlite:///collector.db"), ("postgresql", empty_postgres_url)):
             (tmp_path / name).mkdir()
             collector = Collector(tmp_path / name, url, database)
-            collector.configure(profile("owners", "1h", 1, _EACH))
+            collector.configure(profile_toml("owners", "1h", 1, _EACH))
             since = time.time()
             collector.run("collect")
             exports.append(collector.export("--end", "2h"))
@@ -44,7 +44,7 @@ def test_a_hundred_series_are_equal_on_both_stores_and_to_the_server(tmp_path, e
 
 def test_every_format_holds_the_same_points_and_a_file_is_the_same_as_a_pipe(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     collector.run("collect")
     lines = collector.export("--format", "jsonl").splitlines()
     assert len(lines) == sum(map(len, collector.points().values())) > 24
@@ -57,7 +57,7 @@ def test_every_format_holds_the_same_points_and_a_file_is_the_same_as_a_pipe(wor
 
 def test_collecting_again_changes_nothing(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     collector.run("collect")
     before = collector.export("--end", "2h")
     done = collector.run("collect")
@@ -68,7 +68,7 @@ def test_collecting_again_changes_nothing(world):
 def test_the_examples_ask_for_a_range_that_a_first_day_has(world):
     """Those of the README and of `--help`, after one pass of a profile that goes no further back."""
     _, collector = world
-    collector.configure(profile(days=None))
+    collector.configure(profile_toml(days=None))
     collector.run("collect")
     assert "--start lies before" not in collector.call("export", "all", "--start", "12h").stderr
     example = ("--date-start", "6h", "--date-end", "now", "--agg-interval", "1h", "--format", "CSV")

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.harness.processes import COLLECTOR, Collector, midnight, profile, simulating
+from tests.harness.processes import COLLECTOR, Collector, midnight, profile_toml, simulating
 
 _SERIES, _POINTS = 50, 200_000
 _MIB = 1 << 20
@@ -24,7 +24,7 @@ def filled(tmp_path_factory):
     with simulating() as (_, url):
         collector = Collector(tmp_path_factory.mktemp("ten-million"), url)
         owners = json.dumps([f"Owner {number}" for number in range(_SERIES)])
-        collector.configure(profile("many", "15m", None, f"[profiles.each]\nca_owner = {owners}"))
+        collector.configure(profile_toml("many", "15m", None, f"[profiles.each]\nca_owner = {owners}"))
         collector.run("collect")
     with closing(sqlite3.connect(collector.folder / "collector.db")) as connection, connection:
         connection.execute("DELETE FROM points")

@@ -19,7 +19,8 @@ from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
 from collector.store.db.schema import points
 from tests.harness import faults
-from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, query, until
+from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, until
+from tests.harness.factories import query
 
 CONFIG = """
 [radar]

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.harness import faults
-from tests.harness.processes import Collector, eventually, profile, simulating
+from tests.harness.processes import Collector, eventually, profile_toml, simulating
 
 _UNTRUSTED = {
     "NaN": (faults.value(float("nan")), "NaN"),
@@ -39,7 +39,7 @@ def _try(folder, outcome, requests, fault, reason):
     folder.mkdir()
     with simulating(**({} if fault else {"token": "another"})) as (simulator, url):
         collector = Collector(folder, url)
-        collector.configure(profile())
+        collector.configure(profile_toml())
         if fault:
             simulator.script(fault.always())
         done = collector.run("collect", expect=1)
@@ -78,7 +78,7 @@ def test_fetches_lists_the_reason(tried, name):
 
 
 def _once_it_failed_let_it_recover(simulator, collector, fault):
-    collector.configure(profile(more='lookback = "2d"'))  # one pass has more than a day, at any hour
+    collector.configure(profile_toml(more='lookback = "2d"'))  # one pass has more than a day, at any hour
     simulator.script(fault.always())
     with collector.running("run") as daemon:
         daemon.says("pass outcome=failed")
@@ -105,7 +105,7 @@ def test_the_daemon_recovers_on_postgres_too(tmp_path, empty_postgres_url):
 def test_a_token_put_right_is_taken_up_at_sighup_and_a_wrong_one_is_asked_with_once(world):
     simulator, collector = world
     right, token_file = collector.token, collector.folder / "token"
-    collector.configure(profile(), profile("quarters", "15m", 1), radar='api_token_file = "token"')
+    collector.configure(profile_toml(), profile_toml("quarters", "15m", 1), radar='api_token_file = "token"')
     token_file.write_text("not-the-token-0123456789")
     token_file.chmod(0o600)
     with collector.running("run", environ={"CLOUDFLARE_API_TOKEN": "", "COLLECTOR_LOG__LEVEL": "debug"}) as daemon:

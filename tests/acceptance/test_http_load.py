@@ -13,7 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from tests.harness.processes import Collector, profile, simulating
+from tests.harness.processes import Collector, profile_toml, simulating
 
 IDLE = 1_000
 GROWTH = 60_000_000
@@ -94,7 +94,7 @@ def running(tmp_path_factory):
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(8_192, hard), hard))
     with simulating() as (_, url):
         collector = Collector(tmp_path_factory.mktemp("loaded"), url)
-        collector.configure(profile("all", "1h", 20))
+        collector.configure(profile_toml("all", "1h", 20))
         collector.run("collect")
         with collector.running("run", anew=True) as process:
             process.says("serving", "outcome=ok")

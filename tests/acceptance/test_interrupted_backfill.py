@@ -12,7 +12,7 @@ import pytest
 from collector.model import AggInterval, Window
 from collector.simulator import GapChange
 from tests.harness import faults
-from tests.harness.processes import Collector, eventually, midnight, profile, simulating
+from tests.harness.processes import Collector, eventually, midnight, profile_toml, simulating
 
 _DAYS = 90
 _ORDER = ("backfill", "--start", f"{midnight(_DAYS):%Y-%m-%d}", "--end", f"{midnight(1):%Y-%m-%d}", "--format", "json")
@@ -48,7 +48,7 @@ def test_told_to_stop_it_reports_what_was_committed(tmp_path, database, moment, 
     fault, radar, said = _MOMENTS[moment]
     with simulating(series_per_request=1, max_span={AggInterval.ONE_HOUR: timedelta(days=20)}) as (simulator, url):
         collector = Collector(tmp_path, url, database)
-        collector.configure(profile(days=None), radar=radar)
+        collector.configure(profile_toml(days=None), radar=radar)
         if fault:
             simulator.script(fault)
         with collector.running(*_ORDER) as backfill:
@@ -69,7 +69,7 @@ def test_told_to_stop_it_reports_what_was_committed(tmp_path, database, moment, 
 
 def test_before_anything_was_asked_all_is_absent(world):
     simulator, collector = world
-    collector.configure(profile(days=None))
+    collector.configure(profile_toml(days=None))
     simulator.script(faults.black_hole().always())
     with collector.running(*_ORDER) as backfill:
         eventually(lambda: simulator.requests)
@@ -83,7 +83,7 @@ def test_killed_and_continued_it_counts_what_both_have_saved(tmp_path, database)
     """On Postgres the second run is a job of its own, for the first could still be at work."""
     with simulating(series_per_request=1) as (simulator, url):
         collector = Collector(tmp_path, url, database)
-        collector.configure(profile(days=None), radar="concurrency = 1")
+        collector.configure(profile_toml(days=None), radar="concurrency = 1")
         simulator.script(faults.black_hole().after(2))
         with collector.running(*_ORDER) as backfill:
             eventually(lambda: len(simulator.requests) == 3)
@@ -101,7 +101,7 @@ def test_killed_and_continued_it_counts_what_both_have_saved(tmp_path, database)
 
 def test_buckets_that_radar_does_not_have_are_absent_too(world):
     simulator, collector = world
-    collector.configure(profile(days=None))
+    collector.configure(profile_toml(days=None))
     simulator.change(GapChange(Window(midnight(30), midnight(29))))
     result = _result(collector.run(*_ORDER).stdout)
     assert (result["points_inserted"], result["gaps_remaining"]) == (_BUCKETS - 24, 24)
@@ -113,7 +113,7 @@ def test_after_a_lost_connection_it_reports_what_it_can_read(tmp_path, empty_pos
     name = empty_postgres_url.rpartition("/")[2].partition("?")[0]
     with simulating(series_per_request=1) as (simulator, url):
         collector = Collector(tmp_path, url, empty_postgres_url)
-        collector.configure(profile(days=None), radar="concurrency = 1")
+        collector.configure(profile_toml(days=None), radar="concurrency = 1")
         simulator.script(faults.late(1.0).after(2).always())
         with collector.running(*_ORDER) as backfill:
             eventually(lambda: len(simulator.requests) == 3)

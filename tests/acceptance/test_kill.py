@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tests.harness.processes import Collector, midnight, profile, simulating
+from tests.harness.processes import Collector, midnight, profile_toml, simulating
 
 OWNERS = ", ".join(f'"Owner {number}"' for number in range(10))
-PROFILES = profile("many", "15m", None, f"[profiles.each]\nca_owner = [{OWNERS}]")
+PROFILES = profile_toml("many", "15m", None, f"[profiles.each]\nca_owner = [{OWNERS}]")
 ORDER = ("backfill", "--start", f"{midnight(90):%Y-%m-%d}", "--end", f"{midnight(1):%Y-%m-%d}")
 
 

@@ -16,9 +16,10 @@ from collector.collect.worker import ProfileWorker
 from collector.model import Window
 from collector.simulator import GapChange, RevisionChange
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, query
-from tests.harness.collect_core import profile as make
-from tests.harness.processes import eventually, midnight, profile
+from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.factories import profile as make
+from tests.harness.factories import query
+from tests.harness.processes import eventually, midnight, profile_toml
 
 _SINCE = NOW.replace(hour=0, minute=0) - 5 * DAY
 
@@ -64,7 +65,7 @@ async def test_an_error_in_one_tick_is_a_hole_for_ever(sqlite_url):
 
 def test_series_vanish_after_an_error_and_nobody_sees_the_last_success(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     collector.run("collect")
     before = collector.export("--end", "2h")
     simulator.script(faults.unequal().always())
@@ -77,7 +78,7 @@ def test_series_vanish_after_an_error_and_nobody_sees_the_last_success(world):
 
 def test_does_nothing_no_log_no_metric(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.html(503).always())
     with collector.running("run") as daemon:
         daemon.says("outcome=unavailable", "HTTP 503")
@@ -97,7 +98,7 @@ async def test_late_rows_below_the_high_water_mark_are_lost(sqlite_url):
 
 def test_duplicates_after_the_state_was_written_apart_from_the_data(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     for _ in range(3):
         collector.run("collect")
     assert collector.rows("SELECT series_id, timestamp FROM points GROUP BY 1, 2 HAVING count(*) > 1") == []
@@ -116,21 +117,21 @@ async def test_an_earlier_start_date_is_ignored_or_downloads_everything_again(sq
 
 def test_delete_stale_wiped_history(world):
     _, collector = world
-    collector.configure(profile(), profile("other", "1d", 9))
+    collector.configure(profile_toml(), profile_toml("other", "1d", 9))
     collector.run("collect")
     before = collector.export("other")
-    collector.configure(profile())
+    collector.configure(profile_toml())
     collector.run("collect")
     assert collector.export("other") == before != ""
 
 
 def test_renaming_a_profile_loses_its_history(world):
     simulator, collector = world
-    collector.configure(profile("before", days=20))
+    collector.configure(profile_toml("before", days=20))
     collector.run("collect")
     points = collector.points()["before"]
     asked = len(simulator.requests)
-    collector.configure(profile("after", days=20))
+    collector.configure(profile_toml("after", days=20))
     collector.run("collect")
     assert collector.points()["after"].items() >= points.items()
     assert len(simulator.requests) - asked <= 1
@@ -150,14 +151,14 @@ async def test_silent_holes_although_the_job_says_ok_and_holes_in_the_middle_not
 
 def test_rows_missing_at_random_between_equal_calls(world):
     _, collector = world
-    collector.configure(profile(), profile("quarters", "15m", 2))
+    collector.configure(profile_toml(), profile_toml("quarters", "15m", 2))
     collector.run("collect")
     assert len({collector.export("--end", "2h") for _ in range(3)}) == 1
 
 
 def test_time_zones_and_dst(world):
     _, collector = world
-    collector.configure(profile(days=9))
+    collector.configure(profile_toml(days=9))
     exports = set()
     for zone in ("America/St_Johns", "Pacific/Kiritimati"):
         collector.run("collect", environ={"TZ": zone})
@@ -168,7 +169,7 @@ def test_time_zones_and_dst(world):
 
 def test_a_corrupt_sqlite_file_silently_replaced_by_an_empty_one(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     collector.run("collect")
     path = collector.folder / "collector.db"
     spoilt = b"SQLite format 3\0" + b"\xff" * 100 + path.read_bytes()[116:]
@@ -249,7 +250,7 @@ async def test_refetching_too_eagerly_clogs_the_queue(sqlite_url):
 
 def test_exits_0_on_failure(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.unequal().always())
     collector.run("collect", expect=1)
     collector.call("healthcheck", expect=1)
@@ -257,7 +258,7 @@ def test_exits_0_on_failure(world):
 
 def test_the_live_writer_collides_with_a_reader_and_the_database_is_locked(world):
     _, collector = world
-    collector.configure(profile("quarters", "15m", 200))
+    collector.configure(profile_toml("quarters", "15m", 200))
     with collector.running("run") as daemon:
         daemon.says("pass outcome=collected")
         with closing(sqlite3.connect(collector.folder / "collector.db")) as reader:

@@ -14,7 +14,8 @@ from collector.simulator import RevisionChange
 from collector.store import wanted
 from tests.bench.requests import Cell, fewest, spent
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query, window_of
+from tests.harness.collect_core import DAY, HOUR, NOW, core, window_of
+from tests.harness.factories import many, profile, query
 
 _MIDNIGHT = NOW.replace(hour=0, minute=0)
 _WEEKLY = dict.fromkeys(AggInterval, 7 * DAY)

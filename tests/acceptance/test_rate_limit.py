@@ -4,14 +4,14 @@ import json
 import time
 
 from tests.harness import faults
-from tests.harness.processes import eventually, profile
+from tests.harness.processes import eventually, profile_toml
 
 _EACH = '[profiles.each]\nca_owner = ["A", "B", "C"]'
 
 
 def test_after_429_nothing_is_asked_until_retry_after_ends_then_it_goes_on(world):
     simulator, collector = world
-    collector.configure(profile(), profile("quarters", "15m", 1), profile("days", "1d", 30))
+    collector.configure(profile_toml(), profile_toml("quarters", "15m", 1), profile_toml("days", "1d", 30))
     simulator.script(faults.too_many("2"))
     done = collector.run("collect")
     first, second, *_ = [received.at for received in simulator.requests]
@@ -23,7 +23,7 @@ def test_after_429_nothing_is_asked_until_retry_after_ends_then_it_goes_on(world
 
 def test_another_process_waits_too_and_status_says_until_when(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.too_many("3"))
     with collector.running("collect") as first:
         first.says("waiting reason=blocked")
@@ -36,7 +36,7 @@ def test_another_process_waits_too_and_status_says_until_when(world):
 
 def test_the_daemon_is_not_ready_to_be_killed_by_a_429_for_an_hour(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.too_many("3600").always())
     with collector.running("run", environ={"COLLECTOR_LOG__LEVEL": "debug"}) as daemon:
         daemon.says("pass outcome=failed")
@@ -50,7 +50,7 @@ def test_the_daemon_is_not_ready_to_be_killed_by_a_429_for_an_hour(world):
 
 def test_the_ceiling_holds_over_restarts(world):
     simulator, collector = world
-    collector.configure(profile(more=_EACH), profile("quarters", "15m", 20), radar="requests_per_5min = 2")
+    collector.configure(profile_toml(more=_EACH), profile_toml("quarters", "15m", 20), radar="requests_per_5min = 2")
     with collector.running("collect") as first:
         first.says("waiting reason=budget")
         assert first.ends() == 1

@@ -14,10 +14,12 @@ from collector.model import AggInterval
 from collector.store import Store, Wanted
 from collector.store.admin import commands
 from tests.harness.fast_daemon import CLOCK_START
-from tests.harness.processes import eventually, profile
+from tests.harness.processes import eventually, profile_toml
 from tests.harness.replicas import replicas
 
-SHARED = profile("many", "1d", None, f"heal = false\n[profiles.each]\nca_owner = {[f'Owner {n}' for n in range(12)]}")
+SHARED = profile_toml(
+    "many", "1d", None, f"heal = false\n[profiles.each]\nca_owner = {[f'Owner {n}' for n in range(12)]}"
+)
 FIRST, LAST = (
     CLOCK_START.replace(hour=0, minute=0) - timedelta(days=366),
     CLOCK_START.replace(hour=0, minute=0) - timedelta(days=30),

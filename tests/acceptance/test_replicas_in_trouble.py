@@ -26,7 +26,7 @@ from collector.store.admin import commands
 from tests.conftest import Server
 from tests.harness.fast_daemon import CLOCK_START
 from tests.harness.faults import late
-from tests.harness.processes import eventually, profile, truth
+from tests.harness.processes import eventually, profile_toml, truth
 from tests.harness.replicas import LEASE, replicas
 
 RATE = 450
@@ -35,7 +35,7 @@ REAL_QUARTER = QUARTER.seconds / RATE
 NAMES = [f"p{number:02}" for number in range(20)]
 QUERIES = {name: SeriesQuery(QUARTER, {"ca": (f"CA {name}",)}) for name in NAMES}
 ONCE = 'heal = false\nlookback = "0s"\nsettle = "0s"'
-PROFILES = [profile(name, "15m", None, f'{ONCE}\nfilters = {{ ca = ["CA {name}"] }}') for name in NAMES]
+PROFILES = [profile_toml(name, "15m", None, f'{ONCE}\nfilters = {{ ca = ["CA {name}"] }}') for name in NAMES]
 REPLICAS, MOST_FROZEN = 5, 2
 
 WITNESS = """

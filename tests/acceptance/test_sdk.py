@@ -24,7 +24,7 @@ from cloudflare import (
 from cloudflare.types.radar import CTTimeseriesResponse
 
 from collector.model import Annotation
-from tests.harness.processes import CANARY, Collector, midnight, profile, simulating
+from tests.harness.processes import CANARY, Collector, midnight, profile_toml, simulating
 
 EVERY_FILTER = """[profiles.filters]
 ca = ["string"]
@@ -68,7 +68,9 @@ def served(tmp_path_factory):
         collector = Collector(folder, url)
         by_owner = '[profiles.each]\nca_owner = ["DigiCert, Inc.", "Sectigo Limited"]\n'
         collector.configure(
-            profile("all", "15m", 15), profile("by-owner", "1h", 9, by_owner), profile("every", "1h", 9, EVERY_FILTER)
+            profile_toml("all", "15m", 15),
+            profile_toml("by-owner", "1h", 9, by_owner),
+            profile_toml("every", "1h", 9, EVERY_FILTER),
         )
         collector.run("collect")
         with collector.running("run") as running:
@@ -196,7 +198,7 @@ async def test_what_came_as_null_is_null(tmp_path):
     remark = Annotation(midnight(2), None, "CT", "EVENT", "in force", "https://example.com", is_instantaneous=False)
     with simulating(annotations=(remark,), confidence_level=None) as (_, url):
         collector = Collector(tmp_path, url)
-        collector.configure(profile("all", "1h", 2))
+        collector.configure(profile_toml("all", "1h", 2))
         collector.run("collect")
         with collector.running("run") as running:
             running.says("serving")
@@ -224,7 +226,7 @@ async def test_its_token_is_that_of_our_server(tmp_path, anonymous):
     token = "0123456789abcdef-of-our-server"
     with simulating() as (_, url):
         collector = Collector(tmp_path, url, server=f"port = 0\nanonymous_read = {str(anonymous).lower()}")
-        collector.configure(profile("all", "1h", 2))
+        collector.configure(profile_toml("all", "1h", 2))
         collector.run("collect")
         with collector.running("run", environ={"COLLECTOR_SERVER__TOKEN": token}) as running:
             running.says("serving")

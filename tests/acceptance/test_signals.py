@@ -13,7 +13,7 @@ import pytest
 
 from collector.store.db.migrate import HEAD
 from tests.harness import faults
-from tests.harness.processes import Collector, eventually, profile, simulating
+from tests.harness.processes import Collector, eventually, profile_toml, simulating
 
 PREVIOUS = f"{int(HEAD) - 1:04}"
 _MOMENTS = {
@@ -28,7 +28,7 @@ _MOMENTS = {
 def test_sigterm_ends_the_daemon_with_0_in_ten_seconds(world, moment):
     simulator, collector = world
     fault, said = _MOMENTS[moment]
-    collector.configure(profile())
+    collector.configure(profile_toml())
     if fault:
         simulator.script(fault.always())
     with collector.running("run") as daemon:
@@ -43,7 +43,7 @@ def test_sigterm_ends_the_daemon_with_0_in_ten_seconds(world, moment):
 
 def test_sigterm_while_starting_ends_with_0(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     for delay in (0, 0.15, 0.3):
         with collector.running("run", anew=True) as daemon:
             eventually(lambda daemon=daemon: _catches_sigterm(daemon.process.pid))
@@ -54,7 +54,7 @@ def test_sigterm_while_starting_ends_with_0(world):
 @contextmanager
 def _waiting_to_migrate(collector, *command):
     """A process that is about to migrate the store from the previous schema, and waits until this context ends."""
-    collector.configure(profile())
+    collector.configure(profile_toml())
     collector.call("db", "upgrade")
     collector.call("db", "downgrade", PREVIOUS)
     with closing(sqlite3.connect(collector.folder / "collector.db", isolation_level=None)) as other:
@@ -111,7 +111,7 @@ def _catches_sigterm(pid):
 
 def test_a_half_asked_request_is_on_record_as_interrupted_after_the_next_start(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.black_hole())
     with collector.running("run") as daemon:
         eventually(lambda: simulator.requests)
@@ -126,14 +126,14 @@ def test_a_half_asked_request_is_on_record_as_interrupted_after_the_next_start(w
 
 def test_sighup_takes_up_a_good_configuration_and_refuses_a_bad_one(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     with collector.running("run") as daemon:
         daemon.says("pass outcome=collected")
         collector.config.write_text("this is no TOML = = =")
         daemon.process.send_signal(signal.SIGHUP)
         daemon.says("reload outcome=refused")
         assert "config.toml" in daemon.log
-        collector.configure(profile(), profile("new", "1d", 30))
+        collector.configure(profile_toml(), profile_toml("new", "1d", 30))
         daemon.process.send_signal(signal.SIGHUP)
         daemon.says("reload outcome=ok", "profiles=new")
         eventually(
@@ -144,7 +144,7 @@ def test_sighup_takes_up_a_good_configuration_and_refuses_a_bad_one(world):
 
 def test_sighup_during_a_429_wait_does_not_ask_any_earlier(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.too_many("3"))
     with collector.running("run") as daemon:
         daemon.says("waiting reason=blocked")
@@ -157,7 +157,7 @@ def test_sighup_during_a_429_wait_does_not_ask_any_earlier(world):
 
 def test_ctrl_c_ends_a_pass_between_two_requests_and_keeps_what_it_has(world):
     simulator, collector = world
-    collector.configure(profile(), profile("days", "1d", 30))
+    collector.configure(profile_toml(), profile_toml("days", "1d", 30))
     simulator.script(faults.html(503).after(1).always())
     with collector.running("collect") as collecting:
         collecting.says("outcome=ok", "outcome=unavailable")
@@ -168,7 +168,7 @@ def test_ctrl_c_ends_a_pass_between_two_requests_and_keeps_what_it_has(world):
 
 def test_ctrl_c_does_not_wait_for_a_server_that_never_answers(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.black_hole().always())
     with collector.running("collect") as collecting:
         eventually(lambda: simulator.requests)
@@ -184,7 +184,7 @@ def test_killed_while_collecting_then_again_is_as_if_nothing_had_happened(tmp_pa
             store = database if name == "killed" or database.startswith("sqlite") else "sqlite:///collector.db"
             (tmp_path / name).mkdir()
             collector = Collector(tmp_path / name, url, store)
-            collector.configure(profile("quarters", "15m", 20), profile(), radar="concurrency = 1")
+            collector.configure(profile_toml("quarters", "15m", 20), profile_toml(), radar="concurrency = 1")
             if name == "killed":
                 simulator.script(faults.black_hole().after(after))
                 with collector.running("collect") as collecting:
@@ -198,7 +198,7 @@ def test_killed_while_collecting_then_again_is_as_if_nothing_had_happened(tmp_pa
 
 def test_a_second_daemon_on_one_sqlite_store_is_told_who_owns_it(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     with collector.running("run") as daemon:
         daemon.says("pass outcome=collected")
         for command in ("run", "collect"):
@@ -213,7 +213,7 @@ def test_a_second_daemon_on_one_sqlite_store_is_told_who_owns_it(world):
 def test_several_daemons_share_a_postgres_store(tmp_path, empty_postgres_url):
     with simulating() as (simulator, url):
         collector = Collector(tmp_path, url, empty_postgres_url)
-        collector.configure(profile())
+        collector.configure(profile_toml())
         with collector.running("run") as one, collector.running("run") as other:
             for daemon in (one, other):
                 daemon.says("pass outcome=collected")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.fork_server import fork_server
-from tests.harness.processes import COLLECTOR, Collector, profile, simulating
+from tests.harness.processes import COLLECTOR, Collector, profile_toml, simulating
 
 _AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 """Root may write anywhere, but for these capabilities."""
@@ -19,7 +19,7 @@ _AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os
 def filled(tmp_path_factory):
     with simulating() as (_, url):
         collector = Collector(tmp_path_factory.mktemp("filled"), url)
-        collector.configure(profile())
+        collector.configure(profile_toml())
         collector.run("collect")
         yield collector
 
@@ -151,7 +151,7 @@ def test_an_upstream_that_is_not_there_is_a_reason(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         collector = Collector(tmp_path, f"http://127.0.0.1:{taken.getsockname()[1]}/client/v4")
-        collector.configure(profile())
+        collector.configure(profile_toml())
         assert "cannot connect to 127.0.0.1 port" in collector.run("collect", expect=1).stdout
 
 
@@ -161,16 +161,16 @@ def test_a_port_in_use_is_a_sentence(filled):
         taken.listen()
         port = taken.getsockname()[1]
         collector = Collector(filled.folder, filled.base_url, server=f"port = {port}")
-        collector.configure(profile())
+        collector.configure(profile_toml())
         done = collector.run("run", expect=1)
         assert f"cannot serve on 127.0.0.1:{port}: address already in use; another port: server.port" in done.stderr
-    filled.configure(profile())
+    filled.configure(profile_toml())
 
 
 @pytest.mark.parametrize("database", ["/proc/collector.db", "/proc/sub/collector.db", "/dev/null", "/"])
 def test_a_folder_that_cannot_hold_a_store_is_a_sentence(filled, tmp_path, database):
     collector = Collector(tmp_path, filled.base_url, f"sqlite:///{database}")
-    collector.configure(profile())
+    collector.configure(profile_toml())
     for command in ("collect", "status"):
         assert collector.call(command, expect=None).returncode in {1, 2}
     assert collector.run("run", expect=None).returncode in {1, 2}
@@ -179,7 +179,7 @@ def test_a_folder_that_cannot_hold_a_store_is_a_sentence(filled, tmp_path, datab
 def test_a_read_only_folder_is_a_sentence(filled, tmp_path):
     collector = Collector(tmp_path, filled.base_url, "sqlite:///data/collector.db")
     (tmp_path / "data").mkdir(mode=0o500)
-    collector.configure(profile())
+    collector.configure(profile_toml())
     for command in ("collect", "run"):
         argv = [*_AS_ANYBODY, *COLLECTOR, command]
         done = subprocess.run(
@@ -198,7 +198,7 @@ def test_a_foreign_file_is_told_apart_and_left_as_it_is(filled, tmp_path, conten
     path = tmp_path / "collector.db"
     path.mkdir() if content is None else path.write_bytes(content)
     collector = Collector(tmp_path, filled.base_url)
-    collector.configure(profile())
+    collector.configure(profile_toml())
     for command in ("collect", "status"):
         assert told in collector.call(command, expect=1).stderr
     assert content is None or path.read_bytes() == content
@@ -206,7 +206,7 @@ def test_a_foreign_file_is_told_apart_and_left_as_it_is(filled, tmp_path, conten
 
 def test_a_postgres_that_is_not_there_is_a_sentence_without_the_password(filled, tmp_path):
     collector = Collector(tmp_path, filled.base_url, "postgresql://me:hunter2-the-password@127.0.0.1:1/none")
-    collector.configure(profile())
+    collector.configure(profile_toml())
     for command in ("collect", "run", "status"):
         told = (collector.run if command == "run" else collector.call)(command, expect=1).stderr
         assert "127.0.0.1:1" in told
@@ -215,7 +215,7 @@ def test_a_postgres_that_is_not_there_is_a_sentence_without_the_password(filled,
 
 def test_a_store_that_is_not_there_yet_is_a_sentence(filled, tmp_path):
     collector = Collector(tmp_path, filled.base_url)
-    collector.configure(profile())
+    collector.configure(profile_toml())
     for command in ("status", "series", "fetches", "annotations", "revisions", "export"):
         assert "there is no store at" in collector.call(command, expect=1).stderr
     assert not Path(tmp_path / "collector.db").exists()

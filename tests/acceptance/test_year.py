@@ -12,7 +12,7 @@ import pytest
 from collector.contract.errors import BAD_REQUEST, TOO_COSTLY
 from collector.model import AggInterval, SeriesQuery, Window
 from tests.bench.requests import SERIES, Cell, fewest
-from tests.harness.processes import Collector, midnight, profile, simulating, truth
+from tests.harness.processes import Collector, midnight, profile_toml, simulating, truth
 
 _OWNERS = [f"Owner {number}" for number in range(SERIES)]
 
@@ -50,7 +50,7 @@ def test_a_year_of_50_series_is_complete_and_exact_in_few_requests(tmp_path, req
     database = "sqlite:///year.db" if kind == "sqlite" else request.getfixturevalue("empty_postgres_url")
     with simulating(**hiding(cell, interval)) as (simulator, url):
         collector = Collector(tmp_path, url, database)
-        collector.configure(profile("many", interval, None, f"[profiles.each]\nca_owner = {json.dumps(_OWNERS)}"))
+        collector.configure(profile_toml("many", interval, None, f"[profiles.each]\nca_owner = {json.dumps(_OWNERS)}"))
         start, end = (f"{moment:%Y-%m-%d}" for moment in (year.start, year.end))
         collector.run("backfill", "--start", start, "--end", end, seconds=600)
         found = stored(collector)

@@ -25,7 +25,8 @@ from collector.radar.request import query_string
 from collector.store import Store
 from collector.windows import subtract
 from tests.bench.server import PATH
-from tests.harness.collect_core import DAY, NOW, Clock, NoWaitFetcher, many
+from tests.harness.collect_core import DAY, NOW, Clock, NoWaitFetcher
+from tests.harness.factories import many
 
 SERIES = 50
 LONGEST_URL = 8192

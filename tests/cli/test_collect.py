@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from tests.harness.processes import profile
+from tests.harness.processes import profile_toml
 
 
 def test_it_collects_the_named_profiles_and_says_what_came(world):
     _, collector = world
-    collector.configure(profile(), profile("days", "1d", 9))
+    collector.configure(profile_toml(), profile_toml("days", "1d", 9))
     done = collector.run("collect", "days", "--format", "json")
     assert json.loads(done.stdout) == [{"profile": "days", "outcome": "collected", "reason": None}]
     assert "points: 9 inserted, 0 revised, 0 unchanged, 0 vanished" in done.stderr
@@ -18,14 +18,14 @@ def test_it_collects_the_named_profiles_and_says_what_came(world):
 
 def test_a_profile_named_twice_is_collected_once(world):
     simulator, collector = world
-    collector.configure(profile(days=1))
+    collector.configure(profile_toml(days=1))
     collector.run("collect", "all", "all")
     assert len(simulator.requests) == 1
 
 
 def test_a_pass_without_news_sends_few_requests(world):
     simulator, collector = world
-    collector.configure(profile(), profile("days", "1d", 300), profile("quarters", "15m", 5))
+    collector.configure(profile_toml(), profile_toml("days", "1d", 300), profile_toml("quarters", "15m", 5))
     collector.run("collect")
     before = len(simulator.requests)
     collector.run("collect")
@@ -34,7 +34,7 @@ def test_a_pass_without_news_sends_few_requests(world):
 
 def test_where_every_profile_is_paused_cron_hears_no_failure(world):
     simulator, collector = world
-    collector.configure(profile(more="enabled = false"))
+    collector.configure(profile_toml(more="enabled = false"))
     done = collector.run("collect")
     assert "all profiles are paused (enabled = false); nothing was collected" in done.stderr
     assert simulator.requests == []

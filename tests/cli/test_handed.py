@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.harness.processes import profile
+from tests.harness.processes import profile_toml
 
 FORGET = ("series", "forget", "old")
 
@@ -14,12 +14,12 @@ FORGET = ("series", "forget", "old")
 def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(world):
     _, collector = world
     retention = '[retention]\npoints_1h = "1d"\n'
-    collector.configure(profile("old", "1d", 9), profile(days=3, more='lookback = "0s"\nsettle = "0s"'))
+    collector.configure(profile_toml("old", "1d", 9), profile_toml(days=3, more='lookback = "0s"\nsettle = "0s"'))
     collector.run("collect")
     old, kept = collector.points()["old"], collector.points()["all"]
     refused = collector.call(*FORGET, expect=1).stderr
     assert "is not deleted, because a profile still wants it as 'old'" in refused
-    collector.configure(retention, profile(days=3, more='lookback = "0s"\nsettle = "0s"\nenabled = false'))
+    collector.configure(retention, profile_toml(days=3, more='lookback = "0s"\nsettle = "0s"\nenabled = false'))
     dry = json.loads(collector.call(*FORGET, "--dry-run", "--format", "json").stdout)
     assert (dry["label"], dry["rows"]["points"], dry["rows"]["series"]) == ("old", len(old), 1)
     assert set(collector.points()) == {"old", "all"}
@@ -34,7 +34,7 @@ def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(world):
         assert set(collector.points()) == {"all"}
         assert "did you mean" in collector.call("series", "forget", "al", expect=2).stderr
         assert "because a profile still wants it as 'all'" in collector.call("series", "forget", "all", expect=1).stderr
-        collector.configure(profile())
+        collector.configure(profile_toml())
         owner = f"is in use by `collector run` (process {daemon.process.pid}, since "
         for command, advice in (
             (("collect",), "; the daemon collects automatically; to collect by hand, stop it first\n"),
@@ -51,6 +51,6 @@ def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(world):
 @pytest.mark.parametrize("command", [("db", "prune"), ("db", "prune", "--dry-run"), FORGET, ("backfill", "--list")])
 def test_what_needs_a_store_makes_none(world, command):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     assert "collector.db" in collector.call(*command, expect=1).stderr
     assert [path.name for path in collector.folder.iterdir()] == ["config.toml"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from tests.harness.processes import profile
+from tests.harness.processes import profile_toml
 
 
 def _free_port():
@@ -16,7 +16,7 @@ def _free_port():
 def test_ready_is_0_and_a_daemon_that_is_gone_is_1(world):
     _, collector = world
     collector.server = f"port = {_free_port()}"
-    collector.configure(profile())
+    collector.configure(profile_toml())
     with collector.running("run") as daemon:
         daemon.says("pass outcome=collected")
         assert collector.run("healthcheck").stdout == "ready\n"
@@ -29,7 +29,7 @@ def test_ready_is_0_and_a_daemon_that_is_gone_is_1(world):
 def test_a_server_that_is_switched_off_cannot_be_asked(world):
     _, collector = world
     collector.server = "enabled = false"
-    collector.configure(profile())
+    collector.configure(profile_toml())
     assert "server.enabled is false" in collector.call("healthcheck", expect=2).stderr
 
 
@@ -37,14 +37,14 @@ def test_something_else_on_the_port_is_not_ready(world):
     _, collector = world
     port = int(collector.base_url.rsplit(":", 1)[1].split("/")[0])
     collector.server = f"port = {port}"
-    collector.configure(profile())
+    collector.configure(profile_toml())
     assert "is not the collector" in collector.call("healthcheck", expect=1).stderr
 
 
 def test_not_ready_is_1_with_the_reasons(world):
     _, collector = world
     collector.server = f"port = {_free_port()}"
-    collector.configure(profile())
+    collector.configure(profile_toml())
     with collector.running("run") as daemon:
         daemon.says("pass outcome=collected")
         (collector.folder / "collector.db").rename(collector.folder / "away.db")

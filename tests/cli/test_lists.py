@@ -8,7 +8,7 @@ import pytest
 
 from collector.model import Window, utc
 from collector.simulator import RevisionChange
-from tests.harness.processes import Collector, midnight, profile, simulating
+from tests.harness.processes import Collector, midnight, profile_toml, simulating
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def filled(tmp_path_factory):
     with simulating(annotations=None) as (simulator, url):
         collector = Collector(tmp_path_factory.mktemp("filled"), url)
         each = '[profiles.each]\nca_owner = ["DigiCert, Inc.", "Sectigo Limited"]'
-        collector.configure(profile(), profile("by-owner", "1d", 40, each))
+        collector.configure(profile_toml(), profile_toml("by-owner", "1d", 40, each))
         collector.run("collect")
         day = midnight(1)
         simulator.change(RevisionChange(Window(day, midnight(0)), 7, since=time.time()))

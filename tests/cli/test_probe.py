@@ -5,7 +5,7 @@ import re
 import stat
 
 from tests.harness import faults
-from tests.harness.processes import CANARY, profile
+from tests.harness.processes import CANARY, profile_toml
 
 
 def odd(document):
@@ -19,7 +19,7 @@ def odd(document):
 
 def test_a_person_reads_every_deviation_and_a_verdict(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.html(504).only(lambda asked: asked.series > 3).always(), faults.edit("odd", odd).always())
     done = collector.run("probe", "--save", "saved")
     for words in (
@@ -43,7 +43,7 @@ def test_a_person_reads_every_deviation_and_a_verdict(world):
 
 def test_the_bodies_are_kept_private_and_without_secrets(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.edit("odd", odd).always())
     collector.call("probe", "--save", "saved/new")
     files = {file.name: file for file in (collector.folder / "saved/new").iterdir()}
@@ -59,7 +59,7 @@ def test_the_bodies_are_kept_private_and_without_secrets(world):
 
 def test_a_program_reads_fields_and_the_exit_code(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.reply(200, b"[]", content_type="application/json").always())
     done = collector.call("probe", "--format", "json", expect=1)
     report = json.loads(done.stdout)
@@ -78,7 +78,7 @@ def test_a_program_reads_fields_and_the_exit_code(world):
 
 def test_what_cannot_be_settled_is_listed_before_the_verdict(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.api_error(403, 10000, "Authentication error").always())
     said = collector.call("probe", expect=1).stdout.split("\n\n")
     assert said[-2].split("\n") == [
@@ -91,7 +91,7 @@ def test_what_cannot_be_settled_is_listed_before_the_verdict(world):
 
 def test_nothing_of_a_probe_disturbs_the_store(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     collector.call("probe")
     assert "0 checksums match" in collector.call("db", "verify").stdout
     assert {row["outcome"] for row in json.loads(collector.call("fetches", "--format", "json").stdout)} >= {"probed"}

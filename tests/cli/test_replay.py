@@ -6,7 +6,7 @@ import pytest
 
 from tests.collect.test_replay import older
 from tests.harness import faults
-from tests.harness.processes import CANARY, Collector, profile, simulating
+from tests.harness.processes import CANARY, Collector, profile_toml, simulating
 
 PAUSED = "enabled = false"
 
@@ -20,7 +20,7 @@ def refuse(collector, *profiles):
 
 def test_a_refused_body_is_listed_printed_and_replayed_once(world):
     _, collector = world
-    refuse(collector, profile())
+    refuse(collector, profile_toml())
     (row,) = collector.json("fetches", "--kept")
     assert (row["body"], row["replay_of"], row["outcome"]) == (True, None, "untrusted")
     printed = collector.call("fetches", str(row["id"]), "--body").stdout
@@ -45,8 +45,8 @@ def test_a_refused_body_is_listed_printed_and_replayed_once(world):
 
 def test_a_daemon_that_owns_the_store_replays(world):
     _, collector = world
-    refuse(collector, profile())
-    collector.configure(profile(more=PAUSED))
+    refuse(collector, profile_toml())
+    collector.configure(profile_toml(more=PAUSED))
     with collector.running("run") as daemon:
         daemon.says("serving")
         done = collector.call("replay", "--format", "json")
@@ -60,7 +60,7 @@ def test_a_daemon_that_owns_the_store_replays(world):
 @pytest.mark.parametrize("command", [("replay",), ("replay", "--dry-run"), ("fetches", "1", "--body")], ids=" ".join)
 def test_without_a_store_they_make_none(world, command):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     assert "collector.db" in collector.call(*command, expect=1).stderr
     assert [path.name for path in collector.folder.iterdir()] == ["config.toml"]
 
@@ -76,7 +76,7 @@ SECRETS = {
 def test_a_report_says_what_happened_and_holds_no_secret(tmp_path):
     with simulating() as (simulator, url):
         collector = Collector(tmp_path, url)
-        collector.configure(profile("mine"))
+        collector.configure(profile_toml("mine"))
         echoed = faults.rewrite("echo", lambda body: body[:-1] + f', "sent": "Bearer {CANARY}"}}}}'.encode())
         simulator.script(
             faults.api_error(400, 2001, f"you are {CANARY}"), echoed, faults.without("result", "meta", "units")
@@ -103,7 +103,7 @@ def test_a_report_says_what_happened_and_holds_no_secret(tmp_path):
 def test_a_report_without_a_store_says_why_and_has_the_rest(tmp_path):
     collector = Collector(tmp_path, "http://127.0.0.1:1/client/v4")
     collector.database = "postgresql://somebody:canary-of-the-database@127.0.0.1:1/radar"
-    collector.configure(profile())
+    collector.configure(profile_toml())
     done = collector.call("report")
     document = json.loads(done.stdout)
     assert "127.0.0.1" in document["store"]["error"]

@@ -6,7 +6,7 @@ import http.client
 import json
 from urllib.parse import urlsplit
 
-from tests.harness.processes import eventually, profile
+from tests.harness.processes import eventually, profile_toml
 
 
 def _get(url, path):
@@ -20,7 +20,7 @@ def _get(url, path):
 
 def test_it_collects_serves_and_records_its_fires(world):
     _, collector = world
-    collector.configure(profile(), profile("days", "1d", 9), profile("quarters", "15m", 1))
+    collector.configure(profile_toml(), profile_toml("days", "1d", 9), profile_toml("quarters", "15m", 1))
     with collector.running("run") as daemon:
         eventually(lambda: daemon.log.count("pass outcome=collected") == 3)
         assert _get(daemon.url, "/healthz") == (200, {"alive": True})
@@ -40,7 +40,7 @@ def test_it_collects_serves_and_records_its_fires(world):
 
 def test_started_again_it_does_not_collect_what_is_not_due(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     for _ in range(2):
         with collector.running("run") as daemon:
             eventually(lambda daemon=daemon: _get(daemon.url, "/readyz")[0] == 200 and collector.count("fires"))
@@ -53,7 +53,7 @@ def test_started_again_it_does_not_collect_what_is_not_due(world):
 def test_without_a_server_it_collects_all_the_same(world):
     _, collector = world
     collector.server = "enabled = false"
-    collector.configure(profile())
+    collector.configure(profile_toml())
     with collector.running("run") as daemon:
         daemon.says("pass outcome=collected")
         assert "serving" not in daemon.log
@@ -62,7 +62,7 @@ def test_without_a_server_it_collects_all_the_same(world):
 
 def test_its_log_can_be_json(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     with collector.running("run", environ={"COLLECTOR_LOG__FORMAT": "json"}) as daemon:
         daemon.says('"event": "pass"')
         assert daemon.ends() == 0

@@ -8,9 +8,9 @@ import json
 
 import pytest
 
-from tests.harness.processes import midnight, profile
+from tests.harness.processes import midnight, profile_toml
 
-VALID = profile("valid", days=3, more='[profiles.filters]\nexpiration_status = ["VALID"]\n')
+VALID = profile_toml("valid", days=3, more='[profiles.filters]\nexpiration_status = ["VALID"]\n')
 TOO = "cannot be backfilled, because expirationStatus is judged at the moment of asking"
 
 
@@ -18,7 +18,7 @@ TOO = "cannot be backfilled, because expirationStatus is judged at the moment of
 def collected(world):
     """A history and a snapshot, collected once."""
     _, collector = world
-    collector.configure(profile("all"), VALID)
+    collector.configure(profile_toml("all"), VALID)
     collector.run("collect")
     return collector
 

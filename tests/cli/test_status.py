@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from collector import __version__
 from tests.harness import faults
-from tests.harness.processes import eventually, profile
+from tests.harness.processes import eventually, profile_toml
 
 _PROFILE = {
     "name", "agg_interval", "series", "points", "first_point", "last_point", "last_success", "lag_seconds", "gaps",
@@ -17,7 +17,7 @@ _PROFILE = {
 
 def test_its_json_has_the_promised_keys(world):
     _, collector = world
-    collector.configure(profile(), profile("days", "1d", 9))
+    collector.configure(profile_toml(), profile_toml("days", "1d", 9))
     collector.run("collect", "all")
     document = collector.json("status")
     top = {
@@ -46,7 +46,7 @@ def test_its_json_has_the_promised_keys(world):
 
 def test_a_failure_shows_with_the_number_of_failures_in_a_row(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     simulator.script(faults.api_error(500, 2000).always())
     collector.run("collect", expect=1)
     (row,) = collector.json("status")["profiles"]
@@ -56,7 +56,7 @@ def test_a_failure_shows_with_the_number_of_failures_in_a_row(world):
 
 def test_its_first_line_says_whether_a_service_runs(world):
     _, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     collector.run("collect")
     first = collector.call("status").stdout.splitlines()[0]
     assert first == "service not running"
@@ -79,7 +79,7 @@ def test_its_first_line_says_whether_a_service_runs(world):
 
 def test_a_command_that_holds_the_store_is_no_service_and_is_named(world):
     simulator, collector = world
-    collector.configure(profile())
+    collector.configure(profile_toml())
     collector.run("collect")
     simulator.script(faults.late(30).always())
     with collector.running("backfill", "--start", "20d") as backfill:
@@ -93,7 +93,7 @@ def test_a_command_that_holds_the_store_is_no_service_and_is_named(world):
 def test_a_wait_and_a_misspelt_filter_are_said(world):
     simulator, collector = world
     simulator.options = simulator._history._options = replace(simulator.options, unknown_names="zero")
-    collector.configure(profile(more='[profiles.filters]\nca_owner = ["Lets Encrypt"]\n'))
+    collector.configure(profile_toml(more='[profiles.filters]\nca_owner = ["Lets Encrypt"]\n'))
     collector.run("collect")
     simulator.script(faults.too_many("3600"))
     collector.run("backfill", "--start", "20d", expect=1)

@@ -9,7 +9,8 @@ from collector.collect.one_pass import named
 from collector.model import AggInterval, Slice, Window
 from collector.simulator import MAX_SPAN, TOO_COSTLY, SimulatorOptions
 from tests.harness import faults
-from tests.harness.collect_core import CALM, DAY, HOUR, NOW, core, many, profile, window_of
+from tests.harness.collect_core import CALM, DAY, HOUR, NOW, core, window_of
+from tests.harness.factories import many, profile
 
 
 async def _run_batches(world, days=1, end=NOW):

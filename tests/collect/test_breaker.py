@@ -17,7 +17,8 @@ from collector.store import SILENT_AFTER, Wait
 from collector.store.ledger.upstream import Restraint, Tried, silence, trial
 from tests.collect.test_replicas import replica
 from tests.harness import faults
-from tests.harness.collect_core import NOW, batch, core, profile
+from tests.harness.collect_core import NOW, batch, core
+from tests.harness.factories import profile
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

@@ -33,7 +33,8 @@ from collector.simulator import GapChange
 from collector.store import SeriesState
 from tests.collect.test_history import run_backfill
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query
+from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.factories import many, profile, query
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 SINCE = MIDNIGHT - 60 * DAY

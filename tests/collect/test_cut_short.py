@@ -8,7 +8,8 @@ from collector.model import Window
 from collector.report.gaps import find_gaps
 from tests.collect.test_history import run_backfill
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, profile
+from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.factories import profile
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 MOST = 168

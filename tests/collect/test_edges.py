@@ -12,7 +12,8 @@ from collector.report.status import status_document
 from collector.simulator import ErrorCode, GapChange, SimulatorOptions
 from collector.store import wanted
 from tests.harness import faults
-from tests.harness.collect_core import CALM, DAY, HOUR, NOW, core, many, profile, query, window_of
+from tests.harness.collect_core import CALM, DAY, HOUR, NOW, core, window_of
+from tests.harness.factories import many, profile, query
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 EDGE = NOW.replace(hour=5, minute=0) - 77 * DAY

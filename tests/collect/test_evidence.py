@@ -12,7 +12,8 @@ from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
 from collector.store.ledger.bodies import MOST_OF_A_KIND
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, TOKEN, batch, core, profile, query
+from tests.harness.collect_core import DAY, NOW, TOKEN, batch, core
+from tests.harness.factories import profile, query
 
 ALL = profile()
 OWNER = query(caOwner=["DigiCert, Inc."])

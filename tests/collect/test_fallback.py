@@ -12,7 +12,8 @@ from collector.model import Slice, Window
 from collector.radar.errors import RateLimited, TooCostly, Unauthorized
 from collector.settings import load
 from collector.store import Budget
-from tests.harness.collect_core import DAY, HOUR, NOW, core, profile, query
+from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.factories import profile, query
 
 _CONFIG = '[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
 CLOSED = HOUR.floor(NOW)

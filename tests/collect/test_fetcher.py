@@ -16,7 +16,8 @@ from collector.radar.errors import RadarError, RateLimited, Refused, Unauthorize
 from collector.report.status import status_document
 from collector.store import StoreUnavailable
 from tests.harness import faults
-from tests.harness.collect_core import NOW, batch, core, many, profile, query, until
+from tests.harness.collect_core import NOW, batch, core, until
+from tests.harness.factories import many, profile, query
 
 ALL = profile()
 

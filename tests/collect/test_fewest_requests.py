@@ -11,7 +11,8 @@ from collector.simulator.options import MAX_SPAN
 from collector.store import wanted
 from tests.bench.requests import CELLS, Cell, fewest, spent
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, core, many
+from tests.harness.collect_core import DAY, NOW, core
+from tests.harness.factories import many
 
 _FEW = {
     Cell(7, 20),

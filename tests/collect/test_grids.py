@@ -23,7 +23,8 @@ from collector.store.admin.verify import verify
 from collector.store.series.grids import dump, load
 from collector.store.write.replays import ReadBody
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, core, profile, query
+from tests.harness.collect_core import DAY, NOW, core
+from tests.harness.factories import profile, query
 from tests.store.making import rows
 
 WEEK, DAILY, HOURLY, QUARTER = (AggInterval(word) for word in ("1w", "1d", "1h", "15m"))

@@ -13,7 +13,8 @@ from collector.report.gaps import find_gaps
 from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.store import wanted
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, core, many, profile
+from tests.harness.collect_core import DAY, NOW, core
+from tests.harness.factories import many, profile
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 MIDNIGHT = NOW.replace(hour=0, minute=0)

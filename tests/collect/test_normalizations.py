@@ -12,7 +12,8 @@ from collector.model import Window
 from collector.report.status import status_document
 from collector.store import wanted
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query
+from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.factories import many, profile, query
 
 SINCE = NOW.replace(hour=0, minute=0) - 40 * DAY
 

@@ -13,7 +13,8 @@ import pytest
 from collector.collect.one_pass import collect
 from collector.model import AggInterval, Window
 from collector.simulator import odd
-from tests.harness.collect_core import core, profile, window_of
+from tests.harness.collect_core import core, window_of
+from tests.harness.factories import profile
 
 OWNERS = ("DigiCert, Inc.", "Sectigo Limited")
 BUCKETS = 6

@@ -10,7 +10,8 @@ from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
 from collector.simulator import GapChange, NormalizationChange, RevisionChange
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query, window_of
+from tests.harness.collect_core import DAY, HOUR, NOW, core, window_of
+from tests.harness.factories import many, profile, query
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 SINCE = datetime.fromisoformat("2026-03-01T00:00:00+00:00")

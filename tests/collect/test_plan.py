@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from collector.collect import plan
 from collector.collect.plan import Shape
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
-from collector.profile import Profile
 from collector.radar.request import query_string
 from collector.windows import hull, merge, split_evenly, subtract
+from tests.harness import factories
 
 QUARTER, HOUR, DAY, WEEK = AggInterval
 NOW = datetime(2026, 3, 4, 10, 20, tzinfo=UTC)  # a Wednesday
@@ -23,20 +23,11 @@ def at(*parts):
 
 
 def profile(agg_interval=QUARTER, **changes):
-    settings = {
-        "filters": {},
-        "each": {},
-        "since": None,
-        "publication_delay": timedelta(minutes=2),
-        "lookback": timedelta(days=1),
-        "settle": timedelta(days=14),
-        "heal": True,
-    }
-    return Profile("p", agg_interval, **settings | changes)
+    return factories.profile("p", agg_interval, **changes)
 
 
 def query(name="a", agg_interval=QUARTER, key="ca"):
-    return SeriesQuery(agg_interval, {key: (name,)})
+    return factories.query(agg_interval, **{key: name})
 
 
 moments = st.integers(1_600_000_000, 1_900_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))

@@ -10,7 +10,7 @@ from collector.collect.refetch import Wanted
 from collector.finality import Evidence, GapRequest
 from collector.model import AggInterval, SeriesQuery, Slice, Window
 from collector.store import Expected, SeriesState
-from tests.harness.collect_core import profile, query
+from tests.harness.factories import profile, query
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MIDNIGHT = datetime(2026, 3, 10, tzinfo=UTC)

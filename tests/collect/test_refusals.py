@@ -13,7 +13,8 @@ from collector.model import DATASET, AggInterval, RequestKind, Slice, Window, rf
 from collector.radar.errors import Paused
 from collector.store import Store
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query, window_of
+from tests.harness.collect_core import DAY, HOUR, NOW, core, window_of
+from tests.harness.factories import many, profile, query
 
 NOWHERE = faults.api_error(400, 2001, "unknown tld")
 REFUSED = {"refused": NOWHERE, "too_costly": faults.api_error(422, 2002), "untrusted": faults.unequal()}

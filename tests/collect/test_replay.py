@@ -15,7 +15,8 @@ from collector.settings import RetentionSettings
 from collector.store.admin.verify import verify
 from collector.store.ledger import bodies
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, batch, core, many, profile, query
+from tests.harness.collect_core import DAY, HOUR, NOW, batch, core
+from tests.harness.factories import many, profile, query
 from tests.store.making import dump, rows
 
 ALL = profile()

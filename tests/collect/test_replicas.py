@@ -15,7 +15,8 @@ from collector.collect.worker import ProfileWorker
 from collector.model import DATASET, RequestKind
 from collector.settings import load
 from collector.store import Standing, Store, Wanted
-from tests.harness.collect_core import HOUR, NOW, NoWaitFetcher, core, many, profile
+from tests.harness.collect_core import HOUR, NOW, NoWaitFetcher, core
+from tests.harness.factories import many, profile
 
 LEASE = timedelta(minutes=5)
 DUE = HOUR.floor(NOW)

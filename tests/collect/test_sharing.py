@@ -17,7 +17,8 @@ from collector.model import DATASET, AggInterval, RequestKind, Slice, Window
 from collector.store import LeaseLost, Store, wanted
 from collector.store.admin import commands
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, NoWaitFetcher, core, many, profile, query
+from tests.harness.collect_core import DAY, HOUR, NOW, NoWaitFetcher, core
+from tests.harness.factories import many, profile, query
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 START = MIDNIGHT - 42 * DAY

@@ -16,7 +16,8 @@ from collector.report.status import status_document
 from collector.simulator import NormalizationChange
 from collector.store import PassRecord, Snapshot, wanted
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query, window_of
+from tests.harness.collect_core import DAY, HOUR, NOW, core, window_of
+from tests.harness.factories import many, profile, query
 from tests.store.making import rows
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)

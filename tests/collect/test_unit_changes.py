@@ -10,7 +10,8 @@ from collector.model import Window
 from collector.simulator import NormalizationChange
 from collector.store import wanted
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile, query
+from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.factories import many, profile, query
 
 SINCE = NOW.replace(hour=0, minute=0) - 9 * DAY
 

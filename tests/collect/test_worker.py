@@ -13,7 +13,8 @@ from collector.collect.worker import Health, ProfileWorker, fires_of, first_of
 from collector.model import AggInterval, Window
 from collector.store import Saved, StoreUnavailable, pause
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, profile, query, until
+from tests.harness.collect_core import DAY, HOUR, NOW, core, until
+from tests.harness.factories import profile, query
 
 DUE = HOUR.floor(NOW)
 

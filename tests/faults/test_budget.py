@@ -15,7 +15,8 @@ import pytest
 from collector.errors import CollectorError
 from collector.store import Store, Wanted
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, batch, core, profile
+from tests.harness.collect_core import DAY, NOW, batch, core
+from tests.harness.factories import profile
 from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
 CAMPAIGN = pytest.mark.campaign

@@ -13,7 +13,8 @@ from collector.contract.errors import envelope
 from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch, utc
 from collector.report.status import status_document
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, profile, query
+from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.factories import profile, query
 
 QUARTER, DAILY = AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_DAY
 HOURS = timedelta(hours=1)

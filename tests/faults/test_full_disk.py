@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.faults.test_outage import CONFIG, known
 from tests.harness import faults
-from tests.harness.processes import eventually, profile
+from tests.harness.processes import eventually, profile_toml
 from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
 START = datetime(2026, 3, 9, 22, 31, tzinfo=UTC)
@@ -60,7 +60,7 @@ def test_after_an_hour_without_room_it_goes_on_within_a_minute(tmp_path):
 
 def test_a_file_that_may_not_grow_for_a_while_is_written_again_without_a_restart(world):
     simulator, collector = world
-    collector.configure(profile(more='lookback = "2d"'))  # one pass has more than a day, at any hour
+    collector.configure(profile_toml(more='lookback = "2d"'))  # one pass has more than a day, at any hour
     simulator.script(faults.too_many("1").always())  # an answer, so it is asked again and again
     with collector.running("run") as daemon:
         daemon.says("outcome=rate_limited", seconds=60)

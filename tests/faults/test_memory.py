@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import faults
-from tests.harness.processes import CANARY, eventually, profile, simulating
+from tests.harness.processes import CANARY, eventually, profile_toml, simulating
 
 ROOT = Path(__file__).parents[2]
 MOST = 128 * 1024
@@ -32,7 +32,7 @@ def test_two_hundred_profiles_live_in_128_mebibytes(world, request, interval, da
     if on == "postgresql":
         collector.database = request.getfixturevalue("empty_postgres_url")
     named = [f'[profiles.filters]\nca_owner = ["Owner {number}"]' for number in range(200)]
-    collector.configure(*(profile(f"p{number}", interval, days, more) for number, more in enumerate(named)))
+    collector.configure(*(profile_toml(f"p{number}", interval, days, more) for number, more in enumerate(named)))
     with collector.running("run", anew=True) as daemon:
         daemon.says("pass outcome=collected", seconds=120)
         least = 200 * (days - 1) * (24 if interval == "1h" else 96)

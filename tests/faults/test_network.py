@@ -20,8 +20,9 @@ from collector.radar.errors import Unauthorized, Unavailable, Untrusted
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, SimulatorOptions
 from tests.harness import faults
-from tests.harness.collect_core import CALM, NOW, TOKEN, batch, core, profile, until
+from tests.harness.collect_core import CALM, NOW, TOKEN, batch, core, until
 from tests.harness.connect_proxy import proxying
+from tests.harness.factories import profile
 
 CERTIFICATES = Path(__file__).with_name("certificates")
 

@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from collector.collect.worker import ProfileWorker
 from collector.store import Store, StoreUnavailable
-from tests.harness.collect_core import core, profile
+from tests.harness.collect_core import core
+from tests.harness.factories import profile
 
 NOBODY = "collector_test_nobody"
 

@@ -12,7 +12,8 @@ from collector.collect.worker import ProfileWorker
 from collector.model import Window
 from collector.report.readiness import late_reason
 from tests.harness import faults
-from tests.harness.collect_core import CALM, DAY, HOUR, NOW, batch, core, profile, query
+from tests.harness.collect_core import CALM, DAY, HOUR, NOW, batch, core
+from tests.harness.factories import profile, query
 
 YEAR = timedelta(days=365)
 PAST = datetime(2025, 10, 20, 12, 7, tzinfo=UTC)

@@ -7,40 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 from collector.collect.batch_runner import BatchRunner
 from collector.collect.fetcher import Fetcher, ShuttingDown
-from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, from_epoch
-from collector.profile import Profile
+from collector.model import AggInterval, Batch, Slice, Window, from_epoch
 from collector.radar.client import RadarClient
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
+from tests.harness.factories import query
 
 TOKEN = "canary-token-0123456789abcdef"
 NOW = datetime(2026, 3, 10, 12, 7, tzinfo=UTC)
 HOUR = AggInterval.ONE_HOUR
 DAY = timedelta(days=1)
 CALM = {"token": TOKEN, "lag": timedelta(0), "revised_for": timedelta(0), "annotations": ()}
-
-
-def profile(name="all", agg_interval=HOUR, **changed):
-    usual = {
-        "filters": {},
-        "each": {},
-        "since": None,
-        "publication_delay": timedelta(minutes=2),
-        "lookback": DAY,
-        "settle": 14 * DAY,
-        "heal": True,
-    }
-    return Profile(name=name, agg_interval=agg_interval, **{**usual, **changed})
-
-
-def many(count, name="many", **changed):
-    """Return a profile with *count* series."""
-    return profile(name, each={"caOwner": tuple(f"Owner {number}" for number in range(count))}, **changed)
-
-
-def query(agg_interval=HOUR, **filters):
-    return SeriesQuery(agg_interval, {name: tuple(values) for name, values in filters.items()})
 
 
 def batch(*queries, days=1, end=NOW):

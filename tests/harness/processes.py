@@ -77,7 +77,7 @@ def midnight(days_ago: int) -> datetime:
     return AggInterval.ONE_DAY.floor(datetime.now(UTC)) - timedelta(days=days_ago)
 
 
-def profile(name: str = "all", agg_interval: str = "1h", days: int | None = 3, more: str = "") -> str:
+def profile_toml(name: str = "all", agg_interval: str = "1h", days: int | None = 3, more: str = "") -> str:
     """Write a `[[profiles]]` table, its history beginning so many days ago."""
     since = "" if days is None else f"since = {midnight(days):%Y-%m-%d}\n"
     return f'[[profiles]]\nname = "{name}"\nagg_interval = "{agg_interval}"\n{since}{more}\n'

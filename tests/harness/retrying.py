@@ -6,7 +6,8 @@ from collector.collect.one_pass import collect_and_heal
 from collector.model import AggInterval, Window
 from collector.simulator import RevisionChange
 from collector.store import Fire, StoreError
-from tests.harness.collect_core import DAY, HOUR, NOW, core, many
+from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.factories import many
 
 _MANY = many(6, since=NOW - 40 * DAY)
 _OPTIONS = {"series_per_request": 1, "max_span": dict.fromkeys(AggInterval, 4 * DAY)}

@@ -25,7 +25,8 @@ from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, serve
 from collector.simulator.options import MAX_SPAN
 from collector.store import Store, wanted
-from tests.harness.collect_core import TOKEN, Clock, NoWaitFetcher, profile
+from tests.harness.collect_core import TOKEN, Clock, NoWaitFetcher
+from tests.harness.factories import profile
 from tests.poison.kinds import DAY, HOUR, Injection
 from tests.poison.upstream import make_simulator
 from tests.store.making import rows

@@ -6,7 +6,8 @@ from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
 from collector.report.gaps import find_gaps
 from collector.simulator import GapChange
-from tests.harness.collect_core import DAY, HOUR, NOW, core, many, profile
+from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.factories import many, profile
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 

@@ -10,7 +10,8 @@ from collector.report.status import status_document
 from collector.serve.metrics import Metrics
 from collector.store import Fire, Saved
 from tests.harness import faults
-from tests.harness.collect_core import core, profile
+from tests.harness.collect_core import core
+from tests.harness.factories import profile
 from tests.harness.http_server import fill, served
 from tests.store.making import DAY, NOW
 

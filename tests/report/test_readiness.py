@@ -8,7 +8,7 @@ import pytest
 from collector.model import AggInterval
 from collector.report.readiness import GRACE, due_past_grace, is_healthy, late_reason, owed_since, staleness_limit
 from collector.store import ProfileStatus
-from tests.harness.collect_core import profile
+from tests.harness.factories import profile
 
 DUE = datetime(2026, 3, 10, 12, 2, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -15,7 +15,8 @@ from collector.simulator import GapChange
 from collector.store import Beat, Candidate, Store, process_name
 from collector.store.db.column_types import Moment
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, batch, core, many, profile, query
+from tests.harness.collect_core import DAY, HOUR, NOW, batch, core
+from tests.harness.factories import many, profile, query
 
 
 async def _row(world):

@@ -13,24 +13,21 @@ from collector.simulator import (
     SimulatorOptions,
     WithdrawalChange,
 )
+from tests.harness.factories import query
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
 DAY = 86_400
 WEEK = Window(utc("2026-08-03T00:00:00Z"), utc("2026-08-10T00:00:00Z"))
 
 
-def _query(interval="15m", **filters):
-    return SeriesQuery(AggInterval(interval), {name: (value,) for name, value in filters.items()})
-
-
 def _points(simulator, interval="15m", window=WEEK, now=NOW, **filters):
-    points = simulator.truth(_query(interval, **filters), window, now)
+    points = simulator.truth(query(interval, **filters), window, now)
     return dict(zip(points.timestamps, points.values, strict=True))
 
 
 def _newest(interval, now=NOW, **options):
     window = Window(utc("2026-08-03T00:00:00Z"), utc("2026-08-17T00:00:00Z"))
-    points = Simulator(SimulatorOptions(**options)).truth(_query(interval), window, now)
+    points = Simulator(SimulatorOptions(**options)).truth(query(interval), window, now)
     return rfc3339(from_epoch(points.timestamps[-1]))[5:16]
 
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
-from collector.profile import Profile
+from collector.model import Answer, Batch, Meta, Points, Slice, Window
 from collector.store import Store
 from collector.store.admin import commands
+from tests.harness.factories import profile, query
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 DAY = datetime(2026, 4, 30, tzinfo=UTC)
@@ -23,19 +23,8 @@ def at(hours):
     return int(START + hours * STEP)
 
 
-def query(agg_interval=AggInterval.ONE_HOUR, **filters):
-    return SeriesQuery(agg_interval, {name: (value,) for name, value in filters.items()})
-
-
-def profile(name="all", agg_interval=AggInterval.ONE_HOUR, **each):
-    durations = [timedelta(minutes=2), timedelta(days=1), timedelta(days=14)]
-    return Profile(name, agg_interval, {}, each, None, *durations, heal=True)
-
-
 def filtered(name, **filters):
-    durations = [timedelta(minutes=2), timedelta(days=1), timedelta(days=14)]
-    filters = {key: (value,) for key, value in filters.items()}
-    return Profile(name, AggInterval.ONE_HOUR, filters, {}, None, *durations, heal=True)
+    return profile(name, filters={key: (value,) for key, value in filters.items()})
 
 
 def hours(start, end):

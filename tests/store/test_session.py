@@ -15,7 +15,7 @@ from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
 from collector.store.db.session import ENCODINGS
 from tests.harness.processes import Collector
-from tests.harness.processes import profile as history_of
+from tests.harness.processes import profile_toml as history_of
 from tests.store.making import DAY, NOW, batch, exported, filtered, hours, profile, query, rows, saved, values
 
 OWNER = 'C:\\new "Œuvre" 東京 ЖĦ'

@@ -10,7 +10,8 @@ from collector.model import rfc3339
 from collector.serve.radar_api import query_history
 from collector.store.db.schema import date_ranges
 from tests.harness import faults
-from tests.harness.collect_core import NOW, core, profile
+from tests.harness.collect_core import NOW, core
+from tests.harness.factories import profile
 
 REMARK = {
     "dataSource": "A_SOURCE_OF_TOMORROW",

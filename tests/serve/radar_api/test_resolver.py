@@ -2,13 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from collector.model import AggInterval, SeriesQuery
 from collector.serve.radar_api.resolver import SeriesIndex
 from collector.store import KeptSeries
-
-
-def _query(interval="1h", **filters):
-    return SeriesQuery(AggInterval(interval), {name: tuple(values) for name, values in filters.items()})
+from tests.harness.factories import query as _query
 
 
 def _kept(number, query, normalization="RAW_VALUES", unit="*"):
