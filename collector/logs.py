@@ -10,8 +10,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from collector.model import from_epoch
 from collector.text import printable, printable_json
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

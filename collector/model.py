@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,6 +15,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from collector.interval import AggInterval as AggInterval  # noqa: PLC0414, TC001 - a word of the model
+from collector.timestamps import from_epoch as from_epoch  # noqa: PLC0414 - a word of the model
+from collector.timestamps import rfc3339 as rfc3339  # noqa: PLC0414
+from collector.timestamps import utc as utc  # noqa: PLC0414
+from collector.timestamps import utc_now as utc_now  # noqa: PLC0414
 from collector.windows import hull
 
 if TYPE_CHECKING:
@@ -27,34 +30,6 @@ DATASET = "ct"
 UNKNOWN_LAST_UPDATED = datetime.max.replace(tzinfo=UTC)
 """The lastUpdated of an answer that names none. Like any other one ahead of the present, it counts as the present less
 the usual lag."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def utc(text: str) -> datetime:
-    """Read an RFC 3339 moment that names its zone, as UTC; ValueError for anything else, a bare date included."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} names no time zone")
-    return moment.astimezone(UTC)
-
-
-def rfc3339(moment: datetime) -> str:
-    """Write an aware moment as `2026-01-31T23:45:00Z`; a fraction of a second is shown where there is one."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
-def from_epoch(seconds: float) -> datetime:
-    """Turn epoch seconds into an aware moment; OverflowError if it is not in the years 1 to 9999.
-
-    Not by `datetime.fromtimestamp`, because it asks the C library, which under `TZ=right/…` subtracts leap seconds.
-    """
-    return _EPOCH + timedelta(seconds=seconds)
-
-
-def utc_now() -> datetime:
-    """Read the clock; not by `datetime.now`, see from_epoch."""
-    return from_epoch(time.time())
 
 
 class Normalization(StrEnum):

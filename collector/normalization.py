@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from collector.model import Points, Window, from_epoch, rfc3339, utc
+from collector.model import Points, Window
+from collector.timestamps import from_epoch, rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

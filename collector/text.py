@@ -1,6 +1,9 @@
-"""Text from elsewhere, made harmless for a terminal: it may hold escape sequences or reverse the direction of text."""
+"""Text that came from elsewhere: made harmless for a terminal, and cut to the part that explains a large body."""
 
 from __future__ import annotations
+
+import json
+import re
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -23,3 +26,27 @@ def printable_json(document: str) -> str:
 def _escaped(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[n]:02x}{units[n + 1]:02x}" for n in range(0, len(units), 2))
+
+
+EXCERPT_BYTES = 65_536
+_MOST_META_BYTES = 262_144
+_META = re.compile(rb'"meta"\s*:\s*(?=\{)')
+
+
+def excerpt(content: bytes) -> bytes:
+    """Return the first 64 KiB of a body, and behind a line break its `meta` if that lies further back."""
+    head = content[:EXCERPT_BYTES]
+    found = _META.search(content)
+    if found is None:
+        return head
+    start, end = found.end(), found.end() + _object_length(content[found.end() : found.end() + _MOST_META_BYTES])
+    return head if end <= len(head) else head + b'\n"meta": ' + content[start:end]
+
+
+def _object_length(content: bytes) -> int:
+    """Return the length of the JSON object that *content* begins with; all of it if the object does not end there."""
+    text = content.decode("latin-1")  # a character a byte
+    try:
+        return json.JSONDecoder().raw_decode(text)[1]
+    except (ValueError, RecursionError):
+        return len(content)

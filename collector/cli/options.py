@@ -10,7 +10,7 @@ import click
 
 from collector.cli.main import CONFIG_HELP
 from collector.model import rfc3339, utc_now
-from collector.moments import parse_time
+from collector.timestamps import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable

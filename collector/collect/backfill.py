@@ -22,9 +22,9 @@ from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
 from collector.model import SeriesQuery, Slice, Window
-from collector.moments import check_date
 from collector.profile import on_grids
 from collector.store import Expected, Standing, StoreError, StoreUnavailable
+from collector.timestamps import check_date
 from collector.windows import hull, subtract
 
 if TYPE_CHECKING:

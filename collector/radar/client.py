@@ -20,7 +20,6 @@ from yarl import URL
 
 from collector import __version__
 from collector.errors import CollectorError, os_error_text
-from collector.excerpt import excerpt
 from collector.model import Body, is_absolute, is_known, spelling_free, utc_now
 from collector.radar.classify import (
     classify_response,
@@ -42,6 +41,7 @@ from collector.radar.errors import (
 from collector.radar.redaction import redact, spellings
 from collector.radar.request import dataset_of_batch, query_string
 from collector.radar.response import UnsuccessfulEnvelope, parse_answer
+from collector.text import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

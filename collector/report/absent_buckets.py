@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from collector.contract.date_ranges import floor
-from collector.model import from_epoch, rfc3339
+from collector.timestamps import from_epoch, rfc3339
 from collector.windows import absent_windows
 
 if TYPE_CHECKING:

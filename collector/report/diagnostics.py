@@ -11,10 +11,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from collector import __version__
-from collector.model import rfc3339
 from collector.report.status import status_document
 from collector.settings.effective import effective
 from collector.store import StoreDamaged
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from collector.model import rfc3339
 from collector.store.ledger.lag import UNKNOWN_LAG
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from collector.model import from_epoch, rfc3339
 from collector.profile import on_grids
 from collector.report.gaps import gaps_of_profiles
 from collector.report.readiness import (
@@ -30,6 +29,7 @@ from collector.report.warnings import (
     replay_warnings,
     unit_warnings,
 )
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

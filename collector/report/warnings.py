@@ -9,8 +9,8 @@ from collector import __version__
 from collector.clock_difference import sentence
 from collector.datasets import dataset_of
 from collector.interval import Grid
-from collector.model import from_epoch, rfc3339
 from collector.store.series.generations import described, same_measure
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

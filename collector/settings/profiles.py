@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from collector.datasets import DEFAULT
 from collector.errors import did_you_mean
-from collector.moments import check_date
 from collector.profile import Profile
 from collector.settings.problems import key_text, quote
 from collector.settings.schema import ProfileSection, allowed
 from collector.settings.validate import check_section, check_settle
+from collector.timestamps import check_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.model import rfc3339
+from collector.timestamps import rfc3339
 from tests.harness import http_server
 from tests.harness.http_server import served
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved

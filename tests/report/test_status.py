@@ -8,12 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from collector.collect.worker import ProfileWorker
-from collector.model import AggInterval, Window, rfc3339
+from collector.model import AggInterval, Window
 from collector.report.gaps import Gap, find_gaps
 from collector.report.status import status_document
 from collector.simulator import GapChange
 from collector.store import Beat, Candidate, Store, process_name
 from collector.store.db.column_types import Moment
+from collector.timestamps import rfc3339
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, batch, core
 from tests.harness.factories import many, profile, query

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from collector.daemon import Daemon
-from collector.model import rfc3339
 from collector.serve.app import make_app, serving
+from collector.timestamps import rfc3339
 from tests.harness.http_server import SERVER_TOKEN, fill, served
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, saved
 

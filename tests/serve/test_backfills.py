@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.model import rfc3339
+from collector.timestamps import rfc3339
 from tests.harness.http_server import NOW, served
 
 ORDER = {"start": rfc3339(NOW - timedelta(days=3))}

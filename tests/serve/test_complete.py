@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from collector.cli.main import command
 from collector.contract.date_ranges import floor
 from collector.contract.errors import ApiError
-from collector.model import AggInterval, Window, rfc3339, utc
+from collector.model import AggInterval, Window
 from collector.report.absent_buckets import sentences
 from collector.serve.radar_api import query_history
 from collector.store import Store
+from collector.timestamps import rfc3339, utc
 from tests.conftest import in_a_thread
 from tests.store.making import DAY, NOW, START, answer, batch, begin, hours, profile, query, saved
 from tests.store.test_proven import lacked

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from collector.excerpt import EXCERPT_BYTES, excerpt
 from collector.model import AggInterval, Batch, SeriesQuery, Slice
 from collector.store.ledger.bodies import MOST_BYTES, Stored, pack, read_question, surplus, unpack, write_question
+from collector.text import EXCERPT_BYTES, excerpt
 from tests.store.making import hours
 
 NOISE = random.Random(5).randbytes(MOST_BYTES + 100_000)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
-from collector.model import SeriesQuery, Window, from_epoch, is_absolute, rfc3339, spelling_free
+from collector.model import SeriesQuery, Window, is_absolute, spelling_free
 from collector.report.snapshot_range import why_any_outside
 from collector.store import Selection
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

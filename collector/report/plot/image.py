@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from collector.errors import UsageError
-from collector.model import from_epoch
 from collector.report.export import LICENCE
 from collector.report.extras import how_to_install
 from collector.report.plot.annotations import arrange, draw_bars
 from collector.report.plot.chart import unbroken_runs
 from collector.text import printable
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

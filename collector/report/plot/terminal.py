@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from collector.model import from_epoch
 from collector.report.export import LICENCE
 from collector.report.plot import ticks
 from collector.report.plot.chart import unbroken_runs
 from collector.text import printable
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

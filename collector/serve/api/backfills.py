@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from aiohttp import web
 from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 
-from collector.model import rfc3339, utc_now
-from collector.moments import FORMS, parse_time
 from collector.profile import with_history
 from collector.serve.api.parameters import Body, RequestRejected, body_error, parse_parameters, reject_change
 from collector.serve.errors import error_response
 from collector.store import wanted
+from collector.timestamps import FORMS, parse_time, rfc3339, utc_now
 
 if TYPE_CHECKING:
     from collector.serve.service import ServiceApi

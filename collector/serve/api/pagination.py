@@ -7,8 +7,8 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from collector.model import rfc3339
 from collector.serve.api.parameters import RequestRejected
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from collector.errors import did_you_mean
-from collector.model import rfc3339
-from collector.moments import parse_time
 from collector.serve.errors import error_response
+from collector.timestamps import parse_time, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -11,12 +11,12 @@ from urllib.parse import quote
 from aiohttp import web
 
 from collector.errors import did_you_mean
-from collector.model import from_epoch, rfc3339
 from collector.report.export import LICENCE, export_csv
 from collector.report.snapshot_range import why_any_outside
 from collector.serve.api.pagination import number, page, read_cursor, write_cursor
 from collector.serve.api.parameters import RequestRejected
 from collector.store import Block, Place, Selection, StoreError, why_another_unit
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from collector.contract.errors import ApiError, bad_request, quote
 from collector.datasets import DEFAULT, is_snapshot
 from collector.interval import Grid
-from collector.model import AggInterval, from_epoch, spelling_free
+from collector.model import AggInterval, spelling_free
 from collector.report.absent_buckets import AbsentBuckets, StoredExtent, published_absences, rejection
 from collector.report.snapshot_range import why_outside
 from collector.serve.radar_api.extents import ALWAYS, Extents
@@ -25,6 +25,7 @@ from collector.serve.radar_api.render import AnswerMeta, chunks
 from collector.serve.radar_api.resolver import NO_HISTORY, SeriesIndex
 from collector.serve.radar_api.rollup import Incomplete, Rollup, SeriesData
 from collector.store import Stretch
+from collector.timestamps import from_epoch
 from collector.windows import intersect
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from collector.contract.date_ranges import floor
 from collector.contract.errors import TOO_COSTLY, ApiError, ErrorCode, bad_request
-from collector.model import Slice, Window, from_epoch
+from collector.model import Slice, Window
 from collector.radar.errors import RateLimited, Refused, TooCostly
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from datetime import datetime

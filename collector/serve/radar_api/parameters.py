@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from collector.contract.date_ranges import parse_time
 from collector.contract.errors import BAD_REQUEST, ErrorCode, bad_request
 from collector.contract.request_parser import SCALARS, array_parameters, decode_query, parse_request
-from collector.model import from_epoch
-from collector.moments import check_date
+from collector.timestamps import check_date, from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,8 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from collector.contract.render import annotation_json, csv_chunks, format_timestamps
-from collector.model import from_epoch, rfc3339
 from collector.report.absent_buckets import ABSENT_CODE, sentences
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

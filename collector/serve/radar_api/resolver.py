@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
 from collector.datasets import adds_up_over_time, adds_up_over_values, why_not_over_time
-from collector.model import AggInterval, Normalization, from_epoch, rfc3339, spelling_free
+from collector.model import AggInterval, Normalization, spelling_free
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector import __version__
-from collector.excerpt import EXCERPT_BYTES, excerpt
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339, utc
 from collector.store.db.schema import bodies, fetches
 from collector.store.db.sql import BODIES, lock, upsert
 from collector.store.errors import StoreDamaged
+from collector.text import EXCERPT_BYTES, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from collector.contract.errors import ApiError
-from collector.model import AggInterval, Annotation, rfc3339
+from collector.model import AggInterval, Annotation
 from collector.serve.radar_api import query_history
 from collector.store import StoreUnavailable
+from collector.timestamps import rfc3339
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, query, saved
 
 LATER = NOW + HOUR

@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from collector.collect.one_pass import collect
-from collector.model import rfc3339
 from collector.serve.radar_api import query_history
 from collector.store.db.schema import date_ranges
+from collector.timestamps import rfc3339
 from tests.harness import faults
 from tests.harness.collect_core import NOW, core
 from tests.harness.factories import profile

@@ -19,7 +19,7 @@ from collector.contract.date_ranges import floor
 from collector.contract.errors import ApiError
 from collector.contract.request_parser import decode_query, parse_request
 from collector.datasets import DEFAULT
-from collector.model import AggInterval, from_epoch, rfc3339, utc
+from collector.model import AggInterval
 from collector.radar.client import RadarClient
 from collector.serve.radar_api import query_history
 from collector.settings import load
@@ -27,6 +27,7 @@ from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.simulator.history import SimulatedHistory
 from collector.simulator.response import answer
 from collector.store import Store
+from collector.timestamps import from_epoch, rfc3339, utc
 
 NOW = utc("2026-08-14T10:07:00Z")
 OWNERS = ("Internet Security Research Group", "DigiCert, Inc.", "Sectigo Limited")

@@ -4,11 +4,12 @@ import pytest
 
 from collector.contract.date_ranges import DateRange
 from collector.contract.request_parser import SeriesRequest
-from collector.model import AggInterval, SeriesQuery, from_epoch
+from collector.model import AggInterval, SeriesQuery
 from collector.serve.radar_api.extents import ALWAYS, Extents
 from collector.serve.radar_api.resolver import SeriesMatch
 from collector.serve.radar_api.rollup import RollupSpec
 from collector.store import KeptSeries, Stretch
+from collector.timestamps import from_epoch
 
 MONDAY, H = 4 * 86_400, 3600
 

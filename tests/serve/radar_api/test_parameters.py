@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from collector.contract.errors import ApiError
 from collector.datasets import DEFAULT
-from collector.model import AggInterval, utc
+from collector.model import AggInterval
 from collector.serve.radar_api.parameters import parse_query
+from collector.timestamps import utc
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
 YEARS = "dateStart=2016-08-01T00:00:00Z&dateEnd=2026-08-01T00:00:00Z&aggInterval=15m"

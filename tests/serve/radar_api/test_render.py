@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from collector.contract.request_parser import parse_request
 from collector.datasets import DEFAULT
-from collector.model import utc
 from collector.serve.radar_api.parameters import HistoryRules
 from collector.serve.radar_api.render import AnswerMeta, chunks, number, units
 from collector.serve.radar_api.rollup import SeriesData
+from collector.timestamps import utc
 
 START = int(utc("2026-04-30T00:00:00Z").timestamp())
 NOW = utc("2026-05-01T00:00:00Z")

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.model import AggInterval, utc
+from collector.model import AggInterval
 from collector.serve.radar_api.rollup import Incomplete, Rollup, RollupSpec
+from collector.timestamps import utc
 
 MONDAY = int(utc("2026-04-27T00:00:00Z").timestamp())
 HOUR, DAY = 3600, 86_400

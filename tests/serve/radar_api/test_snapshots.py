@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from collector.contract.errors import ApiError
-from collector.model import AggInterval, SeriesQuery, rfc3339
+from collector.model import AggInterval, SeriesQuery
 from collector.serve.radar_api import query_history
+from collector.timestamps import rfc3339
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, query, saved
 from tests.store.test_snapshots import PROFILE, VALID, taken
 

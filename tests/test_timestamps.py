@@ -6,8 +6,8 @@ import click
 import pytest
 
 from collector.cli.options import TIME
-from collector.moments import check_date, parse_time
 from collector.serve.api.parameters import QueryParameters, RequestRejected
+from collector.timestamps import check_date, parse_time
 
 NOW = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
 

@@ -1,12 +1,12 @@
-"""Times that come from outside: the forms in which people and programs write them, and the rule for their dates."""
+"""Aware times in UTC: read, write and check them; the clock."""
 
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, date, datetime, timedelta
 
-from collector.model import utc
-
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FORMS = "a date such as 2026-01-31, an RFC 3339 time such as 2026-01-31T12:00:00Z, now, or an age such as 36h or 14d"
 """What is accepted, for messages."""
 
@@ -53,3 +53,29 @@ def check_date(moment: datetime, now: datetime) -> datetime:
         written = moment.isoformat().replace("+00:00", "Z")
         raise ValueError(f"{written} is out of range; allowed: {FIRST_DATE} to tomorrow, {last}")
     return found
+
+
+def utc(text: str) -> datetime:
+    """Read an RFC 3339 moment that names its zone, as UTC; ValueError for anything else, a bare date included."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone")
+    return moment.astimezone(UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write an aware moment as `2026-01-31T23:45:00Z`; a fraction of a second is shown where there is one."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def from_epoch(seconds: float) -> datetime:
+    """Turn epoch seconds into an aware moment; OverflowError if it is not in the years 1 to 9999.
+
+    Not by `datetime.fromtimestamp`, because it asks the C library, which under `TZ=right/…` subtracts leap seconds.
+    """
+    return _EPOCH + timedelta(seconds=seconds)
+
+
+def utc_now() -> datetime:
+    """Read the clock; not by `datetime.now`, see from_epoch."""
+    return from_epoch(time.time())
