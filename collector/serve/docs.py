@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from functools import cache
@@ -9,7 +10,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from markdown_it import MarkdownIt
 
 from collector import docs
 
@@ -57,7 +57,8 @@ def add_routes(app: web.Application) -> None:
 
 def _send(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def send(_request: web.Request) -> web.Response:
-        return web.Response(text=page_html(name), content_type="text/html", headers=_HEADERS)
+        text = await asyncio.to_thread(page_html, name)
+        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
     return send
 
@@ -65,6 +66,8 @@ def _send(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
 @cache
 def page_html(name: str) -> str:
     """Return the page *name* as an HTML document; its headings can be linked to."""
+    from markdown_it import MarkdownIt  # only when a page is requested, because most services never serve one
+
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(docs.page(name))
     _link(tokens)
