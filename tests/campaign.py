@@ -18,6 +18,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).parents[1]
+_PROCESSES = ("-n", "4", "--dist", "loadfile")
 _SEED = re.compile(r"COLLECTOR_TEST_SEED=\d+")
 
 
@@ -104,7 +105,7 @@ def run(name: str, folder: Path) -> Row:
     what, selected = arguments(name)
     report = folder / f"{name}.xml"
     began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-m", "campaign", "-q", f"--junitxml={report}", *selected]
+    command = [sys.executable, "-m", "pytest", *_PROCESSES, "-m", "campaign", "-q", f"--junitxml={report}", *selected]
     with (folder / f"{name}.log").open("wb") as log:
         subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False)
     seconds = time.monotonic() - began

@@ -132,7 +132,7 @@ def test_the_lock_file_has_hashes_and_names_no_host():
 
 def test_the_commands_that_the_readme_promises_are_those_that_ci_runs():
     readme = (ROOT / "README.md").read_text()
-    promised = [line for line in readme.splitlines() if line.startswith("python3 -m venv") and line.endswith("pytest")]
+    promised = [line for line in readme.splitlines() if line.startswith("python3 -m venv") and "-m pytest" in line]
     assert len(promised) == 1
     assert promised[0] in map(str.strip, (ROOT / ".ci" / "run").read_text().splitlines())
 
