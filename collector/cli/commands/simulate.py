@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collector.cli.options import TIME
+from collector.datasets import DEFAULT
 from collector.errors import CollectorError, os_error_text
 from collector.interval import AggInterval, Grid
 
@@ -161,7 +162,7 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
     help="Limit the requests in 5 minutes; 0: no limit.",
 )
 @click.option("--normalization", default="RAW_VALUES", show_default=True, help="Send this normalization.")
-@click.option("--unit", default="certificates", show_default=True, help="Send this unit.")
+@click.option("--unit", help=f"Send this unit. Default: that of the dataset ({DEFAULT.unit}).")
 @click.option(
     "--ongoing", is_flag=True, help="Add an annotation without an end, which the API's contract does not allow."
 )
