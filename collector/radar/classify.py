@@ -184,17 +184,17 @@ def describe_connection_error(error: aiohttp.ClientError | OSError) -> str:
         case aiohttp.ClientConnectorError() | aiohttp.ClientConnectorCertificateError():
             words = _not_connected(error)
         case aiohttp.ServerDisconnectedError():
-            words = "the server hung up without an answer"
+            words = "the server closed the connection without a response"
         case aiohttp.ClientPayloadError():
-            words = "the answer broke off"
+            words = "the response ended early"
         case aiohttp.ClientHttpProxyError():
-            words = f"the proxy does not let the connection through: HTTP {error.status} {sanitize(error.message)}"
+            words = f"the proxy refused the connection: HTTP {error.status} {sanitize(error.message)}"
         case aiohttp.ClientResponseError() if error.message.startswith("Got more than"):
-            words = "a header line of the answer is longer than 64 KiB"
+            words = "a header line of the response is longer than 64 KiB"
         case aiohttp.ClientResponseError():
-            words = f"the answer is not HTTP as it should be: {sanitize(error.message)}"
+            words = f"the response is not valid HTTP: {sanitize(error.message)}"
         case OSError():
-            words = f"the connection broke: {sanitize(os_error_text(error))}"
+            words = f"the connection was lost: {sanitize(os_error_text(error))}"
         case _:
             words = f"{type(error).__name__}: {sanitize(str(error))}"
     return words

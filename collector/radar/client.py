@@ -190,7 +190,7 @@ class RadarClient:
             return None, Unavailable(describe_connection_error(error))
 
     def _timed_out(self) -> TimedOut:
-        return TimedOut(f"no whole answer within {self._settings.timeout.total_seconds():g} s")
+        return TimedOut(f"no complete response within {self._settings.timeout.total_seconds():g} s")
 
 
 def trusted_answer(response: RadarResponse, batch: Batch, absolute_words: Collection[str] = ()) -> TrustedAnswer:
@@ -321,7 +321,7 @@ def _check_plain(named: str, *, is_empty: bool) -> None:
         return
     if _GZIP_NAME.fullmatch(named) or named == "deflate":
         raise Unavailable("the compressed stream ends too early" if is_empty else "a broken compressed stream")
-    raise Untrusted(f"Content-Encoding {named[:40]!r} was not asked for")
+    raise Untrusted(f"Content-Encoding {named[:40]!r} was not requested")
 
 
 def _inflated_again(body: bytes, most: int) -> bytes:

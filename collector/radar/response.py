@@ -77,7 +77,7 @@ def _check_one_grid(off_grid: Sequence[OffGrid], others: Sequence[Points]) -> No
     """Raise OffGrid if all series with buckets are off the grid by one distance, Untrusted if only some are."""
     offsets = {error.offset for error in off_grid}
     if len(offsets) > 1 or (offsets and any(points.timestamps for points in others)):
-        raise Untrusted("the series lie on several grids")
+        raise Untrusted("the series are on several grids")
     if off_grid:
         raise off_grid[0]
 
@@ -92,7 +92,7 @@ def parse_envelope(body: bytes, deviations: Deviations | None = None) -> Mapping
     success = document.get("success")
     if success is not True:
         if result is None or not (success is None or str(success).lower() in _SUCCESS):
-            raise UnsuccessfulEnvelope("the envelope does not say success: true")
+            raise UnsuccessfulEnvelope("the envelope does not have success: true")
         deviations.note("success is absent" if success is None else "success is not written as true")
     if result is None:
         raise Untrusted("result is not an object")
@@ -148,10 +148,10 @@ def _by_position(
     positions = {key: _position(key, names, len(found)) for key in found}
     doubtful = next((key for key, position in positions.items() if position is None), None)
     if doubtful is not None or len(set(positions.values())) < len(found):
-        raise Untrusted(f"a series {quote(doubtful or next(iter(found)))} that was not asked for")
+        raise Untrusted(f"a series {quote(doubtful or next(iter(found)))} that was not requested")
     order = [position for position in positions.values() if position is not None]
     if order != sorted(order) and not {*map(folded, found)} <= {*map(folded, names)}:
-        raise Untrusted(f"series in another order than was asked for, under other names: {quote(next(iter(found)))}")
+        raise Untrusted(f"series in another order than requested, under other names: {quote(next(iter(found)))}")
     if len(found) < len(names) and 0 not in order:
         raise Untrusted(f"no series {names[0]}: the others may be numbered from one")
     if any(key not in names for key in found):
@@ -185,7 +185,7 @@ def _points(content: Mapping[str, Any], window: Window, step: int, deviations: D
     if not isinstance(timestamps, list) or not isinstance(values, list):
         raise Untrusted("timestamps and values are not both arrays")
     if len(timestamps) != len(values):
-        raise Untrusted(f"{len(timestamps)} timestamps beside {len(values)} values")
+        raise Untrusted(f"{len(timestamps)} timestamps but {len(values)} values")
     moments = parse_timestamps(timestamps, window, step, deviations)
     numbers, unreadable = parse_values(values, deviations)
     known = [number for number in numbers if number is not None]
@@ -226,6 +226,6 @@ def _check_spacing(contents: Iterable[Mapping[str, Any]], batch: Batch) -> None:
         some = some or any(moment is not None for moment in moments)
         gaps |= {b - a for a, b in pairwise(sorted({moment for moment in moments if moment is not None}))}
     if some and not gaps:
-        raise Untrusted("nothing says how wide the buckets are")
+        raise Untrusted("nothing names the width of the buckets")
     if gaps and min(gaps) != step:
-        raise Coarsened(f"timestamps lie {min(gaps)} s apart at least, asked was {step} s")
+        raise Coarsened(f"timestamps are at least {min(gaps)} s apart instead of {step} s")

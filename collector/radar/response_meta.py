@@ -94,7 +94,7 @@ def _check_interval(content: Any, batch: Batch, deviations: Deviations) -> None:
     if seconds is None:
         deviations.note("meta.aggInterval is absent" if content is None else "meta.aggInterval is an unknown word")
     elif seconds != batch.agg_interval.seconds:
-        raise Coarsened(f"meta.aggInterval is {quote(content)}, asked was {batch.agg_interval.name}")
+        raise Coarsened(f"meta.aggInterval is {quote(content)}, but {batch.agg_interval.name} was requested")
     elif content != batch.agg_interval.name:
         deviations.note("meta.aggInterval is spelt otherwise")
 
@@ -223,7 +223,7 @@ def _one_for_all(
 def _check_overlap(pairs: Sequence[tuple[DateRange | None, Sequence[Window]]]) -> None:
     for one, windows in pairs:
         if one and not any(_overlaps(one, window) for window in windows):
-            raise Untrusted(f"meta.dateRange is {rfc3339(one[0])}..{rfc3339(one[1])}, asked was {windows[0]}")
+            raise Untrusted(f"meta.dateRange is {rfc3339(one[0])}..{rfc3339(one[1])}, but {windows[0]} was requested")
 
 
 def _overlaps(one: DateRange, window: Window) -> bool:

@@ -44,7 +44,7 @@ def parse_timestamps(
     came = sum(moment is not None for moment in read)
     _check_grid(kept or _just_before(read, window, step), window, step)
     if came and not kept:
-        raise Untrusted(f"all timestamps lie outside of {window}")
+        raise Untrusted(f"all timestamps are outside {window}")
     _check_starts({*kept}, {moment for moment in read if moment is not None}, window, step)
     if len(kept) < came:
         deviations.note("timestamps outside of the window asked for are left out")
@@ -105,10 +105,10 @@ def _check_grid(found: Sequence[datetime], window: Window, step: int) -> None:
     if len(offsets) > 1:  # a first bucket that begins with the window may be the rest of one that began before it
         offsets = {(moment - window.start) % width for moment in found if moment != window.start}
     if len(offsets) > 1 or timedelta(0) in offsets:
-        raise Untrusted("timestamps lie on several grids")
+        raise Untrusted("timestamps are on several grids")
     (offset,) = offsets
     raise OffGrid(
-        f"timestamps lie {offset.total_seconds():g} s behind the grid, {rfc3339(found[-1])} for one", offset=offset
+        f"timestamps are {offset.total_seconds():g} s after the grid, for example {rfc3339(found[-1])}", offset=offset
     )
 
 

@@ -16,14 +16,14 @@ _UNTRUSTED = {
     "no series": (faults.without("result", "serie_0"), "no series serie_0"),
     "another range than asked": (faults.outside(10_000), "outside"),
 }
-_COARSENED = {"another interval than asked": (faults.agg_interval("ONE_DAY"), "asked was ONE_HOUR")}
+_COARSENED = {"another interval than asked": (faults.agg_interval("ONE_DAY"), "but ONE_HOUR was requested")}
 """The question is made smaller until it is the smallest one."""
 _UNAVAILABLE = {
     "503 as HTML": (faults.html(503), "HTTP 503 with text/html"),
     "HTML with 200": (faults.html(200), "HTTP 200 with text/html"),
-    "a truncated body": (faults.truncated(), "broke off"),
+    "a truncated body": (faults.truncated(), "ended early"),
     "a truncated gzip": (faults.truncated_gzip(), "compressed stream ends too early"),
-    "a reset": (faults.reset_in_body(), "broke off"),
+    "a reset": (faults.reset_in_body(), "ended early"),
 }
 _REFUSED = {"a wrong token": (None, "HTTP 403")}
 _CASES = {

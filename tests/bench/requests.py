@@ -144,9 +144,9 @@ class Limited:
 
     def _error(self) -> RadarError:
         if self._cell.way == "time-out":
-            return TimedOut("no whole answer within 60 s")
+            return TimedOut("no complete response within 60 s")
         if self._cell.way == "coarser":
-            return Coarsened("meta.aggInterval is 'ONE_HOUR', asked was FIFTEEN_MINUTES")
+            return Coarsened("meta.aggInterval is 'ONE_HOUR', but FIFTEEN_MINUTES was requested")
         status, body = WAYS[self._cell.way]
         return classify_response(status, {}, body, self._clock())
 

@@ -35,7 +35,7 @@ async def refused(world, fault, asked=None):
 @pytest.mark.parametrize(
     ("fault", "kind", "whole", "content"),
     [
-        (faults.unequal(), "untrusted: N timestamps beside N values", True, b'"timestamps"'),
+        (faults.unequal(), "untrusted: N timestamps but N values", True, b'"timestamps"'),
         (body(b"{"), "untrusted: not JSON: Expecting property name", True, b"{"),
         (body(b"<html>Sorry"), "unavailable: HTTP N with", True, b"<html>Sorry"),
         (body(b'{"success": false, "errors": []}'), "unavailable: HTTP N", True, b'{"success": false'),

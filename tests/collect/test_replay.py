@@ -216,7 +216,7 @@ async def test_what_is_still_refused_says_why_and_waits_for_the_next_version(sql
         with pytest.raises(Untrusted):
             await world.fetcher.fetch(batch(), ["all"])
         (outcome,) = await replayed(world)
-        assert "timestamps beside" in outcome.reason
+        assert "timestamps but" in outcome.reason
         assert (outcome.filled, outcome.replayed_by) == (0, None)
         assert len(await world.store.list_fetches()) == 1
         assert len(await world.store.bodies(waiting=True)) == 1

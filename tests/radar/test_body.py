@@ -44,8 +44,8 @@ async def test_a_body_of_the_largest_size_is_read(headers):
     [
         (Untrusted, f"larger than {MOST} bytes", b"x" * (MOST + 1), ()),
         (Untrusted, f"larger than {MOST} bytes", gzip.compress(b"x" * (MOST + 1), mtime=0), ZIPPED),
-        (Untrusted, "'br' was not asked for", b"x", (b"Content-Encoding: br",)),
-        (Untrusted, f"'{'a' * 40}' was not asked for", b"x", (b"Content-Encoding: " + b"a" * 41,)),
+        (Untrusted, "'br' was not requested", b"x", (b"Content-Encoding: br",)),
+        (Untrusted, f"'{'a' * 40}' was not requested", b"x", (b"Content-Encoding: " + b"a" * 41,)),
         (Untrusted, "bytes behind the compressed stream", gzip.compress(b"x", mtime=0) + b"more", ZIPPED),
         (Unavailable, "the compressed stream ends too early", gzip.compress(b"x" * 99, mtime=0)[:-1], ZIPPED),
         (Unavailable, "a broken compressed stream", b"no gzip", ZIPPED),

@@ -6,7 +6,7 @@ from collector.radar.errors import Refused, Unavailable, Untrusted
 from collector.radar.redaction import redact, spellings
 
 SECRET = 'v1.0/canary"token+0123456789'
-UNKNOWN = "a series … that was not asked for"
+UNKNOWN = "a series … that was not requested"
 HTML = "with text/html instead of an answer"
 SECRETS = spellings([f"Bearer {SECRET}", "someone@example.org", "short"])
 
@@ -36,9 +36,9 @@ def test_of_a_part_the_beginning_of_a_secret_at_its_end_is_masked_too():
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
-        ("untrusted: N timestamps beside N values", Untrusted("23 timestamps beside 24 values")),
-        (f"untrusted: {UNKNOWN}", Untrusted("a series 'x7' that was not asked for")),
-        (f"untrusted: {UNKNOWN}", Untrusted(f"a series '{'y' * 39}… that was not asked for")),
+        ("untrusted: N timestamps but N values", Untrusted("23 timestamps but 24 values")),
+        (f"untrusted: {UNKNOWN}", Untrusted("a series 'x7' that was not requested")),
+        (f"untrusted: {UNKNOWN}", Untrusted(f"a series '{'y' * 39}… that was not requested")),
         ("untrusted: not JSON: line N column N (char N)", Untrusted("not JSON: line 1 column 2 (char 1)")),
         ("refused: HTTP 400, code 2001", Refused("HTTP 400: too fine for 42 days", status=400, code=2001)),
         ("unavailable: HTTP 503", Unavailable(f"HTTP 503 {HTML}", status=503)),

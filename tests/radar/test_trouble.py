@@ -52,9 +52,9 @@ async def _answering(reply, *, reset=False):
 @pytest.mark.parametrize(
     ("expected", "reply"),
     [
-        ("the server hung up without an answer", b""),
-        ("the answer broke off", HEAD + b"half"),
-        ("the answer is not HTTP as it should be: Bad status line:", b"nonsense\r\n\r\n"),
+        ("the server closed the connection without a response", b""),
+        ("the response ended early", HEAD + b"half"),
+        ("the response is not valid HTTP: Bad status line:", b"nonsense\r\n\r\n"),
     ],
 )
 async def test_an_answer_that_is_none_is_told_in_words(expected, reply):
@@ -64,7 +64,7 @@ async def test_an_answer_that_is_none_is_told_in_words(expected, reply):
 
 async def test_a_connection_that_is_reset_is_told_in_the_systems_words():
     async with _answering(b"", reset=True) as url:
-        assert await _said(url) == "the connection broke: connection reset by peer"
+        assert await _said(url) == "the connection was lost: connection reset by peer"
 
 
 async def test_a_port_where_nobody_listens_is_named():
