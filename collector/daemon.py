@@ -65,10 +65,10 @@ async def run(
     announce: Callable[[str], None] = lambda _address: None,
     clock: Callable[[], datetime] | None = None,
 ) -> None:
-    """Be the service until SIGTERM or SIGINT; *reload* reads the configuration anew on SIGHUP.
+    """Run the service until SIGTERM or SIGINT; *reload* loads the configuration again on SIGHUP.
 
-    *told_before* tells the signals that came earlier, *announce* hears the server's address. The present is what the
-    store says it is, unless there is a *clock*.
+    *told_before* has the signals that came earlier. *announce* is called with the address of the server. Without a
+    *clock*, the time comes from the store.
     """
     starting = Starting(told_before)
     try:
@@ -101,7 +101,7 @@ async def _run_daemon(
 
 
 def _log_prune_failure(task: asyncio.Task[Pruned]) -> None:
-    """Log why a pruning failed for which nobody may wait any more."""
+    """Log why pruning failed, because its caller may have stopped waiting."""
     if not task.cancelled() and (error := task.exception()):
         log.error("prune", extra={"outcome": "failed", "reason": str(error)})
 
@@ -128,12 +128,12 @@ def groups(profiles: tuple[Profile, ...]) -> dict[tuple[RequestKind, timedelta],
 
 
 def host_jitter() -> timedelta:
-    """A small delay that is always the same on one host, so that not every collector asks at the same second."""
+    """Return a small delay, constant on one host, so that collectors do not all send requests in the same second."""
     return timedelta(seconds=zlib.crc32(socket.gethostname().encode()) % _WIDEST_SPREAD)
 
 
 class Daemon:
-    """Runs generations until told to stop, and knows whether all is well."""
+    """The supervisor: runs generations until it is stopped, and knows whether the service is ready."""
 
     def __init__(
         self, settings: Settings, store: Store, reload: Callable[[], Settings], clock: Callable[[], datetime]
@@ -155,20 +155,20 @@ class Daemon:
         self._pruning: asyncio.Task[Pruned] | None = None
 
     def install_signal_handlers(self) -> None:
-        """React to SIGTERM and SIGINT by draining, to SIGHUP by reading the configuration anew."""
+        """Drain on SIGTERM and SIGINT, reload the configuration on SIGHUP."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
 
     def stop(self) -> None:
-        """End the service once what is under way has ended."""
+        """Stop the service after the requests in flight."""
         log.info("stopping")
         self._stopping = True
         self._stop.set()
 
     def reload(self) -> None:
-        """Go on with the configuration as it stands on disk now; a bad one keeps the old and says so."""
+        """Load the configuration again and start the next generation; log an invalid one and keep the old."""
         try:
             settings = self._reload()
         except CollectorError as error:
@@ -180,7 +180,7 @@ class Daemon:
         self._stop.set()
 
     async def run(self) -> None:
-        """Run generation after generation until told to stop; one that lost its lease is followed by the next."""
+        """Run generation after generation until the service is stopped. A lost lease starts the next one."""
         async with self._heartbeat.beating():
             await self._run()
         if self._pruning:
@@ -209,7 +209,7 @@ class Daemon:
         return replace(settings, profiles=tuple(on_grids(settings.profiles, await self.store.grids())))
 
     async def _follow_grids(self, batch_runner: BatchRunner) -> None:
-        """End the generation when the buckets of a profile are found to start elsewhere: the next one goes by that."""
+        """End the generation when another grid of a profile becomes known; the next one uses it."""
         while not self._stop.is_set():
             await first_of(self._stop, batch_runner.grids.moved, seconds=_LOOK_FOR_GRIDS)
             batch_runner.grids.moved.clear()
@@ -245,7 +245,7 @@ class Daemon:
             self._fallback = None
 
     async def _run_tasks(self, work: list[Coroutine[None, None, None]]) -> None:
-        """Run *work* until told to stop, then give it a while to end; a task that dies takes the service down."""
+        """Run *work* until the service is stopped, then wait up to six seconds. A failed task stops the service."""
         tasks = [asyncio.create_task(part) for part in work]
         stop = asyncio.create_task(self._stop.wait())
         try:
@@ -276,21 +276,21 @@ class Daemon:
         return self._settings.radar.simulator
 
     def now(self) -> datetime:
-        """The present."""
+        """Return the current time."""
         return self._clock()
 
     async def submit(self, wanted: Wanted) -> Backfill:
-        """Put a job on record and start it when its turn comes."""
+        """Record a backfill job and start it when its turn comes."""
         job = await self.store.create_backfill(wanted, self._clock())
         self._submitted.set()
         return job
 
     async def cancel(self, backfill_id: int) -> Backfill:
-        """End a job, unless it is over; what is under way of it ends within seconds."""
+        """Cancel a job that has not ended; its requests in flight end within seconds."""
         return await self.store.cancel_backfill(backfill_id, self._clock())
 
     async def prune(self) -> Pruned:
-        """Delete what is older than [retention] keeps; goes on to its end if the caller does not wait for that."""
+        """Delete what is older than [retention] keeps. The deletion continues if the caller is cancelled."""
         if self._pruning is None or self._pruning.done():
             work = self.store.prune(self._settings.retention, self._clock())
             self._pruning = asyncio.create_task(work)
@@ -302,20 +302,20 @@ class Daemon:
         return await self.store.forget_series(series_id, self.profiles, dry_run=dry_run)
 
     async def replay(self, fetch_id: int) -> dict[str, Any] | None:
-        """Read the kept body of a fetch again; None if there is none that waits for it."""
+        """Read the kept body of a fetch again; None if no body of this fetch waits for that."""
         waiting = {one.fetch_id: one for one in await self.store.bodies(waiting=True)}
         if fetch_id not in waiting:
             return None
         return asdict(await replay(self.store, waiting[fetch_id], self._clock()))
 
     async def fill(self, wanted: Sequence[Slice]) -> None:
-        """Ask Radar for what is lacking of *wanted*; a RadarError says why it could not be had."""
+        """Request the missing buckets of *wanted* from Radar. Raises RadarError if it fails."""
         if self._fallback is None or self._stop.is_set():
             raise Unavailable("the service is starting or stopping")
         await self._fallback.fill(wanted)
 
     async def _warn_of_spelling(self) -> None:
-        """Log once a day for each series that its filters match nothing."""
+        """Log once a day each series whose filters match nothing."""
         spelling = SpellingCheck()
         told: dict[str, datetime] = {}
         while not self._stop.is_set():
@@ -332,7 +332,7 @@ class Daemon:
             await first_of(self._stop, seconds=_LOOK_FOR_WARNINGS)
 
     async def unready(self) -> list[str]:
-        """Why the service is not ready, one sentence each: late or stale profiles, credentials, the store."""
+        """Return why the service is not ready, one sentence each: late or stale profiles, credentials, the store."""
         now = self._clock()
         reasons = []
         try:
@@ -340,24 +340,26 @@ class Daemon:
             reasons += [f"{name}: {reason}" for name, reason in self._late_profiles(now).items() if name not in unasked]
             reasons += await self._stale_profiles(now)
             refused = await self.store.refused(self._fetcher.radar.fingerprint) if self._fetcher else None
-            if refused:  # known at once, though nothing may be due for a week
+            if refused:  # this is known at once, even if nothing is due for a week
                 reasons.append(f"credentials: {refused}")
             await self.store.check_writable()
-        except StoreUnavailable as error:  # which names the file, and whoever asks needs no token
+        except (
+            StoreUnavailable
+        ) as error:  # not in the response, because the error names the file and /readyz needs no token
             log.warning("unready", extra={"reason": str(error)})
             reasons = reasons or [f"{name}: {reason}" for name, reason in self._late_profiles(now).items()]
             reasons.append("store: it cannot be written; the log says why")
         return reasons
 
     def _late_profiles(self, now: datetime) -> dict[str, str]:
-        """Why profiles are late, by name; a new one is not before its first interval is over."""
+        """Return why profiles are late, by name. A new profile is not late during its first interval."""
         found: dict[str, str] = {}
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
         for profile in self._settings.active:
             newest = profile.due_edges(None, now)[0] + profile.publication_delay
             due = due_past_grace(
                 newest, profile.agg_interval.step, now - host_jitter()
-            )  # a retry may come before the spread is over
+            )  # because a retry may come before the jitter has passed
             known, since = health.get(profile.name), self._collected_since.get(profile.name, self._started)
             is_new = known and not known.success and not known.failures and now - since < profile.agg_interval.step
             reason = "not attended" if known is None else None if is_new else late_reason(known, due, since, now)
@@ -365,9 +367,9 @@ class Daemon:
         return found
 
     async def _waiting_profiles(self, now: datetime) -> set[str]:
-        """Find the profiles that have waited for less than 15 minutes for a moment when Radar may be asked."""
+        """Return the profiles that have waited less than 15 minutes until requests may be sent."""
         wait = await current_wait(self.store, self.requests_per_5min, now)
-        if wait is None or wait.reason == "credentials":  # those take a person
+        if wait is None or wait.reason == "credentials":  # because only an operator can change them
             return set()
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
         found = set()
@@ -379,7 +381,7 @@ class Daemon:
         return found
 
     async def _stale_profiles(self, now: datetime) -> list[str]:
-        """Say of which profiles Radar's data does not move on."""
+        """Return a sentence for each profile for which Radar has no new data."""
         profiles = self._settings.active
 
         async def work(state: Reader) -> dict[str, Stall]:

@@ -1,4 +1,4 @@
-"""Points as text or Parquet, block by block, so that ten million of them need no more memory than one block."""
+"""Points as CSV, JSON or Parquet, written block by block, so that memory stays that of one block."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DAY = 86_400
 
 
 async def export_csv(blocks: AsyncIterator[Block], _asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
-    """CSV with a header, as in RFC 4180 but for lines that end in a line feed alone."""
+    """Write CSV with a header, as in RFC 4180, except that lines end with a line feed alone."""
     yield f"{','.join(COLUMNS)}\n".encode()
     async for block in blocks:
         label = _csv_cells(block.profile, block.label)
@@ -35,13 +35,13 @@ async def export_csv(blocks: AsyncIterator[Block], _asked: AskedAt = _NO_SNAPSHO
 
 
 async def export_jsonl(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
-    """One JSON object a line."""
+    """Write one JSON object per line."""
     async for block in blocks:
         yield "".join([f"{line}\n" for line in _objects(block, asked)]).encode()
 
 
 async def export_json(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
-    """One JSON array of the same objects."""
+    """Write one JSON array of the same objects."""
     opening = "["
     async for block in blocks:
         lines = ",\n".join(_objects(block, asked))
@@ -52,7 +52,7 @@ async def export_json(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHO
 
 
 def export_parquet(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
-    """A Parquet file; UsageError where pyarrow is not installed."""
+    """Write a Parquet file. Raises UsageError if pyarrow is not installed."""
     from collector.report import parquet
 
     return parquet.export(blocks, LICENCE, asked)
@@ -76,7 +76,7 @@ def _objects(block: Block, asked: AskedAt) -> Iterator[str]:
 
 
 def _texts(rows: Sequence[tuple[int, float]]) -> Iterator[tuple[str, int | float]]:
-    """Each timestamp as RFC 3339, each value as it is to be printed: without a point where it is whole."""
+    """Return each timestamp as RFC 3339, and each value as it is printed: a whole one without a decimal point."""
     for timestamp, value in rows:
         whole = int(value) if value.is_integer() else value
         yield _date(timestamp // _DAY) + _time(timestamp % _DAY), whole

@@ -1,4 +1,4 @@
-"""What should be there minus what is."""
+"""Gaps: expected buckets that are not stored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A run of absent buckets of one series: `missing`, or `upstream` where Radar has none although they are final."""
+    """Consecutive absent buckets of a series; *reason*: `missing`, or `upstream` if Radar is proven to lack them."""
 
     profile: str
     series: str
@@ -31,7 +31,7 @@ class Gap:
 
 
 async def find_gaps(store: Reader, profiles: Sequence[Profile], now: datetime) -> list[Gap]:
-    """Find the gaps of *profiles*, one after the other, in one state of the store."""
+    """Return the gaps of *profiles*, profile by profile, from one consistent state of the store."""
 
     async def work(state: Reader) -> list[Gap]:
         placed = on_grids(profiles, await state.grids())
@@ -43,10 +43,10 @@ async def find_gaps(store: Reader, profiles: Sequence[Profile], now: datetime) -
 async def gaps_of_profiles(
     store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], now: datetime
 ) -> list[Gap]:
-    """Find the gaps of every series of *profiles* up to what Radar has published by *now*; by profile, ascending.
+    """Return the gaps of all series of *profiles* up to what Radar has published at *now*, by profile, ascending.
 
-    *rows* is the status of the same profiles. A series whose count says that it has no hole is not walked. A series of
-    values that are relative to one answer has no gaps, because a second answer would not join the first.
+    *rows* is the status of the same profiles. A series that is complete by its count is skipped. A series with values
+    that are relative to one answer has no gaps, because a second answer could not be joined to the first.
     """
     queries = [series.query for profile in profiles for series in profile.series]
     stored, whole = await store.spans(queries), await store.whole(queries)
@@ -55,7 +55,7 @@ async def gaps_of_profiles(
     for profile, row in zip(profiles, rows, strict=True):
         published = now - row.ahead - profile.publication_delay - row.behind
         for series in profile.series:
-            if is_snapshot(series.query):  # it is whole or not there
+            if is_snapshot(series.query):  # a snapshot has no gaps
                 continue
             within = profile.expected(stored.get(series.query), published)
             if within and series.query not in relative and not _is_inside(within, whole.get(series.query)):

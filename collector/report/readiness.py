@@ -1,4 +1,4 @@
-"""Readiness that tells the truth: ready means a success lately, not the absence of errors."""
+"""When a profile is late, stale, waiting or ready: ready means a recent success, not the absence of errors."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 GRACE = timedelta(minutes=2)
-"""How long a due profile may take before it counts as late."""
+"""The time a due profile may take before it counts as late."""
 PATIENCE = timedelta(minutes=15)
-"""How long a profile may wait before it counts as not ready."""
+"""The time a profile may wait for Radar or the budget before it counts as not ready."""
 _STALE_AT_LEAST = timedelta(hours=3)
 _HEALTHY = frozenset({"fresh", "gaps", "healing", "relative", "snapshot", "paused"})
 
 
 def due_past_grace(due: datetime, step: timedelta, now: datetime) -> datetime:
-    """Give the newest due moment whose grace is over: while that of *due* lasts, it is the one a *step* before.
+    """Return *due* if its grace is over at *now*, else the due time one *step* earlier.
 
-    Else a profile that fails for hours would be ready for two minutes after every due moment.
+    Otherwise a failing profile would look ready for two minutes after each due time.
     """
     return due if now - due >= GRACE else due - step
 
@@ -73,7 +73,7 @@ def _minutes(length: timedelta) -> str:
 
 
 def staleness_limit(profile: Profile, usual: timedelta | None) -> timedelta:
-    """Return how far Radar's data may lie behind an answer before the profile is stale.
+    """Return how far Radar's data may be behind an answer before the profile is stale.
 
     It is the interval and three times the usual lag, at least 3 hours. The lag counts as an hour as long as it is
     unknown, and as no less than the publication delay.
@@ -85,10 +85,10 @@ def staleness_limit(profile: Profile, usual: timedelta | None) -> timedelta:
 async def find_stalls(
     store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], now: datetime
 ) -> dict[str, Stall]:
-    """Find the profiles whose newest answers show that Radar does not move on, by name.
+    """Return the profiles whose newest answers show that Radar has no new data, by name.
 
-    *rows* is the status of the same profiles. Answers decide, not the clock. An answer shows it by its lastUpdated, or
-    by lacking every bucket after the newest stored one, although it was asked for them.
+    *rows* is their status. Answers decide, not the clock: an old lastUpdated, or an answer that lacks
+    every bucket after the newest stored one, although they were requested.
     """
     found = {}
     for profile, row in zip(profiles, rows, strict=True):
@@ -105,23 +105,25 @@ async def find_stalls(
 
 
 class ProfileHealth(Protocol):
-    """How one profile fares, as far as readiness asks."""
+    """The last success and failure of one profile."""
 
     @property
     def success(self) -> datetime | None:
-        """When a pass last left nothing missing."""
+        """When the last pass without missing buckets ended."""
 
     @property
     def reason(self) -> str | None:
-        """Why the last pass failed, if it did."""
+        """Why the last pass failed; None if it did not."""
 
 
 def late_reason(freshness: ProfileHealth, due: datetime, attended_since: datetime, now: datetime) -> str | None:
-    """Say why a profile is late that has owed a success since *due*, see `owed`; None where it is fresh.
+    """Return why a profile is late that needs a success since *due*, see `due_past_grace`; None if it is not late.
 
-    The grace counts from the due moment, or from *attended_since*, when the service started to look after it.
+    The grace counts from *due*, or from *attended_since*, when the service started to collect the profile.
     """
-    if freshness.success is not None and due <= freshness.success <= now:  # later than now is another clock's word
+    if (
+        freshness.success is not None and due <= freshness.success <= now
+    ):  # a success after now was written by another clock
         return None
     if now - (max(due, attended_since) if attended_since <= now else due) < GRACE:
         return None

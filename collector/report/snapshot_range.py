@@ -1,4 +1,4 @@
-"""What a snapshot can answer: nothing that lies outside of it. Pure decisions."""
+"""Whether a snapshot covers a range. Pure decisions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def why_outside(asked: SeriesRequest, taken: Snapshot, now: datetime) -> str | None:
-    """Say why *taken* cannot answer what is *asked* at *now*; None if it can."""
+    """Return why the snapshot *taken* cannot answer *asked* at *now*; None if it can."""
     start, end = from_epoch(asked.start), from_epoch(asked.end)
     if _holds(taken, asked.query.agg_interval, start, end, now):
         return None
@@ -30,9 +30,9 @@ def why_outside(asked: SeriesRequest, taken: Snapshot, now: datetime) -> str | N
 def why_any_outside(
     found: Iterable[SelectedSeries], start: datetime | None, end: datetime | None, now: datetime
 ) -> str | None:
-    """Say which series of *found* is a snapshot that does not hold all from *start* to *end*; None if each does.
+    """Return which snapshot of *found* does not cover *start* to *end*; None if all do.
 
-    None for a bound means that of the snapshot.
+    A bound of None is that of the snapshot.
     """
     for one in found:
         if one.snapshot and not _holds(one.snapshot, one.agg_interval, start, end, now):
@@ -44,9 +44,9 @@ def why_any_outside(
 
 
 def _holds(taken: Snapshot, interval: AggInterval, start: datetime | None, end: datetime | None, now: datetime) -> bool:
-    """Tell whether *taken* begins early enough, and ends no earlier than what Radar should have published since.
+    """Return whether *taken* starts early enough, and reaches what Radar should have published since.
 
-    The newest bucket, which Radar or the next pass is about to bring, is no fault.
+    The newest bucket may be absent, because the next pass will add it.
     """
     lag = max(taken.asked_at - taken.last_updated, timedelta(0))
     published = interval.floor(now - lag) - interval.step

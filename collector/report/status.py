@@ -1,4 +1,4 @@
-"""How things stand, in one document: service, profiles, store, request budget, replicas. Read from the store alone."""
+"""The status document: service, profiles, store, request budget, replicas. It is read from the store alone."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ class _StoreFacts:
 async def status_document(
     store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: SpellingCheck | None = None
 ) -> dict[str, Any]:
-    """Give the document of `collector status --format json`; moments are aware datetimes.
+    """Return the document of `collector status --format json`; times are aware datetimes.
 
-    *spelling* remembers what was found before; without it every text filter is looked at.
+    *spelling* caches earlier results; without it every text filter is checked.
     """
     spelling = spelling or SpellingCheck()
     return await store.look(lambda state: _document(state, profiles, limit, now, spelling))
@@ -150,10 +150,10 @@ async def _read(
 async def _warnings(
     store: Reader, profiles: Sequence[Profile], service: ServiceState | None, now: datetime, spelling: SpellingCheck
 ) -> list[str]:
-    """Return sentences on what an operator should look at, which no state of a profile tells."""
+    """Return sentences for the operator on problems that no state of a profile shows."""
     found = []
     if service and service.running and service.seen_at and now - service.seen_at > _FROZEN_AFTER:
-        found.append(f"the service {service.name} has given no life sign since {_moment(service.seen_at)}")
+        found.append(f"the service {service.name} has not renewed its heartbeat since {_moment(service.seen_at)}")
     found += (await spelling.warnings(store, profiles, now)).values()
     queries = [series.query for profile in profiles for series in profile.series]
     found += unit_warnings(profiles, await store.unit_changes(queries))
@@ -280,7 +280,7 @@ def profile_state(profile: Profile, row: ProfileStatus, facts: StateFacts, now: 
 
 
 async def _is_failed(store: Reader, profile: Profile, fire: Fire | None) -> bool:
-    """Tell whether the last fire failed and what it missed has not come since: the fire itself stays on record."""
+    """Return whether the last fire failed and its buckets have not been answered since."""
     if fire is None or fire.outcome != "failed":
         return False
     queries = [series.query for series in profile.series]
@@ -294,7 +294,7 @@ _DAY = timedelta(days=1)
 async def snapshot_state(
     store: Reader, profile: Profile, row: ProfileStatus, now: datetime
 ) -> tuple[str, ProfileStatus]:
-    """Give the state of *profile* in one word, and its *row* with when the snapshot was asked for as last success."""
+    """Return the state of *profile*, and its *row* with the time of the snapshot as last success."""
     taken = await store.snapshots([series.query for series in profile.series])
     complete = all(series.query in taken for series in profile.series)
     asked_at = min(one.asked_at for one in taken.values()) if complete else None

@@ -1,4 +1,4 @@
-"""Text filters that match nothing: most likely a misspelt name, because Radar answers those with zeros, too."""
+"""Sentences of the status document on what an operator should look at: misspelt filters, clocks, units, bodies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ _AGAIN = timedelta(days=1)
 
 
 class SpellingCheck:
-    """Finds such filters; remembers for a day what it found, and for ever which series have values."""
+    """Finds text filters that match nothing. Radar answers a misspelt name with zeros, too.
+
+    It caches its findings for a day, and the series that have values for ever.
+    """
 
     def __init__(self) -> None:
         self._right: set[SeriesQuery] = set()
@@ -84,7 +87,7 @@ def _spelling_sentence(label: str, query: SeriesQuery, covered: timedelta) -> st
 
 
 def clock_seconds(named: timedelta | None) -> int | None:
-    """Return the seconds that our clock is ahead of Radar's, negative behind; None if that is less than a minute."""
+    """Return how many seconds our clock is ahead of Radar's, negative if behind; None if less than a minute."""
     return None if named is None else round(named.total_seconds())
 
 
@@ -110,7 +113,7 @@ def grid_documents(learned: Mapping[AggInterval, LearnedGrid]) -> list[dict[str,
 def grid_warnings(
     learned: Mapping[AggInterval, LearnedGrid], used: Iterable[AggInterval], former: Iterable[AggInterval]
 ) -> list[str]:
-    """Give a sentence for each interval in use that has history on a *former* grid, or another grid proposed."""
+    """Return a sentence for each interval in use with history on a *former* grid, or with a proposed grid."""
     former, warnings = set(former), []
     for interval in sorted(set(used), key=lambda one: one.seconds):
         one = learned[interval]
@@ -132,12 +135,12 @@ def _moment(moment: datetime) -> str:
 
 
 def deviation_document(one: Deviation) -> dict[str, Any]:
-    """Write a deviation as the API shows it."""
+    """Return the JSON document of a deviation."""
     return {"kind": one.kind, "first_seen": one.first_seen, "fetch": one.fetch_id, "example": one.example}
 
 
 def replay_warnings(bodies: Sequence[KeptBody]) -> list[str]:
-    """Say how many refused answers an older version could not read, and this one has not tried to."""
+    """Return a sentence on the refused answers that this version has not tried to read."""
     unread = sum(one.replayable and one.version != __version__ for one in bodies)
     if not unread:
         return []
@@ -146,14 +149,14 @@ def replay_warnings(bodies: Sequence[KeptBody]) -> list[str]:
 
 
 class UnitWatch:
-    """Looks for changes of the unit in blocks of points as they are exported."""
+    """Finds changes of the unit in exported blocks of points."""
 
     def __init__(self) -> None:
         self._measures: dict[tuple[str, str], Measure] = {}
         self._said: set[tuple[str, str, str, str]] = set()
 
     def seen(self, block: Block) -> str | None:
-        """Look at the next block. Returns a sentence if it changes the unit of its label as it has not done before."""
+        """Return a sentence if the next block changes the unit of its label in a new way; else None."""
         if not block.points:
             return None
         label, measure = (block.profile, block.label), (block.normalization, block.unit)
@@ -170,7 +173,7 @@ class UnitWatch:
 
 
 def unit_warnings(profiles: Iterable[Profile], changes: Sequence[UnitChange]) -> list[str]:
-    """Give a sentence for each change of a unit in *profiles*; series of a profile that changed alike share one.
+    """Return a sentence for each change of a unit in *profiles*; equal changes within a profile share one.
 
     *changes* are those of the profiles' queries, as `Store.unit_changes` lists them.
     """

@@ -1,4 +1,4 @@
-"""The local HTTP server: alive and ready, history, dashboard, metrics, and the daemon's jobs."""
+"""The HTTP server: health, history, dashboard, metrics, and the daemon's jobs."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     changing: Secret | None = None,
     fill: Fill | None = None,
 ) -> web.Application:
-    """Build the application; only requests whose Host names *host*, one of *hosts* or the loopback are answered.
+    """Return the application. It answers only requests whose Host is *host*, one of *hosts* or the loopback.
 
-    *token* is what a caller must show who reads data, *changing* who changes something; None: nothing. *fill* asks
-    Radar for what a question needs and history lacks; None: it is not asked.
+    Reading data needs *token*, changing something *changing*; None: no token is needed. *fill* requests from Radar
+    what the history lacks for a query; None: nothing is requested.
     """
     tokens = require_token(token, changing or token)
     middlewares = [handle_errors, track_connection, check_host(host, hosts), tokens, limit_concurrency()]
@@ -70,7 +70,7 @@ def _readyz(service: ServiceApi) -> Handler:
 
 @asynccontextmanager
 async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve *app* while the context is open; gives its address. OSError where the port cannot be had."""
+    """Serve *app* while the context is open, and yield its address. Raises OSError if it cannot bind the port."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2)
     await runner.setup()
     assert runner.server is not None

@@ -1,4 +1,4 @@
-"""What a caller hears when something goes wrong: a short error with a status, never a path, a statement or a trace."""
+"""The JSON error of a failed request: a status and a short text, never a path, an SQL statement or a traceback."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_SECONDS = 120.0
-"""Seconds that a request may take, the reading of its body and the sending of a streamed answer included."""
+"""The longest time of a request, with the reading of its body and the sending of a streamed response."""
 _STARTED = web.RequestKey("begun", bool)
 
 
 def error_response(status: HTTPStatus, message: str) -> web.Response:
-    """Answer `{"error": message}`."""
+    """Return the response `{"error": message}`."""
     return web.json_response({"error": message}, status=status)
 
 
 @web.middleware
 async def handle_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what a handler raises into an answer; the log has the reason under the id that the caller is given.
+    """Return a JSON error for what a handler raises; the log has the reason, under the id in the error.
 
-    An answer that has begun cannot be taken back: it breaks off, so that nobody takes a part for the whole.
+    A response that has started is cut off instead, so that the client does not take a part for the whole.
     """
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
@@ -42,7 +42,7 @@ async def handle_errors(request: web.Request, handler: Handler) -> web.StreamRes
         answer = error_response(HTTPStatus(error.status), HTTPStatus(error.status).phrase)
         answer.headers.update({name: value for name, value in error.headers.items() if name == "Allow"})
         return answer
-    except ConnectionError:  # the caller is gone
+    except ConnectionError:  # the client has closed the connection
         raise
     except (web.RequestPayloadError, ClientPayloadError):
         return error_response(HTTPStatus.BAD_REQUEST, "the body of the request cannot be read")
@@ -54,7 +54,7 @@ async def handle_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except TimeoutError:
         number = log_failure("timeout", f"not done within {REQUEST_TIMEOUT_SECONDS:.0f} s")
         answer = error_response(HTTPStatus.SERVICE_UNAVAILABLE, f"this took too long; the log says more under {number}")
-    except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the reason
+    except Exception as error:  # noqa: BLE001 - the client needs a response for any exception, and the log the reason
         number = log_failure("failed", repr(error), trace=True)
         message = f"something went wrong; the log says more under {number}"
         answer = error_response(HTTPStatus.INTERNAL_SERVER_ERROR, message)
@@ -64,23 +64,23 @@ async def handle_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 async def mark_response_started(request: web.Request, _response: web.StreamResponse) -> None:
-    """Note that an answer is being sent; a signal of the application before it does so."""
+    """Record that a response is about to be sent; a signal of the application calls it."""
     request[_STARTED] = True
 
 
 def response_started(request: web.Request) -> bool:
-    """Tell whether a part of an answer may have been sent."""
+    """Return whether a part of the response may have been sent."""
     return bool(request.get(_STARTED))
 
 
 def _break_off(request: web.Request) -> NoReturn:
     if request.transport is not None:
         request.transport.abort()
-    raise ConnectionResetError("the answer broke off")
+    raise ConnectionResetError("the response broke off")
 
 
 def log_failure(outcome: str, reason: str, *, trace: bool = False) -> str:
-    """Log why a request failed, inside an except clause where *trace*; gives the id to tell the caller."""
+    """Log why a request failed, with the current traceback if *trace*. Returns the id for the client."""
     number = secrets.token_hex(4)
     log.log(
         logging.ERROR if trace else logging.WARNING,

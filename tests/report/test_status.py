@@ -168,7 +168,7 @@ async def test_a_running_service_fires_what_it_collects(store_url):
         assert fires == [expected, expected if store.backend == "sqlite" else None]
         assert document["warnings"] == []
         document = await status_document(store, [], 600, NOW + timedelta(minutes=2, seconds=1))
-        assert document["warnings"] == [f"the service {name} has given no life sign since {rfc3339(NOW)}"]
+        assert document["warnings"] == [f"the service {name} has not renewed its heartbeat since {rfc3339(NOW)}"]
 
 
 def _stall(world, since):

@@ -300,7 +300,7 @@ async def test_what_is_no_http_is_answered_shortly_and_is_no_news(world, text, c
     assert head.split(b" ", 2)[1] == b"400"
     assert b"nosniff" in head
     assert b"Content-Security-Policy" in head
-    assert json.loads(body) == {"error": "this is not a request that is understood here"}
+    assert json.loads(body) == {"error": "this is not a valid HTTP request"}
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 

@@ -1,4 +1,4 @@
-"""`/api/v1/backfills`: the daemon's jobs, which can be ordered and cancelled."""
+"""`/api/v1/backfills`: list, create and cancel the daemon's backfill jobs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def _time(value: object) -> object:
-    """Read a moment in the forms of the command line; pydantic takes bare numbers, too, in seconds or milliseconds."""
+    """Parse a time in a form of the command line, because pydantic also takes bare numbers."""
     if not isinstance(value, str):
-        raise ValueError(f"not a moment in quotes; allowed: {FORMS}")  # noqa: TRY004 - pydantic passes ValueError on
+        raise ValueError(f"not a time in quotes; allowed: {FORMS}")  # noqa: TRY004 - pydantic passes ValueError on
     return parse_time(value, utc_now())
 
 
@@ -107,7 +107,7 @@ class _Routes:
 
 
 def document(job: Backfill) -> dict[str, Any]:
-    """Write a job as the API shows it."""
+    """Return the JSON document of a job."""
     wanted, standing = job.wanted, job.standing
     return {
         "id": job.id,

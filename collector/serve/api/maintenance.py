@@ -1,4 +1,4 @@
-"""What a command hands to the daemon that owns the store: pruning, deleting a series, reading a body again."""
+"""Routes for commands while a daemon owns the store: prune, delete a series, read a body again."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from collector.store import SeriesUnknown, SeriesWanted
 if TYPE_CHECKING:
     from collector.serve.service import ServiceApi
 
-_MAX_LENGTH = 60.0
-"""Seconds that a caller is kept waiting; the work goes on after that."""
+_MAX_WAIT_SECONDS = 60.0
+"""The longest time a client waits for pruning; the work continues after that."""
 
 
 class _Forget(Body):
@@ -41,7 +41,7 @@ class _Routes:
             return refused
         try:
             Body.model_validate_json(await request.read())
-            async with asyncio.timeout(_MAX_LENGTH):
+            async with asyncio.timeout(_MAX_WAIT_SECONDS):
                 pruned = await self._service.prune()
         except ValidationError as error:
             return body_error(error)
@@ -58,7 +58,7 @@ class _Routes:
             return body_error(error)
         found = await self._service.replay(int(request.match_info["id"]))
         if found is None:
-            return error_response(HTTPStatus.NOT_FOUND, "no body of this request waits to be read again")
+            return error_response(HTTPStatus.NOT_FOUND, "no kept body of this request waits to be read again")
         return web.json_response(found)
 
     async def forget(self, request: web.Request) -> web.Response:

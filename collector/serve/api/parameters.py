@@ -27,7 +27,7 @@ _MAX_NAMES = 200
 
 
 class RequestRejected(Exception):
-    """The request cannot be answered as it is; the text says why."""
+    """The request cannot be answered; the text says why."""
 
     def __init__(self, message: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         super().__init__(message)
@@ -36,25 +36,22 @@ class RequestRejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class QueryParameters:
-    """The parameters of a request by name; *profile* and *series* may come several times, any other one once.
-
-    The request came *now*.
-    """
+    """The parameters by name of a request that came at *now*. Only *profile* and *series* may be repeated."""
 
     values: Mapping[str, Sequence[str]]
     now: datetime
 
     def first(self, name: str) -> str | None:
-        """The parameter's text; None where it is not there."""
+        """Return the text of a parameter; None without it."""
         given = self.values.get(name, ())
         return given[0] if given else None
 
     def all_of(self, name: str) -> tuple[str, ...]:
-        """All the values of a parameter, each once."""
+        """Return all values of a parameter, without repetition."""
         return tuple(dict.fromkeys(self.values.get(name, ())))
 
     def time(self, name: str) -> datetime | None:
-        """Read a moment between 2000 and tomorrow, in the forms of the command line."""
+        """Return a time between 2000 and tomorrow, in a form of the command line; None without the parameter."""
         text = self.first(name)
         if text is None:
             return None
@@ -64,7 +61,7 @@ class QueryParameters:
             raise RequestRejected(f"{name}: {error}") from None
 
     def number(self, name: str, most: int, default: int) -> int:
-        """Read a whole number from 1 to *most*."""
+        """Return a whole number from 1 to *most*, or *default* without the parameter."""
         text = self.first(name)
         if text is None:
             return default
@@ -73,17 +70,17 @@ class QueryParameters:
         return int(text)
 
     def word(self, name: str, words: Sequence[str]) -> str:
-        """Read one of *words*, the first by default."""
+        """Return one of *words*; the first one without the parameter."""
         text = self.first(name)
         if text is not None and text not in words:
-            raise RequestRejected(f"{name}: {text!r} is none of {', '.join(words)}")
+            raise RequestRejected(f"{name}: {text!r} is not one of {', '.join(words)}")
         return text or words[0]
 
     def period(self) -> tuple[datetime | None, datetime | None]:
-        """Read *start* and *end*; the one must not lie after the other."""
+        """Return *start* and *end*. Raises RequestRejected if *start* is after *end*."""
         start, end = self.time("start"), self.time("end")
         if start and end and start > end:
-            raise RequestRejected(f"start: {rfc3339(start)} lies after end {rfc3339(end)}")
+            raise RequestRejected(f"start: {rfc3339(start)} is after end {rfc3339(end)}")
         return start, end
 
 
@@ -96,12 +93,12 @@ def parse_parameters(request: web.Request, allowed: Collection[str], now: dateti
         if len(given) > (_MAX_NAMES if name in _REPEATABLE else 1):
             raise RequestRejected(f"{name}: given {len(given)} times")
         if any(len(value) > _MAX_LENGTH or not value.isprintable() for value in given):
-            raise RequestRejected(f"{name}: neither long nor unprintable text is a value")
+            raise RequestRejected(f"{name}: must be printable and at most {_MAX_LENGTH} characters")
     return QueryParameters(values, now)
 
 
 def known_profiles(names: Sequence[str], profiles: Sequence[Profile]) -> list[Profile]:
-    """Find the profiles of these names, all for none; 404 for one that is not configured."""
+    """Return the profiles of these names, all without names. Raises RequestRejected (404) for an unknown one."""
     known = {profile.name: profile for profile in profiles}
     for name in names:
         if name not in known:
@@ -110,23 +107,23 @@ def known_profiles(names: Sequence[str], profiles: Sequence[Profile]) -> list[Pr
 
 
 class Body(BaseModel):
-    """A JSON body whose keys are all known; a route without parameters takes `{}`."""
+    """A JSON body without unknown keys; a route without parameters takes `{}`."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def reject_change(request: web.Request) -> web.Response | None:
-    """Refuse what is not JSON, which no form can send, and what a page of another origin sends; else None."""
+    """Return an error for a body that is not JSON, which no form can send, or for a cross-origin request; else None."""
     if request.content_type != "application/json":
         return error_response(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
     origin = request.headers.get("Origin")
     if origin is not None and origin != f"{request.scheme}://{request.host}":
-        return error_response(HTTPStatus.FORBIDDEN, "a page of another origin may not change anything here")
+        return error_response(HTTPStatus.FORBIDDEN, "cross-origin request refused")
     return None
 
 
 def body_error(error: ValidationError) -> web.Response:
-    """Say what is wrong with a body."""
+    """Return the first error of a body."""
     first = error.errors(include_url=False, include_input=False)[0]
-    reason = first["msg"].removeprefix("Value error, ")  # pydantic's words before those of our own checks
+    reason = first["msg"].removeprefix("Value error, ")  # pydantic's prefix before our own texts
     return error_response(HTTPStatus.BAD_REQUEST, f"{'.'.join(map(str, first['loc'])) or 'body'}: {reason}")

@@ -35,7 +35,7 @@ ASKED_AT_HEADER = "X-Asked-At"
 
 
 async def select(store: Store, parameters: QueryParameters) -> Selection:
-    """Read which points are asked for; 404 for a profile or series that the store does not know."""
+    """Return the requested selection. Raises RequestRejected (404) for an unknown profile or series."""
     start, end = parameters.period()
     chosen = Selection(
         profiles=parameters.all_of("profile"),
@@ -58,13 +58,13 @@ def _check(what: str, names: Sequence[str], known: set[str]) -> None:
 
 
 def _check_inside(store: Store, chosen: Selection, found: Sequence[SelectedSeries]) -> None:
-    """400 for a range outside of a snapshot of *found* that would have to give it."""
+    """Raise RequestRejected if the range is outside a snapshot of *found*."""
     if refused := why_any_outside(found, chosen.start, chosen.end, chosen.as_of or store.clock()):
         raise RequestRejected(refused)
 
 
 async def list_points(store: Store, parameters: QueryParameters) -> dict[str, Any]:
-    """One page of points, by profile, position of the label, and time."""
+    """Return one page of points, by profile, position of the label, and time."""
     chosen = await select(store, parameters)
     if chosen.start or chosen.end:
         _check_inside(store, chosen, await store.selected(chosen))
@@ -82,7 +82,7 @@ async def list_points(store: Store, parameters: QueryParameters) -> dict[str, An
                 if len(rows) > limit:
                     break
     except (LookupError, OverflowError, OSError):
-        raise RequestRejected("after: what it points to is not here") from None
+        raise RequestRejected("after: the point of this cursor is not in the store") from None
     following = write_cursor(*rows[limit - 1]) if len(rows) > limit else None
     each = zip(rows[:limit], values, strict=False)
     points = [_point(place, *value, asked_at.get(place[:2])) for place, value in each]
@@ -101,14 +101,14 @@ def _point(place: Place, value: float, unit: str, asked_at: datetime | None) -> 
 
 
 def _asked_at(moment: datetime | None) -> dict[str, str]:
-    """When the snapshot was asked for that values are from; nothing for a history."""
+    """Return when the snapshot of the values was requested; nothing for a history."""
     return {"asked_at": rfc3339(moment)} if moment else {}
 
 
 async def downsample_points(store: Store, parameters: QueryParameters) -> dict[str, Any]:
-    """Each series in about `thin` columns, with the least, the most and the mean of each; null where nothing is.
+    """Return each series downsampled to about `thin` columns: minimum, maximum and mean of each, null without points.
 
-    With `buckets=common` all series are in buckets of one width and of one unit; one that cannot be says why.
+    With `buckets=common` all series have one bucket width and one unit; a series that cannot have them says why.
     """
     chosen, columns = await select(store, parameters), parameters.number("thin", MAX_COLUMNS, 1_000)
     common = parameters.word("buckets", ("own", "common")) == "common"
@@ -156,16 +156,16 @@ def _columns(thin: Thinned, shown: tuple[str, str] | None) -> dict[str, Any]:
 
 
 def _moments(snapshots: Sequence[SelectedSeries]) -> str:
-    """Write when each snapshot was asked for, for a header: `label: moment`, percent-encoded, separated by `; `."""
+    """Return the header with when each snapshot was requested: `label: time; …`, percent-encoded."""
     each = [f"{quote(one.label, safe=' /')}: {rfc3339(one.asked_at)}" for one in snapshots if one.asked_at]
     listed = "; ".join(each[:_MAX_MOMENTS])
     return listed if len(each) <= _MAX_MOMENTS else f"{listed}; and {len(each) - _MAX_MOMENTS} more"
 
 
 async def stream_csv(store: Store, parameters: QueryParameters, request: web.Request) -> web.StreamResponse:
-    """All the points asked for as CSV, streamed; headers have the licence, and when snapshots were asked for.
+    """Stream the selected points as CSV. Headers have the licence, and when snapshots were requested.
 
-    A store that fails on the way cuts the connection: half a file must not look like a whole one.
+    If the store fails meanwhile, the connection is cut, so that half a file does not look complete.
     """
     chosen = await select(store, parameters)
     found = await store.selected(chosen)

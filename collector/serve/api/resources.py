@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 
 async def list_profiles(service: ServiceApi, parameters: QueryParameters) -> Document:
-    """What is configured, and what the newest answer for each said of itself."""
+    """Return the configured profiles, each with the meta data of its newest answer."""
     profiles = known_profiles(parameters.all_of("profile"), service.profiles)
     return page_of("profiles", [await _profile(service.store, profile) for profile in profiles], parameters)
 
@@ -47,7 +47,7 @@ async def _profile(store: Store, profile: Profile) -> Document:
 
 
 async def list_series(service: ServiceApi, parameters: QueryParameters) -> Document:
-    """The series that are kept, with the identity that decides their values."""
+    """Return the stored series, with their identity."""
     limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
     named = await service.store.of_profile(await _profile_of(service, parameters))
     chosen = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
@@ -56,7 +56,7 @@ async def list_series(service: ServiceApi, parameters: QueryParameters) -> Docum
 
 
 async def list_fetches(service: ServiceApi, parameters: QueryParameters) -> Document:
-    """Requests and what became of them, the newest first."""
+    """Return the requests to Radar and their outcomes, the newest first."""
     limit, after = parameters.number("limit", MAX_ROWS, 100), parameters.first("after")
     before = int(read_cursor(after, int)[0]) if after is not None else None
     chosen = _within(parameters, limit) | {"before": before, "profile": await _profile_of(service, parameters)}
@@ -66,14 +66,14 @@ async def list_fetches(service: ServiceApi, parameters: QueryParameters) -> Docu
 
 
 async def list_annotations(service: ServiceApi, parameters: QueryParameters) -> Document:
-    """Cloudflare's remarks, by start date."""
+    """Return Cloudflare's annotations, by start date."""
     limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
     rows = await service.store.list_annotations(**(_within(parameters, limit) | {"offset": offset}))
     return _offset_page("annotations", [asdict(row) for row in rows], limit, offset)
 
 
 async def list_revisions(service: ServiceApi, parameters: QueryParameters) -> Document:
-    """Values that were replaced, by series, bucket and time."""
+    """Return the replaced values, by series, bucket and time."""
     limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
     named = await service.store.of_profile(await _profile_of(service, parameters))
     chosen = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
@@ -83,7 +83,7 @@ async def list_revisions(service: ServiceApi, parameters: QueryParameters) -> Do
 
 
 async def list_gaps(service: ServiceApi, parameters: QueryParameters) -> Document:
-    """Buckets that should be there and are not."""
+    """Return the expected buckets that are not stored."""
     start, end = parameters.period()
     names, configured = parameters.all_of("profile"), {profile.name for profile in service.profiles}
     followed = await service.store.renamed([name for name in names if name not in configured])
@@ -98,13 +98,13 @@ async def list_gaps(service: ServiceApi, parameters: QueryParameters) -> Documen
 
 
 def _within(parameters: QueryParameters, limit: int) -> Filters:
-    """Read the period; one row more than a page tells whether there is a next one."""
+    """Return the filter of a period, for one row more than *limit*: it shows whether there is a next page."""
     start, end = parameters.period()
     return {"start": start, "end": end, "limit": limit + 1}
 
 
 async def _profile_of(service: ServiceApi, parameters: QueryParameters) -> str | None:
-    """One profile by name, also one that is no longer configured and has history."""
+    """Return the requested profile: a configured one, or one that still has history."""
     name = parameters.first("profile")
     if name is None or name in {profile.name for profile in service.profiles}:
         return name

@@ -84,7 +84,7 @@ def _points(service: ServiceApi) -> Callable[[web.Request], Awaitable[web.Stream
 def _only(parameters: QueryParameters, what: str, without: tuple[str, ...]) -> None:
     for name in without:
         if parameters.first(name) is not None:
-            raise RequestRejected(f"{name}: not together with {what}")
+            raise RequestRejected(f"{name}: cannot be combined with {what}")
 
 
 def _status(service: ServiceApi, status_cache: StatusCache) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
