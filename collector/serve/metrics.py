@@ -39,19 +39,24 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
-            "collector_requests", "Requests sent to Radar, by outcome.", ["outcome"], registry=self._registry
+            "collector_requests", "Requests to Radar that ended.", ["outcome"], registry=self._registry
         )
         self._seconds = Histogram(
-            "collector_request_seconds", "Seconds until a request ended.", registry=self._registry, buckets=_SECONDS
+            "collector_request_seconds",
+            "Seconds until a request to Radar ended.",
+            registry=self._registry,
+            buckets=_SECONDS,
         )
         self._points = Counter(
-            "collector_points", "Points that answers held, by what they changed.", ["profile", "change"],
+            "collector_points", "Points of answers, by their effect on the store.", ["profile", "change"],
             registry=self._registry,
         )  # fmt: skip
         self._fires = Counter(
-            "collector_fires", "Due moments, by what became of them.", ["profile", "outcome"], registry=self._registry
+            "collector_fires", "Due moments that ended.", ["profile", "outcome"], registry=self._registry
         )
-        build = Gauge("collector_build_info", "The version that runs.", ["version"], registry=self._registry)
+        build = Gauge(
+            "collector_build_info", "1, with the running version as label.", ["version"], registry=self._registry
+        )
         build.labels(__version__).set(1)
         self._gauges = _Gauges()
         self._registry.register(self._gauges)
@@ -115,45 +120,55 @@ def _families(standing: Mapping[str, Any], levels: Mapping[str, int | None], now
     rows = standing["profiles"]
     running = [row for row in rows if row["state"] != "paused"]  # what an alert of lateness goes by
     successes = {row["name"]: row["last_success"].timestamp() for row in running if row["last_success"]}
-    yield _by_profile("last_success_timestamp_seconds", "When the newest answer came.", successes)
+    yield _by_profile("last_success_timestamp_seconds", "When the newest answer was received.", successes)
     widths = {row["name"]: AggInterval(row["agg_interval"]).seconds for row in running}
-    yield _by_profile("interval_seconds", "Width of the buckets.", widths)
+    yield _by_profile("interval_seconds", "Width of a bucket in seconds.", widths)
     lags = {row["name"]: row["lag_seconds"] for row in rows}
     yield _by_profile(
         "lag_seconds",
-        "Seconds that the newest stored bucket lies behind the newest one that should be published.",
+        "Seconds from the newest stored bucket to the newest one that should be stored.",
         lags,
     )
-    yield _by_profile("gap_buckets", "Buckets that should be there and are not.", {r["name"]: r["gaps"] for r in rows})
+    yield _by_profile(
+        "gap_buckets",
+        "Expected buckets that are not stored and that Radar may still have.",
+        {r["name"]: r["gaps"] for r in rows},
+    )
     lacking = {r["name"]: r["upstream_gaps"] for r in rows}
-    yield _by_profile("upstream_gap_buckets", "Buckets that Radar does not have, by two answers.", lacking)
+    yield _by_profile(
+        "upstream_gap_buckets", "Expected buckets that Radar does not have, as two answers show.", lacking
+    )
     unconfirmed = {r["name"]: r["unconfirmed"] for r in rows}
-    yield _by_profile("unconfirmed_buckets", "Final buckets that only one answer told.", unconfirmed)
+    yield _by_profile("unconfirmed_buckets", "Final buckets that only one answer confirms.", unconfirmed)
     yield from _states(rows)
-    yield _by_profile("confidence_level", "Cloudflare's confidence in the newest answer, 5 is best.", levels)
+    yield _by_profile(
+        "confidence_level", "Cloudflare's confidence in the newest answer, from 1 to 5, the best.", levels
+    )
     budget, store = standing["budget"], standing["store"]
     left = max(0, budget["limit"] - budget["used"])
-    yield _single("request_budget_remaining", "Requests that may be sent in the present five minutes.", left)
+    yield _single("request_budget_remaining", "Requests that may still be sent in the current five minutes.", left)
     until = budget["blocked_until"]
     blocked = max(0.0, (until - now).total_seconds()) if until else 0.0
     yield _single(
-        "upstream_blocked_seconds", "Seconds until Radar may be asked again, if it refuses or is silent.", blocked
+        "upstream_blocked_seconds",
+        "Seconds until the next request may be sent, while Radar answers 429 or nothing, or rejects the credentials.",
+        blocked,
     )
     difference = next((row["clock_difference_seconds"] for row in rows), None) or 0  # one clock is that of all
-    text = "Seconds that the clock is ahead of Radar's, negative if behind; 0 if it is less than a minute."
+    text = "Seconds that our clock is ahead of Radar's, negative if it is behind; 0 if less than a minute."
     yield _single("clock_difference_seconds", text, difference)
     yield _single("store_points", "Points in the store.", store["points"])
-    yield _single("store_bytes", "Bytes that the store takes.", store["bytes"])
+    yield _single("store_bytes", "Size of the store in bytes.", store["bytes"])
 
 
 def _states(rows: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
     """The states that alerts go by: 1 if a profile is in it, else 0."""
     stale = {row["name"]: float(row["state"] == "stale") for row in rows}
-    yield _by_profile("stale", "Whether the newest answer shows that Radar does not move on.", stale)
+    yield _by_profile("stale", "1 if the newest answer shows that Radar publishes nothing new, else 0.", stale)
     failing = {row["name"]: float(row["state"] == "failing") for row in rows}
-    yield _by_profile("failing", "Whether the newest requests of the profile failed.", failing)
+    yield _by_profile("failing", "1 if the newest requests of the profile failed, else 0.", failing)
     healthy = {row["name"]: float(row["healthy"]) for row in rows}
-    yield _by_profile("healthy", "Whether the state of the profile counts as ready.", healthy)
+    yield _by_profile("healthy", "1 if the state of the profile counts as ready, else 0.", healthy)
 
 
 def _single(name: str, text: str, value: float) -> Metric:
