@@ -30,3 +30,10 @@ def test_the_note_without_its_words_is_short():
     architecture, words = NOTE.split("The words that this project defines.")
     assert len(architecture.splitlines()) <= MOST_LINES
     assert len(words.strip().splitlines()) >= 20
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*re.findall(r"`([a-z_]+(?:/|\.py))`", (ROOT / "tests/README.md").read_text())})
+)
+def test_every_file_and_folder_of_the_tests_note_exists(name):
+    assert any((ROOT / "tests" / folder / name).exists() for folder in (".", "harness"))
