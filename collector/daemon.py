@@ -201,7 +201,7 @@ class Daemon:
                         await self._run_generation(radar)
             except StoreUnavailable as error:
                 failures += 1
-                log.error("start", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
+                log.error("generation_failed", extra={"reason": str(error)})  # noqa: TRY400 - no traceback
                 await first_of(self._stop, seconds=backoff(failures))
 
     async def _on_grids(self, settings: Settings) -> Settings:
@@ -343,10 +343,9 @@ class Daemon:
             if refused:  # this is known at once, even if nothing is due for a week
                 reasons.append(f"credentials: {refused}")
             await self.store.check_writable()
-        except (
-            StoreUnavailable
-        ) as error:  # not in the response, because the error names the file and /readyz needs no token
-            log.warning("unready", extra={"reason": str(error)})
+        except StoreUnavailable as error:
+            # the log only, because the error names the file and /readyz needs no token
+            log.warning("not_ready", extra={"reason": str(error)})
             reasons = reasons or [f"{name}: {reason}" for name, reason in self._late_profiles(now).items()]
             reasons.append("store: it cannot be written; the log says why")
         return reasons

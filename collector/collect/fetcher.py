@@ -350,7 +350,7 @@ class Fetcher:
 
     async def _wait(self, wait: Wait, now: datetime, cancelled: asyncio.Event | None) -> None:
         """Wait; what Radar's silence or refusal is about ends for one alone, so nobody need come later than others."""
-        log.info("waiting", extra={"reason": wait.reason, "until": rfc3339(wait.until)})
+        log.info("fetch_waiting", extra={"reason": wait.reason, "until": rfc3339(wait.until)})
         jitter = random.uniform(0, _JITTER) if wait.reason in ("budget", "blocked") else 0  # noqa: S311 - no secret
         await self.pause((wait.until - now).total_seconds() + jitter, cancelled)
 

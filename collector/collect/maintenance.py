@@ -67,20 +67,20 @@ async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
             if healed.complete:
                 await confirm(profiles, fetcher.clock(), fetcher.store, batch_runner)
         if healed.saved.inserted:
-            log.info("healed", extra=healed.saved.counts)
+            log.info("heal", extra={"outcome": "ok", **healed.saved.counts})
         failures = 0 if healed.complete else failures + 1
         if len(mine) < len(names):
             return _OTHERS_AT_IT
         return min(_HEAL_AGAIN * 2 ** (failures - 1), _HEAL_EVERY) if failures else _HEAL_EVERY
 
-    await _repeat("history", work, fetcher.stop)
+    await _repeat("heal", work, fetcher.stop)
 
 
 async def _prune(settings: Settings, store: Store, now: datetime) -> None:
     async with claimed(store, RETENTION, [_ALL], now) as mine:
         pruned = await store.prune(settings.retention, now) if mine else Pruned()
     if any(pruned.counts.values()):
-        log.info("pruned", extra=pruned.counts)
+        log.info("prune", extra={"outcome": "ok", **pruned.counts})
 
 
 @asynccontextmanager

@@ -93,7 +93,7 @@ class ProfileWorker:
             try:
                 complete = await self.run_due()
             except StoreUnavailable as error:
-                log.error("pass", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
+                log.error("collect", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
                 complete = False
             failures = 0 if complete else failures + 1
             await first_of(self._due, self._fetcher.stop, seconds=self._seconds(failures))
@@ -230,7 +230,7 @@ def _log(fires: Sequence[Fire], collected: PassResult) -> None:
         level = logging.DEBUG
     reason = next(filter(None, collected.reasons.values()), None)
     fields = {"outcome": outcome, "profiles": ",".join(collected.reasons), "fires": len(fires), "reason": reason}
-    log.log(level, "pass", extra=fields | collected.saved.counts)
+    log.log(level, "collect", extra=fields | collected.saved.counts)
 
 
 async def first_of(*events: asyncio.Event, seconds: float | None = None) -> None:

@@ -84,7 +84,7 @@ def log_failure(outcome: str, reason: str, *, trace: bool = False) -> str:
     number = secrets.token_hex(4)
     log.log(
         logging.ERROR if trace else logging.WARNING,
-        "http",
+        "http_request_failed",
         extra={"outcome": outcome, "reason": reason, "id": number},
         exc_info=trace,
     )

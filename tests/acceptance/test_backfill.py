@@ -44,7 +44,7 @@ def test_interrupted_it_ends_the_request_says_where_and_the_same_command_goes_on
     simulator, collector = narrow
     collector.configure(profile_toml(days=None), radar=_SLOW)
     with collector.running(*_ORDER) as backfill:
-        backfill.says("waiting reason=budget")
+        backfill.says("fetch_waiting reason=budget")
         assert backfill.ends(signal.SIGINT) == 1
         said = re.search(r"backfill stopped: ([\d,]+) of 936 buckets are done; the same command", backfill.log)
         assert said, backfill.log
@@ -110,7 +110,7 @@ def test_beside_a_daemon_on_sqlite_the_daemon_does_it(world):
     _, collector = world
     collector.configure(profile_toml(days=None))
     with collector.running("run") as daemon:
-        daemon.says("pass outcome=collected", "url=http://")
+        daemon.says("collect outcome=collected", "url=http://")
         done = collector.run(*_ORDER)
         assert "sent to the daemon at http://127.0.0.1:" in done.stderr
         assert re.search(r"points inserted +9\d\d\n", done.stdout)
@@ -123,7 +123,7 @@ def test_a_job_of_the_daemon_is_followed_on_a_terminal_left_alone_listed_and_can
     collector.configure(profile_toml(days=1), radar="requests_per_5min = 1")
     ours, theirs = pty.openpty()
     with collector.running("run") as daemon, closing(os.fdopen(ours, "rb", buffering=0)) as screen:
-        daemon.says("pass outcome=collected", "url=http://")
+        daemon.says("collect outcome=collected", "url=http://")
         with collector.running(*_ORDER) as first:
             first.says("sent to the daemon")
             with os.fdopen(theirs, "wb") as terminal, (collector.folder / "out").open("wb") as out:
@@ -160,7 +160,7 @@ def test_a_job_is_listed_and_cancelled_without_a_daemon_and_no_store_is_made(wor
     assert not list(collector.folder.glob("*.db"))
     collector.run("collect")
     with collector.running(*_ORDER) as backfill:
-        backfill.says("waiting reason=budget")
+        backfill.says("fetch_waiting reason=budget")
         if database.startswith("sqlite"):
             refused = collector.call("backfill", "--cancel", "1", expect=1).stderr
             assert (
@@ -192,7 +192,7 @@ def test_beside_a_daemon_on_postgres_both_write_and_share_the_budget(tmp_path, e
         collector = Collector(tmp_path, url, empty_postgres_url)
         collector.configure(profile_toml(days=None))
         with collector.running("run") as daemon:
-            daemon.says("pass outcome=collected")
+            daemon.says("collect outcome=collected")
             done = collector.run(*_ORDER)
             assert "handed" not in done.stderr
             assert collector.json("status")["budget"]["used"] == len(simulator.requests)

@@ -55,7 +55,7 @@ def running(tmp_path_factory):
             profile_toml("many", "1d", 3, MANY),
         )
         with collector.running("run") as process:
-            process.says("healed", seconds=60)
+            process.says("heal outcome=ok", seconds=60)
             yield simulator, process.url
 
 

@@ -70,7 +70,7 @@ def test_hostile_annotations_are_text_and_nothing_else(browser, tmp_path):
         collector = Collector(tmp_path, url)
         collector.configure(profile_toml("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
-            process.says("healed", seconds=60)
+            process.says("heal outcome=ok", seconds=60)
             dashboard.open("#series=all&range=7d")
             dashboard.settled()
             page = dashboard.page
@@ -93,7 +93,7 @@ def test_before_the_first_point_the_page_says_so(browser, tmp_path):
         collector = Collector(tmp_path, url)
         collector.configure(profile_toml("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
-            process.says("pass outcome=failed")
+            process.says("collect outcome=failed")
             dashboard.open()
             assert dashboard.text("#message") == "No points in this period yet."
             dashboard.page.wait_for_selector("#fetches .trouble")
@@ -104,7 +104,7 @@ def test_a_store_that_is_gone_is_said_and_what_was_read_stays(browser, tmp_path)
         collector = Collector(tmp_path, url)
         collector.configure(profile_toml("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
-            process.says("healed", seconds=60)
+            process.says("heal outcome=ok", seconds=60)
             dashboard.open()
             dashboard.settled()
             values = dashboard.readout()
@@ -126,7 +126,7 @@ def test_a_server_with_a_token_asks_for_it(browser, tmp_path):
         collector = Collector(tmp_path, url, server='port = 0\ntoken_file = "token"')
         collector.configure(profile_toml("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
-            process.says("healed", seconds=60)
+            process.says("heal outcome=ok", seconds=60)
             dashboard.page.goto(dashboard.url)
             box = dashboard.page.get_by_role("textbox", name="Token")
             go = dashboard.page.get_by_role("button", name="Go on")
@@ -156,7 +156,7 @@ def test_an_outage_is_said_and_ends_by_itself(browser, tmp_path):
         with looking(browser, f"http://127.0.0.1:{port}") as dashboard:
             page = dashboard.page
             with collector.running("run") as process:
-                process.says("healed", seconds=60)
+                process.says("heal outcome=ok", seconds=60)
                 start, end = midnight(2), midnight(1)
                 dashboard.open(f"#series=all&start={rfc3339(start)}&end={rfc3339(end)}")
                 dashboard.settled()
@@ -181,7 +181,7 @@ def test_a_page_recovers_whatever_it_could_not_read(browser, tmp_path):
         collector = Collector(tmp_path, url)
         collector.configure(profile_toml("all", "1h", 3))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
-            process.says("healed", seconds=60)
+            process.says("heal outcome=ok", seconds=60)
             page, held, asked = dashboard.page, [], []
             page.clock.install()
             page.route("**/api/v1/**", lambda route: route.abort())
@@ -228,7 +228,7 @@ def test_a_year_of_ten_series_is_there_within_a_second(browser, tmp_path):
         collector = Collector(tmp_path, url)
         collector.configure(profile_toml("ten", "15m", 365, ten))
         with collector.running("run") as process, looking(browser, process.url) as dashboard:
-            process.says("healed", seconds=180)
+            process.says("heal outcome=ok", seconds=180)
             assert collector.rows("SELECT count(*) FROM points")[0][0] > 350_000
             took = []
             for _ in range(9):
@@ -250,7 +250,7 @@ def test_waits_stalls_and_warnings_are_in_sight(browser, tmp_path, scheme):
         known = profile_toml("all", "1d", 9), profile_toml("typo", "1d", 9, TYPO)
         collector.configure(*known)
         with collector.running("run") as process:
-            process.says("url=http", "healed")
+            process.says("url=http", "heal outcome=ok")
             eventually(lambda: collector.count("fires") == 2)
             simulator.script(faults.too_many("3600").always())
             collector.configure(*known, profile_toml("never", "1w", None))

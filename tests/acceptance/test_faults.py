@@ -81,11 +81,11 @@ def _once_it_failed_let_it_recover(simulator, collector, fault):
     collector.configure(profile_toml(more='lookback = "2d"'))  # one pass has more than a day, at any hour
     simulator.script(fault.always())
     with collector.running("run") as daemon:
-        daemon.says("pass outcome=failed")
+        daemon.says("collect outcome=failed")
         assert collector.count("points") == 0
         simulator.clear_script()
         daemon.says(
-            "pass outcome=collected", seconds=150
+            "collect outcome=collected", seconds=150
         )  # what was refused for its content pauses for a minute or two
         eventually(lambda: collector.count("points") > 24)
         assert daemon.ends() == 0
@@ -109,12 +109,12 @@ def test_a_token_put_right_is_taken_up_at_sighup_and_a_wrong_one_is_asked_with_o
     token_file.write_text("not-the-token-0123456789")
     token_file.chmod(0o600)
     with collector.running("run", environ={"CLOUDFLARE_API_TOKEN": "", "COLLECTOR_LOG__LEVEL": "debug"}) as daemon:
-        daemon.says("outcome=unauthorized", "pass outcome=failed")
-        eventually(lambda: daemon.log.count("pass outcome=failed") >= 4)
+        daemon.says("outcome=unauthorized", "collect outcome=failed")
+        eventually(lambda: daemon.log.count("collect outcome=failed") >= 4)
         assert len(simulator.requests) == 1
         token_file.write_text(right)
         daemon.process.send_signal(signal.SIGHUP)
-        eventually(lambda: daemon.log.count("pass outcome=collected") == 2)
+        eventually(lambda: daemon.log.count("collect outcome=collected") == 2)
         assert daemon.ends() == 0
     assert "not-the-token" not in daemon.log
     token_file.unlink()

@@ -19,10 +19,14 @@ _ORDER = ("backfill", "--start", f"{midnight(_DAYS):%Y-%m-%d}", "--end", f"{midn
 _BUCKETS = (_DAYS - 1) * 24
 _SLOW = "concurrency = 1\nrequests_per_5min = 10"
 _MOMENTS = {
-    "while it waits for the budget": (None, _SLOW, "waiting reason=budget"),
+    "while it waits for the budget": (None, _SLOW, "fetch_waiting reason=budget"),
     "in a request that never ends": (faults.black_hole().after(10).always(), "concurrency = 1", None),
     "in a back-off": (faults.html(503).after(10).always(), "concurrency = 1", "outcome=unavailable"),
-    "while Radar blocks": (faults.too_many("600").after(10).always(), "concurrency = 1", "waiting reason=blocked"),
+    "while Radar blocks": (
+        faults.too_many("600").after(10).always(),
+        "concurrency = 1",
+        "waiting reason=blocked",
+    ),
 }
 
 

@@ -260,7 +260,7 @@ def test_the_live_writer_collides_with_a_reader_and_the_database_is_locked(world
     _, collector = world
     collector.configure(profile_toml("quarters", "15m", 200))
     with collector.running("run") as daemon:
-        daemon.says("pass outcome=collected")
+        daemon.says("collect outcome=collected")
         with closing(sqlite3.connect(collector.folder / "collector.db")) as reader:
             reader.execute("BEGIN")
             before = reader.execute("SELECT count(*) FROM points").fetchone()

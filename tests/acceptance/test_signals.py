@@ -17,10 +17,10 @@ from tests.harness.processes import Collector, eventually, profile_toml, simulat
 
 PREVIOUS = f"{int(HEAD) - 1:04}"
 _MOMENTS = {
-    "idle": (None, "pass outcome=collected"),
+    "idle": (None, "collect outcome=collected"),
     "in a request that never ends": (faults.black_hole(), None),
     "in a back-off": (faults.html(503), "fetch=4"),
-    "in a 429 wait": (faults.too_many("600"), "waiting reason=blocked"),
+    "in a 429 wait": (faults.too_many("600"), "fetch_waiting reason=blocked"),
 }
 
 
@@ -70,7 +70,7 @@ def test_a_sighup_while_the_daemon_starts_is_obeyed_once_it_can_be(world):
     with _waiting_to_migrate(world[1], "run") as (daemon, other):
         daemon.process.send_signal(signal.SIGHUP)
         other.rollback()
-        daemon.says("serving", "reload outcome=ok", "pass outcome=collected")
+        daemon.says("serving", "reload outcome=ok", "collect outcome=collected")
         assert daemon.ends() == 0
 
 
@@ -128,7 +128,7 @@ def test_sighup_takes_up_a_good_configuration_and_refuses_a_bad_one(world):
     _, collector = world
     collector.configure(profile_toml())
     with collector.running("run") as daemon:
-        daemon.says("pass outcome=collected")
+        daemon.says("collect outcome=collected")
         collector.config.write_text("this is no TOML = = =")
         daemon.process.send_signal(signal.SIGHUP)
         daemon.says("reload outcome=refused")
@@ -147,9 +147,9 @@ def test_sighup_during_a_429_wait_does_not_ask_any_earlier(world):
     collector.configure(profile_toml())
     simulator.script(faults.too_many("3"))
     with collector.running("run") as daemon:
-        daemon.says("waiting reason=blocked")
+        daemon.says("fetch_waiting reason=blocked")
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.says("reload outcome=ok", "pass outcome=collected")
+        daemon.says("reload outcome=ok", "collect outcome=collected")
         assert daemon.ends() == 0
     first, second, *_ = [received.at for received in simulator.requests]
     assert second - first >= 3
@@ -200,7 +200,7 @@ def test_a_second_daemon_on_one_sqlite_store_is_told_who_owns_it(world):
     _, collector = world
     collector.configure(profile_toml())
     with collector.running("run") as daemon:
-        daemon.says("pass outcome=collected")
+        daemon.says("collect outcome=collected")
         for command in ("run", "collect"):
             refused = collector.run(command, expect=1).stderr
             assert f"`collector run` (process {daemon.process.pid}, since " in refused
@@ -216,7 +216,7 @@ def test_several_daemons_share_a_postgres_store(tmp_path, empty_postgres_url):
         collector.configure(profile_toml())
         with collector.running("run") as one, collector.running("run") as other:
             for daemon in (one, other):
-                daemon.says("pass outcome=collected")
+                daemon.says("collect outcome=collected")
             assert one.ends() == other.ends() == 0
         assert collector.count("fires") == 1
         assert collector.count("fetches") == len(simulator.requests)

@@ -20,7 +20,7 @@ def test_once_it_collects_shows_the_status_and_ends(tmp_path):
 def test_it_keeps_its_data_where_it_is_told_and_goes_on_until_ctrl_c(tmp_path):
     collector = Collector(tmp_path, "")
     with collector.running("demo", "--port", "0", "--data", "kept%41") as demo:
-        demo.says("serving url=http://127.0.0.1:", "pass outcome=collected", "healed")
+        demo.says("serving url=http://127.0.0.1:", "collect outcome=collected", "heal outcome=ok")
         assert f"demo: the dashboard is at {demo.url}/\n" in demo.log
         assert demo.ends(signal.SIGINT) == 0
     folder = tmp_path / "kept%41"

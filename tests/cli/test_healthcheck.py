@@ -18,7 +18,7 @@ def test_ready_is_0_and_a_daemon_that_is_gone_is_1(world):
     collector.server = f"port = {_free_port()}"
     collector.configure(profile_toml())
     with collector.running("run") as daemon:
-        daemon.says("pass outcome=collected")
+        daemon.says("collect outcome=collected")
         assert collector.run("healthcheck").stdout == "ready\n"
         assert daemon.ends() == 0
     told = collector.call("healthcheck", expect=1).stderr
@@ -46,7 +46,7 @@ def test_not_ready_is_1_with_the_reasons(world):
     collector.server = f"port = {_free_port()}"
     collector.configure(profile_toml())
     with collector.running("run") as daemon:
-        daemon.says("pass outcome=collected")
+        daemon.says("collect outcome=collected")
         (collector.folder / "collector.db").rename(collector.folder / "away.db")
         assert "not ready: store: " in collector.call("healthcheck", expect=1).stderr
         (collector.folder / "away.db").rename(collector.folder / "collector.db")

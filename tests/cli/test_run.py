@@ -22,7 +22,7 @@ def test_it_collects_serves_and_records_its_fires(world):
     _, collector = world
     collector.configure(profile_toml(), profile_toml("days", "1d", 9), profile_toml("quarters", "15m", 1))
     with collector.running("run") as daemon:
-        eventually(lambda: daemon.log.count("pass outcome=collected") == 3)
+        eventually(lambda: daemon.log.count("collect outcome=collected") == 3)
         assert _get(daemon.url, "/healthz") == (200, {"alive": True})
         assert _get(daemon.url, "/readyz") == (200, {"ready": True, "reasons": []})
         assert sorted(collector.rows("SELECT profile, outcome FROM fires")) == [
@@ -55,7 +55,7 @@ def test_without_a_server_it_collects_all_the_same(world):
     collector.server = "enabled = false"
     collector.configure(profile_toml())
     with collector.running("run") as daemon:
-        daemon.says("pass outcome=collected")
+        daemon.says("collect outcome=collected")
         assert "serving" not in daemon.log
         assert daemon.ends() == 0
 
@@ -64,7 +64,7 @@ def test_its_log_can_be_json(world):
     _, collector = world
     collector.configure(profile_toml())
     with collector.running("run", environ={"COLLECTOR_LOG__FORMAT": "json"}) as daemon:
-        daemon.says('"event": "pass"')
+        daemon.says('"event": "collect"')
         assert daemon.ends() == 0
     for line in daemon.log.splitlines():
         assert set(json.loads(line)) >= {"time", "level", "event"}

@@ -67,7 +67,7 @@ async def test_a_pass_that_fails_again_without_asking_is_not_told_again(sqlite_u
         world.clock.advance(minutes=56)
         assert not await worker.run_due()
     told = ["WARNING", "DEBUG", "DEBUG", "WARNING", "WARNING"]
-    assert [record.levelname for record in caplog.records if record.message == "pass"] == told
+    assert [record.levelname for record in caplog.records if record.message == "collect"] == told
 
 
 async def test_one_fire_per_due_edge_over_two_days(sqlite_url):

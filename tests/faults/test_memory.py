@@ -34,7 +34,7 @@ def test_two_hundred_profiles_live_in_128_mebibytes(world, request, interval, da
     named = [f'[profiles.filters]\nca_owner = ["Owner {number}"]' for number in range(200)]
     collector.configure(*(profile_toml(f"p{number}", interval, days, more) for number, more in enumerate(named)))
     with collector.running("run", anew=True) as daemon:
-        daemon.says("pass outcome=collected", seconds=120)
+        daemon.says("collect outcome=collected", seconds=120)
         least = 200 * (days - 1) * (24 if interval == "1h" else 96)
         eventually(lambda: collector.rows("SELECT sum(points) FROM series")[0][0] >= least, 600)
         collector.json("status")

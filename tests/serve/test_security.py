@@ -260,7 +260,7 @@ async def test_a_token_is_in_no_log_and_no_answer(tmp_path, sqlite_url, capfd):
                 b"GET / HTTP/1.1\r\nAuthorization: Bearer " + SERVER_TOKEN.encode() + b"\r\nb\x00d: x\r\n\r\n"
             )
         captured = capfd.readouterr()
-        assert '"event": "http"' in captured.err
+        assert '"event": "http_request_failed"' in captured.err
         assert SERVER_TOKEN not in captured.err + captured.out
     finally:
         logging.root.handlers[:] = before

@@ -188,7 +188,7 @@ async def stream_csv(store: Store, parameters: QueryParameters, request: web.Req
             async for part in parts:
                 await response.write(part)
         except StoreError as error:
-            log.warning("http", extra={"outcome": "cut off", "reason": str(error)})
+            log.warning("http_request_failed", extra={"outcome": "cut off", "reason": str(error)})
             if request.transport:
                 request.transport.abort()
             return response

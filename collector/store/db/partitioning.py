@@ -117,7 +117,7 @@ async def make_hypertable(connection: AsyncConnection) -> None:
     await connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
     if not await is_hypertable(connection):
         await connection.run_sync(rebuild, "", [_HYPERTABLE])
-        log.info("points", extra={"layout": "hypertable"})
+        log.info("hypertable_created")
 
 
 _CHILDREN = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'points'::regclass"
