@@ -15,6 +15,7 @@ from collections import defaultdict
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from collector.collect.batch_runner import BatchRunner
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from collector.profile import Profile
     from collector.report.readiness import Stall
     from collector.settings import ServerSettings, Settings
-    from collector.store import Backfill, Forgotten, Pruned, Reader, Wanted
+    from collector.store import Backfill, Forgotten, Pruned, ReadView, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -320,8 +321,9 @@ class Daemon:
         told: dict[str, datetime] = {}
         while not self._stop.is_set():
             now = self._clock()
+            find = partial(spelling.warnings, profiles=self._settings.active, now=now)
             try:
-                found = await spelling.warnings(self.store, self._settings.active, now)
+                found = await self.store.look(find)
             except StoreUnavailable as error:
                 log.error("warnings", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
                 found = {}
@@ -367,7 +369,7 @@ class Daemon:
 
     async def _waiting_profiles(self, now: datetime) -> set[str]:
         """Return the profiles that have waited less than 15 minutes until requests may be sent."""
-        wait = await current_wait(self.store, self.requests_per_5min, now)
+        wait = await self.store.look(lambda view: current_wait(view, self.requests_per_5min, now))
         if wait is None or wait.reason == "credentials":  # because only an operator can change them
             return set()
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
@@ -383,7 +385,7 @@ class Daemon:
         """Return a sentence for each profile for which Radar has no new data."""
         profiles = self._settings.active
 
-        async def work(state: Reader) -> dict[str, Stall]:
-            return await find_stalls(state, profiles, await state.status_rows(profiles), now)
+        def work(view: ReadView) -> dict[str, Stall]:
+            return find_stalls(view, profiles, view.status_rows(profiles), now)
 
         return [f"{name}: stale: {stall}" for name, stall in (await self.store.look(work)).items()]

@@ -24,7 +24,7 @@ def configure(level: str, style: str, secrets: Iterable[str] = ()) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Redacting(_json if style == "json" else _text, secrets))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("apscheduler", "aiosqlite", "asyncio", "aiohttp.access", "matplotlib"):
+    for chatty in ("apscheduler", "asyncio", "aiohttp.access", "matplotlib"):
         quiet(chatty)
 
 

@@ -80,10 +80,10 @@ class ExportGaps:
         ids, now = {one.series_id for one in found}, (as_of or store.clock()).timestamp()
         moving = {one.series_id for one in found if one.asked_at}
 
-        async def work(history: History) -> tuple[dict[int, tuple[int, int]], dict[int, float]]:
-            taken = await history.snapshots(moving) if moving else {}
+        def work(history: History) -> tuple[dict[int, tuple[int, int]], dict[int, float]]:
+            taken = history.snapshots(moving) if moving else {}
             begun = {i: (int(one.start.timestamp()), int(one.end.timestamp())) for i, one in taken.items()}
-            return await history.spans(ids) | begun, await history.published(ids, now)
+            return history.spans(ids) | begun, history.published(ids, now)
 
         spans, published = await store.ask_history(work, as_of)
         grids = await store.grids()

@@ -27,7 +27,7 @@ NOTE = (
     "Names of profiles and series, their filters, addresses of the configuration and texts that Radar sent are in this"
     " report. Passwords, tokens, keys and e-mail addresses are shown as ***. Read it before you attach it to an issue."
 )
-_PACKAGES = ("aiohttp", "aiosqlite", "apscheduler", "psycopg", "pydantic", "sqlalchemy")
+_PACKAGES = ("aiohttp", "apscheduler", "psycopg", "pydantic", "sqlalchemy")
 _FAILURES = 50
 _LOOKED_AT = 1_000
 _BODY_BYTES = 65_536

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from collector.model import Window
     from collector.profile import LabelledSeries, Profile
-    from collector.store import Hole, ProfileStatus, Reader
+    from collector.store import Hole, ProfileStatus, Reader, ReadView
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,15 @@ class Gap:
 async def find_gaps(store: Reader, profiles: Sequence[Profile], now: datetime) -> list[Gap]:
     """Return the gaps of *profiles*, profile by profile, from one consistent state of the store."""
 
-    async def work(state: Reader) -> list[Gap]:
-        placed = on_grids(profiles, await state.grids())
-        return await gaps_of_profiles(state, placed, await state.status_rows(placed), now)
+    def work(view: ReadView) -> list[Gap]:
+        placed = on_grids(profiles, view.grids())
+        return gaps_of_profiles(view, placed, view.status_rows(placed), now)
 
     return await store.look(work)
 
 
-async def gaps_of_profiles(
-    store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], now: datetime
+def gaps_of_profiles(
+    store: ReadView, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], now: datetime
 ) -> list[Gap]:
     """Return the gaps of all series of *profiles* up to what Radar has published at *now*, by profile, ascending.
 
@@ -49,8 +49,8 @@ async def gaps_of_profiles(
     that are relative to one answer has no gaps, because a second answer could not be joined to the first.
     """
     queries = [series.query for profile in profiles for series in profile.series]
-    stored, whole = await store.spans(queries), await store.whole(queries)
-    relative = await store.relative(queries)
+    stored, whole = store.spans(queries), store.whole(queries)
+    relative = store.relative(queries)
     asked, expected = [], []
     for profile, row in zip(profiles, rows, strict=True):
         published = now - row.ahead - profile.publication_delay - row.behind
@@ -61,7 +61,7 @@ async def gaps_of_profiles(
             if within and series.query not in relative and not _is_inside(within, whole.get(series.query)):
                 asked.append((profile, series))
                 expected.append(Expected(series.query, within, profile.settle))
-    found = await store.holes_of(expected)
+    found = store.holes_of(expected)
     return [
         _gap(profile, series, hole) for (profile, series), holes in zip(asked, found, strict=True) for hole in holes
     ]

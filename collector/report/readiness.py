@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.profile import Profile
-    from collector.store import Budget, ProfileStatus, Reader, Upstream
+    from collector.store import Budget, ProfileStatus, ReadView, Upstream
 
 
 GRACE = timedelta(minutes=2)
@@ -82,8 +82,8 @@ def staleness_limit(profile: Profile, usual: timedelta | None) -> timedelta:
     return max(profile.agg_interval.step + 3 * lag, _STALE_AT_LEAST)
 
 
-async def find_stalls(
-    store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], now: datetime
+def find_stalls(
+    store: ReadView, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], now: datetime
 ) -> dict[str, Stall]:
     """Return the profiles whose newest answers show that Radar has no new data, by name.
 
@@ -97,7 +97,7 @@ async def find_stalls(
             found[profile.name] = Stall(row.last_updated, row.behind, row.usual_lag)
         elif row.newest_point and now - row.ahead - row.newest_point - step > most:
             end = row.newest_point + step
-            asked = await store.asked_at([one.query for one in profile.series], end)
+            asked = store.asked_at([one.query for one in profile.series], end)
             newest = max(asked.values(), default=end + row.ahead) - row.ahead
             if newest - end > most:
                 found[profile.name] = Stall(end, newest - end, row.usual_lag)
@@ -159,13 +159,13 @@ def upstream_wait(budget: Budget, radar: Upstream, now: datetime) -> Wait | None
     return Wait("credentials" if radar.state == "unauthorized" else "silent", until, radar.words)
 
 
-async def current_wait(store: Reader, limit: int, now: datetime) -> Wait | None:
+def current_wait(store: ReadView, limit: int, now: datetime) -> Wait | None:
     """Return what keeps every question from being sent at *now*; None if requests may be sent.
 
     *limit* is the number of requests in any 300 seconds.
     """
-    budget = await store.budget(now, limit)
-    if found := upstream_wait(budget, await store.upstream(now), now):
+    budget = store.budget(now, limit)
+    if found := upstream_wait(budget, store.upstream(now), now):
         return found
-    free_at = await store.budget_free_at(now, budget)
+    free_at = store.budget_free_at(now, budget)
     return Wait("budget", free_at, f"all {limit} requests of 5 minutes are spent") if free_at else None

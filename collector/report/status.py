@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collector.model import SeriesQuery
     from collector.profile import Profile
     from collector.report.readiness import Stall
-    from collector.store import Fire, PassRecord, ProfileStatus, Reader, Replica, ServiceState
+    from collector.store import Fire, PassRecord, ProfileStatus, Reader, ReadView, Replica, ServiceState
 
 
 _FROZEN_AFTER = timedelta(minutes=2)
@@ -87,26 +87,26 @@ async def status_document(
     return await store.look(lambda state: _document(state, profiles, limit, now, spelling))
 
 
-async def _document(
-    store: Reader, profiles: Sequence[Profile], limit: int, now: datetime, spelling: SpellingCheck
+def _document(
+    store: ReadView, profiles: Sequence[Profile], limit: int, now: datetime, spelling: SpellingCheck
 ) -> dict[str, Any]:
-    grids = await store.learned_grids()
+    grids = store.learned_grids()
     profiles = on_grids(profiles, {interval: one.grid for interval, one in grids.items()})
-    rows = await store.status_rows(profiles)
-    known = await _read(store, profiles, rows, limit, now)
-    documents = [await _profile(store, *each, known, now) for each in zip(profiles, rows, strict=True)]
-    difference = (await store.clock_difference()).named
+    rows = store.status_rows(profiles)
+    known = _read(store, profiles, rows, limit, now)
+    documents = [_profile(store, *each, known, now) for each in zip(profiles, rows, strict=True)]
+    difference = store.clock_difference().named
     for document in documents:
         document["clock_difference_seconds"] = clock_seconds(difference)
-    info, budget, radar = await store.info(), await store.budget(now, limit), await store.upstream(now)
+    info, budget, radar = store.info(), store.budget(now, limit), store.upstream(now)
     upstream = upstream_wait(budget, radar, now)
     return {
         "service": _service(known.service),
-        "commands": await store.commands(),
-        "warnings": await _warnings(store, profiles, known.service, now, spelling)
-        + grid_warnings(grids, [profile.agg_interval for profile in profiles], await store.former_grids()),
+        "commands": store.commands(),
+        "warnings": _warnings(store, profiles, known.service, now, spelling)
+        + grid_warnings(grids, [profile.agg_interval for profile in profiles], store.former_grids()),
         "grids": grid_documents(grids),
-        "deviations": [deviation_document(one) for one in await store.deviations()],
+        "deviations": [deviation_document(one) for one in store.deviations()],
         "waiting": _waiting(known.wait),
         "profiles": documents,
         "store": {
@@ -122,44 +122,44 @@ async def _document(
             "blocked_until": upstream.until if upstream else None,
         },
         "upstream": {"state": radar.state, "reason": radar.words, "asked_again_at": radar.asked_again_at},
-        "replicas": [_replica(replica) for replica in await store.list_replicas()],
+        "replicas": [_replica(replica) for replica in store.list_replicas()],
     }
 
 
-async def _read(
-    store: Reader, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], limit: int, now: datetime
+def _read(
+    store: ReadView, profiles: Sequence[Profile], rows: Sequence[ProfileStatus], limit: int, now: datetime
 ) -> _StoreFacts:
     queries = [series.query for profile in profiles for series in profile.series]
     gaps = {profile.name: Counter[str]() for profile in profiles}
-    for gap in await gaps_of_profiles(store, profiles, rows, now):
+    for gap in gaps_of_profiles(store, profiles, rows, now):
         gaps[gap.profile][gap.reason] += gap.buckets
-    paused = await store.paused(queries, now)
+    paused = store.paused(queries, now)
     return _StoreFacts(
         gaps=gaps,
-        relative=await store.relative(queries),
-        fires=await store.last_fires([profile.name for profile in profiles]),
-        stalls=await find_stalls(store, profiles, rows, now),
-        unconfirmed=await store.unconfirmed(profiles),
-        edges=await store.edges(queries),
-        service=await store.service(),
-        wait=await current_wait(store, limit, now),
+        relative=store.relative(queries),
+        fires=store.last_fires([profile.name for profile in profiles]),
+        stalls=find_stalls(store, profiles, rows, now),
+        unconfirmed=store.unconfirmed(profiles),
+        edges=store.edges(queries),
+        service=store.service(),
+        wait=current_wait(store, limit, now),
         pauses={query: Wait("refused", pause.until, pause.reason) for query, pause in paused.items()},
     )
 
 
-async def _warnings(
-    store: Reader, profiles: Sequence[Profile], service: ServiceState | None, now: datetime, spelling: SpellingCheck
+def _warnings(
+    store: ReadView, profiles: Sequence[Profile], service: ServiceState | None, now: datetime, spelling: SpellingCheck
 ) -> list[str]:
     """Return sentences for the operator on problems that no state of a profile shows."""
     found = []
     if service and service.running and service.seen_at and now - service.seen_at > _FROZEN_AFTER:
         found.append(f"the service {service.name} has not renewed its heartbeat since {_moment(service.seen_at)}")
-    found += (await spelling.warnings(store, profiles, now)).values()
+    found += spelling.warnings(store, profiles, now).values()
     queries = [series.query for profile in profiles for series in profile.series]
-    found += unit_warnings(profiles, await store.unit_changes(queries))
-    found += clock_warnings((await store.clock_difference()).named)
-    found += [verdict.sentence() for verdict in await store.normalizations()]
-    return found + replay_warnings(await store.bodies(waiting=True))
+    found += unit_warnings(profiles, store.unit_changes(queries))
+    found += clock_warnings(store.clock_difference().named)
+    found += [verdict.sentence() for verdict in store.normalizations()]
+    return found + replay_warnings(store.bodies(waiting=True))
 
 
 def _moment(moment: datetime) -> str:
@@ -190,11 +190,11 @@ def _waiting(wait: Wait | None, since: datetime | None = None) -> dict[str, Any]
     return {"reason": wait.reason, "until": wait.until, "message": wait.message, **moment}
 
 
-async def _profile(
-    store: Reader, profile: Profile, row: ProfileStatus, known: _StoreFacts, now: datetime
+def _profile(
+    store: ReadView, profile: Profile, row: ProfileStatus, known: _StoreFacts, now: datetime
 ) -> dict[str, Any]:
     queries = [series.query for series in profile.series]
-    failed = row.failures > 0 or await _is_failed(store, profile, known.fires.get(profile.name))
+    failed = row.failures > 0 or _is_failed(store, profile, known.fires.get(profile.name))
     due = profile.due_edges(None, now)[0] + profile.publication_delay
     owes = failed or row.last_success is None or row.last_success < due
     gaps = known.gaps[profile.name]
@@ -203,7 +203,7 @@ async def _profile(
     stall = known.stalls.get(profile.name)
     word = profile_state(profile, row, StateFacts(failed, wait, stall, gaps["missing"], relative), now)
     if profile.takes_snapshots and word != "waiting":
-        taken, row = await snapshot_state(store, profile, row, now)
+        taken, row = snapshot_state(store, profile, row, now)
         word = "stale" if taken == "snapshot" and stall else taken
     word = word if profile.enabled else "paused"
     wait = wait if word == "waiting" else _paused(queries, known) if profile.enabled else None
@@ -279,26 +279,24 @@ def profile_state(profile: Profile, row: ProfileStatus, facts: StateFacts, now: 
     return next((word for word, holds in words.items() if holds), "fresh")
 
 
-async def _is_failed(store: Reader, profile: Profile, fire: Fire | None) -> bool:
+def _is_failed(store: ReadView, profile: Profile, fire: Fire | None) -> bool:
     """Return whether the last fire failed and its buckets have not been answered since."""
     if fire is None or fire.outcome != "failed":
         return False
     queries = [series.query for series in profile.series]
-    asked = await store.asked_at(queries, fire.due - profile.agg_interval.step)
+    asked = store.asked_at(queries, fire.due - profile.agg_interval.step)
     return any(query not in asked or asked[query] <= fire.finished_at for query in queries)
 
 
 _DAY = timedelta(days=1)
 
 
-async def snapshot_state(
-    store: Reader, profile: Profile, row: ProfileStatus, now: datetime
-) -> tuple[str, ProfileStatus]:
+def snapshot_state(store: ReadView, profile: Profile, row: ProfileStatus, now: datetime) -> tuple[str, ProfileStatus]:
     """Return the state of *profile*, and its *row* with the time of the snapshot as last success."""
-    taken = await store.snapshots([series.query for series in profile.series])
+    taken = store.snapshots([series.query for series in profile.series])
     complete = all(series.query in taken for series in profile.series)
     asked_at = min(one.asked_at for one in taken.values()) if complete else None
-    return snapshot_word(profile, asked_at, await store.snapshot_record(profile.name), now), replace(
+    return snapshot_word(profile, asked_at, store.snapshot_record(profile.name), now), replace(
         row, last_success=asked_at
     )
 

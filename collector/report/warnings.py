@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collector.interval import AggInterval
     from collector.model import SeriesQuery
     from collector.profile import Profile
-    from collector.store import Block, Deviation, KeptBody, LearnedGrid, Reader, UnitChange
+    from collector.store import Block, Deviation, KeptBody, LearnedGrid, ReadView, UnitChange
 
     Measure = tuple[str, str]
 
@@ -39,7 +39,7 @@ class SpellingCheck:
         self._right: set[SeriesQuery] = set()
         self._found: dict[SeriesQuery, tuple[datetime, timedelta]] = {}
 
-    async def warnings(self, store: Reader, profiles: Sequence[Profile], now: datetime) -> dict[str, str]:
+    def warnings(self, store: ReadView, profiles: Sequence[Profile], now: datetime) -> dict[str, str]:
         """Return a sentence by label for each series with a text filter and no value other than zero.
 
         Answers must have covered two days of its buckets. Only series with a text filter are read.
@@ -47,7 +47,7 @@ class SpellingCheck:
         labelled = [one for profile in profiles for one in profile.series if _text_filters(one.query)]
         unknown = list(dict.fromkeys(one.query for one in labelled if not self._knows(one.query, now)))
         if unknown:
-            covered, with_values = await _look(store, unknown)
+            covered, with_values = _look(store, unknown)
             self._right |= with_values
             long = {query: length for query, length in covered.items() if length >= _ENOUGH}
             self._found = {q: seen for q, seen in self._found.items() if q not in unknown}
@@ -65,10 +65,10 @@ class SpellingCheck:
         return seen is not None and timedelta(0) <= now - seen[0] < _AGAIN
 
 
-async def _look(store: Reader, queries: Sequence[SeriesQuery]) -> tuple[dict[SeriesQuery, timedelta], set[SeriesQuery]]:
+def _look(store: ReadView, queries: Sequence[SeriesQuery]) -> tuple[dict[SeriesQuery, timedelta], set[SeriesQuery]]:
     """Return the queries without a value other than zero, with the time that answers covered, and those with one."""
-    with_points = set(await store.newest(queries))  # first: zeros that come between the two reads are no values
-    covered = await store.empty(queries)
+    with_points = set(store.newest(queries))  # first: zeros that come between the two reads are no values
+    covered = store.empty(queries)
     return covered, with_points - covered.keys()
 
 

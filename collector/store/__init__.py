@@ -39,6 +39,7 @@ from collector.store.read.points import Block
 from collector.store.read.selection import Place, SelectedSeries, Selection
 from collector.store.read.series_states import SeriesState
 from collector.store.read.status import Pause, ProfileStatus, StoreInfo
+from collector.store.read_view import ReadView
 from collector.store.reader import Reader
 from collector.store.retention.prune import Pruned
 from collector.store.retention.series_deletion import Forgotten, SeriesUnknown, SeriesWanted
@@ -91,6 +92,7 @@ __all__ = [
     "Progress",
     "Pruned",
     "ReadBody",
+    "ReadView",
     "Reader",
     "Refusal",
     "Renamed",

@@ -18,10 +18,8 @@ from collector.store.db.schema import fires, seals, vanished
 from collector.store.db.sql import upsert
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
     Rows = Iterable[tuple[str, int]]
     Sums = defaultdict[str, tuple[int, int]]
@@ -83,7 +81,7 @@ def _checksum(*content: object) -> int:
     return zlib.crc32(" ".join(map(str, content)).encode("utf-8", "surrogatepass"))
 
 
-async def seal(connection: AsyncConnection, came: Rows = (), gone: Rows = ()) -> None:
+def seal(connection: sa.Connection, came: Rows = (), gone: Rows = ()) -> None:
     """Account for rows, each as (part, checksum), that the transaction writes and deletes."""
     change = _sums()
     _add(change, came)
@@ -93,7 +91,7 @@ async def seal(connection: AsyncConnection, came: Rows = (), gone: Rows = ()) ->
         insert = upsert(connection, seals)
         added = {name: seals.c[name] + insert.excluded[name] for name in ("number", "digest")}
         added["digest"] %= _ALL
-        await connection.execute(insert.on_conflict_do_update(index_elements=["part"], set_=added), rows)
+        connection.execute(insert.on_conflict_do_update(index_elements=["part"], set_=added), rows)
 
 
 def _sums() -> Sums:
@@ -106,24 +104,24 @@ def _add(sums: Sums, rows: Rows, sign: int = 1) -> None:
         sums[part] = number + sign, (digest + sign * checksum) % _ALL
 
 
-async def findings(connection: AsyncConnection) -> list[str]:
+def findings(connection: sa.Connection) -> list[str]:
     """Give a sentence for each part that is not as it was sealed."""
     there, sealed = _sums(), _sums()
-    async for block in _blocks(connection):
+    for block in _blocks(connection):
         _add(there, block)
-    sealed.update({row.part: (row.number, row.digest) for row in await connection.execute(sa.select(seals))})
+    sealed.update({row.part: (row.number, row.digest) for row in connection.execute(sa.select(seals))})
     parts = sorted({*sealed, *there})
     return [_told(part, sealed[part], there[part]) for part in parts if sealed[part] != there[part]]
 
 
-async def _blocks(connection: AsyncConnection) -> AsyncIterator[list[tuple[str, int]]]:
+def _blocks(connection: sa.Connection) -> Iterator[list[tuple[str, int]]]:
     """Read what is sealed, block by block."""
     options = {"yield_per": _ROWS_AT_ONCE}
     due = sa.select(fires.c.profile, fires.c.due, fires.c.outcome).execution_options(**options)
-    async for outcomes in (await connection.stream(due)).partitions():
+    for outcomes in connection.execute(due).partitions():
         yield [fire(*row) for row in outcomes]
     marked = sa.select(vanished.c.series_id, epoch(vanished.c.timestamp)).execution_options(**options)
-    async for marks in (await connection.stream(marked)).partitions():
+    for marks in connection.execute(marked).partitions():
         yield [mark(*row) for row in marks]
 
 

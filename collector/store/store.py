@@ -5,22 +5,18 @@ Methods are thin: what they do stands in one module per noun, as functions of a 
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.store.claims import backfill_queue, work_items
-from collector.store.db import migrate, partitioning, sqlite_file, state
-from collector.store.db.engine import Database
-from collector.store.db.group_commit import Alike
-from collector.store.db.location import Location, locate
-from collector.store.db.lock_file import OwnerLock, owning
+from collector.store.db import state
+from collector.store.db.group_commit import BatchableWrite, run_in_thread
 from collector.store.db.server_clock import ServerClock
-from collector.store.db.translate_errors import boundary
-from collector.store.errors import StoreBehind
 from collector.store.ledger import backfills, bodies, deviations, fetches, heartbeat, lag, refusals, replicas, upstream
 from collector.store.ledger.fetches import Arrival, Errand
 from collector.store.ledger.replicas import NOBODY
+from collector.store.opening import open_store
 from collector.store.read import series_states
 from collector.store.reader import Reader
 from collector.store.retention import series_deletion
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    import sqlalchemy as sa
 
     from collector.clock_difference import ClockDifference
     from collector.edge import Edge
@@ -45,6 +41,8 @@ if TYPE_CHECKING:
     from collector.settings import RetentionSettings
     from collector.store.claims.backfill_queue import Settled, Share
     from collector.store.claims.work_items import Claimed, Duty
+    from collector.store.db.database import Database
+    from collector.store.db.lock_file import OwnerLock
     from collector.store.ledger.backfills import Backfill, Progress, Standing, Wanted
     from collector.store.ledger.bodies import NewBody
     from collector.store.ledger.fetches import Begun, Failure, Saved
@@ -86,23 +84,15 @@ class Store(Reader):
 
         With *timescale* a writer makes `points` on Postgres a hypertable, or raises StoreLacks and changes nothing.
         """
-        location = locate(url)
-        async with AsyncExitStack() as stack:
-            lock = None
-            if location.path and owner is not None:
-                sqlite_file.make_folder(location)
-                lock = stack.enter_context(owning(location.path, owner, named=location.named))
-                await _create_missing_file(location, lock, upgrade=upgrade)
-            immutable = False
-            if location.path:
-                immutable = stack.enter_context(sqlite_file.opened(location, writes=owner is not None))
-            database = Database(location, writes=owner is not None, immutable=immutable)
-            stack.push_async_callback(database.close)
-            timescale = timescale and location.path is None and owner is not None
-            await _prepare_schema(database, upgrade=upgrade and owner is not None, timescale=timescale)
-            store = cls(database, lock)
-            await store.clock.follow(database)
+        stack = ExitStack()
+        try:
+            opening = open_store(url, owner=owner, upgrade=upgrade, timescale=timescale)
+            opened = await run_in_thread(None, stack.enter_context, opening)
+            store = cls(*opened)
+            await store.clock.follow(opened.database)
             yield store
+        finally:
+            await run_in_thread(None, stack.close)
 
     async def announce(self, url: str) -> None:
         """Tell other processes the address of this one's HTTP server; only a SQLite store has one owner to ask."""
@@ -116,15 +106,15 @@ class Store(Reader):
     async def enlist(self, candidate: Candidate) -> None:
         """Become a replica; what is begun and claimed from now on is this one's. On SQLite nothing changes."""
         self._replica_id = await self._database.write(lambda connection: replicas.enlist(connection, candidate))
-        self._database.belong_to(replicas.SIGNED.format(self._replica_id), candidate.lease)
+        self._database.set_application_name(replicas.SIGNED.format(self._replica_id), candidate.lease)
 
     async def renew(self, lease: timedelta, now: datetime) -> None:
         """Live on for *lease*, set the clock, and bury those who do not; LeaseLost where the others did that first."""
         await self.clock.follow(self._database)
 
-        async def work(connection: AsyncConnection) -> None:
-            await replicas.renew(connection, self._replica_id, lease)
-            await replicas.bury(connection, now)
+        def work(connection: sa.Connection) -> None:
+            replicas.renew(connection, self._replica_id, lease)
+            replicas.bury(connection, now)
 
         await self._database.write(work)
 
@@ -138,8 +128,7 @@ class Store(Reader):
         since = now - adopting.LOOKBACK
         if self._adopted_at:
             since = max(since, self._adopted_at - _COMMITTED_WITHIN)
-        async with self._database.read() as connection:
-            foreign = await adopting.foreign(connection, since)
+        foreign = await self._database.read_in_thread(lambda connection: adopting.foreign(connection, since))
         if foreign:
             await self._database.write(lambda connection: adopting.adopt(connection, foreign))
         self._adopted_at = now
@@ -164,10 +153,10 @@ class Store(Reader):
     async def declare(self, profiles: Sequence[Profile], now: datetime) -> None:
         """Make the labels of *profiles* the ones in use, beside other replicas'; repeating it changes nothing."""
 
-        async def work(connection: AsyncConnection) -> None:
-            others = await replicas.profiles_of_others(connection, self._replica_id)
-            await identity.declare(connection, profiles, now, others)
-            await snapshots.declare_reaches(connection, profiles)
+        def work(connection: sa.Connection) -> None:
+            others = replicas.profiles_of_others(connection, self._replica_id)
+            identity.declare(connection, profiles, now, others)
+            snapshots.declare_reaches(connection, profiles)
 
         await self._database.write(work)
 
@@ -180,7 +169,7 @@ class Store(Reader):
         Radar is silent, or refuses the *credentials*, see upstream. LeaseLost for a replica that was buried.
         """
         errand = Errand(batch, profiles, now, limit, self._replica_id, credentials)
-        return await self._database.enter(Alike(fetches.begin, errand))
+        return await self._database.append_to_ledger(BatchableWrite(fetches.begin, errand))
 
     async def save(  # noqa: PLR0913 - an answer, and what becomes of it
         self,
@@ -204,7 +193,7 @@ class Store(Reader):
         """
         arrival = Arrival(fetch_id, batch, answer, now, size, force, job_id, ahead=ahead)
         saving = save if history and not save_snapshots.is_part(batch) else save_snapshots.note
-        return await self._database.write(Alike(saving, arrival))
+        return await self._database.write(BatchableWrite(saving, arrival))
 
     async def save_snapshots(self, taken: Sequence[Taken], now: datetime) -> Saved:
         """Save the complete snapshots of one pass; of each UTC day the newest is kept. Repeating it changes nothing."""
@@ -280,8 +269,8 @@ class Store(Reader):
     async def count_backfill(self, job: Backfill, counts: Progress) -> Backfill:
         """Add to the counts of a job."""
 
-        async def work(connection: AsyncConnection) -> Backfill:
-            return await backfills.count(connection, job.id, [counts])
+        def work(connection: sa.Connection) -> Backfill:
+            return backfills.count(connection, job.id, [counts])
 
         return await self._database.write(work)
 
@@ -310,13 +299,12 @@ class Store(Reader):
         """
         wanted = {one.query.digest: one.label for profile in profiles for one in profile.series}
 
-        async def work(connection: AsyncConnection) -> Forgotten:
-            return await series_deletion.forget(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
+        def work(connection: sa.Connection) -> Forgotten:
+            return series_deletion.forget(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
 
         if not dry_run:
             return await self._database.write(work)
-        async with self._database.read() as connection:
-            return await work(connection)
+        return await self._database.read_in_thread(work)
 
     async def beat(self, beat: Beat) -> None:
         """Write the life sign of a service."""
@@ -341,9 +329,9 @@ class Store(Reader):
     async def keep_body(self, body: NewBody, kinds: Sequence[str] = ()) -> None:
         """Keep the body of a response, as the example of these *kinds* of deviation; see `bodies.keep`."""
 
-        async def work(connection: AsyncConnection) -> None:
-            if await bodies.keep(connection, body):
-                await deviations.set_example(connection, kinds, body.fetch_id)
+        def work(connection: sa.Connection) -> None:
+            if bodies.keep(connection, body):
+                deviations.set_example(connection, kinds, body.fetch_id)
 
         await self._database.write(work)
 
@@ -376,30 +364,3 @@ class Store(Reader):
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""
         await self._database.write(lambda connection: state.put(connection, key, value))
-
-
-async def _create_missing_file(location: Location, lock: OwnerLock, *, upgrade: bool) -> None:
-    if location.path and not location.path.exists():
-        if not upgrade:
-            migrate.check(None)
-        with boundary(location), sqlite_file.creating(location) as connection:
-            await migrate.upgrade(connection)
-        lock.take_file()
-
-
-async def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> None:
-    async with database.read() as connection:
-        revision = await migrate.current(connection)
-        moves = timescale and not await partitioning.is_hypertable(connection)
-    if revision == migrate.HEAD and not moves:
-        return
-    if not upgrade or migrate.is_beyond(revision):  # told before a writer connects, which may change the header
-        migrate.check(revision)
-        raise StoreBehind("the store's points are no hypertable yet: `collector db upgrade` makes them one")
-
-    async def work(connection: AsyncConnection) -> None:
-        await migrate.upgrade(connection)
-        if moves:
-            await partitioning.make_hypertable(connection)
-
-    await database.write(work)

@@ -52,7 +52,7 @@ def ended(collector):
 
 
 def dumped(database):
-    return asyncio.run(commands.digest(database))
+    return commands.digest(database)
 
 
 def slices(received):

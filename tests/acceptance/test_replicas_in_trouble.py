@@ -3,7 +3,6 @@
 Their clock is 450 times as fast as ours: a quarter of an hour of theirs is two seconds. Leases are real seconds.
 """
 
-import asyncio
 import math
 import os
 import random
@@ -69,7 +68,7 @@ def durable_postgres_url():
     try:
         made = Server(sa.make_url(server.get_uri())).create().set(drivername="postgresql")
         url = made.render_as_string(hide_password=False)
-        asyncio.run(commands.upgrade(url))
+        (commands.upgrade(url))
         yield url
     finally:
         server.cleanup()

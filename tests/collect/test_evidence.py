@@ -80,7 +80,7 @@ async def test_the_body_of_a_refused_answer_is_kept_with_its_question(sqlite_url
         assert await world.store.question(1) == asked
         (row,) = await world.store.list_fetches(kept=True)
         assert (row.id, row.body) == (1, True)
-    assert (await verify(sqlite_url)).findings == []
+    assert (verify(sqlite_url)).findings == []
 
 
 async def test_an_answer_that_is_taken_is_not_kept(sqlite_url):
@@ -127,7 +127,7 @@ async def test_the_newest_of_a_kind_are_kept_and_their_fetches_outlive_retention
         assert kept == [*range(3, MOST_OF_A_KIND + 4)]
         await world.store.prune(RetentionSettings(fetches=DAY), NOW + 90 * DAY)
         assert [row.id for row in await world.store.list_fetches()] == kept[::-1]
-    assert (await verify(sqlite_url)).findings == []
+    assert (verify(sqlite_url)).findings == []
 
 
 async def test_a_store_that_cannot_take_the_evidence_changes_nothing_else(sqlite_url, monkeypatch, caplog):
@@ -147,23 +147,23 @@ async def test_a_copy_has_the_bodies_and_a_damaged_one_is_found(sqlite_url, empt
     async with core(sqlite_url, ALL) as world:
         await refused(world, faults.unequal())
         found = await world.store.body(1)
-    await copy(sqlite_url, empty_postgres_url)
-    await copy(empty_postgres_url, f"sqlite:///{tmp_path}/back.db")
+    copy(sqlite_url, empty_postgres_url)
+    copy(empty_postgres_url, f"sqlite:///{tmp_path}/back.db")
     async with Store.open(f"sqlite:///{tmp_path}/back.db", owner=None) as store:
         assert await store.body(1) == found
     async with Store.open(empty_postgres_url, owner="test") as store:
         assert await store.body(1) == found
-        assert (await verify(empty_postgres_url)).findings == []
+        assert (verify(empty_postgres_url)).findings == []
 
-        async def spoil(connection):
-            await connection.exec_driver_sql("UPDATE bodies SET size = size + 1")
-            await connection.exec_driver_sql(
+        def spoil(connection):
+            connection.exec_driver_sql("UPDATE bodies SET size = size + 1")
+            connection.exec_driver_sql(
                 "INSERT INTO bodies SELECT 7, kind, received_at, status, size, stored,"
                 " whole, version, replayed_by, question, body FROM bodies"
             )
 
         await store._database.write(spoil)
-    findings = "\n".join((await verify(empty_postgres_url)).findings)
+    findings = "\n".join((verify(empty_postgres_url)).findings)
     assert "the kept body of fetch 1 is damaged" in findings
     assert "fetch 7, which is not on record" in findings
 
@@ -188,4 +188,4 @@ async def test_a_word_that_an_answer_does_not_name_is_no_damage(sqlite_url, word
         for fault in (faults.without("result", "meta", word), None, faults.without("result", "meta", word)):
             world.script(*([fault] if fault else []))
             await world.fetcher.fetch(batch(), ["all"])
-    assert (await verify(sqlite_url)).findings == []
+    assert (verify(sqlite_url)).findings == []

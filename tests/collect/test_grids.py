@@ -185,7 +185,7 @@ async def test_history_goes_on_as_new_series_when_buckets_start_elsewhere(store_
         assert len(old) == 4
         row = (await document(one))["profiles"][0]
         assert (row["points"], row["first_point"].timestamp()) == (len(before) + len(new), min(before))
-        assert (await verify(store_url)).findings == []
+        assert (verify(store_url)).findings == []
 
 
 async def test_buckets_that_start_where_they_did_before_continue_the_first_series(sqlite_url):
@@ -320,7 +320,7 @@ async def test_an_answer_on_the_former_grid_that_comes_late_is_not_stored(store_
         await one.store.save(begun.fetch_id, asked, Answer(meta, (points,)), NOW, 100)
         assert await one.stored() == {}
         assert await one.outcomes() == ["ok"]
-        assert (await verify(store_url)).findings == []
+        assert (verify(store_url)).findings == []
 
 
 async def test_snapshots_are_taken_where_buckets_start(sqlite_url):

@@ -88,7 +88,7 @@ async def test_every_bucket_is_there_and_before_the_replay_unknown(store_url):
         assert (await world.store.budget(NOW, 600)).used == budget.used
         assert (await world.store.bodies())[0].replayed_by == 2
         assert await replayed(world, LATER + DAY) == []
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 async def test_the_history_is_then_the_one_of_a_collector_that_had_read_it_at_once(sqlite_url, postgres_url):
@@ -101,10 +101,10 @@ async def test_the_history_is_then_the_one_of_a_collector_that_had_read_it_at_on
                 await replayed(world, NOW)
             else:
                 await world.fetcher.fetch(asked_of(FEW), ["few"])
-        dumps.append("".join(line for line in (await dump(url)).splitlines(keepends=True) if '"meta"' not in line))
+        dumps.append("".join(line for line in dump(url).splitlines(keepends=True) if '"meta"' not in line))
     assert dumps[0] == dumps[1]
     assert '"point"' in dumps[0]
-    assert (await verify(sqlite_url)).findings == []
+    assert (verify(sqlite_url)).findings == []
 
 
 async def test_what_newer_answers_have_said_stays(store_url):
@@ -126,7 +126,7 @@ async def test_what_newer_answers_have_said_stays(store_url):
         row = (await world.store.list_fetches(limit=1))[0]
         assert (row.inserted, row.revised, row.unchanged, row.vanished, row.ignored) == (15, 0, 0, 0, 9)
         assert await rows(world.store, "SELECT count(*) FROM revisions") == [(0,)]
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 def lifted(points):
@@ -169,13 +169,13 @@ async def test_what_cannot_stand_beside_the_stored_values_is_left_out(store_url,
     async with core(store_url, ALL) as world:
         await refused(world, batch(end=NOW - 5 * DAY))
         await world.fetcher.fetch(batch(), ["all"])
-        before = await dump(store_url)
+        before = dump(store_url)
         with reading(lambda answer: replace(answer, meta=change(answer.meta))):
             (outcome,) = await replayed(world)
         assert outcome.filled == 0
         assert reason in outcome.reason
         assert outcome.replayed_by is None
-        assert await dump(store_url) == before
+        assert dump(store_url) == before
         assert len(await world.store.bodies(waiting=True)) == 1, "another version may read it"
 
 
@@ -237,7 +237,7 @@ async def test_annotations_of_the_body_are_known_from_the_replay_on(store_url):
         await replayed(world)
         seen = {row.first_seen_at for row in await world.store.list_annotations()}
         assert seen == {LATER}
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 async def test_replays_tell_nothing_of_radar(sqlite_url):
@@ -270,7 +270,7 @@ async def test_a_word_that_the_body_does_not_name_is_as_the_series_has_it(store_
         await world.fetcher.fetch(batch(FEW.series[0].query), ["few"])
         units = {row.label: (row.unit, row.points) for row in await world.store.list_series()}
         assert units["all"] == units[FEW.series[0].label] == ("certificates", 48)
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 async def test_status_warns_of_answers_that_another_version_has_refused(sqlite_url, monkeypatch):

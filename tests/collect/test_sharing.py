@@ -71,7 +71,7 @@ async def alone(url, *profiles, **options):
     async with core(url, *profiles, limit=6000, **{**LIMITS, **options}) as world:
         job = await job_of(world, *(one.name for one in profiles))
         standing = await BackfillRunner(world.store, world.batch_runner).run(job, profiles)
-        return len(world.requests), standing, await commands.digest(url)
+        return len(world.requests), standing, commands.digest(url)
 
 
 async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
@@ -86,7 +86,7 @@ async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
         assert asked_twice(world) == []
         askers = await world.store.list_fetches(limit=None)
         assert len(askers) == len(world.requests)
-    assert await commands.digest(postgres_url) == digest
+    assert commands.digest(postgres_url) == digest
 
 
 async def test_requests_that_were_refused_are_counted_however_often_the_record_is_told(sqlite_url, monkeypatch):
@@ -122,7 +122,7 @@ async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(p
         assert last.progress.gaps_remaining == 0
         assert saved > 0
         assert asked_twice(world) == []
-    assert await commands.digest(postgres_url) == digest
+    assert commands.digest(postgres_url) == digest
 
 
 async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, sqlite_url):

@@ -328,8 +328,8 @@ async def move_history(opened, source, target, taken):
     same = {"old": source.digest, "new": target.digest, "filters": target.filters_json}
     change = sa.text("UPDATE series SET digest = :new, filters = :filters WHERE digest = :old")
 
-    async def work(connection):
-        await connection.execute(change, same)
+    def work(connection):
+        connection.execute(change, same)
 
     await opened.store._database.write(work)
     await opened.declare(taken)

@@ -103,7 +103,7 @@ async def _opened(path):
 
 @pytest.mark.parametrize("count", [60, pytest.param(5_000, marks=pytest.mark.campaign)])
 async def test_every_change_of_what_is_known_is_found_and_every_byte_kept(store, tmp_path, count, seed):
-    good, content = await dumped(store), store.read_bytes()
+    good, content = dumped(store), store.read_bytes()
     dice, found = random.Random(seed), Counter()
     for number in range(count):
         way = dice.choice(_WAYS)
@@ -112,7 +112,7 @@ async def test_every_change_of_what_is_known_is_found_and_every_byte_kept(store,
         damaged.parent.mkdir()
         damaged.write_bytes(spoilt)
         told = f"store {number}: {way.__name__}"
-        said, known = await findings(damaged), await dumped(damaged)
+        said, known = await findings(damaged), dumped(damaged)
         assert damaged.read_bytes() == spoilt, told
         assert said or known == good, told
         refused = await _opened(damaged)

@@ -4,7 +4,6 @@ The standby has every commit before it is acknowledged, as whoever may lose noth
 and `target_session_attrs=read-write` finds the one that takes writes.
 """
 
-import asyncio
 import random
 import shutil
 import tempfile
@@ -83,7 +82,7 @@ def pair():
     folder.chmod(0o755)
     made = Pair(folder)
     try:
-        asyncio.run(commands.upgrade(made.url))
+        (commands.upgrade(made.url))
         yield made
     finally:
         made.close()
@@ -104,10 +103,10 @@ async def test_what_was_acknowledged_is_there_and_the_rest_is_collected_anew(pai
         world.simulator.script(rule)
 
     with pytest.raises(StoreUnavailable, match="is on a standby, which takes no writes: name the primary"):
-        await commands.upgrade(pair.standby_url)
+        commands.upgrade(pair.standby_url)
     outcomes = await collected(pair.url, found, dying)
     assert asked["requests"] > when
     assert found["requests"] <= outcomes.total(), "each that was sent was on record before"
     await collected(sqlite_url, Counter())
-    assert await dump(pair.url) == await dump(sqlite_url)
+    assert dump(pair.url) == dump(sqlite_url)
     print(f"died at request {when}, {for_so_long:.1f} s without a server: {dict(found)}")  # noqa: T201

@@ -7,7 +7,6 @@ which the test command does not install, so these are campaign tests.
 Of each of a few thousand processes most of the time would go into importing, so they are born in the nest.
 """
 
-import asyncio
 import os
 import re
 import shutil
@@ -60,7 +59,7 @@ def _tracing(store, log, *injection):
 
 
 def _dump(store):
-    return asyncio.run(dump(f"sqlite:///{store}"))
+    return dump(f"sqlite:///{store}")
 
 
 @pytest.fixture(scope="module")

@@ -38,5 +38,5 @@ async def test_whatever_reply_is_lost_the_store_ends_as_the_one_on_sqlite(postgr
     assert outcomes.total() - unsent == found["requests"], outcomes
     assert unsent <= proxy.cut == cuts, "a request that was begun and not sent is one whose begin was lost"
     await collected(sqlite_url, Counter())
-    assert await dump(postgres_url) == await dump(sqlite_url)
+    assert dump(postgres_url) == dump(sqlite_url)
     print(f"{proxy.cut} replies lost: {dict(found)}")  # noqa: T201 - counts for the record

@@ -64,7 +64,7 @@ def _lived(folder, hours, outages=(), seed=0):
 
 
 async def known(folder):
-    text = "".join([part async for part in commands.dump(f"sqlite:///{folder}/collector.db")])
+    text = "".join(commands.dump(f"sqlite:///{folder}/collector.db"))
     lines = [json.loads(line) for line in text.splitlines()]
     return [line[:3] if line[0] == "fire" else line for line in lines]
 

@@ -99,10 +99,8 @@ def fork_server():
 
 
 def _import_everything():
-    import aiosqlite  # noqa: F401 - SQLAlchemy imports drivers only when it connects
-    import psycopg  # noqa: F401
-    import sqlalchemy.dialects.postgresql.psycopg
-    import sqlalchemy.dialects.sqlite.aiosqlite  # noqa: F401
+    import psycopg  # noqa: F401 - SQLAlchemy imports drivers only when it connects
+    import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
     import collector
 

@@ -78,13 +78,13 @@ async def served(url, folder, token=None, changing=None, clock=lambda: NOW):
 async def prove_gap(store, window, asked_at):
     """Put on record what a second answer, about *window* of `all` alone, leaves there."""
 
-    async def work(connection):
+    def work(connection):
         select = sa.select(profile_series.c.series_id).where(profile_series.c.label == "all")
-        series_id = (await connection.execute(select)).scalar_one()
+        series_id = connection.execute(select).scalar_one()
         row = {"start": window.start, "end": window.end, "window_start": window.start, "window_end": window.end}
-        number = (await connection.execute(sa.select(sa.func.count()).select_from(absences))).scalar_one()
+        number = (connection.execute(sa.select(sa.func.count()).select_from(absences))).scalar_one()
         row |= {"series_id": series_id, "fetch_id": 1_000 + number, "asked_at": asked_at, "told_at": asked_at}
-        await connection.execute(sa.insert(absences).values(row))
+        connection.execute(sa.insert(absences).values(row))
 
     await store._database.write(work)
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import aiosqlite
 import apscheduler.schedulers.base
 import pytest
 
@@ -20,7 +19,7 @@ from collector.daemon import Daemon
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
-from collector.store.db.group_commit import Units
+from collector.store.db.group_commit import WriteQueue
 from tests.harness.collect_core import CALM, TOKEN
 
 _GRACE = 0.0002
@@ -67,8 +66,8 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 @contextmanager
 def _counted(loop):
-    """Count the calls that run in threads: transactions of the store, statements of its readers, all others."""
-    wrap, execute, connect = asyncio.futures.wrap_future, aiosqlite.Connection._execute, aiosqlite.Connection._connect
+    """Count the calls that run in threads: writes to the store, reads of it, all others."""
+    wrap = asyncio.futures.wrap_future
 
     def ended(_future):
         loop.at_work -= 1
@@ -97,9 +96,7 @@ def _counted(loop):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio, "wrap_future", wrapped)
         patch.setattr(asyncio.futures, "wrap_future", wrapped)
-        patch.setattr(Units, "do", counting(Units.do))
-        patch.setattr(aiosqlite.Connection, "_execute", counting(execute))
-        patch.setattr(aiosqlite.Connection, "_connect", counting(connect))
+        patch.setattr(WriteQueue, "submit", counting(WriteQueue.submit))
         patch.setattr(apscheduler.schedulers.base, "datetime", Now)
         yield
 

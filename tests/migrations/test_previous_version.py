@@ -30,9 +30,9 @@ TOLD = NOW - HOUR / 2
 
 
 async def execute(store, *statements):
-    async def work(connection):
+    def work(connection):
         for statement in statements:
-            await connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(statement)
 
     await store._database.write(work)
 
@@ -44,21 +44,21 @@ async def previous(store, work):
     known = [series_id for (series_id,) in await rows(store, "SELECT id FROM series WHERE in_force_at IS NOT NULL")]
     done = await work
 
-    async def undo(connection):
+    def undo(connection):
         for name, kept in before.items():
             table = metadata.tables[name]
             columns = [column.name for column in table.c]
-            await connection.execute(sa.delete(table))
+            connection.execute(sa.delete(table))
             marks = ", ".join(f":p{number}" for number in range(len(columns)))
             names = ", ".join(f'"{column}"' for column in columns)
             insert = sa.text(f"INSERT INTO {name} ({names}) VALUES ({marks})")
             for row in kept:
-                await connection.execute(insert, {f"p{number}": value for number, value in enumerate(row)})
+                connection.execute(insert, {f"p{number}": value for number, value in enumerate(row)})
         later = metadata.tables["fetches"]
-        await connection.execute(sa.update(later).where(later.c.id > newest).values(ignored=None, windows=None))
+        connection.execute(sa.update(later).where(later.c.id > newest).values(ignored=None, windows=None))
         series = metadata.tables["series"]
         unknown = sa.update(series).where(series.c.id.not_in(known))
-        await connection.execute(unknown.values(in_force_at=None, proposed_at=None))
+        connection.execute(unknown.values(in_force_at=None, proposed_at=None))
 
     await store._database.write(undo)
     return done
@@ -78,8 +78,8 @@ async def fill(url, *more, revision=BEFORE):
         await store.declare([profile()], NOW)
         await saved(store, batch((query(), hours(FIRST, LAST))), numbers(FIRST, LAST), updated=TOLD)
         for work in more:
-            await work(store)
-    await commands.downgrade(url, revision)
+            work(store)
+    commands.downgrade(url, revision)
 
 
 @pytest.mark.parametrize("revision", [BEFORE, "0007"])
@@ -96,7 +96,7 @@ async def test_the_statements_of_the_previous_version_are_taken(store_url, revis
     names = [name for name in before.tables if name not in VIEWS]
     with engine.connect() as connection:
         written = {name: connection.execute(sa.select(before.tables[name])).all() for name in before.tables}
-    await commands.upgrade(store_url)
+    commands.upgrade(store_url)
     with engine.begin() as connection:
         for name in names:
             connection.execute(sa.delete(before.tables[name]))
@@ -109,7 +109,7 @@ async def test_the_statements_of_the_previous_version_are_taken(store_url, revis
         name: sorted(map(repr, found)) for name, found in written.items()
     }
     assert all(written[name] for name in ("series", "points", "revisions", "vanished", "date_ranges", *VIEWS))
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 async def test_rights_on_the_view_stay_in_both_directions(postgres_url):
@@ -117,8 +117,8 @@ async def test_rights_on_the_view_stay_in_both_directions(postgres_url):
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {role}")
         connection.execute(f"GRANT SELECT ON history TO {role}")
-    await commands.downgrade(postgres_url, BEFORE)
-    await commands.upgrade(postgres_url)
+    commands.downgrade(postgres_url, BEFORE)
+    commands.upgrade(postgres_url)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         assert connection.execute(f"SELECT has_table_privilege('{role}', 'history', 'SELECT')").fetchone() == (True,)
         connection.execute(f"DROP OWNED BY {role}")
@@ -127,9 +127,9 @@ async def test_rights_on_the_view_stay_in_both_directions(postgres_url):
 
 async def test_an_upgrade_changes_no_point_and_takes_old_values_as_final_but_unconfirmed(store_url):
     await fill(store_url)
-    await commands.upgrade(store_url)
-    assert await commands.check(store_url) == []
-    assert (await verify(store_url)).findings == []
+    commands.upgrade(store_url)
+    assert commands.check(store_url) == []
+    assert (verify(store_url)).findings == []
     async with Store.open(store_url, owner="test") as store:
         await store.declare([profile()], NOW)
         assert await values(store) == numbers(FIRST, LAST)
@@ -197,7 +197,7 @@ async def test_points_that_a_previous_version_adds_are_read_again(store_url):
         await saved(store, asked, numbers(FIRST - 48, FIRST), now=now, updated=now)
         windows = [slice_.window for slice_ in await fire_slices([profile()], NOW + 2 * HOUR, store)]
         assert not any(one.overlaps(asked.slices[0].window) for one in windows)
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 async def test_a_final_value_that_a_previous_version_changes_is_read_again(store_url):
@@ -228,7 +228,7 @@ async def test_a_final_value_that_a_previous_version_changes_is_read_again(store
         await saved(store, asked, right | {FIRST + 24: 9.0}, now=later, updated=later)
         assert (await values(store))[FIRST + 5] == right[FIRST + 5]
         assert await due(store, later + HOUR), "it changed past settle, so that it is checked once more"
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 async def test_a_series_that_a_previous_version_has_begun_is_in_force(store_url):
@@ -259,7 +259,7 @@ async def test_a_unit_to_which_a_previous_version_moves_the_labels_hides_no_hist
         assert len(await rows(store, "SELECT * FROM history")) == 6
         assert await rows(store, "SELECT id FROM series WHERE in_force_at IS NULL") == []
         assert await values(store, as_of=NOW + HOUR / 2) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 async def moved(store, asked, now):
@@ -292,12 +292,12 @@ async def test_the_first_snapshot_deletes_history_in_every_unit(store_url):
             ("entries", 1),
         ]
         assert await rows(store, "SELECT points FROM series ORDER BY id") == [(0,), (0,), (2,)]
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 async def insert(store, name, values):
-    async def work(connection):
-        await connection.execute(sa.insert(metadata.tables[name]).values(values))
+    def work(connection):
+        connection.execute(sa.insert(metadata.tables[name]).values(values))
 
     await store._database.write(work)
 
@@ -315,7 +315,7 @@ async def test_a_store_in_which_the_last_revision_was_missed_is_mended_within_a_
         border = int((life.clock() - SHORT.settle - 6 * HOUR).timestamp())
         clock = life.clock
     wrong = f"{'timestamp' if store_url.startswith('sqlite') else 'extract(epoch from timestamp)'} < {border}"
-    await commands.downgrade(store_url, BEFORE)
+    commands.downgrade(store_url, BEFORE)
     async with living(store_url, SHORT, None) as life:
         life.clock.now = clock.now
         await execute(life.store, f"UPDATE points SET value = value - 3 WHERE {wrong}")

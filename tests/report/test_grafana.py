@@ -54,8 +54,8 @@ async def test_every_query_runs_on_postgres(postgres_url, tmp_path, title):
     assert "$" not in query
     async with served(postgres_url, tmp_path) as world:
         await fill(world)
-        async with world.store._database.read() as connection:
-            rows = (await connection.execute(sa.text(query))).all()
+        with world.store._database.read() as connection:
+            rows = connection.execute(sa.text(query)).all()
     assert {"History": 46, "A week earlier": 46, "Revised": 2, "variable": 3}[title] == len(rows)
 
 

@@ -1,12 +1,13 @@
 """Text filters that match nothing are named, once there is reason to."""
 
+import asyncio
 from datetime import timedelta
-from functools import partial
 
 import pytest
 
 from collector.report.status import status_document
 from collector.report.warnings import SpellingCheck
+from collector.store import ReadView
 from tests.store.making import HOUR, NOW, batch, filtered, hours, profile, saved
 
 WRONG = filtered("wrong", caOwner="Lets Encrypt")
@@ -16,6 +17,10 @@ TWO_DAYS = hours(-24, 24)
 
 async def warned(store, *profiles, now=NOW):
     return (await status_document(store, profiles, 600, now))["warnings"]
+
+
+async def warnings(store, spelling, profiles, now):
+    return await store.look(lambda view: spelling.warnings(view, profiles, now))
 
 
 @pytest.mark.parametrize("values", [[0.0] * 48, []])
@@ -59,35 +64,41 @@ async def test_each_value_is_looked_at_by_itself(store):
 
 async def test_what_was_found_is_looked_at_again_a_day_later_and_what_has_values_never(store, monkeypatch):
     right, spelling, read = filtered("right", tld="com"), SpellingCheck(), []
-    empty = store.empty
+    empty = ReadView.empty
 
-    async def counted(queries):
+    def counted(view, queries):
         read.append(len(queries))
-        return await empty(queries)
+        return empty(view, queries)
 
-    monkeypatch.setattr(store, "empty", counted)
+    monkeypatch.setattr(ReadView, "empty", counted)
     await store.declare([WRONG, right], NOW)
     asked = batch((SERIES.query, TWO_DAYS), (right.series[0].query, TWO_DAYS))
     await saved(store, asked, [0.0] * 48, [1.0] * 48, profiles=["wrong", "right"])
     for moment in (NOW, NOW + HOUR, NOW + timedelta(hours=23)):
-        assert set(await spelling.warnings(store, [WRONG, right], moment)) == {"wrong"}
+        assert set(await warnings(store, spelling, [WRONG, right], moment)) == {"wrong"}
     assert read == [2]
     await saved(store, batch((SERIES.query, hours(0, 24))), [2.0] * 24, now=NOW + HOUR, profiles=["wrong"])
-    assert await spelling.warnings(store, [WRONG, right], NOW + timedelta(days=1)) == {}
-    assert await spelling.warnings(store, [WRONG, right], NOW + timedelta(days=2)) == {}
+    assert await warnings(store, spelling, [WRONG, right], NOW + timedelta(days=1)) == {}
+    assert await warnings(store, spelling, [WRONG, right], NOW + timedelta(days=2)) == {}
     assert read == [2, 1]
 
 
 async def test_zeros_that_come_between_two_reads_are_no_values(store, monkeypatch):
-    async def come_after(method, *arguments):
-        found = await method(*arguments)
-        monkeypatch.undo()
-        await saved(store, batch((SERIES.query, TWO_DAYS)), [0.0] * 48, profiles=["wrong"])
-        return found
+    loop = asyncio.get_running_loop()
+
+    def come_after(method):
+        def read(view, *arguments):
+            found = method(view, *arguments)
+            monkeypatch.undo()
+            zeros = saved(store, batch((SERIES.query, TWO_DAYS)), [0.0] * 48, profiles=["wrong"])
+            asyncio.run_coroutine_threadsafe(zeros, loop).result(60)
+            return found
+
+        return read
 
     spelling = SpellingCheck()
     await store.declare([WRONG], NOW)
     for name in ("newest", "empty"):
-        monkeypatch.setattr(store, name, partial(come_after, getattr(store, name)))
-    await spelling.warnings(store, [WRONG], NOW)
-    assert set(await spelling.warnings(store, [WRONG], NOW + HOUR)) == {"wrong"}
+        monkeypatch.setattr(ReadView, name, come_after(getattr(ReadView, name)))
+    await warnings(store, spelling, [WRONG], NOW)
+    assert set(await warnings(store, spelling, [WRONG], NOW + HOUR)) == {"wrong"}

@@ -302,9 +302,9 @@ async def refuse(store, asked, again):
     moments = {"at": sa.bindparam("at", type_=Moment), "again": sa.bindparam("again", type_=Moment)}
     statement = sa.text(text).bindparams(*moments.values())
 
-    async def work(connection):
-        await connection.execute(sa.text("DELETE FROM refusals"))
-        await connection.execute(statement, {"digest": asked.digest, "at": again - DAY, "again": again})
+    def work(connection):
+        connection.execute(sa.text("DELETE FROM refusals"))
+        connection.execute(statement, {"digest": asked.digest, "at": again - DAY, "again": again})
 
     await store._database.write(work)
 
@@ -322,7 +322,7 @@ async def test_a_hole_upstream_is_no_state_gaps(sqlite_url, monkeypatch):
     async with core(sqlite_url, profile()) as world:
         await _attend(world)
 
-        async def gaps(*_):
+        def gaps(*_):
             return [Gap("all", "all", NOW - 2 * DAY, NOW - DAY, 24, "upstream")]
 
         monkeypatch.setattr("collector.report.status.gaps_of_profiles", gaps)

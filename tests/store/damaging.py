@@ -46,15 +46,15 @@ async def findings(path):
     """What is found in a file: a list of sentences, or the one that it cannot be read."""
     before = path.read_bytes()
     try:
-        found = (await verify(f"sqlite:///{path}")).findings
+        found = (verify(f"sqlite:///{path}")).findings
     except CollectorError as error:
         found = [str(error)]
     assert path.read_bytes() == before
     return found
 
 
-async def dumped(path):
+def dumped(path):
     try:
-        return "".join([text async for text in dump(f"sqlite:///{path}")])
+        return "".join(dump(f"sqlite:///{path}"))
     except CollectorError as error:
         return str(error)

@@ -79,7 +79,7 @@ def put_back():
 
     for owner, name in ((os, "link"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
         setattr(owner, name, dying(getattr(owner, name)))
-    asyncio.run(restore(url, Path(source)))
+    (restore(url, Path(source)))
 
 
 def killed_while_restoring(url, folder, source, call):

@@ -1,6 +1,5 @@
 """Short ways to make what the store is given."""
 
-from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
@@ -68,8 +67,11 @@ async def filled(url):
 
 async def rows(store, sql, **parameters):
     """What a person would read with SQL of their own."""
-    async with store._database.read() as connection:
-        return [tuple(row) for row in await connection.execute(sa.text(sql), parameters)]
+
+    def read(connection):
+        return [tuple(row) for row in connection.execute(sa.text(sql), parameters)]
+
+    return await store._database.read_in_thread(read)
 
 
 async def exported(store, *profiles, **options):
@@ -82,7 +84,6 @@ async def values(store, label="all", **options):
     return {(t - START) / STEP: v for _, series, t, v in found if series == label}
 
 
-async def dump(url):
+def dump(url):
     """All that is known, as one text."""
-    async with aclosing(commands.dump(url)) as parts:
-        return "".join([part async for part in parts])
+    return "".join(commands.dump(url))

@@ -115,7 +115,7 @@ async def test_null_texts_are_kept_and_are_the_same_annotation_as_empty_ones(sto
         await saved(store, ASKED, [1], now=minutes(minute), annotations=annotations)
     (row,) = await store.list_annotations()
     assert (row.description, row.linked_url, row.last_seen_at, row.withdrawn_at) == (None, None, minutes(2), None)
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 async def test_two_equal_annotations_in_one_answer_are_one(store):

@@ -51,14 +51,14 @@ def turn_bit(path, what):
 
 
 async def test_it_works(url, target):
-    size = await backup(url, target)
+    size = backup(url, target)
     assert there(target) == ["backup.db"]
     assert (size, mode(target)) == (len(content(target)), 0o600)
-    assert await digest(f"sqlite:///{target}") == await digest(url)
+    assert digest(f"sqlite:///{target}") == digest(url)
 
 
 async def test_a_backup_is_a_store_that_goes_on(url, target):
-    await backup(url, target)
+    backup(url, target)
     async with Store.open(f"sqlite:///{target}", owner="run") as store:
         assert (await saved(store, ASKED, [1, 2, 3, 5], now=LATER, updated=LATER)).revised == 1
 
@@ -67,33 +67,33 @@ async def test_it_is_made_beside_a_running_collector_and_shows_one_moment(url, t
     monkeypatch.setattr(backing, "_PAGES_A_STEP", 1)
     async with Store.open(url, owner="run") as store:
         await saved(store, batch((query(), hours(4, 8))), [5, 6, 7, 8], now=LATER)
-        before = await digest(url)
-        await backup(url, target)
+        before = digest(url)
+        backup(url, target)
         await saved(store, ASKED, [9, 9, 9, 9], now=LATER, updated=LATER)
-    assert await digest(f"sqlite:///{target}") == before
+    assert digest(f"sqlite:///{target}") == before
 
 
 async def test_another_file_is_not_overwritten_unless_forced(url, target):
     target.write_text("mine")
     with pytest.raises(UsageError, match="exists; --force overwrites it"):
-        await backup(url, target)
+        backup(url, target)
     assert content(target) == b"mine"
     target.with_name("backup.db-wal").write_text("of the file that was there before")
-    await backup(url, target, force=True)
+    backup(url, target, force=True)
     assert there(target) == ["backup.db"]
-    assert await digest(f"sqlite:///{target}") == await digest(url)
+    assert digest(f"sqlite:///{target}") == digest(url)
 
 
 async def test_a_file_that_appears_meanwhile_is_not_overwritten_either(url, target, monkeypatch):
     real = backing.find_damage
 
-    async def slow(unfinished):
+    def slow(unfinished):
         target.write_text("mine")
-        return await real(unfinished)
+        return real(unfinished)
 
     monkeypatch.setattr(backing, "find_damage", slow)
     with pytest.raises(UsageError, match="exists; --force overwrites it"):
-        await backup(url, target)
+        backup(url, target)
     assert (there(target), content(target)) == (["backup.db"], b"mine")
 
 
@@ -102,7 +102,7 @@ async def test_the_store_is_not_overwritten_by_its_backup(url, force):
     path = Path(url.removeprefix("sqlite:///"))
     before = content(path)
     with pytest.raises(UsageError, match="is the store itself"):
-        await backup(url, path, force=force)
+        backup(url, path, force=force)
     assert content(path) == before
 
 
@@ -113,11 +113,11 @@ async def test_a_symbolic_link_is_followed(url, target, tmp_path, there_is_one):
     if there_is_one:
         target.write_text("mine")
         with pytest.raises(UsageError, match="exists; --force overwrites it"):
-            await backup(url, link)
-    await backup(url, link, force=there_is_one)
+            backup(url, link)
+    backup(url, link, force=there_is_one)
     assert link.readlink() == target
     assert there(target) == ["backup.db"]
-    assert await digest(f"sqlite:///{target}") == await digest(url)
+    assert digest(f"sqlite:///{target}") == digest(url)
 
 
 @pytest.mark.parametrize("where", ["nowhere/backup.db", "link.db"])
@@ -125,14 +125,14 @@ async def test_a_link_that_leads_nowhere_stays(url, tmp_path, where):
     link = tmp_path / "link.db"
     link.symlink_to(tmp_path / where)
     with pytest.raises(UsageError, match="name a file in a folder that exists"):
-        await backup(url, link, force=True)
+        backup(url, link, force=True)
     assert link.readlink() == tmp_path / where
 
 
 async def test_links_to_the_store_are_the_store(url, tmp_path):
     (tmp_path / "link.db").symlink_to(tmp_path / "collector.db")
     with pytest.raises(UsageError, match="is the store itself"):
-        await backup(url, tmp_path / "link.db", force=True)
+        backup(url, tmp_path / "link.db", force=True)
 
 
 async def test_another_store_in_use_is_not_overwritten(url, target):
@@ -142,14 +142,14 @@ async def test_another_store_in_use_is_not_overwritten(url, target):
             if not lock:
                 lock_path(target).unlink()
             with pytest.raises(StoreOwned, match="is a store in use by " + ("`collector run`" if lock else "another")):
-                await backup(url, target, force=True)
+                backup(url, target, force=True)
         await store.check_writable()
-    assert await digest(f"sqlite:///{target}") == await digest(url)
+    assert digest(f"sqlite:///{target}") == digest(url)
 
 
 async def test_a_percent_sign_in_a_path_is_one(url, tmp_path):
     (tmp_path / "100%41").mkdir()
-    await backup(url, tmp_path / "100%41" / "backup%20.db")
+    backup(url, tmp_path / "100%41" / "backup%20.db")
     assert there(tmp_path / "100%41" / "backup%20.db") == ["backup%20.db"]
 
 
@@ -162,7 +162,7 @@ async def test_damage_is_not_backed_up(url, target):
     with pytest.raises(
         StoreDamaged, match="there is no backup, for the store is damaged; `collector db verify` says: all"
     ):
-        await backup(url, target, force=True)
+        backup(url, target, force=True)
     assert (there(target), content(target)) == (["backup.db"], b"an older backup")
 
 
@@ -172,13 +172,13 @@ async def test_a_full_disk_leaves_nothing(url, target, monkeypatch):
 
     monkeypatch.setattr(backing, "sync", full)
     with pytest.raises(Exception, match="cannot be written \\(no space left on device\\)"):
-        await backup(url, target)
+        backup(url, target)
     assert there(target) == []
 
 
 async def test_a_store_of_an_older_schema_is_backed_up_too(url, target):
-    before = await downgrade(url, "0001")
-    await backup(url, target)
+    before = downgrade(url, "0001")
+    backup(url, target)
     with closing(sqlite3.connect(target)) as copy:
         assert copy.execute("SELECT version_num FROM schema_revision").fetchone() == (before,)
 
@@ -188,17 +188,17 @@ async def test_what_is_no_store_is_not_backed_up(tmp_path, target):
         foreign.execute("CREATE TABLE t (x)")
     for name, kind in (("foreign", StoreForeign), ("none", StoreMissing)):
         with pytest.raises(kind):
-            await backup(f"sqlite:///{tmp_path}/{name}.db", target)
+            backup(f"sqlite:///{tmp_path}/{name}.db", target)
     assert there(target) == []
 
 
 async def test_a_folder_that_does_not_exist_is_told(url, tmp_path):
     for target in (tmp_path, tmp_path / "none" / "backup.db"):
         with pytest.raises(UsageError, match="name a file in a folder that exists"):
-            await backup(url, target)
+            backup(url, target)
 
 
 async def test_postgres_has_its_own_tool(target):
     with pytest.raises(UsageError, match="pg_dump") as refused:
-        await backup("postgresql://me:hunter2@127.0.0.1:1/radar", target)
+        backup("postgresql://me:hunter2@127.0.0.1:1/radar", target)
     assert "hunter2" not in str(refused.value)

@@ -62,9 +62,9 @@ async def test_a_damaged_body_is_told_and_not_given(sqlite_store, what):
     fetch_id = await begin(store, ASKED, NOW + HOUR)
     await store.keep_body(body(fetch_id, content=b"some body"))
 
-    async def spoil(connection):
+    def spoil(connection):
         change = what.replace("question", "CAST(question AS BLOB)", 1) if what.startswith("body") else what
-        await connection.exec_driver_sql(f"UPDATE bodies SET {change}")
+        connection.exec_driver_sql(f"UPDATE bodies SET {change}")
 
     await store._database.write(spoil)
 

@@ -42,7 +42,7 @@ async def _opened(url, owner):
 
 
 async def test_a_wrong_password_is_one_also_while_the_store_is_open(login, postgres_server):
-    assert await current(login)
+    assert current(login)
     told = await refusal(with_(login, password="hunter2"))
     assert "does not accept the password" in told
     assert "hunter2" not in told

@@ -17,13 +17,13 @@ LATER = NOW + timedelta(minutes=15)
 REMARK = Annotation(DAY, DAY + HOUR, "", "OUTAGE", "“text”", "", is_instantaneous=False, tags=("a",))
 
 
-async def dumped(store):
-    async with store._database.read() as connection:
-        return "".join([text async for text in dump.dump(connection)])
+def dumped(store):
+    with store._database.read() as connection:
+        return "".join(dump.dump(connection))
 
 
 async def lines(store, kind):
-    found = [json.loads(line) for line in (await dumped(store)).splitlines()]
+    found = [json.loads(line) for line in dumped(store).splitlines()]
     return [line[1:] for line in found if line[0] == kind]
 
 
@@ -39,7 +39,7 @@ async def test_it_works(store):
     await saved(store, batch((ALL, hours(0, 1))), [4], now=LATER, updated=LATER, annotations=[])
     await store.finish([Fire("all", DAY + HOUR, "collected", NOW)], [])
     tags = json.dumps('["a"]')
-    assert (await dumped(store)).splitlines() == [
+    assert dumped(store).splitlines() == [
         '["series","ct","","","1h","{}","RAW_VALUES","*"]',
         '["point","2026-04-30T00:00:00Z",4.0]',
         '["point","2026-04-30T01:00:00Z",0.1]',
@@ -55,8 +55,8 @@ async def test_it_works(store):
 
 async def test_the_digest_is_that_of_the_text(store):
     await saved(store, batch((ALL, hours(0, 2))), [1, 2])
-    async with store._database.read() as connection:
-        assert await dump.digest(connection) == hashlib.sha256((await dumped(store)).encode()).hexdigest()
+    with store._database.read() as connection:
+        assert dump.digest(connection) == hashlib.sha256(dumped(store).encode()).hexdigest()
 
 
 async def test_windows_order_and_moments_leave_no_trace(store_url, sqlite_template, tmp_path):
@@ -75,7 +75,7 @@ async def test_windows_order_and_moments_leave_no_trace(store_url, sqlite_templa
             asked = batch(*((q, hours(start, start + 2)) for q in reversed(queries)))
             await saved(store, asked, *[list(range(start, start + 2))] * 4, now=LATER, updated=LATER)
             await saved(store, asked, *[list(range(start, start + 2))] * 4, now=LATER + HOUR, updated=LATER)
-    assert await digest(whole) == await digest(pieces)
+    assert digest(whole) == digest(pieces)
 
 
 async def test_fires_come_by_profile_and_due_with_their_outcome(store):
@@ -100,7 +100,7 @@ async def test_many_points_come_in_blocks_that_lose_nothing(store, monkeypatch):
     monkeypatch.setattr(dump, "_ROWS_AT_ONCE", 3)
     for start in range(0, 20, 4):
         await saved(store, batch((ALL, hours(start, start + 4))), range(4))
-    before = await dumped(store)
+    before = dumped(store)
     for value in (7, 8):
         await saved(store, batch((ALL, hours(0, 20))), [value] * 20, now=LATER, updated=LATER)
     assert before.count('["point"') == 20
@@ -116,7 +116,7 @@ async def test_a_series_of_another_unit_is_another_series(store):
 
 async def test_a_dump_is_read_beside_whoever_writes(store, store_url):
     await saved(store, batch((ALL, hours(0, 1))), [1])
-    assert "".join([text async for text in dump_of(store_url)]) == await dumped(store)
+    assert "".join(dump_of(store_url)) == dumped(store)
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,8 @@ async def test_the_local_api_knows_it_as_what_radar_does_not_have_at_that_moment
     await store.set_edges({ALL: edge(5, seen=(ASKED, later))})
     ids = [row.id for row in await store.list_series()]
 
-    async def absent(history):
-        return await history.proven_absent(ids)
+    def absent(history):
+        return history.proven_absent(ids)
 
     assert await store.ask_history(absent) == {ids[0]: [(0, at(5))]}
     assert await store.ask_history(absent, as_of=NOW) == {}

@@ -19,11 +19,11 @@ ASKED = batch((ALL, hours(0, 4)))
 
 
 async def pragma(store, name):
-    async def read(connection):
-        return (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
+    def read(connection):
+        return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
 
-    async with store._database.read() as connection:
-        return await store._database.write(read), await read(connection)
+    with store._database.read() as connection:
+        return await store._database.write(read), read(connection)
 
 
 async def test_an_acknowledged_commit_survives_the_power_failing(sqlite_url):
@@ -35,15 +35,14 @@ async def test_an_acknowledged_commit_survives_the_power_failing(sqlite_url):
 async def test_only_the_writing_connection_can_write(sqlite_url):
     async with Store.open(sqlite_url, owner="test") as store:
         assert await pragma(store, "query_only") == (0, 1)
-        async with store._database.read() as connection:
-            with pytest.raises(sa.exc.OperationalError, match="readonly"):
-                await connection.exec_driver_sql("DELETE FROM points")
+        with store._database.read() as connection, pytest.raises(sa.exc.OperationalError, match="readonly"):
+            connection.exec_driver_sql("DELETE FROM points")
 
 
 async def test_a_reader_of_postgres_cannot_write(postgres_url):
-    async with Store.open(postgres_url, owner="test") as store, store._database.read() as connection:
-        with pytest.raises(sa.exc.DBAPIError, match="read-only"):
-            await connection.exec_driver_sql("DELETE FROM points")
+    async with Store.open(postgres_url, owner="test") as store:
+        with store._database.read() as connection, pytest.raises(sa.exc.DBAPIError, match="read-only"):
+            connection.exec_driver_sql("DELETE FROM points")
 
 
 async def test_a_store_opened_for_reading_takes_no_writes(store_url):
@@ -55,16 +54,16 @@ async def test_a_store_opened_for_reading_takes_no_writes(store_url):
 async def test_no_update_is_lost_when_many_write_at_once(store):
     await store.set_state("count", "0")
 
-    async def count(connection):
-        await connection.exec_driver_sql("UPDATE state SET value = CAST(value AS integer) + 1 WHERE key = 'count'")
+    def count(connection):
+        connection.exec_driver_sql("UPDATE state SET value = CAST(value AS integer) + 1 WHERE key = 'count'")
 
     await asyncio.gather(*(store._database.write(count) for _ in range(200)))
     assert await store.get_state("count") == "200"
 
 
 async def test_a_transaction_that_fails_leaves_nothing(store):
-    async def half(connection):
-        await state.put(connection, "a", "b")
+    def half(connection):
+        state.put(connection, "a", "b")
         raise LookupError
 
     with pytest.raises(LookupError):
@@ -112,18 +111,16 @@ async def test_nothing_is_left_in_a_session_that_a_pooler_could_hand_to_another(
             await saved(store, ASKED, [1, 2, 3, 4])
             await store.list_fetches()
 
-        async def session(connection):
-            prepared = (await connection.exec_driver_sql("SELECT COUNT(*) FROM pg_prepared_statements")).scalar()
+        def session(connection):
+            prepared = connection.exec_driver_sql("SELECT COUNT(*) FROM pg_prepared_statements").scalar()
             locks = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
-            held = (await connection.exec_driver_sql(locks)).scalar()
-            tables = (
-                await connection.exec_driver_sql("SELECT COUNT(*) FROM pg_class WHERE relpersistence = 't'")
-            ).scalar()
+            held = connection.exec_driver_sql(locks).scalar()
+            tables = connection.exec_driver_sql("SELECT COUNT(*) FROM pg_class WHERE relpersistence = 't'").scalar()
             return prepared, held, tables
 
         assert await store._database.write(session) == (0, 0, 0)
-        async with store._database.read() as connection:
-            assert await session(connection) == (0, 0, 0)
+        with store._database.read() as connection:
+            assert session(connection) == (0, 0, 0)
 
 
 async def deadlock(store):
@@ -133,12 +130,12 @@ async def deadlock(store):
     def work(first, second):
         met = []
 
-        async def update(connection):
-            await state.put(connection, first, "x")
+        def update(connection):
+            state.put(connection, first, "x")
             if not met:
                 met.append(True)
                 both.wait(10)
-            await state.put(connection, second, "x")
+            state.put(connection, second, "x")
 
         return update
 
@@ -241,11 +238,12 @@ async def test_a_wrong_password_is_not_repeated(postgres_url):
 
 
 async def test_a_waiting_reader_does_not_keep_the_writer(sqlite_url):
-    async with Store.open(sqlite_url, owner="test") as store, store._database.read() as connection:
-        await connection.exec_driver_sql("SELECT COUNT(*) FROM points")
-        begun = time.monotonic()
-        await store.check_writable()
-        assert time.monotonic() - begun < 2
+    async with Store.open(sqlite_url, owner="test") as store:
+        with store._database.read() as connection:
+            connection.exec_driver_sql("SELECT COUNT(*) FROM points")
+            begun = time.monotonic()
+            await store.check_writable()
+            assert time.monotonic() - begun < 2
 
 
 async def test_the_database_is_whole_after_all_of_this(sqlite_url, tmp_path):
@@ -258,8 +256,9 @@ async def test_the_database_is_whole_after_all_of_this(sqlite_url, tmp_path):
 
 async def test_a_pooler_may_refuse_start_up_parameters(postgres_url):
     """Behind transaction pooling only what every pooler knows may be sent when a connection opens."""
-    async with Store.open(postgres_url, owner="test") as store, store._database.read() as connection:
-        raw = (await connection.get_raw_connection()).driver_connection
-        assert isinstance(raw, psycopg.AsyncConnection)
-        assert "options" not in {part.split("=")[0] for part in raw.info.dsn.split()}
-        assert raw.prepare_threshold is None
+    async with Store.open(postgres_url, owner="test") as store:
+        with store._database.read() as connection:
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, psycopg.Connection)
+            assert "options" not in {part.split("=")[0] for part in raw.info.dsn.split()}
+            assert raw.prepare_threshold is None

@@ -43,8 +43,8 @@ async def test_a_request_with_several_windows_is_on_record_with_all_of_them(stor
 async def test_a_request_of_an_older_version_has_no_windows(store):
     await store.begin(ASKED, ["all"], NOW, 1)
 
-    async def work(connection):
-        await connection.exec_driver_sql("UPDATE fetches SET windows = NULL")
+    def work(connection):
+        connection.exec_driver_sql("UPDATE fetches SET windows = NULL")
 
     await store._database.write(work)
     assert [fetch.windows for fetch in await store.list_fetches()] == [None]

@@ -49,4 +49,4 @@ async def test_what_a_clock_that_ran_ahead_wrote_is_written_anew_and_sealed(stor
     await store.finish([ahead, replace(FIRE, due=DAY + HOUR)], [])
     await store.finish([FIRE, replace(FIRE, due=DAY + HOUR, outcome="failed")], [])
     assert [fire.outcome for fire in await store.list_fires()] == ["collected", "collected"]
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []

@@ -101,18 +101,18 @@ async def test_a_known_normalization_gets_its_known_spelling(store):
 async def test_a_store_with_another_spelling_in_it_is_not_damaged(store, store_url):
     await told(store, hours(0, 2), [1, 2], **OLD)
     await told(store, hours(0, 2), [1, 2], hour=1, unit="Certificates")
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 async def test_a_store_with_another_unit_than_was_answered_is_damaged(store, store_url):
     await told(store, hours(0, 2), [1, 2], **OLD)
     await execute(store, "UPDATE series SET unit = 'requests'")
-    assert any("another unit" in finding for finding in (await verify(store_url)).findings)
+    assert any("another unit" in finding for finding in (verify(store_url)).findings)
 
 
 async def execute(store, sql, **parameters):
-    async def work(connection):
-        await connection.execute(sa.text(sql), parameters)
+    def work(connection):
+        connection.execute(sa.text(sql), parameters)
 
     await store._database.write(work)
 
@@ -138,13 +138,13 @@ async def test_two_spellings_in_an_older_store_are_read_as_one_series(store):
     (thin,) = await store.thin(Selection(start=DAY, end=DAY + 9 * HOUR), 9)
     assert [column.mean for column in thin.columns] == [*range(4), 40, 50, 60, 71, 80]
 
-    async def read(history):
-        [kept] = await history.series("ct")
+    def read(history):
+        [kept] = history.series("ct")
         assert (kept.id, kept.generations) == (2, ())
-        assert await history.spans([kept.id]) == {2: (at(0), at(8))}
-        assert await history.confidence_level([Stretch(kept.id, at(0), at(9))]) == 5
-        assert (await history.last_updated([kept.id]))[kept.id] == later(3)
-        return [tuple(row) for block in await history.points(Stretch(2, at(0), at(9))) for row in block]
+        assert history.spans([kept.id]) == {2: (at(0), at(8))}
+        assert history.confidence_level([Stretch(kept.id, at(0), at(9))]) == 5
+        assert (history.last_updated([kept.id]))[kept.id] == later(3)
+        return [tuple(row) for block in history.points(Stretch(2, at(0), at(9))) for row in block]
 
     assert dict(await store.ask_history(read)) == {at(h): v for h, v in {**expected, 7: 71.0, 8: 80.0}.items()}
 
@@ -317,16 +317,16 @@ async def test_what_is_stored_in_any_unit_is_known_to_be_stored(store):
     assert await store.whole([ALL]) == {ALL: hours(0, 8)}
     (row,) = await store.status_rows([profile()])
     assert (row.first_point, row.last_point) == (DAY, DAY + 7 * HOUR)
-    async with store._database.read() as connection:
-        assert await generations.ids_of(connection, [ALL, query(tld="com")]) == {ALL: [2, 1]}
+    with store._database.read() as connection:
+        assert generations.ids_of(connection, [ALL, query(tld="com")]) == {ALL: [2, 1]}
 
 
 async def test_one_statement_tells_where_values_are_stored(store):
     await changed(store)
     statements = []
-    async with store._database.read() as connection:
-        sa.event.listen(connection.sync_connection, "before_cursor_execute", lambda *it: statements.append(it[2]))
-        await generations.ids_of(connection, [ALL, query(tld="com")])
+    with store._database.read() as connection:
+        sa.event.listen(connection, "before_cursor_execute", lambda *it: statements.append(it[2]))
+        generations.ids_of(connection, [ALL, query(tld="com")])
     assert len(statements) == 1
 
 
@@ -359,9 +359,9 @@ async def test_revisions_of_both_units_are_those_of_the_profile(store):
 async def test_history_is_answered_in_the_unit_of_the_range(store):
     await changed(store)
 
-    async def within(history, start, end):
-        [kept] = await history.series("ct")
-        found = await history.within(kept, at(start), at(end))
+    def within(history, start, end):
+        [kept] = history.series("ct")
+        found = history.within(kept, at(start), at(end))
         return found.unit, found.change and (found.change.old, found.change.new, found.change.timestamp)
 
     for as_of in (None, later(2)):
@@ -376,8 +376,8 @@ async def test_history_is_answered_in_the_unit_of_the_range(store):
         found = await store.ask_history(lambda h: within(h, 3, 5), as_of)
         assert found[1] == ("'certificates'", "'requests'", at(4))
 
-    async def before(history):
-        [kept] = await history.series("ct")
+    def before(history):
+        [kept] = history.series("ct")
         return kept.unit, kept.generations
 
     assert await store.ask_history(before, later(1)) == ("certificates", ())
@@ -416,8 +416,8 @@ async def test_a_question_of_no_profile_changes_its_unit_as_others_do(store):
     assert await store.spans([ALL]) == {ALL: hours(0, 2)}
     await told(store, hours(1, 3), [10, 20], hour=2, **NEW)
     assert await store.spans([ALL]) == {ALL: hours(0, 3)}
-    async with store._database.read() as connection:
-        assert await generations.ids_of(connection, [ALL]) == {ALL: [2, 1]}
+    with store._database.read() as connection:
+        assert generations.ids_of(connection, [ALL]) == {ALL: [2, 1]}
 
 
 async def test_the_log_warns_when_a_unit_is_proposed_and_when_it_is_in_force(store, caplog):

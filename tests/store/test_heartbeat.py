@@ -90,8 +90,8 @@ async def test_a_service_that_was_killed_runs_no_more(store_url, started):
 async def _expire(store):
     """End the leases without waiting for it."""
 
-    async def work(connection):
-        await connection.exec_driver_sql("UPDATE replicas SET expires_at = now() - interval '1 hour'")
+    def work(connection):
+        connection.exec_driver_sql("UPDATE replicas SET expires_at = now() - interval '1 hour'")
 
     await store._database.write(work)
 

@@ -24,8 +24,8 @@ async def _series(store, as_of=None):
 async def _points(store, first, last, as_of=None):
     [kept] = await _series(store, as_of)
 
-    async def read(history):
-        blocks = await history.points(Stretch(kept.id, at(first), at(last)))
+    def read(history):
+        blocks = history.points(Stretch(kept.id, at(first), at(last)))
         return [tuple(row) for block in blocks for row in block]
 
     return await store.ask_history(read, as_of)
@@ -35,22 +35,22 @@ async def test_it_works(store):
     await store.declare([profile()], NOW)
     await saved(store, batch((query(), hours(0, 3))), [1, 2, 3])
     history = Asking(store)
-    [kept] = await history.series("ct")
+    [kept] = history.series("ct")
     assert (kept.query, kept.normalization, kept.unit, kept.labels) == (query(), "RAW_VALUES", "*", ("all",))
-    assert await history.spans([kept.id]) == {kept.id: (at(0), at(2))}
-    assert await history.last_updated([kept.id]) == {kept.id: NOW}
-    assert await history.confidence_level([Stretch(kept.id, at(0), at(3))]) == 5
+    assert history.spans([kept.id]) == {kept.id: (at(0), at(2))}
+    assert history.last_updated([kept.id]) == {kept.id: NOW}
+    assert history.confidence_level([Stretch(kept.id, at(0), at(3))]) == 5
     assert await _points(store, 1, 5) == [(at(1), 2.0), (at(2), 3.0)]
 
 
 async def test_a_series_that_was_never_answered_is_there_and_says_so(store):
     await store.declare([profile()], NOW)
     history = Asking(store)
-    [kept] = await history.series("ct")
+    [kept] = history.series("ct")
     assert not kept.answered
-    assert await history.spans([kept.id]) == {}
-    assert await history.last_updated([kept.id]) == {}
-    assert await history.confidence_level([Stretch(kept.id, at(0), at(3))]) is None
+    assert history.spans([kept.id]) == {}
+    assert history.last_updated([kept.id]) == {}
+    assert history.confidence_level([Stretch(kept.id, at(0), at(3))]) is None
 
 
 async def test_labels_in_use_come_first(store):
@@ -86,14 +86,14 @@ async def test_what_was_known_then_has_its_own_ends_values_and_last_updated(stor
     await saved(store, batch((query(), hours(4, 6))), [5, 6])
     await saved(store, batch((query(), hours(0, 8))), [1, 2, 3, 4, 50, 6, 7, 8], now=LATER, updated=LATER)
     history = Asking(store, NOW)
-    [kept] = await history.series("ct")
-    assert await history.spans([kept.id]) == {kept.id: (at(4), at(5))}
-    assert await history.last_updated([kept.id]) == {kept.id: NOW}
+    [kept] = history.series("ct")
+    assert history.spans([kept.id]) == {kept.id: (at(4), at(5))}
+    assert history.last_updated([kept.id]) == {kept.id: NOW}
     history = Asking(store, NOW - HOUR)
-    assert await history.spans([kept.id]) == {}
-    assert await history.last_updated([kept.id]) == {}
+    assert history.spans([kept.id]) == {}
+    assert history.last_updated([kept.id]) == {}
     history = Asking(store, LATER)
-    assert await history.spans([kept.id]) == {kept.id: (at(0), at(7))}
+    assert history.spans([kept.id]) == {kept.id: (at(0), at(7))}
     assert await _points(store, 0, 8, NOW) == [(at(4), 5.0), (at(5), 6.0)]
 
 
@@ -103,22 +103,22 @@ async def test_the_confidence_level_is_the_lowest_of_the_newest_answers(store):
     await rows_change(store, 2)
     await saved(store, batch((query(), hours(2, 6))), [3, 4, 5, 6], now=LATER, updated=LATER)
     history = Asking(store)
-    [kept] = await history.series("ct")
-    assert await history.confidence_level([Stretch(kept.id, at(0), at(6))]) == 2
-    assert await history.confidence_level([Stretch(kept.id, at(1), at(3))]) == 2
-    assert await history.confidence_level([Stretch(kept.id, at(2), at(4))]) == 5
-    assert await history.confidence_level([Stretch(kept.id, at(9), at(10))]) is None
-    assert await history.confidence_level([]) is None
+    [kept] = history.series("ct")
+    assert history.confidence_level([Stretch(kept.id, at(0), at(6))]) == 2
+    assert history.confidence_level([Stretch(kept.id, at(1), at(3))]) == 2
+    assert history.confidence_level([Stretch(kept.id, at(2), at(4))]) == 5
+    assert history.confidence_level([Stretch(kept.id, at(9), at(10))]) is None
+    assert history.confidence_level([]) is None
     history = Asking(store, NOW)
-    assert await history.confidence_level([Stretch(kept.id, at(2), at(4))]) == 2
+    assert history.confidence_level([Stretch(kept.id, at(2), at(4))]) == 2
 
 
 async def rows_change(store, level):
     """Let every answer so far have had this confidence level."""
     import sqlalchemy as sa
 
-    async def change(connection):
-        await connection.execute(sa.text("UPDATE fetches SET confidence_level = :level"), {"level": level})
+    def change(connection):
+        connection.execute(sa.text("UPDATE fetches SET confidence_level = :level"), {"level": level})
 
     await store._database.write(change)
     assert await rows(store, "SELECT DISTINCT confidence_level FROM fetches") == [(level,)]
@@ -132,7 +132,7 @@ def _remark(start, end, **options):
 
 async def _remarks(store, *windows, as_of=None):
     history = Asking(store, as_of)
-    found = await history.annotations("ct", [(at(a), at(b)) for a, b in windows])
+    found = history.annotations("ct", [(at(a), at(b)) for a, b in windows])
     return [(remark.start_date - DAY) / HOUR for remark in found]
 
 

@@ -62,7 +62,7 @@ async def test_a_statement_with_a_time_leaves_the_other_years_out(postgres_url, 
                 seen.append("\n".join(line for (line,) in raw.fetchall()))
                 raw.close()
 
-        for engine in (store._database._writer, store._database._reader.sync_engine):
+        for engine in (store._database._writer, store._database._reader):
             sa.event.listen(engine, "before_cursor_execute", explain)
         if what == "read":
             await saved(store, batch((query(), hours(0, 3))), [1, 2, 3])
@@ -75,17 +75,17 @@ async def test_a_statement_with_a_time_leaves_the_other_years_out(postgres_url, 
 
 async def test_rights_and_views_of_others_outlive_a_move_and_the_data_too(postgres_server, postgres_url):
     before = await fill(postgres_url)
-    digest = await commands.digest(postgres_url)
+    digest = commands.digest(postgres_url)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"DROP ROLE IF EXISTS {READER}")
         connection.execute(f"CREATE ROLE {READER}")
         connection.execute(f"GRANT SELECT ON points, history TO {READER}")
         connection.execute("CREATE VIEW mine AS SELECT series_id, '100 %' AS part FROM points")
     try:
-        await commands.downgrade(postgres_url, "0003")
+        commands.downgrade(postgres_url, "0003")
         with psycopg.connect(postgres_url) as connection:
             assert connection.execute("SELECT relkind FROM pg_class WHERE relname = 'points'").fetchone() == ("r",)
-        assert await commands.upgrade(postgres_url) == ("0003", migrate.HEAD)
+        assert commands.upgrade(postgres_url) == ("0003", migrate.HEAD)
         async with Store.open(postgres_url, owner=None) as store:
             assert await values(store) == before
             assert await rows(store, "SELECT DISTINCT part FROM mine") == [("100 %",)]
@@ -96,8 +96,8 @@ async def test_rights_and_views_of_others_outlive_a_move_and_the_data_too(postgr
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(f"DROP OWNED BY {READER}")
         postgres_server.run(f"DROP ROLE {READER}")
-    assert await commands.digest(postgres_url) == digest
-    assert await commands.check(postgres_url) == []
+    assert commands.digest(postgres_url) == digest
+    assert commands.check(postgres_url) == []
 
 
 async def test_what_cannot_be_moved_along_is_in_the_way(postgres_url):
@@ -105,8 +105,8 @@ async def test_what_cannot_be_moved_along_is_in_the_way(postgres_url):
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("CREATE MATERIALIZED VIEW mine AS SELECT * FROM points")
     with pytest.raises(StoreRefused, match="depends on a table of ours"):
-        await commands.downgrade(postgres_url, "0003")
-    assert await commands.check(postgres_url) == []
+        commands.downgrade(postgres_url, "0003")
+    assert commands.check(postgres_url) == []
     async with Store.open(postgres_url, owner=None) as store:
         assert await values(store) == before
 
@@ -114,18 +114,18 @@ async def test_what_cannot_be_moved_along_is_in_the_way(postgres_url):
 async def test_a_partition_that_is_missing_is_named(postgres_url):
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("DROP TABLE points_2025")
-    assert await commands.check(postgres_url) == ["the partition points_2025 is missing"]
+    assert commands.check(postgres_url) == ["the partition points_2025 is missing"]
 
 
 @pytest.mark.parametrize("prepare", ["empty_postgres_url", "postgres_url"])
 async def test_without_the_extension_a_hypertable_is_refused_and_nothing_changes(request, prepare):
     url = request.getfixturevalue(prepare)
-    before = await commands.current(url)
+    before = commands.current(url)
     for upgrade in (True, False):
         with pytest.raises(StoreLacks, match="TimescaleDB, which this server does not have"):
             async with Store.open(url, owner="test", upgrade=upgrade, timescale=True):
                 pass
-    assert await commands.current(url) == before
+    assert commands.current(url) == before
 
 
 async def test_readers_do_not_ask_for_a_hypertable(postgres_url):

@@ -25,8 +25,8 @@ def keep(**spans):
 
 
 async def dry(store, retention, now=LATER):
-    async with store._database.read() as connection:
-        return await prunable(connection, retention, now)
+    with store._database.read() as connection:
+        return prunable(connection, retention, now)
 
 
 async def pruned(store, retention, now=LATER):
@@ -40,7 +40,7 @@ async def pruned(store, retention, now=LATER):
 
 async def sound(store):
     url = store._database.location.url.set(drivername=store.backend)
-    assert (await verify(url.render_as_string(hide_password=False))).findings == []
+    assert (verify(url.render_as_string(hide_password=False))).findings == []
 
 
 @pytest.fixture
@@ -204,8 +204,8 @@ async def test_a_damaged_series_is_left_alone_and_told_of(store):
     asked = batch((ALL, hours(0, 24)), (query(tld="com"), hours(0, 24)))
     await saved(store, asked, range(24), range(24))
 
-    async def damage(connection):
-        await connection.exec_driver_sql("UPDATE points SET value = 99 WHERE value = 12 AND series_id = 1")
+    def damage(connection):
+        connection.exec_driver_sql("UPDATE points SET value = 99 WHERE value = 12 AND series_id = 1")
 
     await store._database.write(damage)
     gone = await store.prune(keep(points_1h=KEEP), LATER)

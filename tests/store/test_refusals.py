@@ -49,6 +49,6 @@ async def test_a_copy_keeps_the_pauses(sqlite_url, empty_postgres_url):
     async with Store.open(sqlite_url, owner="test") as store:
         await store.refuse(PAST, "refused", "x", NOW)
         before = await store.refusals()
-    await copy(sqlite_url, empty_postgres_url)
+    copy(sqlite_url, empty_postgres_url)
     async with Store.open(empty_postgres_url, owner=None) as store:
         assert await store.refusals() == before

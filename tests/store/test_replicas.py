@@ -67,11 +67,11 @@ async def test_of_many_that_claim_at_once_each_duty_has_one(postgres_url):
 async def test_a_transaction_that_a_replica_froze_in_is_ended_before_its_lease_is(postgres_url):
     async with replicas(postgres_url, "a", lease=timedelta(seconds=2)) as (a,), replicas(postgres_url, "b") as (b,):
 
-        async def frozen(connection):
-            await connection.exec_driver_sql("UPDATE replicas SET version = 'frozen'")
+        def frozen(connection):
+            connection.exec_driver_sql("UPDATE replicas SET version = 'frozen'")
             entered.set()
             go_on.wait(30)
-            await connection.exec_driver_sql("SELECT 1")
+            connection.exec_driver_sql("SELECT 1")
 
         entered, go_on = threading.Event(), threading.Event()
         freezing = asyncio.create_task(a._database.write(frozen, repeatable=False))
@@ -88,9 +88,9 @@ async def test_who_froze_in_the_midst_of_a_statement_is_cut_off_when_its_lease_i
     async with replicas(postgres_url, "a", "b") as (a, b):
         assert await claim(a) == ("all",)
 
-        async def frozen(connection):
-            await replicas_of_store.check(connection, a._replica_id)
-            raw = (await connection.get_raw_connection()).driver_connection
+        def frozen(connection):
+            replicas_of_store.check(connection, a._replica_id)
+            raw = connection.connection.driver_connection
             with raw.cursor() as cursor, cursor.copy("COPY points FROM STDIN"):
                 entered.set()
                 go_on.wait(30)

@@ -32,7 +32,7 @@ def path(tmp_path):
 @pytest.fixture
 async def saved_copy(url, tmp_path):
     (tmp_path / "backups").mkdir()
-    await backup(url, tmp_path / "backups" / "backup.db")
+    backup(url, tmp_path / "backups" / "backup.db")
     return tmp_path / "backups" / "backup.db"
 
 
@@ -48,15 +48,15 @@ def names(path):
 
 
 async def test_it_works_after_a_kill_and_keeps_what_was_there(url, path, saved_copy):
-    before = await digest(url)
+    before = digest(url)
     killed_after_writing(url, path.parent, 5, 6, 7, 8)
-    after = await digest(url)
-    restored = await restore(url, saved_copy)
+    after = digest(url)
+    restored = restore(url, saved_copy)
     assert (restored.path, restored.size) == (path, path.stat().st_size)
-    assert (await digest(url), (await verify(url)).findings) == (before, [])
+    assert (digest(url), (verify(url)).findings) == (before, [])
     assert names(path) == ["collector.db", restored.kept.name, f"{restored.kept.name}-wal"]
     assert path.stat().st_mode & 0o777 == 0o600
-    assert await digest(f"sqlite:///{restored.kept}") == after, "what was there is whole, with its log"
+    assert digest(f"sqlite:///{restored.kept}") == after, "what was there is whole, with its log"
     assert await stored(url, "run") == [1, 2, 3, 4]
     assert names(saved_copy) == ["backup.db"]
 
@@ -64,10 +64,10 @@ async def test_it_works_after_a_kill_and_keeps_what_was_there(url, path, saved_c
 async def test_a_missing_store_and_what_it_left_behind_are_no_hindrance(url, path, saved_copy, tmp_path):
     killed_after_writing(url, path.parent, 5, 6, 7, 8)
     path.unlink()
-    assert (await restore(url, saved_copy)).kept is None
+    assert (restore(url, saved_copy)).kept is None
     assert await stored(url, "run") == [1, 2, 3, 4]
     there = tmp_path / "new" / "folder" / "collector.db"
-    await restore(f"sqlite:///{there}", saved_copy)
+    restore(f"sqlite:///{there}", saved_copy)
     assert await stored(f"sqlite:///{there}") == [1, 2, 3, 4]
 
 
@@ -75,7 +75,7 @@ async def test_a_missing_store_and_what_it_left_behind_are_no_hindrance(url, pat
 async def test_a_destroyed_store_is_replaced_and_kept(url, path, saved_copy, content):
     path.write_bytes(path.read_bytes()[:4096] if content is None else content)
     destroyed = path.read_bytes()
-    restored = await restore(url, saved_copy)
+    restored = restore(url, saved_copy)
     assert restored.kept.read_bytes() == destroyed
     assert await stored(url) == [1, 2, 3, 4]
 
@@ -87,25 +87,25 @@ async def test_a_store_in_use_is_not_replaced(url, path, saved_copy, tmp_path):
         before = path.stat().st_ino
         for there in (url, f"sqlite:///{link}"):
             with pytest.raises(StoreOwned, match=rf"`collector run` \(process {holder.pid},"):
-                await restore(there, saved_copy)
+                restore(there, saved_copy)
         assert (path.stat().st_ino, names(saved_copy)) == (before, ["backup.db"])
 
 
 async def test_a_link_to_the_store_stays_one(url, path, saved_copy, tmp_path):
     link = tmp_path / "link.db"
     link.symlink_to(path)
-    await restore(f"sqlite:///{link}", saved_copy)
+    restore(f"sqlite:///{link}", saved_copy)
     assert link.is_symlink()
     assert await stored(url) == [1, 2, 3, 4]
 
 
 async def test_an_older_store_is_restored_and_migrated_when_opened(url, path, tmp_path, sqlite_template):
     shutil.copy(sqlite_template, tmp_path / "older.db")
-    await downgrade(f"sqlite:///{tmp_path}/older.db", "0005")
-    await restore(url, tmp_path / "older.db")
-    assert await current(url) == "0005"
+    downgrade(f"sqlite:///{tmp_path}/older.db", "0005")
+    restore(url, tmp_path / "older.db")
+    assert current(url) == "0005"
     assert await stored(url, "run") == []
-    assert await current(url) == HEAD
+    assert current(url) == HEAD
 
 
 def foreign(file):
@@ -160,19 +160,19 @@ async def test_what_is_no_sound_store_is_not_restored(url, saved_copy, kind, tol
     spoil(saved_copy)
     before = path.read_bytes()
     with pytest.raises(kind, match=told):
-        await restore(url, saved_copy)
+        restore(url, saved_copy)
     assert (names(path), path.read_bytes()) == (["collector.db"], before)
 
 
 async def test_a_folder_is_not_replaced(saved_copy, tmp_path):
     (tmp_path / "folder.db").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
-        await restore(f"sqlite:///{tmp_path}/folder.db", saved_copy)
+        restore(f"sqlite:///{tmp_path}/folder.db", saved_copy)
 
 
 async def test_postgres_has_its_own_tool(saved_copy):
     with pytest.raises(UsageError, match="pg_restore") as refused:
-        await restore("postgresql://me:hunter2@127.0.0.1:1/radar", saved_copy)
+        restore("postgresql://me:hunter2@127.0.0.1:1/radar", saved_copy)
     assert "hunter2" not in str(refused.value)
 
 
@@ -195,9 +195,9 @@ async def test_killed_at_any_step_one_of_the_two_is_there_whole(url, path, saved
                     await stored(url, "run")
             other.unlink()
         assert await stored(url, "run") in ([1, 2, 3, 4], [5, 6, 7, 8])
-        assert (await verify(url)).findings == []
+        assert (verify(url)).findings == []
     assert 8 <= died < CALLS
-    await restore(url, saved_copy)
+    restore(url, saved_copy)
     assert await stored(url, "run") == [1, 2, 3, 4]
 
 
@@ -206,7 +206,7 @@ async def test_a_file_system_without_links_will_do(url, path, saved_copy, monkey
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
-    restored = await restore(url, saved_copy)
+    restored = restore(url, saved_copy)
     assert await stored(f"sqlite:///{restored.kept}") == await stored(url) == [1, 2, 3, 4]
 
 
@@ -217,7 +217,7 @@ async def test_a_full_disk_changes_nothing(url, path, saved_copy, monkeypatch):
     before = path.read_bytes()
     monkeypatch.setattr(sqlite_file, "sync", full)
     with pytest.raises(StoreUnavailable, match=r"cannot be written \(no space left on device\)"):
-        await restore(url, saved_copy)
+        restore(url, saved_copy)
     assert (names(path), path.read_bytes()) == (["collector.db"], before)
 
 

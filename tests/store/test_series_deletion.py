@@ -32,22 +32,22 @@ async def filled(store):
 
 
 async def ids_of(store, asked):
-    async with store._database.read() as connection:
+    with store._database.read() as connection:
         found = sa.select(series.c.id).where(series.c.digest == asked.digest).order_by(series.c.id)
-        return [*(await connection.execute(found)).scalars()]
+        return [*connection.execute(found).scalars()]
 
 
 async def findings(store):
     url = store._database.location.url.set(drivername=store.backend)
-    return (await verify(url.render_as_string(hide_password=False))).findings
+    return (verify(url.render_as_string(hide_password=False))).findings
 
 
 async def rows_of(store, ids):
     found = {}
-    async with store._database.read() as connection:
+    with store._database.read() as connection:
         for table in OF_SERIES:
             counted = sa.select(sa.func.count()).select_from(table).where(table.c.series_id.in_(ids))
-            found[table.name] = (await connection.execute(counted)).scalar_one()
+            found[table.name] = connection.execute(counted).scalar_one()
     return found
 
 
@@ -55,11 +55,11 @@ async def put_a_row_where_there_is_none(store, series_id):
     """So that a table which is forgotten about is noticed."""
     lacking = [name for name, number in (await rows_of(store, [series_id])).items() if not number]
 
-    async def work(connection):
+    def work(connection):
         for name in lacking:
             table = metadata.tables[name]
             row = {column.name: DUMMIES[type(column.type)] for column in table.c if not column.nullable}
-            await connection.execute(sa.insert(table).values(row | {"series_id": series_id}))
+            connection.execute(sa.insert(table).values(row | {"series_id": series_id}))
 
     await store._database.write(work)
 

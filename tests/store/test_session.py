@@ -47,7 +47,7 @@ async def fill(url):
 
 async def told(url):
     """All that the store answers: by each of its readers, and by the commands that look after it."""
-    found = [await commands.check(url), (await verify(url)).findings, await commands.digest(url)]
+    found = [commands.check(url), (verify(url)).findings, commands.digest(url)]
     async with Store.open(url, owner=None) as store:
         found += [
             await exported(store),
@@ -63,8 +63,8 @@ async def told(url):
     return found
 
 
-async def _series(history):
-    return sorted((tuple(one.labels), one.query.key) for one in await history.series("ct"))
+def _series(history):
+    return sorted((tuple(one.labels), one.query.key) for one in history.series("ct"))
 
 
 @pytest.fixture
@@ -120,12 +120,12 @@ async def test_a_store_is_created_copied_and_taken_back_under_any_setting(
     postgres_server, empty_postgres_url, sqlite_url, truth, settings
 ):
     setting(postgres_server, empty_postgres_url, *settings)
-    await copy(sqlite_url, empty_postgres_url)
+    copy(sqlite_url, empty_postgres_url)
     assert await told(empty_postgres_url) == truth[1]
-    await commands.downgrade(empty_postgres_url, "0006")
-    await commands.upgrade(empty_postgres_url)
-    assert (await verify(empty_postgres_url)).findings == []
-    assert await commands.check(empty_postgres_url) == []
+    commands.downgrade(empty_postgres_url, "0006")
+    commands.upgrade(empty_postgres_url)
+    assert (verify(empty_postgres_url)).findings == []
+    assert commands.check(empty_postgres_url) == []
 
 
 _LEFT_OUT = {"debug_discard_caches", "transaction_isolation", "transaction_read_only", "transaction_deferrable"}
@@ -222,8 +222,8 @@ async def test_a_database_that_cannot_hold_every_text_is_refused_before_anything
         async with Store.open(latin1, owner="test"):
             pass
     with pytest.raises(StoreUnfit):
-        await copy(sqlite_url, latin1)
-    assert await commands.current(latin1) is None
+        copy(sqlite_url, latin1)
+    assert commands.current(latin1) is None
     collector.database = latin1
     collector.configure(history_of())
     done = collector.run("db", "upgrade", expect=1)
@@ -239,14 +239,14 @@ async def test_what_was_stored_in_such_a_database_can_be_read_and_copied(latin1,
             await saved(store, batch((query(), hours(0, 2))), [0.30000000000000004, 2], profiles=["Zürich"])
             with pytest.raises(StoreRefused):
                 await store.set_state("x", "東京")
-    await copy(latin1, empty_postgres_url)
+    copy(latin1, empty_postgres_url)
     async with Store.open(empty_postgres_url, owner="test") as store:
         assert await values(store, "Zürich") == {0: 0.30000000000000004, 1: 2.0}
 
 
 async def test_an_answer_is_durable_although_the_role_would_not_wait_for_the_disk(postgres_server, postgres_url):
-    async def shown(connection):
-        return (await connection.exec_driver_sql("SHOW synchronous_commit")).scalar()
+    def shown(connection):
+        return connection.exec_driver_sql("SHOW synchronous_commit").scalar()
 
     for given, expected in {"off": "on", "local": "on", "remote_write": "on", "remote_apply": "remote_apply"}.items():
         setting(postgres_server, postgres_url, f"synchronous_commit = {given}")
@@ -259,16 +259,16 @@ async def test_limits_of_time_end_nothing_that_takes_longer(postgres_server, pos
     await fill(postgres_url)
     setting(postgres_server, postgres_url, *(f"{name} = '200ms'" for name in limits))
 
-    async def work(connection):
-        await connection.exec_driver_sql("SELECT pg_sleep(0.4)")
+    def work(connection):
+        connection.exec_driver_sql("SELECT pg_sleep(0.4)")
 
     async with Store.open(postgres_url, owner="test") as store:
         await store._database.write(work)
         await store._database.read_in_thread(work)
-        async with store._database.read() as connection:
-            await work(connection)
+        with store._database.read() as connection:
+            work(connection)
             await asyncio.sleep(0.4)
-            await work(connection)
+            work(connection)
 
 
 async def test_rows_that_a_policy_would_hide_are_an_error_and_not_an_absence(postgres_server, postgres_url):
@@ -299,8 +299,8 @@ async def test_a_store_stays_in_its_schema_when_another_one_comes_to_stand_befor
     with closing(psycopg.connect(dsn, autocommit=True)) as there:
         there.execute("CREATE SCHEMA AUTHORIZATION current_user")
     before = await told(postgres_url)
-    await commands.downgrade(postgres_url, "0006")
-    await commands.upgrade(postgres_url)
+    commands.downgrade(postgres_url, "0006")
+    commands.upgrade(postgres_url)
     async with Store.open(postgres_url, owner="test") as store:
         kept = "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
         assert await rows(store, kept) == [("public",)]

@@ -55,16 +55,16 @@ async def test_after_a_kill_the_log_is_the_stores_own(url, path):
 
 
 async def test_the_log_of_the_store_before_is_not_replayed_over_a_backup(url, path, tmp_path, caplog):
-    await backup(url, tmp_path / "backup.db")
-    before = await digest(url)
+    backup(url, tmp_path / "backup.db")
+    before = digest(url)
     log = killed(url, 5, 6, 7, 8)
     written = log.read_bytes()
     shutil.copyfile(tmp_path / "backup.db", path)
     assert await stored(url) == [1, 2, 3, 4]
-    assert (await digest(url), (await verify(url)).findings) == (before, [])
+    assert (digest(url), (verify(url)).findings) == (before, [])
     assert (log.read_bytes(), kept(path)) == (written, []), "a reader changes nothing"
     assert await stored(url, "run") == [1, 2, 3, 4]
-    assert (await digest(url), (await verify(url)).findings) == (before, [])
+    assert (digest(url), (verify(url)).findings) == (before, [])
     (aside,) = kept(path)
     assert aside.name.endswith("-wal")
     assert aside.read_bytes() == written
@@ -73,7 +73,7 @@ async def test_the_log_of_the_store_before_is_not_replayed_over_a_backup(url, pa
 
 
 async def test_a_backup_that_has_become_the_store_keeps_its_own_log(url, path, tmp_path):
-    await backup(url, tmp_path / "backup.db")
+    backup(url, tmp_path / "backup.db")
     shutil.copyfile(tmp_path / "backup.db", path)
     killed(url, 9, 9, 9, 9)
     assert await stored(url, "run") == [9, 9, 9, 9]
@@ -85,12 +85,12 @@ async def test_what_a_deleted_store_left_behind_is_not_replayed_over_a_new_one(u
     path.unlink()
     async with Store.open(url, owner="run") as store:
         assert await store.list_series() == []
-    assert (await verify(url)).findings == []
+    assert (verify(url)).findings == []
     assert len(kept(path)) == 1
 
 
 async def test_a_backup_put_in_place_of_a_store_in_use_is_said_to_be_one(url, path, tmp_path):
-    await backup(url, tmp_path / "backup.db")
+    backup(url, tmp_path / "backup.db")
     with holding(url, tmp_path):
         shutil.copyfile(tmp_path / "backup.db", path)
         with pytest.raises(StoreUnavailable, match="was overwritten by a backup while it is in use"):
@@ -136,14 +136,14 @@ def beside(path, *suffixes):
 
 
 async def test_a_store_in_a_read_only_folder_can_be_read_copied_and_verified(url, path, tmp_path):
-    before = await digest(url)
+    before = digest(url)
     with read_only(path) as there:
         assert await stored(there) == [1, 2, 3, 4]
-        assert (await digest(there), (await verify(there)).findings) == (before, [])
+        assert (digest(there), (verify(there)).findings) == (before, [])
         assert [file.name for file in Path(there.removeprefix("sqlite:///")).parent.iterdir()] == ["collector.db"]
         target = Path(tempfile.mkdtemp()) / "backup.db"
-        await backup(there, target)
-    assert await digest(f"sqlite:///{target}") == before
+        backup(there, target)
+    assert digest(f"sqlite:///{target}") == before
 
 
 async def test_a_log_in_a_read_only_folder_is_read_or_said_to_lack_its_index(url, path):
@@ -154,11 +154,11 @@ async def test_a_log_in_a_read_only_folder_is_read_or_said_to_lack_its_index(url
         with pytest.raises(StoreUnavailable, match=r"changes in .*collector.db-wal, and collector.db-shm is missing"):
             await stored(there)
         with pytest.raises(StoreUnavailable, match="is missing"):
-            await verify(there)
+            verify(there)
 
 
 async def test_a_backup_in_a_read_only_folder_is_read_without_the_log_of_another_file(url, path, tmp_path):
-    await backup(url, tmp_path / "backup.db")
+    backup(url, tmp_path / "backup.db")
     killed(url, 5, 6, 7, 8)
     shutil.copyfile(tmp_path / "backup.db", path)
     with read_only(*beside(path, "-wal", "-shm")) as there:
@@ -176,10 +176,10 @@ async def test_a_file_that_is_changed_while_it_is_read_alone_gives_no_answer(url
         async with Store.open(there, owner=None) as reader:
             assert list((await values(reader)).values()) == [1, 2, 3, 4]
 
-            async def disturbed(state):
+            def disturbed(view):
                 os.seteuid(os.getuid())
                 os.utime(there.removeprefix("sqlite:///"), (1, 1))
-                return await state.list_series()
+                return view.list_series()
 
             with pytest.raises(StoreUnavailable, match="was changed while it was read"):
                 await reader.look(disturbed)
@@ -196,7 +196,7 @@ async def test_another_user_reads_beside_an_owner_whose_lock_file_it_may_not_rea
 
 
 async def test_hard_links_of_a_backup_can_be_read_but_not_written_to(url, tmp_path):
-    await backup(url, tmp_path / "backup.db")
+    backup(url, tmp_path / "backup.db")
     (tmp_path / "weekly.db").hardlink_to(tmp_path / "backup.db")
     there = f"sqlite:///{tmp_path}/weekly.db"
     assert await stored(there) == [1, 2, 3, 4]

@@ -79,9 +79,9 @@ async def test_it_works(store):
         ("valid", 2),
         ("valid", 1),
     ]
-    verified = await verify(url_of(store))
+    verified = verify(url_of(store))
     assert (verified.points, verified.series, verified.checksums, verified.findings) == (3, 1, 1, [])
-    assert await check(url_of(store)) == []
+    assert check(url_of(store)) == []
 
 
 async def test_saving_it_again_changes_nothing(store):
@@ -101,7 +101,7 @@ async def test_of_each_day_the_newest_is_kept_in_whatever_order_they_are_saved(s
     assert await values(store, "valid", as_of=evening - HOUR) == {}
     ((points,),) = await rows(store, "SELECT points FROM series")
     assert points == 2
-    assert (await verify(url_of(store))).findings == []
+    assert (verify(url_of(store))).findings == []
 
 
 async def test_reads_at_a_moment_take_the_newest_snapshot_before_it_everywhere(store):
@@ -143,7 +143,7 @@ async def test_the_answer_to_a_part_ends_its_fetch_and_stores_no_point_until_all
     await store.save_snapshots([taken(3, 2, 1, fetches={fetch_id: 3})], NOW)
     (fetch,) = await store.list_fetches()
     assert fetch.inserted == 3
-    assert (await verify(url_of(store))).findings == []
+    assert (verify(url_of(store))).findings == []
 
 
 def test_a_batch_asks_for_snapshots_or_for_history():
@@ -168,15 +168,15 @@ async def test_a_change_of_the_unit_makes_another_series_and_mixes_nothing(store
         assert thin.series.unit == unit
         async with aclosing(store.select_blocks(Selection(as_of=as_of))) as found:
             assert [one.unit async for one, _ in found] == [unit]
-    assert (await verify(url_of(store))).findings == []
+    assert (verify(url_of(store))).findings == []
 
 
 async def test_a_digest_of_the_store_does_not_depend_on_snapshots(store, sqlite_template):
     await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4], profiles=("other",))
-    before, text = await digest(url_of(store)), await dump(url_of(store))
+    before, text = digest(url_of(store)), dump(url_of(store))
     await store.save_snapshots([taken(3, 2, 1)], NOW)
-    assert await digest(url_of(store)) == before
-    assert await dump(url_of(store)) == text
+    assert digest(url_of(store)) == before
+    assert dump(url_of(store)) == text
     assert "expirationStatus" not in text
 
 
@@ -184,7 +184,7 @@ async def test_many_points_are_saved_as_they_are(store):
     many = [n / 7 for n in range(12_345)]
     await store.save_snapshots([taken(*many)], NOW)
     assert [value for *_, value in await exported(store)] == many
-    assert (await verify(url_of(store))).findings == []
+    assert (verify(url_of(store))).findings == []
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ async def test_damage_to_a_snapshot_is_found(store, words, damage):
     await store.save_snapshots([taken(3, 2, 1)], NOW)
     later = "+ interval '1 second'" if store.backend == "postgresql" else "+ 1"
     await store._database.write(lambda connection: connection.execute(sa.text(damage.replace("{+1}", later))))
-    findings = (await verify(url_of(store))).findings
+    findings = (verify(url_of(store))).findings
     assert any(words in finding for finding in findings), findings
 
 
@@ -218,8 +218,8 @@ async def test_a_copy_has_the_snapshots(request, way, tmp_path):
         await store.save_snapshots([taken(3, 0.1, 1)], NOW)
         await store.save_snapshots([taken(*[2] * 6_000, asked_at=NOW + DAYS)], NOW)
         expected = [await exported(store), await exported(store, as_of=NOW)]
-    await copy(source, target)
-    assert (await verify(target)).findings == []
+    copy(source, target)
+    assert (verify(target)).findings == []
     async with Store.open(target, owner="test") as store:
         assert [await exported(store), await exported(store, as_of=NOW)] == expected
 
@@ -232,7 +232,7 @@ async def test_a_copy_that_lost_a_value_of_a_snapshot_is_refused(sqlite_url, tmp
             lambda connection: connection.execute(sa.text("UPDATE snapshot_points SET value = 9"))
         )
     with pytest.raises(StoreDamaged):
-        await copy(sqlite_url, f"sqlite:///{tmp_path}/copy.db")
+        copy(sqlite_url, f"sqlite:///{tmp_path}/copy.db")
 
 
 async def test_retention_deletes_old_snapshots_and_never_the_newest(store):
@@ -241,11 +241,11 @@ async def test_retention_deletes_old_snapshots_and_never_the_newest(store):
     later = NOW + 30 * DAYS
 
     async def pruned(spans):
-        async with store._database.read() as connection:
-            expected = await prunable(connection, RetentionSettings(spans), later)
+        with store._database.read() as connection:
+            expected = prunable(connection, RetentionSettings(spans), later)
         gone = await store.prune(RetentionSettings(spans), later)
         assert gone == expected
-        assert (await verify(url_of(store))).findings == []
+        assert (verify(url_of(store))).findings == []
         return gone.points
 
     assert await pruned({}) == 0

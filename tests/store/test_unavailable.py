@@ -283,12 +283,12 @@ async def test_a_full_disk_stops_writing_and_it_goes_on_when_there_is_room(sqlit
     async with Store.open(sqlite_url, owner="test") as store:
         await store.declare([profile()], NOW)
 
-        async def full(connection):
-            pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar()
-            await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        def full(connection):
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
-        async def room(connection):
-            await connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+        def room(connection):
+            connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
 
         asked = batch((ALL, hours(0, 5000)))
         fetch_id = (await store.begin(asked, ["all"], NOW, 10)).fetch_id

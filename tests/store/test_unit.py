@@ -4,7 +4,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from collector.store.db.group_commit import Units, finished
+from collector.store.db.group_commit import BatchableWrite, WriteQueue, perform
 
 
 class Notes:
@@ -21,7 +21,7 @@ class Notes:
         self.begun.set()
         self.gate.wait(10)
         with self.engine.begin() as connection:
-            results = [finished(work, connection) for work in works]
+            results = perform(works, connection)
         self.transactions.append(results)
         return results
 
@@ -31,8 +31,8 @@ class Notes:
 
 
 def note(number):
-    async def work(connection):
-        await connection.exec_driver_sql("INSERT INTO notes VALUES (?)", (number,))
+    def work(connection):
+        connection.exec_driver_sql("INSERT INTO notes VALUES (?)", (number,))
         return number
 
     return work
@@ -44,43 +44,44 @@ async def notes():
 
 
 @pytest.fixture
-async def units(notes):
-    made = Units(notes.transact, threads=1, together=3)
+async def queue(notes):
+    made = WriteQueue(notes.transact, threads=1, max_writes=3)
     yield made
     notes.gate.set()
-    await made.close(notes.engine.dispose)
+    await asyncio.to_thread(made.close)
+    notes.engine.dispose()
 
 
-async def waiting(notes, units, works):
+async def waiting(notes, queue, works):
     """Put units in line behind a first one, which the gate holds up."""
-    first = asyncio.create_task(units.do(note(0)))
+    first = asyncio.create_task(queue.submit(note(0)))
     await asyncio.to_thread(notes.begun.wait, 10)
-    tasks = [first, *(asyncio.create_task(units.do(work)) for work in works)]
+    tasks = [first, *(asyncio.create_task(queue.submit(work)) for work in works)]
     await asyncio.sleep(0)
     return tasks
 
 
-async def test_a_unit_gives_its_result(notes, units):
+async def test_a_unit_gives_its_result(notes, queue):
     notes.gate.set()
-    assert await units.do(note(7)) == 7
+    assert await queue.submit(note(7)) == 7
     assert notes.kept() == [7]
 
 
-async def test_those_that_wait_at_the_same_time_share_a_transaction(notes, units):
-    tasks = await waiting(notes, units, [note(number) for number in (1, 2, 3, 4)])
+async def test_those_that_wait_at_the_same_time_share_a_transaction(notes, queue):
+    tasks = await waiting(notes, queue, [note(number) for number in (1, 2, 3, 4)])
     notes.gate.set()
     assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4]
     assert notes.transactions == [[0], [1, 2, 3], [4]]
 
 
-async def test_those_that_come_at_the_same_time_share_one_even_where_nothing_was_under_way(notes, units):
+async def test_those_that_come_at_the_same_time_share_one_even_where_nothing_was_under_way(notes, queue):
     notes.gate.set()
-    assert await asyncio.gather(*(units.do(note(number)) for number in (1, 2, 3))) == [1, 2, 3]
+    assert await asyncio.gather(*(queue.submit(note(number)) for number in (1, 2, 3))) == [1, 2, 3]
     assert notes.transactions == [[1, 2, 3]]
 
 
-@pytest.mark.parametrize(("threads", "together"), [(1, 3), (8, 1), (4, 2)])
-async def test_none_is_lost_among_threads(threads, together):
+@pytest.mark.parametrize(("threads", "max_writes"), [(1, 3), (8, 1), (4, 2)])
+async def test_none_is_lost_among_threads(threads, max_writes):
     done = []
 
     def transact(works):
@@ -89,17 +90,17 @@ async def test_none_is_lost_among_threads(threads, together):
 
     async def one(number):
         await asyncio.sleep(0.0001 * (number % 7))
-        return await units.do(number)
+        return await queue.submit(number)
 
-    units = Units(transact, threads=threads, together=together)
+    queue = WriteQueue(transact, threads=threads, max_writes=max_writes)
     async with asyncio.timeout(30):
         assert await asyncio.gather(*map(one, range(2000))) == [*range(2000)]
-        await units.close(lambda: None)
+        await asyncio.to_thread(queue.close)
     assert sorted(done) == [*range(2000)]
 
 
-async def test_only_the_one_to_blame_hears_of_a_failure(notes, units):
-    tasks = await waiting(notes, units, [note(1), note(0), note(2)])
+async def test_only_the_one_to_blame_hears_of_a_failure(notes, queue):
+    tasks = await waiting(notes, queue, [note(1), note(0), note(2)])
     notes.gate.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [results[0], results[1], results[3]] == [0, 1, 2]
@@ -108,8 +109,8 @@ async def test_only_the_one_to_blame_hears_of_a_failure(notes, units):
     assert notes.transactions == [[0], [1], [2]]
 
 
-async def test_who_is_cancelled_waits_for_the_end_of_the_transaction(notes, units):
-    tasks = await waiting(notes, units, [note(1)])
+async def test_who_is_cancelled_waits_for_the_end_of_the_transaction(notes, queue):
+    tasks = await waiting(notes, queue, [note(1)])
     tasks[1].cancel()
     await asyncio.sleep(0)
     assert not tasks[1].done()
@@ -119,10 +120,14 @@ async def test_who_is_cancelled_waits_for_the_end_of_the_transaction(notes, unit
     assert notes.kept() == [0, 1]
 
 
-async def test_a_unit_that_waits_for_anything_else_is_a_mistake(notes, units):
-    async def work(_connection):
-        await asyncio.sleep(0)
+async def test_writes_of_one_kind_are_done_at_once_and_each_gets_its_own_result(notes, queue):
+    calls = []
 
+    def double(_connection, numbers):
+        calls.append([*numbers])
+        return [2 * number for number in numbers]
+
+    tasks = await waiting(notes, queue, [BatchableWrite(double, 1), note(9), BatchableWrite(double, 2)])
     notes.gate.set()
-    with pytest.raises(RuntimeError, match="waits for something else"):
-        await units.do(work)
+    assert await asyncio.gather(*tasks) == [0, 2, 9, 4]
+    assert calls == [[1, 2]]

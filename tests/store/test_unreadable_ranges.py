@@ -35,10 +35,10 @@ async def test_an_older_version_finds_the_window_there_and_the_checksum_agrees(s
     async with Store.open(store_url, owner="test") as store:
         await store.declare([profile()], NOW)
         await store_unread(store)
-    assert (await verify(store_url)).findings == []
-    await commands.downgrade(store_url, "0007")
-    await commands.upgrade(store_url)
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
+    commands.downgrade(store_url, "0007")
+    commands.upgrade(store_url)
+    assert (verify(store_url)).findings == []
     async with Store.open(store_url, owner="test") as store:
         found = await rows(store, 'SELECT start_time = start, end_time = "end" FROM date_ranges')
         assert [tuple(map(bool, row)) for row in found] == [(True, True)]
@@ -52,4 +52,4 @@ async def test_retention_cuts_it_as_any_other(store_url):
         keep = RetentionSettings({AggInterval.ONE_HOUR: timedelta(hours=1)})
         await store.prune(keep, DAY + 3 * HOUR)
         assert await values(store) == {2: 3.0, 3: 4.0}
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []

@@ -64,15 +64,15 @@ def url(request):
 async def damage(url, *statements):
     async with Store.open(url, owner="test") as store:
 
-        async def work(connection):
+        def work(connection):
             for statement in statements:
-                await connection.exec_driver_sql(statement)
+                connection.exec_driver_sql(statement)
 
         await store._database.write(work)
 
 
 async def test_it_works(url):
-    verified = await verify(url)
+    verified = verify(url)
     assert (verified.points, verified.series, verified.checksums) == (4 * 3 * WEEK, 4, 24)
     assert verified.findings == []
 
@@ -80,7 +80,7 @@ async def test_it_works(url):
 async def test_it_works_beside_whoever_writes(url):
     async with Store.open(url, owner="run") as store:
         await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4], now=LATER + 9 * HOUR, updated=LATER + 9 * HOUR)
-        assert (await verify(url)).findings == []
+        assert (verify(url)).findings == []
 
 
 async def test_relative_answers_are_sound(store_url):
@@ -90,7 +90,7 @@ async def test_relative_answers_are_sound(store_url):
             await saved(
                 store, batch((query(), hours(0, end))), range(end), normalization="MIN_MAX", now=now, updated=now
             )
-    assert (await verify(store_url)).findings == []
+    assert (verify(store_url)).findings == []
 
 
 DAMAGE = {
@@ -129,7 +129,7 @@ DAMAGE = {
 @pytest.mark.parametrize("statement", DAMAGE)
 async def test_what_does_not_fit_is_found(url, statement):
     await damage(url, statement)
-    found = (await verify(url)).findings
+    found = (verify(url)).findings
     assert any(DAMAGE[statement] in finding for finding in found), found
 
 
@@ -178,7 +178,7 @@ async def test_case_and_blanks_of_a_unit_are_no_damage(path, statement):
 
 async def test_a_store_is_compared_in_small_blocks_alike(path, monkeypatch):
     monkeypatch.setattr(verify_module, "_ROWS_AT_ONCE", 7)
-    verified = await verify(f"sqlite:///{path}")
+    verified = verify(f"sqlite:///{path}")
     assert (verified.checksums, verified.findings) == (24, [])
 
 
@@ -207,11 +207,11 @@ async def test_an_annotation_that_an_answer_should_have_had_needs_a_withdrawal(
         updated = NOW + timedelta(seconds=seconds)
         asked = batch((query(), hours(*window)))
         await saved(store, asked, [1] * (window[1] - window[0]), now=later, updated=updated)
-    assert (await verify(sqlite_url)).findings == []
+    assert (verify(sqlite_url)).findings == []
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection, connection:
         gone = connection.execute("DELETE FROM withdrawals").rowcount
     said = "annotations that a later answer lacked, and no withdrawal says so: 1"
-    assert (gone, said in (await verify(sqlite_url)).findings) == (lacked, lacked)
+    assert (gone, said in (verify(sqlite_url)).findings) == (lacked, lacked)
 
 
 def answered(start, end, timestamps, values, **changes):
@@ -262,7 +262,7 @@ def test_a_range_outside_of_the_calendar_is_shown_in_seconds():
     assert finding == f"what fetch 2 brought for {10**15}..{10**15 + 1} is not what it was (checksum)"
 
 
-async def stream(*groups):
+def stream(*groups):
     for key in groups:
         yield key, [key]
 
@@ -277,14 +277,14 @@ async def stream(*groups):
         ([(1, [1], []), (2, [], [2]), (3, [3], [])], (1, 3), (2,)),
     ],
 )
-async def test_groups_of_two_streams_are_paired_by_their_keys(expected, left, right):
-    assert [each async for each in verify_module._side_by_side(stream(*left), stream(*right))] == expected
+def test_groups_of_two_streams_are_paired_by_their_keys(expected, left, right):
+    assert [*verify_module._side_by_side(stream(*left), stream(*right))] == expected
 
 
 async def test_values_beside_the_grid_are_found(sqlite_url):
     await fill(sqlite_url, weeks=1)
     await damage(sqlite_url, "UPDATE points SET timestamp = timestamp + 1 WHERE series_id = 1 AND fetch_id = 2")
-    assert any("beside the grid" in finding for finding in (await verify(sqlite_url)).findings)
+    assert any("beside the grid" in finding for finding in (verify(sqlite_url)).findings)
 
 
 def test_of_many_findings_the_first_are_enough():
@@ -298,12 +298,12 @@ def test_of_many_findings_the_first_are_enough():
 @pytest.mark.parametrize("flips", [60, pytest.param(400, marks=pytest.mark.campaign)])
 async def test_flipped_bits_that_change_what_is_known_are_found(path, tmp_path, flips):
     """Bits all over the file: a page of values is as likely to be hit as it is large."""
-    good, content = await dumped(path), path.read_bytes()
+    good, content = dumped(path), path.read_bytes()
     dice, changing = random.Random(20), 0
     for _ in range(flips):
         damaged, at = tmp_path / "damaged.db", dice.randrange(len(content))
         damaged.write_bytes(content[:at] + bytes([content[at] ^ 1 << dice.randrange(8)]) + content[at + 1 :])
-        known = await dumped(damaged)
+        known = dumped(damaged)
         found = await findings(damaged)
         assert found or known == good, f"byte {at}"
         changing += known != good
@@ -325,7 +325,7 @@ async def test_a_page_of_zeros_is_found_when_it_is_read(path):
         file.seek((page - 1) * size)
         file.write(bytes(size))
     malformed = f"the store {path} is damaged (database disk image is malformed)"
-    assert (await verify(f"sqlite:///{path}")).findings == [malformed]
+    assert (verify(f"sqlite:///{path}")).findings == [malformed]
 
 
 async def test_an_index_without_a_row_is_found_by_the_database(path):
@@ -349,7 +349,7 @@ async def test_a_word_that_has_become_a_number_is_damage_to_the_dump(path):
             CREATE TABLE other (profile, due, outcome, finished_at, message);
             INSERT INTO other SELECT 3, due, outcome, finished_at, message FROM fires;
             DROP TABLE fires; ALTER TABLE other RENAME TO fires""")
-    assert "is damaged" in await dumped(path)
+    assert "is damaged" in dumped(path)
 
 
 async def test_a_label_that_has_become_a_number_is_found(path):
@@ -382,7 +382,7 @@ async def test_an_empty_a_missing_and_a_foreign_file_are_told_apart(tmp_path):
         ("none", StoreMissing, "there is no store"),
     ):
         with pytest.raises(kind, match=words):
-            await verify(f"sqlite:///{tmp_path}/{name}.db")
+            verify(f"sqlite:///{tmp_path}/{name}.db")
 
 
 @pytest.mark.parametrize(("at", "words"), [(3, "does not begin as"), (69, "the mark of a store")])
@@ -391,12 +391,12 @@ async def test_a_store_with_a_damaged_header_is_not_taken_for_foreign(path, at, 
     content[at] ^= 4
     path.write_bytes(content)
     with pytest.raises(StoreDamaged, match=words):
-        await verify(f"sqlite:///{path}")
+        verify(f"sqlite:///{path}")
 
 
 async def test_a_database_without_a_store_is_told(empty_postgres_url):
     with pytest.raises(StoreBehind, match="holds no store yet"):
-        await verify(empty_postgres_url)
+        verify(empty_postgres_url)
 
 
 MARK = APPLICATION_ID.to_bytes(4, "big")

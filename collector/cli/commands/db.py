@@ -51,7 +51,7 @@ def upgrade(config: str | None) -> None:
     from collector.store.admin.commands import upgrade
 
     database = load_settings(config, required=False).database
-    before, after = _await(upgrade(database.url.reveal(), timescale=database.timescale))
+    before, after = upgrade(database.url.reveal(), timescale=database.timescale)
     done = "unchanged" if before == after else f"before: {before or 'none'}"
     click.echo(f"schema revision {after}, {done}" + (", points are a hypertable" if database.timescale else ""))
 
@@ -67,7 +67,7 @@ def downgrade(revision: str, config: str | None) -> None:
     """
     from collector.store.admin.commands import downgrade
 
-    after = _await(downgrade(_url(config), revision))
+    after = downgrade(_url(config), revision)
     click.echo(f"schema revision {after or 'none'}")
 
 
@@ -82,7 +82,7 @@ def current(config: str | None) -> None:
     from collector.store.admin.commands import current
     from collector.store.db.migrate import HEAD
 
-    revision = _await(current(_url(config)))
+    revision = current(_url(config))
     click.echo(f"{revision or 'none'}" + ("" if revision == HEAD else f" (this version uses {HEAD})"))
 
 
@@ -97,7 +97,7 @@ def check(ctx: click.Context, config: str | None) -> None:
     """
     from collector.store.admin.commands import check
 
-    differences = _await(check(_url(config)))
+    differences = check(_url(config))
     for difference in differences:
         click.echo(difference)
     if not differences:
@@ -118,7 +118,7 @@ def verify(ctx: click.Context, config: str | None) -> None:
     """
     from collector.store.admin.verify import verify
 
-    verified = _await(verify(_url(config)))
+    verified = verify(_url(config))
     for finding in verified.findings:
         click.echo(finding)
     if not verified.findings:
@@ -140,21 +140,20 @@ def dump(config: str | None, *, digest: bool) -> None:
     from collector.store.admin.commands import digest as digest_of
 
     if digest:
-        click.echo(_await(digest_of(_url(config))))
+        click.echo(digest_of(_url(config)))
     else:
-        _await(_dump(_url(config)))
+        _dump(_url(config))
 
 
-async def _dump(url: str) -> None:
-    from contextlib import aclosing
+def _dump(url: str) -> None:
+    from contextlib import closing
 
     from collector.cli.atomic_file import STDOUT, open_output
     from collector.store.admin.commands import dump
 
-    with open_output(STDOUT) as stream:
-        async with aclosing(dump(url)) as texts:
-            async for text in texts:
-                stream.write(text.encode())
+    with open_output(STDOUT) as stream, closing(dump(url)) as texts:
+        for text in texts:
+            stream.write(text.encode())
 
 
 @db_command.command("backup", short_help="Write a verified copy of a SQLite store.")
@@ -173,7 +172,7 @@ def backup(file: str, config: str | None, *, force: bool) -> None:
 
     from collector.store.admin.backup import backup
 
-    size = _await(backup(_url(config), Path(file), force=force))
+    size = backup(_url(config), Path(file), force=force)
     click.echo(f"{file}: {size} bytes, verified")
 
 
@@ -193,7 +192,7 @@ def restore(file: str, config: str | None) -> None:
 
     from collector.store.admin.restore import restore
 
-    restored = _await(restore(_url(config), Path(file)))
+    restored = restore(_url(config), Path(file))
     click.echo(f"{restored.path}: {restored.size} bytes from {file}, verified")
     if restored.kept:
         click.echo(f"the old store is kept as {restored.kept}")
@@ -215,7 +214,7 @@ def copy(url: str, config: str | None) -> None:
     from collector.store.admin.copy import copy
 
     with copy_progress() as on_rows:
-        copied = _await(copy(_url(config), url, on_rows))
+        copied = copy(_url(config), url, on_rows)
     click.echo(f"{copied.rows} rows copied; both stores have the digest {copied.digest}")
 
 
@@ -269,8 +268,8 @@ async def _prune(settings: Settings, *, dry_run: bool) -> Pruned:
     database, now = settings.database, utc_now()
     url = database.url.reveal()
     if dry_run:
-        return await prunable(url, settings.retention, now)
-    if await current(url) is None:  # a missing store is not created
+        return prunable(url, settings.retention, now)
+    if current(url) is None:  # a missing store is not created
         check(None)
     async with Store.open(url, owner="db prune", upgrade=database.upgrade, timescale=database.timescale) as store:
         return await store.prune(settings.retention, now)

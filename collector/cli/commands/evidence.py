@@ -105,7 +105,7 @@ async def _replay(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcome]
 
     database = settings.database
     url = database.url.reveal()
-    if await current(url) is None:  # a missing store is not created
+    if current(url) is None:  # a missing store is not created
         check(None)
     async with Store.open(url, owner="replay", upgrade=database.upgrade, timescale=database.timescale) as store:
         return [await replay(store, kept, store.clock()) for kept in await select_bodies(store, ids)]

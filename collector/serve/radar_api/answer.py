@@ -91,13 +91,11 @@ async def answer_query(store: Store, query: HistoryQuery) -> QueryResult:
     return await store.ask_history(lambda history: _answer(history, query.request, now), as_of)
 
 
-async def _answer(history: History, request: ApiRequest, now: float) -> QueryResult:
+def _answer(history: History, request: ApiRequest, now: float) -> QueryResult:
     """Choose series for each position, read them, add them up if necessary, and describe the answer."""
-    index, request = await _follow_former_grid(
-        history, SeriesIndex(await history.series(request.dataset.name)), request
-    )
-    request, matches = await _choose(history, index, request)
-    extents = await _read_extents(history, request, matches)
+    index, request = _follow_former_grid(history, SeriesIndex(history.series(request.dataset.name)), request)
+    request, matches = _choose(history, index, request)
+    extents = _read_extents(history, request, matches)
     ranked = [_rank(found, one, extents) for found, one in zip(matches, request.series, strict=True)]
     for one, found in zip(request.series, ranked, strict=True):
         if not found:
@@ -105,22 +103,20 @@ async def _answer(history: History, request: ApiRequest, now: float) -> QueryRes
         snapshots = [extents.snapshots[i] for match in found for i in match.ids if i in extents.snapshots]
         if reason := next(filter(None, (why_outside(one, each, from_epoch(now)) for each in snapshots)), None):
             raise _with_name(bad_request(reason), one, request)
-    data, used = await _read_series(history, request, ranked, extents)
-    absent, rejected = await _find_absent(history, request, (data, used), extents, now)
-    result = QueryResult(request, data, await _read_meta(history, request, used, extents), absent)
+    data, used = _read_series(history, request, ranked, extents)
+    absent, rejected = _find_absent(history, request, (data, used), extents, now)
+    result = QueryResult(request, data, _read_meta(history, request, used, extents), absent)
     if rejected is not None:
         raise NotStored(rejected, result)
     return result
 
 
-async def _follow_former_grid(
-    history: History, index: SeriesIndex, request: ApiRequest
-) -> tuple[SeriesIndex, ApiRequest]:
+def _follow_former_grid(history: History, index: SeriesIndex, request: ApiRequest) -> tuple[SeriesIndex, ApiRequest]:
     """Change the request to a former grid if nothing else is stored in its range."""
     former = {}
     for one in request.series:
         stored = index.get(one.query)
-        if stored and stored.elsewhere and (found := await history.on_former_grid(stored, one.start, one.end)):
+        if stored and stored.elsewhere and (found := history.on_former_grid(stored, one.start, one.end)):
             former[stored] = found
     if not former:
         return index, request
@@ -132,9 +128,7 @@ async def _follow_former_grid(
     return index.with_series(others), request.on(Grid(request.agg_interval, offset))
 
 
-async def _choose(
-    history: History, index: SeriesIndex, request: ApiRequest
-) -> tuple[ApiRequest, list[list[SeriesMatch]]]:
+def _choose(history: History, index: SeriesIndex, request: ApiRequest) -> tuple[ApiRequest, list[list[SeriesMatch]]]:
     """Find the series that can answer each position.
 
     A request without an interval is answered at the finest one at which all positions can be.
@@ -145,7 +139,7 @@ async def _choose(
             continue
         tried, matches = request.at(interval), []
         for one in tried.series:
-            changed = [await history.within(stored, one.start, one.end) for stored in index.changed(one.query)]
+            changed = [history.within(stored, one.start, one.end) for stored in index.changed(one.query)]
             current = index.with_series(changed) if changed else index
             found = [match for match in current.matches(one.query) if _fits(match, tried)]
             if not found:
@@ -184,16 +178,16 @@ def _with_name(error: ApiError, one: SeriesRequest, request: ApiRequest) -> ApiE
     return ApiError(error.error_code, f"{quote(one.name)[1:-1]}: {error.message}")
 
 
-async def _read_extents(history: History, request: ApiRequest, matches: Sequence[Sequence[SeriesMatch]]) -> Extents:
+def _read_extents(history: History, request: ApiRequest, matches: Sequence[Sequence[SeriesMatch]]) -> Extents:
     """Read snapshots and lastUpdated of the series; and how far they reach, only if a choice depends on it."""
     parts = {part.id: part for found in matches for match in found for part in match.parts}
     moving = [part.id for part in parts.values() if is_snapshot(part.query)]
-    snapshots = await history.snapshots(moving) if moving else {}
-    updated = await history.last_updated(parts) | {i: one.last_updated for i, one in snapshots.items()}
+    snapshots = history.snapshots(moving) if moving else {}
+    updated = history.last_updated(parts) | {i: one.last_updated for i, one in snapshots.items()}
     plain = all(len(found) == 1 and not found[0].is_summed(request.agg_interval) for found in matches)
     if plain and request.buckets <= MAX_POINTS and updated.keys() == parts.keys():
         return Extents(dict.fromkeys(parts, ALWAYS), updated, snapshots)
-    spans = await history.spans(parts) | dict.fromkeys(snapshots, ALWAYS)
+    spans = history.spans(parts) | dict.fromkeys(snapshots, ALWAYS)
     for series_id, (_, newest) in spans.items():  # because retention may delete the fetch and keep the point
         updated.setdefault(series_id, from_epoch(newest) + parts[series_id].query.agg_interval.step)
     return Extents(spans, updated, snapshots)
@@ -205,7 +199,7 @@ def _rank(matches: Sequence[SeriesMatch], one: SeriesRequest, extents: Extents) 
     return sorted(usable, key=partial(extents.buckets, one), reverse=True) if len(usable) > 1 else usable
 
 
-async def _read_series(
+def _read_series(
     history: History, request: ApiRequest, ranked: Sequence[Sequence[SeriesMatch]], extents: Extents
 ) -> tuple[tuple[SeriesData, ...], list[SeriesMatch]]:
     """Read the points of each position from its first match that is complete."""
@@ -215,7 +209,7 @@ async def _read_series(
         failed: Incomplete | None = None
         for match in matches:
             try:
-                series.append(await _read_points(history, one, match, extents))
+                series.append(_read_points(history, one, match, extents))
             except Incomplete as error:
                 failed = failed or error
                 continue
@@ -243,24 +237,24 @@ def _check_size(request: ApiRequest, matches: Sequence[SeriesMatch], extents: Ex
         )
 
 
-async def _read_points(history: History, one: SeriesRequest, match: SeriesMatch, extents: Extents) -> SeriesData:
+def _read_points(history: History, one: SeriesRequest, match: SeriesMatch, extents: Extents) -> SeriesData:
     """Read the points of *match*, added up if it is finer or has several parts. Raises Incomplete if one is missing."""
     windows = extents.windows(one, match)
     if match.is_summed(one.query.agg_interval):
         rollup = Rollup(extents.rollup_spec(one, match))
         for window in windows:
-            for block in await history.points(window):
+            for block in history.points(window):
                 rollup.add(block)
         return rollup.result(extents.spans_of(match), extents.closed_until(match))
     data = SeriesData(array("q"), array("d"))
-    for block in await history.points(windows[0]):
+    for block in history.points(windows[0]):
         timestamps, values = zip(*block, strict=True)
         data.timestamps.extend(timestamps)
         data.values.extend(values)
     return data
 
 
-async def _find_absent(
+def _find_absent(
     history: History,
     request: ApiRequest,
     answered: tuple[Sequence[SeriesData], Sequence[SeriesMatch]],
@@ -276,7 +270,7 @@ async def _find_absent(
     short = [one for one in positions if len(one[1].timestamps) < (one[0].end - one[0].start) // step]
     if not short:
         return (), None
-    published = await history.published({i for _, _, match in short for i in match.ids}, now)
+    published = history.published({i for _, _, match in short for i in match.ids}, now)
     absent, rejected = [], None
     for one, data, match in short:
         until = min(published[i] for i in match.ids)
@@ -285,29 +279,27 @@ async def _find_absent(
             continue
         absent.append(AbsentBuckets(one.name, request.agg_interval, tuple(windows)))
         if rejected is None and match.ids[0] not in extents.snapshots:
-            reason = rejection(data.timestamps, (one.start, one.end), windows, await _stored_extent(history, match))
+            reason = rejection(data.timestamps, (one.start, one.end), windows, _stored_extent(history, match))
             rejected = reason and _with_name(bad_request(reason), one, request).message
     return tuple(absent), rejected
 
 
-async def _stored_extent(history: History, match: SeriesMatch) -> StoredExtent:
+def _stored_extent(history: History, match: SeriesMatch) -> StoredExtent:
     """Read the buckets that all parts of *match* have, and those that Radar is proven not to have."""
     ids = set(match.ids)
-    spans, proven = await history.spans(ids), await history.proven_absent(ids)
+    spans, proven = history.spans(ids), history.proven_absent(ids)
     complete = [spans[i] for i in ids] if ids <= spans.keys() else []
     oldest, newest = max((a for a, _ in complete), default=None), min((b for _, b in complete), default=None)
     return StoredExtent(match.agg_interval, oldest, newest, tuple(reduce(intersect, [proven.get(i, []) for i in ids])))
 
 
-async def _read_meta(
-    history: History, request: ApiRequest, used: Sequence[SeriesMatch], extents: Extents
-) -> AnswerMeta:
+def _read_meta(history: History, request: ApiRequest, used: Sequence[SeriesMatch], extents: Extents) -> AnswerMeta:
     windows = [
         Stretch(i, one.start, one.end) for one, match in zip(request.series, used, strict=True) for i in match.ids
     ]
     normalization, unit = used[0].measure
-    level = await history.confidence_level(windows)
-    if level is None and not await history.is_answered(windows):
+    level = history.confidence_level(windows)
+    if level is None and not history.is_answered(windows):
         level = UNASSIGNED
     ranges = [(one.start, one.end) for one in request.series]
     return AnswerMeta(
@@ -315,7 +307,7 @@ async def _read_meta(
         normalization=normalization,
         unit=unit,
         confidence_level=level,
-        annotations=await history.annotations(request.dataset.name, ranges),
-        unit_names=await history.unit_names(unit),
+        annotations=history.annotations(request.dataset.name, ranges),
+        unit_names=history.unit_names(unit),
         asked_at=[one.asked_at if (one := extents.snapshots.get(match.ids[0])) else None for match in used],
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 from contextlib import closing, contextmanager
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 _PAGES_A_STEP = 1_000
 
 
-async def backup(url: str, target: Path, *, force: bool = False) -> int:
+def backup(url: str, target: Path, *, force: bool = False) -> int:
     """Back up the store at *url* to the file *target*, for this user alone; gives its bytes.
 
     If *target* is a symbolic link, the file that it points to is written. UsageError for Postgres, and if *target*
@@ -41,8 +40,8 @@ async def backup(url: str, target: Path, *, force: bool = False) -> int:
     with sqlite_file.opened(location, writes=False) as immutable:
         target = _checked_target(location.path, target, force=force)
         with unfinished_beside(target) as unfinished:
-            await asyncio.to_thread(copy_pages, location, unfinished, immutable=immutable)
-            if finding := await find_damage(unfinished):
+            copy_pages(location, unfinished, immutable=immutable)
+            if finding := find_damage(unfinished):
                 raise StoreDamaged(
                     f"there is no backup, for the store is damaged; `collector db verify` says: {finding}"
                 )
@@ -117,11 +116,11 @@ def copy_pages(location: Location, unfinished: Path, *, immutable: bool) -> None
         raise StoreUnavailable(f"the store {location} was changed while it was read: repeat the command")
 
 
-async def find_damage(unfinished: Path) -> str | None:
+def find_damage(unfinished: Path) -> str | None:
     """Verify with checksums, or a store of an older schema, which may have none, with SQLite's own check."""
     url = sqlite_url(unfinished)
-    if await current(url) == migrate.HEAD:
-        findings = (await verify(url)).findings
+    if current(url) == migrate.HEAD:
+        findings = verify(url).findings
     else:
         with closing(sqlite3.connect(unfinished)) as connection:
             findings = [text for (text,) in connection.execute("PRAGMA integrity_check") if text != "ok"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import aclosing, asynccontextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -21,7 +21,6 @@ import sqlalchemy as sa
 
 from collector.errors import UsageError
 from collector.store.admin import dump
-from collector.store.admin.commands import opened
 from collector.store.db import migrate, sqlite_file, state
 from collector.store.db.column_types import epoch
 from collector.store.db.location import Location, locate
@@ -30,16 +29,15 @@ from collector.store.db.schema import bodies, fetches, metadata, revisions
 from collector.store.db.schema import points as points_table
 from collector.store.db.translate_errors import boundary
 from collector.store.errors import StoreDamaged, StoreRefused
+from collector.store.opening import open_database
 from collector.store.series import snapshots
 from collector.store.write import points
 from collector.store.write.points import Brought
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from collector.store.db.engine import Database
+    from collector.store.db.database import Database
 
     Heard = Callable[[str, int, int], None]
 
@@ -70,7 +68,7 @@ class Copied:
     digest: str
 
 
-async def copy(source_url: str, target_url: str, heard: Heard = lambda _table, _done, _total: None) -> Copied:
+def copy(source_url: str, target_url: str, heard: Heard = lambda _table, _done, _total: None) -> Copied:
     """Copy the store at *source_url* into an empty one, or go on with a copy that was interrupted.
 
     *heard* is told the table, and how many of its rows are there and are to be. UsageError where both are the same,
@@ -79,20 +77,20 @@ async def copy(source_url: str, target_url: str, heard: Heard = lambda _table, _
     source, target = locate(source_url), locate(target_url)
     if str(source) == str(target) or _same_file(source, target):
         raise UsageError(f"{target} is the store itself")
-    async with (
-        opened(source_url, owner=None) as origin,
+    with (
+        open_database(source_url, owner=None) as origin,
         origin.read() as connection,
         _receiving(target_url) as database,
     ):
-        migrate.check(await migrate.current(connection))
-        state = await _state(connection)
-        await _prepare(database, {"source": str(source), "state": state})
+        migrate.check(migrate.current(connection))
+        state = _state(connection)
+        _prepare(database, {"source": str(source), "state": state})
         rows = 0
         for name in _GROWING:
-            rows += await _fill(connection, database, metadata.tables[name], heard)
-        rows += await _fill_rest(connection, database)
-        digest = await _compare(connection, database)
-        await _close(connection, database)
+            rows += _fill(connection, database, metadata.tables[name], heard)
+        rows += _fill_rest(connection, database)
+        digest = _compare(connection, database)
+        _close(connection, database)
         return Copied(rows, digest)
 
 
@@ -100,8 +98,8 @@ def _same_file(source: Location, target: Location) -> bool:
     return bool(source.path and target.path and target.path.exists() and source.path.samefile(target.path))
 
 
-@asynccontextmanager
-async def _receiving(url: str) -> AsyncIterator[Database]:
+@contextmanager
+def _receiving(url: str) -> Iterator[Database]:
     """Open the target for writing, whatever its schema; a missing SQLite file is created."""
     location = locate(url)
     if location.path and not location.path.exists():
@@ -111,26 +109,26 @@ async def _receiving(url: str) -> AsyncIterator[Database]:
             boundary(location),
             sqlite_file.creating(location) as connection,
         ):
-            await migrate.upgrade(connection)
-    async with opened(url, owner="db copy") as database:
+            migrate.upgrade(connection)
+    with open_database(url, owner="db copy") as database:
         yield database
 
 
-async def _state(connection: AsyncConnection) -> str:
+def _state(connection: sa.Connection) -> str:
     """Tell one state of a source from another: whatever is written changes a count, or the newest of its kind."""
     selects: list[Any] = [sa.select(sa.func.count()).select_from(table) for table in metadata.sorted_tables]
     selects += [sa.select(sa.func.max(newest)) for newest in (fetches.c.id, fetches.c.finished_at)]
     selects.append(sa.select(sa.func.max(revisions.c.replaced_at)))
-    found = [str((await connection.execute(select)).scalar()) for select in selects]
+    found = [str(connection.execute(select).scalar()) for select in selects]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
-async def _prepare(database: Database, mark: dict[str, str]) -> None:
+def _prepare(database: Database, mark: dict[str, str]) -> None:
     """Make sure that the target is empty or a copy of the same source, and mark it as unfinished."""
-    async with database.read() as connection:
-        revision = await migrate.current(connection)
-        begun = json.loads(await state.get(connection, _MARK) or "null") if revision == migrate.COPYING else None
-        empty = revision is None or (revision == migrate.HEAD and await _is_empty(connection))
+    with database.read() as connection:
+        revision = migrate.current(connection)
+        begun = json.loads(state.get(connection, _MARK) or "null") if revision == migrate.COPYING else None
+        empty = revision is None or (revision == migrate.HEAD and _is_empty(connection))
     if revision not in (None, migrate.COPYING):
         migrate.check(revision)
     if begun == mark:
@@ -138,74 +136,73 @@ async def _prepare(database: Database, mark: dict[str, str]) -> None:
     if not empty and (begun is None or begun["source"] != mark["source"]):
         what = f"an unfinished copy of {begun['source']}" if begun else "a store with something in it"
         raise StoreRefused(f"{database.location} is {what}: copy into an empty database, or a new file")
-    await database.write(lambda connection: _begin(connection, mark))
+    database.write_now(lambda connection: _begin(connection, mark))
 
 
-async def _is_empty(connection: AsyncConnection) -> bool:
+def _is_empty(connection: sa.Connection) -> bool:
     tables = [table for name, table in metadata.tables.items() if name != "state"]
-    found = [(await connection.execute(sa.select(sa.exists().select_from(table)))).scalar() for table in tables]
+    found = [connection.execute(sa.select(sa.exists().select_from(table))).scalar() for table in tables]
     return not any(found)
 
 
-async def _begin(connection: AsyncConnection, mark: dict[str, str]) -> None:
-    if await migrate.current(connection) is None:
-        await migrate.upgrade(connection)
+def _begin(connection: sa.Connection, mark: dict[str, str]) -> None:
+    if migrate.current(connection) is None:
+        migrate.upgrade(connection)
     for table in metadata.sorted_tables:
-        await connection.execute(sa.delete(table))
-    await migrate.stamp(connection, migrate.COPYING)
-    await state.put(connection, _MARK, json.dumps(mark))
+        connection.execute(sa.delete(table))
+    migrate.stamp(connection, migrate.COPYING)
+    state.put(connection, _MARK, json.dumps(mark))
 
 
-async def _fill(source: AsyncConnection, target: Database, table: sa.Table, heard: Heard) -> int:
+def _fill(source: sa.Connection, target: Database, table: sa.Table, heard: Heard) -> int:
     """Copy one table, block by block, behind the rows that are there; gives how many are there in the end."""
-    total = (await source.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
-    async with target.read() as connection:
-        done: int = (await connection.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
+    total = source.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+    with target.read() as connection:
+        done: int = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
     heard(table.name, done, total)
-    async with aclosing(_blocks(source, table, done)) as blocks:
-        async for block in blocks:
-            await target.write(partial(_add, table=table, rows=block), repeatable=False)
+    with closing(_blocks(source, table, done)) as blocks:
+        for block in blocks:
+            target.write_now(partial(_add, table=table, rows=block), repeatable=False)
             done += len(block)
             heard(table.name, done, total)
     return done
 
 
-async def _blocks(source: AsyncConnection, table: sa.Table, done: int) -> AsyncGenerator[Sequence[Any], None]:
+def _blocks(source: sa.Connection, table: sa.Table, done: int) -> Generator[Sequence[Any], None, None]:
     columns: Any = [epoch(column) if column is points_table.c.timestamp else column for column in table.c]
     select = sa.select(*columns).order_by(*table.primary_key).offset(done)
     few = _LARGE_ROWS_AT_ONCE if table is bodies else _ROWS_AT_ONCE
-    result = await source.stream(select.execution_options(yield_per=few))
+    result = source.execute(select.execution_options(yield_per=few))
     try:
-        async for block in result.partitions():
-            yield block
+        yield from result.partitions()
     finally:
-        await result.close()
+        result.close()
 
 
-async def _add(connection: AsyncConnection, table: sa.Table, rows: Sequence[Any]) -> None:
+def _add(connection: sa.Connection, table: sa.Table, rows: Sequence[Any]) -> None:
     if table is points_table:
         runs = groupby(rows, key=itemgetter(0, 3))
-        await points.insert(connection, (Brought(i, f, {t: v for _, t, v, _ in run}) for (i, f), run in runs))
+        points.insert(connection, (Brought(i, f, {t: v for _, t, v, _ in run}) for (i, f), run in runs))
     elif rows:
-        await connection.execute(sa.insert(table), [dict(zip(table.c.keys(), row, strict=True)) for row in rows])
+        connection.execute(sa.insert(table), [dict(zip(table.c.keys(), row, strict=True)) for row in rows])
 
 
-async def _fill_rest(source: AsyncConnection, target: Database) -> int:
+def _fill_rest(source: sa.Connection, target: Database) -> int:
     """Copy the small tables whole, and let numbering go on behind the highest ids."""
     names = [name for name in metadata.tables if name not in (*_GROWING, *_ITS_OWN)]
-    found = {name: (await source.execute(sa.select(metadata.tables[name]))).all() for name in names}
+    found = {name: source.execute(sa.select(metadata.tables[name])).all() for name in names}
 
-    async def write(connection: AsyncConnection) -> None:
+    def write(connection: sa.Connection) -> None:
         for name, rows in found.items():
             table = metadata.tables[name]
-            await connection.execute(sa.delete(table))
-            await _add(connection, table, rows)
+            connection.execute(sa.delete(table))
+            _add(connection, table, rows)
         if connection.dialect.name == "postgresql":
             for table in metadata.sorted_tables:
                 if "id" in table.c:
-                    await connection.execute(_renumber(table))
+                    connection.execute(_renumber(table))
 
-    await target.write(write)
+    target.write_now(write)
     return sum(len(rows) for rows in found.values())
 
 
@@ -215,28 +212,28 @@ def _renumber(table: sa.Table) -> Any:
     return sa.select(sa.func.setval(sequence, sa.func.coalesce(highest, 1), highest.is_not(None)))
 
 
-async def _compare(source: AsyncConnection, target: Database) -> str:
+def _compare(source: sa.Connection, target: Database) -> str:
     """Hold the copy to the source: as many rows in every table, and the same digest."""
-    digest = await dump.digest(source)
-    async with target.read() as connection:
-        same = digest == await dump.digest(connection) and not (await snapshots.count_wrong(connection))[1]
+    digest = dump.digest(source)
+    with target.read() as connection:
+        same = digest == dump.digest(connection) and not snapshots.count_wrong(connection)[1]
         for table in metadata.tables.values() if same else ():
             count = sa.select(sa.func.count()).select_from(table)
-            numbers = [(await side.execute(count)).scalar_one() for side in (source, connection)]
+            numbers = [side.execute(count).scalar_one() for side in (source, connection)]
             same = same and (table.name in _ITS_OWN or numbers[0] == numbers[1])
     if not same:
         raise StoreDamaged(f"the copy in {target.location} does not say what the store says: empty it, and copy again")
     return digest
 
 
-async def _close(source: AsyncConnection, target: Database) -> None:
+def _close(source: sa.Connection, target: Database) -> None:
     """Bring over the small facts, of which the mark is one, and make the copy a store."""
     state = metadata.tables["state"]
-    rows = (await source.execute(sa.select(state))).all()
+    rows = source.execute(sa.select(state)).all()
 
-    async def write(connection: AsyncConnection) -> None:
-        await connection.execute(sa.delete(state))
-        await _add(connection, state, rows)
-        await migrate.stamp(connection, migrate.HEAD)
+    def write(connection: sa.Connection) -> None:
+        connection.execute(sa.delete(state))
+        _add(connection, state, rows)
+        migrate.stamp(connection, migrate.HEAD)
 
-    await target.write(write)
+    target.write_now(write)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import aclosing
+from contextlib import closing
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -35,9 +35,8 @@ from collector.store.series import snapshots
 from collector.windows import merge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _ROWS_AT_ONCE = 5_000
 _DAY = 86_400
@@ -55,66 +54,65 @@ _ANNOTATION = (
 )
 
 
-async def digest(connection: AsyncConnection) -> str:
+def digest(connection: sa.Connection) -> str:
     """Give SHA-256 of the dump, in hexadecimal."""
     found = hashlib.sha256()
-    async with aclosing(dump(connection)) as texts:
-        async for text in texts:
+    with closing(dump(connection)) as texts:
+        for text in texts:
             found.update(text.encode())
     return found.hexdigest()
 
 
-async def dump(connection: AsyncConnection) -> AsyncGenerator[str, None]:
+def dump(connection: sa.Connection) -> Generator[str, None, None]:
     """Stream the dump, whole lines at once, in constant memory; who stops early should close the iterator."""
-    for *identity, series_id in await _series(connection):
+    for *identity, series_id in _series(connection):
         yield _line("series", *identity)
         for part in (_points, _revisions, _vanished, _coverage):
-            async with aclosing(part(connection, series_id)) as texts:
-                async for text in texts:
+            with closing(part(connection, series_id)) as texts:
+                for text in texts:
                     yield text
-    async with aclosing(_fires(connection)) as texts:
-        async for text in texts:
+    with closing(_fires(connection)) as texts:
+        for text in texts:
             yield text
-    yield "".join(await _annotations(connection))
-    yield "".join(await _meta(connection))
+    yield "".join(_annotations(connection))
+    yield "".join(_meta(connection))
 
 
 def _line(kind: str, *values: Any) -> str:
     return json.dumps([kind, *values], ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-async def _rows(connection: AsyncConnection, select: Any) -> AsyncGenerator[Sequence[Any], None]:
-    result = await connection.stream(select.execution_options(yield_per=_ROWS_AT_ONCE))
+def _rows(connection: sa.Connection, select: Any) -> Generator[Sequence[Any], None, None]:
+    result = connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE))
     try:
-        async for block in result.partitions():
-            yield block
+        yield from result.partitions()
     finally:
-        await result.close()
+        result.close()
 
 
-async def _series(connection: AsyncConnection) -> list[tuple[Any, ...]]:
+def _series(connection: sa.Connection) -> list[tuple[Any, ...]]:
     """Sorted here, as all text is, for a database sorts text by its own rules.
 
     Snapshot series are left out: two stores that asked at different moments know different things.
     """
-    found = await connection.execute(sa.select(*(series.c[name] for name in _IDENTITY), series.c.id))
+    found = connection.execute(sa.select(*(series.c[name] for name in _IDENTITY), series.c.id))
     return sorted(tuple(row) for row in found if not snapshots.of_moving(row.dataset, row.filters))
 
 
-async def _points(connection: AsyncConnection, series_id: int) -> AsyncGenerator[str, None]:
+def _points(connection: sa.Connection, series_id: int) -> Generator[str, None, None]:
     select = sa.select(epoch(points.c.timestamp), points.c.value).where(points.c.series_id == series_id)
-    async with aclosing(_rows(connection, select.order_by(points.c.timestamp))) as blocks:
-        async for block in blocks:
+    with closing(_rows(connection, select.order_by(points.c.timestamp))) as blocks:
+        for block in blocks:
             yield "".join([f'["point","{_time(t)}",{value!r}]\n' for t, value in block])
 
 
-async def _revisions(connection: AsyncConnection, series_id: int) -> AsyncGenerator[str, None]:
+def _revisions(connection: sa.Connection, series_id: int) -> Generator[str, None, None]:
     """The values that one bucket had before, oldest first."""
     columns = (epoch(revisions.c.timestamp), revisions.c.fetch_id, revisions.c.replaced_by, revisions.c.value)
     select = sa.select(*columns).where(revisions.c.series_id == series_id)
     held: list[Any] = []
-    async with aclosing(_rows(connection, select.order_by(revisions.c.timestamp, revisions.c.replaced_by))) as blocks:
-        async for block in blocks:
+    with closing(_rows(connection, select.order_by(revisions.c.timestamp, revisions.c.replaced_by))) as blocks:
+        for block in blocks:
             *whole, last = (list(group) for _, group in groupby([*held, *block], key=itemgetter(0)))
             yield "".join(_replaced(group) for group in whole)
             held = last
@@ -142,38 +140,38 @@ def in_order(replaced: Sequence[tuple[int, int, float]]) -> list[float]:
     return found
 
 
-async def _vanished(connection: AsyncConnection, series_id: int) -> AsyncGenerator[str, None]:
+def _vanished(connection: sa.Connection, series_id: int) -> Generator[str, None, None]:
     select = sa.select(epoch(vanished.c.timestamp)).where(vanished.c.series_id == series_id)
-    async with aclosing(_rows(connection, select.order_by(vanished.c.timestamp))) as blocks:
-        async for block in blocks:
+    with closing(_rows(connection, select.order_by(vanished.c.timestamp))) as blocks:
+        for block in blocks:
             yield "".join(_line("vanished", _time(timestamp)) for (timestamp,) in block)
 
 
-async def _coverage(connection: AsyncConnection, series_id: int) -> AsyncGenerator[str, None]:
+def _coverage(connection: sa.Connection, series_id: int) -> Generator[str, None, None]:
     """What was answered for, with no trace of the windows in which it was asked."""
     select = sa.select(epoch(date_ranges.c.start), epoch(date_ranges.c.end)).where(date_ranges.c.series_id == series_id)
     covered: list[tuple[int, int]] = []
-    async with aclosing(_rows(connection, select.order_by(date_ranges.c.end))) as blocks:
-        async for block in blocks:
+    with closing(_rows(connection, select.order_by(date_ranges.c.end))) as blocks:
+        for block in blocks:
             covered = merge([*covered, *map(tuple, block)])
     yield "".join(_line("covered", _time(start), _time(end)) for start, end in covered)
 
 
-async def _fires(connection: AsyncConnection) -> AsyncGenerator[str, None]:
-    for profile in sorted((await connection.execute(sa.select(fires.c.profile).distinct())).scalars()):
+def _fires(connection: sa.Connection) -> Generator[str, None, None]:
+    for profile in sorted(connection.execute(sa.select(fires.c.profile).distinct()).scalars()):
         select = sa.select(fires.c.due, fires.c.outcome).where(fires.c.profile == profile).order_by(fires.c.due)
-        async with aclosing(_rows(connection, select)) as blocks:
-            async for block in blocks:
+        with closing(_rows(connection, select)) as blocks:
+            for block in blocks:
                 yield "".join(_line("fire", profile, rfc3339(due), outcome) for due, outcome in block)
 
 
-async def _annotations(connection: AsyncConnection) -> Iterable[str]:
+def _annotations(connection: sa.Connection) -> Iterable[str]:
     is_open = sa.and_(withdrawals.c.annotation_id == annotations_table.c.id, withdrawals.c.returned_at.is_(None))
     columns = [annotations_table.c[name] for name in _ANNOTATION]
     select = sa.select(*columns, withdrawals.c.annotation_id).join_from(
         annotations_table, withdrawals, is_open, isouter=True
     )
-    found = await connection.execute(select)
+    found = connection.execute(select)
     return sorted(_annotation(*row) for row in found)
 
 
@@ -183,9 +181,9 @@ def _annotation(dataset: str, start: Any, end: Any, *rest: Any) -> str:
     return _line("annotation", dataset, *period, *words, bool(is_instantaneous), tags, withdrawn is not None)
 
 
-async def _meta(connection: AsyncConnection) -> Iterable[str]:
+def _meta(connection: sa.Connection) -> Iterable[str]:
     facts = sa.select(fetches.c.agg_interval, fetches.c.normalization, fetches.c.unit).distinct()
-    return sorted(_line("meta", *row) for row in await connection.execute(facts.where(fetches.c.outcome == "ok")))
+    return sorted(_line("meta", *row) for row in connection.execute(facts.where(fetches.c.outcome == "ok")))
 
 
 def _time(timestamp: int) -> str:

@@ -8,7 +8,6 @@ the copy, see header.has_no_log, and is moved when the store is next opened.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ class Restored:
     kept: Path | None
 
 
-async def restore(url: str, source: Path) -> Restored:
+def restore(url: str, source: Path) -> Restored:
     """Put the SQLite store in *source* in the place of the one at *url*, which is kept under another name.
 
     UsageError for Postgres, and if *source* is no file or the store itself; StoreOwned while a process owns the store;
@@ -50,8 +49,8 @@ async def restore(url: str, source: Path) -> Restored:
         sqlite_file.opened(origin, writes=False) as immutable,
         unfinished_beside(path) as unfinished,
     ):
-        await asyncio.to_thread(copy_pages, origin, unfinished, immutable=immutable)
-        await _check(origin, unfinished)
+        copy_pages(origin, unfinished, immutable=immutable)
+        _check(origin, unfinished)
         size = unfinished.stat().st_size
         return Restored(path, size, _replace(path, unfinished))
 
@@ -71,14 +70,14 @@ def _path_to_replace(location: Location, origin: Location) -> Path:
     return location.path
 
 
-async def _check(origin: Location, unfinished: Path) -> None:
+def _check(origin: Location, unfinished: Path) -> None:
     """Refuse what this version could not open, and damage; an older schema is migrated at the next start."""
-    revision = await current(sqlite_url(unfinished))
+    revision = current(sqlite_url(unfinished))
     if revision is None:
         raise StoreForeign(f"{origin} holds no store")
     if migrate.is_beyond(revision):
         migrate.check(revision)
-    if finding := await find_damage(unfinished):
+    if finding := find_damage(unfinished):
         raise StoreDamaged(f"{origin} is damaged, so it was not restored; `collector db verify` says: {finding}")
 
 

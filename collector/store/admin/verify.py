@@ -7,7 +7,7 @@ again from points and revisions and compared with its checksum, and all that is 
 from __future__ import annotations
 
 from bisect import bisect_left
-from contextlib import aclosing
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -18,7 +18,6 @@ import sqlalchemy as sa
 
 from collector.model import AggInterval, from_epoch, rfc3339
 from collector.store.admin import verify_references
-from collector.store.admin.commands import opened
 from collector.store.checksums import answered_range, checksum
 from collector.store.db import migrate, sqlite_file
 from collector.store.db.column_types import epoch
@@ -26,13 +25,12 @@ from collector.store.db.location import locate
 from collector.store.db.schema import date_ranges, points, revisions, series
 from collector.store.db.translate_errors import ILLEGIBLE, translate
 from collector.store.errors import StoreDamaged
+from collector.store.opening import open_database
 from collector.store.series import generations, grids, snapshots
 from collector.windows import merge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from collections.abc import Generator, Iterator, Sequence
 
     from collector.store.checksums import Answered
     from collector.store.db.location import Location
@@ -63,41 +61,41 @@ class Verified:
             self.findings.append(f"… and more: only the first {_MOST} findings are shown")
 
 
-async def verify(url: str) -> Verified:
+def verify(url: str) -> Verified:
     """Compare all that is stored with what was written; a StoreError where there is no store that could be read."""
     verified = Verified()
     path = locate(url).path
     if path and path.is_file():
         sqlite_file.check_header(path)
     try:
-        await _verify(url, verified)
+        _verify(url, verified)
     except StoreDamaged:  # SQLite cannot even end the transaction in which it found a damaged page
         if not verified.findings:
             raise
     return verified
 
 
-async def _verify(url: str, verified: Verified) -> None:
-    async with opened(url, owner=None) as database, database.read() as connection:
-        for finding in await _file(connection, database.location):
+def _verify(url: str, verified: Verified) -> None:
+    with open_database(url, owner=None) as database, database.read() as connection:
+        for finding in _file(connection, database.location):
             verified.add(finding)
-        migrate.check(await migrate.current(connection))
+        migrate.check(migrate.current(connection))
         try:
-            for finding in await verify_references.findings(connection):
+            for finding in verify_references.findings(connection):
                 verified.add(finding)
-            await _verify_series(connection, verified)
+            _verify_series(connection, verified)
         except sa.exc.DBAPIError as error:
             verified.add(str(translate(error.orig or error, database.location)))
         except ILLEGIBLE as error:
             verified.add(f"a stored value is not what its column may hold ({error})")
 
 
-async def _file(connection: AsyncConnection, location: Location) -> list[str]:
+def _file(connection: sa.Connection, location: Location) -> list[str]:
     """Let SQLite check its pages; Postgres has no such check that every user may call."""
     if location.path is None:
         return []
     try:
-        said = (await connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST})")).scalars().all()
+        said = connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST})").scalars().all()
     except sa.exc.DBAPIError as error:
         return [str(translate(error.orig or error, location))]
     except UnicodeDecodeError:  # it quotes a damaged schema
@@ -106,16 +104,16 @@ async def _file(connection: AsyncConnection, location: Location) -> list[str]:
     return [f"SQLite's own check: {line}" for line in lines if not line.startswith("*** in database")]
 
 
-async def _verify_series(connection: AsyncConnection, verified: Verified) -> None:
-    counts = await _counts(connection, points)
-    taken = await snapshots.newest(connection)
-    number, findings = await snapshots.count_wrong(connection)
+def _verify_series(connection: sa.Connection, verified: Verified) -> None:
+    counts = _counts(connection, points)
+    taken = snapshots.newest(connection)
+    number, findings = snapshots.count_wrong(connection)
     verified.checksums += number
     for finding in findings:
         verified.add(finding)
-    in_force = await grids.in_force(connection)
+    in_force = grids.in_force(connection)
     columns = (series.c.id, series.c.label, series.c.agg_interval, series.c.points, series.c.digest)
-    for series_id, label, agg_interval, counted, digest in (await connection.execute(sa.select(*columns))).all():
+    for series_id, label, agg_interval, counted, digest in connection.execute(sa.select(*columns)).all():
         stored = counts.pop(series_id, 0) + (taken[series_id].points if series_id in taken else 0)
         verified.series += 1
         verified.points += stored
@@ -123,31 +121,29 @@ async def _verify_series(connection: AsyncConnection, verified: Verified) -> Non
             verified.add(f"{label}: points counted as they came: {counted}; stored: {stored}")
         interval, former = AggInterval(agg_interval), generations.former_offset(digest)
         edge = _A_MONDAY + (in_force[interval].seconds if former is None else former)
-        await _verify_one(connection, verified, series_id, (label, interval.seconds, edge))
+        _verify_one(connection, verified, series_id, (label, interval.seconds, edge))
     for series_id, stored in counts.items():
         verified.add(f"points of a series {series_id} that does not exist: {stored}")
     known = sa.select(series.c.id)
     for table in (revisions, date_ranges):
         strays = sa.select(sa.func.count()).select_from(table).where(table.c.series_id.not_in(known))
-        if number := (await connection.execute(strays)).scalar_one():
+        if number := connection.execute(strays).scalar_one():
             verified.add(f"rows of {table.name} of a series that does not exist: {number}")
 
 
-async def _counts(connection: AsyncConnection, table: sa.Table) -> dict[int, int]:
-    found = await connection.execute(sa.select(table.c.series_id, sa.func.count()).group_by(table.c.series_id))
+def _counts(connection: sa.Connection, table: sa.Table) -> dict[int, int]:
+    found = connection.execute(sa.select(table.c.series_id, sa.func.count()).group_by(table.c.series_id))
     return {row[0]: row[1] for row in found}
 
 
-async def _verify_one(
-    connection: AsyncConnection, verified: Verified, series_id: int, described: tuple[str, int, int]
-) -> None:
+def _verify_one(connection: sa.Connection, verified: Verified, series_id: int, described: tuple[str, int, int]) -> None:
     """Walk a series' values and date ranges side by side, fetch by fetch."""
     label, step, edge = described
-    async with (
-        aclosing(_groups(connection, _values(series_id))) as values,
-        aclosing(_groups(connection, _ranges(series_id))) as ranges,
+    with (
+        closing(_groups(connection, _values(series_id))) as values,
+        closing(_groups(connection, _ranges(series_id))) as ranges,
     ):
-        async for fetch_id, wrote, answered in _side_by_side(values, ranges):
+        for fetch_id, wrote, answered in _side_by_side(values, ranges):
             verified.checksums += len(answered)
             for finding in compare(series_id, fetch_id, wrote, answered, step, edge):
                 verified.add(f"{label}: {finding}")
@@ -172,32 +168,31 @@ def _ranges(series_id: int) -> Any:
     return select.order_by(table.fetch_id, table.end)
 
 
-async def _groups(connection: AsyncConnection, select: Any) -> AsyncGenerator[Group, None]:
+def _groups(connection: sa.Connection, select: Any) -> Generator[Group, None, None]:
     """Stream rows by their first column, which they are ordered by: (its value, the rows without it)."""
-    result = await connection.stream(select.execution_options(yield_per=_ROWS_AT_ONCE))
+    result = connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE))
     held: list[Any] = []
     try:
-        async for block in result.partitions():
+        for block in result.partitions():
             *whole, (_, rows) = ((key, list(group)) for key, group in groupby([*held, *block], key=itemgetter(0)))
-            for group in whole:
-                yield group
+            yield from whole
             held = rows
         if held:
             yield held[0][0], held
     finally:
-        await result.close()
+        result.close()
 
 
-async def _side_by_side(
-    values: AsyncIterator[Group], ranges: AsyncIterator[Group]
-) -> AsyncGenerator[tuple[int, list[Any], list[Any]], None]:
+def _side_by_side(
+    values: Iterator[Group], ranges: Iterator[Group]
+) -> Generator[tuple[int, list[Any], list[Any]], None, None]:
     """Pair the groups of two streams that are ordered alike; either side may lack one."""
-    left, right = await anext(values, None), await anext(ranges, None)
+    left, right = next(values, None), next(ranges, None)
     while left or right:
         key = min(group[0] for group in (left, right) if group)
         yield key, left[1] if left and left[0] == key else [], right[1] if right and right[0] == key else []
-        left = await anext(values, None) if left and left[0] == key else left
-        right = await anext(ranges, None) if right and right[0] == key else right
+        left = next(values, None) if left and left[0] == key else left
+        right = next(ranges, None) if right and right[0] == key else right
 
 
 def compare(  # noqa: PLR0913, PLR0917 - what the rows are of

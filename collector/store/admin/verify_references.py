@@ -16,9 +16,8 @@ from collector.store.series.generations import same_measure
 from collector.store.write import annotations as remarks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import Iterable, Iterator
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _FIRE_OUTCOMES = frozenset({"collected", "failed", "coalesced"})
 _GRID = 900
@@ -28,18 +27,18 @@ series, fetches, fires = schema.series, schema.fetches, schema.fires
 points, revisions, vanished, date_ranges = schema.points, schema.revisions, schema.vanished, schema.date_ranges
 
 
-async def findings(connection: AsyncConnection) -> list[str]:
+def findings(connection: sa.Connection) -> list[str]:
     """Give a sentence for each thing that does not fit the rest."""
-    found = [finding for row in await connection.execute(sa.select(series)) for finding in _series(row)]
-    found += [finding for row in await connection.execute(sa.select(schema.annotations)) for finding in _remark(row)]
-    found += [finding for row in await connection.execute(_labels()) for finding in _label(row)]
-    async for finding in _fires(connection):
+    found = [finding for row in connection.execute(sa.select(series)) for finding in _series(row)]
+    found += [finding for row in connection.execute(sa.select(schema.annotations)) for finding in _remark(row)]
+    found += [finding for row in connection.execute(_labels()) for finding in _label(row)]
+    for finding in _fires(connection):
         found.append(finding)
-    found += await checksums.findings(connection)
-    found += await bodies.findings(connection)
-    found += await _other_units(connection)
+    found += checksums.findings(connection)
+    found += bodies.findings(connection)
+    found += _other_units(connection)
     for select, described in _strays():
-        number = (await connection.execute(sa.select(sa.func.count()).select_from(select.subquery()))).scalar_one()
+        number = connection.execute(sa.select(sa.func.count()).select_from(select.subquery())).scalar_one()
         found += [f"{described}: {number}"] if number else []
     return found
 
@@ -75,16 +74,16 @@ def _label(row: Any) -> list[str]:
     return found
 
 
-async def _fires(connection: AsyncConnection) -> AsyncIterator[str]:
-    result = await connection.stream(sa.select(fires).execution_options(yield_per=1_000))
-    async for fire in result:
+def _fires(connection: sa.Connection) -> Iterator[str]:
+    result = connection.execute(sa.select(fires).execution_options(yield_per=1_000))
+    for fire in result:
         if fire.outcome not in _FIRE_OUTCOMES:
             yield f"{fire.profile}: the fire of {rfc3339(fire.due)} has an outcome {fire.outcome!r}"
         if fire.due.timestamp() % _GRID:
             yield f"{fire.profile}: a fire was due at {rfc3339(fire.due)}, when no bucket ends"
 
 
-async def _other_units(connection: AsyncConnection) -> list[str]:
+def _other_units(connection: sa.Connection) -> list[str]:
     """Compare the unit of series with those of the answers about them; case and blanks may differ.
 
     A word that an answer does not name counts as that of the series.
@@ -98,9 +97,7 @@ async def _other_units(connection: AsyncConnection) -> list[str]:
     select = select.join(fetches, fetches.c.id == date_ranges.c.fetch_id).where(sa.not_(same)).group_by(*kinds)
     number = sum(
         count
-        for normalization, unit, answered_normalization, answered_unit, is_brought, count in await connection.execute(
-            select
-        )
+        for normalization, unit, answered_normalization, answered_unit, is_brought, count in connection.execute(select)
         if not is_brought
         or not same_measure(
             (normalization, unit), (_named(answered_normalization, normalization), _named(answered_unit, unit))

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import SeriesQuery
     from collector.store.ledger.backfills import Backfill, Progress, Standing
 
@@ -86,10 +84,10 @@ _AT_ONCE = 4_000
 """So many windows are looked at for one claim, more than it takes: while they are, other replicas wait for the job."""
 
 
-async def _hold(connection: AsyncConnection, job_id: int) -> Backfill:
+def _hold(connection: sa.Connection, job_id: int) -> Backfill:
     """Let nobody else change anything of a job until the transaction ends."""
-    await connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
-    job = await backfills.find(connection, job_id)
+    connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
+    job = backfills.find(connection, job_id)
     if job is None:
         raise LookupError(f"there is no backfill {job_id}")
     return job
@@ -114,100 +112,100 @@ def _keys(job_id: int, slices: Iterable[Slice], replica_id: int) -> list[dict[st
     return [{"job_id": job_id, "digest": row["series"], "since": row["start"], "me": replica_id} for row in rows]
 
 
-async def _all(connection: AsyncConnection, statement: sa.Executable, rows: list[dict[str, Any]]) -> None:
+def _all(connection: sa.Connection, statement: sa.Executable, rows: list[dict[str, Any]]) -> None:
     """Do *statement* for all *rows*, in groups: a transaction that is silent for long counts as a frozen process's."""
     for start in range(0, len(rows), _TOGETHER):
-        await connection.execute(statement, rows[start : start + _TOGETHER])
+        connection.execute(statement, rows[start : start + _TOGETHER])
 
 
-async def plan(connection: AsyncConnection, job_id: int, slices: Slices, holder: int | None) -> Backfill:
+def plan(connection: sa.Connection, job_id: int, slices: Slices, holder: int | None) -> Backfill:
     """Put on record what a job has to ask for, claimed by *holder*, unless another replica has done so by now."""
-    job = await _hold(connection, job_id)
+    job = _hold(connection, job_id)
     if job.standing.state not in backfills.UNPLANNED:
         return job
-    await connection.execute(sa.delete(windows).where(windows.c.backfill_id == job_id))
-    await _all(connection, sa.insert(windows), _rows(job_id, slices, holder))
-    return await backfills.begin(connection, job, sum(piece.buckets for piece in slices))
+    connection.execute(sa.delete(windows).where(windows.c.backfill_id == job_id))
+    _all(connection, sa.insert(windows), _rows(job_id, slices, holder))
+    return backfills.begin(connection, job, sum(piece.buckets for piece in slices))
 
 
-async def claim(connection: AsyncConnection, wish: Wish) -> Share:
+def claim(connection: sa.Connection, wish: Wish) -> Share:
     """Claim windows until they are settled, or the replica is gone; LeaseLost where it is.
 
     A job of which all that is left is of series that nobody here knows is planned anew.
     """
-    await replicas.check(connection, wish.replica_id)
-    await replicas.bury(connection, wish.now)
-    job = await _hold(connection, wish.job_id)
+    replicas.check(connection, wish.replica_id)
+    replicas.bury(connection, wish.now)
+    job = _hold(connection, wish.job_id)
     if job.standing.state != "running":
         return Share(job)
     known = {query.digest: query for query in wish.known}
     free = _OPEN.where(windows.c.series.in_(known), sa.not_(_HELD)).limit(None if wish.choose is None else _AT_ONCE)
     ours = {"job_id": job.id, "me": wish.replica_id}
-    rows = (await connection.execute(free, ours)).all()
+    rows = connection.execute(free, ours).all()
     if not rows:
-        held = [*(await connection.execute(_OPEN.with_only_columns(_HELD).distinct().order_by(None), ours)).scalars()]
-        return Share(await backfills.requeue(connection, job) if held == [False] else job, left=bool(held))
+        held = [*connection.execute(_OPEN.with_only_columns(_HELD).distinct().order_by(None), ours).scalars()]
+        return Share(backfills.requeue(connection, job) if held == [False] else job, left=bool(held))
     slices = [Slice(known[row.series], Window(row.start, row.end)) for row in rows]
-    mine = await _take(connection, wish, slices)
+    mine = _take(connection, wish, slices)
     return Share(job, tuple(mine), again=any(row.replica_id is not None for row in rows))
 
 
-async def _take(connection: AsyncConnection, wish: Wish, free: Slices) -> Slices:
+def _take(connection: sa.Connection, wish: Wish, free: Slices) -> Slices:
     if wish.choose is None:
         return free
-    mine, rest = wish.choose(free, await replicas.count(connection))
+    mine, rest = wish.choose(free, replicas.count(connection))
     if {*mine, *rest} == {*free}:
-        await _all(connection, _TAKE, _keys(wish.job_id, mine, wish.replica_id))
+        _all(connection, _TAKE, _keys(wish.job_id, mine, wish.replica_id))
     else:
-        await _all(connection, sa.delete(windows).where(_MINE), _keys(wish.job_id, free, wish.replica_id))
-        await _all(connection, sa.insert(windows), _rows(wish.job_id, mine, wish.replica_id))
-        await _all(connection, sa.insert(windows), _rows(wish.job_id, rest, None))
+        _all(connection, sa.delete(windows).where(_MINE), _keys(wish.job_id, free, wish.replica_id))
+        _all(connection, sa.insert(windows), _rows(wish.job_id, mine, wish.replica_id))
+        _all(connection, sa.insert(windows), _rows(wish.job_id, rest, None))
     return mine
 
 
-async def settle(connection: AsyncConnection, settled: Settled, replica_id: int) -> Backfill:
+def settle(connection: sa.Connection, settled: Settled, replica_id: int) -> Backfill:
     """Let windows be done with, and add to the job's counts what they brought; LeaseLost for a replica that is gone.
 
     What is settled already is not counted a second time.
     """
-    await replicas.check(connection, replica_id)
-    job = await _hold(connection, settled.job_id)
+    replicas.check(connection, replica_id)
+    job = _hold(connection, settled.job_id)
     done = _keys(job.id, settled.done, replica_id)
-    if not (await connection.execute(_DONE, done[0])).rowcount:
+    if not connection.execute(_DONE, done[0]).rowcount:
         return job
-    await _all(connection, _DONE, done[1:])
+    _all(connection, _DONE, done[1:])
     failed = zip(_rows(job.id, settled.failed, replica_id), settled.failed.values(), strict=True)
     insert = upsert(connection, windows).on_conflict_do_nothing()
-    await _all(connection, insert, [row | {"failure": why} for row, why in failed])
-    return await backfills.count(connection, job.id, [settled.counts])
+    _all(connection, insert, [row | {"failure": why} for row, why in failed])
+    return backfills.count(connection, job.id, [settled.counts])
 
 
-async def end(connection: AsyncConnection, job_id: int, gaps: int, now: datetime) -> Backfill | None:
+def end(connection: sa.Connection, job_id: int, gaps: int, now: datetime) -> Backfill | None:
     """End a job of which nothing is left, *gaps* buckets excepted; None where it has ended, or something is left."""
-    job = await _hold(connection, job_id)
+    job = _hold(connection, job_id)
     ours = windows.c.backfill_id == job_id
     newest_first = sa.select(windows.c.failure).where(ours).order_by(windows.c.end.desc(), windows.c.series)
-    failures = [*(await connection.execute(newest_first)).scalars()]
+    failures = [*connection.execute(newest_first).scalars()]
     if job.standing.state != "running" or None in failures:
         return None
-    await connection.execute(sa.delete(windows).where(ours))
+    connection.execute(sa.delete(windows).where(ours))
     standing = backfills.Standing("failed" if failures else "done", job.standing.progress, next(iter(failures), None))
-    await backfills.report(connection, job_id, standing, now, windows_failed=len(failures), gaps_remaining=gaps)
-    return await backfills.find(connection, job_id)
+    backfills.report(connection, job_id, standing, now, windows_failed=len(failures), gaps_remaining=gaps)
+    return backfills.find(connection, job_id)
 
 
-async def cancel(connection: AsyncConnection, job_id: int, now: datetime) -> Backfill:
+def cancel(connection: sa.Connection, job_id: int, now: datetime) -> Backfill:
     """End a job at somebody's request, unless it is over; LookupError if there is no such job.
 
     Replicas that are working on it find out by its state, because none of its windows is left.
     """
-    job = await _hold(connection, job_id)
+    job = _hold(connection, job_id)
     if job.standing.state in backfills.OVER:
         return job
-    await connection.execute(sa.delete(windows).where(windows.c.backfill_id == job_id))
+    connection.execute(sa.delete(windows).where(windows.c.backfill_id == job_id))
     standing = backfills.Standing("cancelled", job.standing.progress, "cancelled before all of it was asked for")
-    await backfills.report(connection, job_id, standing, now)
-    return await _hold(connection, job_id)
+    backfills.report(connection, job_id, standing, now)
+    return _hold(connection, job_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +222,13 @@ class Stop:
     gaps: int | None = None
 
 
-async def stop(connection: AsyncConnection, word: Stop) -> None:
+def stop(connection: sa.Connection, word: Stop) -> None:
     """End a job before all of it was asked for, unless it has ended; LeaseLost for a replica that is gone."""
-    await replicas.check(connection, word.replica_id)
-    job = await _hold(connection, word.job_id)
+    replicas.check(connection, word.replica_id)
+    job = _hold(connection, word.job_id)
     if job.standing.state in backfills.OVER:
         return
-    await connection.execute(sa.delete(windows).where(windows.c.backfill_id == job.id))
+    connection.execute(sa.delete(windows).where(windows.c.backfill_id == job.id))
     done = max(job.standing.progress.buckets_done, word.standing.progress.buckets_done)
     counts = {"buckets_done": done} | ({} if word.gaps is None else {"gaps_remaining": word.gaps})
-    await backfills.report(connection, job.id, word.standing, word.now, **counts)
+    backfills.report(connection, job.id, word.standing, word.now, **counts)

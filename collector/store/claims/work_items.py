@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.store.ledger.fires import Fire
 
 PROFILE, HISTORY, RETENTION = "profile", "history", "retention"
@@ -78,38 +76,38 @@ def _of(kind: str, names: Sequence[str]) -> sa.ColumnElement[bool]:
     return sa.and_(duties.c.kind == kind, duties.c.name.in_(names))
 
 
-async def claim(connection: AsyncConnection, wish: Wish) -> Claimed:
+def claim(connection: sa.Connection, wish: Wish) -> Claimed:
     """Claim duties until they are `finished` or `released`, or the replica is gone; LeaseLost where it is."""
-    await replicas.check(connection, wish.replica_id)
-    await replicas.bury(connection, wish.now)
-    await _add(connection, wish)
+    replicas.check(connection, wish.replica_id)
+    replicas.bury(connection, wish.now)
+    _add(connection, wish)
     taken = sa.and_(duties.c.replica_id != wish.replica_id, _HOLDER)
     free = _FREE.where(_of(wish.kind, wish.names), sa.not_(taken)).order_by(duties.c.name)
-    names = {*(await connection.execute(free)).scalars()}
-    known = await _read(connection, wish, names)
-    chosen = tuple(wish.choose([duty for duty in known.values() if not duty.held], await replicas.count(connection)))
+    names = {*connection.execute(free).scalars()}
+    known = _read(connection, wish, names)
+    chosen = tuple(wish.choose([duty for duty in known.values() if not duty.held], replicas.count(connection)))
     if chosen:
         mine = sa.update(duties).where(_of(wish.kind, chosen)).values(replica_id=wish.replica_id)
-        await connection.execute(mine)
+        connection.execute(mine)
     return Claimed(known, chosen)
 
 
-async def _read(connection: AsyncConnection, wish: Wish, free: set[str]) -> dict[str, Duty]:
+def _read(connection: sa.Connection, wish: Wish, free: set[str]) -> dict[str, Duty]:
     """Read how the duties stand, now that those that are free stand still."""
     due = sa.select(fires.c.due).where(fires.c.profile == duties.c.name, *fires_of.believed(wish.now))
     newest = due.order_by(fires.c.due.desc()).limit(1).scalar_subquery()
     columns = [duties.c[name] for name in ("success_at", "failures", "reason", "again_at")]
-    found = await connection.execute(sa.select(duties.c.name, newest, *columns).where(_of(wish.kind, wish.names)))
+    found = connection.execute(sa.select(duties.c.name, newest, *columns).where(_of(wish.kind, wish.names)))
     known = {row[0]: replace(Duty(*row), held=row[0] not in free) for row in found}
     return {name: known[name] for name in wish.names}
 
 
-async def _add(connection: AsyncConnection, wish: Wish) -> None:
+def _add(connection: sa.Connection, wish: Wish) -> None:
     """Put duties on record that are new, as their profiles' last fires tell of them."""
-    known = {*(await connection.execute(sa.select(duties.c.name).where(_of(wish.kind, wish.names)))).scalars()}
+    known = {*connection.execute(sa.select(duties.c.name).where(_of(wish.kind, wish.names))).scalars()}
     rows = []
     for name in sorted({*wish.names} - known):
-        last = await fires_of.last(connection, name, wish.now) if wish.kind == PROFILE else None
+        last = fires_of.last(connection, name, wish.now) if wish.kind == PROFILE else None
         failed = last is not None and last.outcome == "failed"
         rows.append(
             {
@@ -123,32 +121,32 @@ async def _add(connection: AsyncConnection, wish: Wish) -> None:
             }
         )
     if rows:
-        await connection.execute(upsert(connection, duties).on_conflict_do_nothing(), rows)
+        connection.execute(upsert(connection, duties).on_conflict_do_nothing(), rows)
 
 
-async def finish(connection: AsyncConnection, outcomes: Sequence[Fire], done: Sequence[Duty], replica_id: int) -> None:
+def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[Duty], replica_id: int) -> None:
     """Record what became of due moments and how the profiles' duties stand now, and free them.
 
     Repeating it changes nothing. LeaseLost, and nothing is recorded, where one of them is not the replica's.
     """
-    await replicas.check(connection, replica_id)
-    await fires_of.record(connection, outcomes)
+    replicas.check(connection, replica_id)
+    fires_of.record(connection, outcomes)
     for duty in sorted(done, key=lambda duty: duty.name):
         this = _of(PROFILE, [duty.name])
         values = {"success_at": duty.success, "failures": duty.failures, "reason": duty.reason, "again_at": duty.again}
         mine = sa.update(duties).where(this, duties.c.replica_id == replica_id)
-        ended = await connection.execute(mine.values(replica_id=NOBODY, **values))
-        if not ended.rowcount and not await _stands(connection, this, values):
+        ended = connection.execute(mine.values(replica_id=NOBODY, **values))
+        if not ended.rowcount and not _stands(connection, this, values):
             raise LeaseLost(f"profile {duty.name} is another replica's by now")
 
 
-async def _stands(connection: AsyncConnection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
+def _stands(connection: sa.Connection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
     """Tell whether a duty was finished just so already, and the reply to that COMMIT lost."""
-    found = await connection.execute(sa.select(*(duties.c[name] for name in values)).where(this))
+    found = connection.execute(sa.select(*(duties.c[name] for name in values)).where(this))
     return [tuple(row) for row in found] == [tuple(values.values())]
 
 
-async def release(connection: AsyncConnection, kind: str, names: Sequence[str], replica_id: int) -> None:
+def release(connection: sa.Connection, kind: str, names: Sequence[str], replica_id: int) -> None:
     """Free duties, if they are the replica's."""
     mine = sa.and_(_of(kind, names), duties.c.replica_id == replica_id)
-    await connection.execute(sa.update(duties).where(mine).values(replica_id=NOBODY))
+    connection.execute(sa.update(duties).where(mine).values(replica_id=NOBODY))

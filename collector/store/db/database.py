@@ -1,48 +1,204 @@
-"""What a reader reads from: a database, state by state, or one state of it."""
+"""Transactions on a store.
+
+A transaction runs from begin to end in one thread, because the database and its driver answer at once: to wait on the
+event loop for each statement costs several times the statements. Callers on the event loop wait for the thread.
+"""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+import asyncio
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import sqlalchemy as sa
+
+from collector.store.db import session
+from collector.store.db.engine import FROZEN, READERS, busy, postgres_engines, sqlite_reader, sqlite_writer
+from collector.store.db.group_commit import BatchableWrite, WriteQueue, perform, run_in_thread
+from collector.store.db.translate_errors import boundary, may_succeed, was_cut
+from collector.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+    from datetime import timedelta
+    from pathlib import Path
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from collector.store.db.group_commit import Work
+    from collector.store.db.group_commit import Work, Write
     from collector.store.db.location import Location
 
 T = TypeVar("T")
 
+_MAX_ATTEMPTS = 5
+_MAX_PAUSE_SECONDS = 0.2
+_WRITERS = 8
+"""Transactions under way at once on Postgres; on SQLite it is one."""
+_MAX_WRITES = 32
+"""Writes that may share a transaction on SQLite, and those of one kind on either; others would wait for each other's
+locks on Postgres."""
+_END: Any = object()
 
-class Readable(Protocol):
-    """A source of states."""
 
-    @property
-    def location(self) -> Location:
-        """Where it is."""
+class Database:
+    """The engines of one store, and the transactions on them.
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    On the event loop: `read_in_thread`, `stream`, `write`, `append_to_ledger`. In a thread or a command: `read`,
+    `write_now`.
+    """
+
+    def __init__(self, location: Location, *, writes: bool, immutable: bool = False) -> None:
+        self.location = location
+        self._writes = writes
+        self._immutable = immutable
+        self._identity = self._identify(location.path) if location.path else None
+        threads, max_writes = (1, _MAX_WRITES) if location.path else (_WRITERS, 1)
+        self._queue = WriteQueue(self._transact, threads=threads, max_writes=max_writes)
+        self._ledger = self._batches = self._queue
+        if not location.path:
+            self._ledger = WriteQueue(self._transact, threads=1, max_writes=_MAX_WRITES)
+            self._batches = WriteQueue(self._transact, threads=1, max_writes=_MAX_WRITES)
+        self._readers = ThreadPoolExecutor(READERS, "reader")
+        if location.path:
+            self._writer, self._reader = sqlite_writer(location.path), sqlite_reader(location.path, immutable=immutable)
+        else:
+            self._writer, self._reader = postgres_engines(location, writes=writes)
+
+    def set_application_name(self, name: str, lease: timedelta) -> None:
+        """Give writes to Postgres a *name*, and let them end well before the *lease*, should the process freeze."""
+        if not self.location.path:
+            begin = session.begin_to_write(busy(), min(FROZEN, lease / 2), name)
+            self._writer = self._writer.execution_options(begin=begin)
+
+    def close(self) -> None:
+        """Finish what waits to be written, and close all connections; to be called in a thread."""
+        for queue in (self._ledger, self._batches, self._queue):
+            queue.close()
+        self._readers.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one state of the store and changes nothing."""
+        with boundary(self.location):
+            self._check_file()
+            with _begun(self._reader) as connection:
+                yield connection
+            self._check_unchanged()
 
     async def read_in_thread(self, work: Work[T]) -> T:
         """Do *work* in such a transaction, in a thread."""
+        return await run_in_thread(self._readers, self._read, work)
+
+    def _read(self, work: Work[T]) -> T:
+        with self.read() as connection:
+            return work(connection)
+
+    async def stream(self, work: Callable[[sa.Connection], Iterator[T]]) -> AsyncGenerator[T, None]:
+        """Yield what *work* yields in such a transaction, each item fetched in a thread when the caller asks for it.
+
+        Who stops early should close the iterator.
+        """
+        items = self._items(work)
+        try:
+            while (item := await run_in_thread(self._readers, next, items, _END)) is not _END:
+                yield item
+        finally:
+            await run_in_thread(self._readers, items.close)
+
+    def _items(self, work: Callable[[sa.Connection], Iterator[T]]) -> Generator[T, None, None]:
+        with self.read() as connection, closing(work(connection)) as items:  # type: ignore[type-var]
+            yield from items
+
+    async def write(self, work: Work[T] | BatchableWrite[T], *, repeatable: bool = True) -> T:
+        """Do *work* in one transaction, again where it only lost against another one.
+
+        Writes of one kind that wait at the same time are done at once.
+
+        *repeatable*: the work finds out by itself that it was done already, so it may also be done again when the
+        connection broke and nobody knows whether the commit arrived.
+        """
+        queue = self._batches if isinstance(work, BatchableWrite) else self._queue
+        return await self._submit(queue, work, repeatable=repeatable)
+
+    async def append_to_ledger(self, work: Work[T] | BatchableWrite[T]) -> T:
+        """Do *work*, an entry in the ledger of requests, whose writers would only wait for each other: they take turns.
+
+        It is not done again where nobody knows whether it was done.
+        """
+        return await self._submit(self._ledger, work, repeatable=False)
+
+    async def _submit(self, queue: WriteQueue, work: Work[T] | BatchableWrite[T], *, repeatable: bool) -> T:
+        self._check_writable()
+        with boundary(self.location):
+            for attempt in range(1, _MAX_ATTEMPTS + 1):
+                try:
+                    return await queue.submit(work)
+                except sa.exc.DBAPIError as error:
+                    if not _is_retried(error, attempt, repeatable=repeatable):
+                        raise
+                    await asyncio.sleep(_pause_seconds(attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    def write_now(self, work: Work[T], *, repeatable: bool = True) -> T:
+        """Do *work* as `write` does, in this thread."""
+        self._check_writable()
+        with boundary(self.location):
+            for attempt in range(1, _MAX_ATTEMPTS + 1):
+                try:
+                    return self._transact([work])[0]  # type: ignore[no-any-return]
+                except sa.exc.DBAPIError as error:
+                    if not _is_retried(error, attempt, repeatable=repeatable):
+                        raise
+                    time.sleep(_pause_seconds(attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _check_writable(self) -> None:
+        if not self._writes:
+            raise StoreUnavailable(f"the store {self.location} was opened for reading only")
+
+    def _transact(self, writes: Sequence[Write]) -> list[Any]:
+        self._check_file()
+        with _begun(self._writer) as connection:
+            self._check_file()  # once more, for the wait may have been long
+            return perform(writes, connection)
+
+    def _identify(self, path: Path) -> tuple[int, ...]:
+        status = path.stat()
+        return (status.st_ino, status.st_size, status.st_mtime_ns) if self._immutable else (status.st_ino,)
+
+    def _check_file(self) -> None:
+        """What is written to a file that was deleted is lost as soon as it is closed."""
+        path = self.location.path
+        if path and (not path.exists() or self._identify(path) != self._identity):
+            raise StoreUnavailable(f"the store {path} was deleted or replaced while it was open")
+
+    def _check_unchanged(self) -> None:
+        """SQLite takes no lock on what is read as immutable, so that a change meanwhile may have been half seen."""
+        path = self.location.path
+        if self._immutable and path and (not path.exists() or self._identify(path) != self._identity):
+            raise StoreUnavailable(f"the store {path} was changed while it was read: repeat the command")
 
 
-class State:
-    """One state of a store, under a transaction that is open."""
+@contextmanager
+def _begun(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Begin a transaction, anew where the connection was found broken: nothing has been done in it yet."""
+    with engine.connect() as connection:
+        try:
+            transaction = connection.begin()
+        except sa.exc.DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            transaction = connection.begin()
+        with transaction:
+            yield connection
 
-    def __init__(self, location: Location, connection: AsyncConnection) -> None:
-        self.location = location
-        self._connection = connection
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Give the connection that sees it."""
-        yield self._connection
+def _is_retried(error: sa.exc.DBAPIError, attempt: int, *, repeatable: bool) -> bool:
+    return attempt < _MAX_ATTEMPTS and (may_succeed(error) or (repeatable and was_cut(error)))
 
-    async def read_in_thread(self, work: Work[T]) -> T:
-        """Do *work* here and now, for this is a thread already."""
-        return await work(self._connection)
+
+def _pause_seconds(attempt: int) -> float:
+    return random.uniform(0, _MAX_PAUSE_SECONDS) * attempt  # noqa: S311 - no secret

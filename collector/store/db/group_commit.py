@@ -1,107 +1,65 @@
-"""Units of work, from begin to commit in one thread, on a connection that answers at once."""
+"""Writes to the store: each runs in one thread, and those that wait at the same time share a transaction."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from collector.store.db.translate_errors import was_cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import sqlalchemy as sa
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from concurrent.futures import Executor
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Work = Callable[["AsyncConnection"], Awaitable[T]]
+Work = Callable[[sa.Connection], T]
 
 
 @dataclass(frozen=True, slots=True)
-class Alike(Generic[T]):
-    """A unit of work that costs less when done with others of its kind: *do* takes their items, and gives a T each."""
+class BatchableWrite(Generic[T]):
+    """A write that costs less when it is done with others of its kind: *do* takes their items and returns a T each."""
 
-    do: Callable[[AsyncConnection, Sequence[Any]], Awaitable[list[T]]]
+    do: Callable[[sa.Connection, Sequence[Any]], list[T]]
     item: Any
 
 
-Unit = Work[Any] | Alike[Any]
+Write = Work[Any] | BatchableWrite[Any]
 
 
-class _Immediate:
-    """What a unit of work uses of an AsyncConnection, on a connection of this thread: nothing is ever waited for."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        self.dialect = connection.dialect
-        self._connection = connection
-
-    async def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
-        return self._connection.execute(statement, parameters)
-
-    async def exec_driver_sql(self, statement: str, parameters: Any = None) -> sa.CursorResult[Any]:
-        return self._connection.exec_driver_sql(statement, parameters)
-
-    async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
-        return work(self._connection, *arguments)
-
-    async def get_raw_connection(self) -> sa.PoolProxiedConnection:
-        return self._connection.connection
-
-    async def invalidate(self, error: BaseException | None = None) -> None:
-        self._connection.invalidate(error)
-
-
-def immediate(connection: sa.Connection) -> AsyncConnection:
-    """Give *connection* to functions that are written for either kind."""
-    return cast("AsyncConnection", _Immediate(connection))
-
-
-def finished(work: Work[T], connection: sa.Connection) -> T:
-    """Do *work*, which waits for nothing but its connection, here and now."""
-    steps = work(immediate(connection)).__await__()
-    try:
-        next(steps)
-    except StopIteration as end:
-        return cast("T", end.value)
-    raise RuntimeError("a unit of work waits for something else than its connection")
-
-
-def all_finished(works: Sequence[Unit], connection: sa.Connection) -> list[Any]:
-    """Do *works*, those that are alike at once; who waits side by side is owed no order."""
-    results: list[Any] = [None] * len(works)
-    alike: dict[Any, list[int]] = defaultdict(list)
-    for place, work in enumerate(works):
-        if isinstance(work, Alike):
-            alike[work.do].append(place)
+def perform(writes: Sequence[Write], connection: sa.Connection) -> list[Any]:
+    """Do *writes*, those of one kind at once; writes that wait side by side are owed no order."""
+    results: list[Any] = [None] * len(writes)
+    batches: dict[Any, list[int]] = defaultdict(list)
+    for position, write in enumerate(writes):
+        if isinstance(write, BatchableWrite):
+            batches[write.do].append(position)
         else:
-            results[place] = finished(work, connection)
-    for do, places in alike.items():
-        items = [cast("Alike[Any]", works[place]).item for place in places]
-        for place, result in zip(places, finished(partial(_at_once, do, items), connection), strict=True):
-            results[place] = result
+            results[position] = write(connection)
+    for do, positions in batches.items():
+        items = [cast("BatchableWrite[Any]", writes[position]).item for position in positions]
+        for position, result in zip(positions, do(connection, items), strict=True):
+            results[position] = result
     return results
 
 
-async def _at_once(do: Callable[..., Awaitable[T]], items: Sequence[Any], connection: AsyncConnection) -> T:
-    return await do(connection, items)
+async def run_in_thread(threads: Executor | None, work: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+    """Do *work* in one of *threads*, or in any thread; a caller that is cancelled still waits for its end."""
+    loop = asyncio.get_running_loop()
+    return await _to_the_end(loop.run_in_executor(threads, partial(work, *arguments, **keywords)))
 
 
-async def in_thread(threads: Executor, work: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Do *work* in one of *threads*."""
-    return await _to_its_end(asyncio.wrap_future(threads.submit(work, *arguments, **keywords)))
-
-
-async def _to_its_end(done: asyncio.Future[T]) -> T:
-    """Who is cancelled still waits for the end: half a transaction cannot be left."""
+async def _to_the_end(done: asyncio.Future[T]) -> T:
+    """Wait even when cancelled, because nobody can leave half a transaction."""
     try:
         return await asyncio.shield(done)
     except asyncio.CancelledError:
@@ -111,45 +69,44 @@ async def _to_its_end(done: asyncio.Future[T]) -> T:
 
 
 class _Waiting(NamedTuple):
-    """A unit of work, and who is to hear what came of it."""
+    """A write, and the future of its caller."""
 
-    work: Unit
+    write: Write
     done: asyncio.Future[Any]
 
 
 Outcome = tuple[_Waiting, Any, "Exception | None"]
 
 
-class Units:
-    """Does units of work in *threads*, each in its place; those that wait at the same time share one transaction.
+class WriteQueue:
+    """Does writes in *threads*, in the order in which they come; those that wait at the same time share a transaction.
 
-    A commit waits for the disk and costs as much as a unit, so up to *together* of them share it. If that fails, none
-    of them has happened, and each is done again by itself, so that only whose unit is to blame hears of it.
+    A commit waits for the disk and costs as much as a write, so up to *max_writes* share it. If that fails, none of
+    them has happened, and each is done again by itself, so that only the caller of the bad write gets the error.
 
-    Handing work from thread to thread costs, too. So the threads are called once everybody who can go on has had the
-    chance to add a unit, and all that came of one transaction is told at once.
+    To hand work from thread to thread costs, too. So the threads are called once every task that can go on has had the
+    chance to add a write, and all results of one transaction are handed back at once.
     """
 
-    def __init__(self, transact: Callable[[Sequence[Unit]], list[Any]], *, threads: int, together: int) -> None:
+    def __init__(self, transact: Callable[[Sequence[Write]], list[Any]], *, threads: int, max_writes: int) -> None:
         self._transact = transact
-        self._together = together
+        self._max_writes = max_writes
         self._threads = ThreadPoolExecutor(threads, "store")
         self._waiting: deque[_Waiting] = deque()
 
-    async def do(self, work: Work[T] | Alike[T]) -> T:
-        """Do *work* and commit."""
+    async def submit(self, write: Work[T] | BatchableWrite[T]) -> T:
+        """Do *write* and commit."""
         loop = asyncio.get_running_loop()
-        unit = _Waiting(work, loop.create_future())
-        self._waiting.append(unit)
+        waiting = _Waiting(write, loop.create_future())
+        self._waiting.append(waiting)
         if len(self._waiting) == 1:
             loop.call_soon(self._call)
-        return await _to_its_end(unit.done)
+        return await _to_the_end(waiting.done)
 
-    async def close(self, last: Callable[[], object]) -> None:
-        """Finish what waits, then do *last*."""
+    def close(self) -> None:
+        """Finish what waits; to be called in a thread where a loop still waits for results."""
         while self._waiting:
-            await in_thread(self._threads, self._work_off)
-        await in_thread(self._threads, last)
+            self._threads.submit(self._work_off).result()
         self._threads.shutdown()
 
     def _call(self) -> None:
@@ -157,28 +114,28 @@ class Units:
             self._threads.submit(self._work_off)
 
     def _work_off(self) -> None:
-        units: list[_Waiting] = []
-        with suppress(IndexError):  # others take from it, too
-            while len(units) < self._together:
-                units.append(self._waiting.popleft())
+        taken: list[_Waiting] = []
+        with suppress(IndexError):  # other threads take from it, too
+            while len(taken) < self._max_writes:
+                taken.append(self._waiting.popleft())
         self._call()
-        if units:
-            outcomes = self._outcomes(units)
-            units[0].done.get_loop().call_soon_threadsafe(_tell, outcomes)
+        if taken:
+            outcomes = self._outcomes(taken)
+            taken[0].done.get_loop().call_soon_threadsafe(_hand_back, outcomes)
 
-    def _outcomes(self, units: Sequence[_Waiting]) -> list[Outcome]:
+    def _outcomes(self, taken: Sequence[_Waiting]) -> list[Outcome]:
         try:
-            results = self._transact([unit.work for unit in units])
-        except Exception as error:  # noqa: BLE001 - it is for those who wait
-            if len(units) > 1 and not (isinstance(error, DBAPIError) and was_cut(error)):
-                return [outcome for unit in units for outcome in self._outcomes([unit])]
-            return [(unit, None, error) for unit in units]  # if cut, nobody knows whether the commit arrived
-        return [(unit, result, None) for unit, result in zip(units, results, strict=True)]
+            results = self._transact([waiting.write for waiting in taken])
+        except Exception as error:  # noqa: BLE001 - it is for the callers
+            if len(taken) > 1 and not (isinstance(error, DBAPIError) and was_cut(error)):
+                return [outcome for waiting in taken for outcome in self._outcomes([waiting])]
+            return [(waiting, None, error) for waiting in taken]  # if cut, nobody knows whether the commit arrived
+        return [(waiting, result, None) for waiting, result in zip(taken, results, strict=True)]
 
 
-def _tell(outcomes: Sequence[Outcome]) -> None:
-    for unit, result, error in outcomes:
+def _hand_back(outcomes: Sequence[Outcome]) -> None:
+    for waiting, result, error in outcomes:
         if error is None:
-            unit.done.set_result(result)
+            waiting.done.set_result(result)
         else:
-            unit.done.set_exception(error)
+            waiting.done.set_exception(error)

@@ -21,7 +21,6 @@ from collector.store.errors import StoreBehind, StoreForeign, StoreNewer
 
 if TYPE_CHECKING:
     from alembic.config import Config
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +43,9 @@ def folder() -> Path:
     return inside if inside.is_dir() else beside
 
 
-async def current(connection: AsyncConnection) -> str | None:
+def current(connection: sa.Connection) -> str | None:
     """Read the revision of the store's schema; None where it has none."""
-    return await connection.run_sync(_current)
+    return _current(connection)
 
 
 def _current(connection: sa.Connection) -> str | None:
@@ -78,15 +77,15 @@ def is_beyond(revision: str | None) -> bool:
     return revision is not None and (revision > HEAD or not _REVISION.fullmatch(revision))
 
 
-async def stamp(connection: AsyncConnection, revision: str) -> None:
+def stamp(connection: sa.Connection, revision: str) -> None:
     """Write down which revision an existing schema has."""
-    await connection.execute(sa.update(_version).values(version_num=revision))
+    connection.execute(sa.update(_version).values(version_num=revision))
 
 
-async def upgrade(connection: AsyncConnection) -> None:
+def upgrade(connection: sa.Connection) -> None:
     """Bring the schema to HEAD; StoreNewer where it is beyond it, StoreForeign where no version had such a revision."""
-    await lock_for_migration(connection)
-    revision = await current(connection)
+    lock_for_migration(connection)
+    revision = current(connection)
     if revision == HEAD:
         return
     if is_beyond(revision):
@@ -95,19 +94,19 @@ async def upgrade(connection: AsyncConnection) -> None:
     from alembic.util import CommandError
 
     try:
-        await connection.run_sync(_alembic, "upgrade", "head")
+        _alembic(connection, "upgrade", "head")
     except CommandError as error:
         raise StoreForeign(_FOREIGN.format(revision)) from error
 
 
-async def downgrade(connection: AsyncConnection, revision: str) -> None:
+def downgrade(connection: sa.Connection, revision: str) -> None:
     """Take the schema back to *revision*, or to none with `base`; LookupError where there is no such revision."""
     _hush()
     from alembic.util import CommandError
 
-    await lock_for_migration(connection)
+    lock_for_migration(connection)
     try:
-        await connection.run_sync(_alembic, "downgrade", revision)
+        _alembic(connection, "downgrade", revision)
     except CommandError as error:
         raise LookupError(f"there is no schema revision {revision!r} to go back to") from error
 
@@ -137,9 +136,9 @@ def config(connection: sa.Connection) -> Config:
     return made
 
 
-async def drift(connection: AsyncConnection) -> list[str]:
+def drift(connection: sa.Connection) -> list[str]:
     """Say in what the tables and views differ from the declared ones, one line per difference."""
-    return await connection.run_sync(_drift)
+    return _drift(connection)
 
 
 def _drift(connection: sa.Connection) -> list[str]:

@@ -17,7 +17,6 @@ from collector.store.errors import StoreLacks
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 log = logging.getLogger(__name__)
 
@@ -100,23 +99,23 @@ SELECT EXISTS (
 )"""
 
 
-async def is_hypertable(connection: AsyncConnection) -> bool:
+def is_hypertable(connection: sa.Connection) -> bool:
     """Tell whether `points` is a hypertable; StoreLacks where this server knows no such thing."""
-    created, available = (await connection.execute(sa.text(_KNOWS))).one()
+    created, available = connection.execute(sa.text(_KNOWS)).one()
     if not created and not available:
         raise StoreLacks(
             "[database] timescale = true takes the extension TimescaleDB, which this server does not have"
             " (installed, and named in its shared_preload_libraries)"
         )
-    return bool(created and (await connection.execute(sa.text(_IS_HYPERTABLE))).scalar_one())
+    return bool(created and connection.execute(sa.text(_IS_HYPERTABLE)).scalar_one())
 
 
-async def make_hypertable(connection: AsyncConnection) -> None:
+def make_hypertable(connection: sa.Connection) -> None:
     """Turn `points` into a hypertable and move what is in it, under the lock of migrations; nothing where it is one."""
-    await lock_for_migration(connection)
-    await connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
-    if not await is_hypertable(connection):
-        await connection.run_sync(rebuild, "", [_HYPERTABLE])
+    lock_for_migration(connection)
+    connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
+    if not is_hypertable(connection):
+        rebuild(connection, "", [_HYPERTABLE])
         log.info("hypertable_created")
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from collector.model import utc_now
 
 if TYPE_CHECKING:
-    from collector.store.db.engine import Database
+    from collector.store.db.database import Database
 
 _VAGUE = 1.0
 """Seconds that an answer may take and still tell the time well."""
@@ -39,12 +39,16 @@ class ServerClock:
         """Ask the database for the time, unless it is SQLite; an answer that took long counts only as the first."""
         if database.location.path:
             return
-        async with database.read() as connection:
-            before = _elapsed()
-            moment = (await connection.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
-            after = _elapsed()
+        before, moment, after = await database.read_in_thread(_ask)
         if self._anchor is None or after - before < _VAGUE:
             self._anchor = ((before + after) / 2, moment.astimezone(UTC))
+
+
+def _ask(connection: sa.Connection) -> tuple[float, datetime, float]:
+    """Return the database's time between the moments before and after the question."""
+    before = _elapsed()
+    moment: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return before, moment, _elapsed()
 
 
 def _elapsed() -> float:

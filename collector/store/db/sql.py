@@ -10,8 +10,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
 
 def as_table(names: Sequence[str]) -> sa.CTE:
     """Give a table with one column, *name*; there must be at least one."""
@@ -19,7 +17,7 @@ def as_table(names: Sequence[str]) -> sa.CTE:
     return sa.values(sa.column("name", sa.Text), name="given").data(rows).cte("names")
 
 
-def upsert(connection: AsyncConnection, table: sa.Table) -> Any:
+def upsert(connection: sa.Connection, table: sa.Table) -> Any:
     """Begin an INSERT that may say what to do on conflict: both databases spell it alike."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
@@ -29,22 +27,22 @@ MIGRATION, LABELS, BUDGET, ANNOTATIONS, BODIES, GRIDS = range(_OURS, _OURS + 6)
 _LIMIT = sa.text("SELECT set_config('lock_timeout', :limit, true)")
 
 
-async def lock(connection: AsyncConnection, number: int) -> None:
+def lock(connection: sa.Connection, number: int) -> None:
     """Wait until no other transaction holds the lock *number*, and hold it until this one ends."""
     if connection.dialect.name == "postgresql":
-        await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
 
-async def lock_shared(connection: AsyncConnection, number: int) -> None:
+def lock_shared(connection: sa.Connection, number: int) -> None:
     """Keep others from taking the lock *number* by `lock` until this transaction ends."""
     if connection.dialect.name == "postgresql":
-        await connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:number)"), {"number": number})
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:number)"), {"number": number})
 
 
-async def lock_for_migration(connection: AsyncConnection) -> None:
+def lock_for_migration(connection: sa.Connection) -> None:
     """Wait for another's migration however long it takes: it may move all points, and ends if its process freezes."""
     if connection.dialect.name == "postgresql":
-        limit = (await connection.execute(sa.text("SELECT current_setting('lock_timeout')"))).scalar_one()
-        await connection.execute(_LIMIT, {"limit": "0"})
-        await lock(connection, MIGRATION)
-        await connection.execute(_LIMIT, {"limit": limit})
+        limit = connection.execute(sa.text("SELECT current_setting('lock_timeout')")).scalar_one()
+        connection.execute(_LIMIT, {"limit": "0"})
+        lock(connection, MIGRATION)
+        connection.execute(_LIMIT, {"limit": limit})

@@ -18,7 +18,6 @@ from urllib.parse import quote
 from collector.errors import os_error_text
 from collector.model import utc_now
 from collector.store.db.engine import BUSY_SECONDS, sqlite_writer
-from collector.store.db.group_commit import immediate
 from collector.store.db.lock_file import is_owned, is_owned_file, pinned
 from collector.store.db.schema import APPLICATION_ID
 from collector.store.db.translate_errors import translate
@@ -27,7 +26,7 @@ from collector.store.errors import StoreAliased, StoreDamaged, StoreForeign, Sto
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    import sqlalchemy as sa
 
     from collector.store.db.location import Location
 
@@ -133,7 +132,7 @@ def _dangling(location: Location) -> Path | None:
 
 
 @contextmanager
-def creating(location: Location) -> Iterator[AsyncConnection]:
+def creating(location: Location) -> Iterator[sa.Connection]:
     """Build a new store in the transaction this gives; only the owner may."""
     path = _path(location)
     unfinished = path.with_name(path.name + ".new")
@@ -142,7 +141,7 @@ def creating(location: Location) -> Iterator[AsyncConnection]:
     engine = sqlite_writer(unfinished)
     try:
         with engine.begin() as connection:
-            yield immediate(connection)
+            yield connection
     finally:
         engine.dispose()
     sync(unfinished)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _OPEN = ("queued", "running")
 UNPLANNED = ("queued", "stopped")
@@ -109,72 +108,70 @@ _NONE_YET = dict.fromkeys(_COUNTED, 0) | {"gaps_remaining": _UNKNOWN}
 _JOBS = sa.select(backfills)
 
 
-async def create(connection: AsyncConnection, wanted: Wanted, now: datetime, state: str) -> Backfill:
+def create(connection: sa.Connection, wanted: Wanted, now: datetime, state: str) -> Backfill:
     """Put a new job on record in that *state*."""
     row = asdict(wanted) | {"profiles": json.dumps(wanted.profiles), "state": state, "created_at": now}
-    created = await connection.execute(sa.insert(backfills).values(row | _NONE_YET).returning(backfills.c.id))
-    return await _found(connection, created.scalar_one())
+    created = connection.execute(sa.insert(backfills).values(row | _NONE_YET).returning(backfills.c.id))
+    return _found(connection, created.scalar_one())
 
 
-async def extend(connection: AsyncConnection, job: Backfill, wanted: Wanted) -> Backfill:
+def extend(connection: sa.Connection, job: Backfill, wanted: Wanted) -> Backfill:
     """Put a job back on the queue, up to another end."""
     values = {"state": "queued", "end": wanted.end, "finished_at": None, "message": None, "gaps_remaining": _UNKNOWN}
-    return await _changed(connection, job, values)
+    return _changed(connection, job, values)
 
 
-async def find(connection: AsyncConnection, backfill_id: int) -> Backfill | None:
+def find(connection: sa.Connection, backfill_id: int) -> Backfill | None:
     """Find a job by its id."""
-    row = (await connection.execute(_JOBS.where(backfills.c.id == backfill_id))).one_or_none()
+    row = connection.execute(_JOBS.where(backfills.c.id == backfill_id)).one_or_none()
     return _backfill(row) if row else None
 
 
-async def listed(connection: AsyncConnection, limit: int | None) -> list[Backfill]:
+def listed(connection: sa.Connection, limit: int | None) -> list[Backfill]:
     """List jobs, the newest first."""
-    found = await connection.execute(_JOBS.order_by(backfills.c.id.desc()).limit(limit))
+    found = connection.execute(_JOBS.order_by(backfills.c.id.desc()).limit(limit))
     return [_backfill(row) for row in found]
 
 
-async def still_open(connection: AsyncConnection) -> list[Backfill]:
+def still_open(connection: sa.Connection) -> list[Backfill]:
     """List the jobs that have not ended, the oldest first: one that runs already goes on after a restart."""
-    found = await connection.execute(_JOBS.where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id))
+    found = connection.execute(_JOBS.where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id))
     return [_backfill(row) for row in found]
 
 
-async def begin(connection: AsyncConnection, job: Backfill, buckets: int) -> Backfill:
+def begin(connection: sa.Connection, job: Backfill, buckets: int) -> Backfill:
     """Let a job run that has *buckets* to ask for, beside those that are done."""
     values = {"state": "running", "finished_at": None, "message": None}
-    return await _changed(connection, job, values | {"buckets": job.standing.progress.buckets_done + buckets})
+    return _changed(connection, job, values | {"buckets": job.standing.progress.buckets_done + buckets})
 
 
-async def requeue(connection: AsyncConnection, job: Backfill) -> Backfill:
+def requeue(connection: sa.Connection, job: Backfill) -> Backfill:
     """Put a job back on the queue as it is, to be planned anew."""
-    return await _changed(connection, job, {"state": "queued"})
+    return _changed(connection, job, {"state": "queued"})
 
 
-async def count(connection: AsyncConnection, job_id: int, counts: Sequence[Progress]) -> Backfill:
+def count(connection: sa.Connection, job_id: int, counts: Sequence[Progress]) -> Backfill:
     """Add to the counts of a job."""
     more = {name: sum(getattr(one, name) for one in counts) for name in _COUNTED}
     added = {name: sa.func.coalesce(backfills.c[name], 0) + number for name, number in more.items() if number}
     if added:
-        await connection.execute(sa.update(backfills).where(backfills.c.id == job_id).values(added))
-    return await _found(connection, job_id)
+        connection.execute(sa.update(backfills).where(backfills.c.id == job_id).values(added))
+    return _found(connection, job_id)
 
 
-async def report(
-    connection: AsyncConnection, backfill_id: int, standing: Standing, now: datetime, **counts: int
-) -> None:
+def report(connection: sa.Connection, backfill_id: int, standing: Standing, now: datetime, **counts: int) -> None:
     """Write down how a job stands, and those of its counts that are given."""
     values = {"state": standing.state, "message": standing.message, "finished_at": now if standing.ended else None}
-    await connection.execute(sa.update(backfills).where(backfills.c.id == backfill_id).values(**values, **counts))
+    connection.execute(sa.update(backfills).where(backfills.c.id == backfill_id).values(**values, **counts))
 
 
-async def _changed(connection: AsyncConnection, job: Backfill, values: Mapping[str, Any]) -> Backfill:
-    await connection.execute(sa.update(backfills).where(backfills.c.id == job.id).values(values))
-    return await _found(connection, job.id)
+def _changed(connection: sa.Connection, job: Backfill, values: Mapping[str, Any]) -> Backfill:
+    connection.execute(sa.update(backfills).where(backfills.c.id == job.id).values(values))
+    return _found(connection, job.id)
 
 
-async def _found(connection: AsyncConnection, backfill_id: int) -> Backfill:
-    job = await find(connection, backfill_id)
+def _found(connection: sa.Connection, backfill_id: int) -> Backfill:
+    job = find(connection, backfill_id)
     if job is None:
         raise LookupError(f"there is no backfill {backfill_id}")
     return job

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
 
 MOST_OF_A_KIND = 20
 MOST_STORED_BYTES = 64 * 1_048_576
@@ -98,11 +96,11 @@ def surplus(kept: Iterable[Stored], most: int = MOST_STORED_BYTES, of_a_kind: in
     return gone
 
 
-async def keep(connection: AsyncConnection, body: NewBody) -> bool:
+def keep(connection: sa.Connection, body: NewBody) -> bool:
     """Keep a body, once, and let go of those for which there is no room; False if its fetch is not on record."""
-    await lock(connection, BODIES)
+    lock(connection, BODIES)
     known = sa.select(fetches.c.id).where(fetches.c.id == body.fetch_id)
-    if (await connection.execute(known)).first() is None:
+    if connection.execute(known).first() is None:
         return False
     row = {
         **{name: getattr(body, name) for name in ("fetch_id", "kind", "received_at", "status", "size", "question")},
@@ -111,26 +109,26 @@ async def keep(connection: AsyncConnection, body: NewBody) -> bool:
         "version": __version__,
         "body": body.packed.data,
     }
-    await connection.execute(upsert(connection, bodies).values(row).on_conflict_do_nothing())
-    found = await connection.execute(sa.select(bodies.c.fetch_id, bodies.c.kind, bodies.c.stored))
+    connection.execute(upsert(connection, bodies).values(row).on_conflict_do_nothing())
+    found = connection.execute(sa.select(bodies.c.fetch_id, bodies.c.kind, bodies.c.stored))
     gone = surplus(Stored(*found_row) for found_row in found)
-    await connection.execute(sa.delete(bodies).where(bodies.c.fetch_id.in_(gone)))
+    connection.execute(sa.delete(bodies).where(bodies.c.fetch_id.in_(gone)))
     return body.fetch_id not in gone
 
 
-async def listed(connection: AsyncConnection, *, waiting: bool = False) -> list[KeptBody]:
+def listed(connection: sa.Connection, *, waiting: bool = False) -> list[KeptBody]:
     """List what is kept, the oldest first; *waiting*: only what may be replayed."""
     refused = sa.case((_is_refused, 1), else_=0).label("refused")
     select = sa.select(*(bodies.c[name] for name in _SHOWN), refused)
     select = select.join_from(bodies, fetches, fetches.c.id == bodies.c.fetch_id).order_by(bodies.c.fetch_id)
-    found = (await connection.execute(select.where(_is_waiting) if waiting else select)).mappings()
+    found = connection.execute(select.where(_is_waiting) if waiting else select).mappings()
     return [KeptBody(**{**row, "whole": bool(row["whole"]), "refused": bool(row["refused"])}) for row in found]
 
 
-async def content(connection: AsyncConnection, fetch_id: int) -> bytes | None:
+def content(connection: sa.Connection, fetch_id: int) -> bytes | None:
     """Return the kept body of a fetch, or what is kept of it; None for none. StoreDamaged if it is not what came."""
     select = sa.select(bodies.c.body, bodies.c.size, bodies.c.whole).where(bodies.c.fetch_id == fetch_id)
-    row = (await connection.execute(select)).one_or_none()
+    row = connection.execute(select).one_or_none()
     if row is None:
         return None
     try:
@@ -142,27 +140,27 @@ async def content(connection: AsyncConnection, fetch_id: int) -> bytes | None:
     return found
 
 
-async def question(connection: AsyncConnection, fetch_id: int) -> Batch | None:
+def question(connection: sa.Connection, fetch_id: int) -> Batch | None:
     """Read what was asked by the fetch of a kept body; None for none. StoreDamaged if the record is damaged."""
-    text = (await connection.execute(sa.select(bodies.c.question).where(bodies.c.fetch_id == fetch_id))).scalar()
+    text = connection.execute(sa.select(bodies.c.question).where(bodies.c.fetch_id == fetch_id)).scalar()
     try:
         return None if text is None else read_question(text)
     except ValueError as error:
         raise StoreDamaged(f"the question of the kept body of fetch {fetch_id} is damaged ({error})") from None
 
 
-async def mark_read(connection: AsyncConnection, fetch_ids: Collection[int]) -> None:
+def mark_read(connection: sa.Connection, fetch_ids: Collection[int]) -> None:
     """Note that this version has read bodies again, in vain."""
     read = sa.update(bodies).where(bodies.c.fetch_id.in_(list(fetch_ids)))
-    await connection.execute(read.values(version=__version__))
+    connection.execute(read.values(version=__version__))
 
 
-async def forget_series(connection: AsyncConnection, digest: str, *, dry_run: bool) -> int:
+def forget_series(connection: sa.Connection, digest: str, *, dry_run: bool) -> int:
     """Delete the bodies of questions about this series alone, or count them."""
     about = sa.select(bodies.c.fetch_id, bodies.c.question).where(bodies.c.question.contains(digest, autoescape=True))
-    alone = [row.fetch_id for row in await connection.execute(about) if _is_about_one(row.question)]
+    alone = [row.fetch_id for row in connection.execute(about) if _is_about_one(row.question)]
     if alone and not dry_run:
-        await connection.execute(sa.delete(bodies).where(bodies.c.fetch_id.in_(alone)))
+        connection.execute(sa.delete(bodies).where(bodies.c.fetch_id.in_(alone)))
     return len(alone)
 
 
@@ -170,23 +168,23 @@ def _is_about_one(text: str) -> bool:
     return len({piece.series for piece in read_question(text).slices}) == 1
 
 
-async def kept_fetches(connection: AsyncConnection, fetch_ids: Sequence[int]) -> set[int]:
+def kept_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
     """Those of the fetches whose body is kept."""
     found = sa.select(bodies.c.fetch_id).where(bodies.c.fetch_id.in_(fetch_ids))
-    return set((await connection.execute(found)).scalars())
+    return set(connection.execute(found).scalars())
 
 
-async def findings(connection: AsyncConnection) -> list[str]:
+def findings(connection: sa.Connection) -> list[str]:
     """Give a sentence for each kept body that is not what came, or whose fetch is not on record."""
     found = []
-    ids = (await connection.execute(sa.select(bodies.c.fetch_id).order_by(bodies.c.fetch_id))).scalars().all()
+    ids = connection.execute(sa.select(bodies.c.fetch_id).order_by(bodies.c.fetch_id)).scalars().all()
     known = sa.select(bodies.c.fetch_id).join(fetches, fetches.c.id == bodies.c.fetch_id)
-    strays = set(ids) - set((await connection.execute(known)).scalars())
+    strays = set(ids) - set(connection.execute(known).scalars())
     found += [f"a body is kept of fetch {fetch_id}, which is not on record" for fetch_id in sorted(strays)]
     for fetch_id in ids:  # one at a time: each may be large
         try:
-            await content(connection, fetch_id)
-            await question(connection, fetch_id)
+            content(connection, fetch_id)
+            question(connection, fetch_id)
         except StoreDamaged as error:
             found.append(str(error))
     return found

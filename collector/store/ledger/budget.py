@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -16,9 +15,6 @@ from collector.model import rfc3339, utc
 from collector.store.db import state
 from collector.store.db.schema import fetches
 from collector.store.db.schema import state as state_table
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 WINDOW = timedelta(seconds=300)
 _UNKNOWN_WAIT = timedelta(seconds=1)
@@ -56,39 +52,39 @@ class Budget:
     window_seconds: int = int(WINDOW.total_seconds())
 
 
-async def first_free_at(connection: AsyncConnection, now: datetime, waiting: int) -> datetime:
+def first_free_at(connection: sa.Connection, now: datetime, waiting: int) -> datetime:
     """Say when a place in the budget is free again that *waiting* others do not need first."""
     recent = sa.select(fetches.c.finished_at).where(fetches.c.finished_at > now - WINDOW, fetches.c.replay_of.is_(None))
-    oldest = await connection.execute(recent.order_by(fetches.c.finished_at).offset(waiting).limit(1))
+    oldest = connection.execute(recent.order_by(fetches.c.finished_at).offset(waiting).limit(1))
     freed = oldest.scalar()
     return freed + WINDOW if freed else now + _UNKNOWN_WAIT
 
 
-async def free_at(connection: AsyncConnection, now: datetime, standing: Budget) -> datetime | None:
+def free_at(connection: sa.Connection, now: datetime, standing: Budget) -> datetime | None:
     """Return when a place in a spent budget is free again; None if it is not spent."""
     if standing.used < standing.limit:
         return None
-    return await first_free_at(connection, now, standing.used - standing.limit)
+    return first_free_at(connection, now, standing.used - standing.limit)
 
 
-async def budget(connection: AsyncConnection, now: datetime, limit: int) -> Budget:
+def budget(connection: sa.Connection, now: datetime, limit: int) -> Budget:
     """Count the requests that are under way or ended less than 300 seconds ago, and read until when Radar blocks."""
-    used, text = (await connection.execute(_STANDING, {"since": now - WINDOW})).one()
+    used, text = connection.execute(_STANDING, {"since": now - WINDOW}).one()
     until = min(utc(text), now + LONGEST_BLOCK) if text else now
     return Budget(limit, used, until if until > now else None)
 
 
-async def believe(connection: AsyncConnection, now: datetime) -> None:
+def believe(connection: sa.Connection, now: datetime) -> None:
     """Let what is stamped ahead of *now* count from *now* on; the caller holds the lock BUDGET."""
-    stamped, until, since = (await connection.execute(_ON_RECORD, {"ahead": now + AHEAD})).one()
+    stamped, until, since = connection.execute(_ON_RECORD, {"ahead": now + AHEAD}).one()
     if stamped:
-        await connection.execute(_RESTAMP, {"ahead": now + AHEAD, "present": now})
+        connection.execute(_RESTAMP, {"ahead": now + AHEAD, "present": now})
     if until and (utc(until) > now + LONGEST_BLOCK or (since and utc(since) > now + AHEAD)):
         length = utc(until) - utc(since) if since else LONGEST_BLOCK
-        await block(connection, now, now + min(length, LONGEST_BLOCK))
+        block(connection, now, now + min(length, LONGEST_BLOCK))
 
 
-async def block(connection: AsyncConnection, now: datetime, until: datetime) -> None:
+def block(connection: sa.Connection, now: datetime, until: datetime) -> None:
     """Write down that nothing may be asked before *until*, and when that was said."""
-    await state.put(connection, BLOCKED_UNTIL, rfc3339(until))
-    await state.put(connection, _BLOCKED_AT, rfc3339(now))
+    state.put(connection, BLOCKED_UNTIL, rfc3339(until))
+    state.put(connection, _BLOCKED_AT, rfc3339(now))

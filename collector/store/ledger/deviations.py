@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _PREFIX = "deviation:"
 
@@ -29,42 +28,42 @@ class Deviation(NamedTuple):
     example: int | None = None
 
 
-async def note(connection: AsyncConnection, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
+def note(connection: sa.Connection, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
     """Put kinds on record that are not yet, and say so with the fetch. Returns these; repeating it changes nothing."""
     value = json.dumps({"first_seen": rfc3339(now), "fetch": fetch_id})
     new = []
     for kind in kinds:
         insert = upsert(connection, state).values(key=_PREFIX + kind, value=value)
         added = insert.on_conflict_do_nothing().returning(state.c.key)
-        new += [kind] if (await connection.execute(added)).first() else []
+        new += [kind] if connection.execute(added).first() else []
     if new:
         text = f"reader: {'; '.join(new)}"
-        await connection.execute(sa.update(fetches).where(fetches.c.id == fetch_id).values(message=text))
+        connection.execute(sa.update(fetches).where(fetches.c.id == fetch_id).values(message=text))
     return new
 
 
-async def set_example(connection: AsyncConnection, kinds: Sequence[str], fetch_id: int) -> None:
+def set_example(connection: sa.Connection, kinds: Sequence[str], fetch_id: int) -> None:
     """Note that the kept body of a fetch is the example of these kinds; one that is not on record is left out."""
     keys = [_PREFIX + kind for kind in kinds]
-    found = await connection.execute(sa.select(state.c.key, state.c.value).where(state.c.key.in_(keys)))
+    found = connection.execute(sa.select(state.c.key, state.c.value).where(state.c.key.in_(keys)))
     for row in found.all():
         value = json.dumps(json.loads(row.value) | {"example": fetch_id})
-        await connection.execute(sa.update(state).where(state.c.key == row.key).values(value=value))
+        connection.execute(sa.update(state).where(state.c.key == row.key).values(value=value))
 
 
-async def without_example(connection: AsyncConnection, kinds: Sequence[str]) -> list[str]:
+def without_example(connection: sa.Connection, kinds: Sequence[str]) -> list[str]:
     """Those of *kinds* of which no body is kept."""
-    shown = {one.kind for one in await listed(connection) if one.example is not None}
+    shown = {one.kind for one in listed(connection) if one.example is not None}
     return [kind for kind in kinds if kind not in shown]
 
 
-async def listed(connection: AsyncConnection) -> list[Deviation]:
+def listed(connection: sa.Connection) -> list[Deviation]:
     """List the kinds on record, the oldest first."""
     select = sa.select(state.c.key, state.c.value).where(state.c.key.startswith(_PREFIX, autoescape=True))
-    documents = {row.key: json.loads(row.value) for row in await connection.execute(select)}
+    documents = {row.key: json.loads(row.value) for row in connection.execute(select)}
     examples = [document["example"] for document in documents.values() if "example" in document]
     is_kept = sa.select(bodies.c.fetch_id).where(bodies.c.fetch_id.in_(examples))
-    kept = set((await connection.execute(is_kept)).scalars())
+    kept = set(connection.execute(is_kept).scalars())
     found = [
         Deviation(
             key.removeprefix(_PREFIX),

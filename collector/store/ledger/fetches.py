@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import Answer, Batch, SeriesQuery, Slice
 
 
@@ -155,46 +153,46 @@ class Failure(Protocol):
         """The API's error code, where there was one."""
 
 
-async def begin(connection: AsyncConnection, errands: Sequence[Errand]) -> list[Begun | Wait]:
+def begin(connection: sa.Connection, errands: Sequence[Errand]) -> list[Begun | Wait]:
     """Put requests on record, or say how long to wait; of all processes one at a time decides.
 
     LeaseLost for a replica that was buried.
     """
-    await replicas.check(connection, errands[0].replica_id)
-    await lock(connection, BUDGET)
+    replicas.check(connection, errands[0].replica_id)
+    lock(connection, BUDGET)
     now, limit = min(errand.now for errand in errands), min(errand.limit for errand in errands)
     if errands[0].replica_id == NOBODY:  # replicas all go by the database's clock, which runs ahead of nobody
-        await believe(connection, now)
-    standing = await budget(connection, now, limit)
+        believe(connection, now)
+    standing = budget(connection, now, limit)
     if standing.blocked_until:
         return [Wait(standing.blocked_until, "blocked")] * len(errands)
     credentials = errands[0].credentials
-    restraints = await upstream.restraints(connection, credentials, now)
+    restraints = upstream.restraints(connection, credentials, now)
     allowed = min((one.most for one in restraints), default=len(errands))
     free = max(limit - standing.used, 0)
-    entered = await _enter(connection, errands[: min(free, allowed)])
+    entered = _enter(connection, errands[: min(free, allowed)])
     if entered and any(one.wait.reason == "credentials" for one in restraints):
-        await upstream.begun(connection, credentials, entered[0].fetch_id)
+        upstream.begun(connection, credentials, entered[0].fetch_id)
     if len(entered) == len(errands):
         return [*entered]
     if restraints and free >= allowed:
         wait = min(restraints, key=lambda one: one.most).wait
     else:
-        wait = Wait(await first_free_at(connection, now, max(standing.used - limit, 0)), "budget")
+        wait = Wait(first_free_at(connection, now, max(standing.used - limit, 0)), "budget")
     return [*entered, *[wait] * (len(errands) - len(entered))]
 
 
-async def _enter(connection: AsyncConnection, errands: Sequence[Errand]) -> list[Begun]:
+def _enter(connection: sa.Connection, errands: Sequence[Errand]) -> list[Begun]:
     if not errands:
         return []
-    begun = [Begun(row.id) for row in await connection.execute(_BEGIN, [_started(errand) for errand in errands])]
+    begun = [Begun(row.id) for row in connection.execute(_BEGIN, [_started(errand) for errand in errands])]
     links = [
         {"profile": profile, "fetch_id": entry.fetch_id}
         for entry, errand in zip(begun, errands, strict=True)
         for profile in sorted(set(errand.profiles))
     ]
     if links:
-        await connection.execute(_LINK, links)
+        connection.execute(_LINK, links)
     return begun
 
 
@@ -211,14 +209,12 @@ def _started(errand: Errand) -> dict[str, object]:
     }
 
 
-async def recorded(
-    connection: AsyncConnection, fetch_ids: Sequence[int]
-) -> tuple[dict[int, Saved], dict[int, datetime]]:
+def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[int, Saved], dict[int, datetime]]:
     """Tell what those of the fetches have saved that are not under way, and when each of all was requested.
 
     StoreRefused if one ended otherwise.
     """
-    found = {row.id: row for row in await connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
+    found = {row.id: row for row in connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
     for fetch_id in fetch_ids:
         outcome = found[fetch_id].outcome if fetch_id in found else "unknown"
         if outcome not in ("started", "ok"):
@@ -228,12 +224,12 @@ async def recorded(
     return saved, {row.id: row.started_at for row in found.values()}
 
 
-async def succeed(connection: AsyncConnection, ended: Sequence[tuple[Arrival, Saved]]) -> None:
+def succeed(connection: sa.Connection, ended: Sequence[tuple[Arrival, Saved]]) -> None:
     """Note that fetches brought an answer, and add to the counts of the backfills that they are for."""
     if ended:
-        await connection.execute(_SUCCEED, [_success(*each) for each in ended])
+        connection.execute(_SUCCEED, [_success(*each) for each in ended])
     for job_id in sorted({arrival.job_id for arrival, _ in ended if arrival.job_id is not None}):
-        await backfills.count(connection, job_id, [_progress(*each) for each in ended if each[0].job_id == job_id])
+        backfills.count(connection, job_id, [_progress(*each) for each in ended if each[0].job_id == job_id])
 
 
 def _progress(arrival: Arrival, saved: Saved) -> Progress:
@@ -263,27 +259,25 @@ def _success(arrival: Arrival, saved: Saved) -> dict[str, object]:
     }
 
 
-async def fail(
-    connection: AsyncConnection, fetch_id: int, error: Failure, now: datetime, credentials: str = ""
-) -> None:
+def fail(connection: sa.Connection, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
     """Note that a fetch brought no answer, and until when nothing may be asked, where the server named a time."""
     outcome = str(error.outcome)
     values = {"finished_at": now, "outcome": outcome, "status": error.status, "code": error.code}
     message = str(error)[:_LONGEST_MESSAGE]
     under_way = sa.and_(fetches.c.id == fetch_id, fetches.c.outcome == "started")
-    await connection.execute(sa.update(fetches).where(under_way).values(**values, message=message))
+    connection.execute(sa.update(fetches).where(under_way).values(**values, message=message))
     if credentials and outcome == "unauthorized":
-        await upstream.refuse(connection, credentials, fetch_id)
+        upstream.refuse(connection, credentials, fetch_id)
     not_before = getattr(error, "not_before", None)
     if not_before:
-        await lock(connection, BUDGET)
-        await believe(connection, now)
-        blocked = await state.get(connection, BLOCKED_UNTIL)
+        lock(connection, BUDGET)
+        believe(connection, now)
+        blocked = state.get(connection, BLOCKED_UNTIL)
         if not blocked or not_before > utc(blocked):
-            await block(connection, now, not_before)
+            block(connection, now, not_before)
 
 
-async def interrupt(connection: AsyncConnection, now: datetime) -> int:
+def interrupt(connection: sa.Connection, now: datetime) -> int:
     """End the fetches that a dead process left under way; gives their number.
 
     Where several processes may write, those of replicas end with them, see `replicas`, and those of others count as
@@ -294,7 +288,7 @@ async def interrupt(connection: AsyncConnection, now: datetime) -> int:
         asking = sa.select(replicas_table.c.id).where(replicas_table.c.id == fetches.c.replica_id)
         left = sa.and_(left, fetches.c.started_at < now - _ABANDONED, ~asking.exists())
     values = {"outcome": "interrupted", "finished_at": now, "message": "the process ended before the answer came"}
-    return (await connection.execute(sa.update(fetches).where(left).values(values))).rowcount
+    return connection.execute(sa.update(fetches).where(left).values(values)).rowcount
 
 
 DAY = timedelta(days=1)
@@ -330,10 +324,10 @@ class NewestAnswer:
     confidence_level: int | None
 
 
-async def newest_answer(connection: AsyncConnection, profile: str) -> NewestAnswer | None:
+def newest_answer(connection: sa.Connection, profile: str) -> NewestAnswer | None:
     """Find the newest answer for *profile*; None before the first."""
     linked = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
     told = sa.select(fetches.c.finished_at, fetches.c.last_updated, fetches.c.confidence_level)
     told = told.join(fetch_profiles, linked).where(fetches.c.outcome == "ok")
-    row = (await connection.execute(told.order_by(fetch_profiles.c.fetch_id.desc()).limit(1))).one_or_none()
+    row = connection.execute(told.order_by(fetch_profiles.c.fetch_id.desc()).limit(1)).one_or_none()
     return NewestAnswer(*row) if row else None

@@ -16,8 +16,6 @@ from collector.store.ledger.budget import AHEAD
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
 
 _BORN = datetime(2025, 1, 1, tzinfo=UTC)
 """Nothing was due before there was a collector: an older moment was written under a clock that nobody had set."""
@@ -34,9 +32,9 @@ class Fire:
     message: str | None = None
 
 
-async def record(connection: AsyncConnection, outcomes: Sequence[Fire]) -> None:
+def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
     """Write outcomes down; the first one of a due moment stands, unless a clock that ran ahead has written it."""
-    known = await _known(connection, outcomes)
+    known = _known(connection, outcomes)
     believed_until = min((fire.finished_at for fire in outcomes), default=_BORN) + AHEAD
     standing = {key for key, fire in known.items() if fire.finished_at <= believed_until}
     new = [fire for fire in outcomes if (fire.profile, fire.due) not in standing]
@@ -45,34 +43,34 @@ async def record(connection: AsyncConnection, outcomes: Sequence[Fire]) -> None:
         columns = ("outcome", "finished_at", "message")
         changed = {name: insert.excluded[name] for name in columns}
         insert = insert.on_conflict_do_update(index_elements=["profile", "due"], set_=changed)
-        await connection.execute(insert, [asdict(fire) for fire in new])
+        connection.execute(insert, [asdict(fire) for fire in new])
         replaced = [known[fire.profile, fire.due] for fire in new if (fire.profile, fire.due) in known]
-        await checksums.seal(connection, map(_sealed, new), map(_sealed, replaced))
+        checksums.seal(connection, map(_sealed, new), map(_sealed, replaced))
 
 
-async def _known(connection: AsyncConnection, outcomes: Sequence[Fire]) -> dict[tuple[str, datetime], Fire]:
+def _known(connection: sa.Connection, outcomes: Sequence[Fire]) -> dict[tuple[str, datetime], Fire]:
     if not outcomes:
         return {}
     dues, names = [fire.due for fire in outcomes], as_table([fire.profile for fire in outcomes])
     known = sa.select(fires).join_from(names, fires, fires.c.profile == names.c.name)
     known = known.where(fires.c.due.between(min(dues), max(dues)))
-    return {(row.profile, row.due): Fire(*row) for row in await connection.execute(known)}
+    return {(row.profile, row.due): Fire(*row) for row in connection.execute(known)}
 
 
 def _sealed(fire: Fire) -> tuple[str, int]:
     return checksums.fire(fire.profile, fire.due, fire.outcome)
 
 
-async def last(connection: AsyncConnection, profile: str, now: datetime | None = None) -> Fire | None:
+def last(connection: sa.Connection, profile: str, now: datetime | None = None) -> Fire | None:
     """Find the newest due moment of *profile* on record; with *now*, none that a wrong clock wrote."""
     newest = sa.select(fires).where(fires.c.profile == profile).order_by(fires.c.due.desc()).limit(1)
     if now is not None:
         newest = newest.where(*believed(now))
-    row = (await connection.execute(newest)).one_or_none()
+    row = connection.execute(newest).one_or_none()
     return Fire(*row) if row else None
 
 
-async def last_of(connection: AsyncConnection, profiles: Sequence[str]) -> dict[str, Fire]:
+def last_of(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, Fire]:
     """Find the newest due moment on record of each profile that has any."""
     if not profiles:
         return {}
@@ -80,7 +78,7 @@ async def last_of(connection: AsyncConnection, profiles: Sequence[str]) -> dict[
     newest = sa.select(sa.func.max(fires.c.due)).where(fires.c.profile == names.c.name)
     due = newest.correlate(names).scalar_subquery()
     found = sa.select(fires).join_from(names, fires, sa.and_(fires.c.profile == names.c.name, fires.c.due == due))
-    return {row.profile: Fire(*row) for row in await connection.execute(found)}
+    return {row.profile: Fire(*row) for row in connection.execute(found)}
 
 
 def believed(now: datetime) -> list[sa.ColumnElement[bool]]:

@@ -16,8 +16,6 @@ from collector.store.db.schema import replicas
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.store.db.location import Location
     from collector.store.db.lock_file import Owner
 
@@ -67,9 +65,9 @@ def is_service(name: str) -> bool:
     return not name.endswith(")")
 
 
-async def write(connection: AsyncConnection, beat: Beat) -> None:
+def write(connection: sa.Connection, beat: Beat) -> None:
     """Write a life sign over the previous one; progress of another replica that is later stays."""
-    known = await _last(connection)
+    known = _last(connection)
     moments = [one.progress_at for one in (beat, known) if one and one.progress_at and one.progress_at <= beat.seen_at]
     progress = max(moments, default=None)
     content = {
@@ -78,19 +76,19 @@ async def write(connection: AsyncConnection, beat: Beat) -> None:
         "seen_at": rfc3339(beat.seen_at),
         "progress_at": rfc3339(progress) if progress else None,
     }
-    await state.put(connection, KEY, json.dumps(content))
+    state.put(connection, KEY, json.dumps(content))
 
 
-async def read(connection: AsyncConnection, location: Location) -> ServiceState | None:
+def read(connection: sa.Connection, location: Location) -> ServiceState | None:
     """Return the state of the store's service; None if none was ever seen."""
-    beat = await _last(connection)
+    beat = _last(connection)
     if location.path:
         owner = owner_of(location.path)
         if owner and owner.command == SERVICE:
             return _owning(owner, beat)
         since = hidden_owner_since(location.path)
         return _running(since, beat) if since and beat and beat.seen_at >= since else _gone(beat)
-    alive = [row for row in await connection.execute(_ALIVE) if is_service(row.name)]
+    alive = [row for row in connection.execute(_ALIVE) if is_service(row.name)]
     if not alive:
         return _gone(beat)
     names = frozenset(name for row in alive for name in json.loads(row.profiles))
@@ -131,8 +129,8 @@ def _gone(beat: Beat | None) -> ServiceState | None:
     )
 
 
-async def _last(connection: AsyncConnection) -> Beat | None:
-    text = await state.get(connection, KEY)
+def _last(connection: sa.Connection) -> Beat | None:
+    text = state.get(connection, KEY)
     if text is None:
         return None
     content = json.loads(text)
@@ -140,12 +138,12 @@ async def _last(connection: AsyncConnection) -> Beat | None:
     return Beat(content["name"], content["version"], utc(content["seen_at"]), utc(progress) if progress else None)
 
 
-async def commands(connection: AsyncConnection, location: Location) -> list[str]:
+def commands(connection: sa.Connection, location: Location) -> list[str]:
     """List the commands other than a service that own the SQLite store or hold a lease on Postgres."""
     if location.path:
         owner = owner_of(location.path)
         if owner is None and (since := hidden_owner_since(location.path)):
-            beat = await _last(connection)
+            beat = _last(connection)
             return [] if beat and beat.seen_at >= since else [f"another process, since {rfc3339(since)}"]
         return [str(owner)] if owner and owner.command != SERVICE else []
-    return [row.name for row in await connection.execute(_ALIVE) if not is_service(row.name)]
+    return [row.name for row in connection.execute(_ALIVE) if not is_service(row.name)]

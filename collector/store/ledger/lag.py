@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.store.ledger.fetches import Arrival
 
 
@@ -36,26 +34,26 @@ _NEWEST = (
 )
 
 
-async def usual_lag(connection: AsyncConnection, ahead: timedelta = timedelta(0)) -> timedelta:
+def usual_lag(connection: sa.Connection, ahead: timedelta = timedelta(0)) -> timedelta:
     """The median of how far lastUpdated lay behind Radar's present in the newest answers; an hour if there is none.
 
     The clock is *ahead* of that present.
     """
-    lags = [radar_lag(row.finished_at - row.last_updated, ahead) for row in await connection.execute(_NEWEST)]
+    lags = [radar_lag(row.finished_at - row.last_updated, ahead) for row in connection.execute(_NEWEST)]
     return max(timedelta(seconds=median(one.total_seconds() for one in lags)), timedelta(0)) if lags else UNKNOWN_LAG
 
 
-async def effective_last_updated(connection: AsyncConnection, arrival: Arrival) -> Arrival:
+def effective_last_updated(connection: sa.Connection, arrival: Arrival) -> Arrival:
     """Let a lastUpdated ahead of Radar's present, when the answer came, count as that present less the usual lag."""
     meta = arrival.answer.meta
     if meta.last_updated <= (arrival.present + NAMED_FROM if arrival.ahead else arrival.now):
         return arrival
-    lag = await usual_lag(connection, arrival.ahead)
+    lag = usual_lag(connection, arrival.ahead)
     meta = replace(meta, last_updated=arrival.present - lag)  # UNKNOWN_LAST_UPDATED, too
     return replace(arrival, answer=replace(arrival.answer, meta=meta))
 
 
-async def usual(connection: AsyncConnection, updated: Mapping[str, datetime]) -> dict[str, timedelta]:
+def usual(connection: sa.Connection, updated: Mapping[str, datetime]) -> dict[str, timedelta]:
     """Return the usual distance from lastUpdated to the clock per profile; absent if there is no earlier answer.
 
     *updated* is the lastUpdated of each profile's newest answer. Only answers that came before that moment count,
@@ -77,7 +75,7 @@ async def usual(connection: AsyncConnection, updated: Mapping[str, datetime]) ->
     told = told.join_from(bound, fetch_profiles, recent).join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
     lags: dict[str, list[timedelta]] = defaultdict(list)
     ok = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= bound.c.updated)
-    for name, finished_at, last_updated in await connection.execute(told.where(ok)):
+    for name, finished_at, last_updated in connection.execute(told.where(ok)):
         lags[name].append(max(finished_at - last_updated, timedelta(0)))
     return {name: timedelta(seconds=median(lag.total_seconds() for lag in found)) for name, found in lags.items()}
 
@@ -85,11 +83,11 @@ async def usual(connection: AsyncConnection, updated: Mapping[str, datetime]) ->
 _KEY = "clock_difference"
 
 
-async def read_clock_difference(connection: AsyncConnection) -> ClockDifference:
+def read_clock_difference(connection: sa.Connection) -> ClockDifference:
     """Return what is on record."""
-    return load(await state.get(connection, _KEY))
+    return load(state.get(connection, _KEY))
 
 
-async def write_clock_difference(connection: AsyncConnection, difference: ClockDifference) -> None:
+def write_clock_difference(connection: sa.Connection, difference: ClockDifference) -> None:
     """Put *difference* on record in the place of what is there."""
-    await state.put(connection, _KEY, difference.dump())
+    state.put(connection, _KEY, difference.dump())

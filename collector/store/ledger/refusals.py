@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import SeriesQuery, Slice
 
 FIRST_PAUSE = timedelta(minutes=1)
@@ -83,9 +81,9 @@ def _key(series: str, window: Window | None) -> str:
     return f"{series} {window.start.timestamp():.0f} {window.end.timestamp():.0f}" if window else series
 
 
-async def listed(connection: AsyncConnection) -> list[Refusal]:
+def listed(connection: sa.Connection) -> list[Refusal]:
     """List all questions that were refused when they were asked last, whether they may be asked again or not."""
-    rows = await connection.execute(sa.select(refusals).order_by(refusals.c.again_at, refusals.c.digest))
+    rows = connection.execute(sa.select(refusals).order_by(refusals.c.again_at, refusals.c.digest))
     return [_refusal(row) for row in rows]
 
 
@@ -95,10 +93,10 @@ def _refusal(row: sa.Row[tuple[object, ...]]) -> Refusal:
     return Refusal(series, window, row.outcome, row.reason, row.failures, row.refused_at, row.again_at)
 
 
-async def refuse(connection: AsyncConnection, piece: Slice, outcome: str, reason: str, now: datetime) -> None:
+def refuse(connection: sa.Connection, piece: Slice, outcome: str, reason: str, now: datetime) -> None:
     """Record that a slice was refused for its content, and pause its question: longer, if it was refused before."""
     key, table = keys_of(piece, now)[0], refusals.c
-    before = (await connection.execute(sa.select(table.failures).where(table.digest == key))).scalar()
+    before = connection.execute(sa.select(table.failures).where(table.digest == key)).scalar()
     failures = (before or 0) + 1
     row = {
         "outcome": outcome,
@@ -108,10 +106,10 @@ async def refuse(connection: AsyncConnection, piece: Slice, outcome: str, reason
         "again_at": now + pause(failures, piece.series.agg_interval.step),
     }
     insert = upsert(connection, refusals).values(digest=key, **row)
-    await connection.execute(insert.on_conflict_do_update(index_elements=["digest"], set_=row))
-    await connection.execute(sa.delete(refusals).where(table.again_at < now - _FORGOTTEN_AFTER))
+    connection.execute(insert.on_conflict_do_update(index_elements=["digest"], set_=row))
+    connection.execute(sa.delete(refusals).where(table.again_at < now - _FORGOTTEN_AFTER))
 
 
-async def answered(connection: AsyncConnection, keys: Collection[str]) -> None:
+def answered(connection: sa.Connection, keys: Collection[str]) -> None:
     """Forget the refusals of questions that were answered; nothing where there are none."""
-    await connection.execute(sa.delete(refusals).where(refusals.c.digest.in_(sorted(keys))))
+    connection.execute(sa.delete(refusals).where(refusals.c.digest.in_(sorted(keys))))

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 NOBODY = 0
 """The id of a process that is not enlisted, and of the one owner of a SQLite store."""
@@ -64,30 +63,30 @@ class Candidate:
     lease: timedelta
 
 
-async def enlist(connection: AsyncConnection, candidate: Candidate) -> int:
+def enlist(connection: sa.Connection, candidate: Candidate) -> int:
     """Take a process on and give its id, which no other one ever has; NOBODY on SQLite."""
     if connection.dialect.name == "sqlite":
         return NOBODY
     row = {"name": candidate.name, "version": candidate.version, "profiles": json.dumps([*candidate.profiles])}
     times = {"started_at": _CLOCK, "expires_at": _CLOCK + candidate.lease}
-    enlisted = await connection.execute(sa.insert(replicas).values(**row, **times).returning(replicas.c.id))
+    enlisted = connection.execute(sa.insert(replicas).values(**row, **times).returning(replicas.c.id))
     return int(enlisted.scalar_one())
 
 
-async def check(connection: AsyncConnection, replica_id: int) -> None:
+def check(connection: sa.Connection, replica_id: int) -> None:
     """Make sure until the transaction ends that a replica has its lease; LeaseLost where it has not."""
-    if replica_id != NOBODY and (await connection.execute(_ALIVE, {"replica_id": replica_id})).first() is None:
+    if replica_id != NOBODY and connection.execute(_ALIVE, {"replica_id": replica_id}).first() is None:
         raise LeaseLost("this process was silent for longer than its lease, and others do its work now")
 
 
-async def renew(connection: AsyncConnection, replica_id: int, lease: timedelta) -> None:
+def renew(connection: sa.Connection, replica_id: int, lease: timedelta) -> None:
     """Let a replica live on for *lease*; LeaseLost where it was buried."""
     renewed = sa.update(replicas).where(replicas.c.id == replica_id).values(expires_at=_CLOCK + lease)
-    if replica_id != NOBODY and not (await connection.execute(renewed)).rowcount:
-        await check(connection, replica_id)
+    if replica_id != NOBODY and not connection.execute(renewed).rowcount:
+        check(connection, replica_id)
 
 
-async def bury(connection: AsyncConnection, now: datetime) -> int:
+def bury(connection: sa.Connection, now: datetime) -> int:
     """Bury the replicas whose leases have run out; gives their number.
 
     Who froze in the midst of a statement holds its row for as long as it is frozen, for Postgres ends only transactions
@@ -95,44 +94,44 @@ async def bury(connection: AsyncConnection, now: datetime) -> int:
     """
     if connection.dialect.name == "sqlite":
         return 0
-    expired = {*(await connection.execute(_EXPIRED)).scalars()}
-    silent = {*(await connection.execute(_SILENT)).scalars()} if expired else set()
+    expired = {*connection.execute(_EXPIRED).scalars()}
+    silent = {*connection.execute(_SILENT).scalars()} if expired else set()
     if silent:
-        await _end(connection, sorted(silent), now)
+        _end(connection, sorted(silent), now)
     if held := expired - silent:
-        await connection.execute(_CUT, {"names": [SIGNED.format(replica_id) for replica_id in held]})
+        connection.execute(_CUT, {"names": [SIGNED.format(replica_id) for replica_id in held]})
     return len(silent)
 
 
-async def resign(connection: AsyncConnection, replica_id: int, now: datetime) -> None:
+def resign(connection: sa.Connection, replica_id: int, now: datetime) -> None:
     """Let a replica go, with all that it had claimed."""
     if replica_id != NOBODY:
-        await _end(connection, [replica_id], now)
+        _end(connection, [replica_id], now)
 
 
-async def _end(connection: AsyncConnection, ids: Sequence[int], now: datetime) -> None:
+def _end(connection: sa.Connection, ids: Sequence[int], now: datetime) -> None:
     values = {"outcome": "interrupted", "finished_at": now, "message": "the replica that asked was gone"}
     under_way = sa.and_(fetches.c.replica_id.in_(ids), fetches.c.outcome == "started")
-    await connection.execute(sa.update(fetches).where(under_way).values(values))
-    await connection.execute(sa.delete(replicas).where(replicas.c.id.in_(ids)))
+    connection.execute(sa.update(fetches).where(under_way).values(values))
+    connection.execute(sa.delete(replicas).where(replicas.c.id.in_(ids)))
 
 
-async def count(connection: AsyncConnection) -> int:
+def count(connection: sa.Connection) -> int:
     """Count the replicas, one at least: whoever asks."""
-    return max(1, (await connection.execute(sa.select(sa.func.count()).select_from(replicas))).scalar_one())
+    return max(1, connection.execute(sa.select(sa.func.count()).select_from(replicas)).scalar_one())
 
 
-async def profiles_of_others(connection: AsyncConnection, replica_id: int) -> set[str]:
+def profiles_of_others(connection: sa.Connection, replica_id: int) -> set[str]:
     """Find the profiles that the other replicas see to."""
-    found = await connection.execute(sa.select(replicas.c.profiles).where(replicas.c.id != replica_id))
+    found = connection.execute(sa.select(replicas.c.profiles).where(replicas.c.id != replica_id))
     return {name for text in found.scalars() for name in json.loads(text)}
 
 
-async def listed(connection: AsyncConnection) -> list[Replica]:
+def listed(connection: sa.Connection) -> list[Replica]:
     """List the replicas, the oldest first."""
     held: dict[int, list[str]] = {}
     busy = sa.select(duties.c.replica_id, duties.c.name).where(duties.c.kind == "profile").order_by(duties.c.name)
-    for replica_id, name in await connection.execute(busy.where(duties.c.replica_id != NOBODY)):
+    for replica_id, name in connection.execute(busy.where(duties.c.replica_id != NOBODY)):
         held.setdefault(replica_id, []).append(name)
     return [
         Replica(
@@ -144,5 +143,5 @@ async def listed(connection: AsyncConnection) -> list[Replica]:
             row.expires_at,
             tuple(held.get(row.id, ())),
         )
-        for row in await connection.execute(sa.select(replicas).order_by(replicas.c.id))
+        for row in connection.execute(sa.select(replicas).order_by(replicas.c.id))
     ]

@@ -10,16 +10,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
 from collector.store.db import state
 from collector.store.db.schema import fetches
 from collector.store.db.schema import state as state_table
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 SILENT_AFTER = 12
 """Three batches of four attempts: one part of Radar that is ill does not look like all of it."""
@@ -134,61 +131,61 @@ def _key(credentials: str) -> str:
     return f"credentials:{credentials}"
 
 
-async def restraints(connection: AsyncConnection, credentials: str, now: datetime) -> list[Restraint]:
+def restraints(connection: sa.Connection, credentials: str, now: datetime) -> list[Restraint]:
     """Tell what keeps requests with these credentials, known by their fingerprint, from being sent now."""
-    silent, text = (await connection.execute(_KNOWN, {"key": _key(credentials)})).one()
-    newest = await _tried(connection, _NEWEST) if silent == SILENT_AFTER else None
+    silent, text = connection.execute(_KNOWN, {"key": _key(credentials)}).one()
+    newest = _tried(connection, _NEWEST) if silent == SILENT_AFTER else None
     found = [silence(newest, now)] if newest else []
     if credentials and text != _TAKEN:
         at_once = bool(text and json.loads(text).get("at_once"))
-        tried = trial(*await _trials(connection, text), now, at_once=at_once)
+        tried = trial(*_trials(connection, text), now, at_once=at_once)
         found += [tried] if tried else []
     return found
 
 
-async def begun(connection: AsyncConnection, credentials: str, fetch_id: int) -> None:
+def begun(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
     """Note that a request tries the credentials out, for all."""
-    known = await state.get(connection, _key(credentials))
+    known = state.get(connection, _key(credentials))
     if known != _TAKEN:
         refused = json.loads(known)["refused"] if known else None
-        await state.put(connection, _key(credentials), json.dumps({"refused": refused, "trying": fetch_id}))
+        state.put(connection, _key(credentials), json.dumps({"refused": refused, "trying": fetch_id}))
 
 
-async def refuse(connection: AsyncConnection, credentials: str, fetch_id: int) -> None:
+def refuse(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
     """Note that Radar has refused the credentials."""
-    await state.put(connection, _key(credentials), json.dumps({"refused": fetch_id, "trying": None}))
+    state.put(connection, _key(credentials), json.dumps({"refused": fetch_id, "trying": None}))
 
 
-async def try_at_once(connection: AsyncConnection, credentials: str) -> None:
+def try_at_once(connection: sa.Connection, credentials: str) -> None:
     """Let one request send credentials that Radar has refused before their pause ends: a person may have mended them.
 
     *begun* ends that, so that it is one request whatever comes of it.
     """
-    known = await state.get(connection, _key(credentials))
+    known = state.get(connection, _key(credentials))
     if known and known != _TAKEN:
-        await state.put(connection, _key(credentials), json.dumps(json.loads(known) | {"at_once": True}))
+        state.put(connection, _key(credentials), json.dumps(json.loads(known) | {"at_once": True}))
 
 
-async def take(connection: AsyncConnection, credentials: str) -> None:
+def take(connection: sa.Connection, credentials: str) -> None:
     """Note that Radar has taken the credentials."""
-    await state.put(connection, _key(credentials), _TAKEN)
+    state.put(connection, _key(credentials), _TAKEN)
 
 
-async def refused(connection: AsyncConnection, credentials: str) -> str | None:
+def refused(connection: sa.Connection, credentials: str) -> str | None:
     """Tell in Radar's words why it does not take the credentials; None where it does, or was not asked."""
-    text = await state.get(connection, _key(credentials))
+    text = state.get(connection, _key(credentials))
     if text is None or text == _TAKEN:
         return None
-    found, trying = await _trials(connection, text)
+    found, trying = _trials(connection, text)
     taken = trying and trying.outcome not in (*_NO_WORD, "started", "unauthorized")
     return found.message if found and not taken else None
 
 
-async def upstream(connection: AsyncConnection, now: datetime) -> Upstream:
+def upstream(connection: sa.Connection, now: datetime) -> Upstream:
     """Tell how Radar stands."""
-    silent, _ = (await connection.execute(_KNOWN, {"key": ""})).one()
-    told = await _tried(connection, _NEWEST_TOLD)
-    newest = await _tried(connection, _NEWEST)
+    silent, _ = connection.execute(_KNOWN, {"key": ""}).one()
+    told = _tried(connection, _NEWEST_TOLD)
+    newest = _tried(connection, _NEWEST)
     if told and newest and silent == SILENT_AFTER:
         return Upstream("silent", told.message, min(newest.at, now) + PROBE_EVERY)
     if told and told.outcome == "unauthorized":
@@ -196,16 +193,16 @@ async def upstream(connection: AsyncConnection, now: datetime) -> Upstream:
     return Upstream("ok")
 
 
-async def _trials(connection: AsyncConnection, text: str | None) -> tuple[Tried | None, Tried | None]:
+def _trials(connection: sa.Connection, text: str | None) -> tuple[Tried | None, Tried | None]:
     """The requests that told last, and that tell next, whether Radar takes certain credentials."""
     ids = json.loads(text) if text else {}
     refused, trying = ids.get("refused"), ids.get("trying")
     return (
-        await _tried(connection, _THIS, fetch_id=refused) if refused else None,
-        await _tried(connection, _THIS, fetch_id=trying) if trying else None,
+        _tried(connection, _THIS, fetch_id=refused) if refused else None,
+        _tried(connection, _THIS, fetch_id=trying) if trying else None,
     )
 
 
-async def _tried(connection: AsyncConnection, statement: sa.Select[Any], **parameters: object) -> Tried | None:
-    row = (await connection.execute(statement, parameters)).one_or_none()
+def _tried(connection: sa.Connection, statement: sa.Select[Any], **parameters: object) -> Tried | None:
+    row = connection.execute(statement, parameters).one_or_none()
     return Tried(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's own name for it

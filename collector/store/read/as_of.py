@@ -13,7 +13,7 @@ from collector.clock_difference import radar_lag
 from collector.model import AggInterval, Annotation, SeriesQuery, from_epoch
 from collector.store.ledger import lag
 from collector.store.read import statements
-from collector.store.read.points import first_of_each, merged_now, select_points
+from collector.store.read.points import first_of_each, merged, select_points
 from collector.store.series import generations, normalizations, snapshots
 from collector.store.series.edges import proven_absent
 from collector.store.series.generations import Generation, described, generation, in_force, same_measure
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    import sqlalchemy as sa
 
     from collector.store.series.snapshots import Snapshot
 
@@ -79,20 +79,20 @@ class Stretch(NamedTuple):
 class History:
     """What can be asked of one state of the store; *as_of* (None: now) is when things must have been known."""
 
-    def __init__(self, connection: AsyncConnection, as_of: datetime | None) -> None:
+    def __init__(self, connection: sa.Connection, as_of: datetime | None) -> None:
         self._connection = connection
         self._as_of = as_of
         self._taken: dict[int, Snapshot] = {}
         self._alike: dict[int, list[int]] = {}
 
-    async def series(self, dataset: str) -> list[KeptSeries]:
+    def series(self, dataset: str) -> list[KeptSeries]:
         """List the series of *dataset*, of each query the one that is in force, by id.
 
         Labels point to it now; at an earlier moment it may have been another one.
         """
         labels: dict[int, list[str]] = defaultdict(list)
         rows: dict[int, Any] = {}
-        for row in await self._connection.execute(statements.series(), {"dataset": dataset}):
+        for row in self._connection.execute(statements.series(), {"dataset": dataset}):
             rows[row.id] = row
             labels[row.id] += [row.label] if row.label is not None else []
         rivals: dict[str, list[Any]] = defaultdict(list)
@@ -117,26 +117,26 @@ class History:
         query = _query(same[0].dataset, same[0].agg_interval, same[0].filters)
         return KeptSeries(first.id, query, *first.measure, named, units, elsewhere=elsewhere)
 
-    async def within(self, kept: KeptSeries, start: int, end: int) -> KeptSeries:
+    def within(self, kept: KeptSeries, start: int, end: int) -> KeptSeries:
         """Give *kept* with the unit of its buckets from *start* up to, not including, *end*; epoch seconds.
 
         Its *change* is the first one within them, if there is any.
         """
-        spans = await self._spans([one.id for one in kept.generations])
+        spans = self._spans([one.id for one in kept.generations])
         known = [one for one in kept.generations if one.id in spans]
         found = [one for one in known if spans[one.id][0] < end and spans[one.id][1] >= start]
         if any(not same_measure(found[0].measure, one.measure) for one in found):
-            found, change = await self._measures(found, start, end)
+            found, change = self._measures(found, start, end)
             if change:
                 return replace(kept, generations=(), change=change)
         measure = (found or kept.generations)[0].measure
         one = next(one for one in kept.generations if same_measure(one.measure, measure))
         return replace(kept, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
 
-    async def on_former_grid(self, kept: KeptSeries, start: int, end: int) -> Generation | None:
+    def on_former_grid(self, kept: KeptSeries, start: int, end: int) -> Generation | None:
         """Find the generation on a former grid that a range in epoch seconds is of: nothing else is stored there."""
         current = [kept.id, *(one.id for one in kept.generations)]
-        spans = await self._spans([*current, *(one.id for one in kept.elsewhere)])
+        spans = self._spans([*current, *(one.id for one in kept.elsewhere)])
         step = kept.query.agg_interval.seconds
         stored = {i for i, (oldest, newest) in spans.items() if oldest < end and newest + step > start}
         former = {one.id for one in kept.elsewhere}
@@ -144,13 +144,11 @@ class History:
             return None
         return next((one for one in kept.elsewhere if one.id in stored), None)
 
-    async def _measures(
-        self, same: Sequence[Generation], start: int, end: int
-    ) -> tuple[list[Generation], Change | None]:
+    def _measures(self, same: Sequence[Generation], start: int, end: int) -> tuple[list[Generation], Change | None]:
         """Find the first generation whose values count in a range, and where the first one in another unit begins."""
-        streams = [await self._blocks(Stretch(one.id, start, end)) for one in same]
+        streams = [self._blocks(Stretch(one.id, start, end)) for one in same]
         first: Generation | None = None
-        for number, rows in merged_now(streams):
+        for number, rows in merged(streams):
             one = same[number]
             if first is None:
                 first = one
@@ -161,46 +159,46 @@ class History:
                 return [first], change
         return [first] if first else [], None
 
-    async def snapshots(self, ids: Collection[int]) -> dict[int, Snapshot]:
+    def snapshots(self, ids: Collection[int]) -> dict[int, Snapshot]:
         """Find the newest snapshot of each series, at the moment that is asked about; absent for none.
 
         From then on `points` reads these snapshots.
         """
-        self._taken |= await snapshots.newest(self._connection, ids, self._as_of)
+        self._taken |= snapshots.newest(self._connection, ids, self._as_of)
         return {series_id: self._taken[series_id] for series_id in ids if series_id in self._taken}
 
-    async def spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+    def spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
         """Find the oldest and newest known timestamp of each series; absent for none."""
-        spans = await self._spans([other for one in ids for other in self._same(one)])
+        spans = self._spans([other for one in ids for other in self._same(one)])
         parts = {one: [spans[other] for other in self._same(one) if other in spans] for one in ids}
         return {one: (min(a for a, _ in each), max(b for _, b in each)) for one, each in parts.items() if each}
 
-    async def _spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
-        found = await self._connection.execute(statements.spans(self._as_of), {"ids": list(ids)})
+    def _spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+        found = self._connection.execute(statements.spans(self._as_of), {"ids": list(ids)})
         return {series_id: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
 
     def _same(self, series_id: int) -> Sequence[int]:
         """The series whose units differ in spelling alone, the newest first."""
         return self._alike.get(series_id, (series_id,))
 
-    async def last_updated(self, ids: Collection[int]) -> dict[int, datetime]:
+    def last_updated(self, ids: Collection[int]) -> dict[int, datetime]:
         """Find the lastUpdated of the answer that reached furthest, the newest of such, per series; absent for none."""
         every = [other for one in ids for other in self._same(one)]
-        found = await self._connection.execute(statements.last_updated(self._as_of), {"ids": every})
+        found = self._connection.execute(statements.last_updated(self._as_of), {"ids": every})
         told = {row.id: row.told for row in found if row.told is not None}
         parts = {one: [told[other] for other in self._same(one) if other in told] for one in ids}
         return {one: max(each) for one, each in parts.items() if each}
 
-    async def published(self, ids: Collection[int], now: float) -> dict[int, float]:
+    def published(self, ids: Collection[int], now: float) -> dict[int, float]:
         """Tell up to when Radar has published each series at *now*, as far as its answers let know; epoch seconds.
 
         lastUpdated lies behind Radar's present by as much as in the newest answer. A series without any answer on
         record counts as published up to that present.
         """
-        ahead = (await lag.read_clock_difference(self._connection)).ahead if self._as_of is None else timedelta(0)
+        ahead = lag.read_clock_difference(self._connection).ahead if self._as_of is None else timedelta(0)
         now -= ahead.total_seconds()
         found = dict.fromkeys(ids, now)
-        for series_id, told, came in await self._connection.execute(statements.heard(self._as_of), {"ids": list(ids)}):
+        for series_id, told, came in self._connection.execute(statements.heard(self._as_of), {"ids": list(ids)}):
             if told is not None and came is not None:
                 behind = max(radar_lag(came - told, ahead).total_seconds(), 0.0)
                 found[series_id] = min(now, max(told.timestamp(), now - behind))
@@ -210,52 +208,52 @@ class History:
             found[series_id] = min(now, max(one.last_updated.timestamp(), now - behind))
         return found
 
-    async def proven_absent(self, ids: Collection[int]) -> dict[int, list[tuple[int, int]]]:
+    def proven_absent(self, ids: Collection[int]) -> dict[int, list[tuple[int, int]]]:
         """Find the ranges [start, end), in epoch seconds, that Radar is proven not to have; absent for none."""
-        return await proven_absent(self._connection, ids, self._as_of)
+        return proven_absent(self._connection, ids, self._as_of)
 
-    async def is_answered(self, stretches: Sequence[Stretch]) -> bool:
+    def is_answered(self, stretches: Sequence[Stretch]) -> bool:
         """Return whether an answer on any of the buckets is on record."""
         every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
         levels, _ = statements.confidence(every, self._as_of)
-        return (await self._connection.execute(levels.limit(1))).first() is not None
+        return self._connection.execute(levels.limit(1)).first() is not None
 
-    async def confidence_level(self, stretches: Sequence[Stretch]) -> int | None:
+    def confidence_level(self, stretches: Sequence[Stretch]) -> int | None:
         """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
         standing = {other: one.series_id for one in stretches for other in self._same(one.series_id)}
         every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
         levels, detailed = statements.confidence(every, self._as_of)
-        found = (await self._connection.execute(levels)).scalars().all()
+        found = self._connection.execute(levels).scalars().all()
         if len(found) <= 1:
             return found[0] if found else None
-        rows = (await self._connection.execute(detailed)).all()
+        rows = self._connection.execute(detailed).all()
         return lowest_level(stretches, [Spoken(standing[series_id], *rest) for series_id, *rest in rows])
 
-    async def unit_names(self, unit: str) -> tuple[str, ...]:
+    def unit_names(self, unit: str) -> tuple[str, ...]:
         """Return the names that the newest answer gave *unit*, whatever moment is looked at."""
-        return await normalizations.read_unit_names(self._connection, unit)
+        return normalizations.read_unit_names(self._connection, unit)
 
-    async def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
+    def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
         """List the annotations that concern any of *windows* (start, end), by start date, without the withdrawn."""
         select = statements.remarks(tuple(dict.fromkeys(windows)), self._as_of)
-        return [_annotation(row) for row in await self._connection.execute(select, {"dataset": dataset})]
+        return [_annotation(row) for row in self._connection.execute(select, {"dataset": dataset})]
 
-    async def points(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
+    def points(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
         """Give blocks of (timestamp, value), ascending, in constant memory."""
         same = self._same(stretch.series_id)
         if len(same) == 1:
-            return await self._blocks(stretch)
-        return (rows for _, rows in merged_now([await self._blocks(stretch._replace(series_id=one)) for one in same]))
+            return self._blocks(stretch)
+        return (rows for _, rows in merged([self._blocks(stretch._replace(series_id=one)) for one in same]))
 
-    async def _blocks(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
+    def _blocks(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
         within = from_epoch(stretch.start), from_epoch(stretch.end)
         taken = self._taken.get(stretch.series_id)
         select, bounds = select_points(stretch.series_id, *within, self._as_of, taken.asked_at if taken else None)
         if stretch.end - stretch.start <= _AT_ONCE:
-            rows = (await self._connection.execute(select, bounds)).all()
+            rows = self._connection.execute(select, bounds).all()
             blocks: Iterator[Sequence[Any]] = iter([rows] if rows else [])
         else:
-            result = await self._connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE), bounds)
+            result = self._connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE), bounds)
             blocks = result.partitions()
         return blocks if self._as_of is None or taken else _firsts(blocks)
 

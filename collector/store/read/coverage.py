@@ -18,21 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import SeriesQuery
 
 
 _LONGEST_LAG = timedelta(days=1)
 
 
-async def asked_at(
-    connection: AsyncConnection, queries: Sequence[SeriesQuery], moment: datetime
+def asked_at(
+    connection: sa.Connection, queries: Sequence[SeriesQuery], moment: datetime
 ) -> dict[SeriesQuery, datetime]:
     """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
-    found = await generations.ids_of(connection, queries)
+    found = generations.ids_of(connection, queries)
     ids = {series_id: query for query, same in found.items() for series_id in same}
-    rows = await connection.execute(
+    rows = connection.execute(
         sa.select(date_ranges.c.series_id, sa.func.max(fetches.c.finished_at))
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
         .where(date_ranges.c.series_id.in_(ids), date_ranges.c.end > moment, date_ranges.c.start <= moment)
@@ -44,7 +42,7 @@ async def asked_at(
     return asked
 
 
-async def upstream_lag(connection: AsyncConnection, profile: str) -> timedelta:
+def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
     """Tell how far lastUpdated lay behind Radar's present in the newest answer for *profile*; zero before the first.
 
     A lastUpdated that stays back for a day or longer says nothing of the lag: then the usual one counts, or zero.
@@ -52,25 +50,25 @@ async def upstream_lag(connection: AsyncConnection, profile: str) -> timedelta:
     answered = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
     newest = sa.select(fetches.c.finished_at, fetches.c.last_updated).join(fetch_profiles, answered)
     newest = newest.where(fetches.c.outcome == "ok").order_by(fetch_profiles.c.fetch_id.desc()).limit(1)
-    row = (await connection.execute(newest)).one_or_none()
+    row = connection.execute(newest).one_or_none()
     if row is None:
         return timedelta(0)
-    ahead = (await lag.read_clock_difference(connection)).ahead
+    ahead = lag.read_clock_difference(connection).ahead
     lags = [radar_lag(max(row.finished_at - row.last_updated, timedelta(0)), ahead)]
     if lags[0] >= _LONGEST_LAG:
-        usual = await lag.usual(connection, {profile: row.last_updated})
+        usual = lag.usual(connection, {profile: row.last_updated})
         lags += (radar_lag(each, ahead) for each in usual.values())
     return next((each for each in lags if each < _LONGEST_LAG), timedelta(0))
 
 
-async def lacking(connection: AsyncConnection, query: SeriesQuery, run: tuple[int, int]) -> list[tuple[int, int]]:
+def lacking(connection: sa.Connection, query: SeriesQuery, run: tuple[int, int]) -> list[tuple[int, int]]:
     """Find what answers to windows inside *run*, of which no bucket is stored, spoke for; all in epoch seconds.
 
     A window that reaches beyond the run may have been cut short before its first value.
     """
-    ids, step = (await generations.ids_of(connection, [query])).get(query, []), query.agg_interval.step
+    ids, step = generations.ids_of(connection, [query]).get(query, []), query.agg_interval.step
     columns = (date_ranges.c.start, date_ranges.c.end, date_ranges.c.start_time, date_ranges.c.end_time)
-    rows = await connection.execute(
+    rows = connection.execute(
         sa.select(*columns, fetches.c.last_updated)
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
         .where(date_ranges.c.series_id.in_(ids), fetches.c.outcome == "ok")
@@ -82,10 +80,10 @@ async def lacking(connection: AsyncConnection, query: SeriesQuery, run: tuple[in
     ]
 
 
-async def answered(connection: AsyncConnection, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:
+def answered(connection: sa.Connection, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:
     """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
-    ids = (await generations.ids_of(connection, [query])).get(query, [])
-    found = await connection.execute(
+    ids = generations.ids_of(connection, [query]).get(query, [])
+    found = connection.execute(
         sa.select(date_ranges.c.start, date_ranges.c.end)
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
         .where(date_ranges.c.series_id.in_(ids), fetches.c.finished_at >= since)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +20,6 @@ from collector.store.write.points import Span
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.store.read.selection import SelectedSeries, Selection
     from collector.store.series.generations import Generation
@@ -61,17 +59,15 @@ class Thinned:
     bucket: Bucket
 
 
-async def thinned(
-    connection: AsyncConnection, chosen: Selection, columns: int, *, common: bool = False
-) -> list[Thinned]:
+def thinned(connection: sa.Connection, chosen: Selection, columns: int, *, common: bool = False) -> list[Thinned]:
     """Read a selection in about so many columns over its time, each with its extremes; a column holds whole buckets.
 
     *common*: all of it in buckets of one width, those of the coarsest series, each the sum of all its parts.
     """
-    found, several = await selected(connection, chosen), await generations.several(connection, chosen.as_of)
+    found, several = selected(connection, chosen), generations.several(connection, chosen.as_of)
     every = {i for one in found for i in (one.series_id, *(other.id for other in several.get(one.series_id, ())))}
-    start, end = await _span(connection, chosen, found, every)
-    known = await grids.in_force(connection)
+    start, end = _span(connection, chosen, found, every)
+    known = grids.in_force(connection)
     shared = common_buckets(found, chosen.series, several, known) if common else {}
     thin = []
     for one in found:
@@ -84,19 +80,19 @@ async def thinned(
             thin.append(Thinned(one, width, [], bucket))
         elif one.series_id in several and not one.asked_at:
             within = from_epoch(first), from_epoch(last), chosen.as_of
-            thin += await _by_unit(connection, one, several[one.series_id], within, (width, bucket, edge))
+            thin += _by_unit(connection, one, several[one.series_id], within, (width, bucket, edge))
         elif chosen.as_of is None or one.asked_at:
-            thin.append(Thinned(one, width, await _columns(connection, one, stretch, width, bucket), bucket))
+            thin.append(Thinned(one, width, _columns(connection, one, stretch, width, bucket), bucket))
         else:
             stream = points_of(connection, one.series_id, from_epoch(first), from_epoch(last), chosen.as_of)
-            async with aclosing(stream):
-                rows = [point async for block in stream for point in block]
+            with closing(stream):
+                rows = [point for block in stream for point in block]
             thin.append(Thinned(one, width, _in_columns(one, rows, (width, bucket, edge)), bucket))
     return thin
 
 
-async def _by_unit(
-    connection: AsyncConnection,
+def _by_unit(
+    connection: sa.Connection,
     one: SelectedSeries,
     same: Sequence[Generation],
     within: tuple[datetime, datetime, datetime | None],
@@ -104,8 +100,8 @@ async def _by_unit(
 ) -> list[Thinned]:
     """Read the columns of a label whose unit has changed: for each unit those of its own points."""
     rows: list[tuple[Generation, list[tuple[int, float]]]] = []
-    async with aclosing(points_in_force(connection, same, *within)) as parts:
-        async for generation, block in parts:
+    with closing(points_in_force(connection, same, *within)) as parts:
+        for generation, block in parts:
             measured = [known for other, known in rows if _is_alike(other, generation)]
             if not measured:
                 measured = [[]]
@@ -132,15 +128,15 @@ def _edge(one: Generation, edge: int) -> int:
     return edge if one.former_offset is None else _GRID + one.former_offset
 
 
-async def _span(
-    connection: AsyncConnection, chosen: Selection, found: Sequence[SelectedSeries], ids: Collection[int]
+def _span(
+    connection: sa.Connection, chosen: Selection, found: Sequence[SelectedSeries], ids: Collection[int]
 ) -> tuple[int, int]:
     """The time a selection spans, in epoch seconds: what was asked for, or else what is stored of the series *ids*."""
     if chosen.start and chosen.end:
         return int(chosen.start.timestamp()), int(chosen.end.timestamp())
     extremes = sa.func.min(epoch(points.c.timestamp)), sa.func.max(epoch(points.c.timestamp))
-    known = [tuple((await connection.execute(sa.select(*extremes).where(points.c.series_id.in_(ids)))).one())]
-    known += (await snapshots.ends(connection, [one.series_id for one in found if one.asked_at])).values()
+    known = [tuple(connection.execute(sa.select(*extremes).where(points.c.series_id.in_(ids))).one())]
+    known += snapshots.ends(connection, [one.series_id for one in found if one.asked_at]).values()
     oldest = min((first for first, _ in known if first is not None), default=None)
     newest = max((last for _, last in known if last is not None), default=None)
     step = max((one.agg_interval.seconds for one in found), default=0)
@@ -175,14 +171,12 @@ def _in_columns(one: SelectedSeries, found: Iterable[tuple[int, float]], shape: 
     return in_columns(found, width, edge)
 
 
-async def _columns(
-    connection: AsyncConnection, one: SelectedSeries, stretch: Span, width: int, bucket: Bucket
-) -> list[Column]:
+def _columns(connection: sa.Connection, one: SelectedSeries, stretch: Span, width: int, bucket: Bucket) -> list[Column]:
     """Let the database do what _in_columns does, of a snapshot if there is one; *stretch* begins on the grid."""
     values = _buckets(one, stretch, bucket.interval.seconds)
     column, value = (values.c.offset // width).label("column"), values.c.value
     figures = sa.func.min(value), sa.func.max(value), sa.func.avg(value), sa.func.count()
-    found = await connection.execute(sa.select(column, *figures).group_by(column).order_by(column))
+    found = connection.execute(sa.select(column, *figures).group_by(column).order_by(column))
     return [Column(stretch.start + at * width, *rest) for at, *rest in found]
 
 

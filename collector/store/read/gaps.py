@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import SeriesQuery
 
     Range = tuple[int, int]
@@ -72,7 +70,7 @@ class _Stretch(NamedTuple):
     step: int
 
 
-async def holes(connection: AsyncConnection, expected: Sequence[Expected]) -> list[list[Hole]]:
+def holes(connection: sa.Connection, expected: Sequence[Expected]) -> list[list[Hole]]:
     """Find the runs of absent buckets of each query's current series, ascending; in the order of *expected*.
 
     See `finality.judge_gap` for what makes a run `upstream`. What retention has deleted is no gap, nor what lies before
@@ -84,12 +82,12 @@ async def holes(connection: AsyncConnection, expected: Sequence[Expected]) -> li
             for run in gaps.runs
             for start, end, reason in judge_gap(run, gaps.absences, gaps.settle)
         ]
-        for gaps in await _gaps(connection, expected)
+        for gaps in _gaps(connection, expected)
     ]
 
 
-async def requests(
-    connection: AsyncConnection, expected: Sequence[Expected], now: float, *, explicit: bool = False
+def requests(
+    connection: sa.Connection, expected: Sequence[Expected], now: float, *, explicit: bool = False
 ) -> list[list[GapRequest]]:
     """Decide what of the gaps of each query to ask for at *now*, in epoch seconds; see `finality.gap_requests`."""
     steps = [one.query.agg_interval.seconds for one in expected]
@@ -99,31 +97,31 @@ async def requests(
             for run in gaps.runs
             for request in gap_requests(run, gaps.absences, gaps.settle, now, step=step, explicit=explicit)
         ]
-        for step, gaps in zip(steps, await _gaps(connection, expected), strict=True)
+        for step, gaps in zip(steps, _gaps(connection, expected), strict=True)
     ]
 
 
-async def beginnings(connection: AsyncConnection, expected: Sequence[Expected]) -> list[Range | None]:
+def beginnings(connection: sa.Connection, expected: Sequence[Expected]) -> list[Range | None]:
     """Find the run of absent buckets that each window begins with, if answers lacked all of it; see `edge`.
 
     In the order of *expected*; in epoch seconds.
     """
-    known = await edges.read(connection, {one.query for one in expected})
+    known = edges.read(connection, {one.query for one in expected})
     found = []
-    for one, gaps in zip(expected, await _all_gaps(connection, expected), strict=True):
+    for one, gaps in zip(expected, _all_gaps(connection, expected), strict=True):
         window = int(one.window.start.timestamp()), int(one.window.end.timestamp())
         run = first_run(window, gaps.runs)
-        lacked = await coverage.lacking(connection, one.query, run) if run else []
+        lacked = coverage.lacking(connection, one.query, run) if run else []
         found.append(
             run if run and is_beginning(run, lacked, one.query.agg_interval.seconds, known.get(one.query)) else None
         )
     return found
 
 
-async def _gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
+def _gaps(connection: sa.Connection, expected: Sequence[Expected]) -> list[_Gaps]:
     """Find the gaps, without what lies before the beginning of Radar's own history."""
-    known = await edges.read(connection, {one.query for one in expected})
-    found = await _all_gaps(connection, expected)
+    known = edges.read(connection, {one.query for one in expected})
+    found = _all_gaps(connection, expected)
     before = {query: edge.absent for query, edge in known.items() if edge.is_accepted}
     return [
         replace(gaps, runs=[part for run in gaps.runs for part in subtract(run, [before[one.query]])])
@@ -133,16 +131,16 @@ async def _gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> li
     ]
 
 
-async def _all_gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
+def _all_gaps(connection: sa.Connection, expected: Sequence[Expected]) -> list[_Gaps]:
     found = []
     for start in range(0, len(expected), _TOGETHER):
-        found += await _some_gaps(connection, expected[start : start + _TOGETHER])
+        found += _some_gaps(connection, expected[start : start + _TOGETHER])
     return found
 
 
-async def _some_gaps(connection: AsyncConnection, expected: Sequence[Expected]) -> list[_Gaps]:
-    kept = {step: await kept_from(connection, step) for step in {one.query.agg_interval for one in expected}}
-    ids = await generations.ids_of(connection, {one.query for one in expected})
+def _some_gaps(connection: sa.Connection, expected: Sequence[Expected]) -> list[_Gaps]:
+    kept = {step: kept_from(connection, step) for step in {one.query.agg_interval for one in expected}}
+    ids = generations.ids_of(connection, {one.query for one in expected})
     windows: list[Range] = []
     stretches: list[tuple[tuple[int, int], _Stretch]] = []
     for number, one in enumerate(expected):
@@ -151,7 +149,7 @@ async def _some_gaps(connection: AsyncConnection, expected: Sequence[Expected]) 
         for series_id in ids.get(one.query, ()) if start < one.window.end else ():
             place = number, series_id
             stretches.append((place, _Stretch(len(stretches), series_id, *windows[-1], one.query.agg_interval.seconds)))
-    runs = await _runs(connection, [stretch for _, stretch in stretches]) if stretches else {}
+    runs = _runs(connection, [stretch for _, stretch in stretches]) if stretches else {}
     absent = {place: runs.get(stretch.place, []) for place, stretch in stretches}
     found = []
     for number, (one, window) in enumerate(zip(expected, windows, strict=True)):
@@ -159,11 +157,11 @@ async def _some_gaps(connection: AsyncConnection, expected: Sequence[Expected]) 
         for series_id in ids.get(one.query, ()):
             parts = intersect(parts, absent.get((number, series_id), ()))
         found.append(parts)
-    return await _judged(connection, expected, found, ids)
+    return _judged(connection, expected, found, ids)
 
 
-async def _judged(
-    connection: AsyncConnection,
+def _judged(
+    connection: sa.Connection,
     expected: Sequence[Expected],
     found: Sequence[Sequence[Range]],
     ids: Mapping[SeriesQuery, Sequence[int]],
@@ -174,8 +172,8 @@ async def _judged(
         for series_id in ids.get(one.query, ()) if runs else ():
             start, end = hulls.get(series_id, (runs[0][0], runs[-1][1]))
             hulls[series_id] = min(start, runs[0][0]), max(end, runs[-1][1])
-    absences = await evidence.read_absences(connection, hulls)
-    settles = await evidence.settles(connection, hulls) if hulls else {}
+    absences = evidence.read_absences(connection, hulls)
+    settles = evidence.settles(connection, hulls) if hulls else {}
     gaps = []
     for one, runs in zip(expected, found, strict=True):
         same = ids.get(one.query, ())
@@ -185,20 +183,20 @@ async def _judged(
     return gaps
 
 
-async def _runs(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> dict[int, list[Range]]:
+def _runs(connection: sa.Connection, stretches: Sequence[_Stretch]) -> dict[int, list[Range]]:
     """Find where the next bucket is not the next one, by place: only what holds too few points is walked.
 
     Counting a part costs a fraction of walking it, and most of a history is complete.
     """
     runs: dict[int, list[Range]] = defaultdict(list)
     short = []
-    for stretch, stored in await _counts(connection, stretches):
+    for stretch, stored in _counts(connection, stretches):
         if not stored:
             runs[stretch.place].append((stretch.start, stretch.end))
         elif stored < -((stretch.start - stretch.end) // stretch.step):
             short.append(stretch)
     for start in range(0, len(short), _TOGETHER):
-        for place, *run in await _walk(connection, short[start : start + _TOGETHER]):
+        for place, *run in _walk(connection, short[start : start + _TOGETHER]):
             runs[place].append((run[0], run[1]))
     return {place: merge(found) for place, found in runs.items()}
 
@@ -217,7 +215,7 @@ def _inside(part: sa.CTE, end: sa.ColumnElement[int], stretches: Sequence[_Stret
     return sa.and_(points.c.series_id == part.c.series_id, here, known)
 
 
-async def _counts(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> list[tuple[_Stretch, int]]:
+def _counts(connection: sa.Connection, stretches: Sequence[_Stretch]) -> list[tuple[_Stretch, int]]:
     """Count the points of the parts of *stretches*."""
     whole = _table(stretches)
     parts = sa.select(whole).cte("parts", recursive=True)
@@ -229,10 +227,10 @@ async def _counts(connection: AsyncConnection, stretches: Sequence[_Stretch]) ->
     count = sa.select(sa.func.count()).select_from(points).where(_inside(parts, end, stretches))
     counted = count.correlate(parts).scalar_subquery()
     columns = parts.c.place, parts.c.series_id, parts.c.start, end, parts.c.step, counted
-    return [(_Stretch(*part), stored) for *part, stored in await connection.execute(sa.select(*columns))]
+    return [(_Stretch(*part), stored) for *part, stored in connection.execute(sa.select(*columns))]
 
 
-async def _walk(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> list[tuple[int, int, int]]:
+def _walk(connection: sa.Connection, stretches: Sequence[_Stretch]) -> list[tuple[int, int, int]]:
     """Let the database walk the key, and give the runs between the points of each stretch: place, start, end."""
     given = _table(stretches)
     stretch, inside = (given.c.place, given.c.start, given.c.end), _inside(given, given.c.end, stretches)
@@ -243,7 +241,7 @@ async def _walk(connection: AsyncConnection, stretches: Sequence[_Stretch]) -> l
     first = sa.select(*stretch, sa.func.min(timestamp)).join_from(given, points, inside, isouter=True)
     found = [
         (place, start, end if oldest is None else oldest)
-        for place, start, end, oldest in await connection.execute(first.group_by(*stretch))
+        for place, start, end, oldest in connection.execute(first.group_by(*stretch))
     ]
-    found += [tuple(row) for row in await connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
+    found += [tuple(row) for row in connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
     return [(place, start, end) for place, start, end in found if start < end]

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
@@ -166,7 +164,7 @@ class RevisionRow:
     replaced_by: int
 
 
-async def list_series(connection: AsyncConnection, chosen: Filter) -> list[SeriesRow]:
+def list_series(connection: sa.Connection, chosen: Filter) -> list[SeriesRow]:
     """List series with a point between start and end, by id; a series with several labels once per label."""
     first, last = (
         sa.func.coalesce(
@@ -187,11 +185,11 @@ async def list_series(connection: AsyncConnection, chosen: Filter) -> list[Serie
     ordered = select.where(*bounds).order_by(series.c.id, profile_series.c.position)
     return [
         SeriesRow(**{**row, "active": bool(row["active"]), "filters": json.loads(row["filters"])})
-        for row in await _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
+        for row in _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
     ]
 
 
-async def list_fetches(connection: AsyncConnection, chosen: Filter) -> list[FetchRow]:
+def list_fetches(connection: sa.Connection, chosen: Filter) -> list[FetchRow]:
     """List requests started between start and end, the newest first."""
     is_kept = sa.exists().where(bodies.c.fetch_id == fetches.c.id)
     columns = (fetches.c[name] for name in FetchRow.__slots__ if name != "body")
@@ -204,7 +202,7 @@ async def list_fetches(connection: AsyncConnection, chosen: Filter) -> list[Fetc
         select = select.where(fetches.c.id == chosen.id)
     if chosen.before is not None:
         select = select.where(fetches.c.id < chosen.before)
-    found = await _rows(connection, select.limit(chosen.limit))
+    found = _rows(connection, select.limit(chosen.limit))
     return [
         FetchRow(
             **{
@@ -224,7 +222,7 @@ def _windows(text: str | None) -> tuple[Window, ...] | None:
     return tuple(Window(utc(start), utc(end)) for start, end in json.loads(text))
 
 
-async def list_annotations(connection: AsyncConnection, chosen: Filter) -> list[AnnotationRow]:
+def list_annotations(connection: sa.Connection, chosen: Filter) -> list[AnnotationRow]:
     """List annotations that overlap the time between start and end, by start date, or the newest first."""
     table = annotations_table
     names = [name for name in AnnotationRow.__slots__ if name != "withdrawn_at"]
@@ -237,7 +235,7 @@ async def list_annotations(connection: AsyncConnection, chosen: Filter) -> list[
     select = select.join_from(table, withdrawals, is_open, isouter=True).where(*bounds)
     order = (table.c.start_date, table.c.id)
     ordered = select.order_by(*(column.desc() for column in order) if chosen.newest_first else order)
-    found = await _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
+    found = _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
     return [
         AnnotationRow(
             **{**row, "is_instantaneous": bool(row["is_instantaneous"]), "tags": tuple(json.loads(row["tags"]))}
@@ -246,7 +244,7 @@ async def list_annotations(connection: AsyncConnection, chosen: Filter) -> list[
     ]
 
 
-async def list_revisions(connection: AsyncConnection, chosen: Filter) -> list[RevisionRow]:
+def list_revisions(connection: sa.Connection, chosen: Filter) -> list[RevisionRow]:
     """List values replaced, of buckets between start and end, by series, bucket and time; once per label.
 
     With the newest first it is by when they were replaced.
@@ -273,18 +271,18 @@ async def list_revisions(connection: AsyncConnection, chosen: Filter) -> list[Re
         select = select.where(profile_series.c.label.in_(list(chosen.labels)))
     latest = (old.replaced_at.desc(),) if chosen.newest_first else ()
     ordered = select.order_by(*latest, old.series_id, profile_series.c.position, old.timestamp, old.replaced_at)
-    found = await _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
+    found = _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
     return [RevisionRow(**row) for row in found]
 
 
-async def list_fires(connection: AsyncConnection, chosen: Filter) -> list[Fire]:
+def list_fires(connection: sa.Connection, chosen: Filter) -> list[Fire]:
     """List due moments between start and end with their outcomes, the newest first."""
     select = sa.select(fires).where(*chosen.within(fires.c.due))
     if chosen.profile is not None:
         select = select.where(fires.c.profile == chosen.profile)
     ordered = select.order_by(fires.c.due.desc(), fires.c.profile).limit(chosen.limit)
-    return [Fire(**row) for row in await _rows(connection, ordered)]
+    return [Fire(**row) for row in _rows(connection, ordered)]
 
 
-async def _rows(connection: AsyncConnection, select: sa.Select[Any]) -> list[dict[str, Any]]:
-    return [dict(row) for row in (await connection.execute(select)).mappings()]
+def _rows(connection: sa.Connection, select: sa.Select[Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(select).mappings()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from contextlib import AsyncExitStack, aclosing
+from contextlib import ExitStack, closing
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,13 +12,11 @@ import sqlalchemy as sa
 from collector.model import from_epoch
 from collector.store.db.column_types import Moment, epoch
 from collector.store.db.schema import fetches, labels, points, revisions, series, snapshot_points
-from collector.store.series import identity
+from collector.store.series import generations, identity, snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterator, Sequence
     from datetime import datetime
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.store.series.generations import Generation
 
@@ -48,7 +46,7 @@ class Block(NamedTuple):
     normalization: str = ""
 
 
-async def visible_labels(connection: AsyncConnection, profiles: Collection[str] = ()) -> list[Visible]:
+def visible_labels(connection: sa.Connection, profiles: Collection[str] = ()) -> list[Visible]:
     """List the labels of *profiles*, of all for none, by profile and position.
 
     A profile that was renamed gives the labels that its series have now. Sorted here, because a database sorts text by
@@ -58,52 +56,90 @@ async def visible_labels(connection: AsyncConnection, profiles: Collection[str] 
     select = sa.select(*named, series.c.normalization, series.c.unit)
     select = select.join_from(labels, series, series.c.id == labels.c.series_id)
     if profiles:
-        followed = identity.chosen(labels.c.profile, labels.c.label, await identity.renamed(connection, profiles))
+        followed = identity.chosen(labels.c.profile, labels.c.label, identity.renamed(connection, profiles))
         select = select.where(sa.or_(labels.c.profile.in_(list(profiles)), followed))
-    found = sorted(tuple(row) for row in await connection.execute(select))
+    found = sorted(tuple(row) for row in connection.execute(select))
     return [Visible(profile, label, *rest) for profile, _, label, *rest in found]
 
 
-async def points_in_force(
-    connection: AsyncConnection,
+def export_blocks(  # noqa: PLR0913 - what an export is bounded by
+    connection: sa.Connection,
+    profiles: Collection[str],
+    start: datetime | None,
+    end: datetime | None,
+    as_of: datetime | None,
+    *,
+    asked: dict[tuple[str, str], datetime] | None = None,
+) -> Generator[Block, None, None]:
+    """Stream blocks of the points of *profiles*, by profile, position of the label, and time, in constant memory.
+
+    Where the unit has changed, of each bucket the series counts that was in force last.
+
+    *profiles* names profiles, none means all; *start* is inclusive, *end* is not. *as_of* gives what was known at
+    that moment. Of a snapshot series the newest snapshot is given, or the newest at *as_of*; when it was asked for
+    is put into *asked*, by (profile, label), before the first block. Who stops early should close the iterator.
+    """
+    found = visible_labels(connection, profiles)
+    several = generations.several(connection, as_of)
+    taken = snapshots.standing(snapshots.newest(connection, None, as_of), several)
+    if asked is not None:
+        asked |= {(o.profile, o.label): taken[o.series_id].asked_at for o in found if o.series_id in taken}
+    for one in found:
+        if one.series_id in several and one.series_id not in taken:
+            same = several[one.series_id]
+            with closing(points_in_force(connection, same, start, end, as_of)) as parts:
+                for part, rows in parts:
+                    yield Block(one.profile, one.label, rows, part.unit, part.normalization)
+            continue
+        known = taken.get(one.series_id)
+        same = [part for part in several.get(one.series_id, ()) if known and part.id == known.series_id]
+        measure = (same[0].unit, same[0].normalization) if same else (one.unit, one.normalization)
+        series_id, asked_at = (known.series_id, known.asked_at) if known else (one.series_id, None)
+        with closing(points_of(connection, series_id, start, end, as_of, asked_at=asked_at)) as blocks:
+            for rows in blocks:
+                yield Block(one.profile, one.label, rows, *measure)
+
+
+def points_in_force(
+    connection: sa.Connection,
     same: Sequence[Generation],
     start: datetime | None,
     end: datetime | None,
     as_of: datetime | None,
-) -> AsyncGenerator[tuple[Generation, Sequence[tuple[int, float]]], None]:
+) -> Generator[tuple[Generation, Sequence[tuple[int, float]]], None, None]:
     """Stream blocks of (timestamp, value) of one query's generations, *same*, the newest first; as `points_of`.
 
     Of each bucket the newest generation that has it counts, and none of an older one that overlaps it on another grid.
     A block is of one generation.
     """
-    async with AsyncExitStack() as opened:
+    with ExitStack() as opened:
         streams = []
         for number, one in enumerate(same):
             stream = points_of(connection, one.id, start, end, as_of)
             newer = [other for other in same[:number] if other.former_offset != one.former_offset]
             if newer:
                 stream = _not_overlapped(connection, stream, newer, as_of)
-            streams.append(await opened.enter_async_context(aclosing(stream)))
-        runs = await opened.enter_async_context(aclosing(merged(streams)))
-        async for number, rows in runs:
+            streams.append(opened.enter_context(closing(stream)))
+        runs = opened.enter_context(closing(merged(streams)))
+        for number, rows in runs:
             yield same[number], rows
 
 
-async def _not_overlapped(
-    connection: AsyncConnection,
-    stream: AsyncGenerator[Sequence[tuple[int, float]], None],
+def _not_overlapped(
+    connection: sa.Connection,
+    stream: Generator[Sequence[tuple[int, float]], None, None],
     newer: Sequence[Generation],
     as_of: datetime | None,
-) -> AsyncGenerator[Sequence[tuple[int, float]], None]:
+) -> Generator[Sequence[tuple[int, float]], None, None]:
     """Leave out the points whose bucket shares time with one of *newer* generations, whose buckets start elsewhere."""
     step = newer[0].step
-    async with aclosing(stream) as blocks:
-        async for block in blocks:
+    with closing(stream) as blocks:
+        for block in blocks:
             within = from_epoch(block[0][0] - step + 1), from_epoch(block[-1][0] + step)
             taken = []
             for one in newer:
-                async with aclosing(points_of(connection, one.id, *within, as_of)) as found:
-                    taken += [timestamp async for part in found for timestamp, _ in part]
+                with closing(points_of(connection, one.id, *within, as_of)) as found:
+                    taken += [timestamp for part in found for timestamp, _ in part]
             taken.sort()
             yield [point for point in block if not _is_within(point[0], taken, step)]
 
@@ -114,15 +150,15 @@ def _is_within(timestamp: int, taken: Sequence[int], step: int) -> bool:
     return at < len(taken) and taken[at] < timestamp + step
 
 
-async def points_of(  # noqa: PLR0913 - what a read is bounded by
-    connection: AsyncConnection,
+def points_of(  # noqa: PLR0913 - what a read is bounded by
+    connection: sa.Connection,
     series_id: int,
     start: datetime | None,
     end: datetime | None,
     as_of: datetime | None,
     *,
     asked_at: datetime | None = None,
-) -> AsyncGenerator[Sequence[tuple[int, float]], None]:
+) -> Generator[Sequence[tuple[int, float]], None, None]:
     """Stream blocks of (timestamp, value) of one series from *start* up to, not including, *end*; ascending.
 
     *as_of* gives what was known then: of each bucket the value whose fetch had ended, and which none had replaced.
@@ -131,16 +167,16 @@ async def points_of(  # noqa: PLR0913 - what a read is bounded by
     as_of = None if asked_at else as_of
     select, bounds = select_points(series_id, start, end, as_of, asked_at)
     newest: int | None = None
-    result = await connection.stream(select, bounds, execution_options={"yield_per": _ROWS_AT_ONCE})
+    result = connection.execute(select, bounds, execution_options={"yield_per": _ROWS_AT_ONCE})
     try:
-        async for block in result.partitions():
+        for block in result.partitions():
             if as_of is None:
                 yield [(timestamp, value) for timestamp, value in block]
             else:
                 yield first_of_each(block, newest)
                 newest = block[-1][0]
     finally:  # its own context manager leaves the cursor open when the generator is left early
-        await result.close()
+        result.close()
 
 
 def first_of_each(block: Sequence[Any], before: int | None) -> list[tuple[int, float]]:
@@ -232,7 +268,7 @@ class _Merge:
         """Add the next block of a stream; None is its end."""
         self._blocks[number], self._at[number] = block, 0
 
-    def runs(self) -> Iterator[tuple[int, Rows]]:
+    def runs(self) -> Generator[tuple[int, Rows], None, None]:
         """Yield (number of the stream, rows) as far as the blocks allow, ascending."""
         held: tuple[int, list[Any]] | None = None
         while self.hungry() is None and (heads := self._heads()):
@@ -269,20 +305,11 @@ def _timestamp(row: Any) -> int:
     return found
 
 
-async def merged(streams: Sequence[AsyncIterator[Rows]]) -> AsyncGenerator[tuple[int, Rows], None]:
+def merged(streams: Sequence[Iterator[Rows]]) -> Generator[tuple[int, Rows], None, None]:
     """Merge streams of blocks of rows (timestamp, …), ascending: yields (number of the stream, rows).
 
     If several streams have a bucket, the row of the first one counts.
     """
-    merge = _Merge(len(streams))
-    while (number := merge.hungry()) is not None:
-        merge.feed(number, await anext(streams[number], None))
-        for run in merge.runs():
-            yield run
-
-
-def merged_now(streams: Sequence[Iterator[Rows]]) -> Iterator[tuple[int, Rows]]:
-    """Merge as `merged` does, without waiting."""
     merge = _Merge(len(streams))
     while (number := merge.hungry()) is not None:
         merge.feed(number, next(streams[number], None))

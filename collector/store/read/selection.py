@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import aclosing
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,10 +18,8 @@ from collector.store.series.identity import chosen as chosen_labels
 from collector.store.series.identity import renamed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import Generator, Sequence
     from datetime import datetime
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from collector.store.series.generations import Generation
     from collector.store.series.snapshots import Snapshot
@@ -77,22 +75,22 @@ class SelectedSeries:
         return replace(self, series_id=other.id, normalization=other.normalization, unit=other.unit)
 
 
-async def selected(connection: AsyncConnection, chosen: Selection) -> list[SelectedSeries]:
+def selected(connection: sa.Connection, chosen: Selection) -> list[SelectedSeries]:
     """List the series of a selection by profile and the labels' positions; a name that was renamed is followed."""
     named = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
     asked = [series.c[name] for name in ("filters", "dataset", "dimension", "group")]
     select = sa.select(*named, series.c.agg_interval, series.c.normalization, series.c.unit, *asked)
     select = select.join_from(labels, series, series.c.id == labels.c.series_id)
     if chosen.profiles:
-        followed = chosen_labels(labels.c.profile, labels.c.label, await renamed(connection, chosen.profiles))
+        followed = chosen_labels(labels.c.profile, labels.c.label, renamed(connection, chosen.profiles))
         select = select.where(sa.or_(labels.c.profile.in_(chosen.profiles), followed))
     if chosen.series:
-        named_before = await renamed(connection, labels=chosen.series)
+        named_before = renamed(connection, labels=chosen.series)
         followed = chosen_labels(labels.c.profile, labels.c.label, named_before)
         select = select.where(sa.or_(labels.c.label.in_(chosen.series), followed))
-    found = [_selected(*row) for row in sorted(tuple(row) for row in await connection.execute(select))]
-    several = await generations.several(connection, chosen.as_of)
-    taken = snapshots.standing(await snapshots.newest(connection, None, chosen.as_of), several)
+    found = [_selected(*row) for row in sorted(tuple(row) for row in connection.execute(select))]
+    several = generations.several(connection, chosen.as_of)
+    taken = snapshots.standing(snapshots.newest(connection, None, chosen.as_of), several)
     return [_of_snapshot(one, taken.get(one.series_id), several.get(one.series_id, ())) for one in found]
 
 
@@ -124,14 +122,14 @@ def _of_snapshot(one: SelectedSeries, taken: Snapshot | None, several: Sequence[
     return replace(one.under(same) if same else one, snapshot=taken)
 
 
-async def blocks(
-    connection: AsyncConnection, chosen: Selection, after: Place | None = None
-) -> AsyncGenerator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None]:
+def blocks(
+    connection: sa.Connection, chosen: Selection, after: Place | None = None
+) -> Generator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None, None]:
     """Stream a selection's points in blocks, from behind the place *after* on; LookupError where it is not there.
 
     A block is of one unit: where that has changed, the series of a block is the one that is in force there.
     """
-    found, several = await selected(connection, chosen), await generations.several(connection, chosen.as_of)
+    found, several = selected(connection, chosen), generations.several(connection, chosen.as_of)
     places = [(one.profile, one.label) for one in found]
     if after is not None and after[:2] not in places:
         raise LookupError(after.label)
@@ -143,11 +141,11 @@ async def blocks(
             start = max(beyond, start) if start else beyond
         if one.series_id in several and not one.asked_at:
             same = several[one.series_id]
-            async with aclosing(points_in_force(connection, same, start, chosen.end, chosen.as_of)) as parts:
-                async for generation, block in parts:
+            with closing(points_in_force(connection, same, start, chosen.end, chosen.as_of)) as parts:
+                for generation, block in parts:
                     yield one.under(generation), block
             continue
         stream = points_of(connection, one.series_id, start, chosen.end, chosen.as_of, asked_at=one.asked_at)
-        async with aclosing(stream) as found_points:
-            async for block in found_points:
+        with closing(stream) as found_points:
+            for block in found_points:
                 yield one, block

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.finality import Evidence
     from collector.model import SeriesQuery, Window
     from collector.profile import Profile
@@ -57,17 +55,15 @@ class SeriesState:
         return [part for window in windows for part in (subtract(window, [self.absent]) if self.absent else [window])]
 
 
-async def series_states(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
+def series_states(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
     """Read the state of each query's current series; absent if it has no point."""
-    ids = {query: same[0] for query, same in (await generations.ids_of(connection, queries)).items()}
-    extents = await identity.spans(connection, queries)
-    ends = await identity.ends(connection, [ids[query] for query in extents])
-    rows = await evidence.read(connection, [ids[query] for query in extents])
-    absent = {query: edge.absent for query, edge in (await edges.read(connection, ids)).items() if edge.is_accepted}
+    ids = {query: same[0] for query, same in generations.ids_of(connection, queries).items()}
+    extents = identity.spans(connection, queries)
+    ends = identity.ends(connection, [ids[query] for query in extents])
+    rows = evidence.read(connection, [ids[query] for query in extents])
+    absent = {query: edge.absent for query, edge in edges.read(connection, ids).items() if edge.is_accepted}
     columns = (series_table.c.id, series_table.c.settle, series_table.c.sums_differ)
-    known = {
-        row.id: row for row in await connection.execute(sa.select(*columns).where(series_table.c.id.in_(ids.values())))
-    }
+    known = {row.id: row for row in connection.execute(sa.select(*columns).where(series_table.c.id.in_(ids.values())))}
     return {
         query: SeriesState(
             ids[query],
@@ -86,13 +82,13 @@ def _current(ends: EpochWindow | None, step: int) -> EpochWindow:
     return (ends[0], ends[1] + step) if ends else (0, 0)
 
 
-async def unconfirmed(connection: AsyncConnection, profiles: Sequence[Profile]) -> dict[str, int]:
+def unconfirmed(connection: sa.Connection, profiles: Sequence[Profile]) -> dict[str, int]:
     """Count the points of each profile that are final, that only one answer has told, and that Radar still has."""
     queries: dict[SeriesQuery, timedelta] = {}
     for profile in profiles:
         for one in profile.series:
             queries[one.query] = max(profile.settle, queries.get(one.query, profile.settle))
-    states = await series_states(connection, list(queries))
+    states = series_states(connection, list(queries))
     windows = []
     for query, state in states.items():
         settle = max(state.settle or 0, int(queries[query].total_seconds()))
@@ -100,7 +96,7 @@ async def unconfirmed(connection: AsyncConnection, profiles: Sequence[Profile]) 
         windows += [(state.series_id, window) for window in state.still_there(found)]
     counts: dict[int, int] = {}
     for first in range(0, len(windows), _UNCONFIRMED_WINDOWS):
-        for series_id, number in await _count(connection, windows[first : first + _UNCONFIRMED_WINDOWS]):
+        for series_id, number in _count(connection, windows[first : first + _UNCONFIRMED_WINDOWS]):
             counts[series_id] = counts.get(series_id, 0) + number
     return {
         profile.name: sum(
@@ -110,7 +106,7 @@ async def unconfirmed(connection: AsyncConnection, profiles: Sequence[Profile]) 
     }
 
 
-async def _count(connection: AsyncConnection, windows: Sequence[tuple[int, EpochWindow]]) -> list[tuple[int, int]]:
+def _count(connection: sa.Connection, windows: Sequence[tuple[int, EpochWindow]]) -> list[tuple[int, int]]:
     counts = [
         sa.select(sa.literal(series_id, sa.BigInteger), sa.func.count()).where(
             points.c.series_id == series_id,
@@ -119,32 +115,30 @@ async def _count(connection: AsyncConnection, windows: Sequence[tuple[int, Epoch
         )
         for series_id, (start, end) in windows
     ]
-    return [(row[0], row[1]) for row in await connection.execute(sa.union_all(*counts))]
+    return [(row[0], row[1]) for row in connection.execute(sa.union_all(*counts))]
 
 
-async def daily_sums(
-    connection: AsyncConnection, query: SeriesQuery, window: Window, offset: int = 0
-) -> dict[int, float]:
+def daily_sums(connection: sa.Connection, query: SeriesQuery, window: Window, offset: int = 0) -> dict[int, float]:
     """Sum the stored values by day: epoch seconds of its begin to the sum; a day without a point is absent.
 
     Days begin *offset* seconds after midnight UTC.
     """
-    series_id = (await identity.current(connection, [query])).get(query)
+    series_id = identity.current(connection, [query]).get(query)
     day = ((epoch(points.c.timestamp) - offset) // DAY).label("day")
     select = sa.select(day, sa.func.sum(points.c.value)).where(
         points.c.series_id == series_id, points.c.timestamp >= window.start, points.c.timestamp < window.end
     )
-    return {number * DAY + offset: total for number, total in await connection.execute(select.group_by(day))}
+    return {number * DAY + offset: total for number, total in connection.execute(select.group_by(day))}
 
 
-async def confirm(connection: AsyncConnection, query: SeriesQuery, windows: Sequence[EpochWindow], settle: int) -> None:
+def confirm(connection: sa.Connection, query: SeriesQuery, windows: Sequence[EpochWindow], settle: int) -> None:
     """Note that a second, independent answer agrees with the final values of *windows*."""
-    series_id = (await identity.current(connection, [query])).get(query)
+    series_id = identity.current(connection, [query]).get(query)
     if series_id is not None:
-        await evidence.confirm(connection, series_id, windows, settle)
+        evidence.confirm(connection, series_id, windows, settle)
 
 
-async def set_sums_differ(connection: AsyncConnection, query: SeriesQuery) -> None:
+def set_sums_differ(connection: sa.Connection, query: SeriesQuery) -> None:
     """Note that daily values are not the sums of finer ones."""
     same = series_table.c.digest == query.digest
-    await connection.execute(sa.update(series_table).where(same).values(sums_differ=True))
+    connection.execute(sa.update(series_table).where(same).values(sums_differ=True))

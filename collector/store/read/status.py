@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import SeriesQuery
     from collector.profile import Profile
     from collector.store.db.location import Location
@@ -75,19 +73,19 @@ class StoreInfo:
     bytes: int
 
 
-async def status_rows(connection: AsyncConnection, profiles: Sequence[Profile]) -> list[ProfileStatus]:
+def status_rows(connection: sa.Connection, profiles: Sequence[Profile]) -> list[ProfileStatus]:
     """Tell how each of *profiles* fares, in their order."""
     queries = list(dict.fromkeys(s.query for profile in profiles for s in profile.series))
-    ids = await generations.ids_of(connection, queries)
-    spans = await series_of.spans(connection, queries)
-    elsewhere = await _on_former_grids(connection, queries)
+    ids = generations.ids_of(connection, queries)
+    spans = series_of.spans(connection, queries)
+    elsewhere = _on_former_grids(connection, queries)
     every = [series_id for same in ids.values() for series_id in same]
     columns = series.c.id, series.c.points, series.c.created_at
-    found = {row.id: row for row in await connection.execute(sa.select(*columns).where(series.c.id.in_(every)))}
-    healths = await _healths(connection, [profile.name for profile in profiles])
+    found = {row.id: row for row in connection.execute(sa.select(*columns).where(series.c.id.in_(every)))}
+    healths = _healths(connection, [profile.name for profile in profiles])
     updated = {name: health[3] for name, health in healths.items() if health[3] is not None}
-    usual = await lag.usual(connection, updated)
-    ahead = (await lag.read_clock_difference(connection)).ahead
+    usual = lag.usual(connection, updated)
+    ahead = lag.read_clock_difference(connection).ahead
     rows = []
     for profile in profiles:
         asked = [s.query for s in profile.series]
@@ -113,14 +111,14 @@ class _Kept(NamedTuple):
     first: datetime
 
 
-async def _on_former_grids(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, _Kept]:
+def _on_former_grids(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, _Kept]:
     """Count what of each query is kept on former grids; absent for nothing."""
-    ids = await generations.on_former_grids(connection, queries)
+    ids = generations.on_former_grids(connection, queries)
     every = [series_id for same in ids.values() for series_id in same]
     if not every:
         return {}
-    ends = await series_of.ends(connection, every)
-    found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
+    ends = series_of.ends(connection, every)
+    found = connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
     counts = {row.id: row.points for row in found}
     return {
         query: _Kept(sum(counts[i] for i in same), from_epoch(min(ends[i][0] for i in same if i in ends)))
@@ -139,16 +137,16 @@ def _ends(spans: Sequence[tuple[int, int] | None]) -> tuple[datetime | None, dat
     return from_epoch(min(firsts)), behind, from_epoch(max(lasts))
 
 
-async def whole(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
+def whole(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
     """Find the oldest and newest stored timestamp of those queries of which every bucket in between is stored.
 
     Where the unit has changed, each of its series must be whole, and the next one begin where it ends at the latest.
     """
-    ids = await generations.ids_of(connection, queries)
+    ids = generations.ids_of(connection, queries)
     every = [series_id for same in ids.values() for series_id in same]
-    found = await connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
+    found = connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
     counts = {row.id: row.points for row in found}
-    ends = await series_of.ends(connection, every)
+    ends = series_of.ends(connection, every)
     parts = {query: sorted((*ends[i], counts[i]) for i in same if i in ends) for query, same in ids.items()}
     return {q: (each[0][0], max(b for _, b, _ in each)) for q, each in parts.items() if _joined(each, q)}
 
@@ -163,7 +161,7 @@ def _joined(parts: Sequence[tuple[int, int, int]], query: SeriesQuery) -> bool:
     return reached is not None
 
 
-async def _healths(connection: AsyncConnection, profiles: Sequence[str]) -> dict[str, _Health]:
+def _healths(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, _Health]:
     """Find when the newest answer for each profile came, count the failures since, and tell how old it was."""
     if not profiles:
         return {}
@@ -185,7 +183,7 @@ async def _healths(connection: AsyncConnection, profiles: Sequence[str]) -> dict
         answer.c.last_updated,
         failed.correlate(last).scalar_subquery().label("failures"),
     ).join_from(last, answer, answer.c.id == last.c.fetch_id, isouter=True)
-    return {row.name: _health(row) for row in await connection.execute(told)}
+    return {row.name: _health(row) for row in connection.execute(told)}
 
 
 def _health(row: Any) -> _Health:
@@ -193,18 +191,18 @@ def _health(row: Any) -> _Health:
     return row.finished_at, row.failures, max(behind, timedelta(0)), row.last_updated
 
 
-async def info(connection: AsyncConnection, location: Location) -> StoreInfo:
+def info(connection: sa.Connection, location: Location) -> StoreInfo:
     """Tell what is in the store, and how many bytes it takes."""
-    revision = await migrate.current(connection)
-    stored = (await connection.execute(sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0)))).scalar_one()
-    return StoreInfo(location.backend, revision or "", int(stored), await _bytes(connection, location))
+    revision = migrate.current(connection)
+    stored = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0))).scalar_one()
+    return StoreInfo(location.backend, revision or "", int(stored), _bytes(connection, location))
 
 
-async def _bytes(connection: AsyncConnection, location: Location) -> int:
+def _bytes(connection: sa.Connection, location: Location) -> int:
     if location.path:
         files = [location.path, location.path.with_name(location.path.name + "-wal")]
         return sum(file.stat().st_size for file in files if file.exists())
-    return int((await connection.execute(sa.text(_SIZE), {"tables": list(metadata.tables)})).scalar_one())
+    return int(connection.execute(sa.text(_SIZE), {"tables": list(metadata.tables)}).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,22 +214,20 @@ class Pause:
     since: datetime
 
 
-async def paused(
-    connection: AsyncConnection, queries: Iterable[SeriesQuery], now: datetime
-) -> dict[SeriesQuery, Pause]:
+def paused(connection: sa.Connection, queries: Iterable[SeriesQuery], now: datetime) -> dict[SeriesQuery, Pause]:
     """Find the questions among *queries* that are paused at *now*."""
     by_digest = {query.digest: query for query in queries}
     columns = refusals.c.digest, refusals.c.again_at, refusals.c.reason, refusals.c.refused_at
-    found = await connection.execute(sa.select(*columns).where(refusals.c.again_at > now))
+    found = connection.execute(sa.select(*columns).where(refusals.c.again_at > now))
     return {by_digest[digest]: Pause(*rest) for digest, *rest in found if digest in by_digest}
 
 
-async def empty(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, timedelta]:
+def empty(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, timedelta]:
     """Find the queries of which no stored value differs from zero, with the length of time that answers covered.
 
     A series with values ends its part of the search at the first one.
     """
-    ids = {series_id: query for query, series_id in (await series_of.current(connection, queries)).items()}
+    ids = {series_id: query for query, series_id in series_of.current(connection, queries).items()}
     value = sa.select(points.c.series_id).where(points.c.series_id == series.c.id, points.c.value != 0).exists()
     answered = date_ranges.c.series_id == series.c.id
     start, end = (
@@ -240,11 +236,11 @@ async def empty(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> 
     )
     lacking = sa.select(series.c.id).where(series.c.id.in_(ids), sa.not_(value)).cte("lacking")
     asked = sa.select(series.c.id, start, end).where(series.c.id.in_(sa.select(lacking.c.id)))
-    return {ids[i]: last - first for i, first, last in await connection.execute(asked) if first is not None}
+    return {ids[i]: last - first for i, first, last in connection.execute(asked) if first is not None}
 
 
-async def measures(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, str]:
+def measures(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, str]:
     """Find the normalization of each query's current series; absent before the first answer."""
-    ids = {series_id: query for query, series_id in (await series_of.current(connection, queries)).items()}
-    found = await connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
+    ids = {series_id: query for query, series_id in series_of.current(connection, queries).items()}
+    found = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
     return {ids[series_id]: normalization for series_id, normalization in found if normalization}

@@ -10,7 +10,7 @@ from collector.store.db import state
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    import sqlalchemy as sa
 
     from collector.model import AggInterval
 
@@ -20,7 +20,7 @@ def key(interval: AggInterval) -> str:
     return f"kept_from:{interval.value}"
 
 
-async def kept_from(connection: AsyncConnection, interval: AggInterval) -> datetime | None:
+def kept_from(connection: sa.Connection, interval: AggInterval) -> datetime | None:
     """Read the first bucket of this width that is kept; None where all are."""
-    found = await state.get(connection, key(interval))
+    found = state.get(connection, key(interval))
     return utc(found) if found else None

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _FETCHES_AT_ONCE = 500
 _FIRES_AT_ONCE = 5_000
@@ -25,8 +24,8 @@ _LATER = timedelta(days=60)
 """How much later a date range may end than those it makes superfluous: bounds the search."""
 
 
-async def forgettable(
-    connection: AsyncConnection, moment: datetime, edges: Mapping[AggInterval, datetime], after: int
+def forgettable(
+    connection: sa.Connection, moment: datetime, edges: Mapping[AggInterval, datetime], after: int
 ) -> tuple[list[int], int] | None:
     """Choose of a few fetches with an id above *after* those that ended before *moment* and that nothing depends on.
 
@@ -36,11 +35,11 @@ async def forgettable(
     Gives the ids, and the last id that was looked at; None where there was none.
     """
     older = sa.select(fetches.c.id).where(fetches.c.id > after, fetches.c.finished_at < moment)
-    ids = (await connection.execute(older.order_by(fetches.c.id).limit(_FETCHES_AT_ONCE))).scalars().all()
+    ids = connection.execute(older.order_by(fetches.c.id).limit(_FETCHES_AT_ONCE)).scalars().all()
     if not ids:
         return None
     ends = sa.select(sa.func.max(date_ranges.c.end)).where(date_ranges.c.fetch_id.in_(ids))
-    last = (await connection.execute(ends)).scalar()
+    last = connection.execute(ends).scalar()
     mine = sa.and_(date_ranges.c.fetch_id == fetches.c.id, *_younger(edges))
     changed_nothing = sa.and_(
         *(sa.func.coalesce(fetches.c[name], 0) == 0 for name in ("inserted", "revised", "vanished")),
@@ -48,9 +47,9 @@ async def forgettable(
         ~sa.exists().where(mine, ~_superseded(last + _LATER)).correlate(fetches) if last else sa.true(),
     )
     unused = sa.or_(~sa.exists().where(mine).correlate(fetches), changed_nothing)
-    found = await connection.execute(sa.select(fetches.c.id).where(fetches.c.id.in_(ids), unused))
-    needed = await _newest_answers(connection) | await _proofs(connection, ids)
-    needed |= await bodies.kept_fetches(connection, ids)
+    found = connection.execute(sa.select(fetches.c.id).where(fetches.c.id.in_(ids), unused))
+    needed = _newest_answers(connection) | _proofs(connection, ids)
+    needed |= bodies.kept_fetches(connection, ids)
     return [fetch_id for fetch_id in found.scalars() if fetch_id not in needed], ids[-1]
 
 
@@ -79,46 +78,46 @@ def _superseded(before: datetime) -> sa.Exists:
     return covers.correlate(date_ranges, fetches)
 
 
-async def _proofs(connection: AsyncConnection, fetch_ids: Sequence[int]) -> set[int]:
+def _proofs(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
     """Those of the fetches whose answer is a proof of a gap."""
     found = sa.select(absences.c.fetch_id).where(absences.c.fetch_id.in_(fetch_ids)).distinct()
-    return set((await connection.execute(found)).scalars())
+    return set(connection.execute(found).scalars())
 
 
-async def _newest_answers(connection: AsyncConnection) -> set[int]:
+def _newest_answers(connection: sa.Connection) -> set[int]:
     newest = sa.select(sa.func.max(fetch_profiles.c.fetch_id)).join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
     newest = newest.where(fetches.c.outcome == "ok").group_by(fetch_profiles.c.profile)
-    return set((await connection.execute(newest)).scalars())
+    return set(connection.execute(newest).scalars())
 
 
-async def forget(connection: AsyncConnection, fetch_ids: Sequence[int]) -> int:
+def forget(connection: sa.Connection, fetch_ids: Sequence[int]) -> int:
     """Delete fetches, with their date ranges; gives how many there were."""
     if not fetch_ids:
         return 0
     chosen = fetches.c.id.in_(fetch_ids)
-    found = (await connection.execute(sa.select(fetches.c.id, fetches.c.profiles).where(chosen))).all()
+    found = connection.execute(sa.select(fetches.c.id, fetches.c.profiles).where(chosen)).all()
     links = [{"p": profile, "f": row.id} for row in found for profile in set(json.loads(row.profiles))]
     if links:
         link = (fetch_profiles.c.profile == sa.bindparam("p"), fetch_profiles.c.fetch_id == sa.bindparam("f"))
-        await connection.execute(sa.delete(fetch_profiles).where(*link), links)
-    await connection.execute(sa.delete(date_ranges).where(date_ranges.c.fetch_id.in_(fetch_ids)))
-    await connection.execute(sa.delete(fetches).where(chosen))
+        connection.execute(sa.delete(fetch_profiles).where(*link), links)
+    connection.execute(sa.delete(date_ranges).where(date_ranges.c.fetch_id.in_(fetch_ids)))
+    connection.execute(sa.delete(fetches).where(chosen))
     return len(found)
 
 
-async def fire_edges(connection: AsyncConnection, moment: datetime) -> dict[str, datetime]:
+def fire_edges(connection: sa.Connection, moment: datetime) -> dict[str, datetime]:
     """Tell for each profile before which due moment its fires go: *moment*, and the newest one stays."""
     newest = sa.select(fires.c.profile, sa.func.max(fires.c.due).label("due")).group_by(fires.c.profile)
-    return {row.profile: min(row.due, moment) for row in await connection.execute(newest)}
+    return {row.profile: min(row.due, moment) for row in connection.execute(newest)}
 
 
-async def delete_fires(connection: AsyncConnection, profile: str, edge: datetime) -> int:
+def delete_fires(connection: sa.Connection, profile: str, edge: datetime) -> int:
     """Delete a few of the fires of *profile* that were due before *edge*, the oldest; gives how many."""
     older = sa.and_(fires.c.profile == profile, fires.c.due < edge)
     dues = sa.select(fires.c.due).where(older).order_by(fires.c.due)
-    cut = (await connection.execute(dues.offset(_FIRES_AT_ONCE).limit(1))).scalar()
+    cut = connection.execute(dues.offset(_FIRES_AT_ONCE).limit(1)).scalar()
     few = older if cut is None else sa.and_(older, fires.c.due < cut)
-    deleted = await connection.execute(sa.delete(fires).where(few).returning(fires.c.due, fires.c.outcome))
+    deleted = connection.execute(sa.delete(fires).where(few).returning(fires.c.due, fires.c.outcome))
     gone = [checksums.fire(profile, *row) for row in deleted]
-    await checksums.seal(connection, gone=gone)
+    checksums.seal(connection, gone=gone)
     return len(gone)

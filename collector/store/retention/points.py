@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.store.checksums import Answered
 
     Named = Sequence[datetime | None]
@@ -41,69 +39,67 @@ class Replaced(NamedTuple):
     replaced_at: datetime
 
 
-async def delete_points(connection: AsyncConnection, series_id: int, edge: datetime) -> tuple[int, int] | None:
+def delete_points(connection: sa.Connection, series_id: int, edge: datetime) -> tuple[int, int] | None:
     """Delete the oldest points of a series before *edge*, with all that is known of their buckets.
 
     Gives how many points and revisions went; None where there was nothing left to delete.
     """
-    await _lock(connection, series_id)
-    if not await _anything(connection, series_id, edge):
+    _lock(connection, series_id)
+    if not _anything(connection, series_id, edge):
         return None
-    cut = await _cut(connection, series_id, edge)
+    cut = _cut(connection, series_id, edge)
     at = int(cut.timestamp())
     across = sa.and_(date_ranges.c.end > cut, date_ranges.c.start < cut)
-    await amend(connection, series_id, across, lambda _, timestamp: timestamp >= at, at)
+    amend(connection, series_id, across, lambda _, timestamp: timestamp >= at, at)
     gone = [
-        (await connection.execute(sa.delete(table).where(table.c.series_id == series_id, column < cut))).rowcount
+        connection.execute(sa.delete(table).where(table.c.series_id == series_id, column < cut)).rowcount
         for table, column in ((points, points.c.timestamp), (revisions, revisions.c.timestamp))
     ]
     marks = sa.delete(vanished).where(vanished.c.series_id == series_id, vanished.c.timestamp < cut)
-    unmarked = await connection.execute(marks.returning(epoch(vanished.c.timestamp)))
-    await checksums.seal(connection, gone=[checksums.mark(series_id, timestamp) for (timestamp,) in unmarked])
+    unmarked = connection.execute(marks.returning(epoch(vanished.c.timestamp)))
+    checksums.seal(connection, gone=[checksums.mark(series_id, timestamp) for (timestamp,) in unmarked])
     ended = sa.and_(date_ranges.c.series_id == series_id, date_ranges.c.end <= cut)
-    await connection.execute(sa.delete(date_ranges).where(ended))
-    await evidence.forget_before(connection, series_id, cut)
-    await count_points(connection, {series_id: -gone[0]})
+    connection.execute(sa.delete(date_ranges).where(ended))
+    evidence.forget_before(connection, series_id, cut)
+    count_points(connection, {series_id: -gone[0]})
     return gone[0], gone[1]
 
 
-async def _lock(connection: AsyncConnection, series_id: int) -> None:
+def _lock(connection: sa.Connection, series_id: int) -> None:
     """Wait for whoever saves to this series, as they will wait for us."""
-    await connection.execute(sa.select(series.c.id).where(series.c.id == series_id).with_for_update())
+    connection.execute(sa.select(series.c.id).where(series.c.id == series_id).with_for_update())
 
 
-async def _anything(connection: AsyncConnection, series_id: int, edge: datetime) -> bool:
+def _anything(connection: sa.Connection, series_id: int, edge: datetime) -> bool:
     for table, column in (
         (points, points.c.timestamp),
         (revisions, revisions.c.timestamp),
         (date_ranges, date_ranges.c.start),
     ):
         older = sa.select(table.c.series_id).where(table.c.series_id == series_id, column < edge).limit(1)
-        if (await connection.execute(older)).first() is not None:
+        if connection.execute(older).first() is not None:
             return True
     return False
 
 
-async def _cut(connection: AsyncConnection, series_id: int, edge: datetime) -> datetime:
+def _cut(connection: sa.Connection, series_id: int, edge: datetime) -> datetime:
     """Before which bucket to delete in one go."""
     cuts = [edge]
     for table, column in ((points, points.c.timestamp), (date_ranges, date_ranges.c.end)):
         rows = sa.select(column).where(table.c.series_id == series_id, column < edge).order_by(column)
-        cuts += (await connection.execute(rows.offset(_POINTS_AT_ONCE).limit(1))).scalars().all()
+        cuts += connection.execute(rows.offset(_POINTS_AT_ONCE).limit(1)).scalars().all()
     return min(cuts)
 
 
-async def delete_revisions(
-    connection: AsyncConnection, series_id: int, moment: datetime, after: int
-) -> tuple[int, int] | None:
+def delete_revisions(connection: sa.Connection, series_id: int, moment: datetime, after: int) -> tuple[int, int] | None:
     """Delete values of a series that were replaced before *moment*, of a few buckets later than *after*.
 
     Gives how many went, and the last bucket that was looked at; None where there was none.
     """
-    await _lock(connection, series_id)
+    _lock(connection, series_id)
     columns = (epoch(revisions.c.timestamp).label("t"), *(revisions.c[name] for name in Replaced._fields[1:]))
     later = sa.select(*columns).where(revisions.c.series_id == series_id, revisions.c.timestamp > from_epoch(after))
-    found = await connection.execute(later.order_by(revisions.c.timestamp).limit(_REVISIONS_AT_ONCE))
+    found = connection.execute(later.order_by(revisions.c.timestamp).limit(_REVISIONS_AT_ONCE))
     rows = [Replaced(*row) for row in found]
     if not rows:
         return None
@@ -111,7 +107,7 @@ async def delete_revisions(
         rows = [row for row in rows if row.timestamp != rows[-1].timestamp]  # its others may come with the next ones
     gone = [r for _, group in groupby(rows, key=lambda row: row.timestamp) for r in outdated(list(group), moment)]
     if gone:
-        await _delete(connection, series_id, gone)
+        _delete(connection, series_id, gone)
     return len(gone), rows[-1].timestamp
 
 
@@ -128,18 +124,18 @@ def outdated(replaced: Sequence[Replaced], moment: datetime) -> list[Replaced]:
     return list(old.values())
 
 
-async def _delete(connection: AsyncConnection, series_id: int, gone: Iterable[Replaced]) -> None:
+def _delete(connection: sa.Connection, series_id: int, gone: Iterable[Replaced]) -> None:
     keys = {(row.fetch_id, row.timestamp) for row in gone}
     fetch_ids = sorted({fetch_id for fetch_id, _ in keys})
     concerned = date_ranges.c.fetch_id.in_(fetch_ids)
-    await amend(connection, series_id, concerned, lambda fetch_id, timestamp: (fetch_id, timestamp) not in keys)
+    amend(connection, series_id, concerned, lambda fetch_id, timestamp: (fetch_id, timestamp) not in keys)
     same: list[Any] = [revisions.c.series_id == series_id, revisions.c.timestamp == sa.bindparam("t")]
     delete = sa.delete(revisions).where(*same, revisions.c.replaced_by == sa.bindparam("r"))
-    await connection.execute(delete, [{"t": from_epoch(row.timestamp), "r": row.replaced_by} for row in gone])
+    connection.execute(delete, [{"t": from_epoch(row.timestamp), "r": row.replaced_by} for row in gone])
 
 
-async def amend(
-    connection: AsyncConnection,
+def amend(
+    connection: sa.Connection,
     series_id: int,
     which: sa.ColumnElement[bool],
     stays: Callable[[int, int], bool],
@@ -151,10 +147,10 @@ async def amend(
     is where a range begins that began before. StoreDamaged where a checksum does not agree now: damage is not to be
     signed.
     """
-    ranges = await _ranges(connection, series_id, which)
+    ranges = _ranges(connection, series_id, which)
     if not ranges:
         return
-    written = await _written(connection, series_id, ranges)
+    written = _written(connection, series_id, ranges)
     rows = []
     for answered, named, kept in ranges:
         values = [(t, v) for t, v in written[answered.fetch_id] if answered.start <= t < answered.end]
@@ -171,21 +167,21 @@ async def amend(
     table = date_ranges.c
     same = (table.series_id == series_id, table.end == sa.bindparam("e"), table.fetch_id == sa.bindparam("f"))
     update = sa.update(date_ranges).where(*same)
-    await connection.execute(update.values(start=sa.bindparam("a"), checksum=sa.bindparam("c")), rows)
+    connection.execute(update.values(start=sa.bindparam("a"), checksum=sa.bindparam("c")), rows)
 
 
-async def _ranges(
-    connection: AsyncConnection, series_id: int, which: sa.ColumnElement[bool]
+def _ranges(
+    connection: sa.Connection, series_id: int, which: sa.ColumnElement[bool]
 ) -> list[tuple[Answered, Named, int]]:
     table = date_ranges.c
     columns = (table.fetch_id, epoch(table.start).label("a"), epoch(table.end).label("b"))
     select = sa.select(*columns, table.start_time, table.end_time, table.checksum)
-    found = await connection.execute(select.where(table.series_id == series_id, which))
+    found = connection.execute(select.where(table.series_id == series_id, which))
     return [(answered_range(series_id, f, a, b, named), named, kept) for f, a, b, *named, kept in found]
 
 
-async def _written(
-    connection: AsyncConnection, series_id: int, ranges: Sequence[tuple[Answered, Named, int]]
+def _written(
+    connection: sa.Connection, series_id: int, ranges: Sequence[tuple[Answered, Named, int]]
 ) -> dict[int, list[tuple[int, float]]]:
     """What the fetches of *ranges* wrote where these lie: (timestamp, value), ascending, by fetch_id."""
     wanted = {answered.fetch_id for answered, *_ in ranges}
@@ -195,7 +191,7 @@ async def _written(
     for table in (points, revisions):
         columns = (table.c.fetch_id, epoch(table.c.timestamp), table.c.value)
         inside = (table.c.series_id == series_id, table.c.timestamp >= first, table.c.timestamp < last)
-        for fetch_id, timestamp, value in await connection.execute(sa.select(*columns).where(*inside)):
+        for fetch_id, timestamp, value in connection.execute(sa.select(*columns).where(*inside)):
             if fetch_id in wanted:
                 found[fetch_id].append((timestamp, value))
     for values in found.values():

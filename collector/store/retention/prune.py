@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.settings import RetentionSettings
-    from collector.store.db.engine import Database
+    from collector.store.db.database import Database
 
     Edges = dict[AggInterval, datetime]
 
@@ -67,11 +65,9 @@ async def prune(database: Database, retention: RetentionSettings, now: datetime)
 
     A series that is damaged is left alone and told of, for the others can do without.
     """
-    async with database.read() as connection:
-        ends = edges(retention, now, await grids.in_force(connection))
+    ends = edges(retention, now, await database.read_in_thread(grids.in_force))
     await database.write(lambda connection: _remember(connection, ends))
-    async with database.read() as connection:
-        known = (await connection.execute(sa.select(series.c.id, series.c.agg_interval).order_by(series.c.id))).all()
+    known = await database.read_in_thread(_series)
     gone = Pruned()
     for series_id, interval in known:
         try:
@@ -90,11 +86,16 @@ async def prune(database: Database, retention: RetentionSettings, now: datetime)
     return gone
 
 
-async def _remember(connection: AsyncConnection, ends: Edges) -> None:
+def _series(connection: sa.Connection) -> list[tuple[int, str]]:
+    found = connection.execute(sa.select(series.c.id, series.c.agg_interval).order_by(series.c.id))
+    return [(row.id, row.agg_interval) for row in found]
+
+
+def _remember(connection: sa.Connection, ends: Edges) -> None:
     for interval in AggInterval:
-        known = await state.get(connection, cutoff.key(interval))
+        known = state.get(connection, cutoff.key(interval))
         if interval in ends or known:
-            await state.put(connection, cutoff.key(interval), rfc3339(ends[interval]) if interval in ends else "")
+            state.put(connection, cutoff.key(interval), rfc3339(ends[interval]) if interval in ends else "")
 
 
 async def _points(database: Database, series_id: int, edge: datetime) -> Pruned:
@@ -122,9 +123,9 @@ async def _revisions(database: Database, series_id: int, moment: datetime) -> Pr
 
 
 async def _fetches(database: Database, moment: datetime, ends: Edges) -> Pruned:
-    async def few(connection: AsyncConnection, after: int) -> tuple[int, int] | None:
-        found = await ledger.forgettable(connection, moment, ends, after)
-        return (await ledger.forget(connection, found[0]), found[1]) if found else None
+    def few(connection: sa.Connection, after: int) -> tuple[int, int] | None:
+        found = ledger.forgettable(connection, moment, ends, after)
+        return (ledger.forget(connection, found[0]), found[1]) if found else None
 
     count, after = 0, 0
     while found := await database.write(partial(few, after=after)):
@@ -133,8 +134,7 @@ async def _fetches(database: Database, moment: datetime, ends: Edges) -> Pruned:
 
 
 async def _fires(database: Database, moment: datetime) -> Pruned:
-    async with database.read() as connection:
-        dues = await ledger.fire_edges(connection, moment)
+    dues = await database.read_in_thread(lambda connection: ledger.fire_edges(connection, moment))
     count = 0
     for profile, edge in dues.items():
         while found := await database.write(partial(ledger.delete_fires, profile=profile, edge=edge)):
@@ -142,9 +142,9 @@ async def _fires(database: Database, moment: datetime) -> Pruned:
     return Pruned(fires=count)
 
 
-async def prunable(connection: AsyncConnection, retention: RetentionSettings, now: datetime) -> Pruned:
+def prunable(connection: sa.Connection, retention: RetentionSettings, now: datetime) -> Pruned:
     """Count what `prune` would delete."""
-    ends = edges(retention, now, await grids.in_force(connection))
+    ends = edges(retention, now, grids.in_force(connection))
     past = [
         [sa.and_(series.c.agg_interval == interval.value, table.c.timestamp < edge) for interval, edge in ends.items()]
         for table in (schema.points, revisions)
@@ -152,20 +152,19 @@ async def prunable(connection: AsyncConnection, retention: RetentionSettings, no
     if retention.revisions:
         past[1].append(revisions.c.replaced_at < now - retention.revisions)
     fetched, after = 0, 0
-    while retention.fetches and (found := await ledger.forgettable(connection, now - retention.fetches, ends, after)):
+    while retention.fetches and (found := ledger.forgettable(connection, now - retention.fetches, ends, after)):
         fetched, after = fetched + len(found[0]), found[1]
-    dues = await ledger.fire_edges(connection, now - retention.fires) if retention.fires else {}
+    dues = ledger.fire_edges(connection, now - retention.fires) if retention.fires else {}
     due = [sa.and_(fires.c.profile == profile, fires.c.due < edge) for profile, edge in dues.items()]
-    taken = [await snapshots.count_outdated(connection, interval.value, edge) for interval, edge in ends.items()]
+    taken = [snapshots.count_outdated(connection, interval.value, edge) for interval, edge in ends.items()]
     return Pruned(
-        await _count(connection, schema.points.join(series, series.c.id == schema.points.c.series_id), past[0])
-        + sum(taken),
-        await _count(connection, revisions.join(series, series.c.id == revisions.c.series_id), past[1]),
+        _count(connection, schema.points.join(series, series.c.id == schema.points.c.series_id), past[0]) + sum(taken),
+        _count(connection, revisions.join(series, series.c.id == revisions.c.series_id), past[1]),
         fetched,
-        await _count(connection, fires, due),
+        _count(connection, fires, due),
     )
 
 
-async def _count(connection: AsyncConnection, table: sa.FromClause, parts: Sequence[sa.ColumnElement[bool]]) -> int:
+def _count(connection: sa.Connection, table: sa.FromClause, parts: Sequence[sa.ColumnElement[bool]]) -> int:
     counted = sa.select(sa.func.count()).select_from(table).where(sa.or_(sa.false(), *parts))
-    return int((await connection.execute(counted)).scalar_one())
+    return int(connection.execute(counted).scalar_one())

@@ -20,7 +20,6 @@ from collector.store.series import edges, generations
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _OF_SERIES = (
     schema.points,
@@ -54,55 +53,55 @@ class Forgotten:
     rows: Mapping[str, int]
 
 
-async def forget(
-    connection: AsyncConnection, series_id: int, wanted: Mapping[str, str], replica_id: int, *, dry_run: bool
+def forget(
+    connection: sa.Connection, series_id: int, wanted: Mapping[str, str], replica_id: int, *, dry_run: bool
 ) -> Forgotten:
     """Delete the question of *series_id*, or with *dry_run* count what would be; SeriesUnknown if there is none.
 
     *wanted* maps the digest of what the configured profiles ask for to a label. SeriesWanted if that is among it, or if
     a profile of another replica has it in use.
     """
-    await lock(connection, LABELS)
+    lock(connection, LABELS)
     found = sa.select(_series.c.digest, _series.c.label).where(_series.c.id == series_id)
-    row = (await connection.execute(found)).one_or_none()
+    row = connection.execute(found).one_or_none()
     if row is None:
         raise SeriesUnknown(f"there is no series {series_id}: `collector series` lists them")
     asked = generations.question(row.digest)
     same = sa.select(_series.c.id).where(generations.question_of(_series.c.digest) == asked).order_by(_series.c.id)
-    ids = [*(await connection.execute(same)).scalars()]
-    label = wanted.get(asked) or await _label_of_others(connection, ids, replica_id)
+    ids = [*connection.execute(same).scalars()]
+    label = wanted.get(asked) or _label_of_others(connection, ids, replica_id)
     if label:
         raise SeriesWanted(f"series {series_id} is not deleted, because a profile still wants it as {label!r}")
     rows = {}
     for table in _OF_SERIES:
         column = table.c.id if table is _series else table.c.series_id
-        rows[table.name] = await _rows(connection, table, column.in_(ids), dry_run=dry_run)
-    if number := await bodies.forget_series(connection, asked, dry_run=dry_run):
+        rows[table.name] = _rows(connection, table, column.in_(ids), dry_run=dry_run)
+    if number := bodies.forget_series(connection, asked, dry_run=dry_run):
         rows["bodies"] = number
     if not dry_run:
-        await _delete_traces(connection, asked, ids)
+        _delete_traces(connection, asked, ids)
     return Forgotten(row.label, tuple(ids), rows)
 
 
-async def _label_of_others(connection: AsyncConnection, ids: Sequence[int], replica_id: int) -> str | None:
+def _label_of_others(connection: sa.Connection, ids: Sequence[int], replica_id: int) -> str | None:
     """Find a label under which a profile of another replica has one of the series in use."""
-    others = await replicas.profiles_of_others(connection, replica_id)
+    others = replicas.profiles_of_others(connection, replica_id)
     used = sa.and_(_labels.c.series_id.in_(ids), _labels.c.active, _labels.c.profile.in_(sorted(others)))
-    return (await connection.execute(sa.select(_labels.c.label).where(used).limit(1))).scalar()
+    return connection.execute(sa.select(_labels.c.label).where(used).limit(1)).scalar()
 
 
-async def _rows(connection: AsyncConnection, table: sa.Table, which: sa.ColumnElement[bool], *, dry_run: bool) -> int:
+def _rows(connection: sa.Connection, table: sa.Table, which: sa.ColumnElement[bool], *, dry_run: bool) -> int:
     if dry_run:
         counted = sa.select(sa.func.count()).select_from(table).where(which)
-        return int((await connection.execute(counted)).scalar_one())
-    return (await connection.execute(sa.delete(table).where(which))).rowcount
+        return int(connection.execute(counted).scalar_one())
+    return connection.execute(sa.delete(table).where(which)).rowcount
 
 
-async def _delete_traces(connection: AsyncConnection, digest: str, ids: Collection[int]) -> None:
+def _delete_traces(connection: sa.Connection, digest: str, ids: Collection[int]) -> None:
     """Delete what names the series without being history: its edge, pauses, windows of jobs, seals."""
     pauses, windows = schema.refusals, schema.backfill_windows
-    await edges.forget(connection, digest)
-    await connection.execute(sa.delete(pauses).where(pauses.c.digest.startswith(digest)))
-    await connection.execute(sa.delete(windows).where(windows.c.series == digest))
+    edges.forget(connection, digest)
+    connection.execute(sa.delete(pauses).where(pauses.c.digest.startswith(digest)))
+    connection.execute(sa.delete(windows).where(windows.c.series == digest))
     parts = [checksums.mark(series_id, 0)[0] for series_id in ids]
-    await connection.execute(sa.delete(schema.seals).where(schema.seals.c.part.in_(parts)))
+    connection.execute(sa.delete(schema.seals).where(schema.seals.c.part.in_(parts)))

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.windows import EpochWindow
 
     Rows = dict[int, list[Evidence]]
@@ -37,19 +35,19 @@ _INSERT, _INSERT_ABSENCE = sa.insert(finality), sa.insert(absences)
 _ABSENCE = ("start", "end", "window_start", "window_end")
 
 
-async def settles(connection: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
+def settles(connection: sa.Connection, ids: Iterable[int]) -> dict[int, int]:
     """Read the longest `settle`, in seconds, of the profiles that want each series; absent if none has yet."""
-    found = await connection.execute(_SETTLE, {"ids": list(ids)})
+    found = connection.execute(_SETTLE, {"ids": list(ids)})
     return {series_id: settle for series_id, settle in found if settle is not None}
 
 
-async def read(connection: AsyncConnection, ids: Iterable[int], hull: EpochWindow | None = None) -> Rows:
+def read(connection: sa.Connection, ids: Iterable[int], hull: EpochWindow | None = None) -> Rows:
     """Read the evidence of series, ascending; with *hull* what overlaps or touches that window."""
     parameters: dict[str, Any] = {"ids": list(ids)}
     if hull:
         parameters |= {"since": from_epoch(hull[0]), "until": from_epoch(hull[1])}
     rows: Rows = defaultdict(list)
-    for series_id, *row in await connection.execute(_NEAR if hull else _READ, parameters):
+    for series_id, *row in connection.execute(_NEAR if hull else _READ, parameters):
         rows[series_id].append(_evidence(*row))
     return rows
 
@@ -60,9 +58,7 @@ def _evidence(start: int, end: int, *rest: Any) -> Evidence:
     return Evidence(start, end, asked_at.timestamp(), told_at.timestamp(), margin, changed, confirmed=bool(confirmed))
 
 
-async def write(
-    connection: AsyncConnection, changes: Mapping[int, tuple[Sequence[Evidence], Sequence[Evidence]]]
-) -> None:
+def write(connection: sa.Connection, changes: Mapping[int, tuple[Sequence[Evidence], Sequence[Evidence]]]) -> None:
     """Replace rows by others: (rows as they were, rows as they are to be) by series_id."""
     gone, new = [], []
     for series_id, (before, after) in sorted(changes.items()):
@@ -70,9 +66,9 @@ async def write(
         gone += [{"i": series_id, "s": from_epoch(row.start)} for row in before if row not in now]
         new += [_row(series_id, row) for row in after if row not in old]
     if gone:
-        await connection.execute(_DELETE, gone)
+        connection.execute(_DELETE, gone)
     if new:
-        await connection.execute(_INSERT, new)
+        connection.execute(_INSERT, new)
 
 
 def _row(series_id: int, row: Evidence) -> dict[str, Any]:
@@ -88,7 +84,7 @@ def _row(series_id: int, row: Evidence) -> dict[str, Any]:
     }
 
 
-async def add_absences(connection: AsyncConnection, fetch_id: int, found: Mapping[int, Sequence[Absence]]) -> None:
+def add_absences(connection: sa.Connection, fetch_id: int, found: Mapping[int, Sequence[Absence]]) -> None:
     """Note what an answer past settle lacked, by series_id."""
     rows = [
         {
@@ -100,10 +96,10 @@ async def add_absences(connection: AsyncConnection, fetch_id: int, found: Mappin
         for one in lacked
     ]
     if rows:
-        await connection.execute(_INSERT_ABSENCE, rows)
+        connection.execute(_INSERT_ABSENCE, rows)
 
 
-async def read_absences(connection: AsyncConnection, hulls: Mapping[int, EpochWindow]) -> dict[int, list[Absence]]:
+def read_absences(connection: sa.Connection, hulls: Mapping[int, EpochWindow]) -> dict[int, list[Absence]]:
     """Read what answers lacked of the buckets of each series inside its window."""
     if not hulls:
         return {}
@@ -122,16 +118,16 @@ async def read_absences(connection: AsyncConnection, hulls: Mapping[int, EpochWi
     )
     select = sa.select(*columns, absences.c.asked_at, absences.c.told_at).join_from(part, absences, overlap)
     found: dict[int, list[Absence]] = defaultdict(list)
-    for row in await connection.execute(select):
+    for row in connection.execute(select):
         series_id, start, end, window_start, window_end, *times = row
         asked_at, told_at = (time.timestamp() for time in times)
         found[series_id].append(Absence(start, end, window_start, window_end, asked_at, told_at))
     return found
 
 
-async def confirm(connection: AsyncConnection, series_id: int, windows: Sequence[EpochWindow], settle: int) -> None:
+def confirm(connection: sa.Connection, series_id: int, windows: Sequence[EpochWindow], settle: int) -> None:
     """Note that a second, independent answer agrees with the final values of *windows*."""
-    before = (await read(connection, [series_id]))[series_id]
+    before = read(connection, [series_id])[series_id]
     after: list[Evidence] = []
     for row in before:
         inside = [(max(row.start, a), min(row.end, b)) for a, b in windows if max(row.start, a) < min(row.end, b)]
@@ -139,23 +135,23 @@ async def confirm(connection: AsyncConnection, series_id: int, windows: Sequence
         for start, end in pairwise(edges):
             agreed = any(a <= start < b for a, b in inside)
             after.append(row.within(start, end)._replace(confirmed=row.confirmed or agreed))
-    await write(connection, {series_id: (before, compact(after, settle))})
+    write(connection, {series_id: (before, compact(after, settle))})
 
 
-async def forget_before(connection: AsyncConnection, series_id: int, edge: datetime) -> None:
+def forget_before(connection: sa.Connection, series_id: int, edge: datetime) -> None:
     """Delete the evidence on buckets before *edge*, whose points retention has deleted."""
-    before = [row for row in (await read(connection, [series_id]))[series_id] if row.start < edge.timestamp()]
+    before = [row for row in read(connection, [series_id])[series_id] if row.start < edge.timestamp()]
     after = [row.within(int(edge.timestamp()), row.end) for row in before if row.end > edge.timestamp()]
-    await write(connection, {series_id: (before, after)})
+    write(connection, {series_id: (before, after)})
     gone = sa.and_(absences.c.series_id == series_id, absences.c.end <= edge)
-    await connection.execute(sa.delete(absences).where(gone))
+    connection.execute(sa.delete(absences).where(gone))
 
 
-async def set_settles(connection: AsyncConnection, longest: Mapping[int, timedelta]) -> None:
+def set_settles(connection: sa.Connection, longest: Mapping[int, timedelta]) -> None:
     """Note the longest `settle` of the profiles that want each series, where it is another one than before."""
     if not longest:
         return
-    known = {row.id: row.settle for row in await connection.execute(_SETTLE, {"ids": list(longest)})}
+    known = {row.id: row.settle for row in connection.execute(_SETTLE, {"ids": list(longest)})}
     rows = [
         {"i": series_id, "n": int(settle.total_seconds())}
         for series_id, settle in sorted(longest.items())
@@ -163,7 +159,7 @@ async def set_settles(connection: AsyncConnection, longest: Mapping[int, timedel
     ]
     if rows:
         update = sa.update(series).where(series.c.id == sa.bindparam("i")).values(settle=sa.bindparam("n"))
-        await connection.execute(update, rows)
+        connection.execute(update, rows)
 
 
 LOOKBACK = timedelta(days=1)
@@ -203,22 +199,22 @@ def _written(table: sa.Table) -> Any:
 _WRITTEN = sa.union_all(_written(points), _written(vanished))
 
 
-async def foreign(connection: AsyncConnection, since: datetime) -> list[int]:
+def foreign(connection: sa.Connection, since: datetime) -> list[int]:
     """Find the requests of a previous version, ended from *since* on, whose answers were not adopted yet."""
-    return list((await connection.execute(_FOREIGN, {"since": since})).scalars())
+    return list(connection.execute(_FOREIGN, {"since": since}).scalars())
 
 
-async def adopt(connection: AsyncConnection, fetch_ids: Sequence[int]) -> None:
+def adopt(connection: sa.Connection, fetch_ids: Sequence[int]) -> None:
     """Withdraw the evidence, where it is older, for what the answers of these requests have written; but once."""
     stamps: dict[int, list[_Stamp]] = defaultdict(list)
-    for series_id, timestamp, *times in await connection.execute(_WRITTEN, {"ids": fetch_ids}):
+    for series_id, timestamp, *times in connection.execute(_WRITTEN, {"ids": fetch_ids}):
         stamps[series_id].append(_Stamp(timestamp, *(time.timestamp() for time in times)))
-    locked = await connection.execute(_SERIES.with_for_update(), {"ids": list(stamps)})
+    locked = connection.execute(_SERIES.with_for_update(), {"ids": list(stamps)})
     steps = {row.id: AggInterval(row.agg_interval).seconds for row in locked}
-    before = await read(connection, steps)
+    before = read(connection, steps)
     after = {series_id: _without(rows, stamps[series_id], steps[series_id]) for series_id, rows in before.items()}
-    await write(connection, {series_id: (before[series_id], rows) for series_id, rows in after.items()})
-    await connection.execute(sa.update(fetches).where(fetches.c.id.in_(fetch_ids), _OK).values(ignored=0))
+    write(connection, {series_id: (before[series_id], rows) for series_id, rows in after.items()})
+    connection.execute(sa.update(fetches).where(fetches.c.id.in_(fetch_ids), _OK).values(ignored=0))
 
 
 def _without(rows: Sequence[Evidence], stamps: Sequence[_Stamp], step: int) -> list[Evidence]:

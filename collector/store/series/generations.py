@@ -22,8 +22,6 @@ from collector.store.series import normalizations
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.interval import Grid
     from collector.model import SeriesQuery
 
@@ -160,57 +158,55 @@ def _grouped(rows: Iterable[Any]) -> dict[str, list[Generation]]:
     return found
 
 
-async def of_queries(
-    connection: AsyncConnection, queries: Iterable[SeriesQuery]
-) -> dict[SeriesQuery, list[Generation]]:
+def of_queries(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[Generation]]:
     """Find the generations in force of each query, newest first; absent where there is no series yet."""
     by_digest = {query.digest: query for query in queries}
-    rows = await connection.execute(_OF_QUERIES, {"digests": list(by_digest)})
+    rows = connection.execute(_OF_QUERIES, {"digests": list(by_digest)})
     return {by_digest[key]: in_force(same) for key, same in _grouped(rows).items()}
 
 
-async def ids_of(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
+def ids_of(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
     """Find the series in which values of each query are stored, newest first; absent where there is none yet.
 
     It is one id until the unit changes. The values of an earlier series that were relative to one answer are no
     history that a later unit could continue, so that they are left out.
     """
-    found = await of_queries(connection, queries)
+    found = of_queries(connection, queries)
     earlier = {one.normalization for same in found.values() for one in same[1:]}
-    lasting = {"", *await normalizations.absolute(connection, earlier)}
+    lasting = {"", *normalizations.absolute(connection, earlier)}
     return {
         query: [one.id for n, one in enumerate(same) if not n or one.normalization in lasting]
         for query, same in found.items()
     }
 
 
-async def on_former_grids(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
+def on_former_grids(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
     """Find the series in which buckets of each query are kept that start elsewhere; absent for none."""
     by_digest, found = {query.digest: query for query in queries}, defaultdict(list)
-    for series_id, digest in await connection.execute(_FORMER):
+    for series_id, digest in connection.execute(_FORMER):
         if digest in by_digest:
             found[by_digest[digest]].append(series_id)
     return dict(found)
 
 
-async def several(connection: AsyncConnection, as_of: datetime | None = None) -> dict[int, list[Generation]]:
+def several(connection: sa.Connection, as_of: datetime | None = None) -> dict[int, list[Generation]]:
     """Find the queries with more than one series: those in force, newest first, by the id that labels point to.
 
     With *as_of* those that were in force then; the key is still the id that labels point to now.
     """
-    found = _grouped(await connection.execute(_SEVERAL))
+    found = _grouped(connection.execute(_SEVERAL))
     return {one.id: in_force(same, as_of) for same in found.values() for one in same if one.labelled}
 
 
-async def unit_changes(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> list[UnitChange]:
+def unit_changes(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> list[UnitChange]:
     """List where the unit or normalization of *queries* changed, and what is proposed; by query, in order of time.
 
     A change is left out if no bucket has a value in the earlier unit.
     """
     by_digest = {query.digest: query for query in queries}
-    found = await of_queries(connection, by_digest.values())
+    found = of_queries(connection, by_digest.values())
     proposed: dict[SeriesQuery, list[Any]] = defaultdict(list)
-    for row in await connection.execute(_PROPOSED):
+    for row in connection.execute(_PROPOSED):
         if row.digest in by_digest:
             proposed[by_digest[row.digest]].append(row)
     changes = []
@@ -218,7 +214,7 @@ async def unit_changes(connection: AsyncConnection, queries: Iterable[SeriesQuer
         for old, new in pairwise(reversed(same)):
             if same_measure(old.measure, new.measure) or not new.since:
                 continue
-            if await _is_shown(connection, old.id, new.id):
+            if _is_shown(connection, old.id, new.id):
                 changes.append(_change(query, old.measure, new.measure, new.since, in_force=True))
         for row in proposed[query]:
             measure = row.normalization, row.unit
@@ -227,12 +223,12 @@ async def unit_changes(connection: AsyncConnection, queries: Iterable[SeriesQuer
     return changes
 
 
-async def _is_shown(connection: AsyncConnection, old_id: int, new_id: int) -> bool:
+def _is_shown(connection: sa.Connection, old_id: int, new_id: int) -> bool:
     """Tell whether a bucket of the older series counts, because the newer one has none there."""
     old, new = points.alias("old"), points.alias("new")
     covered = sa.exists().where(new.c.series_id == new_id, new.c.timestamp == old.c.timestamp).correlate(old)
     shown = sa.select(old.c.series_id).where(old.c.series_id == old_id, ~covered).limit(1)
-    return (await connection.execute(shown)).first() is not None
+    return connection.execute(shown).first() is not None
 
 
 def _change(query: SeriesQuery, old: Measure, new: Measure, moment: datetime, *, in_force: bool) -> UnitChange:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import Batch
 
 _PREFIX = "grid:"
@@ -75,37 +73,35 @@ def load(interval: AggInterval, text: str | None) -> LearnedGrid:
     )
 
 
-async def learned(connection: AsyncConnection) -> dict[AggInterval, LearnedGrid]:
+def learned(connection: sa.Connection) -> dict[AggInterval, LearnedGrid]:
     """Read what is known of every interval."""
     names = {_PREFIX + interval: interval for interval in AggInterval}
-    found = await connection.execute(
-        sa.select(state_table.c.key, state_table.c.value).where(state_table.c.key.in_(names))
-    )
+    found = connection.execute(sa.select(state_table.c.key, state_table.c.value).where(state_table.c.key.in_(names)))
     texts = {names[key]: value for key, value in found}
     return {interval: load(interval, texts.get(interval)) for interval in AggInterval}
 
 
-async def in_force(connection: AsyncConnection) -> dict[AggInterval, Grid]:
+def in_force(connection: sa.Connection) -> dict[AggInterval, Grid]:
     """Read the grid of every interval."""
-    return {interval: known.grid for interval, known in (await learned(connection)).items()}
+    return {interval: known.grid for interval, known in learned(connection).items()}
 
 
-async def has_history(connection: AsyncConnection, interval: AggInterval) -> bool:
+def has_history(connection: sa.Connection, interval: AggInterval) -> bool:
     """Tell whether any bucket of *interval* is stored on the grid in force."""
     stored = sa.select(series.c.id).where(series.c.agg_interval == interval.value, series.c.points > 0)
-    found = await connection.execute(stored.where(~generations.is_former(series.c.digest)).limit(1))
+    found = connection.execute(stored.where(~generations.is_former(series.c.digest)).limit(1))
     return found.first() is not None
 
 
-async def former(connection: AsyncConnection) -> list[AggInterval]:
+def former(connection: sa.Connection) -> list[AggInterval]:
     """List the intervals of which history on a former grid is kept."""
     kept = sa.select(series.c.agg_interval).where(generations.is_former(series.c.digest), series.c.points > 0)
-    return [AggInterval(word) for word in (await connection.execute(kept.distinct())).scalars()]
+    return [AggInterval(word) for word in connection.execute(kept.distinct()).scalars()]
 
 
-async def propose(connection: AsyncConnection, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
+def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
     """Note which grid an answer requested at *asked_at* had instead, None for none; the first such answer counts."""
-    known = load(interval, await state.get(connection, _PREFIX + interval))
+    known = load(interval, state.get(connection, _PREFIX + interval))
     if grid is None:
         changed = replace(known, proposed=None, proposed_at=None)
     elif known.proposed == grid:
@@ -113,34 +109,34 @@ async def propose(connection: AsyncConnection, grid: Grid | None, interval: AggI
     else:
         changed = replace(known, proposed=grid, proposed_at=asked_at)
     if changed != known:
-        await state.put(connection, _PREFIX + interval, dump(changed))
+        state.put(connection, _PREFIX + interval, dump(changed))
 
 
-async def of_stale(connection: AsyncConnection, batches: Iterable[Batch]) -> list[Batch]:
+def of_stale(connection: sa.Connection, batches: Iterable[Batch]) -> list[Batch]:
     """Find the batches whose windows lie on a grid that is not in force, and keep it from changing until the end."""
-    await lock_shared(connection, GRIDS)
-    grids = await in_force(connection)
+    lock_shared(connection, GRIDS)
+    grids = in_force(connection)
     return [batch for batch in batches if not grids[batch.agg_interval].holds(batch.slices[0].window.start)]
 
 
-async def move(connection: AsyncConnection, grid: Grid, now: datetime) -> bool:
+def move(connection: sa.Connection, grid: Grid, now: datetime) -> bool:
     """Bring *grid* into force; False if it is already. Paused questions of the interval may be asked at once."""
-    await lock(connection, LABELS)
-    await lock(connection, GRIDS)
-    known = load(grid.interval, await state.get(connection, _PREFIX + grid.interval))
+    lock(connection, LABELS)
+    lock(connection, GRIDS)
+    known = load(grid.interval, state.get(connection, _PREFIX + grid.interval))
     if known.grid == grid:
         return False
     moved = LearnedGrid(grid, now, known.grid)
-    await state.put(connection, _PREFIX + grid.interval, dump(moved))
-    rows = (await connection.execute(sa.select(series).where(series.c.agg_interval == grid.interval.value))).all()
-    await _forget_what_was_found(connection, rows)
+    state.put(connection, _PREFIX + grid.interval, dump(moved))
+    rows = connection.execute(sa.select(series).where(series.c.agg_interval == grid.interval.value)).all()
+    _forget_what_was_found(connection, rows)
     current = [row for row in rows if generations.former_offset(row.digest) is None and _has_answers(row)]
     back = [row for row in rows if generations.former_offset(row.digest) == grid.seconds]
-    await _put_away(connection, current, known.grid)
+    _put_away(connection, current, known.grid)
     for row in back:
         taken_back = {"digest": generations.question(row.digest)}
-        await connection.execute(sa.update(series).where(series.c.id == row.id).values(taken_back))
-    await _relabel(connection, current, now)
+        connection.execute(sa.update(series).where(series.c.id == row.id).values(taken_back))
+    _relabel(connection, current, now)
     return True
 
 
@@ -148,40 +144,40 @@ def _has_answers(row: Any) -> bool:
     return row.in_force_at is not None or row.points > 0
 
 
-async def _put_away(connection: AsyncConnection, rows: Sequence[Any], grid: Grid) -> None:
+def _put_away(connection: sa.Connection, rows: Sequence[Any], grid: Grid) -> None:
     """Keep series under digests that name their *grid*. Previous versions leave in_force_at empty: labels tell it."""
     labelled = sa.select(profile_series.c.series_id).where(profile_series.c.series_id.in_([row.id for row in rows]))
-    in_use = set((await connection.execute(labelled)).scalars())
+    in_use = set(connection.execute(labelled).scalars())
     for row in rows:
         since = row.in_force_at or (row.created_at if row.id in in_use else None)
         kept = {"digest": generations.former(row.digest, grid), "in_force_at": since, "proposed_at": None}
-        await connection.execute(sa.update(series).where(series.c.id == row.id).values(kept))
+        connection.execute(sa.update(series).where(series.c.id == row.id).values(kept))
 
 
-async def _forget_what_was_found(connection: AsyncConnection, rows: Sequence[Any]) -> None:
+def _forget_what_was_found(connection: sa.Connection, rows: Sequence[Any]) -> None:
     """End pauses, and forget where histories begin: both were found by questions about other buckets."""
     for digest in {generations.question(row.digest) for row in rows}:
-        await connection.execute(sa.delete(refusals).where(refusals.c.digest.startswith(digest, autoescape=True)))
-        await edges.forget(connection, digest)
+        connection.execute(sa.delete(refusals).where(refusals.c.digest.startswith(digest, autoescape=True)))
+        edges.forget(connection, digest)
 
 
-async def _relabel(connection: AsyncConnection, former: Sequence[Any], now: datetime) -> None:
+def _relabel(connection: sa.Connection, former: Sequence[Any], now: datetime) -> None:
     """Point the labels of *former* series to the series of the same question on the grid in force."""
     for row in former:
         digest = generations.question(row.digest)
         current = sa.select(series.c.id).where(series.c.digest == digest)
         newest_first = series.c.in_force_at.desc().nulls_last(), series.c.id.desc()
-        found = (await connection.execute(current.order_by(*newest_first).limit(1))).scalar()
+        found = connection.execute(current.order_by(*newest_first).limit(1)).scalar()
         if found is None:
-            found = await _begin(connection, row, digest, now)
-        await connection.execute(
+            found = _begin(connection, row, digest, now)
+        connection.execute(
             sa.update(profile_series).where(profile_series.c.series_id == row.id).values(series_id=found)
         )
 
 
-async def _begin(connection: AsyncConnection, row: Any, digest: str, now: datetime) -> int:
+def _begin(connection: sa.Connection, row: Any, digest: str, now: datetime) -> int:
     """Put a series on record that Radar has not answered for, with the question of *row*."""
     asked = {name: getattr(row, name) for name in ("label", "dataset", "dimension", "group", "agg_interval", "filters")}
     fresh = {"normalization": UNANSWERED[0], "unit": UNANSWERED[1], "points": 0, "created_at": now}
     insert = upsert(connection, series).values({**asked, **fresh, "digest": digest, "settle": row.settle})
-    return int((await connection.execute(insert.returning(series.c.id))).scalar_one())
+    return int(connection.execute(insert.returning(series.c.id)).scalar_one())

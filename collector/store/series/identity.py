@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import SeriesQuery
     from collector.profile import LabelledSeries, Profile
 
@@ -28,16 +26,16 @@ if TYPE_CHECKING:
 _COUNT = sa.update(series).where(series.c.id == sa.bindparam("i")).values(points=series.c.points + sa.bindparam("n"))
 
 
-async def declare(
-    connection: AsyncConnection, profiles: Sequence[Profile], now: datetime, others: Collection[str] = ()
+def declare(
+    connection: sa.Connection, profiles: Sequence[Profile], now: datetime, others: Collection[str] = ()
 ) -> None:
     """Make these profiles' labels the ones in use, beside those of the profiles that *others* see to."""
-    await lock(connection, LABELS)
+    lock(connection, LABELS)
     wanted = [(profile.name, position, s) for profile in profiles for position, s in enumerate(profile.series)]
-    ids = await _known(connection, [s for *_, s in wanted], now)
+    ids = _known(connection, [s for *_, s in wanted], now)
     kept = {*others} - {profile.name for profile in profiles}
     ours = profile_series.c.profile.not_in(kept)
-    await connection.execute(sa.update(profile_series).where(ours).values(active=False))
+    connection.execute(sa.update(profile_series).where(ours).values(active=False))
     if not wanted:
         return
     rows = [
@@ -46,13 +44,13 @@ async def declare(
     ]
     insert = upsert(connection, profile_series)
     new = {name: insert.excluded[name] for name in ("position", "series_id", "active")}
-    await connection.execute(insert.on_conflict_do_update(index_elements=["profile", "label"], set_=new), rows)
-    await _relabel(connection, {ids[s.query]: s.label for *_, s in wanted})
-    await _note_settles(connection, profiles, ids, kept)
+    connection.execute(insert.on_conflict_do_update(index_elements=["profile", "label"], set_=new), rows)
+    _relabel(connection, {ids[s.query]: s.label for *_, s in wanted})
+    _note_settles(connection, profiles, ids, kept)
 
 
-async def _note_settles(
-    connection: AsyncConnection, profiles: Sequence[Profile], ids: Mapping[SeriesQuery, int], kept: Collection[str]
+def _note_settles(
+    connection: sa.Connection, profiles: Sequence[Profile], ids: Mapping[SeriesQuery, int], kept: Collection[str]
 ) -> None:
     """Note the longest `settle` of the profiles that want each series; what other replicas see to only lengthens it."""
     longest: dict[int, timedelta] = {}
@@ -61,77 +59,75 @@ async def _note_settles(
             longest[ids[one.query]] = max(longest.get(ids[one.query], timedelta(0)), profile.settle)
     theirs = sa.select(series.c.id, series.c.settle).join(profile_series, profile_series.c.series_id == series.c.id)
     theirs = theirs.where(profile_series.c.active, profile_series.c.profile.in_(kept), series.c.settle.is_not(None))
-    for series_id, settle in await connection.execute(theirs) if kept else ():
+    for series_id, settle in connection.execute(theirs) if kept else ():
         if series_id in longest:
             longest[series_id] = max(longest[series_id], timedelta(seconds=settle))
-    await evidence.set_settles(connection, longest)
+    evidence.set_settles(connection, longest)
 
 
-async def _relabel(connection: AsyncConnection, labels: Mapping[int, str]) -> None:
+def _relabel(connection: sa.Connection, labels: Mapping[int, str]) -> None:
     """Give series their labels, by id: hardly ever a new one."""
-    found = await connection.execute(sa.select(series.c.id, series.c.label).where(series.c.id.in_(labels)))
+    found = connection.execute(sa.select(series.c.id, series.c.label).where(series.c.id.in_(labels)))
     renamed = [{"i": row.id, "l": labels[row.id]} for row in found if row.label != labels[row.id]]
     if renamed:
         relabel = sa.update(series).where(series.c.id == sa.bindparam("i")).values(label=sa.bindparam("l"))
-        await connection.execute(relabel, renamed)
+        connection.execute(relabel, renamed)
 
 
-async def _known(
-    connection: AsyncConnection, wanted: Sequence[LabelledSeries], now: datetime
-) -> dict[SeriesQuery, int]:
+def _known(connection: sa.Connection, wanted: Sequence[LabelledSeries], now: datetime) -> dict[SeriesQuery, int]:
     """Find the current series of all that is wanted; what there is none for gets one, still without an answer."""
     queries = [labelled.query for labelled in wanted]
-    ids = await current(connection, queries)
+    ids = current(connection, queries)
     new = {s.query: row_of(s.query, s.label, UNANSWERED, now) for s in wanted if s.query not in ids}
     if not new:
         return ids
-    await connection.execute(upsert(connection, series).on_conflict_do_nothing(), list(new.values()))
-    return await current(connection, queries)
+    connection.execute(upsert(connection, series).on_conflict_do_nothing(), list(new.values()))
+    return current(connection, queries)
 
 
-async def current(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, int]:
+def current(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, int]:
     """Find the id of each query's current series, which its labels point to; absent where there is none yet."""
-    found = await generations.of_queries(connection, queries)
+    found = generations.of_queries(connection, queries)
     return {query: same[0].id for query, same in found.items()}
 
 
-async def relative(connection: AsyncConnection, queries: Iterable[SeriesQuery]) -> set[SeriesQuery]:
+def relative(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> set[SeriesQuery]:
     """Find the queries whose current series holds values that are relative to one answer."""
-    ids = {series_id: query for query, series_id in (await current(connection, queries)).items()}
-    found = await connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
+    ids = {series_id: query for query, series_id in current(connection, queries).items()}
+    found = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
     words = {series_id: normalization for series_id, normalization in found if normalization}
-    absolute = await normalizations.absolute(connection, words.values())
+    absolute = normalizations.absolute(connection, words.values())
     return {ids[series_id] for series_id, word in words.items() if word not in absolute}
 
 
-async def spans(connection: AsyncConnection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
+def spans(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
     """Find the oldest and newest stored timestamp of each query, in all its units; absent where it has no point.
 
     Of a snapshot series these are the ends of its newest snapshot.
     """
-    ids = await generations.ids_of(connection, queries)
-    spanned = await ends(connection, [series_id for same in ids.values() for series_id in same])
+    ids = generations.ids_of(connection, queries)
+    spanned = ends(connection, [series_id for same in ids.values() for series_id in same])
     moving = [same[0] for query, same in ids.items() if is_snapshot(query)]
-    spanned |= await snapshots.ends(connection, moving) if moving else {}
+    spanned |= snapshots.ends(connection, moving) if moving else {}
     parts = {query: [spanned[i] for i in same if i in spanned] for query, same in ids.items()}
     return {query: (min(a for a, _ in each), max(b for _, b in each)) for query, each in parts.items() if each}
 
 
-async def ends(connection: AsyncConnection, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+def ends(connection: sa.Connection, ids: Collection[int]) -> dict[int, tuple[int, int]]:
     """Find the oldest and newest stored timestamp of each series; absent where it has no point."""
     extremes = [
         sa.select(epoch(extreme(points.c.timestamp))).where(points.c.series_id == series.c.id).scalar_subquery()
         for extreme in (sa.func.min, sa.func.max)
     ]
-    found = await connection.execute(sa.select(series.c.id, *extremes).where(series.c.id.in_(ids)))
+    found = connection.execute(sa.select(series.c.id, *extremes).where(series.c.id.in_(ids)))
     return {series_id: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
 
 
-async def count_points(connection: AsyncConnection, added: dict[int, int]) -> None:
+def count_points(connection: sa.Connection, added: dict[int, int]) -> None:
     """Add to the count of points of each series_id."""
     rows = [{"i": series_id, "n": number} for series_id, number in sorted(added.items()) if number]
     if rows:
-        await connection.execute(_COUNT, rows)
+        connection.execute(_COUNT, rows)
 
 
 class Renamed(NamedTuple):
@@ -143,9 +139,7 @@ class Renamed(NamedTuple):
     new_label: str
 
 
-async def renamed(
-    connection: AsyncConnection, profiles: Collection[str] = (), labels: Collection[str] = ()
-) -> list[Renamed]:
+def renamed(connection: sa.Connection, profiles: Collection[str] = (), labels: Collection[str] = ()) -> list[Renamed]:
     """List the renamed labels of *profiles*, and those of *labels*, by profile and position.
 
     A name that is in use again means what it is used for now: a profile with any label in use, or a label in use, is
@@ -164,7 +158,7 @@ async def renamed(
     columns = old.c.profile, old.c.position, old.c.label, new.c.profile, new.c.position, new.c.label
     select = sa.select(*columns).join_from(old, new, sa.and_(new.c.series_id == old.c.series_id, new.c.active))
     found: dict[tuple[str, int, str], tuple[str, int, str]] = {}
-    for profile, position, label, *place in await connection.execute(select.where(sa.not_(old.c.active), asked)):
+    for profile, position, label, *place in connection.execute(select.where(sa.not_(old.c.active), asked)):
         key, target = (profile, position, label), (place[0], place[1], place[2])
         found[key] = min(found.get(key, target), target)
     return [Renamed(p, label, new_p, new_l) for (p, _, label), (new_p, _, new_l) in sorted(found.items())]

@@ -16,8 +16,6 @@ from collector.store.db.schema import state as state_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
 
 _PREFIX = f"normalization:{model.DATASET}:"
 
@@ -27,23 +25,23 @@ def key(verdict: Verdict) -> str:
     return _PREFIX + model.spelling_free(verdict.name)
 
 
-async def listed(connection: AsyncConnection) -> list[Verdict]:
+def listed(connection: sa.Connection) -> list[Verdict]:
     """List the verdicts, by name."""
     select = (
         sa.select(state_table.c.value)
         .where(state_table.c.key.startswith(_PREFIX, autoescape=True))
         .order_by(state_table.c.key)
     )
-    return [load(text) for text in (await connection.execute(select)).scalars()]
+    return [load(text) for text in connection.execute(select).scalars()]
 
 
-async def absolute(connection: AsyncConnection, words: Iterable[str]) -> set[str]:
+def absolute(connection: sa.Connection, words: Iterable[str]) -> set[str]:
     """Find those of *words* whose values compare across answers: the known ones, and those that were judged so."""
     wanted = {word for word in words if word}
     found = {word for word in wanted if model.is_absolute(word)}
     unknown = {word for word in wanted - found if not model.is_known(word)}
     if unknown:
-        judged = {model.spelling_free(one.name) for one in await listed(connection) if one.is_absolute}
+        judged = {model.spelling_free(one.name) for one in listed(connection) if one.is_absolute}
         found |= {word for word in unknown if model.spelling_free(word) in judged}
     return found
 
@@ -55,13 +53,13 @@ def _key(unit: str) -> str:
     return f"unit_names:{spelling_free(unit)}"
 
 
-async def read_unit_names(connection: AsyncConnection, unit: str) -> tuple[str, ...]:
+def read_unit_names(connection: sa.Connection, unit: str) -> tuple[str, ...]:
     """Return the names that the newest answer gave *unit*, `*` unless others are on record."""
-    text = await state.get(connection, _key(unit))
+    text = state.get(connection, _key(unit))
     return tuple(json.loads(text)) if text else _USUAL
 
 
-async def write_unit_names(connection: AsyncConnection, unit: str, names: Sequence[str]) -> None:
+def write_unit_names(connection: sa.Connection, unit: str, names: Sequence[str]) -> None:
     """Put the names of *unit* on record, unless they are those on record."""
-    if await read_unit_names(connection, unit) != tuple(names):
-        await state.put(connection, _key(unit), json.dumps(list(names), ensure_ascii=False))
+    if read_unit_names(connection, unit) != tuple(names):
+        state.put(connection, _key(unit), json.dumps(list(names), ensure_ascii=False))

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import Meta, SeriesQuery
     from collector.store.ledger.fetches import Arrival
     from collector.store.series.generations import Measure
@@ -115,8 +113,8 @@ class _Contest:
         return max(now, *(moment + _TICK for moment in others)) if others else now
 
 
-async def resolve(
-    connection: AsyncConnection, queries: Sequence[SeriesQuery], arrivals: Sequence[Arrival]
+def resolve(
+    connection: sa.Connection, queries: Sequence[SeriesQuery], arrivals: Sequence[Arrival]
 ) -> dict[SeriesQuery, int]:
     """Find the series of *queries* that *arrivals* belong to, and lock them until the transaction ends.
 
@@ -127,7 +125,7 @@ async def resolve(
     meta, now = arrivals[0].answer.meta, arrivals[0].now
     told = (known_spelling(meta.normalization), meta.unit)
     known: dict[str, list[Any]] = defaultdict(list)
-    for row in await connection.execute(_LOCKED, {"digests": [query.digest for query in queries]}):
+    for row in connection.execute(_LOCKED, {"digests": [query.digest for query in queries]}):
         known[row.digest].append(row)
     found: dict[SeriesQuery, int] = {}
     several: dict[Measure, list[SeriesQuery]] = defaultdict(list)
@@ -135,21 +133,21 @@ async def resolve(
         rows = known[query.digest]
         measure = as_before(told, rows) if "" in told else told
         if len(rows) == 1 and rows[0].in_force_at is not None and _is_same(rows[0], measure):
-            found[query] = await _adopt(connection, rows[0], measure)
+            found[query] = _adopt(connection, rows[0], measure)
         elif all(_measure(row) == UNANSWERED and row.in_force_at is None for row in rows):
-            found[query] = await _begin(connection, query, rows, measure, now)
+            found[query] = _begin(connection, query, rows, measure, now)
         else:
             several[measure].append(query)
     for measure, alike in several.items():
-        contests = await _contests(connection, {query: known[query.digest] for query in alike}, measure, now)
-        await _decide(connection, contests, arrivals)
+        contests = _contests(connection, {query: known[query.digest] for query in alike}, measure, now)
+        _decide(connection, contests, arrivals)
         found |= {contest.query: int(contest.target.id) for contest in contests}
     return found
 
 
-async def measure_of(connection: AsyncConnection, query: SeriesQuery) -> Measure:
+def measure_of(connection: sa.Connection, query: SeriesQuery) -> Measure:
     """Read normalization and unit of the series of *query* that came into force last; empty words for none."""
-    rows = (await connection.execute(_OF_QUERIES, {"digests": [query.digest]})).all()
+    rows = connection.execute(_OF_QUERIES, {"digests": [query.digest]}).all()
     return as_before(UNANSWERED, rows)
 
 
@@ -176,16 +174,14 @@ def measure_named(meta: Meta) -> Measure:
     return known_spelling(meta.normalization), meta.unit
 
 
-async def standing(
-    connection: AsyncConnection, queries: Sequence[SeriesQuery], *, lock: bool
-) -> dict[SeriesQuery, Standing]:
+def standing(connection: sa.Connection, queries: Sequence[SeriesQuery], *, lock: bool) -> dict[SeriesQuery, Standing]:
     """Find the series that is in force for each query; absent if the store knows none. *lock*: until the end."""
     known: dict[str, list[Any]] = defaultdict(list)
-    found = await connection.execute(_LOCKED if lock else _OF_QUERIES, {"digests": [one.digest for one in queries]})
+    found = connection.execute(_LOCKED if lock else _OF_QUERIES, {"digests": [one.digest for one in queries]})
     for row in found:
         known[row.digest].append(row)
     ids = [row.id for rows in known.values() for row in rows]
-    labelled = set((await connection.execute(_LABELS_TO, {"ids": ids})).scalars())
+    labelled = set(connection.execute(_LABELS_TO, {"ids": ids}).scalars())
     return {query: _standing(known[query.digest], labelled) for query in queries if known[query.digest]}
 
 
@@ -196,11 +192,11 @@ def _standing(rows: Sequence[Any], labelled: Collection[int]) -> Standing:
     return Standing(first.id, first.label, _measure(first), tuple(by_id), is_new)
 
 
-async def put_in_force(connection: AsyncConnection, one: Standing, measure: Measure, now: datetime) -> None:
+def put_in_force(connection: sa.Connection, one: Standing, measure: Measure, now: datetime) -> None:
     """Give a series that has no answer yet the words of its first one; others take those that they did not name."""
     values: dict[str, Any] = {"normalization": one.measure[0] or measure[0], "unit": one.measure[1] or measure[1]}
     values |= {"in_force_at": now} if one.is_new else {}
-    await connection.execute(sa.update(series).where(series.c.id == one.id).values(values))
+    connection.execute(sa.update(series).where(series.c.id == one.id).values(values))
 
 
 def as_before(measure: Measure, rows: Iterable[Any]) -> Measure:
@@ -217,13 +213,13 @@ def _is_same(row: Any, measure: Measure) -> bool:
     return same_measure((before[0] or measure[0], before[1] or measure[1]), measure)
 
 
-async def _adopt(connection: AsyncConnection, row: Any, measure: Measure) -> int:
+def _adopt(connection: sa.Connection, row: Any, measure: Measure) -> int:
     """Let a series take what it did not name yet."""
     before = _measure(row)
     named = (before[0] or measure[0], before[1] or measure[1])
     if named != before:
         values = {"normalization": named[0], "unit": named[1]}
-        await connection.execute(sa.update(series).where(series.c.id == row.id).values(values))
+        connection.execute(sa.update(series).where(series.c.id == row.id).values(values))
     return int(row.id)
 
 
@@ -231,19 +227,17 @@ def _measure(row: Any) -> Measure:
     return row.normalization, row.unit
 
 
-async def _begin(
-    connection: AsyncConnection, query: SeriesQuery, rows: Sequence[Any], measure: Measure, now: datetime
-) -> int:
+def _begin(connection: sa.Connection, query: SeriesQuery, rows: Sequence[Any], measure: Measure, now: datetime) -> int:
     """Put the first series of a query in force: the one that was declared, else a new one."""
-    row = rows[0] if rows else await _add(connection, query, "", measure, now)
+    row = rows[0] if rows else _add(connection, query, "", measure, now)
     if row.in_force_at is None:
         values = {"normalization": measure[0], "unit": measure[1], "in_force_at": now}
-        await connection.execute(sa.update(series).where(series.c.id == row.id).values(values))
+        connection.execute(sa.update(series).where(series.c.id == row.id).values(values))
     return int(row.id)
 
 
-async def _add(  # noqa: PLR0913, PLR0917 - what a series is made of
-    connection: AsyncConnection,
+def _add(  # noqa: PLR0913, PLR0917 - what a series is made of
+    connection: sa.Connection,
     query: SeriesQuery,
     label: str,
     measure: Measure,
@@ -253,9 +247,9 @@ async def _add(  # noqa: PLR0913, PLR0917 - what a series is made of
     """Add a series that is not in force. Returns its row, locked; another process may have added it just now."""
     row = row_of(query, label, measure, now) | {"settle": settle}
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(series)
-    await connection.execute(insert.values(row).on_conflict_do_nothing())
+    connection.execute(insert.values(row).on_conflict_do_nothing())
     same = (series.c[name] == row[name] for name in ("digest", "normalization", "unit"))
-    return (await connection.execute(_ROWS.where(*same).with_for_update())).one()
+    return connection.execute(_ROWS.where(*same).with_for_update()).one()
 
 
 def row_of(query: SeriesQuery, label: str, measure: Measure, now: datetime) -> dict[str, Any]:
@@ -265,11 +259,11 @@ def row_of(query: SeriesQuery, label: str, measure: Measure, now: datetime) -> d
     return {**asked, **identity, "label": label, "points": 0, "created_at": now}
 
 
-async def _contests(
-    connection: AsyncConnection, known: Mapping[SeriesQuery, Sequence[Any]], measure: Measure, now: datetime
+def _contests(
+    connection: sa.Connection, known: Mapping[SeriesQuery, Sequence[Any]], measure: Measure, now: datetime
 ) -> list[_Contest]:
     ids = [row.id for rows in known.values() for row in rows]
-    labelled = set((await connection.execute(_LABELS_TO, {"ids": ids})).scalars())
+    labelled = set(connection.execute(_LABELS_TO, {"ids": ids}).scalars())
     contests = []
     for query, rows in known.items():
         by_id = {row.id: row for row in rows}
@@ -277,14 +271,14 @@ async def _contests(
         current = by_id[same[0].id]
         matching = [row for row in rows if same_measure(_measure(row), measure)]
         ranked = [by_id[one.id] for one in same if by_id[one.id] in matching] + matching[::-1]
-        target = ranked[0] if ranked else await _add(connection, query, current.label, measure, now, current.settle)
+        target = ranked[0] if ranked else _add(connection, query, current.label, measure, now, current.settle)
         contest = _Contest(query, rows if ranked else [*rows, target], target, current)
-        await _repair(connection, contest, now)
+        _repair(connection, contest, now)
         contests.append(contest)
     return contests
 
 
-async def _repair(connection: AsyncConnection, contest: _Contest, now: datetime) -> None:
+def _repair(connection: sa.Connection, contest: _Contest, now: datetime) -> None:
     """Note when the current series came into force, if a replica of a previous version has moved the labels to it."""
     current = contest.current
     others = [row.in_force_at for row in contest.rows if row.id != current.id and row.in_force_at is not None]
@@ -294,7 +288,7 @@ async def _repair(connection: AsyncConnection, contest: _Contest, now: datetime)
         values = {"in_force_at": contest.force_at(now), "proposed_at": None}
     else:
         return
-    await connection.execute(sa.update(series).where(series.c.id == current.id).values(values))
+    connection.execute(sa.update(series).where(series.c.id == current.id).values(values))
 
 
 @dataclass(slots=True)
@@ -314,24 +308,24 @@ class _Told:
             log.warning("unit", extra={"outcome": outcome, "series": named, "before": before, "unit": unit})
 
 
-async def _decide(connection: AsyncConnection, contests: Iterable[_Contest], arrivals: Sequence[Arrival]) -> None:
+def _decide(connection: sa.Connection, contests: Iterable[_Contest], arrivals: Sequence[Arrival]) -> None:
     """Propose the unit of *arrivals*, move labels to it, or drop what was proposed against it."""
     undecided = [contest for contest in contests if contest.is_open()]
     if not undecided:
         return
-    answers = await _answers(connection, arrivals)
-    rivals = await _rivals(connection, undecided, arrivals[0].answer.meta.last_updated)
+    answers = _answers(connection, arrivals)
+    rivals = _rivals(connection, undecided, arrivals[0].answer.meta.last_updated)
     told = _Told()
     for contest in undecided:
         spoken = [answer for row in contest.rivals() for answer in rivals.get(row.id, ())]
         asked = counting(answers[contest.query], spoken)
         if asked:
-            await _apply(connection, contest, asked, arrivals[0].now, told)
+            _apply(connection, contest, asked, arrivals[0].now, told)
     told.log()
 
 
-async def _answers(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> dict[SeriesQuery, list[Answered]]:
-    found = await connection.execute(_REQUESTED, {"ids": [arrival.fetch_id for arrival in arrivals]})
+def _answers(connection: sa.Connection, arrivals: Sequence[Arrival]) -> dict[SeriesQuery, list[Answered]]:
+    found = connection.execute(_REQUESTED, {"ids": [arrival.fetch_id for arrival in arrivals]})
     requested = {row.id: row.started_at for row in found}
     answers: dict[SeriesQuery, list[Answered]] = defaultdict(list)
     for arrival in arrivals:
@@ -341,24 +335,22 @@ async def _answers(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> 
     return answers
 
 
-async def _rivals(
-    connection: AsyncConnection, contests: Iterable[_Contest], last_updated: datetime
+def _rivals(
+    connection: sa.Connection, contests: Iterable[_Contest], last_updated: datetime
 ) -> dict[int, list[Answered]]:
     """Read the answers in other units that may overrule one with *last_updated*, by series_id; hardly ever any."""
     ids = [row.id for contest in contests for row in contest.rivals()]
     rivals: dict[int, list[Answered]] = defaultdict(list)
-    for series_id, start, end, *time in await connection.execute(_RIVALS, {"ids": ids, "last_updated": last_updated}):
+    for series_id, start, end, *time in connection.execute(_RIVALS, {"ids": ids, "last_updated": last_updated}):
         rivals[series_id].append(Answered(Window(start, end), AnswerTime(*time)))
     return rivals
 
 
-async def _apply(
-    connection: AsyncConnection, contest: _Contest, asked: Sequence[datetime], now: datetime, told: _Told
-) -> None:
+def _apply(connection: sa.Connection, contest: _Contest, asked: Sequence[datetime], now: datetime, told: _Told) -> None:
     target, ids = contest.target, [row.id for row in contest.rivals()]
     proposed = sa.and_(series.c.id.in_(ids), series.c.proposed_at < asked[-1])
     if any(row.proposed_at is not None for row in contest.rivals()):
-        await connection.execute(sa.update(series).where(proposed).values(proposed_at=None))
+        connection.execute(sa.update(series).where(proposed).values(proposed_at=None))
     if target.id == contest.current.id:
         return
     proposed_at, moves = proposal(target.proposed_at, asked)
@@ -371,5 +363,5 @@ async def _apply(
         values = {"proposed_at": None, "in_force_at": contest.force_at(now)}
         others = [row.id for row in contest.rows if row.id != target.id]
         move = sa.update(profile_series).where(profile_series.c.series_id.in_(others))
-        await connection.execute(move.values(series_id=target.id))
-    await connection.execute(sa.update(series).where(series.c.id == target.id).values(values))
+        connection.execute(move.values(series_id=target.id))
+    connection.execute(sa.update(series).where(series.c.id == target.id).values(values))

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.profile import Profile
     from collector.store.series.generations import Generation
 
@@ -69,8 +67,8 @@ def _last(as_of: datetime | None = None) -> sa.Subquery:
     return select.group_by(snapshots.c.series_id).subquery()
 
 
-async def newest(
-    connection: AsyncConnection, ids: Collection[int] | None = None, as_of: datetime | None = None
+def newest(
+    connection: sa.Connection, ids: Collection[int] | None = None, as_of: datetime | None = None
 ) -> dict[int, Snapshot]:
     """Find the newest snapshot of the series *ids* (None: of all), or the newest asked for at or before *as_of*."""
     last = _last(as_of)
@@ -78,7 +76,7 @@ async def newest(
     select = sa.select(*(snapshots.c[name] for name in Snapshot.__slots__)).join_from(snapshots, last, same)
     if ids is not None:
         select = select.where(snapshots.c.series_id.in_(ids))
-    return {row.series_id: Snapshot(*row) for row in await connection.execute(select)}
+    return {row.series_id: Snapshot(*row) for row in connection.execute(select)}
 
 
 def standing(taken: Mapping[int, Snapshot], several: Mapping[int, Sequence[Generation]]) -> dict[int, Snapshot]:
@@ -96,7 +94,7 @@ def standing(taken: Mapping[int, Snapshot], several: Mapping[int, Sequence[Gener
     return found
 
 
-async def ends(connection: AsyncConnection, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+def ends(connection: sa.Connection, ids: Collection[int]) -> dict[int, tuple[int, int]]:
     """Find the oldest and newest timestamp in the newest snapshot of each series; absent for no point."""
     last, table = _last(), snapshot_points
     inside = sa.and_(table.c.series_id == last.c.series_id, table.c.asked_at == last.c.asked_at)
@@ -104,7 +102,7 @@ async def ends(connection: AsyncConnection, ids: Collection[int]) -> dict[int, t
         sa.select(epoch(extreme(table.c.timestamp))).where(inside).correlate(last).scalar_subquery()
         for extreme in (sa.func.min, sa.func.max)
     ]
-    found = await connection.execute(sa.select(last.c.series_id, *extremes).where(last.c.series_id.in_(ids)))
+    found = connection.execute(sa.select(last.c.series_id, *extremes).where(last.c.series_id.in_(ids)))
     return {series_id: (oldest, latest) for series_id, oldest, latest in found if oldest is not None}
 
 
@@ -116,17 +114,17 @@ def end_of(extreme: Any) -> Any:
     return select.correlate(series).scalar_subquery()
 
 
-async def delete_outdated(connection: AsyncConnection, series_id: int, moment: datetime) -> int | None:
+def delete_outdated(connection: sa.Connection, series_id: int, moment: datetime) -> int | None:
     """Delete a few of the snapshots of a series that were asked for before *moment*, never the newest one.
 
     Returns how many points went; None if there was nothing to delete.
     """
     select = sa.select(snapshots.c.asked_at, snapshots.c.points).where(_outdated(moment))
     select = select.where(snapshots.c.series_id == series_id).order_by(snapshots.c.asked_at).limit(_DELETED_AT_ONCE)
-    found = (await connection.execute(select)).all()
+    found = connection.execute(select).all()
     if not found:
         return None
-    await delete(connection, series_id, [row.asked_at for row in found])
+    delete(connection, series_id, [row.asked_at for row in found])
     return sum(int(row.points) for row in found)
 
 
@@ -136,32 +134,30 @@ def _outdated(moment: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(snapshots.c.asked_at < moment, followed.correlate(snapshots))
 
 
-async def count_outdated(connection: AsyncConnection, agg_interval: str, moment: datetime) -> int:
+def count_outdated(connection: sa.Connection, agg_interval: str, moment: datetime) -> int:
     """Count the points in snapshots of this interval that `delete_outdated` would delete."""
     select = sa.select(sa.func.coalesce(sa.func.sum(snapshots.c.points), 0)).where(_outdated(moment))
     select = select.join_from(snapshots, series, series.c.id == snapshots.c.series_id)
-    return int((await connection.execute(select.where(series.c.agg_interval == agg_interval))).scalar_one())
+    return int(connection.execute(select.where(series.c.agg_interval == agg_interval)).scalar_one())
 
 
-async def delete(connection: AsyncConnection, series_id: int, moments: Collection[datetime]) -> None:
+def delete(connection: sa.Connection, series_id: int, moments: Collection[datetime]) -> None:
     """Delete the snapshots of a series that were asked for at *moments*."""
     for table in (snapshot_points, snapshots):
-        await connection.execute(
-            sa.delete(table).where(table.c.series_id == series_id, table.c.asked_at.in_(list(moments)))
-        )
+        connection.execute(sa.delete(table).where(table.c.series_id == series_id, table.c.asked_at.in_(list(moments))))
 
 
-async def count_wrong(connection: AsyncConnection) -> tuple[int, list[str]]:
+def count_wrong(connection: sa.Connection) -> tuple[int, list[str]]:
     """Compare every snapshot with its checksum; returns how many there are, and a sentence for each fault.
 
     Counts are compared, too: of each snapshot, and what a series says of its newest one.
     """
-    found, number = await _strays(connection), 0
+    found, number = _strays(connection), 0
     select = sa.select(snapshots, series.c.label).join_from(snapshots, series, series.c.id == snapshots.c.series_id)
-    for row in (await connection.execute(select.order_by(snapshots.c.series_id, snapshots.c.asked_at))).all():
+    for row in connection.execute(select.order_by(snapshots.c.series_id, snapshots.c.asked_at)).all():
         number += 1
         taken = Snapshot(*(getattr(row, name) for name in Snapshot.__slots__))
-        timestamps, values = await _read(connection, taken)
+        timestamps, values = _read(connection, taken)
         described = f"{row.label}: the snapshot of {rfc3339(taken.asked_at)}"
         if len(timestamps) != taken.points:
             found.append(f"{described} had {taken.points} points, and has {len(timestamps)}")
@@ -171,7 +167,7 @@ async def count_wrong(connection: AsyncConnection) -> tuple[int, list[str]]:
     same = sa.and_(snapshots.c.series_id == last.c.series_id, snapshots.c.asked_at == last.c.asked_at)
     counted = sa.select(series.c.label, series.c.points, snapshots.c.points.label("taken"))
     counted = counted.join_from(snapshots, last, same).join(series, series.c.id == snapshots.c.series_id)
-    for row in await connection.execute(counted.where(series.c.points != snapshots.c.points)):
+    for row in connection.execute(counted.where(series.c.points != snapshots.c.points)):
         found.append(f"{row.label}: points of the newest snapshot: {row.taken}; counted: {row.points}")
     return number, found
 
@@ -183,15 +179,15 @@ def _agrees(taken: Snapshot, timestamps: Sequence[int], values: Sequence[float],
         return False
 
 
-async def _read(connection: AsyncConnection, taken: Snapshot) -> tuple[list[int], list[float]]:
+def _read(connection: sa.Connection, taken: Snapshot) -> tuple[list[int], list[float]]:
     table = snapshot_points.c
     select = sa.select(epoch(table.timestamp), table.value).order_by(table.timestamp)
     same = (table.series_id == taken.series_id, table.asked_at == taken.asked_at)
-    rows = (await connection.execute(select.where(*same))).all()
+    rows = connection.execute(select.where(*same)).all()
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
-async def _strays(connection: AsyncConnection) -> list[str]:
+def _strays(connection: sa.Connection) -> list[str]:
     known = sa.exists().where(series.c.id == snapshots.c.series_id).correlate(snapshots)
     same = sa.and_(
         snapshots.c.series_id == snapshot_points.c.series_id, snapshots.c.asked_at == snapshot_points.c.asked_at
@@ -204,7 +200,7 @@ async def _strays(connection: AsyncConnection) -> list[str]:
             "points of a snapshot that is not on record",
         ),
     )
-    numbers = [((await connection.execute(select)).scalar_one(), described) for select, described in counts]
+    numbers = [(connection.execute(select).scalar_one(), described) for select, described in counts]
     return [f"{described}: {number}" for number, described in numbers if number]
 
 
@@ -216,25 +212,25 @@ def of_moving(dataset: str, filters: str) -> bool:
 _RANGE = "snapshot_range:{}"
 
 
-async def declare_reaches(connection: AsyncConnection, profiles: Sequence[Profile]) -> None:
+def declare_reaches(connection: sa.Connection, profiles: Sequence[Profile]) -> None:
     """Remember how far back each of *profiles* that takes snapshots wants them to reach."""
     for profile in profiles:
         if profile.takes_snapshots:
             reach = profile.reach
             since = rfc3339(reach.since) if reach.since else None
             text = json.dumps({"since": since, "lookback": reach.lookback.total_seconds()})
-            await state.put(connection, _RANGE.format(profile.name), text)
+            state.put(connection, _RANGE.format(profile.name), text)
 
 
-async def reaches(connection: AsyncConnection, ids: Collection[int]) -> dict[int, list[Reach]]:
+def reaches(connection: sa.Connection, ids: Collection[int]) -> dict[int, list[Reach]]:
     """Find by series how far back the profiles that have it in use want it to reach."""
     labels = profile_series.c
     select = sa.select(labels.profile, labels.series_id).where(labels.series_id.in_(ids), labels.active)
     found: dict[int, list[Reach]] = {}
     known: dict[str, Reach | None] = {}
-    for profile, series_id in (await connection.execute(select)).all():
+    for profile, series_id in connection.execute(select).all():
         if profile not in known:
-            text = await state.get(connection, _RANGE.format(profile))
+            text = state.get(connection, _RANGE.format(profile))
             known[profile] = _reach(json.loads(text)) if text else None
         reach = known[profile]
         found.setdefault(series_id, []).extend([reach] if reach else [])

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import Annotation, Batch, Meta, Window
 
 _OPTIONAL_TEXTS = ("description", "linked_url")
@@ -135,56 +133,56 @@ class Noted:
         return decide(stored, self.content, self.windows, self.time)
 
 
-async def save(connection: AsyncConnection, answers: Sequence[Noted]) -> None:
+def save(connection: sa.Connection, answers: Sequence[Noted]) -> None:
     """Note which annotations the answers about one dataset had, and which they lacked."""
-    stored = await _read(connection, answers)
+    stored = _read(connection, answers)
     decisions = [answer.decide(stored) for answer in answers]
     if any(decision.new or decision.withdrawn or decision.returned for decision in decisions):
         # Of answers that see the same change, each must see what the one before it has written.
-        await lock(connection, ANNOTATIONS)
+        lock(connection, ANNOTATIONS)
         for answer in answers:
-            await _write(connection, answer, answer.decide(await _read(connection, [answer])))
+            _write(connection, answer, answer.decide(_read(connection, [answer])))
     else:
         for answer, decision in zip(answers, decisions, strict=True):
-            await _write(connection, answer, decision)
+            _write(connection, answer, decision)
 
 
-async def add_new(connection: AsyncConnection, answer: Noted) -> None:
+def add_new(connection: sa.Connection, answer: Noted) -> None:
     """Add the annotations that no answer has had so far; what *answer* says of others changes nothing."""
-    await lock(connection, ANNOTATIONS)
-    new = answer.decide(await _read(connection, [answer])).new
-    await _write(connection, answer, Decision(new=new))
+    lock(connection, ANNOTATIONS)
+    new = answer.decide(_read(connection, [answer])).new
+    _write(connection, answer, Decision(new=new))
 
 
-async def _read(connection: AsyncConnection, answers: Sequence[Noted]) -> list[Remark]:
+def _read(connection: sa.Connection, answers: Sequence[Noted]) -> list[Remark]:
     windows = [window for answer in answers for window in answer.windows]
     end, start = max(window.end for window in windows), min(window.start for window in windows)
     digests = [digest for answer in answers for digest in answer.content]
     about = {"dataset": answers[0].dataset, "digests": digests, "start": start, "end": end}
-    found = await connection.execute(_NEAR, about)
+    found = connection.execute(_NEAR, about)
     return [Remark(*tuple(row)) for row in found]
 
 
-async def _write(connection: AsyncConnection, answer: Noted, decision: Decision) -> None:
+def _write(connection: sa.Connection, answer: Noted, decision: Decision) -> None:
     last_updated, now = answer.time.last_updated, answer.time.came_at
     if decision.new:
         seen = {"first_seen_at": now, "last_seen_at": now, "last_updated": last_updated, "dataset": answer.dataset}
         rows = [{"digest": key, **answer.content[key], **seen} for key in decision.new]
-        await connection.execute(sa.insert(table), rows)
+        connection.execute(sa.insert(table), rows)
     if decision.seen:
         again = table.c.id.in_(decision.seen)
         newest = {"last_seen_at": _later(table.c.last_seen_at, now)}
         newest["last_updated"] = _later(table.c.last_updated, last_updated)
-        await connection.execute(sa.update(table).where(again).values(newest))
+        connection.execute(sa.update(table).where(again).values(newest))
     if decision.withdrawn:
         gone = [{"annotation_id": i, "withdrawn_at": now, "last_updated": last_updated} for i in decision.withdrawn]
-        await connection.execute(sa.insert(withdrawals), gone)
+        connection.execute(sa.insert(withdrawals), gone)
     if decision.returned:
         back = sa.and_(withdrawals.c.annotation_id.in_(decision.returned), withdrawals.c.returned_at.is_(None))
-        await connection.execute(sa.update(withdrawals).where(back).values(returned_at=now))
+        connection.execute(sa.update(withdrawals).where(back).values(returned_at=now))
 
 
-async def doubtful(connection: AsyncConnection, after: datetime, until: datetime) -> list[tuple[str, datetime]]:
+def doubtful(connection: sa.Connection, after: datetime, until: datetime) -> list[tuple[str, datetime]]:
     """Find the annotations of which one answer alone has spoken, that came between two moments: dataset, start date.
 
     They were seen once, or an answer that should have had them did not.
@@ -193,7 +191,7 @@ async def doubtful(connection: AsyncConnection, after: datetime, until: datetime
     seen = sa.and_(once, table.c.first_seen_at > after, table.c.first_seen_at <= until)
     gone = sa.and_(withdrawals.c.withdrawn_at > after, withdrawals.c.withdrawn_at <= until)
     select = sa.select(table.c.dataset, table.c.start_date).join_from(table, withdrawals, _is_open, isouter=True)
-    found = await connection.execute(select.where(sa.or_(seen, gone)).order_by(table.c.start_date))
+    found = connection.execute(select.where(sa.or_(seen, gone)).order_by(table.c.start_date))
     return [(row.dataset, row.start_date) for row in found]
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.store.write.diff import Known
 
 _Row = TypeVar("_Row")
@@ -57,24 +55,24 @@ CROSS JOIN LATERAL (
 _TIMESTAMP = {"sqlite": "t.timestamp", "postgresql": "date_part('epoch', t.timestamp)::bigint"}
 
 
-async def read(connection: AsyncConnection, spans: Sequence[Span]) -> Stored:
+def read(connection: sa.Connection, spans: Sequence[Span]) -> Stored:
     """Read the stored points of *spans*, which do not overlap: one range of the primary key each."""
     stored: Stored = defaultdict(dict)
     for part in _parts(spans, _SPANS_AT_ONCE):
-        for series_id, timestamp, value, fetch_id in await _rows(connection, "points", part, "t.value, t.fetch_id"):
+        for series_id, timestamp, value, fetch_id in _rows(connection, "points", part, "t.value, t.fetch_id"):
             stored[series_id][timestamp] = (value, fetch_id)
     return stored
 
 
-async def read_vanished(connection: AsyncConnection, spans: Sequence[Span]) -> dict[int, set[int]]:
+def read_vanished(connection: sa.Connection, spans: Sequence[Span]) -> dict[int, set[int]]:
     """Read which stored points of *spans* are marked as vanished, by series_id."""
     found: dict[int, set[int]] = defaultdict(set)
-    for series_id, timestamp, _ in await _rows(connection, "vanished", spans, "t.fetch_id"):
+    for series_id, timestamp, _ in _rows(connection, "vanished", spans, "t.fetch_id"):
         found[series_id].add(timestamp)
     return found
 
 
-async def _rows(connection: AsyncConnection, table: str, spans: Sequence[Span], columns: str) -> Sequence[Any]:
+def _rows(connection: sa.Connection, table: str, spans: Sequence[Span], columns: str) -> Sequence[Any]:
     backend = connection.dialect.name
     columns = f"t.series_id, {_TIMESTAMP[backend]}, {columns}"
     if backend == "sqlite":
@@ -84,7 +82,7 @@ async def _rows(connection: AsyncConnection, table: str, spans: Sequence[Span], 
         sql = _READ[backend].format(columns=columns, table=table)
         ids, starts, ends = (list(column) for column in zip(*spans, strict=True))
         parameters = (ids, starts, ends, min(starts), max(ends))
-    return (await connection.exec_driver_sql(sql, parameters)).all()
+    return connection.exec_driver_sql(sql, parameters).all()
 
 
 _SPANS_AT_ONCE, _ROWS_AT_ONCE = 10, 5_000
@@ -93,10 +91,10 @@ _NUMBERS_A_STATEMENT = 200 * _COLUMNS
 """200 rows of an INSERT on SQLite: a third faster than one each, and below the 999 parameters of its old versions."""
 
 
-async def insert(connection: AsyncConnection, blocks: Iterable[Brought]) -> None:
+def insert(connection: sa.Connection, blocks: Iterable[Brought]) -> None:
     """Insert new points."""
     if connection.dialect.name != "sqlite":
-        await _copy(connection, [_binary(block) for block in blocks if block.points])
+        _copy(connection, [_binary(block) for block in blocks if block.points])
         return
     numbers = [*chain.from_iterable(map(_numbers, blocks))]
     whole, many = len(numbers) - len(numbers) % _NUMBERS_A_STATEMENT, _NUMBERS_A_STATEMENT
@@ -105,7 +103,7 @@ async def insert(connection: AsyncConnection, blocks: Iterable[Brought]) -> None
         if rows:
             values = ", ".join(["(?, ?, ?, ?)"] * (size // _COLUMNS))
             insert = f"INSERT INTO points VALUES {values}"  # noqa: S608 - nothing but question marks
-            await connection.exec_driver_sql(insert, rows)
+            connection.exec_driver_sql(insert, rows)
 
 
 def _numbers(block: Brought) -> Iterable[float]:
@@ -131,18 +129,18 @@ def _binary(block: Brought) -> bytes:
     return begin + (end + begin).join(rows) + end
 
 
-async def _copy(connection: AsyncConnection, parts: Sequence[bytes]) -> None:
+def _copy(connection: sa.Connection, parts: Sequence[bytes]) -> None:
     if not parts:
         return
     import psycopg
 
-    raw: Any = (await connection.get_raw_connection()).driver_connection
+    raw: Any = connection.connection.driver_connection
     try:
         with raw.cursor() as cursor, cursor.copy(_COPY) as stream:
             stream.write(b"".join((_HEADER, *parts, _TRAILER)))
     except psycopg.Error as error:
         if raw.closed:
-            await connection.invalidate(error)
+            connection.invalidate(error)
         raise sa.exc.DBAPIError(_COPY, None, error, connection_invalidated=raw.closed) from error
 
 
@@ -179,8 +177,8 @@ LEFT JOIN fetches f ON f.id = old.brought_by""",
 }
 
 
-async def revise(
-    connection: AsyncConnection, rows: Sequence[tuple[int, int, Known, float]], fetch_id: int, now: datetime
+def revise(
+    connection: sa.Connection, rows: Sequence[tuple[int, int, Known, float]], fetch_id: int, now: datetime
 ) -> None:
     """Keep the old values of (series_id, timestamp, old, new) as revisions and write the new ones.
 
@@ -188,34 +186,32 @@ async def revise(
     """
     moment = _moment(connection, now)
     keep = [(i, t, old[0], old[1], fetch_id, moment, old[1], t) for i, t, old, _ in rows]
-    await _many(connection, "keep", keep)
-    await _many(connection, "revise", [(new, fetch_id, i, t) for i, t, _, new in rows])
+    _many(connection, "keep", keep)
+    _many(connection, "revise", [(new, fetch_id, i, t) for i, t, _, new in rows])
 
 
-async def mark_vanished(
-    connection: AsyncConnection, keys: Sequence[tuple[int, int]], fetch_id: int, now: datetime
-) -> None:
+def mark_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]], fetch_id: int, now: datetime) -> None:
     """Mark points (series_id, timestamp) that an answer no longer has."""
     moment = _moment(connection, now)
-    await _many(connection, "mark", [(i, t, fetch_id, moment) for i, t in keys])
-    await checksums.seal(connection, came=[checksums.mark(*key) for key in keys])
+    _many(connection, "mark", [(i, t, fetch_id, moment) for i, t in keys])
+    checksums.seal(connection, came=[checksums.mark(*key) for key in keys])
 
 
-async def unmark_vanished(connection: AsyncConnection, keys: Sequence[tuple[int, int]]) -> None:
+def unmark_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]]) -> None:
     """Take the mark off points (series_id, timestamp) that came back."""
-    await _many(connection, "unmark", keys)
-    await checksums.seal(connection, gone=[checksums.mark(*key) for key in keys])
+    _many(connection, "unmark", keys)
+    checksums.seal(connection, gone=[checksums.mark(*key) for key in keys])
 
 
-def _moment(connection: AsyncConnection, now: datetime) -> float | datetime:
+def _moment(connection: sa.Connection, now: datetime) -> float | datetime:
     return now.timestamp() if connection.dialect.name == "sqlite" else now
 
 
-async def _many(connection: AsyncConnection, what: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def _many(connection: sa.Connection, what: str, rows: Sequence[tuple[Any, ...]]) -> None:
     backend = connection.dialect.name
     for part in _parts(rows, _ROWS_AT_ONCE):
         parameters: Any = list(part) if backend == "sqlite" else tuple(map(list, zip(*part, strict=True)))
-        await connection.exec_driver_sql(_EXECUTE[backend][what], parameters)
+        connection.exec_driver_sql(_EXECUTE[backend][what], parameters)
 
 
 def _parts(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.finality import Evidence
     from collector.model import Answer, Batch, Points, SeriesQuery
     from collector.store.series.proposals import Standing
@@ -73,23 +71,23 @@ class Replayed:
     replayed_by: int | None = None
 
 
-async def rehearse(connection: AsyncConnection, read: ReadBody, now: datetime) -> Replayed:
+def rehearse(connection: sa.Connection, read: ReadBody, now: datetime) -> Replayed:
     """Say what `replay` would do."""
-    found = await _prepare(connection, read, now, lock=False)
+    found = _prepare(connection, read, now, lock=False)
     return found.result if found else Replayed()
 
 
-async def replay(connection: AsyncConnection, read: ReadBody, now: datetime, replica_id: int) -> Replayed:
+def replay(connection: sa.Connection, read: ReadBody, now: datetime, replica_id: int) -> Replayed:
     """Fill what is absent, and mark the body as replayed; a body that was replayed, or is not kept, changes nothing."""
-    found = await _prepare(connection, read, now, lock=True)
+    found = _prepare(connection, read, now, lock=True)
     if found is None:
         return Replayed()
     if found.result.left_out and not found.result.filled:
         return found.result
-    fetch_id = await _add_fetch(connection, found, now, replica_id)
-    await _write(connection, found, fetch_id, now)
+    fetch_id = _add_fetch(connection, found, now, replica_id)
+    _write(connection, found, fetch_id, now)
     mark = sa.update(bodies).where(bodies.c.fetch_id == read.fetch_id)
-    await connection.execute(mark.values(replayed_by=fetch_id, version=__version__))
+    connection.execute(mark.values(replayed_by=fetch_id, version=__version__))
     return replace(found.result, replayed_by=fetch_id)
 
 
@@ -110,30 +108,30 @@ class _Prepared:
         return Replayed(sum(one.count for one in found), unchanged, ignored, self.left_out)
 
 
-async def _prepare(connection: AsyncConnection, read: ReadBody, now: datetime, *, lock: bool) -> _Prepared | None:
+def _prepare(connection: sa.Connection, read: ReadBody, now: datetime, *, lock: bool) -> _Prepared | None:
     kept = sa.select(bodies.c.received_at, bodies.c.size, bodies.c.replayed_by, fetches).join_from(
         bodies, fetches, fetches.c.id == bodies.c.fetch_id
     )
     kept = kept.where(bodies.c.fetch_id == read.fetch_id)
-    row = (await connection.execute(kept.with_for_update(of=bodies) if lock else kept)).one_or_none()
+    row = connection.execute(kept.with_for_update(of=bodies) if lock else kept).one_or_none()
     if row is None or row.replayed_by is not None:
         return None
     came = min(row.received_at, now)
     arrival = Arrival(read.fetch_id, read.batch, read.answer, came, row.size, asked_at=min(row.started_at, came))
-    arrival = await effective_last_updated(connection, arrival)
+    arrival = effective_last_updated(connection, arrival)
     queries = list(dict.fromkeys(piece.series for piece in read.batch.slices))
-    known = await proposals.standing(connection, queries, lock=lock)
+    known = proposals.standing(connection, queries, lock=lock)
     measure = proposals.measure_named(arrival.answer.meta)
-    stale = await grids.of_stale(connection, [read.batch])
+    stale = grids.of_stale(connection, [read.batch])
     reasons = {query: _ELSEWHERE if stale else why_left_out(query, known.get(query), measure) for query in queries}
     standing = {query: known[query] for query, reason in reasons.items() if reason is None}
     left_out = tuple(dict.fromkeys(reason for reason in reasons.values() if reason))
-    fillings = await _fillings(connection, parts_of(arrival), standing)
+    fillings = _fillings(connection, parts_of(arrival), standing)
     return _Prepared(arrival, row, standing, fillings, left_out)
 
 
-async def _fillings(
-    connection: AsyncConnection, parts: Sequence[Part], standing: Mapping[SeriesQuery, Standing]
+def _fillings(
+    connection: sa.Connection, parts: Sequence[Part], standing: Mapping[SeriesQuery, Standing]
 ) -> dict[SeriesQuery, Filling]:
     """Compare with what is stored, in any unit; what retention has deleted stays deleted."""
     windows: dict[SeriesQuery, list[tuple[int, int]]] = defaultdict(list)
@@ -141,17 +139,17 @@ async def _fillings(
         if part.query in standing:
             windows[part.query].append(part.spoken)
     spans = [Span(i, *span) for q, found in windows.items() for i in standing[q].ids for span in merge(found)]
-    stored = await points.read(connection, spans) if spans else {}
+    stored = points.read(connection, spans) if spans else {}
     fillings: dict[SeriesQuery, Filling] = defaultdict(Filling)
     for part in parts:
         if part.query in standing:
-            edge = await kept_from(connection, part.query.agg_interval)
+            edge = kept_from(connection, part.query.agg_interval)
             values = {t: known for i in standing[part.query].ids for t, known in stored.get(i, {}).items()}
             fillings[part.query].add(part, values, edge.timestamp() if edge else None)
     return fillings
 
 
-async def _add_fetch(connection: AsyncConnection, found: _Prepared, now: datetime, replica_id: int) -> int:
+def _add_fetch(connection: sa.Connection, found: _Prepared, now: datetime, replica_id: int) -> int:
     arrival, request, result = found.arrival, found.request, found.result
     meta = arrival.answer.meta
     row = {
@@ -176,20 +174,20 @@ async def _add_fetch(connection: AsyncConnection, found: _Prepared, now: datetim
         "ignored": result.ignored,
         "replica_id": replica_id,
     }
-    inserted = await connection.execute(sa.insert(fetches).values(row).returning(fetches.c.id))
+    inserted = connection.execute(sa.insert(fetches).values(row).returning(fetches.c.id))
     return int(inserted.scalar_one())
 
 
-async def _write(connection: AsyncConnection, found: _Prepared, fetch_id: int, now: datetime) -> None:
+def _write(connection: sa.Connection, found: _Prepared, fetch_id: int, now: datetime) -> None:
     arrival, measure = found.arrival, proposals.measure_named(found.arrival.answer.meta)
     ids = {query: one.id for query, one in found.standing.items()}
     for query, one in found.standing.items():
         if found.fillings[query].count:
-            await proposals.put_in_force(connection, one, measure, now)
+            proposals.put_in_force(connection, one, measure, now)
     rows = [Brought(ids[query], fetch_id, filling.values) for query, filling in found.fillings.items()]
-    await points.insert(connection, [row for row in rows if row.points])
-    await identity.count_points(connection, {row.series_id: len(row.points) for row in rows})
-    older = await _overruled(connection, list(ids.values()), arrival.answer.meta.last_updated)
+    points.insert(connection, [row for row in rows if row.points])
+    identity.count_points(connection, {row.series_id: len(row.points) for row in rows})
+    older = _overruled(connection, list(ids.values()), arrival.answer.meta.last_updated)
     ranges = [
         _range(ids[query], fetch_id, part, values, run, is_overruled=ids[query] in older)
         for query, filling in found.fillings.items()
@@ -197,18 +195,18 @@ async def _write(connection: AsyncConnection, found: _Prepared, fetch_id: int, n
         for run in join_buckets(sorted(values), query.agg_interval.seconds)
     ]
     if ranges:
-        await connection.execute(sa.insert(date_ranges), ranges)
-    await _write_evidence(connection, found, ids)
+        connection.execute(sa.insert(date_ranges), ranges)
+    _write_evidence(connection, found, ids)
     if ids:
         noted = Noted(arrival.batch, arrival.answer.meta, replace(arrival.time, came_at=now))
-        await add_new(connection, noted)
+        add_new(connection, noted)
 
 
-async def _overruled(connection: AsyncConnection, ids: Sequence[int], last_updated: datetime) -> set[int]:
+def _overruled(connection: sa.Connection, ids: Sequence[int], last_updated: datetime) -> set[int]:
     """Those of the series about which an answer with the same or a later lastUpdated is on record."""
     newer = sa.select(date_ranges.c.series_id).join(fetches, fetches.c.id == date_ranges.c.fetch_id).distinct()
     newer = newer.where(date_ranges.c.series_id.in_(ids), fetches.c.last_updated >= last_updated)
-    return set((await connection.execute(newer)).scalars())
+    return set(connection.execute(newer).scalars())
 
 
 def _range(  # noqa: PLR0913 - two are keywords
@@ -231,10 +229,10 @@ def _range(  # noqa: PLR0913 - two are keywords
     }
 
 
-async def _write_evidence(connection: AsyncConnection, found: _Prepared, ids: Mapping[SeriesQuery, int]) -> None:
+def _write_evidence(connection: sa.Connection, found: _Prepared, ids: Mapping[SeriesQuery, int]) -> None:
     """Let the filled buckets count as told when the answer came, and all others stay as they are."""
-    settles = await evidence.settles(connection, ids.values())
-    before = await evidence.read(connection, ids.values())
+    settles = evidence.settles(connection, ids.values())
+    before = evidence.read(connection, ids.values())
     asked_at = (found.arrival.asked_at or found.arrival.now).timestamp()
     told_at = min(asked_at, found.arrival.answer.meta.last_updated.timestamp())
     changes: dict[int, tuple[Sequence[Evidence], Sequence[Evidence]]] = {}
@@ -247,7 +245,7 @@ async def _write_evidence(connection: AsyncConnection, found: _Prepared, ids: Ma
                 others = subtract(part.spoken, join_buckets(sorted(values), step))
                 rows = fold(rows, scope, first=False, inserted=values, overruled=others)
         changes[i] = before.get(i, []), rows
-    await evidence.write(connection, changes)
+    evidence.write(connection, changes)
 
 
 class Part(NamedTuple):

@@ -37,8 +37,6 @@ from collector.windows import merge
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.edge import Edge
     from collector.finality import Evidence
     from collector.model import Batch, Points, SeriesQuery
@@ -99,33 +97,31 @@ def _count(difference: Difference) -> Saved:
     return Saved(inserted, revised, difference.unchanged, vanished, difference.ignored)
 
 
-async def save(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
+def save(connection: sa.Connection, arrivals: Sequence[Arrival]) -> list[Saved]:
     """Save answers and end their fetches; a fetch that is saved already gives what it did then."""
-    stale = await grids.of_stale(connection, [arrival.batch for arrival in arrivals])
+    stale = grids.of_stale(connection, [arrival.batch for arrival in arrivals])
     if stale:  # requested before another grid came into force: those buckets are none of the series
-        return await _save_apart(connection, arrivals, stale)
-    done, asked_at = await fetches.recorded(connection, [arrival.fetch_id for arrival in arrivals])
+        return _save_apart(connection, arrivals, stale)
+    done, asked_at = fetches.recorded(connection, [arrival.fetch_id for arrival in arrivals])
     todo = [
-        await _with_words(
-            connection, replace(await effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
+        _with_words(
+            connection, replace(effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
         )
         for arrival in arrivals
         if arrival.fetch_id not in done
     ]
     for group in _groups(todo):
-        saved = await _save_new(connection, group)
+        saved = _save_new(connection, group)
         done |= {arrival.fetch_id: found for arrival, found in zip(group, saved, strict=True)}
     return [done[arrival.fetch_id] for arrival in arrivals]
 
 
-async def _save_apart(
-    connection: AsyncConnection, arrivals: Sequence[Arrival], stale: Collection[Batch]
-) -> list[Saved]:
+def _save_apart(connection: sa.Connection, arrivals: Sequence[Arrival], stale: Collection[Batch]) -> list[Saved]:
     """Save nothing but the outcome and the annotations of the answers to *stale* batches."""
     found = []
     for arrival in arrivals:
         saving = save_snapshots.note if arrival.batch in stale else save
-        found += await saving(connection, [arrival])
+        found += saving(connection, [arrival])
     return found
 
 
@@ -149,14 +145,14 @@ def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
     return groups
 
 
-async def _with_words(connection: AsyncConnection, arrival: Arrival) -> Arrival:
+def _with_words(connection: sa.Connection, arrival: Arrival) -> Arrival:
     """Fill in the normalization that an answer about one slice does not name, and whether its values compare."""
     meta, slices = arrival.answer.meta, arrival.batch.slices
     if not meta.normalization and len(slices) == 1:
-        before = await proposals.measure_of(connection, slices[0].series)
+        before = proposals.measure_of(connection, slices[0].series)
         meta = replace(meta, normalization=before[0])
     word = meta.normalization
-    absolute = not word or word in await normalizations.absolute(connection, [word])
+    absolute = not word or word in normalizations.absolute(connection, [word])
     return replace(arrival, answer=replace(arrival.answer, meta=meta), absolute=absolute)
 
 
@@ -165,30 +161,30 @@ def _measure(arrival: Arrival) -> tuple[object, ...]:
     return arrival.batch.slices[0].series.dataset, meta.normalization, meta.unit, meta.last_updated
 
 
-async def _save_new(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
+def _save_new(connection: sa.Connection, arrivals: Sequence[Arrival]) -> list[Saved]:
     queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
-    ids = await proposals.resolve(connection, queries, arrivals)
-    begins = await edges.read(connection, queries)
+    ids = proposals.resolve(connection, queries, arrivals)
+    begins = edges.read(connection, queries)
     known = {ids[query]: edge for query, edge in begins.items() if edge.is_accepted}
-    changes, rows = await _compare(connection, arrivals, ids, known)
-    await _move_edges(connection, changes, {ids[query]: query for query in queries}, known)
-    await _write(connection, changes)
-    await evidence.write(connection, rows)
+    changes, rows = _compare(connection, arrivals, ids, known)
+    _move_edges(connection, changes, {ids[query]: query for query in queries}, known)
+    _write(connection, changes)
+    evidence.write(connection, rows)
     for change in changes:
-        await evidence.add_absences(connection, change.arrival.fetch_id, change.absences)
+        evidence.add_absences(connection, change.arrival.fetch_id, change.absences)
     for change in changes:
         if not change.arrival.absolute:
-            await _supersede(connection, change, ids)
-    await connection.execute(_NOTE, [row for change in changes for row in _ranges(change, ids)])
+            _supersede(connection, change, ids)
+    connection.execute(_NOTE, [row for change in changes for row in _ranges(change, ids)])
     saved = [change.count(ids) for change in changes]
-    await fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
+    fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
     # What all answers share comes last, and is not held for long.
-    await save_annotations(connection, [Noted(a.batch, a.answer.meta, a.time) for a in arrivals])
+    save_annotations(connection, [Noted(a.batch, a.answer.meta, a.time) for a in arrivals])
     return saved
 
 
-async def _move_edges(
-    connection: AsyncConnection,
+def _move_edges(
+    connection: sa.Connection,
     changes: Sequence[Change],
     queries: Mapping[int, SeriesQuery],
     known: Mapping[int, Edge],
@@ -198,11 +194,11 @@ async def _move_edges(
     for change in changes:
         at = (change.arrival.asked_at or change.arrival.now).timestamp()
         moved |= {queries[i]: known[i].moves_to(first, at) for i, first in change.moved_on.items()}
-    await edges.write(connection, moved)
+    edges.write(connection, moved)
 
 
-async def _compare(
-    connection: AsyncConnection,
+def _compare(
+    connection: sa.Connection,
     arrivals: Sequence[Arrival],
     ids: Mapping[SeriesQuery, int],
     known_edges: Mapping[int, Edge],
@@ -214,10 +210,10 @@ async def _compare(
             windows[series_id] += found
     spans = [Span(i, start, end) for i, found in windows.items() for start, end in _merged(found)]
     hull = min(span.start for span in spans), max(span.end for span in spans)
-    settles, before = await evidence.settles(connection, windows), await evidence.read(connection, windows, hull)
-    stored = await points.read(connection, spans)
-    missed = await points.read_vanished(connection, spans) if stored else {}
-    newer = await _newer_ranges(connection, list(windows), arrivals) if stored or before else {}
+    settles, before = evidence.settles(connection, windows), evidence.read(connection, windows, hull)
+    stored = points.read(connection, spans)
+    missed = points.read_vanished(connection, spans) if stored else {}
+    newer = _newer_ranges(connection, list(windows), arrivals) if stored or before else {}
     after = {series_id: list(rows) for series_id, rows in before.items()}
     changes = [answer.compared(stored, missed, newer, settles, after) for answer in answers]
     return changes, {series_id: (before.get(series_id, []), rows) for series_id, rows in after.items()}
@@ -295,13 +291,13 @@ def _within(timestamp: int, spans: Iterable[tuple[int, int]]) -> bool:
     return any(start <= timestamp < end for start, end in spans)
 
 
-async def _supersede(connection: AsyncConnection, change: Change, ids: Mapping[SeriesQuery, int]) -> None:
+def _supersede(connection: sa.Connection, change: Change, ids: Mapping[SeriesQuery, int]) -> None:
     """Let the one slice of a relative answer stand alone."""
     (piece,) = change.arrival.batch.slices
     series_id = ids[piece.series]
     vanished = [from_epoch(timestamp) for timestamp in change.differences[series_id].vanished]
     by = change.arrival.fetch_id, change.arrival.now
-    await supersede.supersede(connection, series_id, piece.window, vanished, by)
+    supersede.supersede(connection, series_id, piece.window, vanished, by)
 
 
 def _values(found: Points, window: Window) -> Iterable[tuple[int, float]]:
@@ -317,7 +313,7 @@ def _merged(windows: Iterable[Window]) -> list[tuple[int, int]]:
     return merge((int(window.start.timestamp()), int(window.end.timestamp())) for window in windows)
 
 
-async def _newer_ranges(connection: AsyncConnection, ids: Sequence[int], arrivals: Sequence[Arrival]) -> Newer:
+def _newer_ranges(connection: sa.Connection, ids: Sequence[int], arrivals: Sequence[Arrival]) -> Newer:
     """The ranges of answers that may overrule one of *arrivals*, of one lastUpdated; hardly ever any."""
     parameters = {
         "last_updated": arrivals[0].answer.meta.last_updated,
@@ -326,21 +322,21 @@ async def _newer_ranges(connection: AsyncConnection, ids: Sequence[int], arrival
         "ids": ids,
     }
     ranges: Newer = defaultdict(list)
-    for series_id, start, end, *times in await connection.execute(_NEWER, parameters):
+    for series_id, start, end, *times in connection.execute(_NEWER, parameters):
         ranges[series_id].append(((start, end), AnswerTime(*times)))
     return ranges
 
 
-async def _write(connection: AsyncConnection, changes: Sequence[Change]) -> None:
-    await points.insert(connection, chain.from_iterable(change.inserted() for change in changes))
+def _write(connection: sa.Connection, changes: Sequence[Change]) -> None:
+    points.insert(connection, chain.from_iterable(change.inserted() for change in changes))
     added: Counter[int] = Counter()
     for change in changes:
         fetch_id, now, each = change.arrival.fetch_id, change.arrival.now, change.differences.items()
-        await points.revise(connection, [(i, *revised) for i, d in each for revised in d.revised], fetch_id, now)
-        await points.mark_vanished(connection, [(i, t) for i, d in each for t in d.vanished], fetch_id, now)
-        await points.unmark_vanished(connection, [(i, t) for i, d in each for t in d.returned])
+        points.revise(connection, [(i, *revised) for i, d in each for revised in d.revised], fetch_id, now)
+        points.mark_vanished(connection, [(i, t) for i, d in each for t in d.vanished], fetch_id, now)
+        points.unmark_vanished(connection, [(i, t) for i, d in each for t in d.returned])
         added.update({i: len(d.inserted) for i, d in each})
-    await identity.count_points(connection, added)
+    identity.count_points(connection, added)
 
 
 def _ranges(change: Change, ids: Mapping[SeriesQuery, int]) -> Iterable[dict[str, object]]:

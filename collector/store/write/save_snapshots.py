@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import Meta, Points, SeriesQuery, Window
 
 _DAY = timedelta(days=1)
@@ -76,24 +74,24 @@ def is_part(batch: Batch) -> bool:
     return kinds == {True}
 
 
-async def note(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Saved]:
+def note(connection: sa.Connection, arrivals: Sequence[Arrival]) -> list[Saved]:
     """End the fetches of answers whose points are not history.
 
     The parts of a snapshot are written when all are there; other answers only confirm what is stored.
     """
-    done, asked_at = await ledger.recorded(connection, [arrival.fetch_id for arrival in arrivals])
+    done, asked_at = ledger.recorded(connection, [arrival.fetch_id for arrival in arrivals])
     new = [
-        replace(await effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
+        replace(effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
         for arrival in arrivals
         if arrival.fetch_id not in done
     ]
-    await ledger.succeed(connection, [(arrival, Saved()) for arrival in new])
+    ledger.succeed(connection, [(arrival, Saved()) for arrival in new])
     for arrival in new:
-        await save_annotations(connection, [Noted(arrival.batch, arrival.answer.meta, arrival.time)])
+        save_annotations(connection, [Noted(arrival.batch, arrival.answer.meta, arrival.time)])
     return [done.get(arrival.fetch_id, Saved()) for arrival in arrivals]
 
 
-async def save(connection: AsyncConnection, pass_of: Sequence[Taken], now: datetime) -> Saved:
+def save(connection: sa.Connection, pass_of: Sequence[Taken], now: datetime) -> Saved:
     """Write the complete snapshots of one pass; of each UTC day only the newest one is kept.
 
     Points that the series had as history, in a store of an earlier version, are deleted: each is of another moment.
@@ -105,13 +103,13 @@ async def save(connection: AsyncConnection, pass_of: Sequence[Taken], now: datet
     by_series: dict[SeriesQuery, Saved] = {}
     brought = Counter[int]()
     for alike in by_measure.values():
-        ids = await proposals.resolve(connection, [one.query for one in alike], [_arrival(one, now) for one in alike])
-        await _forget_history(connection, ids.values())
+        ids = proposals.resolve(connection, [one.query for one in alike], [_arrival(one, now) for one in alike])
+        _forget_history(connection, ids.values())
         for one in alike:
-            if await _write(connection, ids[one.query], one):
+            if _write(connection, ids[one.query], one):
                 by_series[one.query] = Saved(inserted=len(one.points.timestamps))
                 brought.update(one.fetches)
-    await _count(connection, brought)
+    _count(connection, brought)
     return Saved(sum(saved.inserted for saved in by_series.values()), by_series=by_series)
 
 
@@ -121,35 +119,35 @@ def _arrival(taken: Taken, now: datetime) -> Arrival:
     return Arrival(next(iter(taken.fetches), 0), batch, Answer(taken.meta, (taken.points,)), now, size=0)
 
 
-async def _write(connection: AsyncConnection, series_id: int, taken: Taken) -> bool:
+def _write(connection: sa.Connection, series_id: int, taken: Taken) -> bool:
     """Write one snapshot; False if a later one of the same day is stored."""
     day = taken.asked_at.replace(hour=0, minute=0, second=0, microsecond=0)
     same_day = sa.and_(table.c.series_id == series_id, table.c.asked_at >= day, table.c.asked_at < day + _DAY)
-    moments = (await connection.execute(sa.select(table.c.asked_at).where(same_day))).scalars().all()
+    moments = connection.execute(sa.select(table.c.asked_at).where(same_day)).scalars().all()
     if any(moment > taken.asked_at for moment in moments):
         return False
     if moments:
-        await snapshots.delete(connection, series_id, moments)
+        snapshots.delete(connection, series_id, moments)
     edges = taken.window.start, taken.window.end
     count = len(taken.points.timestamps)
     row = Snapshot(series_id, taken.asked_at, *edges, taken.last_updated, count)
     values = {name: getattr(row, name) for name in Snapshot.__slots__}
     sealed = checksum(row, taken.points.timestamps, taken.points.values)
-    await connection.execute(sa.insert(table).values(**values, checksum=sealed))
+    connection.execute(sa.insert(table).values(**values, checksum=sealed))
     for parameters in _parameters(connection, row, taken.points):
-        await connection.exec_driver_sql(_INSERT[connection.dialect.name], parameters)
-    await _count_newest(connection, series_id)
+        connection.exec_driver_sql(_INSERT[connection.dialect.name], parameters)
+    _count_newest(connection, series_id)
     return True
 
 
-async def _count_newest(connection: AsyncConnection, series_id: int) -> None:
+def _count_newest(connection: sa.Connection, series_id: int) -> None:
     """Let the points of the newest snapshot be those that the series counts."""
     newest = sa.select(table.c.points).where(table.c.series_id == series_id).order_by(table.c.asked_at.desc()).limit(1)
     counted = sa.func.coalesce(newest.scalar_subquery(), 0)
-    await connection.execute(sa.update(series_table).where(series_table.c.id == series_id).values(points=counted))
+    connection.execute(sa.update(series_table).where(series_table.c.id == series_id).values(points=counted))
 
 
-def _parameters(connection: AsyncConnection, row: Snapshot, found: Points) -> Iterator[Any]:
+def _parameters(connection: sa.Connection, row: Snapshot, found: Points) -> Iterator[Any]:
     """The points in parts, as the statement of each database takes them."""
     for first in range(0, len(found.timestamps), _ROWS_AT_ONCE):
         timestamps = found.timestamps[first : first + _ROWS_AT_ONCE]
@@ -161,24 +159,24 @@ def _parameters(connection: AsyncConnection, row: Snapshot, found: Points) -> It
             yield row.series_id, row.asked_at, list(timestamps), list(values)
 
 
-async def _forget_history(connection: AsyncConnection, ids: Collection[int]) -> None:
+def _forget_history(connection: sa.Connection, ids: Collection[int]) -> None:
     """Delete what a store of an earlier version holds of these series, in any unit, as if it were history."""
     has = [sa.exists().where(one.c.series_id == series_table.c.id).correlate(series_table) for one in _OF_HISTORY]
     same = series_table.alias()
     digests = sa.select(same.c.digest).where(same.c.id.in_(ids))
     select = sa.select(series_table.c.id).where(series_table.c.digest.in_(digests), sa.or_(*has))
-    for series_id in (await connection.execute(select)).scalars().all():
+    for series_id in connection.execute(select).scalars().all():
         for one in _OF_HISTORY:
-            await connection.execute(sa.delete(one).where(one.c.series_id == series_id))
+            connection.execute(sa.delete(one).where(one.c.series_id == series_id))
         marks = sa.delete(vanished).where(vanished.c.series_id == series_id).returning(epoch(vanished.c.timestamp))
-        gone = [checksums.mark(series_id, timestamp) for (timestamp,) in await connection.execute(marks)]
-        await checksums.seal(connection, gone=gone)
-        await _count_newest(connection, series_id)
+        gone = [checksums.mark(series_id, timestamp) for (timestamp,) in connection.execute(marks)]
+        checksums.seal(connection, gone=gone)
+        _count_newest(connection, series_id)
 
 
-async def _count(connection: AsyncConnection, brought: Mapping[int, int]) -> None:
+def _count(connection: sa.Connection, brought: Mapping[int, int]) -> None:
     """Put on record how many points each fetch brought."""
     rows = [{"f": fetch_id, "n": number} for fetch_id, number in sorted(brought.items())]
     if rows:
         update = sa.update(fetches).where(fetches.c.id == sa.bindparam("f")).values(inserted=sa.bindparam("n"))
-        await connection.execute(update, rows)
+        connection.execute(update, rows)

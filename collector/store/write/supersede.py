@@ -16,15 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from collector.model import Window
 
 _MOVED = ("series_id", "timestamp", "replaced_by", "value", "fetch_id", "seen_at", "replaced_at")
 
 
-async def supersede(
-    connection: AsyncConnection,
+def supersede(
+    connection: sa.Connection,
     series_id: int,
     window: Window,
     vanished: Collection[datetime],
@@ -44,6 +42,6 @@ async def supersede(
     seen_at = sa.select(fetches.c.finished_at).where(fetches.c.id == points.c.fetch_id).scalar_subquery()
     kept = (points.c.series_id, points.c.timestamp, sa.literal(fetch_id), points.c.value, points.c.fetch_id)
     moved = sa.select(*kept, sa.func.coalesce(seen_at, points.c.timestamp), moment).where(past)
-    await connection.execute(sa.insert(revisions).from_select(_MOVED, moved))
-    gone = (await connection.execute(sa.delete(points).where(past))).rowcount
-    await identity.count_points(connection, {series_id: -gone})
+    connection.execute(sa.insert(revisions).from_select(_MOVED, moved))
+    gone = connection.execute(sa.delete(points).where(past)).rowcount
+    identity.count_points(connection, {series_id: -gone})
