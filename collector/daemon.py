@@ -96,7 +96,7 @@ async def _run_daemon(
             log.info("serving", extra={"url": address})
             announce(address)
         service.install_signal_handlers()
-        if starting.take_reload_request:
+        if starting.reload_requested:
             service.reload()
         await service.run()
 

@@ -41,6 +41,6 @@ class Starting:
         self._hung_up = True
 
     @property
-    def take_reload_request(self) -> bool:
-        """Whether a SIGHUP has come."""
+    def reload_requested(self) -> bool:
+        """Whether SIGHUP has come."""
         return self._hung_up or bool(self._before and self._before.take_reload_request())

@@ -1,6 +1,6 @@
 """The API's own contract, answered from history.
 
-read (question)  →  choose series (matching)  →  read points, add up (rollup)  →  write as the API does (wording)
+parse (parameters)  →  choose series (resolver)  →  read points (answer), add up (rollup)  →  write (render)
 """
 
 from collector.serve.radar_api.answer import query_history

@@ -1,8 +1,7 @@
-"""A question, answered from one state of the history.
+"""Answer a query from one consistent state of the history.
 
-read                               decide (pure)                    write
-series, spans, points, what the  →  sources, sums or a refusal  →  pieces of JSON or CSV
-answers said of themselves
+read                              decide (pure)                     write
+series, extents, points, meta  →  matches, sums, absent buckets  →  chunks of JSON or CSV
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ async def answer_query(store: Store, query: HistoryQuery) -> QueryResult:
     """Answer a parsed query; raises as `query_history` does."""
     as_of = None if query.as_of is None else from_epoch(query.as_of)
     now = query.now if query.as_of is None else query.as_of
-    return await store.ask_history(lambda history: _answer(history, query.request, now), as_of)
+    return await store.ask_history(partial(_answer, request=query.request, now=now), as_of)
 
 
 def _answer(history: History, request: ApiRequest, now: float) -> QueryResult:
@@ -141,7 +140,8 @@ def _choose(history: History, index: SeriesIndex, request: ApiRequest) -> tuple[
         for one in tried.series:
             changed = [history.within(stored, one.start, one.end) for stored in index.changed(one.query)]
             current = index.with_series(changed) if changed else index
-            found = [match for match in current.matches(one.query) if _fits(match, tried)]
+            target = tried.grid(interval)
+            found = [match for match in current.matches(one.query) if tried.grid(match.agg_interval).divides(target)]
             if not found:
                 rejected = rejected or _with_name(_why_not(current, tried, one), one, request)
                 break
@@ -164,11 +164,6 @@ def _why_not(index: SeriesIndex, request: ApiRequest, one: SeriesRequest) -> Api
         f"History for these filters is kept at {fine} and cannot be summed to {coarse}: buckets of {coarse} start at "
         f"{request.grid(coarse)}, within those of {fine}"
     )
-
-
-def _fits(match: SeriesMatch, request: ApiRequest) -> bool:
-    """Return whether the buckets of *match* fill the requested ones."""
-    return request.grid(match.agg_interval).divides(request.grid(request.agg_interval))
 
 
 def _with_name(error: ApiError, one: SeriesRequest, request: ApiRequest) -> ApiError:

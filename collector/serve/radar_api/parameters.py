@@ -1,4 +1,4 @@
-"""The parameters: the API's own, read as it reads them, and `as_of`."""
+"""The query parameters of `/client/v4`: those of the API, parsed in the same way, and `as_of`."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def parse_query(
 
     Buckets start as *grids* says, on the usual grid where it does not.
 
-    Known names are found whatever their case and with or without underscores, so that `ca_owner`, as the configuration
-    spells it, is not ignored as an unknown name is. A relative range ends at `as_of`, where that is given.
+    Case and underscores of known names are ignored, because the API ignores unknown names, and `ca_owner` is the
+    spelling of the configuration. A relative range ends at `as_of`, if that is given.
     """
     names = {_plain(name): name for name in (*SCALARS, *array_parameters(dataset), AS_OF)}
     pairs = [(names.get(_plain(name), name), value) for name, value in decode_query(raw_query)]

@@ -44,7 +44,7 @@ class SeriesMatch:
         return self.parts[0].normalization, self.parts[0].unit
 
     def is_summed(self, agg_interval: AggInterval) -> bool:
-        """Tell whether an answer at *agg_interval* has to be added up."""
+        """Return whether an answer at *agg_interval* must be added up."""
         return len(self.parts) > 1 or self.agg_interval is not agg_interval
 
 
@@ -56,22 +56,23 @@ class SeriesIndex:
         self._changed = any(one.generations for one in kept)
 
     def matches(self, query: SeriesQuery) -> list[SeriesMatch]:
-        """List the ways to answer *query*, the most direct first; none where there is no history for it.
+        """Return the ways to answer *query*, the most direct first; an empty list without history for it.
 
         A series of the same filters at the same interval; else one at a finer interval, of counts; else the series of
         each value of an OR, of counts, at the same interval or a finer one. What may be added up, `additivity` says.
         """
         fitting = [interval for interval in reversed(_FINE_FIRST) if interval.seconds <= query.agg_interval.seconds]
         same = [SeriesMatch((kept,)) for interval in fitting if (kept := self._answered(_at(query, interval)))]
-        split = [match for interval in fitting for match in self._split(_at(query, interval))]
-        return [match for match in same + split if _may_be_summed(match, query)]
+        several = any(len(values) > 1 for values in query.filters.values())
+        split = [match for interval in fitting for match in self._split(_at(query, interval))] if several else []
+        return [match for match in same + split if not match.is_summed(query.agg_interval) or _adds_up(match, query)]
 
     def get(self, query: SeriesQuery) -> KeptSeries | None:
         """Return the series of exactly this query, if there is one."""
         return self._kept.get(query)
 
     def changed(self, query: SeriesQuery) -> list[KeptSeries]:
-        """List the series that could answer *query* and whose unit has changed: hardly ever any."""
+        """Return the series that could answer *query* and whose unit has changed; usually none."""
         if not self._changed:
             return []
         touched = {kept.query: kept for one in self._fitting(query) if (kept := self._kept.get(one))}
@@ -104,7 +105,7 @@ class SeriesIndex:
                 yield SeriesMatch(found)
 
     def rejection(self, query: SeriesQuery) -> ApiError:
-        """Say why nothing answers *query*, as nearly as can be known."""
+        """Return the most exact error for a *query* that nothing answers."""
         for fitting in self._fitting(query):
             if (kept := self._kept.get(fitting)) and kept.change:
                 return _unit_change_error(kept, kept.change)
@@ -151,10 +152,8 @@ def _at(query: SeriesQuery, agg_interval: AggInterval) -> SeriesQuery:
     return query if query.agg_interval is agg_interval else replace(query, agg_interval=agg_interval)
 
 
-def _may_be_summed(match: SeriesMatch, query: SeriesQuery) -> bool:
-    """Tell whether *match* answers *query* as it is, or is made of counts that add up to the answer."""
-    if not match.is_summed(query.agg_interval):
-        return True
+def _adds_up(match: SeriesMatch, query: SeriesQuery) -> bool:
+    """Return whether the values of *match* are counts that add up to the answer."""
     if match.agg_interval is not query.agg_interval and not adds_up_over_time(query):
         return False
     return all(part.normalization == Normalization.RAW_VALUES for part in match.parts)

@@ -1,4 +1,4 @@
-"""Adds counts up: of finer buckets to coarser ones, of several values to their OR. Exact or refused; pure."""
+"""Coarser buckets summed from finer ones, and several values summed to their OR: exact, or an error. Pure."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class SeriesData(NamedTuple):
 
 
 class Incomplete(Exception):
-    """A bucket inside the stored history cannot be summed, for a part of it is missing."""
+    """A bucket inside the stored history cannot be summed, because a part of it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class RollupSpec:
-    """What is to be summed: buckets of *coarse* from *start* up to *end*, out of *parts* series of *fine* buckets."""
+    """What to sum: buckets of *coarse* from *start* up to *end*, from *parts* series of *fine* buckets."""
 
     start: int
     end: int
@@ -53,7 +53,7 @@ class RollupSpec:
 
 
 class Rollup:
-    """Takes points in any order of series and gives their sums."""
+    """Adds up points of several series, in any order."""
 
     def __init__(self, spec: RollupSpec) -> None:
         self._spec = spec
