@@ -27,14 +27,15 @@ The wings. A floor imports only from floors below it; import-linter holds this (
     serve/         the HTTP server
     collect/       the work: worker, pass, batches, backfill jobs, maintenance, leases, the probe
     report/        documents that serve/ and cli/ share
-    store/         all SQL: read/ write/ ledger/ claims/ retention/ series/ admin/ over db/
+    store/         all SQL, as plain functions of a Connection that run in threads: read/ write/ ledger/ claims/
+                   retention/ series/ admin/ over db/. Store and Reader are its door for asyncio
     radar/         the client of the API: one request, its answer, or the exception that a failure means
     simulator/     a local Radar, for the demo and the tests
     contract/      the server side of Radar's API, for simulator/ and serve/radar_api/
     settings/      the configuration: checked settings, or one report of all problems
     profile.py     the profiles of the operator, and their questions
     datasets/      one record for each dataset of Radar: its path, its filters and what they mean
-    the top level  what all share: model, interval, finality, edge, errors, and more; docs/ is the reference as Markdown
+    the top level  what all share: model, windows, timestamps, interval, finality, edge, errors; docs/ has the reference
 
 Where to add what. `python -m collector.reference` then writes the tables of the reference in docs/ anew.
 
