@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from hypothesis import settings
 
 from collector.store import Store
+from tests.harness.processes import beside_a_simulator
 
 _MEMORY = Path("/dev/shm")
 """Where a file costs no disk: thousands of small stores wait for nothing there."""
@@ -148,3 +149,10 @@ async def store(store_url):
     """A fresh store, open for writing: the test runs once on each database."""
     async with Store.open(store_url, owner="test") as opened:
         yield opened
+
+
+@pytest.fixture
+def simulated_collector(tmp_path):
+    """A simulator, and a collector that uses it, on SQLite."""
+    with beside_a_simulator(tmp_path) as both:
+        yield both

@@ -19,7 +19,7 @@ from collector.radar.request import query_string
 from collector.report.export import export_csv
 from collector.serve.app import serving
 from collector.serve.radar_api import RadarApi
-from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core
 from tests.harness.factories import profile
 
 DNS = Dataset(
@@ -46,17 +46,17 @@ def dns(monkeypatch):
 @asynccontextmanager
 async def collected(url, *profiles, **options):
     """The core after a complete pass over *profiles*."""
-    async with core(url, *profiles, **options) as world:
-        result = await collect_and_heal(profiles, world.clock(), world.store, world.batch_runner)
+    async with open_core(url, *profiles, **options) as core:
+        result = await collect_and_heal(profiles, core.clock(), core.store, core.batch_runner)
         assert result.complete
-        yield world
+        yield core
 
 
 @asynccontextmanager
-async def served(world):
+async def served(core):
     """Ask the local API of the store: path and query → status and document."""
     app = web.Application()
-    RadarApi(SimpleNamespace(store=world.store, now=world.clock), None).add_to(app)
+    RadarApi(SimpleNamespace(store=core.store, now=core.clock), None).add_to(app)
     async with serving(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
 
         async def ask(path, **parameters):
@@ -72,31 +72,31 @@ def dates(window):
 
 
 async def test_it_is_collected_beside_the_other_one(store_url):
-    async with collected(store_url, CT, QUERIES) as world:
-        stored = await world.stored()
+    async with collected(store_url, CT, QUERIES) as core:
+        stored = await core.stored()
         for one in (*CT.series, *QUERIES.series):
-            assert stored[one.label] == world.truth(one.query, Window(SINCE, HOUR.floor(NOW)))
+            assert stored[one.label] == core.truth(one.query, Window(SINCE, HOUR.floor(NOW)))
         assert stored["dns/UDP"] != stored["dns/TCP"]
-        paths = {got.path: {one.query.dataset for one in got.question.series} for got in world.requests}
+        paths = {got.path: {one.query.dataset for one in got.question.series} for got in core.requests}
         assert paths == {"/client/v4/radar/ct/timeseries": {"ct"}, "/client/v4/radar/dns/timeseries": {"dns"}}
 
 
 async def test_series_of_two_datasets_with_the_same_filters_are_two(store_url):
     both = (profile("ct"), profile("dns", dataset="dns"))
-    async with collected(store_url, *both) as world:
-        stored, units = await world.stored(), {row.label: row.unit for row in await world.store.list_series()}
+    async with collected(store_url, *both) as core:
+        stored, units = await core.stored(), {row.label: row.unit for row in await core.store.list_series()}
         assert stored["ct"].keys() == stored["dns"].keys()
         assert all(stored["ct"][at] != stored["dns"][at] for at in stored["ct"])
         assert units == {"ct": "certificates", "dns": "queries"}
 
 
 async def test_it_is_served_under_its_own_path(store_url):
-    async with collected(store_url, CT, QUERIES) as world, served(world) as ask:
+    async with collected(store_url, CT, QUERIES) as core, served(core) as ask:
         day = Window(SINCE, SINCE + DAY)
         inclusive = dates(Window(day.start, day.end - timedelta(hours=1)))
         status, document = await ask("dns/timeseries", queryName="a%2Cb", protocol="UDP", aggInterval="1h", **inclusive)
         assert status == 200, document
-        truth = world.truth(QUERIES.series[0].query, day)
+        truth = core.truth(QUERIES.series[0].query, day)
         assert document["result"]["serie_0"]["values"] == [str(int(value)) for value in truth.values()]
         assert document["result"]["meta"]["units"] == [{"name": "*", "value": "queries"}]
         status, document = await ask(
@@ -104,13 +104,13 @@ async def test_it_is_served_under_its_own_path(store_url):
         )
         whole = replace(QUERIES.series[0].query, agg_interval=AggInterval.ONE_DAY)
         parts = [
-            world.truth(replace(whole, filters={**whole.filters, "protocol": (one,)}), day) for one in ("UDP", "TCP")
+            core.truth(replace(whole, filters={**whole.filters, "protocol": (one,)}), day) for one in ("UDP", "TCP")
         ]
         assert document["result"]["serie_0"]["values"] == [str(int(sum(sum(part.values()) for part in parts)))]
 
 
 async def test_its_filters_are_checked_by_its_record(sqlite_url):
-    async with collected(sqlite_url, QUERIES) as world, served(world) as ask:
+    async with collected(sqlite_url, QUERIES) as core, served(core) as ask:
         wrong = {"protocol": "ICMP"}, {"queryName": "a", "cacheHit": "YES"}
         for parameters in wrong:
             status, document = await ask("dns/timeseries", dateRange="1d", **parameters)
@@ -123,8 +123,8 @@ async def test_its_filters_are_checked_by_its_record(sqlite_url):
 
 
 async def test_it_is_exported_with_the_others(store_url):
-    async with collected(store_url, CT, QUERIES) as world:
-        blocks = world.store.export_blocks([], None, None)
+    async with collected(store_url, CT, QUERIES) as core:
+        blocks = core.store.export_blocks([], None, None)
         lines = b"".join([part async for part in export_csv(blocks)]).decode().splitlines()
         hours = (HOUR.floor(NOW) - SINCE) // HOUR.step
         assert len(lines) == 1 + 3 * hours
@@ -134,21 +134,21 @@ async def test_it_is_exported_with_the_others(store_url):
 async def test_what_it_judges_when_requested_is_kept_as_snapshots(sqlite_url):
     hits = profile("hits", each={"cacheHit": ("YES", "NO")}, dataset="dns")
     assert hits.takes_snapshots
-    async with collected(sqlite_url, hits) as world:
-        taken = await world.store.snapshots([one.query for one in hits.series])
+    async with collected(sqlite_url, hits) as core:
+        taken = await core.store.snapshots([one.query for one in hits.series])
         assert {query.filters["cacheHit"]: one.asked_at for query, one in taken.items()} == {
-            ("YES",): world.clock(),
-            ("NO",): world.clock(),
+            ("YES",): core.clock(),
+            ("NO",): core.clock(),
         }
 
 
 async def test_its_limits_are_its_own(sqlite_url):
     many = profile("many", each={"queryName": tuple(f"name {n}" for n in range(40))}, dataset="dns")
     ct = profile("ct", each={"caOwner": tuple(f"name {n}" for n in range(40))})
-    async with collected(sqlite_url, many, ct, series_per_request=7) as world:
-        known = [await world.batch_runner.known_limits(one.request_kind) for one in (many, ct)]
+    async with collected(sqlite_url, many, ct, series_per_request=7) as core:
+        known = [await core.batch_runner.known_limits(one.request_kind) for one in (many, ct)]
         assert [one.dataset for one in known] == ["dns", "ct"]
-        keys = [await world.store.get_state(f"limits:{one}/timeseries:1h") for one in ("dns", "ct")]
+        keys = [await core.store.get_state(f"limits:{one}/timeseries:1h") for one in ("dns", "ct")]
         assert all(keys)
 
 

@@ -2,8 +2,6 @@
 
 import pytest
 
-from tests.harness.processes import beside_a_simulator
-
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request):
@@ -26,10 +24,3 @@ def fresh_database(request):
     yield create
     for url in made:
         server.drop(url)
-
-
-@pytest.fixture
-def world(tmp_path):
-    """A simulator and a collector beside it, on SQLite."""
-    with beside_a_simulator(tmp_path) as both:
-        yield both

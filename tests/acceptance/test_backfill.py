@@ -27,8 +27,8 @@ def narrow(tmp_path):
         yield simulator, Collector(tmp_path, url)
 
 
-def test_a_dry_run_says_what_it_costs_and_changes_nothing(world):
-    simulator, collector = world
+def test_a_dry_run_says_what_it_costs_and_changes_nothing(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml(days=None))
     cost = collector.json(*_ORDER, "--dry-run")
     assert cost == {"windows": 2, "requests": 1, "points": _HOURS, "minutes": 5 / 600}
@@ -56,8 +56,8 @@ def test_interrupted_it_ends_the_request_says_where_and_the_same_command_goes_on
     assert collector.json("gaps", "--end", _END) == []
 
 
-def test_a_terminal_shows_a_bar_with_requests_points_rate_budget_and_time_left(world):
-    _, collector = world
+def test_a_terminal_shows_a_bar_with_requests_points_rate_budget_and_time_left(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml(days=None))
     ours, theirs = pty.openpty()
     with closing(os.fdopen(ours, "rb", buffering=0)) as screen:
@@ -106,8 +106,8 @@ def test_a_window_that_keeps_failing_is_said_and_the_rest_goes_on(narrow):
     assert gap["buckets"] == _HOURS - len(collector.points()["all"]) < _HOURS // 2
 
 
-def test_beside_a_daemon_on_sqlite_the_daemon_does_it(world):
-    _, collector = world
+def test_beside_a_daemon_on_sqlite_the_daemon_does_it(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml(days=None))
     with collector.running("run") as daemon:
         daemon.says("collect outcome=collected", "url=http://")
@@ -118,8 +118,8 @@ def test_beside_a_daemon_on_sqlite_the_daemon_does_it(world):
     assert collector.json("gaps") == []
 
 
-def test_a_job_of_the_daemon_is_followed_on_a_terminal_left_alone_listed_and_cancelled(world):
-    _, collector = world
+def test_a_job_of_the_daemon_is_followed_on_a_terminal_left_alone_listed_and_cancelled(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml(days=1), radar="requests_per_5min = 1")
     ours, theirs = pty.openpty()
     with collector.running("run") as daemon, closing(os.fdopen(ours, "rb", buffering=0)) as screen:
@@ -151,8 +151,8 @@ def test_a_job_of_the_daemon_is_followed_on_a_terminal_left_alone_listed_and_can
     assert "Aborted!" not in lines
 
 
-def test_a_job_is_listed_and_cancelled_without_a_daemon_and_no_store_is_made(world, database):
-    _, collector = world
+def test_a_job_is_listed_and_cancelled_without_a_daemon_and_no_store_is_made(simulated_collector, database):
+    _, collector = simulated_collector
     collector.database = database
     collector.configure(profile_toml(days=1), radar="requests_per_5min = 1")
     for command in (("--list",), ("--cancel", "1")):
@@ -181,9 +181,9 @@ def test_a_job_is_listed_and_cancelled_without_a_daemon_and_no_store_is_made(wor
 
 
 @pytest.mark.parametrize("start", ["0001-01-01", "0002-01-01", "1999-12-31", "9999-12-31"])
-def test_an_impossible_date_is_refused(world, start):
-    world[1].configure(profile_toml(days=None))
-    refused = world[1].call("backfill", "--start", start, "--dry-run", expect=2).stderr
+def test_an_impossible_date_is_refused(simulated_collector, start):
+    simulated_collector[1].configure(profile_toml(days=None))
+    refused = simulated_collector[1].call("backfill", "--start", start, "--dry-run", expect=2).stderr
     assert f"{start}T00:00:00Z is out of range; allowed: 2000-01-01 to tomorrow" in refused
 
 

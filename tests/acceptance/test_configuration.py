@@ -3,8 +3,8 @@
 from tests.harness.processes import profile_toml
 
 
-def test_every_problem_is_reported_at_once_with_its_line_and_exit_2(world):
-    simulator, collector = world
+def test_every_problem_is_reported_at_once_with_its_line_and_exit_2(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(
         profile_toml("misspelt", more='[profiles.filters]\nca_ownr = ["DigiCert, Inc."]'),
         profile_toml("wrong-value", more='[profiles.filters]\nvalidation_level = ["DOMAINS"]'),
@@ -33,15 +33,15 @@ def test_every_problem_is_reported_at_once_with_its_line_and_exit_2(world):
     assert not (collector.folder / "collector.db").exists()
 
 
-def test_a_misspelt_environment_variable_is_not_ignored(world):
-    _, collector = world
+def test_a_misspelt_environment_variable_is_not_ignored(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     done = collector.call("collect", expect=2, environ={"COLLECTOR_RADAR__REQUESTS_PER_5MINS": "3"})
     assert "COLLECTOR_RADAR__REQUESTS_PER_5MIN" in done.stderr
 
 
-def test_without_credentials_what_only_reads_works_and_what_asks_refuses(world):
-    simulator, collector = world
+def test_without_credentials_what_only_reads_works_and_what_asks_refuses(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     collector.run("collect")
     asked = len(simulator.requests)

@@ -42,8 +42,8 @@ def test_a_hundred_series_are_equal_on_both_stores_and_to_the_server(tmp_path, e
     assert exports[0].count("\n") > 100 * 20
 
 
-def test_every_format_holds_the_same_points_and_a_file_is_the_same_as_a_pipe(world):
-    _, collector = world
+def test_every_format_holds_the_same_points_and_a_file_is_the_same_as_a_pipe(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     collector.run("collect")
     lines = collector.export("--format", "jsonl").splitlines()
@@ -55,8 +55,8 @@ def test_every_format_holds_the_same_points_and_a_file_is_the_same_as_a_pipe(wor
     assert (collector.folder / "points.csv").read_text() == collector.export()
 
 
-def test_collecting_again_changes_nothing(world):
-    _, collector = world
+def test_collecting_again_changes_nothing(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     collector.run("collect")
     before = collector.export("--end", "2h")
@@ -65,9 +65,9 @@ def test_collecting_again_changes_nothing(world):
     assert collector.export("--end", "2h") == before
 
 
-def test_the_examples_ask_for_a_range_that_a_first_day_has(world):
+def test_the_examples_ask_for_a_range_that_a_first_day_has(simulated_collector):
     """Those of the README and of `--help`, after one pass of a profile that goes no further back."""
-    _, collector = world
+    _, collector = simulated_collector
     collector.configure(profile_toml(days=None))
     collector.run("collect")
     assert "--start lies before" not in collector.call("export", "all", "--start", "12h").stderr

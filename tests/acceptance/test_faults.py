@@ -91,8 +91,8 @@ def _once_it_failed_let_it_recover(simulator, collector, fault):
         assert daemon.ends() == 0
 
 
-def test_the_daemon_carries_on_and_recovers_by_itself(world):
-    _once_it_failed_let_it_recover(*world, faults.value(float("nan")))
+def test_the_daemon_carries_on_and_recovers_by_itself(simulated_collector):
+    _once_it_failed_let_it_recover(*simulated_collector, faults.value(float("nan")))
 
 
 def test_the_daemon_recovers_on_postgres_too(tmp_path, empty_postgres_url):
@@ -102,8 +102,8 @@ def test_the_daemon_recovers_on_postgres_too(tmp_path, empty_postgres_url):
         _once_it_failed_let_it_recover(simulator, collector, faults.html(200))
 
 
-def test_a_token_put_right_is_taken_up_at_sighup_and_a_wrong_one_is_asked_with_once(world):
-    simulator, collector = world
+def test_a_token_put_right_is_taken_up_at_sighup_and_a_wrong_one_is_asked_with_once(simulated_collector):
+    simulator, collector = simulated_collector
     right, token_file = collector.token, collector.folder / "token"
     collector.configure(profile_toml(), profile_toml("quarters", "15m", 1), radar='api_token_file = "token"')
     token_file.write_text("not-the-token-0123456789")

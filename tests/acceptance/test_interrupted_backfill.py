@@ -71,8 +71,8 @@ def test_told_to_stop_it_reports_what_was_committed(tmp_path, database, moment, 
         assert recorded == result["gaps_remaining"]
 
 
-def test_before_anything_was_asked_all_is_absent(world):
-    simulator, collector = world
+def test_before_anything_was_asked_all_is_absent(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml(days=None))
     simulator.script(faults.black_hole().always())
     with collector.running(*_ORDER) as backfill:
@@ -103,8 +103,8 @@ def test_killed_and_continued_it_counts_what_both_have_saved(tmp_path, database)
         assert result["gaps_remaining"] == 0
 
 
-def test_buckets_that_radar_does_not_have_are_absent_too(world):
-    simulator, collector = world
+def test_buckets_that_radar_does_not_have_are_absent_too(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml(days=None))
     simulator.change(GapChange(Window(midnight(30), midnight(29))))
     result = _result(collector.run(*_ORDER).stdout)

@@ -9,8 +9,8 @@ from tests.harness.processes import eventually, profile_toml
 _EACH = '[profiles.each]\nca_owner = ["A", "B", "C"]'
 
 
-def test_after_429_nothing_is_asked_until_retry_after_ends_then_it_goes_on(world):
-    simulator, collector = world
+def test_after_429_nothing_is_asked_until_retry_after_ends_then_it_goes_on(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml(), profile_toml("quarters", "15m", 1), profile_toml("days", "1d", 30))
     simulator.script(faults.too_many("2"))
     done = collector.run("collect")
@@ -21,8 +21,8 @@ def test_after_429_nothing_is_asked_until_retry_after_ends_then_it_goes_on(world
     assert "fetch_waiting reason=blocked" in done.stderr
 
 
-def test_another_process_waits_too_and_status_says_until_when(world):
-    simulator, collector = world
+def test_another_process_waits_too_and_status_says_until_when(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.too_many("3"))
     with collector.running("collect") as first:
@@ -34,8 +34,8 @@ def test_another_process_waits_too_and_status_says_until_when(world):
     assert simulator.requests[1].at - asked >= 3
 
 
-def test_the_daemon_is_not_ready_to_be_killed_by_a_429_for_an_hour(world):
-    simulator, collector = world
+def test_the_daemon_is_not_ready_to_be_killed_by_a_429_for_an_hour(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.too_many("3600").always())
     with collector.running("run", environ={"COLLECTOR_LOG__LEVEL": "debug"}) as daemon:
@@ -48,8 +48,8 @@ def test_the_daemon_is_not_ready_to_be_killed_by_a_429_for_an_hour(world):
     assert len(simulator.requests) == 1
 
 
-def test_the_ceiling_holds_over_restarts(world):
-    simulator, collector = world
+def test_the_ceiling_holds_over_restarts(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml(more=_EACH), profile_toml("quarters", "15m", 20), radar="requests_per_5min = 2")
     with collector.running("collect") as first:
         first.says("fetch_waiting reason=budget")

@@ -25,8 +25,8 @@ _MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", _MOMENTS)
-def test_sigterm_ends_the_daemon_with_0_in_ten_seconds(world, moment):
-    simulator, collector = world
+def test_sigterm_ends_the_daemon_with_0_in_ten_seconds(simulated_collector, moment):
+    simulator, collector = simulated_collector
     fault, said = _MOMENTS[moment]
     collector.configure(profile_toml())
     if fault:
@@ -41,8 +41,8 @@ def test_sigterm_ends_the_daemon_with_0_in_ten_seconds(world, moment):
         assert "stopped" in daemon.log
 
 
-def test_sigterm_while_starting_ends_with_0(world):
-    _, collector = world
+def test_sigterm_while_starting_ends_with_0(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     for delay in (0, 0.15, 0.3):
         with collector.running("run", anew=True) as daemon:
@@ -66,8 +66,8 @@ def _waiting_to_migrate(collector, *command):
             process.process.kill()
 
 
-def test_a_sighup_while_the_daemon_starts_is_obeyed_once_it_can_be(world):
-    with _waiting_to_migrate(world[1], "run") as (daemon, other):
+def test_a_sighup_while_the_daemon_starts_is_obeyed_once_it_can_be(simulated_collector):
+    with _waiting_to_migrate(simulated_collector[1], "run") as (daemon, other):
         daemon.process.send_signal(signal.SIGHUP)
         other.rollback()
         daemon.says("serving", "reload outcome=ok", "collect outcome=collected")
@@ -82,8 +82,8 @@ def test_a_sighup_while_the_daemon_starts_is_obeyed_once_it_can_be(world):
         (("db", "upgrade"), signal.SIGTERM, 128 + signal.SIGTERM),
     ],
 )
-def test_a_signal_during_a_migration_leaves_it_done_or_undone(world, command, number, code):
-    _, collector = world
+def test_a_signal_during_a_migration_leaves_it_done_or_undone(simulated_collector, command, number, code):
+    _, collector = simulated_collector
     with _waiting_to_migrate(collector, *command) as (process, other):
         process.process.send_signal(number)
         other.rollback()
@@ -109,8 +109,8 @@ def _catches_sigterm(pid):
     return int(status["SigCgt"], 16) >> (signal.SIGTERM - 1) & 1
 
 
-def test_a_half_asked_request_is_on_record_as_interrupted_after_the_next_start(world):
-    simulator, collector = world
+def test_a_half_asked_request_is_on_record_as_interrupted_after_the_next_start(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.black_hole())
     with collector.running("run") as daemon:
@@ -124,8 +124,8 @@ def test_a_half_asked_request_is_on_record_as_interrupted_after_the_next_start(w
     assert len(outcomes) == len(simulator.requests)
 
 
-def test_sighup_takes_up_a_good_configuration_and_refuses_a_bad_one(world):
-    _, collector = world
+def test_sighup_takes_up_a_good_configuration_and_refuses_a_bad_one(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     with collector.running("run") as daemon:
         daemon.says("collect outcome=collected")
@@ -142,8 +142,8 @@ def test_sighup_takes_up_a_good_configuration_and_refuses_a_bad_one(world):
         assert daemon.ends() == 0
 
 
-def test_sighup_during_a_429_wait_does_not_ask_any_earlier(world):
-    simulator, collector = world
+def test_sighup_during_a_429_wait_does_not_ask_any_earlier(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.too_many("3"))
     with collector.running("run") as daemon:
@@ -155,8 +155,8 @@ def test_sighup_during_a_429_wait_does_not_ask_any_earlier(world):
     assert second - first >= 3
 
 
-def test_ctrl_c_ends_a_pass_between_two_requests_and_keeps_what_it_has(world):
-    simulator, collector = world
+def test_ctrl_c_ends_a_pass_between_two_requests_and_keeps_what_it_has(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml(), profile_toml("days", "1d", 30))
     simulator.script(faults.html(503).after(1).always())
     with collector.running("collect") as collecting:
@@ -166,8 +166,8 @@ def test_ctrl_c_ends_a_pass_between_two_requests_and_keeps_what_it_has(world):
     assert collector.count("points") > 0
 
 
-def test_ctrl_c_does_not_wait_for_a_server_that_never_answers(world):
-    simulator, collector = world
+def test_ctrl_c_does_not_wait_for_a_server_that_never_answers(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.black_hole().always())
     with collector.running("collect") as collecting:
@@ -196,8 +196,8 @@ def test_killed_while_collecting_then_again_is_as_if_nothing_had_happened(tmp_pa
     assert exports[0].count("\n") > 24
 
 
-def test_a_second_daemon_on_one_sqlite_store_is_told_who_owns_it(world):
-    _, collector = world
+def test_a_second_daemon_on_one_sqlite_store_is_told_who_owns_it(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     with collector.running("run") as daemon:
         daemon.says("collect outcome=collected")

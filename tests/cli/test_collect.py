@@ -7,8 +7,8 @@ import json
 from tests.harness.processes import profile_toml
 
 
-def test_it_collects_the_named_profiles_and_says_what_came(world):
-    _, collector = world
+def test_it_collects_the_named_profiles_and_says_what_came(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml(), profile_toml("days", "1d", 9))
     done = collector.run("collect", "days", "--format", "json")
     assert json.loads(done.stdout) == [{"profile": "days", "outcome": "collected", "reason": None}]
@@ -16,15 +16,15 @@ def test_it_collects_the_named_profiles_and_says_what_came(world):
     assert set(collector.points()) == {"days"}
 
 
-def test_a_profile_named_twice_is_collected_once(world):
-    simulator, collector = world
+def test_a_profile_named_twice_is_collected_once(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml(days=1))
     collector.run("collect", "all", "all")
     assert len(simulator.requests) == 1
 
 
-def test_a_pass_without_news_sends_few_requests(world):
-    simulator, collector = world
+def test_a_pass_without_news_sends_few_requests(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml(), profile_toml("days", "1d", 300), profile_toml("quarters", "15m", 5))
     collector.run("collect")
     before = len(simulator.requests)
@@ -32,8 +32,8 @@ def test_a_pass_without_news_sends_few_requests(world):
     assert len(simulator.requests) - before <= 4
 
 
-def test_where_every_profile_is_paused_cron_hears_no_failure(world):
-    simulator, collector = world
+def test_where_every_profile_is_paused_cron_hears_no_failure(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml(more="enabled = false"))
     done = collector.run("collect")
     assert "all profiles are paused (enabled = false); nothing was collected" in done.stderr

@@ -11,8 +11,8 @@ from tests.harness.processes import profile_toml
 FORGET = ("series", "forget", "old")
 
 
-def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(world):
-    _, collector = world
+def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(simulated_collector):
+    _, collector = simulated_collector
     retention = '[retention]\npoints_1h = "1d"\n'
     collector.configure(profile_toml("old", "1d", 9), profile_toml(days=3, more='lookback = "0s"\nsettle = "0s"'))
     collector.run("collect")
@@ -49,8 +49,8 @@ def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(world):
 
 
 @pytest.mark.parametrize("command", [("db", "prune"), ("db", "prune", "--dry-run"), FORGET, ("backfill", "--list")])
-def test_what_needs_a_store_makes_none(world, command):
-    _, collector = world
+def test_what_needs_a_store_makes_none(simulated_collector, command):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     assert "collector.db" in collector.call(*command, expect=1).stderr
     assert [path.name for path in collector.folder.iterdir()] == ["config.toml"]

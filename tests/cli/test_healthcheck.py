@@ -13,8 +13,8 @@ def _free_port():
         return found.getsockname()[1]
 
 
-def test_ready_is_0_and_a_daemon_that_is_gone_is_1(world):
-    _, collector = world
+def test_ready_is_0_and_a_daemon_that_is_gone_is_1(simulated_collector):
+    _, collector = simulated_collector
     collector.server = f"port = {_free_port()}"
     collector.configure(profile_toml())
     with collector.running("run") as daemon:
@@ -26,23 +26,23 @@ def test_ready_is_0_and_a_daemon_that_is_gone_is_1(world):
     assert told.endswith(": connection refused\n")
 
 
-def test_a_server_that_is_switched_off_cannot_be_asked(world):
-    _, collector = world
+def test_a_server_that_is_switched_off_cannot_be_asked(simulated_collector):
+    _, collector = simulated_collector
     collector.server = "enabled = false"
     collector.configure(profile_toml())
     assert "server.enabled is false" in collector.call("healthcheck", expect=2).stderr
 
 
-def test_something_else_on_the_port_is_not_ready(world):
-    _, collector = world
+def test_something_else_on_the_port_is_not_ready(simulated_collector):
+    _, collector = simulated_collector
     port = int(collector.base_url.rsplit(":", 1)[1].split("/")[0])
     collector.server = f"port = {port}"
     collector.configure(profile_toml())
     assert "is not the collector" in collector.call("healthcheck", expect=1).stderr
 
 
-def test_not_ready_is_1_with_the_reasons(world):
-    _, collector = world
+def test_not_ready_is_1_with_the_reasons(simulated_collector):
+    _, collector = simulated_collector
     collector.server = f"port = {_free_port()}"
     collector.configure(profile_toml())
     with collector.running("run") as daemon:

@@ -17,8 +17,8 @@ def odd(document):
     result["serie_0"]["timestamps"] = [f"{text[:-1]}.000Z" for text in result["serie_0"]["timestamps"]]
 
 
-def test_a_person_reads_every_deviation_and_a_verdict(world):
-    simulator, collector = world
+def test_a_person_reads_every_deviation_and_a_verdict(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.html(504).only(lambda asked: asked.series > 3).always(), faults.edit("odd", odd).always())
     done = collector.run("probe", "--save", "saved")
@@ -41,8 +41,8 @@ def test_a_person_reads_every_deviation_and_a_verdict(world):
     assert CANARY not in done.stdout + done.stderr
 
 
-def test_the_bodies_are_kept_private_and_without_secrets(world):
-    simulator, collector = world
+def test_the_bodies_are_kept_private_and_without_secrets(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.edit("odd", odd).always())
     collector.call("probe", "--save", "saved/new")
@@ -57,8 +57,8 @@ def test_the_bodies_are_kept_private_and_without_secrets(world):
     assert len(simulator.requests) == report["requests_used"]
 
 
-def test_a_program_reads_fields_and_the_exit_code(world):
-    simulator, collector = world
+def test_a_program_reads_fields_and_the_exit_code(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.reply(200, b"[]", content_type="application/json").always())
     done = collector.call("probe", "--format", "json", expect=1)
@@ -76,8 +76,8 @@ def test_a_program_reads_fields_and_the_exit_code(world):
     assert report["requests"][0]["query"].startswith("aggInterval=15m&format=JSON&dateStart=")
 
 
-def test_what_cannot_be_settled_is_listed_before_the_verdict(world):
-    simulator, collector = world
+def test_what_cannot_be_settled_is_listed_before_the_verdict(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.api_error(403, 10000, "Authentication error").always())
     said = collector.call("probe", expect=1).stdout.split("\n\n")
@@ -89,8 +89,8 @@ def test_what_cannot_be_settled_is_listed_before_the_verdict(world):
     assert said[-1].startswith("verdict: 2 things are not settled (1 of 30 requests); next: correct the cause")
 
 
-def test_nothing_of_a_probe_disturbs_the_store(world):
-    _, collector = world
+def test_nothing_of_a_probe_disturbs_the_store(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     collector.call("probe")
     assert "0 checksums match" in collector.call("db", "verify").stdout
@@ -98,7 +98,7 @@ def test_nothing_of_a_probe_disturbs_the_store(world):
     assert collector.points() == {}
 
 
-def test_it_needs_neither_a_configuration_nor_a_profile(world):
-    _, collector = world
+def test_it_needs_neither_a_configuration_nor_a_profile(simulated_collector):
+    _, collector = simulated_collector
     environ = {"COLLECTOR_RADAR__BASE_URL": collector.base_url}
     assert "verdict: all that the collector needs is settled" in collector.run("probe", environ=environ).stdout

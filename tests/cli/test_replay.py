@@ -18,8 +18,8 @@ def refuse(collector, *profiles):
         collector.call("collect", expect=1)
 
 
-def test_a_refused_body_is_listed_printed_and_replayed_once(world):
-    _, collector = world
+def test_a_refused_body_is_listed_printed_and_replayed_once(simulated_collector):
+    _, collector = simulated_collector
     refuse(collector, profile_toml())
     (row,) = collector.json("fetches", "--kept")
     assert (row["body"], row["replay_of"], row["outcome"]) == (True, None, "untrusted")
@@ -43,8 +43,8 @@ def test_a_refused_body_is_listed_printed_and_replayed_once(world):
     collector.call("db", "verify")
 
 
-def test_a_daemon_that_owns_the_store_replays(world):
-    _, collector = world
+def test_a_daemon_that_owns_the_store_replays(simulated_collector):
+    _, collector = simulated_collector
     refuse(collector, profile_toml())
     collector.configure(profile_toml(more=PAUSED))
     with collector.running("run") as daemon:
@@ -58,8 +58,8 @@ def test_a_daemon_that_owns_the_store_replays(world):
 
 
 @pytest.mark.parametrize("command", [("replay",), ("replay", "--dry-run"), ("fetches", "1", "--body")], ids=" ".join)
-def test_without_a_store_they_make_none(world, command):
-    _, collector = world
+def test_without_a_store_they_make_none(simulated_collector, command):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     assert "collector.db" in collector.call(*command, expect=1).stderr
     assert [path.name for path in collector.folder.iterdir()] == ["config.toml"]

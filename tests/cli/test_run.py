@@ -18,8 +18,8 @@ def _get(url, path):
     return answer.status, body
 
 
-def test_it_collects_serves_and_records_its_fires(world):
-    _, collector = world
+def test_it_collects_serves_and_records_its_fires(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml(), profile_toml("days", "1d", 9), profile_toml("quarters", "15m", 1))
     with collector.running("run") as daemon:
         eventually(lambda: daemon.log.count("collect outcome=collected") == 3)
@@ -38,8 +38,8 @@ def test_it_collects_serves_and_records_its_fires(world):
     assert (collector.folder / "collector.db").stat().st_mode & 0o077 == 0
 
 
-def test_started_again_it_does_not_collect_what_is_not_due(world):
-    simulator, collector = world
+def test_started_again_it_does_not_collect_what_is_not_due(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     for _ in range(2):
         with collector.running("run") as daemon:
@@ -50,8 +50,8 @@ def test_started_again_it_does_not_collect_what_is_not_due(world):
     assert len(simulator.requests) <= 3
 
 
-def test_without_a_server_it_collects_all_the_same(world):
-    _, collector = world
+def test_without_a_server_it_collects_all_the_same(simulated_collector):
+    _, collector = simulated_collector
     collector.server = "enabled = false"
     collector.configure(profile_toml())
     with collector.running("run") as daemon:
@@ -60,8 +60,8 @@ def test_without_a_server_it_collects_all_the_same(world):
         assert daemon.ends() == 0
 
 
-def test_its_log_can_be_json(world):
-    _, collector = world
+def test_its_log_can_be_json(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     with collector.running("run", environ={"COLLECTOR_LOG__FORMAT": "json"}) as daemon:
         daemon.says('"event": "collect"')

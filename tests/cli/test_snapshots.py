@@ -15,9 +15,9 @@ TOO = "cannot be backfilled, because expirationStatus is judged at the moment of
 
 
 @pytest.fixture
-def collected(world):
+def collected(simulated_collector):
     """A history and a snapshot, collected once."""
-    _, collector = world
+    _, collector = simulated_collector
     collector.configure(profile_toml("all"), VALID)
     collector.run("collect")
     return collector

@@ -15,8 +15,8 @@ _PROFILE = {
 }  # fmt: skip
 
 
-def test_its_json_has_the_promised_keys(world):
-    _, collector = world
+def test_its_json_has_the_promised_keys(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml(), profile_toml("days", "1d", 9))
     collector.run("collect", "all")
     document = collector.json("status")
@@ -44,8 +44,8 @@ def test_its_json_has_the_promised_keys(world):
     assert document["budget"]["used"] == 1
 
 
-def test_a_failure_shows_with_the_number_of_failures_in_a_row(world):
-    simulator, collector = world
+def test_a_failure_shows_with_the_number_of_failures_in_a_row(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.api_error(500, 2000).always())
     collector.run("collect", expect=1)
@@ -54,8 +54,8 @@ def test_a_failure_shows_with_the_number_of_failures_in_a_row(world):
     assert "failing" in collector.call("status").stdout
 
 
-def test_its_first_line_says_whether_a_service_runs(world):
-    _, collector = world
+def test_its_first_line_says_whether_a_service_runs(simulated_collector):
+    _, collector = simulated_collector
     collector.configure(profile_toml())
     collector.run("collect")
     first = collector.call("status").stdout.splitlines()[0]
@@ -77,8 +77,8 @@ def test_its_first_line_says_whether_a_service_runs(world):
     assert f"ended {document['service']['since'][:16]}" in first
 
 
-def test_a_command_that_holds_the_store_is_no_service_and_is_named(world):
-    simulator, collector = world
+def test_a_command_that_holds_the_store_is_no_service_and_is_named(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml())
     collector.run("collect")
     simulator.script(faults.late(30).always())
@@ -90,8 +90,8 @@ def test_a_command_that_holds_the_store_is_no_service_and_is_named(world):
         assert "service not running; running commands: `collector backfill`" in collector.call("status").stdout
 
 
-def test_a_wait_and_a_misspelt_filter_are_said(world):
-    simulator, collector = world
+def test_a_wait_and_a_misspelt_filter_are_said(simulated_collector):
+    simulator, collector = simulated_collector
     simulator.options = simulator._history._options = replace(simulator.options, unknown_names="zero")
     collector.configure(profile_toml(more='[profiles.filters]\nca_owner = ["Lets Encrypt"]\n'))
     collector.run("collect")

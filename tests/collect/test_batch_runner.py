@@ -9,22 +9,22 @@ from collector.collect.one_pass import named
 from collector.model import AggInterval, Slice, Window
 from collector.simulator import MAX_SPAN, TOO_COSTLY, SimulatorOptions
 from tests.harness import faults
-from tests.harness.collect_core import CALM, DAY, HOUR, NOW, core, window_of
+from tests.harness.collect_core import CALM, DAY, HOUR, NOW, open_core, window_of
 from tests.harness.factories import many, profile
 
 
-async def _run_batches(world, days=1, end=NOW):
+async def _run_batches(core, days=1, end=NOW):
     until = HOUR.floor(end)
     window = Window(until - days * DAY, until)
-    slices = [Slice(series.query, window) for one in world.profiles for series in one.series]
-    return await world.batch_runner.run(slices, named(world.profiles)), window
+    slices = [Slice(series.query, window) for one in core.profiles for series in one.series]
+    return await core.batch_runner.run(slices, named(core.profiles)), window
 
 
-async def _assert_whole(world, window, without=()):
-    found = await world.stored()
-    for one in world.profiles:
+async def _assert_whole(core, window, without=()):
+    found = await core.stored()
+    for one in core.profiles:
         for series in one.series:
-            expected = {} if series.label in without else world.truth(series.query, window)
+            expected = {} if series.label in without else core.truth(series.query, window)
             assert found.get(series.label, {}) == expected, series.label
 
 
@@ -34,10 +34,10 @@ def _asks(owner):
 
 
 async def test_it_works(store_url):
-    async with core(store_url, many(20)) as world:
-        result, window = await _run_batches(world)
-        await _assert_whole(world, window)
-        assert len(world.requests) == result.requests == result.batches == 1
+    async with open_core(store_url, many(20)) as core:
+        result, window = await _run_batches(core)
+        await _assert_whole(core, window)
+        assert len(core.requests) == result.requests == result.batches == 1
         assert result.saved.inserted == 20 * 24
         assert not result.failures
 
@@ -57,30 +57,30 @@ async def test_it_works(store_url):
 async def test_limits_are_found_out_and_remembered(sqlite_url, limits, most, refusal):
     options = {**limits, **({"span_error": refusal, "series_error": refusal} if refusal else {})}
     mixed = (many(20), many(10, "with", filters={"validationLevel": ("DOMAIN",)}), profile("all"))
-    async with core(sqlite_url, *mixed, limit=1200, **options) as world:
-        result, window = await _run_batches(world, days=40)
+    async with open_core(sqlite_url, *mixed, limit=1200, **options) as core:
+        result, window = await _run_batches(core, days=40)
         assert not result.failures
-        await _assert_whole(world, window)
-        assert len(world.requests) <= most
-        world.restart()
-        seen = len(world.requests)
-        await _run_batches(world, days=40)
-        again = Counter(received.status for received in world.requests[seen:])
+        await _assert_whole(core, window)
+        assert len(core.requests) <= most
+        core.restart()
+        seen = len(core.requests)
+        await _run_batches(core, days=40)
+        again = Counter(received.status for received in core.requests[seen:])
         assert set(again) == {200}
 
 
 async def test_a_limit_that_is_lifted_is_noticed_after_a_week(sqlite_url):
-    async with core(sqlite_url, many(10), series_per_request=2) as world:
-        await _run_batches(world)
-        world.simulator.options = SimulatorOptions(**CALM)
-        world.clock.advance(days=8)
-        seen = len(world.requests)
+    async with open_core(sqlite_url, many(10), series_per_request=2) as core:
+        await _run_batches(core)
+        core.simulator.options = SimulatorOptions(**CALM)
+        core.clock.advance(days=8)
+        seen = len(core.requests)
         for _ in range(4):
-            result, _ = await _run_batches(world, end=world.clock())
+            result, _ = await _run_batches(core, end=core.clock())
             assert not result.failures
-            world.clock.advance(days=8)
-        assert len(world.requests) - seen < 4 * 5
-        assert world.requests[-1].series == 10
+            core.clock.advance(days=8)
+        assert len(core.requests) - seen < 4 * 5
+        assert core.requests[-1].series == 10
 
 
 _ILL = {
@@ -94,98 +94,98 @@ _ILL = {
 
 @pytest.mark.parametrize("ill", _ILL)
 async def test_one_ill_series_of_twenty_takes_nobody_down(sqlite_url, ill):
-    async with core(sqlite_url, many(20)) as world:
-        world.script(_ILL[ill].always().only(_asks("Owner 7")))
-        result, window = await _run_batches(world)
-        await _assert_whole(world, window, without={"many/Owner 7"})
+    async with open_core(sqlite_url, many(20)) as core:
+        core.script(_ILL[ill].always().only(_asks("Owner 7")))
+        result, window = await _run_batches(core)
+        await _assert_whole(core, window, without={"many/Owner 7"})
         assert {query.filters["caOwner"] for query in result.failed} == {("Owner 7",)}
-        assert len(world.requests) <= 40
+        assert len(core.requests) <= 40
 
-        seen = len(world.requests)
-        world.clock.advance(minutes=1)
-        result, _ = await _run_batches(world)
-        assert len(world.requests) - seen <= 5  # the culprit alone, at most four times, and the others together
+        seen = len(core.requests)
+        core.clock.advance(minutes=1)
+        result, _ = await _run_batches(core)
+        assert len(core.requests) - seen <= 5  # the culprit alone, at most four times, and the others together
         assert {query.filters["caOwner"] for query in result.failed} == {("Owner 7",)}
 
-        world.simulator.clear_script()
-        world.clock.advance(minutes=2)
-        result, window = await _run_batches(world)
-        await _assert_whole(world, window)
+        core.simulator.clear_script()
+        core.clock.advance(minutes=2)
+        result, window = await _run_batches(core)
+        await _assert_whole(core, window)
         assert not result.failures
-        seen = len(world.requests)
-        await _run_batches(world)
-        assert len(world.requests) - seen == 1  # it is well again and goes with the others
+        seen = len(core.requests)
+        await _run_batches(core)
+        assert len(core.requests) - seen == 1  # it is well again and goes with the others
 
 
 async def test_one_window_that_never_answers_leaves_the_other_windows(sqlite_url):
     poison = Window(HOUR.floor(NOW) - 20 * DAY, HOUR.floor(NOW) - 19 * DAY)
     options = {"max_span": {**MAX_SPAN, HOUR: timedelta(days=7)}}
-    async with core(sqlite_url, profile("other", filters={"tld": ("com",)}), **options) as world:
-        await _run_batches(world, days=40)
-        await world.declare(profile("all"))
+    async with open_core(sqlite_url, profile("other", filters={"tld": ("com",)}), **options) as core:
+        await _run_batches(core, days=40)
+        await core.declare(profile("all"))
 
         def rule(received):
             hit = any(window_of(asked).overlaps(poison) for asked in received.question.series)
             return faults.api_error(500, 2000) if hit else None
 
-        world.script(rule)
-        result, window = await _run_batches(world, days=40)
+        core.script(rule)
+        result, window = await _run_batches(core, days=40)
         (failure,) = result.failures
         assert poison.overlaps(failure.slices[0].window)
         assert failure.slices[0].window.duration <= 7 * DAY
-        stored = (await world.stored())["all"]
+        stored = (await core.stored())["all"]
         assert len(stored) == 40 * 24 - failure.slices[0].window.duration // HOUR.step
-        assert stored.items() <= world.truth(world.profiles[0].series[0].query, window).items()
+        assert stored.items() <= core.truth(core.profiles[0].series[0].query, window).items()
 
 
 async def test_a_dead_server_is_asked_with_three_batches_and_no_more(sqlite_url):
     options = {"max_span": {**MAX_SPAN, HOUR: DAY}}
-    async with core(sqlite_url, many(20), concurrency=1, **options) as world:
-        result, _ = await _run_batches(world, days=20)
-        learned = len(world.requests)
-        world.script(faults.html(503).always())
-        result, _ = await _run_batches(world, days=20)
-        assert len(world.requests) - learned == 12
+    async with open_core(sqlite_url, many(20), concurrency=1, **options) as core:
+        result, _ = await _run_batches(core, days=20)
+        learned = len(core.requests)
+        core.script(faults.html(503).always())
+        result, _ = await _run_batches(core, days=20)
+        assert len(core.requests) - learned == 12
         assert len(result.failed) == 20
         assert all("503" in str(failure.error) for failure in result.failures)
 
 
 async def test_wrong_credentials_end_it_with_one_request(sqlite_url):
-    async with core(sqlite_url, many(20), token="another") as world:
-        result, _ = await _run_batches(world, days=40)
-        assert len(world.requests) == 1
+    async with open_core(sqlite_url, many(20), token="another") as core:
+        result, _ = await _run_batches(core, days=40)
+        assert len(core.requests) == 1
         assert len(result.failed) == 20
 
 
 async def test_told_to_stop_it_says_so_and_nothing_is_a_failure(sqlite_url):
-    async with core(sqlite_url, many(20)) as world:
-        world.fetcher.stop.set()
-        result, _ = await _run_batches(world)
+    async with open_core(sqlite_url, many(20)) as core:
+        core.fetcher.stop.set()
+        result, _ = await _run_batches(core)
         assert result.stopped
         assert not result.failures
-        assert not world.requests
+        assert not core.requests
 
 
 async def test_intervals_are_never_mixed_in_one_request(sqlite_url):
     profiles = (profile("h"), profile("d", AggInterval.ONE_DAY), profile("q", AggInterval.FIFTEEN_MINUTES))
-    async with core(sqlite_url, *profiles) as world:
+    async with open_core(sqlite_url, *profiles) as core:
         midnight = NOW.replace(hour=0, minute=0)
         slices = [Slice(one.series[0].query, Window(midnight - 3 * DAY, midnight)) for one in profiles]
-        result = await world.batch_runner.run(slices, named(profiles))
+        result = await core.batch_runner.run(slices, named(profiles))
         assert not result.failures
-        assert len(world.requests) == 3
+        assert len(core.requests) == 3
 
 
 @pytest.mark.parametrize("normalization", ["MIN0_MAX", "PERCENTAGE_CHANGE"])
 async def test_values_that_do_not_compare_across_answers_are_never_joined(sqlite_url, normalization):
-    async with core(sqlite_url, many(3), normalization=normalization) as world:
+    async with open_core(sqlite_url, many(3), normalization=normalization) as core:
         for _ in range(2):
-            await _run_batches(world)
-            world.clock.advance(hours=1)
-        async for row in world.store.export():
+            await _run_batches(core)
+            core.clock.advance(hours=1)
+        async for row in core.store.export():
             assert row
         ranges = Counter()
-        for row in await world.store.list_fetches():
+        for row in await core.store.list_fetches():
             if row.outcome == "ok":
                 assert row.positions == 1
                 ranges[row.normalization] += 1

@@ -17,7 +17,7 @@ from collector.store import SILENT_AFTER, Wait
 from collector.store.ledger.upstream import Restraint, Tried, silence, trial
 from tests.collect.test_replicas import replica
 from tests.harness import faults
-from tests.harness.collect_core import NOW, batch, core
+from tests.harness.collect_core import NOW, batch, open_core
 from tests.harness.factories import profile
 
 MINUTE = timedelta(minutes=1)
@@ -81,122 +81,122 @@ def test_who_may_send_credentials_that_are_new_or_were_refused(expected, refused
 
 
 async def test_a_radar_that_is_down_is_asked_once_a_minute_by_all_profiles_together(sqlite_url):
-    async with core(sqlite_url, *PROFILES) as world:
-        world.script(faults.html(503).always())
+    async with open_core(sqlite_url, *PROFILES) as core:
+        core.script(faults.html(503).always())
         for _ in range(20):
-            passes = (collect([one], world.clock(), world.store, world.batch_runner) for one in PROFILES)
+            passes = (collect([one], core.clock(), core.store, core.batch_runner) for one in PROFILES)
             done = await asyncio.gather(*passes)
             assert not any(one.complete for one in done)
-            world.clock.advance(seconds=20)
-        asked = [received.at for received in world.requests]
+            core.clock.advance(seconds=20)
+        asked = [received.at for received in core.requests]
         assert len(asked) > SILENT_AFTER + 10
         assert all(later - earlier >= 60 for earlier, later in pairwise(asked[SILENT_AFTER + 2 :]))
-        assert await world.outcomes() == ["unavailable"] * len(asked)
-        world.simulator.clear_script()
-        passes = (collect([one], world.clock(), world.store, world.batch_runner) for one in PROFILES)
+        assert await core.outcomes() == ["unavailable"] * len(asked)
+        core.simulator.clear_script()
+        passes = (collect([one], core.clock(), core.store, core.batch_runner) for one in PROFILES)
         assert all(one.complete for one in await asyncio.gather(*passes))
-        assert (world.requests[len(asked)].at - asked[-1]) <= 60
+        assert (core.requests[len(asked)].at - asked[-1]) <= 60
 
 
 async def test_one_pass_over_every_interval_does_not_ask_each_of_them_anew(sqlite_url):
-    async with core(
+    async with open_core(
         sqlite_url,
         *[profile(f"{one.name}{n}", one, filters={"tld": (f"x{n}",)}) for one in AggInterval for n in range(2)],
-    ) as world:
-        world.script(faults.html(503).always())
-        collected = await collect(world.profiles, world.clock(), world.store, world.batch_runner)
+    ) as core:
+        core.script(faults.html(503).always())
+        collected = await collect(core.profiles, core.clock(), core.store, core.batch_runner)
         assert all("503" in reason for reason in collected.reasons.values())
-        assert len(world.requests) <= SILENT_AFTER
+        assert len(core.requests) <= SILENT_AFTER
 
 
 async def test_what_waited_for_the_same_probe_does_not_probe_again(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        world.script(faults.html(503).always())
+    async with open_core(sqlite_url, profile()) as core:
+        core.script(faults.html(503).always())
         for _ in range(4):
-            await asyncio.gather(world.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
-        asked = len(world.requests)
-        many = [world.fetcher.fetch(batch(days=day), ["all"]) for day in range(1, 9)]
+            await asyncio.gather(core.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
+        asked = len(core.requests)
+        many = [core.fetcher.fetch(batch(days=day), ["all"]) for day in range(1, 9)]
         found = await asyncio.gather(*many, return_exceptions=True)
-        assert len(world.requests) == asked + 1
+        assert len(core.requests) == asked + 1
         assert sum("asked again at" in str(error) for error in found) == 7
         assert {type(error) for error in found} == {Unavailable}
 
 
 async def test_a_refusal_is_an_answer(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        world.script(faults.html(503).times(SILENT_AFTER), faults.api_error(400, 2001), faults.html(503).times(3))
+    async with open_core(sqlite_url, profile()) as core:
+        core.script(faults.html(503).times(SILENT_AFTER), faults.api_error(400, 2001), faults.html(503).times(3))
         for _ in range(4):
-            await asyncio.gather(world.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
-        began = world.clock()
-        assert (await world.fetcher.fetch(batch(), ["all"])).inserted == 24
-        assert world.clock() - began < MINUTE
+            await asyncio.gather(core.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
+        began = core.clock()
+        assert (await core.fetcher.fetch(batch(), ["all"])).inserted == 24
+        assert core.clock() - began < MINUTE
 
 
 @asynccontextmanager
 async def _three(url, **options):
     """A core whose record is read, and three replicas of its profiles, which share its Postgres and its clock."""
-    async with core(url, *PROFILES, **options) as world, AsyncExitStack() as stack:
+    async with open_core(url, *PROFILES, **options) as core, AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        yield world, [(await enter(replica(world, url, *PROFILES, lease=10 * MINUTE)))[0] for _ in range(3)]
+        yield core, [(await enter(replica(core, url, *PROFILES, lease=10 * MINUTE)))[0] for _ in range(3)]
 
 
-async def _live(world, workers, minutes, pause=7 * SECOND):
+async def _live(core, workers, minutes, pause=7 * SECOND):
     """Let the replicas attend side by side for a while; gives when requests were put on record."""
-    end = world.clock() + minutes * MINUTE
-    while world.clock() < end:
+    end = core.clock() + minutes * MINUTE
+    while core.clock() < end:
         await asyncio.gather(*(one.run_due() for one in workers))
-        world.clock.now += pause
-    record = await world.store.list_fetches(limit=None)
-    assert len(record) == len(world.requests)
+        core.clock.now += pause
+    record = await core.store.list_fetches(limit=None)
+    assert len(record) == len(core.requests)
     return sorted(row.started_at for row in record)
 
 
 async def test_replicas_ask_a_radar_that_is_down_once_a_minute_in_all(postgres_url):
-    async with _three(postgres_url) as (world, workers):
-        world.script(faults.html(503).always())
-        asked = await _live(world, workers, 12)
+    async with _three(postgres_url) as (core, workers):
+        core.script(faults.html(503).always())
+        asked = await _live(core, workers, 12)
         probes = asked[SILENT_AFTER + 2 :]
         assert len(probes) >= 5
         assert all(later - earlier >= MINUTE for earlier, later in pairwise(probes))
-        world.simulator.clear_script()
-        began = world.clock()
+        core.simulator.clear_script()
+        began = core.clock()
         while not all([await one.run_due() for one in workers]):
-            world.clock.advance(seconds=1)
-        assert world.clock() - began <= MINUTE + 10 * SECOND
+            core.clock.advance(seconds=1)
+        assert core.clock() - began <= MINUTE + 10 * SECOND
 
 
 async def test_replicas_try_a_revoked_token_once_in_five_minutes_in_all(postgres_url):
-    async with _three(postgres_url, token="another") as (world, workers):
-        asked = await _live(world, workers, 11, MINUTE / 2)
+    async with _three(postgres_url, token="another") as (core, workers):
+        asked = await _live(core, workers, 11, MINUTE / 2)
         assert 2 <= len(asked) <= 3
         assert all(later - earlier >= 5 * MINUTE for earlier, later in pairwise(asked))
-        assert "403" in await world.store.refused(world.fetcher.radar.fingerprint)
+        assert "403" in await core.store.refused(core.fetcher.radar.fingerprint)
 
 
 async def test_one_pass_after_the_other_each_of_a_new_process_asks_no_more_often(store_url):
-    async with core(store_url, profile()) as world:
-        world.script(faults.html(503).always())
+    async with open_core(store_url, profile()) as core:
+        core.script(faults.html(503).always())
         for _ in range(30):
-            world.restart()
-            assert not (await collect(world.profiles, world.clock(), world.store, world.batch_runner)).complete
-        asked = [received.at for received in world.requests]
+            core.restart()
+            assert not (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+        asked = [received.at for received in core.requests]
         assert all(later - earlier >= 60 for earlier, later in pairwise(asked[SILENT_AFTER:]))
-        world.restart()
-        world.simulator.clear_script()
-        began = world.clock()
-        assert (await collect(world.profiles, world.clock(), world.store, world.batch_runner)).complete
-        assert world.clock() - began <= MINUTE
+        core.restart()
+        core.simulator.clear_script()
+        began = core.clock()
+        assert (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+        assert core.clock() - began <= MINUTE
 
 
 async def test_a_new_process_says_until_when_it_does_not_try_and_a_changed_token_is_tried_at_once(store_url):
-    async with core(store_url, profile(), token="another") as world:
+    async with open_core(store_url, profile(), token="another") as core:
         for _ in range(3):
-            world.restart()
-            collected = await collect(world.profiles, world.clock(), world.store, world.batch_runner)
+            core.restart()
+            collected = await collect(core.profiles, core.clock(), core.store, core.batch_runner)
             assert not collected.complete
-        assert len(world.requests) == 1
+        assert len(core.requests) == 1
         assert collected.reasons["all"].endswith("; the same credentials are tried again at 2026-03-10T12:12:00Z")
-        settings = replace(world.fetcher.radar._settings, credentials=Credentials(token=Secret("another")))
-        async with RadarClient(settings, world.clock) as world.fetcher.radar:
-            world.restart()
-            assert (await collect(world.profiles, world.clock(), world.store, world.batch_runner)).complete
+        settings = replace(core.fetcher.radar._settings, credentials=Credentials(token=Secret("another")))
+        async with RadarClient(settings, core.clock) as core.fetcher.radar:
+            core.restart()
+            assert (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete

@@ -33,7 +33,7 @@ from collector.simulator import GapChange
 from collector.store import SeriesState
 from tests.collect.test_history import run_backfill
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core
 from tests.harness.factories import many, profile, query
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
@@ -385,7 +385,7 @@ async def test_what_is_left_is_read_within_ten_requests_an_hour(most, counted, r
 
 async def test_a_year_of_twenty_series_is_confirmed_by_one_request(sqlite_url):
     twenty = many(20)
-    async with core(sqlite_url, twenty) as opened:
+    async with open_core(sqlite_url, twenty) as opened:
         await run_backfill(opened, MIDNIGHT - 365 * DAY)
         points = 20 * (365 - 14) * 24
         assert await unconfirmed(opened, twenty) >= points
@@ -401,7 +401,7 @@ async def test_a_year_of_twenty_series_is_confirmed_by_one_request(sqlite_url):
 
 async def test_a_first_answer_of_zeros_is_found_and_mended(store_url):
     hourly = profile(since=SINCE)
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         opened.script(zeros())
         await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(hours=2)
@@ -417,7 +417,7 @@ async def test_a_first_answer_of_zeros_is_found_and_mended(store_url):
 
 async def test_a_daily_answer_that_is_wrong_once_costs_a_second_reading_and_does_no_harm(store_url):
     hourly = profile(since=SINCE)
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         before = await opened.stored()
         opened.clock.advance(hours=2)
@@ -429,7 +429,7 @@ async def test_a_daily_answer_that_is_wrong_once_costs_a_second_reading_and_does
 
 async def test_where_daily_values_are_no_sums_the_comparison_is_switched_off_with_a_warning(store_url, caplog):
     hourly = profile(since=SINCE)
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         daily = faults.edit("days are no sums", one_day_off)
         opened.script(daily.only(lambda received: received.question.agg_interval is AggInterval.ONE_DAY).always())
         await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
@@ -449,7 +449,7 @@ async def test_where_daily_values_are_no_sums_the_comparison_is_switched_off_wit
 async def test_values_that_do_not_add_up_are_read_once_more_at_most_ten_requests_an_hour(sqlite_url):
     unique = profile(filters={"uniqueEntries": ("true",)}, agg_interval=AggInterval.FIFTEEN_MINUTES)
     short = dict.fromkeys(AggInterval, 7 * DAY)
-    async with core(sqlite_url, unique, max_span=short, series_per_request=1) as opened:
+    async with open_core(sqlite_url, unique, max_span=short, series_per_request=1) as opened:
         await run_backfill(opened, MIDNIGHT - 200 * DAY)
         costs = []
         while await unconfirmed(opened, unique):
@@ -461,7 +461,7 @@ async def test_values_that_do_not_add_up_are_read_once_more_at_most_ten_requests
 
 async def test_what_is_read_daily_needs_no_confirmation(sqlite_url):
     hourly = profile(settle=2 * DAY)
-    async with core(sqlite_url, hourly) as opened:
+    async with open_core(sqlite_url, hourly) as opened:
         for _ in range(24 * 8):
             await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
             opened.clock.advance(hours=1)
@@ -472,7 +472,7 @@ async def test_what_is_read_daily_needs_no_confirmation(sqlite_url):
 async def test_the_last_revision_is_seen_however_late_it_comes(store_url):
     settle = timedelta(days=2)
     hourly = profile(settle=settle, heal=False)
-    async with core(store_url, hourly, revised_for=timedelta(hours=47)) as opened:
+    async with open_core(store_url, hourly, revised_for=timedelta(hours=47)) as opened:
         for _ in range(10 * 8):
             await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
             opened.clock.advance(hours=3)
@@ -484,7 +484,7 @@ async def test_the_last_revision_is_seen_however_late_it_comes(store_url):
 
 async def test_a_hole_of_days_is_not_read_again_once_it_is_proven(store_url):
     daily = profile(agg_interval=AggInterval.ONE_DAY, since=MIDNIGHT - 30 * DAY, settle=DAY)
-    async with core(store_url, daily) as opened:
+    async with open_core(store_url, daily) as opened:
         opened.simulator.change(GapChange(Window(MIDNIGHT - 10 * DAY, MIDNIGHT - 9 * DAY)))
         for _ in range(5):
             await collect([daily], opened.clock(), opened.store, opened.batch_runner)

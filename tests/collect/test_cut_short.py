@@ -8,7 +8,7 @@ from collector.model import Window
 from collector.report.gaps import find_gaps
 from tests.collect.test_history import run_backfill
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core
 from tests.harness.factories import profile
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
@@ -30,7 +30,7 @@ def at_most(values, *, newest):
 async def test_a_backfill_gets_all_and_learns_how_much_one_answer_holds(store_url, newest, most):
     """Also if all but a few of the values of a window are there."""
     hourly = profile()
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         opened.script(at_most(most, newest=newest).always())
         done = await run_backfill(opened, MIDNIGHT - 60 * DAY)
         assert (done.state, done.progress.gaps_remaining) == ("done", 0)
@@ -45,7 +45,7 @@ async def test_a_backfill_gets_all_and_learns_how_much_one_answer_holds(store_ur
 
 async def test_one_answer_cut_short_marks_nothing_as_vanished_and_is_made_up_for_at_once(store_url):
     hourly = profile()
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         for _ in range(15):
             await collect_and_heal([hourly], opened.clock(), opened.store, opened.batch_runner)
             opened.clock.advance(days=1)

@@ -12,7 +12,7 @@ from collector.report.status import status_document
 from collector.simulator import ErrorCode, GapChange, SimulatorOptions
 from collector.store import wanted
 from tests.harness import faults
-from tests.harness.collect_core import CALM, DAY, HOUR, NOW, core, window_of
+from tests.harness.collect_core import CALM, DAY, HOUR, NOW, open_core, window_of
 from tests.harness.factories import many, profile, query
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
@@ -26,31 +26,31 @@ def bisection(interval, since=SINCE):
     return ceil(log2((NOW - since) / interval.step))
 
 
-async def one_pass(world):
-    before = len(world.requests)
-    collected = await collect_and_heal(world.profiles, world.clock(), world.store, world.batch_runner)
-    return collected, len(world.requests) - before
+async def one_pass(core):
+    before = len(core.requests)
+    collected = await collect_and_heal(core.profiles, core.clock(), core.store, core.batch_runner)
+    return collected, len(core.requests) - before
 
 
-async def backfilled(world, start=SINCE, end=None, *, force=False):
-    order = wanted([one.name for one in world.profiles], start, end, world.clock(), force=force)
-    job = await world.store.create_backfill(order, world.clock())
-    return await BackfillRunner(world.store, world.batch_runner).run(job, world.profiles)
+async def backfilled(core, start=SINCE, end=None, *, force=False):
+    order = wanted([one.name for one in core.profiles], start, end, core.clock(), force=force)
+    job = await core.store.create_backfill(order, core.clock())
+    return await BackfillRunner(core.store, core.batch_runner).run(job, core.profiles)
 
 
-async def gaps(world):
-    return list(await find_gaps(world.store, world.profiles, world.clock()))
+async def gaps(core):
+    return list(await find_gaps(core.store, core.profiles, core.clock()))
 
 
-async def begins(world):
-    return (await status_document(world.store, world.profiles, 600, world.clock()))["profiles"][0]["history_begins"]
+async def begins(core):
+    return (await status_document(core.store, core.profiles, 600, core.clock()))["profiles"][0]["history_begins"]
 
 
-async def all_that_radar_has(world, since=SINCE):
-    window = Window(since, world.profiles[0].agg_interval.floor(world.clock()))
-    labels = {series.label: series.query for one in world.profiles for series in one.series}
-    stored = await world.stored()
-    return all(stored.get(label) == world.truth(asked, window) for label, asked in labels.items())
+async def all_that_radar_has(core, since=SINCE):
+    window = Window(since, core.profiles[0].agg_interval.floor(core.clock()))
+    labels = {series.label: series.query for one in core.profiles for series in one.series}
+    stored = await core.stored()
+    return all(stored.get(label) == core.truth(asked, window) for label, asked in labels.items())
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.status))
@@ -59,65 +59,65 @@ async def test_what_radar_refuses_before_a_date_is_found_by_bisection_and_costs_
     sqlite_url, way, count, interval
 ):
     wide = many(count, agg_interval=interval, since=SINCE)
-    async with core(sqlite_url, wide, data_since=EDGE, before_data=way) as world:
-        collected, requests = await one_pass(world)
+    async with open_core(sqlite_url, wide, data_since=EDGE, before_data=way) as core:
+        collected, requests = await one_pass(core)
         windows = 2 * ceil(count * 78 / 7 / 100)
         assert requests <= bisection(interval) + windows + FEW
-        assert await all_that_radar_has(world), "what lies on the good side is stored at once"
+        assert await all_that_radar_has(core), "what lies on the good side is stored at once"
         if way.status == 500:
             assert not collected.complete
-            assert await begins(world) is None
-            world.clock.advance(minutes=20)
-            collected, requests = await one_pass(world)
+            assert await begins(core) is None
+            core.clock.advance(minutes=20)
+            collected, requests = await one_pass(core)
             assert requests <= FEW
         assert collected.complete
-        assert await gaps(world) == []
-        assert await begins(world) == EDGE
+        assert await gaps(core) == []
+        assert await begins(core) == EDGE
         for _ in range(3):
-            world.restart()
-            world.clock.advance(hours=1)
-            collected, requests = await one_pass(world)
+            core.restart()
+            core.clock.advance(hours=1)
+            collected, requests = await one_pass(core)
             assert (collected.complete, requests) == (True, 1)
 
 
 @pytest.mark.parametrize("way", WAYS[:3], ids=lambda way: str(way.status))
 async def test_a_backfill_over_the_edge_ends_with_the_right_counts(store_url, way):
-    async with core(store_url, profile(), data_since=EDGE, before_data=way) as world:
-        standing = await backfilled(world)
+    async with open_core(store_url, profile(), data_since=EDGE, before_data=way) as core:
+        standing = await backfilled(core)
         assert (standing.state, standing.message) == ("done", None)
         assert (standing.progress.windows_failed, standing.progress.gaps_remaining) == (0, 0)
         assert standing.progress.points_inserted == (HOUR.floor(NOW) - EDGE) // HOUR.step
-        assert await all_that_radar_has(world)
-        before = len(world.requests)
-        world.clock.advance(minutes=10)
+        assert await all_that_radar_has(core)
+        before = len(core.requests)
+        core.clock.advance(minutes=10)
         for force in (False, False):
-            standing = await backfilled(world, SINCE - 100 * DAY, EDGE, force=force)
+            standing = await backfilled(core, SINCE - 100 * DAY, EDGE, force=force)
             assert (standing.state, standing.progress.gaps_remaining) == ("done", 0)
-        assert len(world.requests) == before
+        assert len(core.requests) == before
 
 
 async def test_what_answers_lack_before_a_date_is_confirmed_by_one_request_for_all_series(store_url):
     of_twenty = many(20, since=SINCE)
-    async with core(store_url, of_twenty, data_since=EDGE) as world:
-        collected, _ = await one_pass(world)
+    async with open_core(store_url, of_twenty, data_since=EDGE) as core:
+        collected, _ = await one_pass(core)
         assert collected.complete
-        assert await gaps(world) == []
-        assert await begins(world) == EDGE
-        assert await all_that_radar_has(world)
+        assert await gaps(core) == []
+        assert await begins(core) == EDGE
+        assert await all_that_radar_has(core)
         for days in (0, 1, 3):
-            world.clock.advance(days=days, hours=1)
-            await one_pass(world)  # reads what is not final again
-            assert (await heal(world.profiles, world.clock(), world.store, world.batch_runner)).requests == 0
-        assert await gaps(world) == []
+            core.clock.advance(days=days, hours=1)
+            await one_pass(core)  # reads what is not final again
+            assert (await heal(core.profiles, core.clock(), core.store, core.batch_runner)).requests == 0
+        assert await gaps(core) == []
 
 
 async def test_a_gap_in_the_middle_is_never_an_edge(sqlite_url):
     hole = Window(EDGE + 10 * DAY, EDGE + 30 * DAY)
-    async with core(sqlite_url, profile(since=SINCE), data_since=EDGE) as world:
-        world.simulator.change(GapChange(hole))
-        await one_pass(world)
-        assert await begins(world) == EDGE
-        (gap,) = await gaps(world)
+    async with open_core(sqlite_url, profile(since=SINCE), data_since=EDGE) as core:
+        core.simulator.change(GapChange(hole))
+        await one_pass(core)
+        assert await begins(core) == EDGE
+        (gap,) = await gaps(core)
         assert (gap.start, gap.end) == (hole.start, hole.end)
 
 
@@ -126,66 +126,66 @@ def both_kinds(url):
     return [(way, f"{url}{number}") for number, way in enumerate((WAYS[0], None))]
 
 
-def publish(world, **options):
+def publish(core, **options):
     """From now on Radar has what these options of the simulator say."""
-    world.simulator.options = world.simulator._history._options = SimulatorOptions(**{**CALM, **options})
+    core.simulator.options = core.simulator._history._options = SimulatorOptions(**{**CALM, **options})
 
 
 async def test_series_of_one_batch_have_an_edge_each(sqlite_url):
     later, of_six = EDGE + 30 * DAY, many(6, since=SINCE)
     for way, url in both_kinds(sqlite_url):
-        async with core(url, of_six, data_since=EDGE, began={"Owner 3": later}, before_data=way) as world:
-            await one_pass(world)
-            edges = await world.store.edges([series.query for series in of_six.series])
+        async with open_core(url, of_six, data_since=EDGE, began={"Owner 3": later}, before_data=way) as core:
+            await one_pass(core)
+            edges = await core.store.edges([series.query for series in of_six.series])
             found = [edges[series.query].begins for series in of_six.series]
             assert found == [EDGE.timestamp()] * 3 + [later.timestamp()] + [EDGE.timestamp()] * 2
-            assert await gaps(world) == []
-            assert await begins(world) == EDGE
-            assert await all_that_radar_has(world)
+            assert await gaps(core) == []
+            assert await begins(core) == EDGE
+            assert await all_that_radar_has(core)
 
 
 async def test_an_edge_is_looked_at_weekly_by_one_request_and_forgotten_if_radar_has_more(sqlite_url):
     earlier = EDGE - 40 * DAY
     for way, url in both_kinds(sqlite_url):
-        async with core(url, many(3, since=SINCE), data_since=EDGE, before_data=way) as world:
-            await one_pass(world)
+        async with open_core(url, many(3, since=SINCE), data_since=EDGE, before_data=way) as core:
+            await one_pass(core)
             costs = []
             for _ in range(16):
-                world.clock.advance(days=1)
-                await collect(world.profiles, world.clock(), world.store, world.batch_runner)
-                costs.append((await heal(world.profiles, world.clock(), world.store, world.batch_runner)).requests)
+                core.clock.advance(days=1)
+                await collect(core.profiles, core.clock(), core.store, core.batch_runner)
+                costs.append((await heal(core.profiles, core.clock(), core.store, core.batch_runner)).requests)
             assert sum(costs) == 2
-            assert await begins(world) == EDGE
-            publish(world, data_since=earlier, before_data=way)
+            assert await begins(core) == EDGE
+            publish(core, data_since=earlier, before_data=way)
             for _ in range(9):
-                world.clock.advance(days=1)
-                await one_pass(world)
-            assert await all_that_radar_has(world)
-            assert await begins(world) == earlier
-            assert await gaps(world) == []
+                core.clock.advance(days=1)
+                await one_pass(core)
+            assert await all_that_radar_has(core)
+            assert await begins(core) == earlier
+            assert await gaps(core) == []
 
 
 @pytest.mark.parametrize("way", [WAYS[0], WAYS[3], None], ids=["400", "500", "empty"])
 async def test_when_the_edge_moves_on_what_is_stored_stays_and_nothing_is_due_for_ever(sqlite_url, way):
     settled = profile(since=NOW - 60 * DAY, settle=14 * DAY)
-    async with core(sqlite_url, settled, retention=8 * DAY, before_data=way) as world:
+    async with open_core(sqlite_url, settled, retention=8 * DAY, before_data=way) as core:
         for _ in range(2):
-            await one_pass(world)
-            world.clock.advance(minutes=20)
-        first = await world.stored()
+            await one_pass(core)
+            core.clock.advance(minutes=20)
+        first = await core.stored()
         costs = []
         for _ in range(24):
-            world.clock.advance(days=1)
-            costs.append((await one_pass(world))[1])
-            world.clock.advance(minutes=20)
-            costs.append((await one_pass(world))[1])
-        stored = await world.stored()
+            core.clock.advance(days=1)
+            costs.append((await one_pass(core))[1])
+            core.clock.advance(minutes=20)
+            costs.append((await one_pass(core))[1])
+        stored = await core.stored()
         assert len(stored["all"]) == len(first["all"]) + 24 * 24 + 8
         assert first["all"].items() <= stored["all"].items()
-        assert await gaps(world) == []
-        assert await vanished(world) == 0
+        assert await gaps(core) == []
+        assert await vanished(core) == 0
         assert sum(costs[8:]) / 20 <= 16, "a day"
-        row = (await status_document(world.store, world.profiles, 600, world.clock()))["profiles"][0]
+        row = (await status_document(core.store, core.profiles, 600, core.clock()))["profiles"][0]
         assert (row["state"], row["unconfirmed"]) == ("fresh", 0)
 
 
@@ -197,14 +197,14 @@ async def test_ten_profiles_cost_as_much_a_day_as_if_there_were_no_edge(sqlite_u
     ]
     costs = []
     for number, options in enumerate([{}, {"data_since": EDGE}, {"data_since": EDGE, "before_data": WAYS[0]}]):
-        async with core(f"{sqlite_url}{number}", *ten, **options) as world:
+        async with open_core(f"{sqlite_url}{number}", *ten, **options) as core:
             for _ in range(2):
-                await one_pass(world)
-                world.clock.advance(hours=6)
-            costs.append([(await one_pass(world))[1]])
+                await one_pass(core)
+                core.clock.advance(hours=6)
+            costs.append([(await one_pass(core))[1]])
             for _ in range(3):
-                world.clock.advance(hours=6)
-                costs[-1].append((await one_pass(world))[1])
+                core.clock.advance(hours=6)
+                costs[-1].append((await one_pass(core))[1])
     assert costs[0] == costs[1] == costs[2]
 
 
@@ -214,51 +214,51 @@ async def test_an_outage_of_old_windows_is_no_edge(store_url):
     def old(received):
         return any(asked.start < EDGE.timestamp() for asked in received.question.series)
 
-    async with core(store_url, profile(since=SINCE)) as world:
+    async with open_core(store_url, profile(since=SINCE)) as core:
         minutes = NOW.timestamp() + 600
-        world.script(faults.api_error(500, 2000).always().only(old).between(0, minutes))
-        collected, _ = await one_pass(world)
+        core.script(faults.api_error(500, 2000).always().only(old).between(0, minutes))
+        collected, _ = await one_pass(core)
         assert not collected.complete
-        assert (await world.stored())["all"] == world.truth(
-            world.profiles[0].series[0].query, Window(EDGE, HOUR.floor(NOW))
+        assert (await core.stored())["all"] == core.truth(
+            core.profiles[0].series[0].query, Window(EDGE, HOUR.floor(NOW))
         )
-        collected, requests = await one_pass(world)
+        collected, requests = await one_pass(core)
         assert not collected.complete
         assert requests <= 2, "it is not asked again at once"
-        world.clock.advance(minutes=20)
-        collected, _ = await one_pass(world)
+        core.clock.advance(minutes=20)
+        collected, _ = await one_pass(core)
         assert collected.complete
-        assert await all_that_radar_has(world)
-        assert await begins(world) is None
-        assert await gaps(world) == []
+        assert await all_that_radar_has(core)
+        assert await begins(core) is None
+        assert await gaps(core) == []
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.status))
 async def test_where_everything_is_refused_there_is_no_edge(sqlite_url, way):
-    async with core(sqlite_url, profile(since=SINCE)) as world:
-        world.script(faults.api_error(way.status, way.code).always())
-        collected, _ = await one_pass(world)
+    async with open_core(sqlite_url, profile(since=SINCE)) as core:
+        core.script(faults.api_error(way.status, way.code).always())
+        collected, _ = await one_pass(core)
         assert not collected.complete
-        assert await world.store.edges([query()]) == {}
+        assert await core.store.edges([query()]) == {}
         if way.status == 404:
-            assert len(world.requests) <= 3
+            assert len(core.requests) <= 3
 
 
 async def test_a_window_that_is_refused_between_others_is_no_edge(sqlite_url):
     bad = Window(EDGE, EDGE + DAY)
-    async with core(sqlite_url, profile(since=SINCE)) as world:
-        world.script(faults.api_error(400, 2001).always().only(lambda asked: overlaps(asked, bad)))
+    async with open_core(sqlite_url, profile(since=SINCE)) as core:
+        core.script(faults.api_error(400, 2001).always().only(lambda asked: overlaps(asked, bad)))
         for _ in range(4):
-            world.clock.advance(hours=2)
-            await one_pass(world)
-        assert await world.store.edges([query()]) == {}
-        assert all(gap.start >= bad.start - 32 * DAY and gap.end <= bad.end + 32 * DAY for gap in await gaps(world))
+            core.clock.advance(hours=2)
+            await one_pass(core)
+        assert await core.store.edges([query()]) == {}
+        assert all(gap.start >= bad.start - 32 * DAY and gap.end <= bad.end + 32 * DAY for gap in await gaps(core))
 
 
 def overlaps(received, window):
     return any(window_of(asked).overlaps(window) for asked in received.question.series)
 
 
-async def vanished(world):
-    rows = await world.store.list_fetches()
+async def vanished(core):
+    rows = await core.store.list_fetches()
     return sum(row.vanished or 0 for row in rows)

@@ -12,7 +12,7 @@ from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
 from collector.store.ledger.bodies import MOST_OF_A_KIND
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, TOKEN, batch, core
+from tests.harness.collect_core import DAY, NOW, TOKEN, batch, open_core
 from tests.harness.factories import profile, query
 
 ALL = profile()
@@ -24,11 +24,11 @@ def body(content):
     return faults.rewrite("body", lambda _: content)
 
 
-async def refused(world, fault, asked=None):
+async def refused(core, fault, asked=None):
     """Ask once; *fault* makes the answer one that is refused."""
-    world.script(fault)
+    core.script(fault)
     with pytest.raises(RadarError) as caught:
-        await world.fetcher._attempt(asked or batch(), ["all"], lambda: None, Handling(), world.clock())
+        await core.fetcher._attempt(asked or batch(), ["all"], lambda: None, Handling(), core.clock())
     return caught.value
 
 
@@ -68,65 +68,65 @@ async def refused(world, fault, asked=None):
 )
 async def test_the_body_of_a_refused_answer_is_kept_with_its_question(sqlite_url, fault, kind, whole, content):
     asked = batch(query(), OWNER)
-    async with core(sqlite_url, ALL) as world:
-        error = await refused(world, fault, asked)
+    async with open_core(sqlite_url, ALL) as core:
+        error = await refused(core, fault, asked)
         assert error.body is None, "errors are kept for long, and bodies are large"
-        (kept,) = await world.store.bodies()
+        (kept,) = await core.store.bodies()
         assert kept.kind.startswith(kind)
         assert (kept.fetch_id, kept.whole, kept.received_at) == (1, whole, NOW)
-        found = await world.store.body(1)
+        found = await core.store.body(1)
         assert content in found
         assert TOKEN.encode() not in found
-        assert await world.store.question(1) == asked
-        (row,) = await world.store.list_fetches(kept=True)
+        assert await core.store.question(1) == asked
+        (row,) = await core.store.list_fetches(kept=True)
         assert (row.id, row.body) == (1, True)
     assert (verify(sqlite_url)).findings == []
 
 
 async def test_an_answer_that_is_taken_is_not_kept(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        await world.fetcher.fetch(batch(), ["all"])
-        assert await world.store.bodies() == []
-        assert await world.store.body(1) is None
-        assert await world.store.question(1) is None
+    async with open_core(sqlite_url, ALL) as core:
+        await core.fetcher.fetch(batch(), ["all"])
+        assert await core.store.bodies() == []
+        assert await core.store.body(1) is None
+        assert await core.store.question(1) is None
 
 
 async def test_the_first_answer_with_a_deviation_is_kept_as_its_example(store_url):
-    async with core(store_url, ALL) as world:
-        world.script(faults.without("result", "meta", "confidenceInfo").always())
+    async with open_core(store_url, ALL) as core:
+        core.script(faults.without("result", "meta", "confidenceInfo").always())
         for _ in range(2):
-            await world.fetcher.fetch(batch(), ["all"])
-        world.restart()
-        await world.fetcher.fetch(batch(), ["all"])
-        (kept,) = await world.store.bodies()
+            await core.fetcher.fetch(batch(), ["all"])
+        core.restart()
+        await core.fetcher.fetch(batch(), ["all"])
+        (kept,) = await core.store.bodies()
         assert (kept.kind, kept.fetch_id) == ("deviation: meta.confidenceInfo is absent", 1)
         assert not kept.refused
         assert not kept.replayable
-        assert "confidenceInfo" not in json.loads(await world.store.body(1))["result"]["meta"]
-        (noted,) = await world.store.deviations()
+        assert "confidenceInfo" not in json.loads(await core.store.body(1))["result"]["meta"]
+        (noted,) = await core.store.deviations()
         assert noted.example == 1
 
 
 async def test_a_deviation_that_was_noted_without_an_example_gets_the_next_one(sqlite_url):
     """An older version has noted it, or its example had to go."""
-    async with core(sqlite_url, ALL) as world:
+    async with open_core(sqlite_url, ALL) as core:
         kind = "meta.confidenceInfo is absent"
-        await world.store.note_deviations([kind], 99, NOW)
-        world.script(faults.without("result", "meta", "confidenceInfo"))
-        await world.fetcher.fetch(batch(), ["all"])
-        (noted,) = await world.store.deviations()
+        await core.store.note_deviations([kind], 99, NOW)
+        core.script(faults.without("result", "meta", "confidenceInfo"))
+        await core.fetcher.fetch(batch(), ["all"])
+        (noted,) = await core.store.deviations()
         assert (noted.fetch_id, noted.example) == (99, 1)
 
 
 async def test_the_newest_of_a_kind_are_kept_and_their_fetches_outlive_retention(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
+    async with open_core(sqlite_url, ALL) as core:
         for _ in range(MOST_OF_A_KIND + 2):
-            await refused(world, faults.unequal())
-        await refused(world, body(b"{"))
-        kept = [one.fetch_id for one in await world.store.bodies()]
+            await refused(core, faults.unequal())
+        await refused(core, body(b"{"))
+        kept = [one.fetch_id for one in await core.store.bodies()]
         assert kept == [*range(3, MOST_OF_A_KIND + 4)]
-        await world.store.prune(RetentionSettings(fetches=DAY), NOW + 90 * DAY)
-        assert [row.id for row in await world.store.list_fetches()] == kept[::-1]
+        await core.store.prune(RetentionSettings(fetches=DAY), NOW + 90 * DAY)
+        assert [row.id for row in await core.store.list_fetches()] == kept[::-1]
     assert (verify(sqlite_url)).findings == []
 
 
@@ -134,19 +134,19 @@ async def test_a_store_that_cannot_take_the_evidence_changes_nothing_else(sqlite
     async def full(*_):
         raise StoreUnavailable("the disk is full")
 
-    async with core(sqlite_url, ALL) as world:
-        monkeypatch.setattr(world.store, "keep_body", full)
-        error = await refused(world, faults.unequal())
+    async with open_core(sqlite_url, ALL) as core:
+        monkeypatch.setattr(core.store, "keep_body", full)
+        error = await refused(core, faults.unequal())
         assert error.outcome == "untrusted"
-        assert await world.outcomes() == ["untrusted"]
-        assert await world.store.bodies() == []
+        assert await core.outcomes() == ["untrusted"]
+        assert await core.store.bodies() == []
         assert [record.reason for record in caplog.records if record.message == "evidence"] == ["the disk is full"]
 
 
 async def test_a_copy_has_the_bodies_and_a_damaged_one_is_found(sqlite_url, empty_postgres_url, tmp_path):
-    async with core(sqlite_url, ALL) as world:
-        await refused(world, faults.unequal())
-        found = await world.store.body(1)
+    async with open_core(sqlite_url, ALL) as core:
+        await refused(core, faults.unequal())
+        found = await core.store.body(1)
     copy(sqlite_url, empty_postgres_url)
     copy(empty_postgres_url, f"sqlite:///{tmp_path}/back.db")
     async with Store.open(f"sqlite:///{tmp_path}/back.db", owner=None) as store:
@@ -169,23 +169,23 @@ async def test_a_copy_has_the_bodies_and_a_damaged_one_is_found(sqlite_url, empt
 
 
 async def test_a_series_that_is_forgotten_takes_the_bodies_about_it_alone(store_url):
-    async with core(store_url, ALL) as world:
-        await world.declare(ALL, profile("owner", filters={"caOwner": ("DigiCert, Inc.",)}))
-        await refused(world, faults.unequal(), batch(OWNER))
-        await refused(world, faults.unequal(), batch(query(), OWNER))
-        await world.declare(ALL)
-        (series_id,) = [row.id for row in await world.store.list_series() if row.label == "owner"]
-        counted = await world.store.forget_series(series_id, [ALL], dry_run=True)
+    async with open_core(store_url, ALL) as core:
+        await core.declare(ALL, profile("owner", filters={"caOwner": ("DigiCert, Inc.",)}))
+        await refused(core, faults.unequal(), batch(OWNER))
+        await refused(core, faults.unequal(), batch(query(), OWNER))
+        await core.declare(ALL)
+        (series_id,) = [row.id for row in await core.store.list_series() if row.label == "owner"]
+        counted = await core.store.forget_series(series_id, [ALL], dry_run=True)
         assert counted.rows["bodies"] == 1
-        await world.store.forget_series(series_id, [ALL], dry_run=False)
-        assert [one.fetch_id for one in await world.store.bodies()] == [2]
+        await core.store.forget_series(series_id, [ALL], dry_run=False)
+        assert [one.fetch_id for one in await core.store.bodies()] == [2]
 
 
 @pytest.mark.parametrize("word", ["units", "normalization"])
 async def test_a_word_that_an_answer_does_not_name_is_no_damage(sqlite_url, word):
     """Neither before nor after answers that name it."""
-    async with core(sqlite_url, ALL) as world:
+    async with open_core(sqlite_url, ALL) as core:
         for fault in (faults.without("result", "meta", word), None, faults.without("result", "meta", word)):
-            world.script(*([fault] if fault else []))
-            await world.fetcher.fetch(batch(), ["all"])
+            core.script(*([fault] if fault else []))
+            await core.fetcher.fetch(batch(), ["all"])
     assert (verify(sqlite_url)).findings == []

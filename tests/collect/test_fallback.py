@@ -12,7 +12,7 @@ from collector.model import Slice, Window
 from collector.radar.errors import RateLimited, TooCostly, Unauthorized
 from collector.settings import load
 from collector.store import Budget
-from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core
 from tests.harness.factories import profile, query
 
 _CONFIG = '[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
@@ -28,8 +28,11 @@ def settings(tmp_path):
 
 @asynccontextmanager
 async def falling_back(url, settings, **options):
-    async with core(url, profile(), **options) as world, Fallback(world.store, world.batch_runner, settings) as filling:
-        yield world, filling
+    async with (
+        open_core(url, profile(), **options) as core,
+        Fallback(core.store, core.batch_runner, settings) as filling,
+    ):
+        yield core, filling
 
 
 def lacking(*queries, days=1):
@@ -37,48 +40,48 @@ def lacking(*queries, days=1):
 
 
 async def test_what_lacks_is_asked_and_stored(store_url, settings):
-    async with falling_back(store_url, settings) as (world, filling):
+    async with falling_back(store_url, settings) as (core, filling):
         await filling.fill(lacking())
-        assert len(world.requests) == 1
-        stored = await world.store.spans([query(tld=["com"])])
+        assert len(core.requests) == 1
+        stored = await core.store.spans([query(tld=["com"])])
         assert stored[query(tld=["com"])] == Window(CLOSED - DAY, CLOSED)
         await filling.fill(lacking())
         await filling.fill(lacking(days=2))
-        assert len(world.requests) == 2
+        assert len(core.requests) == 2
 
 
 async def test_many_who_ask_the_same_at_once_cost_one_request(sqlite_url, settings):
-    async with falling_back(sqlite_url, settings) as (world, filling):
+    async with falling_back(sqlite_url, settings) as (core, filling):
         await asyncio.gather(*(filling.fill(lacking()) for _ in range(50)))
-        assert len(world.requests) == 1
+        assert len(core.requests) == 1
 
 
 async def test_questions_that_share_series_in_another_order_do_not_block_each_other(sqlite_url, settings):
     one, other = query(tld=["com"]), query(tld=["de"])
-    async with falling_back(sqlite_url, settings) as (world, filling), asyncio.timeout(10):
+    async with falling_back(sqlite_url, settings) as (core, filling), asyncio.timeout(10):
         await asyncio.gather(filling.fill(lacking(one, other)), filling.fill(lacking(other, one)))
-        assert len(world.requests) == 1
+        assert len(core.requests) == 1
 
 
 async def test_what_radar_has_not_published_is_not_asked_for_again_and_again(sqlite_url, settings):
-    async with falling_back(sqlite_url, settings, lag=timedelta(hours=3)) as (world, filling):
+    async with falling_back(sqlite_url, settings, lag=timedelta(hours=3)) as (core, filling):
         for _ in range(3):
             await filling.fill(lacking())
-        assert len(world.requests) == 1
-        world.clock.advance(minutes=16)
+        assert len(core.requests) == 1
+        core.clock.advance(minutes=16)
         await filling.fill(lacking())
-        assert len(world.requests) == 2
+        assert len(core.requests) == 2
 
 
 async def test_a_bucket_that_has_just_closed_is_left_to_be_published(sqlite_url, settings):
-    async with falling_back(sqlite_url, settings) as (world, filling):
-        world.clock.now = CLOSED + timedelta(minutes=1)
+    async with falling_back(sqlite_url, settings) as (core, filling):
+        core.clock.now = CLOSED + timedelta(minutes=1)
         await filling.fill([Slice(query(), Window(CLOSED - timedelta(hours=1), CLOSED))])
-        assert not world.requests
+        assert not core.requests
 
 
 async def test_one_question_may_not_cost_much(sqlite_url, settings, monkeypatch):
-    async with falling_back(sqlite_url, settings) as (world, filling):
+    async with falling_back(sqlite_url, settings) as (core, filling):
         with pytest.raises(TooCostly):
             await filling.fill(lacking(days=8_000))
         monkeypatch.setattr(fallback, "_MOST_REQUESTS", 1)
@@ -86,26 +89,26 @@ async def test_one_question_may_not_cost_much(sqlite_url, settings, monkeypatch)
             await filling.fill(
                 lacking(*(query(tld=["x" * n]) for n in range(2, 63)), *(query(ca=[str(n)]) for n in range(50)))
             )
-        assert not world.requests
+        assert not core.requests
 
 
 async def test_requests_that_become_more_than_was_planned_end(sqlite_url, settings, monkeypatch):
     monkeypatch.setattr(fallback, "_MOST_REQUESTS", 4)
     spans = {HOUR: DAY}
-    async with falling_back(sqlite_url, settings, max_span=spans, series_per_request=2) as (world, filling):
+    async with falling_back(sqlite_url, settings, max_span=spans, series_per_request=2) as (core, filling):
         with pytest.raises(TooCostly):
             await filling.fill(lacking(days=60))
-        assert len(world.requests) <= 8
+        assert len(core.requests) <= 8
 
 
 async def test_half_of_the_budget_is_left_to_the_profiles(sqlite_url, settings):
-    async with falling_back(sqlite_url, settings) as (world, filling):
+    async with falling_back(sqlite_url, settings) as (core, filling):
         filling._limit = 4
         for number in range(2):
             await filling.fill(lacking(query(ca=[str(number)])))
         with pytest.raises(RateLimited):
             await filling.fill(lacking(query(tld=["com"])))
-        assert len(world.requests) == 2
+        assert len(core.requests) == 2
 
 
 def test_a_block_is_a_block_until_it_ends():
@@ -119,18 +122,18 @@ def test_a_block_is_a_block_until_it_ends():
 
 
 async def test_why_it_could_not_be_had_is_raised(sqlite_url, settings):
-    async with falling_back(sqlite_url, settings, token="another") as (world, filling):
+    async with falling_back(sqlite_url, settings, token="another") as (core, filling):
         with pytest.raises(Unauthorized):
             await filling.fill(lacking())
-        assert len(world.requests) == 1
+        assert len(core.requests) == 1
 
 
 async def test_a_question_goes_on_when_who_asked_is_gone(sqlite_url, settings):
-    async with falling_back(sqlite_url, settings) as (world, filling):
+    async with falling_back(sqlite_url, settings) as (core, filling):
         asking = asyncio.create_task(filling.fill(lacking()))
         await asyncio.sleep(0)
         asking.cancel()
         await asyncio.wait([asking])
         while filling._under_way:
             await asyncio.wait(filling._under_way)
-        assert await world.outcomes() == ["ok"]
+        assert await core.outcomes() == ["ok"]

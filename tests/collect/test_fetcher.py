@@ -16,19 +16,19 @@ from collector.radar.errors import RadarError, RateLimited, Refused, Unauthorize
 from collector.report.status import status_document
 from collector.store import StoreUnavailable
 from tests.harness import faults
-from tests.harness.collect_core import NOW, batch, core, until
+from tests.harness.collect_core import NOW, batch, open_core, until
 from tests.harness.factories import many, profile, query
 
 ALL = profile()
 
 
 async def test_it_works(store_url):
-    async with core(store_url, ALL) as world:
-        saved = await world.fetcher.fetch(batch(), ["all"])
+    async with open_core(store_url, ALL) as core:
+        saved = await core.fetcher.fetch(batch(), ["all"])
         assert (saved.inserted, saved.revised, saved.unchanged) == (24, 0, 0)
-        assert await world.stored() == {"all": world.truth(query(), batch().slices[0].window)}
-        assert await world.outcomes() == ["ok"]
-        again = await world.fetcher.fetch(batch(), ["all"])
+        assert await core.stored() == {"all": core.truth(query(), batch().slices[0].window)}
+        assert await core.outcomes() == ["ok"]
+        again = await core.fetcher.fetch(batch(), ["all"])
         assert (again.inserted, again.unchanged) == (0, 24)
 
 
@@ -39,22 +39,22 @@ def test_back_off_doubles_with_jitter_up_to_a_minute():
 
 
 async def test_no_answer_is_asked_for_again_three_times_and_every_request_is_on_record(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        world.script(faults.html(503).always())
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(faults.html(503).always())
         with pytest.raises(Unavailable):
-            await world.fetcher.fetch(batch(), ["all"])
-        assert len(world.requests) == 4
-        assert await world.outcomes() == ["unavailable"] * 4
-        for pause, most in zip(world.fetcher.pauses, (1, 2, 4), strict=True):
+            await core.fetcher.fetch(batch(), ["all"])
+        assert len(core.requests) == 4
+        assert await core.outcomes() == ["unavailable"] * 4
+        for pause, most in zip(core.fetcher.pauses, (1, 2, 4), strict=True):
             assert most / 2 <= pause <= most
 
 
 async def test_a_passing_fault_costs_one_more_request(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        world.script(faults.reset_in_body(), faults.truncated())
-        assert (await world.fetcher.fetch(batch(), ["all"])).inserted == 24
-        assert await world.outcomes() == ["unavailable", "unavailable", "ok"]
-        assert len(world.requests) == 3
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(faults.reset_in_body(), faults.truncated())
+        assert (await core.fetcher.fetch(batch(), ["all"])).inserted == 24
+        assert await core.outcomes() == ["unavailable", "unavailable", "ok"]
+        assert len(core.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -67,166 +67,164 @@ async def test_a_passing_fault_costs_one_more_request(sqlite_url):
     ],
 )
 async def test_what_asking_again_would_not_change_is_not_asked_again(sqlite_url, fault, error, outcome):
-    async with core(sqlite_url, ALL) as world:
-        world.script(fault)
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(fault)
         with pytest.raises(error):
-            await world.fetcher.fetch(batch(), ["all"])
-        assert await world.outcomes() == [outcome]
-        assert await world.stored() == {}
+            await core.fetcher.fetch(batch(), ["all"])
+        assert await core.outcomes() == [outcome]
+        assert await core.stored() == {}
 
 
 async def test_after_429_nothing_is_asked_for_exactly_as_long_as_it_says(store_url):
-    async with core(store_url, ALL) as world:
-        world.script(faults.too_many("7"))
-        await world.fetcher.fetch(batch(), ["all"])
-        first, second = [received.at for received in world.requests]
+    async with open_core(store_url, ALL) as core:
+        core.script(faults.too_many("7"))
+        await core.fetcher.fetch(batch(), ["all"])
+        first, second = [received.at for received in core.requests]
         assert 7 <= second - first <= 8
-        assert await world.outcomes() == ["rate_limited", "ok"]
+        assert await core.outcomes() == ["rate_limited", "ok"]
 
 
 @pytest.mark.parametrize(("header", "seconds"), [(None, 300), ("soon", 300), ("0", 0), ("-5", 300)])
 async def test_a_429_that_names_no_time_is_five_minutes(sqlite_url, header, seconds):
-    async with core(sqlite_url, ALL) as world:
-        world.script(faults.too_many(header))
-        await world.fetcher.fetch(batch(), ["all"])
-        first, second = [received.at for received in world.requests]
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(faults.too_many(header))
+        await core.fetcher.fetch(batch(), ["all"])
+        first, second = [received.at for received in core.requests]
         assert seconds <= second - first <= seconds + 1
 
 
 async def test_retry_after_of_an_error_page_is_obeyed_by_all(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        world.script(faults.html(503, "40"))
-        await asyncio.gather(world.fetcher.fetch(batch(), ["all"]), world.fetcher.fetch(batch(days=2), ["all"]))
-        first, second, *_ = [received.at for received in world.requests]
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(faults.html(503, "40"))
+        await asyncio.gather(core.fetcher.fetch(batch(), ["all"]), core.fetcher.fetch(batch(days=2), ["all"]))
+        first, second, *_ = [received.at for received in core.requests]
         assert second - first >= 40
 
 
 async def test_a_block_of_more_than_a_quarter_of_an_hour_is_the_callers_to_wait_for(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        world.script(faults.too_many("3600"))
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(faults.too_many("3600"))
         for _ in range(3):
             with pytest.raises(RateLimited):
-                await world.fetcher.fetch(batch(), ["all"])
-        assert len(world.requests) == 1
-        world.restart()
+                await core.fetcher.fetch(batch(), ["all"])
+        assert len(core.requests) == 1
+        core.restart()
         with pytest.raises(RateLimited):
-            await world.fetcher.fetch(batch(), ["all"])
-        world.clock.advance(seconds=3600)
-        await world.fetcher.fetch(batch(), ["all"])
+            await core.fetcher.fetch(batch(), ["all"])
+        core.clock.advance(seconds=3600)
+        await core.fetcher.fetch(batch(), ["all"])
 
 
 async def test_one_429_holds_everyone(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        await world.fetcher.fetch(batch(), ["all"])
-        world.script(faults.too_many("60"))
+    async with open_core(sqlite_url, ALL) as core:
+        await core.fetcher.fetch(batch(), ["all"])
+        core.script(faults.too_many("60"))
         days = range(1, 6)
-        await asyncio.gather(*(world.fetcher.fetch(batch(days=day), ["all"]) for day in days))
-        limited = [received.at for received in world.requests if received.status == 429]
-        later = [received.at for received in world.requests if received.at > limited[0]]
+        await asyncio.gather(*(core.fetcher.fetch(batch(days=day), ["all"]) for day in days))
+        limited = [received.at for received in core.requests if received.status == 429]
+        later = [received.at for received in core.requests if received.at > limited[0]]
         assert min(later) >= limited[0] + 60
 
 
 async def test_no_more_requests_than_the_limit_in_any_300_seconds_restarts_included(store_url):
-    async with core(store_url, ALL, limit=5) as world:
+    async with open_core(store_url, ALL, limit=5) as core:
         for number in range(17):
             if number % 4 == 3:
-                world.restart()
-            await world.fetcher.fetch(batch(), ["all"])
-            world.clock.advance(seconds=1)
-        times = [received.at for received in world.requests]
+                core.restart()
+            await core.fetcher.fetch(batch(), ["all"])
+            core.clock.advance(seconds=1)
+        times = [received.at for received in core.requests]
         assert all(sixth - first > 300 for first, sixth in zip(times, times[5:], strict=False))
         assert len(times) == 17
 
 
 async def test_a_wrong_token_is_tried_once_in_five_minutes_however_many_ask(sqlite_url):
-    async with core(sqlite_url, ALL, token="another") as world:
+    async with open_core(sqlite_url, ALL, token="another") as core:
         for minutes in (0, 1, 2, 2, 1):
-            world.clock.advance(minutes=minutes)
+            core.clock.advance(minutes=minutes)
             for answer in await asyncio.gather(
-                *(world.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3)), return_exceptions=True
+                *(core.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3)), return_exceptions=True
             ):
                 assert isinstance(answer, Unauthorized)
                 assert answer.code == 10000
-        assert [(received.at - NOW.timestamp()) / 60 for received in world.requests] == [0, 5]
-        assert await world.outcomes() == ["unauthorized"] * 2
+        assert [(received.at - NOW.timestamp()) / 60 for received in core.requests] == [0, 5]
+        assert await core.outcomes() == ["unauthorized"] * 2
 
 
 async def test_a_person_at_a_terminal_tries_a_refused_token_once_at_once(sqlite_url):
-    async with core(sqlite_url, ALL, token="another") as world:
+    async with open_core(sqlite_url, ALL, token="another") as core:
         for minutes, by_hand in ((0, True), (0, False), (0, True), (0, False), (1, True)):
-            world.clock.advance(minutes=minutes)
+            core.clock.advance(minutes=minutes)
             if by_hand:
-                await world.store.try_credentials_at_once(world.fetcher.radar.fingerprint)
-            asked = (world.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3))
+                await core.store.try_credentials_at_once(core.fetcher.radar.fingerprint)
+            asked = (core.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3))
             for answer in await asyncio.gather(*asked, return_exceptions=True):
                 assert isinstance(answer, Unauthorized)
-        assert [(received.at - NOW.timestamp()) / 60 for received in world.requests] == [0, 0, 1]
+        assert [(received.at - NOW.timestamp()) / 60 for received in core.requests] == [0, 0, 1]
 
 
 async def test_no_more_than_concurrency_requests_are_under_way_or_on_record(sqlite_url):
-    async with core(sqlite_url, ALL, concurrency=2, patience=60) as world:
-        await world.fetcher.fetch(batch(), ["all"])
-        world.script(faults.black_hole().always())
-        asking = [asyncio.create_task(world.fetcher.fetch(batch(days=day), ["all"])) for day in range(1, 7)]
-        await until(lambda: len(world.requests) == 3)
-        assert await world.outcomes() == ["ok", "started", "started"]
+    async with open_core(sqlite_url, ALL, concurrency=2, patience=60) as core:
+        await core.fetcher.fetch(batch(), ["all"])
+        core.script(faults.black_hole().always())
+        asking = [asyncio.create_task(core.fetcher.fetch(batch(days=day), ["all"])) for day in range(1, 7)]
+        await until(lambda: len(core.requests) == 3)
+        assert await core.outcomes() == ["ok", "started", "started"]
         for one in asking:
             one.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-        assert len(world.requests) == 3
+        assert len(core.requests) == 3
 
 
 async def test_the_record_is_what_the_server_saw(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        world.script(
-            faults.html(502), faults.unequal(), faults.too_many("9"), faults.closed(), faults.reset_in_header()
-        )
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(faults.html(502), faults.unequal(), faults.too_many("9"), faults.closed(), faults.reset_in_header())
         for _ in range(4):
-            await asyncio.gather(world.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
-        rows = list(reversed(await world.store.list_fetches()))
-        assert len(rows) == len(world.requests)
-        assert [row.started_at.timestamp() for row in rows] == pytest.approx([got.at for got in world.requests])
+            await asyncio.gather(core.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
+        rows = list(reversed(await core.store.list_fetches()))
+        assert len(rows) == len(core.requests)
+        assert [row.started_at.timestamp() for row in rows] == pytest.approx([got.at for got in core.requests])
         assert {row.positions for row in rows} == {1}
         assert all(row.finished_at for row in rows)
 
 
 async def test_told_to_stop_it_asks_nothing_more(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        world.script(faults.html(503).always())
-        world.fetcher.stop_after = 1
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(faults.html(503).always())
+        core.fetcher.stop_after = 1
         with pytest.raises(ShuttingDown):
-            await world.fetcher.fetch(batch(), ["all"])
-        assert len(world.requests) == 2
-        world.fetcher.stop.set()
+            await core.fetcher.fetch(batch(), ["all"])
+        assert len(core.requests) == 2
+        core.fetcher.stop.set()
         with pytest.raises(ShuttingDown):
-            await world.fetcher.fetch(batch(), ["all"])
-        assert len(world.requests) == 2
+            await core.fetcher.fetch(batch(), ["all"])
+        assert len(core.requests) == 2
 
 
 async def test_told_to_stop_it_takes_an_answer_that_still_comes(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        world.script(faults.late(0.3))
-        asking = asyncio.create_task(world.fetcher.fetch(batch(), ["all"]))
-        await until(lambda: world.requests)
-        world.fetcher.stop.set()
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(faults.late(0.3))
+        asking = asyncio.create_task(core.fetcher.fetch(batch(), ["all"]))
+        await until(lambda: core.requests)
+        core.fetcher.stop.set()
         assert (await asking).inserted == 24
 
 
 async def test_told_to_stop_it_hangs_up_on_a_server_that_never_answers(sqlite_url, monkeypatch):
     monkeypatch.setattr("collector.collect.fetcher._LAST_ANSWER", 0.1)
-    async with core(sqlite_url, ALL, patience=60) as world:
-        world.script(faults.black_hole())
-        asking = asyncio.create_task(world.fetcher.fetch(batch(), ["all"]))
-        await until(lambda: world.requests)
-        world.fetcher.stop.set()
+    async with open_core(sqlite_url, ALL, patience=60) as core:
+        core.script(faults.black_hole())
+        asking = asyncio.create_task(core.fetcher.fetch(batch(), ["all"]))
+        await until(lambda: core.requests)
+        core.fetcher.stop.set()
         with pytest.raises(ShuttingDown):
             await asking
-        assert await world.outcomes() == ["interrupted"]
+        assert await core.outcomes() == ["interrupted"]
 
 
 async def test_a_pause_ends_at_once_when_told_to_stop(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        fetcher = Fetcher(world.fetcher.radar, world.store, limit=5, stop=asyncio.Event(), clock=world.clock)
+    async with open_core(sqlite_url, ALL) as core:
+        fetcher = Fetcher(core.fetcher.radar, core.store, limit=5, stop=asyncio.Event(), clock=core.clock)
         await fetcher.pause(-3)
         began = time.monotonic()
         pausing = asyncio.create_task(fetcher.pause(60))
@@ -248,68 +246,68 @@ async def test_a_pause_ends_at_once_when_told_to_stop(sqlite_url):
     ],
 )
 async def test_what_needs_a_person_is_logged_as_an_error(sqlite_url, caplog, level, fault):
-    async with core(sqlite_url, ALL) as world:
+    async with open_core(sqlite_url, ALL) as core:
         caplog.set_level("INFO")
-        world.script(fault)
+        core.script(fault)
         with contextlib.suppress(RadarError):
-            await world.fetcher.fetch(batch(), ["all"])
+            await core.fetcher.fetch(batch(), ["all"])
         assert next(record.levelname for record in caplog.records if record.message == "fetch") == level
 
 
 async def test_the_token_is_in_no_log_line_whatever_goes_wrong(sqlite_url, caplog):
-    async with core(sqlite_url, ALL) as world:
+    async with open_core(sqlite_url, ALL) as core:
         caplog.set_level("DEBUG")
         for fault in (faults.redirect("http://127.0.0.1:9/"), faults.reply(200, b"\x00" * 300), faults.closed()):
-            world.script(fault)
-            await asyncio.gather(world.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
+            core.script(fault)
+            await asyncio.gather(core.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
         assert "canary" not in caplog.text
-        assert "canary" not in "".join(str(row) for row in await world.store.list_fetches())
+        assert "canary" not in "".join(str(row) for row in await core.store.list_fetches())
 
 
 async def test_a_request_whose_answer_could_not_be_saved_is_ended_before_the_next_one(store_url, monkeypatch):
-    async with core(store_url, ALL) as world:
-        save = world.store.save
+    async with open_core(store_url, ALL) as core:
+        save = core.store.save
 
         async def full(*_, **_how):
             raise StoreUnavailable("the disk is full")
 
-        monkeypatch.setattr(world.store, "save", full)
+        monkeypatch.setattr(core.store, "save", full)
         with pytest.raises(StoreUnavailable):
-            await world.fetcher.fetch(batch(), ["all"])
-        assert await world.outcomes() == ["started"]
-        monkeypatch.setattr(world.store, "save", save)
-        await world.fetcher.fetch(batch(), ["all"])
-        assert await world.outcomes() == ["unsaved", "ok"]
+            await core.fetcher.fetch(batch(), ["all"])
+        assert await core.outcomes() == ["started"]
+        monkeypatch.setattr(core.store, "save", save)
+        await core.fetcher.fetch(batch(), ["all"])
+        assert await core.outcomes() == ["unsaved", "ok"]
 
 
 async def test_what_an_answer_has_otherwise_is_noted_once(store_url, caplog):
-    async with core(store_url, ALL) as world:
+    async with open_core(store_url, ALL) as core:
         caplog.set_level("WARNING")
-        world.script(faults.without("result", "meta", "confidenceInfo").always())
+        core.script(faults.without("result", "meta", "confidenceInfo").always())
         for _ in range(2):
-            await world.fetcher.fetch(batch(), ["all"])
-        world.restart()
-        await world.fetcher.fetch(batch(), ["all"])
-        (noted,) = await world.store.deviations()
+            await core.fetcher.fetch(batch(), ["all"])
+        core.restart()
+        await core.fetcher.fetch(batch(), ["all"])
+        (noted,) = await core.store.deviations()
         assert (noted.kind, noted.fetch_id) == ("meta.confidenceInfo is absent", 1)
-        messages = [row.message for row in reversed(await world.store.list_fetches())]
+        messages = [row.message for row in reversed(await core.store.list_fetches())]
         assert messages == ["reader: meta.confidenceInfo is absent", None, None]
         assert [record.deviation for record in caplog.records if record.message == "reader"] == [noted.kind]
-        document = await status_document(world.store, [ALL], 600, world.clock())
+        document = await status_document(core.store, [ALL], 600, core.clock())
         assert [one["kind"] for one in document["deviations"]] == [noted.kind]
 
 
 async def test_a_series_that_is_missing_is_asked_for_alone(sqlite_url):
     three = many(3)
-    async with core(sqlite_url, three) as world:
-        world.script(faults.without("result", "serie_1"))
-        result = await world.batch_runner.run(
+    async with open_core(sqlite_url, three) as core:
+        core.script(faults.without("result", "serie_1"))
+        result = await core.batch_runner.run(
             [Slice(one.query, batch().slices[0].window) for one in three.series],
             {one.query: ["many"] for one in three.series},
         )
         assert not result.failures
-        assert [received.series for received in world.requests] == [3, 1]
-        stored = await world.stored()
+        assert [received.series for received in core.requests] == [3, 1]
+        stored = await core.stored()
         assert {label: len(values) for label, values in stored.items()} == dict.fromkeys(stored, 24)
         assert len(stored) == 3
 
@@ -321,17 +319,17 @@ async def test_retry_after_counts_although_the_body_breaks_off(sqlite_url, statu
 
     async def reply(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
-        moments.append(world.clock())
+        moments.append(core.clock())
         writer.write(b"HTTP/1.1 %d Reason\r\nRetry-After: 300\r\nContent-Length: 500\r\n\r\n{" % status)
         writer.close()
         await writer.wait_closed()
 
-    async with core(sqlite_url, ALL) as world, await asyncio.start_server(reply, "127.0.0.1") as server:
+    async with open_core(sqlite_url, ALL) as core, await asyncio.start_server(reply, "127.0.0.1") as server:
         host, port = server.sockets[0].getsockname()
-        settings = replace(world.fetcher.radar._settings, base_url=f"http://{host}:{port}")
-        async with RadarClient(settings, world.clock) as world.fetcher.radar:
+        settings = replace(core.fetcher.radar._settings, base_url=f"http://{host}:{port}")
+        async with RadarClient(settings, core.clock) as core.fetcher.radar:
             with pytest.raises((RateLimited, Unavailable)):
-                await world.fetcher.fetch(batch(), ["all"])
+                await core.fetcher.fetch(batch(), ["all"])
         waits = [b - a for a, b in pairwise(moments)]
         assert len(waits) == 3
         assert min(waits) >= timedelta(seconds=300)

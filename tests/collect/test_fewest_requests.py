@@ -11,7 +11,7 @@ from collector.simulator.options import MAX_SPAN
 from collector.store import wanted
 from tests.bench.requests import CELLS, Cell, fewest, spent
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, core
+from tests.harness.collect_core import DAY, NOW, open_core
 from tests.harness.factories import many
 
 _FEW = {
@@ -46,23 +46,23 @@ WIDE = many(5)
 MONTHS = Window(NOW.replace(hour=0, minute=0) - 60 * DAY, NOW.replace(hour=0, minute=0))
 
 
-async def backfilled(world, window=MONTHS):
+async def backfilled(core, window=MONTHS):
     """Backfill *window*, and compare with the truth; gives the number of requests."""
-    order = wanted([one.name for one in world.profiles], window.start, window.end, world.clock(), force=False)
-    job = await world.store.create_backfill(order, world.clock())
-    standing = await BackfillRunner(world.store, world.batch_runner).run(job, world.profiles)
+    order = wanted([one.name for one in core.profiles], window.start, window.end, core.clock(), force=False)
+    job = await core.store.create_backfill(order, core.clock())
+    standing = await BackfillRunner(core.store, core.batch_runner).run(job, core.profiles)
     assert (standing.state, standing.progress.gaps_remaining) == ("done", 0)
-    stored = await world.stored()
-    for one in world.profiles:
+    stored = await core.stored()
+    for one in core.profiles:
         for series in one.series:
-            assert stored[series.label] == world.truth(series.query, window)
-    return len(world.requests)
+            assert stored[series.label] == core.truth(series.query, window)
+    return len(core.requests)
 
 
 @pytest.mark.parametrize("name", ["range-one", "range-object"])
 async def test_one_date_range_for_several_windows_costs_no_request_more(sqlite_url, name):
-    async with core(sqlite_url, WIDE, odd=(name,), max_span=dict.fromkeys(AggInterval, 7 * DAY)) as world:
-        assert await backfilled(world) == 2
+    async with open_core(sqlite_url, WIDE, odd=(name,), max_span=dict.fromkeys(AggInterval, 7 * DAY)) as core:
+        assert await backfilled(core) == 2
 
 
 async def test_seven_series_days_at_once_and_504_above_are_found_in_one_backfill(sqlite_url):
@@ -70,15 +70,15 @@ async def test_seven_series_days_at_once_and_504_above_are_found_in_one_backfill
         asked = received.question.series if received.question else ()
         return faults.html(504) if sum(one.end - one.start for one in asked) > 7 * 86_400 else None
 
-    async with core(sqlite_url, WIDE) as world:
-        world.script(fails)
-        assert await backfilled(world) <= 1.3 * 5 * 60 / 7
+    async with open_core(sqlite_url, WIDE) as core:
+        core.script(fails)
+        assert await backfilled(core) <= 1.3 * 5 * 60 / 7
 
 
 @pytest.mark.parametrize("name", ["span-502", "span-524", "coarsen", "coarsen-unsaid", "cap-newest"])
 async def test_one_day_a_request_is_found_over_http_with_few_requests(sqlite_url, name):
-    async with core(sqlite_url, WIDE, odd=(name,)) as world:
-        assert await backfilled(world) <= 4 + 6  # 300 windows of a day; a URL holds about 80 of them
+    async with open_core(sqlite_url, WIDE, odd=(name,)) as core:
+        assert await backfilled(core) <= 4 + 6  # 300 windows of a day; a URL holds about 80 of them
 
 
 _BEYOND = {"502": faults.html(502), "524": faults.html(524), "time-out": faults.black_hole()}
@@ -93,18 +93,18 @@ async def test_half_a_year_over_http_costs_few_requests_more_than_needed(sqlite_
         return _BEYOND[way] if is_long or len(asked) > 20 else None
 
     spans, least = dict.fromkeys(AggInterval, 366 * DAY), 50 * 26 / 20
-    async with core(sqlite_url, many(50), max_span=spans, series_per_request=1000, patience=4) as world:
-        world.script(fails)
-        requests = await backfilled(world, Window(MONTHS.end - 182 * DAY, MONTHS.end))
+    async with open_core(sqlite_url, many(50), max_span=spans, series_per_request=1000, patience=4) as core:
+        core.script(fails)
+        requests = await backfilled(core, Window(MONTHS.end - 182 * DAY, MONTHS.end))
         print(f"{way}: {requests} requests, {least:g} at least")  # noqa: T201 - for reports
         assert requests <= 1.3 * least
-        assert {row.status for row in await world.store.list_fetches()}.isdisjoint({429})
+        assert {row.status for row in await core.store.list_fetches()}.isdisjoint({429})
 
 
 async def test_a_limit_of_positions_found_at_one_interval_serves_the_other(sqlite_url):
     spans = {AggInterval.FIFTEEN_MINUTES: 3 * DAY, AggInterval.ONE_HOUR: 10 * DAY}
     finer = many(5, "finer", agg_interval=AggInterval.FIFTEEN_MINUTES)
-    async with core(sqlite_url, WIDE, finer, max_span={**MAX_SPAN, **spans}, series_per_request=3) as world:
-        assert await backfilled(world, Window(MONTHS.end - 21 * DAY, MONTHS.end)) <= 17 + 6
-        asked = [row for row in await world.store.list_fetches() if row.agg_interval == "15m"]
+    async with open_core(sqlite_url, WIDE, finer, max_span={**MAX_SPAN, **spans}, series_per_request=3) as core:
+        assert await backfilled(core, Window(MONTHS.end - 21 * DAY, MONTHS.end)) <= 17 + 6
+        asked = [row for row in await core.store.list_fetches() if row.agg_interval == "15m"]
         assert max(row.positions for row in asked) == 3

@@ -23,7 +23,7 @@ from collector.store.admin.verify import verify
 from collector.store.series.grids import dump, load
 from collector.store.write.replays import ReadBody
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, core
+from tests.harness.collect_core import DAY, NOW, open_core
 from tests.harness.factories import profile, query
 from tests.store.making import rows
 
@@ -68,7 +68,7 @@ async def word(one):
 )
 async def test_the_first_pass_learns_where_buckets_start(grid, sqlite_url):
     since, interval = NOW - 70 * DAY, grid.interval
-    async with core(sqlite_url, profile(agg_interval=interval, since=since), grids={interval: grid}) as one:
+    async with open_core(sqlite_url, profile(agg_interval=interval, since=since), grids={interval: grid}) as one:
         collected = await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
         assert (collected.complete, await one.store.grids()) == (True, {**USUAL, interval: grid})
         await is_whole(one, interval, since, grid)
@@ -78,7 +78,7 @@ async def test_the_first_pass_learns_where_buckets_start(grid, sqlite_url):
 
 async def test_later_passes_ask_where_buckets_start_and_nothing_is_late(sqlite_url):
     found = profile(agg_interval=DAILY, since=NOW - 20 * DAY)
-    async with core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
+    async with open_core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
         await collect(one.profiles, one.clock(), one.store, one.batch_runner)
         for _ in range(3):
             one.clock.advance(days=1)
@@ -91,7 +91,7 @@ async def test_later_passes_ask_where_buckets_start_and_nothing_is_late(sqlite_u
 
 
 async def test_a_backfill_is_planned_anew_where_buckets_start(sqlite_url):
-    async with core(sqlite_url, profile(agg_interval=WEEK), grids={WEEK: THURSDAY}) as one:
+    async with open_core(sqlite_url, profile(agg_interval=WEEK), grids={WEEK: THURSDAY}) as one:
         wanted = Wanted(("all",), NOW - 365 * DAY, NOW)
         job = await one.store.create_backfill(wanted, one.clock())
         standing = await BackfillRunner(one.store, one.batch_runner).run(job, one.profiles)
@@ -102,7 +102,7 @@ async def test_a_backfill_is_planned_anew_where_buckets_start(sqlite_url):
 
 async def test_sums_of_shifted_days_confirm_hours(sqlite_url):
     found = profile(since=NOW - 40 * DAY, settle=2 * DAY)
-    async with core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
+    async with open_core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
         await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
         for _ in range(2):  # the first answer at 1d tells where days begin
             one.clock.advance(hours=2)
@@ -117,7 +117,7 @@ async def test_sums_of_shifted_days_confirm_hours(sqlite_url):
 async def test_the_local_api_answers_where_buckets_start(sqlite_url):
     since = NOW - 30 * DAY
     hours = profile(since=since)
-    async with core(sqlite_url, hours, profile("days", DAILY, since=since), grids={DAILY: EIGHT}) as one:
+    async with open_core(sqlite_url, hours, profile("days", DAILY, since=since), grids={DAILY: EIGHT}) as one:
         await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
         asked = "aggInterval=1d&dateStart=2026-03-01T00:00:00Z&dateEnd=2026-03-05T00:00:00Z"
         answer = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
@@ -128,7 +128,7 @@ async def test_the_local_api_answers_where_buckets_start(sqlite_url):
 
 
 async def test_hours_are_summed_to_shifted_days(sqlite_url):
-    async with core(sqlite_url, profile(since=NOW - 30 * DAY), grids={DAILY: EIGHT}) as one:
+    async with open_core(sqlite_url, profile(since=NOW - 30 * DAY), grids={DAILY: EIGHT}) as one:
         await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
         await one.store.move_grid(EIGHT, one.clock())
         asked = "aggInterval=1d&dateStart=2026-03-01T00:00:00Z&dateEnd=2026-03-05T00:00:00Z"
@@ -139,14 +139,14 @@ async def test_hours_are_summed_to_shifted_days(sqlite_url):
 
 async def test_buckets_that_begin_with_the_range_are_asked_for_on_the_usual_grid(sqlite_url):
     since = NOW - 60 * DAY
-    async with core(sqlite_url, profile(agg_interval=WEEK, since=since), grids={WEEK: None}) as one:
+    async with open_core(sqlite_url, profile(agg_interval=WEEK, since=since), grids={WEEK: None}) as one:
         assert (await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)).complete
         await is_whole(one, WEEK, since, USUAL[WEEK])
         assert await one.store.grids() == USUAL
 
 
 async def test_one_wrong_answer_at_first_contact_moves_nothing(sqlite_url):
-    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
+    async with open_core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
         one.script(faults.off_grid(8 * 3600))
         await collect(one.profiles, one.clock(), one.store, one.batch_runner)
         one.clock.advance(hours=2)
@@ -165,7 +165,7 @@ async def passes(one, count, **pause):
 async def test_history_goes_on_as_new_series_when_buckets_start_elsewhere(store_url):
     """Nothing moves at the first such answer; a second one an hour later does it, and what was stored stays."""
     since = NOW - 60 * DAY
-    async with core(store_url, profile(agg_interval=WEEK, since=since)) as one:
+    async with open_core(store_url, profile(agg_interval=WEEK, since=since)) as one:
         await passes(one, 1, days=0)
         before = (await one.stored())["all"]
         one.simulator.switch(grids={WEEK: THURSDAY}, data_since=NOW - 30 * DAY)
@@ -190,7 +190,7 @@ async def test_history_goes_on_as_new_series_when_buckets_start_elsewhere(store_
 
 async def test_buckets_that_start_where_they_did_before_continue_the_first_series(sqlite_url):
     found = profile(agg_interval=DAILY, since=NOW - 20 * DAY)
-    async with core(sqlite_url, found) as one:
+    async with open_core(sqlite_url, found) as one:
         await passes(one, 1, days=0)
         for grid in (EIGHT, USUAL[DAILY]):
             one.simulator.switch(grids={DAILY: grid})
@@ -209,7 +209,7 @@ async def test_buckets_that_start_where_they_did_before_continue_the_first_serie
 
 @pytest.mark.parametrize("hours", [8, 3])
 async def test_one_wrong_answer_does_not_begin_a_new_series(hours, sqlite_url):
-    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
+    async with open_core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
         await passes(one, 1, days=0)
         for _ in range(3):
             one.script(faults.off_grid(hours * 3600))
@@ -222,7 +222,7 @@ async def test_one_wrong_answer_does_not_begin_a_new_series(hours, sqlite_url):
 
 
 async def test_two_wrong_answers_begin_no_new_series_if_radar_has_no_buckets_there(sqlite_url):
-    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
+    async with open_core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
         await passes(one, 1, days=0)
         for _ in range(2):
             one.script(faults.off_grid(8 * 3600))
@@ -235,7 +235,7 @@ async def test_two_wrong_answers_begin_no_new_series_if_radar_has_no_buckets_the
 
 
 async def test_a_question_about_the_time_before_is_answered_from_the_former_grid(sqlite_url):
-    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 20 * DAY)) as one:
+    async with open_core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 20 * DAY)) as one:
         await passes(one, 1, days=0)
         one.simulator.switch(grids={DAILY: EIGHT}, data_since=NOW - 4 * DAY)
         await passes(one, 2, days=1)
@@ -248,7 +248,7 @@ async def test_a_question_about_the_time_before_is_answered_from_the_former_grid
 
 
 async def test_a_kept_body_about_other_buckets_is_not_replayed(sqlite_url):
-    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
+    async with open_core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
         one.script(faults.off_grid(8 * 3600))
         await passes(one, 1, days=0)
         kept, _ = await one.store.bodies()
@@ -292,7 +292,7 @@ def test_the_second_answer_is_about_the_newest_buckets(expected, grid):
 
 async def test_a_past_that_lies_elsewhere_does_not_move_the_present(sqlite_url):
     """Days that begin at a local midnight lie on two grids, of which that of the present counts."""
-    async with core(sqlite_url, profile(agg_interval=DAILY)) as one:
+    async with open_core(sqlite_url, profile(agg_interval=DAILY)) as one:
         await passes(one, 1, days=0)
         wanted = Wanted(("all",), NOW - 40 * DAY, NOW - 10 * DAY)
         border = (NOW - 9 * DAY).timestamp()
@@ -311,7 +311,7 @@ def test_what_was_learned_is_read_as_it_was_written(known):
 
 
 async def test_an_answer_on_the_former_grid_that_comes_late_is_not_stored(store_url):
-    async with core(store_url, profile(agg_interval=DAILY)) as one:
+    async with open_core(store_url, profile(agg_interval=DAILY)) as one:
         asked = Batch((Slice(query(DAILY), Window(NOON - 12 * HOUR - 3 * DAY, NOON - 12 * HOUR)),))
         begun = await one.store.begin(asked, ["all"], NOW, 600, "")
         points = one.simulator.truth(query(DAILY), asked.slices[0].window, one.clock.timestamp())
@@ -325,7 +325,7 @@ async def test_an_answer_on_the_former_grid_that_comes_late_is_not_stored(store_
 
 async def test_snapshots_are_taken_where_buckets_start(sqlite_url):
     found = profile(agg_interval=DAILY, filters={"expirationStatus": ("VALID",)}, since=NOW - 9 * DAY)
-    async with core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
+    async with open_core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
         collected = await collect(one.profiles, one.clock(), one.store, one.batch_runner)
         assert collected.complete
         assert min((await one.stored())["all"]) == EIGHT.floor(found.since).timestamp()
@@ -334,14 +334,14 @@ async def test_snapshots_are_taken_where_buckets_start(sqlite_url):
 
 async def test_columns_of_a_chart_begin_where_buckets_start(sqlite_url):
     since = NOW - 60 * DAY
-    async with core(sqlite_url, profile(agg_interval=WEEK, since=since), grids={WEEK: THURSDAY}) as one:
+    async with open_core(sqlite_url, profile(agg_interval=WEEK, since=since), grids={WEEK: THURSDAY}) as one:
         await passes(one, 1, days=0)
         (thin,) = await one.store.thin(Selection(profiles=("all",)), 100)
         assert {column.start: column.mean for column in thin.columns} == (await one.stored())["all"]
 
 
 async def test_an_export_says_nothing_of_where_buckets_moved_on(sqlite_url):
-    async with core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 20 * DAY)) as one:
+    async with open_core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 20 * DAY)) as one:
         await passes(one, 1, days=0)
         one.simulator.switch(grids={DAILY: EIGHT}, data_since=NOW - 4 * DAY)
         await passes(one, 2, days=1)
@@ -353,7 +353,7 @@ async def test_an_export_says_nothing_of_where_buckets_moved_on(sqlite_url):
 
 
 async def test_where_history_begins_is_looked_for_anew_on_another_grid(sqlite_url):
-    async with core(sqlite_url, profile(agg_interval=DAILY)) as one:
+    async with open_core(sqlite_url, profile(agg_interval=DAILY)) as one:
         begins = int(USUAL[DAILY].floor(NOW - 30 * DAY).timestamp())
         edge = Edge(begins, None, "empty", "nothing", (NOW.timestamp(), NOW.timestamp()), NOW.timestamp())
         await one.store.set_edges({query(DAILY): edge})

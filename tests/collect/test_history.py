@@ -13,7 +13,7 @@ from collector.report.gaps import find_gaps
 from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.store import wanted
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, core
+from tests.harness.collect_core import DAY, NOW, open_core
 from tests.harness.factories import many, profile
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
@@ -33,7 +33,7 @@ async def run_backfill(opened, start, end=None, *, force=False):
 @pytest.mark.parametrize("fires", [24, pytest.param(96, marks=pytest.mark.campaign)])
 async def test_50_series_cost_one_batch_of_each_fire_and_one_daily_re_read(sqlite_url, fires):
     of_fifty = many(50, agg_interval=QUARTER)
-    async with core(sqlite_url, of_fifty, series_per_request=20) as opened:
+    async with open_core(sqlite_url, of_fifty, series_per_request=20) as opened:
         await collect([of_fifty], opened.clock(), opened.store, opened.batch_runner)
         before = len(opened.requests)
         for _ in range(fires):
@@ -47,7 +47,7 @@ async def test_50_series_cost_one_batch_of_each_fire_and_one_daily_re_read(sqlit
 
 async def test_as_of_any_moment_gives_back_what_had_been_served_by_then(store_url):
     hourly = profile(since=MIDNIGHT - 2 * DAY)
-    async with core(store_url, hourly, revised_for=timedelta(days=3), lag=timedelta(minutes=45)) as opened:
+    async with open_core(store_url, hourly, revised_for=timedelta(days=3), lag=timedelta(minutes=45)) as opened:
         served = []
         for _ in range(18):
             await collect_and_heal([hourly], opened.clock(), opened.store, opened.batch_runner)
@@ -66,7 +66,7 @@ async def test_an_annotation_that_is_withdrawn_is_kept_with_when(store_url):
         MIDNIGHT - DAY, MIDNIGHT, "CT", "OUTAGE", "A log went away", "https://example.com/", is_instantaneous=False
     )
     hourly = profile()
-    async with core(store_url, hourly, annotations=(outage,)) as opened:
+    async with open_core(store_url, hourly, annotations=(outage,)) as opened:
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         first = opened.clock()
         opened.simulator.change(WithdrawalChange(outage, since=opened.clock().timestamp() + 60))
@@ -79,7 +79,7 @@ async def test_an_annotation_that_is_withdrawn_is_kept_with_when(store_url):
 async def test_a_hole_upstream_is_proven_within_three_days_and_then_costs_nothing(store_url):
     hourly = profile()
     hole = Window(MIDNIGHT - 40 * DAY, MIDNIGHT - 39 * DAY)
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         opened.simulator.change(GapChange(hole))
         assert (await run_backfill(opened, MIDNIGHT - 60 * DAY)).state == "done"
         costs = []
@@ -97,7 +97,7 @@ async def test_a_hole_upstream_is_proven_within_three_days_and_then_costs_nothin
 async def test_an_explicit_backfill_asks_for_a_proven_gap_again(store_url):
     hourly = profile()
     hole = Window(MIDNIGHT - 40 * DAY, MIDNIGHT - 39 * DAY)
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         opened.simulator.change(GapChange(hole))
         await run_backfill(opened, MIDNIGHT - 60 * DAY)
         for _ in range(3):
@@ -110,7 +110,7 @@ async def test_an_explicit_backfill_asks_for_a_proven_gap_again(store_url):
 
 async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_complete(store_url):
     hourly = profile()
-    async with core(store_url, hourly, max_span={**dict.fromkeys(AggInterval, 7 * DAY)}) as opened:
+    async with open_core(store_url, hourly, max_span={**dict.fromkeys(AggInterval, 7 * DAY)}) as opened:
         bad = MIDNIGHT - 30 * DAY
 
         def ill(received):
@@ -132,7 +132,7 @@ async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_comple
 
 async def test_a_day_of_downtime_is_made_good_by_the_next_pass(store_url):
     hourly = profile()
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(days=3)
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
@@ -143,7 +143,7 @@ async def test_a_day_of_downtime_is_made_good_by_the_next_pass(store_url):
 
 async def test_a_forced_backfill_asks_for_what_is_there_and_writes_nothing_new(store_url):
     hourly = profile()
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         first = await run_backfill(opened, MIDNIGHT - 10 * DAY)
         opened.clock.advance(seconds=1)
         forced = await run_backfill(opened, MIDNIGHT - 10 * DAY, force=True)
@@ -154,7 +154,7 @@ async def test_a_forced_backfill_asks_for_what_is_there_and_writes_nothing_new(s
 
 async def test_a_backfill_that_is_stopped_goes_on_where_it_was(store_url):
     hourly = profile()
-    async with core(
+    async with open_core(
         store_url, hourly, concurrency=1, series_per_request=1, max_span={**dict.fromkeys(AggInterval, DAY)}
     ) as opened:
         order = wanted(["all"], MIDNIGHT - 20 * DAY, MIDNIGHT, opened.clock(), force=True)
@@ -178,7 +178,7 @@ async def test_a_backfill_that_is_stopped_goes_on_where_it_was(store_url):
 
 
 async def test_a_job_for_a_profile_that_is_gone_fails_in_a_sentence(sqlite_url):
-    async with core(sqlite_url, profile()) as opened:
+    async with open_core(sqlite_url, profile()) as opened:
         order = wanted(["gone"], MIDNIGHT - DAY, None, opened.clock(), force=False)
         job = await opened.store.create_backfill(order, opened.clock())
         done = await BackfillRunner(opened.store, opened.batch_runner).run(job, opened.profiles)
@@ -186,7 +186,7 @@ async def test_a_job_for_a_profile_that_is_gone_fails_in_a_sentence(sqlite_url):
 
 
 async def test_a_renamed_profile_keeps_its_history_and_a_changed_filter_starts_a_new_one(store_url):
-    async with core(store_url, profile("old")) as opened:
+    async with open_core(store_url, profile("old")) as opened:
         await collect(opened.profiles, opened.clock(), opened.store, opened.batch_runner)
         before = await opened.stored()
         await opened.declare(profile("new"))
@@ -200,7 +200,7 @@ async def test_a_renamed_profile_keeps_its_history_and_a_changed_filter_starts_a
 
 async def test_a_normalization_that_changes_midway_never_mixes(store_url):
     hourly = profile()
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.simulator.change(NormalizationChange("PERCENTAGE", "percent", since=opened.clock().timestamp() + 60))
         for _ in range(2):
@@ -219,7 +219,7 @@ async def test_a_normalization_that_changes_midway_never_mixes(store_url):
 
 async def test_values_that_are_relative_to_one_answer_stand_alone(store_url):
     three = many(3, since=MIDNIGHT - 30 * DAY)
-    async with core(store_url, three, normalization="MIN_MAX") as opened:
+    async with open_core(store_url, three, normalization="MIN_MAX") as opened:
         await collect_and_heal([three], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(days=20)
         await collect_and_heal([three], opened.clock(), opened.store, opened.batch_runner)
@@ -245,7 +245,7 @@ def test_an_end_before_the_start_is_refused():
 
 async def test_the_day_that_has_just_ended_is_there_within_the_hour_although_radar_lags(sqlite_url):
     daily = profile(agg_interval=AggInterval.ONE_DAY)
-    async with core(sqlite_url, daily, lag=timedelta(minutes=45)) as opened:
+    async with open_core(sqlite_url, daily, lag=timedelta(minutes=45)) as opened:
         opened.clock.now = MIDNIGHT + DAY + timedelta(minutes=2)
         worker = ProfileWorker([daily], opened.store, opened.batch_runner)
         assert await worker.run_due()
@@ -263,7 +263,7 @@ async def test_the_day_that_has_just_ended_is_there_within_the_hour_although_rad
 @pytest.mark.parametrize("late", [MIDNIGHT, NOW + 100 * DAY], ids=["today", "in the future"])
 async def test_what_lies_before_since_is_read_again_until_it_is_final(store_url, late):
     early, hourly = profile(since=MIDNIGHT - 10 * DAY), profile(since=late)
-    async with core(store_url, early) as opened:
+    async with open_core(store_url, early) as opened:
         await run_backfill(opened, MIDNIGHT - 10 * DAY)
         await opened.declare(hourly)
         old = Window(MIDNIGHT - 10 * DAY, MIDNIGHT)
@@ -290,7 +290,7 @@ async def kept_for(opened, hourly, days):
 @pytest.mark.parametrize("days", [1, 3])
 async def test_a_history_that_begins_a_few_days_after_since_is_known_to_and_is_no_gap(store_url, interval, days):
     kept = profile(agg_interval=interval, since=MIDNIGHT - 60 * DAY, settle=4 * DAY)
-    async with core(store_url, kept, data_since=kept.since + days * DAY) as opened:
+    async with open_core(store_url, kept, data_since=kept.since + days * DAY) as opened:
         assert await kept_for(opened, kept, 4) == ([], 1)
         (edge,) = (await opened.store.edges([series.query for series in kept.series])).values()
         assert (edge.begins, edge.is_accepted) == ((kept.since + days * DAY).timestamp(), True)
@@ -302,7 +302,7 @@ async def test_what_a_silent_cap_cuts_off_a_long_window_is_asked_for_alone(store
         series.update({name: series[name][:600] for name in ("timestamps", "values")})
 
     hourly = profile(since=MIDNIGHT - 60 * DAY, settle=4 * DAY)
-    async with core(store_url, hourly) as opened:
+    async with open_core(store_url, hourly) as opened:
         opened.script(faults.edit("600 values at most", cap).only(lambda received: received.series == 1).always())
         assert await kept_for(opened, hourly, 2) == ([], 1)
 
@@ -310,7 +310,7 @@ async def test_what_a_silent_cap_cuts_off_a_long_window_is_asked_for_alone(store
 async def test_a_hole_in_a_history_of_three_weeks_is_proven(store_url):
     monday = MIDNIGHT - timedelta(days=MIDNIGHT.weekday())
     weekly = profile(agg_interval=AggInterval.ONE_WEEK, since=monday - 21 * DAY, settle=DAY)
-    async with core(store_url, weekly) as opened:
+    async with open_core(store_url, weekly) as opened:
         opened.simulator.change(GapChange(Window(monday - 14 * DAY, monday - 7 * DAY)))
         await collect([weekly], opened.clock(), opened.store, opened.batch_runner)
         for _ in range(8):

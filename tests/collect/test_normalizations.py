@@ -12,7 +12,7 @@ from collector.model import Window
 from collector.report.status import status_document
 from collector.store import wanted
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core
 from tests.harness.factories import many, profile, query
 
 SINCE = NOW.replace(hour=0, minute=0) - 40 * DAY
@@ -31,82 +31,82 @@ def _scaled(word):
     return faults.edit("scaled", change).always()
 
 
-async def _pass(world):
-    world.restart()
-    return await collect_and_heal(world.profiles, world.clock(), world.store, world.batch_runner)
+async def _pass(core):
+    core.restart()
+    return await collect_and_heal(core.profiles, core.clock(), core.store, core.batch_runner)
 
 
-async def _backfill(world, start=SINCE):
-    names = [one.name for one in world.profiles]
-    job = await world.store.create_backfill(wanted(names, start, None, world.clock(), force=False), world.clock())
-    return await BackfillRunner(world.store, world.batch_runner).run(job, world.profiles)
+async def _backfill(core, start=SINCE):
+    names = [one.name for one in core.profiles]
+    job = await core.store.create_backfill(wanted(names, start, None, core.clock(), force=False), core.clock())
+    return await BackfillRunner(core.store, core.batch_runner).run(job, core.profiles)
 
 
 @pytest.mark.parametrize("profiles", [[profile(since=SINCE)], [many(3, since=SINCE)]], ids=["one", "three"])
 async def test_an_unknown_word_for_counts_makes_one_history(store_url, profiles):
-    async with core(store_url, *profiles, normalization="COUNT", lag=timedelta(minutes=45)) as world:
-        assert (await _pass(world)).complete
-        [first] = [fetch for fetch in await world.store.list_fetches() if fetch.outcome == "relative"]
-        judging = [fetch for fetch in await world.store.list_fetches() if "(normalization)" in fetch.profiles]
+    async with open_core(store_url, *profiles, normalization="COUNT", lag=timedelta(minutes=45)) as core:
+        assert (await _pass(core)).complete
+        [first] = [fetch for fetch in await core.store.list_fetches() if fetch.outcome == "relative"]
+        judging = [fetch for fetch in await core.store.list_fetches() if "(normalization)" in fetch.profiles]
         assert (first.normalization, len(judging)) == (None, 2)
-        world.clock.advance(hours=1)
-        assert (await _pass(world)).complete
-        assert len([fetch for fetch in await world.store.list_fetches() if fetch.outcome == "relative"]) == 1
+        core.clock.advance(hours=1)
+        assert (await _pass(core)).complete
+        assert len([fetch for fetch in await core.store.list_fetches() if fetch.outcome == "relative"]) == 1
         for series in profiles[0].series:
-            truth = world.truth(series.query, Window(SINCE, HOUR.floor(NOW)))
-            stored = (await world.stored())[series.label]
+            truth = core.truth(series.query, Window(SINCE, HOUR.floor(NOW)))
+            stored = (await core.stored())[series.label]
             assert {at: stored.get(at) for at in truth} == truth
-        document = await status_document(world.store, world.profiles, 600, world.clock())
+        document = await status_document(core.store, core.profiles, 600, core.clock())
         assert document["profiles"][0]["state"] == "fresh"
         [warning] = document["warnings"]
         assert "'COUNT' is not known" in warning
         assert "one history" in warning
-        assert (await _backfill(world)).state == "done"
+        assert (await _backfill(core)).state == "done"
 
 
 async def test_an_unknown_word_for_scaled_values_is_relative_and_said_so(sqlite_url):
-    async with core(sqlite_url, profile(since=SINCE)) as world:
-        world.script(_scaled("INDEXED"))
-        assert (await _pass(world)).complete
-        world.clock.advance(hours=1)
-        assert (await _pass(world)).complete
-        judging = [fetch for fetch in await world.store.list_fetches() if "(normalization)" in fetch.profiles]
+    async with open_core(sqlite_url, profile(since=SINCE)) as core:
+        core.script(_scaled("INDEXED"))
+        assert (await _pass(core)).complete
+        core.clock.advance(hours=1)
+        assert (await _pass(core)).complete
+        judging = [fetch for fetch in await core.store.list_fetches() if "(normalization)" in fetch.profiles]
         assert len(judging) == 2
-        document = await status_document(world.store, world.profiles, 600, world.clock())
+        document = await status_document(core.store, core.profiles, 600, core.clock())
         assert document["profiles"][0]["state"] == "relative"
         assert "differ, so each answer stands alone" in document["warnings"][0]
-        standing = await _backfill(world)
+        standing = await _backfill(core)
         assert standing.state == "done"  # with a message, for which the command exits with 1
         assert "make no history" in standing.message
 
 
 async def test_zeros_decide_nothing_until_there_are_values(sqlite_url):
-    async with core(sqlite_url, profile(since=SINCE), normalization="COUNT", data_since=NOW - 10 * DAY) as world:
-        assert (await _pass(world)).complete
-        [verdict] = await world.store.normalizations()
+    async with open_core(sqlite_url, profile(since=SINCE), normalization="COUNT", data_since=NOW - 10 * DAY) as core:
+        assert (await _pass(core)).complete
+        [verdict] = await core.store.normalizations()
         assert verdict.verdict == "undecided"
-        assert (await world.store.relative([query()])) == {query()}
-        requests = len(world.requests)
-        world.clock.advance(hours=1)
-        assert (await _pass(world)).complete
-        assert len(world.requests) == requests + 1  # not judged again within a day
-        world.clock.advance(days=20)
+        assert (await core.store.relative([query()])) == {query()}
+        requests = len(core.requests)
+        core.clock.advance(hours=1)
+        assert (await _pass(core)).complete
+        assert len(core.requests) == requests + 1  # not judged again within a day
+        core.clock.advance(days=20)
         for _ in range(2):
-            assert (await _pass(world)).complete
-        assert (await world.store.relative([query()])) == set()
-        assert not json.loads((await world.store.normalizations())[0].dump())["differing"]
+            assert (await _pass(core)).complete
+        assert (await core.store.relative([query()])) == set()
+        assert not json.loads((await core.store.normalizations())[0].dump())["differing"]
 
 
 @pytest.mark.parametrize("word", ["COUNT", "PERCENTAGE"])
 async def test_values_that_need_not_add_up_are_confirmed_by_reading_them_once_more(sqlite_url, word):
-    async with core(sqlite_url, profile(since=SINCE), normalization=word) as world:
-        assert (await _pass(world)).complete
-        world.clock.advance(hours=2)
-        assert (await _pass(world)).complete
-        before = len(world.requests)
-        await confirm(world.profiles, world.clock(), world.store, world.batch_runner)
-        assert {asked.query.agg_interval for one in world.requests[before:] for asked in one.question.series} == {HOUR}
-        assert await world.store.unconfirmed(world.profiles) == {"all": 0}
-        asked = len(world.requests)
-        await confirm(world.profiles, world.clock(), world.store, world.batch_runner)
-        assert len(world.requests) == asked
+    async with open_core(sqlite_url, profile(since=SINCE), normalization=word) as core:
+        assert (await _pass(core)).complete
+        core.clock.advance(hours=2)
+        assert (await _pass(core)).complete
+        before = len(core.requests)
+        await confirm(core.profiles, core.clock(), core.store, core.batch_runner)
+        assert {asked.query.agg_interval for one in core.requests[before:] for asked in one.question.series} == {HOUR}
+        assert await core.store.unconfirmed(core.profiles) == {"all": 0}
+        asked = len(core.requests)
+        await confirm(core.profiles, core.clock(), core.store, core.batch_runner)
+        assert len(core.requests) == asked

@@ -13,7 +13,7 @@ import pytest
 from collector.collect.one_pass import collect
 from collector.model import AggInterval, Window
 from collector.simulator import odd
-from tests.harness.collect_core import core, window_of
+from tests.harness.collect_core import open_core, window_of
 from tests.harness.factories import profile
 
 OWNERS = ("DigiCert, Inc.", "Sectigo Limited")
@@ -35,28 +35,28 @@ def asked_of(agg_interval):
     return profile("two", agg_interval, each={"caOwner": OWNERS}, lookback=BUCKETS * agg_interval.step)
 
 
-async def stored_and_true(world):
+async def stored_and_true(core):
     """{label: {timestamp: value}} of what is stored and of the truth, over the windows that were wanted.
 
     What lies before the first request's window was looked at for the edge of history, and is not stored.
     """
-    (one,) = world.profiles
-    questions = [request.question for request in world.requests if request.question]
+    (one,) = core.profiles
+    questions = [request.question for request in core.requests if request.question]
     windows = [window_of(asked) for question in questions for asked in question.series]
     wanted = [asked for asked in windows if asked.end > windows[0].start]
     window = Window(min(asked.start for asked in wanted), max(asked.end for asked in wanted))
-    found = await world.stored()
+    found = await core.stored()
     stored = {series.label: found.get(series.label, {}) for series in one.series}
-    truth = {series.label: world.truth(series.query, window) for series in one.series}
+    truth = {series.label: core.truth(series.query, window) for series in one.series}
     return stored, truth, window
 
 
-async def gaps(world, window):
+async def gaps(core, window):
     """How many buckets each series lacks, by the reason."""
-    (one,) = world.profiles
+    (one,) = core.profiles
     found = {}
     for series in one.series:
-        for hole in await world.store.holes(series.query, window, one.settle):
+        for hole in await core.store.holes(series.query, window, one.settle):
             key = (series.label, hole.reason)
             found[key] = found.get(key, 0) + (hole.window.duration // one.agg_interval.step)
     return found
@@ -69,13 +69,13 @@ async def answered_oddly(url, names, caplog):
     behaves = any(one.group == "behaviour" for one in chosen)
     agg_interval = AggInterval.ONE_HOUR if behaves else INTERVAL[names[0]]
     caplog.clear()
-    async with core(url, asked_of(agg_interval), odd=names) as world:
-        await collect(world.profiles, world.clock(), world.store, world.batch_runner)
-        stored, truth, window = await stored_and_true(world)
+    async with open_core(url, asked_of(agg_interval), odd=names) as core:
+        await collect(core.profiles, core.clock(), core.store, core.batch_runner)
+        stored, truth, window = await stored_and_true(core)
         if any(one.verdict == "refuse" for one in chosen):
             # a smaller question may have an answer without what is odd
             assert all(points.items() <= truth[label].items() for label, points in stored.items())
-            await check_evidence(world, names)
+            await check_evidence(core, names)
         else:
             step = agg_interval.seconds
             kept = {
@@ -84,32 +84,32 @@ async def answered_oddly(url, names, caplog):
             }
             assert stored == kept
             lost = {(label, "missing"): len(truth[label]) - len(points) for label, points in kept.items()}
-            assert await gaps(world, window) == {key: count for key, count in lost.items() if count}
-        await check_notes(world, chosen, caplog)
+            assert await gaps(core, window) == {key: count for key, count in lost.items() if count}
+        await check_notes(core, chosen, caplog)
         if len(chosen) > 1 or chosen[0].verdict != "take" or chosen[0].group in IDENTITY:
-            await check_recovery(world)
+            await check_recovery(core)
 
 
-async def check_recovery(world):
+async def check_recovery(core):
     """Once the upstream answers as usual, all is there, in the same series."""
-    world.simulator.be_odd()
-    world.clock.advance(hours=3)
-    await collect(world.profiles, world.clock(), world.store, world.batch_runner)
-    stored, truth, window = await stored_and_true(world)
+    core.simulator.be_odd()
+    core.clock.advance(hours=3)
+    await collect(core.profiles, core.clock(), core.store, core.batch_runner)
+    stored, truth, window = await stored_and_true(core)
     assert stored == truth
-    assert await gaps(world, window) == {}
+    assert await gaps(core, window) == {}
 
 
-async def check_evidence(world, names):
+async def check_evidence(core, names):
     """An answer that is refused has an outcome that says so, and its body is kept."""
-    assert {*await world.outcomes()} != {"ok"}
-    assert await world.store.bodies() or NEVER_SEEN & {*names}
+    assert {*await core.outcomes()} != {"ok"}
+    assert await core.store.bodies() or NEVER_SEEN & {*names}
 
 
-async def check_notes(world, chosen, caplog):
+async def check_notes(core, chosen, caplog):
     """What is left out of an answer that is taken is noted, and every kind of deviation once."""
     noted = [record.deviation for record in caplog.records if hasattr(record, "deviation")]
-    assert sorted(noted) == sorted({one.kind for one in await world.store.deviations()})
+    assert sorted(noted) == sorted({one.kind for one in await core.store.deviations()})
     verdicts = {one.verdict for one in chosen}
     assert noted or "leave out" not in verdicts or "refuse" in verdicts
 

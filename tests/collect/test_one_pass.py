@@ -10,20 +10,20 @@ from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
 from collector.simulator import GapChange, NormalizationChange, RevisionChange
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, window_of
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
 from tests.harness.factories import many, profile, query
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 SINCE = datetime.fromisoformat("2026-03-01T00:00:00+00:00")
 
 
-async def _pass(world, how=collect):
-    return await how(world.profiles, world.clock(), world.store, world.batch_runner)
+async def _pass(core, how=collect):
+    return await how(core.profiles, core.clock(), core.store, core.batch_runner)
 
 
-def _windows(world, since=0):
+def _windows(core, since=0):
     """The windows of the requests that were answered, from the request of this number on."""
-    return [window_of(asked) for got in world.requests[since:] if got.status == 200 for asked in got.question.series]
+    return [window_of(asked) for got in core.requests[since:] if got.status == 200 for asked in got.question.series]
 
 
 def _buckets(window, agg_interval=HOUR):
@@ -31,186 +31,186 @@ def _buckets(window, agg_interval=HOUR):
 
 
 async def test_it_works(store_url):
-    async with core(store_url, profile(since=SINCE), profile("quarters", QUARTER), many(3, "each")) as world:
-        collected = await _pass(world, collect_and_heal)
+    async with open_core(store_url, profile(since=SINCE), profile("quarters", QUARTER), many(3, "each")) as core:
+        collected = await _pass(core, collect_and_heal)
         assert collected.complete
         assert collected.reasons == {"all": None, "quarters": None, "each": None}
-        stored = await world.stored()
-        assert stored["all"] == world.truth(query(), Window(SINCE, HOUR.floor(NOW)))
+        stored = await core.stored()
+        assert stored["all"] == core.truth(query(), Window(SINCE, HOUR.floor(NOW)))
         start = QUARTER.floor(NOW - DAY).replace(hour=0, minute=0)
-        assert stored["quarters"] == world.truth(query(QUARTER), Window(start, QUARTER.floor(NOW)))
+        assert stored["quarters"] == core.truth(query(QUARTER), Window(start, QUARTER.floor(NOW)))
         assert len(stored) == 5
 
 
 async def test_the_newest_bucket_is_only_taken_when_it_is_closed(sqlite_url):
-    async with core(sqlite_url, profile(), unfinished="partial") as world:
-        await _pass(world)
-        assert max((await world.stored())["all"]) == HOUR.floor(NOW).timestamp() - 3600
-        world.clock.advance(hours=1)
-        await _pass(world)
-        assert max((await world.stored())["all"]) == HOUR.floor(NOW).timestamp()
+    async with open_core(sqlite_url, profile(), unfinished="partial") as core:
+        await _pass(core)
+        assert max((await core.stored())["all"]) == HOUR.floor(NOW).timestamp() - 3600
+        core.clock.advance(hours=1)
+        await _pass(core)
+        assert max((await core.stored())["all"]) == HOUR.floor(NOW).timestamp()
 
 
 async def test_a_pass_reads_from_the_newest_point_less_lookback(sqlite_url):
-    async with core(sqlite_url, profile(lookback=timedelta(hours=1))) as world:
-        await _pass(world)
-        await _pass(world)
-        world.clock.advance(hours=30)
-        seen = len(world.requests)
-        await _pass(world)
-        assert [window.start for window in _windows(world, seen)] == [SINCE + 9 * DAY]
+    async with open_core(sqlite_url, profile(lookback=timedelta(hours=1))) as core:
+        await _pass(core)
+        await _pass(core)
+        core.clock.advance(hours=30)
+        seen = len(core.requests)
+        await _pass(core)
+        assert [window.start for window in _windows(core, seen)] == [SINCE + 9 * DAY]
 
 
 @pytest.mark.parametrize("days", [1, 10, 45])
 async def test_a_pause_of_any_length_is_made_good_by_the_next_pass(store_url, days):
-    async with core(store_url, profile(), many(2, "quarters", agg_interval=QUARTER)) as world:
-        await _pass(world)
-        first = min(min(points) for points in (await world.stored()).values())
-        world.restart()
-        world.clock.advance(days=days)
-        assert (await _pass(world)).complete
+    async with open_core(store_url, profile(), many(2, "quarters", agg_interval=QUARTER)) as core:
+        await _pass(core)
+        first = min(min(points) for points in (await core.stored()).values())
+        core.restart()
+        core.clock.advance(days=days)
+        assert (await _pass(core)).complete
         start = datetime.fromtimestamp(first, NOW.tzinfo)
-        stored = await world.stored()
-        for one in world.profiles:
+        stored = await core.stored()
+        for one in core.profiles:
             for series in one.series:
-                end = one.agg_interval.floor(world.clock())
-                assert stored[series.label] == world.truth(series.query, Window(start, end))
+                end = one.agg_interval.floor(core.clock())
+                assert stored[series.label] == core.truth(series.query, Window(start, end))
 
 
 async def test_profiles_that_share_a_series_ask_for_it_once(sqlite_url):
     twins = profile("one"), profile("other", lookback=3 * DAY), profile("third", filters={"tld": ("com",)})
-    async with core(sqlite_url, *twins) as world:
-        await _pass(world)
-        asked = Counter(str(asked.query.filters) for got in world.requests for asked in got.question.series)
+    async with open_core(sqlite_url, *twins) as core:
+        await _pass(core)
+        asked = Counter(str(asked.query.filters) for got in core.requests for asked in got.question.series)
         assert len(asked) == 2
-        assert len({frozenset(window) for window in (await world.stored()).values()}) == 2
-        stored = await world.stored()
+        assert len({frozenset(window) for window in (await core.stored()).values()}) == 2
+        stored = await core.stored()
         assert stored["one"] == stored["other"]
         hours = Counter(
             hour
-            for got in world.requests
+            for got in core.requests
             for asked in got.question.series
             if not asked.query.filters
             for hour in range(asked.start, asked.end, 3600)
         )
         assert set(hours.values()) == {1}
-        assert {tuple(row.profiles) for row in await world.store.list_fetches()} == {("one", "other"), ("third",)}
+        assert {tuple(row.profiles) for row in await core.store.list_fetches()} == {("one", "other"), ("third",)}
 
 
 async def test_young_values_are_read_again_once_a_day_and_only_then(sqlite_url):
-    async with core(sqlite_url, profile(since=SINCE, settle=5 * DAY)) as world:
-        await _pass(world, collect_and_heal)
+    async with open_core(sqlite_url, profile(since=SINCE, settle=5 * DAY)) as core:
+        await _pass(core, collect_and_heal)
         lengths = []
         for _ in range(50):
-            world.clock.advance(hours=1)
-            seen = len(world.requests)
-            await _pass(world)
-            lengths.append(sum(_buckets(window) for window in _windows(world, seen)))
+            core.clock.advance(hours=1)
+            seen = len(core.requests)
+            await _pass(core)
+            lengths.append(sum(_buckets(window) for window in _windows(core, seen)))
         long = [at for at, length in enumerate(lengths) if length >= 5 * 24]
         assert len(long) in {2, 3}
         assert all(later - earlier >= 23 for earlier, later in pairwise(long))
 
 
 async def test_a_revision_below_the_high_water_mark_is_seen_within_a_day(store_url):
-    async with core(store_url, profile(since=SINCE)) as world:
-        await _pass(world, collect_and_heal)
+    async with open_core(store_url, profile(since=SINCE)) as core:
+        await _pass(core, collect_and_heal)
         late = Window(SINCE + 2 * DAY, SINCE + 2 * DAY + timedelta(hours=3))
-        world.simulator.change(RevisionChange(late, 1000))
+        core.simulator.change(RevisionChange(late, 1000))
         for _ in range(25):
-            world.clock.advance(hours=1)
-            await _pass(world)
-        stored = (await world.stored())["all"]
-        assert stored == world.truth(query(), Window(SINCE, HOUR.floor(world.clock())))
-        revisions = await world.store.list_revisions()
+            core.clock.advance(hours=1)
+            await _pass(core)
+        stored = (await core.stored())["all"]
+        assert stored == core.truth(query(), Window(SINCE, HOUR.floor(core.clock())))
+        revisions = await core.store.list_revisions()
         assert {row.timestamp for row in revisions} == {late.start + timedelta(hours=hour) for hour in range(3)}
         assert all(row.new_value == row.value + 4000 for row in revisions)
-        as_of = {t: v async for *_, t, v in world.store.export(as_of=NOW + timedelta(minutes=1))}
+        as_of = {t: v async for *_, t, v in core.store.export(as_of=NOW + timedelta(minutes=1))}
         assert all(as_of[int(row.timestamp.timestamp())] == row.value for row in revisions)
 
 
 async def test_a_change_of_normalization_or_unit_starts_a_new_series_and_mixes_nothing(store_url):
-    async with core(store_url, profile(), many(2)) as world:
-        await _pass(world)
-        before = await world.stored()
-        world.simulator.change(NormalizationChange(unit="requests", since=world.clock.timestamp() + 1))
+    async with open_core(store_url, profile(), many(2)) as core:
+        await _pass(core)
+        before = await core.stored()
+        core.simulator.change(NormalizationChange(unit="requests", since=core.clock.timestamp() + 1))
         for _ in range(2):
-            world.clock.advance(hours=1)
-            assert (await _pass(world)).complete
-        series = await world.store.list_series()
+            core.clock.advance(hours=1)
+            assert (await _pass(core)).complete
+        series = await core.store.list_series()
         assert Counter(row.unit for row in series) == {"certificates": 3, "requests": 3}
         assert {row.profile for row in series if row.unit == "requests"} == {"all", "many"}
-        after = await world.stored()
-        window = Window(SINCE + 8 * DAY, HOUR.floor(world.clock()))
+        after = await core.stored()
+        window = Window(SINCE + 8 * DAY, HOUR.floor(core.clock()))
         assert set(after) == set(before)
-        assert after["all"].items() <= world.truth(query(), window).items()
+        assert after["all"].items() <= core.truth(query(), window).items()
 
 
 async def test_a_hole_that_the_server_fills_later_is_healed(store_url):
     hole = Window(SINCE + 3 * DAY, SINCE + 3 * DAY + timedelta(hours=5))
-    async with core(store_url, profile(since=SINCE)) as world:
-        world.simulator.change(GapChange(hole, until=(NOW + 2 * DAY).timestamp()))
-        await _pass(world, collect_and_heal)
-        assert len((await world.stored())["all"]) == 9 * 24 + 12 - 5
-        world.clock.advance(days=3)
-        await _pass(world, heal)
-        stored = (await world.stored())["all"]
-        assert stored.items() >= world.truth(query(), Window(SINCE, HOUR.floor(NOW))).items()
+    async with open_core(store_url, profile(since=SINCE)) as core:
+        core.simulator.change(GapChange(hole, until=(NOW + 2 * DAY).timestamp()))
+        await _pass(core, collect_and_heal)
+        assert len((await core.stored())["all"]) == 9 * 24 + 12 - 5
+        core.clock.advance(days=3)
+        await _pass(core, heal)
+        stored = (await core.stored())["all"]
+        assert stored.items() >= core.truth(query(), Window(SINCE, HOUR.floor(NOW))).items()
 
 
 async def test_a_hole_that_stays_is_asked_for_once_a_day_and_when_it_is_final_no_more(sqlite_url):
     hole = Window(SINCE + 3 * DAY, SINCE + 3 * DAY + timedelta(hours=5))
-    async with core(sqlite_url, profile(since=SINCE, settle=10 * DAY)) as world:
-        world.simulator.change(GapChange(hole))
-        await _pass(world, collect_and_heal)
+    async with open_core(sqlite_url, profile(since=SINCE, settle=10 * DAY)) as core:
+        core.simulator.change(GapChange(hole))
+        await _pass(core, collect_and_heal)
         for _ in range(5):
-            await _pass(world, heal)
-        assert len(world.requests) == 1
+            await _pass(core, heal)
+        assert len(core.requests) == 1
         asked = []
         for _ in range(10):
-            world.clock.advance(days=1, minutes=1)
-            seen = len(world.requests)
-            await _pass(world, heal)
-            asked.append(len(world.requests) - seen)
+            core.clock.advance(days=1, minutes=1)
+            seen = len(core.requests)
+            await _pass(core, heal)
+            asked.append(len(core.requests) - seen)
         assert asked[0] == 1
         assert asked[-3:] == [0, 0, 0]
 
 
 async def test_what_failed_is_in_the_reasons_of_the_profiles_it_concerns(sqlite_url):
-    async with core(sqlite_url, profile("well", QUARTER), profile("ill")) as world:
-        world.script(faults.unequal().always().only(lambda got: got.question.agg_interval == HOUR))
-        collected = await _pass(world)
+    async with open_core(sqlite_url, profile("well", QUARTER), profile("ill")) as core:
+        core.script(faults.unequal().always().only(lambda got: got.question.agg_interval == HOUR))
+        collected = await _pass(core)
         assert not collected.complete
         assert collected.reasons["well"] is None
         assert "values" in collected.reasons["ill"]
-        assert set(await world.stored()) == {"well"}
+        assert set(await core.stored()) == {"well"}
 
 
 async def test_repeating_a_pass_changes_nothing(store_url):
-    async with core(store_url, profile(since=SINCE), many(3)) as world:
-        await _pass(world, collect_and_heal)
-        before = await world.stored()
-        again = await _pass(world, collect_and_heal)
+    async with open_core(store_url, profile(since=SINCE), many(3)) as core:
+        await _pass(core, collect_and_heal)
+        before = await core.stored()
+        again = await _pass(core, collect_and_heal)
         assert (again.saved.inserted, again.saved.revised, again.saved.vanished) == (0, 0, 0)
-        assert await world.stored() == before
+        assert await core.stored() == before
 
 
 async def test_an_earlier_since_fetches_the_earlier_part_alone(sqlite_url):
-    async with core(sqlite_url, profile(since=SINCE)) as world:
-        await _pass(world, collect_and_heal)
-        seen = len(world.requests)
-        await world.declare(profile(since=SINCE - 60 * DAY))
-        await _pass(world, heal)
-        assert (await world.stored())["all"] == world.truth(query(), Window(SINCE - 60 * DAY, HOUR.floor(NOW)))
-        asked = sum(_buckets(window) for window in _windows(world, seen))
+    async with open_core(sqlite_url, profile(since=SINCE)) as core:
+        await _pass(core, collect_and_heal)
+        seen = len(core.requests)
+        await core.declare(profile(since=SINCE - 60 * DAY))
+        await _pass(core, heal)
+        assert (await core.stored())["all"] == core.truth(query(), Window(SINCE - 60 * DAY, HOUR.floor(NOW)))
+        asked = sum(_buckets(window) for window in _windows(core, seen))
         assert asked <= (60 + 31) * 24  # whole windows of the grid, and no more of what is there
 
 
 async def test_a_vanished_bucket_is_kept_and_comes_back(sqlite_url):
     gone = Window(SINCE + 9 * DAY, SINCE + 9 * DAY + timedelta(hours=2))
-    async with core(sqlite_url, profile()) as world:
-        await _pass(world)
-        before = await world.stored()
-        world.simulator.change(GapChange(gone, until=(NOW + timedelta(hours=2)).timestamp()))
-        world.clock.advance(hours=1)
-        assert (await _pass(world)).saved.vanished == 2
-        assert (await world.stored())["all"].items() >= before["all"].items()
+    async with open_core(sqlite_url, profile()) as core:
+        await _pass(core)
+        before = await core.stored()
+        core.simulator.change(GapChange(gone, until=(NOW + timedelta(hours=2)).timestamp()))
+        core.clock.advance(hours=1)
+        assert (await _pass(core)).saved.vanished == 2
+        assert (await core.stored())["all"].items() >= before["all"].items()

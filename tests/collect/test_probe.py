@@ -10,7 +10,7 @@ from collector.interval import AggInterval, Grid
 from collector.model import DATASET, RequestKind, utc
 from collector.simulator import TOO_COSTLY
 from tests.harness import faults
-from tests.harness.collect_core import TOKEN, core
+from tests.harness.collect_core import TOKEN, open_core
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 SPANS = dict.fromkeys(AggInterval, timedelta(days=366))
@@ -19,17 +19,17 @@ EDGE = datetime(2026, 1, 20, tzinfo=UTC)
 
 async def probed(folder, *rules, behind=timedelta(0), **options):
     """Probe an upstream; gives the fields of the report, and the limits that are remembered."""
-    async with core(f"sqlite:///{folder}/probe.db", token=TOKEN, **options) as world:
-        world.script(*rules)
-        world.simulator._clock = lambda: world.clock.timestamp() - behind.total_seconds()
-        report = (await Prober(world.batch_runner).probe()).to_json("http://radar")
-        assert len(world.requests) == report["requests_used"] <= MOST_REQUESTS
-        assert await world.store.list_series() == []
-        assert await world.stored() == {}
+    async with open_core(f"sqlite:///{folder}/probe.db", token=TOKEN, **options) as core:
+        core.script(*rules)
+        core.simulator._clock = lambda: core.clock.timestamp() - behind.total_seconds()
+        report = (await Prober(core.batch_runner).probe()).to_json("http://radar")
+        assert len(core.requests) == report["requests_used"] <= MOST_REQUESTS
+        assert await core.store.list_series() == []
+        assert await core.stored() == {}
         reported = [request["outcome"] for request in report["requests"]]
-        assert sorted(await world.outcomes()) == sorted(reported + ["ok"] * (len(world.requests) - len(reported)))
+        assert sorted(await core.outcomes()) == sorted(reported + ["ok"] * (len(core.requests) - len(reported)))
         return report, {
-            interval: await world.batch_runner.limits(RequestKind(DATASET, interval)) for interval in AggInterval
+            interval: await core.batch_runner.limits(RequestKind(DATASET, interval)) for interval in AggInterval
         }
 
 
@@ -374,9 +374,9 @@ def siblings(received):
 
 
 async def test_the_paths_beside_the_time_series_are_described_and_need_not_answer(tmp_path):
-    async with core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as world:
-        world.script(siblings)
-        report = (await Prober(world.batch_runner).probe()).to_json("http://radar")
+    async with open_core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as core:
+        core.script(siblings)
+        report = (await Prober(core.batch_runner).probe()).to_json("http://radar")
         found = said(report)
         assert found["summary_ca_owner"].endswith("2 groups: Let's Encrypt, other")
         assert "serie_0 (object of 3), meta (object of 0); 2 groups: Let's" in found["timeseries_groups_ca_owner"]
@@ -384,7 +384,7 @@ async def test_the_paths_beside_the_time_series_are_described_and_need_not_answe
         assert found["logs"] == "HTTP 403: Refused; not allowed with these credentials"
         assert report["settled"]
         # a refusal of another path says nothing about the credentials
-        assert await world.store.refused(world.fetcher.radar.fingerprint) is None
+        assert await core.store.refused(core.fetcher.radar.fingerprint) is None
 
 
 def encoded_once(received):
@@ -399,14 +399,14 @@ def encoded_once(received):
 
 
 async def test_only_answers_to_what_the_collector_would_ask_are_kept_to_be_read_again(tmp_path):
-    async with core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as world:
+    async with open_core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as core:
         spoilt = faults.reply(200, b"{", content_type="application/json")
-        world.script(spoilt.only(lambda received: "DigiCert" in received.raw_query).always())
-        report = await Prober(world.batch_runner).probe()
+        core.script(spoilt.only(lambda received: "DigiCert" in received.raw_query).always())
+        report = await Prober(core.batch_runner).probe()
         refused = {exchange.request.name for exchange in report.exchanges if exchange.outcome == "untrusted"}
         names = {exchange.fetch_id: exchange.request.name for exchange in report.exchanges}
         assert refused == {"comma encoded once", "comma encoded twice"}
-        kept = {names[body.fetch_id] for body in await world.store.bodies(waiting=True)}
+        kept = {names[body.fetch_id] for body in await core.store.bodies(waiting=True)}
         assert kept == {"comma encoded twice"}
 
 

@@ -13,57 +13,57 @@ from collector.model import DATASET, AggInterval, RequestKind, Slice, Window, rf
 from collector.radar.errors import Paused
 from collector.store import Store
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, window_of
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
 from tests.harness.factories import many, profile, query
 
 NOWHERE = faults.api_error(400, 2001, "unknown tld")
 REFUSED = {"refused": NOWHERE, "too_costly": faults.api_error(422, 2002), "untrusted": faults.unequal()}
 
 
-async def one_pass(world, *, by_hand=False):
+async def one_pass(core, *, by_hand=False):
     """Do what one call of `collector collect` does, in a process of its own."""
-    world.restart()
-    batch_runner = BatchRunner(world.fetcher, 4, by_hand=by_hand)
-    return await collect_and_heal(world.profiles, world.clock(), world.store, batch_runner)
+    core.restart()
+    batch_runner = BatchRunner(core.fetcher, 4, by_hand=by_hand)
+    return await collect_and_heal(core.profiles, core.clock(), core.store, batch_runner)
 
 
-async def newest(world):
+async def newest(core):
     """The refusal that pauses the whole series; beside it a window of the past may be refused, in pieces."""
-    (known,) = [one for one in await world.store.refusals(world.clock()) if one.window is None]
+    (known,) = [one for one in await core.store.refusals(core.clock()) if one.window is None]
     return known
 
 
 @pytest.mark.parametrize("outcome", REFUSED)
 async def test_a_command_in_a_loop_asks_a_handful_of_times(store_url, outcome):
-    async with core(store_url, profile(filters={"tld": ("nowhere",)})) as world:
-        world.script(REFUSED[outcome].always())
+    async with open_core(store_url, profile(filters={"tld": ("nowhere",)})) as core:
+        core.script(REFUSED[outcome].always())
         asking = 0
         for _ in range(100):
-            asked = len(world.requests)
-            assert not (await one_pass(world)).complete
-            asking += len(world.requests) > asked
-            world.clock.advance(seconds=10)
+            asked = len(core.requests)
+            assert not (await one_pass(core)).complete
+            asking += len(core.requests) > asked
+            core.clock.advance(seconds=10)
         assert asking == 5  # at once, and after 1, 3, 7 and 15 minutes
-        assert {row.outcome for row in await world.store.list_fetches()} == {outcome}
-        assert len(world.requests) <= 4 * asking  # whether the size is to blame is found out without a pause
+        assert {row.outcome for row in await core.store.list_fetches()} == {outcome}
+        assert len(core.requests) <= 4 * asking  # whether the size is to blame is found out without a pause
 
 
 async def test_a_service_that_is_restarted_without_end_asks_a_handful_of_times(store_url):
-    async with core(store_url, profile(agg_interval=AggInterval.ONE_DAY, filters={"tld": ("nowhere",)})) as world:
-        world.script(NOWHERE.always())
+    async with open_core(store_url, profile(agg_interval=AggInterval.ONE_DAY, filters={"tld": ("nowhere",)})) as core:
+        core.script(NOWHERE.always())
         for _ in range(80):
-            world.restart()
-            await ProfileWorker(world.profiles, world.store, world.batch_runner).run_due()
-            world.clock.advance(seconds=15)
-        assert len(world.requests) <= 6
+            core.restart()
+            await ProfileWorker(core.profiles, core.store, core.batch_runner).run_due()
+            core.clock.advance(seconds=15)
+        assert len(core.requests) <= 6
 
 
 async def test_the_reason_and_the_end_of_the_pause_are_told(store_url):
-    async with core(store_url, profile(filters={"tld": ("nowhere",)})) as world:
-        world.script(NOWHERE.always())
-        await one_pass(world)
-        collected = await one_pass(world)
-        known = await newest(world)
+    async with open_core(store_url, profile(filters={"tld": ("nowhere",)})) as core:
+        core.script(NOWHERE.always())
+        await one_pass(core)
+        collected = await one_pass(core)
+        known = await newest(core)
         assert (known.outcome, known.failures) == ("refused", 1)
         assert known.is_of(query(tld=("nowhere",)))
         assert not known.is_of(query())
@@ -72,90 +72,90 @@ async def test_the_reason_and_the_end_of_the_pause_are_told(store_url):
         assert collected.reasons == {"all": f"{known.reason}; the same question is asked again at {end}"}
         assert "unknown tld" in known.reason
         assert collected.refused == {"all"}
-        world.clock.advance(minutes=1)
-        assert await world.store.refusals(world.clock()) == []
-        assert {one.failures for one in await world.store.refusals()} == {1}
+        core.clock.advance(minutes=1)
+        assert await core.store.refusals(core.clock()) == []
+        assert {one.failures for one in await core.store.refusals()} == {1}
 
 
 async def test_pauses_double_up_to_an_hour_and_end_with_an_answer(store_url):
-    async with core(store_url, profile(agg_interval=AggInterval.ONE_DAY)) as world:
-        world.script(NOWHERE.always())
+    async with open_core(store_url, profile(agg_interval=AggInterval.ONE_DAY)) as core:
+        core.script(NOWHERE.always())
         pauses = []
         for _ in range(9):
-            await one_pass(world)
-            known = await newest(world)
+            await one_pass(core)
+            known = await newest(core)
             pauses.append((known.again_at - known.refused_at) / timedelta(minutes=1))
-            world.clock.now = known.again_at
+            core.clock.now = known.again_at
         assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-        world.simulator.clear_script()
-        assert (await one_pass(world)).complete
-        assert await world.store.refusals() == []
-        world.script(NOWHERE.always())
-        world.clock.advance(days=1)
-        await one_pass(world)
-        assert [one.failures for one in await world.store.refusals()] == [1]
+        core.simulator.clear_script()
+        assert (await one_pass(core)).complete
+        assert await core.store.refusals() == []
+        core.script(NOWHERE.always())
+        core.clock.advance(days=1)
+        await one_pass(core)
+        assert [one.failures for one in await core.store.refusals()] == [1]
 
 
 async def test_no_pause_is_longer_than_a_bucket(store_url):
-    async with core(store_url, profile(agg_interval=AggInterval.FIFTEEN_MINUTES)) as world:
-        world.script(NOWHERE.always())
+    async with open_core(store_url, profile(agg_interval=AggInterval.FIFTEEN_MINUTES)) as core:
+        core.script(NOWHERE.always())
         for _ in range(9):
-            await one_pass(world)
-            known = await newest(world)
-            world.clock.now = known.again_at
+            await one_pass(core)
+            known = await newest(core)
+            core.clock.now = known.again_at
         assert known.again_at - known.refused_at == timedelta(minutes=15)
 
 
 async def test_a_person_may_ask_again_after_a_minute(store_url):
-    async with core(store_url, profile(agg_interval=AggInterval.ONE_DAY)) as world:
-        world.script(NOWHERE.always())
+    async with open_core(store_url, profile(agg_interval=AggInterval.ONE_DAY)) as core:
+        core.script(NOWHERE.always())
         for _ in range(5):
-            await one_pass(world)
-            world.clock.now = max(one.again_at for one in await world.store.refusals())
-        await one_pass(world)
-        asked = len(world.requests)
-        await one_pass(world, by_hand=True)
-        assert len(world.requests) == asked
-        world.clock.advance(minutes=1)
-        await one_pass(world)
-        assert len(world.requests) == asked
-        await one_pass(world, by_hand=True)
-        assert len(world.requests) == asked + 1
+            await one_pass(core)
+            core.clock.now = max(one.again_at for one in await core.store.refusals())
+        await one_pass(core)
+        asked = len(core.requests)
+        await one_pass(core, by_hand=True)
+        assert len(core.requests) == asked
+        core.clock.advance(minutes=1)
+        await one_pass(core)
+        assert len(core.requests) == asked
+        await one_pass(core, by_hand=True)
+        assert len(core.requests) == asked + 1
 
 
 async def test_the_series_beside_it_do_not_wait(store_url):
     def asks(received):
         return any("Owner 7" in asked.query.filters["caOwner"] for asked in received.question.series)
 
-    async with core(store_url, many(20)) as world:
-        world.script(NOWHERE.always().only(asks))
-        await one_pass(world)
-        asked = len(world.requests)
-        world.clock.advance(seconds=30)
-        collected = await one_pass(world)
-        assert len(world.requests) == asked + 1
+    async with open_core(store_url, many(20)) as core:
+        core.script(NOWHERE.always().only(asks))
+        await one_pass(core)
+        asked = len(core.requests)
+        core.clock.advance(seconds=30)
+        collected = await one_pass(core)
+        assert len(core.requests) == asked + 1
         assert collected.refused == {"many"}
-        assert len(await world.stored()) == 19
+        assert len(await core.stored()) == 19
 
 
 async def test_a_refused_window_of_the_past_pauses_alone_and_the_newest_goes_on(store_url):
     bad = Window(HOUR.floor(NOW) - 20 * DAY, HOUR.floor(NOW) - 19 * DAY)
     newest = Window(HOUR.floor(NOW) - DAY, HOUR.floor(NOW))
-    async with core(store_url, profile()) as world:
-        world.script(
+    async with open_core(store_url, profile()) as core:
+        core.script(
             lambda received: NOWHERE if any(window_of(one).overlaps(bad) for one in received.question.series) else None
         )
         slices = [Slice(query(), window) for window in (bad, newest)]
         failures = []
         for _ in range(40):
-            world.restart()
-            result = await world.batch_runner.run(slices, named(world.profiles))
+            core.restart()
+            result = await core.batch_runner.run(slices, named(core.profiles))
             failures += [type(failure.error) for failure in result.failures]
             assert result.batches == 1
-            world.clock.advance(seconds=15)
+            core.clock.advance(seconds=15)
         assert len(failures) == 40
         assert failures.count(Paused) >= 35
-        assert [one.window for one in await world.store.refusals()] == [bad]
+        assert [one.window for one in await core.store.refusals()] == [bad]
 
 
 MONTH = Window(HOUR.floor(NOW) - 40 * DAY, HOUR.floor(NOW) - 9 * DAY)
@@ -173,39 +173,39 @@ def unreadable(bucket):
 
 
 async def test_a_long_window_that_cannot_be_read_is_split_at_later_tries_until_one_bucket_is_left(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        world.script(unreadable(UNREADABLE))
+    async with open_core(sqlite_url, profile()) as core:
+        core.script(unreadable(UNREADABLE))
         asked = []
         for _ in range(20):
-            world.restart()
-            await world.batch_runner.run([Slice(query(), MONTH)], named(world.profiles))
-            asked.append(len(world.requests))
-            world.clock.advance(hours=2)
-        stored = (await world.stored())["all"]
-        truth = world.truth(query(), MONTH)
+            core.restart()
+            await core.batch_runner.run([Slice(query(), MONTH)], named(core.profiles))
+            asked.append(len(core.requests))
+            core.clock.advance(hours=2)
+        stored = (await core.stored())["all"]
+        truth = core.truth(query(), MONTH)
         assert stored == {at: value for at, value in truth.items() if at != UNREADABLE.start.timestamp()}
         assert asked[-1] - asked[-2] <= 12
 
 
 async def test_half_of_the_newest_window_that_cannot_be_read_is_stored_at_the_second_try(sqlite_url):
     newest = Window(HOUR.floor(NOW) - 20 * DAY, HOUR.floor(NOW))
-    async with core(sqlite_url, profile()) as world:
-        world.script(unreadable(Window(newest.start, newest.start + HOUR.step)))
+    async with open_core(sqlite_url, profile()) as core:
+        core.script(unreadable(Window(newest.start, newest.start + HOUR.step)))
         for _ in range(2):
-            await world.batch_runner.run([Slice(query(), newest)], named(world.profiles))
-            world.clock.advance(minutes=2)
-        assert len((await world.stored())["all"]) == newest.duration // HOUR.step // 2
+            await core.batch_runner.run([Slice(query(), newest)], named(core.profiles))
+            core.clock.advance(minutes=2)
+        assert len((await core.stored())["all"]) == newest.duration // HOUR.step // 2
 
 
 async def test_a_window_of_which_nothing_can_be_read_is_not_split_without_end(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        world.script(faults.unequal().always())
+    async with open_core(sqlite_url, profile()) as core:
+        core.script(faults.unequal().always())
         asked = []
         for _ in range(12):
-            world.restart()
-            await world.batch_runner.run([Slice(query(), MONTH)], named(world.profiles))
-            asked.append(len(world.requests))
-            world.clock.advance(hours=2)
+            core.restart()
+            await core.batch_runner.run([Slice(query(), MONTH)], named(core.profiles))
+            asked.append(len(core.requests))
+            core.clock.advance(hours=2)
         assert asked[-1] <= 2 * 16 + 12
         assert asked[-1] - asked[-2] == 1
 
@@ -223,10 +223,10 @@ async def test_a_window_of_which_nothing_can_be_read_is_not_split_without_end(sq
 )
 async def test_only_what_could_not_be_read_is_split_and_no_bucket_is_lost(sqlite_url, pieces, outcome, window, times):
     window = Window(HOUR.floor(window.start), window.end)
-    async with core(sqlite_url, profile()) as world:
+    async with open_core(sqlite_url, profile()) as core:
         for _ in range(times):
-            await world.store.refuse(Slice(query(), window), outcome, "odd", NOW)
-        ended = {one.key: one for one in await world.store.refusals()}
+            await core.store.refuse(Slice(query(), window), outcome, "odd", NOW)
+        ended = {one.key: one for one in await core.store.refusals()}
     found = [piece.window for piece in split_unreadable(Slice(query(), window), ended, NOW)]
     assert len(found) == pieces
     assert (found[0].start, found[-1].end) == (window.start, window.end)
@@ -235,29 +235,29 @@ async def test_only_what_could_not_be_read_is_split_and_no_bucket_is_lost(sqlite
 
 
 async def test_what_a_wrong_clock_wrote_pauses_nothing(store_url):
-    async with core(store_url, profile()) as world:
-        world.script(NOWHERE)
-        world.clock.advance(days=400)
-        await one_pass(world)
-        world.clock.now = NOW
-        assert await world.store.refusals(NOW) == []
-        assert (await one_pass(world)).complete
-        assert await world.store.refusals() == []
+    async with open_core(store_url, profile()) as core:
+        core.script(NOWHERE)
+        core.clock.advance(days=400)
+        await one_pass(core)
+        core.clock.now = NOW
+        assert await core.store.refusals(NOW) == []
+        assert (await one_pass(core)).complete
+        assert await core.store.refusals() == []
 
 
 async def test_replicas_share_the_pauses(postgres_url):
-    async with core(postgres_url, profile()) as world, Store.open(postgres_url, owner="test") as other:
-        world.script(NOWHERE.always())
-        await one_pass(world)
-        asked = len(world.requests)
+    async with open_core(postgres_url, profile()) as core, Store.open(postgres_url, owner="test") as other:
+        core.script(NOWHERE.always())
+        await one_pass(core)
+        asked = len(core.requests)
         assert [one.outcome for one in await other.refusals(NOW)] == ["refused"] * 2  # in two pieces
-        world.fetcher.store = other
+        core.fetcher.store = other
         for _ in range(3):
-            result = await world.batch_runner.run(
-                [Slice(query(), Window(HOUR.floor(NOW) - DAY, HOUR.floor(NOW)))], named(world.profiles)
+            result = await core.batch_runner.run(
+                [Slice(query(), Window(HOUR.floor(NOW) - DAY, HOUR.floor(NOW)))], named(core.profiles)
             )
             assert {type(failure.error) for failure in result.failures} == {Paused}
-        assert len(world.requests) == asked
+        assert len(core.requests) == asked
 
 
 async def test_two_healthy_profiles_are_fresh_in_every_pass_beside_one_that_always_fails(sqlite_url):
@@ -269,12 +269,12 @@ async def test_two_healthy_profiles_are_fresh_in_every_pass_beside_one_that_alwa
         return faults.api_error(500, 2000) if bad else None
 
     healthy = [many(3, "owners"), profile("all")]
-    async with core(sqlite_url, ill, *healthy) as world:
-        world.script(fails)
+    async with open_core(sqlite_url, ill, *healthy) as core:
+        core.script(fails)
         for number in range(16):
-            collected = await collect(world.profiles, world.clock(), world.store, world.batch_runner)
+            collected = await collect(core.profiles, core.clock(), core.store, core.batch_runner)
             assert [name for name, reason in collected.reasons.items() if reason] == ["ill"], number
-            world.clock.advance(hours=1)
-        (paused,) = await world.store.refusals()
+            core.clock.advance(hours=1)
+        (paused,) = await core.store.refusals()
         assert paused.is_of(ill.series[0].query)
-        assert (await world.batch_runner.limits(RequestKind(DATASET, HOUR))).rejected == ()
+        assert (await core.batch_runner.limits(RequestKind(DATASET, HOUR))).rejected == ()

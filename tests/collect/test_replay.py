@@ -15,7 +15,7 @@ from collector.settings import RetentionSettings
 from collector.store.admin.verify import verify
 from collector.store.ledger import bodies
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, batch, core
+from tests.harness.collect_core import DAY, HOUR, NOW, batch, open_core
 from tests.harness.factories import many, profile, query
 from tests.store.making import dump, rows
 
@@ -50,15 +50,15 @@ def reading(change):
         client.parse_answer = reader
 
 
-async def refused(world, asked=None):
+async def refused(core, asked=None):
     with older(), pytest.raises(Untrusted):
-        await world.fetcher.fetch(asked or batch(), ["all"])
+        await core.fetcher.fetch(asked or batch(), ["all"])
 
 
-async def replayed(world, at=LATER):
+async def replayed(core, at=LATER):
     """Replay all that waits; the outcomes."""
-    world.clock.now = at
-    return [await replay(world.store, kept, at) for kept in await world.store.bodies(waiting=True)]
+    core.clock.now = at
+    return [await replay(core.store, kept, at) for kept in await core.store.bodies(waiting=True)]
 
 
 def asked_of(found, days=1):
@@ -68,26 +68,26 @@ def asked_of(found, days=1):
 
 async def test_every_bucket_is_there_and_before_the_replay_unknown(store_url):
     asked = asked_of(FEW, days=7)
-    async with core(store_url, FEW) as world:
-        await refused(world, asked)
+    async with open_core(store_url, FEW) as core:
+        await refused(core, asked)
         window = asked.slices[0].window
-        truth = {one.label: world.truth(one.query, window) for one in FEW.series}
-        budget = await world.store.budget(NOW, 600)
-        (kept,) = await world.store.bodies(waiting=True)
-        assert (await rehearse(world.store, kept, LATER)).filled == 3 * 7 * 24
-        assert await world.stored() == {}
-        (outcome,) = await replayed(world)
+        truth = {one.label: core.truth(one.query, window) for one in FEW.series}
+        budget = await core.store.budget(NOW, 600)
+        (kept,) = await core.store.bodies(waiting=True)
+        assert (await rehearse(core.store, kept, LATER)).filled == 3 * 7 * 24
+        assert await core.stored() == {}
+        (outcome,) = await replayed(core)
         assert (outcome.filled, outcome.reason) == (3 * 7 * 24, None)
-        assert await world.stored() == truth
-        assert [row async for row in world.store.export(as_of=LATER - DAY)] == []
-        assert len([row async for row in world.store.export(as_of=LATER)]) == 3 * 7 * 24
-        row = (await world.store.list_fetches(limit=1))[0]
+        assert await core.stored() == truth
+        assert [row async for row in core.store.export(as_of=LATER - DAY)] == []
+        assert len([row async for row in core.store.export(as_of=LATER)]) == 3 * 7 * 24
+        row = (await core.store.list_fetches(limit=1))[0]
         assert (row.id, row.outcome, row.replay_of, row.message) == (2, "ok", 1, "replay of fetch 1")
         assert (row.started_at, row.finished_at, row.inserted) == (LATER, LATER, 504)
-        assert len(world.requests) == 1
-        assert (await world.store.budget(NOW, 600)).used == budget.used
-        assert (await world.store.bodies())[0].replayed_by == 2
-        assert await replayed(world, LATER + DAY) == []
+        assert len(core.requests) == 1
+        assert (await core.store.budget(NOW, 600)).used == budget.used
+        assert (await core.store.bodies())[0].replayed_by == 2
+        assert await replayed(core, LATER + DAY) == []
     assert (verify(store_url)).findings == []
 
 
@@ -95,12 +95,12 @@ async def test_the_history_is_then_the_one_of_a_collector_that_had_read_it_at_on
     """On both databases, after one more pass."""
     dumps = []
     for url in (sqlite_url, postgres_url):
-        async with core(url, FEW) as world:
-            await refused(world, asked_of(FEW))
+        async with open_core(url, FEW) as core:
+            await refused(core, asked_of(FEW))
             if url is sqlite_url:
-                await replayed(world, NOW)
+                await replayed(core, NOW)
             else:
-                await world.fetcher.fetch(asked_of(FEW), ["few"])
+                await core.fetcher.fetch(asked_of(FEW), ["few"])
         dumps.append("".join(line for line in dump(url).splitlines(keepends=True) if '"meta"' not in line))
     assert dumps[0] == dumps[1]
     assert '"point"' in dumps[0]
@@ -108,24 +108,24 @@ async def test_the_history_is_then_the_one_of_a_collector_that_had_read_it_at_on
 
 
 async def test_what_newer_answers_have_said_stays(store_url):
-    async with core(store_url, ALL) as world:
+    async with open_core(store_url, ALL) as core:
         window = batch().slices[0].window
-        await refused(world)
-        world.clock.advance(hours=1)
+        await refused(core)
+        core.clock.advance(hours=1)
         some = batch(days=1)
-        world.script(faults.holes(range(5, 20)))
-        await world.fetcher.fetch(some, ["all"])
-        before = await world.stored()
+        core.script(faults.holes(range(5, 20)))
+        await core.fetcher.fetch(some, ["all"])
+        before = await core.stored()
         with reading(lambda answer: replace(answer, series=tuple(lifted(one) for one in answer.series))):
-            (outcome,) = await replayed(world)
-        after = await world.stored()
+            (outcome,) = await replayed(core)
+        after = await core.stored()
         assert before["all"].items() <= after["all"].items()
-        truth = world.truth(query(), window)
+        truth = core.truth(query(), window)
         assert {t for t in after["all"] if t not in before["all"]} == {t for t in truth if t not in before["all"]}
         assert outcome.filled == 15
-        row = (await world.store.list_fetches(limit=1))[0]
+        row = (await core.store.list_fetches(limit=1))[0]
         assert (row.inserted, row.revised, row.unchanged, row.vanished, row.ignored) == (15, 0, 0, 0, 9)
-        assert await rows(world.store, "SELECT count(*) FROM revisions") == [(0,)]
+        assert await rows(core.store, "SELECT count(*) FROM revisions") == [(0,)]
     assert (verify(store_url)).findings == []
 
 
@@ -135,26 +135,26 @@ def lifted(points):
 
 async def test_it_speaks_for_no_bucket_later_than_it_knew(sqlite_url):
     """An answer that names a lastUpdated of six hours before its window's end, or none at all."""
-    async with core(sqlite_url, ALL) as world:
-        await refused(world)
+    async with open_core(sqlite_url, ALL) as core:
+        await refused(core)
         window = batch().slices[0].window
         known = window.end - HOUR.step * 6
         with reading(lambda answer: replace(answer, meta=replace(answer.meta, last_updated=known))):
-            (outcome,) = await replayed(world)
+            (outcome,) = await replayed(core)
         assert outcome.filled == 18
-        assert max((await world.stored())["all"]) == known.timestamp() - 3600
+        assert max((await core.stored())["all"]) == known.timestamp() - 3600
 
 
 async def test_young_values_are_read_again_and_old_ones_are_unconfirmed(store_url):
     asked = batch(days=30)
-    async with core(store_url, ALL) as world:
-        await refused(world, asked)
-        await replayed(world)
-        final = await world.store.unconfirmed([ALL])
+    async with open_core(store_url, ALL) as core:
+        await refused(core, asked)
+        await replayed(core)
+        final = await core.store.unconfirmed([ALL])
         assert 15 * 24 <= final["all"] <= 16 * 24 + 1, "of 30 days those that had settled when the answer came"
-        slices = await fire_slices([ALL], LATER, world.store)
+        slices = await fire_slices([ALL], LATER, core.store)
         assert min(piece.window.start for piece in slices) <= NOW - 14 * DAY
-        assert await world.store.holes(query(), asked.slices[0].window, 14 * DAY) == []
+        assert await core.store.holes(query(), asked.slices[0].window, 14 * DAY) == []
 
 
 @pytest.mark.parametrize(
@@ -166,122 +166,122 @@ async def test_young_values_are_read_again_and_old_ones_are_unconfirmed(store_ur
     ids=["unit", "relative"],
 )
 async def test_what_cannot_stand_beside_the_stored_values_is_left_out(store_url, reason, change):
-    async with core(store_url, ALL) as world:
-        await refused(world, batch(end=NOW - 5 * DAY))
-        await world.fetcher.fetch(batch(), ["all"])
+    async with open_core(store_url, ALL) as core:
+        await refused(core, batch(end=NOW - 5 * DAY))
+        await core.fetcher.fetch(batch(), ["all"])
         before = dump(store_url)
         with reading(lambda answer: replace(answer, meta=change(answer.meta))):
-            (outcome,) = await replayed(world)
+            (outcome,) = await replayed(core)
         assert outcome.filled == 0
         assert reason in outcome.reason
         assert outcome.replayed_by is None
         assert dump(store_url) == before
-        assert len(await world.store.bodies(waiting=True)) == 1, "another version may read it"
+        assert len(await core.store.bodies(waiting=True)) == 1, "another version may read it"
 
 
 async def test_a_snapshot_is_not_made_of_one_answer(sqlite_url):
     valid = profile("valid", filters={"expirationStatus": ("VALID",)})
-    async with core(sqlite_url, valid) as world:
-        await refused(world, batch(valid.series[0].query))
-        (outcome,) = await replayed(world)
+    async with open_core(sqlite_url, valid) as core:
+        await refused(core, batch(valid.series[0].query))
+        (outcome,) = await replayed(core)
         assert outcome.filled == 0
         assert "snapshot" in outcome.reason
 
 
 async def test_a_series_that_was_forgotten_does_not_come_back(store_url):
-    async with core(store_url, ALL, FEW) as world:
-        await refused(world, batch(*(one.query for one in FEW.series), query()))
-        await world.declare(ALL)
-        for row in await world.store.list_series():
+    async with open_core(store_url, ALL, FEW) as core:
+        await refused(core, batch(*(one.query for one in FEW.series), query()))
+        await core.declare(ALL)
+        for row in await core.store.list_series():
             if row.profile == "few":
-                await world.store.forget_series(row.id, [ALL], dry_run=False)
-        (outcome,) = await replayed(world)
+                await core.store.forget_series(row.id, [ALL], dry_run=False)
+        (outcome,) = await replayed(core)
         assert outcome.filled == 24
         assert "no series" in outcome.reason
-        assert set(await world.stored()) == {"all"}
+        assert set(await core.stored()) == {"all"}
 
 
 async def test_what_retention_has_deleted_stays_deleted(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        await refused(world, batch(days=10))
-        await world.store.prune(RetentionSettings({HOUR: 5 * DAY}), NOW)
-        (outcome,) = await replayed(world, NOW)
+    async with open_core(sqlite_url, ALL) as core:
+        await refused(core, batch(days=10))
+        await core.store.prune(RetentionSettings({HOUR: 5 * DAY}), NOW)
+        (outcome,) = await replayed(core, NOW)
         assert outcome.filled == 5 * 24
-        assert min((await world.stored())["all"]) >= (HOUR.floor(NOW) - 5 * DAY).timestamp()
+        assert min((await core.stored())["all"]) >= (HOUR.floor(NOW) - 5 * DAY).timestamp()
 
 
 async def test_what_is_still_refused_says_why_and_waits_for_the_next_version(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        world.script(faults.unequal())
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(faults.unequal())
         with pytest.raises(Untrusted):
-            await world.fetcher.fetch(batch(), ["all"])
-        (outcome,) = await replayed(world)
+            await core.fetcher.fetch(batch(), ["all"])
+        (outcome,) = await replayed(core)
         assert "timestamps but" in outcome.reason
         assert (outcome.filled, outcome.replayed_by) == (0, None)
-        assert len(await world.store.list_fetches()) == 1
-        assert len(await world.store.bodies(waiting=True)) == 1
+        assert len(await core.store.list_fetches()) == 1
+        assert len(await core.store.bodies(waiting=True)) == 1
 
 
 async def test_a_question_that_was_replayed_pauses_no_longer(sqlite_url):
-    async with core(sqlite_url, ALL) as world:
-        await refused(world)
+    async with open_core(sqlite_url, ALL) as core:
+        await refused(core)
         (piece,) = batch().slices
-        await world.store.refuse(piece, "untrusted", "odd", NOW)
-        await replayed(world, NOW)
-        assert await world.store.refusals() == []
+        await core.store.refuse(piece, "untrusted", "odd", NOW)
+        await replayed(core, NOW)
+        assert await core.store.refusals() == []
 
 
 async def test_annotations_of_the_body_are_known_from_the_replay_on(store_url):
-    async with core(store_url, ALL, annotations=None) as world:
-        await refused(world, batch(days=30))
-        await replayed(world)
-        seen = {row.first_seen_at for row in await world.store.list_annotations()}
+    async with open_core(store_url, ALL, annotations=None) as core:
+        await refused(core, batch(days=30))
+        await replayed(core)
+        seen = {row.first_seen_at for row in await core.store.list_annotations()}
         assert seen == {LATER}
     assert (verify(store_url)).findings == []
 
 
 async def test_replays_tell_nothing_of_radar(sqlite_url):
     """They are no requests: not of the budget, of the lag, or of whether Radar answers."""
-    async with core(sqlite_url, ALL) as world:
+    async with open_core(sqlite_url, ALL) as core:
         for number in range(3):
-            await refused(world, batch(end=NOW - number * DAY))
-        world.script(faults.html(503).always())
+            await refused(core, batch(end=NOW - number * DAY))
+        core.script(faults.html(503).always())
         for _ in range(3):
             with pytest.raises(Exception, match="503"):
-                await world.fetcher.fetch(batch(), ["all"])
-        before = await world.store.upstream(world.clock())
+                await core.fetcher.fetch(batch(), ["all"])
+        before = await core.store.upstream(core.clock())
         assert before.state == "silent"
-        await replayed(world, world.clock())
-        assert await world.store.upstream(world.clock()) == before
-        (row,) = await world.store.status_rows([ALL])
+        await replayed(core, core.clock())
+        assert await core.store.upstream(core.clock()) == before
+        (row,) = await core.store.status_rows([ALL])
         assert row.last_success is None
 
 
 async def test_a_word_that_the_body_does_not_name_is_as_the_series_has_it(store_url):
-    async with core(store_url, ALL, FEW) as world:
-        await refused(world, batch(query(), FEW.series[0].query, end=NOW - 5 * DAY))
-        await world.fetcher.fetch(batch(), ["all"])
+    async with open_core(store_url, ALL, FEW) as core:
+        await refused(core, batch(query(), FEW.series[0].query, end=NOW - 5 * DAY))
+        await core.fetcher.fetch(batch(), ["all"])
         unnamed = {"unit": "", "normalization": ""}
         with reading(lambda answer: replace(answer, meta=replace(answer.meta, **unnamed))):
-            (outcome,) = await replayed(world)
+            (outcome,) = await replayed(core)
         assert (outcome.filled, outcome.reason) == (48, None)
-        assert {row.unit for row in await world.store.list_series() if row.profile == "all"} == {"certificates"}
-        world.clock.now = NOW
-        await world.fetcher.fetch(batch(FEW.series[0].query), ["few"])
-        units = {row.label: (row.unit, row.points) for row in await world.store.list_series()}
+        assert {row.unit for row in await core.store.list_series() if row.profile == "all"} == {"certificates"}
+        core.clock.now = NOW
+        await core.fetcher.fetch(batch(FEW.series[0].query), ["few"])
+        units = {row.label: (row.unit, row.points) for row in await core.store.list_series()}
         assert units["all"] == units[FEW.series[0].label] == ("certificates", 48)
     assert (verify(store_url)).findings == []
 
 
 async def test_status_warns_of_answers_that_another_version_has_refused(sqlite_url, monkeypatch):
-    async with core(sqlite_url, ALL) as world:
-        world.script(faults.unequal())
+    async with open_core(sqlite_url, ALL) as core:
+        core.script(faults.unequal())
         with pytest.raises(Untrusted):
-            await world.fetcher.fetch(batch(), ["all"])
-        assert (await status_document(world.store, [ALL], 600, NOW))["warnings"] == []
+            await core.fetcher.fetch(batch(), ["all"])
+        assert (await status_document(core.store, [ALL], 600, NOW))["warnings"] == []
         monkeypatch.setattr(serve_evidence, "__version__", "99")
         monkeypatch.setattr(bodies, "__version__", "99")
-        (warning,) = (await status_document(world.store, [ALL], 600, NOW))["warnings"]
+        (warning,) = (await status_document(core.store, [ALL], 600, NOW))["warnings"]
         assert warning == "1 refused answer was read by another version only: `collector replay` reads it again"
-        await replayed(world)
-        assert (await status_document(world.store, [ALL], 600, NOW))["warnings"] == []
+        await replayed(core)
+        assert (await status_document(core.store, [ALL], 600, NOW))["warnings"] == []

@@ -15,7 +15,7 @@ from collector.collect.worker import ProfileWorker
 from collector.model import DATASET, RequestKind
 from collector.settings import load
 from collector.store import Standing, Store, Wanted
-from tests.harness.collect_core import HOUR, NOW, NoWaitFetcher, core
+from tests.harness.collect_core import HOUR, NOW, NoWaitFetcher, open_core
 from tests.harness.factories import many, profile
 
 LEASE = timedelta(minutes=5)
@@ -23,12 +23,12 @@ DUE = HOUR.floor(NOW)
 
 
 @asynccontextmanager
-async def replica(world, url, *profiles, lease=LEASE):
+async def replica(core, url, *profiles, lease=LEASE):
     """One more replica beside those of *world*, with a store and a process's memory of its own."""
     stop = asyncio.Event()
     async with Store.open(url, owner="run") as store, enlisted(store, profiles, lease, stop):
-        await store.declare(profiles, world.clock())
-        fetcher = NoWaitFetcher(world.fetcher.radar, store, limit=600, stop=stop, clock=world.clock)
+        await store.declare(profiles, core.clock())
+        fetcher = NoWaitFetcher(core.fetcher.radar, store, limit=600, stop=stop, clock=core.clock)
         yield ProfileWorker(profiles, store, BatchRunner(fetcher, 4)), store, stop
 
 
@@ -45,17 +45,17 @@ def test_a_share_fills_whole_requests():
 async def test_every_due_moment_is_seen_to_once_and_asked_once(postgres_url):
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(12)]
     async with (
-        core(postgres_url, *profiles, series_per_request=2, patience=60) as world,
-        replica(world, postgres_url, *profiles) as (a, *_),
-        replica(world, postgres_url, *profiles) as (b, *_),
+        open_core(postgres_url, *profiles, series_per_request=2, patience=60) as core,
+        replica(core, postgres_url, *profiles) as (a, *_),
+        replica(core, postgres_url, *profiles) as (b, *_),
     ):
         await a.run_due()  # learns the limit, once
         for _ in range(10):
-            world.clock.advance(hours=1)
-            seen = len(world.requests)
+            core.clock.advance(hours=1)
+            seen = len(core.requests)
             await asyncio.gather(a.run_due(), b.run_due())
-            assert len(world.requests) - seen == 6
-        fires = await world.store.list_fires(limit=None)
+            assert len(core.requests) - seen == 6
+        fires = await core.store.list_fires(limit=None)
         assert Counter(fire.due for fire in fires) == {DUE + timedelta(hours=n): 12 for n in range(11)}
         assert {fire.outcome for fire in fires} == {"collected"}
 
@@ -63,33 +63,33 @@ async def test_every_due_moment_is_seen_to_once_and_asked_once(postgres_url):
 async def test_what_others_did_while_a_pass_took_long_is_not_done_again(postgres_url, monkeypatch):
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(12)]
     async with (
-        core(postgres_url, *profiles, series_per_request=2) as world,
-        replica(world, postgres_url, *profiles) as (a, *_),
-        replica(world, postgres_url, *profiles) as (b, *_),
+        open_core(postgres_url, *profiles, series_per_request=2) as core,
+        replica(core, postgres_url, *profiles) as (a, *_),
+        replica(core, postgres_url, *profiles) as (b, *_),
     ):
         await b._batch_runner.limits(RequestKind(DATASET, HOUR))
         await a.run_due()  # learns the limit, for b too
-        world.clock.advance(hours=1)
-        seen, its_own = len(world.requests), a._pass
+        core.clock.advance(hours=1)
+        seen, its_own = len(core.requests), a._pass
 
         async def a_long_one(duties, now):
             complete = await its_own(duties, now)
-            world.clock.advance(minutes=5)
+            core.clock.advance(minutes=5)
             await b.run_due()
             return complete
 
         monkeypatch.setattr(a, "_pass", a_long_one)
         await a.run_due()
-        assert [received.status for received in world.requests[seen:]] == [200] * 6
+        assert [received.status for received in core.requests[seen:]] == [200] * 6
 
 
 async def test_what_a_dead_replica_was_at_is_taken_over_when_its_lease_is_out(postgres_url):
     async with (
-        core(postgres_url, profile()) as world,
-        replica(world, postgres_url, profile()) as (_, dead, _),
-        replica(world, postgres_url, profile()) as (b, store, _),
+        open_core(postgres_url, profile()) as core,
+        replica(core, postgres_url, profile()) as (_, dead, _),
+        replica(core, postgres_url, profile()) as (b, store, _),
     ):
-        await dead.claim("profile", ["all"], world.clock(), lambda free, _: [one.name for one in free])
+        await dead.claim("profile", ["all"], core.clock(), lambda free, _: [one.name for one in free])
         assert await b.run_due()
         assert b._others_at_it
         assert await store.list_fires() == []
@@ -103,20 +103,20 @@ async def test_what_a_dead_replica_was_at_is_taken_over_when_its_lease_is_out(po
 
 async def test_how_a_profile_fares_is_known_to_all_whoever_saw_to_it(postgres_url):
     async with (
-        core(postgres_url, profile()) as world,
-        replica(world, postgres_url, profile()) as (a, *_),
-        replica(world, postgres_url, profile()) as (b, *_),
+        open_core(postgres_url, profile()) as core,
+        replica(core, postgres_url, profile()) as (a, *_),
+        replica(core, postgres_url, profile()) as (b, *_),
     ):
         await a.run_due()
         await b.run_due()
         assert b.health["all"].success == a.health["all"].success is not None
-        assert len(world.requests) == 1
+        assert len(core.requests) == 1
 
 
 async def test_who_has_lost_its_lease_is_told_to_stop(postgres_url):
     async with (
-        core(postgres_url, profile()) as world,
-        replica(world, postgres_url, profile(), lease=timedelta(seconds=1)) as (_, store, stop),
+        open_core(postgres_url, profile()) as core,
+        replica(core, postgres_url, profile(), lease=timedelta(seconds=1)) as (_, store, stop),
     ):
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute("DELETE FROM replicas WHERE id = %s", [store._replica_id])
@@ -127,18 +127,18 @@ async def test_a_job_that_another_replica_has_ended_meanwhile_is_not_done_again(
     path = tmp_path / "config.toml"
     path.write_text('[[profiles]]\nname = "all"\nagg_interval = "1h"\n')
     settings = load(str(path), environ={}, now=NOW)
-    async with core(postgres_url, *settings.profiles) as world:
-        job = await world.store.create_backfill(Wanted(("all",), NOW.replace(minute=0) - 2 * HOUR.step, NOW), NOW)
-        looks = [await world.store.open_backfills(), []]
+    async with open_core(postgres_url, *settings.profiles) as core:
+        job = await core.store.create_backfill(Wanted(("all",), NOW.replace(minute=0) - 2 * HOUR.step, NOW), NOW)
+        looks = [await core.store.open_backfills(), []]
         done = Standing("done", job.standing.progress, "another replica has done it")
-        await world.store.stop_backfill(job, done, NOW)
+        await core.store.stop_backfill(job, done, NOW)
 
         async def as_seen_before():
             if len(looks) == 1:
-                world.fetcher.stop.set()
+                core.fetcher.stop.set()
             return looks.pop(0)
 
-        monkeypatch.setattr(world.store, "open_backfills", as_seen_before)
-        await do_backfills(settings, world.batch_runner, asyncio.Event())
-        assert world.requests == []
-        assert (await world.store.backfill(job.id)).standing.state == "done"
+        monkeypatch.setattr(core.store, "open_backfills", as_seen_before)
+        await do_backfills(settings, core.batch_runner, asyncio.Event())
+        assert core.requests == []
+        assert (await core.store.backfill(job.id)).standing.state == "done"

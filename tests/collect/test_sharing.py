@@ -17,7 +17,7 @@ from collector.model import DATASET, AggInterval, RequestKind, Slice, Window
 from collector.store import LeaseLost, Store, wanted
 from collector.store.admin import commands
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, NoWaitFetcher, core
+from tests.harness.collect_core import DAY, HOUR, NOW, NoWaitFetcher, open_core
 from tests.harness.factories import many, profile, query
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
@@ -28,25 +28,25 @@ LEASE = timedelta(minutes=5)
 
 
 @asynccontextmanager
-async def replica(world, *profiles):
+async def replica(core, *profiles):
     """One more replica on the store of *world*; gives who does its jobs."""
     stop = asyncio.Event()
-    async with Store.open(world.url, owner="run") as store, enlisted(store, profiles, LEASE, stop):
-        await store.declare(profiles, world.clock())
-        fetcher = NoWaitFetcher(world.fetcher.radar, store, limit=6000, stop=stop, clock=world.clock)
+    async with Store.open(core.url, owner="run") as store, enlisted(store, profiles, LEASE, stop):
+        await store.declare(profiles, core.clock())
+        fetcher = NoWaitFetcher(core.fetcher.radar, store, limit=6000, stop=stop, clock=core.clock)
         yield BackfillRunner(store, BatchRunner(fetcher, 2), shares=True)
 
 
 @asynccontextmanager
 async def replicas(url, count, *profiles, **options):
-    async with core(url, *profiles, limit=6000, **{**LIMITS, **options}) as world, AsyncExitStack() as stack:
-        world.url = url
-        yield world, [await stack.enter_async_context(replica(world, *profiles)) for _ in range(count)]
+    async with open_core(url, *profiles, limit=6000, **{**LIMITS, **options}) as core, AsyncExitStack() as stack:
+        core.url = url
+        yield core, [await stack.enter_async_context(replica(core, *profiles)) for _ in range(count)]
 
 
-async def job_of(world, *names, force=False):
-    order = wanted(names or ["many"], START, MIDNIGHT, world.clock(), force=force)
-    return await world.store.create_backfill(order, world.clock())
+async def job_of(core, *names, force=False):
+    order = wanted(names or ["many"], START, MIDNIGHT, core.clock(), force=force)
+    return await core.store.create_backfill(order, core.clock())
 
 
 async def take_part(backfill_runner, job, profiles):
@@ -59,69 +59,69 @@ async def take_part(backfill_runner, job, profiles):
         await asyncio.sleep(0.02)
 
 
-def asked_twice(world):
+def asked_twice(core):
     """The buckets of series that were answered more than once."""
-    answered = [one for received in world.requests if received.status == 200 for one in received.question.series]
+    answered = [one for received in core.requests if received.status == 200 for one in received.question.series]
     counts = Counter((one.query, start) for one in answered for start in range(one.start, one.end, HOUR.seconds))
     return [bucket for bucket, count in counts.items() if count > 1]
 
 
 async def alone(url, *profiles, **options):
     """What one process spends on the same job; gives the requests, the job's Standing and the digest."""
-    async with core(url, *profiles, limit=6000, **{**LIMITS, **options}) as world:
-        job = await job_of(world, *(one.name for one in profiles))
-        standing = await BackfillRunner(world.store, world.batch_runner).run(job, profiles)
-        return len(world.requests), standing, commands.digest(url)
+    async with open_core(url, *profiles, limit=6000, **{**LIMITS, **options}) as core:
+        job = await job_of(core, *(one.name for one in profiles))
+        standing = await BackfillRunner(core.store, core.batch_runner).run(job, profiles)
+        return len(core.requests), standing, commands.digest(url)
 
 
 async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
     requests, standing, digest = await alone(sqlite_url, OWNERS)
-    async with replicas(postgres_url, 3, OWNERS) as (world, backfillers):
-        job = await job_of(world)
+    async with replicas(postgres_url, 3, OWNERS) as (core, backfillers):
+        job = await job_of(core)
         ended = await asyncio.gather(*(take_part(one, job, [OWNERS]) for one in backfillers))
         (last,) = [one for one in ended if one]
         assert (last.state, last.message) == ("done", None)
         assert last.progress.points_inserted == standing.progress.points_inserted == 12 * 42 * 24
-        assert last.progress.requests == len(world.requests) <= requests + 3 * 4
-        assert asked_twice(world) == []
-        askers = await world.store.list_fetches(limit=None)
-        assert len(askers) == len(world.requests)
+        assert last.progress.requests == len(core.requests) <= requests + 3 * 4
+        assert asked_twice(core) == []
+        askers = await core.store.list_fetches(limit=None)
+        assert len(askers) == len(core.requests)
     assert commands.digest(postgres_url) == digest
 
 
 async def test_requests_that_were_refused_are_counted_however_often_the_record_is_told(sqlite_url, monkeypatch):
     monkeypatch.setattr("collector.collect.checkpoint._REPORT_EVERY", -1)
-    async with core(sqlite_url, OWNERS, limit=6000, **LIMITS) as world:
-        await BackfillRunner(world.store, world.batch_runner).run(job := await job_of(world), [OWNERS])
-        assert {received.status for received in world.requests} > {200}
-        assert (await world.store.backfill(job.id)).standing.progress.requests == len(world.requests)
+    async with open_core(sqlite_url, OWNERS, limit=6000, **LIMITS) as core:
+        await BackfillRunner(core.store, core.batch_runner).run(job := await job_of(core), [OWNERS])
+        assert {received.status for received in core.requests} > {200}
+        assert (await core.store.backfill(job.id)).standing.progress.requests == len(core.requests)
 
 
 async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(postgres_url, sqlite_url):
     """It dies after some of its answers are saved and before it said so."""
     _, standing, digest = await alone(sqlite_url, OWNERS)
-    async with replicas(postgres_url, 3, OWNERS) as (world, (*backfillers, dead)):
-        job = await job_of(world)
-        asked = len(world.requests)
+    async with replicas(postgres_url, 3, OWNERS) as (core, (*backfillers, dead)):
+        job = await job_of(core)
+        asked = len(core.requests)
         stopped_short = dead._store.settle_windows
 
         async def dies(settled):
             with psycopg.connect(postgres_url, autocommit=True) as connection:
                 expired = "UPDATE replicas SET expires_at = clock_timestamp() WHERE id = %s"
                 connection.execute(expired, [dead._store._replica_id])
-            await backfillers[0]._store.renew(LEASE, world.clock())
+            await backfillers[0]._store.renew(LEASE, core.clock())
             return await stopped_short(settled)
 
         dead._store.settle_windows = dies
         with pytest.raises(LeaseLost):
             await dead.run(job, [OWNERS])
-        saved = len(world.requests) - asked
+        saved = len(core.requests) - asked
         ended = await asyncio.gather(*(take_part(one, job, [OWNERS]) for one in backfillers))
         (last,) = [one for one in ended if one]
         assert (last.state, last.progress.buckets_done) == ("done", standing.progress.buckets_done)
         assert last.progress.gaps_remaining == 0
         assert saved > 0
-        assert asked_twice(world) == []
+        assert asked_twice(core) == []
     assert commands.digest(postgres_url) == digest
 
 
@@ -133,10 +133,10 @@ async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, 
         return faults.api_error(400, 2000) if any(one.start <= bad < one.end for one in series) else None
 
     async def failed(url, count):
-        async with replicas(url, count, OWNERS) as (world, backfillers):
-            world.script(ill)
-            job = await job_of(world)
-            runners = backfillers or [BackfillRunner(world.store, world.batch_runner)]
+        async with replicas(url, count, OWNERS) as (core, backfillers):
+            core.script(ill)
+            job = await job_of(core)
+            runners = backfillers or [BackfillRunner(core.store, core.batch_runner)]
             ended = await asyncio.gather(*(take_part(one, job, [OWNERS]) for one in runners))
             (last,) = [one for one in ended if one]
             return last.state, last.message, last.progress.gaps_remaining, last.progress.points_inserted
@@ -145,18 +145,18 @@ async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, 
 
 
 async def test_who_does_not_know_a_jobs_profile_leaves_it_to_who_does(postgres_url):
-    async with replicas(postgres_url, 1, OWNERS) as (world, (knows,)), replica(world, profile("other")) as knows_not:
-        job = await job_of(world)
+    async with replicas(postgres_url, 1, OWNERS) as (core, (knows,)), replica(core, profile("other")) as knows_not:
+        job = await job_of(core)
         assert await knows_not.run(job, [profile("other")]) is None
         assert (await knows.run(job, [OWNERS])).state == "done"
 
 
 async def test_a_command_that_is_alone_at_its_job_is_not_helped(postgres_url):
-    async with replicas(postgres_url, 1, OWNERS) as (world, (helper,)), replica(world, OWNERS) as command:
+    async with replicas(postgres_url, 1, OWNERS) as (core, (helper,)), replica(core, OWNERS) as command:
         command._shares = False
-        job = await command._plan(await job_of(world), [OWNERS])
+        job = await command._plan(await job_of(core), [OWNERS])
         assert await helper.run(job, [OWNERS]) is None
-        assert world.requests == []
+        assert core.requests == []
         assert (await command.run(job, [OWNERS])).state == "done"
 
 
@@ -180,12 +180,12 @@ def test_a_portion_is_whole_requests_and_only_one_while_their_size_is_unproven()
 async def test_of_values_that_are_relative_to_one_answer_the_newest_window_stands(sqlite_url, postgres_url, count):
     """Also if it is asked for by force, and by several at once."""
     three, week = many(3), Window(MIDNIGHT - 7 * DAY, MIDNIGHT)
-    async with replicas(postgres_url if count else sqlite_url, count, three, normalization="MIN_MAX") as (world, found):
-        backfillers = found or [BackfillRunner(world.store, world.batch_runner)]
+    async with replicas(postgres_url if count else sqlite_url, count, three, normalization="MIN_MAX") as (core, found):
+        backfillers = found or [BackfillRunner(core.store, core.batch_runner)]
         for force in [False, True, True]:
-            world.clock.advance(minutes=1)
-            asked, job = len(world.requests), await job_of(world, force=force)
+            core.clock.advance(minutes=1)
+            asked, job = len(core.requests), await job_of(core, force=force)
             await asyncio.gather(*(take_part(one, job, [three]) for one in backfillers))
-            assert (await world.store.backfill(job.id)).standing.state == "done"
-            assert {*(await world.store.spans([series.query for series in three.series])).values()} == {week}
-            assert len(world.requests) - asked == 3 or not force
+            assert (await core.store.backfill(job.id)).standing.state == "done"
+            assert {*(await core.store.spans([series.query for series in three.series])).values()} == {week}
+            assert len(core.requests) - asked == 3 or not force

@@ -16,7 +16,7 @@ from collector.report.status import status_document
 from collector.simulator import NormalizationChange
 from collector.store import PassRecord, Snapshot, wanted
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, window_of
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
 from tests.harness.factories import many, profile, query
 from tests.store.making import rows
 
@@ -55,7 +55,7 @@ async def count(opened, table):
 
 async def test_over_weeks_what_is_stored_is_what_upstream_says_at_the_newest_asking(store_url):
     taken = valid(agg_interval=DAILY, since=MIDNIGHT - 90 * DAY)
-    async with core(store_url, taken) as opened:
+    async with open_core(store_url, taken) as opened:
         asked, told = taken.series[0].query, []
         for _ in range(21):
             assert (await collect_and_heal([taken], opened.clock(), opened.store, opened.batch_runner)).complete
@@ -76,7 +76,7 @@ async def test_over_weeks_what_is_stored_is_what_upstream_says_at_the_newest_ask
 
 async def test_a_past_bucket_of_a_snapshot_is_asked_for_at_every_fire_if_one_request_is_enough(store_url):
     taken = valid()
-    async with core(store_url, taken) as opened:
+    async with open_core(store_url, taken) as opened:
         for _ in range(3):
             before = len(opened.requests)
             assert (await pass_over(opened)).complete
@@ -88,7 +88,7 @@ async def test_a_past_bucket_of_a_snapshot_is_asked_for_at_every_fire_if_one_req
 
 async def test_it_is_asked_for_daily_if_that_takes_several_requests(store_url):
     taken = valid()
-    async with core(store_url, taken, **ONE_BY_ONE) as opened:
+    async with open_core(store_url, taken, **ONE_BY_ONE) as opened:
         assert (await pass_over(opened)).complete
         first, stored = len(opened.requests), await exported(opened)
         for _ in range(23):
@@ -104,7 +104,7 @@ async def test_it_is_asked_for_daily_if_that_takes_several_requests(store_url):
 
 async def test_one_snapshot_a_day_is_kept(store_url):
     taken = valid()
-    async with core(store_url, taken) as opened:
+    async with open_core(store_url, taken) as opened:
         for hours in (0, 3, 8, 13, 3):
             opened.clock.advance(hours=hours)
             await pass_over(opened)
@@ -116,7 +116,7 @@ async def test_one_snapshot_a_day_is_kept(store_url):
 
 async def test_parts_of_two_passes_are_never_mixed_when_one_request_fails(store_url):
     taken = valid()
-    async with core(store_url, taken, **ONE_BY_ONE) as opened:
+    async with open_core(store_url, taken, **ONE_BY_ONE) as opened:
         await pass_over(opened)
         stored, kept = await exported(opened), await moments(opened)
         opened.clock.advance(days=1)
@@ -143,7 +143,7 @@ async def test_parts_of_two_passes_are_never_mixed_when_one_request_fails(store_
 
 async def test_a_pass_of_several_requests_that_failed_is_not_repeated_at_once_nor_after_a_restart(store_url):
     taken = valid()
-    async with core(store_url, taken, **ONE_BY_ONE) as opened:
+    async with open_core(store_url, taken, **ONE_BY_ONE) as opened:
         await pass_over(opened)
         opened.clock.advance(days=1)
         opened.script(lambda _received: faults.api_error(500, 2000))
@@ -161,7 +161,7 @@ async def test_a_pass_of_several_requests_that_failed_is_not_repeated_at_once_no
 
 async def test_a_pass_that_is_stopped_stores_nothing(store_url):
     taken = valid()
-    async with core(store_url, taken, concurrency=1, **ONE_BY_ONE) as opened:
+    async with open_core(store_url, taken, concurrency=1, **ONE_BY_ONE) as opened:
 
         def stop(_received):
             if len(opened.requests) >= 4:
@@ -180,7 +180,7 @@ async def test_a_pass_that_is_stopped_stores_nothing(store_url):
 async def test_a_series_that_fails_keeps_the_rest_of_its_profile_from_being_stored_and_no_other_profile(store_url):
     both = valid("both", filters={}, each={"expirationStatus": ("VALID", "EXPIRED")})
     other = valid("other", filters={"expirationStatus": ("VALID",), "tld": ("com",)})
-    async with core(store_url, both, other) as opened:
+    async with open_core(store_url, both, other) as opened:
 
         def ill(received):
             asked = received.question and any(
@@ -203,7 +203,7 @@ async def test_a_series_that_fails_keeps_the_rest_of_its_profile_from_being_stor
 
 async def test_a_change_of_the_unit_within_a_pass_stores_nothing(store_url):
     taken = valid()
-    async with core(store_url, taken, concurrency=1, **ONE_BY_ONE) as opened:
+    async with open_core(store_url, taken, concurrency=1, **ONE_BY_ONE) as opened:
         changed = []
 
         def change(_received):
@@ -219,7 +219,7 @@ async def test_a_change_of_the_unit_within_a_pass_stores_nothing(store_url):
 
 async def test_the_earliest_since_of_several_profiles_counts_even_in_another_process(store_url):
     long, short = valid("long"), valid("short", since=MIDNIGHT - 2 * DAY, publication_delay=timedelta(minutes=5))
-    async with core(store_url, long, short) as opened:
+    async with open_core(store_url, long, short) as opened:
         assert (await pass_over(opened, short)).complete
         taken = await opened.store.snapshots([short.series[0].query])
         assert [one.start for one in taken.values()] == [long.since]
@@ -228,7 +228,7 @@ async def test_the_earliest_since_of_several_profiles_counts_even_in_another_pro
 
 async def test_without_since_a_snapshot_reaches_back_as_far_as_lookback(store_url):
     taken = valid(since=None, lookback=2 * DAY)
-    async with core(store_url, taken) as opened:
+    async with open_core(store_url, taken) as opened:
         for _ in range(2):
             await pass_over(opened)
             start = MIDNIGHT - 2 * DAY + (opened.clock() - NOW)
@@ -238,7 +238,7 @@ async def test_without_since_a_snapshot_reaches_back_as_far_as_lookback(store_ur
 
 async def test_healing_and_backfill_ask_nothing_of_a_snapshot(store_url):
     taken, plain = valid(), profile("all", since=MIDNIGHT - 2 * DAY)
-    async with core(store_url, taken, plain) as opened:
+    async with open_core(store_url, taken, plain) as opened:
         await heal([taken], opened.clock(), opened.store, opened.batch_runner)
         assert opened.requests == []
         order = wanted(["valid", "all"], MIDNIGHT - 3 * DAY, None, opened.clock(), force=True)
@@ -250,7 +250,7 @@ async def test_healing_and_backfill_ask_nothing_of_a_snapshot(store_url):
 
 async def test_a_snapshot_profile_shares_a_pass_with_others(store_url):
     taken, plain = valid(each={"ca": ("R12", "R13")}), many(3)
-    async with core(store_url, taken, plain) as opened:
+    async with open_core(store_url, taken, plain) as opened:
         collected = await pass_over(opened)
         assert collected.complete
         assert collected.saved.inserted == sum(row.points for row in await opened.store.list_series())
@@ -260,7 +260,7 @@ async def test_a_snapshot_profile_shares_a_pass_with_others(store_url):
 
 async def test_the_daemon_takes_a_snapshot_when_it_is_due(store_url):
     taken = valid()
-    async with core(store_url, taken, lag=timedelta(minutes=45)) as opened:
+    async with open_core(store_url, taken, lag=timedelta(minutes=45)) as opened:
         worker = ProfileWorker([taken], opened.store, opened.batch_runner)
         for _ in range(30):
             assert await worker.run_due()
@@ -273,7 +273,7 @@ async def test_the_daemon_takes_a_snapshot_when_it_is_due(store_url):
 
 async def test_the_state_is_snapshot_until_it_is_older_than_it_should_be(store_url):
     taken = valid()
-    async with core(store_url, taken) as opened:
+    async with open_core(store_url, taken) as opened:
 
         async def state():
             (document,) = (await status_document(opened.store, [taken], 600, opened.clock()))["profiles"]
@@ -292,7 +292,7 @@ async def test_the_state_is_snapshot_until_it_is_older_than_it_should_be(store_u
 
 async def test_one_that_is_taken_daily_is_late_after_more_than_a_day(store_url):
     taken = valid()
-    async with core(store_url, taken, **ONE_BY_ONE) as opened:
+    async with open_core(store_url, taken, **ONE_BY_ONE) as opened:
         await pass_over(opened)
         states = []
         for _ in range(27):
@@ -305,7 +305,7 @@ async def test_one_that_is_taken_daily_is_late_after_more_than_a_day(store_url):
 
 async def test_what_an_earlier_version_stored_as_history_goes_with_the_first_snapshot(store_url):
     taken = valid()
-    async with core(store_url, taken) as opened:
+    async with open_core(store_url, taken) as opened:
         plain = profile("valid")
         await opened.declare(plain)
         opened.clock.advance(hours=-5)

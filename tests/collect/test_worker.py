@@ -13,18 +13,18 @@ from collector.collect.worker import Health, ProfileWorker, fires_of, first_of
 from collector.model import AggInterval, Window
 from collector.store import Saved, StoreUnavailable, pause
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core, until
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, until
 from tests.harness.factories import profile, query
 
 DUE = HOUR.floor(NOW)
 
 
-def _worker(world):
-    return ProfileWorker(world.profiles, world.store, world.batch_runner)
+def _worker(core):
+    return ProfileWorker(core.profiles, core.store, core.batch_runner)
 
 
-async def _fires(world):
-    rows = await world.store.list_fires()
+async def _fires(core):
+    rows = await core.store.list_fires()
     assert len({(row.profile, row.due) for row in rows}) == len(rows)
     return [(row.due, row.outcome) for row in reversed(rows)]
 
@@ -42,29 +42,29 @@ def test_the_newest_due_moment_has_the_outcome_and_the_older_ones_are_coalesced(
 
 
 async def test_it_works(store_url):
-    async with core(store_url, profile()) as world:
-        worker = _worker(world)
+    async with open_core(store_url, profile()) as core:
+        worker = _worker(core)
         assert worker.health["all"] == Health()
         assert await worker.run_due()
-        assert await _fires(world) == [(DUE, "collected")]
-        assert worker.health["all"].success == world.clock()
-        asked = len(world.requests)
+        assert await _fires(core) == [(DUE, "collected")]
+        assert worker.health["all"].success == core.clock()
+        asked = len(core.requests)
         assert await worker.run_due()  # nothing is due
-        assert len(world.requests) == asked
+        assert len(core.requests) == asked
 
 
 async def test_a_pass_that_fails_again_without_asking_is_not_told_again(sqlite_url, caplog):
     caplog.set_level("DEBUG", "collector.collect.worker")
-    async with core(sqlite_url, profile()) as world:
-        world.script(faults.api_error(403, 10000).always())
-        worker = _worker(world)
+    async with open_core(sqlite_url, profile()) as core:
+        core.script(faults.api_error(403, 10000).always())
+        worker = _worker(core)
         for _ in range(3):
             assert not await worker.run_due()
-        assert len(world.requests) == 1
-        world.clock.advance(minutes=5)
+        assert len(core.requests) == 1
+        core.clock.advance(minutes=5)
         assert not await worker.run_due()
-        assert len(world.requests) == 2
-        world.clock.advance(minutes=56)
+        assert len(core.requests) == 2
+        core.clock.advance(minutes=56)
         assert not await worker.run_due()
     told = ["WARNING", "DEBUG", "DEBUG", "WARNING", "WARNING"]
     assert [record.levelname for record in caplog.records if record.message == "collect"] == told
@@ -72,63 +72,63 @@ async def test_a_pass_that_fails_again_without_asking_is_not_told_again(sqlite_u
 
 async def test_one_fire_per_due_edge_over_two_days(sqlite_url):
     profiles = profile(), profile("also", filters={"tld": ("com",)})
-    async with core(sqlite_url, *profiles) as world:
-        worker = _worker(world)
+    async with open_core(sqlite_url, *profiles) as core:
+        worker = _worker(core)
         for _ in range(48 * 4):
             await worker.run_due()
-            world.clock.advance(minutes=15)
-        fires = await world.store.list_fires()
+            core.clock.advance(minutes=15)
+        fires = await core.store.list_fires()
         assert Counter(fire.outcome for fire in fires) == {"collected": 2 * 48}
         assert {fire.due for fire in fires} == {DUE + timedelta(hours=hour) for hour in range(48)}
 
 
 async def test_a_day_of_downtime_is_one_pass_and_every_due_moment_is_accounted_for(store_url):
-    async with core(store_url, profile()) as world:
-        await _worker(world).run_due()
-        world.restart()
-        world.clock.advance(days=1)
-        seen = len(world.requests)
-        await _worker(world).run_due()
-        assert [outcome for _, outcome in await _fires(world)] == ["collected"] + ["coalesced"] * 23 + ["collected"]
-        assert len(world.requests) - seen == 1
-        stored = (await world.stored())["all"]
-        assert stored == world.truth(query(), Window(DUE.replace(hour=0) - DAY, DUE + DAY))
+    async with open_core(store_url, profile()) as core:
+        await _worker(core).run_due()
+        core.restart()
+        core.clock.advance(days=1)
+        seen = len(core.requests)
+        await _worker(core).run_due()
+        assert [outcome for _, outcome in await _fires(core)] == ["collected"] + ["coalesced"] * 23 + ["collected"]
+        assert len(core.requests) - seen == 1
+        stored = (await core.stored())["all"]
+        assert stored == core.truth(query(), Window(DUE.replace(hour=0) - DAY, DUE + DAY))
 
 
 async def test_what_failed_is_tried_again_and_its_fire_stays_as_it_was(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        worker = _worker(world)
-        world.script(faults.unequal().always())
+    async with open_core(sqlite_url, profile()) as core:
+        worker = _worker(core)
+        core.script(faults.unequal().always())
         assert not await worker.run_due()
-        world.clock.advance(minutes=1)
+        core.clock.advance(minutes=1)
         assert not await worker.run_due()
         assert worker.health["all"].failures == 2
         assert "values" in worker.health["all"].reason
-        world.simulator.clear_script()
-        world.clock.advance(minutes=2)
+        core.simulator.clear_script()
+        core.clock.advance(minutes=2)
         assert await worker.run_due()
-        assert worker.health["all"] == Health(DUE, world.clock(), 0, None)
-        assert await _fires(world) == [(DUE, "failed")]
-        assert len((await world.stored())["all"]) > 24
+        assert worker.health["all"] == Health(DUE, core.clock(), 0, None)
+        assert await _fires(core) == [(DUE, "failed")]
+        assert len((await core.stored())["all"]) > 24
 
 
 async def test_after_a_restart_a_fire_that_failed_is_tried_again_at_once(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        world.script(faults.html(502).always())
-        await _worker(world).run_due()
-        world.simulator.clear_script()
-        world.restart()
-        worker = _worker(world)
+    async with open_core(sqlite_url, profile()) as core:
+        core.script(faults.html(502).always())
+        await _worker(core).run_due()
+        core.simulator.clear_script()
+        core.restart()
+        worker = _worker(core)
         assert await worker.run_due()
         assert worker.health["all"].failures == 0
-        assert await _fires(world) == [(DUE, "failed")]
-        assert await world.stored()
+        assert await _fires(core) == [(DUE, "failed")]
+        assert await core.stored()
 
 
 async def test_while_the_store_takes_no_answer_what_is_due_stays_due(store_url, monkeypatch):
-    async with core(store_url, profile("first"), profile("other", filters={"tld": ("com",)})) as world:
-        worker, save = _worker(world), world.store.save
-        await world.batch_runner.learn(measured(AggInterval.ONE_HOUR, 31 * DAY, 1, now=world.clock()))
+    async with open_core(store_url, profile("first"), profile("other", filters={"tld": ("com",)})) as core:
+        worker, save = _worker(core), core.store.save
+        await core.batch_runner.learn(measured(AggInterval.ONE_HOUR, 31 * DAY, 1, now=core.clock()))
         saves = count()
 
         async def full_once(*asked, **how):
@@ -136,43 +136,43 @@ async def test_while_the_store_takes_no_answer_what_is_due_stays_due(store_url, 
                 raise StoreUnavailable("the disk is full")
             return await save(*asked, **how)
 
-        monkeypatch.setattr(world.store, "save", full_once)
+        monkeypatch.setattr(core.store, "save", full_once)
         with pytest.raises(StoreUnavailable):
             await worker.run_due()
-        ((name, fire),) = [(row.profile, row.outcome) for row in await world.store.list_fires()]
+        ((name, fire),) = [(row.profile, row.outcome) for row in await core.store.list_fires()]
         assert fire == "collected"
         assert {name for name, health in worker.health.items() if health.success} == {name}
         assert await worker.run_due()
-        assert await _fires(world) == [(DUE, "collected")] * 2
-        assert len(world.requests) == 3
+        assert await _fires(core) == [(DUE, "collected")] * 2
+        assert len(core.requests) == 3
 
 
 async def test_told_to_stop_it_leaves_the_fire_to_the_next_start(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        world.fetcher.stop.set()
-        await _worker(world).run_due()
-        assert await _fires(world) == []
-        world.restart()
-        await _worker(world).run_due()
-        assert await _fires(world) == [(DUE, "collected")]
+    async with open_core(sqlite_url, profile()) as core:
+        core.fetcher.stop.set()
+        await _worker(core).run_due()
+        assert await _fires(core) == []
+        core.restart()
+        await _worker(core).run_due()
+        assert await _fires(core) == [(DUE, "collected")]
 
 
 async def test_an_ill_profile_does_not_stop_the_others_of_its_group(sqlite_url):
-    async with core(sqlite_url, profile("ill", filters={"ca": ("NullObserver",)}), profile("well")) as world:
+    async with open_core(sqlite_url, profile("ill", filters={"ca": ("NullObserver",)}), profile("well")) as core:
         ill = lambda got: any(asked.query.filters for asked in got.question.series)  # noqa: E731 - a predicate
-        world.script(faults.api_error(400, 2001).always().only(ill))
-        worker = _worker(world)
+        core.script(faults.api_error(400, 2001).always().only(ill))
+        worker = _worker(core)
         assert not await worker.run_due()
-        assert {fire.profile: fire.outcome for fire in await world.store.list_fires()} == {
+        assert {fire.profile: fire.outcome for fire in await core.store.list_fires()} == {
             "ill": "failed",
             "well": "collected",
         }
         assert worker.health["well"].success
         assert not worker.health["ill"].success
-        seen = len(world.requests)
-        world.clock.advance(minutes=1)
+        seen = len(core.requests)
+        core.clock.advance(minutes=1)
         await worker.run_due()
-        assert len(world.requests) - seen == 1  # only what failed is tried again
+        assert len(core.requests) - seen == 1  # only what failed is tried again
 
 
 @pytest.mark.parametrize(
@@ -184,55 +184,55 @@ def test_what_is_refused_is_asked_less_and_less_often(expected, failures, step):
 
 
 async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_whatever_is_restarted(store_url):
-    async with core(store_url, profile("ill", AggInterval.ONE_DAY, filters={"ca": ("NullObserver",)})) as world:
-        world.script(faults.api_error(400, 2001).always())
-        worker = _worker(world)
+    async with open_core(store_url, profile("ill", AggInterval.ONE_DAY, filters={"ca": ("NullObserver",)})) as core:
+        core.script(faults.api_error(400, 2001).always())
+        worker = _worker(core)
         for _ in range(6 * 60):
             await worker.run_due()
-            world.clock.advance(minutes=1)
-        assert len(world.requests) == 1 + 6 + 4  # at once, after 1, 2, 4, 8, 16 and 32 minutes, then hourly
-        assert worker.health["ill"].failures == len(world.requests)
-        world.restart()
-        await _worker(world).run_due()
-        assert len(world.requests) == 11
-        world.simulator.clear_script()
-        world.clock.advance(hours=1)
+            core.clock.advance(minutes=1)
+        assert len(core.requests) == 1 + 6 + 4  # at once, after 1, 2, 4, 8, 16 and 32 minutes, then hourly
+        assert worker.health["ill"].failures == len(core.requests)
+        core.restart()
+        await _worker(core).run_due()
+        assert len(core.requests) == 11
+        core.simulator.clear_script()
+        core.clock.advance(hours=1)
         await worker.run_due()
-        assert await world.stored()
+        assert await core.stored()
 
 
 async def test_a_day_that_is_published_late_is_looked_for_before_the_next_midnight(sqlite_url):
     lag = timedelta(minutes=45)
-    async with core(sqlite_url, profile("days", AggInterval.ONE_DAY), lag=lag) as world:
+    async with open_core(sqlite_url, profile("days", AggInterval.ONE_DAY), lag=lag) as core:
         midnight = NOW.replace(hour=0, minute=3) + DAY
-        world.clock.now = midnight
-        worker = _worker(world)
+        core.clock.now = midnight
+        worker = _worker(core)
         await worker.run_due()
-        assert await world.stored() == {}
+        assert await core.stored() == {}
         for _ in range(24 * 4):
-            world.clock.advance(minutes=15)
+            core.clock.advance(minutes=15)
             await worker.run_due()
-            if await world.stored():
+            if await core.stored():
                 break
-        assert world.clock() - midnight <= timedelta(hours=2)
-        assert len(await _fires(world)) == 1
+        assert core.clock() - midnight <= timedelta(hours=2)
+        assert len(await _fires(core)) == 1
 
 
 async def test_the_loop_runs_when_noticed_and_ends_when_told(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        worker = _worker(world)
+    async with open_core(sqlite_url, profile()) as core:
+        worker = _worker(core)
         running = asyncio.create_task(worker.run())
         await until(lambda: worker.health["all"].success)
-        world.clock.advance(hours=1)
+        core.clock.advance(hours=1)
         await worker.notice()
         await until(lambda: worker.health["all"].due == DUE + timedelta(hours=1))
-        world.fetcher.stop.set()
+        core.fetcher.stop.set()
         await asyncio.wait_for(running, 5)
 
 
 async def test_a_store_that_goes_away_is_survived(sqlite_url, tmp_path):
-    async with core(sqlite_url, profile()) as world:
-        worker = _worker(world)
+    async with open_core(sqlite_url, profile()) as core:
+        worker = _worker(core)
         path = tmp_path / "collector.db"
         path.rename(tmp_path / "away")
         running = asyncio.create_task(worker.run())
@@ -240,7 +240,7 @@ async def test_a_store_that_goes_away_is_survived(sqlite_url, tmp_path):
         assert not running.done()
         (tmp_path / "away").rename(path)
         await until(lambda: worker.health["all"].success)
-        world.fetcher.stop.set()
+        core.fetcher.stop.set()
         await asyncio.wait_for(running, 5)
 
 

@@ -15,7 +15,7 @@ import pytest
 from collector.errors import CollectorError
 from collector.store import Store, Wanted
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, batch, core
+from tests.harness.collect_core import DAY, NOW, batch, open_core
 from tests.harness.factories import profile
 from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
@@ -60,22 +60,22 @@ def _fault(dice, header):
     return by_kind[kind - 3], 0
 
 
-async def _episode(world, dice, found):
+async def _episode(core, dice, found):
     """Meet one reply, then ask until there is an answer; nothing may be asked too early."""
-    header, seconds = _forms(dice, world.clock.timestamp())
+    header, seconds = _forms(dice, core.clock.timestamp())
     fault, unnamed = _fault(dice, header)
-    world.script(fault)
+    core.script(fault)
     if dice.random() < 0.1:
-        world.restart()
-    before = len(world.requests)
-    while len(world.requests) < before + 2:
+        core.restart()
+    before = len(core.requests)
+    while len(core.requests) < before + 2:
         with suppress(CollectorError):
-            await world.fetcher.fetch(batch(days=dice.randrange(1, 3)), ["all"])
+            await core.fetcher.fetch(batch(days=dice.randrange(1, 3)), ["all"])
         if dice.random() < 0.3:
-            world.restart()
-        if len(world.requests) < before + 2:
-            world.clock.advance(seconds=dice.choice((1, 60, 3600, _DAY)))
-    first, second = (received.at for received in world.requests[before:])
+            core.restart()
+        if len(core.requests) < before + 2:
+            core.clock.advance(seconds=dice.choice((1, 60, 3600, _DAY)))
+    first, second = (received.at for received in core.requests[before:])
     wait = unnamed if seconds == inf else seconds
     assert second - first >= wait, f"{header!r} was {second - first} s"
     found["429" if unnamed else "5xx", "named" if seconds < inf else "unnamed"] += 1
@@ -84,34 +84,34 @@ async def _episode(world, dice, found):
 @pytest.mark.parametrize("episodes", [100, pytest.param(10_000, marks=pytest.mark.campaign)])
 async def test_nothing_is_asked_before_retry_after_ends(sqlite_url, episodes, seed):
     dice, found = random.Random(seed), Counter()
-    async with core(sqlite_url, profile()) as world:
+    async with open_core(sqlite_url, profile()) as core:
         for _ in range(episodes):
-            await _episode(world, dice, found)
-            world.clock.advance(seconds=dice.randrange(1000))
-        assert len(world.requests) == 2 * episodes
-        assert len(await world.store.list_fetches(limit=None)) == 2 * episodes
+            await _episode(core, dice, found)
+            core.clock.advance(seconds=dice.randrange(1000))
+        assert len(core.requests) == 2 * episodes
+        assert len(await core.store.list_fetches(limit=None)) == 2 * episodes
     print(f"{episodes} episodes: {dict(found)}")  # noqa: T201 - counts for the record
     assert len(found) == 4
 
 
 async def test_a_storm_of_429_at_a_shared_boundary_is_not_met_by_all_at_once(sqlite_url):
     """Each waits a little longer than it was told, and no two the same."""
-    async with core(sqlite_url, profile()) as world:
-        await world.fetcher.fetch(batch(), ["all"])
-        world.script(faults.too_many("60"))
+    async with open_core(sqlite_url, profile()) as core:
+        await core.fetcher.fetch(batch(), ["all"])
+        core.script(faults.too_many("60"))
         days = range(1, 9)
-        await asyncio.gather(*(world.fetcher.fetch(batch(days=day), ["all"]) for day in days))
-        waits = [pause - 60 for pause in world.fetcher.pauses if pause >= 60]
+        await asyncio.gather(*(core.fetcher.fetch(batch(days=day), ["all"]) for day in days))
+        waits = [pause - 60 for pause in core.fetcher.pauses if pause >= 60]
         assert len(set(waits)) == len(waits) > 0
         assert all(0 <= wait <= 1 for wait in waits)
 
 
 async def test_that_no_request_is_left_is_a_hint_alone(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        world.script(faults.exhausted(30).times(3))
+    async with open_core(sqlite_url, profile()) as core:
+        core.script(faults.exhausted(30).times(3))
         for _ in range(3):
-            assert await world.fetcher.fetch(batch(), ["all"])
-        assert (world.fetcher.pauses, await world.outcomes()) == ([], ["ok"] * 3)
+            assert await core.fetcher.fetch(batch(), ["all"])
+        assert (core.fetcher.pauses, await core.outcomes()) == ([], ["ok"] * 3)
 
 
 def most_in_300_seconds(moments):

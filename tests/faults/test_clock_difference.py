@@ -13,7 +13,7 @@ from collector.contract.errors import envelope
 from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch, utc
 from collector.report.status import status_document
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core
 from tests.harness.factories import profile, query
 
 QUARTER, DAILY = AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_DAY
@@ -23,46 +23,46 @@ HOURS = timedelta(hours=1)
 class SkewedWorld:
     """A world whose clock is *ahead* of the simulator's; a negative one is behind."""
 
-    def __init__(self, world, ahead):
-        self.world = world
+    def __init__(self, core, ahead):
+        self.core = core
         self.skew(ahead)
 
     def skew(self, ahead):
         self.ahead = ahead
-        self.world.simulator._clock = self._radar_seconds
+        self.core.simulator._clock = self._radar_seconds
 
     @property
     def radar_now(self):
-        return self.world.clock.now - self.ahead
+        return self.core.clock.now - self.ahead
 
     def _radar_seconds(self):
         return self.radar_now.timestamp()
 
     def drift(self, ahead):
         """Set our clock, so that it is *ahead* from now on; the simulator's goes on."""
-        self.world.clock.now += ahead - self.ahead
+        self.core.clock.now += ahead - self.ahead
         self.skew(ahead)
 
     async def run_due(self, *, restart=True):
         if restart:
-            self.world.restart()
-        return await ProfileWorker(self.world.profiles, self.world.store, self.world.batch_runner).run_due()
+            self.core.restart()
+        return await ProfileWorker(self.core.profiles, self.core.store, self.core.batch_runner).run_due()
 
     async def status(self):
-        return await status_document(self.world.store, self.world.profiles, 600, self.world.clock())
+        return await status_document(self.core.store, self.core.profiles, 600, self.core.clock())
 
     def beyond(self):
         """Return how many requests asked for what lay in the simulator's future when they came."""
         return sum(
             any(utc(last) + QUARTER.step > from_epoch(received.at) for last in parse_qs(received.raw_query)["dateEnd"])
-            for received in self.world.requests
+            for received in self.core.requests
         )
 
     async def difference_from_truth(self, interval, start):
         """Return what is not stored from *start* to Radar's present, or stored otherwise."""
         window = Window(interval.floor(start), interval.floor(self.radar_now))
-        points = self.world.simulator.truth(query(interval), window, self.radar_now.timestamp())
-        stored = {at: value for at, value in (await self.world.stored())["all"].items() if at >= points.timestamps[0]}
+        points = self.core.simulator.truth(query(interval), window, self.radar_now.timestamp())
+        stored = {at: value for at, value in (await self.core.stored())["all"].items() if at >= points.timestamps[0]}
         return dict({*zip(points.timestamps, points.values, strict=True)} ^ {*stored.items()})
 
     async def is_fresh(self):
@@ -90,27 +90,27 @@ EVERY = [(interval, ahead) for ahead in OFFSETS for interval in (QUARTER, HOUR, 
 async def _lived(url, interval, ahead, hours):
     """Live for *hours* with a clock that is *ahead*, then with one that is right."""
     start = NOW - 8 * DAY - max(ahead, timedelta(0))
-    async with core(url, profile(agg_interval=interval, since=start)) as world:
-        skewed = SkewedWorld(world, ahead)
+    async with open_core(url, profile(agg_interval=interval, since=start)) as core:
+        skewed = SkewedWorld(core, ahead)
         assert await skewed.run_due()
-        until = interval.floor(min(world.clock.now, skewed.radar_now))
+        until = interval.floor(min(core.clock.now, skewed.radar_now))
         if until > start:
-            assert (await world.store.spans([query(interval)]))[query(interval)].end == until
-        assert (await heal(world.profiles, world.clock(), world.store, world.batch_runner)).complete
+            assert (await core.store.spans([query(interval)]))[query(interval)].end == until
+        assert (await heal(core.profiles, core.clock(), core.store, core.batch_runner)).complete
         for _ in range(hours):
-            world.clock.advance(hours=1)
+            core.clock.advance(hours=1)
             assert await skewed.run_due()
         named = await skewed.is_fresh()
         assert skewed.beyond() <= 3  # then two replies agree
         skewed.drift(timedelta(0))
         for _ in range(2):
             assert await skewed.run_due()
-            world.clock.now += max(HOURS, interval.step)
+            core.clock.now += max(HOURS, interval.step)
         assert await skewed.run_due()
-        assert (await heal(world.profiles, world.clock(), world.store, world.batch_runner)).complete
+        assert (await heal(core.profiles, core.clock(), core.store, core.batch_runner)).complete
         assert await skewed.is_fresh() is None
         assert await skewed.difference_from_truth(interval, start) == {}
-        fires = Counter(fire.due for fire in await world.store.list_fires(limit=None))
+        fires = Counter(fire.due for fire in await core.store.list_fires(limit=None))
         assert set(fires.values()) == {1}
         return named
 
@@ -125,17 +125,17 @@ async def test_all_is_stored_up_to_radars_present_and_the_difference_is_named(sq
 
 
 async def test_what_was_due_while_the_clock_was_ahead_is_asked_for_again_once_it_is_right(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        skewed = SkewedWorld(world, 6 * HOURS)
+    async with open_core(sqlite_url, profile()) as core:
+        skewed = SkewedWorld(core, 6 * HOURS)
         for _ in range(6):
             assert await skewed.run_due()
-            world.clock.advance(hours=1)
+            core.clock.advance(hours=1)
         skewed.drift(timedelta(0))
         for _ in range(3):
             assert await skewed.run_due()
-            assert (await world.store.spans([query()]))[query()].end == HOUR.floor(world.clock())
-            world.clock.advance(hours=1)
-        fires = Counter(fire.due for fire in await world.store.list_fires(limit=None))
+            assert (await core.store.spans([query()]))[query()].end == HOUR.floor(core.clock())
+            core.clock.advance(hours=1)
+        fires = Counter(fire.due for fire in await core.store.list_fires(limit=None))
         assert set(fires.values()) == {1}
 
 
@@ -148,52 +148,52 @@ async def test_two_days_under_any_difference_leave_nothing_out(store_url, interv
 @pytest.mark.parametrize("hours", [24, 40 * 24], ids=str)
 async def test_a_clock_that_is_put_right_is_believed_whatever_was_on_record(store_url, hours):
     """What is wanted begins after Radar's present as the record has it, so no request would correct the record."""
-    async with core(store_url, profile(since=NOW - 40 * DAY - 8 * HOURS)) as world:
-        skewed = SkewedWorld(world, hours * HOURS)
+    async with open_core(store_url, profile(since=NOW - 40 * DAY - 8 * HOURS)) as core:
+        skewed = SkewedWorld(core, hours * HOURS)
         for _ in range(3):
             assert await skewed.run_due()
-            world.clock.advance(hours=1)
-        assert (await world.store.clock_difference()).named is not None
+            core.clock.advance(hours=1)
+        assert (await core.store.clock_difference()).named is not None
         skewed.drift(timedelta(0))
         assert await skewed.run_due()
-        assert (await world.store.clock_difference()).named is None
-        assert (await world.store.spans([query()]))[query()].end == HOUR.floor(world.clock())
+        assert (await core.store.clock_difference()).named is None
+        assert (await core.store.spans([query()]))[query()].end == HOUR.floor(core.clock())
 
 
 async def test_the_first_request_is_asked_again_in_the_same_pass(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        skewed = SkewedWorld(world, 2 * HOURS)
+    async with open_core(sqlite_url, profile()) as core:
+        skewed = SkewedWorld(core, 2 * HOURS)
         assert await skewed.run_due()
-        assert await world.outcomes() == ["refused", "ok"]
-        assert (await world.store.spans([query()]))[query()].end == HOUR.floor(skewed.radar_now)
-        assert not (await world.batch_runner.limits(RequestKind(DATASET, HOUR))).is_limited  # no limit was to blame
+        assert await core.outcomes() == ["refused", "ok"]
+        assert (await core.store.spans([query()]))[query()].end == HOUR.floor(skewed.radar_now)
+        assert not (await core.batch_runner.limits(RequestKind(DATASET, HOUR))).is_limited  # no limit was to blame
 
 
 async def test_a_refusal_in_other_words_takes_a_second_one(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        skewed = SkewedWorld(world, 2 * HOURS)
-        world.script(faults.api_error(400, 2001, "Invalid parameters").times(2))
+    async with open_core(sqlite_url, profile()) as core:
+        skewed = SkewedWorld(core, 2 * HOURS)
+        core.script(faults.api_error(400, 2001, "Invalid parameters").times(2))
         assert await skewed.run_due()
-        assert await world.outcomes() == ["refused", "refused", "ok"]
-        assert not (await world.batch_runner.limits(RequestKind(DATASET, HOUR))).is_limited
+        assert await core.outcomes() == ["refused", "refused", "ok"]
+        assert not (await core.batch_runner.limits(RequestKind(DATASET, HOUR))).is_limited
 
 
 @pytest.mark.parametrize("away", [365 * DAY, -365 * DAY, 3 * HOURS, -3 * HOURS], ids=str)
 @pytest.mark.parametrize("refused", [False, True])
 @pytest.mark.parametrize("ahead", [timedelta(0), 2 * HOURS], ids=str)
 async def test_one_date_that_is_wrong_does_no_harm(sqlite_url, away, refused, ahead):
-    async with core(sqlite_url, profile(since=NOW - 3 * DAY)) as world:
-        skewed = SkewedWorld(world, ahead)
+    async with open_core(sqlite_url, profile(since=NOW - 3 * DAY)) as core:
+        skewed = SkewedWorld(core, ahead)
         wrong = format_datetime(skewed.radar_now + away, usegmt=True)
         if refused:
-            world.script(faults.reply(400, envelope(2001, "no"), {"Date": wrong}))
+            core.script(faults.reply(400, envelope(2001, "no"), {"Date": wrong}))
         else:
-            world.script(faults.headers({"Date": wrong}))
+            core.script(faults.headers({"Date": wrong}))
         for _ in range(3):
             assert await skewed.run_due()
-            world.clock.advance(hours=1)
+            core.clock.advance(hours=1)
         assert await skewed.run_due()
-        assert (await heal(world.profiles, world.clock(), world.store, world.batch_runner)).complete
+        assert (await heal(core.profiles, core.clock(), core.store, core.batch_runner)).complete
         named = await skewed.is_fresh()
         assert (named or 0) == pytest.approx(ahead.total_seconds(), abs=2)
         assert await skewed.difference_from_truth(HOUR, NOW - 3 * DAY) == {}
@@ -205,68 +205,68 @@ async def test_one_date_that_is_wrong_does_no_harm(sqlite_url, away, refused, ah
     ids=["garbage", "empty", "1970", "cached"],
 )
 async def test_a_date_that_says_nothing_is_ignored(sqlite_url, fields):
-    async with core(sqlite_url, profile()) as world:
-        skewed = SkewedWorld(world, timedelta(0))
+    async with open_core(sqlite_url, profile()) as core:
+        skewed = SkewedWorld(core, timedelta(0))
         if "Age" in fields:
             fields = fields | {"Date": format_datetime(NOW - 2 * HOURS, usegmt=True)}
-        world.script(faults.headers(fields).always())
+        core.script(faults.headers(fields).always())
         for _ in range(4):
-            world.clock.advance(hours=1)
+            core.clock.advance(hours=1)
             assert await skewed.run_due()
         assert await skewed.is_fresh() is None
 
 
 async def test_a_pause_until_a_date_is_as_long_as_radar_means_it(sqlite_url):
     for ahead in (HOURS, -26 * HOURS):
-        async with core(sqlite_url, profile()) as world:
-            skewed = SkewedWorld(world, ahead)
+        async with open_core(sqlite_url, profile()) as core:
+            skewed = SkewedWorld(core, ahead)
             until = format_datetime(skewed.radar_now + timedelta(seconds=90), usegmt=True)
-            world.script(faults.api_error(429, 1015, "slow down", retry_after=until))
-            began = world.clock()
+            core.script(faults.api_error(429, 1015, "slow down", retry_after=until))
+            began = core.clock()
             assert await skewed.run_due()
-            assert timedelta(seconds=89) <= world.clock() - began <= timedelta(seconds=95)
+            assert timedelta(seconds=89) <= core.clock() - began <= timedelta(seconds=95)
 
 
 async def test_an_answer_without_last_updated_tells_up_to_radars_present_only(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        skewed = SkewedWorld(world, 26 * HOURS)
-        world.script(faults.meta("lastUpdated", None).always())
+    async with open_core(sqlite_url, profile()) as core:
+        skewed = SkewedWorld(core, 26 * HOURS)
+        core.script(faults.meta("lastUpdated", None).always())
         for _ in range(3):
-            world.clock.advance(hours=1)
+            core.clock.advance(hours=1)
             assert await skewed.run_due()
-        state = (await world.store.series_states([query()]))[query()]
+        state = (await core.store.series_states([query()]))[query()]
         assert from_epoch(state.told_until) <= skewed.radar_now
         assert await skewed.is_fresh() == 26 * 3600
 
 
 async def test_snapshots_end_at_radars_present(sqlite_url):
     moving = profile(filters={"expirationStatus": ("VALID",)})
-    async with core(sqlite_url, moving) as world:
-        skewed = SkewedWorld(world, 26 * HOURS)
+    async with open_core(sqlite_url, moving) as core:
+        skewed = SkewedWorld(core, 26 * HOURS)
         assert await skewed.run_due()
-        [taken] = (await world.store.snapshots([moving.series[0].query])).values()
+        [taken] = (await core.store.snapshots([moving.series[0].query])).values()
         assert taken.end == HOUR.floor(skewed.radar_now)
 
 
 async def test_a_restart_knows_the_difference(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        skewed = SkewedWorld(world, 2 * HOURS)
+    async with open_core(sqlite_url, profile()) as core:
+        skewed = SkewedWorld(core, 2 * HOURS)
         assert await skewed.run_due()
-        world.clock.advance(hours=1)
+        core.clock.advance(hours=1)
         assert await skewed.run_due()
-        assert await world.outcomes() == ["refused", "ok", "ok"]
+        assert await core.outcomes() == ["refused", "ok", "ok"]
 
 
 async def test_the_log_names_a_difference_once(sqlite_url, caplog):
     caplog.set_level("INFO", "collector.collect.clock_watch")
-    async with core(sqlite_url, profile()) as world:
-        skewed = SkewedWorld(world, 26 * HOURS)
+    async with open_core(sqlite_url, profile()) as core:
+        skewed = SkewedWorld(core, 26 * HOURS)
         for _ in range(3):
             assert await skewed.run_due(restart=False)
-            world.clock.advance(hours=1)
+            core.clock.advance(hours=1)
         skewed.drift(timedelta(0))
         for _ in range(3):
             assert await skewed.run_due(restart=False)
-            world.clock.advance(hours=1)
+            core.clock.advance(hours=1)
     named = [record for record in caplog.records if record.name == "collector.collect.clock_watch"]
     assert [record.difference_seconds for record in named] == [pytest.approx(26 * 3600, abs=2), 0]

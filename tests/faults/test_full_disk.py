@@ -58,8 +58,8 @@ def test_after_an_hour_without_room_it_goes_on_within_a_minute(tmp_path):
     assert seen["outcomes"] <= {"ok", "unsaved", "refused"}
 
 
-def test_a_file_that_may_not_grow_for_a_while_is_written_again_without_a_restart(world):
-    simulator, collector = world
+def test_a_file_that_may_not_grow_for_a_while_is_written_again_without_a_restart(simulated_collector):
+    simulator, collector = simulated_collector
     collector.configure(profile_toml(more='lookback = "2d"'))  # one pass has more than a day, at any hour
     simulator.script(faults.too_many("1").always())  # an answer, so it is asked again and again
     with collector.running("run") as daemon:

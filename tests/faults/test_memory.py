@@ -27,8 +27,8 @@ def _fullest(pid):
         pytest.param("15m", 60, "sqlite", marks=pytest.mark.campaign),
     ],
 )
-def test_two_hundred_profiles_live_in_128_mebibytes(world, request, interval, days, on):
-    _, collector = world
+def test_two_hundred_profiles_live_in_128_mebibytes(simulated_collector, request, interval, days, on):
+    _, collector = simulated_collector
     if on == "postgresql":
         collector.database = request.getfixturevalue("empty_postgres_url")
     named = [f'[profiles.filters]\nca_owner = ["Owner {number}"]' for number in range(200)]

@@ -20,7 +20,7 @@ from collector.radar.errors import Unauthorized, Unavailable, Untrusted
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, SimulatorOptions
 from tests.harness import faults
-from tests.harness.collect_core import CALM, NOW, TOKEN, batch, core, until
+from tests.harness.collect_core import CALM, NOW, TOKEN, batch, open_core, until
 from tests.harness.connect_proxy import proxying
 from tests.harness.factories import profile
 
@@ -146,17 +146,17 @@ async def test_a_name_that_is_not_found_and_an_address_without_a_route_are_unava
 
 async def test_an_answer_that_is_late_for_one_profile_keeps_no_other_waiting(sqlite_url):
     slow, quick = profile("slow", filters={"tld": ("slow",)}), profile("quick", filters={"tld": ("quick",)})
-    async with core(sqlite_url, slow, quick, patience=60) as world:
-        await collect([quick], world.clock(), world.store, world.batch_runner)
+    async with open_core(sqlite_url, slow, quick, patience=60) as core:
+        await collect([quick], core.clock(), core.store, core.batch_runner)
 
         def rule(received):
             return faults.black_hole() if "slow" in received.raw_query else None
 
-        world.script(rule)
-        waiting = asyncio.create_task(collect([slow], world.clock(), world.store, world.batch_runner))
-        await until(lambda: any("slow" in received.raw_query for received in world.requests))
-        world.clock.advance(hours=1)
-        assert (await collect([quick], world.clock(), world.store, world.batch_runner)).complete
+        core.script(rule)
+        waiting = asyncio.create_task(collect([slow], core.clock(), core.store, core.batch_runner))
+        await until(lambda: any("slow" in received.raw_query for received in core.requests))
+        core.clock.advance(hours=1)
+        assert (await collect([quick], core.clock(), core.store, core.batch_runner)).complete
         assert not waiting.done()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -185,32 +185,32 @@ _TAKEN = {
 
 @pytest.mark.parametrize("name", _OTHER_WORLDS)
 async def test_nothing_is_stored_of_an_answer_out_of_another_world(sqlite_url, name):
-    async with core(sqlite_url, profile(), patience=60) as world:
-        world.script(_OTHER_WORLDS[name])
+    async with open_core(sqlite_url, profile(), patience=60) as core:
+        core.script(_OTHER_WORLDS[name])
         with pytest.raises(Untrusted) as refused:
-            await world.fetcher.fetch(batch(), ["all"])
-        assert await world.stored() == {}
-        (row,) = await world.store.list_fetches()
+            await core.fetcher.fetch(batch(), ["all"])
+        assert await core.stored() == {}
+        (row,) = await core.store.list_fetches()
         assert (row.outcome, row.message) == ("untrusted", str(refused.value))
 
 
 @pytest.mark.parametrize("name", [*_LEFT_OUT, *_TAKEN])
 async def test_of_an_answer_that_is_odd_in_part_all_else_is_stored(sqlite_url, name):
-    async with core(sqlite_url, profile()) as world:
-        world.script((_LEFT_OUT | _TAKEN)[name])
-        await world.fetcher.fetch(batch(), ["all"])
-        (stored,) = (await world.stored()).values()
-        truth = world.truth(batch().slices[0].series, batch().slices[0].window)
+    async with open_core(sqlite_url, profile()) as core:
+        core.script((_LEFT_OUT | _TAKEN)[name])
+        await core.fetcher.fetch(batch(), ["all"])
+        (stored,) = (await core.stored()).values()
+        truth = core.truth(batch().slices[0].series, batch().slices[0].window)
         assert len(stored) == 24 - (name in _LEFT_OUT)
         assert stored.items() <= truth.items()
 
 
 async def test_a_revoked_credential_is_asked_with_by_nobody_who_was_waiting(sqlite_url):
     """Those under way cannot be called back; of the others none asks before five minutes are over."""
-    async with core(sqlite_url, profile(), concurrency=2) as world:
-        await world.fetcher.fetch(batch(), ["all"])
-        world.script(faults.api_error(403, 10000, "Authentication error").always())
-        many = [world.fetcher.fetch(batch(days=day), ["all"]) for day in range(1, 20)]
+    async with open_core(sqlite_url, profile(), concurrency=2) as core:
+        await core.fetcher.fetch(batch(), ["all"])
+        core.script(faults.api_error(403, 10000, "Authentication error").always())
+        many = [core.fetcher.fetch(batch(days=day), ["all"]) for day in range(1, 20)]
         found = await asyncio.gather(*many, return_exceptions=True)
         assert {type(error) for error in found} == {Unauthorized}
-        assert len(world.requests) <= 1 + 2
+        assert len(core.requests) <= 1 + 2

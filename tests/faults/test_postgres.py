@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from collector.collect.worker import ProfileWorker
 from collector.store import Store, StoreUnavailable
-from tests.harness.collect_core import core
+from tests.harness.collect_core import open_core
 from tests.harness.factories import profile
 
 NOBODY = "collector_test_nobody"
@@ -33,18 +33,18 @@ async def test_a_user_without_rights_is_told_so_and_stores_nothing(nobody):
 
 async def test_cut_from_the_database_it_stops_asking(postgres_server, postgres_url):
     database = sa.make_url(postgres_url).database
-    async with core(postgres_url, profile()) as world:
-        worker = ProfileWorker(world.profiles, world.store, world.batch_runner)
+    async with open_core(postgres_url, profile()) as core:
+        worker = ProfileWorker(core.profiles, core.store, core.batch_runner)
         assert await worker.run_due()
-        asked = len(world.requests)
+        asked = len(core.requests)
         postgres_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
         postgres_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
         for _ in range(3):
-            world.clock.advance(hours=1)
+            core.clock.advance(hours=1)
             with pytest.raises(StoreUnavailable):
                 await worker.run_due()
-        assert len(world.requests) == asked
+        assert len(core.requests) == asked
         postgres_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
         assert await worker.run_due()
-        assert [fire.outcome for fire in await world.store.list_fires()].count("coalesced") == 2
-        assert len(world.requests) == len(await world.store.list_fetches())
+        assert [fire.outcome for fire in await core.store.list_fires()].count("coalesced") == 2
+        assert len(core.requests) == len(await core.store.list_fetches())

@@ -109,7 +109,7 @@ class CollectCore:
 
 
 @asynccontextmanager
-async def core(url, *profiles, limit=600, concurrency=4, patience=5, **options):
+async def open_core(url, *profiles, limit=600, concurrency=4, patience=5, **options):
     """Open a simulator, the store at *url* and the client; *options* are those of the simulator."""
     clock = Clock()
     simulator = Simulator(SimulatorOptions(**{**CALM, **options}), clock.timestamp)

@@ -10,7 +10,7 @@ from collector.report.status import status_document
 from collector.serve.metrics import Metrics
 from collector.store import Fire, Saved
 from tests.harness import faults
-from tests.harness.collect_core import core
+from tests.harness.collect_core import open_core
 from tests.harness.factories import profile
 from tests.harness.http_server import fill, served
 from tests.store.making import DAY, NOW
@@ -31,10 +31,10 @@ def _queries():
 
 
 async def test_every_metric_that_is_asked_for_is_served(sqlite_url, tmp_path):
-    async with served(sqlite_url, tmp_path) as world:
-        await fill(world)
-        _count_one_of_each(world.service.metrics)
-        async with world.session.get(f"{world.url}/metrics") as answer:
+    async with served(sqlite_url, tmp_path) as core:
+        await fill(core)
+        _count_one_of_each(core.service.metrics)
+        async with core.session.get(f"{core.url}/metrics") as answer:
             served_names = set(re.findall(r"^(collector_\w+)", await answer.text(), re.MULTILINE))
     asked = {name for expression in _expressions() for name in re.findall(r"collector_\w+", expression)}
     assert asked <= served_names
@@ -52,9 +52,9 @@ async def test_every_query_runs_on_postgres(postgres_url, tmp_path, title):
     query = query.replace("${series:sqlstring}", "'all', 'by/A'").replace("$__timeFrom()", "'2026-05-07'")
     query = query.replace("$__timeTo()", "'2026-05-08'")
     assert "$" not in query
-    async with served(postgres_url, tmp_path) as world:
-        await fill(world)
-        with world.store._database.read() as connection:
+    async with served(postgres_url, tmp_path) as core:
+        await fill(core)
+        with core.store._database.read() as connection:
             rows = connection.execute(sa.text(query)).all()
     assert {"History": 46, "A week earlier": 46, "Revised": 2, "variable": 3}[title] == len(rows)
 
@@ -90,16 +90,16 @@ async def _samples(metrics, standing, name):
 
 async def test_two_ill_profiles_of_thirteen_are_told_by_name_and_the_upstream_is_well(sqlite_url):
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(13)]
-    async with core(sqlite_url, *profiles) as world:
+    async with open_core(sqlite_url, *profiles) as core:
         ill = lambda got: any(a.query.filters["ca"][0] in ("CA 1", "CA 2") for a in got.question.series)  # noqa: E731
-        world.script(faults.api_error(400, 2001).always().only(ill))
-        worker = ProfileWorker(profiles, world.store, world.batch_runner)
+        core.script(faults.api_error(400, 2001).always().only(ill))
+        worker = ProfileWorker(profiles, core.store, core.batch_runner)
         for _ in range(20):  # the ill ones are asked again and again
             await worker.run_due()
-            world.clock.advance(minutes=2)
-        rows = await world.store.list_fetches()
+            core.clock.advance(minutes=2)
+        rows = await core.store.list_fetches()
         assert sum(row.outcome != "ok" for row in rows) > len(rows) / 2
-        standing = await status_document(world.store, profiles, 600, world.clock())
+        standing = await status_document(core.store, profiles, 600, core.clock())
         failing = await _samples(Metrics(), standing, "collector_failing")
         assert {name for name, value in failing.items() if value} == {"p1", "p2"}
         healthy = await _samples(Metrics(), standing, "collector_healthy")
@@ -112,13 +112,13 @@ async def test_two_ill_profiles_of_thirteen_are_told_by_name_and_the_upstream_is
 
 async def test_the_whole_upstream_counts_as_ill_when_most_profiles_are(sqlite_url):
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(3)]
-    async with core(sqlite_url, *profiles) as world:
-        world.script(faults.html(503).always())
-        worker = ProfileWorker(profiles, world.store, world.batch_runner)
+    async with open_core(sqlite_url, *profiles) as core:
+        core.script(faults.html(503).always())
+        worker = ProfileWorker(profiles, core.store, core.batch_runner)
         healthy = []
         for _ in range(4):
             await worker.run_due()
-            standing = await status_document(world.store, profiles, 600, world.clock())
+            standing = await status_document(core.store, profiles, 600, core.clock())
             healthy.append(sum((await _samples(Metrics(), standing, "collector_healthy")).values()))
-            world.clock.advance(minutes=20)
+            core.clock.advance(minutes=20)
         assert healthy[-1] == 0

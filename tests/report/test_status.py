@@ -16,24 +16,24 @@ from collector.store import Beat, Candidate, Store, process_name
 from collector.store.db.column_types import Moment
 from collector.timestamps import rfc3339
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, batch, core
+from tests.harness.collect_core import DAY, HOUR, NOW, batch, open_core
 from tests.harness.factories import many, profile, query
 
 
-async def _row(world):
-    document = await status_document(world.store, world.profiles, 600, world.clock())
+async def _row(core):
+    document = await status_document(core.store, core.profiles, 600, core.clock())
     return document["profiles"][0]
 
 
-async def _attend(world):
-    await ProfileWorker(world.profiles, world.store, world.batch_runner).run_due()
+async def _attend(core):
+    await ProfileWorker(core.profiles, core.store, core.batch_runner).run_due()
 
 
 async def test_it_works(store_url):
-    async with core(store_url, many(3)) as world:
-        assert (await _row(world))["state"] == "new"
-        await _attend(world)
-        document = await status_document(world.store, world.profiles, 600, world.clock())
+    async with open_core(store_url, many(3)) as core:
+        assert (await _row(core))["state"] == "new"
+        await _attend(core)
+        document = await status_document(core.store, core.profiles, 600, core.clock())
         (row,) = document["profiles"]
         newest = HOUR.floor(NOW) - timedelta(hours=1)
         assert row | {"points": 0} == {
@@ -57,64 +57,64 @@ async def test_it_works(store_url):
             "healthy": True,
         }
         assert row["points"] == 3 * 36 == document["store"]["points"]
-        assert document["store"]["backend"] == world.store.backend
+        assert document["store"]["backend"] == core.store.backend
         assert document["budget"] == {"limit": 600, "used": 1, "window_seconds": 300, "blocked_until": None}
         assert (document["service"], document["warnings"], document["waiting"]) == (None, [], None)
 
 
 async def test_late_when_a_due_moment_went_by_for_two_minutes(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        await _attend(world)
-        world.clock.now = HOUR.floor(NOW) + timedelta(hours=1, minutes=3, seconds=59)
-        assert (await _row(world))["state"] == "fresh"
-        world.clock.advance(seconds=1)
-        assert (await _row(world))["state"] == "late"
+    async with open_core(sqlite_url, profile()) as core:
+        await _attend(core)
+        core.clock.now = HOUR.floor(NOW) + timedelta(hours=1, minutes=3, seconds=59)
+        assert (await _row(core))["state"] == "fresh"
+        core.clock.advance(seconds=1)
+        assert (await _row(core))["state"] == "late"
 
 
 async def test_failing_until_it_is_made_good(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        worker = ProfileWorker(world.profiles, world.store, world.batch_runner)
-        world.script(faults.unequal())
+    async with open_core(sqlite_url, profile()) as core:
+        worker = ProfileWorker(core.profiles, core.store, core.batch_runner)
+        core.script(faults.unequal())
         await worker.run_due()
-        row = await _row(world)
+        row = await _row(core)
         assert (row["state"], row["failures"], row["last_success"]) == ("failing", 1, None)
-        world.clock.advance(minutes=1)
+        core.clock.advance(minutes=1)
         await worker.run_due()
-        row = await _row(world)
+        row = await _row(core)
         assert (row["state"], row["failures"]) == ("fresh", 0)
 
 
 async def test_failing_while_one_of_its_series_is(sqlite_url):
-    async with core(sqlite_url, many(3)) as world:
+    async with open_core(sqlite_url, many(3)) as core:
         ill = lambda got: any("Owner 1" in a.query.filters["caOwner"] for a in got.question.series)  # noqa: E731
-        world.script(faults.api_error(400, 2001).always().only(ill))
-        worker = ProfileWorker(world.profiles, world.store, world.batch_runner)
+        core.script(faults.api_error(400, 2001).always().only(ill))
+        worker = ProfileWorker(core.profiles, core.store, core.batch_runner)
         for _ in range(3):
             await worker.run_due()
-            world.clock.advance(minutes=4)
-            assert (await _row(world))["state"] == "failing"
-        world.simulator.clear_script()
+            core.clock.advance(minutes=4)
+            assert (await _row(core))["state"] == "failing"
+        core.simulator.clear_script()
         await worker.run_due()
-        assert (await _row(world))["state"] == "fresh"
+        assert (await _row(core))["state"] == "fresh"
 
 
 async def test_gaps_are_counted_and_named(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
+    async with open_core(sqlite_url, profile()) as core:
         start = HOUR.floor(NOW) - timedelta(hours=5)
-        world.simulator.change(GapChange(Window(start, start + timedelta(hours=2))))
-        await _attend(world)
-        row = await _row(world)
+        core.simulator.change(GapChange(Window(start, start + timedelta(hours=2))))
+        await _attend(core)
+        row = await _row(core)
         assert (row["state"], row["gaps"]) == ("gaps", 2)
 
 
 async def test_a_block_shows_until_it_is_over(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        world.script(faults.too_many("3600"))
-        await _attend(world)
-        document = await status_document(world.store, world.profiles, 600, world.clock())
+    async with open_core(sqlite_url, profile()) as core:
+        core.script(faults.too_many("3600"))
+        await _attend(core)
+        document = await status_document(core.store, core.profiles, 600, core.clock())
         assert document["budget"]["blocked_until"] == NOW + timedelta(hours=1)
-        world.clock.advance(hours=2)
-        document = await status_document(world.store, world.profiles, 600, world.clock())
+        core.clock.advance(hours=2)
+        document = await status_document(core.store, core.profiles, 600, core.clock())
         assert document["budget"]["blocked_until"] is None
 
 
@@ -123,33 +123,33 @@ async def test_a_block_shows_until_it_is_over(sqlite_url):
     [("silent", faults.html(503), 60), ("unauthorized", faults.api_error(403, 10000, "Authentication error"), 300)],
 )
 async def test_a_radar_that_does_not_serve_shows_until_it_does(store_url, state, fault, seconds):
-    async with core(store_url, profile()) as world:
-        world.script(fault.always())
+    async with open_core(store_url, profile()) as core:
+        core.script(fault.always())
         for _ in range(3):
-            await _attend(world)
-        asked = world.requests[-1].at
-        radar = (await status_document(world.store, world.profiles, 600, world.clock()))["upstream"]
+            await _attend(core)
+        asked = core.requests[-1].at
+        radar = (await status_document(core.store, core.profiles, 600, core.clock()))["upstream"]
         assert radar["state"] == state
         assert radar["reason"].startswith("HTTP ")
         assert radar["asked_again_at"].timestamp() == pytest.approx(asked + seconds)
-        world.simulator.clear_script()
-        world.clock.advance(minutes=6)
-        await _attend(world)
-        radar = (await status_document(world.store, world.profiles, 600, world.clock()))["upstream"]
+        core.simulator.clear_script()
+        core.clock.advance(minutes=6)
+        await _attend(core)
+        radar = (await status_document(core.store, core.profiles, 600, core.clock()))["upstream"]
         assert radar == {"state": "ok", "reason": None, "asked_again_at": None}
 
 
-async def _document(world, limit=600):
-    return await status_document(world.store, world.profiles, limit, world.clock())
+async def _document(core, limit=600):
+    return await status_document(core.store, core.profiles, limit, core.clock())
 
 
 async def test_without_a_service_there_is_no_next_fire(store_url):
-    async with core(store_url, profile()) as world:
-        await _attend(world)
-        document = await _document(world)
+    async with open_core(store_url, profile()) as core:
+        await _attend(core)
+        document = await _document(core)
         assert document["service"] is None
         assert (document["profiles"][0]["next_fire"], document["profiles"][0]["state"]) == (None, "fresh")
-        if world.store.backend == "sqlite":
+        if core.store.backend == "sqlite":
             (command,) = document["commands"]
             assert command.startswith("`collector test` (process ")
 
@@ -171,71 +171,71 @@ async def test_a_running_service_fires_what_it_collects(store_url):
         assert document["warnings"] == [f"the service {name} has not renewed its heartbeat since {rfc3339(NOW)}"]
 
 
-def _stall(world, since):
+def _stall(core, since):
     """Have Radar's data end at *since*, whatever the time is."""
-    lag = world.clock() - since
-    world.simulator._history._options = replace(world.simulator.options, lag=lag)
+    lag = core.clock() - since
+    core.simulator._history._options = replace(core.simulator.options, lag=lag)
 
 
 async def test_stale_when_an_answer_shows_that_radar_does_not_move_on(store_url):
-    async with core(store_url, profile(), lag=timedelta(minutes=30)) as world:
+    async with open_core(store_url, profile(), lag=timedelta(minutes=30)) as core:
         for _ in range(6):
-            await _attend(world)
-            assert (await _row(world))["state"] == "fresh"
-            world.clock.advance(hours=1)
-        since, states = world.clock() - timedelta(minutes=30), {}
+            await _attend(core)
+            assert (await _row(core))["state"] == "fresh"
+            core.clock.advance(hours=1)
+        since, states = core.clock() - timedelta(minutes=30), {}
         for hour in range(12):
-            _stall(world, since)
-            await _attend(world)
-            row = await _row(world)
+            _stall(core, since)
+            await _attend(core)
+            row = await _row(core)
             states[hour] = row["state"]
             assert row["gaps"] == 0
             assert row["healthy"] == (row["state"] == "fresh")
-            world.clock.advance(hours=1)
+            core.clock.advance(hours=1)
         assert states == {hour: "fresh" if hour < 2 else "stale" for hour in range(12)}
         assert row["lag_seconds"] >= 10 * 3600
-        world.simulator._history._options = world.simulator.options
-        await _attend(world)
-        row = await _row(world)
+        core.simulator._history._options = core.simulator.options
+        await _attend(core)
+        row = await _row(core)
         assert (row["state"], row["lag_seconds"]) == ("fresh", 0)
 
 
 async def test_stale_when_no_new_bucket_comes_although_lastupdated_moves_on(store_url):
-    async with core(store_url, profile()) as world:
-        await _attend(world)
-        world.simulator.change(GapChange(Window(HOUR.floor(NOW), HOUR.floor(NOW) + 9 * DAY)))
+    async with open_core(store_url, profile()) as core:
+        await _attend(core)
+        core.simulator.change(GapChange(Window(HOUR.floor(NOW), HOUR.floor(NOW) + 9 * DAY)))
         states = []
         for _ in range(6):
-            world.clock.advance(hours=1)
-            await _attend(world)
-            states.append((await _row(world))["state"])
+            core.clock.advance(hours=1)
+            await _attend(core)
+            states.append((await _row(core))["state"])
         assert states == ["fresh", "gaps"] + ["stale"] * 4
 
 
 async def test_what_was_not_asked_for_is_late_and_never_stale(sqlite_url):
-    async with core(sqlite_url, profile(since=NOW - 9 * DAY)) as world:
-        await _attend(world)
-        world.clock.advance(days=2)
-        assert (await _row(world))["state"] == "late"
+    async with open_core(sqlite_url, profile(since=NOW - 9 * DAY)) as core:
+        await _attend(core)
+        core.clock.advance(days=2)
+        assert (await _row(core))["state"] == "late"
         past = batch(query(), end=NOW - 5 * DAY)
-        await world.fetcher.fetch(past, ["all"])
-        assert (await _row(world))["state"] in ("gaps", "fresh", "late")
+        await core.fetcher.fetch(past, ["all"])
+        assert (await _row(core))["state"] in ("gaps", "fresh", "late")
 
 
 @pytest.mark.parametrize("interval", list(AggInterval))
 async def test_what_is_complete_has_no_lag(sqlite_url, interval):
     lag = timedelta(minutes=45)
-    async with core(sqlite_url, profile(agg_interval=interval, lookback=14 * DAY), lag=lag) as world:
+    async with open_core(sqlite_url, profile(agg_interval=interval, lookback=14 * DAY), lag=lag) as core:
         for _ in range(3):
-            await _attend(world)
-            world.clock.advance(hours=2)
-        world.clock.now = interval.floor(world.clock()) + interval.step - timedelta(minutes=1)
-        await _attend(world)
-        world.clock.advance(minutes=1)  # one more bucket has closed just now
-        row = await _row(world)
+            await _attend(core)
+            core.clock.advance(hours=2)
+        core.clock.now = interval.floor(core.clock()) + interval.step - timedelta(minutes=1)
+        await _attend(core)
+        core.clock.advance(minutes=1)  # one more bucket has closed just now
+        row = await _row(core)
         assert (row["lag_seconds"], row["state"]) == (0, "fresh")
-        world.clock.advance(days=14)
-        assert (await _row(world))["lag_seconds"] == pytest.approx(14 * 86400, abs=interval.seconds)
+        core.clock.advance(days=14)
+        assert (await _row(core))["lag_seconds"] == pytest.approx(14 * 86400, abs=interval.seconds)
 
 
 @pytest.mark.parametrize(
@@ -247,53 +247,53 @@ async def test_what_is_complete_has_no_lag(sqlite_url, interval):
     ],
 )
 async def test_a_wait_shows_with_its_reason_and_its_end(store_url, reason, fault, seconds):
-    async with core(store_url, profile()) as world:
-        world.script(fault.always())
+    async with open_core(store_url, profile()) as core:
+        core.script(fault.always())
         for _ in range(3):
-            await _attend(world)
-        end = pytest.approx(world.requests[-1].at + seconds, abs=1)
-        document = await _document(world)
+            await _attend(core)
+        end = pytest.approx(core.requests[-1].at + seconds, abs=1)
+        document = await _document(core)
         row = document["profiles"][0]
         assert document["waiting"]["reason"] == row["waiting"]["reason"] == reason
         assert document["waiting"]["until"].timestamp() == end
         assert document["budget"]["blocked_until"].timestamp() == end
         assert (row["state"], row["healthy"]) == ("waiting", True)
         assert document["waiting"]["message"]
-        world.clock.advance(minutes=15)
+        core.clock.advance(minutes=15)
         if reason == "blocked":
-            assert (await _row(world))["healthy"] is False
-        world.simulator.clear_script()
-        world.clock.advance(hours=2)
-        await _attend(world)
-        document = await _document(world)
+            assert (await _row(core))["healthy"] is False
+        core.simulator.clear_script()
+        core.clock.advance(hours=2)
+        await _attend(core)
+        document = await _document(core)
         assert (document["waiting"], document["profiles"][0]["waiting"]) == (None, None)
         assert document["profiles"][0]["state"] == "fresh"
 
 
 async def test_a_spent_budget_is_waited_for(store_url):
-    async with core(store_url, profile()) as world:
-        await world.fetcher.fetch(batch(query()), ["other"])
-        document = await _document(world, limit=1)
+    async with open_core(store_url, profile()) as core:
+        await core.fetcher.fetch(batch(query()), ["other"])
+        document = await _document(core, limit=1)
         assert document["waiting"]["reason"] == "budget"
         assert document["waiting"]["until"] == NOW + timedelta(seconds=300)
         assert document["budget"]["blocked_until"] is None
         assert document["profiles"][0]["state"] == "waiting"
-        await _attend(world)
-        assert (await _document(world, limit=1))["profiles"][0]["state"] == "fresh"
+        await _attend(core)
+        assert (await _document(core, limit=1))["profiles"][0]["state"] == "fresh"
 
 
 async def test_a_question_that_is_paused_shows_until_when(store_url):
-    async with core(store_url, profile()) as world:
-        world.script(faults.unequal())
-        await _attend(world)
+    async with open_core(store_url, profile()) as core:
+        core.script(faults.unequal())
+        await _attend(core)
         again = NOW + timedelta(minutes=8)
-        await refuse(world.store, query(), again)
-        row = await _row(world)
+        await refuse(core.store, query(), again)
+        row = await _row(core)
         assert row["state"] == "failing"
         assert row["waiting"]["reason"] == "refused"
         assert (row["waiting"]["until"], row["waiting"]["message"]) == (again, "unequal arrays")
-        world.clock.now = again
-        assert (await _row(world))["waiting"] is None
+        core.clock.now = again
+        assert (await _row(core))["waiting"] is None
 
 
 async def refuse(store, asked, again):
@@ -311,20 +311,20 @@ async def refuse(store, asked, again):
 
 async def test_values_that_are_relative_to_one_answer_have_no_gaps(store_url):
     one = profile(since=NOW - 30 * DAY)
-    async with core(store_url, one, normalization="MIN_MAX") as world:
-        await _attend(world)
-        row = await _row(world)
+    async with open_core(store_url, one, normalization="MIN_MAX") as core:
+        await _attend(core)
+        row = await _row(core)
         assert (row["state"], row["gaps"], row["upstream_gaps"]) == ("relative", 0, 0)
-        assert await find_gaps(world.store, [one], world.clock()) == []
+        assert await find_gaps(core.store, [one], core.clock()) == []
 
 
 async def test_a_hole_upstream_is_no_state_gaps(sqlite_url, monkeypatch):
-    async with core(sqlite_url, profile()) as world:
-        await _attend(world)
+    async with open_core(sqlite_url, profile()) as core:
+        await _attend(core)
 
         def gaps(*_):
             return [Gap("all", "all", NOW - 2 * DAY, NOW - DAY, 24, "upstream")]
 
         monkeypatch.setattr("collector.report.status.gaps_of_profiles", gaps)
-        row = await _row(world)
+        row = await _row(core)
         assert (row["state"], row["gaps"], row["upstream_gaps"]) == ("fresh", 0, 24)

@@ -10,7 +10,7 @@ from collector.serve.radar_api import query_history
 from collector.store.db.schema import date_ranges
 from collector.timestamps import rfc3339
 from tests.harness import faults
-from tests.harness.collect_core import NOW, core
+from tests.harness.collect_core import NOW, open_core
 from tests.harness.factories import profile
 
 REMARK = {
@@ -36,15 +36,15 @@ def _said(document):
     return faults.edit("said", change)
 
 
-async def _collected(world, document=None):
+async def _collected(core, document=None):
     """Collect an answer that says *document* of itself; returns the `meta` that is served then."""
-    world.script(_said(document or {}))
-    assert (await collect(world.profiles, world.clock(), world.store, world.batch_runner)).complete
-    return await _meta(world)
+    core.script(_said(document or {}))
+    assert (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+    return await _meta(core)
 
 
-async def _meta(world):
-    answered = await query_history(world.store, "aggInterval=1h&dateRange=1d", world.clock())
+async def _meta(core):
+    answered = await query_history(core.store, "aggInterval=1h&dateRange=1d", core.clock())
     return json.loads("".join(answered.chunks()))["result"]["meta"]
 
 
@@ -64,24 +64,24 @@ async def _meta(world):
     ids=["name", "two names", "two units", "star", "null level", "zero", "null end", "tags", "null texts"],
 )
 async def test_it_is_served_as_it_came(sqlite_url, document):
-    async with core(sqlite_url, profile()) as world:
-        meta = await _collected(world, document)
+    async with open_core(sqlite_url, profile()) as core:
+        meta = await _collected(core, document)
     for key, content in document.items():
         served = {name: meta[key][name] for name in content} if key == "confidenceInfo" else meta[key]
         assert served == content
 
 
 async def test_the_names_of_a_unit_are_those_of_the_newest_answer(store_url):
-    async with core(store_url, profile()) as world:
+    async with open_core(store_url, profile()) as core:
         for name in ("first", "second", "*"):
-            world.clock.advance(hours=1)
+            core.clock.advance(hours=1)
             units = [{"name": name, "value": "certificates"}]
-            assert (await _collected(world, {"units": units}))["units"] == units
-        assert len(await world.store.list_series()) == 1
+            assert (await _collected(core, {"units": units}))["units"] == units
+        assert len(await core.store.list_series()) == 1
 
 
 async def test_without_an_answer_on_record_the_level_is_unassigned(sqlite_url):
-    async with core(sqlite_url, profile()) as world:
-        assert (await _collected(world))["confidenceInfo"]["level"] == 5
-        await world.store._database.write(lambda connection: connection.execute(sa.delete(date_ranges)))
-        assert (await _meta(world))["confidenceInfo"]["level"] == 4
+    async with open_core(sqlite_url, profile()) as core:
+        assert (await _collected(core))["confidenceInfo"]["level"] == 5
+        await core.store._database.write(lambda connection: connection.execute(sa.delete(date_ranges)))
+        assert (await _meta(core))["confidenceInfo"]["level"] == 4
