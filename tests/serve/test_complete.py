@@ -162,7 +162,7 @@ def _export(config, asked, made):
     period = ("--start", rfc3339(_moment(asked.start)), "--end", rfc3339(_moment(asked.end)))
     done = _invoke("export", "--config", config, *period, "--as-of", rfc3339(_moment(asked.at)))
     if asked.start == asked.end:
-        assert (done.exit_code, "empty range" in done.stderr) == (2, True)
+        assert (done.exit_code, "--start must be before --end" in done.stderr) == (2, True)
         return
     assert done.exit_code == 0, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
