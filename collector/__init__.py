@@ -41,7 +41,8 @@ Where to add what. `python -m collector.reference` then writes the tables of the
 
     a filter            datasets/ct_timeseries.py; config.example.toml
     a dataset           a module in datasets/, and its name in datasets/registry.py
-    an interval         interval.py; serve/openapi.json, serve/dashboard/view.js, config.example.toml
+    an interval         interval.py; serve/openapi.json, serve/dashboard/view.js, config.example.toml; STEPS in
+                        store/db/schema.py, with a migration of the view `history`
     a setting           settings/schema.py, settings/settings.py; config.example.toml has its meaning
     a command           a module in cli/commands/, and its line in cli/main.py
     a metric            serve/metrics.py
