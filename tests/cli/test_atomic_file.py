@@ -54,7 +54,7 @@ def _names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_appears_when_it_is_whole(folder):
+def test_a_file_appears_when_it_is_complete(folder):
     with open_output("file") as stream:
         stream.write(b"new")
         assert not Path("file").exists()
@@ -64,7 +64,7 @@ def test_a_file_appears_when_it_is_whole(folder):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("before", [None, "old"])
-def test_whatever_ends_it_before_leaves_what_was_there(folder, error, before):
+def test_an_error_before_the_end_leaves_the_old_file(folder, error, before):
     if before:
         Path("file").write_text(before)
     with pytest.raises(error):
@@ -73,7 +73,7 @@ def test_whatever_ends_it_before_leaves_what_was_there(folder, error, before):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_leaves_what_was_there(folder, number):
+def test_a_signal_leaves_the_old_file(folder, number):
     Path("file").write_text("old")
     process = subprocess.Popen(
         [sys.executable, "-c", _HALF_WRITTEN],
@@ -124,7 +124,7 @@ def test_what_cannot_be_opened_is_a_usage_error(target, said):
         _write(target)
 
 
-def test_an_error_on_the_way_is_told_and_leaves_nothing(folder):
+def test_a_write_error_is_reported_and_leaves_no_file(folder):
     with pytest.raises(CollectorError, match="cannot write file: no space left on device"):
         _fail(OSError(28, "no space left on device"))
     assert _names(folder) == []

@@ -32,7 +32,7 @@ def test_a_pass_without_news_sends_few_requests(simulated_collector):
     assert len(simulator.requests) - before <= 4
 
 
-def test_where_every_profile_is_paused_cron_hears_no_failure(simulated_collector):
+def test_collect_exits_with_0_if_every_profile_is_paused(simulated_collector):
     simulator, collector = simulated_collector
     collector.configure(profile_toml(more="enabled = false"))
     done = collector.run("collect")

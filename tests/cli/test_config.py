@@ -88,7 +88,7 @@ def test_check_says_that_nothing_would_be_collected(run, folder):
     assert "there are no [[profiles]]" in checked.stderr
 
 
-def test_check_says_that_radar_cannot_be_asked_yet(run):
+def test_check_says_that_credentials_are_missing(run):
     run("init")
     checked = run("check", CLOUDFLARE_API_TOKEN=None)
     assert checked.exit_code == 0
@@ -170,7 +170,7 @@ async def _answered(url, normalization):
 
 
 @pytest.mark.parametrize(("normalization", "warned"), [("MIN_MAX", True), ("RAW_VALUES", False)])
-def test_check_warns_of_history_that_cannot_be_made(run, folder, store_url, normalization, warned):
+def test_check_warns_of_since_with_relative_values(run, folder, store_url, normalization, warned):
     (folder / "config.toml").write_text(RELATIVE.format(url=store_url))
     asyncio.run(_answered(store_url, normalization))
     checked = run("check", CLOUDFLARE_API_TOKEN="hunter22")

@@ -61,13 +61,13 @@ def turn_bit(url):
     path.write_bytes(content.replace(value, struct.pack(">d", 0.1 + 2**-56)))
 
 
-def test_verify_says_that_all_is_well(run):
+def test_verify_of_a_correct_store_exits_with_0(run):
     done = run("verify")
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == "100 points in 1 series are correct: 1 checksums match\n"
 
 
-def test_verify_says_what_is_not_in_sentences_with_exit_1(run, url):
+def test_verify_lists_findings_and_exits_with_1(run, url):
     turn_bit(url)
     done = run("verify")
     assert (done.exit_code, done.stderr) == (1, "")
@@ -76,7 +76,7 @@ def test_verify_says_what_is_not_in_sentences_with_exit_1(run, url):
     assert line.endswith("is not what it was (checksum)")
 
 
-def test_verify_of_what_is_no_store_is_a_sentence_too(run, folder):
+def test_verify_of_a_foreign_file_prints_a_sentence(run, folder):
     (folder / "text.db").write_text("a text" * 1000)
     done = run("verify", COLLECTOR_DATABASE__URL=f"sqlite:///{folder}/text.db")
     assert (done.exit_code, done.stdout) == (1, "")
@@ -138,7 +138,7 @@ def test_restore_puts_a_backup_in_the_place_of_the_store(run, folder, url):
         (2, "is no file", "sqlite:///other.db"),
     ],
 )
-def test_what_cannot_be_restored_is_a_sentence(run, code, told, database):
+def test_restore_of_an_invalid_backup_prints_a_sentence(run, code, told, database):
     done = run("restore", "nowhere.db", COLLECTOR_DATABASE__URL=database)
     assert (done.exit_code, done.stdout) == (code, "")
     assert told in done.stderr

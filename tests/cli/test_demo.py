@@ -36,7 +36,7 @@ def test_it_ends_when_its_terminal_is_closed(tmp_path):
         assert demo.ends(signal.SIGHUP) == 0
 
 
-def test_a_port_that_is_taken_is_said_and_no_dashboard_is_announced(tmp_path):
+def test_a_port_in_use_is_reported(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = Collector(tmp_path, "").run("demo", "--port", port, expect=1)

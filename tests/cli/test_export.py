@@ -94,7 +94,7 @@ def test_an_age_is_a_period_too(run):
         (["--format", "xlsx"], "'xlsx' is not one of 'csv', 'jsonl', 'json', 'parquet'"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(run, folder, arguments, said):
+def test_an_invalid_export_is_rejected_in_a_sentence(run, folder, arguments, said):
     refused = run(*arguments)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert said in refused.stderr
@@ -106,7 +106,7 @@ def _python(folder, *arguments, **options):
     return subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environ, **options)
 
 
-def test_what_is_absent_of_a_range_is_said_by_label(run):
+def test_gaps_of_a_range_are_reported_by_label(run):
     day = ("--start", "2026-04-30", "--end", "2026-04-30T02:00:00Z")
     assert run("all", *day).stderr == LICENCE
     assert run("all").stderr == LICENCE
@@ -122,7 +122,7 @@ def test_what_is_absent_of_a_range_is_said_by_label(run):
     assert "; nothing is stored\n" in run(*day, "--as-of", "2026-04-30T12:00:00Z").stderr
 
 
-def test_what_is_not_published_yet_is_not_absent(run):
+def test_unpublished_buckets_are_not_gaps(run):
     said = "no point was known at 2026-04-30T00:30:00Z\n"
     assert run("--start", "2026-04-30", "--as-of", "2026-04-30T00:30:00Z").stderr == said + LICENCE
 
@@ -133,7 +133,7 @@ def test_as_of_before_anything_was_known_says_so(run):
     assert "was known" not in run("--as-of", rfc3339(NOW)).stderr
 
 
-def test_a_reader_that_has_had_enough_ends_it_quietly(run, folder):
+def test_a_closed_pipe_ends_the_export_without_a_message(run, folder):
     read, write = os.pipe()
     os.close(read)
     export = ("-m", "collector", "export", "--format", "json")
@@ -143,7 +143,7 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(run, folder):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_told_in_a_sentence(run):
+def test_a_full_disk_is_reported_in_a_sentence(run):
     failed = run("-o", "/dev/full")
     assert failed.exit_code == 1
     assert failed.stderr == "collector: cannot write /dev/full: no space left on device\n"

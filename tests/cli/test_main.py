@@ -62,7 +62,7 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("--nonsense",), ("collect", "--nonsense")])
-def test_a_mistake_is_exit_2(arguments):
+def test_wrong_usage_exits_with_2(arguments):
     assert _run(*arguments).exit_code == 2
 
 

@@ -22,7 +22,7 @@ def test_a_log_gets_a_line_a_minute_also_while_nothing_happens(monkeypatch, capl
     assert said == {("backfill", "4/10", 3, 60)}
 
 
-def test_before_the_first_news_there_is_no_line(monkeypatch, caplog):
+def test_no_line_is_written_before_the_first_status(monkeypatch, caplog):
     monkeypatch.setattr(progress, "_LOG_INTERVAL_SECONDS", 60)
     with caplog.at_level(logging.INFO), progress.progress_view():
         pass
@@ -34,17 +34,17 @@ def test_before_the_first_news_there_is_no_line(monkeypatch, caplog):
     [(100, "0:00:30"), (400, "0:00:50"), (570, "0:02:15"), (600, "0:02:30")],
     ids=["enough is free", "a third of it waits", "hardly any is free", "none is free"],
 )
-def test_the_rest_takes_as_long_as_the_budget_lets_it(used, left):
+def test_the_time_left_respects_the_budget(used, left):
     known = Progress(buckets=400, buckets_done=100, requests=100)
     assert progress.remaining(Progress(), known, Budget(600, used, None), 10) == left
 
 
-def test_what_earlier_runs_did_is_not_this_ones_pace():
+def test_the_time_left_ignores_the_progress_of_earlier_runs():
     first, known = (Progress(buckets=400, buckets_done=done, requests=done) for done in (90, 100))
     assert progress.remaining(first, known, Budget(600, 0, None), 10) == "0:05:00"
 
 
-def test_before_anything_is_done_nobody_can_tell():
+def test_no_time_left_is_shown_before_the_first_bucket():
     assert progress.remaining(Progress(), Progress(buckets=400), Budget(600, 0, None), 10) == ""
 
 

@@ -61,13 +61,13 @@ def test_options_that_are_repeated_make_several_series(run):
         (2, "No such option", ("--normalization", "x")),
     ],
 )
-def test_what_cannot_be_answered_is_said_and_told_by_the_exit_code(run, code, words, arguments):
+def test_a_query_without_an_answer_sets_the_exit_code(run, code, words, arguments):
     done = run(*arguments)
     assert (done.exit_code, done.stdout) == (code, "")
     assert words in done.stderr
 
 
-def test_absent_buckets_are_said_beside_csv(run):
+def test_gaps_are_reported_on_stderr_for_csv(run):
     dates = ("--date-start", "2026-04-30T22:00:00Z", "--date-end", "2026-05-01T02:00:00Z", "--agg-interval", "1h")
     said = "serie_0: 1h buckets absent: 2026-05-01T00:00:00Z..2026-05-01T02:00:00Z (3)"
     done = run(*dates, "--ca-owner", OWNERS[0], "--format", "CSV")

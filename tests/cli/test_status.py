@@ -77,7 +77,7 @@ def test_its_first_line_says_whether_a_service_runs(simulated_collector):
     assert f"ended {document['service']['since'][:16]}" in first
 
 
-def test_a_command_that_holds_the_store_is_no_service_and_is_named(simulated_collector):
+def test_status_names_a_command_that_owns_the_store(simulated_collector):
     simulator, collector = simulated_collector
     collector.configure(profile_toml())
     collector.run("collect")
@@ -90,7 +90,7 @@ def test_a_command_that_holds_the_store_is_no_service_and_is_named(simulated_col
         assert "service not running; running commands: `collector backfill`" in collector.call("status").stdout
 
 
-def test_a_wait_and_a_misspelt_filter_are_said(simulated_collector):
+def test_a_wait_and_a_misspelt_filter_are_shown(simulated_collector):
     simulator, collector = simulated_collector
     simulator.options = simulator._history._options = replace(simulator.options, unknown_names="zero")
     collector.configure(profile_toml(more='[profiles.filters]\nca_owner = ["Lets Encrypt"]\n'))

@@ -53,7 +53,7 @@ def test_a_column_of_nothing_is_no_column_of_numbers():
     assert _text([{"reason": None, "id": 1}]) == "reason  id\n-        1"
 
 
-def test_what_is_too_wide_by_more_stands_side_by_side_as_far_as_it_fits():
+def test_rows_that_are_too_wide_become_columns_as_many_as_fit():
     assert _text(ROWS, 44) == (
         "name        all\n"
         "points      2,374\n"

@@ -77,7 +77,7 @@ def test_an_empty_name_is_refused():
         ("config.toml: nested too deeply", "a = " + "[" * 100_000),
     ],
 )
-def test_what_is_not_toml_is_refused_with_its_line(expected, text, report):
+def test_invalid_toml_is_rejected_with_its_line(expected, text, report):
     assert report(text)[0].startswith(expected)
 
 
@@ -142,7 +142,7 @@ def test_the_older_scheme_comes_from_files_too(load, secret_file):
         ('found "a\\x00b": embedded null', 'api_token_file = "a\\u0000b"'),
     ],
 )
-def test_a_file_that_cannot_be_had_is_refused_by_the_line_that_names_it(expected, line, report):
+def test_an_unreadable_file_is_rejected_with_the_line_that_names_it(expected, line, report):
     (found,) = report(f"[radar]\n{line}")
     assert found.startswith(f"config.toml:2: radar.api_token_file: {expected}")
 

@@ -23,7 +23,7 @@ def test_one_line_break_at_the_end_is_dropped(expected, text, secret_file):
         ("it is larger than 16 KiB", "x" * 20_000),
     ],
 )
-def test_what_is_no_single_line_is_refused(reason, content, secret_file):
+def test_a_file_without_exactly_one_line_is_rejected(reason, content, secret_file):
     with pytest.raises(ValueError, match=f"^{reason}"):
         read_value(secret_file("value", content), private=True)
 
@@ -39,7 +39,7 @@ def test_a_group_may_share_a_private_file(secret_file):
     assert read_value(secret_file("token", "t0ken", 0o640), private=True) == "t0ken"
 
 
-def test_what_a_container_engine_mounts_is_taken_as_it_is(mounted):
+def test_a_secret_mounted_by_a_container_engine_is_accepted(mounted):
     (mounted / "token").write_text("t0ken")
     (mounted / "token").chmod(0o444)
     assert read_value(mounted / "token", private=True) == "t0ken"

@@ -71,7 +71,7 @@ def test_the_clock_is_read_where_no_moment_is_given(folder):
         load(None, {})
 
 
-def test_everything_that_is_wrong_is_said_at_once(report):
+def test_every_problem_is_reported_at_once(report):
     text = """[radar]
 api_token_file = "nowhere"
 timout = "30s"

@@ -85,7 +85,7 @@ def test_a_report_without_problems_raises_nothing():
     ProblemReport().raise_if_any()
 
 
-def test_a_report_is_ordered_by_file_and_line_and_says_nothing_twice():
+def test_a_report_is_sorted_by_file_and_line_without_duplicates():
     report = ProblemReport()
     for line, key in ((9, "b"), (2, "a"), (9, "b")):
         report.add((key,), SourceLocation("config.toml", key, line), "wrong")
@@ -102,7 +102,7 @@ def test_a_report_is_ordered_by_file_and_line_and_says_nothing_twice():
     assert refused.value.exit_code == 2
 
 
-def test_a_hidden_secret_is_blotted_out_wherever_it_turns_up():
+def test_a_hidden_secret_is_masked_everywhere():
     report = ProblemReport()
     report.hide("hunter22")
     report.hide("hunter22-and-more")
@@ -112,7 +112,7 @@ def test_a_hidden_secret_is_blotted_out_wherever_it_turns_up():
     assert str(refused.value).splitlines()[1] == 'config.toml:1: ***: found "***"'
 
 
-def test_a_reported_key_is_not_sound():
+def test_a_reported_key_is_not_valid():
     report = ProblemReport()
     report.add(("radar", "email"), SourceLocation("config.toml", "radar.email", 1), "wrong")
     assert not report.is_valid(("radar", "email"), ("radar", "api_key"))

@@ -222,16 +222,16 @@ def test_a_filter_is_fixed_or_varied():
         ),
     ],
 )
-def test_tld_stands_beside_no_log_and_no_entry_type(where, against, filters, each):
+def test_tld_cannot_be_combined_with_log_or_entry_type(where, against, filters, each):
     assert problems(filters, each) == {where: f"cannot be combined with {against}: Radar rejects that"}
 
 
-def test_tld_stands_beside_everything_else():
+def test_tld_can_be_combined_with_every_other_filter():
     others = [p for p in DEFAULT.parameters if p.name not in {"tld", "log", "logApi", "logOperator", "entryType"}]
     assert problems({"tld": "de"} | {p.option: p.values[0] if p.values else "x" for p in others}) == {}
 
 
-def test_more_series_than_anybody_wants_are_refused_before_they_are_expanded():
+def test_too_many_series_are_rejected_before_they_are_expanded():
     many = [f"x{number}" for number in range(1000)]
     assert problems(each={"ca": many, "ca_owner": many, "log": many}) == {
         ("each",): "found 1000000000 combinations; allowed: at most 10000 series"

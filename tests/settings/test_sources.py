@@ -256,7 +256,7 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name(expected, name):
     "name",
     ["COLLECTOR_CONFIG", "COLLECTOR_SECRETS_DIR", "COLLECTOR_TEST_PG_URL", "COLLECTOR_SIMULATE_TOKEN", "PATH", "CI"],
 )
-def test_other_variables_are_let_be(name):
+def test_other_variables_are_ignored(name):
     assert list(unknown_variables({name: "x"})) == []
 
 
@@ -277,7 +277,7 @@ def test_every_variable_has_a_twin_that_names_a_file(name):
         ("COLLECTOR_DB_SERVICE_HOST", "10.0.0.1"),
     ],
 )
-def test_what_kubernetes_sets_for_a_service_of_our_name_is_let_be(name, text):
+def test_variables_of_kubernetes_for_a_service_named_collector_are_ignored(name, text):
     assert list(unknown_variables({name: text})) == []
 
 

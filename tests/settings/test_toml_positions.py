@@ -92,7 +92,7 @@ def test_an_empty_document_has_no_lines():
     assert find_lines("") == find_lines("# only\n\n") == {}
 
 
-def test_what_is_missing_stands_in_the_nearest_table_around_it():
+def test_a_missing_key_has_the_line_of_its_innermost_table():
     lines = find_lines('\n[[profiles]]\nname = "a"\n')
     assert line_of(lines, ("profiles", 0, "agg_interval")) == 2
     assert line_of(lines, ("server", "port")) is None

@@ -17,7 +17,7 @@ def test_this_machine_is_served_without_a_token(host, load):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "collector.example"])
-def test_other_machines_are_not(host, report):
+def test_other_machines_are_not_served_without_a_token(host, report):
     (line,) = report(f'[server]\n\nhost = "{host}"')
     assert line == (
         f'config.toml:3: server.host: found "{host}", which other machines reach; allowed: with token_file '
@@ -136,7 +136,7 @@ def test_nothing_is_deleted_by_default(load):
     assert load().retention == RetentionSettings()
 
 
-def test_a_file_has_no_hypertable(report, load):
+def test_a_sqlite_store_has_no_hypertable(report, load):
     (line,) = report("[database]\ntimescale = true")
     assert line == (
         "config.toml:2: database.timescale: found true with a SQLite url; allowed: true with postgresql://USER@HOST/NAME"

@@ -11,7 +11,7 @@ from tests.harness.processes import profile_toml
 FORGET = ("series", "forget", "old")
 
 
-def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(simulated_collector):
+def test_commands_that_write_are_sent_to_the_daemon_or_rejected_in_one_way(simulated_collector):
     _, collector = simulated_collector
     retention = '[retention]\npoints_1h = "1d"\n'
     collector.configure(profile_toml("old", "1d", 9), profile_toml(days=3, more='lookback = "0s"\nsettle = "0s"'))
@@ -49,7 +49,7 @@ def test_what_writes_is_handed_to_the_daemon_or_refused_in_one_way(simulated_col
 
 
 @pytest.mark.parametrize("command", [("db", "prune"), ("db", "prune", "--dry-run"), FORGET, ("backfill", "--list")])
-def test_what_needs_a_store_makes_none(simulated_collector, command):
+def test_commands_that_need_a_store_create_none(simulated_collector, command):
     _, collector = simulated_collector
     collector.configure(profile_toml())
     assert "collector.db" in collector.call(*command, expect=1).stderr
