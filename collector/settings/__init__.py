@@ -55,7 +55,7 @@ def load(
     *config* is the path of the file. If it is None, the first of `$COLLECTOR_CONFIG`, `config.toml` and
     `/etc/collector/config.toml` is read. If there is no file, *required* raises, otherwise the defaults without
     profiles are returned. *overrides* are values of the command line by dotted key, `{"server.port": 8080}`; None means
-    not given. *now* (aware) is the latest allowed `since`; by default it is the current time.
+    not given. *now* (aware, default: the current time) bounds `since`.
     """
     from collector.settings.loading import read_settings
 

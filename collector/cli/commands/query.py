@@ -30,7 +30,10 @@ def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("query")
 @click.option(
-    "--agg-interval", "aggInterval", metavar="15m|1h|1d|1w", help="Width of a bucket. Default: chosen by the range."
+    "--agg-interval",
+    "aggInterval",
+    metavar="15m|1h|1d|1w",
+    help="Use buckets of this width. Default: chosen by the range.",
 )
 @click.option(
     "--format",
