@@ -81,7 +81,7 @@ class Reader:
             "COLLECTOR_RADAR__BASE_URL": base_url,
             "COLLECTOR_SERVER__PORT": str(self.port),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path.endswith("site-packages")),
             # The packages that pip would download are those of this environment.
             "PIP_NO_INDEX": "1",
             "PIP_NO_DEPS": "1",
@@ -122,6 +122,7 @@ class Reader:
         )
         assert done.returncode == 0, f"{argv[-1]}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         assert done.stdout or " > " in argv[-1], argv[-1]
+        return done.stdout
 
     def start(self, block):
         """Start a service and wait until it is ready: every profile has the history that is due."""
@@ -171,6 +172,8 @@ def test_the_demo_runs_in_a_clone(clone):
         reader.run("sh", block)
         page = urllib.request.urlopen(f"http://127.0.0.1:{reader.port}/").read()
         assert b"Simulated" in page
+        installed = "import collector, sys; print(collector.__file__.startswith(sys.prefix))"
+        assert reader.call(clone / ".venv/bin/python", "-P", "-c", installed) == "True\n"
     finally:
         reader.stop()
 
