@@ -77,7 +77,7 @@ async def test_it_is_collected_beside_the_other_one(store_url):
         for one in (*CT.series, *QUERIES.series):
             assert stored[one.label] == core.truth(one.query, Window(SINCE, HOUR.floor(NOW)))
         assert stored["dns/UDP"] != stored["dns/TCP"]
-        paths = {got.path: {one.query.dataset for one in got.question.series} for got in core.requests}
+        paths = {got.path: {one.query.dataset for one in got.request.series} for got in core.requests}
         assert paths == {"/client/v4/radar/ct/timeseries": {"ct"}, "/client/v4/radar/dns/timeseries": {"dns"}}
 
 

@@ -96,7 +96,7 @@ class ApiRequest:
     @property
     def buckets(self) -> int:
         """The number of buckets of all series."""
-        return sum(asked.end - asked.start for asked in self.series) // self.agg_interval.seconds
+        return sum(requested.end - requested.start for requested in self.series) // self.agg_interval.seconds
 
     def grid(self, agg_interval: AggInterval) -> Grid:
         """Return the grid of an interval if buckets do not start with the range."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class LoggedRequest:
     """One request: its arrival in epoch seconds of the simulator's clock, its content and its result.
 
-    *question* is None if the request was rejected. *caller* identifies the credentials. *status* is that of the answer,
+    *request* is None if the request was rejected. *caller* identifies the credentials. *status* is that of the answer,
     delivered or not. *fault* is the name of the fault that hit it.
     """
 
@@ -22,14 +22,14 @@ class LoggedRequest:
     path: str
     raw_query: str
     caller: str
-    question: ApiRequest | None = None
+    request: ApiRequest | None = None
     status: int = 0
     fault: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the requested series, in their order."""
-        return tuple(asked.name for asked in self.question.series) if self.question else ()
+        return tuple(requested.name for requested in self.request.series) if self.request else ()
 
     @property
     def series(self) -> int:

@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 _Columns = tuple[str, "Sequence[str]", "Sequence[str]"]
 
 
-def answer(question: ApiRequest, history: SimulatedHistory, options: SimulatorOptions, now: float) -> HttpReply:
+def answer(request: ApiRequest, history: SimulatedHistory, options: SimulatorOptions, now: float) -> HttpReply:
     """Return the correct answer to an accepted request."""
-    normalization = history.scale(now, question.dataset).normalization
-    counts = [history.counts(asked.query, asked.start, asked.end, now) for asked in question.series]
+    normalization = history.scale(now, request.dataset).normalization
+    counts = [history.counts(requested.query, requested.start, requested.end, now) for requested in request.series]
     totals = [
-        history.counts(replace(asked.query, filters={}), asked.start, asked.end, now).values
-        for asked in (question.series if normalization == "PERCENTAGE" else ())
+        history.counts(replace(requested.query, filters={}), requested.start, requested.end, now).values
+        for requested in (request.series if normalization == "PERCENTAGE" else ())
     ]
     texts: Sequence[Sequence[str]] = scaled([one.values for one in counts], totals, normalization, options.value_style)
     suffix = "Z" if options.timestamp_style == "seconds" else ".000Z"
     series: list[_Columns] = [
-        (asked.name, format_timestamps(one.timestamps, suffix), values)
-        for asked, one, values in zip(question.series, counts, texts, strict=True)
+        (requested.name, format_timestamps(one.timestamps, suffix), values)
+        for requested, one, values in zip(request.series, counts, texts, strict=True)
     ]
-    if question.format == "CSV":
+    if request.format == "CSV":
         return HttpReply(body="".join(csv_chunks(series)).encode(), content_type="text/csv")
-    return HttpReply(body=_json(series, meta(question, history, options, now), options))
+    return HttpReply(body=_json(series, meta(request, history, options, now), options))
 
 
 def _json(series: list[_Columns], about: dict[str, Any], options: SimulatorOptions) -> bytes:
@@ -51,20 +51,20 @@ def _json(series: list[_Columns], about: dict[str, Any], options: SimulatorOptio
     return f'{{"success":true,"errors":[],{messages}"result":{{{result}}}}}'.encode()
 
 
-def meta(question: ApiRequest, history: SimulatedHistory, options: SimulatorOptions, now: float) -> dict[str, Any]:
+def meta(request: ApiRequest, history: SimulatedHistory, options: SimulatorOptions, now: float) -> dict[str, Any]:
     """Return `result.meta`."""
-    scale = history.scale(now, question.dataset)
+    scale = history.scale(now, request.dataset)
     ranges = [
-        {"startTime": _moment(asked.start, options), "endTime": _moment(_adjusted_end(asked, options), options)}
-        for asked in question.series
+        {"startTime": _moment(requested.start, options), "endTime": _moment(_adjusted_end(requested, options), options)}
+        for requested in request.series
     ]
     found = {
         annotation: None
-        for asked in question.series
-        for annotation in history.annotations(Window(from_epoch(asked.start), from_epoch(asked.end)), now)
+        for requested in request.series
+        for annotation in history.annotations(Window(from_epoch(requested.start), from_epoch(requested.end)), now)
     }
     return {
-        "aggInterval": question.agg_interval.name,
+        "aggInterval": request.agg_interval.name,
         "confidenceInfo": {
             "level": options.confidence_level,
             "annotations": [annotation_json(annotation) for annotation in found],
@@ -76,10 +76,10 @@ def meta(question: ApiRequest, history: SimulatedHistory, options: SimulatorOpti
     }
 
 
-def _adjusted_end(asked: SeriesRequest, options: SimulatorOptions) -> int:
+def _adjusted_end(requested: SeriesRequest, options: SimulatorOptions) -> int:
     if options.adjusted_end == "asked":
-        return asked.dates.end
-    return asked.end if options.adjusted_end == "next" else asked.end - asked.query.agg_interval.seconds
+        return requested.dates.end
+    return requested.end if options.adjusted_end == "next" else requested.end - requested.query.agg_interval.seconds
 
 
 def _moment(seconds: int, options: SimulatorOptions) -> str:

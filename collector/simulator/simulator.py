@@ -117,11 +117,11 @@ class Simulator:
         received = LoggedRequest(now, request.method, path, raw_query, caller_id(request.headers))
         limiter = self._limiter(received.caller)
         blocked = limiter.blocked_for(now) if limiter else None
-        question, honest = self._answer(request, received, blocked)
+        api_request, honest = self._answer(request, received, blocked)
         honest = replace(honest, headers={"Date": _http_date(now)} | dict(honest.headers))
         if limiter:
             honest = replace(honest, headers=limiter.headers(self.options.rate_headers, now) | dict(honest.headers))
-        received = replace(received, question=question)
+        received = replace(received, request=api_request)
         fault = (self._faults.next(received, honest) if blocked is None else None) or Fault("")
         reply = fault.reply(honest)
         reply = replace(reply, headers={"Date": _http_date(now)} | dict(reply.headers))
@@ -143,38 +143,43 @@ class Simulator:
         self, request: web.Request, received: LoggedRequest, blocked: float | None
     ) -> tuple[ApiRequest | None, HttpReply]:
         """Return the correct answer. The gateway checks limit, route, credentials and length before the parameters."""
-        question = None
+        api_request = None
         try:
             dataset = self._admit(request, received, blocked)
-            question = parse_request(dataset, decode_query(received.raw_query), self.options, received.at)
-            self._recognise(question)
-            self._reach(question, received.at)
-            honest = answer(question, self._history, self.options, received.at)
-            return question, self._vary(question, honest, received.at)
+            api_request = parse_request(dataset, decode_query(received.raw_query), self.options, received.at)
+            self._recognise(api_request)
+            self._reach(api_request, received.at)
+            honest = answer(api_request, self._history, self.options, received.at)
+            return api_request, self._vary(api_request, honest, received.at)
         except ApiError as refused:
-            return question, refused.reply()
+            return api_request, refused.reply()
 
-    def _vary(self, question: ApiRequest, honest: HttpReply, now: float) -> HttpReply:
+    def _vary(self, api_request: ApiRequest, honest: HttpReply, now: float) -> HttpReply:
         """Return a correct answer in the chosen variations; CSV has none."""
-        if not self._variations or question.format == "CSV":
+        if not self._variations or api_request.format == "CSV":
             return honest
         texts = partial(self._texts, now=now)
-        draft = odd.Draft(question, int(now), self.last_updated(now), texts, json.loads(honest.body))
+        draft = odd.Draft(api_request, int(now), self.last_updated(now), texts, json.loads(honest.body))
         return odd.write(honest, draft, self._variations)
 
-    def _recognise(self, question: ApiRequest) -> None:
+    def _recognise(self, api_request: ApiRequest) -> None:
         """Reject values that the synthetic data does not have, if the options say so."""
-        named = ((name, v) for asked in question.series for name, values in asked.query.filters.items() for v in values)
+        named = (
+            (name, v)
+            for requested in api_request.series
+            for name, values in requested.query.filters.items()
+            for v in values
+        )
         for name, value in named if self.options.unknown_names == "refuse" else ():
-            if not is_known(question.dataset.filters[name], value):
+            if not is_known(api_request.dataset.filters[name], value):
                 raise bad_request(f"{name}: unknown value {quote(value)}")
 
-    def _reach(self, question: ApiRequest, now: float) -> None:
+    def _reach(self, api_request: ApiRequest, now: float) -> None:
         """Reject ranges that start before the data, if the options say so."""
         refusal = self.options.before_data
-        for asked in question.series if refusal else ():
-            begins = self._history.begins(asked.query.filters, now)
-            if refusal and begins is not None and asked.start < begins:
+        for requested in api_request.series if refusal else ():
+            begins = self._history.begins(requested.query.filters, now)
+            if refusal and begins is not None and requested.start < begins:
                 raise ApiError(refusal, "There is no data before the available history")
 
     def _admit(self, request: web.Request, received: LoggedRequest, blocked: float | None) -> Dataset:

@@ -94,7 +94,7 @@ def test_a_window_that_keeps_failing_is_said_and_the_rest_goes_on(narrow):
     simulator.script(
         lambda asked: (
             faults.api_error(500, 2000)
-            if asked.question and any(one.start <= ill < one.end for one in asked.question.series)
+            if asked.request and any(one.start <= ill < one.end for one in asked.request.series)
             else None
         )
     )

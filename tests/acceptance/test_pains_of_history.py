@@ -44,7 +44,7 @@ async def test_a_crash_means_everything_is_fetched_again(sqlite_url):
         window = Window(_MIDNIGHT - 140 * DAY, HOUR.floor(NOW))
         assert (await core.stored())["all"] == core.truth(query(), window)
         assert kept > 0
-        answered = (one for received in core.requests[asked:] if received.question for one in received.question.series)
+        answered = (one for received in core.requests[asked:] if received.request for one in received.request.series)
         again = sum(window_of(one).duration // HOUR.step for one in answered)
         assert again <= window.duration // HOUR.step - kept + 7 * 24, "at most one window is asked for twice"
 
@@ -98,7 +98,7 @@ async def test_catch_up_claims_to_be_done_and_runs_are_missing(sqlite_url):
         ill = (_MIDNIGHT - 30 * DAY).timestamp()
 
         def fails(asked):
-            series = asked.question.series if asked.question else ()
+            series = asked.request.series if asked.request else ()
             return faults.html(502) if any(one.start <= ill < one.end for one in series) else None
 
         core.script(fails)

@@ -56,7 +56,7 @@ def dumped(database):
 
 
 def slices(received):
-    return [(one.query, one.start) for one in received.question.series] if received.question else []
+    return [(one.query, one.start) for one in received.request.series] if received.request else []
 
 
 @pytest.fixture(scope="module")

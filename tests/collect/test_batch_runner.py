@@ -30,7 +30,7 @@ async def _assert_whole(core, window, without=()):
 
 def _asks(owner):
     """Tell whether a request asks for this owner."""
-    return lambda received: any(owner in asked.query.filters.get("caOwner", ()) for asked in received.question.series)
+    return lambda received: any(owner in asked.query.filters.get("caOwner", ()) for asked in received.request.series)
 
 
 async def test_it_works(store_url):
@@ -125,7 +125,7 @@ async def test_one_window_that_never_answers_leaves_the_other_windows(sqlite_url
         await core.declare(profile("all"))
 
         def rule(received):
-            hit = any(window_of(asked).overlaps(poison) for asked in received.question.series)
+            hit = any(window_of(asked).overlaps(poison) for asked in received.request.series)
             return faults.api_error(500, 2000) if hit else None
 
         core.script(rule)

@@ -431,7 +431,7 @@ async def test_where_daily_values_are_no_sums_the_comparison_is_switched_off_wit
     hourly = profile(since=SINCE)
     async with open_core(store_url, hourly) as opened:
         daily = faults.edit("days are no sums", one_day_off)
-        opened.script(daily.only(lambda received: received.question.agg_interval is AggInterval.ONE_DAY).always())
+        opened.script(daily.only(lambda received: received.request.agg_interval is AggInterval.ONE_DAY).always())
         await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
         opened.clock.advance(hours=2)
         await confirmed(opened, hourly)
@@ -442,7 +442,7 @@ async def test_where_daily_values_are_no_sums_the_comparison_is_switched_off_wit
         opened.clock.advance(hours=2)
         assert await unconfirmed(opened, hourly) == 30 * 24
         assert await requests_of(opened, confirmed(opened, hourly)) == 1
-        assert opened.requests[-1].question.agg_interval is HOUR
+        assert opened.requests[-1].request.agg_interval is HOUR
         assert await unconfirmed(opened, hourly) == 0
 
 

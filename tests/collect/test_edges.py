@@ -212,7 +212,7 @@ async def test_an_outage_of_old_windows_is_no_edge(store_url):
     """Until a second answer it is a failure; what is on the good side is stored meanwhile."""
 
     def old(received):
-        return any(asked.start < EDGE.timestamp() for asked in received.question.series)
+        return any(asked.start < EDGE.timestamp() for asked in received.request.series)
 
     async with open_core(store_url, profile(since=SINCE)) as core:
         minutes = NOW.timestamp() + 600
@@ -256,7 +256,7 @@ async def test_a_window_that_is_refused_between_others_is_no_edge(sqlite_url):
 
 
 def overlaps(received, window):
-    return any(window_of(asked).overlaps(window) for asked in received.question.series)
+    return any(window_of(asked).overlaps(window) for asked in received.request.series)
 
 
 async def vanished(core):

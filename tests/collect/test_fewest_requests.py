@@ -67,7 +67,7 @@ async def test_one_date_range_for_several_windows_costs_no_request_more(sqlite_u
 
 async def test_seven_series_days_at_once_and_504_above_are_found_in_one_backfill(sqlite_url):
     def fails(received):
-        asked = received.question.series if received.question else ()
+        asked = received.request.series if received.request else ()
         return faults.html(504) if sum(one.end - one.start for one in asked) > 7 * 86_400 else None
 
     async with open_core(sqlite_url, WIDE) as core:
@@ -88,7 +88,7 @@ _BEYOND = {"502": faults.html(502), "524": faults.html(524), "time-out": faults.
 @pytest.mark.parametrize("way", _BEYOND)
 async def test_half_a_year_over_http_costs_few_requests_more_than_needed(sqlite_url, way):
     def fails(received):
-        asked = received.question.series if received.question else ()
+        asked = received.request.series if received.request else ()
         is_long = any(one.end - one.start > 7 * 86_400 for one in asked)
         return _BEYOND[way] if is_long or len(asked) > 20 else None
 

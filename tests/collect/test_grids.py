@@ -296,7 +296,7 @@ async def test_a_past_that_lies_elsewhere_does_not_move_the_present(sqlite_url):
         await passes(one, 1, days=0)
         wanted = Wanted(("all",), NOW - 40 * DAY, NOW - 10 * DAY)
         border = (NOW - 9 * DAY).timestamp()
-        one.script(lambda asked: faults.off_grid(3600) if asked.question.series[0].end < border else None)
+        one.script(lambda asked: faults.off_grid(3600) if asked.request.series[0].end < border else None)
         for _ in range(3):
             job = await one.store.create_backfill(wanted, one.clock())
             await BackfillRunner(one.store, one.batch_runner).run(job, one.profiles)

@@ -114,9 +114,7 @@ async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_comple
         bad = MIDNIGHT - 30 * DAY
 
         def ill(received):
-            asked = received.question and any(
-                one.start <= bad.timestamp() < one.end for one in received.question.series
-            )
+            asked = received.request and any(one.start <= bad.timestamp() < one.end for one in received.request.series)
             return faults.api_error(500, 2000) if asked else None
 
         opened.script(ill)

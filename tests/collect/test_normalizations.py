@@ -105,7 +105,7 @@ async def test_values_that_need_not_add_up_are_confirmed_by_reading_them_once_mo
         assert (await _pass(core)).complete
         before = len(core.requests)
         await confirm(core.profiles, core.clock(), core.store, core.batch_runner)
-        assert {asked.query.agg_interval for one in core.requests[before:] for asked in one.question.series} == {HOUR}
+        assert {asked.query.agg_interval for one in core.requests[before:] for asked in one.request.series} == {HOUR}
         assert await core.store.unconfirmed(core.profiles) == {"all": 0}
         asked = len(core.requests)
         await confirm(core.profiles, core.clock(), core.store, core.batch_runner)

@@ -41,7 +41,7 @@ async def stored_and_true(core):
     What lies before the first request's window was looked at for the edge of history, and is not stored.
     """
     (one,) = core.profiles
-    questions = [request.question for request in core.requests if request.question]
+    questions = [request.request for request in core.requests if request.request]
     windows = [window_of(asked) for question in questions for asked in question.series]
     wanted = [asked for asked in windows if asked.end > windows[0].start]
     window = Window(min(asked.start for asked in wanted), max(asked.end for asked in wanted))

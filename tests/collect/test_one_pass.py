@@ -23,7 +23,7 @@ async def _pass(core, how=collect):
 
 def _windows(core, since=0):
     """The windows of the requests that were answered, from the request of this number on."""
-    return [window_of(asked) for got in core.requests[since:] if got.status == 200 for asked in got.question.series]
+    return [window_of(asked) for got in core.requests[since:] if got.status == 200 for asked in got.request.series]
 
 
 def _buckets(window, agg_interval=HOUR):
@@ -81,7 +81,7 @@ async def test_profiles_that_share_a_series_ask_for_it_once(sqlite_url):
     twins = profile("one"), profile("other", lookback=3 * DAY), profile("third", filters={"tld": ("com",)})
     async with open_core(sqlite_url, *twins) as core:
         await _pass(core)
-        asked = Counter(str(asked.query.filters) for got in core.requests for asked in got.question.series)
+        asked = Counter(str(asked.query.filters) for got in core.requests for asked in got.request.series)
         assert len(asked) == 2
         assert len({frozenset(window) for window in (await core.stored()).values()}) == 2
         stored = await core.stored()
@@ -89,7 +89,7 @@ async def test_profiles_that_share_a_series_ask_for_it_once(sqlite_url):
         hours = Counter(
             hour
             for got in core.requests
-            for asked in got.question.series
+            for asked in got.request.series
             if not asked.query.filters
             for hour in range(asked.start, asked.end, 3600)
         )
@@ -177,7 +177,7 @@ async def test_a_hole_that_stays_is_asked_for_once_a_day_and_when_it_is_final_no
 
 async def test_what_failed_is_in_the_reasons_of_the_profiles_it_concerns(sqlite_url):
     async with open_core(sqlite_url, profile("well", QUARTER), profile("ill")) as core:
-        core.script(faults.unequal().always().only(lambda got: got.question.agg_interval == HOUR))
+        core.script(faults.unequal().always().only(lambda got: got.request.agg_interval == HOUR))
         collected = await _pass(core)
         assert not collected.complete
         assert collected.reasons["well"] is None

@@ -68,7 +68,7 @@ def swapped(result):
 
 
 def when(condition, fault):
-    return fault.only(lambda received: received.question is not None and condition(received.question)).always()
+    return fault.only(lambda received: received.request is not None and condition(received.request)).always()
 
 
 async def test_it_works(tmp_path):

@@ -125,7 +125,7 @@ async def test_a_person_may_ask_again_after_a_minute(store_url):
 
 async def test_the_series_beside_it_do_not_wait(store_url):
     def asks(received):
-        return any("Owner 7" in asked.query.filters["caOwner"] for asked in received.question.series)
+        return any("Owner 7" in asked.query.filters["caOwner"] for asked in received.request.series)
 
     async with open_core(store_url, many(20)) as core:
         core.script(NOWHERE.always().only(asks))
@@ -143,7 +143,7 @@ async def test_a_refused_window_of_the_past_pauses_alone_and_the_newest_goes_on(
     newest = Window(HOUR.floor(NOW) - DAY, HOUR.floor(NOW))
     async with open_core(store_url, profile()) as core:
         core.script(
-            lambda received: NOWHERE if any(window_of(one).overlaps(bad) for one in received.question.series) else None
+            lambda received: NOWHERE if any(window_of(one).overlaps(bad) for one in received.request.series) else None
         )
         slices = [Slice(query(), window) for window in (bad, newest)]
         failures = []
@@ -166,7 +166,7 @@ def unreadable(bucket):
     """Answer what cannot be read if *bucket* is among what is asked for."""
 
     def answers(received):
-        hit = any(window_of(one).overlaps(bucket) for one in received.question.series)
+        hit = any(window_of(one).overlaps(bucket) for one in received.request.series)
         return faults.unequal() if hit else None
 
     return answers
@@ -264,7 +264,7 @@ async def test_two_healthy_profiles_are_fresh_in_every_pass_beside_one_that_alwa
     ill = many(1, "ill", filters={"validationLevel": ("DOMAIN",)})
 
     def fails(received):
-        asked = received.question.series if received.question else ()
+        asked = received.request.series if received.request else ()
         bad = any(one.query.filters.get("validationLevel") for one in asked)
         return faults.api_error(500, 2000) if bad else None
 

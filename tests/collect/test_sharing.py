@@ -61,7 +61,7 @@ async def take_part(backfill_runner, job, profiles):
 
 def asked_twice(core):
     """The buckets of series that were answered more than once."""
-    answered = [one for received in core.requests if received.status == 200 for one in received.question.series]
+    answered = [one for received in core.requests if received.status == 200 for one in received.request.series]
     counts = Counter((one.query, start) for one in answered for start in range(one.start, one.end, HOUR.seconds))
     return [bucket for bucket, count in counts.items() if count > 1]
 
@@ -129,7 +129,7 @@ async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, 
     bad = int((MIDNIGHT - 30 * DAY).timestamp())
 
     def ill(asked):
-        series = asked.question.series if asked.question else ()
+        series = asked.request.series if asked.request else ()
         return faults.api_error(400, 2000) if any(one.start <= bad < one.end for one in series) else None
 
     async def failed(url, count):

@@ -81,7 +81,7 @@ async def test_a_past_bucket_of_a_snapshot_is_asked_for_at_every_fire_if_one_req
             before = len(opened.requests)
             assert (await pass_over(opened)).complete
             assert len(opened.requests) == before + 1
-            (asked,) = opened.requests[-1].question.series
+            (asked,) = opened.requests[-1].request.series
             assert window_of(asked) == whole(opened, taken)
             opened.clock.advance(hours=1)
 
@@ -123,7 +123,7 @@ async def test_parts_of_two_passes_are_never_mixed_when_one_request_fails(store_
 
         def ill(received):
             bad = (MIDNIGHT - 20 * DAY).timestamp()
-            asked = received.question and any(one.start <= bad < one.end for one in received.question.series)
+            asked = received.request and any(one.start <= bad < one.end for one in received.request.series)
             return faults.api_error(500, 2000) if asked else None
 
         opened.script(ill)
@@ -183,8 +183,8 @@ async def test_a_series_that_fails_keeps_the_rest_of_its_profile_from_being_stor
     async with open_core(store_url, both, other) as opened:
 
         def ill(received):
-            asked = received.question and any(
-                one.query.filters["expirationStatus"] == ("EXPIRED",) for one in received.question.series
+            asked = received.request and any(
+                one.query.filters["expirationStatus"] == ("EXPIRED",) for one in received.request.series
             )
             return faults.api_error(400, 2001) if asked else None
 
@@ -245,7 +245,7 @@ async def test_healing_and_backfill_ask_nothing_of_a_snapshot(store_url):
         job = await opened.store.create_backfill(order, opened.clock())
         done = await BackfillRunner(opened.store, opened.batch_runner).run(job, opened.profiles)
         assert done.state == "done"
-        assert all(not one.query.filters for request in opened.requests for one in request.question.series)
+        assert all(not one.query.filters for request in opened.requests for one in request.request.series)
 
 
 async def test_a_snapshot_profile_shares_a_pass_with_others(store_url):

@@ -159,7 +159,7 @@ async def test_told_to_stop_it_leaves_the_fire_to_the_next_start(sqlite_url):
 
 async def test_an_ill_profile_does_not_stop_the_others_of_its_group(sqlite_url):
     async with open_core(sqlite_url, profile("ill", filters={"ca": ("NullObserver",)}), profile("well")) as core:
-        ill = lambda got: any(asked.query.filters for asked in got.question.series)  # noqa: E731 - a predicate
+        ill = lambda got: any(asked.query.filters for asked in got.request.series)  # noqa: E731 - a predicate
         core.script(faults.api_error(400, 2001).always().only(ill))
         worker = _worker(core)
         assert not await worker.run_due()

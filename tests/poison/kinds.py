@@ -331,7 +331,7 @@ class Injection:
     def __call__(self, received):
         """The fault for a request, or None."""
         kind = self.kind
-        if received.at < self.since or received.question is None or not self.open or len(self.hits) >= kind.answers:
+        if received.at < self.since or received.request is None or not self.open or len(self.hits) >= kind.answers:
             return None
         if self.hits and received.at >= self.hits[0] + kind.lasting.total_seconds():
             return None
@@ -344,12 +344,12 @@ class Injection:
         confirming = self.kind.phase == "confirming"
         if _confirms(received) != confirming:
             return False
-        if not confirming and received.question.agg_interval != self.interval:
+        if not confirming and received.request.agg_interval != self.interval:
             return False
         if self.kind.values is None:
             return True
-        step = received.question.agg_interval.seconds
-        inside = [self._in_phase(received, range(s.start, s.end, step), step) for s in received.question.series]
+        step = received.request.agg_interval.seconds
+        inside = [self._in_phase(received, range(s.start, s.end, step), step) for s in received.request.series]
         return sum(len(places) >= self.kind.longest for places in inside) >= self.kind.least
 
     def _in_phase(self, received, starts, step):
@@ -371,7 +371,7 @@ class Injection:
     def _spoil(self, received, document):
         if self.kind.meta:
             return self._spoil_meta(received, document["result"]["meta"])
-        step = received.question.agg_interval.seconds
+        step = received.request.agg_interval.seconds
         members = [document["result"][name] for name in received.names]
         starts = [[int(utc(text).timestamp()) for text in member["timestamps"]] for member in members]
         places = [self._in_phase(received, each, step) for each in starts]
@@ -394,7 +394,7 @@ class Injection:
 def _confirms(received):
     """Whether days are asked of what is collected by the hour."""
     return any(
-        asked.query.agg_interval == "1d" and "caOwner" in asked.query.filters for asked in received.question.series
+        asked.query.agg_interval == "1d" and "caOwner" in asked.query.filters for asked in received.request.series
     )
 
 

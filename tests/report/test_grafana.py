@@ -91,7 +91,7 @@ async def _samples(metrics, standing, name):
 async def test_two_ill_profiles_of_thirteen_are_told_by_name_and_the_upstream_is_well(sqlite_url):
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(13)]
     async with open_core(sqlite_url, *profiles) as core:
-        ill = lambda got: any(a.query.filters["ca"][0] in ("CA 1", "CA 2") for a in got.question.series)  # noqa: E731
+        ill = lambda got: any(a.query.filters["ca"][0] in ("CA 1", "CA 2") for a in got.request.series)  # noqa: E731
         core.script(faults.api_error(400, 2001).always().only(ill))
         worker = ProfileWorker(profiles, core.store, core.batch_runner)
         for _ in range(20):  # the ill ones are asked again and again

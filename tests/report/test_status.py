@@ -86,7 +86,7 @@ async def test_failing_until_it_is_made_good(sqlite_url):
 
 async def test_failing_while_one_of_its_series_is(sqlite_url):
     async with open_core(sqlite_url, many(3)) as core:
-        ill = lambda got: any("Owner 1" in a.query.filters["caOwner"] for a in got.question.series)  # noqa: E731
+        ill = lambda got: any("Owner 1" in a.query.filters["caOwner"] for a in got.request.series)  # noqa: E731
         core.script(faults.api_error(400, 2001).always().only(ill))
         worker = ProfileWorker(core.profiles, core.store, core.batch_runner)
         for _ in range(3):

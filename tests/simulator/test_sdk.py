@@ -47,7 +47,7 @@ async def test_the_sdk_asks_with_a_key_and_explicit_dates(serving):
         dates = {"date_start": [utc("2026-08-01T00:00:00Z")], "date_end": [utc("2026-08-05T23:45:00Z")]}
         answer = await client.radar.ct.timeseries(agg_interval="1d", ca_owner=["DigiCert%2C Inc."], **dates)
         assert [moment.day for moment in answer.serie_0.timestamps] == [1, 2, 3, 4, 5]
-        assert radar.simulator.requests[0].question.series[0].query.filters == {"caOwner": ("DigiCert, Inc.",)}
+        assert radar.simulator.requests[0].request.series[0].query.filters == {"caOwner": ("DigiCert, Inc.",)}
 
 
 async def test_every_switch_of_style_is_read_strictly(serving):

@@ -31,8 +31,8 @@ async def test_every_request_is_on_record(serving):
     assert (first.at, first.method, first.path) == (radar.clock.now - 60, "GET", "/client/v4/radar/ct/timeseries")
     assert first.raw_query == f"{DAY}&{DAY}&name=a&name=&tld=com"
     assert (first.status, first.names, first.series, first.fault) == (200, ("a", "serie_1"), 2, "")
-    assert first.question.series[0].query.filters == {"tld": ("com",)}
-    assert (second.at, second.status, second.names, second.question) == (radar.clock.now, 400, (), None)
+    assert first.request.series[0].query.filters == {"tld": ("com",)}
+    assert (second.at, second.status, second.names, second.request) == (radar.clock.now, 400, (), None)
     assert "made-up" not in repr(first)
 
 
@@ -95,7 +95,7 @@ async def test_the_refusal_of_a_parameter_has_an_object_as_its_result(serving):
 async def test_a_doubly_encoded_comma_arrives_as_one(serving, encoded):
     async with serving(unknown_names="refuse") as radar:
         await radar.result(f"{DAY}&caOwner={encoded}")
-        assert radar.simulator.requests[0].question.series[0].query.filters == {"caOwner": ("DigiCert, Inc.",)}
+        assert radar.simulator.requests[0].request.series[0].query.filters == {"caOwner": ("DigiCert, Inc.",)}
         assert await radar.refusal(f"{DAY}&caOwner=DigiCert%2C%20Inc.") == (400, 2001)
 
 

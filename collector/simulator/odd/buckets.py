@@ -54,9 +54,9 @@ def _without_timestamps(points: Points, step: int) -> Points:
 
 def _outside(draft: Draft) -> None:
     """Add the bucket before the window and, if there is one, the bucket behind it."""
-    for asked, one in zip(draft.question.series, draft.series, strict=True):
-        for start in (asked.start - draft.step, asked.end):
-            moments, texts = draft.honest(asked.query, start, start + draft.step)
+    for requested, one in zip(draft.request.series, draft.series, strict=True):
+        for start in (requested.start - draft.step, requested.end):
+            moments, texts = draft.honest(requested.query, start, start + draft.step)
             one["timestamps"] += [rfc3339(from_epoch(moment)) for moment in moments]
             one["values"] += texts
 

@@ -1,6 +1,6 @@
-"""Variations of how a question that is too large fails: refused, failed, coarsened or capped without a word.
+"""Variations of how a request that is too large fails: refused, failed, coarsened or capped without a word.
 
-A question is too large if its window is longer than a day and than eight buckets, or if its series have more than 400
+A request is too large if its window is longer than a day and than eight buckets, or if its series have more than 400
 buckets together.
 """
 
@@ -34,15 +34,15 @@ def _most(draft: Draft) -> int:
 
 
 def _is_long(draft: Draft) -> bool:
-    return any(asked.end - asked.start > _most(draft) * draft.step for asked in draft.question.series)
+    return any(requested.end - requested.start > _most(draft) * draft.step for requested in draft.request.series)
 
 
 def _is_large(draft: Draft) -> bool:
-    return draft.question.buckets > _PRODUCT
+    return draft.request.buckets > _PRODUCT
 
 
 def _instead(reply: HttpReply, is_too_large: Callable[[Draft], bool]) -> Callable[[Draft], None]:
-    """Reply this to a question that is too large."""
+    """Reply this to a request that is too large."""
 
     def change(draft: Draft) -> None:
         if is_too_large(draft):
@@ -63,12 +63,12 @@ def _coarsened(*, says_so: bool) -> Callable[[Draft], None]:
     """Answer a long window at the next coarser interval."""
 
     def change(draft: Draft) -> None:
-        coarser = _COARSER.get(draft.question.agg_interval)
+        coarser = _COARSER.get(draft.request.agg_interval)
         if coarser is None or not _is_long(draft):
             return
-        for asked, one in zip(draft.question.series, draft.series, strict=True):
-            query = replace(asked.query, agg_interval=coarser)
-            start, end = (int(coarser.floor(from_epoch(at)).timestamp()) for at in (asked.start, asked.end))
+        for requested, one in zip(draft.request.series, draft.series, strict=True):
+            query = replace(requested.query, agg_interval=coarser)
+            start, end = (int(coarser.floor(from_epoch(at)).timestamp()) for at in (requested.start, requested.end))
             moments, texts = draft.honest(query, start, end)
             one["timestamps"] = [rfc3339(from_epoch(moment)) for moment in moments]
             one["values"] = [*texts]

@@ -30,7 +30,7 @@ def _gone(key: str, empty: Any) -> dict[str, Callable[[Draft], None]]:
 
 def _by_word(words: dict[str, str]) -> Callable[[Draft], None]:
     def change(draft: Draft) -> None:
-        draft.meta["aggInterval"] = words[draft.question.agg_interval.value]
+        draft.meta["aggInterval"] = words[draft.request.agg_interval.value]
 
     return change
 
@@ -111,7 +111,7 @@ _UNITS: tuple[tuple[str, str, Callable[[Draft], object]], ...] = (
 
 def _per_series(draft: Draft) -> None:
     value = draft.meta["units"][0]["value"]
-    draft.meta["units"] = [{"name": asked.name, "value": value} for asked in draft.question.series]
+    draft.meta["units"] = [{"name": requested.name, "value": value} for requested in draft.request.series]
 
 
 META = (

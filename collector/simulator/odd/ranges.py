@@ -22,7 +22,7 @@ def _adjusted(adjust: Callable[[Draft, int], Span]) -> Callable[[Draft], None]:
     """Let the range of each position be other moments, in epoch seconds."""
 
     def change(draft: Draft) -> None:
-        spans = [adjust(draft, position) for position in range(len(draft.question.series))]
+        spans = [adjust(draft, position) for position in range(len(draft.request.series))]
         draft.meta["dateRange"] = [
             {"startTime": rfc3339(from_epoch(start)), "endTime": rfc3339(from_epoch(end))} for start, end in spans
         ]
@@ -31,11 +31,11 @@ def _adjusted(adjust: Callable[[Draft, int], Span]) -> Callable[[Draft], None]:
 
 
 def _asked(draft: Draft, position: int) -> Span:
-    return draft.question.series[position].start, draft.question.series[position].end
+    return draft.request.series[position].start, draft.request.series[position].end
 
 
 def _exact(draft: Draft, position: int) -> Span:
-    return draft.question.series[position].start, draft.question.series[position].dates.end
+    return draft.request.series[position].start, draft.request.series[position].dates.end
 
 
 def _to(moment: Callable[[Draft], int]) -> Callable[[Draft, int], Span]:
@@ -50,9 +50,9 @@ def _to(moment: Callable[[Draft], int]) -> Callable[[Draft, int], Span]:
 
 def _to_data(draft: Draft, position: int) -> Span:
     """From the first bucket to the last one."""
-    asked = draft.question.series[position]
-    moments, _ = draft.honest(asked.query, asked.start, asked.end)
-    return (moments[0], moments[-1]) if moments else (asked.start, asked.end)
+    requested = draft.request.series[position]
+    moments, _ = draft.honest(requested.query, requested.start, requested.end)
+    return (moments[0], moments[-1]) if moments else (requested.start, requested.end)
 
 
 def _outward(draft: Draft, position: int) -> Span:
@@ -79,7 +79,7 @@ def _by_name(draft: Draft) -> None:
 
 def _one_for_all(draft: Draft) -> None:
     """Give one range, of all windows together."""
-    spans = [_asked(draft, position) for position in range(len(draft.question.series))]
+    spans = [_asked(draft, position) for position in range(len(draft.request.series))]
     start, end = min(start for start, _ in spans), max(end for _, end in spans)
     draft.meta["dateRange"] = [{"startTime": rfc3339(from_epoch(start)), "endTime": rfc3339(from_epoch(end))}]
 

@@ -32,12 +32,12 @@ def as_it_is(content: Any) -> Any:
 class Draft:
     """An answer while it is changed: the *document*, still honest at first, and what it answers.
 
-    *question* is what was asked; *now* and *last_updated* are epoch seconds; *honest* returns the timestamps and texts
+    *request* is what was asked; *now* and *last_updated* are epoch seconds; *honest* returns the timestamps and texts
     of values of a query between two moments on its grid; *names* are those of the series in the document, by
     position; *instead* is the reply if there is no answer.
     """
 
-    question: ApiRequest
+    request: ApiRequest
     now: int
     last_updated: int
     honest: Callable[[SeriesQuery, int, int], tuple[Sequence[int], Sequence[str]]]
@@ -46,7 +46,7 @@ class Draft:
     instead: HttpReply | None = None
 
     def __post_init__(self) -> None:
-        self.names = [asked.name for asked in self.question.series]
+        self.names = [requested.name for requested in self.request.series]
 
     @property
     def result(self) -> Document:
@@ -74,7 +74,7 @@ class Draft:
     @property
     def step(self) -> int:
         """The width of a bucket in seconds."""
-        return self.question.agg_interval.seconds
+        return self.request.agg_interval.seconds
 
     def points(self) -> list[list[tuple[int, Any]]]:
         """(epoch seconds, value) of each series; only while the timestamps are still honest."""
