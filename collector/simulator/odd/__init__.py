@@ -1,10 +1,9 @@
-"""Variations of an answer that is true but odd: every form in which the real API may turn out to say the same.
+"""Variations: forms in which the real API may send the same data.
 
-No value changes: what the counts are stays the simulator's truth, only how the answer says them is odd.
+A variation never changes a value. Only the form of the answer is unusual.
 """
 
-from collector.simulator.odd.listing import listing
-from collector.simulator.odd.table import VARIATIONS, NoVariation, choose, with_options, write
+from collector.simulator.odd.table import VARIATIONS, NoVariation, choose, listing, with_options, write
 from collector.simulator.odd.variation import Draft, Variation, is_marked
 
 __all__ = ["VARIATIONS", "Draft", "NoVariation", "Variation", "choose", "is_marked", "listing", "with_options", "write"]

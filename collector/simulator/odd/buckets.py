@@ -1,4 +1,4 @@
-"""Variations of the buckets of a series: their order, their number, what stands beside or in place of them."""
+"""Variations of the buckets of a series: their order, their number, and values that are no numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _written(moment: Any) -> Any:
 
 
 def _in_place(of_marked: Any, *, others: bool = False) -> Callable[[Draft], None]:
-    """Put something in place of the value of every marked bucket, or of all others."""
+    """Return a change that replaces the value of every marked bucket, or of all others."""
     return _on_points(
         lambda points, step: [(at, of_marked if is_marked(at, step) != others else value) for at, value in points]
     )
@@ -53,7 +53,7 @@ def _without_timestamps(points: Points, step: int) -> Points:
 
 
 def _outside(draft: Draft) -> None:
-    """Add the bucket before the window and, if there is one, the bucket behind it."""
+    """Add the bucket before the window and, if there is one, the bucket after it."""
     for requested, one in zip(draft.request.series, draft.series, strict=True):
         for start in (requested.start - draft.step, requested.end):
             moments, texts = draft.honest(requested.query, start, start + draft.step)

@@ -19,7 +19,7 @@ _DAY = 86_400
 
 
 def _adjusted(adjust: Callable[[Draft, int], Span]) -> Callable[[Draft], None]:
-    """Let the range of each position be other moments, in epoch seconds."""
+    """Return a change that replaces the range of each position by other moments, in epoch seconds."""
 
     def change(draft: Draft) -> None:
         spans = [adjust(draft, position) for position in range(len(draft.request.series))]
@@ -39,7 +39,7 @@ def _exact(draft: Draft, position: int) -> Span:
 
 
 def _to(moment: Callable[[Draft], int]) -> Callable[[Draft, int], Span]:
-    """End no later than a moment, and no earlier than the start."""
+    """Return ranges that end no later than a moment, and no earlier than their start."""
 
     def adjust(draft: Draft, position: int) -> Span:
         start, end = _asked(draft, position)
@@ -49,7 +49,7 @@ def _to(moment: Callable[[Draft], int]) -> Callable[[Draft, int], Span]:
 
 
 def _to_data(draft: Draft, position: int) -> Span:
-    """From the first bucket to the last one."""
+    """Return the range from the first bucket to the last one."""
     requested = draft.request.series[position]
     moments, _ = draft.honest(requested.query, requested.start, requested.end)
     return (moments[0], moments[-1]) if moments else (requested.start, requested.end)
@@ -78,7 +78,7 @@ def _by_name(draft: Draft) -> None:
 
 
 def _one_for_all(draft: Draft) -> None:
-    """Give one range, of all windows together."""
+    """Write one range for all windows together."""
     spans = [_asked(draft, position) for position in range(len(draft.request.series))]
     start, end = min(start for start, _ in spans), max(end for _, end in spans)
     draft.meta["dateRange"] = [{"startTime": rfc3339(from_epoch(start)), "endTime": rfc3339(from_epoch(end))}]

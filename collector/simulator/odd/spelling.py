@@ -18,12 +18,12 @@ _FIT = "timestamps buckets.beside"
 
 
 def formatted(pattern: str) -> Callable[[int], str]:
-    """Return what writes epoch seconds in UTC by a pattern of strftime."""
+    """Return a function that writes epoch seconds in UTC by a pattern of strftime."""
     return lambda seconds: format(from_epoch(seconds), pattern)
 
 
 def in_zone(hours: float, pattern: str = "") -> Callable[[int], str]:
-    """Return what writes epoch seconds in another zone: by *pattern*, or with its offset."""
+    """Return a function that writes epoch seconds in another zone: by *pattern*, or with its offset."""
     zone = timezone(timedelta(hours=hours))
 
     def spell(seconds: int) -> str:
@@ -76,7 +76,7 @@ def _by_turns(draft: Draft) -> None:
 
 
 def _dates(draft: Draft) -> None:
-    """Write the date alone where every bucket begins at midnight."""
+    """Write the date alone if every bucket begins at midnight."""
     for one in draft.series:
         texts = one["timestamps"]
         if not any(epoch(text) % _DAY for text in texts if text):
@@ -84,7 +84,7 @@ def _dates(draft: Draft) -> None:
 
 
 def _spans(draft: Draft) -> None:
-    """Name start and end of every bucket."""
+    """Write start and end of every bucket."""
     for one in draft.series:
         one["timestamps"] = [
             text and {"start": text, "end": rfc3339(from_epoch(epoch(text) + draft.step))} for text in one["timestamps"]

@@ -1,24 +1,21 @@
-"""All variations by name, the choice among them, and an answer written by those that were chosen.
+"""All variations by name, the choice of some of them, and their use on an answer.
 
-Their order here is the order in which they change an answer: what stands inside first, then what is around it.
+Their order here is the order in which they change an answer: inner parts first, then the parts around them.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, groupby
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError, did_you_mean
-from collector.simulator.odd.behaviour import BEHAVIOUR
 from collector.simulator.odd.buckets import BUCKETS
-from collector.simulator.odd.confidence import CONFIDENCE
-from collector.simulator.odd.limits import LIMITS
-from collector.simulator.odd.meta import META
-from collector.simulator.odd.naming import NAMING
+from collector.simulator.odd.limits import BEHAVIOUR, LIMITS
+from collector.simulator.odd.meta import CONFIDENCE, META
 from collector.simulator.odd.ranges import RANGES
-from collector.simulator.odd.shape import SHAPE
+from collector.simulator.odd.shape import NAMING, SHAPE
 from collector.simulator.odd.spelling import TIMESTAMPS, VALUES
 from collector.simulator.odd.transport import ENVELOPE, HTTP, TEXT
 from collector.simulator.odd.variation import Draft, encode
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     from collector.contract.errors import HttpReply
     from collector.simulator.odd.variation import Variation
     from collector.simulator.options import SimulatorOptions
+
 
 _ORDERED = (
     *LIMITS,
@@ -50,11 +48,11 @@ VARIATIONS: Mapping[str, Variation] = MappingProxyType({one.name: one for one in
 
 
 class NoVariation(CollectorError):
-    """A name that no variation has, or two that contradict each other."""
+    """A name that no variation has, or two variations that contradict each other."""
 
 
 def choose(names: Iterable[str]) -> tuple[Variation, ...]:
-    """Return the variations of these names in the order in which they change an answer, each once.
+    """Return the variations *names* in the order in which they change an answer, each once.
 
     Raises NoVariation for an unknown name and for two that change the same part.
     """
@@ -69,14 +67,14 @@ def choose(names: Iterable[str]) -> tuple[Variation, ...]:
 
 
 def with_options(options: SimulatorOptions, variations: Sequence[Variation]) -> SimulatorOptions:
-    """Return *options* with the switches that *variations* set."""
+    """Return *options* with the switches of *variations*."""
     for one in variations:
         options = replace(options, **one.options)
     return options
 
 
 def write(reply: HttpReply, draft: Draft, variations: Sequence[Variation]) -> HttpReply:
-    """Return *reply*, an honest JSON answer whose document is in *draft*, as *variations* write it."""
+    """Return *reply*, a correct JSON answer with the document *draft*, in the form of *variations*."""
     for one in variations:
         one.change(draft)
         if draft.instead:
@@ -88,3 +86,14 @@ def write(reply: HttpReply, draft: Draft, variations: Sequence[Variation]) -> Ht
     for one in variations:
         reply = one.resend(reply)
     return reply
+
+
+def listing(variations: Iterable[Variation]) -> str:
+    """Return one line for each variation, in groups: its name, what the collector makes of it, and its description."""
+    known = [*variations]
+    width = max(len(one.name) for one in known)
+    lines = []
+    for group, members in groupby(known, key=lambda one: one.group):
+        lines.append(f"{group}:")
+        lines += [f"  {one.name:<{width}}  {one.verdict:<9}  {one.line}" for one in members]
+    return "\n".join(lines)

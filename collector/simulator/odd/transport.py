@@ -60,7 +60,7 @@ _ENVELOPE: tuple[tuple[str, str, Verdict, str, Callable[[Draft], object]], ...] 
 
 
 def _indented(body: bytes) -> bytes:
-    """Put blanks and new lines between the parts, and change no part."""
+    """Add blanks and new lines between the parts."""
     return body.replace(b'":', b'" :\n\t').replace(b',"', b',\r\n  "')
 
 
@@ -116,7 +116,7 @@ def _headers(**fields: str) -> Callable[[HttpReply], HttpReply]:
 
 
 def _encoded(encoding: str, encode: Callable[[bytes], bytes]) -> Callable[[HttpReply], HttpReply]:
-    """Encode the body and call that *encoding*."""
+    """Encode the body, and name the encoding *encoding*."""
     return lambda reply: replace(
         reply, body=encode(reply.body), headers={**reply.headers, "Content-Encoding": encoding}
     )

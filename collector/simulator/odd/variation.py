@@ -24,17 +24,17 @@ _MARKED_EVERY = 5
 
 
 def as_it_is(content: Any) -> Any:
-    """Leave it."""
+    """Return *content* unchanged."""
     return content
 
 
 @dataclass(slots=True)
 class Draft:
-    """An answer while it is changed: the *document*, still honest at first, and what it answers.
+    """An answer while variations change it: its *document*, which is correct at first, and its circumstances.
 
-    *request* is what was asked; *now* and *last_updated* are epoch seconds; *honest* returns the timestamps and texts
-    of values of a query between two moments on its grid; *names* are those of the series in the document, by
-    position; *instead* is the reply if there is no answer.
+    *request* is the parsed request. *now* and *last_updated* are epoch seconds. *honest* returns the timestamps and the
+    texts of values of a query between two moments on its grid. *names* are the names of the series in the document, by
+    position. *instead* is a reply that replaces the answer.
     """
 
     request: ApiRequest
@@ -50,19 +50,19 @@ class Draft:
 
     @property
     def result(self) -> Document:
-        """The object that holds `meta` and the series."""
+        """The object with `meta` and the series."""
         found: Document = self.document["result"]
         return found
 
     @property
     def meta(self) -> Document:
-        """What the answer says of itself."""
+        """The object `meta`."""
         found: Document = self.result["meta"]
         return found
 
     @property
     def info(self) -> Document:
-        """Level and annotations."""
+        """The object with level and annotations."""
         found: Document = self.meta["confidenceInfo"]
         return found
 
@@ -77,7 +77,7 @@ class Draft:
         return self.request.agg_interval.seconds
 
     def points(self) -> list[list[tuple[int, Any]]]:
-        """(epoch seconds, value) of each series; only while the timestamps are still honest."""
+        """Return (epoch seconds, value) of each series; only while no variation has changed the timestamps."""
         return [
             [(epoch(moment), value) for moment, value in zip(one["timestamps"], one["values"], strict=True)]
             for one in self.series
@@ -86,12 +86,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """A way to say the same otherwise: *line* tells people what it is, *verdict* what the collector makes of it.
+    """A form of an answer: *line* describes it, *verdict* is what the collector makes of it.
 
-    It changes the document by *change*, then the text of it by *rewrite*, then the reply by *resend*; *options* replace
-    those of the simulator. *part* names what it changes, by a dotted path or several: two variations contradict each
-    other if two of their parts are equal or one contains the other. *loses* says which buckets cannot be read: none,
-    the marked ones, all others, or all.
+    *change* changes the document, *rewrite* its text, *resend* the reply; *options* replace those of the simulator.
+    *part* names what it changes, as one or several dotted paths: two variations contradict each other if two of their
+    parts are equal or one contains the other. *loses* says which buckets cannot be read: none, the marked ones, all
+    others, or all.
     """
 
     name: str
@@ -106,17 +106,17 @@ class Variation:
     loses: Literal["nothing", "marked", "others", "all"] = "nothing"
 
     def contradicts(self, other: Variation) -> bool:
-        """Tell whether both change the same part."""
+        """Return whether both change the same part."""
         return self.common_part(other) is not None
 
     def common_part(self, other: Variation) -> str | None:
-        """Return what both change, if there is such a part."""
+        """Return the part that both change, if there is one."""
         pairs = ((one, two) for one in self.part.split() for two in other.part.split())
         found = (max(one, two, key=len) for one, two in pairs if _contains(one, two) or _contains(two, one))
         return next(found, None)
 
     def keeps(self, timestamp: int, step: int) -> bool:
-        """Tell whether the bucket at *timestamp* (epoch seconds) can still be read."""
+        """Return whether the bucket at *timestamp* (epoch seconds) can still be read."""
         match self.loses:
             case "marked":
                 return not is_marked(timestamp, step)
@@ -133,27 +133,27 @@ def _contains(outer: str, inner: str) -> bool:
 
 
 def is_marked(timestamp: int, step: int) -> bool:
-    """Tell whether a bucket is one of those that some variations spoil: every fifth, whatever the window."""
+    """Return whether a bucket is one that some variations make unreadable: every fifth, in any window."""
     return timestamp // step % _MARKED_EVERY == 0
 
 
 def epoch(text: str) -> int:
-    """Turn a moment as the simulator writes it into epoch seconds."""
+    """Return a time in the simulator's spelling as epoch seconds."""
     return int(utc(text).timestamp())
 
 
 def verbatim(text: str) -> str:
-    """Make *text* stand in the JSON as it is, without quotes."""
+    """Return a text that `encode` writes as it is, without quotes."""
     return f"\0{text}\0"
 
 
 def encode(document: Any) -> bytes:
-    """Write JSON, with what is `verbatim` in it."""
+    """Write JSON, including texts of `verbatim`."""
     return _VERBATIM.sub(r"\1", json.dumps(document)).encode()
 
 
 def on_values(spell: Callable[[str], Any]) -> Callable[[Draft], None]:
-    """Spell every value in another way, but none that stands in the place of a number."""
+    """Return a change that spells every number with *spell*."""
 
     def change(draft: Draft) -> None:
         for one in draft.series:
@@ -167,7 +167,7 @@ def _is_number(content: Any) -> bool:
 
 
 def on_timestamps(spell: Callable[[int], Any]) -> Callable[[Draft], None]:
-    """Spell every timestamp, given as epoch seconds, in another way; null stays."""
+    """Return a change that spells every timestamp, given as epoch seconds, with *spell*; null stays."""
 
     def change(draft: Draft) -> None:
         for one in draft.series:
@@ -177,7 +177,7 @@ def on_timestamps(spell: Callable[[int], Any]) -> Callable[[Draft], None]:
 
 
 def on_meta(key: str, spell: Callable[[Any], Any]) -> Callable[[Draft], None]:
-    """Put in place of a key of `meta` what *spell* makes of it."""
+    """Return a change that replaces a key of `meta` by the result of *spell*."""
 
     def change(draft: Draft) -> None:
         draft.meta[key] = spell(draft.meta[key])
@@ -186,7 +186,7 @@ def on_meta(key: str, spell: Callable[[Any], Any]) -> Callable[[Draft], None]:
 
 
 def without_meta(key: str) -> Callable[[Draft], None]:
-    """Leave out a key of `meta`."""
+    """Return a change that removes a key of `meta`."""
 
     def change(draft: Draft) -> None:
         del draft.meta[key]
