@@ -18,14 +18,14 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from collector.collect.batch_runner import BatchRunner
+from collector.collect.batches.batch_runner import BatchRunner
+from collector.collect.batches.fetcher import Fetcher, backoff
 from collector.collect.fallback import Fallback
-from collector.collect.fetcher import Fetcher, backoff
 from collector.collect.lease import enlisted
 from collector.collect.maintenance import Heartbeat, do_backfills, keep_history
 from collector.collect.replay import replay
 from collector.collect.schedule import Schedule
-from collector.collect.starting import Starting
+from collector.collect.startup_signals import Starting
 from collector.collect.worker import ProfileWorker, first_of
 from collector.errors import CollectorError, os_error_text
 from collector.profile import on_grids
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from datetime import datetime
 
-    from collector.collect.starting import Signals
+    from collector.collect.startup_signals import Signals
     from collector.model import RequestKind, Slice
     from collector.profile import Profile
     from collector.report.readiness import Stall

@@ -63,14 +63,15 @@ for one in pkgutil.walk_packages(collector.__path__, "collector."):
         importlib.import_module(one.name)
 from collector import docs
 from collector.interval import AggInterval
-from collector.collect import limits, probe, schedule
+from collector.collect import probe, schedule
+from collector.collect.planning import request_limits
 from collector.simulator import MAX_SPAN
 from collector.settings import RetentionSettings
 from collector.store.retention.prune import edges
 from collector.model import utc_now
 six = AggInterval("6h")
 edges(RetentionSettings({six: timedelta(days=1)}), utc_now(), {})
-assert limits.first_guess(six).shape.span == timedelta(days=31)
+assert request_limits.first_guess(six).shape.span == timedelta(days=31)
 assert MAX_SPAN[six] == timedelta(days=31)
 """
 

@@ -14,7 +14,7 @@ from collector.settings import load
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.batches.batch_runner import BatchRunner
     from collector.profile import Profile
     from collector.settings import Settings
     from collector.store import Store
@@ -79,8 +79,8 @@ async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[
     import asyncio
     import signal
 
-    from collector.collect.batch_runner import BatchRunner
-    from collector.collect.fetcher import Fetcher
+    from collector.collect.batches.batch_runner import BatchRunner
+    from collector.collect.batches.fetcher import Fetcher
     from collector.collect.lease import enlisted
     from collector.radar.client import RadarClient
     from collector.store import Store

@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from collector.collect import plan
-from collector.collect.beginnings import attend_beginnings
+from collector.collect.batches.edge_check import attend_beginnings
+from collector.collect.batches.fetcher import Handling
 from collector.collect.checkpoint import Checkpoint
-from collector.collect.fetcher import Handling
 from collector.collect.one_pass import named
+from collector.collect.planning import live_window, packing, sharing
 from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
@@ -28,12 +28,11 @@ from collector.timestamps import check_date
 from collector.windows import hull, subtract
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from collector.collect.batch_runner import BatchRunner
-    from collector.collect.limits import RequestLimits
-    from collector.model import Batch, RequestKind
+    from collector.collect.batches.batch_runner import BatchRunner
+    from collector.model import Batch
     from collector.profile import Profile
     from collector.store import Backfill, Share, Store, Wanted
 
@@ -73,7 +72,7 @@ async def _wanted(profiles: Sequence[Profile], job: Wanted, store: Store, now: d
     expected, present = [], now - await store.ahead()
     for profile in lasting(on_grids(profiles, await store.grids())):
         grid = profile.grid
-        wanted = Window(grid.floor(job.start), min(grid.floor(job.end), plan.closed_until(grid, present)))
+        wanted = Window(grid.floor(job.start), min(grid.floor(job.end), live_window.closed_until(grid, present)))
         if wanted.start < wanted.end:
             expected += [Expected(series.query, wanted, profile.settle) for series in profile.series]
     return expected
@@ -101,9 +100,11 @@ async def batches_of(slices: Sequence[Slice], batch_runner: BatchRunner) -> list
     """Pack *slices* as far as the limits are known, and leave out what would only stand until a newer one is there."""
     relative = await batch_runner.fetcher.store.relative({piece.series for piece in slices})
     batches: list[Batch] = []
-    for kind in _kinds(slices):
+    for kind in packing.request_kinds(slices):
         shape = (await batch_runner.limits(kind)).shape
-        batches += plan.pack_separately((piece for piece in slices if _is_of(kind, piece)), shape, (), relative)
+        batches += packing.pack_separately(
+            (piece for piece in slices if packing.is_of_kind(kind, piece)), shape, (), relative
+        )
     return batches
 
 
@@ -113,35 +114,6 @@ async def estimate(slices: Sequence[Slice], batch_runner: BatchRunner, limit: in
     windows = sum(len(batch.slices) for batch in batches)
     points = sum(batch.buckets for batch in batches)
     return Estimate(windows, len(batches), points, 5 * len(batches) / limit)
-
-
-def portion(
-    free: Sequence[Slice], limits: Mapping[RequestKind, RequestLimits], most: int
-) -> tuple[Sequence[Slice], Sequence[Slice]]:
-    """Divide what is *free* of a job into what one of several replicas takes on, whole requests, and the rest.
-
-    It takes the newest *most* requests of the finest interval, and only one where its size is yet to be proven.
-    """
-    kind = _kinds(free)[0]
-    known = limits[kind]
-    batches = plan.pack((piece for piece in free if _is_of(kind, piece)), known.shape)
-    most = most if known.proves(batches[0]) else 1
-    rest = [piece for piece in free if not _is_of(kind, piece)]
-    return _slices(batches[:most]), [*_slices(batches[most:]), *rest]
-
-
-def _slices(batches: Sequence[Batch]) -> list[Slice]:
-    return [piece for batch in batches for piece in batch.slices]
-
-
-def _kinds(slices: Sequence[Slice]) -> list[RequestKind]:
-    """Return the kinds of requests that *slices* need, those of the finest interval first."""
-    kinds = {piece.series.request_kind for piece in slices}
-    return sorted(kinds, key=lambda kind: (kind.agg_interval.seconds, kind.dataset))
-
-
-def _is_of(kind: RequestKind, piece: Slice) -> bool:
-    return piece.series.request_kind == kind
 
 
 def _reason(error: Exception) -> str:
@@ -251,7 +223,7 @@ class BackfillRunner:
 
     async def _plan(self, job: Backfill, profiles: Sequence[Profile]) -> Backfill:
         slices = await unanswered(profiles, job.wanted, job.created_at, self._batch_runner, self._fetcher.clock())
-        cut = _slices(await batches_of(slices, self._batch_runner))
+        cut = packing.slices_of(await batches_of(slices, self._batch_runner))
         job = await self._store.plan_backfill(job, cut, alone=not self._shares)
         self._heard(job.standing)
         return job
@@ -265,7 +237,7 @@ class BackfillRunner:
         at_once = 2 * self._batch_runner.concurrency
 
         def choose(free: Sequence[Slice], replicas: int) -> tuple[Sequence[Slice], Sequence[Slice]]:
-            return portion(free, limits, at_once if replicas == 1 else max(at_once // replicas, 1))
+            return sharing.take_chunk(free, limits, at_once if replicas == 1 else max(at_once // replicas, 1))
 
         return await self._store.claim_windows(job, queries, self._fetcher.clock(), choose)
 

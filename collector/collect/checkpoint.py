@@ -13,7 +13,7 @@ from collector.windows import subtract
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from collector.collect.batch_result import BatchResult
+    from collector.collect.batches.batch_result import BatchResult
     from collector.model import Batch, SeriesQuery, Slice, Window
     from collector.store import Backfill, Saved, Share, Store
 

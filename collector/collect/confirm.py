@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect import plan
 from collector.collect.backfill import batches_of
-from collector.collect.batch_result import BatchResult
-from collector.collect.fetcher import Handling
+from collector.collect.batches.batch_result import BatchResult
+from collector.collect.batches.fetcher import Handling
+from collector.collect.planning import live_window
 from collector.collect.refetch import settle_of
 from collector.datasets import adds_up_over_time
 from collector.finality import DAY, final_windows, floor_bucket
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.batches.batch_runner import BatchRunner
     from collector.model import Answer, Batch
     from collector.profile import Profile
     from collector.store import SeriesState, Store
@@ -156,7 +156,7 @@ async def _confirm_annotations(
 def days_around(moment: datetime, daily: Grid = _USUAL_DAYS) -> Window:
     """The two days, buckets of the grid *daily*, that have *moment* inside."""
     first = daily.floor(moment - timedelta(hours=12))
-    return Window(first, first + 2 * plan.DAY)
+    return Window(first, first + 2 * live_window.DAY)
 
 
 async def _unconfirmed(profiles: Sequence[Profile], now: datetime, store: Store, daily: Grid) -> list[Unconfirmed]:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
 
-from collector.collect import plan
+from collector.collect.planning import packing
 from collector.collect.refetch import query_slices
 from collector.interval import grid_of
 from collector.model import Window, rfc3339
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.batches.batch_runner import BatchRunner
     from collector.model import SeriesQuery, Slice
     from collector.settings import Settings
     from collector.store import Budget, Store
@@ -104,7 +104,7 @@ class Fallback:
         if buckets > _MOST_BUCKETS or len(slices) > _MOST_BUCKETS // 100:
             raise TooCostly("more is lacking than is asked for one question")
         limits = await self._batch_runner.limits(slices[0].series.request_kind)
-        if len(plan.pack(slices, limits.shape)) > _MOST_REQUESTS:
+        if len(packing.pack(slices, limits.shape)) > _MOST_REQUESTS:
             raise TooCostly("more is lacking than is asked for one question")
         await self._batch_runner.fetcher.check_answers()
         now = self._batch_runner.fetcher.clock()

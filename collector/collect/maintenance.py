@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from collector import __version__
 from collector.collect.backfill import BackfillRunner
+from collector.collect.batches.fetcher import backoff
 from collector.collect.confirm import confirm
-from collector.collect.fetcher import backoff
 from collector.collect.one_pass import heal
 from collector.collect.worker import first_of
 from collector.store import HISTORY, RETENTION, Beat, Pruned, Standing, StoreError, StoreUnavailable, process_name
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from datetime import datetime
 
-    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.batches.batch_runner import BatchRunner
     from collector.collect.events import Observer
     from collector.settings import Settings
     from collector.store import Backfill, Fire, Saved, Store

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from collector.clock_difference import NAMED_FROM
-from collector.collect import plan, snapshots
-from collector.collect.batch_result import BatchResult
-from collector.collect.beginnings import attend_beginnings
+from collector.collect import snapshots
+from collector.collect.batches.batch_result import BatchResult
+from collector.collect.batches.edge_check import attend_beginnings
+from collector.collect.planning import packing
 from collector.collect.refetch import fire_slices, healing_expected, healing_slices
 from collector.interval import AggInterval
 from collector.model import Slice
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.batches.batch_runner import BatchRunner
     from collector.errors import CollectorError
     from collector.model import SeriesQuery
     from collector.profile import Profile
@@ -110,7 +111,7 @@ async def collect_and_heal(
 
         async def both(ahead: timedelta) -> list[Slice]:
             slices = await fire_slices(lasting, now, store, ahead)
-            return plan.joined([*slices, *await healing_slices(lasting, now, store, batch_runner, ahead)])
+            return packing.joined([*slices, *await healing_slices(lasting, now, store, batch_runner, ahead)])
 
         return await _attend(
             lasting, await _run_batches(profiles, both, batch_runner, snapshots_at=now), now, batch_runner

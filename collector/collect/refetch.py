@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect import plan
+from collector.collect.planning import live_window
 from collector.datasets import is_snapshot
 from collector.finality import NARROWER, windows_to_reread
 from collector.interval import grid_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.batches.batch_runner import BatchRunner
     from collector.finality import GapRequest
     from collector.model import SeriesQuery
     from collector.profile import Profile
@@ -83,8 +83,8 @@ def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Wind
     Borders are midnights, so that series which are a few buckets apart still share a request.
     """
     stored = Window(from_epoch(state.extent[0]), from_epoch(state.told_until)) if state else None
-    window = plan.live_window(profile, stored, now)
-    end = plan.closed_until(profile.grid, now)
+    window = live_window.live_window(profile, stored, now)
+    end = live_window.closed_until(profile.grid, now)
     settle = settle_of(profile, state) if state else 0
     near = end - timedelta(seconds=settle) - _NEAR
     start, apart = window.start if window else end, []
@@ -94,10 +94,10 @@ def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Wind
         else:
             apart.append(one)
     grid = profile.grid
-    windows = [Window(grid.floor(plan.midnight(start)), end)] if start < end else []
+    windows = [Window(grid.floor(live_window.midnight(start)), end)] if start < end else []
     for one in apart:
-        until = one.end if one.end == plan.midnight(one.end) else plan.midnight(one.end) + plan.DAY
-        windows.append(Window(grid.floor(plan.midnight(one.start)), min(_ceiling(profile, until), end)))
+        until = one.end if one.end == live_window.midnight(one.end) else live_window.midnight(one.end) + live_window.DAY
+        windows.append(Window(grid.floor(live_window.midnight(one.start)), min(_ceiling(profile, until), end)))
     return windows
 
 
@@ -229,7 +229,7 @@ async def _slices(found: Mapping[SeriesQuery, Wanted], batch_runner: BatchRunner
     slices = []
     for query, wanted in found.items():
         span, step = (await batch_runner.limits(query.request_kind)).shape.span, query.agg_interval.step
-        windows = merge(plan.cells(wanted.wide, wanted.within, span, step))
+        windows = merge(live_window.cells(wanted.wide, wanted.within, span, step))
         for window, width in wanted.narrow:
             longest = max(timedelta(seconds=width) // step, 1) * step
             windows += split_evenly(window, longest, step)

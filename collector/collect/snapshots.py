@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.collect import plan
-from collector.collect.batch_result import BatchResult, FailedSlices
-from collector.collect.fetcher import Handling
+from collector.collect.batches.batch_result import BatchResult, FailedSlices
+from collector.collect.batches.fetcher import Handling
+from collector.collect.planning import live_window, packing
 from collector.errors import CollectorError
 from collector.interval import grid_of
 from collector.model import Points, Slice, Window, from_epoch, is_absolute, spelling_free
@@ -24,7 +24,7 @@ from collector.windows import subtract
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from collector.collect.batch_runner import BatchRunner, Names
+    from collector.collect.batches.batch_runner import BatchRunner, Names
     from collector.interval import Grid
     from collector.model import Answer, Batch, Meta, SeriesQuery
     from collector.profile import Profile, Reach
@@ -74,7 +74,7 @@ def window(reaches: Sequence[Reach], grid: Grid, now: datetime) -> Window | None
 
     Without `since` it starts *lookback* before the end, rounded down to a day.
     """
-    end = plan.closed_until(grid, now)
+    end = live_window.closed_until(grid, now)
     midnights = ((end - one.lookback).replace(hour=0, minute=0, second=0, microsecond=0) for one in reaches)
     starts = [one.since or midnight for one, midnight in zip(reaches, midnights, strict=True)]
     start = grid.floor(min(starts))
@@ -156,7 +156,7 @@ async def _requests(slices: Sequence[Slice], batch_runner: BatchRunner) -> int:
     """Tell how many requests *slices* of one interval take, as far as the limits are known now."""
     if not slices:
         return 0
-    return len(plan.pack(slices, (await batch_runner.known_limits(slices[0].series.request_kind)).shape))
+    return len(packing.pack(slices, (await batch_runner.known_limits(slices[0].series.request_kind)).shape))
 
 
 async def _remember(orders: Sequence[Order], result: BatchResult, batch_runner: BatchRunner) -> None:

@@ -16,9 +16,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.clock_difference import NAMED_FROM
-from collector.collect import plan
-from collector.collect.fetcher import backoff
+from collector.collect.batches.fetcher import backoff
 from collector.collect.one_pass import PassResult, collect
+from collector.collect.planning import sharing
 from collector.store import FIRST_PAUSE, PROFILE, Duty, Fire, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.batches.batch_runner import BatchRunner
     from collector.profile import Profile
     from collector.store import Claimed, Store
 
@@ -125,7 +125,7 @@ class ProfileWorker:
 
         def choose(free: Sequence[Duty], replicas: int) -> list[str]:
             wanted = [self._profiles[duty.name] for duty in free if duty.name not in tried and self._wants(duty, now)]
-            return [profile.name for profile in plan.share(wanted, replicas, positions)]
+            return [profile.name for profile in sharing.fair_share(wanted, replicas, positions)]
 
         claimed = await self._store.claim(PROFILE, list(self._profiles), now, choose)
         self._learn(claimed, now)

@@ -3,9 +3,9 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from collector.collect import limits, limits_record
-from collector.collect.batch_runner import BatchRunner
-from collector.collect.fetcher import Fetcher
+from collector.collect.batches.batch_runner import BatchRunner
+from collector.collect.batches.fetcher import Fetcher
+from collector.collect.planning import limits_record, request_limits
 from collector.radar.client import RadarClient
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.store import Store
@@ -18,7 +18,7 @@ _TIMEOUT = timedelta(seconds=60)
 
 async def prepare(address: str, size: Size, positions: int) -> None:
     """Create the store, with its labels and with what an earlier run would have learned of Radar's limits."""
-    known = limits.measured(profile(size).agg_interval, WEEK, positions, now=datetime.now(UTC))
+    known = request_limits.measured(profile(size).agg_interval, WEEK, positions, now=datetime.now(UTC))
     async with Store.open(address, owner="bench") as store:
         await store.declare([profile(size)], datetime.now(UTC))
         await store.set_state(limits_record.key_of(known.kind), limits_record.dump(known))

@@ -15,7 +15,7 @@ from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from collector.collect.batch_runner import BatchRunner
+from collector.collect.batches.batch_runner import BatchRunner
 from collector.contract.errors import envelope
 from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
 from collector.radar.classify import classify_response

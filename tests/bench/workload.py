@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from collector.collect.plan import Shape, pack
+from collector.collect.planning.packing import Shape, pack
 from collector.model import AggInterval, Batch, Points, SeriesQuery, Slice, Window, from_epoch, rfc3339
 from collector.profile import Profile
 from collector.radar.request import query_string, series_names

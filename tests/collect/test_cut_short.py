@@ -2,8 +2,8 @@
 
 import pytest
 
-from collector.collect.limits import Kind
 from collector.collect.one_pass import collect_and_heal
+from collector.collect.planning.request_limits import Kind
 from collector.model import Window
 from collector.report.gaps import find_gaps
 from tests.collect.test_history import run_backfill

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from collector.collect.fetcher import Handling
+from collector.collect.batches.fetcher import Handling
 from collector.radar.errors import RadarError
 from collector.settings import RetentionSettings
 from collector.store import Store, StoreUnavailable

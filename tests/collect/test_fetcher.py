@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from collector.collect.fetcher import Fetcher, ShuttingDown, backoff
+from collector.collect.batches.fetcher import Fetcher, ShuttingDown, backoff
 from collector.model import Slice
 from collector.radar.client import RadarClient
 from collector.radar.errors import RadarError, RateLimited, Refused, Unauthorized, Unavailable, Untrusted
@@ -211,7 +211,7 @@ async def test_told_to_stop_it_takes_an_answer_that_still_comes(sqlite_url):
 
 
 async def test_told_to_stop_it_hangs_up_on_a_server_that_never_answers(sqlite_url, monkeypatch):
-    monkeypatch.setattr("collector.collect.fetcher._LAST_ANSWER", 0.1)
+    monkeypatch.setattr("collector.collect.batches.fetcher._LAST_ANSWER", 0.1)
     async with open_core(sqlite_url, ALL, patience=60) as core:
         core.script(faults.black_hole())
         asking = asyncio.create_task(core.fetcher.fetch(batch(), ["all"]))

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.collect import limits_record
-from collector.collect.limits import (
+from collector.collect.batches.pending_slices import Pool
+from collector.collect.planning import limits_record
+from collector.collect.planning.packing import LONGEST_QUERY, Shape, pack
+from collector.collect.planning.request_limits import (
     Elsewhere,
     Kind,
     Rejection,
@@ -27,9 +29,7 @@ from collector.collect.limits import (
     smallest,
     with_pending,
 )
-from collector.collect.narrowing import next_shape, round_number, round_span, work_of
-from collector.collect.plan import LONGEST_QUERY, Shape, pack
-from collector.collect.pool import Pool
+from collector.collect.planning.request_size import next_shape, round_number, round_span, work_of
 from collector.model import DATASET, AggInterval, Batch, RequestKind, SeriesQuery, Slice, Window
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)

@@ -9,10 +9,11 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from collector.collect.backfill import BackfillRunner, portion
-from collector.collect.batch_runner import BatchRunner
+from collector.collect.backfill import BackfillRunner
+from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.lease import enlisted
-from collector.collect.limits import Rejection, Size, first_guess, measured
+from collector.collect.planning.request_limits import Rejection, Size, first_guess, measured
+from collector.collect.planning.sharing import take_chunk
 from collector.model import DATASET, AggInterval, RequestKind, Slice, Window
 from collector.store import LeaseLost, Store, wanted
 from collector.store.admin import commands
@@ -165,15 +166,15 @@ def test_a_portion_is_whole_requests_and_only_one_while_their_size_is_unproven()
     daily = Slice(query(AggInterval.ONE_DAY), Window(START, START + 62 * DAY))
     known = {RequestKind(DATASET, interval): first_guess(interval) for interval in AggInterval}
     hourly = RequestKind(DATASET, HOUR)
-    mine, rest = portion([daily, *slices], known, 16)
+    mine, rest = take_chunk([daily, *slices], known, 16)
     assert (len(mine), len(rest)) == (100, 1)
     known[hourly] = replace(known[hourly], rejected=(Rejection(Size(31 * DAY, 50), "refused"),))
-    mine, _ = portion([daily, *slices], known, 3)
+    mine, _ = take_chunk([daily, *slices], known, 3)
     assert len(mine) == 20
-    mine, rest = portion([daily, *slices], {**known, hourly: measured(HOUR, 31 * DAY, 50, now=START)}, 1)
+    mine, rest = take_chunk([daily, *slices], {**known, hourly: measured(HOUR, 31 * DAY, 50, now=START)}, 1)
     assert {piece.window for piece in mine} == {Window(START + 31 * DAY, START + 62 * DAY)}
     assert daily in rest
-    assert portion([daily], known, 16) == ([daily], [])
+    assert take_chunk([daily], known, 16) == ([daily], [])
 
 
 @pytest.mark.parametrize("count", [0, 2])

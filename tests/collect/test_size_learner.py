@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
-from collector.collect.limits import Rejection, accepted, first_guess, rejected, size_of
-from collector.collect.size_learner import SizeLearner
+from collector.collect.batches.size_learner import SizeLearner
+from collector.collect.planning.request_limits import Rejection, accepted, first_guess, rejected, size_of
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)

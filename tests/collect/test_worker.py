@@ -7,8 +7,8 @@ from itertools import count
 
 import pytest
 
-from collector.collect.limits import measured
 from collector.collect.one_pass import PassResult
+from collector.collect.planning.request_limits import measured
 from collector.collect.worker import Health, ProfileWorker, fires_of, first_of
 from collector.model import AggInterval, Window
 from collector.store import Saved, StoreUnavailable, pause

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from collector.collect.batch_runner import BatchRunner
-from collector.collect.fetcher import Fetcher, ShuttingDown
+from collector.collect.batches.batch_runner import BatchRunner
+from collector.collect.batches.fetcher import Fetcher, ShuttingDown
 from collector.model import AggInterval, Batch, Slice, Window, from_epoch
 from collector.radar.client import RadarClient
 from collector.settings import Credentials, RadarSettings, Secret

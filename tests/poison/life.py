@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from collector.collect.backfill import BackfillRunner
-from collector.collect.batch_runner import BatchRunner
+from collector.collect.batches.batch_runner import BatchRunner
+from collector.collect.batches.fetcher import backoff
 from collector.collect.confirm import confirm
-from collector.collect.fetcher import backoff
 from collector.collect.one_pass import heal
-from collector.collect.plan import LONGEST_QUERY
+from collector.collect.planning.packing import LONGEST_QUERY
 from collector.collect.worker import ProfileWorker
 from collector.daemon import groups
 from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch

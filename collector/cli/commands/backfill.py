@@ -329,8 +329,8 @@ async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: Wanted,
 
     from collector.collect.backfill import estimate as cost_of
     from collector.collect.backfill import unanswered
-    from collector.collect.batch_runner import BatchRunner
-    from collector.collect.fetcher import Fetcher
+    from collector.collect.batches.batch_runner import BatchRunner
+    from collector.collect.batches.fetcher import Fetcher
     from collector.model import utc_now
     from collector.radar.client import RadarClient
 

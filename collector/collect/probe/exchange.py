@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from collector.collect.evidence import keep_refused
-from collector.collect.fetcher import ShuttingDown
+from collector.collect.batches.evidence import keep_refused
+from collector.collect.batches.fetcher import ShuttingDown
 from collector.collect.probe import shape
 from collector.datasets import DEFAULT
 from collector.errors import CollectorError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
 
-    from collector.collect.fetcher import Fetcher
+    from collector.collect.batches.fetcher import Fetcher
     from collector.collect.probe.questions import ProbeRequest
     from collector.model import Answer
     from collector.radar.client import RadarResponse

@@ -7,7 +7,7 @@ from datetime import timedelta
 from math import isqrt
 from typing import TYPE_CHECKING
 
-from collector.collect import plan
+from collector.collect.planning import live_window
 from collector.collect.probe import shape
 from collector.model import AggInterval, from_epoch
 from collector.radar.errors import Coarsened
@@ -179,14 +179,14 @@ class Seen:
     def start_of(self, age: int) -> datetime:
         """When the bucket of a day of *age* begins, in UTC."""
         assert self.now is not None, "the probe has not ended"
-        day = plan.midnight(self.now) - timedelta(days=age)
+        day = live_window.midnight(self.now) - timedelta(days=age)
         return self.ages_grid.floor(day) if self.ages_grid else day
 
     @property
     def oldest(self) -> datetime | None:
         """The oldest bucket of all answers; of a week only if nothing finer came, because it may begin too early."""
         both = [*self.by_interval.values(), *self.longest.values()]
-        finer = [exchange for exchange in both if exchange.request.batch.agg_interval.step <= plan.DAY]
+        finer = [exchange for exchange in both if exchange.request.batch.agg_interval.step <= live_window.DAY]
         found = [min(points) for exchange in finer if (points := exchange.points)]
         found = found or [min(points) for exchange in both if (points := exchange.points)]
         return from_epoch(min(found)) if found else None
@@ -195,13 +195,13 @@ class Seen:
 def first_span(agg_interval: AggInterval) -> timedelta:
     """How much is asked of an interval at first: what nobody would find too much."""
     if agg_interval.step < timedelta(hours=1):
-        return plan.DAY
-    return timedelta(days=7) if agg_interval.step < plan.DAY else timedelta(days=28)
+        return live_window.DAY
+    return timedelta(days=7) if agg_interval.step < live_window.DAY else timedelta(days=28)
 
 
 def start_of_search(agg_interval: AggInterval, accepted: timedelta) -> Span:
     """Search the longest span, knowing that *accepted* was."""
-    unit = max(plan.DAY, agg_interval.step) if accepted >= plan.DAY else timedelta(hours=1)
+    unit = max(live_window.DAY, agg_interval.step) if accepted >= live_window.DAY else timedelta(hours=1)
     top = timedelta(days=agg_interval.properties.spans[0])
     return Span(unit, SizeSearch(top // unit, accepted // unit))
 
@@ -223,7 +223,9 @@ def shortfall(exchange: Exchange, oldest: datetime | None) -> str | None:
         return None
     begins, could_begin = from_epoch(min(timestamps)), max(window.start, oldest)
     expected = (window.end - could_begin) // step
-    doubt = 2 * step if oldest <= window.start else max(2 * step, plan.DAY)  # the oldest may be known to the day only
+    doubt = (
+        2 * step if oldest <= window.start else max(2 * step, live_window.DAY)
+    )  # the oldest may be known to the day only
     if begins > could_begin + doubt:
         return f"only the newest {len(timestamps)} of {expected} buckets came"
     if len(timestamps) * _SPARSE <= expected:  # a single bucket does not tell that it is wider than asked

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect import plan
-from collector.collect.fetcher import ShuttingDown
-from collector.collect.limits import FIRST_POSITIONS, Rejection, RequestLimits, Size, climb_pause
-from collector.collect.plan import LONGEST_QUERY
+from collector.collect.batches.fetcher import ShuttingDown
+from collector.collect.planning import live_window
+from collector.collect.planning.packing import LONGEST_QUERY
+from collector.collect.planning.request_limits import FIRST_POSITIONS, Rejection, RequestLimits, Size, climb_pause
 from collector.collect.probe import questions
 from collector.collect.probe.exchange import PROFILE, Asker, ProbeEnded
 from collector.collect.probe.observations import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.batches.batch_runner import BatchRunner
     from collector.collect.probe.exchange import Exchange
     from collector.collect.probe.observations import Span
 
@@ -103,7 +103,7 @@ class Prober:
 
     def _a_day(self, agg_interval: AggInterval) -> timedelta:
         """A window of a day, of less if a day is too much, of a bucket if that is longer."""
-        return max(min(plan.DAY, self.seen.spans[agg_interval].accepted), agg_interval.step)
+        return max(min(live_window.DAY, self.seen.spans[agg_interval].accepted), agg_interval.step)
 
     async def _look_at_filters(self, base: AggInterval) -> None:
         """Ask for a filtered series behind an unfiltered one, and for a name that holds a comma in both encodings."""
@@ -145,7 +145,7 @@ class Prober:
             return
         seen.ages_grid = self._grids[interval]
         if seen.ages == AgeSearch(0):
-            seen.ages = AgeSearch(max((plan.midnight(self._now) - seen.oldest).days, 0))
+            seen.ages = AgeSearch(max((live_window.midnight(self._now) - seen.oldest).days, 0))
         most = min(_MOST_WINDOWS, seen.positions.accepted)
         while tries and (ages := seen.ages.next(most)):
             batch = questions.days_of_age(self._grids[interval], ages, self._a_day(interval), self._now)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect import plan
+from collector.collect.planning import live_window, packing
 from collector.datasets import DEFAULT
 from collector.interval import Grid
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339
@@ -78,27 +78,27 @@ def series_request(name: str, batch: Batch) -> ProbeRequest:
 
 def recent(grid: Grid, span: timedelta, now: datetime, *filters: Mapping[str, tuple[str, ...]]) -> Batch:
     """The newest *span* up to *now*, the bucket under way included, once for each of *filters*, by default for none."""
-    end = max(QUARTER.floor(now), plan.closed_until(grid, now))
-    window = Window(grid.floor(plan.closed_until(grid, now) - span), end)
+    end = max(QUARTER.floor(now), live_window.closed_until(grid, now))
+    window = Window(grid.floor(live_window.closed_until(grid, now) - span), end)
     return Batch(tuple(Slice(SeriesQuery(grid.interval, one), window) for one in filters or ({},)))
 
 
 def closed(grid: Grid, span: timedelta, now: datetime) -> Batch:
     """The newest *span* of closed buckets."""
-    end = plan.closed_until(grid, now)
+    end = live_window.closed_until(grid, now)
     return Batch((Slice(SeriesQuery(grid.interval, {}), Window(end - span, end)),))
 
 
 def staggered(grid: Grid, span: timedelta, count: int, now: datetime) -> Batch:
     """*count* recent windows of *span*, each an hour (or a bucket) before the next, so that none is old."""
-    end, shift = plan.closed_until(grid, now), max(_HOUR, grid.step)
+    end, shift = live_window.closed_until(grid, now), max(_HOUR, grid.step)
     ends = [end - shift * back for back in range(count)]
     return Batch(tuple(Slice(SeriesQuery(grid.interval, {}), Window(one - span, one)) for one in ends))
 
 
 def days_of_age(grid: Grid, ages: Iterable[int], span: timedelta, now: datetime) -> Batch:
     """Of the days that began so many days before today the first *span*, each as a window of its own."""
-    today = plan.midnight(now)
+    today = live_window.midnight(now)
     starts = [grid.floor(today - timedelta(days=age)) for age in ages]
     windows = [Window(start, start + span) for start in starts]
     return Batch(tuple(Slice(SeriesQuery(grid.interval, {}), window) for window in windows))
@@ -109,7 +109,7 @@ def from_within_a_bucket(grid: Grid, now: datetime) -> ProbeRequest:
 
     The collector never asks such, so the reader would refuse the answer.
     """
-    end = plan.closed_until(grid, now)
+    end = live_window.closed_until(grid, now)
     offset = timedelta(days=2) if grid.interval is AggInterval.ONE_WEEK else timedelta(hours=5)
     window = Window(end - 4 * grid.step + offset, end)
     batch = Batch((Slice(SeriesQuery(grid.interval, {}), window),))
@@ -129,7 +129,7 @@ def long_url(grid: Grid, span: timedelta, now: datetime, positions: int) -> Batc
     best: Batch | None = None
     for count in range(1, positions + 1):
         batch = Batch((Slice(SeriesQuery(grid.interval, everything), window),) * count)
-        if len(query_string(batch)) > plan.LONGEST_QUERY:
+        if len(query_string(batch)) > packing.LONGEST_QUERY:
             return best
         best = batch
     return None
@@ -137,7 +137,7 @@ def long_url(grid: Grid, span: timedelta, now: datetime, positions: int) -> Batc
 
 def siblings(now: datetime) -> list[ProbeRequest]:
     """Return one request to each path that tells about the same objects in another shape."""
-    batch = closed(Grid(AggInterval.ONE_DAY), 7 * plan.DAY, now)
+    batch = closed(Grid(AggInterval.ONE_DAY), 7 * live_window.DAY, now)
     window = batch.slices[0].window
     dates = f"dateStart={rfc3339(window.start)}&dateEnd={rfc3339(window.end - QUARTER.step)}"
     found = []

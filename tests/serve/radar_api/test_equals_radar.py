@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.collect.batch_runner import BatchRunner
-from collector.collect.fetcher import Fetcher
+from collector.collect.batches.batch_runner import BatchRunner
+from collector.collect.batches.fetcher import Fetcher
 from collector.collect.one_pass import collect_and_heal
 from collector.contract.date_ranges import floor
 from collector.contract.errors import ApiError

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collector.collect import limits as sizes
-from collector.collect.limits import Rejection, has_gaps, size_of
+from collector.collect.planning import request_limits as sizes
+from collector.collect.planning.request_limits import Rejection, has_gaps, size_of
 
 if TYPE_CHECKING:
-    from collector.collect.batch_runner import BatchRunner
-    from collector.collect.limits import RequestLimits, Size
+    from collector.collect.batches.batch_runner import BatchRunner
+    from collector.collect.planning.request_limits import RequestLimits, Size
     from collector.model import Batch, RequestKind, SeriesQuery, Slice, Window
 
 

@@ -14,7 +14,7 @@ from collector.normalization import Verdict, compare, long_window, short_window
 from collector.radar.errors import RadarError
 
 if TYPE_CHECKING:
-    from collector.collect.fetcher import Fetcher
+    from collector.collect.batches.fetcher import Fetcher
     from collector.model import Points
 
 log = logging.getLogger(__name__)

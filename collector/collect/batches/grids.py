@@ -13,7 +13,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect.fetcher import Handling
+from collector.collect.batches.fetcher import Handling
 from collector.errors import CollectorError
 from collector.interval import grid_of
 from collector.model import Batch, Slice, Window
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from collector.collect.fetcher import Fetcher
+    from collector.collect.batches.fetcher import Fetcher
     from collector.interval import AggInterval, Grid
     from collector.model import Answer
     from collector.store import LearnedGrid

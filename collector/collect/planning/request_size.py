@@ -9,20 +9,35 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from enum import Enum, auto
 from math import inf
 from operator import mul
 from typing import TYPE_CHECKING
 
-from collector.collect.limits import FEW_POSITIONS, FIRST_POSITIONS, Kind, Size, has_gaps, rungs, smallest, spans_of
-from collector.collect.plan import Shape
+from collector.collect.planning.packing import Shape
+from collector.collect.planning.request_limits import (
+    FEW_POSITIONS,
+    FIRST_POSITIONS,
+    Kind,
+    Size,
+    has_gaps,
+    rungs,
+    size_of,
+    smallest,
+    spans_of,
+    usual_size,
+)
 from collector.model import Batch
+from collector.radar.errors import Coarsened, Unavailable, Unreachable, Untrusted
 from collector.radar.request import query_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from collector.collect.limits import RequestLimits
+    from collector.collect.planning.request_limits import RequestLimits
     from collector.model import AggInterval, Slice
+    from collector.radar.errors import RadarError
+
 
 _WORTH = 1.0
 """So many requests a try must save, as far as can be expected."""
@@ -244,3 +259,43 @@ def round_span(low: timedelta, high: timedelta, agg_interval: AggInterval) -> ti
             return min(inside, key=lambda span: abs(2 * span - low - high))
     middle = (low + high) / 2 // step * step
     return middle if low < middle < high else low
+
+
+class Verdict(Enum):
+    """What becomes of the slices of a request that failed."""
+
+    SMALLER = auto()
+    WAIT = auto()
+    BISECT = auto()
+    QUARANTINE = auto()
+
+
+def may_be_too_large(limits: RequestLimits, batch: Batch, *, teaches_nothing: bool = False) -> bool:
+    """Tell whether the size of *batch* can be to blame if it fails: it can be smaller, and none as large is accepted.
+
+    A series that is asked alone teaches nothing, because its content failed before; nor does a batch sent again.
+    """
+    size = size_of(batch)
+    return not (teaches_nothing or smallest(batch.agg_interval).covers(size) or limits.proves(batch))
+
+
+def judge(limits: RequestLimits, batch: Batch, error: RadarError, *, teaches_nothing: bool, is_down: bool) -> Verdict:
+    """Decide what to do about *batch*, which failed with *error*.
+
+    *is_down*: Radar counts as down, so that nothing is learned.
+    """
+    unanswered = isinstance(error, Unavailable)
+    if _is_of_content(batch, error):
+        return Verdict.QUARANTINE
+    learns = not is_down and not isinstance(error, Unreachable)
+    if learns and may_be_too_large(limits, batch, teaches_nothing=teaches_nothing):
+        return Verdict.SMALLER
+    if unanswered:
+        return Verdict.WAIT
+    return Verdict.BISECT if len(batch.slices) > 1 else Verdict.QUARANTINE
+
+
+def _is_of_content(batch: Batch, error: RadarError) -> bool:
+    """Tell whether an answer is unreadable although a request of its size is known to be taken."""
+    unreadable = isinstance(error, Untrusted) and not isinstance(error, Coarsened)
+    return unreadable and usual_size(batch.agg_interval).covers(size_of(batch))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect.limits import Size, size_of
+from collector.collect.planning.request_limits import Size, size_of
 from collector.model import Slice, Window, from_epoch
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from collector.collect.limits import Rejection, RequestLimits, Size
-from collector.collect.plan import LONGEST_QUERY
+from collector.collect.planning.packing import LONGEST_QUERY
+from collector.collect.planning.request_limits import Rejection, RequestLimits, Size
 from collector.datasets import dataset_named
 from collector.model import DATASET, rfc3339
 

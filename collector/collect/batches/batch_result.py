@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from collector.collect.grids import GridMoved
+from collector.collect.batches.grids import GridMoved
 from collector.store import Saved
 
 if TYPE_CHECKING:

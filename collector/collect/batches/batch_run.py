@@ -14,21 +14,18 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from collector.collect import plan
-from collector.collect.batch_result import BatchResult, FailedSlices
-from collector.collect.contact import Contact
-from collector.collect.cut_answers import CUT, CutAnswers
-from collector.collect.edges import Asking, EdgeFinder
-from collector.collect.fetcher import Handling, ShuttingDown, backoff
-from collector.collect.grids import moved_to
-from collector.collect.limits import Size
-from collector.collect.narrowing import next_shape, work_of
-from collector.collect.plan import pack_separately
-from collector.collect.pool import Pool
-from collector.collect.quarantine import Quarantine
-from collector.collect.relative_series import RelativeSeries
-from collector.collect.size_learner import SizeLearner
-from collector.collect.verdict import Verdict, judge, may_be_too_large
+from collector.collect.batches.batch_result import BatchResult, FailedSlices
+from collector.collect.batches.edge_search import Asking, EdgeFinder
+from collector.collect.batches.fetcher import Handling, ShuttingDown, backoff
+from collector.collect.batches.grids import moved_to
+from collector.collect.batches.pending_slices import Pool, RelativeSeries
+from collector.collect.batches.quarantine import Contact, Quarantine
+from collector.collect.batches.size_learner import SizeLearner
+from collector.collect.batches.truncated_answers import CUT, CutAnswers
+from collector.collect.planning import packing
+from collector.collect.planning.packing import pack_separately
+from collector.collect.planning.request_limits import Size
+from collector.collect.planning.request_size import Verdict, judge, may_be_too_large, next_shape, work_of
 from collector.errors import CollectorError
 from collector.model import Batch
 from collector.radar.errors import (
@@ -46,9 +43,9 @@ from collector.radar.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from collector.collect.batch_runner import BatchRunner, Names, Progress
-    from collector.collect.limits import RequestLimits
-    from collector.collect.plan import Shape
+    from collector.collect.batches.batch_runner import BatchRunner, Names, Progress
+    from collector.collect.planning.packing import Shape
+    from collector.collect.planning.request_limits import RequestLimits
     from collector.model import Answer, Slice
     from collector.store import Saved
 
@@ -141,7 +138,7 @@ class BatchRun:
         Nothing else is sent beside an unproven one: what it teaches may save a request of it.
         """
         limits, alone = await self._learner.limits(), self._batch_runner.alone
-        self._pool.keep(plan.until(self._pool.slices(), await self._batch_runner.fetcher.present()))
+        self._pool.keep(packing.until(self._pool.slices(), await self._batch_runner.fetcher.present()))
         slices = self._pool.slices()
         if not slices and not self._as_they_are:
             await self._bisect_silent()
@@ -175,7 +172,10 @@ class BatchRun:
         apart = self._apart.series
         others = [one for one in slices if one.series not in apart]
         batches = pack_separately(others, next_shape(limits, work_of(others)), (), ()) if others else []
-        return batches + pack_separately([one for one in slices if one.series in apart], limits.shape, (), apart)
+        # a longer span is tried only when it is time to: each try in vain would shorten the window that stands
+        is_settled = limits.is_explored and not limits.is_due(self._batch_runner.fetcher.clock())
+        shape = limits.accepted_shape if is_settled else limits.shape
+        return batches + pack_separately([one for one in slices if one.series in apart], shape, (), apart)
 
     async def _send(self, batches: deque[Batch]) -> None:
         async def work() -> None:
@@ -234,7 +234,7 @@ class BatchRun:
 
     async def _in_future(self, batch: Batch, error: InFuture) -> None:
         """Ask up to Radar's present; the same once more, if its clock is yet to be confirmed by a second reply."""
-        closed = plan.until(batch.slices, await self._batch_runner.fetcher.present())
+        closed = packing.until(batch.slices, await self._batch_runner.fetcher.present())
         if closed != list(batch.slices):
             self._pool.add(closed)
         elif batch in self._in_doubt:
@@ -340,6 +340,7 @@ class BatchRun:
             self._rejected.add(batch)
             await self._learner.rejected(batch, error.outcome)
             self._pool.add(batch.slices)
+            self._apart.rejected(batch, self._pool)
             self._contact.is_doubtful = isinstance(error, Unavailable)
         elif isinstance(error, Unavailable):
             self._unanswered(batch, error)

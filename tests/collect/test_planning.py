@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.collect import plan
-from collector.collect.plan import Shape
+from collector.collect.planning import live_window, packing, sharing
+from collector.collect.planning.packing import Shape
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
 from collector.radar.request import query_string
 from collector.windows import hull, merge, split_evenly, subtract
@@ -44,7 +44,7 @@ spans = st.sampled_from([timedelta(days=days) for days in (1, 3, 7, 31)])
     [(at(2026, 3, 4, 10, 15), QUARTER), (at(2026, 3, 4, 10), HOUR), (at(2026, 3, 4), DAY), (at(2026, 3, 2), WEEK)],
 )
 def test_the_newest_closed_bucket_ends_at_the_last_edge_and_weeks_start_on_monday(expected, agg_interval):
-    assert plan.closed_until(agg_interval, NOW) == expected
+    assert live_window.closed_until(agg_interval, NOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_fire_reads_from_the_newest_point_less_lookback_to_the_newest_closed_b
     expected, agg_interval, stored, since
 ):
     stored = Window(*stored) if stored else None
-    assert plan.live_window(profile(agg_interval, since=since), stored, NOW) == expected
+    assert live_window.live_window(profile(agg_interval, since=since), stored, NOW) == expected
 
 
 @given(windows, spans)
@@ -81,7 +81,7 @@ def test_a_cut_covers_the_window_in_as_few_pieces_of_one_duration_as_can_be(wind
 
 @given(windows, spans)
 def test_the_grid_covers_the_window_exactly_once(window, span):
-    pieces = plan.grid_windows(window, span, QUARTER.step)
+    pieces = live_window.grid_windows(window, span, QUARTER.step)
     assert [pieces[0].start, *(piece.end for piece in pieces)] == [*(piece.start for piece in pieces), window.end]
     assert all(piece.duration == span for piece in pieces[1:-1])
     assert all(piece.duration <= span for piece in pieces)
@@ -93,7 +93,7 @@ def test_two_grids_share_their_inner_borders(one, other, span):
     inside = [
         {
             piece.start
-            for piece in plan.grid_windows(window, span, QUARTER.step)
+            for piece in live_window.grid_windows(window, span, QUARTER.step)
             if common.start < piece.start < common.end
         }
         for window in (one, other)
@@ -113,13 +113,13 @@ def test_merged_windows_hold_the_same_buckets_and_stand_apart(found):
 def test_every_slice_is_packed_exactly_once_and_a_batch_has_one_duration(days, series, positions, span):
     start = at(2026, 1, 1)
     slices = [Slice(query(f"ca {number}"), Window(start, start + timedelta(days=days))) for number in range(series)]
-    batches = plan.pack(slices, Shape(span, positions))
+    batches = packing.pack(slices, Shape(span, positions))
     packed = [piece for batch in batches for piece in batch.slices]
     assert len(packed) == len(set(packed)) == series * len(split_evenly(slices[0].window, span, QUARTER.step))
     for batch in batches:
         assert len({piece.window.duration for piece in batch.slices}) == 1
         assert len(batch.slices) <= positions
-        assert len(query_string(batch)) <= plan.LONGEST_QUERY
+        assert len(query_string(batch)) <= packing.LONGEST_QUERY
 
 
 def test_a_query_is_exactly_as_long_as_allowed_or_shorter():
@@ -127,47 +127,51 @@ def test_a_query_is_exactly_as_long_as_allowed_or_shorter():
     slices = [Slice(query(f"ca {number:02}"), window) for number in range(40)]
     for count in range(1, 40):
         most = len(query_string(Batch(tuple(slices[:count]))))
-        whole, short = (plan.pack(slices, Shape(timedelta(days=7), 100, length=length)) for length in (most, most - 1))
+        whole, short = (
+            packing.pack(slices, Shape(timedelta(days=7), 100, length=length)) for length in (most, most - 1)
+        )
         assert len(whole[0].slices) == count
         assert len(short[0].slices) == max(count - 1, 1)
-    assert len(plan.pack(slices, Shape(timedelta(days=7), 100, length=1))) == 40, "one slice is asked for in any case"
+    assert len(packing.pack(slices, Shape(timedelta(days=7), 100, length=1))) == 40, (
+        "one slice is asked for in any case"
+    )
 
 
 def test_a_request_line_with_the_longest_query_passes_a_server_that_takes_8190_bytes():
-    assert len("GET /client/v4/radar/ct/timeseries? HTTP/1.1\r\n") + plan.LONGEST_QUERY <= 8_190
+    assert len("GET /client/v4/radar/ct/timeseries? HTTP/1.1\r\n") + packing.LONGEST_QUERY <= 8_190
 
 
 def test_a_year_of_50_series_in_weeks_of_20_series_costs_what_it_must():
     year = Window(at(2025, 1, 1), at(2026, 1, 1))
     slices = [Slice(query(f"ca {number}"), year) for number in range(50)]
-    assert len(plan.pack(slices, Shape(timedelta(days=7), 20))) == 133
+    assert len(packing.pack(slices, Shape(timedelta(days=7), 20))) == 133
 
 
 def test_fifty_series_that_are_due_together_are_three_requests_of_twenty():
     window = Window(at(2026, 3, 3), at(2026, 3, 4, 10, 15))
     slices = [Slice(query(f"ca {number}"), window) for number in range(50)]
-    assert [len(batch.slices) for batch in plan.pack(slices, Shape(timedelta(days=7), 20))] == [20, 20, 10]
+    assert [len(batch.slices) for batch in packing.pack(slices, Shape(timedelta(days=7), 20))] == [20, 20, 10]
 
 
 def test_the_newest_windows_are_asked_first():
     slices = [Slice(query(), Window(at(2026, 1, 5), at(2026, 3, 2)))]
-    ends = [batch.slices[0].window.end for batch in plan.pack(slices, Shape(timedelta(days=7), 1))]
+    ends = [batch.slices[0].window.end for batch in packing.pack(slices, Shape(timedelta(days=7), 1))]
     assert ends == sorted(ends, reverse=True)
 
 
 def test_series_of_other_filter_keys_share_a_request_only_where_empty_positions_pass():
     window = Window(at(2026, 3, 2), at(2026, 3, 3))
     slices = [Slice(query(key="ca"), window), Slice(query(key="tld"), window), Slice(SeriesQuery(QUARTER, {}), window)]
-    assert len(plan.pack(slices, Shape(timedelta(days=7), 20, gaps=True))) == 1
-    assert len(plan.pack(slices, Shape(timedelta(days=7), 20, gaps=False))) == 3
+    assert len(packing.pack(slices, Shape(timedelta(days=7), 20, gaps=True))) == 1
+    assert len(packing.pack(slices, Shape(timedelta(days=7), 20, gaps=False))) == 3
 
 
 def test_cells_are_the_grid_windows_that_hold_a_part_of_a_hole():
     within = Window(at(2026, 3, 2), at(2026, 3, 30))
     hole = Window(at(2026, 3, 8, 23, 45), at(2026, 3, 9, 0, 15))
     assert (
-        plan.cells([hole], within, timedelta(days=7), QUARTER.step)
-        == plan.grid_windows(within, timedelta(days=7), QUARTER.step)[:2]
+        live_window.cells([hole], within, timedelta(days=7), QUARTER.step)
+        == live_window.grid_windows(within, timedelta(days=7), QUARTER.step)[:2]
     )
 
 
@@ -188,7 +192,7 @@ def test_windows_that_overlap_or_touch_are_one(expected, found):
     assert merge(hours(*one) for one in found) == [hours(*one) for one in expected]
     slices = [Slice(query(), hours(*one)) for one in found]
     other = Slice(query("b"), hours(0, 9))
-    assert plan.joined([*slices, other]) == [*(Slice(query(), hours(*one)) for one in expected), other]
+    assert packing.joined([*slices, other]) == [*(Slice(query(), hours(*one)) for one in expected), other]
 
 
 def test_the_hull_holds_all():
@@ -217,21 +221,22 @@ def test_the_parts_of_a_window_that_are_not_covered(expected, covered):
 
 def test_the_grid_begins_on_a_monday():
     week = timedelta(days=7)
-    assert plan.grid_windows(hours(24, 24 * 7), week, HOUR.step) == [hours(24, 24 * 7)]
-    assert plan.grid_windows(hours(24, 24 * 8), week, HOUR.step) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
+    assert live_window.grid_windows(hours(24, 24 * 7), week, HOUR.step) == [hours(24, 24 * 7)]
+    assert live_window.grid_windows(hours(24, 24 * 8), week, HOUR.step) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
 
 
 def test_the_grid_lies_on_starts_of_buckets():
     eight, day, week = timedelta(hours=8), timedelta(days=1), timedelta(days=7)
     shifted = [
-        Window(piece.start + eight, piece.end + eight) for piece in plan.grid_windows(hours(0, 24 * 20), week, day)
+        Window(piece.start + eight, piece.end + eight)
+        for piece in live_window.grid_windows(hours(0, 24 * 20), week, day)
     ]
     whole = hours(0, 24 * 20)
-    assert plan.grid_windows(Window(whole.start + eight, whole.end + eight), week, day) == shifted
+    assert live_window.grid_windows(Window(whole.start + eight, whole.end + eight), week, day) == shifted
 
 
 def packed(slices, days=7, positions=20, *, gaps=True):
-    return [list(batch.slices) for batch in plan.pack(slices, Shape(timedelta(days=days), positions, gaps))]
+    return [list(batch.slices) for batch in packing.pack(slices, Shape(timedelta(days=days), positions, gaps))]
 
 
 def test_only_slices_of_one_interval_and_one_duration_share_a_request():
@@ -277,7 +282,7 @@ def test_some_series_are_asked_alone_and_relative_ones_for_their_newest_window()
     names = {name: [Slice(query(name), hours(n, n + 1)) for n in range(3)] for name in ("a", "b", "alone", "relative")}
     slices = [piece for found in names.values() for piece in found]
     alone = {query("alone"), query("relative")}
-    batches = plan.pack_separately(slices, Shape(timedelta(days=7), 20), alone, {query("relative")})
+    batches = packing.pack_separately(slices, Shape(timedelta(days=7), 20), alone, {query("relative")})
     newest_first = [[piece] for piece in reversed(names["alone"])]
     assert [list(batch.slices) for batch in batches[1:]] == [*newest_first, [names["relative"][2]]]
     assert {*batches[0].slices} == {*names["a"], *names["b"]}
@@ -308,9 +313,9 @@ def test_a_cut_that_does_not_come_out_even_overlaps_at_its_old_end():
 )
 def test_a_replica_takes_its_share_of_profiles_and_fills_its_last_request(expected, sizes, replicas, positions):
     profiles = [profile(each={"ca": tuple(map(str, range(size)))}) for size in sizes]
-    assert plan.share(profiles, replicas, positions) == profiles[:expected]
+    assert sharing.fair_share(profiles, replicas, positions) == profiles[:expected]
 
 
 def test_a_batch_is_halved():
     slices = tuple(Slice(query(name), hours(0, 1)) for name in "abc")
-    assert plan.halves(Batch(slices)) == [Batch(slices[:1]), Batch(slices[1:])]
+    assert packing.halves(Batch(slices)) == [Batch(slices[:1]), Batch(slices[1:])]

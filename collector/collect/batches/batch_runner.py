@@ -11,12 +11,12 @@ from collections import defaultdict
 from math import inf
 from typing import TYPE_CHECKING
 
-from collector.collect import limits as sizes
-from collector.collect import limits_record
-from collector.collect.batch_result import BatchResult
-from collector.collect.batch_run import USUAL, BatchRun
-from collector.collect.grids import GridLearner
-from collector.collect.normalizations import NormalizationJudge
+from collector.collect.batches.batch_result import BatchResult
+from collector.collect.batches.batch_run import USUAL, BatchRun
+from collector.collect.batches.grids import GridLearner
+from collector.collect.batches.normalizations import NormalizationJudge
+from collector.collect.planning import limits_record
+from collector.collect.planning import request_limits as sizes
 from collector.model import AggInterval
 from collector.radar.errors import Unavailable
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.fetcher import Fetcher, Handling
-    from collector.collect.limits import RequestLimits
+    from collector.collect.batches.fetcher import Fetcher, Handling
+    from collector.collect.planning.request_limits import RequestLimits
     from collector.model import Batch, RequestKind, SeriesQuery, Slice
     from collector.store import Saved
 

@@ -10,23 +10,25 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect.batch_result import FailedSlices
-from collector.collect.plan import halves
+from collector.collect.batches.batch_result import FailedSlices
+from collector.collect.planning.packing import halves
+from collector.collect.planning.request_limits import smallest
 from collector.model import Batch, Slice, Window, rfc3339
 from collector.radar.errors import Paused, Untrusted
 from collector.store import keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.batch_result import BatchResult
-    from collector.collect.batch_runner import BatchRunner
-    from collector.collect.pool import Pool
-    from collector.collect.size_learner import SizeLearner
+    from collector.collect.batches.batch_result import BatchResult
+    from collector.collect.batches.batch_runner import BatchRunner
+    from collector.collect.batches.pending_slices import Pool
+    from collector.collect.batches.size_learner import SizeLearner
     from collector.model import SeriesQuery
     from collector.radar.errors import RadarError
     from collector.store import Refusal
+
 
 _LATELY = timedelta(hours=1)
 _MOST_PIECES = 16
@@ -131,3 +133,49 @@ def _halves(slice_: Slice, ended: Mapping[str, Refusal], now: datetime) -> list[
         return [slice_]
     pieces = [Slice(slice_.series, part) for part in (Window(window.start, middle), Window(middle, window.end))]
     return [part for piece in pieces for part in _halves(piece, ended, now)] if known.window else pieces
+
+
+_FIRST_TRIES, _LATER_TRIES = 3, 2
+"""With the larger request before it, the first question is sent as often as any other that gets no answer."""
+
+_YOUNG = timedelta(days=2)
+
+
+class Contact:
+    """The questions of one run; each is about a part of what is asked for anyway."""
+
+    def __init__(self) -> None:
+        self.is_doubtful = False
+        self._asked: list[Batch] = []
+
+    def question(self, slices: Sequence[Slice]) -> Batch | None:
+        """Give the next question: the newest buckets of *slices*; None if there is no need for one."""
+        if not self.is_doubtful or not slices:
+            return None
+        newest = max(slices, key=lambda piece: piece.window.end)
+        window, span = newest.window, smallest(newest.series.agg_interval).span
+        question = Batch((Slice(newest.series, Window(max(window.start, window.end - span), window.end)),))
+        self._asked.append(question)
+        return question
+
+    def tries(self, batch: Batch) -> int | None:
+        """Return how often *batch* is sent if it gets no answer; None if it is no question of this kind."""
+        if batch not in self._asked:
+            return None
+        return _FIRST_TRIES if len(self._asked) == 1 else _LATER_TRIES
+
+    def answered(self) -> None:
+        """Note an answer: Radar is there."""
+        self.is_doubtful = False
+
+    def is_question(self, batch: Batch) -> bool:
+        """Tell whether *batch* is a question of this kind."""
+        return batch in self._asked
+
+    def is_about_present(self, batch: Batch, now: datetime) -> bool:
+        """Tell whether *batch* is such a question, and about buckets so new that no edge of history is behind them."""
+        return batch in self._asked and batch.slices[0].window.end > now - _YOUNG
+
+    def unanswered_series(self, batch: Batch) -> set[SeriesQuery]:
+        """Return the series that is left alone since the question *batch* got no answer; empty if it is none."""
+        return {piece.series for piece in batch.slices} if batch in self._asked else set()

@@ -18,7 +18,7 @@ from enum import StrEnum
 from math import inf, sqrt
 from typing import TYPE_CHECKING
 
-from collector.collect.plan import LONGEST_QUERY, Shape
+from collector.collect.planning.packing import LONGEST_QUERY, Shape
 from collector.model import DATASET, RequestKind
 from collector.radar.request import query_string
 

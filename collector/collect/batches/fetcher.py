@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from collector.collect.clock_watch import ClockWatch
+from collector.collect.batches.clock_watch import ClockWatch
+from collector.collect.batches.evidence import keep_example, keep_refused
 from collector.collect.events import NullObserver
-from collector.collect.evidence import keep_example, keep_refused
 from collector.errors import CollectorError
 from collector.model import is_absolute, is_known, rfc3339, spelling_free, utc_now
 from collector.radar.errors import (

@@ -10,8 +10,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from collector.collect.edges import Asking, has_data_before
-from collector.collect.fetcher import Handling, ShuttingDown
+from collector.collect.batches.edge_search import Asking, has_data_before
+from collector.collect.batches.fetcher import Handling, ShuttingDown
 from collector.edge import YOUNGEST_SECONDS, Edge, samples
 from collector.finality import NARROWER
 from collector.model import Slice, Window, from_epoch, rfc3339
@@ -21,7 +21,7 @@ from collector.store import Saved
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from collector.collect.batch_runner import BatchRunner
+    from collector.collect.batches.batch_runner import BatchRunner
     from collector.model import Batch, RequestKind, SeriesQuery
     from collector.store import Expected
     from collector.windows import EpochWindow

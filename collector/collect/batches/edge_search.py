@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from collector.collect import plan
-from collector.collect.fetcher import ShuttingDown
+from collector.collect.batches.fetcher import ShuttingDown
+from collector.collect.planning import packing
 from collector.edge import SECOND_ANSWER_SECONDS, YOUNGEST_SECONDS, Edge, Search
 from collector.errors import CollectorError
 from collector.finality import NARROWER
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.collect.fetcher import Fetcher, Handling
-    from collector.collect.plan import Shape
+    from collector.collect.batches.fetcher import Fetcher, Handling
+    from collector.collect.planning.packing import Shape
     from collector.edge import Kind
     from collector.model import Answer, SeriesQuery
     from collector.store import Saved
@@ -81,7 +81,7 @@ class Asking:
 
     async def ask_all(self, slices: Iterable[Slice], shape: Shape, *, stored: bool = True) -> dict[Slice, Timestamps]:
         """Ask for *slices*, many at once, or for fewer if that is refused; returns the timestamps by answered slice."""
-        todo = plan.pack(slices, replace(shape, positions=min(shape.positions, _TOGETHER)))
+        todo = packing.pack(slices, replace(shape, positions=min(shape.positions, _TOGETHER)))
         found: dict[Slice, Timestamps] = {}
         while todo:
             batch = todo.pop(0)
@@ -89,7 +89,7 @@ class Asking:
             if not isinstance(reply, RadarError):
                 found |= reply
             elif len(batch.slices) > 1:
-                todo = plan.halves(batch) + todo
+                todo = packing.halves(batch) + todo
         return found
 
     def now(self) -> float:
