@@ -5,8 +5,8 @@
     daemon.py ─▶ collect/schedule.py ─▶ collect/worker.py               when: at every bucket edge, or now
                                                  │
                 collect/one_pass.py: collect(profiles, now, …)          decide ─▶ ask ─▶ save
-                  decide  refetch.py, plan.py                           which windows, in which requests: pure
-                  ask     batch_runner.py ─▶ fetcher.py ─▶ radar/       one request, and its answer, checked
+                  decide  refetch.py, planning/                         which windows, in which requests: pure
+                  ask     batches/: batch_runner ─▶ fetcher ─▶ radar/   one request, and its answer, checked
                   save    store/write/save.py                           one transaction for each answer
                                                  │
                                     a SQLite file, or Postgres
@@ -51,7 +51,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
                         store/read/listing.py, serve/openapi.json
     a list of /api/v1   serve/api/resources.py, serve/api/routes.py, serve/openapi.json
     a table of the page serve/dashboard/: index.html, data.js, drawing.js, tables.js
-    a retry rule        collect/fetcher.py: attempts and back-off; store/ledger/upstream.py: the circuit breaker
+    a retry rule        collect/batches/fetcher.py: attempts and back-off; store/ledger/upstream.py: the circuit breaker
     a hook on failures  an Observer (collect/events.py), which daemon.py hands to the Fetcher
 
 The words that this project defines.

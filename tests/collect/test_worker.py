@@ -158,7 +158,7 @@ async def test_told_to_stop_it_leaves_the_fire_to_the_next_start(sqlite_url):
 
 
 async def test_an_ill_profile_does_not_stop_the_others_of_its_group(sqlite_url):
-    async with open_core(sqlite_url, profile("ill", filters={"ca": ("NullObserver",)}), profile("well")) as core:
+    async with open_core(sqlite_url, profile("ill", filters={"ca": ("Nobody",)}), profile("well")) as core:
         ill = lambda got: any(asked.query.filters for asked in got.request.series)  # noqa: E731 - a predicate
         core.script(faults.api_error(400, 2001).always().only(ill))
         worker = _worker(core)
@@ -184,7 +184,7 @@ def test_what_is_refused_is_asked_less_and_less_often(expected, failures, step):
 
 
 async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_whatever_is_restarted(store_url):
-    async with open_core(store_url, profile("ill", AggInterval.ONE_DAY, filters={"ca": ("NullObserver",)})) as core:
+    async with open_core(store_url, profile("ill", AggInterval.ONE_DAY, filters={"ca": ("Nobody",)})) as core:
         core.script(faults.api_error(400, 2001).always())
         worker = _worker(core)
         for _ in range(6 * 60):

@@ -31,7 +31,7 @@ def _newest(interval, now=NOW, **options):
     return rfc3339(from_epoch(points.timestamps[-1]))[5:16]
 
 
-@pytest.mark.parametrize("filters", [{}, {"tld": "com"}, {"caOwner": "NullObserver"}])
+@pytest.mark.parametrize("filters", [{}, {"tld": "com"}, {"caOwner": "Nobody"}])
 @pytest.mark.parametrize("interval", ["1h", "1d", "1w"])
 def test_a_coarser_bucket_is_the_exact_sum_of_the_finer_ones(interval, filters):
     simulator = Simulator()
@@ -119,9 +119,9 @@ def test_a_revision_shows_from_its_moment_on():
 
 def test_an_unknown_name_may_count_nothing():
     simulator = Simulator(SimulatorOptions(unknown_names="zero"))
-    assert set(_points(simulator, ca="NullObserver").values()) == {0}
+    assert set(_points(simulator, ca="Nobody").values()) == {0}
     assert 0 not in _points(simulator, ca="R12").values()
-    query = SeriesQuery(AggInterval.ONE_DAY, {"ca": ("R12", "NullObserver")})
+    query = SeriesQuery(AggInterval.ONE_DAY, {"ca": ("R12", "Nobody")})
     assert list(simulator.truth(query, WEEK, NOW).values) == list(_points(simulator, "1d", ca="R12").values())
 
 

@@ -184,7 +184,7 @@ async def test_values_are_those_of_the_servers_clock(serving):
 
 async def test_a_name_outside_the_catalogue_may_be_refused(serving):
     async with serving(unknown_names="refuse") as radar:
-        assert await radar.refusal("caOwner=NullObserver") == (400, 2001)
+        assert await radar.refusal("caOwner=Nobody") == (400, 2001)
         await radar.result("caOwner=DigiCert%252C%20Inc.")
     async with serving() as radar:
-        await radar.result("caOwner=NullObserver")
+        await radar.result("caOwner=Nobody")
