@@ -14,7 +14,7 @@ import pytest
 
 from collector.errors import CollectorError
 from collector.store import Store
-from tests.store.damaging import dumped, fill, findings
+from tests.harness.corruption import dumped, fill, findings
 
 PAGE = 4096
 

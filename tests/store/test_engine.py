@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from collector.store import Saved, Store, StoreDenied, StoreUnavailable
 from collector.store.db import state
+from tests.harness.postgres_proxy import Proxy
 from tests.store.making import NOW, answer, batch, begin, hours, profile, query, rows, saved, values
-from tests.store.proxy import Proxy
 
 ALL = query()
 ASKED = batch((ALL, hours(0, 4)))

@@ -13,7 +13,7 @@ import pytest
 
 from collector.store import Store, StoreAliased, StoreOwned, StoreUnavailable
 from collector.store.db.lock_file import lock_path, owner_of, owning
-from tests.store.holding import URL, holding
+from tests.harness.store_owner import URL, holding
 from tests.store.making import NOW, profile
 
 

@@ -13,7 +13,7 @@ from collector.store.admin.restore import restore
 from collector.store.admin.verify import verify
 from collector.store.db import sqlite_file
 from collector.store.db.migrate import HEAD
-from tests.store.holding import holding, killed_after_writing, killed_while_restoring
+from tests.harness.store_owner import holding, killed_after_writing, killed_while_restoring
 from tests.store.making import batch, filled, hours, query, values
 
 ASKED = batch((query(), hours(0, 4)))

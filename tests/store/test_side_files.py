@@ -13,7 +13,7 @@ from collector.store import Beat, Store, StoreAliased, StoreUnavailable
 from collector.store.admin.backup import backup
 from collector.store.admin.commands import digest
 from collector.store.admin.verify import verify
-from tests.store.holding import holding, killed_after_writing
+from tests.harness.store_owner import holding, killed_after_writing
 from tests.store.making import NOW, batch, filled, hours, query, values
 
 ASKED = batch((query(), hours(0, 4)))

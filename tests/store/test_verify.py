@@ -16,7 +16,7 @@ from collector.store.db import sqlite_file
 from collector.store.db.schema import APPLICATION_ID
 from collector.store.write.diff import Difference, Revised, written
 from tests.conftest import in_a_thread
-from tests.store.damaging import WEEK, dumped, fill, findings, whole
+from tests.harness.corruption import WEEK, dumped, fill, findings, whole
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved
 
 LATER = NOW + timedelta(minutes=15)

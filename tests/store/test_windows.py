@@ -10,8 +10,8 @@ import pytest
 from collector.model import Slice
 from collector.store import Candidate, Duty, Fire, LeaseLost, Progress, Settled, Standing, Store, Wanted
 from collector.store.claims import backfill_queue
+from tests.harness.postgres_proxy import Proxy
 from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, rows, saved
-from tests.store.proxy import Proxy
 from tests.store.test_replicas import LONG, claim, expire, replicas
 
 ALL = query()

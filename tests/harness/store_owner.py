@@ -1,4 +1,4 @@
-"""Processes that own a store, to be born in the nest."""
+"""Processes that own a store, started by the fork server."""
 
 import asyncio
 import os
