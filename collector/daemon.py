@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collector.profile import Profile
     from collector.report.readiness import Stall
     from collector.settings import ServerSettings, Settings
-    from collector.store import Backfill, Forgotten, Pruned, ReadView, Wanted
+    from collector.store import BackfillJob, BackfillRequest, Pruned, ReadView, SeriesDeletion
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ class Daemon:
                 settings = self._settings = await self._on_grids(self._settings)
                 async with enlisted(self.store, settings.profiles, settings.database.lease, self._stop):
                     await self.store.interrupt(self._clock())
-                    await self.store.declare(settings.profiles, self._clock())
+                    await self.store.activate_labels(settings.profiles, self._clock())
                     failures = 0
                     async with RadarClient(settings.radar, self._clock) as radar:
                         await self._run_generation(radar)
@@ -280,13 +280,13 @@ class Daemon:
         """Return the current time."""
         return self._clock()
 
-    async def submit(self, wanted: Wanted) -> Backfill:
+    async def submit(self, wanted: BackfillRequest) -> BackfillJob:
         """Record a backfill job and start it when its turn comes."""
         job = await self.store.create_backfill(wanted, self._clock())
         self._submitted.set()
         return job
 
-    async def cancel(self, backfill_id: int) -> Backfill:
+    async def cancel(self, backfill_id: int) -> BackfillJob:
         """Cancel a job that has not ended; its requests in flight end within seconds."""
         return await self.store.cancel_backfill(backfill_id, self._clock())
 
@@ -298,7 +298,7 @@ class Daemon:
             self._pruning.add_done_callback(_log_prune_failure)
         return await asyncio.shield(self._pruning)
 
-    async def forget(self, series_id: int, *, dry_run: bool) -> Forgotten:
+    async def forget(self, series_id: int, *, dry_run: bool) -> SeriesDeletion:
         """Delete a series that no profile wants, with its history."""
         return await self.store.forget_series(series_id, self.profiles, dry_run=dry_run)
 
@@ -323,7 +323,7 @@ class Daemon:
             now = self._clock()
             find = partial(spelling.warnings, profiles=self._settings.active, now=now)
             try:
-                found = await self.store.look(find)
+                found = await self.store.with_read_view(find)
             except StoreUnavailable as error:
                 log.error("warnings", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
                 found = {}
@@ -341,7 +341,7 @@ class Daemon:
             unasked = await self._waiting_profiles(now)
             reasons += [f"{name}: {reason}" for name, reason in self._late_profiles(now).items() if name not in unasked]
             reasons += await self._stale_profiles(now)
-            refused = await self.store.refused(self._fetcher.radar.fingerprint) if self._fetcher else None
+            refused = await self.store.rejection_reason(self._fetcher.radar.fingerprint) if self._fetcher else None
             if refused:  # this is known at once, even if nothing is due for a week
                 reasons.append(f"credentials: {refused}")
             await self.store.check_writable()
@@ -369,7 +369,7 @@ class Daemon:
 
     async def _waiting_profiles(self, now: datetime) -> set[str]:
         """Return the profiles that have waited less than 15 minutes until requests may be sent."""
-        wait = await self.store.look(lambda view: current_wait(view, self.requests_per_5min, now))
+        wait = await self.store.with_read_view(lambda view: current_wait(view, self.requests_per_5min, now))
         if wait is None or wait.reason == "credentials":  # because only an operator can change them
             return set()
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
@@ -388,4 +388,4 @@ class Daemon:
         def work(view: ReadView) -> dict[str, Stall]:
             return find_stalls(view, profiles, view.status_rows(profiles), now)
 
-        return [f"{name}: stale: {stall}" for name, stall in (await self.store.look(work)).items()]
+        return [f"{name}: stale: {stall}" for name, stall in (await self.store.with_read_view(work)).items()]

@@ -16,7 +16,7 @@ from collector.profile import with_history
 from collector.report.status import status_document
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
-from collector.store import Store, StoreDenied, Wanted
+from collector.store import BackfillRequest, Store, StoreDenied
 from tests.harness import faults
 from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, until
 from tests.harness.factories import profile
@@ -125,7 +125,7 @@ async def test_a_token_that_was_revoked_is_told_long_before_anything_is_due(tmp_
 
 
 async def _backfilled(world):
-    job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW - timedelta(days=8)))
+    job = await world.service.submit(BackfillRequest(("all",), NOW - timedelta(days=9), NOW - timedelta(days=8)))
     async with asyncio.timeout(10):
         while (await world.store.backfill(job.id)).finished_at is None:  # noqa: ASYNC110 - as in until
             await asyncio.sleep(0.01)
@@ -142,7 +142,7 @@ async def test_a_job_that_cannot_be_done_fails_and_the_service_goes_on(tmp_path,
     """One is on record since before dates were checked, the other meets a mistake of ours."""
     async with living(tmp_path, store_url) as world:
         await world.fresh()
-        old = await world.service.submit(Wanted(("all",), datetime(1, 1, 1, tzinfo=UTC), NOW))
+        old = await world.service.submit(BackfillRequest(("all",), datetime(1, 1, 1, tzinfo=UTC), NOW))
         failed = await _ended(world, old.id)
         assert (failed.state, "0001-01-01T00:00:00Z is out of range" in failed.message) == ("failed", True)
 
@@ -151,7 +151,7 @@ async def test_a_job_that_cannot_be_done_fails_and_the_service_goes_on(tmp_path,
 
         with monkeypatch.context() as patch:
             patch.setattr("collector.collect.backfill.unanswered", broken)
-            job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW))
+            job = await world.service.submit(BackfillRequest(("all",), NOW - timedelta(days=9), NOW))
             failed = await _ended(world, job.id)
         assert (failed.state, failed.message) == ("failed", "OverflowError: date value out of range")
         await _backfilled(world)
@@ -162,8 +162,8 @@ async def test_a_job_that_waits_for_radar_is_cancelled_within_seconds_and_keeps_
     slow = _CONFIG.replace("[radar]", "[radar]\nrequests_per_5min = 1")
     async with living(tmp_path, store_url, config=slow) as world:
         await until(lambda: world.simulator.requests)  # the budget is spent
-        job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=90), NOW))
-        other = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW))
+        job = await world.service.submit(BackfillRequest(("all",), NOW - timedelta(days=90), NOW))
+        other = await world.service.submit(BackfillRequest(("all",), NOW - timedelta(days=9), NOW))
         async with asyncio.timeout(10):
             while (await world.store.backfill(job.id)).standing.state == "queued":  # noqa: ASYNC110 - as in until
                 await asyncio.sleep(0.01)
@@ -316,7 +316,7 @@ async def test_a_paused_profile_is_asked_for_nothing_and_catches_up_when_it_is_r
         refused = world.service.profiles[0]
         with pytest.raises(ValueError, match="paused by enabled = false"):
             with_history([refused])
-        job = await world.service.submit(Wanted(("all",), NOW - timedelta(days=9), NOW))
+        job = await world.service.submit(BackfillRequest(("all",), NOW - timedelta(days=9), NOW))
         assert (await _ended(world, job.id)).message == "paused by enabled = false: all"
         assert await world.unready() == []
         document = await status_document(world.store, world.service.profiles, 600, world.clock())

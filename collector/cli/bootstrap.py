@@ -96,7 +96,7 @@ async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[
         RadarClient(settings.radar, store.clock) as radar,
     ):
         await store.interrupt(store.clock())
-        await store.declare(settings.profiles, store.clock())
+        await store.activate_labels(settings.profiles, store.clock())
         if is_by_hand():
             await store.try_credentials_at_once(radar.fingerprint)  # because the operator may just have corrected them
         limit = settings.radar.requests_per_5min

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 from collector.errors import CollectorError
 from collector.model import rfc3339
-from collector.store import Progress, Standing, StoreOwned
+from collector.store import JobProgress, JobStatus, StoreLocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from collector.settings import Settings
-    from collector.store import Wanted
+    from collector.store import BackfillRequest
 
 T = TypeVar("T")
 
@@ -37,9 +37,9 @@ def run_here_or_in_daemon(settings: Settings, here: Callable[[], T], handed: Cal
     """
     try:
         return here()
-    except StoreOwned as owned:
+    except StoreLocked as owned:
         if owned.url is None:
-            error = StoreOwned(f"{owned}, and the owner has no HTTP server that could do the work")
+            error = StoreLocked(f"{owned}, and the owner has no HTTP server that could do the work")
             error.advice = "wait until that process has ended, or end it"
             raise error from None
         token = settings.server.token
@@ -56,7 +56,7 @@ class DaemonClient:
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
 
-    def submit(self, wanted: Wanted) -> int:
+    def submit(self, wanted: BackfillRequest) -> int:
         """Create a backfill job. Returns its id."""
         content = {
             "profiles": wanted.profiles,
@@ -66,12 +66,12 @@ class DaemonClient:
         }
         return int(self._call("POST", _JOBS, content)["id"])
 
-    def follow(self, job: int) -> Iterator[tuple[Standing, int | None]]:
+    def follow(self, job: int) -> Iterator[tuple[JobStatus, int | None]]:
         """Yield the status of a job twice a second until it ends, and the job that runs before it, if any."""
         while True:
             document = self._call("GET", f"{_JOBS}/{job}")
-            progress = Progress(**{name: document[name] for name in Progress.__slots__ if name in document})
-            standing = Standing(document["state"], progress, document["message"])
+            progress = JobProgress(**{name: document[name] for name in JobProgress.__slots__ if name in document})
+            standing = JobStatus(document["state"], progress, document["message"])
             yield standing, self._ahead_of(job) if standing.state == "queued" else None
             if standing.ended:
                 return

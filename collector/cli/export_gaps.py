@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.model import AggInterval
-    from collector.store import History, Store
+    from collector.store import AsOfReader, Store
 
 MAX_GAPS = 6
 """Number of gaps of one label that are listed; the others are only counted."""
@@ -71,21 +71,21 @@ class ExportGaps:
         Without a start they begin at the first stored bucket. Without start and end they end at the last stored one.
         Raises CollectorError if a snapshot does not cover the range.
         """
-        from collector.store import Selection
+        from collector.store import PointQuery
 
         start, end, as_of = times
-        found = await store.selected(Selection(profiles=tuple(profiles), as_of=as_of))
+        found = await store.selected(PointQuery(profiles=tuple(profiles), as_of=as_of))
         if refused := why_any_outside(found, start, end, as_of or store.clock()):
             raise CollectorError(refused)
         ids, now = {one.series_id for one in found}, (as_of or store.clock()).timestamp()
         moving = {one.series_id for one in found if one.asked_at}
 
-        def work(history: History) -> tuple[dict[int, tuple[int, int]], dict[int, float]]:
+        def work(history: AsOfReader) -> tuple[dict[int, tuple[int, int]], dict[int, float]]:
             taken = history.snapshots(moving) if moving else {}
             begun = {i: (int(one.start.timestamp()), int(one.end.timestamp())) for i, one in taken.items()}
-            return history.spans(ids) | begun, history.published(ids, now)
+            return history.extents(ids) | begun, history.published(ids, now)
 
-        spans, published = await store.ask_history(work, as_of)
+        spans, published = await store.read_as_of(work, as_of)
         grids = await store.grids()
         labels = {}
         for one in found:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress as RichProgress
 
-    from collector.store import Budget, Progress, Standing
+    from collector.store import Budget, JobProgress, JobStatus
 
     OnRows = Callable[[str, int, int], None]
 
@@ -28,7 +28,7 @@ _LOG_INTERVAL_SECONDS = 60.0
 class ProgressView(Protocol):
     """Shows the progress of a job and the state of the request budget."""
 
-    def show_job(self, standing: Standing, ahead: int | None = None) -> None:
+    def show_job(self, standing: JobStatus, ahead: int | None = None) -> None:
         """Show the status of the job; if it is queued, *ahead* is the job that runs before it."""
 
     def show_budget(self, budget: Budget) -> None:
@@ -75,11 +75,11 @@ class ProgressBar:
         self._shown = shown
         self._task = shown.add_task("", total=None, text="planning")
         self._began = time.monotonic()
-        self._first: Progress | None = None
-        self._known: Progress | None = None
+        self._first: JobProgress | None = None
+        self._known: JobProgress | None = None
         self._budget: Budget | None = None
 
-    def show_job(self, standing: Standing, ahead: int | None = None) -> None:
+    def show_job(self, standing: JobStatus, ahead: int | None = None) -> None:
         """Show the status of the job."""
         if not self._shown.live.is_started:
             before = sys.stderr
@@ -109,7 +109,7 @@ class ProgressBar:
         self._shown.update(self._task, total=known.buckets, completed=known.buckets_done, text=text)
 
 
-def _points(known: Progress) -> int:
+def _points(known: JobProgress) -> int:
     return known.points_inserted + known.points_revised + known.points_unchanged
 
 
@@ -123,7 +123,7 @@ def _left(budget: Budget) -> str:
     return f"budget {_free(budget):,}" if _free(budget) else "budget used up, waiting"
 
 
-def remaining(first: Progress, known: Progress, budget: Budget, seconds: float) -> str:
+def remaining(first: JobProgress, known: JobProgress, budget: Budget, seconds: float) -> str:
     """Return the estimated time left as `1:02:03`, or an empty text if no bucket is done since *first*.
 
     *seconds* is the time since *first*. The estimate is the longer of two: at the rate per bucket so far, and at the
@@ -161,10 +161,10 @@ class ProgressLog:
 
     def __init__(self) -> None:
         self._ahead: int | None = None
-        self._known: Progress | None = None
+        self._known: JobProgress | None = None
         self._budget: Budget | None = None
 
-    def show_job(self, standing: Standing, ahead: int | None = None) -> None:
+    def show_job(self, standing: JobStatus, ahead: int | None = None) -> None:
         """Keep the status for the next line; log at once if the place in the queue has changed."""
         self._known = standing.progress
         if ahead != self._ahead:

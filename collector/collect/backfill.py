@@ -23,7 +23,7 @@ from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
 from collector.model import SeriesQuery, Slice, Window
 from collector.profile import on_grids
-from collector.store import Expected, Standing, StoreError, StoreUnavailable
+from collector.store import ExpectedWindow, JobStatus, StoreError, StoreUnavailable
 from collector.timestamps import check_date
 from collector.windows import hull, subtract
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.model import Batch
     from collector.profile import Profile
-    from collector.store import Backfill, Share, Store, Wanted
+    from collector.store import BackfillJob, BackfillRequest, ClaimedWindows, Store
 
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Estimate:
 
 
 async def unanswered(
-    profiles: Sequence[Profile], job: Wanted, since: datetime, batch_runner: BatchRunner, now: datetime
+    profiles: Sequence[Profile], job: BackfillRequest, since: datetime, batch_runner: BatchRunner, now: datetime
 ) -> list[Slice]:
     """Decide what to ask for: gaps, or with *force* everything, if no answer from *since* on has covered it."""
     store = batch_runner.fetcher.store
@@ -63,22 +63,24 @@ async def unanswered(
         return await gap_slices(expected, now, store, batch_runner, explicit_since=since)
     windows, within = {}, {one.query: one.window for one in expected}
     for query, window in within.items():
-        windows[query] = subtract(window, await store.answered(query, window, since))
+        windows[query] = subtract(window, await store.covered_windows(query, window, since))
     return await whole_cells(windows, within, batch_runner)
 
 
-async def _wanted(profiles: Sequence[Profile], job: Wanted, store: Store, now: datetime) -> list[Expected]:
+async def _wanted(
+    profiles: Sequence[Profile], job: BackfillRequest, store: Store, now: datetime
+) -> list[ExpectedWindow]:
     """List what *job* wants of each series that has closed by *now*."""
     expected, present = [], now - await store.ahead()
     for profile in lasting(on_grids(profiles, await store.grids())):
         grid = profile.grid
         wanted = Window(grid.floor(job.start), min(grid.floor(job.end), live_window.closed_until(grid, present)))
         if wanted.start < wanted.end:
-            expected += [Expected(series.query, wanted, profile.settle) for series in profile.series]
+            expected += [ExpectedWindow(series.query, wanted, profile.settle) for series in profile.series]
     return expected
 
 
-async def remaining_gaps(profiles: Sequence[Profile], job: Wanted, store: Store, now: datetime) -> int:
+async def remaining_gaps(profiles: Sequence[Profile], job: BackfillRequest, store: Store, now: datetime) -> int:
     """Count the buckets that are absent of what *job* wants, though Radar has published that far.
 
     Those that Radar does not have are among them. A series that several profiles want counts once.
@@ -91,14 +93,14 @@ async def remaining_gaps(profiles: Sequence[Profile], job: Wanted, store: Store,
         queries = {series.query for series in profile.series} - counted if wanted.start < wanted.end else set()
         counted |= queries
         for query in queries:
-            holes = await store.holes(query, wanted, profile.settle)
+            holes = await store.gaps(query, wanted, profile.settle)
             left += sum(hole.window.duration // grid.interval.step for hole in holes)
     return left
 
 
 async def batches_of(slices: Sequence[Slice], batch_runner: BatchRunner) -> list[Batch]:
     """Pack *slices* as far as the limits are known, and leave out what would only stand until a newer one is there."""
-    relative = await batch_runner.fetcher.store.relative({piece.series for piece in slices})
+    relative = await batch_runner.fetcher.store.relative_queries({piece.series for piece in slices})
     batches: list[Batch] = []
     for kind in packing.request_kinds(slices):
         shape = (await batch_runner.limits(kind)).shape
@@ -131,7 +133,7 @@ class BackfillRunner:
         self,
         store: Store,
         batch_runner: BatchRunner,
-        heard: Callable[[Standing], None] = lambda _standing: None,
+        heard: Callable[[JobStatus], None] = lambda _standing: None,
         *,
         shares: bool = False,
     ) -> None:
@@ -141,10 +143,10 @@ class BackfillRunner:
         self._heard = heard
         self._shares = shares
 
-    async def run(self, job: Backfill, profiles: Sequence[Profile]) -> Standing | None:
+    async def run(self, job: BackfillJob, profiles: Sequence[Profile]) -> JobStatus | None:
         """Do what there is to do of *job*, and end it if nothing is left; None where that is up to other replicas.
 
-        A Standing of `running` means that the process was told to stop and the job goes on another day. Whatever else
+        A JobStatus of `running` means that the process was told to stop and the job goes on another day. Whatever else
         comes of it, only StoreUnavailable is raised: a job that cannot be done ends as `failed`, with the reason.
         """
         cancelled = asyncio.Event()
@@ -169,14 +171,14 @@ class BackfillRunner:
                 if job and job.standing.state == "cancelled":
                     cancelled.set()
 
-    async def _fail(self, job: Backfill, reason: str) -> Standing:
-        standing = Standing("failed", job.standing.progress, reason)
+    async def _fail(self, job: BackfillJob, reason: str) -> JobStatus:
+        standing = JobStatus("failed", job.standing.progress, reason)
         await self._store.stop_backfill(job, standing, self._fetcher.clock())
         return standing
 
     async def _run_if_known(
-        self, job: Backfill, profiles: Sequence[Profile], cancelled: asyncio.Event
-    ) -> Standing | None:
+        self, job: BackfillJob, profiles: Sequence[Profile], cancelled: asyncio.Event
+    ) -> JobStatus | None:
         chosen = [profile for profile in profiles if profile.name in job.wanted.profiles]
         paused = [profile.name for profile in chosen if not profile.enabled]
         if paused:
@@ -188,11 +190,11 @@ class BackfillRunner:
             return await self._fail(job, f"no such profile: {', '.join(unknown)}")
         return None
 
-    async def _is_others(self, job: Backfill) -> bool:
+    async def _is_others(self, job: BackfillJob) -> bool:
         """Tell whether another replica knows all of the profiles."""
         return any({*job.wanted.profiles} <= {*other.profiles} for other in await self._store.list_replicas())
 
-    async def _run(self, job: Backfill, profiles: Sequence[Profile], cancelled: asyncio.Event) -> Standing | None:
+    async def _run(self, job: BackfillJob, profiles: Sequence[Profile], cancelled: asyncio.Event) -> JobStatus | None:
         while True:
             planned = not job.standing.running
             if planned:
@@ -212,23 +214,23 @@ class BackfillRunner:
             elif job.standing.running:
                 return await self._end(job, profiles)
 
-    async def _is_on_grid(self, share: Share) -> bool:
+    async def _is_on_grid(self, share: ClaimedWindows) -> bool:
         """Tell whether buckets start where the job was planned for: else it must be planned anew."""
         grids = await self._store.grids()
         return all(grids[piece.series.agg_interval].holds(piece.window.start) for piece in share.mine)
 
-    async def _stopped(self, job: Backfill, cancelled: asyncio.Event) -> Standing:
+    async def _stopped(self, job: BackfillJob, cancelled: asyncio.Event) -> JobStatus:
         known = await self._store.backfill(job.id) if cancelled.is_set() else None
         return known.standing if known else job.standing
 
-    async def _plan(self, job: Backfill, profiles: Sequence[Profile]) -> Backfill:
+    async def _plan(self, job: BackfillJob, profiles: Sequence[Profile]) -> BackfillJob:
         slices = await unanswered(profiles, job.wanted, job.created_at, self._batch_runner, self._fetcher.clock())
         cut = packing.slices_of(await batches_of(slices, self._batch_runner))
-        job = await self._store.plan_backfill(job, cut, alone=not self._shares)
+        job = await self._store.enqueue_windows(job, cut, alone=not self._shares)
         self._heard(job.standing)
         return job
 
-    async def _claim(self, job: Backfill, profiles: Sequence[Profile]) -> Share:
+    async def _claim(self, job: BackfillJob, profiles: Sequence[Profile]) -> ClaimedWindows:
         queries = [series.query for profile in profiles for series in profile.series]
         if not self._shares:
             return await self._store.claim_windows(job, queries, self._fetcher.clock(), None)
@@ -242,15 +244,15 @@ class BackfillRunner:
         return await self._store.claim_windows(job, queries, self._fetcher.clock(), choose)
 
     async def _work(
-        self, share: Share, profiles: Sequence[Profile], handling: Handling, *, again: bool
-    ) -> tuple[Backfill, bool]:
+        self, share: ClaimedWindows, profiles: Sequence[Profile], handling: Handling, *, again: bool
+    ) -> tuple[BackfillJob, bool]:
         """Ask for what was claimed; gives how the job stands, and whether the process was told to stop."""
         diary = Checkpoint(share, self._store, self._heard)
         slices = await self._unasked(share, again=again)
         result = await self._batch_runner.run(slices, named(profiles), diary.note, background=True, handling=handling)
         return await diary.close(result), result.stopped
 
-    async def _unasked(self, share: Share, *, again: bool) -> list[Slice]:
+    async def _unasked(self, share: ClaimedWindows, *, again: bool) -> list[Slice]:
         """Leave out what was answered since the job was created, but only whole windows, unless they are *again* asked.
 
         Of a series whose values are relative to one answer, the newest answer is all there is to ask for.
@@ -259,10 +261,10 @@ class BackfillRunner:
         windows: dict[SeriesQuery, list[Window]] = defaultdict(list)
         for piece in share.mine:
             windows[piece.series].append(piece.window)
-        relative, slices = await self._store.relative(windows), []
+        relative, slices = await self._store.relative_queries(windows), []
         for query, mine in windows.items():
             all_of_it = hull([*mine, Window(wanted.start, wanted.end)])
-            answered = await self._store.answered(query, all_of_it, share.job.created_at)
+            answered = await self._store.covered_windows(query, all_of_it, share.job.created_at)
             for window in mine if not (answered and query in relative) else ():
                 parts = subtract(window, answered)
                 slices += [Slice(query, part) for part in (parts if again or not parts else [window])]
@@ -270,7 +272,7 @@ class BackfillRunner:
 
     async def _why_no_history(self, profiles: Sequence[Profile]) -> str | None:
         """Say which profiles have values that are relative to one answer; None if there are none."""
-        relative = await self._store.relative([one.query for profile in profiles for one in profile.series])
+        relative = await self._store.relative_queries([one.query for profile in profiles for one in profile.series])
         names = [profile.name for profile in profiles if any(one.query in relative for one in profile.series)]
         if not names:
             return None
@@ -279,10 +281,10 @@ class BackfillRunner:
             f"{', '.join(names)}; `collector status` says more"
         )
 
-    async def _end(self, job: Backfill, profiles: Sequence[Profile]) -> Standing | None:
+    async def _end(self, job: BackfillJob, profiles: Sequence[Profile]) -> JobStatus | None:
         now = self._fetcher.clock()
         if reason := await self._why_no_history(profiles):
-            standing = Standing("done", job.standing.progress, reason)
+            standing = JobStatus("done", job.standing.progress, reason)
             await self._store.stop_backfill(
                 job, standing, now, await remaining_gaps(profiles, job.wanted, self._store, now)
             )
@@ -290,7 +292,9 @@ class BackfillRunner:
         until_now = replace(job.wanted, end=now)  # an edge is found beside data, which may be newer than the job
         expected = await _wanted(profiles, until_now, self._store, now)
         await attend_beginnings(expected, named(profiles), self._batch_runner)
-        ended = await self._store.end_backfill(job, await remaining_gaps(profiles, job.wanted, self._store, now), now)
+        ended = await self._store.finish_backfill(
+            job, await remaining_gaps(profiles, job.wanted, self._store, now), now
+        )
         if ended:
             self._heard(ended.standing)
         return ended.standing if ended else None

@@ -161,7 +161,7 @@ def days_around(moment: datetime, daily: Grid = _USUAL_DAYS) -> Window:
 
 async def _unconfirmed(profiles: Sequence[Profile], now: datetime, store: Store, daily: Grid) -> list[Unconfirmed]:
     profile_of = {series.query: profile for profile in profiles for series in profile.series}
-    relative = await store.relative(profile_of)
+    relative = await store.relative_queries(profile_of)
     states = await store.series_states([query for query in profile_of if query not in relative])
     words = await store.measures([*states])
     found = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.store import Fire, Saved
+    from collector.store import Fire, SaveResult
 
 
 class Observer(Protocol):
@@ -16,7 +16,7 @@ class Observer(Protocol):
     def asked(self, outcome: str, seconds: float) -> None:
         """A request has ended; *outcome* as on record."""
 
-    def saved(self, profile: str, saved: Saved) -> None:
+    def saved(self, profile: str, saved: SaveResult) -> None:
         """An answer was saved; *saved* counts the points of *profile*."""
 
     def fired(self, fires: Sequence[Fire]) -> None:
@@ -29,7 +29,7 @@ class NullObserver:
     def asked(self, outcome: str, seconds: float) -> None:
         """Ignore it."""
 
-    def saved(self, profile: str, saved: Saved) -> None:
+    def saved(self, profile: str, saved: SaveResult) -> None:
         """Ignore it."""
 
     def fired(self, fires: Sequence[Fire]) -> None:

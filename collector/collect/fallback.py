@@ -17,7 +17,7 @@ from collector.collect.refetch import query_slices
 from collector.interval import grid_of
 from collector.model import Window, rfc3339
 from collector.radar.errors import RateLimited, TooCostly, Unavailable
-from collector.store import Expected
+from collector.store import ExpectedWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ class Fallback:
             await self._batch_runner.fetcher.present() - self._delay
         )
         within = Window(wanted.window.start, min(wanted.window.end, published))
-        return await query_slices(Expected(wanted.series, within, self._settle), now, self._store)
+        return await query_slices(ExpectedWindow(wanted.series, within, self._settle), now, self._store)
 
     async def _check(self, slices: Sequence[Slice]) -> None:
         agg_interval = slices[0].series.agg_interval

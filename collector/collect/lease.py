@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from collector import __version__
-from collector.store import Candidate, LeaseLost, StoreDenied, StoreError, process_name
+from collector.store import LeaseLost, NewReplica, StoreDenied, StoreError, process_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -44,7 +44,7 @@ async def enlisted(
         yield
         return
     name = process_name(socket.gethostname(), os.getpid(), command)
-    await store.enlist(Candidate(name, __version__, [profile.name for profile in profiles], lease))
+    await store.register(NewReplica(name, __version__, [profile.name for profile in profiles], lease))
     keeping = asyncio.create_task(_keep(store, lease, stop))
     try:
         yield
@@ -53,7 +53,7 @@ async def enlisted(
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
         with contextlib.suppress(StoreError):  # the others notice that it is gone
-            await store.resign(store.clock())
+            await store.deregister(store.clock())
 
 
 async def _keep(store: Store, lease: timedelta, stop: asyncio.Event) -> None:
@@ -62,7 +62,7 @@ async def _keep(store: Store, lease: timedelta, stop: asyncio.Event) -> None:
     while True:
         await asyncio.sleep(pause)
         try:
-            await store.renew(lease, store.clock())
+            await store.renew_lease(lease, store.clock())
         except LeaseLost as error:
             log.warning("lease", extra={"outcome": "lost", "reason": str(error)})
             stop.set()

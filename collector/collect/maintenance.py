@@ -20,7 +20,16 @@ from collector.collect.batches.fetcher import backoff
 from collector.collect.confirm import confirm
 from collector.collect.one_pass import heal
 from collector.collect.worker import first_of
-from collector.store import HISTORY, RETENTION, Beat, Pruned, Standing, StoreError, StoreUnavailable, process_name
+from collector.store import (
+    HISTORY,
+    RETENTION,
+    JobStatus,
+    Pruned,
+    ServiceHeartbeat,
+    StoreError,
+    StoreUnavailable,
+    process_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.collect.events import Observer
     from collector.settings import Settings
-    from collector.store import Backfill, Fire, Saved, Store
+    from collector.store import BackfillJob, Fire, SaveResult, Store
 
 
 log = logging.getLogger(__name__)
@@ -103,7 +112,7 @@ async def do_backfills(settings: Settings, batch_runner: BatchRunner, submitted:
     backfill_runner = BackfillRunner(fetcher.store, batch_runner, shares=shares)
     given_up = set[int]()
 
-    async def do(job: Backfill) -> bool:
+    async def do(job: BackfillJob) -> bool:
         """Do a job; False if the rest of it is up to other replicas."""
         try:
             standing = await backfill_runner.run(job, settings.profiles)
@@ -111,7 +120,7 @@ async def do_backfills(settings: Settings, batch_runner: BatchRunner, submitted:
             raise
         except Exception as error:  # noqa: BLE001 - not even its failure can be put on record, and the service goes on
             given_up.add(job.id)
-            standing = Standing("failed", job.standing.progress, f"{type(error).__name__}: {error}")
+            standing = JobStatus("failed", job.standing.progress, f"{type(error).__name__}: {error}")
         if standing:
             level = logging.WARNING if standing.state == "failed" else logging.INFO
             log.log(level, "backfill", extra={"id": job.id, "outcome": standing.state, "reason": standing.message})
@@ -162,7 +171,7 @@ class Heartbeat:
         self._observer = observer
         self._name = process_name(socket.gethostname(), os.getpid())
         self._progress: datetime | None = None
-        self._written: Beat | None = None
+        self._written: ServiceHeartbeat | None = None
 
     def asked(self, outcome: str, seconds: float) -> None:
         """Pass a request on; an answer is progress."""
@@ -170,7 +179,7 @@ class Heartbeat:
             self._progress = self._clock()
         self._observer.asked(outcome, seconds)
 
-    def saved(self, profile: str, saved: Saved) -> None:
+    def saved(self, profile: str, saved: SaveResult) -> None:
         """Pass the counts of an answer on."""
         self._progress = self._clock()
         self._observer.saved(profile, saved)
@@ -206,9 +215,9 @@ class Heartbeat:
         return not timedelta(0) <= now - last.seen_at < _WITHOUT_PROGRESS
 
     async def _write(self) -> None:
-        beat = Beat(self._name, __version__, self._clock(), self._progress)
+        beat = ServiceHeartbeat(self._name, __version__, self._clock(), self._progress)
         try:
-            await self._store.beat(beat)
+            await self._store.write_heartbeat(beat)
         except StoreError as error:
             log.debug("heartbeat", extra={"outcome": "failed", "reason": str(error)})
         else:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collector.errors import CollectorError
     from collector.model import SeriesQuery
     from collector.profile import Profile
-    from collector.store import Saved, Store
+    from collector.store import SaveResult, Store
 
 _MOST_ROUNDS = 3
 """The first request may show that our clock is wrong; the second round asks by Radar's."""
@@ -46,7 +46,7 @@ class PassResult:
     away, did not take a part.
     """
 
-    saved: Saved
+    saved: SaveResult
     reasons: dict[str, str | None]
     stopped: bool
     requests: int = 0
@@ -187,7 +187,7 @@ async def _unanswered(slices: Sequence[Slice], since: datetime, store: Store) ->
     return [
         Slice(piece.series, part)
         for piece in slices
-        for part in subtract(piece.window, await store.answered(piece.series, piece.window, since))
+        for part in subtract(piece.window, await store.covered_windows(piece.series, piece.window, since))
     ]
 
 

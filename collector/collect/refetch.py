@@ -15,7 +15,7 @@ from collector.datasets import is_snapshot
 from collector.finality import NARROWER, windows_to_reread
 from collector.interval import grid_of
 from collector.model import Slice, Window, from_epoch
-from collector.store import Expected
+from collector.store import ExpectedWindow
 from collector.windows import hull, merge, split_evenly, subtract
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ async def fire_slices(
     """
     await store.adopt(now)
     queries = {series.query for profile in profiles for series in profile.series}
-    states, relative = await store.series_states(queries), await store.relative(queries)
+    states, relative = await store.series_states(queries), await store.relative_queries(queries)
     wanted: Windows = defaultdict(list)
     for profile in profiles:
         for series in profile.series:
@@ -107,7 +107,7 @@ def _ceiling(profile: Profile, moment: datetime) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BackfillRequest:
     """What is asked for of one series: parts of gaps, *within* the window that is expected.
 
     *wide* parts are asked for in windows of the grid, *narrow* ones in exact windows of at most so many seconds.
@@ -128,7 +128,7 @@ async def healing_slices(
     return await gap_slices(await healing_expected(profiles, now - ahead, store), now, store, batch_runner)
 
 
-async def healing_expected(profiles: Sequence[Profile], present: datetime, store: Store) -> list[Expected]:
+async def healing_expected(profiles: Sequence[Profile], present: datetime, store: Store) -> list[ExpectedWindow]:
     """List what the store should have at Radar's *present* of each series of those *profiles* that heal."""
     states = await store.series_states({s.query for profile in profiles for s in profile.series if profile.heal})
     expected = []
@@ -137,12 +137,12 @@ async def healing_expected(profiles: Sequence[Profile], present: datetime, store
             state = states.get(series.query)
             stored = Window(from_epoch(state.extent[0]), from_epoch(state.extent[1])) if state else None
             window = profile.expected(stored, from_epoch(state.told_until) if state else present)
-            expected += [Expected(series.query, window, profile.settle)] if window else []
+            expected += [ExpectedWindow(series.query, window, profile.settle)] if window else []
     return expected
 
 
 async def gap_slices(
-    expected: Sequence[Expected],
+    expected: Sequence[ExpectedWindow],
     now: datetime,
     store: Store,
     batch_runner: BatchRunner,
@@ -154,16 +154,16 @@ async def gap_slices(
     With *explicit_since* proven gaps are asked for, too, unless an answer has covered them from that moment on. A
     series whose values are relative to one answer has no gaps to fill: a second answer would not join the first.
     """
-    relative = await store.relative({one.query for one in expected})
+    relative = await store.relative_queries({one.query for one in expected})
     expected = [one for one in expected if one.query not in relative]
     explicit = explicit_since is not None
-    found: dict[SeriesQuery, Wanted] = {}
+    found: dict[SeriesQuery, BackfillRequest] = {}
     requests = await store.gap_requests(expected, now, explicit=explicit)
     for one, parts in zip(expected, requests, strict=True):
         if not parts:
             continue
         known = found.get(one.query)
-        wanted = Wanted(hull([one.window, known.within]) if known else one.window)
+        wanted = BackfillRequest(hull([one.window, known.within]) if known else one.window)
         found[one.query] = wanted
         if known:
             wanted.wide.extend(known.wide)
@@ -173,12 +173,17 @@ async def gap_slices(
 
 
 async def _add_parts(  # noqa: PLR0913, PLR0917 - what the decision depends on
-    wanted: Wanted, one: Expected, parts: Sequence[GapRequest], now: datetime, since: datetime, store: Store
+    wanted: BackfillRequest,
+    one: ExpectedWindow,
+    parts: Sequence[GapRequest],
+    now: datetime,
+    since: datetime,
+    store: Store,
 ) -> None:
     """Add *parts* of gaps that were not asked for just now: from *since* on, young ones within a day."""
-    lately = await store.answered(one.query, one.window, now - _YOUNG_AGAIN)
-    just_now = await store.answered(one.query, one.window, since)
-    covered = await store.answered(one.query, one.window, now - _COVERED)
+    lately = await store.covered_windows(one.query, one.window, now - _YOUNG_AGAIN)
+    just_now = await store.covered_windows(one.query, one.window, since)
+    covered = await store.covered_windows(one.query, one.window, now - _COVERED)
     young_from = grid_of(one.query.agg_interval, one.window.start).floor(now - one.settle)
     for part in parts:
         window = Window(from_epoch(part.start), from_epoch(part.end))
@@ -192,20 +197,20 @@ async def _add_parts(  # noqa: PLR0913, PLR0917 - what the decision depends on
                 wanted.wide.append(piece)
 
 
-async def query_slices(expected: Expected, now: datetime, store: Store) -> list[Slice]:
+async def query_slices(expected: ExpectedWindow, now: datetime, store: Store) -> list[Slice]:
     """Decide what Radar is asked for so that one query is answered: all that is absent and was not asked for just now.
 
     There is nothing to ask for of a snapshot, or of values relative to one answer: a second answer would not join them.
     """
     query, window = expected.query, expected.window
-    if window.start >= window.end or is_snapshot(query) or await store.relative([query]):
+    if window.start >= window.end or is_snapshot(query) or await store.relative_queries([query]):
         return []
-    gaps = [hole.window for hole in (await store.holes_of([expected]))[0]]
-    asked = await store.answered(query, window, now - _QUERIED_AGAIN)
+    gaps = [hole.window for hole in (await store.find_gaps([expected]))[0]]
+    asked = await store.covered_windows(query, window, now - _QUERIED_AGAIN)
     return [Slice(query, part) for gap in gaps for part in subtract(gap, asked)]
 
 
-def _alone(gap: Window, expected: Expected) -> tuple[Window, int]:
+def _alone(gap: Window, expected: ExpectedWindow) -> tuple[Window, int]:
     """Ask for nothing but a gap, and at the begin of what is expected for four buckets at least: see NARROWER."""
     start = gap.start
     if start == expected.window.start:
@@ -224,7 +229,7 @@ def _not_asked(
     return [*old, *young]
 
 
-async def _slices(found: Mapping[SeriesQuery, Wanted], batch_runner: BatchRunner) -> list[Slice]:
+async def _slices(found: Mapping[SeriesQuery, BackfillRequest], batch_runner: BatchRunner) -> list[Slice]:
     """Widen what may be wide to windows of the grid, so that many have one duration and share requests."""
     slices = []
     for query, wanted in found.items():
@@ -242,5 +247,5 @@ async def whole_cells(
 ) -> list[Slice]:
     """Widen windows to those of the grid, inside *within*, so that many have one duration and share requests."""
     return await _slices(
-        {query: Wanted(within[query], list(windows)) for query, windows in wanted.items()}, batch_runner
+        {query: BackfillRequest(within[query], list(windows)) for query, windows in wanted.items()}, batch_runner
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from collector.radar.client import RadarResponse, trusted_answer
 from collector.radar.errors import RadarError
-from collector.store import ReadBody, StoreDamaged, keys_of
+from collector.store import ReadBody, StoreCorrupt, keys_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,7 +38,7 @@ async def rehearse(store: Reader, kept: KeptBody, now: datetime) -> ReplayOutcom
     try:
         reply = await _read(store, kept)
         found = await store.rehearse_replay(ReadBody(kept.fetch_id, reply.batch, reply.answer), now)
-    except (RadarError, StoreDamaged) as error:
+    except (RadarError, StoreCorrupt) as error:
         return ReplayOutcome(kept.fetch_id, kept.kind, reason=str(error))
     return _outcome(kept, found)
 
@@ -47,7 +47,7 @@ async def replay(store: Store, kept: KeptBody, now: datetime) -> ReplayOutcome:
     """Read a kept body again, and store what it says as far as it is absent; its questions pause no longer."""
     try:
         reply = await _read(store, kept)
-    except (RadarError, StoreDamaged) as error:
+    except (RadarError, StoreCorrupt) as error:
         await store.mark_read(kept.fetch_id)
         return ReplayOutcome(kept.fetch_id, kept.kind, reason=str(error))
     outcome = _outcome(kept, await store.replay(ReadBody(kept.fetch_id, reply.batch, reply.answer), now))
@@ -63,7 +63,7 @@ async def replay(store: Store, kept: KeptBody, now: datetime) -> ReplayOutcome:
 async def _read(store: Reader, kept: KeptBody) -> TrustedAnswer:
     content, question = await store.body(kept.fetch_id), await store.question(kept.fetch_id)
     if content is None or question is None:
-        raise StoreDamaged(f"the body of fetch {kept.fetch_id} is not kept any more")
+        raise StoreCorrupt(f"the body of fetch {kept.fetch_id} is not kept any more")
     return trusted_answer(RadarResponse(kept.status, {}, content, kept.received_at), question)
 
 

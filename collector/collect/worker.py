@@ -19,7 +19,7 @@ from collector.clock_difference import NAMED_FROM
 from collector.collect.batches.fetcher import backoff
 from collector.collect.one_pass import PassResult, collect
 from collector.collect.planning import sharing
-from collector.store import FIRST_PAUSE, PROFILE, Duty, Fire, StoreUnavailable
+from collector.store import FIRST_PAUSE, PROFILE, Fire, StoreUnavailable, WorkItem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.profile import Profile
-    from collector.store import Claimed, Store
+    from collector.store import Claim, Store
 
 log = logging.getLogger(__name__)
 
@@ -118,12 +118,12 @@ class ProfileWorker:
             complete = await self._pass(dues, now) and complete
         return complete
 
-    async def _claim(self, now: datetime, tried: set[str]) -> dict[str, Duty]:
+    async def _claim(self, now: datetime, tried: set[str]) -> dict[str, WorkItem]:
         """Claim a share of what is wanted and not *tried* yet, and see how all the profiles fare."""
         kind = next(iter(self._profiles.values())).request_kind
         positions = (await self._batch_runner.limits(kind)).shape.positions
 
-        def choose(free: Sequence[Duty], replicas: int) -> list[str]:
+        def choose(free: Sequence[WorkItem], replicas: int) -> list[str]:
             wanted = [self._profiles[duty.name] for duty in free if duty.name not in tried and self._wants(duty, now)]
             return [profile.name for profile in sharing.fair_share(wanted, replicas, positions)]
 
@@ -131,14 +131,14 @@ class ProfileWorker:
         self._learn(claimed, now)
         return {name: claimed.duties[name] for name in claimed.mine}
 
-    def _wants(self, duty: Duty, now: datetime) -> bool:
+    def _wants(self, duty: WorkItem, now: datetime) -> bool:
         """Tell whether a profile is due, or to be tried or looked at once more."""
         retry = duty.failures > 0 and duty.name in self._retries
         again = self._awaited.get(duty.name), duty.again
         wanted = self._dues(duty, now) or retry or self._is_ahead(duty, now)
         return bool(wanted) or any(moment and moment <= now for moment in again)
 
-    def _is_ahead(self, duty: Duty, now: datetime) -> bool:
+    def _is_ahead(self, duty: WorkItem, now: datetime) -> bool:
         """Tell whether the newest due moment is accounted for only because the clock was ahead of it then."""
         if duty.success is None or duty.failures:
             return False
@@ -146,15 +146,15 @@ class ProfileWorker:
         newest = profile.due_edges(None, now)[0] + profile.publication_delay
         return not newest <= duty.success <= now + NAMED_FROM
 
-    def _dues(self, duty: Duty, now: datetime) -> list[datetime]:
+    def _dues(self, duty: WorkItem, now: datetime) -> list[datetime]:
         return self._profiles[duty.name].due_edges(duty.due, now)
 
-    def _learn(self, claimed: Claimed, now: datetime) -> None:
+    def _learn(self, claimed: Claim, now: datetime) -> None:
         for duty in claimed.duties.values():
             self.health[duty.name] = Health(duty.due, duty.success, duty.failures, duty.reason)
         self._others_at_it = any(duty.held and self._wants(duty, now) for duty in claimed.duties.values())
 
-    async def _pass(self, duties: Mapping[str, Duty], now: datetime) -> bool:
+    async def _pass(self, duties: Mapping[str, WorkItem], now: datetime) -> bool:
         """Collect what was claimed, and put on record what came of it."""
         profiles = [self._profiles[name] for name in duties]
         collected = await collect(profiles, now, self._store, self._batch_runner)
@@ -166,7 +166,7 @@ class ProfileWorker:
             raise error  # what was due still is
         return collected.complete
 
-    async def _record(self, duties: Mapping[str, Duty], collected: PassResult, now: datetime) -> None:
+    async def _record(self, duties: Mapping[str, WorkItem], collected: PassResult, now: datetime) -> None:
         finished = self._fetcher.clock()
         dues = {name: moments for name, duty in duties.items() if (moments := self._dues(duty, now))}
         fires = fires_of(dues, collected, finished)
@@ -186,12 +186,12 @@ class ProfileWorker:
             ends = [one.again_at for one in pauses if any(one.is_of(query) for query in queries)]
             self._awaited[name] = min(ends, default=now + FIRST_PAUSE)
 
-    def _done(self, duty: Duty, collected: PassResult, now: datetime) -> Duty:
+    def _done(self, duty: WorkItem, collected: PassResult, now: datetime) -> WorkItem:
         """How a duty stands after a pass."""
         reason, look = collected.reasons[duty.name], self._awaited.get(duty.name)
         again = now if reason and duty.name not in collected.refused else look
         success, failures = (duty.success, duty.failures + 1) if reason else (now, 0)
-        return Duty(duty.name, duty.due, success, failures, reason, again + _LET_IT_TRY if again else None)
+        return WorkItem(duty.name, duty.due, success, failures, reason, again + _LET_IT_TRY if again else None)
 
     async def _await_newest(self, profile: Profile, now: datetime) -> None:
         """Look again when the newest closed bucket should be published, if that is well before the next due moment.
@@ -202,7 +202,7 @@ class ProfileWorker:
         self._awaited.pop(profile.name, None)
         ahead = await self._store.ahead()
         closed = profile.grid.floor(now - ahead)
-        stored = await self._store.spans([series.query for series in profile.series])
+        stored = await self._store.extents([series.query for series in profile.series])
         if all(series.query in stored and stored[series.query].end >= closed for series in profile.series):
             if not ahead:
                 return
@@ -213,7 +213,7 @@ class ProfileWorker:
         if look + _LOOK_AGAIN <= profile.next_due(now) and look <= published + _LOOK_UNTIL:
             self._awaited[profile.name] = look
 
-    def _note(self, done: Sequence[Duty], fires: Sequence[Fire], collected: PassResult) -> None:
+    def _note(self, done: Sequence[WorkItem], fires: Sequence[Fire], collected: PassResult) -> None:
         newest = {fire.profile: fire.due for fire in fires}
         for duty in done:
             due = newest.get(duty.name, duty.due)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from collector import __version__
 from collector.report.status import status_document
 from collector.settings.effective import effective
-from collector.store import StoreDamaged
+from collector.store import StoreCorrupt
 from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ async def _example(store: Reader, kept: KeptBody, most: int) -> dict[str, Any]:
     """Return the first *most* bytes of a kept body, and the first slices of its question; or why there are none."""
     try:
         content, question = await store.body(kept.fetch_id) or b"", await store.question(kept.fetch_id)
-    except StoreDamaged as error:
+    except StoreCorrupt as error:
         return {"content": str(error), "content_is_whole": False, "question": []}
     slices = question.slices[:_SLICES] if question else ()
     return {

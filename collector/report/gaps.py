@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from collector.datasets import is_snapshot
 from collector.profile import on_grids
-from collector.store import Expected
+from collector.store import ExpectedWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from collector.model import Window
     from collector.profile import LabelledSeries, Profile
-    from collector.store import Hole, ProfileStatus, Reader, ReadView
+    from collector.store import GapWindow, ProfileStatus, Reader, ReadView
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ async def find_gaps(store: Reader, profiles: Sequence[Profile], now: datetime) -
         placed = on_grids(profiles, view.grids())
         return gaps_of_profiles(view, placed, view.status_rows(placed), now)
 
-    return await store.look(work)
+    return await store.with_read_view(work)
 
 
 def gaps_of_profiles(
@@ -49,8 +49,8 @@ def gaps_of_profiles(
     that are relative to one answer has no gaps, because a second answer could not be joined to the first.
     """
     queries = [series.query for profile in profiles for series in profile.series]
-    stored, whole = store.spans(queries), store.whole(queries)
-    relative = store.relative(queries)
+    stored, whole = store.extents(queries), store.complete_extents(queries)
+    relative = store.relative_queries(queries)
     asked, expected = [], []
     for profile, row in zip(profiles, rows, strict=True):
         published = now - row.ahead - profile.publication_delay - row.behind
@@ -60,14 +60,14 @@ def gaps_of_profiles(
             within = profile.expected(stored.get(series.query), published)
             if within and series.query not in relative and not _is_inside(within, whole.get(series.query)):
                 asked.append((profile, series))
-                expected.append(Expected(series.query, within, profile.settle))
-    found = store.holes_of(expected)
+                expected.append(ExpectedWindow(series.query, within, profile.settle))
+    found = store.find_gaps(expected)
     return [
         _gap(profile, series, hole) for (profile, series), holes in zip(asked, found, strict=True) for hole in holes
     ]
 
 
-def _gap(profile: Profile, series: LabelledSeries, hole: Hole) -> Gap:
+def _gap(profile: Profile, series: LabelledSeries, hole: GapWindow) -> Gap:
     buckets = hole.window.duration // profile.agg_interval.step
     return Gap(profile.name, series.label, hole.window.start, hole.window.end, buckets, hole.reason)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.profile import Profile
-    from collector.store import Budget, ProfileStatus, ReadView, Upstream
+    from collector.store import Budget, ProfileStatus, ReadView, UpstreamHealth
 
 
 GRACE = timedelta(minutes=2)
@@ -97,7 +97,7 @@ def find_stalls(
             found[profile.name] = Stall(row.last_updated, row.behind, row.usual_lag)
         elif row.newest_point and now - row.ahead - row.newest_point - step > most:
             end = row.newest_point + step
-            asked = store.asked_at([one.query for one in profile.series], end)
+            asked = store.last_covered_at([one.query for one in profile.series], end)
             newest = max(asked.values(), default=end + row.ahead) - row.ahead
             if newest - end > most:
                 found[profile.name] = Stall(end, newest - end, row.usual_lag)
@@ -149,7 +149,7 @@ class Wait:
         return self.reason != "budget"
 
 
-def upstream_wait(budget: Budget, radar: Upstream, now: datetime) -> Wait | None:
+def upstream_wait(budget: Budget, radar: UpstreamHealth, now: datetime) -> Wait | None:
     """Return the wait that Radar causes for all questions; None if there is none."""
     if budget.blocked_until:
         return Wait("blocked", budget.blocked_until, "HTTP 429")

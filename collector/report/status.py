@@ -84,7 +84,7 @@ async def status_document(
     *spelling* caches earlier results; without it every text filter is checked.
     """
     spelling = spelling or SpellingCheck()
-    return await store.look(lambda state: _document(state, profiles, limit, now, spelling))
+    return await store.with_read_view(lambda state: _document(state, profiles, limit, now, spelling))
 
 
 def _document(
@@ -136,7 +136,7 @@ def _read(
     paused = store.paused(queries, now)
     return _StoreFacts(
         gaps=gaps,
-        relative=store.relative(queries),
+        relative=store.relative_queries(queries),
         fires=store.last_fires([profile.name for profile in profiles]),
         stalls=find_stalls(store, profiles, rows, now),
         unconfirmed=store.unconfirmed(profiles),
@@ -284,7 +284,7 @@ def _is_failed(store: ReadView, profile: Profile, fire: Fire | None) -> bool:
     if fire is None or fire.outcome != "failed":
         return False
     queries = [series.query for series in profile.series]
-    asked = store.asked_at(queries, fire.due - profile.agg_interval.step)
+    asked = store.last_covered_at(queries, fire.due - profile.agg_interval.step)
     return any(query not in asked or asked[query] <= fire.finished_at for query in queries)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from collector.serve.service import ServiceApi
     from collector.serve.status_cache import StatusCache
-    from collector.store import Fire, Saved
+    from collector.store import Fire, SaveResult
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CHANGES = ("inserted", "revised", "unchanged", "ignored")
@@ -66,7 +66,7 @@ class Metrics:
         self._requests.labels(outcome).inc()
         self._seconds.observe(seconds)
 
-    def saved(self, profile: str, saved: Saved) -> None:
+    def saved(self, profile: str, saved: SaveResult) -> None:
         """An answer was saved; *saved* counts the points of *profile*."""
         for change in _CHANGES:
             self._points.labels(profile, change).inc(saved.counts.get(change, 0))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from collector.profile import Profile
     from collector.serve.metrics import Metrics
-    from collector.store import Backfill, Forgotten, Pruned, Store, Wanted
+    from collector.store import BackfillJob, BackfillRequest, Pruned, SeriesDeletion, Store
 
 
 class ServiceApi(Protocol):
@@ -42,16 +42,16 @@ class ServiceApi(Protocol):
     async def unready(self) -> list[str]:
         """Return why the service is not ready, one sentence each; an empty list if it is ready."""
 
-    async def submit(self, wanted: Wanted) -> Backfill:
+    async def submit(self, wanted: BackfillRequest) -> BackfillJob:
         """Record a backfill job and start it when its turn comes."""
 
-    async def cancel(self, backfill_id: int) -> Backfill:
+    async def cancel(self, backfill_id: int) -> BackfillJob:
         """Cancel a job that has not ended, and return it. Raises LookupError if there is no such job."""
 
     async def prune(self) -> Pruned:
         """Delete what is older than [retention] keeps. The deletion continues if the caller is cancelled."""
 
-    async def forget(self, series_id: int, *, dry_run: bool) -> Forgotten:
+    async def forget(self, series_id: int, *, dry_run: bool) -> SeriesDeletion:
         """Delete a series. Raises SeriesWanted if a profile uses it, SeriesUnknown if there is none."""
 
     async def replay(self, fetch_id: int) -> dict[str, Any] | None:

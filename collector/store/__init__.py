@@ -1,48 +1,48 @@
 """KEEPS: all SQL."""
 
-from collector.store.claims.backfill_queue import Settled, Share
-from collector.store.claims.work_items import HISTORY, PROFILE, RETENTION, Claimed, Duty
+from collector.store.claims.backfill_queue import ClaimedWindows, CompletedWindows
+from collector.store.claims.work_items import HISTORY, PROFILE, RETENTION, Claim, WorkItem
 from collector.store.db.lock_file import Owner
 from collector.store.errors import (
     LeaseLost,
+    MissingExtension,
+    NotAStore,
+    SchemaTooNew,
+    SchemaTooOld,
     StoreAliased,
-    StoreBehind,
-    StoreDamaged,
+    StoreCorrupt,
     StoreDenied,
     StoreError,
-    StoreForeign,
-    StoreLacks,
+    StoreLocked,
     StoreMissing,
-    StoreNewer,
-    StoreOwned,
-    StoreRefused,
     StoreUnavailable,
     StoreUnfit,
+    ValueRejected,
 )
-from collector.store.ledger.backfills import Backfill, Progress, Standing, Wanted, wanted
+from collector.store.ledger.backfills import BackfillJob, BackfillRequest, JobProgress, JobStatus, backfill_request
 from collector.store.ledger.bodies import KeptBody, NewBody, pack, write_question
 from collector.store.ledger.budget import Budget
 from collector.store.ledger.deviations import Deviation
-from collector.store.ledger.fetches import Begun, Failure, NewestAnswer, Saved
+from collector.store.ledger.fetches import FetchError, NewestAnswer, SaveResult, StartedFetch
 from collector.store.ledger.fires import Fire
-from collector.store.ledger.heartbeat import Beat, ServiceState
+from collector.store.ledger.heartbeat import ServiceHeartbeat, ServiceState
 from collector.store.ledger.heartbeat import named as process_name
 from collector.store.ledger.refusals import FIRST_PAUSE, Refusal, keys_of, pause
-from collector.store.ledger.replicas import Candidate, Replica
-from collector.store.ledger.upstream import SILENT_AFTER, Upstream, Wait
-from collector.store.read.as_of import Change, History, KeptSeries, Stretch
+from collector.store.ledger.replicas import NewReplica, Replica
+from collector.store.ledger.upstream import SILENT_AFTER, UpstreamHealth, Wait
+from collector.store.read.as_of import AsOfReader, Change, SeriesWindow, StoredSeries
 from collector.store.read.common_bucket import Bucket, why_another_unit
-from collector.store.read.downsample import Column, Thinned
-from collector.store.read.gaps import Expected, Hole
+from collector.store.read.downsample import ChartBucket, Downsampled
+from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.read.points import Block
-from collector.store.read.selection import Place, SelectedSeries, Selection
+from collector.store.read.selection import PointCursor, PointQuery, SelectedSeries
 from collector.store.read.series_states import SeriesState
 from collector.store.read.status import Pause, ProfileStatus, StoreInfo
 from collector.store.read_view import ReadView
 from collector.store.reader import Reader
 from collector.store.retention.prune import Pruned
-from collector.store.retention.series_deletion import Forgotten, SeriesUnknown, SeriesWanted
+from collector.store.retention.series_deletion import SeriesDeletion, SeriesUnknown, SeriesWanted
 from collector.store.series.generations import UnitChange
 from collector.store.series.grids import LearnedGrid
 from collector.store.series.identity import Renamed
@@ -59,37 +59,40 @@ __all__ = [
     "RETENTION",
     "SILENT_AFTER",
     "AnnotationRow",
-    "Backfill",
-    "Beat",
-    "Begun",
+    "AsOfReader",
+    "BackfillJob",
+    "BackfillRequest",
     "Block",
     "Bucket",
     "Budget",
-    "Candidate",
     "Change",
-    "Claimed",
-    "Column",
+    "ChartBucket",
+    "Claim",
+    "ClaimedWindows",
+    "CompletedWindows",
     "Deviation",
-    "Duty",
-    "Expected",
-    "Failure",
+    "Downsampled",
+    "ExpectedWindow",
+    "FetchError",
     "FetchRow",
     "Fire",
-    "Forgotten",
-    "History",
-    "Hole",
+    "GapWindow",
+    "JobProgress",
+    "JobStatus",
     "KeptBody",
-    "KeptSeries",
     "LearnedGrid",
     "LeaseLost",
+    "MissingExtension",
     "NewBody",
+    "NewReplica",
     "NewestAnswer",
+    "NotAStore",
     "Owner",
     "PassRecord",
     "Pause",
-    "Place",
+    "PointCursor",
+    "PointQuery",
     "ProfileStatus",
-    "Progress",
     "Pruned",
     "ReadBody",
     "ReadView",
@@ -99,45 +102,42 @@ __all__ = [
     "Replayed",
     "Replica",
     "RevisionRow",
-    "Saved",
+    "SaveResult",
+    "SchemaTooNew",
+    "SchemaTooOld",
     "SelectedSeries",
-    "Selection",
+    "SeriesDeletion",
     "SeriesRow",
     "SeriesState",
     "SeriesUnknown",
     "SeriesWanted",
+    "SeriesWindow",
+    "ServiceHeartbeat",
     "ServiceState",
-    "Settled",
-    "Share",
     "Snapshot",
-    "Standing",
+    "StartedFetch",
     "Store",
     "StoreAliased",
-    "StoreBehind",
-    "StoreDamaged",
+    "StoreCorrupt",
     "StoreDenied",
     "StoreError",
-    "StoreForeign",
     "StoreInfo",
-    "StoreLacks",
+    "StoreLocked",
     "StoreMissing",
-    "StoreNewer",
-    "StoreOwned",
-    "StoreRefused",
     "StoreUnavailable",
     "StoreUnfit",
-    "Stretch",
+    "StoredSeries",
     "Taken",
-    "Thinned",
     "UnitChange",
-    "Upstream",
+    "UpstreamHealth",
+    "ValueRejected",
     "Wait",
-    "Wanted",
+    "WorkItem",
+    "backfill_request",
     "keys_of",
     "pack",
     "pause",
     "process_name",
-    "wanted",
     "why_another_unit",
     "write_question",
 ]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _HEAD = struct.Struct("<6q")
 
 
-class Answered(NamedTuple):
+class CheckedRange(NamedTuple):
     """A row of date_ranges: the buckets [start, end) in epoch seconds, the API's own range in microseconds."""
 
     series_id: int
@@ -39,7 +39,9 @@ class Answered(NamedTuple):
     end_time: int
 
 
-def answered_range(series_id: int, fetch_id: int, start: int, end: int, named: Sequence[datetime | None]) -> Answered:
+def answered_range(
+    series_id: int, fetch_id: int, start: int, end: int, named: Sequence[datetime | None]
+) -> CheckedRange:
     """Make an Answered of epoch seconds and of the range that the API *named*; one that is None counts as [start, end).
 
     So the checksum of an older version, which wrote the window in place of None, holds as well.
@@ -48,10 +50,10 @@ def answered_range(series_id: int, fetch_id: int, start: int, end: int, named: S
         microseconds(moment) if moment is not None else edge * 1_000_000
         for moment, edge in zip(named, (start, end), strict=True)
     ]
-    return Answered(series_id, fetch_id, start, end, *times)
+    return CheckedRange(series_id, fetch_id, start, end, *times)
 
 
-def checksum(answered: Answered, timestamps: Sequence[int], values: Sequence[float]) -> int:
+def checksum(answered: CheckedRange, timestamps: Sequence[int], values: Sequence[float]) -> int:
     """Give CRC-32 of a date range and of what its fetch wrote there, ascending: all timestamps, then all values."""
     count = len(timestamps)
     packed = struct.pack(f"<{count}q{count}d", *timestamps, *values)

@@ -13,7 +13,7 @@ class StoreUnavailable(StoreError):
     """Retry later: the store is locked, full, read-only, or does not answer."""
 
 
-class StoreOwned(StoreError):
+class StoreLocked(StoreError):
     """Stop: another process writes to this SQLite store; *url* is the address of its HTTP server, if it has one."""
 
     advice = "end that process first"
@@ -35,23 +35,23 @@ class StoreMissing(StoreError):
     """Stop: there is nothing to read yet."""
 
 
-class StoreForeign(StoreError):
+class NotAStore(StoreError):
     """Stop: what is there is not a store of ours; it was not touched."""
 
 
-class StoreDamaged(StoreError):
+class StoreCorrupt(StoreError):
     """Stop: the file is a store, but parts of it are not what was written; it was not touched."""
 
 
-class StoreNewer(StoreError):
+class SchemaTooNew(StoreError):
     """Stop: a newer version of the collector has changed the schema."""
 
 
-class StoreBehind(StoreError):
+class SchemaTooOld(StoreError):
     """Stop: the schema is of an older version and must not, or cannot, be upgraded here."""
 
 
-class StoreLacks(StoreError):
+class MissingExtension(StoreError):
     """Stop: the database lacks an extension that was configured; nothing was changed."""
 
 
@@ -59,7 +59,7 @@ class StoreUnfit(StoreError):
     """Stop: the database was made so that it cannot hold every text; nothing was changed."""
 
 
-class StoreRefused(StoreError):
+class ValueRejected(StoreError):
     """Stop: the database does not take this value, or this fetch has already ended another way."""
 
 

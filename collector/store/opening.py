@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from collector.store.db import migrate, partitioning, sqlite_file
 from collector.store.db.database import Database
 from collector.store.db.location import Location, locate
-from collector.store.db.lock_file import OwnerLock, owning
-from collector.store.db.translate_errors import boundary
-from collector.store.errors import StoreBehind
+from collector.store.db.lock_file import LockFile, hold_lock
+from collector.store.db.translate_errors import translate_errors
+from collector.store.errors import SchemaTooOld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ class OpenStore(NamedTuple):
     """A store that is open, and on SQLite the lock of the process that writes to it."""
 
     database: Database
-    lock: OwnerLock | None
+    lock: LockFile | None
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def open_store(url: str, *, owner: str | None, upgrade: bool, timescale: bool) -
         lock = None
         if location.path and owner is not None:
             sqlite_file.make_folder(location)
-            lock = stack.enter_context(owning(location.path, owner, named=location.named))
+            lock = stack.enter_context(hold_lock(location.path, owner, named=location.named))
             _create_missing_file(location, lock, upgrade=upgrade)
         database = stack.enter_context(_opened(location, writes=owner is not None))
         timescale = timescale and location.path is None and owner is not None
@@ -47,7 +47,7 @@ def open_database(url: str, *, owner: str | None) -> Iterator[Database]:
     location = locate(url)
     with ExitStack() as stack:
         if location.path and owner is not None and location.path.exists():
-            stack.enter_context(owning(location.path, owner, named=location.named))
+            stack.enter_context(hold_lock(location.path, owner, named=location.named))
         yield stack.enter_context(_opened(location, writes=owner is not None))
 
 
@@ -60,11 +60,11 @@ def _opened(location: Location, *, writes: bool) -> Iterator[Database]:
         yield database
 
 
-def _create_missing_file(location: Location, lock: OwnerLock, *, upgrade: bool) -> None:
+def _create_missing_file(location: Location, lock: LockFile, *, upgrade: bool) -> None:
     if location.path and not location.path.exists():
         if not upgrade:
             migrate.check(None)
-        with boundary(location), sqlite_file.creating(location) as connection:
+        with translate_errors(location), sqlite_file.creating(location) as connection:
             migrate.upgrade(connection)
         lock.take_file()
 
@@ -77,7 +77,7 @@ def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> No
         return
     if not upgrade or migrate.is_beyond(revision):  # told before a writer connects, which may change the header
         migrate.check(revision)
-        raise StoreBehind("the store's points are no hypertable yet: `collector db upgrade` makes them one")
+        raise SchemaTooOld("the store's points are no hypertable yet: `collector db upgrade` makes them one")
 
     def work(connection: sa.Connection) -> None:
         migrate.upgrade(connection)

@@ -20,10 +20,10 @@ from collector.store.ledger import (
 )
 from collector.store.ledger import budget as budgets
 from collector.store.read import coverage, listing, status
-from collector.store.read.downsample import thinned
-from collector.store.read.gaps import Expected, Hole, beginnings, holes, requests
-from collector.store.read.listing import Filter, Named
-from collector.store.read.selection import Selection, selected
+from collector.store.read.downsample import downsampled
+from collector.store.read.gaps import ExpectedWindow, GapWindow, beginnings, holes, requests
+from collector.store.read.listing import ListFilter, Named
+from collector.store.read.selection import PointQuery, selected
 from collector.store.read.series_states import daily_sums, series_states, unconfirmed
 from collector.store.series import edges, generations, grids, identity, normalizations, snapshots
 from collector.store.series.edges import history_begins
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collector.normalization import Verdict
     from collector.profile import Profile, Reach
     from collector.store.db.location import Location
-    from collector.store.ledger.backfills import Backfill
+    from collector.store.ledger.backfills import BackfillJob
     from collector.store.ledger.bodies import KeptBody
     from collector.store.ledger.budget import Budget
     from collector.store.ledger.deviations import Deviation
@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from collector.store.ledger.heartbeat import ServiceState
     from collector.store.ledger.refusals import Refusal
     from collector.store.ledger.replicas import Replica
-    from collector.store.ledger.upstream import Restraint, Upstream
-    from collector.store.read.downsample import Thinned
+    from collector.store.ledger.upstream import Throttle, UpstreamHealth
+    from collector.store.read.downsample import Downsampled
     from collector.store.read.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.read.selection import SelectedSeries
     from collector.store.read.series_states import SeriesState
@@ -76,16 +76,16 @@ class ReadView:
         self._connection = connection
         self._location = location
 
-    def spans(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
+    def extents(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
         """Find the window from the oldest to the newest stored bucket of each query; absent where it has no point."""
-        found = identity.spans(self._connection, queries)
+        found = identity.extents(self._connection, queries)
         return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
 
-    def newest(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, datetime]:
+    def newest_buckets(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, datetime]:
         """Find the start of the newest stored bucket of each query; absent where it has no point."""
-        return {query: from_epoch(b) for query, (_, b) in identity.spans(self._connection, queries).items()}
+        return {query: from_epoch(b) for query, (_, b) in identity.extents(self._connection, queries).items()}
 
-    def relative(self, queries: Collection[SeriesQuery]) -> set[SeriesQuery]:
+    def relative_queries(self, queries: Collection[SeriesQuery]) -> set[SeriesQuery]:
         """Find the queries whose newest answer was relative to itself, so that no two answers make one history."""
         return identity.relative(self._connection, queries)
 
@@ -103,9 +103,9 @@ class ReadView:
         """Tell how the passes that take the snapshots of *profile* fared."""
         return snapshots.load_record(self.get_state(snapshots.record_key(profile)))
 
-    def asked_at(self, queries: Sequence[SeriesQuery], moment: datetime) -> dict[SeriesQuery, datetime]:
+    def last_covered_at(self, queries: Sequence[SeriesQuery], moment: datetime) -> dict[SeriesQuery, datetime]:
         """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
-        return coverage.asked_at(self._connection, queries, moment)
+        return coverage.last_covered_at(self._connection, queries, moment)
 
     def upstream_lag(self, profile: str) -> timedelta:
         """Tell how far lastUpdated lay behind Radar's present in the newest answer for *profile*; zero before any."""
@@ -140,11 +140,11 @@ class ReadView:
         return bodies.listed(self._connection, waiting=waiting)
 
     def body(self, fetch_id: int) -> bytes | None:
-        """Return the kept body of a fetch, or the kept excerpt of it; None for none. StoreDamaged if it is damaged."""
+        """Return the kept body of a fetch, or the kept excerpt of it; None for none. StoreCorrupt if it is damaged."""
         return bodies.content(self._connection, fetch_id)
 
     def question(self, fetch_id: int) -> Batch | None:
-        """Read what the fetch of a kept body asked; None for none. StoreDamaged if the record is damaged."""
+        """Read what the fetch of a kept body asked; None for none. StoreCorrupt if the record is damaged."""
         return bodies.question(self._connection, fetch_id)
 
     def list_state(self) -> dict[str, str]:
@@ -183,40 +183,40 @@ class ReadView:
         """Read a small fact; None where it is not known."""
         return state.get(self._connection, key)
 
-    def backfill(self, backfill_id: int) -> Backfill | None:
+    def backfill(self, backfill_id: int) -> BackfillJob | None:
         """Find a job by its id."""
         return backfills.find(self._connection, backfill_id)
 
-    def open_backfills(self) -> list[Backfill]:
+    def open_backfills(self) -> list[BackfillJob]:
         """List the jobs that have not ended, the oldest first."""
         return backfills.still_open(self._connection)
 
-    def list_backfills(self, limit: int | None = None) -> list[Backfill]:
+    def list_backfills(self, limit: int | None = None) -> list[BackfillJob]:
         """List jobs, the newest first."""
         return backfills.listed(self._connection, limit)
 
-    def answered(self, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:
+    def covered_windows(self, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:
         """Find the parts of *window* that answers from *since* on have covered for a query, ascending."""
         return coverage.answered(self._connection, query, window, since)
 
-    def holes(self, query: SeriesQuery, window: Window, settle: timedelta) -> list[Hole]:
+    def gaps(self, query: SeriesQuery, window: Window, settle: timedelta) -> list[GapWindow]:
         """Find the runs of absent buckets in *window*, ascending: `missing`, or `upstream` where Radar has none.
 
         `upstream`: an answer covered them whose lastUpdated is *settle* or more after the buckets' end.
         """
-        (found,) = holes(self._connection, [Expected(query, window, settle)])
+        (found,) = holes(self._connection, [ExpectedWindow(query, window, settle)])
         return found
 
     def history_begins(self, series_id: int) -> datetime | None:
         """Tell where Radar's own history of a series begins; None while that is not proven."""
         return history_begins(self._connection, series_id)
 
-    def holes_of(self, expected: Sequence[Expected]) -> list[list[Hole]]:
+    def find_gaps(self, expected: Sequence[ExpectedWindow]) -> list[list[GapWindow]]:
         """Find the holes of several series, in their order; as `holes`."""
         return holes(self._connection, expected)
 
     def gap_requests(
-        self, expected: Sequence[Expected], now: datetime, *, explicit: bool = False
+        self, expected: Sequence[ExpectedWindow], now: datetime, *, explicit: bool = False
     ) -> list[list[GapRequest]]:
         """Decide what of the gaps of several series to ask for, in their order; see `finality.gap_requests`."""
         return requests(self._connection, expected, now.timestamp(), explicit=explicit)
@@ -225,7 +225,7 @@ class ReadView:
         """Read where Radar's own history of *queries* begins, accepted or not; absent where that is not known."""
         return edges.read(self._connection, queries)
 
-    def beginnings(self, expected: Sequence[Expected]) -> list[EpochWindow | None]:
+    def beginnings(self, expected: Sequence[ExpectedWindow]) -> list[EpochWindow | None]:
         """Find the run of absent buckets that each window begins with, if answers lacked all of it; in their order."""
         return beginnings(self._connection, expected)
 
@@ -250,7 +250,7 @@ class ReadView:
 
     def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
         """List series with their labels; keywords as in Filter: those with a point between start and end."""
-        return listing.list_series(self._connection, Filter(**chosen))
+        return listing.list_series(self._connection, ListFilter(**chosen))
 
     def renamed(self, profiles: Collection[str] = (), labels: Collection[str] = ()) -> list[Renamed]:
         """List the labels of *profiles*, and those of *labels*, that are no longer in use while their series is.
@@ -270,30 +270,30 @@ class ReadView:
 
     def list_fetches(self, **chosen: Unpack[Filters]) -> list[FetchRow]:
         """List requests, the newest first; keywords as in Filter, start and end bound when it was sent."""
-        return listing.list_fetches(self._connection, Filter(**chosen))
+        return listing.list_fetches(self._connection, ListFilter(**chosen))
 
     def list_annotations(self, **chosen: Unpack[Filters]) -> list[AnnotationRow]:
         """List annotations by start date; keywords as in Filter, of which *profile* changes nothing."""
-        return listing.list_annotations(self._connection, Filter(**chosen))
+        return listing.list_annotations(self._connection, ListFilter(**chosen))
 
     def list_revisions(self, **chosen: Unpack[Filters]) -> list[RevisionRow]:
         """List values that were replaced, by series, bucket and time; keywords as in Filter, for the bucket."""
-        return listing.list_revisions(self._connection, Filter(**chosen))
+        return listing.list_revisions(self._connection, ListFilter(**chosen))
 
     def list_fires(self, **chosen: Unpack[Filters]) -> list[Fire]:
         """List due moments and their outcomes, the newest first; keywords as in Filter."""
-        return listing.list_fires(self._connection, Filter(**chosen))
+        return listing.list_fires(self._connection, ListFilter(**chosen))
 
-    def selected(self, chosen: Selection) -> list[SelectedSeries]:
+    def selected(self, chosen: PointQuery) -> list[SelectedSeries]:
         """List the series of a selection, by profile and the labels' positions."""
         return selected(self._connection, chosen)
 
-    def thin(self, chosen: Selection, columns: int, *, common: bool = False) -> list[Thinned]:
+    def downsample(self, chosen: PointQuery, columns: int, *, common: bool = False) -> list[Downsampled]:
         """Read a selection in about so many *columns* over its time, each with its extremes.
 
-        *common*: all series in buckets of one width, so that their counts compare; `Thinned.bucket` tells which.
+        *common*: all series in buckets of one width, so that their counts compare; `Downsampled.bucket` tells which.
         """
-        return thinned(self._connection, chosen, columns, common=common)
+        return downsampled(self._connection, chosen, columns, common=common)
 
     def unit_changes(self, queries: Sequence[SeriesQuery]) -> list[UnitChange]:
         """List where the unit or normalization of *queries* has changed, and what is proposed; by query and time."""
@@ -327,9 +327,9 @@ class ReadView:
         """Find the normalization of each query's series; absent before the first answer."""
         return status.measures(self._connection, queries)
 
-    def whole(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
+    def complete_extents(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
         """Find the window from the oldest to the newest stored bucket of those queries that have all in between."""
-        found = status.whole(self._connection, queries)
+        found = status.complete_extents(self._connection, queries)
         return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
 
     def info(self) -> StoreInfo:
@@ -344,11 +344,11 @@ class ReadView:
         """Tell when the next request may be sent if the *budget* is spent; None if it is not."""
         return budgets.free_at(self._connection, now, budget)
 
-    def restraints(self, credentials: str, now: datetime) -> list[Restraint]:
+    def throttles(self, credentials: str, now: datetime) -> list[Throttle]:
         """Tell what keeps requests with these credentials from being sent now."""
-        return upstream.restraints(self._connection, credentials, now)
+        return upstream.throttles(self._connection, credentials, now)
 
-    def refused(self, credentials: str) -> str | None:
+    def rejection_reason(self, credentials: str) -> str | None:
         """Tell in Radar's words why it does not take the credentials; None where it does, or was not asked."""
         return upstream.refused(self._connection, credentials)
 
@@ -357,6 +357,6 @@ class ReadView:
         found = refusals.listed(self._connection)
         return [one for one in found if now is None or one.pauses(now)]
 
-    def upstream(self, now: datetime) -> Upstream:
+    def upstream(self, now: datetime) -> UpstreamHealth:
         """Tell how Radar stands."""
         return upstream.upstream(self._connection, now)

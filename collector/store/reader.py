@@ -6,7 +6,7 @@ from contextlib import aclosing
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from collector.store.read.as_of import History
+from collector.store.read.as_of import AsOfReader
 from collector.store.read.points import export_blocks
 from collector.store.read.selection import blocks
 from collector.store.read_view import ReadView
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from collector.store.db.database import Database
     from collector.store.read.points import Block
-    from collector.store.read.selection import Place, SelectedSeries, Selection
+    from collector.store.read.selection import PointCursor, PointQuery, SelectedSeries
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,14 +47,14 @@ class Reader:
         """`sqlite` or `postgresql`."""
         return self._database.location.backend
 
-    async def look(self, work: Callable[[ReadView], T]) -> T:
+    async def with_read_view(self, work: Callable[[ReadView], T]) -> T:
         """Do *work*, many short questions, on one state of the store, in a thread."""
         location = self._database.location
         return await self._database.read_in_thread(lambda connection: work(ReadView(connection, location)))
 
-    async def ask_history(self, work: Callable[[History], T], as_of: datetime | None = None) -> T:
+    async def read_as_of(self, work: Callable[[AsOfReader], T], as_of: datetime | None = None) -> T:
         """Do *work* on one state of the history, as it is now or as it was known at a moment, in a thread."""
-        return await self._database.read_in_thread(lambda connection: work(History(connection, as_of)))
+        return await self._database.read_in_thread(lambda connection: work(AsOfReader(connection, as_of)))
 
     async def export(
         self,
@@ -90,7 +90,7 @@ class Reader:
         )
 
     def select_blocks(
-        self, chosen: Selection, after: Place | None = None
+        self, chosen: PointQuery, after: PointCursor | None = None
     ) -> AsyncGenerator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None]:
         """Stream (series, [(timestamp, value)…]) of a selection, from behind the place *after* on, in constant memory.
 
@@ -98,13 +98,13 @@ class Reader:
         """
         return self._database.stream(lambda connection: blocks(connection, chosen, after))
 
-    spans = _in_thread(ReadView.spans)
-    newest = _in_thread(ReadView.newest)
-    relative = _in_thread(ReadView.relative)
+    extents = _in_thread(ReadView.extents)
+    newest_buckets = _in_thread(ReadView.newest_buckets)
+    relative_queries = _in_thread(ReadView.relative_queries)
     snapshots = _in_thread(ReadView.snapshots)
     snapshot_reaches = _in_thread(ReadView.snapshot_reaches)
     snapshot_record = _in_thread(ReadView.snapshot_record)
-    asked_at = _in_thread(ReadView.asked_at)
+    last_covered_at = _in_thread(ReadView.last_covered_at)
     upstream_lag = _in_thread(ReadView.upstream_lag)
     last_fires = _in_thread(ReadView.last_fires)
     last_fire = _in_thread(ReadView.last_fire)
@@ -127,10 +127,10 @@ class Reader:
     backfill = _in_thread(ReadView.backfill)
     open_backfills = _in_thread(ReadView.open_backfills)
     list_backfills = _in_thread(ReadView.list_backfills)
-    answered = _in_thread(ReadView.answered)
-    holes = _in_thread(ReadView.holes)
+    covered_windows = _in_thread(ReadView.covered_windows)
+    gaps = _in_thread(ReadView.gaps)
     history_begins = _in_thread(ReadView.history_begins)
-    holes_of = _in_thread(ReadView.holes_of)
+    find_gaps = _in_thread(ReadView.find_gaps)
     gap_requests = _in_thread(ReadView.gap_requests)
     edges = _in_thread(ReadView.edges)
     beginnings = _in_thread(ReadView.beginnings)
@@ -146,7 +146,7 @@ class Reader:
     list_revisions = _in_thread(ReadView.list_revisions)
     list_fires = _in_thread(ReadView.list_fires)
     selected = _in_thread(ReadView.selected)
-    thin = _in_thread(ReadView.thin)
+    downsample = _in_thread(ReadView.downsample)
     unit_changes = _in_thread(ReadView.unit_changes)
     newest_answer = _in_thread(ReadView.newest_answer)
     status_rows = _in_thread(ReadView.status_rows)
@@ -155,11 +155,11 @@ class Reader:
     paused = _in_thread(ReadView.paused)
     empty = _in_thread(ReadView.empty)
     measures = _in_thread(ReadView.measures)
-    whole = _in_thread(ReadView.whole)
+    complete_extents = _in_thread(ReadView.complete_extents)
     info = _in_thread(ReadView.info)
     budget = _in_thread(ReadView.budget)
     budget_free_at = _in_thread(ReadView.budget_free_at)
-    restraints = _in_thread(ReadView.restraints)
-    refused = _in_thread(ReadView.refused)
+    throttles = _in_thread(ReadView.throttles)
+    rejection_reason = _in_thread(ReadView.rejection_reason)
     refusals = _in_thread(ReadView.refusals)
     upstream = _in_thread(ReadView.upstream)

@@ -14,8 +14,8 @@ from collector.store.db import state
 from collector.store.db.group_commit import BatchableWrite, run_in_thread
 from collector.store.db.server_clock import ServerClock
 from collector.store.ledger import backfills, bodies, deviations, fetches, heartbeat, lag, refusals, replicas, upstream
-from collector.store.ledger.fetches import Arrival, Errand
-from collector.store.ledger.replicas import NOBODY
+from collector.store.ledger.fetches import FetchRequest, ReceivedAnswer
+from collector.store.ledger.replicas import NO_REPLICA
 from collector.store.opening import open_store
 from collector.store.read import series_states
 from collector.store.reader import Reader
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
     from collector.normalization import Verdict
     from collector.profile import Profile
     from collector.settings import RetentionSettings
-    from collector.store.claims.backfill_queue import Settled, Share
-    from collector.store.claims.work_items import Claimed, Duty
+    from collector.store.claims.backfill_queue import ClaimedWindows, CompletedWindows
+    from collector.store.claims.work_items import Claim, WorkItem
     from collector.store.db.database import Database
-    from collector.store.db.lock_file import OwnerLock
-    from collector.store.ledger.backfills import Backfill, Progress, Standing, Wanted
+    from collector.store.db.lock_file import LockFile
+    from collector.store.ledger.backfills import BackfillJob, BackfillRequest, JobProgress, JobStatus
     from collector.store.ledger.bodies import NewBody
-    from collector.store.ledger.fetches import Begun, Failure, Saved
+    from collector.store.ledger.fetches import FetchError, SaveResult, StartedFetch
     from collector.store.ledger.fires import Fire
-    from collector.store.ledger.heartbeat import Beat
-    from collector.store.ledger.replicas import Candidate
+    from collector.store.ledger.heartbeat import ServiceHeartbeat
+    from collector.store.ledger.replicas import NewReplica
     from collector.store.ledger.upstream import Wait
     from collector.store.retention.prune import Pruned
-    from collector.store.retention.series_deletion import Forgotten
+    from collector.store.retention.series_deletion import SeriesDeletion
     from collector.store.series.snapshots import PassRecord
     from collector.store.write.replays import ReadBody, Replayed
     from collector.store.write.save_snapshots import Taken
@@ -64,11 +64,11 @@ _COMMITTED_WITHIN = timedelta(hours=1)
 class Store(Reader):
     """History in a database, opened with `Store.open`."""
 
-    def __init__(self, database: Database, lock: OwnerLock | None) -> None:
+    def __init__(self, database: Database, lock: LockFile | None) -> None:
         super().__init__(database)
         self._database: Database = database
         self._lock = lock
-        self._replica_id = NOBODY
+        self._replica_id = NO_REPLICA
         self._adopted_at: datetime | None = None
         self.clock = ServerClock()
 
@@ -79,10 +79,10 @@ class Store(Reader):
     ) -> AsyncIterator[Store]:
         """Open the store at *url*, for writing when *owner* gives the command's words, else for reading only.
 
-        A writer creates a missing store and migrates an older one (StoreBehind where not *upgrade*); on SQLite it is
-        the only one (StoreOwned). A reader needs a store of this version and works beside a writer.
+        A writer creates a missing store and migrates an older one (SchemaTooOld where not *upgrade*); on SQLite it is
+        the only one (StoreLocked). A reader needs a store of this version and works beside a writer.
 
-        With *timescale* a writer makes `points` on Postgres a hypertable, or raises StoreLacks and changes nothing.
+        With *timescale* a writer makes `points` on Postgres a hypertable; MissingExtension changes nothing.
         """
         stack = ExitStack()
         try:
@@ -103,25 +103,25 @@ class Store(Reader):
         """Write something, and raise what is in the way."""
         await self.set_state("written", "")
 
-    async def enlist(self, candidate: Candidate) -> None:
+    async def register(self, candidate: NewReplica) -> None:
         """Become a replica; what is begun and claimed from now on is this one's. On SQLite nothing changes."""
-        self._replica_id = await self._database.write(lambda connection: replicas.enlist(connection, candidate))
-        self._database.set_application_name(replicas.SIGNED.format(self._replica_id), candidate.lease)
+        self._replica_id = await self._database.write(lambda connection: replicas.register(connection, candidate))
+        self._database.set_application_name(replicas.APPLICATION_NAME.format(self._replica_id), candidate.lease)
 
-    async def renew(self, lease: timedelta, now: datetime) -> None:
+    async def renew_lease(self, lease: timedelta, now: datetime) -> None:
         """Live on for *lease*, set the clock, and bury those who do not; LeaseLost where the others did that first."""
         await self.clock.follow(self._database)
 
         def work(connection: sa.Connection) -> None:
-            replicas.renew(connection, self._replica_id, lease)
-            replicas.bury(connection, now)
+            replicas.renew_lease(connection, self._replica_id, lease)
+            replicas.expire(connection, now)
 
         await self._database.write(work)
 
-    async def resign(self, now: datetime) -> None:
+    async def deregister(self, now: datetime) -> None:
         """Be a replica no longer: requests under way count as interrupted, and all that was claimed is free."""
-        mine, self._replica_id = self._replica_id, NOBODY
-        await self._database.write(lambda connection: replicas.resign(connection, mine, now))
+        mine, self._replica_id = self._replica_id, NO_REPLICA
+        await self._database.write(lambda connection: replicas.deregister(connection, mine, now))
 
     async def adopt(self, now: datetime) -> None:
         """Let what replicas of the previous version have written lately be read again; see `adopt`."""
@@ -134,13 +134,13 @@ class Store(Reader):
         self._adopted_at = now
 
     async def claim(
-        self, kind: str, names: Sequence[str], now: datetime, choose: Callable[[Sequence[Duty], int], Sequence[str]]
-    ) -> Claimed:
-        """Claim those of the free duties that *choose* picks, told how many replicas there are; see work_items.Wish."""
-        wish = work_items.Wish(kind, names, now, choose, self._replica_id)
+        self, kind: str, names: Sequence[str], now: datetime, choose: Callable[[Sequence[WorkItem], int], Sequence[str]]
+    ) -> Claim:
+        """Claim those of the free duties that *choose* picks, see work_items.ClaimRequest."""
+        wish = work_items.ClaimRequest(kind, names, now, choose, self._replica_id)
         return await self._database.write(lambda connection: work_items.claim(connection, wish))
 
-    async def finish(self, outcomes: Sequence[Fire], done: Sequence[Duty]) -> None:
+    async def finish(self, outcomes: Sequence[Fire], done: Sequence[WorkItem]) -> None:
         """Record what became of due moments, and free their profiles; LeaseLost where they are another replica's."""
         mine = self._replica_id
         await self._database.write(lambda connection: work_items.finish(connection, outcomes, done, mine))
@@ -150,25 +150,25 @@ class Store(Reader):
         mine = self._replica_id
         await self._database.write(lambda connection: work_items.release(connection, kind, names, mine))
 
-    async def declare(self, profiles: Sequence[Profile], now: datetime) -> None:
+    async def activate_labels(self, profiles: Sequence[Profile], now: datetime) -> None:
         """Make the labels of *profiles* the ones in use, beside other replicas'; repeating it changes nothing."""
 
         def work(connection: sa.Connection) -> None:
             others = replicas.profiles_of_others(connection, self._replica_id)
-            identity.declare(connection, profiles, now, others)
+            identity.activate_labels(connection, profiles, now, others)
             snapshots.declare_reaches(connection, profiles)
 
         await self._database.write(work)
 
     async def begin(
         self, batch: Batch, profiles: Sequence[str], now: datetime, limit: int, credentials: str = ""
-    ) -> Begun | Wait:
+    ) -> StartedFetch | Wait:
         """Put a request on record before it is sent, or say until when to wait.
 
         At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts; while
         Radar is silent, or refuses the *credentials*, see upstream. LeaseLost for a replica that was buried.
         """
-        errand = Errand(batch, profiles, now, limit, self._replica_id, credentials)
+        errand = FetchRequest(batch, profiles, now, limit, self._replica_id, credentials)
         return await self._database.append_to_ledger(BatchableWrite(fetches.begin, errand))
 
     async def save(  # noqa: PLR0913 - an answer, and what becomes of it
@@ -183,19 +183,19 @@ class Store(Reader):
         force: bool = False,
         history: bool = True,
         job_id: int | None = None,
-    ) -> Saved:
+    ) -> SaveResult:
         """Save an answer of *size* bytes whole: points, revisions, date ranges, annotations and the fetch's outcome.
 
         So are the counts of the backfill *job_id*, if the request is for one. *now* is so far *ahead* of Radar's
         present. With *force* the answer counts although one with a later lastUpdated has come. If it is no *history*,
         only the outcome and the annotations are saved; so of a part of snapshots, see `save_snapshots`. Repeating an
-        answer changes no point and no count; StoreRefused if the fetch has ended otherwise.
+        answer changes no point and no count; ValueRejected if the fetch has ended otherwise.
         """
-        arrival = Arrival(fetch_id, batch, answer, now, size, force, job_id, ahead=ahead)
+        arrival = ReceivedAnswer(fetch_id, batch, answer, now, size, force, job_id, ahead=ahead)
         saving = save if history and not save_snapshots.is_part(batch) else save_snapshots.note
         return await self._database.write(BatchableWrite(saving, arrival))
 
-    async def save_snapshots(self, taken: Sequence[Taken], now: datetime) -> Saved:
+    async def save_snapshots(self, taken: Sequence[Taken], now: datetime) -> SaveResult:
         """Save the complete snapshots of one pass; of each UTC day the newest is kept. Repeating it changes nothing."""
         return await self._database.write(lambda connection: save_snapshots.save(connection, taken, now))
 
@@ -203,7 +203,7 @@ class Store(Reader):
         """Remember how the passes that take the snapshots of *profile* fared."""
         await self.set_state(snapshots.record_key(profile), snapshots.dump_record(record))
 
-    async def fail(self, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
+    async def fail(self, fetch_id: int, error: FetchError, now: datetime, credentials: str = "") -> None:
         """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
         await self._database.write(lambda connection: fetches.fail(connection, fetch_id, error, now, credentials))
 
@@ -221,7 +221,7 @@ class Store(Reader):
         """Let one request send refused credentials although their pause has not ended."""
         await self._database.write(lambda connection: upstream.try_at_once(connection, credentials))
 
-    async def take(self, credentials: str) -> None:
+    async def accept_credentials(self, credentials: str) -> None:
         """Record that Radar takes the credentials."""
         await self._database.write(lambda connection: upstream.take(connection, credentials))
 
@@ -229,52 +229,54 @@ class Store(Reader):
         """End the fetches that a dead process left under way; gives their number."""
         return await self._database.write(lambda connection: fetches.interrupt(connection, now))
 
-    async def create_backfill(self, wanted: Wanted, now: datetime, state: str = "queued") -> Backfill:
+    async def create_backfill(self, wanted: BackfillRequest, now: datetime, state: str = "queued") -> BackfillJob:
         """Put a job on record: `queued` for whoever comes first, `stopped` for one who will claim and run it."""
         return await self._database.write(lambda connection: backfills.create(connection, wanted, now, state))
 
-    async def extend_backfill(self, job: Backfill, wanted: Wanted) -> Backfill:
+    async def extend_backfill(self, job: BackfillJob, wanted: BackfillRequest) -> BackfillJob:
         """Put *job* back on the queue, up to the end that is *wanted* now."""
         return await self._database.write(lambda connection: backfills.extend(connection, job, wanted))
 
-    async def plan_backfill(self, job: Backfill, slices: Sequence[Slice], *, alone: bool) -> Backfill:
+    async def enqueue_windows(self, job: BackfillJob, slices: Sequence[Slice], *, alone: bool) -> BackfillJob:
         """Put on record what *job* has to ask for, unless that is there; who is *alone* at it has it all."""
         holder = self._replica_id if alone else None
         return await self._database.write(lambda connection: backfill_queue.plan(connection, job.id, slices, holder))
 
     async def claim_windows(
         self,
-        job: Backfill,
+        job: BackfillJob,
         known: Sequence[SeriesQuery],
         now: datetime,
         choose: Callable[[Sequence[Slice], int], tuple[Sequence[Slice], Sequence[Slice]]] | None,
-    ) -> Share:
-        """Claim a part of what a job has to ask for, of the series that are *known*; see backfill_queue.Wish."""
-        wish = backfill_queue.Wish(job.id, known, now, choose, self._replica_id)
+    ) -> ClaimedWindows:
+        """Claim a part of what a job has to ask for, of the *known* series; see backfill_queue.WindowsRequest."""
+        wish = backfill_queue.WindowsRequest(job.id, known, now, choose, self._replica_id)
         return await self._database.write(lambda connection: backfill_queue.claim(connection, wish))
 
-    async def settle_windows(self, settled: Settled) -> Backfill:
+    async def complete_windows(self, settled: CompletedWindows) -> BackfillJob:
         """Be done with claimed windows, and add to the job's counts; LeaseLost where others do the work by now."""
         mine = self._replica_id
         return await self._database.write(lambda connection: backfill_queue.settle(connection, settled, mine))
 
-    async def end_backfill(self, job: Backfill, gaps: int, now: datetime) -> Backfill | None:
+    async def finish_backfill(self, job: BackfillJob, gaps: int, now: datetime) -> BackfillJob | None:
         """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
         return await self._database.write(lambda connection: backfill_queue.end(connection, job.id, gaps, now))
 
-    async def cancel_backfill(self, backfill_id: int, now: datetime) -> Backfill:
+    async def cancel_backfill(self, backfill_id: int, now: datetime) -> BackfillJob:
         """End a job as `cancelled`, unless it is over; gives it as it is then. LookupError if there is none."""
         return await self._database.write(lambda connection: backfill_queue.cancel(connection, backfill_id, now))
 
-    async def count_backfill(self, job: Backfill, counts: Progress) -> Backfill:
+    async def add_progress(self, job: BackfillJob, counts: JobProgress) -> BackfillJob:
         """Add to the counts of a job."""
 
-        def work(connection: sa.Connection) -> Backfill:
+        def work(connection: sa.Connection) -> BackfillJob:
             return backfills.count(connection, job.id, [counts])
 
         return await self._database.write(work)
 
-    async def stop_backfill(self, job: Backfill, standing: Standing, now: datetime, gaps: int | None = None) -> None:
+    async def stop_backfill(
+        self, job: BackfillJob, standing: JobStatus, now: datetime, gaps: int | None = None
+    ) -> None:
         """End a job before all of it was asked for, as *standing* says; *gaps* buckets are absent, None: unknown."""
         word = backfill_queue.Stop(job.id, standing, now, self._replica_id, gaps)
         await self._database.write(lambda connection: backfill_queue.stop(connection, word))
@@ -292,25 +294,25 @@ class Store(Reader):
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""
         return await prune(self._database, retention, now)
 
-    async def forget_series(self, series_id: int, profiles: Sequence[Profile], *, dry_run: bool) -> Forgotten:
+    async def forget_series(self, series_id: int, profiles: Sequence[Profile], *, dry_run: bool) -> SeriesDeletion:
         """Delete a series that neither *profiles* want nor another replica's, in all its units, with its history.
 
         With *dry_run* nothing is deleted. SeriesWanted, SeriesUnknown.
         """
         wanted = {one.query.digest: one.label for profile in profiles for one in profile.series}
 
-        def work(connection: sa.Connection) -> Forgotten:
+        def work(connection: sa.Connection) -> SeriesDeletion:
             return series_deletion.forget(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
 
         if not dry_run:
             return await self._database.write(work)
         return await self._database.read_in_thread(work)
 
-    async def beat(self, beat: Beat) -> None:
+    async def write_heartbeat(self, beat: ServiceHeartbeat) -> None:
         """Write the life sign of a service."""
         await self._database.write(lambda connection: heartbeat.write(connection, beat))
 
-    async def note_deviations(self, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
+    async def record_deviations(self, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
         """Put on record what the answer to a fetch has otherwise than usual; returns the kinds that are new."""
         return await self._database.write(lambda connection: deviations.note(connection, kinds, fetch_id, now))
 
@@ -357,7 +359,7 @@ class Store(Reader):
         """Bring a grid into force; False if it is already. What was stored on the former one is kept."""
         return await self._database.write(lambda connection: grids.move(connection, grid, now))
 
-    async def requeue_backfill(self, job: Backfill) -> Backfill:
+    async def requeue_backfill(self, job: BackfillJob) -> BackfillJob:
         """Put a job back on the queue, to be planned anew."""
         return await self._database.write(lambda connection: backfills.requeue(connection, job))
 

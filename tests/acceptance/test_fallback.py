@@ -79,7 +79,7 @@ async def test_unknown_filters_are_answered_stored_and_the_second_time_cost_noth
         assert len(world.simulator.requests) == 1
         assert await world.ask(tld=["com"]) == answer
         assert len(world.simulator.requests) == 1
-        assert query(tld=["com"]) in await world.store.spans([query(tld=["com"])])
+        assert query(tld=["com"]) in await world.store.extents([query(tld=["com"])])
 
 
 async def test_buckets_that_lack_are_filled_and_a_whole_answer_costs_nothing(tmp_path, sqlite_url):
@@ -90,7 +90,7 @@ async def test_buckets_that_lack_are_filled_and_a_whole_answer_costs_nothing(tmp
             )
             assert [len(answer.a.values), len(answer.b.values)] == [24, 24]
         assert 1 <= len(world.simulator.requests) <= 2
-        stored = await world.store.spans([query()])
+        stored = await world.store.extents([query()])
         assert stored[query()].end == HOUR.floor(NOW)
 
 
@@ -133,7 +133,7 @@ async def test_nonsense_upstream_is_502_and_leaks_nothing(tmp_path, sqlite_url):
         body = broken.value.response.text
         for secret in (TOKEN, "127.0.0.1", "values", str(tmp_path)):
             assert secret not in body
-        assert await world.store.spans([query(tld=["com"])]) == {}
+        assert await world.store.extents([query(tld=["com"])]) == {}
 
 
 async def test_history_in_part_is_given_while_radar_talks_nonsense(tmp_path, sqlite_url):

@@ -109,7 +109,7 @@ def test_duplicates_after_the_state_was_written_apart_from_the_data(simulated_co
 async def test_an_earlier_start_date_is_ignored_or_downloads_everything_again(sqlite_url):
     async with open_core(sqlite_url, make(since=_SINCE)) as core:
         await _pass(core, collect_and_heal)
-        await core.declare(make(since=_SINCE - 200 * DAY))
+        await core.activate_labels(make(since=_SINCE - 200 * DAY))
         healed = await _pass(core, heal)
         assert await _is_true(core, _SINCE - 200 * DAY)
         assert healed.saved.unchanged <= 31 * 24

@@ -11,7 +11,7 @@ from collector.model import AggInterval, Window
 from collector.serve.radar_api.answer import query_history
 from collector.settings import RetentionSettings
 from collector.simulator import RevisionChange
-from collector.store import wanted
+from collector.store import backfill_request
 from tests.bench.requests import Cell, fewest, spent
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
@@ -22,7 +22,7 @@ _WEEKLY = dict.fromkeys(AggInterval, 7 * DAY)
 
 
 async def _backfill(core, start, heard=lambda _standing: None):
-    order = wanted([one.name for one in core.profiles], start, None, core.clock(), force=False)
+    order = backfill_request([one.name for one in core.profiles], start, None, core.clock(), force=False)
     job = await core.store.create_backfill(order, core.clock())
     return await BackfillRunner(core.store, core.batch_runner, heard).run(job, core.profiles)
 

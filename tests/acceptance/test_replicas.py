@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from collector.model import AggInterval
-from collector.store import Store, Wanted
+from collector.store import BackfillRequest, Store
 from collector.store.admin import commands
 from tests.harness.fast_daemon import CLOCK_START
 from tests.harness.processes import eventually, profile_toml
@@ -29,7 +29,7 @@ NARROW = {"series_per_request": 5, "max_span": dict.fromkeys(AggInterval, timede
 
 async def order(database):
     async with Store.open(database, owner="test") as store:
-        return (await store.create_backfill(Wanted(("many",), FIRST, LAST), store.clock())).id
+        return (await store.create_backfill(BackfillRequest(("many",), FIRST, LAST), store.clock())).id
 
 
 @contextmanager

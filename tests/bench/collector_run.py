@@ -20,7 +20,7 @@ async def prepare(address: str, size: Size, positions: int) -> None:
     """Create the store, with its labels and with what an earlier run would have learned of Radar's limits."""
     known = request_limits.measured(profile(size).agg_interval, WEEK, positions, now=datetime.now(UTC))
     async with Store.open(address, owner="bench") as store:
-        await store.declare([profile(size)], datetime.now(UTC))
+        await store.activate_labels([profile(size)], datetime.now(UTC))
         await store.set_state(limits_record.key_of(known.kind), limits_record.dump(known))
 
 

@@ -175,7 +175,7 @@ async def spent(cell: Cell, folder: Path) -> int:
 @asynccontextmanager
 async def _batch_runner(radar: Limited, clock: Clock, folder: Path) -> AsyncIterator[BatchRunner]:
     async with Store.open(f"sqlite:///{folder}/requests.db", owner="bench") as store:
-        await store.declare([many(SERIES, agg_interval=_QUARTER)], clock())
+        await store.activate_labels([many(SERIES, agg_interval=_QUARTER)], clock())
         yield BatchRunner(NoWaitFetcher(radar, store, limit=600, stop=asyncio.Event(), clock=clock), 4)
 
 

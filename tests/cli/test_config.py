@@ -160,7 +160,7 @@ agg_interval = "1d"
 async def _answered(url, normalization):
     profiles = load("config.toml", environ={}).profiles
     async with Store.open(url, owner="test") as store:
-        await store.declare(profiles, NOW)
+        await store.activate_labels(profiles, NOW)
         for one in profiles:
             asked = batch((one.series[0].query, Window(DAY, DAY + timedelta(days=1))))
             series = tuple(Points([int(DAY.timestamp())], [1.0]) for _ in asked.slices)

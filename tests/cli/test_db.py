@@ -34,7 +34,7 @@ async def fill(url):
     points = Points([start + 3600 * n for n in range(HOURS)], [n + 0.1 for n in range(HOURS)])
     meta = Meta(asked.agg_interval, now, "RAW_VALUES", "*", 5, ((end, end),), ())
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile()], now)
+        await store.activate_labels([profile()], now)
         await store.save(await begin(store, asked, now), asked, Answer(meta, (points,)), now, 100)
 
 

@@ -25,7 +25,7 @@ async def _fill(url):
     """Three hours of a profile, one of which was revised two hours later."""
     asked = batch((query(), hours(0, 3)))
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile("all")], DAY)
+        await store.activate_labels([profile("all")], DAY)
         await saved(store, asked, [1, 2, 3])
         fetch_id = await begin(store, asked, LATER)
         await store.save(fetch_id, asked, answer(asked, [1, 20, 3], updated=LATER), LATER, 100)

@@ -15,7 +15,7 @@ from tests.store.making import DAY, HOUR, batch, hours, profile, query, saved
 
 async def _fill(url):
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile("all"), profile("empty", caOwner=("A",))], DAY)
+        await store.activate_labels([profile("all"), profile("empty", caOwner=("A",))], DAY)
         await saved(store, batch((query(), hours(0, 12))), [float(n) for n in range(12)], unit="certificates")
 
 
@@ -111,7 +111,7 @@ async def _fill_with_hostile_text(url):
     moment = DAY + 3 * HOUR
     remark = Annotation(moment, moment, HOSTILE, f"OUTAGE{HOSTILE}", f"said {HOSTILE}", "https://example.com", True)  # noqa: FBT003 - a value of the API
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile("all"), profile("empty", caOwner=("A",))], DAY)
+        await store.activate_labels([profile("all"), profile("empty", caOwner=("A",))], DAY)
         pieces = batch((query(), hours(0, 12)))
         await saved(store, pieces, [float(n) for n in range(12)], unit=f"unit{HOSTILE}", annotations=[remark])
 

@@ -24,7 +24,7 @@ def run(sqlite_url, tmp_path):
 
     async def fill():
         async with Store.open(sqlite_url, owner="test") as store:
-            await store.declare([profile("by-owner", caOwner=OWNERS)], NOW)
+            await store.activate_labels([profile("by-owner", caOwner=OWNERS)], NOW)
             asked = batch(*((query(caOwner=owner), hours(0, 24)) for owner in OWNERS))
             await saved(store, asked, range(24), range(100, 124))
 

@@ -30,11 +30,13 @@ async def _fill(url, *afterwards):
     """Three hours under the old names, of which one was revised, then three more under the new ones."""
     asked = [query(), *(query(caOwner=owner) for owner in OWNERS)]
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile("all"), profile("by-owner", caOwner=(*OWNERS, "Gone"))], DAY)
+        await store.activate_labels([profile("all"), profile("by-owner", caOwner=(*OWNERS, "Gone"))], DAY)
         await saved(store, batch(*((one, hours(0, 3)) for one in asked)), [1, 2, 3], [4, 5, 6], [7, 8, 9], now=DAY)
         gone = batch((query(caOwner="Gone"), hours(0, 1)))
         await saved(store, gone, [10], now=DAY)
-        await store.declare([profile("every"), profile("owners", caOwner=(*OWNERS, "Google")), *afterwards], NOW)
+        await store.activate_labels(
+            [profile("every"), profile("owners", caOwner=(*OWNERS, "Google")), *afterwards], NOW
+        )
         later = batch(*((one, hours(2, 6)) for one in asked), (query(caOwner="Google"), hours(2, 6)))
         await saved(store, later, [30, 1, 1, 1], [6, 1, 1, 1], [9, 1, 1, 1], [5, 5, 5, 5], profiles=("every",))
 
@@ -94,9 +96,9 @@ def test_series_revisions_gaps_and_plot_know_the_old_name(ask):
 
 
 async def test_a_name_that_is_used_for_something_else_means_that(store):
-    await store.declare([filtered("one", tld="com")], DAY)
+    await store.activate_labels([filtered("one", tld="com")], DAY)
     await saved(store, batch((query(tld="com"), hours(0, 3))), [1, 2, 3])
-    await store.declare([filtered("two", tld="com"), filtered("one", tld="net")], NOW)
+    await store.activate_labels([filtered("two", tld="com"), filtered("one", tld="net")], NOW)
     await saved(store, batch((query(tld="net"), hours(0, 1))), [9])
     assert [row async for row in store.export(["one"])] == [("one", "one", int(DAY.timestamp()), 9)]
     assert await store.renamed(["one"], ["one"]) == []
@@ -104,7 +106,7 @@ async def test_a_name_that_is_used_for_something_else_means_that(store):
 
 async def test_a_name_is_followed_through_several_renames(store):
     for name in ("one", "two", "three"):
-        await store.declare([filtered(name, tld="com")], NOW)
+        await store.activate_labels([filtered(name, tld="com")], NOW)
     await saved(store, batch((query(tld="com"), hours(0, 2))), [1, 2])
     assert [row[:2] async for row in store.export(["one"])] == [("three", "three")] * 2
     assert [one.new_label for one in await store.renamed(["two"])] == ["three"]

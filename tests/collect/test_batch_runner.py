@@ -122,7 +122,7 @@ async def test_one_window_that_never_answers_leaves_the_other_windows(sqlite_url
     options = {"max_span": {**MAX_SPAN, HOUR: timedelta(days=7)}}
     async with open_core(sqlite_url, profile("other", filters={"tld": ("com",)}), **options) as core:
         await _run_batches(core, days=40)
-        await core.declare(profile("all"))
+        await core.activate_labels(profile("all"))
 
         def rule(received):
             hit = any(window_of(asked).overlaps(poison) for asked in received.request.series)

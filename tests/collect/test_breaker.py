@@ -14,7 +14,7 @@ from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.settings import Credentials, Secret
 from collector.store import SILENT_AFTER, Wait
-from collector.store.ledger.upstream import Restraint, Tried, silence, trial
+from collector.store.ledger.upstream import Throttle, Tried, silence, trial
 from tests.collect.test_replicas import replica
 from tests.harness import faults
 from tests.harness.collect_core import NOW, batch, open_core
@@ -39,21 +39,21 @@ AHEAD = _asked(NOW + 365 * 24 * 60 * MINUTE, NOW)
 @pytest.mark.parametrize(
     ("expected", "newest", "now"),
     [
-        (Restraint(0, Wait(NOW + MINUTE, "silent", _asked())), _asked(), NOW),
-        (Restraint(0, Wait(NOW + MINUTE, "silent", _asked())), _asked(), NOW + 59 * SECOND),
-        (Restraint(0, Wait(NOW + MINUTE, "silent", _asked(outcome="interrupted"))), _asked(outcome="interrupted"), NOW),
-        (Restraint(1, Wait(NOW + MINUTE + SECOND, "silent")), _asked(), NOW + MINUTE),
-        (Restraint(0, LOOK), _asked(ended=None, outcome="started"), NOW),
-        (Restraint(1, Wait(NOW + MINUTE + SECOND, "silent")), _asked(ended=None, outcome="started"), NOW + MINUTE),
-        (Restraint(0, Wait(NOW + MINUTE, "silent", AHEAD)), AHEAD, NOW),
+        (Throttle(0, Wait(NOW + MINUTE, "silent", _asked())), _asked(), NOW),
+        (Throttle(0, Wait(NOW + MINUTE, "silent", _asked())), _asked(), NOW + 59 * SECOND),
+        (Throttle(0, Wait(NOW + MINUTE, "silent", _asked(outcome="interrupted"))), _asked(outcome="interrupted"), NOW),
+        (Throttle(1, Wait(NOW + MINUTE + SECOND, "silent")), _asked(), NOW + MINUTE),
+        (Throttle(0, LOOK), _asked(ended=None, outcome="started"), NOW),
+        (Throttle(1, Wait(NOW + MINUTE + SECOND, "silent")), _asked(ended=None, outcome="started"), NOW + MINUTE),
+        (Throttle(0, Wait(NOW + MINUTE, "silent", AHEAD)), AHEAD, NOW),
     ],
 )
 def test_who_may_find_out_whether_radar_is_back(expected, newest, now):
     assert silence(newest, now) == expected
 
 
-ALONE = Restraint(1, Wait(NOW + SECOND, "credentials"))
-NOBODY = Restraint(0, Wait(NOW + SECOND, "credentials"))
+ALONE = Throttle(1, Wait(NOW + SECOND, "credentials"))
+NO_REPLICA = Throttle(0, Wait(NOW + SECOND, "credentials"))
 WRONG = _asked(outcome="unauthorized")
 LONG_AGO = _asked(NOW - 5 * MINUTE, NOW - 5 * MINUTE, "unauthorized")
 UNDER_WAY = _asked(ended=None, outcome="started")
@@ -63,16 +63,16 @@ UNDER_WAY = _asked(ended=None, outcome="started")
     ("expected", "refused", "trying"),
     [
         (ALONE, None, None),
-        (NOBODY, None, UNDER_WAY),
+        (NO_REPLICA, None, UNDER_WAY),
         (ALONE, None, _asked(NOW - 10 * SECOND, None, "started")),
         (ALONE, None, _asked()),
         (ALONE, None, _asked(outcome="interrupted")),
         (None, None, _asked(outcome="ok")),
         (None, LONG_AGO, _asked(outcome="refused")),
-        (Restraint(0, Wait(NOW + 5 * MINUTE, "credentials", WRONG)), WRONG, None),
+        (Throttle(0, Wait(NOW + 5 * MINUTE, "credentials", WRONG)), WRONG, None),
         (ALONE, LONG_AGO, None),
-        (NOBODY, LONG_AGO, UNDER_WAY),
-        (NOBODY, LONG_AGO, _asked(NOW - 59 * SECOND, None, "started")),
+        (NO_REPLICA, LONG_AGO, UNDER_WAY),
+        (NO_REPLICA, LONG_AGO, _asked(NOW - 59 * SECOND, None, "started")),
         (ALONE, LONG_AGO, _asked()),
     ],
 )
@@ -170,7 +170,7 @@ async def test_replicas_try_a_revoked_token_once_in_five_minutes_in_all(postgres
         asked = await _live(core, workers, 11, MINUTE / 2)
         assert 2 <= len(asked) <= 3
         assert all(later - earlier >= 5 * MINUTE for earlier, later in pairwise(asked))
-        assert "403" in await core.store.refused(core.fetcher.radar.fingerprint)
+        assert "403" in await core.store.rejection_reason(core.fetcher.radar.fingerprint)
 
 
 async def test_one_pass_after_the_other_each_of_a_new_process_asks_no_more_often(store_url):

@@ -10,7 +10,7 @@ from collector.model import AggInterval, Window
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
 from collector.simulator import ErrorCode, GapChange, SimulatorOptions
-from collector.store import wanted
+from collector.store import backfill_request
 from tests.harness import faults
 from tests.harness.collect_core import CALM, DAY, HOUR, NOW, open_core, window_of
 from tests.harness.factories import many, profile, query
@@ -33,7 +33,7 @@ async def one_pass(core):
 
 
 async def backfilled(core, start=SINCE, end=None, *, force=False):
-    order = wanted([one.name for one in core.profiles], start, end, core.clock(), force=force)
+    order = backfill_request([one.name for one in core.profiles], start, end, core.clock(), force=force)
     job = await core.store.create_backfill(order, core.clock())
     return await BackfillRunner(core.store, core.batch_runner).run(job, core.profiles)
 

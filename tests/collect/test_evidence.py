@@ -111,7 +111,7 @@ async def test_a_deviation_that_was_noted_without_an_example_gets_the_next_one(s
     """An older version has noted it, or its example had to go."""
     async with open_core(sqlite_url, ALL) as core:
         kind = "meta.confidenceInfo is absent"
-        await core.store.note_deviations([kind], 99, NOW)
+        await core.store.record_deviations([kind], 99, NOW)
         core.script(faults.without("result", "meta", "confidenceInfo"))
         await core.fetcher.fetch(batch(), ["all"])
         (noted,) = await core.store.deviations()
@@ -170,10 +170,10 @@ async def test_a_copy_has_the_bodies_and_a_damaged_one_is_found(sqlite_url, empt
 
 async def test_a_series_that_is_forgotten_takes_the_bodies_about_it_alone(store_url):
     async with open_core(store_url, ALL) as core:
-        await core.declare(ALL, profile("owner", filters={"caOwner": ("DigiCert, Inc.",)}))
+        await core.activate_labels(ALL, profile("owner", filters={"caOwner": ("DigiCert, Inc.",)}))
         await refused(core, faults.unequal(), batch(OWNER))
         await refused(core, faults.unequal(), batch(query(), OWNER))
-        await core.declare(ALL)
+        await core.activate_labels(ALL)
         (series_id,) = [row.id for row in await core.store.list_series() if row.label == "owner"]
         counted = await core.store.forget_series(series_id, [ALL], dry_run=True)
         assert counted.rows["bodies"] == 1

@@ -43,7 +43,7 @@ async def test_what_lacks_is_asked_and_stored(store_url, settings):
     async with falling_back(store_url, settings) as (core, filling):
         await filling.fill(lacking())
         assert len(core.requests) == 1
-        stored = await core.store.spans([query(tld=["com"])])
+        stored = await core.store.extents([query(tld=["com"])])
         assert stored[query(tld=["com"])] == Window(CLOSED - DAY, CLOSED)
         await filling.fill(lacking())
         await filling.fill(lacking(days=2))

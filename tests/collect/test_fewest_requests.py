@@ -8,7 +8,7 @@ import pytest
 from collector.collect.backfill import BackfillRunner
 from collector.model import AggInterval, Window
 from collector.simulator.options import MAX_SPAN
-from collector.store import wanted
+from collector.store import backfill_request
 from tests.bench.requests import CELLS, Cell, fewest, spent
 from tests.harness import faults
 from tests.harness.collect_core import DAY, NOW, open_core
@@ -48,7 +48,7 @@ MONTHS = Window(NOW.replace(hour=0, minute=0) - 60 * DAY, NOW.replace(hour=0, mi
 
 async def backfilled(core, window=MONTHS):
     """Backfill *window*, and compare with the truth; gives the number of requests."""
-    order = wanted([one.name for one in core.profiles], window.start, window.end, core.clock(), force=False)
+    order = backfill_request([one.name for one in core.profiles], window.start, window.end, core.clock(), force=False)
     job = await core.store.create_backfill(order, core.clock())
     standing = await BackfillRunner(core.store, core.batch_runner).run(job, core.profiles)
     assert (standing.state, standing.progress.gaps_remaining) == ("done", 0)

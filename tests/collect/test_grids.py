@@ -18,7 +18,7 @@ from collector.model import Answer, Batch, Meta, Slice, Window
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
 from collector.serve.radar_api import query_history
-from collector.store import LearnedGrid, Selection, Wanted
+from collector.store import BackfillRequest, LearnedGrid, PointQuery
 from collector.store.admin.verify import verify
 from collector.store.series.grids import dump, load
 from collector.store.write.replays import ReadBody
@@ -92,7 +92,7 @@ async def test_later_passes_ask_where_buckets_start_and_nothing_is_late(sqlite_u
 
 async def test_a_backfill_is_planned_anew_where_buckets_start(sqlite_url):
     async with open_core(sqlite_url, profile(agg_interval=WEEK), grids={WEEK: THURSDAY}) as one:
-        wanted = Wanted(("all",), NOW - 365 * DAY, NOW)
+        wanted = BackfillRequest(("all",), NOW - 365 * DAY, NOW)
         job = await one.store.create_backfill(wanted, one.clock())
         standing = await BackfillRunner(one.store, one.batch_runner).run(job, one.profiles)
         assert (standing.state, standing.message) == ("done", None)
@@ -294,7 +294,7 @@ async def test_a_past_that_lies_elsewhere_does_not_move_the_present(sqlite_url):
     """Days that begin at a local midnight lie on two grids, of which that of the present counts."""
     async with open_core(sqlite_url, profile(agg_interval=DAILY)) as one:
         await passes(one, 1, days=0)
-        wanted = Wanted(("all",), NOW - 40 * DAY, NOW - 10 * DAY)
+        wanted = BackfillRequest(("all",), NOW - 40 * DAY, NOW - 10 * DAY)
         border = (NOW - 9 * DAY).timestamp()
         one.script(lambda asked: faults.off_grid(3600) if asked.request.series[0].end < border else None)
         for _ in range(3):
@@ -336,7 +336,7 @@ async def test_columns_of_a_chart_begin_where_buckets_start(sqlite_url):
     since = NOW - 60 * DAY
     async with open_core(sqlite_url, profile(agg_interval=WEEK, since=since), grids={WEEK: THURSDAY}) as one:
         await passes(one, 1, days=0)
-        (thin,) = await one.store.thin(Selection(profiles=("all",)), 100)
+        (thin,) = await one.store.downsample(PointQuery(profiles=("all",)), 100)
         assert {column.start: column.mean for column in thin.columns} == (await one.stored())["all"]
 
 

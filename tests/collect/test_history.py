@@ -11,7 +11,7 @@ from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Annotation, Window
 from collector.report.gaps import find_gaps
 from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
-from collector.store import wanted
+from collector.store import backfill_request
 from tests.harness import faults
 from tests.harness.collect_core import DAY, NOW, open_core
 from tests.harness.factories import many, profile
@@ -25,7 +25,7 @@ async def exported(store, **chosen):
 
 
 async def run_backfill(opened, start, end=None, *, force=False):
-    order = wanted([one.name for one in opened.profiles], start, end, opened.clock(), force=force)
+    order = backfill_request([one.name for one in opened.profiles], start, end, opened.clock(), force=force)
     job = await opened.store.create_backfill(order, opened.clock())
     return await BackfillRunner(opened.store, opened.batch_runner).run(job, opened.profiles)
 
@@ -155,7 +155,7 @@ async def test_a_backfill_that_is_stopped_goes_on_where_it_was(store_url):
     async with open_core(
         store_url, hourly, concurrency=1, series_per_request=1, max_span={**dict.fromkeys(AggInterval, DAY)}
     ) as opened:
-        order = wanted(["all"], MIDNIGHT - 20 * DAY, MIDNIGHT, opened.clock(), force=True)
+        order = backfill_request(["all"], MIDNIGHT - 20 * DAY, MIDNIGHT, opened.clock(), force=True)
         job = await opened.store.create_backfill(order, opened.clock())
 
         def stop_after_the_third(standing):
@@ -177,7 +177,7 @@ async def test_a_backfill_that_is_stopped_goes_on_where_it_was(store_url):
 
 async def test_a_job_for_a_profile_that_is_gone_fails_in_a_sentence(sqlite_url):
     async with open_core(sqlite_url, profile()) as opened:
-        order = wanted(["gone"], MIDNIGHT - DAY, None, opened.clock(), force=False)
+        order = backfill_request(["gone"], MIDNIGHT - DAY, None, opened.clock(), force=False)
         job = await opened.store.create_backfill(order, opened.clock())
         done = await BackfillRunner(opened.store, opened.batch_runner).run(job, opened.profiles)
         assert (done.state, done.message) == ("failed", "no such profile: gone")
@@ -187,10 +187,10 @@ async def test_a_renamed_profile_keeps_its_history_and_a_changed_filter_starts_a
     async with open_core(store_url, profile("old")) as opened:
         await collect(opened.profiles, opened.clock(), opened.store, opened.batch_runner)
         before = await opened.stored()
-        await opened.declare(profile("new"))
+        await opened.activate_labels(profile("new"))
         assert await opened.stored() == {"new": before["old"]}
         changed = profile("new", filters={"tld": ("com",)})
-        await opened.declare(changed)
+        await opened.activate_labels(changed)
         await collect([changed], opened.clock(), opened.store, opened.batch_runner)
         assert (await opened.stored())["new"] != before["old"]
         assert sorted(row.points for row in await opened.store.list_series()) == [36, 36]
@@ -231,12 +231,12 @@ async def test_values_that_are_relative_to_one_answer_stand_alone(store_url):
 @pytest.mark.parametrize("start", [NOW + DAY, NOW])
 def test_history_of_the_future_is_refused(start):
     with pytest.raises(ValueError, match="does not lie before now"):
-        wanted(["all"], start, None, NOW, force=False)
+        backfill_request(["all"], start, None, NOW, force=False)
 
 
 def test_an_end_before_the_start_is_refused():
     with pytest.raises(ValueError, match="does not lie before end 2026-01-01T00:00:00Z"):
-        wanted(
+        backfill_request(
             ["all"], datetime(2026, 2, 1, tzinfo=NOW.tzinfo), datetime(2026, 1, 1, tzinfo=NOW.tzinfo), NOW, force=False
         )
 
@@ -263,7 +263,7 @@ async def test_what_lies_before_since_is_read_again_until_it_is_final(store_url,
     early, hourly = profile(since=MIDNIGHT - 10 * DAY), profile(since=late)
     async with open_core(store_url, early) as opened:
         await run_backfill(opened, MIDNIGHT - 10 * DAY)
-        await opened.declare(hourly)
+        await opened.activate_labels(hourly)
         old = Window(MIDNIGHT - 10 * DAY, MIDNIGHT)
         opened.simulator.change(RevisionChange(old, 1, since=(opened.clock() + 3 * DAY).timestamp()))
         for _ in range(16):

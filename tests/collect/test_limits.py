@@ -347,7 +347,7 @@ def test_what_others_show_is_no_part_of_the_record():
     assert limits_record.load(RequestKind(DATASET, QUARTER), limits_record.dump(limits)) == known([(3, 3)])
 
 
-class Upstream:
+class UpstreamHealth:
     """Answers what is within limits; counts requests, and how often each size was rejected."""
 
     def __init__(self, days, positions, product, bytes_):
@@ -394,7 +394,7 @@ def collect(upstream, series, days):
 def test_whatever_limits_are_hidden_few_requests_are_rejected_and_none_more_than_twice(
     days, positions, product, bytes_, series
 ):
-    upstream = Upstream(days, positions, product, bytes_)
+    upstream = UpstreamHealth(days, positions, product, bytes_)
     limits = collect(upstream, series, 60)
     assert len(upstream.rejected) <= 24
     assert all(upstream.rejected.count(one) <= 2 for one in upstream.rejected)

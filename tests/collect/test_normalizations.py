@@ -10,7 +10,7 @@ from collector.collect.confirm import confirm
 from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
 from collector.report.status import status_document
-from collector.store import wanted
+from collector.store import backfill_request
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core
 from tests.harness.factories import many, profile, query
@@ -38,7 +38,9 @@ async def _pass(core):
 
 async def _backfill(core, start=SINCE):
     names = [one.name for one in core.profiles]
-    job = await core.store.create_backfill(wanted(names, start, None, core.clock(), force=False), core.clock())
+    job = await core.store.create_backfill(
+        backfill_request(names, start, None, core.clock(), force=False), core.clock()
+    )
     return await BackfillRunner(core.store, core.batch_runner).run(job, core.profiles)
 
 
@@ -85,7 +87,7 @@ async def test_zeros_decide_nothing_until_there_are_values(sqlite_url):
         assert (await _pass(core)).complete
         [verdict] = await core.store.normalizations()
         assert verdict.verdict == "undecided"
-        assert (await core.store.relative([query()])) == {query()}
+        assert (await core.store.relative_queries([query()])) == {query()}
         requests = len(core.requests)
         core.clock.advance(hours=1)
         assert (await _pass(core)).complete
@@ -93,7 +95,7 @@ async def test_zeros_decide_nothing_until_there_are_values(sqlite_url):
         core.clock.advance(days=20)
         for _ in range(2):
             assert (await _pass(core)).complete
-        assert (await core.store.relative([query()])) == set()
+        assert (await core.store.relative_queries([query()])) == set()
         assert not json.loads((await core.store.normalizations())[0].dump())["differing"]
 
 

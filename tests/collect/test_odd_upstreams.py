@@ -56,7 +56,7 @@ async def gaps(core, window):
     (one,) = core.profiles
     found = {}
     for series in one.series:
-        for hole in await core.store.holes(series.query, window, one.settle):
+        for hole in await core.store.gaps(series.query, window, one.settle):
             key = (series.label, hole.reason)
             found[key] = found.get(key, 0) + (hole.window.duration // one.agg_interval.step)
     return found

@@ -198,7 +198,7 @@ async def test_an_earlier_since_fetches_the_earlier_part_alone(sqlite_url):
     async with open_core(sqlite_url, profile(since=SINCE)) as core:
         await _pass(core, collect_and_heal)
         seen = len(core.requests)
-        await core.declare(profile(since=SINCE - 60 * DAY))
+        await core.activate_labels(profile(since=SINCE - 60 * DAY))
         await _pass(core, heal)
         assert (await core.stored())["all"] == core.truth(query(), Window(SINCE - 60 * DAY, HOUR.floor(NOW)))
         asked = sum(_buckets(window) for window in _windows(core, seen))

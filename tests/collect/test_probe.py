@@ -384,7 +384,7 @@ async def test_the_paths_beside_the_time_series_are_described_and_need_not_answe
         assert found["logs"] == "HTTP 403: Refused; not allowed with these credentials"
         assert report["settled"]
         # a refusal of another path says nothing about the credentials
-        assert await core.store.refused(core.fetcher.radar.fingerprint) is None
+        assert await core.store.rejection_reason(core.fetcher.radar.fingerprint) is None
 
 
 def encoded_once(received):

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from collector.collect import refetch
-from collector.collect.refetch import Wanted
+from collector.collect.refetch import BackfillRequest
 from collector.finality import Evidence, GapRequest
 from collector.model import AggInterval, SeriesQuery, Slice, Window
-from collector.store import Expected, SeriesState
+from collector.store import ExpectedWindow, SeriesState
 from tests.harness.factories import profile, query
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -121,7 +121,7 @@ def test_what_an_answer_has_just_covered_is_not_asked_for(expected, border, just
     ("expected", "gap"), [((3, 5), (3, 5)), ((-3, 1), (0, 1)), ((0, 4), (0, 4)), ((0, 6), (0, 6)), ((-1, 3), (0, 3))]
 )
 def test_a_gap_that_is_asked_for_alone_has_four_buckets_at_the_begin_of_what_is_expected(expected, gap):
-    window, width = refetch._alone(hours(*gap), Expected(query(), hours(0, 24), SETTLE))
+    window, width = refetch._alone(hours(*gap), ExpectedWindow(query(), hours(0, 24), SETTLE))
     assert (window, width) == (hours(*expected), (expected[1] - expected[0]) * 3600)
 
 
@@ -168,7 +168,7 @@ def days(start, end):
 
 
 async def asked(store, window, now=NOW, **options):
-    expected = [Expected(query(), one, SETTLE) for one in ([window] if isinstance(window, Window) else window)]
+    expected = [ExpectedWindow(query(), one, SETTLE) for one in ([window] if isinstance(window, Window) else window)]
     found = await refetch.gap_slices(expected, now, store, Spans(7), **options)
     assert all(piece.series == query() for piece in found)
     return [piece.window for piece in found]
@@ -257,7 +257,7 @@ async def test_nothing_is_asked_for_without_gaps_or_of_relative_values():
     ],
 )
 async def test_a_query_asks_for_what_is_absent_unless_it_was_just_asked_for(expected, covered):
-    found = await refetch.query_slices(Expected(query(), HISTORY, SETTLE), NOW, Answers(covered, holes=[GAP]))
+    found = await refetch.query_slices(ExpectedWindow(query(), HISTORY, SETTLE), NOW, Answers(covered, holes=[GAP]))
     assert found == [Slice(query(), window) for window in expected]
 
 
@@ -271,7 +271,7 @@ async def test_a_query_asks_for_what_is_absent_unless_it_was_just_asked_for(expe
 )
 async def test_a_query_asks_for_nothing_where_a_second_answer_would_not_join(asked_for, window, relative):
     store = Answers(holes=[GAP], relative=relative)
-    assert await refetch.query_slices(Expected(asked_for, window, SETTLE), NOW, store) == []
+    assert await refetch.query_slices(ExpectedWindow(asked_for, window, SETTLE), NOW, store) == []
 
 
 async def test_windows_are_widened_inside_their_bounds():
@@ -282,10 +282,10 @@ async def test_windows_are_widened_inside_their_bounds():
 
 
 async def test_a_narrow_window_is_cut_to_whole_buckets_of_at_most_its_width():
-    wanted = Wanted(HISTORY, [], [(days(8, 9), 7 * 3600 + 1800)])
+    wanted = BackfillRequest(HISTORY, [], [(days(8, 9), 7 * 3600 + 1800)])
     found = await refetch._slices({query(): wanted}, Spans(7))
     assert {piece.window.duration for piece in found} == {6 * HOUR}
-    wanted = Wanted(HISTORY, [], [(hours(0, 2), 60)])
+    wanted = BackfillRequest(HISTORY, [], [(hours(0, 2), 60)])
     assert len(await refetch._slices({query(): wanted}, Spans(7))) == 2
 
 
@@ -319,7 +319,7 @@ async def test_healing_looks_for_gaps_up_to_what_was_told(expected, told, change
     store = Answers([], [(GAP, None, True)])
     store.states = {query(): state(days(3, 20), evidence=evidence)}
     found = await refetch.healing_slices([profile(settle=9 * DAY, **changes)], NOW, store, Spans(7))
-    assert store.expected == ([Expected(query(), expected, 9 * DAY)] if expected else [])
+    assert store.expected == ([ExpectedWindow(query(), expected, 9 * DAY)] if expected else [])
     assert bool(found) is bool(expected)
 
 

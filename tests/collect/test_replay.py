@@ -154,7 +154,7 @@ async def test_young_values_are_read_again_and_old_ones_are_unconfirmed(store_ur
         assert 15 * 24 <= final["all"] <= 16 * 24 + 1, "of 30 days those that had settled when the answer came"
         slices = await fire_slices([ALL], LATER, core.store)
         assert min(piece.window.start for piece in slices) <= NOW - 14 * DAY
-        assert await core.store.holes(query(), asked.slices[0].window, 14 * DAY) == []
+        assert await core.store.gaps(query(), asked.slices[0].window, 14 * DAY) == []
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ async def test_a_snapshot_is_not_made_of_one_answer(sqlite_url):
 async def test_a_series_that_was_forgotten_does_not_come_back(store_url):
     async with open_core(store_url, ALL, FEW) as core:
         await refused(core, batch(*(one.query for one in FEW.series), query()))
-        await core.declare(ALL)
+        await core.activate_labels(ALL)
         for row in await core.store.list_series():
             if row.profile == "few":
                 await core.store.forget_series(row.id, [ALL], dry_run=False)

@@ -14,7 +14,7 @@ from collector.collect.planning import sharing
 from collector.collect.worker import ProfileWorker
 from collector.model import DATASET, RequestKind
 from collector.settings import load
-from collector.store import Standing, Store, Wanted
+from collector.store import BackfillRequest, JobStatus, Store
 from tests.harness.collect_core import HOUR, NOW, NoWaitFetcher, open_core
 from tests.harness.factories import many, profile
 
@@ -27,7 +27,7 @@ async def replica(core, url, *profiles, lease=LEASE):
     """One more replica beside those of *world*, with a store and a process's memory of its own."""
     stop = asyncio.Event()
     async with Store.open(url, owner="run") as store, enlisted(store, profiles, lease, stop):
-        await store.declare(profiles, core.clock())
+        await store.activate_labels(profiles, core.clock())
         fetcher = NoWaitFetcher(core.fetcher.radar, store, limit=600, stop=stop, clock=core.clock)
         yield ProfileWorker(profiles, store, BatchRunner(fetcher, 4)), store, stop
 
@@ -128,9 +128,11 @@ async def test_a_job_that_another_replica_has_ended_meanwhile_is_not_done_again(
     path.write_text('[[profiles]]\nname = "all"\nagg_interval = "1h"\n')
     settings = load(str(path), environ={}, now=NOW)
     async with open_core(postgres_url, *settings.profiles) as core:
-        job = await core.store.create_backfill(Wanted(("all",), NOW.replace(minute=0) - 2 * HOUR.step, NOW), NOW)
+        job = await core.store.create_backfill(
+            BackfillRequest(("all",), NOW.replace(minute=0) - 2 * HOUR.step, NOW), NOW
+        )
         looks = [await core.store.open_backfills(), []]
-        done = Standing("done", job.standing.progress, "another replica has done it")
+        done = JobStatus("done", job.standing.progress, "another replica has done it")
         await core.store.stop_backfill(job, done, NOW)
 
         async def as_seen_before():

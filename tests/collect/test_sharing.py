@@ -15,7 +15,7 @@ from collector.collect.lease import enlisted
 from collector.collect.planning.request_limits import Rejection, Size, first_guess, measured
 from collector.collect.planning.sharing import take_chunk
 from collector.model import DATASET, AggInterval, RequestKind, Slice, Window
-from collector.store import LeaseLost, Store, wanted
+from collector.store import LeaseLost, Store, backfill_request
 from collector.store.admin import commands
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, NoWaitFetcher, open_core
@@ -33,7 +33,7 @@ async def replica(core, *profiles):
     """One more replica on the store of *world*; gives who does its jobs."""
     stop = asyncio.Event()
     async with Store.open(core.url, owner="run") as store, enlisted(store, profiles, LEASE, stop):
-        await store.declare(profiles, core.clock())
+        await store.activate_labels(profiles, core.clock())
         fetcher = NoWaitFetcher(core.fetcher.radar, store, limit=6000, stop=stop, clock=core.clock)
         yield BackfillRunner(store, BatchRunner(fetcher, 2), shares=True)
 
@@ -46,12 +46,12 @@ async def replicas(url, count, *profiles, **options):
 
 
 async def job_of(core, *names, force=False):
-    order = wanted(names or ["many"], START, MIDNIGHT, core.clock(), force=force)
+    order = backfill_request(names or ["many"], START, MIDNIGHT, core.clock(), force=force)
     return await core.store.create_backfill(order, core.clock())
 
 
 async def take_part(backfill_runner, job, profiles):
-    """Do as a daemon does until the job has ended; gives the Standing if it was this one that ended it."""
+    """Do as a daemon does until the job has ended; gives the JobStatus if it was this one that ended it."""
     while True:
         standing = await backfill_runner.run(job, profiles)
         found = await backfill_runner._store.backfill(job.id)
@@ -110,7 +110,7 @@ async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(p
             with psycopg.connect(postgres_url, autocommit=True) as connection:
                 expired = "UPDATE replicas SET expires_at = clock_timestamp() WHERE id = %s"
                 connection.execute(expired, [dead._store._replica_id])
-            await backfillers[0]._store.renew(LEASE, core.clock())
+            await backfillers[0]._store.renew_lease(LEASE, core.clock())
             return await stopped_short(settled)
 
         dead._store.settle_windows = dies
@@ -188,5 +188,5 @@ async def test_of_values_that_are_relative_to_one_answer_the_newest_window_stand
             asked, job = len(core.requests), await job_of(core, force=force)
             await asyncio.gather(*(take_part(one, job, [three]) for one in backfillers))
             assert (await core.store.backfill(job.id)).standing.state == "done"
-            assert {*(await core.store.spans([series.query for series in three.series])).values()} == {week}
+            assert {*(await core.store.extents([series.query for series in three.series])).values()} == {week}
             assert len(core.requests) - asked == 3 or not force

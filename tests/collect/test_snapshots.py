@@ -14,7 +14,7 @@ from collector.profile import Reach
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
 from collector.simulator import NormalizationChange
-from collector.store import PassRecord, Snapshot, wanted
+from collector.store import PassRecord, Snapshot, backfill_request
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
 from tests.harness.factories import many, profile, query
@@ -241,7 +241,7 @@ async def test_healing_and_backfill_ask_nothing_of_a_snapshot(store_url):
     async with open_core(store_url, taken, plain) as opened:
         await heal([taken], opened.clock(), opened.store, opened.batch_runner)
         assert opened.requests == []
-        order = wanted(["valid", "all"], MIDNIGHT - 3 * DAY, None, opened.clock(), force=True)
+        order = backfill_request(["valid", "all"], MIDNIGHT - 3 * DAY, None, opened.clock(), force=True)
         job = await opened.store.create_backfill(order, opened.clock())
         done = await BackfillRunner(opened.store, opened.batch_runner).run(job, opened.profiles)
         assert done.state == "done"
@@ -307,7 +307,7 @@ async def test_what_an_earlier_version_stored_as_history_goes_with_the_first_sna
     taken = valid()
     async with open_core(store_url, taken) as opened:
         plain = profile("valid")
-        await opened.declare(plain)
+        await opened.activate_labels(plain)
         opened.clock.advance(hours=-5)
         await pass_over(opened, plain)
         opened.clock.advance(hours=5)
@@ -332,7 +332,7 @@ async def move_history(opened, source, target, taken):
         connection.execute(change, same)
 
     await opened.store._database.write(work)
-    await opened.declare(taken)
+    await opened.activate_labels(taken)
 
 
 _QUERY = query(expirationStatus=["VALID"])

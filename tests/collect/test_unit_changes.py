@@ -8,7 +8,7 @@ from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal
 from collector.model import Window
 from collector.simulator import NormalizationChange
-from collector.store import wanted
+from collector.store import backfill_request
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core
 from tests.harness.factories import many, profile, query
@@ -36,7 +36,7 @@ async def _hours(core, number, how=collect):
 
 
 async def _backfill(core):
-    order = wanted([one.name for one in core.profiles], SINCE, None, core.clock(), force=False)
+    order = backfill_request([one.name for one in core.profiles], SINCE, None, core.clock(), force=False)
     job = await core.store.create_backfill(order, core.clock())
     return await BackfillRunner(core.store, core.batch_runner).run(job, core.profiles)
 

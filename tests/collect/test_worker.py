@@ -11,7 +11,7 @@ from collector.collect.one_pass import PassResult
 from collector.collect.planning.request_limits import measured
 from collector.collect.worker import Health, ProfileWorker, fires_of, first_of
 from collector.model import AggInterval, Window
-from collector.store import Saved, StoreUnavailable, pause
+from collector.store import SaveResult, StoreUnavailable, pause
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, until
 from tests.harness.factories import profile, query
@@ -30,7 +30,7 @@ async def _fires(core):
 
 
 def test_the_newest_due_moment_has_the_outcome_and_the_older_ones_are_coalesced():
-    collected = PassResult(Saved(), {"well": None, "ill": "no answer"}, stopped=False)
+    collected = PassResult(SaveResult(), {"well": None, "ill": "no answer"}, stopped=False)
     hours = [DUE - timedelta(hours=back) for back in (2, 1, 0)]
     fires = fires_of({"well": hours, "ill": hours[2:]}, collected, NOW)
     assert [(fire.profile, fire.due, fire.outcome, fire.message) for fire in fires] == [

@@ -13,7 +13,7 @@ from math import inf
 import pytest
 
 from collector.errors import CollectorError
-from collector.store import Store, Wanted
+from collector.store import BackfillRequest, Store
 from tests.harness import faults
 from tests.harness.collect_core import DAY, NOW, batch, open_core
 from tests.harness.factories import profile
@@ -158,7 +158,7 @@ def test_the_ceiling_holds_with_restarts_and_a_backfill_beside_the_service(tmp_p
 async def _life(loop, folder, ceiling, end, requests):
     """Run the service until *end*, with a backfill to do, and kill it."""
     async with running_daemon(loop, folder, CONFIG.replace("CEILING", str(ceiling)), series_per_request=1) as life:
-        job = Wanted(("quarters",), NOW - 300 * DAY, NOW)
+        job = BackfillRequest(("quarters",), NOW - 300 * DAY, NOW)
         await life.store.create_backfill(job, loop.now())
         await life.until(end)
         life.task.cancel()

@@ -95,7 +95,7 @@ async def _lived(url, interval, ahead, hours):
         assert await skewed.run_due()
         until = interval.floor(min(core.clock.now, skewed.radar_now))
         if until > start:
-            assert (await core.store.spans([query(interval)]))[query(interval)].end == until
+            assert (await core.store.extents([query(interval)]))[query(interval)].end == until
         assert (await heal(core.profiles, core.clock(), core.store, core.batch_runner)).complete
         for _ in range(hours):
             core.clock.advance(hours=1)
@@ -133,7 +133,7 @@ async def test_what_was_due_while_the_clock_was_ahead_is_asked_for_again_once_it
         skewed.drift(timedelta(0))
         for _ in range(3):
             assert await skewed.run_due()
-            assert (await core.store.spans([query()]))[query()].end == HOUR.floor(core.clock())
+            assert (await core.store.extents([query()]))[query()].end == HOUR.floor(core.clock())
             core.clock.advance(hours=1)
         fires = Counter(fire.due for fire in await core.store.list_fires(limit=None))
         assert set(fires.values()) == {1}
@@ -157,7 +157,7 @@ async def test_a_clock_that_is_put_right_is_believed_whatever_was_on_record(stor
         skewed.drift(timedelta(0))
         assert await skewed.run_due()
         assert (await core.store.clock_difference()).named is None
-        assert (await core.store.spans([query()]))[query()].end == HOUR.floor(core.clock())
+        assert (await core.store.extents([query()]))[query()].end == HOUR.floor(core.clock())
 
 
 async def test_the_first_request_is_asked_again_in_the_same_pass(sqlite_url):
@@ -165,7 +165,7 @@ async def test_the_first_request_is_asked_again_in_the_same_pass(sqlite_url):
         skewed = SkewedWorld(core, 2 * HOURS)
         assert await skewed.run_due()
         assert await core.outcomes() == ["refused", "ok"]
-        assert (await core.store.spans([query()]))[query()].end == HOUR.floor(skewed.radar_now)
+        assert (await core.store.extents([query()]))[query()].end == HOUR.floor(skewed.radar_now)
         assert not (await core.batch_runner.limits(RequestKind(DATASET, HOUR))).is_limited  # no limit was to blame
 
 

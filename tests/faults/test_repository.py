@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from collector.radar.errors import Untrusted
-from collector.store import Fire, Store, StoreRefused
+from collector.store import Fire, Store, ValueRejected
 from collector.store.write import save
 from tests.store.making import DAY, HOUR, NOW, answer, at, batch, dump, hours, profile, query
 
@@ -65,7 +65,7 @@ class Repository(RuleBasedStateMachine):
         self.opened, self.stores = {}, {}
         for kind in self.urls:
             self._open(kind)
-            self._run(self.stores[kind].declare(PROFILES, NOW))
+            self._run(self.stores[kind].activate_labels(PROFILES, NOW))
 
     def _run(self, work):
         return self.runner.run(work)
@@ -123,13 +123,13 @@ class Repository(RuleBasedStateMachine):
         _, found = self._answer(asked, labels, buckets, values, self.hour)
 
         async def broken(*_arguments, **_options):
-            raise StoreRefused("broken off")
+            raise ValueRejected("broken off")
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(save.fetches, "succeed", broken)
             for store in self.stores.values():
                 fetch_id = self._run(store.begin(asked, ["all"], now, 10**6)).fetch_id
-                with pytest.raises(StoreRefused, match="broken off"):
+                with pytest.raises(ValueRejected, match="broken off"):
                     self._run(store.save(fetch_id, asked, found, now, 10))
 
     @rule(labels=LABELS, window=WINDOWS)
@@ -173,7 +173,7 @@ class Repository(RuleBasedStateMachine):
         dumps = []
         for kind, store in self.stores.items():
             assert self._run(_points(store)) == points, kind
-            dumps.append(self._run(dump(self.urls[kind])))
+            dumps.append(dump(self.urls[kind]))
         assert dumps[0] == dumps[1]
         assert _counted(dumps[0]) == (
             sum(len(bucket.before) for buckets in self.model.values() for bucket in buckets),

@@ -40,7 +40,7 @@ async def test_after_a_year_ahead_and_back_the_next_bucket_is_collected_when_it_
             core.clock.now = NOW + timedelta(hours=hours)
             assert await _pass(core)
             assert (await core.store.last_fire("all", core.clock())).due == HOUR.floor(core.clock())
-            assert (await core.store.spans([query()]))[query()].end == HOUR.floor(core.clock())
+            assert (await core.store.extents([query()]))[query()].end == HOUR.floor(core.clock())
         outcomes = {fire.due: fire.outcome for fire in await core.store.list_fires()}
         assert {outcomes[HOUR.floor(NOW) + timedelta(hours=hours)] for hours in range(4)} == {"collected"}
 

@@ -95,9 +95,9 @@ class CollectCore:
         """The outcomes on record, the oldest first."""
         return [row.outcome for row in reversed(await self.store.list_fetches())]
 
-    async def declare(self, *profiles):
+    async def activate_labels(self, *profiles):
         self.profiles = profiles
-        await self.store.declare(profiles, self.clock())
+        await self.store.activate_labels(profiles, self.clock())
 
     def restart(self):
         """Create a new fetcher and batch runner, as a new process would."""
@@ -120,7 +120,7 @@ async def open_core(url, *profiles, limit=600, concurrency=4, patience=5, **opti
         async with RadarClient(settings, clock) as radar:
             fetcher = NoWaitFetcher(radar, store, limit=limit, stop=asyncio.Event(), clock=clock)
             opened = CollectCore(simulator, store, fetcher, clock, batch_runners=[BatchRunner(fetcher, concurrency)])
-            await opened.declare(*profiles)
+            await opened.activate_labels(*profiles)
             yield opened
 
 

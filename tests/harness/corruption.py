@@ -19,7 +19,7 @@ async def fill(url, weeks=3):
     queries = [query(), *(query(caOwner=name) for name in "abc")]
     numbers = random.Random(3)
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile(), profile("each", caOwner=("a", "b", "c"))], NOW)
+        await store.activate_labels([profile(), profile("each", caOwner=("a", "b", "c"))], NOW)
         for week in range(weeks):
             window, now = hours(week * WEEK, (week + 1) * WEEK), NOW + week * HOUR
             asked = batch(*((each, window) for each in queries))

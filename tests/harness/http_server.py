@@ -69,7 +69,7 @@ async def served(url, folder, token=None, changing=None, clock=lambda: NOW):
     tokens = [Secret(text) if text else None for text in (token, changing)]
     async with Store.open(url, owner="run") as store, aiohttp.ClientSession() as session:
         service = Daemon(settings, store, lambda: settings, clock)
-        await store.declare(settings.profiles, NOW)
+        await store.activate_labels(settings.profiles, NOW)
         app = make_app(service, "127.0.0.1", tokens[0], changing=tokens[1])
         async with serving(app, "127.0.0.1", 0) as address:
             yield ServedStore(service, store, session, address)

@@ -49,7 +49,7 @@ def holding(url, folder, command="run"):
 async def _write(url, *numbers):
     later = NOW + HOUR
     async with Store.open(url, owner="run") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await saved(store, batch((query(), hours(0, 4))), [float(one) for one in numbers], now=later, updated=later)
         os._exit(9)
 

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 import collector
 from collector.errors import UsageError
 from collector.model import Annotation
-from collector.store import Fire, Store, StoreBehind, StoreError, StoreForeign, StoreMissing, StoreNewer
+from collector.store import Fire, NotAStore, SchemaTooNew, SchemaTooOld, Store, StoreError, StoreMissing
 from collector.store.admin import commands
 from collector.store.admin.verify import verify
 from collector.store.db import engine, migrate, partitioning
@@ -108,7 +108,7 @@ async def test_a_store_goes_back_to_nothing_and_comes_again(new_url):
     commands.upgrade(new_url)
     assert commands.downgrade(new_url, "base") is None
     assert commands.current(new_url) is None
-    with pytest.raises(StoreBehind, match="holds no store yet"):
+    with pytest.raises(SchemaTooOld, match="holds no store yet"):
         commands.check(new_url)
     assert commands.upgrade(new_url) == (None, migrate.HEAD)
     assert commands.check(new_url) == []
@@ -124,10 +124,10 @@ def revisions():
 @pytest.mark.parametrize("revision", revisions())
 async def test_what_is_stored_survives_a_step_back_and_forth(store_url, revision):
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4], annotations=[REMARK])
     assert commands.downgrade(store_url, revision) == revision
-    with pytest.raises(StoreBehind, match=f"revision {revision}"):
+    with pytest.raises(SchemaTooOld, match=f"revision {revision}"):
         async with Store.open(store_url, owner="test", upgrade=False):
             pass
     async with Store.open(store_url, owner="test") as store:
@@ -141,7 +141,7 @@ async def test_what_is_stored_survives_a_step_back_and_forth(store_url, revision
 async def test_what_was_written_before_there_were_seals_is_sealed(store_url):
     window = hours(0, 4)
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await saved(store, batch((query(), window)), [1, 2, 3, 4])
         await saved(store, batch((query(), window)), {0: 1, 1: 2}, now=NOW + HOUR, updated=NOW + HOUR)
         await store.finish([Fire("all", DAY + n * HOUR / 4, "collected", NOW) for n in range(3)], [])
@@ -202,10 +202,10 @@ async def test_a_newer_postgres_store_is_left_alone(postgres_server, postgres_ur
 
         await store._database.write(newer)
     for owner, upgrade in (("test", True), ("test", False), (None, False)):
-        with pytest.raises(StoreNewer, match="9999"):
+        with pytest.raises(SchemaTooNew, match="9999"):
             async with Store.open(postgres_url, owner=owner, upgrade=upgrade):
                 pass
-    with pytest.raises(StoreNewer):
+    with pytest.raises(SchemaTooNew):
         commands.check(postgres_url)
 
 
@@ -224,7 +224,7 @@ async def test_a_revision_that_no_version_had_is_told_in_a_sentence(store_url, r
 
 async def test_an_empty_postgres_database_is_for_a_writer_to_fill(empty_postgres_url):
     for owner, upgrade in ((None, True), ("test", False)):
-        with pytest.raises(StoreBehind, match="holds no store yet"):
+        with pytest.raises(SchemaTooOld, match="holds no store yet"):
             async with Store.open(empty_postgres_url, owner=owner, upgrade=upgrade):
                 pass
 
@@ -233,7 +233,7 @@ async def test_another_programs_table_of_the_same_name_is_not_touched(empty_post
     engine = sa.create_engine(sa.make_url(empty_postgres_url).set(drivername="postgresql+psycopg"))
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE points (x integer)"))
-    with pytest.raises(StoreForeign, match="points"):
+    with pytest.raises(NotAStore, match="points"):
         async with Store.open(empty_postgres_url, owner="test"):
             pass
     with engine.begin() as connection:
@@ -267,7 +267,7 @@ async def main():
     sys.stdin.read()
     try:
         async with Store.open(sys.argv[1], owner="run") as store:
-            await store.declare([profile()], NOW)
+            await store.activate_labels([profile()], NOW)
         sys.stdout.write("opened")
     except CollectorError as error:
         sys.stdout.write(type(error).__name__)
@@ -287,7 +287,7 @@ def test_many_that_start_at_once_migrate_once(new_url):
     outcomes = [stdout for stdout, _ in found]
     if new_url.startswith("sqlite"):  # there one owns the store, and the others are told so
         assert "opened" in outcomes
-        assert set(outcomes) <= {"opened", "StoreOwned"}
+        assert set(outcomes) <= {"opened", "StoreLocked"}
     else:
         assert outcomes == ["opened"] * PROCESSES
     assert (commands.check(new_url)) == []

@@ -75,7 +75,7 @@ def numbers(start, end):
 async def fill(url, *more, revision=BEFORE):
     """Fill the store with 20 days of one series, asked for in one request, and make it one of before."""
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await saved(store, batch((query(), hours(FIRST, LAST))), numbers(FIRST, LAST), updated=TOLD)
         for work in more:
             work(store)
@@ -131,7 +131,7 @@ async def test_an_upgrade_changes_no_point_and_takes_old_values_as_final_but_unc
     assert commands.check(store_url) == []
     assert (verify(store_url)).findings == []
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         assert await values(store) == numbers(FIRST, LAST)
         state = await state_of(store)
         final = final_windows(state.evidence, SETTLE * STEP, STEP)
@@ -152,7 +152,7 @@ async def test_values_of_a_store_without_an_answer_on_record_are_read_again(stor
 
     await fill(store_url, pruned)
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         assert (await state_of(store)).evidence == []
         windows = [slice_.window for slice_ in await fire_slices([profile()], NOW, store)]
         assert min(window.start for window in windows) == DAY + FIRST * HOUR
@@ -168,7 +168,7 @@ async def test_gaps_are_judged_anew_after_an_upgrade(store_url):
 
     await fill(store_url, lacked)
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         assert await gaps(store, NOW) == [(FIRST - 95, FIRST - 1, "missing")]
         later = NOW + 72 * HOUR
         await saved(store, batch((query(), window)), ends, now=later, updated=later)
@@ -186,7 +186,7 @@ async def gaps(store, now):
 
 async def test_points_that_a_previous_version_adds_are_read_again(store_url):
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await saved(store, batch((query(), hours(FIRST, FIRST + 48))), numbers(FIRST, FIRST + 48), updated=TOLD)
         asked = batch((query(), hours(FIRST - 48, FIRST)))
         await previous(store, saved(store, asked, numbers(FIRST - 48, FIRST), updated=TOLD))
@@ -211,7 +211,7 @@ async def test_a_final_value_that_a_previous_version_changes_is_read_again(store
         return [one for one in windows if one.overlaps(asked.slices[0].window)]
 
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         for n in range(2):
             await saved(store, asked, right, now=NOW + n * HOUR, updated=TOLD + n * HOUR)
         newer = batch((query(), hours(FIRST + 48, LAST)))
@@ -233,7 +233,7 @@ async def test_a_final_value_that_a_previous_version_changes_is_read_again(store
 
 async def test_a_series_that_a_previous_version_has_begun_is_in_force(store_url):
     async with Store.open(store_url, owner="test") as store:
-        await previous(store, store.declare([profile()], NOW))
+        await previous(store, store.activate_labels([profile()], NOW))
         await previous(store, saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4]))
         assert await rows(store, "SELECT in_force_at FROM series") == [(None,)]
         assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
@@ -247,7 +247,7 @@ async def test_a_series_that_a_previous_version_has_begun_is_in_force(store_url)
 async def test_a_unit_to_which_a_previous_version_moves_the_labels_hides_no_history(store_url):
     """It moves them at once, and leaves empty when that was."""
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4])
         asked, now = batch((query(), hours(2, 6))), NOW + HOUR
         await previous(store, moved(store, asked, now))
@@ -272,7 +272,7 @@ async def test_the_first_snapshot_deletes_history_in_every_unit(store_url):
     """The previous version kept such a series as history, and began another one with each spelling of its unit."""
     one, valid = query(expirationStatus="VALID"), filtered("valid", expirationStatus="VALID")
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([valid], NOW)
+        await store.activate_labels([valid], NOW)
         (asked,) = batch((one, hours(0, 4))).slices
         for number, unit in enumerate(["certificates", "Certificates", "entries"]):
             made = row_of(one, "valid", ("RAW_VALUES", unit), NOW + number * HOUR)
@@ -307,7 +307,7 @@ async def test_a_store_in_which_the_last_revision_was_missed_is_mended_within_a_
     dice = random.Random(seed)
     early, _ = profiles_of(SHORT, "15m", dice)
     async with living(store_url, SHORT, None) as life:
-        await life.declare(early)
+        await life.activate_labels(early)
         while life.clock() < START + 5 * 24 * HOUR:
             due = life.clock()
             await life.work()
@@ -319,7 +319,7 @@ async def test_a_store_in_which_the_last_revision_was_missed_is_mended_within_a_
     async with living(store_url, SHORT, None) as life:
         life.clock.now = clock.now
         await execute(life.store, f"UPDATE points SET value = value - 3 WHERE {wrong}")
-        await life.declare(early)
+        await life.activate_labels(early)
         assert await _differs(life, early[0], early[0].series[0])
         for turn in range(3):
             life.clock.now += min(turn, 1) * SHORT.every

@@ -24,7 +24,7 @@ from collector.report.status import status_document
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, serve
 from collector.simulator.options import MAX_SPAN
-from collector.store import Store, wanted
+from collector.store import Store, backfill_request
 from tests.harness.collect_core import TOKEN, Clock, NoWaitFetcher
 from tests.harness.factories import profile
 from tests.poison.kinds import DAY, HOUR, Injection
@@ -94,10 +94,10 @@ class Life:
     profiles: list = field(default_factory=list)
     workers: list = field(default_factory=list)
 
-    async def declare(self, profiles):
+    async def activate_labels(self, profiles):
         """Go on with *profiles*, as after a reload."""
         self.profiles = [*profiles]
-        await self.store.declare(self.profiles, self.clock())
+        await self.store.activate_labels(self.profiles, self.clock())
         self.batch_runner = BatchRunner(self.fetcher, self.batch_runner.concurrency)
         grouped = groups(tuple(self.profiles)).values()
         self.workers = [ProfileWorker(each, self.store, self.batch_runner) for each in grouped]
@@ -122,7 +122,7 @@ class Life:
 
     async def backfill(self, start, *, force):
         """Do what `backfill` does."""
-        order = wanted([one.name for one in self.profiles], start, None, self.clock(), force=force)
+        order = backfill_request([one.name for one in self.profiles], start, None, self.clock(), force=force)
         job = await self.store.create_backfill(order, self.clock())
         backfill_runner = BackfillRunner(self.store, self.batch_runner, shares=self.store.backend != "sqlite")
         await backfill_runner.run(job, self.profiles)
@@ -168,7 +168,7 @@ async def run(url, kind, pace, dice):
     async with living(url, pace, hole) as life:
         injection = _injection(kind, moment, pace, dice, interval)
         life.simulator.script(injection)
-        await life.declare(early if kind.adds else [*early, *late])
+        await life.activate_labels(early if kind.adds else [*early, *late])
         end = START + pace.length
         while (due := life.clock()) <= end:
             await life.work()
@@ -190,7 +190,7 @@ def _injection(kind, moment, pace, dice, interval):
 async def _at_the_moment(life, kind, injection, pace, late):
     """Do what a person does at the moment of some kinds."""
     if late:
-        await life.declare([*life.profiles, *late])
+        await life.activate_labels([*life.profiles, *late])
     if kind.phase == "forced":
         injection.open = True
         await life.backfill(life.clock() - 40 * DAY, force=True)
@@ -261,7 +261,7 @@ async def _wrong_measures(life):
 
 async def _wrong_annotations(life):
     """Annotations that are not withdrawn must be those of the honest answers."""
-    spans = await life.store.spans([series.query for one in life.profiles for series in one.series])
+    spans = await life.store.extents([series.query for one in life.profiles for series in one.series])
     start, end = min(span.start for span in spans.values()), max(span.end for span in spans.values())
     rows = await life.store.list_annotations(limit=None)
     have = {(row.start_date, row.description) for row in rows if row.withdrawn_at is None}

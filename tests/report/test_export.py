@@ -131,7 +131,7 @@ async def test_memory_does_not_grow_with_what_is_exported(store_url, monkeypatch
     few, many = 6_000, 24_000
     asked = batch((query(), hours(0, many)))
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], DAY)
+        await store.activate_labels([profile()], DAY)
         await saved(store, asked, [float(n) for n in range(many)])
     async with Store.open(store_url, owner=None) as store:
         for format_ in FORMATS:
@@ -142,7 +142,7 @@ async def test_memory_does_not_grow_with_what_is_exported(store_url, monkeypatch
 
 
 async def test_rows_and_blocks_hold_the_same_points(store):
-    await store.declare([profile()], DAY)
+    await store.activate_labels([profile()], DAY)
     await saved(store, batch((query(), hours(0, 2500))), [float(n) for n in range(2500)])
     blocks = [block async for block in store.export_blocks()]
     rows = [row async for row in store.export()]

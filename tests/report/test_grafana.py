@@ -8,7 +8,7 @@ from collector.collect.worker import ProfileWorker
 from collector.report import grafana
 from collector.report.status import status_document
 from collector.serve.metrics import Metrics
-from collector.store import Fire, Saved
+from collector.store import Fire, SaveResult
 from tests.harness import faults
 from tests.harness.collect_core import open_core
 from tests.harness.factories import profile
@@ -42,7 +42,7 @@ async def test_every_metric_that_is_asked_for_is_served(sqlite_url, tmp_path):
 
 def _count_one_of_each(metrics: Metrics):
     metrics.asked("ok", 1)
-    metrics.saved("all", Saved(1))
+    metrics.saved("all", SaveResult(1))
     metrics.fired([Fire("all", NOW, "collected", NOW)])
 
 

@@ -20,19 +20,19 @@ async def warned(store, *profiles, now=NOW):
 
 
 async def warnings(store, spelling, profiles, now):
-    return await store.look(lambda view: spelling.warnings(view, profiles, now))
+    return await store.with_read_view(lambda view: spelling.warnings(view, profiles, now))
 
 
 @pytest.mark.parametrize("values", [[0.0] * 48, []])
 async def test_two_days_of_nothing_are_most_likely_a_misspelt_name(store, values):
-    await store.declare([WRONG], NOW)
+    await store.activate_labels([WRONG], NOW)
     await saved(store, batch((SERIES.query, TWO_DAYS)), values, profiles=["wrong"])
     expected = 'wrong: Radar counted nothing in 2 days for ca_owner "Lets Encrypt"; is it spelt as Radar spells it?'
     assert await warned(store, WRONG) == [expected]
 
 
 async def test_less_than_two_days_are_not(store):
-    await store.declare([WRONG], NOW)
+    await store.activate_labels([WRONG], NOW)
     await saved(store, batch((SERIES.query, hours(-23, 24))), [0.0] * 47, profiles=["wrong"])
     assert await warned(store, WRONG) == []
     await saved(store, batch((SERIES.query, hours(24, 25))), [0.0], profiles=["wrong"], now=NOW + HOUR)
@@ -40,14 +40,14 @@ async def test_less_than_two_days_are_not(store):
 
 
 async def test_one_value_is_enough_to_be_spelt_right(store):
-    await store.declare([WRONG], NOW)
+    await store.activate_labels([WRONG], NOW)
     await saved(store, batch((SERIES.query, TWO_DAYS)), [0.0] * 40 + [1.0] + [0.0] * 7, profiles=["wrong"])
     assert await warned(store, WRONG) == []
 
 
 async def test_filters_with_listed_values_cannot_be_misspelt(store):
     few = filtered("few", signatureAlgorithm="RSA_MD2")
-    await store.declare([few, profile()], NOW)
+    await store.activate_labels([few, profile()], NOW)
     asked = batch((few.series[0].query, TWO_DAYS), (profile().series[0].query, TWO_DAYS))
     await saved(store, asked, [0.0] * 48, [0.0] * 48, profiles=["few", "all"])
     assert await warned(store, few, profile()) == []
@@ -55,7 +55,7 @@ async def test_filters_with_listed_values_cannot_be_misspelt(store):
 
 async def test_each_value_is_looked_at_by_itself(store):
     by = profile("by", log=("argon", "agron"))
-    await store.declare([by], NOW)
+    await store.activate_labels([by], NOW)
     asked = batch(*((series.query, TWO_DAYS) for series in by.series))
     await saved(store, asked, [1.0] * 48, [0.0] * 48, profiles=["by"])
     (warning,) = await warned(store, by)
@@ -71,7 +71,7 @@ async def test_what_was_found_is_looked_at_again_a_day_later_and_what_has_values
         return empty(view, queries)
 
     monkeypatch.setattr(ReadView, "empty", counted)
-    await store.declare([WRONG, right], NOW)
+    await store.activate_labels([WRONG, right], NOW)
     asked = batch((SERIES.query, TWO_DAYS), (right.series[0].query, TWO_DAYS))
     await saved(store, asked, [0.0] * 48, [1.0] * 48, profiles=["wrong", "right"])
     for moment in (NOW, NOW + HOUR, NOW + timedelta(hours=23)):
@@ -97,7 +97,7 @@ async def test_zeros_that_come_between_two_reads_are_no_values(store, monkeypatc
         return read
 
     spelling = SpellingCheck()
-    await store.declare([WRONG], NOW)
+    await store.activate_labels([WRONG], NOW)
     for name in ("newest", "empty"):
         monkeypatch.setattr(ReadView, name, come_after(getattr(ReadView, name)))
     await warnings(store, spelling, [WRONG], NOW)

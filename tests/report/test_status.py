@@ -12,8 +12,8 @@ from collector.model import AggInterval, Window
 from collector.report.gaps import Gap, find_gaps
 from collector.report.status import status_document
 from collector.simulator import GapChange
-from collector.store import Beat, Candidate, Store, process_name
-from collector.store.db.column_types import Moment
+from collector.store import NewReplica, ServiceHeartbeat, Store, process_name
+from collector.store.db.column_types import Timestamp
 from collector.timestamps import rfc3339
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, batch, open_core
@@ -157,8 +157,8 @@ async def test_without_a_service_there_is_no_next_fire(store_url):
 async def test_a_running_service_fires_what_it_collects(store_url):
     async with Store.open(store_url, owner="run") as store:
         name = process_name("host", os.getpid())
-        await store.enlist(Candidate(name, "1.2", ["all"], timedelta(minutes=5)))
-        await store.beat(Beat(name, "1.2", NOW, NOW - timedelta(minutes=1)))
+        await store.register(NewReplica(name, "1.2", ["all"], timedelta(minutes=5)))
+        await store.write_heartbeat(ServiceHeartbeat(name, "1.2", NOW, NOW - timedelta(minutes=1)))
         document = await status_document(store, [profile(), profile("other")], 600, NOW)
         service = document["service"]
         assert (service["running"], service["name"], service["version"]) == (True, name, "1.2")
@@ -299,7 +299,7 @@ async def test_a_question_that_is_paused_shows_until_when(store_url):
 async def refuse(store, asked, again):
     """Put on record what a refused answer leaves there."""
     text = "INSERT INTO refusals VALUES (:digest, 'untrusted', 'unequal arrays', 3, :at, :again)"
-    moments = {"at": sa.bindparam("at", type_=Moment), "again": sa.bindparam("again", type_=Moment)}
+    moments = {"at": sa.bindparam("at", type_=Timestamp), "again": sa.bindparam("again", type_=Timestamp)}
     statement = sa.text(text).bindparams(*moments.values())
 
     def work(connection):

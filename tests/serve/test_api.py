@@ -90,8 +90,8 @@ async def test_points_are_filtered_by_label_and_time(world):
 
 
 async def test_an_old_name_finds_what_is_kept_under_the_new_one(world):
-    await world.store.declare([profile("was", caOwner=("A",)), filtered("whole")], NOW)
-    await world.store.declare(world.service.profiles, NOW)
+    await world.store.activate_labels([profile("was", caOwner=("A",)), filtered("whole")], NOW)
+    await world.store.activate_labels(world.service.profiles, NOW)
     new, old = [await world.all_of(f"/api/v1/points?{name}", "points") for name in ("series=by/A", "profile=was")]
     assert old == new
     assert len(old) == 24
@@ -245,7 +245,7 @@ async def test_what_goes_wrong_inside_says_no_more_than_an_id(empty, monkeypatch
     async def broken(_work):
         raise RuntimeError("SELECT secret FROM /path")
 
-    monkeypatch.setattr(empty.store, "look", broken)
+    monkeypatch.setattr(empty.store, "with_read_view", broken)
     error = (await empty.get("/api/v1/status", 500))["error"]
     assert "SELECT" not in error
     assert caplog.records[-1].id in error

@@ -82,7 +82,7 @@ def _value(hour):
 
 async def _fill(url, made):
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile()], _moment(FIRST))
+        await store.activate_labels([profile()], _moment(FIRST))
         for one in made:
             asked = batch((query(), Window(*map(_moment, one.window))))
             told = {hour: _value(hour) for hour in range(*one.window) if hour not in one.without}
@@ -184,7 +184,7 @@ def _holds(url, folder, made, asked):
 async def test_a_range_may_begin_where_radars_own_history_does(store):
     """It is refused until two answers have shown that there is nothing before."""
     raw_query = "dateStart=2026-04-30T00:00:00Z&dateEnd=2026-04-30T08:00:00Z&aggInterval=1h"
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(6, 9))), [1, 2, 3])
     for days, told in enumerate([False, False, True]):
         await lacked(store, 0, 6, NOW + timedelta(days=20 + days), width=None if days else 24)

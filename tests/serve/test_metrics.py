@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from collector import __version__
 from collector.radar.errors import RadarError, Unavailable
 from collector.serve.metrics import Metrics
-from collector.store import SILENT_AFTER, Fire, Saved
+from collector.store import SILENT_AFTER, Fire, SaveResult
 from tests.harness.http_server import fill, served
 from tests.store.making import NOW, batch, begin, hours
 
@@ -35,7 +35,7 @@ async def _metrics(world):
 async def test_it_works(world):
     world.service.metrics.asked("ok", 0.2)
     world.service.metrics.asked("unavailable", 31)
-    world.service.metrics.saved("all", Saved(inserted=3, revised=2, unchanged=1))
+    world.service.metrics.saved("all", SaveResult(inserted=3, revised=2, unchanged=1))
     world.service.metrics.fired([Fire("all", NOW, "collected", NOW)])
     found = await _metrics(world)
     expected = {
@@ -147,14 +147,14 @@ async def test_the_store_is_asked_once_for_many_scrapes(world, monkeypatch):
         asked.append(1)
         return await look(work)
 
-    monkeypatch.setattr(world.store, "look", counted)
+    monkeypatch.setattr(world.store, "with_read_view", counted)
     for _ in range(5):
         await _metrics(world)
     assert len(asked) == 1
 
 
 async def test_a_profile_name_is_text_and_nothing_else(world):
-    world.service.metrics.saved('a"\n\\', Saved(1))
+    world.service.metrics.saved('a"\n\\', SaveResult(1))
     async with world.session.get(f"{world.url}/metrics") as answer:
         assert re.search(r'collector_points_total\{.*profile="a\\"\\n\\\\"', await answer.text())
 

@@ -97,7 +97,7 @@ async def serving_history(folder, url, token=None, changing=None):
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "t" * 20})
     async with Store.open(url, owner="run") as store:
         service = Daemon(settings, store, lambda: settings, lambda: NOW)
-        await store.declare(settings.profiles, NOW)
+        await store.activate_labels(settings.profiles, NOW)
         await saved(store, batch((query(), hours(0, 24))), range(24))
         secrets = [Secret(text) if text else None for text in (token, changing)]
         made = make_app(service, "127.0.0.1", secrets[0], changing=secrets[1])

@@ -10,7 +10,7 @@ import asyncio
 import psycopg
 import pytest
 
-from collector.store import Store, StoreBehind
+from collector.store import SchemaTooOld, Store
 from collector.store.admin import commands
 from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
@@ -38,7 +38,7 @@ async def test_a_new_store_has_a_hypertable_and_keeps_what_sqlite_keeps(empty_po
 async def test_a_store_becomes_one_in_place_once_and_stays_one(empty_postgres_url):
     before = await fill(empty_postgres_url)
     digest = commands.digest(empty_postgres_url)
-    with pytest.raises(StoreBehind, match="no hypertable yet"):
+    with pytest.raises(SchemaTooOld, match="no hypertable yet"):
         async with Store.open(empty_postgres_url, owner="test", upgrade=False, timescale=True):
             pass
 

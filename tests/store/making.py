@@ -60,7 +60,7 @@ async def saved(store, asked, *values, now=NOW, profiles=("all",), **meta):
 async def filled(url):
     """Write four hours of the series `all`; gives *url*."""
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4])
     return url
 

@@ -6,7 +6,13 @@ import pytest
 from collector.model import Annotation, Window
 from collector.store.admin.verify import verify
 from collector.store.ledger.fetches import AnswerTime
-from collector.store.write.annotations import Decision, Remark, carries, decide, digest
+from collector.store.write.annotations import (
+    AnnotationChanges,
+    StoredAnnotation,
+    annotation_changes,
+    digest,
+    should_contain,
+)
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, rows, saved
 
 ASKED = batch((query(), hours(0, 10)))
@@ -48,12 +54,12 @@ def minutes(number):
 def test_which_answers_should_carry_an_annotation(expected, start, end, instantaneous):
     end_date = None if end is None else DAY + end * HOUR
     remark = replace(OUTAGE, start_date=DAY + start * HOUR, end_date=end_date, is_instantaneous=instantaneous)
-    assert carries(SHORT, remark) == expected
+    assert should_contain(SHORT, remark) == expected
 
 
 def remark(number, *, seen=0, withdrawn=None):
     moment = None if withdrawn is None else minutes(withdrawn)
-    return Remark(
+    return StoredAnnotation(
         number,
         f"d{number}",
         DAY + HOUR,
@@ -69,27 +75,36 @@ def remark(number, *, seen=0, withdrawn=None):
 @pytest.mark.parametrize(
     ("expected", "stored", "answered", "window", "updated"),
     [
-        pytest.param(Decision(), [], [], SHORT, 0, id="nothing"),
-        pytest.param(Decision(new=["d1", "d2"]), [], ["d2", "d1"], SHORT, 0, id="new"),
-        pytest.param(Decision(seen=[1]), [remark(1)], ["d1"], SHORT, 0, id="seen again"),
-        pytest.param(Decision(withdrawn=[1]), [remark(1)], [], SHORT, 0, id="withdrawn"),
-        pytest.param(Decision(), [remark(1)], [], hours(2, 4), 0, id="not to be expected"),
-        pytest.param(Decision(), [remark(1, seen=1)], [], SHORT, 0, id="an older answer lacks it"),
-        pytest.param(Decision(), [remark(1, withdrawn=0)], [], SHORT, 5, id="still withdrawn"),
-        pytest.param(Decision(seen=[1], returned=[1]), [remark(1, withdrawn=0)], ["d1"], SHORT, 0, id="returned"),
-        pytest.param(Decision(seen=[1]), [remark(1, withdrawn=5)], ["d1"], SHORT, 0, id="an older answer has it"),
+        pytest.param(AnnotationChanges(), [], [], SHORT, 0, id="nothing"),
+        pytest.param(AnnotationChanges(new=["d1", "d2"]), [], ["d2", "d1"], SHORT, 0, id="new"),
+        pytest.param(AnnotationChanges(seen=[1]), [remark(1)], ["d1"], SHORT, 0, id="seen again"),
+        pytest.param(AnnotationChanges(withdrawn=[1]), [remark(1)], [], SHORT, 0, id="withdrawn"),
+        pytest.param(AnnotationChanges(), [remark(1)], [], hours(2, 4), 0, id="not to be expected"),
+        pytest.param(AnnotationChanges(), [remark(1, seen=1)], [], SHORT, 0, id="an older answer lacks it"),
+        pytest.param(AnnotationChanges(), [remark(1, withdrawn=0)], [], SHORT, 5, id="still withdrawn"),
+        pytest.param(
+            AnnotationChanges(seen=[1], returned=[1]), [remark(1, withdrawn=0)], ["d1"], SHORT, 0, id="returned"
+        ),
+        pytest.param(
+            AnnotationChanges(seen=[1]), [remark(1, withdrawn=5)], ["d1"], SHORT, 0, id="an older answer has it"
+        ),
     ],
 )
 def test_what_an_answer_changes(expected, stored, answered, window, updated):
     time = AnswerTime(minutes(100), minutes(100), minutes(updated))
-    assert decide(stored, answered, [window], time) == expected
+    assert annotation_changes(stored, answered, [window], time) == expected
 
 
 def test_an_answer_whose_last_updated_stays_back_counts_after_a_day():
     stands, gone = remark(1, seen=0), remark(2, seen=-9, withdrawn=0)
-    for hours_later, expected in [(24, Decision(seen=[2])), (25, Decision(seen=[2], withdrawn=[1], returned=[2]))]:
+    for hours_later, expected in [
+        (24, AnnotationChanges(seen=[2])),
+        (25, AnnotationChanges(seen=[2], withdrawn=[1], returned=[2])),
+    ]:
         asked_at = NOW + hours_later * HOUR
-        assert decide([stands, gone], ["d2"], [SHORT], AnswerTime(asked_at, asked_at, minutes(-5))) == expected
+        assert (
+            annotation_changes([stands, gone], ["d2"], [SHORT], AnswerTime(asked_at, asked_at, minutes(-5))) == expected
+        )
 
 
 def test_annotations_are_known_by_their_content_and_data_set():

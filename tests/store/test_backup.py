@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collector.errors import UsageError
-from collector.store import Store, StoreDamaged, StoreForeign, StoreMissing, StoreOwned
+from collector.store import NotAStore, Store, StoreCorrupt, StoreLocked, StoreMissing
 from collector.store.admin import backup as backing
 from collector.store.admin.backup import backup
 from collector.store.admin.commands import digest, downgrade
@@ -141,7 +141,7 @@ async def test_another_store_in_use_is_not_overwritten(url, target):
         for lock in (True, False):
             if not lock:
                 lock_path(target).unlink()
-            with pytest.raises(StoreOwned, match="is a store in use by " + ("`collector run`" if lock else "another")):
+            with pytest.raises(StoreLocked, match="is a store in use by " + ("`collector run`" if lock else "another")):
                 backup(url, target, force=True)
         await store.check_writable()
     assert digest(f"sqlite:///{target}") == digest(url)
@@ -160,7 +160,7 @@ async def test_damage_is_not_backed_up(url, target):
     turn_bit(path, b"\x3f\xd5\x55\x55\x55\x55\x55\x55")
     target.write_text("an older backup")
     with pytest.raises(
-        StoreDamaged, match="there is no backup, for the store is damaged; `collector db verify` says: all"
+        StoreCorrupt, match="there is no backup, for the store is damaged; `collector db verify` says: all"
     ):
         backup(url, target, force=True)
     assert (there(target), content(target)) == (["backup.db"], b"an older backup")
@@ -186,7 +186,7 @@ async def test_a_store_of_an_older_schema_is_backed_up_too(url, target):
 async def test_what_is_no_store_is_not_backed_up(tmp_path, target):
     with closing(sqlite3.connect(tmp_path / "foreign.db")) as foreign:
         foreign.execute("CREATE TABLE t (x)")
-    for name, kind in (("foreign", StoreForeign), ("none", StoreMissing)):
+    for name, kind in (("foreign", NotAStore), ("none", StoreMissing)):
         with pytest.raises(kind):
             backup(f"sqlite:///{tmp_path}/{name}.db", target)
     assert there(target) == []

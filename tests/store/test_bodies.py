@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from collector.store import Store
-from collector.store.errors import StoreDamaged
+from collector.store.errors import StoreCorrupt
 from collector.store.ledger.bodies import MOST_BYTES, MOST_STORED_BYTES, NewBody, Packed, pack, write_question
 from tests.store.making import HOUR, NOW, batch, begin, hours, profile, query
 
@@ -39,7 +39,7 @@ async def test_all_of_them_take_64_mebibytes_at_most(sqlite_store):
 
 
 async def test_a_body_is_kept_once_and_only_of_a_fetch_on_record(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     fetch_id = await begin(store, ASKED)
     await store.keep_body(body(fetch_id, content=b"first"))
     await store.keep_body(body(fetch_id, content=b"second"))
@@ -71,5 +71,5 @@ async def test_a_damaged_body_is_told_and_not_given(sqlite_store, what):
     async def read():
         return await store.body(fetch_id), await store.question(fetch_id)
 
-    with pytest.raises(StoreDamaged, match=f"fetch {fetch_id}"):
+    with pytest.raises(StoreCorrupt, match=f"fetch {fetch_id}"):
         await read()

@@ -4,9 +4,9 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from collector.store import StoreDamaged, StoreDenied, StoreForeign, StoreRefused, StoreUnavailable
+from collector.store import NotAStore, StoreCorrupt, StoreDenied, StoreUnavailable, ValueRejected
 from collector.store.db.location import locate
-from collector.store.db.translate_errors import boundary, may_succeed, translate
+from collector.store.db.translate_errors import is_retryable, translate, translate_errors
 
 FILE = locate("sqlite:////data/collector.db")
 SERVER = locate("postgresql://user:s3cr%40t@host/name")
@@ -28,9 +28,9 @@ def sqlite_error(code, text="reason"):
         (StoreUnavailable, "is read-only", sqlite3.SQLITE_READONLY_DBMOVED),
         (StoreUnavailable, "cannot be opened", sqlite3.SQLITE_CANTOPEN),
         (StoreUnavailable, "cannot be used", sqlite3.SQLITE_ERROR),
-        (StoreDamaged, "is damaged", sqlite3.SQLITE_CORRUPT),
-        (StoreForeign, "is not a SQLite database", sqlite3.SQLITE_NOTADB),
-        (StoreRefused, "refused a value", sqlite3.SQLITE_CONSTRAINT_CHECK),
+        (StoreCorrupt, "is damaged", sqlite3.SQLITE_CORRUPT),
+        (NotAStore, "is not a SQLite database", sqlite3.SQLITE_NOTADB),
+        (ValueRejected, "refused a value", sqlite3.SQLITE_CONSTRAINT_CHECK),
     ],
 )
 def test_what_an_error_of_sqlite_means(kind, sentence, code):
@@ -50,9 +50,9 @@ def test_what_an_error_of_sqlite_means(kind, sentence, code):
         (StoreUnavailable, "out of resources", psycopg.errors.TooManyConnections("x")),
         (StoreUnavailable, "lacks a table", psycopg.errors.UndefinedTable("x")),
         (StoreUnavailable, "does not grant", psycopg.errors.InsufficientPrivilege("x")),
-        (StoreDamaged, "is damaged", psycopg.errors.DataCorrupted("x")),
-        (StoreRefused, "refused a value", psycopg.errors.CheckViolation("x")),
-        (StoreRefused, "refused a value", psycopg.errors.NumericValueOutOfRange("x")),
+        (StoreCorrupt, "is damaged", psycopg.errors.DataCorrupted("x")),
+        (ValueRejected, "refused a value", psycopg.errors.CheckViolation("x")),
+        (ValueRejected, "refused a value", psycopg.errors.NumericValueOutOfRange("x")),
     ],
 )
 def test_what_an_error_of_postgres_means(kind, sentence, error):
@@ -126,13 +126,13 @@ def test_only_the_first_line_is_told_and_no_password():
 
 
 def test_what_is_no_error_of_the_database_passes():
-    with pytest.raises(LookupError), boundary(FILE):
+    with pytest.raises(LookupError), translate_errors(FILE):
         raise LookupError
 
 
 @pytest.mark.parametrize("error", [sqlite_error(sqlite3.SQLITE_BUSY), OSError("disk"), sa.exc.TimeoutError()])
 def test_the_cause_is_kept(error):
-    with pytest.raises(StoreUnavailable) as raised, boundary(FILE):
+    with pytest.raises(StoreUnavailable) as raised, translate_errors(FILE):
         raise error
     assert raised.value.__cause__ is error
 
@@ -148,4 +148,4 @@ def test_the_cause_is_kept(error):
     ],
 )
 def test_who_lost_against_another_transaction_may_try_again(expected, error):
-    assert may_succeed(sa.exc.DBAPIError("", None, error)) == expected
+    assert is_retryable(sa.exc.DBAPIError("", None, error)) == expected

@@ -1,7 +1,7 @@
 import pytest
 
 from collector.model import AggInterval
-from collector.store import Bucket, Selection
+from collector.store import Bucket, PointQuery
 from collector.store.read.common_bucket import common_buckets
 from collector.store.read.selection import SelectedSeries
 from tests.store.making import DAY, HOUR, NOW, at, batch, hours, profile, saved
@@ -13,7 +13,7 @@ FINE, HOURLY, DAILY = AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_HOUR, AggInte
 async def mixed(store):
     """Four hours of `fine` every 15 minutes, without one value of the third and without the last one; and of `all`."""
     profiles = [profile("fine", FINE), profile("all")]
-    await store.declare(profiles, NOW)
+    await store.activate_labels(profiles, NOW)
     fine, hourly = (one.series[0].query for one in profiles)
     quarters = {n / 4: float(n) for n in range(15) if n != 9}
     await saved(store, batch((fine, hours(0, 4))), quarters)
@@ -24,20 +24,20 @@ async def mixed(store):
 @pytest.mark.parametrize("as_of", [None, NOW + HOUR])
 async def test_only_complete_buckets_are_summed(mixed, as_of):
     between = {"start": DAY + HOUR / 2, "end": DAY + 4 * HOUR, "as_of": as_of}
-    hourly, fine = await mixed.thin(Selection(series=("fine", "all"), **between), 100, common=True)
+    hourly, fine = await mixed.downsample(PointQuery(series=("fine", "all"), **between), 100, common=True)
     assert (fine.series.label, fine.bucket, fine.width) == ("fine", Bucket(HOURLY), 3600)
     assert fine.columns == [(at(0), 6.0, 6.0, 6.0, 1), (at(1), 22.0, 22.0, 22.0, 1)]
     assert [column.mean for column in hourly.columns] == [10.0, 20.0, 30.0, 40.0]
 
 
 async def test_extremes_are_those_of_the_sums(mixed):
-    (_, fine) = await mixed.thin(Selection(start=DAY, end=DAY + 4 * HOUR), 2, common=True)
+    (_, fine) = await mixed.downsample(PointQuery(start=DAY, end=DAY + 4 * HOUR), 2, common=True)
     assert fine.columns == [(at(0), 6.0, 22.0, 14.0, 2)]
 
 
 async def test_alone_a_series_keeps_its_buckets(mixed):
-    chosen = Selection(series=("fine",), start=DAY, end=DAY + 4 * HOUR)
-    assert await mixed.thin(chosen, 100, common=True) == await mixed.thin(chosen, 100)
+    chosen = PointQuery(series=("fine",), start=DAY, end=DAY + 4 * HOUR)
+    assert await mixed.downsample(chosen, 100, common=True) == await mixed.downsample(chosen, 100)
 
 
 def _series(label, interval=HOURLY, unit="certificates", why=None, normalization="RAW_VALUES"):

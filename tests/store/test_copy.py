@@ -7,7 +7,7 @@ import pytest
 
 from collector.errors import UsageError
 from collector.model import Annotation
-from collector.store import Fire, Store, StoreDamaged, StoreError, StoreForeign, StoreMissing, StoreOwned, StoreRefused
+from collector.store import Fire, NotAStore, Store, StoreCorrupt, StoreError, StoreLocked, StoreMissing, ValueRejected
 from collector.store.admin import copy as copying
 from collector.store.admin.commands import digest
 from collector.store.admin.copy import copy
@@ -23,7 +23,7 @@ async def fill(url):
     profiles = [profile(), profile("each", caOwner=("ü", "Z", "a"))]
     asked = batch((query(), hours(0, 4)), (query(caOwner="ü"), hours(0, 4)))
     async with Store.open(url, owner="test") as store:
-        await store.declare(profiles, NOW)
+        await store.activate_labels(profiles, NOW)
         await saved(store, asked, [1, 2, 3, 4], [5, 6, 0.1, 1e300], annotations=[remark])
         await saved(store, asked, {0: 1, 1: 7}, [5, 6, 7, 8], now=LATER, updated=LATER)
         await store.finish([Fire("all", DAY + hour * HOUR, "collected", NOW, None) for hour in range(9)], [])
@@ -73,7 +73,7 @@ async def test_the_copy_goes_on_where_the_store_was(both):
     copy(source, target)
     for url in both:
         async with Store.open(url, owner="test") as store:
-            await store.declare([profile(), profile("new", tld=("com",))], LATER)
+            await store.activate_labels([profile(), profile("new", tld=("com",))], LATER)
             asked = batch((query(tld="com"), hours(0, 4)))
             assert (await saved(store, asked, [1, 2, 3, 4], now=LATER)).inserted == 4
     assert digest(source) == digest(target)
@@ -90,10 +90,10 @@ async def test_an_interrupted_copy_is_no_store_and_goes_on_behind_what_is_there(
 
     with pytest.raises(KeyboardInterrupt):
         copy(source, target, stop)
-    with pytest.raises(StoreForeign, match="repeat `collector db copy`"):
+    with pytest.raises(NotAStore, match="repeat `collector db copy`"):
         async with Store.open(target, owner="run"):
             pass
-    with pytest.raises(StoreForeign, match="repeat `collector db copy`"):
+    with pytest.raises(NotAStore, match="repeat `collector db copy`"):
         async with Store.open(target, owner=None):
             pass
     copy(source, target, lambda *step: heard.append(step))
@@ -146,9 +146,9 @@ async def test_a_copy_that_says_something_else_is_not_a_store(files, monkeypatch
         real(connection, table, rows[:-1] if table.name == "fires" else rows)
 
     monkeypatch.setattr(copying, "_add", lossy)
-    with pytest.raises(StoreDamaged, match="does not say what the store says"):
+    with pytest.raises(StoreCorrupt, match="does not say what the store says"):
         copy(source, target)
-    with pytest.raises(StoreForeign):
+    with pytest.raises(NotAStore):
         async with Store.open(target, owner="run"):
             pass
 
@@ -157,7 +157,7 @@ async def test_what_holds_something_is_not_written_to(files, sqlite_template, tm
     source, target = files
     copy(source, target)
     before = digest(target)
-    with pytest.raises(StoreRefused, match="a store with something in it: copy into an empty database, or a new file"):
+    with pytest.raises(ValueRejected, match="a store with something in it: copy into an empty database, or a new file"):
         copy(source, target)
     assert digest(target) == before
 
@@ -170,7 +170,7 @@ async def test_a_copy_of_another_store_is_not_written_to(files, tmp_path, monkey
     monkeypatch.undo()
     other = f"sqlite:///{tmp_path}/other.db"
     await fill(other)
-    with pytest.raises(StoreRefused, match=r"an unfinished copy of .*collector\.db"):
+    with pytest.raises(ValueRejected, match=r"an unfinished copy of .*collector\.db"):
         copy(other, target)
 
 
@@ -184,7 +184,7 @@ async def test_an_empty_store_may_be_the_target(files, tmp_path):
 async def test_a_target_in_use_is_not_written_to(files):
     source, target = files
     async with Store.open(target, owner="run"):
-        with pytest.raises(StoreOwned, match="collector run"):
+        with pytest.raises(StoreLocked, match="collector run"):
             copy(source, target)
 
 
@@ -210,7 +210,7 @@ async def test_a_database_of_another_program_is_not_written_to(sqlite_url, tmp_p
         foreign.execute("CREATE TABLE t (x)")
     foreign.close()
     before = content(str(path))
-    with pytest.raises(StoreForeign):
+    with pytest.raises(NotAStore):
         copy(sqlite_url, f"sqlite:///{path}")
     assert content(str(path)) == before
 

@@ -7,13 +7,13 @@ ALL, OTHER = query(), query(tld="com")
 
 
 async def test_when_a_bucket_was_last_asked_for(store):
-    await store.declare([profile(), profile("some", tld=("com",))], NOW)
-    assert await store.asked_at([ALL, OTHER], DAY) == {}
+    await store.activate_labels([profile(), profile("some", tld=("com",))], NOW)
+    assert await store.last_covered_at([ALL, OTHER], DAY) == {}
     for minutes, window in enumerate([hours(0, 4), hours(2, 8), hours(4, 9)]):
         await saved(store, batch((ALL, window)), [], now=NOW + timedelta(minutes=minutes))
 
     async def minutes_at(hour):
-        found = await store.asked_at([ALL, OTHER], DAY + hour * HOUR)
+        found = await store.last_covered_at([ALL, OTHER], DAY + hour * HOUR)
         return {query: (moment - NOW) / timedelta(minutes=1) for query, moment in found.items()}
 
     assert await minutes_at(-1) == {}
@@ -27,10 +27,10 @@ async def test_what_was_answered_since_a_moment(store):
     for minutes, window in enumerate([hours(0, 4), hours(2, 8)]):
         await saved(store, batch((ALL, window)), [], now=NOW + timedelta(minutes=minutes))
     inside = Window(DAY + HOUR, DAY + 6 * HOUR)
-    assert await store.answered(ALL, inside, NOW) == [hours(1, 4), hours(2, 6)]
-    assert await store.answered(ALL, inside, NOW + timedelta(seconds=1)) == [hours(2, 6)]
-    assert await store.answered(ALL, hours(8, 9), NOW) == []
-    assert await store.answered(OTHER, inside, NOW) == []
+    assert await store.covered_windows(ALL, inside, NOW) == [hours(1, 4), hours(2, 6)]
+    assert await store.covered_windows(ALL, inside, NOW + timedelta(seconds=1)) == [hours(2, 6)]
+    assert await store.covered_windows(ALL, hours(8, 9), NOW) == []
+    assert await store.covered_windows(OTHER, inside, NOW) == []
 
 
 async def test_how_far_the_upstream_lies_behind(store):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.store.write.diff import Difference, Revised, diff
+from collector.store.write.diff import Difference, ReplacedValue, diff
 
 OLD = (1.0, 7)
 
@@ -13,12 +13,14 @@ OLD = (1.0, 7)
         pytest.param(Difference(), {}, {}, set(), [], id="nothing"),
         pytest.param(Difference(inserted={1: 1.0, 2: 2.0}), {}, {2: 2.0, 1: 1.0}, set(), [], id="all new"),
         pytest.param(Difference(unchanged=1), {1: OLD}, {1: 1.0}, set(), [], id="the same"),
-        pytest.param(Difference(revised=[Revised(1, OLD, 2.0)]), {1: OLD}, {1: 2.0}, set(), [], id="another value"),
+        pytest.param(
+            Difference(revised=[ReplacedValue(1, OLD, 2.0)]), {1: OLD}, {1: 2.0}, set(), [], id="another value"
+        ),
         pytest.param(Difference(vanished=[1]), {1: OLD}, {}, set(), [], id="gone"),
         pytest.param(Difference(), {1: OLD}, {}, {1}, [], id="gone as before"),
         pytest.param(Difference(unchanged=1, returned=[1]), {1: OLD}, {1: 1.0}, {1}, [], id="back"),
         pytest.param(
-            Difference(revised=[Revised(1, OLD, 2.0)], returned=[1]),
+            Difference(revised=[ReplacedValue(1, OLD, 2.0)], returned=[1]),
             {1: OLD},
             {1: 2.0},
             {1},
@@ -37,7 +39,7 @@ OLD = (1.0, 7)
             id="older, and more",
         ),
         pytest.param(
-            Difference(revised=[Revised(3, OLD, 2.0)], ignored=1),
+            Difference(revised=[ReplacedValue(3, OLD, 2.0)], ignored=1),
             {1: OLD, 3: OLD},
             {1: 2.0, 3: 2.0},
             set(),

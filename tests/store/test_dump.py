@@ -29,7 +29,7 @@ async def lines(store, kind):
 
 @pytest.fixture
 async def store(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     return store
 
 
@@ -65,10 +65,10 @@ async def test_windows_order_and_moments_leave_no_trace(store_url, sqlite_templa
     profiles = [profile(), profile("each", caOwner=("ü", "Z", "a"))]
     queries = [series.query for each in profiles for series in each.series]
     async with Store.open(whole, owner="test") as store:
-        await store.declare(profiles, NOW)
+        await store.activate_labels(profiles, NOW)
         await saved(store, batch(*((q, hours(0, 8)) for q in queries)), *[list(range(8))] * 4)
     async with Store.open(pieces, owner="test") as store:
-        await store.declare(profiles[::-1], LATER)
+        await store.activate_labels(profiles[::-1], LATER)
         await begin(store, batch((ALL, hours(0, 8))))
         await store.interrupt(LATER)
         for start in (4, 0, 2, 6):

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from collector.store import Saved, Store, StoreDenied, StoreUnavailable
+from collector.store import SaveResult, Store, StoreDenied, StoreUnavailable
 from collector.store.db import state
 from tests.harness.postgres_proxy import Proxy
 from tests.store.making import NOW, answer, batch, begin, hours, profile, query, rows, saved, values
@@ -73,7 +73,7 @@ async def test_a_transaction_that_fails_leaves_nothing(store):
 
 
 async def test_who_is_cancelled_leaves_a_whole_transaction_or_none(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     asked = [batch((ALL, hours(n, n + 4))) for n in range(0, 80, 4)]
     ids = [await begin(store, each) for each in asked]
     for number, (fetch_id, each) in enumerate(zip(ids, asked, strict=True)):
@@ -85,7 +85,7 @@ async def test_who_is_cancelled_leaves_a_whole_transaction_or_none(store):
     done = sum(fetch.outcome == "ok" for fetch in await store.list_fetches())
     assert await rows(store, "SELECT COUNT(*) FROM points") == [(4 * done,)]
     for fetch_id, each in zip(ids, asked, strict=True):
-        assert await store.save(fetch_id, each, answer(each, [1] * 4), NOW, 10) == Saved(inserted=4)
+        assert await store.save(fetch_id, each, answer(each, [1] * 4), NOW, 10) == SaveResult(inserted=4)
 
 
 @pytest.mark.parametrize(
@@ -95,18 +95,18 @@ async def test_what_the_server_is_set_to_does_not_matter(postgres_server, postgr
     name = sa.make_url(postgres_url).database
     postgres_server.run(f"ALTER DATABASE {name} SET {setting}")
     async with Store.open(postgres_url, owner="test") as store:
-        await store.declare([profile()], NOW)
-        assert await saved(store, ASKED, [1, 2, 3, 4]) == Saved(inserted=4)
-        assert await saved(store, ASKED, [1, 2, 3, 5]) == Saved(revised=1, unchanged=3)
+        await store.activate_labels([profile()], NOW)
+        assert await saved(store, ASKED, [1, 2, 3, 4]) == SaveResult(inserted=4)
+        assert await saved(store, ASKED, [1, 2, 3, 5]) == SaveResult(revised=1, unchanged=3)
         assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 5.0}
         assert (await store.list_fetches())[0].started_at == NOW
-        assert await store.spans([ALL]) == {ALL: hours(0, 4)}
-        assert await store.holes(ALL, hours(0, 5), hours(0, 1).duration)
+        assert await store.extents([ALL]) == {ALL: hours(0, 4)}
+        assert await store.gaps(ALL, hours(0, 5), hours(0, 1).duration)
 
 
 async def test_nothing_is_left_in_a_session_that_a_pooler_could_hand_to_another(postgres_url):
     async with Store.open(postgres_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         for _ in range(10):
             await saved(store, ASKED, [1, 2, 3, 4])
             await store.list_fetches()
@@ -153,7 +153,7 @@ async def test_who_loses_a_deadlock_tries_again(postgres_url):
 async def test_answers_that_lock_the_same_series_in_any_order_all_get_in(postgres_url):
     names = ("a", "b", "c", "d")
     async with Store.open(postgres_url, owner="test") as one, Store.open(postgres_url, owner="test") as two:
-        await one.declare([profile("p", tld=names)], NOW)
+        await one.activate_labels([profile("p", tld=names)], NOW)
         asked = [
             batch(*((query(tld=name), hours(n, n + 2)) for name in order))
             for n in range(6)
@@ -186,10 +186,10 @@ async def test_connections_that_the_server_closed_are_opened_anew(postgres_serve
 async def test_a_commit_whose_answer_was_lost_is_found_on_record(postgres_url):
     proxy = Proxy(postgres_url)
     async with proxy.serving() as url, Store.open(url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         fetch_id = await begin(store, ASKED)
         proxy.cuts = 1
-        assert await store.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10) == Saved(inserted=4)
+        assert await store.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10) == SaveResult(inserted=4)
         assert proxy.cut == 1
         assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
         assert await rows(store, "SELECT points FROM series") == [(4,)]
@@ -198,10 +198,10 @@ async def test_a_commit_whose_answer_was_lost_is_found_on_record(postgres_url):
 async def test_an_answer_whose_points_were_cut_off_on_their_way_is_written_again(postgres_url):
     proxy = Proxy(postgres_url, b"COPY points")
     async with proxy.serving() as url, Store.open(url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         fetch_id = await begin(store, ASKED)
         proxy.cuts = 1
-        assert await store.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10) == Saved(inserted=4)
+        assert await store.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10) == SaveResult(inserted=4)
         assert proxy.cut == 1
         assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
         more = batch((query(), hours(4, 8)))
@@ -248,7 +248,7 @@ async def test_a_waiting_reader_does_not_keep_the_writer(sqlite_url):
 
 async def test_the_database_is_whole_after_all_of_this(sqlite_url, tmp_path):
     async with Store.open(sqlite_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await saved(store, ASKED, [1, 2, 3, 4])
     with closing(sqlite3.connect(tmp_path / "collector.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

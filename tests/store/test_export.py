@@ -20,7 +20,7 @@ def minutes(number):
 
 async def test_points_come_by_profile_label_and_time(store):
     profiles = [profile("z"), profile("a", tld=("net", "com")), profile("B"), profile("ä")]
-    await store.declare(profiles, NOW)
+    await store.activate_labels(profiles, NOW)
     asked = batch(*((series.query, hours(0, 2)) for each in profiles[:2] for series in each.series))
     await saved(store, asked, [1, 2], [3, 4], [5, 6])
     assert await exported(store) == [
@@ -33,14 +33,14 @@ async def test_points_come_by_profile_label_and_time(store):
 
 
 async def test_only_the_profiles_asked_for_are_exported(store):
-    await store.declare([profile("a"), profile("b"), profile("c")], NOW)
+    await store.activate_labels([profile("a"), profile("b"), profile("c")], NOW)
     await saved(store, ASKED, [1])
     assert [name for name, *_ in await exported(store, "c", "a")] == ["a", "c"]
     assert await exported(store, "d") == []
 
 
 async def test_the_start_is_inside_and_the_end_is_not(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, ASKED, [1, 2, 3, 4])
     assert await values(store, start=DAY + HOUR, end=DAY + 3 * HOUR) == {1: 2.0, 2: 3.0}
     assert await values(store, start=DAY + HOUR * 1.5) == {2: 3.0, 3: 4.0}
@@ -48,7 +48,7 @@ async def test_the_start_is_inside_and_the_end_is_not(store):
 
 
 async def test_as_of_gives_what_was_known_then(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, ASKED, {0: 1, 1: 2}, now=minutes(0))
     await saved(store, ASKED, {0: 9, 1: 2, 2: 3}, now=minutes(10))
     await saved(store, ASKED, {0: 1, 1: 5, 2: 3}, now=minutes(20))
@@ -63,7 +63,7 @@ async def test_as_of_gives_what_was_known_then(store):
 
 
 async def test_a_clock_that_was_set_back_gives_no_bucket_twice(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     for moment, value in ((100, 1), (200, 2), (150, 3)):
         await saved(store, ASKED, [value], now=minutes(moment))
     for moment in (99, 100, 149, 150, 160, 199, 200, 300):
@@ -78,7 +78,7 @@ answers = st.lists(st.dictionaries(st.integers(0, 3), st.integers(0, 2), max_siz
 async def _replayed(url, served):
     """What was known after each answer, as told at that time and as told at the end."""
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         known = {}
         told = []
         for minute, answer in enumerate(served):
@@ -98,7 +98,7 @@ def test_any_history_can_be_told_as_it_was_at_any_moment(sqlite_template, tmp_pa
 
 
 async def test_an_export_sees_one_state_while_others_write(store):
-    await store.declare([profile("a"), profile("b", tld=("com",))], NOW)
+    await store.activate_labels([profile("a"), profile("b", tld=("com",))], NOW)
     asked = batch((ALL, hours(0, 4)), (query(tld="com"), hours(0, 4)))
     await saved(store, asked, [1] * 4, [1] * 4)
     async with aclosing(store.export()) as rows:
@@ -110,7 +110,7 @@ async def test_an_export_sees_one_state_while_others_write(store):
 
 
 async def test_an_export_may_be_left_early(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, ASKED, [1, 2, 3, 4])
     for _ in range(20):
         async with aclosing(store.export()) as rows:
@@ -119,7 +119,7 @@ async def test_an_export_may_be_left_early(store):
 
 
 async def test_exports_run_side_by_side(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, ASKED, [1, 2, 3, 4])
     found = await asyncio.gather(*(exported(store) for _ in range(12)))
     assert [len(rows) for rows in found] == [4] * 12
@@ -127,7 +127,7 @@ async def test_exports_run_side_by_side(store):
 
 async def test_many_points_come_in_order_across_blocks(store):
     quarter = AggInterval.FIFTEEN_MINUTES
-    await store.declare([profile(agg_interval=quarter)], NOW)
+    await store.activate_labels([profile(agg_interval=quarter)], NOW)
     asked = batch((query(quarter), hours(0, 700)))
     count = 2_800
     await saved(store, asked, {n / 4: n for n in range(count)})

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from collector.radar.errors import RateLimited, Refused, Unavailable
-from collector.store import Begun, Budget, Store, Wait
+from collector.store import Budget, StartedFetch, Store, Wait
 from tests.store.making import NOW, answer, batch, begin, hours, profile, query, rows, saved
 
 ASKED = batch((query(), hours(0, 1)))
@@ -18,13 +18,13 @@ INSTANT = timedelta(microseconds=1)
 async def ask(store, now, limit):
     """Send one request and have it fail at once, as far as the ledger is concerned."""
     begun = await store.begin(ASKED, ["all"], now, limit)
-    if isinstance(begun, Begun):
+    if isinstance(begun, StartedFetch):
         await store.fail(begun.fetch_id, Unavailable("down"), now)
     return begun
 
 
 async def test_a_request_is_on_record_before_it_is_sent(store):
-    assert await store.begin(ASKED, ["b", "a"], NOW, 1) == Begun(1)
+    assert await store.begin(ASKED, ["b", "a"], NOW, 1) == StartedFetch(1)
     (fetch,) = await store.list_fetches()
     assert (fetch.outcome, fetch.started_at, fetch.finished_at) == ("started", NOW, None)
     assert fetch.profiles == ("b", "a")
@@ -59,7 +59,7 @@ async def test_a_request_under_way_counts_until_it_ends(store):
 async def test_a_request_counts_for_300_seconds_after_it_ended(store):
     await ask(store, NOW, 1)
     assert await store.begin(ASKED, ["all"], NOW + WINDOW - INSTANT, 1) == Wait(NOW + WINDOW, "budget")
-    assert isinstance(await store.begin(ASKED, ["all"], NOW + WINDOW, 1), Begun)
+    assert isinstance(await store.begin(ASKED, ["all"], NOW + WINDOW, 1), StartedFetch)
 
 
 async def test_the_wait_ends_when_enough_requests_are_old(store):
@@ -85,7 +85,7 @@ async def test_after_429_nobody_asks_before_the_moment_named(store):
     assert await store.begin(ASKED, ["all"], NOW, 100) == Wait(until, "blocked")
     assert await store.begin(ASKED, ["all"], until - INSTANT, 100) == Wait(until, "blocked")
     assert (await store.budget(NOW, 100)).blocked_until == until
-    assert isinstance(await store.begin(ASKED, ["all"], until, 100), Begun)
+    assert isinstance(await store.begin(ASKED, ["all"], until, 100), StartedFetch)
     assert (await store.budget(until, 100)).blocked_until is None
 
 
@@ -140,18 +140,18 @@ async def test_where_others_may_write_a_young_request_may_still_be_under_way(pos
 async def test_many_that_ask_at_once_stay_within_the_budget(store_url):
     async with Store.open(store_url, owner="test") as store:
         found = await asyncio.gather(*(store.begin(ASKED, ["all"], NOW, 7) for _ in range(20)))
-        assert sum(isinstance(begun, Begun) for begun in found) == 7
+        assert sum(isinstance(begun, StartedFetch) for begun in found) == 7
 
 
 ASK_TEN_TIMES = """
 import asyncio, sys
 from tests.store.making import NOW, batch, hours, query
-from collector.store import Begun, Store
+from collector.store import StartedFetch, Store
 async def main():
     async with Store.open(sys.argv[1], owner="test") as store:
         asked = batch((query(), hours(0, 1)))
         found = [await store.begin(asked, ["all"], NOW, 12) for _ in range(10)]
-        sys.stdout.write(str(sum(isinstance(begun, Begun) for begun in found)))
+        sys.stdout.write(str(sum(isinstance(begun, StartedFetch) for begun in found)))
 asyncio.run(main())
 """
 
@@ -170,7 +170,7 @@ async def test_the_budget_survives_a_restart(store_url):
 
 
 async def test_a_fetch_is_linked_to_each_of_its_profiles(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, ASKED, [1], profiles=["one", "two"])
     await saved(store, ASKED, [1], profiles=["two"])
     assert [fetch.id for fetch in await store.list_fetches(profile="two")] == [2, 1]

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from collector.interval import AggInterval, Grid
-from collector.store import Place, Saved, Selection, Stretch
+from collector.store import PointCursor, PointQuery, SaveResult, SeriesWindow
 from collector.store.admin.verify import verify
 from collector.store.series import generations
 from tests.store.making import (
@@ -43,7 +43,7 @@ async def told(store, window, *found, hour=0, updated=None, **measure):
 
 async def changed(store):
     """Buckets 0 to 5 in the old unit, 4 to 7 in the new one, which is in force since an hour and a quarter later."""
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 6), [0, 1, 2, 3, 4, 5], **OLD)
     await told(store, hours(4, 7), [40, 50, 60], hour=0.25, **NEW)
     await told(store, hours(4, 8), [40, 50, 60, 70], hour=1.25, **NEW)
@@ -82,9 +82,9 @@ def moment(store, value):
     ],
 )
 async def test_another_spelling_is_the_same_series_and_the_first_one_stays(store, spelled):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 2), [1, 2], **OLD)
-    assert await told(store, hours(0, 3), [1, 20, 3], hour=2, **spelled) == Saved(1, 1, 1, 0)
+    assert await told(store, hours(0, 3), [1, 20, 3], hour=2, **spelled) == SaveResult(1, 1, 1, 0)
     assert await values(store) == {0: 1.0, 1: 20.0, 2: 3.0}
     assert [(s.unit, s.normalization) for s in await store.list_series()] == [("certificates", "RAW_VALUES")]
     assert await store.unit_changes([ALL]) == []
@@ -94,8 +94,8 @@ async def test_a_known_normalization_gets_its_known_spelling(store):
     await told(store, hours(0, 2), [1, 2], normalization="raw_values")
     await told(store, hours(2, 4), [3, 4], hour=1, normalization="raw_values")
     assert [s.normalization for s in await store.list_series()] == ["RAW_VALUES"]
-    assert await store.relative([ALL]) == set()
-    assert await store.spans([ALL]) == {ALL: hours(0, 4)}
+    assert await store.relative_queries([ALL]) == set()
+    assert await store.extents([ALL]) == {ALL: hours(0, 4)}
 
 
 async def test_a_store_with_another_spelling_in_it_is_not_damaged(store, store_url):
@@ -119,7 +119,7 @@ async def execute(store, sql, **parameters):
 
 async def two_spellings(store):
     """As previous versions left it: the second spelling made a series, to which the label moved."""
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 6), [0, 1, 2, 3, 4, 5], **OLD)
     await told(store, hours(4, 8), [40, 50, 60, 70], hour=1, unit="x")
     await told(store, hours(4, 8), [40, 50, 60, 70], hour=2, unit="x")
@@ -135,26 +135,26 @@ async def test_two_spellings_in_an_older_store_are_read_as_one_series(store):
     await told(store, hours(7, 9), [71, 80], hour=3, **OLD)
     assert await values(store) == {**expected, 7: 71.0, 8: 80.0}
     assert await pointed(store) == [2]
-    (thin,) = await store.thin(Selection(start=DAY, end=DAY + 9 * HOUR), 9)
+    (thin,) = await store.downsample(PointQuery(start=DAY, end=DAY + 9 * HOUR), 9)
     assert [column.mean for column in thin.columns] == [*range(4), 40, 50, 60, 71, 80]
 
     def read(history):
         [kept] = history.series("ct")
         assert (kept.id, kept.generations) == (2, ())
-        assert history.spans([kept.id]) == {2: (at(0), at(8))}
-        assert history.confidence_level([Stretch(kept.id, at(0), at(9))]) == 5
+        assert history.extents([kept.id]) == {2: (at(0), at(8))}
+        assert history.confidence_level([SeriesWindow(kept.id, at(0), at(9))]) == 5
         assert (history.last_updated([kept.id]))[kept.id] == later(3)
-        return [tuple(row) for block in history.points(Stretch(2, at(0), at(9))) for row in block]
+        return [tuple(row) for block in history.points(SeriesWindow(2, at(0), at(9))) for row in block]
 
-    assert dict(await store.ask_history(read)) == {at(h): v for h, v in {**expected, 7: 71.0, 8: 80.0}.items()}
+    assert dict(await store.read_as_of(read)) == {at(h): v for h, v in {**expected, 7: 71.0, 8: 80.0}.items()}
 
 
 async def test_the_first_answer_in_another_unit_is_kept_and_changes_nothing_that_is_read(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 2), [1, 2], **OLD)
     await told(store, hours(0, 4), [10, 20, 30, 40], hour=1, **NEW)
     assert await values(store) == {0: 1.0, 1: 2.0}
-    assert await store.spans([ALL]) == {ALL: hours(0, 2)}
+    assert await store.extents([ALL]) == {ALL: hours(0, 2)}
     assert await series(store) == [
         (1, "certificates", moment(store, NOW), None, 2),
         (2, "requests", None, moment(store, later(1)), 4),
@@ -165,7 +165,7 @@ async def test_the_first_answer_in_another_unit_is_kept_and_changes_nothing_that
 
 
 async def test_a_second_answer_within_an_hour_changes_nothing_either(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 2), [1, 2], **OLD)
     for hour in (1, 1.5, 1.99):
         await told(store, hours(0, 2), [10, 20], hour=hour, **NEW)
@@ -183,7 +183,7 @@ async def test_a_second_answer_an_hour_later_moves_the_label(store):
 
 
 async def test_an_answer_in_the_unit_in_force_drops_a_proposal(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 2), [1, 2], **OLD)
     await told(store, hours(0, 2), [10, 20], hour=1, **NEW)
     await told(store, hours(0, 2), [1, 3], hour=1.5, **OLD)
@@ -196,7 +196,7 @@ async def test_an_answer_in_the_unit_in_force_drops_a_proposal(store):
 
 
 async def test_an_answer_that_does_not_count_neither_proposes_nor_resets_nor_moves(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 2), [1, 2], updated=later(0), **OLD)
     await told(store, hours(0, 2), [8, 9], hour=1, updated=later(-1), **NEW)
     assert (await series(store))[1][2:4] == (None, None)
@@ -211,7 +211,7 @@ async def test_an_answer_that_does_not_count_neither_proposes_nor_resets_nor_mov
 
 
 async def test_a_third_unit_in_between_drops_a_proposal_too(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 2), [1, 2], **OLD)
     for hour, unit in ((1, "a"), (1.5, "b"), (2, "a"), (2.5, "b"), (3, "a")):
         await told(store, hours(0, 2), [10, 20], hour=hour, unit=unit)
@@ -220,7 +220,7 @@ async def test_a_third_unit_in_between_drops_a_proposal_too(store):
 
 
 async def test_a_change_of_the_normalization_alone_is_one(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 2), [1, 2], **OLD)
     for hour in (1, 2):
         await told(store, hours(1, 3), [0.5, 0.25], hour=hour, normalization="PERCENTAGE", **OLD)
@@ -248,7 +248,7 @@ async def test_the_view_reads_the_same(store):
 @pytest.mark.parametrize("seed", range(6))
 async def test_the_view_reads_the_same_whatever_grid_and_unit_come_into_force(store, seed):
     dice, now = random.Random(seed), NOW
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     for _ in range(6):
         grid = Grid(AggInterval.ONE_HOUR, timedelta(minutes=dice.choice((0, 15, 30))))
         await store.move_grid(grid, now)
@@ -267,21 +267,21 @@ async def test_the_view_reads_the_same_whatever_grid_and_unit_come_into_force(st
 
 async def test_a_selection_reads_the_same_and_goes_on_behind_any_place(store):
     await changed(store)
-    whole = [(s.unit, t, v) async for s, block in store.select_blocks(Selection()) for t, v in block]
+    whole = [(s.unit, t, v) async for s, block in store.select_blocks(PointQuery()) for t, v in block]
     assert whole == [(unit, t, v) for unit, points in await blocks(store) for t, v in points]
     for number, (_, timestamp, _) in enumerate(whole):
-        place = Place("all", "all", timestamp)
-        rest = [(s.unit, t, v) async for s, block in store.select_blocks(Selection(), place) for t, v in block]
+        place = PointCursor("all", "all", timestamp)
+        rest = [(s.unit, t, v) async for s, block in store.select_blocks(PointQuery(), place) for t, v in block]
         assert rest == whole[number + 1 :]
 
 
 async def test_columns_are_of_one_unit(store):
     await changed(store)
-    new, old = await store.thin(Selection(start=DAY, end=DAY + 8 * HOUR), 2)
+    new, old = await store.downsample(PointQuery(start=DAY, end=DAY + 8 * HOUR), 2)
     assert [(c.least, c.most) for c in new.columns] == [(40.0, 70.0)]
     assert [(c.least, c.most) for c in old.columns] == [(0.0, 3.0)]
     assert (new.series.unit, old.series.unit) == ("requests", "certificates")
-    fine = await store.thin(Selection(), 1000)
+    fine = await store.downsample(PointQuery(), 1000)
     assert [[c.start for c in one.columns] for one in fine] == [
         [at(4 + h) for h in range(4)],
         [at(h) for h in range(4)],
@@ -312,9 +312,9 @@ async def test_as_of_knows_a_unit_that_came_back(store):
 
 async def test_what_is_stored_in_any_unit_is_known_to_be_stored(store):
     await changed(store)
-    assert await store.spans([ALL]) == {ALL: hours(0, 8)}
-    assert await store.newest([ALL]) == {ALL: DAY + 7 * HOUR}
-    assert await store.whole([ALL]) == {ALL: hours(0, 8)}
+    assert await store.extents([ALL]) == {ALL: hours(0, 8)}
+    assert await store.newest_buckets([ALL]) == {ALL: DAY + 7 * HOUR}
+    assert await store.complete_extents([ALL]) == {ALL: hours(0, 8)}
     (row,) = await store.status_rows([profile()])
     assert (row.first_point, row.last_point) == (DAY, DAY + 7 * HOUR)
     with store._database.read() as connection:
@@ -331,21 +331,21 @@ async def test_one_statement_tells_where_values_are_stored(store):
 
 
 async def test_a_hole_between_two_units_is_seen(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 2), [0, 1], **OLD)
     for hour in (1, 2):
         await told(store, hours(3, 5), [3, 4], hour=hour, **NEW)
-    assert await store.whole([ALL]) == {}
-    assert await store.spans([ALL]) == {ALL: hours(0, 5)}
+    assert await store.complete_extents([ALL]) == {}
+    assert await store.extents([ALL]) == {ALL: hours(0, 5)}
 
 
 async def test_values_that_were_relative_to_one_answer_are_asked_for_again_in_another_unit(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 6), [0, 0.5, 1, 0, 0, 0], normalization="MIN_MAX")
     for hour in (1, 2):
         await told(store, hours(4, 6), [40, 50], hour=hour)
-    assert await store.relative([ALL]) == set()
-    assert await store.spans([ALL]) == {ALL: hours(4, 6)}
+    assert await store.relative_queries([ALL]) == set()
+    assert await store.extents([ALL]) == {ALL: hours(4, 6)}
 
 
 async def test_revisions_of_both_units_are_those_of_the_profile(store):
@@ -371,21 +371,21 @@ async def test_history_is_answered_in_the_unit_of_the_range(store):
             (("requests", None), 5, 6),
             (("requests", None), 90, 99),
         ):
-            found = await store.ask_history(lambda h, s=start, e=end: within(h, s, e), as_of)
+            found = await store.read_as_of(lambda h, s=start, e=end: within(h, s, e), as_of)
             assert found == expected, (start, end)
-        found = await store.ask_history(lambda h: within(h, 3, 5), as_of)
+        found = await store.read_as_of(lambda h: within(h, 3, 5), as_of)
         assert found[1] == ("'certificates'", "'requests'", at(4))
 
     def before(history):
         [kept] = history.series("ct")
         return kept.unit, kept.generations
 
-    assert await store.ask_history(before, later(1)) == ("certificates", ())
+    assert await store.read_as_of(before, later(1)) == ("certificates", ())
 
 
 async def test_what_a_previous_version_moved_counts_as_in_force(store):
     """A replica of it inserts the series and moves the label with the first answer, and knows no in_force_at."""
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 4), [0, 1, 2, 3], **OLD)
     await told(store, hours(3, 5), [30, 40], hour=1, **NEW)
     await execute(store, "UPDATE series SET proposed_at = NULL")
@@ -401,7 +401,7 @@ async def test_what_a_previous_version_moved_counts_as_in_force(store):
 
 
 async def test_a_declared_series_of_a_previous_version_is_in_force_with_its_label(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 2), [0, 1], **OLD)
     await execute(store, "UPDATE series SET in_force_at = NULL")
     await told(store, hours(1, 3), [10, 20], hour=1, **NEW)
@@ -413,9 +413,9 @@ async def test_a_declared_series_of_a_previous_version_is_in_force_with_its_labe
 async def test_a_question_of_no_profile_changes_its_unit_as_others_do(store):
     await told(store, hours(0, 2), [0, 1], **OLD)
     await told(store, hours(1, 3), [10, 20], hour=1, **NEW)
-    assert await store.spans([ALL]) == {ALL: hours(0, 2)}
+    assert await store.extents([ALL]) == {ALL: hours(0, 2)}
     await told(store, hours(1, 3), [10, 20], hour=2, **NEW)
-    assert await store.spans([ALL]) == {ALL: hours(0, 3)}
+    assert await store.extents([ALL]) == {ALL: hours(0, 3)}
     with store._database.read() as connection:
         assert generations.ids_of(connection, [ALL]) == {ALL: [2, 1]}
 
@@ -433,7 +433,7 @@ async def test_the_log_warns_when_a_unit_is_proposed_and_when_it_is_in_force(sto
 
 async def test_many_series_are_one_line_of_the_log(store, caplog):
     names = tuple(f"o{number}" for number in range(9))
-    await store.declare([profile("by", caOwner=names)], NOW)
+    await store.activate_labels([profile("by", caOwner=names)], NOW)
     before, after = (batch(*((query(caOwner=name), hours(0, end)) for name in names)) for end in (3, 2))
     await saved(store, before, *[[1, 2, 3]] * len(names), **OLD)
     for hour in (1, 2):
@@ -443,7 +443,7 @@ async def test_many_series_are_one_line_of_the_log(store, caplog):
 
 
 async def test_a_unit_that_changes_often_keeps_every_bucket(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     stored = {"a": {}, "b": {}, "c": {}}
     for number, unit in enumerate(["a", "b", "c", "b", "a"]):
         found = {2 * number + n: float(10 * number + n) for n in range(3)}
@@ -458,7 +458,7 @@ async def test_a_unit_that_changes_often_keeps_every_bucket(store):
 
 async def test_a_merge_is_read_in_blocks(store):
     many = 5_000
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, many), [1] * many, **OLD)
     for hour in (1, 2):
         await told(store, hours(3_000, many), [2] * (many - 3_000), hour=hour, **NEW)
@@ -469,7 +469,7 @@ async def test_a_merge_is_read_in_blocks(store):
 
 
 async def test_answers_that_come_together_move_the_label_once(store, caplog):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await told(store, hours(0, 2), [1, 2], **OLD)
     asked = [batch((ALL, hours(n, n + 1))) for n in range(4)]
     ids = [await begin(store, each, later(n)) for n, each in enumerate(asked, 1)]
@@ -480,7 +480,7 @@ async def test_answers_that_come_together_move_the_label_once(store, caplog):
 
 
 async def test_a_word_that_an_answer_does_not_name_is_as_it_was_before(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(0, 2))), [1, 2], unit="certificates")
     later = NOW + 2 * HOUR
     await saved(store, batch((query(), hours(2, 4))), [3, 4], normalization="", unit="", now=later, updated=later)
@@ -489,7 +489,7 @@ async def test_a_word_that_an_answer_does_not_name_is_as_it_was_before(store):
 
 
 async def test_a_word_that_is_named_later_is_taken_over_without_a_new_series(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     for number, words in enumerate([("", ""), ("", "certificates"), ("RAW_VALUES", "Certificates"), ("", "")]):
         now, window = NOW + number * 2 * HOUR, hours(number, number + 1)
         asked = batch((query(), window))
@@ -500,9 +500,9 @@ async def test_a_word_that_is_named_later_is_taken_over_without_a_new_series(sto
 
 
 async def test_a_missing_normalization_of_relative_values_leaves_them_relative(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(0, 2))), [1, 2], normalization="MIN_MAX")
     later = NOW + 2 * HOUR
     await saved(store, batch((query(), hours(2, 4))), [3, 4], normalization="", now=later, updated=later)
-    assert await store.relative([query()]) == {query()}
+    assert await store.relative_queries([query()]) == {query()}
     assert await values(store) == {2: 3, 3: 4}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.store import Beat, Candidate, Store, process_name
+from collector.store import NewReplica, ServiceHeartbeat, Store, process_name
 from tests.store.making import NOW
 
 HOLD = """
@@ -21,9 +21,9 @@ async def main():
     url, command = sys.argv[1:]
     async with Store.open(url, owner=command) as store:
         name = process_name(socket.gethostname(), os.getpid(), command)
-        await store.enlist(Candidate(name, "1.2.3", ["all"], timedelta(minutes=5)))
+        await store.register(Candidate(name, "1.2.3", ["all"], timedelta(minutes=5)))
         if command == "run":
-            await store.beat(Beat(name, "1.2.3", datetime.now(UTC), datetime(2026, 5, 1, tzinfo=UTC)))
+            await store.write_heartbeat(Beat(name, "1.2.3", datetime.now(UTC), datetime(2026, 5, 1, tzinfo=UTC)))
         sys.stdout.write("open\\n")
         sys.stdout.flush()
         await asyncio.sleep(60)
@@ -107,14 +107,14 @@ async def test_a_command_that_ends_by_itself_is_no_service(store_url, started):
 
 async def test_progress_of_another_replica_stays_and_no_moment_lies_ahead(store):
     later, early = NOW + timedelta(minutes=5), NOW - timedelta(minutes=5)
-    await store.beat(Beat("a:1", "1", NOW, NOW))
-    await store.beat(Beat("b:2", "1", NOW, early))
+    await store.write_heartbeat(ServiceHeartbeat("a:1", "1", NOW, NOW))
+    await store.write_heartbeat(ServiceHeartbeat("b:2", "1", NOW, early))
     assert (await store.service()).last_progress == NOW
-    await store.beat(Beat("b:2", "1", NOW, later))
+    await store.write_heartbeat(ServiceHeartbeat("b:2", "1", NOW, later))
     assert (await store.service()).last_progress == NOW
 
 
 async def test_the_profiles_of_replicas_are_known_on_postgres(postgres_url):
     async with Store.open(postgres_url, owner="run") as store:
-        await store.enlist(Candidate(process_name("me", os.getpid()), "1", ["all", "other"], timedelta(minutes=5)))
+        await store.register(NewReplica(process_name("me", os.getpid()), "1", ["all", "other"], timedelta(minutes=5)))
         assert (await store.service()).profiles == {"all", "other"}

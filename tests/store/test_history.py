@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from collector.model import Annotation
-from collector.store import Stretch
+from collector.store import SeriesWindow
 from tests.store.making import DAY, HOUR, NOW, at, batch, hours, profile, query, rows, saved
 
 LATER = NOW + HOUR
@@ -14,7 +14,7 @@ class Asking:
         self.store, self.as_of = store, as_of
 
     def __getattr__(self, name):
-        return lambda *arguments: self.store.ask_history(lambda h: getattr(h, name)(*arguments), self.as_of)
+        return lambda *arguments: self.store.read_as_of(lambda h: getattr(h, name)(*arguments), self.as_of)
 
 
 async def _series(store, as_of=None):
@@ -25,43 +25,43 @@ async def _points(store, first, last, as_of=None):
     [kept] = await _series(store, as_of)
 
     def read(history):
-        blocks = history.points(Stretch(kept.id, at(first), at(last)))
+        blocks = history.points(SeriesWindow(kept.id, at(first), at(last)))
         return [tuple(row) for block in blocks for row in block]
 
-    return await store.ask_history(read, as_of)
+    return await store.read_as_of(read, as_of)
 
 
 async def test_it_works(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(0, 3))), [1, 2, 3])
     history = Asking(store)
-    [kept] = history.series("ct")
+    [kept] = await history.series("ct")
     assert (kept.query, kept.normalization, kept.unit, kept.labels) == (query(), "RAW_VALUES", "*", ("all",))
-    assert history.spans([kept.id]) == {kept.id: (at(0), at(2))}
-    assert history.last_updated([kept.id]) == {kept.id: NOW}
-    assert history.confidence_level([Stretch(kept.id, at(0), at(3))]) == 5
+    assert await history.extents([kept.id]) == {kept.id: (at(0), at(2))}
+    assert await history.last_updated([kept.id]) == {kept.id: NOW}
+    assert await history.confidence_level([SeriesWindow(kept.id, at(0), at(3))]) == 5
     assert await _points(store, 1, 5) == [(at(1), 2.0), (at(2), 3.0)]
 
 
 async def test_a_series_that_was_never_answered_is_there_and_says_so(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     history = Asking(store)
-    [kept] = history.series("ct")
+    [kept] = await history.series("ct")
     assert not kept.answered
-    assert history.spans([kept.id]) == {}
-    assert history.last_updated([kept.id]) == {}
-    assert history.confidence_level([Stretch(kept.id, at(0), at(3))]) is None
+    assert await history.extents([kept.id]) == {}
+    assert await history.last_updated([kept.id]) == {}
+    assert await history.confidence_level([SeriesWindow(kept.id, at(0), at(3))]) is None
 
 
 async def test_labels_in_use_come_first(store):
-    await store.declare([profile("zeta"), profile("old")], NOW)
-    await store.declare([profile("zeta"), profile("new")], NOW)
+    await store.activate_labels([profile("zeta"), profile("old")], NOW)
+    await store.activate_labels([profile("zeta"), profile("new")], NOW)
     [kept] = await _series(store)
     assert kept.labels == ("new", "zeta", "old")
 
 
 async def test_of_two_normalizations_the_one_stands_that_the_labels_point_to(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     asked = batch((query(), hours(0, 2)))
     await saved(store, asked, [1, 2])
     for moment in (LATER, LATER + HOUR):
@@ -71,7 +71,7 @@ async def test_of_two_normalizations_the_one_stands_that_the_labels_point_to(sto
 
 
 async def test_of_two_normalizations_the_one_stood_that_was_answered_then(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     asked = batch((query(), hours(0, 2)))
     await saved(store, asked, [1, 2])
     for moment in (LATER, LATER + HOUR):
@@ -82,35 +82,35 @@ async def test_of_two_normalizations_the_one_stood_that_was_answered_then(store)
 
 
 async def test_what_was_known_then_has_its_own_ends_values_and_last_updated(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(4, 6))), [5, 6])
     await saved(store, batch((query(), hours(0, 8))), [1, 2, 3, 4, 50, 6, 7, 8], now=LATER, updated=LATER)
     history = Asking(store, NOW)
-    [kept] = history.series("ct")
-    assert history.spans([kept.id]) == {kept.id: (at(4), at(5))}
-    assert history.last_updated([kept.id]) == {kept.id: NOW}
+    [kept] = await history.series("ct")
+    assert await history.extents([kept.id]) == {kept.id: (at(4), at(5))}
+    assert await history.last_updated([kept.id]) == {kept.id: NOW}
     history = Asking(store, NOW - HOUR)
-    assert history.spans([kept.id]) == {}
-    assert history.last_updated([kept.id]) == {}
+    assert await history.extents([kept.id]) == {}
+    assert await history.last_updated([kept.id]) == {}
     history = Asking(store, LATER)
-    assert history.spans([kept.id]) == {kept.id: (at(0), at(7))}
+    assert await history.extents([kept.id]) == {kept.id: (at(0), at(7))}
     assert await _points(store, 0, 8, NOW) == [(at(4), 5.0), (at(5), 6.0)]
 
 
 async def test_the_confidence_level_is_the_lowest_of_the_newest_answers(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4])
     await rows_change(store, 2)
     await saved(store, batch((query(), hours(2, 6))), [3, 4, 5, 6], now=LATER, updated=LATER)
     history = Asking(store)
-    [kept] = history.series("ct")
-    assert history.confidence_level([Stretch(kept.id, at(0), at(6))]) == 2
-    assert history.confidence_level([Stretch(kept.id, at(1), at(3))]) == 2
-    assert history.confidence_level([Stretch(kept.id, at(2), at(4))]) == 5
-    assert history.confidence_level([Stretch(kept.id, at(9), at(10))]) is None
-    assert history.confidence_level([]) is None
+    [kept] = await history.series("ct")
+    assert await history.confidence_level([SeriesWindow(kept.id, at(0), at(6))]) == 2
+    assert await history.confidence_level([SeriesWindow(kept.id, at(1), at(3))]) == 2
+    assert await history.confidence_level([SeriesWindow(kept.id, at(2), at(4))]) == 5
+    assert await history.confidence_level([SeriesWindow(kept.id, at(9), at(10))]) is None
+    assert await history.confidence_level([]) is None
     history = Asking(store, NOW)
-    assert history.confidence_level([Stretch(kept.id, at(2), at(4))]) == 2
+    assert await history.confidence_level([SeriesWindow(kept.id, at(2), at(4))]) == 2
 
 
 async def rows_change(store, level):
@@ -132,7 +132,7 @@ def _remark(start, end, **options):
 
 async def _remarks(store, *windows, as_of=None):
     history = Asking(store, as_of)
-    found = history.annotations("ct", [(at(a), at(b)) for a, b in windows])
+    found = await history.annotations("ct", [(at(a), at(b)) for a, b in windows])
     return [(remark.start_date - DAY) / HOUR for remark in found]
 
 

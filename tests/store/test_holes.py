@@ -4,7 +4,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from collector.model import AggInterval, Window
-from collector.store import Expected, Hole
+from collector.store import ExpectedWindow, GapWindow
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, query, saved
 
 ALL = query()
@@ -12,15 +12,15 @@ SETTLE = timedelta(hours=6)
 
 
 async def found(store, window, asked=ALL, settle=SETTLE):
-    holes = await store.holes(asked, window, settle)
+    holes = await store.gaps(asked, window, settle)
     return [((h.window.start - DAY) / HOUR, (h.window.end - DAY) / HOUR, h.reason) for h in holes]
 
 
 async def test_where_nothing_is_stored_all_is_missing(store):
     window = hours(0, 5)
-    assert await store.holes(ALL, window, SETTLE) == [Hole(window, "missing")]
-    await store.declare([profile()], NOW)
-    assert await store.holes(ALL, window, SETTLE) == [Hole(window, "missing")]
+    assert await store.gaps(ALL, window, SETTLE) == [GapWindow(window, "missing")]
+    await store.activate_labels([profile()], NOW)
+    assert await store.gaps(ALL, window, SETTLE) == [GapWindow(window, "missing")]
 
 
 async def test_where_all_is_stored_nothing_is_missing(store):
@@ -60,7 +60,7 @@ async def asked_at(store, now, window, *values, updated=None):
 
 
 async def test_a_gap_is_upstream_by_two_answers_two_days_apart_the_second_for_a_quarter_of_the_window(store):
-    await store.declare([QUICK], NOW)
+    await store.activate_labels([QUICK], NOW)
     present = {0: 1, **dict.fromkeys(range(5, 20), 1)}
     await asked_at(store, NOW, hours(0, 20), present)
     assert await found(store, hours(0, 20)) == [(1, 5, "missing")]
@@ -76,7 +76,7 @@ async def test_a_gap_is_upstream_by_two_answers_two_days_apart_the_second_for_a_
 
 
 async def test_an_answer_says_nothing_of_what_is_not_past_settle_at_its_last_updated(store):
-    await store.declare([QUICK], NOW)
+    await store.activate_labels([QUICK], NOW)
     for days, window in ((0, hours(0, 20)), (3, hours(0, 4))):
         updated = DAY + 2 * HOUR + SETTLE
         await asked_at(store, NOW + days * DAYS, window, {}, updated=updated)
@@ -84,7 +84,7 @@ async def test_an_answer_says_nothing_of_what_is_not_past_settle_at_its_last_upd
 
 
 async def test_an_answer_proves_nothing_beyond_its_first_and_last_value(store):
-    await store.declare([QUICK], NOW)
+    await store.activate_labels([QUICK], NOW)
     await asked_at(store, NOW, hours(0, 40), {8: 1, 10: 1})
     await asked_at(store, NOW + 3 * DAYS, hours(4, 12), {8: 1, 10: 1})
     assert await found(store, hours(0, 12)) == [(0, 8, "missing"), (9, 10, "upstream"), (11, 12, "missing")]
@@ -92,7 +92,7 @@ async def test_an_answer_proves_nothing_beyond_its_first_and_last_value(store):
 
 async def test_only_answers_about_the_series_itself_count(store):
     other = query(tld="com")
-    await store.declare([QUICK, replace(filtered("com", tld="com"), settle=SETTLE)], NOW)
+    await store.activate_labels([QUICK, replace(filtered("com", tld="com"), settle=SETTLE)], NOW)
     for days, window in ((0, hours(0, 16)), (3, hours(0, 4))):
         asked = batch((other, window))
         await saved(store, asked, [], now=NOW + days * DAYS, updated=NOW + days * DAYS)
@@ -106,7 +106,7 @@ async def test_weeks_have_holes_on_mondays(store):
     week = AggInterval.ONE_WEEK.step
     window = Window(monday - 4 * week, monday)
     await saved(store, batch((weekly, window)), {(monday - 3 * week - DAY) / HOUR: 1}, updated=DAY)
-    holes = await store.holes(weekly, window, timedelta(0))
+    holes = await store.gaps(weekly, window, timedelta(0))
     assert [hole.window for hole in holes] == [
         Window(monday - 4 * week, monday - 3 * week),
         Window(monday - 2 * week, monday),
@@ -119,7 +119,7 @@ async def test_of_many_series_each_has_the_holes_that_it_has_alone(store, monkey
     chance = random.Random(11)
     asked = [query(ca=str(number)) for number in range(7)]
     quick = [replace(filtered(f"p{number}", ca=str(number)), settle=HOUR) for number in range(6)]
-    await store.declare(quick, NOW)
+    await store.activate_labels(quick, NOW)
     for number, one in enumerate(asked[:-1]):  # of the last nothing is stored
         present = {hour: 1 for hour in range(24) if chance.random() < number / 5}
         updated = DAY + HOUR * chance.randint(0, 40)
@@ -127,8 +127,8 @@ async def test_of_many_series_each_has_the_holes_that_it_has_alone(store, monkey
         later = NOW + 3 * DAYS
         await saved(store, batch((one, hours(3, 9))), {h: 1 for h in present if 3 <= h < 9}, now=later, updated=later)
     windows = [hours(0, 30), hours(3, 3), hours(-4, 9)]
-    expected = [Expected(one, window, settle) for window in windows for one in asked for settle in (HOUR, SETTLE)]
-    alone = [await store.holes(one.query, one.window, one.settle) for one in expected]
-    assert await store.holes_of(expected) == alone
+    expected = [ExpectedWindow(one, window, settle) for window in windows for one in asked for settle in (HOUR, SETTLE)]
+    alone = [await store.gaps(one.query, one.window, one.settle) for one in expected]
+    assert await store.find_gaps(expected) == alone
     assert {hole.reason for holes in alone for hole in holes} == {"missing", "upstream"}
-    assert await store.holes_of([]) == []
+    assert await store.find_gaps([]) == []

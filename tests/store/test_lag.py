@@ -21,7 +21,7 @@ async def usual(store):
 
 
 async def test_the_median_of_earlier_answers(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     assert await usual(store) == (None, timedelta(0))
     await answered(store, [QUARTER])
     assert await usual(store) == (None, QUARTER)
@@ -30,7 +30,7 @@ async def test_the_median_of_earlier_answers(store):
 
 
 async def test_a_stall_does_not_become_the_usual_lag(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await answered(store, [QUARTER] * 10)
     begin = NOW + 10 * HOUR
     await answered(store, [QUARTER + number * HOUR for number in range(70)], begin)
@@ -38,7 +38,7 @@ async def test_a_stall_does_not_become_the_usual_lag(store):
 
 
 async def test_nor_does_one_in_which_it_creeps_on(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await answered(store, [QUARTER] * 10)
     begin, creep = NOW + 10 * HOUR, timedelta(minutes=1)
     await answered(store, [QUARTER + number * (HOUR - creep) for number in range(70)], begin)
@@ -46,6 +46,6 @@ async def test_nor_does_one_in_which_it_creeps_on(store):
 
 
 async def test_it_is_learned_from_the_newest_fifty(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await answered(store, [4 * QUARTER] * 60 + [QUARTER] * 51)
     assert await usual(store) == (QUARTER, QUARTER)

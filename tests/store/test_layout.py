@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from collector.cli.main import command
 from collector.model import Window
-from collector.store import Store, StoreLacks, StoreRefused
+from collector.store import MissingExtension, Store, ValueRejected
 from collector.store.admin import commands
 from collector.store.db import migrate, partitioning
 from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, rows, saved, values
@@ -19,7 +19,7 @@ READER = "collector_test_reader"
 async def fill(url):
     """Save four hours of several years."""
     async with Store.open(url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         for year in YEARS:
             start = DAY.replace(year=year)
             window = Window(start, start + 4 * HOUR)
@@ -67,7 +67,7 @@ async def test_a_statement_with_a_time_leaves_the_other_years_out(postgres_url, 
         if what == "read":
             await saved(store, batch((query(), hours(0, 3))), [1, 2, 3])
         else:
-            assert await store.holes(query(), hours(0, 4), 14 * 24 * HOUR) == []
+            assert await store.gaps(query(), hours(0, 4), 14 * 24 * HOUR) == []
     assert seen
     words = {word.removesuffix("_pkey") for plan in seen for word in plan.split()}
     assert {word for word in words if word.startswith("points_")} == {"points_2026"}
@@ -104,7 +104,7 @@ async def test_what_cannot_be_moved_along_is_in_the_way(postgres_url):
     before = await fill(postgres_url)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("CREATE MATERIALIZED VIEW mine AS SELECT * FROM points")
-    with pytest.raises(StoreRefused, match="depends on a table of ours"):
+    with pytest.raises(ValueRejected, match="depends on a table of ours"):
         commands.downgrade(postgres_url, "0003")
     assert commands.check(postgres_url) == []
     async with Store.open(postgres_url, owner=None) as store:
@@ -122,7 +122,7 @@ async def test_without_the_extension_a_hypertable_is_refused_and_nothing_changes
     url = request.getfixturevalue(prepare)
     before = commands.current(url)
     for upgrade in (True, False):
-        with pytest.raises(StoreLacks, match="TimescaleDB, which this server does not have"):
+        with pytest.raises(MissingExtension, match="TimescaleDB, which this server does not have"):
             async with Store.open(url, owner="test", upgrade=upgrade, timescale=True):
                 pass
     assert commands.current(url) == before

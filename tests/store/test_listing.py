@@ -6,7 +6,7 @@ ALL, COM = query(), query(tld="com")
 
 
 async def test_series_say_what_they_are_and_hold(store):
-    await store.declare([profile("all"), profile("some", tld=("com", "net"))], NOW)
+    await store.activate_labels([profile("all"), profile("some", tld=("com", "net"))], NOW)
     await saved(store, batch((COM, hours(0, 4))), [1, 2, 3])
     every = await store.list_series()
     assert [(s.profile, s.label) for s in every] == [("all", "all"), ("some", "some/com"), ("some", "some/net")]
@@ -18,7 +18,7 @@ async def test_series_say_what_they_are_and_hold(store):
 
 
 async def test_series_can_be_chosen(store):
-    await store.declare([profile("all"), profile("some", tld=("com", "net"))], NOW)
+    await store.activate_labels([profile("all"), profile("some", tld=("com", "net"))], NOW)
     await saved(store, batch((COM, hours(0, 4)), (ALL, hours(4, 8))), [1, 2, 3], [4])
 
     async def labels(**chosen):
@@ -31,7 +31,7 @@ async def test_series_can_be_chosen(store):
 
 
 async def test_revisions_are_listed_by_series_bucket_and_time(store):
-    await store.declare([profile("all"), profile("some", tld=("com",))], NOW)
+    await store.activate_labels([profile("all"), profile("some", tld=("com",))], NOW)
     asked = batch((ALL, hours(0, 2)), (COM, hours(0, 2)))
     for minute, found in enumerate([([1, 1], [5, 5]), ([2, 1], [5, 6]), ([3, 1], [5, 5])]):
         await saved(store, asked, *found, now=NOW + timedelta(minutes=minute))
@@ -49,15 +49,15 @@ async def test_revisions_are_listed_by_series_bucket_and_time(store):
 
 
 async def test_revisions_of_a_shared_series_stand_under_each_label(store):
-    await store.declare([profile("one"), profile("two")], NOW)
+    await store.activate_labels([profile("one"), profile("two")], NOW)
     for value in (1, 2):
         await saved(store, batch((ALL, hours(0, 1))), [value])
     assert [revision.series for revision in await store.list_revisions()] == ["one", "two"]
 
 
 async def test_revisions_of_a_removed_profile_are_still_listed(store):
-    await store.declare([profile("gone")], NOW)
+    await store.activate_labels([profile("gone")], NOW)
     for value in (1, 2):
         await saved(store, batch((ALL, hours(0, 1))), [value])
-    await store.declare([], NOW)
+    await store.activate_labels([], NOW)
     assert [(revision.profile, revision.series) for revision in await store.list_revisions()] == [(None, "gone")]

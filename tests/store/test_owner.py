@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.store import Store, StoreAliased, StoreOwned, StoreUnavailable
-from collector.store.db.lock_file import lock_path, owner_of, owning
+from collector.store import Store, StoreAliased, StoreLocked, StoreUnavailable
+from collector.store.db.lock_file import hold_lock, lock_path, owner_of
 from tests.harness.store_owner import URL, holding
 from tests.store.making import NOW, profile
 
@@ -30,7 +30,7 @@ def holder(sqlite_url, tmp_path):
 
 async def test_a_second_writer_is_told_who_the_first_one_is(sqlite_url, path, holder):
     since = json.loads(lock_path(path).read_text())["since"]
-    with pytest.raises(StoreOwned) as refused:
+    with pytest.raises(StoreLocked) as refused:
         async with Store.open(sqlite_url, owner="collect"):
             pass
     assert f"`collector run` (process {holder.pid}, since {since})" in str(refused.value)
@@ -52,14 +52,14 @@ async def test_a_killed_owner_owns_nothing(sqlite_url, path, holder):
     holder.wait()
     assert owner_of(path) is None
     async with Store.open(sqlite_url, owner="collect") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         assert owner_of(path).pid == os.getpid()
     assert owner_of(path) is None
 
 
 async def test_one_process_does_not_own_a_store_twice_either(sqlite_url):
     async with Store.open(sqlite_url, owner="run"):
-        with pytest.raises(StoreOwned):
+        with pytest.raises(StoreLocked):
             async with Store.open(sqlite_url, owner="run"):
                 pass
 
@@ -81,16 +81,16 @@ async def test_who_only_looks_does_not_keep_an_owner_out(path):
 
     looking = asyncio.create_task(look())
     for _ in range(20):
-        with owning(path, "run"):
+        with hold_lock(path, "run"):
             await asyncio.sleep(0)
     await looking
 
 
 async def test_a_lock_file_that_says_nothing_still_locks(path):
-    with owning(path, "run"):
+    with hold_lock(path, "run"):
         lock_path(path).write_bytes(b"\xff{")
         assert owner_of(path) is None
-        with pytest.raises(StoreOwned, match="another process"), owning(path, "run"):
+        with pytest.raises(StoreLocked, match="another process"), hold_lock(path, "run"):
             pass
 
 
@@ -108,7 +108,7 @@ def locked_as_the_previous_version_does(path):
         yield
 
 
-async def refusal(url, owner="collect", kind=StoreOwned):
+async def refusal(url, owner="collect", kind=StoreLocked):
     with pytest.raises(kind) as refused:
         async with Store.open(url, owner=owner):
             pass
@@ -251,5 +251,5 @@ async def test_a_full_disk_keeps_nobody_from_owning(path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
-    with owning(path, "run"), pytest.raises(StoreOwned, match="another process"), owning(path, "run"):
+    with hold_lock(path, "run"), pytest.raises(StoreLocked, match="another process"), hold_lock(path, "run"):
         pass

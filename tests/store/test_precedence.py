@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.store import Saved
+from collector.store import SaveResult
 from collector.store.ledger.fetches import AnswerTime, overrules
 from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, saved, values
 
@@ -33,13 +33,13 @@ def test_an_answer_is_overruled_by(expected, other, asked):
 
 
 async def test_a_last_updated_that_stays_back_counts_after_a_day(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, ASKED, [1, 1, 1, 1])
     back = NOW - HOUR
     for later in (HOUR, A_DAY):
-        assert await saved(store, ASKED, [2, 2, 2], now=NOW + later, updated=back) == Saved(ignored=4)
+        assert await saved(store, ASKED, [2, 2, 2], now=NOW + later, updated=back) == SaveResult(ignored=4)
     late = NOW + A_DAY + HOUR
-    assert await saved(store, ASKED, [2, 2, 2], now=late, updated=back) == Saved(revised=3, vanished=1)
+    assert await saved(store, ASKED, [2, 2, 2], now=late, updated=back) == SaveResult(revised=3, vanished=1)
     assert await values(store) == {0: 2.0, 1: 2.0, 2: 2.0, 3: 1.0}
 
 
@@ -53,21 +53,21 @@ async def test_a_last_updated_ahead_of_the_clock_counts_as_the_present_less_the_
         await saved(store, ASKED, [2, 2, 2, 2], now=ahead, updated=ahead + future)
         assert (await store.newest_answer("all")).last_updated == ahead - lag
     later = ahead + HOUR
-    assert await saved(store, ASKED, [3, 3, 3, 3], now=later, updated=later - lag) == Saved(revised=4)
+    assert await saved(store, ASKED, [3, 3, 3, 3], now=later, updated=later - lag) == SaveResult(revised=4)
 
 
 async def test_the_first_answer_may_have_a_last_updated_ahead_of_the_clock(store):
     await saved(store, ASKED, [1, 1, 1, 1], updated=NOW + 23 * HOUR)
     assert (await store.newest_answer("all")).last_updated == NOW - HOUR
     later = NOW + HOUR
-    assert await saved(store, ASKED, [2, 2, 2, 2], now=later, updated=later - HOUR) == Saved(revised=4)
+    assert await saved(store, ASKED, [2, 2, 2, 2], now=later, updated=later - HOUR) == SaveResult(revised=4)
 
 
 async def test_of_two_answers_with_equal_last_updated_the_one_requested_later_counts(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     first = await begin(store, ASKED, NOW)
     second = await begin(store, ASKED, NOW + HOUR)
-    for fetch_id, value, expected in ((second, 2, Saved(inserted=4)), (first, 1, Saved(ignored=4))):
+    for fetch_id, value, expected in ((second, 2, SaveResult(inserted=4)), (first, 1, SaveResult(ignored=4))):
         said = answer(ASKED, [value] * 4, updated=DAY + 12 * HOUR)
         assert await store.save(fetch_id, ASKED, said, NOW + 2 * HOUR, 100) == expected
 
@@ -76,7 +76,7 @@ async def test_force_lets_an_older_answer_count(store):
     await saved(store, ASKED, [1, 1, 1, 1])
     fetch_id = await begin(store, ASKED, NOW + HOUR)
     older = answer(ASKED, [2, 2, 2, 2], updated=NOW - HOUR)
-    assert await store.save(fetch_id, ASKED, older, NOW + HOUR, 100, force=True) == Saved(revised=4)
+    assert await store.save(fetch_id, ASKED, older, NOW + HOUR, 100, force=True) == SaveResult(revised=4)
 
 
 async def test_what_was_ignored_is_on_record(store):

@@ -23,7 +23,7 @@ async def lacked(store, start, end, asked_at, width=None):
 
 
 async def test_radars_history_begins_where_nothing_before_is_proven_to_be(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(6, 9))), [1, 2, 3])
     late = NOW + timedelta(days=20)
     series_id = await lacked(store, 0, 6, late, width=24)

@@ -45,7 +45,7 @@ async def sound(store):
 
 @pytest.fixture
 async def store(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     return store
 
 
@@ -114,18 +114,18 @@ async def test_many_points_go_in_several_transactions_each_of_which_leaves_a_sou
 async def test_what_was_deleted_is_no_gap(store):
     await saved(store, batch((ALL, hours(0, 24))), range(24))
     await pruned(store, keep(points_1h=KEEP))
-    assert await store.holes(ALL, hours(0, 24), 14 * DAYS) == []
-    assert await store.holes(ALL, hours(0, 5), 14 * DAYS) == []
-    assert [hole.window for hole in await store.holes(ALL, hours(-9, 30), 14 * DAYS)] == [hours(24, 30)]
+    assert await store.gaps(ALL, hours(0, 24), 14 * DAYS) == []
+    assert await store.gaps(ALL, hours(0, 5), 14 * DAYS) == []
+    assert [hole.window for hole in await store.gaps(ALL, hours(-9, 30), 14 * DAYS)] == [hours(24, 30)]
 
 
 async def test_once_more_is_kept_the_deleted_is_a_gap_again(store):
     await saved(store, batch((ALL, hours(0, 24))), range(24))
     await pruned(store, keep(points_1h=KEEP))
     await pruned(store, keep(points_1h=KEEP + 4 * HOUR))
-    assert [hole.window for hole in await store.holes(ALL, hours(0, 24), 14 * DAYS)] == [hours(6, 10)]
+    assert [hole.window for hole in await store.gaps(ALL, hours(0, 24), 14 * DAYS)] == [hours(6, 10)]
     await pruned(store, RetentionSettings())
-    assert [hole.window for hole in await store.holes(ALL, hours(0, 24), 14 * DAYS)] == [hours(0, 10)]
+    assert [hole.window for hole in await store.gaps(ALL, hours(0, 24), 14 * DAYS)] == [hours(0, 10)]
 
 
 async def test_old_revisions_go_and_the_values_stay(store):
@@ -193,7 +193,7 @@ async def test_requests_whose_buckets_are_all_gone_go_but_the_newest_answer_of_a
 
 async def test_old_fires_go_but_the_newest_of_each_profile_stays(store):
     dues = [("all", 0), ("all", 1), ("all", 2), ("other", 0)]
-    await store.declare([profile(), profile("other")], NOW)
+    await store.activate_labels([profile(), profile("other")], NOW)
     await store.finish([Fire(name, DAY + hour * HOUR, "collected", NOW) for name, hour in dues], [])
     assert await pruned(store, keep(fires=DAYS)) == Pruned(fires=2)
     assert await rows(store, "SELECT profile FROM fires ORDER BY 1") == [("all",), ("other",)]

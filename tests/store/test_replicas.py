@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from collector.model import AggInterval
-from collector.store import PROFILE, Candidate, Duty, Fire, LeaseLost, Store, StoreRefused, StoreUnavailable
+from collector.store import PROFILE, Fire, LeaseLost, NewReplica, Store, StoreUnavailable, ValueRejected, WorkItem
 from collector.store.ledger import replicas as replicas_of_store
 from tests.store.making import DAY, HOUR, LIMIT, NOW, answer, batch, filtered, hours, profile, query, rows
 
@@ -25,7 +25,7 @@ async def replicas(url, *names, profiles=("all",), lease=LONG):
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(Store.open(url, owner=name)) for name in names]
         for name, store in zip(names, opened, strict=True):
-            await store.enlist(Candidate(name, "1.0", profiles, lease))
+            await store.register(NewReplica(name, "1.0", profiles, lease))
         yield opened
 
 
@@ -45,7 +45,7 @@ async def test_a_duty_is_one_replicas_until_it_is_finished(postgres_url):
     async with replicas(postgres_url, "a", "b") as (a, b):
         assert await claim(a) == ("all",)
         assert await claim(b) == ()
-        await a.finish([Fire("all", DAY, "collected", NOW)], [Duty("all", DAY, NOW)])
+        await a.finish([Fire("all", DAY, "collected", NOW)], [WorkItem("all", DAY, NOW)])
         found = await b.claim(PROFILE, ["all"], NOW, lambda free, _: [one.name for one in free])
         assert found.mine == ("all",)
         assert (found.duties["all"].due, found.duties["all"].success) == (DAY, NOW)
@@ -113,17 +113,17 @@ async def test_who_froze_in_the_midst_of_a_statement_is_cut_off_when_its_lease_i
 
 async def test_who_was_silent_for_longer_than_its_lease_is_buried_and_refused_everything(postgres_url):
     async with replicas(postgres_url, "a", "b") as (a, b):
-        await a.declare([profile()], NOW)
+        await a.activate_labels([profile()], NOW)
         fetch_id = (await a.begin(ASKED, ["all"], NOW, LIMIT)).fetch_id
         assert await claim(a) == ("all",)
         expire(postgres_url, "a")
         assert await claim(b) == ("all",)
-        with pytest.raises(StoreRefused, match="interrupted"):
+        with pytest.raises(ValueRejected, match="interrupted"):
             await a.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10)
         for attempt in (
             a.begin(ASKED, ["all"], NOW, LIMIT),
-            a.finish([Fire("all", DAY, "collected", NOW)], [Duty("all")]),
-            a.renew(LONG, NOW),
+            a.finish([Fire("all", DAY, "collected", NOW)], [WorkItem("all")]),
+            a.renew_lease(LONG, NOW),
             claim(a),
         ):
             with pytest.raises(LeaseLost):
@@ -137,14 +137,14 @@ async def test_a_lease_that_is_renewed_is_kept(postgres_url):
     async with replicas(postgres_url, "a", "b") as (a, b):
         assert await claim(a) == ("all",)
         expire(postgres_url, "a")
-        await a.renew(LONG, NOW)
+        await a.renew_lease(LONG, NOW)
         assert await claim(b) == ()
 
 
 async def test_a_save_under_way_is_waited_for_and_counts(postgres_url):
     """The burial waits for the rows of the fetch, so what was committed first is seen by who takes over."""
     async with replicas(postgres_url, "a", "b") as (a, b):
-        await a.declare([profile()], NOW)
+        await a.activate_labels([profile()], NOW)
         for number in range(20):
             asked = batch((ALL, hours(number, number + 1)))
             fetch_id = (await a.begin(asked, ["all"], NOW, LIMIT)).fetch_id
@@ -154,15 +154,15 @@ async def test_a_save_under_way_is_waited_for_and_counts(postgres_url):
             )
             outcome = (await rows(b, "SELECT outcome FROM fetches WHERE id = :i", i=fetch_id))[0][0]
             stored = (await rows(b, "SELECT count(*) FROM points WHERE fetch_id = :i", i=fetch_id))[0][0]
-            assert (outcome, stored) == (("interrupted", 0) if isinstance(saved, StoreRefused) else ("ok", 1))
-            await a.enlist(Candidate("a", "1.0", ["all"], LONG))
+            assert (outcome, stored) == (("interrupted", 0) if isinstance(saved, ValueRejected) else ("ok", 1))
+            await a.register(NewReplica("a", "1.0", ["all"], LONG))
 
 
 async def test_who_resigns_leaves_nothing_behind(postgres_url):
     async with replicas(postgres_url, "a", "b") as (a, b):
         await a.begin(ASKED, ["all"], NOW, LIMIT)
         assert await claim(a) == ("all",)
-        await a.resign(NOW)
+        await a.deregister(NOW)
         assert await claim(b) == ("all",)
         assert [fetch.outcome for fetch in await b.list_fetches()] == ["interrupted"]
 
@@ -171,13 +171,13 @@ async def test_replicas_with_other_profiles_leave_each_others_labels_alone(postg
     one, other = profile("one"), filtered("other", tld="com")
     async with AsyncExitStack() as stack:
         a, b = [await stack.enter_async_context(Store.open(postgres_url, owner=name)) for name in "ab"]
-        await a.enlist(Candidate("a", "1.0", ["one"], LONG))
-        await a.declare([one], NOW)
-        await b.enlist(Candidate("b", "0.9", ["other"], LONG))
-        await b.declare([other], NOW)
+        await a.register(NewReplica("a", "1.0", ["one"], LONG))
+        await a.activate_labels([one], NOW)
+        await b.register(NewReplica("b", "0.9", ["other"], LONG))
+        await b.activate_labels([other], NOW)
         assert {row.label for row in await a.list_series() if row.active} == {"one", "other"}
-        await a.resign(NOW)
-        await b.declare([other], NOW)
+        await a.deregister(NOW)
+        await b.activate_labels([other], NOW)
         assert {row.label for row in await b.list_series() if row.active} == {"other"}
 
 
@@ -207,16 +207,16 @@ async def test_the_databases_clock_counts(postgres_url, sqlite_url):
 
 async def test_on_sqlite_there_are_no_replicas_and_every_duty_is_the_owners(sqlite_url):
     async with Store.open(sqlite_url, owner="run") as store:
-        await store.enlist(Candidate("a", "1.0", ["all"], LONG))
+        await store.register(NewReplica("a", "1.0", ["all"], LONG))
         assert await claim(store) == await claim(store) == ("all",)
-        await store.renew(LONG, NOW)
+        await store.renew_lease(LONG, NOW)
         assert await store.list_replicas() == []
-        await store.resign(NOW)
+        await store.deregister(NOW)
 
 
 async def test_a_new_duty_goes_on_from_the_last_fire(store_url):
     async with Store.open(store_url, owner="run") as store:
         await store.finish([Fire("all", DAY, "failed", NOW, "no answer")], [])
         found = await store.claim(PROFILE, ["all"], NOW, lambda _free, _replicas: [])
-        assert found.duties["all"] == Duty("all", DAY, None, 1, "no answer")
+        assert found.duties["all"] == WorkItem("all", DAY, None, 1, "no answer")
         assert AggInterval.ONE_HOUR.floor(NOW) > DAY

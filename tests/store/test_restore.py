@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from collector.errors import UsageError
-from collector.store import Store, StoreAliased, StoreDamaged, StoreForeign, StoreNewer, StoreOwned, StoreUnavailable
+from collector.store import NotAStore, SchemaTooNew, Store, StoreAliased, StoreCorrupt, StoreLocked, StoreUnavailable
 from collector.store.admin.backup import backup
 from collector.store.admin.commands import current, digest, downgrade
 from collector.store.admin.restore import restore
@@ -86,7 +86,7 @@ async def test_a_store_in_use_is_not_replaced(url, path, saved_copy, tmp_path):
     with holding(url, tmp_path) as holder:
         before = path.stat().st_ino
         for there in (url, f"sqlite:///{link}"):
-            with pytest.raises(StoreOwned, match=rf"`collector run` \(process {holder.pid},"):
+            with pytest.raises(StoreLocked, match=rf"`collector run` \(process {holder.pid},"):
                 restore(there, saved_copy)
         assert (path.stat().st_ino, names(saved_copy)) == (before, ["backup.db"])
 
@@ -140,12 +140,12 @@ def cut(file):
 @pytest.mark.parametrize(
     ("kind", "told", "spoil"),
     [
-        (StoreForeign, "of another program", lambda file: [file.unlink(), foreign(file)]),
-        (StoreForeign, "is not a SQLite database", lambda file: file.write_text("points" * 1000)),
-        (StoreForeign, "a copy that was interrupted", unfinished),
-        (StoreNewer, "revision 9999", newer),
-        (StoreDamaged, "is damaged, so it was not restored; `collector db verify` says: all", wrong),
-        (StoreDamaged, "is damaged", cut),
+        (NotAStore, "of another program", lambda file: [file.unlink(), foreign(file)]),
+        (NotAStore, "is not a SQLite database", lambda file: file.write_text("points" * 1000)),
+        (NotAStore, "a copy that was interrupted", unfinished),
+        (SchemaTooNew, "revision 9999", newer),
+        (StoreCorrupt, "is damaged, so it was not restored; `collector db verify` says: all", wrong),
+        (StoreCorrupt, "is damaged", cut),
         (UsageError, "is no file", lambda file: file.unlink()),
         (UsageError, "is no file", lambda file: [file.unlink(), file.mkdir()]),
         (

@@ -8,21 +8,21 @@ import sqlalchemy as sa
 from collector.model import Annotation
 from collector.store import SeriesUnknown, SeriesWanted
 from collector.store.admin.verify import verify
-from collector.store.db.column_types import Bucket, Flag, Identifier, Moment, Real
+from collector.store.db.column_types import BigInt, Boolean, BucketTime, Double, Timestamp
 from collector.store.db.schema import metadata, series
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, query, saved, values
 
 OLD = query(caOwner="A")
 REMARK = Annotation(DAY, DAY + 3 * HOUR, "CT", "OUTAGE", "down", "", is_instantaneous=False)
 OF_SERIES = [table for table in metadata.sorted_tables if "series_id" in table.c]
-_KINDS = ((Bucket, DAY), (Moment, NOW), (Identifier, 1), (Real, 1.0), (Flag, False))
+_KINDS = ((BucketTime, DAY), (Timestamp, NOW), (BigInt, 1), (Double, 1.0), (Boolean, False))
 DUMMIES = {kind if isinstance(kind, type) else type(kind): value for kind, value in _KINDS}
 
 
 async def filled(store):
     """Two profiles of which the one for OLD is dropped: revised, with a vanished bucket, and measured in two units."""
     kept, dropped = profile(), filtered("old", caOwner="A")
-    await store.declare([kept, dropped], NOW)
+    await store.activate_labels([kept, dropped], NOW)
     both = batch((query(), hours(0, 6)), (OLD, hours(0, 6)))
     await saved(store, both, [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6], annotations=(REMARK,))
     again = batch((OLD, hours(0, 6)))
@@ -97,7 +97,7 @@ async def test_one_that_a_profile_wants_is_not_deleted_whatever_its_label(store)
 async def test_asked_for_again_it_begins_anew(store):
     kept, dropped = await filled(store)
     await store.forget_series((await ids_of(store, OLD))[0], [kept], dry_run=False)
-    await store.declare([kept, dropped], NOW)
+    await store.activate_labels([kept, dropped], NOW)
     await saved(store, batch((OLD, hours(0, 2))), [8, 9], now=NOW + 3 * HOUR, updated=NOW + 3 * HOUR)
     assert await values(store, "old") == {0: 8, 1: 9}
     assert await findings(store) == []

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from collector.model import Annotation
-from collector.store import Store, StoreRefused, StoreUnfit
+from collector.store import Store, StoreUnfit, ValueRejected
 from collector.store.admin import commands
 from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
@@ -37,7 +37,7 @@ REMARK = Annotation(
 async def fill(url):
     """Do what writes: save, revise, let a bucket vanish, confirm; what each of it counted."""
     async with Store.open(url, owner="test") as store:
-        await store.declare(PROFILES, NOW)
+        await store.activate_labels(PROFILES, NOW)
         return [
             await saved(store, ASKED, [*VALUES, 1], VALUES, annotations=[REMARK]),
             await saved(store, ASKED, [*VALUES, 2], VALUES, annotations=[REMARK], now=NOW + timedelta(hours=1)),
@@ -52,12 +52,12 @@ async def told(url):
         found += [
             await exported(store),
             await exported(store, as_of=NOW + timedelta(minutes=1)),
-            await store.holes(query(caOwner=OWNER), hours(0, 7), hours(0, 1).duration),
-            await store.spans([query()]),
-            await store.look(lambda reader: reader.list_revisions()),
+            await store.gaps(query(caOwner=OWNER), hours(0, 7), hours(0, 1).duration),
+            await store.extents([query()]),
+            await store.with_read_view(lambda reader: reader.list_revisions()),
             [row.description for row in await store.list_annotations()],
             [(row.started_at, row.outcome, row.inserted) for row in await store.list_fetches()],
-            await store.ask_history(_series),
+            await store.read_as_of(_series),
             await rows(store, "SELECT profile, series, value FROM history ORDER BY profile, timestamp, value"),
         ]
     return found
@@ -235,9 +235,9 @@ async def test_what_was_stored_in_such_a_database_can_be_read_and_copied(latin1,
     with monkeypatch.context() as earlier:
         earlier.setattr("collector.store.db.session.ENCODINGS", ENCODINGS | {"LATIN1"})
         async with Store.open(latin1, owner="test") as store:
-            await store.declare([profile("Zürich")], NOW)
+            await store.activate_labels([profile("Zürich")], NOW)
             await saved(store, batch((query(), hours(0, 2))), [0.30000000000000004, 2], profiles=["Zürich"])
-            with pytest.raises(StoreRefused):
+            with pytest.raises(ValueRejected):
                 await store.set_state("x", "東京")
     copy(latin1, empty_postgres_url)
     async with Store.open(empty_postgres_url, owner="test") as store:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.store import Beat, Store, StoreAliased, StoreUnavailable
+from collector.store import ServiceHeartbeat, Store, StoreAliased, StoreUnavailable
 from collector.store.admin.backup import backup
 from collector.store.admin.commands import digest
 from collector.store.admin.verify import verify
@@ -182,7 +182,7 @@ async def test_a_file_that_is_changed_while_it_is_read_alone_gives_no_answer(url
                 return view.list_series()
 
             with pytest.raises(StoreUnavailable, match="was changed while it was read"):
-                await reader.look(disturbed)
+                await reader.with_read_view(disturbed)
 
 
 async def test_another_user_reads_beside_an_owner_whose_lock_file_it_may_not_read(url, path):
@@ -233,7 +233,7 @@ async def test_a_service_is_seen_although_its_lock_file_may_not_be_read(url, pat
     with common_folder() as folder:
         there = f"sqlite:///{shutil.copy(path, folder)}"
         async with Store.open(there, owner="run") as store:
-            await store.beat(Beat("host:1", "1.2.3", NOW))
+            await store.write_heartbeat(ServiceHeartbeat("host:1", "1.2.3", NOW))
         with holding(there, folder):
             for file in folder.iterdir():
                 file.chmod(0o000 if file.suffix == ".lock" else 0o644)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from collector.model import AggInterval, Meta, Points, from_epoch
 from collector.settings import RetentionSettings
-from collector.store import Selection, Snapshot, Store, StoreDamaged, Taken
+from collector.store import PointQuery, Snapshot, Store, StoreCorrupt, Taken
 from collector.store.admin.commands import check, digest
 from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
@@ -59,7 +59,7 @@ def url_of(store):
 
 @pytest.fixture
 async def store(store):
-    await store.declare([PROFILE], NOW)
+    await store.activate_labels([PROFILE], NOW)
     return store
 
 
@@ -68,7 +68,7 @@ async def test_it_works(store):
     assert (kept.inserted, kept.by_series[VALID].inserted) == (3, 3)
     assert await values(store, "valid") == {0: 3, 1: 2, 2: 1}
     assert await store.snapshots([VALID, query()]) == {VALID: Snapshot(1, NOW, DAY, DAY + 3 * HOUR, NOW, 3)}
-    window = (await store.spans([VALID]))[VALID]
+    window = (await store.extents([VALID]))[VALID]
     assert (window.start, window.end) == (DAY, DAY + 3 * HOUR)
     (row,) = await store.list_series()
     assert (row.points, row.first_point, row.last_point) == (3, DAY, DAY + 2 * HOUR)
@@ -108,10 +108,10 @@ async def test_reads_at_a_moment_take_the_newest_snapshot_before_it_everywhere(s
     for day in range(3):
         await store.save_snapshots([taken(*[10 - day] * 4, asked_at=NOW + day * DAYS)], NOW)
     for as_of, expected in ((None, 8), (NOW + DAYS, 9), (NOW + DAYS - HOUR, 10)):
-        chosen = Selection(profiles=("valid",), as_of=as_of)
+        chosen = PointQuery(profiles=("valid",), as_of=as_of)
         async with aclosing(store.select_blocks(chosen)) as found:
             assert {v for one, block in [part async for part in found] for _, v in block} == {float(expected)}
-        (thin,) = await store.thin(chosen, 100)
+        (thin,) = await store.downsample(chosen, 100)
         assert [column.mean for column in thin.columns] == [expected] * 4
         assert thin.series.asked_at == NOW + (10 - expected) * DAYS
         asked = {}
@@ -123,10 +123,12 @@ async def test_reads_at_a_moment_take_the_newest_snapshot_before_it_everywhere(s
 
 
 async def test_a_thin_selection_spans_histories_and_snapshots(store):
-    await store.declare([PROFILE, filtered("all")], NOW)
+    await store.activate_labels([PROFILE, filtered("all")], NOW)
     await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4])
     await store.save_snapshots([taken(5, 6, first=8)], NOW)
-    found = {one.series.label: [column.start for column in one.columns] for one in await store.thin(Selection(), 100)}
+    found = {
+        one.series.label: [column.start for column in one.columns] for one in await store.downsample(PointQuery(), 100)
+    }
     assert found == {"all": [at(n) for n in range(4)], "valid": [at(8), at(9)]}
 
 
@@ -164,9 +166,9 @@ async def test_a_change_of_the_unit_makes_another_series_and_mixes_nothing(store
     assert sorted((row.unit, row.points) for row in await store.list_series()) == [("*", 3), ("names", 2)]
     assert await values(store, "valid", as_of=NOW) == {0: 3, 1: 2, 2: 1}
     for as_of, unit in ((NOW, "*"), (None, "names")):
-        (thin,) = await store.thin(Selection(as_of=as_of), 100)
+        (thin,) = await store.downsample(PointQuery(as_of=as_of), 100)
         assert thin.series.unit == unit
-        async with aclosing(store.select_blocks(Selection(as_of=as_of))) as found:
+        async with aclosing(store.select_blocks(PointQuery(as_of=as_of))) as found:
             assert [one.unit async for one, _ in found] == [unit]
     assert (verify(url_of(store))).findings == []
 
@@ -214,7 +216,7 @@ async def test_a_copy_has_the_snapshots(request, way, tmp_path):
     source = request.getfixturevalue("sqlite_url" if way.startswith("sqlite") else "postgres_url")
     target = request.getfixturevalue("empty_postgres_url") if way.startswith("sqlite") else f"sqlite:///{tmp_path}/c.db"
     async with Store.open(source, owner="test") as store:
-        await store.declare([PROFILE], NOW)
+        await store.activate_labels([PROFILE], NOW)
         await store.save_snapshots([taken(3, 0.1, 1)], NOW)
         await store.save_snapshots([taken(*[2] * 6_000, asked_at=NOW + DAYS)], NOW)
         expected = [await exported(store), await exported(store, as_of=NOW)]
@@ -226,12 +228,12 @@ async def test_a_copy_has_the_snapshots(request, way, tmp_path):
 
 async def test_a_copy_that_lost_a_value_of_a_snapshot_is_refused(sqlite_url, tmp_path):
     async with Store.open(sqlite_url, owner="test") as store:
-        await store.declare([PROFILE], NOW)
+        await store.activate_labels([PROFILE], NOW)
         await store.save_snapshots([taken(3, 2, 1)], NOW)
         await store._database.write(
             lambda connection: connection.execute(sa.text("UPDATE snapshot_points SET value = 9"))
         )
-    with pytest.raises(StoreDamaged):
+    with pytest.raises(StoreCorrupt):
         copy(sqlite_url, f"sqlite:///{tmp_path}/copy.db")
 
 

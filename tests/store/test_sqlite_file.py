@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from collector.errors import CollectorError
-from collector.store import Store, StoreBehind, StoreDamaged, StoreForeign, StoreMissing, StoreNewer, StoreUnavailable
+from collector.store import NotAStore, SchemaTooNew, SchemaTooOld, Store, StoreCorrupt, StoreMissing, StoreUnavailable
 from collector.store.db import engine
 from tests.store.making import NOW, batch, hours, profile, query, saved, values
 
@@ -46,7 +46,7 @@ both = pytest.mark.parametrize("owner", ["test", None])
 async def test_a_missing_store_is_created_for_its_owner_alone(tmp_path):
     path = tmp_path / "deep" / "data" / "collector.db"
     async with Store.open(f"sqlite:///{path}", owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         assert mode(path.parent) == 0o700
         assert {file.name: mode(file) for file in path.parent.iterdir()} == {
             "collector.db": 0o600,
@@ -66,7 +66,7 @@ async def test_a_folder_that_is_there_keeps_its_mode(tmp_path):
 @pytest.mark.parametrize("name", ["with blank.db", "100%.db", "q?u#e.db", "ünï.db", "a'b\"c;.db"])
 async def test_a_file_may_have_any_name(tmp_path, name):
     async with Store.open(f"sqlite:///{tmp_path}/{quote(name)}", owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await saved(store, batch((query(), hours(0, 1))), [1])
         assert await values(store) == {0: 1.0}
     assert (tmp_path / name).is_file()
@@ -106,7 +106,7 @@ async def test_a_reader_creates_nothing(path):
 
 
 async def test_without_leave_to_migrate_nothing_is_created(path):
-    assert isinstance(await refusal(path, "test", upgrade=False), StoreBehind)
+    assert isinstance(await refusal(path, "test", upgrade=False), SchemaTooOld)
     assert not path.exists()
 
 
@@ -114,7 +114,7 @@ async def test_without_leave_to_migrate_nothing_is_created(path):
 async def test_an_empty_file_is_not_a_store(path, owner):
     path.touch()
     error = await refusal(path, owner)
-    assert isinstance(error, StoreForeign)
+    assert isinstance(error, NotAStore)
     assert "is empty: not a store" in str(error)
 
 
@@ -123,7 +123,7 @@ async def test_an_empty_file_is_not_a_store(path, owner):
 async def test_a_foreign_file_is_not_a_store(path, owner, content):
     path.write_bytes(content)
     error = await refusal(path, owner)
-    assert isinstance(error, StoreForeign)
+    assert isinstance(error, NotAStore)
     assert "is not a SQLite database" in str(error)
 
 
@@ -132,14 +132,14 @@ async def test_another_programs_database_is_not_a_store(path, owner):
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE points (series_id, timestamp, value, fetch_id)")
     error = await refusal(path, owner)
-    assert isinstance(error, StoreForeign)
+    assert isinstance(error, NotAStore)
     assert "of another program" in str(error)
 
 
 @both
 async def test_a_folder_is_not_a_store(path, owner):
     path.mkdir()
-    assert isinstance(await refusal(path, owner), StoreForeign)
+    assert isinstance(await refusal(path, owner), NotAStore)
 
 
 @both
@@ -147,7 +147,7 @@ async def test_a_store_of_a_newer_version_is_left_alone(sqlite_url, path, owner)
     with closing(sqlite3.connect(path)) as store, store:
         store.execute("UPDATE schema_revision SET version_num = '9999'")
     error = await refusal(path, owner)
-    assert isinstance(error, StoreNewer)
+    assert isinstance(error, SchemaTooNew)
     assert "revision 9999" in str(error)
 
 
@@ -156,13 +156,13 @@ async def test_an_older_store_is_left_alone_without_leave_to_migrate(sqlite_url,
     with closing(sqlite3.connect(path)) as store, store:
         store.execute("UPDATE schema_revision SET version_num = '0000'")
     error = await refusal(path, owner, upgrade=owner is None)
-    assert isinstance(error, StoreBehind)
+    assert isinstance(error, SchemaTooOld)
     assert "collector db upgrade" in str(error)
 
 
 async def test_a_store_cut_short_is_damaged(sqlite_url, path):
     path.write_bytes(path.read_bytes()[: 3 * 4096])
-    assert isinstance(await refusal(path, "test"), StoreDamaged)
+    assert isinstance(await refusal(path, "test"), StoreCorrupt)
 
 
 @contextmanager
@@ -210,7 +210,7 @@ async def test_a_file_that_may_not_be_read_is_said_to_be_one(read_only, sqlite_t
 async def test_a_file_deleted_while_open_takes_no_more_writes(sqlite_url, path):
     async with Store.open(sqlite_url, owner="test") as store:
         path.unlink()
-        for attempt in (store.check_writable(), store.get_state("x"), store.declare([profile()], NOW)):
+        for attempt in (store.check_writable(), store.get_state("x"), store.activate_labels([profile()], NOW)):
             with pytest.raises(StoreUnavailable, match="deleted or replaced"):
                 await attempt
 
@@ -265,7 +265,7 @@ from collector.store import Store
 from tests.store.making import *
 async def main():
     async with Store.open(sys.argv[1], owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await saved(store, batch((query(), hours(0, 4))), [1, 2, 3, 4])
         fetch_id = await begin(store, batch((query(), hours(0, 4))))
         os._exit(9)

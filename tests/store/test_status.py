@@ -17,7 +17,7 @@ async def fail(store, now=NOW, profiles=("all",)):
 
 
 async def test_a_profile_that_was_never_collected(store):
-    await store.declare([SOME], NOW)
+    await store.activate_labels([SOME], NOW)
     expected = ProfileStatus("some", "1h", 2, 0, None, None, None, None, 0)
     assert await store.status_rows([SOME]) == [expected]
     assert await store.status_rows([profile("undeclared")]) == [
@@ -27,7 +27,7 @@ async def test_a_profile_that_was_never_collected(store):
 
 
 async def test_the_oldest_newest_point_is_what_lag_is_measured_from(store):
-    await store.declare([SOME], NOW)
+    await store.activate_labels([SOME], NOW)
     await saved(store, batch((COM, hours(2, 6)), (NET, hours(0, 4))), [1] * 4, [1] * 4, profiles=["some"])
     (row,) = await store.status_rows([SOME])
     assert (row.series, row.points) == (2, 8)
@@ -36,22 +36,22 @@ async def test_the_oldest_newest_point_is_what_lag_is_measured_from(store):
 
 
 async def test_whole_is_what_has_every_bucket_between_its_ends(store):
-    await store.declare([SOME], NOW)
+    await store.activate_labels([SOME], NOW)
     await saved(store, batch((COM, hours(2, 6))), [1] * 4)
     await saved(store, batch((NET, hours(0, 2))), [1] * 2)
     await saved(store, batch((NET, hours(3, 4))), [1])
-    assert await store.whole([COM, NET, ALL]) == {COM: hours(2, 6)}
+    assert await store.complete_extents([COM, NET, ALL]) == {COM: hours(2, 6)}
 
 
 async def test_a_series_without_a_point_is_infinitely_late(store):
-    await store.declare([SOME], NOW)
+    await store.activate_labels([SOME], NOW)
     await saved(store, batch((COM, hours(2, 6))), [1] * 4)
     (row,) = await store.status_rows([SOME])
     assert (row.last_point, row.newest_point) == (None, DAY + 5 * HOUR)
 
 
 async def test_failures_in_a_row_are_counted_from_the_last_success(store):
-    await store.declare([profile("all"), SOME], NOW)
+    await store.activate_labels([profile("all"), SOME], NOW)
     await fail(store, profiles=["all"])
     await saved(store, batch((ALL, hours(0, 1))), [1], now=NOW + HOUR, profiles=["all", "some"])
     await fail(store, NOW + 2 * HOUR, profiles=["all"])

@@ -18,26 +18,26 @@ from collector.normalization import Verdict
 from collector.radar.errors import Unavailable
 from collector.settings import RetentionSettings
 from collector.store import (
-    Beat,
+    BackfillRequest,
     Budget,
-    Candidate,
-    Expected,
+    CompletedWindows,
+    ExpectedWindow,
     Fire,
+    JobProgress,
+    JobStatus,
     NewBody,
+    NewReplica,
     PassRecord,
-    Progress,
     ReadBody,
     SeriesWanted,
-    Settled,
-    Standing,
+    ServiceHeartbeat,
     Store,
     StoreUnavailable,
-    Wanted,
 )
 from collector.store.db import engine
 from collector.store.db.schema import metadata
 from collector.store.ledger.bodies import pack, write_question
-from collector.store.read.selection import Selection
+from collector.store.read.selection import PointQuery
 from tests.store.making import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
 from tests.store.test_snapshots import taken
 
@@ -45,7 +45,7 @@ PATIENCE = 0.1
 SOON = 3.0
 ALL = query()
 ASKED = batch((ALL, hours(0, 4)))
-WANTED = Wanted(("all",), DAY, DAY + HOUR)
+WANTED = BackfillRequest(("all",), DAY, DAY + HOUR)
 HOURLY = AggInterval.ONE_HOUR
 BODY = NewBody(1, "odd", NOW, 200, 2, pack(b"{}"), write_question(ASKED))
 READ = ReadBody(1, ASKED, answer(ASKED, [1, 2, 3, 4]))
@@ -62,31 +62,33 @@ WRITES = {
     "begin": lambda store: store.begin(ASKED, ["all"], NOW, 10),
     "check_writable": lambda store: store.check_writable(),
     "create_backfill": lambda store: store.create_backfill(WANTED, NOW),
-    "declare": lambda store: store.declare([profile()], NOW),
+    "activate_labels": lambda store: store.activate_labels([profile()], NOW),
     "extend_backfill": lambda store: store.extend_backfill(store.job, WANTED),
     "refuse": lambda store: store.refuse(ASKED.slices[0], "refused", "why", NOW),
     "forget_refusals": lambda store: store.forget_refusals(["it"]),
-    "take": lambda store: store.take("it"),
+    "accept_credentials": lambda store: store.accept_credentials("it"),
     "fail": lambda store: store.fail(1, Unavailable("down"), NOW),
     "interrupt": lambda store: store.interrupt(NOW),
     "prune": lambda store: store.prune(RetentionSettings(fires=timedelta(days=3650)), NOW),
     "claim": lambda store: store.claim("profile", ["all"], NOW, lambda free, _: []),
-    "enlist": lambda store: store.enlist(Candidate("me", "1", ["all"], HOUR)),
+    "register": lambda store: store.register(NewReplica("me", "1", ["all"], HOUR)),
     "finish": lambda store: store.finish([Fire("all", DAY, "collected", NOW)], []),
     "release": lambda store: store.release("profile", ["all"]),
-    "renew": lambda store: store.renew(HOUR, NOW),
-    "resign": lambda store: store.resign(NOW),
+    "renew_lease": lambda store: store.renew_lease(HOUR, NOW),
+    "deregister": lambda store: store.deregister(NOW),
     "claim_windows": lambda store: store.claim_windows(store.job, [ALL], NOW, lambda free, _: (free, [])),
-    "end_backfill": lambda store: store.end_backfill(store.job, 0, NOW),
-    "plan_backfill": lambda store: store.plan_backfill(store.job, ASKED.slices, alone=True),
-    "settle_windows": lambda store: store.settle_windows(Settled(store.job.id, ASKED.slices, {}, Progress())),
-    "stop_backfill": lambda store: store.stop_backfill(store.job, Standing("stopped", Progress(), "told to"), NOW),
-    "note_deviations": lambda store: store.note_deviations(["odd"], 1, NOW),
+    "finish_backfill": lambda store: store.finish_backfill(store.job, 0, NOW),
+    "enqueue_windows": lambda store: store.enqueue_windows(store.job, ASKED.slices, alone=True),
+    "complete_windows": lambda store: store.complete_windows(
+        CompletedWindows(store.job.id, ASKED.slices, {}, JobProgress())
+    ),
+    "stop_backfill": lambda store: store.stop_backfill(store.job, JobStatus("stopped", JobProgress(), "told to"), NOW),
+    "record_deviations": lambda store: store.record_deviations(["odd"], 1, NOW),
     "try_credentials_at_once": lambda store: store.try_credentials_at_once("it"),
-    "count_backfill": lambda store: store.count_backfill(store.job, Progress(requests=1)),
+    "add_progress": lambda store: store.add_progress(store.job, JobProgress(requests=1)),
     "confirm": lambda store: store.confirm(ALL, [(0, 1)], 0),
     "set_sums_differ": lambda store: store.set_sums_differ(ALL),
-    "beat": lambda store: store.beat(Beat("me:1", "1", NOW)),
+    "write_heartbeat": lambda store: store.write_heartbeat(ServiceHeartbeat("me:1", "1", NOW)),
     "keep_body": lambda store: store.keep_body(BODY),
     "mark_read": lambda store: store.mark_read(1),
     "replay": lambda store: store.replay(READ, NOW),
@@ -105,11 +107,11 @@ WRITES = {
 }
 READS = {
     "adopt": lambda store: store.adopt(NOW),
-    "answered": lambda store: store.answered(ALL, hours(0, 4), NOW),
-    "ask_history": lambda store: store.ask_history(lambda history: history.series("ct")),
-    "asked_at": lambda store: store.asked_at([ALL], DAY),
+    "covered_windows": lambda store: store.covered_windows(ALL, hours(0, 4), NOW),
+    "read_as_of": lambda store: store.read_as_of(lambda history: history.series("ct")),
+    "last_covered_at": lambda store: store.last_covered_at([ALL], DAY),
     "backfill": lambda store: store.backfill(1),
-    "beginnings": lambda store: store.beginnings([Expected(ALL, hours(0, 4), HOUR)]),
+    "beginnings": lambda store: store.beginnings([ExpectedWindow(ALL, hours(0, 4), HOUR)]),
     "budget": lambda store: store.budget(NOW, 10),
     "budget_free_at": lambda store: store.budget_free_at(NOW, Budget(1, 1, None)),
     "commands": lambda store: store.commands(),
@@ -133,11 +135,11 @@ READS = {
     "empty": lambda store: store.empty([ALL]),
     "export": exported,
     "export_blocks": lambda store: anext(store.export_blocks(), None),
-    "gap_requests": lambda store: store.gap_requests([Expected(ALL, hours(0, 4), HOUR)], NOW),
+    "gap_requests": lambda store: store.gap_requests([ExpectedWindow(ALL, hours(0, 4), HOUR)], NOW),
     "get_state": lambda store: store.get_state("a"),
     "history_begins": lambda store: store.history_begins(1),
-    "holes": lambda store: store.holes(ALL, hours(0, 4), HOUR),
-    "holes_of": lambda store: store.holes_of([Expected(ALL, hours(0, 4), HOUR)]),
+    "gaps": lambda store: store.gaps(ALL, hours(0, 4), HOUR),
+    "find_gaps": lambda store: store.find_gaps([ExpectedWindow(ALL, hours(0, 4), HOUR)]),
     "info": lambda store: store.info(),
     "last_fire": lambda store: store.last_fire("all"),
     "last_fires": lambda store: store.last_fires(["all"]),
@@ -148,30 +150,30 @@ READS = {
     "list_replicas": lambda store: store.list_replicas(),
     "list_revisions": lambda store: store.list_revisions(),
     "list_series": lambda store: store.list_series(),
-    "look": lambda store: store.look(lambda state: state.info()),
+    "with_read_view": lambda store: store.with_read_view(lambda state: state.info()),
     "measures": lambda store: store.measures([ALL]),
-    "newest": lambda store: store.newest([ALL]),
+    "newest_buckets": lambda store: store.newest_buckets([ALL]),
     "newest_answer": lambda store: store.newest_answer("all"),
     "of_profile": lambda store: store.of_profile("all"),
     "open_backfills": lambda store: store.open_backfills(),
     "paused": lambda store: store.paused([ALL], NOW),
-    "refused": lambda store: store.refused("it"),
+    "rejection_reason": lambda store: store.rejection_reason("it"),
     "refusals": lambda store: store.refusals(NOW),
-    "relative": lambda store: store.relative([ALL]),
+    "relative_queries": lambda store: store.relative_queries([ALL]),
     "renamed": lambda store: store.renamed(["all"]),
-    "restraints": lambda store: store.restraints("it", NOW),
-    "select_blocks": lambda store: anext(store.select_blocks(Selection()), None),
-    "selected": lambda store: store.selected(Selection()),
+    "throttles": lambda store: store.throttles("it", NOW),
+    "select_blocks": lambda store: anext(store.select_blocks(PointQuery()), None),
+    "selected": lambda store: store.selected(PointQuery()),
     "series_states": lambda store: store.series_states([ALL]),
     "snapshot_reaches": lambda store: store.snapshot_reaches([ALL]),
     "snapshot_record": lambda store: store.snapshot_record("all"),
     "snapshots": lambda store: store.snapshots([ALL]),
     "service": lambda store: store.service(),
-    "spans": lambda store: store.spans([ALL]),
+    "extents": lambda store: store.extents([ALL]),
     "status_rows": lambda store: store.status_rows([profile()]),
-    "whole": lambda store: store.whole([ALL]),
+    "complete_extents": lambda store: store.complete_extents([ALL]),
     "upstream": lambda store: store.upstream(NOW),
-    "thin": lambda store: store.thin(Selection(), 100),
+    "downsample": lambda store: store.downsample(PointQuery(), 100),
     "unconfirmed": lambda store: store.unconfirmed([profile()]),
     "unit_changes": lambda store: store.unit_changes([ALL]),
     "upstream_lag": lambda store: store.upstream_lag("all"),
@@ -194,8 +196,8 @@ def impatient(monkeypatch):
 @pytest.fixture
 async def store(store_url, impatient):
     async with Store.open(store_url, owner="test") as store:
-        await store.enlist(Candidate("me", "1", ["all"], HOUR))
-        await store.declare([profile()], NOW)
+        await store.register(NewReplica("me", "1", ["all"], HOUR))
+        await store.activate_labels([profile()], NOW)
         await store.begin(ASKED, ["all"], NOW, 10)
         store.job = await store.create_backfill(WANTED, NOW)
         store.url = store_url
@@ -269,7 +271,7 @@ async def test_a_store_whose_file_is_gone_gives_and_takes_nothing(sqlite_url):
 async def test_a_server_that_is_gone_is_an_error_until_it_is_back(postgres_server, postgres_url):
     database = sa.make_url(postgres_url).database
     async with Store.open(postgres_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await store.begin(ASKED, ["all"], NOW, 10)
         store.job = await store.create_backfill(WANTED, NOW)
         postgres_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
@@ -281,7 +283,7 @@ async def test_a_server_that_is_gone_is_an_error_until_it_is_back(postgres_serve
 
 async def test_a_full_disk_stops_writing_and_it_goes_on_when_there_is_room(sqlite_url):
     async with Store.open(sqlite_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
 
         def full(connection):
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar()

@@ -22,18 +22,18 @@ async def store_unread(store, now=NOW):
 
 
 async def test_it_is_null_and_the_window_counts(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     assert (await store_unread(store)).inserted == 4
     (row,) = await rows(store, "SELECT start_time, end_time FROM date_ranges")
     assert row == (None, None)
     assert await values(store) == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
-    assert (await store.asked_at([query()], DAY + HOUR)) == {query(): NOW}
-    assert await store.holes(query(), hours(0, 4), timedelta(days=14)) == []
+    assert (await store.last_covered_at([query()], DAY + HOUR)) == {query(): NOW}
+    assert await store.gaps(query(), hours(0, 4), timedelta(days=14)) == []
 
 
 async def test_an_older_version_finds_the_window_there_and_the_checksum_agrees(store_url):
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await store_unread(store)
     assert (verify(store_url)).findings == []
     commands.downgrade(store_url, "0007")
@@ -46,7 +46,7 @@ async def test_an_older_version_finds_the_window_there_and_the_checksum_agrees(s
 
 async def test_retention_cuts_it_as_any_other(store_url):
     async with Store.open(store_url, owner="test") as store:
-        await store.declare([profile()], NOW)
+        await store.activate_labels([profile()], NOW)
         await store_unread(store)
         await saved(store, ASKED, {0: 1, 1: 5, 2: 3, 3: 4}, now=NOW + HOUR, updated=NOW + HOUR)
         keep = RetentionSettings({AggInterval.ONE_HOUR: timedelta(hours=1)})

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from collector.model import Annotation, from_epoch
-from collector.store import Store, StoreBehind, StoreDamaged, StoreForeign, StoreMissing
+from collector.store import NotAStore, SchemaTooOld, Store, StoreCorrupt, StoreMissing
 from collector.store.admin import verify as verify_module
-from collector.store.admin.verify import Verified, verify
-from collector.store.checksums import Answered, checksum, microseconds
+from collector.store.admin.verify import VerifyResult, verify
+from collector.store.checksums import CheckedRange, checksum, microseconds
 from collector.store.db import sqlite_file
 from collector.store.db.schema import APPLICATION_ID
-from collector.store.write.diff import Difference, Revised, written
+from collector.store.write.diff import Difference, ReplacedValue, written
 from tests.conftest import in_a_thread
 from tests.harness.corruption import WEEK, dumped, fill, findings, whole
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved
@@ -216,7 +216,7 @@ async def test_an_annotation_that_an_answer_should_have_had_needs_a_withdrawal(
 
 def answered(start, end, timestamps, values, **changes):
     """A date range of fetch 2 of series 1, with the checksum of what was written there."""
-    head = Answered(1, 2, start, end, 0, 60_000_000)._replace(**changes)
+    head = CheckedRange(1, 2, start, end, 0, 60_000_000)._replace(**changes)
     return 2, start, end, from_epoch(0), from_epoch(60), checksum(head, timestamps, values)
 
 
@@ -288,7 +288,7 @@ async def test_values_beside_the_grid_are_found(sqlite_url):
 
 
 def test_of_many_findings_the_first_are_enough():
-    verified = Verified()
+    verified = VerifyResult()
     for number in range(1000):
         verified.add(f"finding {number}")
     assert len(verified.findings) == 101
@@ -376,9 +376,9 @@ async def test_an_empty_a_missing_and_a_foreign_file_are_told_apart(tmp_path):
     with closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("CREATE TABLE t (x)")
     for name, kind, words in (
-        ("empty", StoreForeign, "is empty"),
-        ("text", StoreForeign, "is not a SQLite database"),
-        ("other", StoreForeign, "another program"),
+        ("empty", NotAStore, "is empty"),
+        ("text", NotAStore, "is not a SQLite database"),
+        ("other", NotAStore, "another program"),
         ("none", StoreMissing, "there is no store"),
     ):
         with pytest.raises(kind, match=words):
@@ -390,12 +390,12 @@ async def test_a_store_with_a_damaged_header_is_not_taken_for_foreign(path, at, 
     content = bytearray(path.read_bytes())
     content[at] ^= 4
     path.write_bytes(content)
-    with pytest.raises(StoreDamaged, match=words):
+    with pytest.raises(StoreCorrupt, match=words):
         verify(f"sqlite:///{path}")
 
 
 async def test_a_database_without_a_store_is_told(empty_postgres_url):
-    with pytest.raises(StoreBehind, match="holds no store yet"):
+    with pytest.raises(SchemaTooOld, match="holds no store yet"):
         verify(empty_postgres_url)
 
 
@@ -435,13 +435,13 @@ def test_a_moment_is_its_microseconds(microsecond):
 
 
 def test_a_checksum_never_changes():
-    assert checksum(Answered(1, 2, 0, 7200, 0, 7_200_000_000), [0, 3600], [1.0, 2.0]) == 2_947_099_886
+    assert checksum(CheckedRange(1, 2, 0, 7200, 0, 7_200_000_000), [0, 3600], [1.0, 2.0]) == 2_947_099_886
 
 
 def test_a_checksum_is_of_the_range_the_timestamps_and_the_values():
-    one = Answered(1, 2, 0, 7200, 0, 7_200_000_000)
+    one = CheckedRange(1, 2, 0, 7200, 0, 7_200_000_000)
     known = {checksum(one, [0, 3600], [1.0, 2.0]), checksum(one, [0, 3600], [2.0, 1.0]), checksum(one, [0], [1.0])}
-    known |= {checksum(one._replace(**{name: 9}), [0, 3600], [1.0, 2.0]) for name in Answered._fields}
+    known |= {checksum(one._replace(**{name: 9}), [0, 3600], [1.0, 2.0]) for name in CheckedRange._fields}
     known |= {checksum(one, [], []), checksum(one, [0, 3600], [1.0, 2.0 + 2**-51])}
     assert len(known) == 11
     assert all(0 <= each < 2**32 for each in known)
@@ -458,5 +458,5 @@ def test_a_checksum_is_of_the_range_the_timestamps_and_the_values():
     ],
 )
 def test_what_is_written_is_what_is_inserted_and_revised(expected, start, end):
-    difference = Difference(inserted={0: 5.0, 2: 7.0}, revised=[Revised(1, (4.0, 1), 6.0)])
+    difference = Difference(inserted={0: 5.0, 2: 7.0}, revised=[ReplacedValue(1, (4.0, 1), 6.0)])
     assert written(difference, start, end) == expected

@@ -8,20 +8,30 @@ import psycopg
 import pytest
 
 from collector.model import Slice
-from collector.store import Candidate, Duty, Fire, LeaseLost, Progress, Settled, Standing, Store, Wanted
+from collector.store import (
+    BackfillRequest,
+    CompletedWindows,
+    Fire,
+    JobProgress,
+    JobStatus,
+    LeaseLost,
+    NewReplica,
+    Store,
+    WorkItem,
+)
 from collector.store.claims import backfill_queue
 from tests.harness.postgres_proxy import Proxy
 from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, rows, saved
 from tests.store.test_replicas import LONG, claim, expire, replicas
 
 ALL = query()
-WANTED = Wanted(("all",), DAY, DAY + 8 * HOUR)
+WANTED = BackfillRequest(("all",), DAY, DAY + 8 * HOUR)
 PIECES = [Slice(ALL, hours(start, start + 2)) for start in (0, 2, 4, 6)]
 
 
 async def begun(store, pieces=PIECES, *, alone=False):
     job = await store.create_backfill(WANTED, NOW)
-    return await store.plan_backfill(job, pieces, alone=alone)
+    return await store.enqueue_windows(job, pieces, alone=alone)
 
 
 async def take(store, job, most=100, known=(ALL,)):
@@ -33,25 +43,27 @@ async def take(store, job, most=100, known=(ALL,)):
 
 
 async def settle(store, job, done, failed=None, **counts):
-    return (await store.settle_windows(Settled(job.id, done, failed or {}, Progress(**counts)))).standing.progress
+    return (
+        await store.complete_windows(CompletedWindows(job.id, done, failed or {}, JobProgress(**counts)))
+    ).standing.progress
 
 
 async def test_a_job_is_planned_once_claimed_settled_and_ended(store_url):
     async with Store.open(store_url, owner="run") as store:
         job = await begun(store)
         assert (job.standing.state, job.standing.progress.buckets) == ("running", 8)
-        assert await store.plan_backfill(job, [], alone=False) == job
+        assert await store.enqueue_windows(job, [], alone=False) == job
         share = await take(store, job, most=3)
         assert (share.mine, share.left, share.again) == (tuple(reversed(PIECES[1:])), False, False)
         await settle(store, job, share.mine, requests=2, windows=3, buckets_done=6)
-        assert await store.end_backfill(job, 0, NOW) is None
+        assert await store.finish_backfill(job, 0, NOW) is None
         share = await take(store, job)
         assert share.mine == (PIECES[0],)
         await settle(store, job, share.mine, requests=1, windows=1, buckets_done=2)
-        ended = await store.end_backfill(job, 5, NOW)
-        counts = Progress(buckets=8, buckets_done=8, requests=3, windows=4, gaps_remaining=5)
+        ended = await store.finish_backfill(job, 5, NOW)
+        counts = JobProgress(buckets=8, buckets_done=8, requests=3, windows=4, gaps_remaining=5)
         assert (ended.standing.state, ended.standing.progress, ended.finished_at) == ("done", counts, NOW)
-        assert await store.end_backfill(job, 0, NOW) is None
+        assert await store.finish_backfill(job, 0, NOW) is None
         assert (await take(store, job)).mine == ()
         assert await rows(store, "SELECT count(*) FROM backfill_windows") == [(0,)]
 
@@ -62,7 +74,7 @@ async def test_what_failed_is_counted_and_named_at_the_end_the_newest_first(stor
         share = await take(store, job)
         half = Slice(ALL, hours(3, 4))
         await settle(store, job, share.mine, {PIECES[0]: "older", half: "newer"}, requests=4)
-        ended = await store.end_backfill(job, 3, NOW)
+        ended = await store.finish_backfill(job, 3, NOW)
         assert (ended.standing.state, ended.standing.message) == ("failed", "newer")
         assert ended.standing.progress.windows_failed == 2
 
@@ -101,7 +113,7 @@ async def test_what_nobody_here_knows_is_planned_anew_once_nobody_is_at_the_rest
         assert share.mine == tuple(reversed(PIECES))
         await settle(store, job, share.mine, requests=1)
         assert (await take(store, job)).job.standing.state == "queued"
-        again = await store.plan_backfill(job, PIECES[:1], alone=False)
+        again = await store.enqueue_windows(job, PIECES[:1], alone=False)
         assert (again.standing.progress.requests, (await take(store, job)).mine) == (1, (PIECES[0],))
 
 
@@ -110,7 +122,7 @@ async def test_a_job_that_is_stopped_keeps_its_counts_and_no_windows(store_url, 
     async with Store.open(store_url, owner="run") as store:
         job = await begun(store)
         await settle(store, job, (await take(store, job, most=1)).mine, requests=1)
-        await store.stop_backfill(job, Standing(state, Progress(buckets_done=3), "told to"), NOW, 7)
+        await store.stop_backfill(job, JobStatus(state, JobProgress(buckets_done=3), "told to"), NOW, 7)
         found = (await store.backfill(job.id)).standing
         assert (found.state, found.message, found.progress.requests) == (ended, "told to", 1)
         assert (found.progress.buckets_done, found.progress.gaps_remaining) == (3, 7)
@@ -122,9 +134,9 @@ async def test_a_job_that_is_over_cannot_be_stopped(store_url, state, failed):
     async with Store.open(store_url, owner="run") as store:
         job = await begun(store)
         await settle(store, job, (await take(store, job)).mine, failed, buckets_done=8)
-        ended = await store.end_backfill(job, 5, NOW)
+        ended = await store.finish_backfill(job, 5, NOW)
         assert ended.standing.state == state
-        await store.stop_backfill(job, Standing("stopped", Progress(buckets_done=9), "told to"), NOW + HOUR, 7)
+        await store.stop_backfill(job, JobStatus("stopped", JobProgress(buckets_done=9), "told to"), NOW + HOUR, 7)
         assert await store.backfill(job.id) == ended
 
 
@@ -137,10 +149,10 @@ async def test_an_answer_is_counted_with_it_and_once(store_url):
         for _ in range(2):
             await store.save(fetch_id, asked, answer(asked, [1, 2, 3, 4]), NOW, 100, job_id=job.id)
         await saved(store, asked, [1, 2, 3, 5])
-        counted = Progress(buckets=8, requests=1, windows=1, points_inserted=4)
+        counted = JobProgress(buckets=8, requests=1, windows=1, points_inserted=4)
         assert (await store.backfill(job.id)).standing.progress == counted
-        more = await store.count_backfill(job, Progress(requests=2, points_ignored=3))
-        more = await store.count_backfill(job, Progress(points_ignored=4))
+        more = await store.add_progress(job, JobProgress(requests=2, points_ignored=3))
+        more = await store.add_progress(job, JobProgress(points_ignored=4))
         assert (more.standing.progress.requests, more.standing.progress.points_ignored) == (3, 7)
         assert [one.standing for one in await store.list_backfills()] == [more.standing]
 
@@ -161,7 +173,7 @@ async def test_of_many_that_claim_at_once_each_window_has_one(postgres_url):
         assert sorted((piece for mine in found for piece in mine), key=lambda piece: piece.window) == pieces
         progress = (await opened[0].backfill(job.id)).standing.progress
         assert (progress.requests, progress.windows) == (15, 60)
-        ended = await asyncio.gather(*(store.end_backfill(job, 0, NOW) for store in opened))
+        ended = await asyncio.gather(*(store.finish_backfill(job, 0, NOW) for store in opened))
         assert len([one for one in ended if one]) == 1
 
 
@@ -174,7 +186,7 @@ async def test_what_a_buried_replica_was_at_is_free_and_it_settles_nothing(postg
         await settle(b, job, share.mine)
         share = await take(b, job)
         assert (share.mine, share.left) == ((), True)
-        assert await b.end_backfill(job, 0, NOW) is None
+        assert await b.finish_backfill(job, 0, NOW) is None
         expire(postgres_url, "a")
         share = await take(b, job)
         assert (share.mine, share.again) == (mine, True)
@@ -213,37 +225,37 @@ async def test_a_series_that_a_replica_does_not_know_is_left_to_those_that_do(po
 async def test_a_lost_reply_to_a_commit_counts_and_claims_nothing_twice(postgres_url):
     proxy = Proxy(postgres_url)
     async with proxy.serving() as url, Store.open(url, owner="run") as store:
-        await store.enlist(Candidate("a", "1.0", ["all"], LONG))
+        await store.register(NewReplica("a", "1.0", ["all"], LONG))
         job = await store.create_backfill(WANTED, NOW)
         proxy.cuts = 1
-        job = await store.plan_backfill(job, PIECES, alone=False)
+        job = await store.enqueue_windows(job, PIECES, alone=False)
         proxy.cuts = 1
         share = await take(store, job, most=2)
         proxy.cuts = 1
         progress = await settle(store, job, share.mine, requests=2, windows=2, buckets_done=4)
-        assert (proxy.cut, progress) == (3, replace(Progress(buckets=8), requests=2, windows=2, buckets_done=4))
+        assert (proxy.cut, progress) == (3, replace(JobProgress(buckets=8), requests=2, windows=2, buckets_done=4))
         assert (await take(store, job)).mine == tuple(reversed(PIECES[:2]))
 
 
 async def test_a_pass_whose_commit_got_no_reply_is_finished_once(postgres_url):
     proxy = Proxy(postgres_url)
     async with proxy.serving() as url, Store.open(url, owner="run") as store:
-        await store.enlist(Candidate("a", "1.0", ["all"], LONG))
-        await store.declare([profile()], NOW)
+        await store.register(NewReplica("a", "1.0", ["all"], LONG))
+        await store.activate_labels([profile()], NOW)
         assert await claim(store) == ("all",)
         proxy.cuts = 1
-        await store.finish([Fire("all", DAY, "failed", NOW, "why")], [Duty("all", DAY, None, 1, "why", NOW)])
+        await store.finish([Fire("all", DAY, "failed", NOW, "why")], [WorkItem("all", DAY, None, 1, "why", NOW)])
         assert proxy.cut == 1
         assert [fire.outcome for fire in await store.list_fires()] == ["failed"]
         with pytest.raises(LeaseLost):
-            await store.finish([], [Duty("all", DAY, NOW + timedelta(hours=1))])
+            await store.finish([], [WorkItem("all", DAY, NOW + timedelta(hours=1))])
 
 
 async def test_jobs_leave_nothing_behind_but_their_own_row(postgres_url):
     async with replicas(postgres_url, "a") as (a,):
         job = await begun(a)
         await settle(a, job, (await take(a, job)).mine)
-        await a.end_backfill(job, 0, NOW)
+        await a.finish_backfill(job, 0, NOW)
         with psycopg.connect(postgres_url) as connection:
             left = "SELECT (SELECT count(*) FROM duties), (SELECT count(*) FROM backfill_windows)"
             assert connection.execute(left).fetchone() == (0, 0)

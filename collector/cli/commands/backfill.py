@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collector.collect.backfill import Estimate
     from collector.profile import Profile
     from collector.settings import Settings
-    from collector.store import Backfill, Progress, Standing, Store, Wanted
+    from collector.store import BackfillJob, BackfillRequest, JobProgress, JobStatus, Store
 
 
 class Outcome(NamedTuple):
     """Final state of a backfill, its progress (None if unknown), and the reason if it did not finish."""
 
     state: str
-    progress: Progress | None
+    progress: JobProgress | None
     message: str | None
 
 
@@ -109,18 +109,18 @@ def _with_history(profiles: Sequence[Profile], named: Sequence[str]) -> list[Pro
         raise UsageError(str(error)) from None
 
 
-def _wanted(profiles: Sequence[Profile], start: datetime, end: datetime | None, *, force: bool) -> Wanted:
+def _wanted(profiles: Sequence[Profile], start: datetime, end: datetime | None, *, force: bool) -> BackfillRequest:
     from collector.errors import UsageError
     from collector.model import utc_now
-    from collector.store import wanted
+    from collector.store import backfill_request
 
     try:
-        return wanted([profile.name for profile in profiles], start, end, utc_now(), force=force)
+        return backfill_request([profile.name for profile in profiles], start, end, utc_now(), force=force)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
-def _run(settings: Settings, wanted: Wanted, output: str) -> int:
+def _run(settings: Settings, wanted: BackfillRequest, output: str) -> int:
     """Run the job here, or in the daemon that owns the store. Returns the exit code."""
     import asyncio
     import time
@@ -138,7 +138,7 @@ def _run(settings: Settings, wanted: Wanted, output: str) -> int:
     return 0 if outcome.state == "done" and outcome.message is None else 1
 
 
-def _hand_over(settings: Settings, wanted: Wanted, daemon: DaemonClient) -> Outcome:
+def _hand_over(settings: Settings, wanted: BackfillRequest, daemon: DaemonClient) -> Outcome:
     """Send the job to the daemon and show its progress. SIGTERM and Ctrl-C stop the display, not the job."""
     import asyncio
     import signal
@@ -170,7 +170,7 @@ def _hand_over(settings: Settings, wanted: Wanted, daemon: DaemonClient) -> Outc
     return outcome._replace(message=None if outcome.message == message else outcome.message)
 
 
-def _follow(settings: Settings, daemon: DaemonClient, job_id: int) -> Standing:
+def _follow(settings: Settings, daemon: DaemonClient, job_id: int) -> JobStatus:
     """Show the progress of a job of the daemon until it ends. Returns its last status."""
     import asyncio
 
@@ -183,7 +183,7 @@ def _follow(settings: Settings, daemon: DaemonClient, job_id: int) -> Standing:
     return standing
 
 
-async def _run_here(settings: Settings, wanted: Wanted, view: ProgressView) -> Outcome:
+async def _run_here(settings: Settings, wanted: BackfillRequest, view: ProgressView) -> Outcome:
     """Run the job. If the store fails, return the progress that is on record."""
     from collector.store import StoreError
 
@@ -214,13 +214,13 @@ async def _interrupted_outcome(settings: Settings, job_id: int, message: str) ->
         return Outcome("interrupted", None, f"{message}; the counts are unknown, because the store cannot be read")
 
 
-async def _run_job(settings: Settings, wanted: Wanted, view: ProgressView, created: list[int]) -> Standing:
+async def _run_job(settings: Settings, wanted: BackfillRequest, view: ProgressView, created: list[int]) -> JobStatus:
     """Run the job. *created* receives its id when it is on record."""
     import asyncio
 
     from collector.cli.bootstrap import open_collector
     from collector.collect.backfill import BackfillRunner, remaining_gaps
-    from collector.store import Standing
+    from collector.store import JobStatus
 
     async with open_collector(settings, "backfill") as (store, batch_runner):
         job = await _resume(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
@@ -238,7 +238,7 @@ async def _run_job(settings: Settings, wanted: Wanted, view: ProgressView, creat
             message = f"{done:,} of {of:,} buckets are done; the same command continues from here"
             picked = [profile for profile in settings.profiles if profile.name in wanted.profiles]
             gaps = await remaining_gaps(picked, wanted, store, store.clock())
-            stopped = Standing("stopped", standing.progress, message)
+            stopped = JobStatus("stopped", standing.progress, message)
             await store.stop_backfill(job, stopped, store.clock(), gaps)
         known = await store.backfill(job.id)
         return known.standing if known else job.standing
@@ -273,7 +273,7 @@ async def _read_budget(settings: Settings, view: ProgressView) -> None:
             await _show_budget(store, settings.radar.requests_per_5min, view)
 
 
-async def _resume(store: Store, wanted: Wanted) -> Backfill | None:
+async def _resume(store: Store, wanted: BackfillRequest) -> BackfillJob | None:
     """Return an unfinished job with the same request, extended to its end; only on SQLite.
 
     On Postgres another replica may be running the job; on SQLite the owner is alone.
@@ -305,7 +305,7 @@ def _show_result(outcome: Outcome, seconds: float, output: str) -> None:
         click.echo(f"collector: backfill {outcome.state}: {outcome.message}", err=True)
 
 
-async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: Wanted) -> Estimate:
+async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: BackfillRequest) -> Estimate:
     """Estimate the cost with the store as it is, or with a temporary empty store if there is none."""
     import tempfile
     from pathlib import Path
@@ -324,7 +324,7 @@ async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: Want
                 return await _plan(settings, profiles, wanted, store)
 
 
-async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: Wanted, store: Store) -> Estimate:
+async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: BackfillRequest, store: Store) -> Estimate:
     import asyncio
 
     from collector.collect.backfill import estimate as cost_of

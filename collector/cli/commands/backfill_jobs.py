@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from collector.settings import Settings
-    from collector.store import Backfill, Standing
+    from collector.store import BackfillJob, JobStatus
 
 _MAX_JOBS = 100
 
@@ -20,7 +20,7 @@ def list_jobs(settings: Settings, output: str) -> None:
     from collector.cli.output import show
     from collector.store import Store
 
-    async def read() -> list[Backfill]:
+    async def read() -> list[BackfillJob]:
         async with Store.open(settings.database.url.reveal(), owner=None) as store:
             return await store.list_backfills(_MAX_JOBS)
 
@@ -28,7 +28,7 @@ def list_jobs(settings: Settings, output: str) -> None:
     show([document(job) for job in asyncio.run(read())], output, empty="there are no jobs")
 
 
-def _document(job: Backfill) -> dict[str, Any]:
+def _document(job: BackfillJob) -> dict[str, Any]:
     """Return a job in the form of `/api/v1/backfills`."""
     from dataclasses import asdict
 
@@ -47,7 +47,7 @@ def _document(job: Backfill) -> dict[str, Any]:
     }
 
 
-def _row(job: Backfill) -> dict[str, Any]:
+def _row(job: BackfillJob) -> dict[str, Any]:
     progress = job.standing.progress
     done = f"{progress.buckets_done / progress.buckets:.0%}" if progress.buckets else None
     return {
@@ -89,7 +89,7 @@ async def _cancel(settings: Settings, job_id: int) -> None:
         await store.cancel_backfill(job_id, store.clock())
 
 
-def _check(job_id: int, job: Backfill | None) -> Standing:
+def _check(job_id: int, job: BackfillJob | None) -> JobStatus:
     from collector.errors import CollectorError, UsageError
 
     if job is None:

@@ -34,7 +34,7 @@ def collect_command(ctx: click.Context, profiles: tuple[str, ...], config: str |
 
     from collector.cli.bootstrap import load_settings, require_profiles, select_profiles, skip_paused
     from collector.cli.output import show
-    from collector.store import StoreOwned
+    from collector.store import StoreLocked
 
     settings = require_profiles(load_settings(config))
     if not profiles and not settings.active:
@@ -43,7 +43,7 @@ def collect_command(ctx: click.Context, profiles: tuple[str, ...], config: str |
     wanted = skip_paused(select_profiles(settings.profiles, profiles), profiles)
     try:
         collected = asyncio.run(one_pass(settings, wanted))
-    except StoreOwned as owned:
+    except StoreLocked as owned:
         owned.advice = "the daemon collects automatically; to collect by hand, stop it first"
         raise
     rows = [

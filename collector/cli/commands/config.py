@@ -69,7 +69,7 @@ def _relative(settings: Settings) -> list[str]:
             asyncio.timeout(_STORE_TIMEOUT_SECONDS),
             Store.open(settings.database.url.reveal(), owner=None) as store,
         ):
-            relative = await store.relative(queries)
+            relative = await store.relative_queries(queries)
             return {query: word for query, word in (await store.measures(queries)).items() if query in relative}
 
     try:

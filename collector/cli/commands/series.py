@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from collector.settings import Settings
-    from collector.store import Forgotten, SeriesRow, Store
+    from collector.store import SeriesDeletion, SeriesRow, Store
 
 
 @click.group("series", invoke_without_command=True)
@@ -78,7 +78,7 @@ def forget(series: str, config: str | None, output: str, *, dry_run: bool) -> No
     _show(deleted, output, dry_run=dry_run)
 
 
-async def _forget(settings: Settings, series_id: int, *, dry_run: bool) -> Forgotten:
+async def _forget(settings: Settings, series_id: int, *, dry_run: bool) -> SeriesDeletion:
     from collector.store import Store
 
     owner = None if dry_run else f"series forget {series_id}"
@@ -109,7 +109,7 @@ def _choose(label: str, rows: Sequence[SeriesRow], labels: Sequence[str]) -> int
     return next(iter(questions.values()))
 
 
-def _show(deleted: Forgotten, output: str, *, dry_run: bool) -> None:
+def _show(deleted: SeriesDeletion, output: str, *, dry_run: bool) -> None:
     from collector.cli.output import show_json
 
     if output == "json":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from collector.collect.batches.grids import GridMoved
-from collector.store import Saved
+from collector.store import SaveResult
 
 if TYPE_CHECKING:
     from collector.errors import CollectorError
@@ -25,7 +25,7 @@ class FailedSlices:
 class BatchResult:
     """What came of many slices: points, requests sent, batches answered, failures, and whether told to stop."""
 
-    saved: Saved = field(default_factory=Saved)
+    saved: SaveResult = field(default_factory=SaveResult)
     requests: int = 0
     batches: int = 0
     failures: list[FailedSlices] = field(default_factory=list)

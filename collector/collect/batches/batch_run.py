@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collector.collect.planning.packing import Shape
     from collector.collect.planning.request_limits import RequestLimits
     from collector.model import Answer, Slice
-    from collector.store import Saved
+    from collector.store import SaveResult
 
 _BUCKETS_AT_ONCE = 100_000
 """So many buckets in the answers under way: what bounds the memory when requests may be very large."""
@@ -95,7 +95,7 @@ class BatchRun:
         """Ask for everything, and account for all of it in *gathered*."""
         await self._batch_runner.judge.recall()
         self._apart = RelativeSeries(
-            await self._batch_runner.fetcher.store.relative({one.series for one in self._wanted})
+            await self._batch_runner.fetcher.store.relative_queries({one.series for one in self._wanted})
         )
         await self._open_edges()
         self._pool = Pool(await self._quarantine.admit(self._wanted))
@@ -128,7 +128,7 @@ class BatchRun:
     async def _shape(self) -> Shape:
         return (await self._learner.limits()).shape
 
-    async def _found_beside_edge(self, batch: Batch, saved: Saved) -> None:
+    async def _found_beside_edge(self, batch: Batch, saved: SaveResult) -> None:
         self._count(saved)
         await self._progress(batch, saved)
 
@@ -281,7 +281,7 @@ class BatchRun:
     def _sending(self) -> None:
         self.result.requests += 1
 
-    async def _accepted(self, asked: Batch, saved: Saved, found: Mapping[Slice, Sequence[int]]) -> None:
+    async def _accepted(self, asked: Batch, saved: SaveResult, found: Mapping[Slice, Sequence[int]]) -> None:
         self._silent_in_a_row.clear()
         self._contact.answered()
         await self._blame_unanswered()
@@ -297,7 +297,7 @@ class BatchRun:
         self._pool.add(rests)
         await self._progress(batch, saved)
 
-    def _count(self, saved: Saved) -> None:
+    def _count(self, saved: SaveResult) -> None:
         self._silent_in_a_row.clear()
         self.result.saved += saved
         self.result.batches += 1
@@ -305,7 +305,7 @@ class BatchRun:
             for name in self._names[query]:
                 self._batch_runner.fetcher.observer.saved(name, part)
 
-    async def _answered_part(self, asked: Batch, saved: Saved) -> Batch:
+    async def _answered_part(self, asked: Batch, saved: SaveResult) -> Batch:
         """Return what of *asked* was answered. If only the first series came, there is a limit on their number.
 
         A slice that is missing again, or from the midst, is asked for alone.

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from collector.collect.batches.fetcher import Fetcher, Handling
     from collector.collect.planning.request_limits import RequestLimits
     from collector.model import Batch, RequestKind, SeriesQuery, Slice
-    from collector.store import Saved
+    from collector.store import SaveResult
 
     Names = Mapping[SeriesQuery, Sequence[str]]
-    Progress = Callable[[Batch, Saved], Awaitable[None]]
+    Progress = Callable[[Batch, SaveResult], Awaitable[None]]
 
 
-async def _no_progress(_batch: Batch, _saved: Saved) -> None:
+async def _no_progress(_batch: Batch, _saved: SaveResult) -> None:
     """Hear nothing."""
 
 

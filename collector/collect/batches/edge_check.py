@@ -16,14 +16,14 @@ from collector.edge import YOUNGEST_SECONDS, Edge, samples
 from collector.finality import NARROWER
 from collector.model import Slice, Window, from_epoch, rfc3339
 from collector.radar.errors import RadarError
-from collector.store import Saved
+from collector.store import SaveResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.model import Batch, RequestKind, SeriesQuery
-    from collector.store import Expected
+    from collector.store import ExpectedWindow
     from collector.windows import EpochWindow
 
     Names = Mapping[SeriesQuery, Sequence[str]]
@@ -39,11 +39,11 @@ _LACKED = "the answers have no value before"
 class Attended:
     """What came of it: points and requests."""
 
-    saved: Saved = field(default_factory=Saved)
+    saved: SaveResult = field(default_factory=SaveResult)
     requests: int = 0
 
 
-async def attend_beginnings(expected: Sequence[Expected], names: Names, batch_runner: BatchRunner) -> Attended:
+async def attend_beginnings(expected: Sequence[ExpectedWindow], names: Names, batch_runner: BatchRunner) -> Attended:
     """Find where the history of the *expected* series begins by answers that lack what lies before; look at edges.
 
     What Radar does not answer is tried again with the next call.
@@ -67,10 +67,10 @@ class _Attending:
     def _sent(self) -> None:
         self.attended.requests += 1
 
-    async def _count(self, _batch: Batch, saved: Saved) -> None:
+    async def _count(self, _batch: Batch, saved: SaveResult) -> None:
         self.attended.saved += saved
 
-    async def look_at(self, expected: Mapping[SeriesQuery, Expected]) -> None:
+    async def look_at(self, expected: Mapping[SeriesQuery, ExpectedWindow]) -> None:
         edges = await self._store.edges(list(expected))
         begin = await self._store.beginnings(list(expected.values()))
         oldest = self._now - YOUNGEST_SECONDS
@@ -89,7 +89,7 @@ class _Attending:
     async def _drop_holes(self, edges: dict[SeriesQuery, Edge]) -> None:
         """Forget an edge of answers without values if older values are stored: then it is a gap in the middle."""
         fixed = [query for query, edge in edges.items() if edge.since is not None and edge.before is None]
-        spans = await self._store.spans(fixed)
+        spans = await self._store.extents(fixed)
         holes = [query for query, window in spans.items() if window.start.timestamp() < edges[query].begins]
         await self._store.set_edges(dict.fromkeys(holes))
         for query in holes:

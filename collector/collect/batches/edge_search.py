@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collector.collect.planning.packing import Shape
     from collector.edge import Kind
     from collector.model import Answer, SeriesQuery
-    from collector.store import Saved
+    from collector.store import SaveResult
 
     Timestamps = Sequence[int]
     Reply = Mapping[Slice, Timestamps] | RadarError
@@ -53,7 +53,7 @@ class Asking:
     names: Mapping[SeriesQuery, Sequence[str]]
     handling: Handling
     sent: Callable[[], None]
-    saved: Callable[[Batch, Saved], Awaitable[None]]
+    saved: Callable[[Batch, SaveResult], Awaitable[None]]
 
     async def ask(self, slices: Sequence[Slice], *, stored: bool = True) -> Reply:
         """Ask once; returns the timestamps by slice, or why Radar does not answer. Other errors are raised.
@@ -259,7 +259,7 @@ class EdgeFinder:
     async def _lowest(self, query: SeriesQuery, edge: Edge | None) -> int:
         """The oldest bucket that is wanted or stored: beside data on both sides it is a gap, and no edge."""
         low = self._reaches[query].oldest
-        spans = await self.asking.fetcher.store.spans([query])
+        spans = await self.asking.fetcher.store.extents([query])
         if query in spans:
             low = min(low, _epochs(spans[query])[0])
         return max(low, edge.begins) if edge and edge.since is None else low
@@ -297,7 +297,7 @@ class EdgeFinder:
         begins = bucket
         if reply and reply[0] > bucket and isinstance(await self._bucket(query, bucket, 1), RadarError):
             begins = reply[0]  # Radar refuses by the end of a window, and leaves out what lies before the edge
-        spans = await self.asking.fetcher.store.spans([query])
+        spans = await self.asking.fetcher.store.extents([query])
         if not reply and not (query in spans and int(spans[query].end.timestamp()) > begins):
             raise _Outage
         edge = self._edge(query, begins, error, asked_at)

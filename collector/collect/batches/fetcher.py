@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collector.collect.events import Observer
     from collector.model import Answer, Batch, Meta
     from collector.radar.client import RadarClient, TrustedAnswer
-    from collector.store import Failure, Saved, Store
+    from collector.store import FetchError, SaveResult, Store
 
     Keep = Callable[[int, Batch, Answer], None]
 
@@ -126,7 +126,7 @@ class Fetcher:
         self._silent = 0
         self._deviations: set[str] = set()
         self._unit_names: dict[str, tuple[str, ...]] = {}
-        self._unended: dict[int, Failure] = {}
+        self._unended: dict[int, FetchError] = {}
         self._one_by_one = asyncio.Lock()
         self._clock_watch = ClockWatch(store)
         self.judged: set[str] = set()
@@ -138,7 +138,7 @@ class Fetcher:
         sending: Callable[[], None] = lambda: None,
         handling: Handling = _USUAL,
         tries: int = _ATTEMPTS,
-    ) -> Saved:
+    ) -> SaveResult:
         """Ask *batch* and save the answer in one transaction; *sending* hears of every request.
 
         A RadarError means that nothing was stored and what was tried is on record: Unavailable after so many *tries*,
@@ -194,7 +194,7 @@ class Fetcher:
 
     async def _attempt(
         self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], handling: Handling, came: datetime
-    ) -> Saved:
+    ) -> SaveResult:
         """One request at a time is enough to learn that the credentials are right, or that Radar is back."""
         if self._trusted and not self.is_silent:
             return await self._request(batch, profiles, sending, handling, came)
@@ -204,13 +204,13 @@ class Fetcher:
     async def check_answers(self) -> None:
         """Raise why Radar is not to be asked just now: it is down, or refuses the credentials."""
         now = self.clock()
-        for restraint in await self.store.restraints(self.radar.fingerprint, now):
+        for restraint in await self.store.throttles(self.radar.fingerprint, now):
             if not restraint.most and restraint.wait.tried:
                 raise _in_vain(restraint.wait)
 
     async def _request(
         self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], handling: Handling, came: datetime
-    ) -> Saved:
+    ) -> SaveResult:
         async with self.radar.slots:  # before it is on record: what waits must not be sent once others were refused
             fetch_id = await self.turn(batch, profiles, came, handling.cancelled)
             sending()
@@ -234,19 +234,19 @@ class Fetcher:
             raise
         handling.keep(fetch_id, reply.batch, reply.answer)
         if not self._trusted:
-            await self.store.take(self.radar.fingerprint)
+            await self.store.accept_credentials(self.radar.fingerprint)
             self._trusted = True
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
-        await self.note_deviations(fetch_id, reply)
+        await self.record_deviations(fetch_id, reply)
         await self._note_unit_names(reply.answer.meta)
         return replace(saved, missing=reply.missing)
 
-    async def note_deviations(self, fetch_id: int, reply: TrustedAnswer) -> None:
+    async def record_deviations(self, fetch_id: int, reply: TrustedAnswer) -> None:
         """Put on record, and log, each kind of deviation that was not met before, and keep an example of it."""
         unknown = [kind for kind in reply.answer.deviations if kind not in self._deviations]
         if not unknown:
             return
-        for kind in await self.store.note_deviations(unknown, fetch_id, self.clock()):
+        for kind in await self.store.record_deviations(unknown, fetch_id, self.clock()):
             log.warning("reader", extra={"fetch": fetch_id, "deviation": kind})
         if reply.body:
             await keep_example(self.store, fetch_id, reply.batch, unknown, reply.body)
@@ -295,7 +295,7 @@ class Fetcher:
         if word and not is_known(word) and spelling_free(word) not in self.judged:
             raise RelativeValues(f"the normalization {word!r} is yet to be judged", unknown_word=word)
 
-    async def end(self, fetch_id: int, error: Failure) -> None:
+    async def end(self, fetch_id: int, error: FetchError) -> None:
         """Record how a request failed; what the store cannot take now, it gets before the next request."""
         self._unended[fetch_id] = error
         await self.store.fail(fetch_id, error, self.clock(), self.radar.fingerprint)

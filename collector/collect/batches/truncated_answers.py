@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.model import Batch, SeriesQuery
-    from collector.store import Saved
+    from collector.store import SaveResult
 
 _ASK_AGAIN_AFTER = timedelta(days=1)
 """What an answer left out beside the same bucket is asked for once in this time."""
@@ -57,7 +57,7 @@ class CutAnswers:
         self._rests: list[_Rest] = []
 
     def note(
-        self, batch: Batch, saved: Saved, found: Mapping[Slice, Sequence[int]], now: datetime
+        self, batch: Batch, saved: SaveResult, found: Mapping[Slice, Sequence[int]], now: datetime
     ) -> tuple[Size, list[Slice]]:
         """Return how much of *batch* was answered, by the timestamps *found*, and which rests are to be asked for."""
         size, wanted = size_of(batch), []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collector.collect.probe.questions import ProbeRequest
     from collector.model import Answer
     from collector.radar.client import RadarResponse
-    from collector.store import Failure
+    from collector.store import FetchError
 
 
 _GOOD = range(200, 300)
@@ -112,7 +112,7 @@ class Exchange:
         return dict(zip(read.timestamps, read.values, strict=True))
 
 
-def failure_of(exchange: Exchange) -> Failure:
+def failure_of(exchange: Exchange) -> FetchError:
     """What is put on record of an exchange without an answer of the time series."""
     error = exchange.error
     if error and (exchange.request.is_read or isinstance(error, RateLimited | Unavailable)):
@@ -260,7 +260,7 @@ class Asker:
             ahead=await fetcher.ahead(),
             history=False,
         )
-        await fetcher.note_deviations(exchange.fetch_id, reply)
+        await fetcher.record_deviations(exchange.fetch_id, reply)
 
     async def _note_clock(self, exchange: Exchange) -> None:
         """Let the collector learn of its clock from what came, as from any other reply."""

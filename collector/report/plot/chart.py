@@ -13,7 +13,7 @@ from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
 from collector.model import SeriesQuery, Window, is_absolute, spelling_free
 from collector.report.snapshot_range import why_any_outside
-from collector.store import Selection
+from collector.store import PointQuery
 from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ async def read_chart(
     named = await store.of_profile(profile)
     rows = await store.list_series(profile=named.profile, labels=named.labels)
     queries = [_query(row) for row in rows]
-    stored = [*(await store.spans(queries)).values()]
+    stored = [*(await store.extents(queries)).values()]
     if not stored:
         raise CollectorError(f"there are no points of profile {profile!r} yet")
     agg_interval = queries[0].agg_interval
@@ -137,7 +137,7 @@ def _window(profile: str, whole: Window, start: datetime | None, end: datetime |
 
 
 async def _check_snapshots(store: Store, profile: str, start: datetime | None, end: datetime | None) -> None:
-    found = await store.selected(Selection(profiles=(profile,)))
+    found = await store.selected(PointQuery(profiles=(profile,)))
     if refused := why_any_outside(found, start, end, store.clock()):
         raise CollectorError(refused)
 

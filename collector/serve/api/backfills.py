@@ -12,12 +12,12 @@ from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 from collector.profile import with_history
 from collector.serve.api.parameters import Body, RequestRejected, body_error, parse_parameters, reject_change
 from collector.serve.errors import error_response
-from collector.store import wanted
+from collector.store import backfill_request
 from collector.timestamps import FORMS, parse_time, rfc3339, utc_now
 
 if TYPE_CHECKING:
     from collector.serve.service import ServiceApi
-    from collector.store import Backfill, Wanted
+    from collector.store import BackfillJob, BackfillRequest
 
 
 def _time(value: object) -> object:
@@ -95,7 +95,7 @@ class _Routes:
             document(job), status=HTTPStatus.CREATED, headers={"Location": f"{request.path}/{job.id}"}
         )
 
-    def _read(self, body: bytes) -> Wanted:
+    def _read(self, body: bytes) -> BackfillRequest:
         order = _BackfillOrder.model_validate_json(body)
         known = [profile.name for profile in self._service.profiles]
         unknown = sorted(set(order.profiles) - set(known))
@@ -103,10 +103,10 @@ class _Routes:
             raise ValueError(f"profiles: unknown {', '.join(unknown)}; allowed: {', '.join(known)}")
         chosen = [one.name for one in with_history(self._service.profiles, order.profiles)]
         now = self._service.now()
-        return wanted(order.profiles or chosen, order.start, order.end, now, force=order.force)
+        return backfill_request(order.profiles or chosen, order.start, order.end, now, force=order.force)
 
 
-def document(job: Backfill) -> dict[str, Any]:
+def document(job: BackfillJob) -> dict[str, Any]:
     """Return the JSON document of a job."""
     wanted, standing = job.wanted, job.standing
     return {

@@ -15,7 +15,7 @@ from collector.report.export import LICENCE, export_csv
 from collector.report.snapshot_range import why_any_outside
 from collector.serve.api.pagination import number, page, read_cursor, write_cursor
 from collector.serve.api.parameters import RequestRejected
-from collector.store import Block, Place, Selection, StoreError, why_another_unit
+from collector.store import Block, PointCursor, PointQuery, StoreError, why_another_unit
 from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.serve.api.parameters import QueryParameters
-    from collector.store import SelectedSeries, Store, Thinned
+    from collector.store import Downsampled, SelectedSeries, Store
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,10 @@ _MAX_MOMENTS = 20
 ASKED_AT_HEADER = "X-Asked-At"
 
 
-async def select(store: Store, parameters: QueryParameters) -> Selection:
+async def select(store: Store, parameters: QueryParameters) -> PointQuery:
     """Return the requested selection. Raises RequestRejected (404) for an unknown profile or series."""
     start, end = parameters.period()
-    chosen = Selection(
+    chosen = PointQuery(
         profiles=parameters.all_of("profile"),
         series=parameters.all_of("series"),
         start=start,
@@ -57,7 +57,7 @@ def _check(what: str, names: Sequence[str], known: set[str]) -> None:
             raise RequestRejected(f"no {what} {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
 
 
-def _check_inside(store: Store, chosen: Selection, found: Sequence[SelectedSeries]) -> None:
+def _check_inside(store: Store, chosen: PointQuery, found: Sequence[SelectedSeries]) -> None:
     """Raise RequestRejected if the range is outside a snapshot of *found*."""
     if refused := why_any_outside(found, chosen.start, chosen.end, chosen.as_of or store.clock()):
         raise RequestRejected(refused)
@@ -69,15 +69,15 @@ async def list_points(store: Store, parameters: QueryParameters) -> dict[str, An
     if chosen.start or chosen.end:
         _check_inside(store, chosen, await store.selected(chosen))
     limit, after = parameters.number("limit", MAX_ROWS, 1_000), parameters.first("after")
-    place = Place(*read_cursor(after, str, str, int)) if after is not None else None
-    rows: list[Place] = []
+    place = PointCursor(*read_cursor(after, str, str, int)) if after is not None else None
+    rows: list[PointCursor] = []
     values: list[tuple[float, str]] = []
     asked_at: dict[tuple[str, str], datetime] = {}
     try:
         async with aclosing(store.select_blocks(chosen, place)) as blocks:
             async for one, block in blocks:
                 asked_at |= {(one.profile, one.label): one.asked_at} if one.asked_at else {}
-                rows += [Place(one.profile, one.label, timestamp) for timestamp, _ in block]
+                rows += [PointCursor(one.profile, one.label, timestamp) for timestamp, _ in block]
                 values += [(value, one.unit) for _, value in block]
                 if len(rows) > limit:
                     break
@@ -89,7 +89,7 @@ async def list_points(store: Store, parameters: QueryParameters) -> dict[str, An
     return page("points", points, following)
 
 
-def _point(place: Place, value: float, unit: str, asked_at: datetime | None) -> dict[str, Any]:
+def _point(place: PointCursor, value: float, unit: str, asked_at: datetime | None) -> dict[str, Any]:
     return {
         "profile": place.profile,
         "series": place.label,
@@ -112,14 +112,14 @@ async def downsample_points(store: Store, parameters: QueryParameters) -> dict[s
     """
     chosen, columns = await select(store, parameters), parameters.number("thin", MAX_COLUMNS, 1_000)
     common = parameters.word("buckets", ("own", "common")) == "common"
-    found = await store.thin(chosen, columns, common=common)
+    found = await store.downsample(chosen, columns, common=common)
     if sum(len(one.columns) for one in found) > _MAX_CELLS:
         raise RequestRejected(f"more than {_MAX_CELLS} columns: ask for fewer series or for fewer columns")
     shown = _measure(found, chosen.series) if common else None
     return {"series": [_columns(one, shown) for one in found]}
 
 
-def _measure(found: Sequence[Thinned], order: Sequence[str]) -> tuple[str, str] | None:
+def _measure(found: Sequence[Downsampled], order: Sequence[str]) -> tuple[str, str] | None:
     """Return normalization and unit of the first label, in *order*, that has a column."""
     place = {label: at for at, label in enumerate(order)}
     there = [thin.series for thin in found if thin.columns]
@@ -127,7 +127,7 @@ def _measure(found: Sequence[Thinned], order: Sequence[str]) -> tuple[str, str] 
     return first.measure if first else None
 
 
-def _columns(thin: Thinned, shown: tuple[str, str] | None) -> dict[str, Any]:
+def _columns(thin: Downsampled, shown: tuple[str, str] | None) -> dict[str, Any]:
     one, refused = thin.series, thin.bucket.refused
     if shown and not refused:  # a label whose unit has changed has columns in both
         refused = why_another_unit(one.measure, shown)

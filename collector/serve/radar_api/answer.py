@@ -23,7 +23,7 @@ from collector.serve.radar_api.parameters import parse_query
 from collector.serve.radar_api.render import AnswerMeta, chunks
 from collector.serve.radar_api.resolver import NO_HISTORY, SeriesIndex
 from collector.serve.radar_api.rollup import Incomplete, Rollup, SeriesData
-from collector.store import Stretch
+from collector.store import SeriesWindow
 from collector.timestamps import from_epoch
 from collector.windows import intersect
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collector.datasets import Dataset
     from collector.serve.radar_api.parameters import HistoryQuery
     from collector.serve.radar_api.resolver import SeriesMatch
-    from collector.store import History, Store
+    from collector.store import AsOfReader, Store
 
 UNASSIGNED = 4
 """The confidence level of values for which no answer is on record."""
@@ -87,10 +87,10 @@ async def answer_query(store: Store, query: HistoryQuery) -> QueryResult:
     """Answer a parsed query; raises as `query_history` does."""
     as_of = None if query.as_of is None else from_epoch(query.as_of)
     now = query.now if query.as_of is None else query.as_of
-    return await store.ask_history(partial(_answer, request=query.request, now=now), as_of)
+    return await store.read_as_of(partial(_answer, request=query.request, now=now), as_of)
 
 
-def _answer(history: History, request: ApiRequest, now: float) -> QueryResult:
+def _answer(history: AsOfReader, request: ApiRequest, now: float) -> QueryResult:
     """Choose series for each position, read them, add them up if necessary, and describe the answer."""
     index, request = _follow_former_grid(history, SeriesIndex(history.series(request.dataset.name)), request)
     request, matches = _choose(history, index, request)
@@ -110,7 +110,7 @@ def _answer(history: History, request: ApiRequest, now: float) -> QueryResult:
     return result
 
 
-def _follow_former_grid(history: History, index: SeriesIndex, request: ApiRequest) -> tuple[SeriesIndex, ApiRequest]:
+def _follow_former_grid(history: AsOfReader, index: SeriesIndex, request: ApiRequest) -> tuple[SeriesIndex, ApiRequest]:
     """Change the request to a former grid if nothing else is stored in its range."""
     former = {}
     for one in request.series:
@@ -127,7 +127,7 @@ def _follow_former_grid(history: History, index: SeriesIndex, request: ApiReques
     return index.with_series(others), request.on(Grid(request.agg_interval, offset))
 
 
-def _choose(history: History, index: SeriesIndex, request: ApiRequest) -> tuple[ApiRequest, list[list[SeriesMatch]]]:
+def _choose(history: AsOfReader, index: SeriesIndex, request: ApiRequest) -> tuple[ApiRequest, list[list[SeriesMatch]]]:
     """Find the series that can answer each position.
 
     A request without an interval is answered at the finest one at which all positions can be.
@@ -173,7 +173,7 @@ def _with_name(error: ApiError, one: SeriesRequest, request: ApiRequest) -> ApiE
     return ApiError(error.error_code, f"{quote(one.name)[1:-1]}: {error.message}")
 
 
-def _read_extents(history: History, request: ApiRequest, matches: Sequence[Sequence[SeriesMatch]]) -> Extents:
+def _read_extents(history: AsOfReader, request: ApiRequest, matches: Sequence[Sequence[SeriesMatch]]) -> Extents:
     """Read snapshots and lastUpdated of the series; and how far they reach, only if a choice depends on it."""
     parts = {part.id: part for found in matches for match in found for part in match.parts}
     moving = [part.id for part in parts.values() if is_snapshot(part.query)]
@@ -182,7 +182,7 @@ def _read_extents(history: History, request: ApiRequest, matches: Sequence[Seque
     plain = all(len(found) == 1 and not found[0].is_summed(request.agg_interval) for found in matches)
     if plain and request.buckets <= MAX_POINTS and updated.keys() == parts.keys():
         return Extents(dict.fromkeys(parts, ALWAYS), updated, snapshots)
-    spans = history.spans(parts) | dict.fromkeys(snapshots, ALWAYS)
+    spans = history.extents(parts) | dict.fromkeys(snapshots, ALWAYS)
     for series_id, (_, newest) in spans.items():  # because retention may delete the fetch and keep the point
         updated.setdefault(series_id, from_epoch(newest) + parts[series_id].query.agg_interval.step)
     return Extents(spans, updated, snapshots)
@@ -195,7 +195,7 @@ def _rank(matches: Sequence[SeriesMatch], one: SeriesRequest, extents: Extents) 
 
 
 def _read_series(
-    history: History, request: ApiRequest, ranked: Sequence[Sequence[SeriesMatch]], extents: Extents
+    history: AsOfReader, request: ApiRequest, ranked: Sequence[Sequence[SeriesMatch]], extents: Extents
 ) -> tuple[tuple[SeriesData, ...], list[SeriesMatch]]:
     """Read the points of each position from its first match that is complete."""
     _check_size(request, [found[0] for found in ranked], extents)
@@ -232,7 +232,7 @@ def _check_size(request: ApiRequest, matches: Sequence[SeriesMatch], extents: Ex
         )
 
 
-def _read_points(history: History, one: SeriesRequest, match: SeriesMatch, extents: Extents) -> SeriesData:
+def _read_points(history: AsOfReader, one: SeriesRequest, match: SeriesMatch, extents: Extents) -> SeriesData:
     """Read the points of *match*, added up if it is finer or has several parts. Raises Incomplete if one is missing."""
     windows = extents.windows(one, match)
     if match.is_summed(one.query.agg_interval):
@@ -250,7 +250,7 @@ def _read_points(history: History, one: SeriesRequest, match: SeriesMatch, exten
 
 
 def _find_absent(
-    history: History,
+    history: AsOfReader,
     request: ApiRequest,
     answered: tuple[Sequence[SeriesData], Sequence[SeriesMatch]],
     extents: Extents,
@@ -279,18 +279,18 @@ def _find_absent(
     return tuple(absent), rejected
 
 
-def _stored_extent(history: History, match: SeriesMatch) -> StoredExtent:
+def _stored_extent(history: AsOfReader, match: SeriesMatch) -> StoredExtent:
     """Read the buckets that all parts of *match* have, and those that Radar is proven not to have."""
     ids = set(match.ids)
-    spans, proven = history.spans(ids), history.proven_absent(ids)
+    spans, proven = history.extents(ids), history.proven_absent(ids)
     complete = [spans[i] for i in ids] if ids <= spans.keys() else []
     oldest, newest = max((a for a, _ in complete), default=None), min((b for _, b in complete), default=None)
     return StoredExtent(match.agg_interval, oldest, newest, tuple(reduce(intersect, [proven.get(i, []) for i in ids])))
 
 
-def _read_meta(history: History, request: ApiRequest, used: Sequence[SeriesMatch], extents: Extents) -> AnswerMeta:
+def _read_meta(history: AsOfReader, request: ApiRequest, used: Sequence[SeriesMatch], extents: Extents) -> AnswerMeta:
     windows = [
-        Stretch(i, one.start, one.end) for one, match in zip(request.series, used, strict=True) for i in match.ids
+        SeriesWindow(i, one.start, one.end) for one, match in zip(request.series, used, strict=True) for i in match.ids
     ]
     normalization, unit = used[0].measure
     level = history.confidence_level(windows)

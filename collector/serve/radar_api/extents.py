@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from collector.serve.radar_api.rollup import RollupSpec
-from collector.store import Stretch
+from collector.store import SeriesWindow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,13 +43,13 @@ class Extents:
         """Return what has to be added up."""
         return RollupSpec(one.start, one.end, match.agg_interval, one.query.agg_interval, len(match.parts))
 
-    def windows(self, one: SeriesRequest, match: SeriesMatch) -> list[Stretch]:
+    def windows(self, one: SeriesRequest, match: SeriesMatch) -> list[SeriesWindow]:
         """Return the window of each series of *match* in which there can be points for *one*."""
         found = []
         for series_id in match.ids:
             oldest, newest = self.spans.get(series_id, (one.end, one.start))
             start = max(one.start, oldest)
-            found.append(Stretch(series_id, start, max(start, min(one.end, newest + match.agg_interval.seconds))))
+            found.append(SeriesWindow(series_id, start, max(start, min(one.end, newest + match.agg_interval.seconds))))
         return found
 
     def buckets(self, one: SeriesRequest, match: SeriesMatch) -> int:

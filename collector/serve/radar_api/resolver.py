@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from collector.model import SeriesQuery
-    from collector.store import Change, KeptSeries
+    from collector.store import Change, StoredSeries
 
 NO_HISTORY = ErrorCode(404, 7003)
 _NEAREST = 3
@@ -26,7 +26,7 @@ _FINE_FIRST = tuple(AggInterval)
 class SeriesMatch:
     """A way to answer one position: *parts* are series of one interval whose values add up to the requested ones."""
 
-    parts: tuple[KeptSeries, ...]
+    parts: tuple[StoredSeries, ...]
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -51,7 +51,7 @@ class SeriesMatch:
 class SeriesIndex:
     """The stored series by their query."""
 
-    def __init__(self, kept: Sequence[KeptSeries]) -> None:
+    def __init__(self, kept: Sequence[StoredSeries]) -> None:
         self._kept = {one.query: one for one in kept}
         self._changed = any(one.generations for one in kept)
 
@@ -67,18 +67,18 @@ class SeriesIndex:
         split = [match for interval in fitting for match in self._split(_at(query, interval))] if several else []
         return [match for match in same + split if not match.is_summed(query.agg_interval) or _adds_up(match, query)]
 
-    def get(self, query: SeriesQuery) -> KeptSeries | None:
+    def get(self, query: SeriesQuery) -> StoredSeries | None:
         """Return the series of exactly this query, if there is one."""
         return self._kept.get(query)
 
-    def changed(self, query: SeriesQuery) -> list[KeptSeries]:
+    def changed(self, query: SeriesQuery) -> list[StoredSeries]:
         """Return the series that could answer *query* and whose unit has changed; usually none."""
         if not self._changed:
             return []
         touched = {kept.query: kept for one in self._fitting(query) if (kept := self._kept.get(one))}
         return [kept for kept in touched.values() if kept.generations]
 
-    def with_series(self, others: Sequence[KeptSeries]) -> SeriesIndex:
+    def with_series(self, others: Sequence[StoredSeries]) -> SeriesIndex:
         """Return the index with *others* instead of the series of the same queries."""
         return SeriesIndex([*({**self._kept, **{one.query: one for one in others}}).values()])
 
@@ -90,7 +90,7 @@ class SeriesIndex:
                     replace(_at(query, interval), filters={**query.filters, name: (value,)}) for value in listed
                 )
 
-    def _answered(self, query: SeriesQuery) -> KeptSeries | None:
+    def _answered(self, query: SeriesQuery) -> StoredSeries | None:
         kept = self._kept.get(query)
         return kept if kept and kept.answered and not kept.change else None
 
@@ -139,7 +139,7 @@ class SeriesIndex:
         return "the nearest profiles are " + ", ".join(map(_described, near[:_NEAREST]))
 
 
-def _unit_change_error(kept: KeptSeries, change: Change) -> ApiError:
+def _unit_change_error(kept: StoredSeries, change: Change) -> ApiError:
     """Refuse a range whose values have two units."""
     moment = rfc3339(from_epoch(change.timestamp))
     return bad_request(
@@ -173,7 +173,7 @@ def _spelling(one: SeriesQuery, other: SeriesQuery) -> float:
     return SequenceMatcher(None, _filters(one.filters), _filters(other.filters)).ratio()
 
 
-def _described(kept: KeptSeries) -> str:
+def _described(kept: StoredSeries) -> str:
     label = kept.labels[0] if kept.labels else f"series {kept.id}"
     return f"{quote(label)} ({kept.query.agg_interval}, {_filters(kept.query.filters)})"
 

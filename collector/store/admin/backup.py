@@ -17,7 +17,7 @@ from collector.store.db.location import Location, locate
 from collector.store.db.lock_file import is_owned, is_owned_file, owner_of, pinned
 from collector.store.db.sqlite_file import sync
 from collector.store.db.translate_errors import translate
-from collector.store.errors import StoreDamaged, StoreOwned, StoreUnavailable
+from collector.store.errors import StoreCorrupt, StoreLocked, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,8 @@ def backup(url: str, target: Path, *, force: bool = False) -> int:
     """Back up the store at *url* to the file *target*, for this user alone; gives its bytes.
 
     If *target* is a symbolic link, the file that it points to is written. UsageError for Postgres, and if *target*
-    exists (unless *force*) or is the store itself; StoreOwned if another process has it open as its store; StoreDamaged
-    if the copy is not what was written, and then there is no backup.
+    exists (unless *force*) or is the store itself; StoreLocked if another process has it open as its store;
+    StoreCorrupt if the copy is not what was written, and then there is no backup.
     """
     location = locate(url)
     if location.path is None:
@@ -42,7 +42,7 @@ def backup(url: str, target: Path, *, force: bool = False) -> int:
         with unfinished_beside(target) as unfinished:
             copy_pages(location, unfinished, immutable=immutable)
             if finding := find_damage(unfinished):
-                raise StoreDamaged(
+                raise StoreCorrupt(
                     f"there is no backup, for the store is damaged; `collector db verify` says: {finding}"
                 )
             return _put(unfinished, target, force=force)
@@ -71,7 +71,7 @@ def _refuse_owned(target: Path) -> None:
     except OSError as error:
         raise StoreUnavailable(f"{target} cannot be read ({os_error_text(error)})") from error
     if owned:
-        raise StoreOwned(f"{target} is a store in use by {owner_of(target) or 'another process'}")
+        raise StoreLocked(f"{target} is a store in use by {owner_of(target) or 'another process'}")
 
 
 @contextmanager

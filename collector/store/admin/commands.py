@@ -11,8 +11,8 @@ from collector.errors import UsageError
 from collector.store.admin import dump as canonical
 from collector.store.db import migrate
 from collector.store.db.location import locate
-from collector.store.db.translate_errors import ILLEGIBLE
-from collector.store.errors import StoreDamaged
+from collector.store.db.translate_errors import UNREADABLE_VALUE
+from collector.store.errors import StoreCorrupt
 from collector.store.opening import open_database, open_store
 from collector.store.retention import prune as pruning
 
@@ -77,8 +77,8 @@ def _reading(url: str) -> Iterator[sa.Connection]:
             yield connection
         except sa.exc.DBAPIError:
             raise
-        except ILLEGIBLE as error:
-            raise StoreDamaged(f"the store {database.location} is damaged: `collector db verify` says where") from error
+        except UNREADABLE_VALUE as error:
+            raise StoreCorrupt(f"the store {database.location} is damaged: `collector db verify` says where") from error
 
 
 def prunable(url: str, retention: RetentionSettings, now: datetime) -> Pruned:

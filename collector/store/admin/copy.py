@@ -24,15 +24,15 @@ from collector.store.admin import dump
 from collector.store.db import migrate, sqlite_file, state
 from collector.store.db.column_types import epoch
 from collector.store.db.location import Location, locate
-from collector.store.db.lock_file import owning
+from collector.store.db.lock_file import hold_lock
 from collector.store.db.schema import bodies, fetches, metadata, revisions
 from collector.store.db.schema import points as points_table
-from collector.store.db.translate_errors import boundary
-from collector.store.errors import StoreDamaged, StoreRefused
+from collector.store.db.translate_errors import translate_errors
+from collector.store.errors import StoreCorrupt, ValueRejected
 from collector.store.opening import open_database
 from collector.store.series import snapshots
 from collector.store.write import points
-from collector.store.write.points import Brought
+from collector.store.write.points import NewPoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -61,18 +61,18 @@ _GROWING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyResult:
     """What a copy brought over, and the digest that both stores have now."""
 
     rows: int
     digest: str
 
 
-def copy(source_url: str, target_url: str, heard: Heard = lambda _table, _done, _total: None) -> Copied:
+def copy(source_url: str, target_url: str, heard: Heard = lambda _table, _done, _total: None) -> CopyResult:
     """Copy the store at *source_url* into an empty one, or go on with a copy that was interrupted.
 
     *heard* is told the table, and how many of its rows are there and are to be. UsageError where both are the same,
-    StoreRefused where the target holds anything else, StoreDamaged where the copy does not say the same in the end.
+    ValueRejected where the target holds anything else, StoreCorrupt where the copy does not say the same in the end.
     """
     source, target = locate(source_url), locate(target_url)
     if str(source) == str(target) or _same_file(source, target):
@@ -91,7 +91,7 @@ def copy(source_url: str, target_url: str, heard: Heard = lambda _table, _done, 
         rows += _fill_rest(connection, database)
         digest = _compare(connection, database)
         _close(connection, database)
-        return Copied(rows, digest)
+        return CopyResult(rows, digest)
 
 
 def _same_file(source: Location, target: Location) -> bool:
@@ -105,8 +105,8 @@ def _receiving(url: str) -> Iterator[Database]:
     if location.path and not location.path.exists():
         sqlite_file.make_folder(location)
         with (
-            owning(location.path, "db copy", named=location.named),
-            boundary(location),
+            hold_lock(location.path, "db copy", named=location.named),
+            translate_errors(location),
             sqlite_file.creating(location) as connection,
         ):
             migrate.upgrade(connection)
@@ -135,7 +135,7 @@ def _prepare(database: Database, mark: dict[str, str]) -> None:
         return
     if not empty and (begun is None or begun["source"] != mark["source"]):
         what = f"an unfinished copy of {begun['source']}" if begun else "a store with something in it"
-        raise StoreRefused(f"{database.location} is {what}: copy into an empty database, or a new file")
+        raise ValueRejected(f"{database.location} is {what}: copy into an empty database, or a new file")
     database.write_now(lambda connection: _begin(connection, mark))
 
 
@@ -182,7 +182,7 @@ def _blocks(source: sa.Connection, table: sa.Table, done: int) -> Generator[Sequ
 def _add(connection: sa.Connection, table: sa.Table, rows: Sequence[Any]) -> None:
     if table is points_table:
         runs = groupby(rows, key=itemgetter(0, 3))
-        points.insert(connection, (Brought(i, f, {t: v for _, t, v, _ in run}) for (i, f), run in runs))
+        points.insert(connection, (NewPoints(i, f, {t: v for _, t, v, _ in run}) for (i, f), run in runs))
     elif rows:
         connection.execute(sa.insert(table), [dict(zip(table.c.keys(), row, strict=True)) for row in rows])
 
@@ -222,7 +222,7 @@ def _compare(source: sa.Connection, target: Database) -> str:
             numbers = [side.execute(count).scalar_one() for side in (source, connection)]
             same = same and (table.name in _ITS_OWN or numbers[0] == numbers[1])
     if not same:
-        raise StoreDamaged(f"the copy in {target.location} does not say what the store says: empty it, and copy again")
+        raise StoreCorrupt(f"the copy in {target.location} does not say what the store says: empty it, and copy again")
     return digest
 
 

@@ -18,15 +18,15 @@ from collector.store.admin.backup import copy_pages, find_damage, unfinished_bes
 from collector.store.admin.commands import current
 from collector.store.db import migrate, sqlite_file
 from collector.store.db.location import Location, at, locate
-from collector.store.db.lock_file import owning
-from collector.store.errors import StoreDamaged, StoreForeign
+from collector.store.db.lock_file import hold_lock
+from collector.store.errors import NotAStore, StoreCorrupt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreResult:
     """The file that is the store now, its bytes, and where the one is that was there before."""
 
     path: Path
@@ -34,25 +34,25 @@ class Restored:
     kept: Path | None
 
 
-def restore(url: str, source: Path) -> Restored:
+def restore(url: str, source: Path) -> RestoreResult:
     """Put the SQLite store in *source* in the place of the one at *url*, which is kept under another name.
 
-    UsageError for Postgres, and if *source* is no file or the store itself; StoreOwned while a process owns the store;
-    StoreForeign, StoreNewer or StoreDamaged if *source* is not a sound store that this version can open. Then the store
+    UsageError for Postgres, and if *source* is no file or the store itself; StoreLocked while a process owns the store;
+    NotAStore, SchemaTooNew or StoreCorrupt if *source* is not a sound store that this version can open. Then the store
     is as it was.
     """
     location, origin = locate(url), at(source)
     path = _path_to_replace(location, origin)
     sqlite_file.make_folder(location)
     with (
-        owning(path, "db restore", named=location.named),
+        hold_lock(path, "db restore", named=location.named),
         sqlite_file.opened(origin, writes=False) as immutable,
         unfinished_beside(path) as unfinished,
     ):
         copy_pages(origin, unfinished, immutable=immutable)
         _check(origin, unfinished)
         size = unfinished.stat().st_size
-        return Restored(path, size, _replace(path, unfinished))
+        return RestoreResult(path, size, _replace(path, unfinished))
 
 
 def _path_to_replace(location: Location, origin: Location) -> Path:
@@ -74,11 +74,11 @@ def _check(origin: Location, unfinished: Path) -> None:
     """Refuse what this version could not open, and damage; an older schema is migrated at the next start."""
     revision = current(sqlite_url(unfinished))
     if revision is None:
-        raise StoreForeign(f"{origin} holds no store")
+        raise NotAStore(f"{origin} holds no store")
     if migrate.is_beyond(revision):
         migrate.check(revision)
     if finding := find_damage(unfinished):
-        raise StoreDamaged(f"{origin} is damaged, so it was not restored; `collector db verify` says: {finding}")
+        raise StoreCorrupt(f"{origin} is damaged, so it was not restored; `collector db verify` says: {finding}")
 
 
 def _replace(path: Path, unfinished: Path) -> Path | None:

@@ -23,8 +23,8 @@ from collector.store.db import migrate, sqlite_file
 from collector.store.db.column_types import epoch
 from collector.store.db.location import locate
 from collector.store.db.schema import date_ranges, points, revisions, series
-from collector.store.db.translate_errors import ILLEGIBLE, translate
-from collector.store.errors import StoreDamaged
+from collector.store.db.translate_errors import UNREADABLE_VALUE, translate
+from collector.store.errors import StoreCorrupt
 from collector.store.opening import open_database
 from collector.store.series import generations, grids, snapshots
 from collector.windows import merge
@@ -32,7 +32,7 @@ from collector.windows import merge
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from collector.store.checksums import Answered
+    from collector.store.checksums import CheckedRange
     from collector.store.db.location import Location
 
     Group = tuple[int, list[Any]]
@@ -43,7 +43,7 @@ _A_MONDAY = 345_600
 
 
 @dataclass(slots=True)
-class Verified:
+class VerifyResult:
     """How much was compared, and a sentence for each thing that is not as it was written."""
 
     points: int = 0
@@ -61,21 +61,21 @@ class Verified:
             self.findings.append(f"… and more: only the first {_MOST} findings are shown")
 
 
-def verify(url: str) -> Verified:
+def verify(url: str) -> VerifyResult:
     """Compare all that is stored with what was written; a StoreError where there is no store that could be read."""
-    verified = Verified()
+    verified = VerifyResult()
     path = locate(url).path
     if path and path.is_file():
         sqlite_file.check_header(path)
     try:
         _verify(url, verified)
-    except StoreDamaged:  # SQLite cannot even end the transaction in which it found a damaged page
+    except StoreCorrupt:  # SQLite cannot even end the transaction in which it found a damaged page
         if not verified.findings:
             raise
     return verified
 
 
-def _verify(url: str, verified: Verified) -> None:
+def _verify(url: str, verified: VerifyResult) -> None:
     with open_database(url, owner=None) as database, database.read() as connection:
         for finding in _file(connection, database.location):
             verified.add(finding)
@@ -86,7 +86,7 @@ def _verify(url: str, verified: Verified) -> None:
             _verify_series(connection, verified)
         except sa.exc.DBAPIError as error:
             verified.add(str(translate(error.orig or error, database.location)))
-        except ILLEGIBLE as error:
+        except UNREADABLE_VALUE as error:
             verified.add(f"a stored value is not what its column may hold ({error})")
 
 
@@ -104,7 +104,7 @@ def _file(connection: sa.Connection, location: Location) -> list[str]:
     return [f"SQLite's own check: {line}" for line in lines if not line.startswith("*** in database")]
 
 
-def _verify_series(connection: sa.Connection, verified: Verified) -> None:
+def _verify_series(connection: sa.Connection, verified: VerifyResult) -> None:
     counts = _counts(connection, points)
     taken = snapshots.newest(connection)
     number, findings = snapshots.count_wrong(connection)
@@ -136,7 +136,9 @@ def _counts(connection: sa.Connection, table: sa.Table) -> dict[int, int]:
     return {row[0]: row[1] for row in found}
 
 
-def _verify_one(connection: sa.Connection, verified: Verified, series_id: int, described: tuple[str, int, int]) -> None:
+def _verify_one(
+    connection: sa.Connection, verified: VerifyResult, series_id: int, described: tuple[str, int, int]
+) -> None:
     """Walk a series' values and date ranges side by side, fetch by fetch."""
     label, step, edge = described
     with (
@@ -221,7 +223,7 @@ def compare(  # noqa: PLR0913, PLR0917 - what the rows are of
     return found
 
 
-def _agrees(answered: Answered, timestamps: Sequence[int], values: Sequence[float], kept: int) -> bool:
+def _agrees(answered: CheckedRange, timestamps: Sequence[int], values: Sequence[float], kept: int) -> bool:
     try:
         return checksum(answered, timestamps, values) == kept
     except (StructError, TypeError):  # a damaged record may hold text, or nothing, instead of a number

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.model import SeriesQuery
-    from collector.store.ledger.backfills import Backfill, Progress, Standing
+    from collector.store.ledger.backfills import BackfillJob, JobProgress, JobStatus
 
     Slices = Sequence[Slice]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WindowsRequest:
     """What a replica would claim of a job's windows, as far as it knows their series.
 
     *choose* is given the newest free windows and the number of replicas, and gives which to take and which to leave; it
@@ -46,23 +46,23 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ClaimedWindows:
     """What of a *job* is *mine* now; *again*: somebody may have been at it before. *left*: others are at the rest."""
 
-    job: Backfill
+    job: BackfillJob
     mine: tuple[Slice, ...] = ()
     again: bool = False
     left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class CompletedWindows:
     """Windows of a job that are *done*, one at least, which parts of them *failed* and why, and what was counted."""
 
     job_id: int
     done: Slices
     failed: Mapping[Slice, str]
-    counts: Progress
+    counts: JobProgress
 
 
 _MINE = sa.and_(
@@ -84,7 +84,7 @@ _AT_ONCE = 4_000
 """So many windows are looked at for one claim, more than it takes: while they are, other replicas wait for the job."""
 
 
-def _hold(connection: sa.Connection, job_id: int) -> Backfill:
+def _hold(connection: sa.Connection, job_id: int) -> BackfillJob:
     """Let nobody else change anything of a job until the transaction ends."""
     connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
     job = backfills.find(connection, job_id)
@@ -118,7 +118,7 @@ def _all(connection: sa.Connection, statement: sa.Executable, rows: list[dict[st
         connection.execute(statement, rows[start : start + _TOGETHER])
 
 
-def plan(connection: sa.Connection, job_id: int, slices: Slices, holder: int | None) -> Backfill:
+def plan(connection: sa.Connection, job_id: int, slices: Slices, holder: int | None) -> BackfillJob:
     """Put on record what a job has to ask for, claimed by *holder*, unless another replica has done so by now."""
     job = _hold(connection, job_id)
     if job.standing.state not in backfills.UNPLANNED:
@@ -128,29 +128,29 @@ def plan(connection: sa.Connection, job_id: int, slices: Slices, holder: int | N
     return backfills.begin(connection, job, sum(piece.buckets for piece in slices))
 
 
-def claim(connection: sa.Connection, wish: Wish) -> Share:
+def claim(connection: sa.Connection, wish: WindowsRequest) -> ClaimedWindows:
     """Claim windows until they are settled, or the replica is gone; LeaseLost where it is.
 
     A job of which all that is left is of series that nobody here knows is planned anew.
     """
     replicas.check(connection, wish.replica_id)
-    replicas.bury(connection, wish.now)
+    replicas.expire(connection, wish.now)
     job = _hold(connection, wish.job_id)
     if job.standing.state != "running":
-        return Share(job)
+        return ClaimedWindows(job)
     known = {query.digest: query for query in wish.known}
     free = _OPEN.where(windows.c.series.in_(known), sa.not_(_HELD)).limit(None if wish.choose is None else _AT_ONCE)
     ours = {"job_id": job.id, "me": wish.replica_id}
     rows = connection.execute(free, ours).all()
     if not rows:
         held = [*connection.execute(_OPEN.with_only_columns(_HELD).distinct().order_by(None), ours).scalars()]
-        return Share(backfills.requeue(connection, job) if held == [False] else job, left=bool(held))
+        return ClaimedWindows(backfills.requeue(connection, job) if held == [False] else job, left=bool(held))
     slices = [Slice(known[row.series], Window(row.start, row.end)) for row in rows]
     mine = _take(connection, wish, slices)
-    return Share(job, tuple(mine), again=any(row.replica_id is not None for row in rows))
+    return ClaimedWindows(job, tuple(mine), again=any(row.replica_id is not None for row in rows))
 
 
-def _take(connection: sa.Connection, wish: Wish, free: Slices) -> Slices:
+def _take(connection: sa.Connection, wish: WindowsRequest, free: Slices) -> Slices:
     if wish.choose is None:
         return free
     mine, rest = wish.choose(free, replicas.count(connection))
@@ -163,7 +163,7 @@ def _take(connection: sa.Connection, wish: Wish, free: Slices) -> Slices:
     return mine
 
 
-def settle(connection: sa.Connection, settled: Settled, replica_id: int) -> Backfill:
+def settle(connection: sa.Connection, settled: CompletedWindows, replica_id: int) -> BackfillJob:
     """Let windows be done with, and add to the job's counts what they brought; LeaseLost for a replica that is gone.
 
     What is settled already is not counted a second time.
@@ -180,7 +180,7 @@ def settle(connection: sa.Connection, settled: Settled, replica_id: int) -> Back
     return backfills.count(connection, job.id, [settled.counts])
 
 
-def end(connection: sa.Connection, job_id: int, gaps: int, now: datetime) -> Backfill | None:
+def end(connection: sa.Connection, job_id: int, gaps: int, now: datetime) -> BackfillJob | None:
     """End a job of which nothing is left, *gaps* buckets excepted; None where it has ended, or something is left."""
     job = _hold(connection, job_id)
     ours = windows.c.backfill_id == job_id
@@ -189,12 +189,12 @@ def end(connection: sa.Connection, job_id: int, gaps: int, now: datetime) -> Bac
     if job.standing.state != "running" or None in failures:
         return None
     connection.execute(sa.delete(windows).where(ours))
-    standing = backfills.Standing("failed" if failures else "done", job.standing.progress, next(iter(failures), None))
+    standing = backfills.JobStatus("failed" if failures else "done", job.standing.progress, next(iter(failures), None))
     backfills.report(connection, job_id, standing, now, windows_failed=len(failures), gaps_remaining=gaps)
     return backfills.find(connection, job_id)
 
 
-def cancel(connection: sa.Connection, job_id: int, now: datetime) -> Backfill:
+def cancel(connection: sa.Connection, job_id: int, now: datetime) -> BackfillJob:
     """End a job at somebody's request, unless it is over; LookupError if there is no such job.
 
     Replicas that are working on it find out by its state, because none of its windows is left.
@@ -203,7 +203,7 @@ def cancel(connection: sa.Connection, job_id: int, now: datetime) -> Backfill:
     if job.standing.state in backfills.OVER:
         return job
     connection.execute(sa.delete(windows).where(windows.c.backfill_id == job_id))
-    standing = backfills.Standing("cancelled", job.standing.progress, "cancelled before all of it was asked for")
+    standing = backfills.JobStatus("cancelled", job.standing.progress, "cancelled before all of it was asked for")
     backfills.report(connection, job_id, standing, now)
     return _hold(connection, job_id)
 
@@ -216,7 +216,7 @@ class Stop:
     """
 
     job_id: int
-    standing: Standing
+    standing: JobStatus
     now: datetime
     replica_id: int
     gaps: int | None = None

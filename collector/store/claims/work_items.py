@@ -17,7 +17,7 @@ from collector.store.db.sql import upsert
 from collector.store.errors import LeaseLost
 from collector.store.ledger import fires as fires_of
 from collector.store.ledger import replicas
-from collector.store.ledger.replicas import NOBODY
+from collector.store.ledger.replicas import NO_REPLICA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ PROFILE, HISTORY, RETENTION = "profile", "history", "retention"
 
 
 @dataclass(frozen=True, slots=True)
-class Duty:
+class WorkItem:
     """How the duty *name* stands.
 
     *due* is the newest due moment that is accounted for, *success* when it was last done with nothing missing,
@@ -47,7 +47,7 @@ class Duty:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ClaimRequest:
     """What a replica would claim: of the free duties among *names* those that *choose* picks.
 
     *choose* is told how many replicas there are, so that each may leave the others their share.
@@ -56,15 +56,15 @@ class Wish:
     kind: str
     names: Sequence[str]
     now: datetime
-    choose: Callable[[Sequence[Duty], int], Sequence[str]]
+    choose: Callable[[Sequence[WorkItem], int], Sequence[str]]
     replica_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class Claim:
     """All *duties* that were wished for, by name, and which of them are *mine* now."""
 
-    duties: Mapping[str, Duty]
+    duties: Mapping[str, WorkItem]
     mine: tuple[str, ...]
 
 
@@ -76,10 +76,10 @@ def _of(kind: str, names: Sequence[str]) -> sa.ColumnElement[bool]:
     return sa.and_(duties.c.kind == kind, duties.c.name.in_(names))
 
 
-def claim(connection: sa.Connection, wish: Wish) -> Claimed:
+def claim(connection: sa.Connection, wish: ClaimRequest) -> Claim:
     """Claim duties until they are `finished` or `released`, or the replica is gone; LeaseLost where it is."""
     replicas.check(connection, wish.replica_id)
-    replicas.bury(connection, wish.now)
+    replicas.expire(connection, wish.now)
     _add(connection, wish)
     taken = sa.and_(duties.c.replica_id != wish.replica_id, _HOLDER)
     free = _FREE.where(_of(wish.kind, wish.names), sa.not_(taken)).order_by(duties.c.name)
@@ -89,20 +89,20 @@ def claim(connection: sa.Connection, wish: Wish) -> Claimed:
     if chosen:
         mine = sa.update(duties).where(_of(wish.kind, chosen)).values(replica_id=wish.replica_id)
         connection.execute(mine)
-    return Claimed(known, chosen)
+    return Claim(known, chosen)
 
 
-def _read(connection: sa.Connection, wish: Wish, free: set[str]) -> dict[str, Duty]:
+def _read(connection: sa.Connection, wish: ClaimRequest, free: set[str]) -> dict[str, WorkItem]:
     """Read how the duties stand, now that those that are free stand still."""
     due = sa.select(fires.c.due).where(fires.c.profile == duties.c.name, *fires_of.believed(wish.now))
     newest = due.order_by(fires.c.due.desc()).limit(1).scalar_subquery()
     columns = [duties.c[name] for name in ("success_at", "failures", "reason", "again_at")]
     found = connection.execute(sa.select(duties.c.name, newest, *columns).where(_of(wish.kind, wish.names)))
-    known = {row[0]: replace(Duty(*row), held=row[0] not in free) for row in found}
+    known = {row[0]: replace(WorkItem(*row), held=row[0] not in free) for row in found}
     return {name: known[name] for name in wish.names}
 
 
-def _add(connection: sa.Connection, wish: Wish) -> None:
+def _add(connection: sa.Connection, wish: ClaimRequest) -> None:
     """Put duties on record that are new, as their profiles' last fires tell of them."""
     known = {*connection.execute(sa.select(duties.c.name).where(_of(wish.kind, wish.names))).scalars()}
     rows = []
@@ -113,7 +113,7 @@ def _add(connection: sa.Connection, wish: Wish) -> None:
             {
                 "kind": wish.kind,
                 "name": name,
-                "replica_id": NOBODY,
+                "replica_id": NO_REPLICA,
                 "success_at": last.finished_at if last and not failed else None,
                 "failures": int(failed),
                 "reason": last.message if last else None,
@@ -124,7 +124,7 @@ def _add(connection: sa.Connection, wish: Wish) -> None:
         connection.execute(upsert(connection, duties).on_conflict_do_nothing(), rows)
 
 
-def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[Duty], replica_id: int) -> None:
+def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[WorkItem], replica_id: int) -> None:
     """Record what became of due moments and how the profiles' duties stand now, and free them.
 
     Repeating it changes nothing. LeaseLost, and nothing is recorded, where one of them is not the replica's.
@@ -135,7 +135,7 @@ def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[D
         this = _of(PROFILE, [duty.name])
         values = {"success_at": duty.success, "failures": duty.failures, "reason": duty.reason, "again_at": duty.again}
         mine = sa.update(duties).where(this, duties.c.replica_id == replica_id)
-        ended = connection.execute(mine.values(replica_id=NOBODY, **values))
+        ended = connection.execute(mine.values(replica_id=NO_REPLICA, **values))
         if not ended.rowcount and not _stands(connection, this, values):
             raise LeaseLost(f"profile {duty.name} is another replica's by now")
 
@@ -149,4 +149,4 @@ def _stands(connection: sa.Connection, this: sa.ColumnElement[bool], values: Map
 def release(connection: sa.Connection, kind: str, names: Sequence[str], replica_id: int) -> None:
     """Free duties, if they are the replica's."""
     mine = sa.and_(_of(kind, names), duties.c.replica_id == replica_id)
-    connection.execute(sa.update(duties).where(mine).values(replica_id=NOBODY))
+    connection.execute(sa.update(duties).where(mine).values(replica_id=NO_REPLICA))

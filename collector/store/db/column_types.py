@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
     from sqlalchemy.sql.compiler import SQLCompiler
 
-Identifier = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-Real: sa.types.TypeEngine[float] = sa.Double().with_variant(sa.REAL(), "sqlite")
-Flag = sa.Boolean().with_variant(sa.Integer(), "sqlite")
+BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Double: sa.types.TypeEngine[float] = sa.Double().with_variant(sa.REAL(), "sqlite")
+Boolean = sa.Boolean().with_variant(sa.Integer(), "sqlite")
 
 _POSTGRES = sa.TIMESTAMP(timezone=True)
 
 
-class Bucket(sa.types.TypeDecorator[datetime]):
+class BucketTime(sa.types.TypeDecorator[datetime]):
     """A bucket edge: on SQLite an integer of epoch seconds, on Postgres a timestamptz. Refuses naive datetimes."""
 
     impl = _POSTGRES.with_variant(sa.Integer(), "sqlite")
@@ -41,10 +41,10 @@ class Bucket(sa.types.TypeDecorator[datetime]):
 
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
         """Compare with any moment, on an edge or not: `--end 36h` hardly ever is."""
-        return Moment() if isinstance(value, datetime) else super().coerce_compared_value(op, value)
+        return Timestamp() if isinstance(value, datetime) else super().coerce_compared_value(op, value)
 
 
-class Moment(sa.types.TypeDecorator[datetime]):
+class Timestamp(sa.types.TypeDecorator[datetime]):
     """A moment to the microsecond: on SQLite epoch seconds with a fraction, on Postgres a timestamptz.
 
     A double of epoch seconds is exact to the microsecond until the year 2242. Refuses naive datetimes.
@@ -63,7 +63,7 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return _moment(value)
 
 
-class Words(sa.types.TypeDecorator[str]):
+class CleanText(sa.types.TypeDecorator[str]):
     """Text that came from elsewhere: what no database takes (NUL, half a surrogate pair) is replaced."""
 
     impl = sa.Text()
@@ -114,7 +114,7 @@ def _epoch_postgresql(element: epoch, compiler: SQLCompiler, **options: Any) -> 
 class bucket(FunctionElement[datetime]):  # noqa: N801 - named as SQL functions are
     """`bucket(seconds)`: epoch seconds as a bucket's edge, to compare a column with, on either database."""
 
-    type = Bucket()
+    type = BucketTime()
     inherit_cache = True
     name = "bucket"
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from collector.store.db import session
 from collector.store.db.engine import FROZEN, READERS, busy, postgres_engines, sqlite_reader, sqlite_writer
 from collector.store.db.group_commit import BatchableWrite, WriteQueue, perform, run_in_thread
-from collector.store.db.translate_errors import boundary, may_succeed, was_cut
+from collector.store.db.translate_errors import connection_lost, is_retryable, translate_errors
 from collector.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one state of the store and changes nothing."""
-        with boundary(self.location):
+        with translate_errors(self.location):
             self._check_file()
             with _begun(self._reader) as connection:
                 yield connection
@@ -132,7 +132,7 @@ class Database:
 
     async def _submit(self, queue: WriteQueue, work: Work[T] | BatchableWrite[T], *, repeatable: bool) -> T:
         self._check_writable()
-        with boundary(self.location):
+        with translate_errors(self.location):
             for attempt in range(1, _MAX_ATTEMPTS + 1):
                 try:
                     return await queue.submit(work)
@@ -145,7 +145,7 @@ class Database:
     def write_now(self, work: Work[T], *, repeatable: bool = True) -> T:
         """Do *work* as `write` does, in this thread."""
         self._check_writable()
-        with boundary(self.location):
+        with translate_errors(self.location):
             for attempt in range(1, _MAX_ATTEMPTS + 1):
                 try:
                     return self._transact([work])[0]  # type: ignore[no-any-return]
@@ -197,7 +197,7 @@ def _begun(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def _is_retried(error: sa.exc.DBAPIError, attempt: int, *, repeatable: bool) -> bool:
-    return attempt < _MAX_ATTEMPTS and (may_succeed(error) or (repeatable and was_cut(error)))
+    return attempt < _MAX_ATTEMPTS and (is_retryable(error) or (repeatable and connection_lost(error)))
 
 
 def _pause_seconds(attempt: int) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from collector.store.db.translate_errors import was_cut
+from collector.store.db.translate_errors import connection_lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ class WriteQueue:
         try:
             results = self._transact([waiting.write for waiting in taken])
         except Exception as error:  # noqa: BLE001 - it is for the callers
-            if len(taken) > 1 and not (isinstance(error, DBAPIError) and was_cut(error)):
+            if len(taken) > 1 and not (isinstance(error, DBAPIError) and connection_lost(error)):
                 return [outcome for waiting in taken for outcome in self._outcomes([waiting])]
             return [(waiting, None, error) for waiting in taken]  # if cut, nobody knows whether the commit arrived
         return [(waiting, result, None) for waiting, result in zip(taken, results, strict=True)]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from collector.errors import os_error_text
 from collector.model import from_epoch, rfc3339, utc_now
-from collector.store.errors import StoreOwned, StoreUnavailable
+from collector.store.errors import StoreLocked, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ class Owner:
         return f"`collector {self.command}` (process {self.pid}, since {self.since})"
 
 
-class OwnerLock:
+class LockFile:
     """The locks as they are held; the lock file stays, because deleting it would race with the next owner."""
 
     def __init__(self, path: Path, descriptor: int, owner: Owner, held: ExitStack) -> None:
@@ -73,7 +73,7 @@ class OwnerLock:
             os.pwrite(self._descriptor, content, 0)
 
     def take_file(self) -> None:
-        """Lock the database file itself; StoreOwned where it is owned under another name."""
+        """Lock the database file itself; StoreLocked where it is owned under another name."""
         try:
             descriptor = self._held.enter_context(pinned(self._path, writes=True))
         except OSError as error:
@@ -88,8 +88,8 @@ def lock_path(path: Path) -> Path:
 
 
 @contextmanager
-def owning(path: Path, command: str, *, named: Path | None = None) -> Iterator[OwnerLock]:
-    """Own the store in *path*; StoreOwned, with who does and since when, where another process owns it.
+def hold_lock(path: Path, command: str, *, named: Path | None = None) -> Iterator[LockFile]:
+    """Own the store in *path*; StoreLocked, with who does and since when, where another process owns it.
 
     *named* is a symbolic link to it, beside which the previous version has its lock file.
     """
@@ -97,7 +97,7 @@ def owning(path: Path, command: str, *, named: Path | None = None) -> Iterator[O
         descriptor = held.enter_context(_lock_file(path, os.O_CREAT))
         if named and _beside_link(path, named):
             held.enter_context(_lock_file(named, 0))
-        yield OwnerLock(path, descriptor, Owner(os.getpid(), command, rfc3339(utc_now().replace(microsecond=0))), held)
+        yield LockFile(path, descriptor, Owner(os.getpid(), command, rfc3339(utc_now().replace(microsecond=0))), held)
 
 
 def _beside_link(path: Path, named: Path) -> bool:
@@ -129,7 +129,7 @@ def _wait_for(attempt: Callable[[], bool], path: Path, who: Callable[[], Owner |
         if time.monotonic() > last:
             owner = who() or "another process"
             url = owner.url if isinstance(owner, Owner) else None
-            raise StoreOwned(f"the store {path} is in use by {owner}", url=url)
+            raise StoreLocked(f"the store {path} is in use by {owner}", url=url)
         time.sleep(_PAUSE)
 
 

@@ -17,7 +17,7 @@ import collector
 from collector.store.db import partitioning
 from collector.store.db.schema import VIEWS, metadata
 from collector.store.db.sql import lock_for_migration
-from collector.store.errors import StoreBehind, StoreForeign, StoreNewer
+from collector.store.errors import NotAStore, SchemaTooNew, SchemaTooOld
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -57,17 +57,17 @@ def _current(connection: sa.Connection) -> str | None:
 def check(revision: str | None) -> None:
     """Refuse any revision but the one this version knows."""
     if revision is None:
-        raise StoreBehind("the database holds no store yet: `collector db upgrade` creates it")
+        raise SchemaTooOld("the database holds no store yet: `collector db upgrade` creates it")
     if revision == COPYING:
-        raise StoreForeign("the store is a copy that was interrupted: repeat `collector db copy` to finish it")
+        raise NotAStore("the store is a copy that was interrupted: repeat `collector db copy` to finish it")
     if not _REVISION.fullmatch(revision):
-        raise StoreForeign(_FOREIGN.format(revision))
+        raise NotAStore(_FOREIGN.format(revision))
     if revision > HEAD:
-        raise StoreNewer(
+        raise SchemaTooNew(
             f"the store was changed by a newer collector: its schema has revision {revision}, this one knows {HEAD}"
         )
     if revision < HEAD:
-        raise StoreBehind(
+        raise SchemaTooOld(
             f"the store's schema has revision {revision} and must first be upgraded to {HEAD}: `collector db upgrade`"
         )
 
@@ -83,7 +83,7 @@ def stamp(connection: sa.Connection, revision: str) -> None:
 
 
 def upgrade(connection: sa.Connection) -> None:
-    """Bring the schema to HEAD; StoreNewer where it is beyond it, StoreForeign where no version had such a revision."""
+    """Bring the schema to HEAD; SchemaTooNew where it is beyond it, NotAStore where no version had such a revision."""
     lock_for_migration(connection)
     revision = current(connection)
     if revision == HEAD:
@@ -96,7 +96,7 @@ def upgrade(connection: sa.Connection) -> None:
     try:
         _alembic(connection, "upgrade", "head")
     except CommandError as error:
-        raise StoreForeign(_FOREIGN.format(revision)) from error
+        raise NotAStore(_FOREIGN.format(revision)) from error
 
 
 def downgrade(connection: sa.Connection, revision: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.store.db.sql import lock_for_migration
-from collector.store.errors import StoreLacks
+from collector.store.errors import MissingExtension
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,10 +100,10 @@ SELECT EXISTS (
 
 
 def is_hypertable(connection: sa.Connection) -> bool:
-    """Tell whether `points` is a hypertable; StoreLacks where this server knows no such thing."""
+    """Tell whether `points` is a hypertable; MissingExtension where this server knows no such thing."""
     created, available = connection.execute(sa.text(_KNOWS)).one()
     if not created and not available:
-        raise StoreLacks(
+        raise MissingExtension(
             "[database] timescale = true takes the extension TimescaleDB, which this server does not have"
             " (installed, and named in its shared_preload_libraries)"
         )

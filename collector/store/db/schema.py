@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from collector.store.db import partitioning
-from collector.store.db.column_types import Bucket, Flag, Identifier, Moment, Real, Words
+from collector.store.db.column_types import BigInt, Boolean, BucketTime, CleanText, Double, Timestamp
 
 APPLICATION_ID = 0x52444354
 """Marks a SQLite file as a store of ours: "RDCT" in its header."""
@@ -28,12 +28,12 @@ def _table(name: str, *parts: Any, rowid: bool = False, **options: Any) -> sa.Ta
 
 
 def _text(name: str) -> sa.Column[str]:
-    return sa.Column(name, Words, nullable=False)
+    return sa.Column(name, CleanText, nullable=False)
 
 
 series = _table(
     "series",
-    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("id", BigInt, primary_key=True),
     _text("label"),
     _text("dataset"),
     _text("dimension"),
@@ -43,12 +43,12 @@ series = _table(
     _text("normalization"),
     _text("unit"),
     sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("points", Identifier, nullable=False),
-    sa.Column("created_at", Moment, nullable=False),
-    sa.Column("settle", Identifier),
-    sa.Column("in_force_at", Moment),
-    sa.Column("proposed_at", Moment),
-    sa.Column("sums_differ", Flag),
+    sa.Column("points", BigInt, nullable=False),
+    sa.Column("created_at", Timestamp, nullable=False),
+    sa.Column("settle", BigInt),
+    sa.Column("in_force_at", Timestamp),
+    sa.Column("proposed_at", Timestamp),
+    sa.Column("sums_differ", Boolean),
     sa.UniqueConstraint("digest", "normalization", "unit"),
     rowid=True,
 )
@@ -62,19 +62,19 @@ of its finer ones, so that they confirm nothing."""
 
 profile_series = _table(
     "profile_series",
-    sa.Column("profile", Words, primary_key=True),
-    sa.Column("label", Words, primary_key=True),
+    sa.Column("profile", CleanText, primary_key=True),
+    sa.Column("label", CleanText, primary_key=True),
     sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("series_id", Identifier, nullable=False),
-    sa.Column("active", Flag, nullable=False),
+    sa.Column("series_id", BigInt, nullable=False),
+    sa.Column("active", Boolean, nullable=False),
 )
 
 points = _table(
     "points",
-    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("timestamp", Bucket, primary_key=True),
-    sa.Column("value", Real, nullable=False),
-    sa.Column("fetch_id", Identifier, nullable=False),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", BucketTime, primary_key=True),
+    sa.Column("value", Double, nullable=False),
+    sa.Column("fetch_id", BigInt, nullable=False),
     sa.CheckConstraint("value > -9e999 AND value < 9e999", name="ck_points_finite").ddl_if(dialect="sqlite"),
     sa.CheckConstraint("value > '-Infinity' AND value < 'Infinity'", name="ck_points_finite").ddl_if(
         dialect="postgresql"
@@ -84,51 +84,51 @@ points = _table(
 
 revisions = _table(
     "revisions",
-    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("timestamp", Bucket, primary_key=True),
-    sa.Column("replaced_by", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("value", Real, nullable=False),
-    sa.Column("fetch_id", Identifier, nullable=False),
-    sa.Column("seen_at", Moment, nullable=False),
-    sa.Column("replaced_at", Moment, nullable=False),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", BucketTime, primary_key=True),
+    sa.Column("replaced_by", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("value", Double, nullable=False),
+    sa.Column("fetch_id", BigInt, nullable=False),
+    sa.Column("seen_at", Timestamp, nullable=False),
+    sa.Column("replaced_at", Timestamp, nullable=False),
 )
 """The old value: which fetch brought it and when, which one replaced it and when."""
 
 vanished = _table(
     "vanished",
-    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("timestamp", Bucket, primary_key=True),
-    sa.Column("fetch_id", Identifier, nullable=False),
-    sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", BucketTime, primary_key=True),
+    sa.Column("fetch_id", BigInt, nullable=False),
+    sa.Column("seen_at", Timestamp, nullable=False),
 )
 """Stored buckets that a later answer over their window no longer had."""
 
 fetches = _table(
     "fetches",
-    sa.Column("id", Identifier, primary_key=True),
-    sa.Column("started_at", Moment, nullable=False),
-    sa.Column("finished_at", Moment),
+    sa.Column("id", BigInt, primary_key=True),
+    sa.Column("started_at", Timestamp, nullable=False),
+    sa.Column("finished_at", Timestamp),
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("status", sa.Integer),
     sa.Column("code", sa.Integer),
-    sa.Column("message", Words),
+    sa.Column("message", CleanText),
     _text("request"),
     _text("profiles"),
     sa.Column("positions", sa.Integer, nullable=False),
     _text("agg_interval"),
-    sa.Column("last_updated", Moment),
-    sa.Column("normalization", Words),
-    sa.Column("unit", Words),
+    sa.Column("last_updated", Timestamp),
+    sa.Column("normalization", CleanText),
+    sa.Column("unit", CleanText),
     sa.Column("confidence_level", sa.Integer),
-    sa.Column("bytes", Identifier),
+    sa.Column("bytes", BigInt),
     sa.Column("inserted", sa.Integer),
     sa.Column("revised", sa.Integer),
     sa.Column("unchanged", sa.Integer),
     sa.Column("vanished", sa.Integer),
-    sa.Column("replica_id", Identifier),
+    sa.Column("replica_id", BigInt),
     sa.Column("ignored", sa.Integer),
     sa.Column("windows", sa.Text),
-    sa.Column("replay_of", Identifier),
+    sa.Column("replay_of", BigInt),
     sa.Index("ix_fetches_finished_at", "finished_at"),
     sa.Index("ix_fetches_last_updated", "last_updated"),
     rowid=True,
@@ -140,15 +140,15 @@ fetches = _table(
 
 bodies = _table(
     "bodies",
-    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("kind", Words, nullable=False),
-    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("fetch_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("kind", CleanText, nullable=False),
+    sa.Column("received_at", Timestamp, nullable=False),
     sa.Column("status", sa.Integer, nullable=False),
-    sa.Column("size", Identifier, nullable=False),
-    sa.Column("stored", Identifier, nullable=False),
-    sa.Column("whole", Flag, nullable=False),
+    sa.Column("size", BigInt, nullable=False),
+    sa.Column("stored", BigInt, nullable=False),
+    sa.Column("whole", Boolean, nullable=False),
     sa.Column("version", sa.Text, nullable=False),
-    sa.Column("replayed_by", Identifier),
+    sa.Column("replayed_by", BigInt),
     sa.Column("question", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     rowid=True,
@@ -161,21 +161,21 @@ fetch under which it was stored after all."""
 
 fetch_profiles = _table(
     "fetch_profiles",
-    sa.Column("profile", Words, primary_key=True),
-    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("profile", CleanText, primary_key=True),
+    sa.Column("fetch_id", BigInt, primary_key=True, autoincrement=False),
 )
 """The fetches of each profile, for finding the newest without reading all."""
 
 date_ranges = _table(
     "date_ranges",
-    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("end", Bucket, primary_key=True),
-    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("start", Bucket, nullable=False),
-    sa.Column("start_time", Moment),
-    sa.Column("end_time", Moment),
-    sa.Column("checksum", Identifier, nullable=False),
-    sa.Column("overruled", Flag),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("end", BucketTime, primary_key=True),
+    sa.Column("fetch_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("start", BucketTime, nullable=False),
+    sa.Column("start_time", Timestamp),
+    sa.Column("end_time", Timestamp),
+    sa.Column("checksum", BigInt, nullable=False),
+    sa.Column("overruled", Boolean),
     sa.Index("ix_date_ranges_fetch_id", "fetch_id"),
 )
 """The buckets [start, end) that a fetch answered for a series, the range as the API adjusted it, NULL if it could not
@@ -184,14 +184,14 @@ later lastUpdated had come, so that this one only added buckets, else NULL."""
 
 finality = _table(
     "finality",
-    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("start", Bucket, primary_key=True),
-    sa.Column("end", Bucket, nullable=False),
-    sa.Column("asked_at", Moment, nullable=False),
-    sa.Column("told_at", Moment, nullable=False),
-    sa.Column("margin", Identifier, nullable=False),
-    sa.Column("changed_at", Moment),
-    sa.Column("confirmed", Flag, nullable=False),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("start", BucketTime, primary_key=True),
+    sa.Column("end", BucketTime, nullable=False),
+    sa.Column("asked_at", Timestamp, nullable=False),
+    sa.Column("told_at", Timestamp, nullable=False),
+    sa.Column("margin", BigInt, nullable=False),
+    sa.Column("changed_at", Timestamp),
+    sa.Column("confirmed", Boolean, nullable=False),
 )
 """How far the values of the buckets [start, end) are known to be true; rows of a series do not overlap.
 
@@ -199,14 +199,14 @@ See `collector.finality.Evidence` for the meaning of the columns."""
 
 absences = _table(
     "absences",
-    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("start", Bucket, primary_key=True),
-    sa.Column("fetch_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("end", Bucket, nullable=False),
-    sa.Column("window_start", Bucket, nullable=False),
-    sa.Column("window_end", Bucket, nullable=False),
-    sa.Column("asked_at", Moment, nullable=False),
-    sa.Column("told_at", Moment, nullable=False),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("start", BucketTime, primary_key=True),
+    sa.Column("fetch_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("end", BucketTime, nullable=False),
+    sa.Column("window_start", BucketTime, nullable=False),
+    sa.Column("window_end", BucketTime, nullable=False),
+    sa.Column("asked_at", Timestamp, nullable=False),
+    sa.Column("told_at", Timestamp, nullable=False),
 )
 """Buckets [start, end) that are not stored and that an answer past settle lacked too: the proof of a gap upstream.
 
@@ -216,50 +216,50 @@ refusals = _table(
     "refusals",
     sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("reason", Words, nullable=False),
-    sa.Column("failures", Identifier, nullable=False),
-    sa.Column("refused_at", Moment, nullable=False),
-    sa.Column("again_at", Moment, nullable=False),
+    sa.Column("reason", CleanText, nullable=False),
+    sa.Column("failures", BigInt, nullable=False),
+    sa.Column("refused_at", Timestamp, nullable=False),
+    sa.Column("again_at", Timestamp, nullable=False),
 )
 """Questions, by the digest of the series, whose answer was refused for its content: not asked before *again_at*."""
 
 snapshots = _table(
     "snapshots",
-    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("asked_at", Moment, primary_key=True),
-    sa.Column("start", Bucket, nullable=False),
-    sa.Column("end", Bucket, nullable=False),
-    sa.Column("last_updated", Moment, nullable=False),
-    sa.Column("points", Identifier, nullable=False),
-    sa.Column("checksum", Identifier, nullable=False),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("asked_at", Timestamp, primary_key=True),
+    sa.Column("start", BucketTime, nullable=False),
+    sa.Column("end", BucketTime, nullable=False),
+    sa.Column("last_updated", Timestamp, nullable=False),
+    sa.Column("points", BigInt, nullable=False),
+    sa.Column("checksum", BigInt, nullable=False),
 )
 """Complete answers of one pass about a series whose values depend on the moment of asking: buckets [start, end)."""
 
 snapshot_points = _table(
     "snapshot_points",
-    sa.Column("series_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("asked_at", Moment, primary_key=True),
-    sa.Column("timestamp", Bucket, primary_key=True),
-    sa.Column("value", Real, nullable=False),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("asked_at", Timestamp, primary_key=True),
+    sa.Column("timestamp", BucketTime, primary_key=True),
+    sa.Column("value", Double, nullable=False),
 )
 """The points of snapshots."""
 
 annotations = _table(
     "annotations",
-    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("id", BigInt, primary_key=True),
     sa.Column("digest", sa.Text, nullable=False),
     _text("dataset"),
-    sa.Column("start_date", Moment, nullable=False),
-    sa.Column("end_date", Moment),
+    sa.Column("start_date", Timestamp, nullable=False),
+    sa.Column("end_date", Timestamp),
     _text("data_source"),
     _text("event_type"),
-    sa.Column("description", Words),
-    sa.Column("linked_url", Words),
-    sa.Column("is_instantaneous", Flag, nullable=False),
+    sa.Column("description", CleanText),
+    sa.Column("linked_url", CleanText),
+    sa.Column("is_instantaneous", Boolean, nullable=False),
     _text("tags"),
-    sa.Column("first_seen_at", Moment, nullable=False),
-    sa.Column("last_seen_at", Moment, nullable=False),
-    sa.Column("last_updated", Moment, nullable=False),
+    sa.Column("first_seen_at", Timestamp, nullable=False),
+    sa.Column("last_seen_at", Timestamp, nullable=False),
+    sa.Column("last_updated", Timestamp, nullable=False),
     sa.UniqueConstraint("digest"),
     rowid=True,
 )
@@ -267,38 +267,38 @@ annotations = _table(
 
 withdrawals = _table(
     "withdrawals",
-    sa.Column("annotation_id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("withdrawn_at", Moment, primary_key=True),
-    sa.Column("returned_at", Moment),
-    sa.Column("last_updated", Moment, nullable=False),
+    sa.Column("annotation_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("withdrawn_at", Timestamp, primary_key=True),
+    sa.Column("returned_at", Timestamp),
+    sa.Column("last_updated", Timestamp, nullable=False),
 )
 """Periods in which answers that should have had an annotation did not; *last_updated* is the first such answer's."""
 
 fires = _table(
     "fires",
-    sa.Column("profile", Words, primary_key=True),
-    sa.Column("due", Moment, primary_key=True),
+    sa.Column("profile", CleanText, primary_key=True),
+    sa.Column("due", Timestamp, primary_key=True),
     sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("finished_at", Moment, nullable=False),
-    sa.Column("message", Words),
+    sa.Column("finished_at", Timestamp, nullable=False),
+    sa.Column("message", CleanText),
 )
 
 seals = _table(
     "seals",
-    sa.Column("part", Words, primary_key=True),
-    sa.Column("number", Identifier, nullable=False),
-    sa.Column("digest", Identifier, nullable=False),
+    sa.Column("part", CleanText, primary_key=True),
+    sa.Column("number", BigInt, nullable=False),
+    sa.Column("digest", BigInt, nullable=False),
 )
 """How many rows there are of a part of fires or vanished, and what their checksums add up to."""
 
 replicas = _table(
     "replicas",
-    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("id", BigInt, primary_key=True),
     _text("name"),
     _text("version"),
     _text("profiles"),
-    sa.Column("started_at", Moment, nullable=False),
-    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("started_at", Timestamp, nullable=False),
+    sa.Column("expires_at", Timestamp, nullable=False),
     rowid=True,
 )
 """Processes that share a store on Postgres. *profiles* is what they see to, as JSON; *expires_at* ends the lease."""
@@ -306,12 +306,12 @@ replicas = _table(
 duties = _table(
     "duties",
     sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("name", Words, primary_key=True),
-    sa.Column("replica_id", Identifier, nullable=False),
-    sa.Column("success_at", Moment),
+    sa.Column("name", CleanText, primary_key=True),
+    sa.Column("replica_id", BigInt, nullable=False),
+    sa.Column("success_at", Timestamp),
     sa.Column("failures", sa.Integer, nullable=False),
-    sa.Column("reason", Words),
-    sa.Column("again_at", Moment),
+    sa.Column("reason", CleanText),
+    sa.Column("again_at", Timestamp),
 )
 """What one process at a time sees to: a profile's fires, its history. *replica_id* is whose it is just now, or 0."""
 
@@ -327,36 +327,36 @@ _BACKFILL_COUNTS = (
 
 backfills = _table(
     "backfills",
-    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("id", BigInt, primary_key=True),
     _text("profiles"),
-    sa.Column("start", Bucket, nullable=False),
-    sa.Column("end", Bucket, nullable=False),
-    sa.Column("force", Flag, nullable=False),
+    sa.Column("start", BucketTime, nullable=False),
+    sa.Column("end", BucketTime, nullable=False),
+    sa.Column("force", Boolean, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
-    sa.Column("created_at", Moment, nullable=False),
-    sa.Column("finished_at", Moment),
-    sa.Column("message", Words),
-    sa.Column("buckets", Identifier, nullable=False),
-    sa.Column("buckets_done", Identifier, nullable=False),
-    *(sa.Column(name, Identifier, nullable=False) for name in _BACKFILL_COUNTS),
-    sa.Column("points_ignored", Identifier),
+    sa.Column("created_at", Timestamp, nullable=False),
+    sa.Column("finished_at", Timestamp),
+    sa.Column("message", CleanText),
+    sa.Column("buckets", BigInt, nullable=False),
+    sa.Column("buckets_done", BigInt, nullable=False),
+    *(sa.Column(name, BigInt, nullable=False) for name in _BACKFILL_COUNTS),
+    sa.Column("points_ignored", BigInt),
     rowid=True,
 )
 """Jobs that fetch history, and how far they have come."""
 
 backfill_windows = _table(
     "backfill_windows",
-    sa.Column("backfill_id", Identifier, primary_key=True, autoincrement=False),
+    sa.Column("backfill_id", BigInt, primary_key=True, autoincrement=False),
     sa.Column("series", sa.Text, primary_key=True),
-    sa.Column("start", Bucket, primary_key=True),
-    sa.Column("end", Bucket, nullable=False),
-    sa.Column("replica_id", Identifier),
-    sa.Column("failure", Words),
+    sa.Column("start", BucketTime, primary_key=True),
+    sa.Column("end", BucketTime, nullable=False),
+    sa.Column("replica_id", BigInt),
+    sa.Column("failure", CleanText),
 )
 """What a running job has to ask for still, by the series' digest: *replica_id* is who was at it last, if anybody, and
 *failure* why it could not be had."""
 
-state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", Words, nullable=False))
+state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", CleanText, nullable=False))
 
 _STEP = "CASE s.agg_interval WHEN '15m' THEN 900 WHEN '1h' THEN 3600 WHEN '1d' THEN 86400 WHEN '1w' THEN 604800 END"
 STEPS = {"sqlite": f"({_STEP})", "postgresql": f"({_STEP}) * interval '1 second'"}

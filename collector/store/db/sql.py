@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def as_table(names: Sequence[str]) -> sa.CTE:
+def values_table(names: Sequence[str]) -> sa.CTE:
     """Give a table with one column, *name*; there must be at least one."""
     rows = [(name,) for name in dict.fromkeys(names)]
     return sa.values(sa.column("name", sa.Text), name="given").data(rows).cte("names")
@@ -27,13 +27,13 @@ MIGRATION, LABELS, BUDGET, ANNOTATIONS, BODIES, GRIDS = range(_OURS, _OURS + 6)
 _LIMIT = sa.text("SELECT set_config('lock_timeout', :limit, true)")
 
 
-def lock(connection: sa.Connection, number: int) -> None:
+def advisory_lock(connection: sa.Connection, number: int) -> None:
     """Wait until no other transaction holds the lock *number*, and hold it until this one ends."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
 
-def lock_shared(connection: sa.Connection, number: int) -> None:
+def advisory_lock_shared(connection: sa.Connection, number: int) -> None:
     """Keep others from taking the lock *number* by `lock` until this transaction ends."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:number)"), {"number": number})
@@ -44,5 +44,5 @@ def lock_for_migration(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
         limit = connection.execute(sa.text("SELECT current_setting('lock_timeout')")).scalar_one()
         connection.execute(_LIMIT, {"limit": "0"})
-        lock(connection, MIGRATION)
+        advisory_lock(connection, MIGRATION)
         connection.execute(_LIMIT, {"limit": limit})

@@ -21,7 +21,7 @@ from collector.store.db.engine import BUSY_SECONDS, sqlite_writer
 from collector.store.db.lock_file import is_owned, is_owned_file, pinned
 from collector.store.db.schema import APPLICATION_ID
 from collector.store.db.translate_errors import translate
-from collector.store.errors import StoreAliased, StoreDamaged, StoreForeign, StoreMissing, StoreUnavailable
+from collector.store.errors import NotAStore, StoreAliased, StoreCorrupt, StoreMissing, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,12 +66,12 @@ def _check_kind(path: Path) -> None:
     if not path.exists():
         raise StoreMissing(f"there is no store at {path} yet: `collector run`, `collect` or `db upgrade` creates it")
     if not path.is_file():
-        raise StoreForeign(f"{path} is not a file")
+        raise NotAStore(f"{path} is not a file")
     status = path.stat()
     if status.st_size == 0:
-        raise StoreForeign(f"{path} is empty: not a store. If nothing is to be saved from it, delete it")
+        raise NotAStore(f"{path} is empty: not a store. If nothing is to be saved from it, delete it")
     if status.st_size < _SMALLEST:
-        raise StoreForeign(f"{path} is not a SQLite database")
+        raise NotAStore(f"{path} is not a SQLite database")
 
 
 def _check_names(path: Path, descriptor: int, *, writes: bool) -> None:
@@ -102,7 +102,7 @@ def _check_content(location: Location, *, immutable: bool) -> None:
     except sqlite3.Error as error:
         raise translate(error, location) from error
     if found != APPLICATION_ID:
-        raise StoreForeign(f"{location.path} is a SQLite database of another program, not a store; it was not touched")
+        raise NotAStore(f"{location.path} is a SQLite database of another program, not a store; it was not touched")
 
 
 def connect(path: Path, *, immutable: bool) -> sqlite3.Connection:
@@ -176,7 +176,7 @@ _A_FEW = 8
 
 
 def check_header(path: Path) -> None:
-    """Raise StoreDamaged where the file at *path* is a store whose first bytes, or whose end, are not as written.
+    """Raise StoreCorrupt where the file at *path* is a store whose first bytes, or whose end, are not as written.
 
     Anything else that may be wrong with it is left for SQLite to say. To be called before the file is opened.
     """
@@ -187,7 +187,7 @@ def check_header(path: Path) -> None:
     except OSError as error:
         raise StoreUnavailable(f"the store {path} cannot be opened ({os_error_text(error)})") from error
     if reason:
-        raise StoreDamaged(f"the store {path} is damaged: {reason}; it was not touched")
+        raise StoreCorrupt(f"the store {path} is damaged: {reason}; it was not touched")
 
 
 def read_header(descriptor: int) -> bytes:

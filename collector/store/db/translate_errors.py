@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from collector.store.errors import (
-    StoreDamaged,
+    NotAStore,
+    StoreCorrupt,
     StoreDenied,
     StoreError,
-    StoreForeign,
-    StoreRefused,
     StoreUnavailable,
+    ValueRejected,
 )
 
 if TYPE_CHECKING:
@@ -31,23 +31,23 @@ _SQLITE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_IOERR: (StoreUnavailable, "cannot be read or written: the disk reports an error"),
     sqlite3.SQLITE_CANTOPEN: (StoreUnavailable, "cannot be opened"),
     sqlite3.SQLITE_PERM: (StoreUnavailable, "may not be opened by this user"),
-    sqlite3.SQLITE_CORRUPT: (StoreDamaged, "is damaged"),
-    sqlite3.SQLITE_NOTADB: (StoreForeign, "is not a SQLite database"),
-    sqlite3.SQLITE_CONSTRAINT: (StoreRefused, "refused a value"),
-    sqlite3.SQLITE_MISMATCH: (StoreRefused, "refused a value"),
-    sqlite3.SQLITE_TOOBIG: (StoreRefused, "refused a value"),
+    sqlite3.SQLITE_CORRUPT: (StoreCorrupt, "is damaged"),
+    sqlite3.SQLITE_NOTADB: (NotAStore, "is not a SQLite database"),
+    sqlite3.SQLITE_CONSTRAINT: (ValueRejected, "refused a value"),
+    sqlite3.SQLITE_MISMATCH: (ValueRejected, "refused a value"),
+    sqlite3.SQLITE_TOOBIG: (ValueRejected, "refused a value"),
 }
 _PASSWORD = (StoreDenied, "does not accept the password")
 _USER = (StoreDenied, "does not accept the user")
 _DATABASE = (StoreDenied, "does not exist on that server: create the database, or name another")
 _POSTGRES: dict[str, tuple[type[StoreError], str]] = {
-    "22": (StoreRefused, "refused a value"),
-    "23": (StoreRefused, "refused a value"),
-    "XX001": (StoreDamaged, "is damaged"),
-    "XX002": (StoreDamaged, "is damaged"),
-    "42P07": (StoreForeign, "holds a table of another program under the name of one of ours"),
+    "22": (ValueRejected, "refused a value"),
+    "23": (ValueRejected, "refused a value"),
+    "XX001": (StoreCorrupt, "is damaged"),
+    "XX002": (StoreCorrupt, "is damaged"),
+    "42P07": (NotAStore, "holds a table of another program under the name of one of ours"),
     "42P01": (StoreUnavailable, "lacks a table"),
-    "2BP01": (StoreRefused, "has something of another program that depends on a table of ours"),
+    "2BP01": (ValueRejected, "has something of another program that depends on a table of ours"),
     "42501": (StoreUnavailable, "does not grant this user what is needed"),
     "55P03": (StoreUnavailable, "is locked by another program"),
     "53": (StoreUnavailable, "is out of resources"),
@@ -86,13 +86,13 @@ _WORDS: tuple[tuple[re.Pattern[str], tuple[type[StoreError], str]], ...] = tuple
     )
 )
 """A connection that is refused comes without the five characters, only with the server's or the library's words."""
-ILLEGIBLE = AttributeError, LookupError, TypeError, ValueError, OverflowError, OSError, sa.exc.StatementError
+UNREADABLE_VALUE = AttributeError, LookupError, TypeError, ValueError, OverflowError, OSError, sa.exc.StatementError
 """What Python raises where a stored value is not what its column may hold: SQLite reads damage back as it is."""
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock
 
 
 @contextmanager
-def boundary(location: Location) -> Iterator[None]:
+def translate_errors(location: Location) -> Iterator[None]:
     """Raise what the driver raises inside as a StoreError about *location*."""
     try:
         yield
@@ -101,7 +101,7 @@ def boundary(location: Location) -> Iterator[None]:
     except (sqlite3.Error, sa.exc.TimeoutError, OSError) as error:
         raise translate(error, location) from error
     except UnicodeDecodeError as error:  # from SQLite, which checks no text
-        raise StoreDamaged(f"the store {location} is damaged (a text in it is none)") from error
+        raise StoreCorrupt(f"the store {location} is damaged (a text in it is none)") from error
 
 
 def translate(error: BaseException, location: Location) -> StoreError:
@@ -134,11 +134,11 @@ def sqlstate(error: BaseException | None) -> str:
     return getattr(error, "sqlstate", None) or ""
 
 
-def may_succeed(error: sa.exc.DBAPIError) -> bool:
+def is_retryable(error: sa.exc.DBAPIError) -> bool:
     """Tell whether the same transaction, tried again at once, may succeed: it only lost against another one."""
     return sqlstate(error.orig) in _AGAIN
 
 
-def was_cut(error: sa.exc.DBAPIError) -> bool:
+def connection_lost(error: sa.exc.DBAPIError) -> bool:
     """Tell whether the connection broke, so that only the record knows whether the transaction was committed."""
     return error.connection_invalidated

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from collector import __version__
 from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339, utc
 from collector.store.db.schema import bodies, fetches
-from collector.store.db.sql import BODIES, lock, upsert
-from collector.store.errors import StoreDamaged
+from collector.store.db.sql import BODIES, advisory_lock, upsert
+from collector.store.errors import StoreCorrupt
 from collector.text import EXCERPT_BYTES, excerpt
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def surplus(kept: Iterable[Stored], most: int = MOST_STORED_BYTES, of_a_kind: in
 
 def keep(connection: sa.Connection, body: NewBody) -> bool:
     """Keep a body, once, and let go of those for which there is no room; False if its fetch is not on record."""
-    lock(connection, BODIES)
+    advisory_lock(connection, BODIES)
     known = sa.select(fetches.c.id).where(fetches.c.id == body.fetch_id)
     if connection.execute(known).first() is None:
         return False
@@ -126,7 +126,7 @@ def listed(connection: sa.Connection, *, waiting: bool = False) -> list[KeptBody
 
 
 def content(connection: sa.Connection, fetch_id: int) -> bytes | None:
-    """Return the kept body of a fetch, or what is kept of it; None for none. StoreDamaged if it is not what came."""
+    """Return the kept body of a fetch, or what is kept of it; None for none. StoreCorrupt if it is not what came."""
     select = sa.select(bodies.c.body, bodies.c.size, bodies.c.whole).where(bodies.c.fetch_id == fetch_id)
     row = connection.execute(select).one_or_none()
     if row is None:
@@ -134,19 +134,19 @@ def content(connection: sa.Connection, fetch_id: int) -> bytes | None:
     try:
         found = unpack(row.body, row.size + EXCERPT_BYTES)
     except ValueError as error:
-        raise StoreDamaged(f"the kept body of fetch {fetch_id} is damaged ({error})") from None
+        raise StoreCorrupt(f"the kept body of fetch {fetch_id} is damaged ({error})") from None
     if row.whole and len(found) != row.size:
-        raise StoreDamaged(f"the kept body of fetch {fetch_id} is damaged ({len(found)} of {row.size} bytes are there)")
+        raise StoreCorrupt(f"the kept body of fetch {fetch_id} is damaged ({len(found)} of {row.size} bytes are there)")
     return found
 
 
 def question(connection: sa.Connection, fetch_id: int) -> Batch | None:
-    """Read what was asked by the fetch of a kept body; None for none. StoreDamaged if the record is damaged."""
+    """Read what was asked by the fetch of a kept body; None for none. StoreCorrupt if the record is damaged."""
     text = connection.execute(sa.select(bodies.c.question).where(bodies.c.fetch_id == fetch_id)).scalar()
     try:
         return None if text is None else read_question(text)
     except ValueError as error:
-        raise StoreDamaged(f"the question of the kept body of fetch {fetch_id} is damaged ({error})") from None
+        raise StoreCorrupt(f"the question of the kept body of fetch {fetch_id} is damaged ({error})") from None
 
 
 def mark_read(connection: sa.Connection, fetch_ids: Collection[int]) -> None:
@@ -185,7 +185,7 @@ def findings(connection: sa.Connection) -> list[str]:
         try:
             content(connection, fetch_id)
             question(connection, fetch_id)
-        except StoreDamaged as error:
+        except StoreCorrupt as error:
             found.append(str(error))
     return found
 

@@ -74,7 +74,7 @@ def budget(connection: sa.Connection, now: datetime, limit: int) -> Budget:
     return Budget(limit, used, until if until > now else None)
 
 
-def believe(connection: sa.Connection, now: datetime) -> None:
+def repair_future_timestamps(connection: sa.Connection, now: datetime) -> None:
     """Let what is stamped ahead of *now* count from *now* on; the caller holds the lock BUDGET."""
     stamped, until, since = connection.execute(_ON_RECORD, {"ahead": now + AHEAD}).one()
     if stamped:

@@ -13,12 +13,12 @@ from collector.model import rfc3339, utc
 from collector.store.db import state
 from collector.store.db.schema import fetch_profiles, fetches
 from collector.store.db.schema import replicas as replicas_table
-from collector.store.db.sql import BUDGET, lock
-from collector.store.errors import StoreRefused
+from collector.store.db.sql import BUDGET, advisory_lock
+from collector.store.errors import ValueRejected
 from collector.store.ledger import backfills, replicas, upstream
-from collector.store.ledger.backfills import Progress
-from collector.store.ledger.budget import BLOCKED_UNTIL, believe, block, budget, first_free_at
-from collector.store.ledger.replicas import NOBODY
+from collector.store.ledger.backfills import JobProgress
+from collector.store.ledger.budget import BLOCKED_UNTIL, block, budget, first_free_at, repair_future_timestamps
+from collector.store.ledger.replicas import NO_REPLICA
 from collector.store.ledger.upstream import Wait
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _SUCCEED = sa.update(fetches).where(_THIS)
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class FetchRequest:
     """A request that a replica would like to send *now*: at most *limit* in any 300 seconds.
 
     *credentials* are known by their fingerprint.
@@ -58,19 +58,19 @@ class Errand:
     profiles: Sequence[str]
     now: datetime
     limit: int
-    replica_id: int = NOBODY
+    replica_id: int = NO_REPLICA
     credentials: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class StartedFetch:
     """A request is on record and may be sent."""
 
     fetch_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SaveResult:
     """How many points an answer, or several, inserted, revised, left unchanged and no longer had.
 
     *ignored* counts those that an overruled answer had otherwise. *by_series* has the same of each series of one
@@ -83,7 +83,7 @@ class Saved:
     unchanged: int = 0
     vanished: int = 0
     ignored: int = 0
-    by_series: Mapping[SeriesQuery, Saved] = field(default_factory=dict, compare=False, repr=False)
+    by_series: Mapping[SeriesQuery, SaveResult] = field(default_factory=dict, compare=False, repr=False)
     cut_off: Sequence[Slice] = field(default=(), compare=False, repr=False)
     missing: Sequence[Slice] = field(default=(), compare=False, repr=False)
 
@@ -97,8 +97,8 @@ class Saved:
         """How many values the answer held that are now stored."""
         return self.inserted + self.revised + self.unchanged
 
-    def __add__(self, other: Saved) -> Saved:
-        return Saved(
+    def __add__(self, other: SaveResult) -> SaveResult:
+        return SaveResult(
             self.inserted + other.inserted,
             self.revised + other.revised,
             self.unchanged + other.unchanged,
@@ -108,7 +108,7 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ReceivedAnswer:
     """The answer to a fetch's *batch* as it came in at *now*: *size* bytes; *job_id* is the backfill that it is for.
 
     With *force* no answer overrules it. *now* is so far *ahead* of Radar's present. *asked_at* is when the request was
@@ -137,7 +137,7 @@ class Arrival:
         return AnswerTime(self.asked_at or self.now, self.now, self.answer.meta.last_updated)
 
 
-class Failure(Protocol):
+class FetchError(Protocol):
     """What is kept of a request that brought no trusted answer, beside its text; RateLimited has *not_before* too."""
 
     @property
@@ -153,39 +153,39 @@ class Failure(Protocol):
         """The API's error code, where there was one."""
 
 
-def begin(connection: sa.Connection, errands: Sequence[Errand]) -> list[Begun | Wait]:
+def begin(connection: sa.Connection, errands: Sequence[FetchRequest]) -> list[StartedFetch | Wait]:
     """Put requests on record, or say how long to wait; of all processes one at a time decides.
 
     LeaseLost for a replica that was buried.
     """
     replicas.check(connection, errands[0].replica_id)
-    lock(connection, BUDGET)
+    advisory_lock(connection, BUDGET)
     now, limit = min(errand.now for errand in errands), min(errand.limit for errand in errands)
-    if errands[0].replica_id == NOBODY:  # replicas all go by the database's clock, which runs ahead of nobody
-        believe(connection, now)
+    if errands[0].replica_id == NO_REPLICA:  # replicas all go by the database's clock, which runs ahead of nobody
+        repair_future_timestamps(connection, now)
     standing = budget(connection, now, limit)
     if standing.blocked_until:
         return [Wait(standing.blocked_until, "blocked")] * len(errands)
     credentials = errands[0].credentials
-    restraints = upstream.restraints(connection, credentials, now)
-    allowed = min((one.most for one in restraints), default=len(errands))
+    in_force = upstream.throttles(connection, credentials, now)
+    allowed = min((one.most for one in in_force), default=len(errands))
     free = max(limit - standing.used, 0)
     entered = _enter(connection, errands[: min(free, allowed)])
-    if entered and any(one.wait.reason == "credentials" for one in restraints):
+    if entered and any(one.wait.reason == "credentials" for one in in_force):
         upstream.begun(connection, credentials, entered[0].fetch_id)
     if len(entered) == len(errands):
         return [*entered]
-    if restraints and free >= allowed:
-        wait = min(restraints, key=lambda one: one.most).wait
+    if in_force and free >= allowed:
+        wait = min(in_force, key=lambda one: one.most).wait
     else:
         wait = Wait(first_free_at(connection, now, max(standing.used - limit, 0)), "budget")
     return [*entered, *[wait] * (len(errands) - len(entered))]
 
 
-def _enter(connection: sa.Connection, errands: Sequence[Errand]) -> list[Begun]:
+def _enter(connection: sa.Connection, errands: Sequence[FetchRequest]) -> list[StartedFetch]:
     if not errands:
         return []
-    begun = [Begun(row.id) for row in connection.execute(_BEGIN, [_started(errand) for errand in errands])]
+    begun = [StartedFetch(row.id) for row in connection.execute(_BEGIN, [_started(errand) for errand in errands])]
     links = [
         {"profile": profile, "fetch_id": entry.fetch_id}
         for entry, errand in zip(begun, errands, strict=True)
@@ -196,7 +196,7 @@ def _enter(connection: sa.Connection, errands: Sequence[Errand]) -> list[Begun]:
     return begun
 
 
-def _started(errand: Errand) -> dict[str, object]:
+def _started(errand: FetchRequest) -> dict[str, object]:
     return {
         "started_at": errand.now,
         "outcome": "started",
@@ -209,22 +209,24 @@ def _started(errand: Errand) -> dict[str, object]:
     }
 
 
-def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[int, Saved], dict[int, datetime]]:
+def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[int, SaveResult], dict[int, datetime]]:
     """Tell what those of the fetches have saved that are not under way, and when each of all was requested.
 
-    StoreRefused if one ended otherwise.
+    ValueRejected if one ended otherwise.
     """
     found = {row.id: row for row in connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
     for fetch_id in fetch_ids:
         outcome = found[fetch_id].outcome if fetch_id in found else "unknown"
         if outcome not in ("started", "ok"):
-            raise StoreRefused(f"fetch {fetch_id} is {outcome}, so its answer comes too late to be saved")
+            raise ValueRejected(f"fetch {fetch_id} is {outcome}, so its answer comes too late to be saved")
     ended = (row for row in found.values() if row.outcome == "ok")
-    saved = {row.id: Saved(row.inserted, row.revised, row.unchanged, row.vanished, row.ignored or 0) for row in ended}
+    saved = {
+        row.id: SaveResult(row.inserted, row.revised, row.unchanged, row.vanished, row.ignored or 0) for row in ended
+    }
     return saved, {row.id: row.started_at for row in found.values()}
 
 
-def succeed(connection: sa.Connection, ended: Sequence[tuple[Arrival, Saved]]) -> None:
+def succeed(connection: sa.Connection, ended: Sequence[tuple[ReceivedAnswer, SaveResult]]) -> None:
     """Note that fetches brought an answer, and add to the counts of the backfills that they are for."""
     if ended:
         connection.execute(_SUCCEED, [_success(*each) for each in ended])
@@ -232,8 +234,8 @@ def succeed(connection: sa.Connection, ended: Sequence[tuple[Arrival, Saved]]) -
         backfills.count(connection, job_id, [_progress(*each) for each in ended if each[0].job_id == job_id])
 
 
-def _progress(arrival: Arrival, saved: Saved) -> Progress:
-    return Progress(
+def _progress(arrival: ReceivedAnswer, saved: SaveResult) -> JobProgress:
+    return JobProgress(
         requests=1,
         windows=len(arrival.batch.slices),
         points_inserted=saved.inserted,
@@ -243,7 +245,7 @@ def _progress(arrival: Arrival, saved: Saved) -> Progress:
     )
 
 
-def _success(arrival: Arrival, saved: Saved) -> dict[str, object]:
+def _success(arrival: ReceivedAnswer, saved: SaveResult) -> dict[str, object]:
     meta = arrival.answer.meta
     return {
         "fetch_id": arrival.fetch_id,
@@ -259,7 +261,7 @@ def _success(arrival: Arrival, saved: Saved) -> dict[str, object]:
     }
 
 
-def fail(connection: sa.Connection, fetch_id: int, error: Failure, now: datetime, credentials: str = "") -> None:
+def fail(connection: sa.Connection, fetch_id: int, error: FetchError, now: datetime, credentials: str = "") -> None:
     """Note that a fetch brought no answer, and until when nothing may be asked, where the server named a time."""
     outcome = str(error.outcome)
     values = {"finished_at": now, "outcome": outcome, "status": error.status, "code": error.code}
@@ -270,8 +272,8 @@ def fail(connection: sa.Connection, fetch_id: int, error: Failure, now: datetime
         upstream.refuse(connection, credentials, fetch_id)
     not_before = getattr(error, "not_before", None)
     if not_before:
-        lock(connection, BUDGET)
-        believe(connection, now)
+        advisory_lock(connection, BUDGET)
+        repair_future_timestamps(connection, now)
         blocked = state.get(connection, BLOCKED_UNTIL)
         if not blocked or not_before > utc(blocked):
             block(connection, now, not_before)

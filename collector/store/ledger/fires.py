@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from collector.store import checksums
 from collector.store.db.schema import fires
-from collector.store.db.sql import as_table, upsert
+from collector.store.db.sql import upsert, values_table
 from collector.store.ledger.budget import AHEAD
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
 def _known(connection: sa.Connection, outcomes: Sequence[Fire]) -> dict[tuple[str, datetime], Fire]:
     if not outcomes:
         return {}
-    dues, names = [fire.due for fire in outcomes], as_table([fire.profile for fire in outcomes])
+    dues, names = [fire.due for fire in outcomes], values_table([fire.profile for fire in outcomes])
     known = sa.select(fires).join_from(names, fires, fires.c.profile == names.c.name)
     known = known.where(fires.c.due.between(min(dues), max(dues)))
     return {(row.profile, row.due): Fire(*row) for row in connection.execute(known)}
@@ -74,7 +74,7 @@ def last_of(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, Fir
     """Find the newest due moment on record of each profile that has any."""
     if not profiles:
         return {}
-    names = as_table(profiles)
+    names = values_table(profiles)
     newest = sa.select(sa.func.max(fires.c.due)).where(fires.c.profile == names.c.name)
     due = newest.correlate(names).scalar_subquery()
     found = sa.select(fires).join_from(names, fires, sa.and_(fires.c.profile == names.c.name, fires.c.due == due))

@@ -29,7 +29,7 @@ _ALIVE = _ALIVE.where(replicas.c.expires_at >= _clock).order_by(replicas.c.id)
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class ServiceHeartbeat:
     """A life sign: *name* is host and process id, *progress_at* when work was last completed, None if never."""
 
     name: str
@@ -65,7 +65,7 @@ def is_service(name: str) -> bool:
     return not name.endswith(")")
 
 
-def write(connection: sa.Connection, beat: Beat) -> None:
+def write(connection: sa.Connection, beat: ServiceHeartbeat) -> None:
     """Write a life sign over the previous one; progress of another replica that is later stays."""
     known = _last(connection)
     moments = [one.progress_at for one in (beat, known) if one and one.progress_at and one.progress_at <= beat.seen_at]
@@ -98,14 +98,14 @@ def read(connection: sa.Connection, location: Location) -> ServiceState | None:
     return ServiceState(True, since, name, version, progress, seen_at, names)  # noqa: FBT003 - the first field says so
 
 
-def _owning(owner: Owner, beat: Beat | None) -> ServiceState:
+def _owning(owner: Owner, beat: ServiceHeartbeat | None) -> ServiceState:
     since = utc(owner.since)
     if beat is None or not beat.name.endswith(f":{owner.pid}"):
         return ServiceState(running=True, since=since, name=f"process {owner.pid}")
     return _running(since, beat)
 
 
-def _running(since: datetime, beat: Beat) -> ServiceState:
+def _running(since: datetime, beat: ServiceHeartbeat) -> ServiceState:
     return ServiceState(
         running=True,
         since=since,
@@ -116,7 +116,7 @@ def _running(since: datetime, beat: Beat) -> ServiceState:
     )
 
 
-def _gone(beat: Beat | None) -> ServiceState | None:
+def _gone(beat: ServiceHeartbeat | None) -> ServiceState | None:
     if beat is None:
         return None
     return ServiceState(
@@ -129,13 +129,15 @@ def _gone(beat: Beat | None) -> ServiceState | None:
     )
 
 
-def _last(connection: sa.Connection) -> Beat | None:
+def _last(connection: sa.Connection) -> ServiceHeartbeat | None:
     text = state.get(connection, KEY)
     if text is None:
         return None
     content = json.loads(text)
     progress = content["progress_at"]
-    return Beat(content["name"], content["version"], utc(content["seen_at"]), utc(progress) if progress else None)
+    return ServiceHeartbeat(
+        content["name"], content["version"], utc(content["seen_at"]), utc(progress) if progress else None
+    )
 
 
 def commands(connection: sa.Connection, location: Location) -> list[str]:

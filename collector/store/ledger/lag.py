@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from collector.store.ledger.fetches import Arrival
+    from collector.store.ledger.fetches import ReceivedAnswer
 
 
 _ANSWERS = 50
@@ -43,7 +43,7 @@ def usual_lag(connection: sa.Connection, ahead: timedelta = timedelta(0)) -> tim
     return max(timedelta(seconds=median(one.total_seconds() for one in lags)), timedelta(0)) if lags else UNKNOWN_LAG
 
 
-def effective_last_updated(connection: sa.Connection, arrival: Arrival) -> Arrival:
+def effective_last_updated(connection: sa.Connection, arrival: ReceivedAnswer) -> ReceivedAnswer:
     """Let a lastUpdated ahead of Radar's present, when the answer came, count as that present less the usual lag."""
     meta = arrival.answer.meta
     if meta.last_updated <= (arrival.present + NAMED_FROM if arrival.ahead else arrival.now):

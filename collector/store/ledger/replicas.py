@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 
-NOBODY = 0
+NO_REPLICA = 0
 """The id of a process that is not enlisted, and of the one owner of a SQLite store."""
 
 _CLOCK: Any = sa.func.clock_timestamp(type_=sa.TIMESTAMP(timezone=True))
@@ -32,7 +32,7 @@ _ALIVE = sa.select(replicas.c.id).where(_THIS).with_for_update(read=True, key_sh
 _EXPIRED = sa.select(replicas.c.id).where(replicas.c.expires_at < _CLOCK)
 _SILENT = _EXPIRED.with_for_update(skip_locked=True)
 
-SIGNED = "collector replica {}"
+APPLICATION_NAME = "collector replica {}"
 """The application_name of what a replica writes, by its id."""
 _CUT = sa.text("""
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -54,7 +54,7 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class NewReplica:
     """A process that wants to be a replica, with *profiles* to see to; silent for *lease*, it has lost its claims."""
 
     name: str
@@ -63,10 +63,10 @@ class Candidate:
     lease: timedelta
 
 
-def enlist(connection: sa.Connection, candidate: Candidate) -> int:
-    """Take a process on and give its id, which no other one ever has; NOBODY on SQLite."""
+def register(connection: sa.Connection, candidate: NewReplica) -> int:
+    """Take a process on and give its id, which no other one ever has; NO_REPLICA on SQLite."""
     if connection.dialect.name == "sqlite":
-        return NOBODY
+        return NO_REPLICA
     row = {"name": candidate.name, "version": candidate.version, "profiles": json.dumps([*candidate.profiles])}
     times = {"started_at": _CLOCK, "expires_at": _CLOCK + candidate.lease}
     enlisted = connection.execute(sa.insert(replicas).values(**row, **times).returning(replicas.c.id))
@@ -75,18 +75,18 @@ def enlist(connection: sa.Connection, candidate: Candidate) -> int:
 
 def check(connection: sa.Connection, replica_id: int) -> None:
     """Make sure until the transaction ends that a replica has its lease; LeaseLost where it has not."""
-    if replica_id != NOBODY and connection.execute(_ALIVE, {"replica_id": replica_id}).first() is None:
+    if replica_id != NO_REPLICA and connection.execute(_ALIVE, {"replica_id": replica_id}).first() is None:
         raise LeaseLost("this process was silent for longer than its lease, and others do its work now")
 
 
-def renew(connection: sa.Connection, replica_id: int, lease: timedelta) -> None:
+def renew_lease(connection: sa.Connection, replica_id: int, lease: timedelta) -> None:
     """Let a replica live on for *lease*; LeaseLost where it was buried."""
     renewed = sa.update(replicas).where(replicas.c.id == replica_id).values(expires_at=_CLOCK + lease)
-    if replica_id != NOBODY and not connection.execute(renewed).rowcount:
+    if replica_id != NO_REPLICA and not connection.execute(renewed).rowcount:
         check(connection, replica_id)
 
 
-def bury(connection: sa.Connection, now: datetime) -> int:
+def expire(connection: sa.Connection, now: datetime) -> int:
     """Bury the replicas whose leases have run out; gives their number.
 
     Who froze in the midst of a statement holds its row for as long as it is frozen, for Postgres ends only transactions
@@ -99,13 +99,13 @@ def bury(connection: sa.Connection, now: datetime) -> int:
     if silent:
         _end(connection, sorted(silent), now)
     if held := expired - silent:
-        connection.execute(_CUT, {"names": [SIGNED.format(replica_id) for replica_id in held]})
+        connection.execute(_CUT, {"names": [APPLICATION_NAME.format(replica_id) for replica_id in held]})
     return len(silent)
 
 
-def resign(connection: sa.Connection, replica_id: int, now: datetime) -> None:
+def deregister(connection: sa.Connection, replica_id: int, now: datetime) -> None:
     """Let a replica go, with all that it had claimed."""
-    if replica_id != NOBODY:
+    if replica_id != NO_REPLICA:
         _end(connection, [replica_id], now)
 
 
@@ -131,7 +131,7 @@ def listed(connection: sa.Connection) -> list[Replica]:
     """List the replicas, the oldest first."""
     held: dict[int, list[str]] = {}
     busy = sa.select(duties.c.replica_id, duties.c.name).where(duties.c.kind == "profile").order_by(duties.c.name)
-    for replica_id, name in connection.execute(busy.where(duties.c.replica_id != NOBODY)):
+    for replica_id, name in connection.execute(busy.where(duties.c.replica_id != NO_REPLICA)):
         held.setdefault(replica_id, []).append(name)
     return [
         Replica(

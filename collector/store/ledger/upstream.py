@@ -75,7 +75,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Restraint:
+class Throttle:
     """Of the requests that are wanted at most *most* may be sent now; the others *wait*."""
 
     most: int
@@ -83,7 +83,7 @@ class Restraint:
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
+class UpstreamHealth:
     """How Radar stands: `ok`, `silent` or `unauthorized`, its last *words*, and when it is asked again."""
 
     state: str
@@ -101,37 +101,37 @@ class Upstream:
         return max(again, now + _LOOK_AGAIN)
 
 
-def silence(newest: Tried, now: datetime) -> Restraint:
+def silence(newest: Tried, now: datetime) -> Throttle:
     """Decide who may find out whether Radar is back: one a minute, whatever the clock did, and all wait for its end."""
     over = min(newest.at, now) + PROBE_EVERY
     look = Wait(min(over, now + _LOOK_AGAIN) if over > now else now + _LOOK_AGAIN, "silent")
     if over <= now:
-        return Restraint(1, look)
-    return Restraint(0, look if newest.outcome == "started" else Wait(over, "silent", newest))
+        return Throttle(1, look)
+    return Throttle(0, look if newest.outcome == "started" else Wait(over, "silent", newest))
 
 
-def trial(refused: Tried | None, trying: Tried | None, now: datetime, *, at_once: bool = False) -> Restraint | None:
+def trial(refused: Tried | None, trying: Tried | None, now: datetime, *, at_once: bool = False) -> Throttle | None:
     """Decide who may send credentials that Radar *refused* last, or that one request alone is *trying*; None: all.
 
     *at_once*: one request need not wait for the end of the pause.
     """
-    alone = Restraint(1, Wait(now + _LOOK_AGAIN, "credentials"))
+    alone = Throttle(1, Wait(now + _LOOK_AGAIN, "credentials"))
     if trying and trying.outcome == "started":
         patience = PROBE_EVERY if refused else _FIRST_TRY
-        return alone if trying.started_at + patience <= now else Restraint(0, alone.wait)
+        return alone if trying.started_at + patience <= now else Throttle(0, alone.wait)
     if trying and trying.outcome not in (*_NO_WORD, "unauthorized"):
         return None
     if refused is None or at_once:
         return alone
     until = min(refused.finished_at or now, now) + TRY_AGAIN_AFTER
-    return alone if until <= now else Restraint(0, Wait(until, "credentials", refused))
+    return alone if until <= now else Throttle(0, Wait(until, "credentials", refused))
 
 
 def _key(credentials: str) -> str:
     return f"credentials:{credentials}"
 
 
-def restraints(connection: sa.Connection, credentials: str, now: datetime) -> list[Restraint]:
+def throttles(connection: sa.Connection, credentials: str, now: datetime) -> list[Throttle]:
     """Tell what keeps requests with these credentials, known by their fingerprint, from being sent now."""
     silent, text = connection.execute(_KNOWN, {"key": _key(credentials)}).one()
     newest = _tried(connection, _NEWEST) if silent == SILENT_AFTER else None
@@ -181,16 +181,16 @@ def refused(connection: sa.Connection, credentials: str) -> str | None:
     return found.message if found and not taken else None
 
 
-def upstream(connection: sa.Connection, now: datetime) -> Upstream:
+def upstream(connection: sa.Connection, now: datetime) -> UpstreamHealth:
     """Tell how Radar stands."""
     silent, _ = connection.execute(_KNOWN, {"key": ""}).one()
     told = _tried(connection, _NEWEST_TOLD)
     newest = _tried(connection, _NEWEST)
     if told and newest and silent == SILENT_AFTER:
-        return Upstream("silent", told.message, min(newest.at, now) + PROBE_EVERY)
+        return UpstreamHealth("silent", told.message, min(newest.at, now) + PROBE_EVERY)
     if told and told.outcome == "unauthorized":
-        return Upstream("unauthorized", told.message, min(told.finished_at or now, now) + TRY_AGAIN_AFTER)
-    return Upstream("ok")
+        return UpstreamHealth("unauthorized", told.message, min(told.finished_at or now, now) + TRY_AGAIN_AFTER)
+    return UpstreamHealth("ok")
 
 
 def _trials(connection: sa.Connection, text: str | None) -> tuple[Tried | None, Tried | None]:

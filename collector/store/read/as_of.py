@@ -45,10 +45,10 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptSeries:
+class StoredSeries:
     """The series that stands for a query; *labels* are those in use first, *normalization* is "" before an answer.
 
-    *generations* are those in force, the newest first, if the query has had several units: see `History.within`.
+    *generations* are those in force, the newest first, if the query has had several units: see `AsOfReader.within`.
     *change* is where the unit changes within the range that was looked at; no answer can have such a range. *elsewhere*
     are the generations whose buckets start elsewhere than those of the grid in force.
     """
@@ -68,7 +68,7 @@ class KeptSeries:
         return bool(self.normalization)
 
 
-class Stretch(NamedTuple):
+class SeriesWindow(NamedTuple):
     """The buckets of one series from *start* up to, not including, *end*; epoch seconds."""
 
     series_id: int
@@ -76,7 +76,7 @@ class Stretch(NamedTuple):
     end: int
 
 
-class History:
+class AsOfReader:
     """What can be asked of one state of the store; *as_of* (None: now) is when things must have been known."""
 
     def __init__(self, connection: sa.Connection, as_of: datetime | None) -> None:
@@ -85,7 +85,7 @@ class History:
         self._taken: dict[int, Snapshot] = {}
         self._alike: dict[int, list[int]] = {}
 
-    def series(self, dataset: str) -> list[KeptSeries]:
+    def series(self, dataset: str) -> list[StoredSeries]:
         """List the series of *dataset*, of each query the one that is in force, by id.
 
         Labels point to it now; at an earlier moment it may have been another one.
@@ -100,7 +100,7 @@ class History:
             rivals[generations.question(row.digest)].append(row)
         return sorted((self._standing(same, labels) for same in rivals.values()), key=lambda one: one.id)
 
-    def _standing(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> KeptSeries:
+    def _standing(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> StoredSeries:
         """Choose the series that stands for a query, and note which ones differ in the spelling of the unit alone."""
         found = [generation(row, labelled=bool(labels[row.id])) for row in same]
         if len(found) > 1:
@@ -115,9 +115,9 @@ class History:
         units = tuple(found) if any(not same_measure(first.measure, one.measure) for one in found) else ()
         named = tuple(label for row in same for label in labels[row.id])
         query = _query(same[0].dataset, same[0].agg_interval, same[0].filters)
-        return KeptSeries(first.id, query, *first.measure, named, units, elsewhere=elsewhere)
+        return StoredSeries(first.id, query, *first.measure, named, units, elsewhere=elsewhere)
 
-    def within(self, kept: KeptSeries, start: int, end: int) -> KeptSeries:
+    def within(self, kept: StoredSeries, start: int, end: int) -> StoredSeries:
         """Give *kept* with the unit of its buckets from *start* up to, not including, *end*; epoch seconds.
 
         Its *change* is the first one within them, if there is any.
@@ -133,7 +133,7 @@ class History:
         one = next(one for one in kept.generations if same_measure(one.measure, measure))
         return replace(kept, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
 
-    def on_former_grid(self, kept: KeptSeries, start: int, end: int) -> Generation | None:
+    def on_former_grid(self, kept: StoredSeries, start: int, end: int) -> Generation | None:
         """Find the generation on a former grid that a range in epoch seconds is of: nothing else is stored there."""
         current = [kept.id, *(one.id for one in kept.generations)]
         spans = self._spans([*current, *(one.id for one in kept.elsewhere)])
@@ -146,7 +146,7 @@ class History:
 
     def _measures(self, same: Sequence[Generation], start: int, end: int) -> tuple[list[Generation], Change | None]:
         """Find the first generation whose values count in a range, and where the first one in another unit begins."""
-        streams = [self._blocks(Stretch(one.id, start, end)) for one in same]
+        streams = [self._blocks(SeriesWindow(one.id, start, end)) for one in same]
         first: Generation | None = None
         for number, rows in merged(streams):
             one = same[number]
@@ -167,14 +167,14 @@ class History:
         self._taken |= snapshots.newest(self._connection, ids, self._as_of)
         return {series_id: self._taken[series_id] for series_id in ids if series_id in self._taken}
 
-    def spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+    def extents(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
         """Find the oldest and newest known timestamp of each series; absent for none."""
         spans = self._spans([other for one in ids for other in self._same(one)])
         parts = {one: [spans[other] for other in self._same(one) if other in spans] for one in ids}
         return {one: (min(a for a, _ in each), max(b for _, b in each)) for one, each in parts.items() if each}
 
     def _spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
-        found = self._connection.execute(statements.spans(self._as_of), {"ids": list(ids)})
+        found = self._connection.execute(statements.extents(self._as_of), {"ids": list(ids)})
         return {series_id: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
 
     def _same(self, series_id: int) -> Sequence[int]:
@@ -212,13 +212,13 @@ class History:
         """Find the ranges [start, end), in epoch seconds, that Radar is proven not to have; absent for none."""
         return proven_absent(self._connection, ids, self._as_of)
 
-    def is_answered(self, stretches: Sequence[Stretch]) -> bool:
+    def is_answered(self, stretches: Sequence[SeriesWindow]) -> bool:
         """Return whether an answer on any of the buckets is on record."""
         every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
         levels, _ = statements.confidence(every, self._as_of)
         return self._connection.execute(levels.limit(1)).first() is not None
 
-    def confidence_level(self, stretches: Sequence[Stretch]) -> int | None:
+    def confidence_level(self, stretches: Sequence[SeriesWindow]) -> int | None:
         """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
         standing = {other: one.series_id for one in stretches for other in self._same(one.series_id)}
         every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
@@ -227,7 +227,7 @@ class History:
         if len(found) <= 1:
             return found[0] if found else None
         rows = self._connection.execute(detailed).all()
-        return lowest_level(stretches, [Spoken(standing[series_id], *rest) for series_id, *rest in rows])
+        return lowest_level(stretches, [ConfidenceRange(standing[series_id], *rest) for series_id, *rest in rows])
 
     def unit_names(self, unit: str) -> tuple[str, ...]:
         """Return the names that the newest answer gave *unit*, whatever moment is looked at."""
@@ -238,14 +238,14 @@ class History:
         select = statements.remarks(tuple(dict.fromkeys(windows)), self._as_of)
         return [_annotation(row) for row in self._connection.execute(select, {"dataset": dataset})]
 
-    def points(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
+    def points(self, stretch: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
         """Give blocks of (timestamp, value), ascending, in constant memory."""
         same = self._same(stretch.series_id)
         if len(same) == 1:
             return self._blocks(stretch)
         return (rows for _, rows in merged([self._blocks(stretch._replace(series_id=one)) for one in same]))
 
-    def _blocks(self, stretch: Stretch) -> Iterator[Sequence[tuple[int, float]]]:
+    def _blocks(self, stretch: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
         within = from_epoch(stretch.start), from_epoch(stretch.end)
         taken = self._taken.get(stretch.series_id)
         select, bounds = select_points(stretch.series_id, *within, self._as_of, taken.asked_at if taken else None)
@@ -284,7 +284,7 @@ def _annotation(row: Any) -> Annotation:
     )
 
 
-class Spoken(NamedTuple):
+class ConfidenceRange(NamedTuple):
     """An answer on the buckets from *start* up to *end* of a series, and its confidence level."""
 
     series_id: int
@@ -293,7 +293,7 @@ class Spoken(NamedTuple):
     level: int | None
 
 
-def lowest_level(stretches: Stretches, spoken: Sequence[Spoken]) -> int | None:
+def lowest_level(stretches: Stretches, spoken: Sequence[ConfidenceRange]) -> int | None:
     """Find the lowest level that holds on *stretches* (series_id, start, end); *spoken* has the newest answer first.
 
     Of each bucket only the newest answer counts, for a level rises when Radar's data has been repaired.

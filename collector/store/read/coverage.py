@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LONGEST_LAG = timedelta(days=1)
 
 
-def asked_at(
+def last_covered_at(
     connection: sa.Connection, queries: Sequence[SeriesQuery], moment: datetime
 ) -> dict[SeriesQuery, datetime]:
     """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""

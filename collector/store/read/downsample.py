@@ -16,12 +16,12 @@ from collector.store.read.common_bucket import Bucket, common_buckets, complete_
 from collector.store.read.points import points_in_force, points_of
 from collector.store.read.selection import selected
 from collector.store.series import generations, grids, snapshots
-from collector.store.write.points import Span
+from collector.store.write.points import SeriesWindow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from collector.store.read.selection import SelectedSeries, Selection
+    from collector.store.read.selection import PointQuery, SelectedSeries
     from collector.store.series.generations import Generation
 
     Shape = tuple[int, Bucket, int]
@@ -36,7 +36,7 @@ Where buckets start elsewhere, so do columns.
 """
 
 
-class Column(NamedTuple):
+class ChartBucket(NamedTuple):
     """What the points from *start* (epoch seconds) on, for one column's width, come to."""
 
     start: int
@@ -47,7 +47,7 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Thinned:
+class Downsampled:
     """A series in columns *width* seconds wide; columns without a point are absent. Each holds whole buckets.
 
     A label whose unit changes has one for each unit, the newest first.
@@ -55,11 +55,13 @@ class Thinned:
 
     series: SelectedSeries
     width: int
-    columns: Sequence[Column]
+    columns: Sequence[ChartBucket]
     bucket: Bucket
 
 
-def thinned(connection: sa.Connection, chosen: Selection, columns: int, *, common: bool = False) -> list[Thinned]:
+def downsampled(
+    connection: sa.Connection, chosen: PointQuery, columns: int, *, common: bool = False
+) -> list[Downsampled]:
     """Read a selection in about so many columns over its time, each with its extremes; a column holds whole buckets.
 
     *common*: all of it in buckets of one width, those of the coarsest series, each the sum of all its parts.
@@ -72,22 +74,22 @@ def thinned(connection: sa.Connection, chosen: Selection, columns: int, *, commo
     thin = []
     for one in found:
         bucket = shared.get(one.label, Bucket(one.agg_interval))
-        width = column_width(end - start, columns, bucket.interval.seconds)
+        width = bucket_width(end - start, columns, bucket.interval.seconds)
         edge = _GRID + known[bucket.interval].seconds
         first, last = edge + (start - edge) // width * width, edge - (edge - end) // width * width
-        stretch = Span(one.series_id, first, last)
+        stretch = SeriesWindow(one.series_id, first, last)
         if bucket.refused:
-            thin.append(Thinned(one, width, [], bucket))
+            thin.append(Downsampled(one, width, [], bucket))
         elif one.series_id in several and not one.asked_at:
             within = from_epoch(first), from_epoch(last), chosen.as_of
             thin += _by_unit(connection, one, several[one.series_id], within, (width, bucket, edge))
         elif chosen.as_of is None or one.asked_at:
-            thin.append(Thinned(one, width, _columns(connection, one, stretch, width, bucket), bucket))
+            thin.append(Downsampled(one, width, _columns(connection, one, stretch, width, bucket), bucket))
         else:
             stream = points_of(connection, one.series_id, from_epoch(first), from_epoch(last), chosen.as_of)
             with closing(stream):
                 rows = [point for block in stream for point in block]
-            thin.append(Thinned(one, width, _in_columns(one, rows, (width, bucket, edge)), bucket))
+            thin.append(Downsampled(one, width, _in_columns(one, rows, (width, bucket, edge)), bucket))
     return thin
 
 
@@ -97,7 +99,7 @@ def _by_unit(
     same: Sequence[Generation],
     within: tuple[datetime, datetime, datetime | None],
     shape: Shape,
-) -> list[Thinned]:
+) -> list[Downsampled]:
     """Read the columns of a label whose unit has changed: for each unit those of its own points."""
     rows: list[tuple[Generation, list[tuple[int, float]]]] = []
     with closing(points_in_force(connection, same, *within)) as parts:
@@ -109,9 +111,11 @@ def _by_unit(
             measured[0].extend(block)
     width, bucket, edge = shape
     if not rows:
-        return [Thinned(one.under(same[0]), width, [], bucket)]
+        return [Downsampled(one.under(same[0]), width, [], bucket)]
     return [
-        Thinned(one.under(generation), width, _in_columns(one, known, (width, bucket, _edge(generation, edge))), bucket)
+        Downsampled(
+            one.under(generation), width, _in_columns(one, known, (width, bucket, _edge(generation, edge))), bucket
+        )
         for generation, known in reversed(rows)
         if generation.former_offset is None or bucket.interval is one.agg_interval
     ]
@@ -129,7 +133,7 @@ def _edge(one: Generation, edge: int) -> int:
 
 
 def _span(
-    connection: sa.Connection, chosen: Selection, found: Sequence[SelectedSeries], ids: Collection[int]
+    connection: sa.Connection, chosen: PointQuery, found: Sequence[SelectedSeries], ids: Collection[int]
 ) -> tuple[int, int]:
     """The time a selection spans, in epoch seconds: what was asked for, or else what is stored of the series *ids*."""
     if chosen.start and chosen.end:
@@ -145,7 +149,7 @@ def _span(
     return start, max(start, end)
 
 
-def column_width(span: int, columns: int, step: int) -> int:
+def bucket_width(span: int, columns: int, step: int) -> int:
     """Give the width in seconds of at most *columns* over *span* seconds: whole buckets, whole days once it is long.
 
     Columns of half a day would show night and day by turns.
@@ -156,31 +160,33 @@ def column_width(span: int, columns: int, step: int) -> int:
     return -(-span // (columns * _WEEK)) * _WEEK
 
 
-def in_columns(found: Iterable[tuple[int, float]], width: int, edge: int = _GRID) -> list[Column]:
+def chart_buckets(found: Iterable[tuple[int, float]], width: int, edge: int = _GRID) -> list[ChartBucket]:
     """Sum up (timestamp, value), ascending, in columns of *width* seconds, one of which starts at *edge*."""
     columns: dict[int, list[float]] = {}
     for timestamp, value in found:
         columns.setdefault(edge + (timestamp - edge) // width * width, []).append(value)
-    return [Column(t, min(v), max(v), sum(v) / len(v), len(v)) for t, v in columns.items()]
+    return [ChartBucket(t, min(v), max(v), sum(v) / len(v), len(v)) for t, v in columns.items()]
 
 
-def _in_columns(one: SelectedSeries, found: Iterable[tuple[int, float]], shape: Shape) -> list[Column]:
+def _in_columns(one: SelectedSeries, found: Iterable[tuple[int, float]], shape: Shape) -> list[ChartBucket]:
     (width, bucket, edge), step = shape, one.agg_interval.seconds
     if bucket.interval.seconds > step:
         found = complete_sums(found, step, bucket.interval.seconds, edge)
-    return in_columns(found, width, edge)
+    return chart_buckets(found, width, edge)
 
 
-def _columns(connection: sa.Connection, one: SelectedSeries, stretch: Span, width: int, bucket: Bucket) -> list[Column]:
+def _columns(
+    connection: sa.Connection, one: SelectedSeries, stretch: SeriesWindow, width: int, bucket: Bucket
+) -> list[ChartBucket]:
     """Let the database do what _in_columns does, of a snapshot if there is one; *stretch* begins on the grid."""
     values = _buckets(one, stretch, bucket.interval.seconds)
     column, value = (values.c.offset // width).label("column"), values.c.value
     figures = sa.func.min(value), sa.func.max(value), sa.func.avg(value), sa.func.count()
     found = connection.execute(sa.select(column, *figures).group_by(column).order_by(column))
-    return [Column(stretch.start + at * width, *rest) for at, *rest in found]
+    return [ChartBucket(stretch.start + at * width, *rest) for at, *rest in found]
 
 
-def _buckets(one: SelectedSeries, stretch: Span, bucket: int) -> sa.Subquery:
+def _buckets(one: SelectedSeries, stretch: SeriesWindow, bucket: int) -> sa.Subquery:
     """Select *offset*, in seconds from the start of *stretch*, and *value* of its buckets, *bucket* seconds wide."""
     table, step = (points if one.asked_at is None else snapshot_points), one.agg_interval.seconds
     offset = epoch(table.c.timestamp) - stretch.start

@@ -32,7 +32,7 @@ _TOGETHER = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class GapWindow:
     """A run of absent buckets: `missing`, or `upstream` if two answers prove that Radar has none."""
 
     window: Window
@@ -40,7 +40,7 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedWindow:
     """The buckets of *query* in *window* that should be there.
 
     They are past settle *settle* after their end, or later if another profile wants the series with a longer one.
@@ -70,7 +70,7 @@ class _Stretch(NamedTuple):
     step: int
 
 
-def holes(connection: sa.Connection, expected: Sequence[Expected]) -> list[list[Hole]]:
+def holes(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[list[GapWindow]]:
     """Find the runs of absent buckets of each query's current series, ascending; in the order of *expected*.
 
     See `finality.judge_gap` for what makes a run `upstream`. What retention has deleted is no gap, nor what lies before
@@ -78,7 +78,7 @@ def holes(connection: sa.Connection, expected: Sequence[Expected]) -> list[list[
     """
     return [
         [
-            Hole(Window(from_epoch(start), from_epoch(end)), reason)
+            GapWindow(Window(from_epoch(start), from_epoch(end)), reason)
             for run in gaps.runs
             for start, end, reason in judge_gap(run, gaps.absences, gaps.settle)
         ]
@@ -87,7 +87,7 @@ def holes(connection: sa.Connection, expected: Sequence[Expected]) -> list[list[
 
 
 def requests(
-    connection: sa.Connection, expected: Sequence[Expected], now: float, *, explicit: bool = False
+    connection: sa.Connection, expected: Sequence[ExpectedWindow], now: float, *, explicit: bool = False
 ) -> list[list[GapRequest]]:
     """Decide what of the gaps of each query to ask for at *now*, in epoch seconds; see `finality.gap_requests`."""
     steps = [one.query.agg_interval.seconds for one in expected]
@@ -101,7 +101,7 @@ def requests(
     ]
 
 
-def beginnings(connection: sa.Connection, expected: Sequence[Expected]) -> list[Range | None]:
+def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[Range | None]:
     """Find the run of absent buckets that each window begins with, if answers lacked all of it; see `edge`.
 
     In the order of *expected*; in epoch seconds.
@@ -118,7 +118,7 @@ def beginnings(connection: sa.Connection, expected: Sequence[Expected]) -> list[
     return found
 
 
-def _gaps(connection: sa.Connection, expected: Sequence[Expected]) -> list[_Gaps]:
+def _gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
     """Find the gaps, without what lies before the beginning of Radar's own history."""
     known = edges.read(connection, {one.query for one in expected})
     found = _all_gaps(connection, expected)
@@ -131,14 +131,14 @@ def _gaps(connection: sa.Connection, expected: Sequence[Expected]) -> list[_Gaps
     ]
 
 
-def _all_gaps(connection: sa.Connection, expected: Sequence[Expected]) -> list[_Gaps]:
+def _all_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
     found = []
     for start in range(0, len(expected), _TOGETHER):
         found += _some_gaps(connection, expected[start : start + _TOGETHER])
     return found
 
 
-def _some_gaps(connection: sa.Connection, expected: Sequence[Expected]) -> list[_Gaps]:
+def _some_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
     kept = {step: kept_from(connection, step) for step in {one.query.agg_interval for one in expected}}
     ids = generations.ids_of(connection, {one.query for one in expected})
     windows: list[Range] = []
@@ -162,7 +162,7 @@ def _some_gaps(connection: sa.Connection, expected: Sequence[Expected]) -> list[
 
 def _judged(
     connection: sa.Connection,
-    expected: Sequence[Expected],
+    expected: Sequence[ExpectedWindow],
     found: Sequence[Sequence[Range]],
     ids: Mapping[SeriesQuery, Sequence[int]],
 ) -> list[_Gaps]:

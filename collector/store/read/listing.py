@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class ListFilter:
     """What to list: of one *profile*, from *start* up to, not including, *end*, at most *limit* rows.
 
     Of series and revisions, *labels* chooses those under one of these labels; None means all.
@@ -164,7 +164,7 @@ class RevisionRow:
     replaced_by: int
 
 
-def list_series(connection: sa.Connection, chosen: Filter) -> list[SeriesRow]:
+def list_series(connection: sa.Connection, chosen: ListFilter) -> list[SeriesRow]:
     """List series with a point between start and end, by id; a series with several labels once per label."""
     first, last = (
         sa.func.coalesce(
@@ -189,7 +189,7 @@ def list_series(connection: sa.Connection, chosen: Filter) -> list[SeriesRow]:
     ]
 
 
-def list_fetches(connection: sa.Connection, chosen: Filter) -> list[FetchRow]:
+def list_fetches(connection: sa.Connection, chosen: ListFilter) -> list[FetchRow]:
     """List requests started between start and end, the newest first."""
     is_kept = sa.exists().where(bodies.c.fetch_id == fetches.c.id)
     columns = (fetches.c[name] for name in FetchRow.__slots__ if name != "body")
@@ -222,7 +222,7 @@ def _windows(text: str | None) -> tuple[Window, ...] | None:
     return tuple(Window(utc(start), utc(end)) for start, end in json.loads(text))
 
 
-def list_annotations(connection: sa.Connection, chosen: Filter) -> list[AnnotationRow]:
+def list_annotations(connection: sa.Connection, chosen: ListFilter) -> list[AnnotationRow]:
     """List annotations that overlap the time between start and end, by start date, or the newest first."""
     table = annotations_table
     names = [name for name in AnnotationRow.__slots__ if name != "withdrawn_at"]
@@ -244,7 +244,7 @@ def list_annotations(connection: sa.Connection, chosen: Filter) -> list[Annotati
     ]
 
 
-def list_revisions(connection: sa.Connection, chosen: Filter) -> list[RevisionRow]:
+def list_revisions(connection: sa.Connection, chosen: ListFilter) -> list[RevisionRow]:
     """List values replaced, of buckets between start and end, by series, bucket and time; once per label.
 
     With the newest first it is by when they were replaced.
@@ -275,7 +275,7 @@ def list_revisions(connection: sa.Connection, chosen: Filter) -> list[RevisionRo
     return [RevisionRow(**row) for row in found]
 
 
-def list_fires(connection: sa.Connection, chosen: Filter) -> list[Fire]:
+def list_fires(connection: sa.Connection, chosen: ListFilter) -> list[Fire]:
     """List due moments between start and end with their outcomes, the newest first."""
     select = sa.select(fires).where(*chosen.within(fires.c.due))
     if chosen.profile is not None:

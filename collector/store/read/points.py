@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.model import from_epoch
-from collector.store.db.column_types import Moment, epoch
+from collector.store.db.column_types import Timestamp, epoch
 from collector.store.db.schema import fetches, labels, points, revisions, series, snapshot_points
 from collector.store.series import generations, identity, snapshots
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 1_000
 
 
-class Visible(NamedTuple):
+class ActiveLabel(NamedTuple):
     """A label, and the series that it points to."""
 
     profile: str
@@ -46,7 +46,7 @@ class Block(NamedTuple):
     normalization: str = ""
 
 
-def visible_labels(connection: sa.Connection, profiles: Collection[str] = ()) -> list[Visible]:
+def visible_labels(connection: sa.Connection, profiles: Collection[str] = ()) -> list[ActiveLabel]:
     """List the labels of *profiles*, of all for none, by profile and position.
 
     A profile that was renamed gives the labels that its series have now. Sorted here, because a database sorts text by
@@ -59,7 +59,7 @@ def visible_labels(connection: sa.Connection, profiles: Collection[str] = ()) ->
         followed = identity.chosen(labels.c.profile, labels.c.label, identity.renamed(connection, profiles))
         select = select.where(sa.or_(labels.c.profile.in_(list(profiles)), followed))
     found = sorted(tuple(row) for row in connection.execute(select))
-    return [Visible(profile, label, *rest) for profile, _, label, *rest in found]
+    return [ActiveLabel(profile, label, *rest) for profile, _, label, *rest in found]
 
 
 def export_blocks(  # noqa: PLR0913 - what an export is bounded by
@@ -211,8 +211,8 @@ def select_points(
 
 def _within(table: sa.Table, given: frozenset[str]) -> list[Any]:
     bounds = [table.c.series_id == sa.bindparam("series_id")]
-    bounds += [table.c.timestamp >= sa.bindparam("since", type_=Moment)] if "since" in given else []
-    bounds += [table.c.timestamp < sa.bindparam("until", type_=Moment)] if "until" in given else []
+    bounds += [table.c.timestamp >= sa.bindparam("since", type_=Timestamp)] if "since" in given else []
+    bounds += [table.c.timestamp < sa.bindparam("until", type_=Timestamp)] if "until" in given else []
     return bounds
 
 
@@ -225,7 +225,7 @@ def _now(given: frozenset[str]) -> Any:
 @cache
 def _of_snapshot(given: frozenset[str]) -> Any:
     """Select the points of one snapshot."""
-    moment = sa.bindparam("asked_at", type_=Moment)
+    moment = sa.bindparam("asked_at", type_=Timestamp)
     select = sa.select(epoch(snapshot_points.c.timestamp), snapshot_points.c.value)
     select = select.where(*_within(snapshot_points, given), snapshot_points.c.asked_at == moment)
     return select.order_by(snapshot_points.c.timestamp)

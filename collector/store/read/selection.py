@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class PointQuery:
     """Points of *profiles* and *series* (labels), all for none, from *start* up to, not including, *end*."""
 
     profiles: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Selection:
     as_of: datetime | None = None
 
 
-class Place(NamedTuple):
+class PointCursor(NamedTuple):
     """A point's place in the order of a selection; *timestamp* in epoch seconds."""
 
     profile: str
@@ -75,7 +75,7 @@ class SelectedSeries:
         return replace(self, series_id=other.id, normalization=other.normalization, unit=other.unit)
 
 
-def selected(connection: sa.Connection, chosen: Selection) -> list[SelectedSeries]:
+def selected(connection: sa.Connection, chosen: PointQuery) -> list[SelectedSeries]:
     """List the series of a selection by profile and the labels' positions; a name that was renamed is followed."""
     named = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
     asked = [series.c[name] for name in ("filters", "dataset", "dimension", "group")]
@@ -123,7 +123,7 @@ def _of_snapshot(one: SelectedSeries, taken: Snapshot | None, several: Sequence[
 
 
 def blocks(
-    connection: sa.Connection, chosen: Selection, after: Place | None = None
+    connection: sa.Connection, chosen: PointQuery, after: PointCursor | None = None
 ) -> Generator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None, None]:
     """Stream a selection's points in blocks, from behind the place *after* on; LookupError where it is not there.
 

@@ -58,7 +58,7 @@ class SeriesState:
 def series_states(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
     """Read the state of each query's current series; absent if it has no point."""
     ids = {query: same[0] for query, same in generations.ids_of(connection, queries).items()}
-    extents = identity.spans(connection, queries)
+    extents = identity.extents(connection, queries)
     ends = identity.ends(connection, [ids[query] for query in extents])
     rows = evidence.read(connection, [ids[query] for query in extents])
     absent = {query: edge.absent for query, edge in edges.read(connection, ids).items() if edge.is_accepted}

@@ -42,7 +42,7 @@ def series() -> Any:
 
 
 @lru_cache(maxsize=16)
-def spans(as_of: datetime | None) -> Any:
+def extents(as_of: datetime | None) -> Any:
     """(id, oldest timestamp, newest timestamp) of the series *ids*; None for none."""
     ends = [_end(newest=newest, as_of=as_of) for newest in (False, True)]
     return sa.select(series_table.c.id, *ends).where(series_table.c.id.in_(_IDS))

@@ -12,7 +12,7 @@ from collector.clock_difference import radar_lag
 from collector.model import from_epoch
 from collector.store.db import migrate
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, metadata, points, refusals, series
-from collector.store.db.sql import as_table
+from collector.store.db.sql import values_table
 from collector.store.ledger import lag
 from collector.store.series import generations
 from collector.store.series import identity as series_of
@@ -77,7 +77,7 @@ def status_rows(connection: sa.Connection, profiles: Sequence[Profile]) -> list[
     """Tell how each of *profiles* fares, in their order."""
     queries = list(dict.fromkeys(s.query for profile in profiles for s in profile.series))
     ids = generations.ids_of(connection, queries)
-    spans = series_of.spans(connection, queries)
+    spans = series_of.extents(connection, queries)
     elsewhere = _on_former_grids(connection, queries)
     every = [series_id for same in ids.values() for series_id in same]
     columns = series.c.id, series.c.points, series.c.created_at
@@ -137,7 +137,7 @@ def _ends(spans: Sequence[tuple[int, int] | None]) -> tuple[datetime | None, dat
     return from_epoch(min(firsts)), behind, from_epoch(max(lasts))
 
 
-def whole(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
+def complete_extents(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
     """Find the oldest and newest stored timestamp of those queries of which every bucket in between is stored.
 
     Where the unit has changed, each of its series must be whole, and the next one begin where it ends at the latest.
@@ -165,7 +165,7 @@ def _healths(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, _H
     """Find when the newest answer for each profile came, count the failures since, and tell how old it was."""
     if not profiles:
         return {}
-    names = as_table(profiles)
+    names = values_table(profiles)
     joined = fetch_profiles.join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
     newest = sa.select(fetches.c.id).select_from(joined).order_by(fetch_profiles.c.fetch_id.desc()).limit(1)
     newest = newest.where(fetch_profiles.c.profile == names.c.name, fetches.c.outcome == "ok")

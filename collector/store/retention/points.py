@@ -13,7 +13,7 @@ from collector.store import checksums
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, points, revisions, series, vanished
-from collector.store.errors import StoreDamaged
+from collector.store.errors import StoreCorrupt
 from collector.store.series import evidence
 from collector.store.series.identity import count_points
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from collector.store.checksums import Answered
+    from collector.store.checksums import CheckedRange
 
     Named = Sequence[datetime | None]
 
@@ -144,7 +144,7 @@ def amend(
     """Write the date ranges of a series *which* are chosen as if only what *stays* had been written there.
 
     To be called before anything is deleted. *stays* is asked for (fetch_id, timestamp); *kept_from*, in epoch seconds,
-    is where a range begins that began before. StoreDamaged where a checksum does not agree now: damage is not to be
+    is where a range begins that began before. StoreCorrupt where a checksum does not agree now: damage is not to be
     signed.
     """
     ranges = _ranges(connection, series_id, which)
@@ -156,7 +156,7 @@ def amend(
         values = [(t, v) for t, v in written[answered.fetch_id] if answered.start <= t < answered.end]
         if checksum(answered, *_columns(values)) != kept:
             brought = f"what fetch {answered.fetch_id} brought is not what it was"
-            raise StoreDamaged(
+            raise StoreCorrupt(
                 f"nothing is deleted of series {series_id}, for {brought}: `collector db verify` says more"
             )
         start = max(answered.start, kept_from or answered.start)
@@ -172,7 +172,7 @@ def amend(
 
 def _ranges(
     connection: sa.Connection, series_id: int, which: sa.ColumnElement[bool]
-) -> list[tuple[Answered, Named, int]]:
+) -> list[tuple[CheckedRange, Named, int]]:
     table = date_ranges.c
     columns = (table.fetch_id, epoch(table.start).label("a"), epoch(table.end).label("b"))
     select = sa.select(*columns, table.start_time, table.end_time, table.checksum)
@@ -181,7 +181,7 @@ def _ranges(
 
 
 def _written(
-    connection: sa.Connection, series_id: int, ranges: Sequence[tuple[Answered, Named, int]]
+    connection: sa.Connection, series_id: int, ranges: Sequence[tuple[CheckedRange, Named, int]]
 ) -> dict[int, list[tuple[int, float]]]:
     """What the fetches of *ranges* wrote where these lie: (timestamp, value), ascending, by fetch_id."""
     wanted = {answered.fetch_id for answered, *_ in ranges}

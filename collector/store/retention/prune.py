@@ -17,7 +17,7 @@ from collector.interval import AggInterval, Grid
 from collector.model import rfc3339
 from collector.store.db import schema, state
 from collector.store.db.schema import fires, revisions, series
-from collector.store.errors import StoreDamaged
+from collector.store.errors import StoreCorrupt
 from collector.store.retention import cutoff, ledger, points
 from collector.store.series import grids, snapshots
 
@@ -76,7 +76,7 @@ async def prune(database: Database, retention: RetentionSettings, now: datetime)
                 gone += await _snapshots(database, series_id, edge)
             if retention.revisions:
                 gone += await _revisions(database, series_id, now - retention.revisions)
-        except StoreDamaged as error:
+        except StoreCorrupt as error:
             log.error("prune", extra={"outcome": "refused", "reason": str(error)})  # noqa: TRY400 - no traceback
             gone += Pruned(damaged=(str(error),))
     if retention.fetches:

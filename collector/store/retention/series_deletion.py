@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from collector.errors import CollectorError
 from collector.store import checksums
 from collector.store.db import schema
-from collector.store.db.sql import LABELS, lock
+from collector.store.db.sql import LABELS, advisory_lock
 from collector.store.ledger import bodies, replicas
 from collector.store.series import edges, generations
 
@@ -45,7 +45,7 @@ class SeriesUnknown(CollectorError):
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class SeriesDeletion:
     """What was deleted, or would be: rows by table, of the series with these *ids*, called *label* last."""
 
     label: str
@@ -55,13 +55,13 @@ class Forgotten:
 
 def forget(
     connection: sa.Connection, series_id: int, wanted: Mapping[str, str], replica_id: int, *, dry_run: bool
-) -> Forgotten:
+) -> SeriesDeletion:
     """Delete the question of *series_id*, or with *dry_run* count what would be; SeriesUnknown if there is none.
 
     *wanted* maps the digest of what the configured profiles ask for to a label. SeriesWanted if that is among it, or if
     a profile of another replica has it in use.
     """
-    lock(connection, LABELS)
+    advisory_lock(connection, LABELS)
     found = sa.select(_series.c.digest, _series.c.label).where(_series.c.id == series_id)
     row = connection.execute(found).one_or_none()
     if row is None:
@@ -80,7 +80,7 @@ def forget(
         rows["bodies"] = number
     if not dry_run:
         _delete_traces(connection, asked, ids)
-    return Forgotten(row.label, tuple(ids), rows)
+    return SeriesDeletion(row.label, tuple(ids), rows)
 
 
 def _label_of_others(connection: sa.Connection, ids: Sequence[int], replica_id: int) -> str | None:

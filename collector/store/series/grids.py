@@ -18,7 +18,7 @@ from collector.model import rfc3339, utc
 from collector.store.db import state
 from collector.store.db.schema import profile_series, refusals, series
 from collector.store.db.schema import state as state_table
-from collector.store.db.sql import GRIDS, LABELS, lock, lock_shared, upsert
+from collector.store.db.sql import GRIDS, LABELS, advisory_lock, advisory_lock_shared, upsert
 from collector.store.series import edges, generations
 from collector.store.series.proposals import UNANSWERED
 
@@ -114,15 +114,15 @@ def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval,
 
 def of_stale(connection: sa.Connection, batches: Iterable[Batch]) -> list[Batch]:
     """Find the batches whose windows lie on a grid that is not in force, and keep it from changing until the end."""
-    lock_shared(connection, GRIDS)
+    advisory_lock_shared(connection, GRIDS)
     grids = in_force(connection)
     return [batch for batch in batches if not grids[batch.agg_interval].holds(batch.slices[0].window.start)]
 
 
 def move(connection: sa.Connection, grid: Grid, now: datetime) -> bool:
     """Bring *grid* into force; False if it is already. Paused questions of the interval may be asked at once."""
-    lock(connection, LABELS)
-    lock(connection, GRIDS)
+    advisory_lock(connection, LABELS)
+    advisory_lock(connection, GRIDS)
     known = load(grid.interval, state.get(connection, _PREFIX + grid.interval))
     if known.grid == grid:
         return False

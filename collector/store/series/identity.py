@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from collector.datasets import is_snapshot
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import points, profile_series, series
-from collector.store.db.sql import LABELS, lock, upsert
+from collector.store.db.sql import LABELS, advisory_lock, upsert
 from collector.store.series import evidence, generations, normalizations, snapshots
 from collector.store.series.proposals import UNANSWERED, row_of
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 _COUNT = sa.update(series).where(series.c.id == sa.bindparam("i")).values(points=series.c.points + sa.bindparam("n"))
 
 
-def declare(
+def activate_labels(
     connection: sa.Connection, profiles: Sequence[Profile], now: datetime, others: Collection[str] = ()
 ) -> None:
     """Make these profiles' labels the ones in use, beside those of the profiles that *others* see to."""
-    lock(connection, LABELS)
+    advisory_lock(connection, LABELS)
     wanted = [(profile.name, position, s) for profile in profiles for position, s in enumerate(profile.series)]
     ids = _known(connection, [s for *_, s in wanted], now)
     kept = {*others} - {profile.name for profile in profiles}
@@ -100,7 +100,7 @@ def relative(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> set[S
     return {ids[series_id] for series_id, word in words.items() if word not in absolute}
 
 
-def spans(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
+def extents(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
     """Find the oldest and newest stored timestamp of each query, in all its units; absent where it has no point.
 
     Of a snapshot series these are the ends of its newest snapshot.

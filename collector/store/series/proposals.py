@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.model import Meta, SeriesQuery
-    from collector.store.ledger.fetches import Arrival
+    from collector.store.ledger.fetches import ReceivedAnswer
     from collector.store.series.generations import Measure
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class _Contest:
 
 
 def resolve(
-    connection: sa.Connection, queries: Sequence[SeriesQuery], arrivals: Sequence[Arrival]
+    connection: sa.Connection, queries: Sequence[SeriesQuery], arrivals: Sequence[ReceivedAnswer]
 ) -> dict[SeriesQuery, int]:
     """Find the series of *queries* that *arrivals* belong to, and lock them until the transaction ends.
 
@@ -151,7 +151,7 @@ def measure_of(connection: sa.Connection, query: SeriesQuery) -> Measure:
     return as_before(UNANSWERED, rows)
 
 
-class Standing(NamedTuple):
+class SeriesInForce(NamedTuple):
     """The series of a query that an answer would belong to, without any decision about units: *ids* are all of them.
 
     *is_new*: no answer has begun it yet.
@@ -174,7 +174,9 @@ def measure_named(meta: Meta) -> Measure:
     return known_spelling(meta.normalization), meta.unit
 
 
-def standing(connection: sa.Connection, queries: Sequence[SeriesQuery], *, lock: bool) -> dict[SeriesQuery, Standing]:
+def standing(
+    connection: sa.Connection, queries: Sequence[SeriesQuery], *, lock: bool
+) -> dict[SeriesQuery, SeriesInForce]:
     """Find the series that is in force for each query; absent if the store knows none. *lock*: until the end."""
     known: dict[str, list[Any]] = defaultdict(list)
     found = connection.execute(_LOCKED if lock else _OF_QUERIES, {"digests": [one.digest for one in queries]})
@@ -185,14 +187,14 @@ def standing(connection: sa.Connection, queries: Sequence[SeriesQuery], *, lock:
     return {query: _standing(known[query.digest], labelled) for query in queries if known[query.digest]}
 
 
-def _standing(rows: Sequence[Any], labelled: Collection[int]) -> Standing:
+def _standing(rows: Sequence[Any], labelled: Collection[int]) -> SeriesInForce:
     by_id = {row.id: row for row in rows}
     first = by_id[in_force(generation(row, labelled=row.id in labelled) for row in rows)[0].id]
     is_new = all(_measure(row) == UNANSWERED and row.in_force_at is None for row in rows)
-    return Standing(first.id, first.label, _measure(first), tuple(by_id), is_new)
+    return SeriesInForce(first.id, first.label, _measure(first), tuple(by_id), is_new)
 
 
-def put_in_force(connection: sa.Connection, one: Standing, measure: Measure, now: datetime) -> None:
+def put_in_force(connection: sa.Connection, one: SeriesInForce, measure: Measure, now: datetime) -> None:
     """Give a series that has no answer yet the words of its first one; others take those that they did not name."""
     values: dict[str, Any] = {"normalization": one.measure[0] or measure[0], "unit": one.measure[1] or measure[1]}
     values |= {"in_force_at": now} if one.is_new else {}
@@ -308,7 +310,7 @@ class _Told:
             log.warning("unit", extra={"outcome": outcome, "series": named, "before": before, "unit": unit})
 
 
-def _decide(connection: sa.Connection, contests: Iterable[_Contest], arrivals: Sequence[Arrival]) -> None:
+def _decide(connection: sa.Connection, contests: Iterable[_Contest], arrivals: Sequence[ReceivedAnswer]) -> None:
     """Propose the unit of *arrivals*, move labels to it, or drop what was proposed against it."""
     undecided = [contest for contest in contests if contest.is_open()]
     if not undecided:
@@ -324,7 +326,7 @@ def _decide(connection: sa.Connection, contests: Iterable[_Contest], arrivals: S
     told.log()
 
 
-def _answers(connection: sa.Connection, arrivals: Sequence[Arrival]) -> dict[SeriesQuery, list[Answered]]:
+def _answers(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> dict[SeriesQuery, list[Answered]]:
     found = connection.execute(_REQUESTED, {"ids": [arrival.fetch_id for arrival in arrivals]})
     requested = {row.id: row.started_at for row in found}
     answers: dict[SeriesQuery, list[Answered]] = defaultdict(list)

@@ -13,7 +13,7 @@ from collector.model import rfc3339
 from collector.store.db.column_types import clean
 from collector.store.db.schema import annotations as table
 from collector.store.db.schema import withdrawals
-from collector.store.db.sql import ANNOTATIONS, lock
+from collector.store.db.sql import ANNOTATIONS, advisory_lock
 from collector.store.ledger.fetches import AnswerTime, overrules
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _NEAR = (
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class StoredAnnotation:
     """A stored annotation, as far as decisions need it.
 
     *last_updated* and *last_seen_at* are those of the newest answer that had it, *withdrawn* and *withdrawn_at* those
@@ -67,7 +67,7 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class AnnotationChanges:
     """What an answer changes: digests seen for the first time, and ids seen again, withdrawn and returned."""
 
     new: list[str] = field(default_factory=list)
@@ -76,7 +76,9 @@ class Decision:
     returned: list[int] = field(default_factory=list)
 
 
-def decide(stored: Sequence[Remark], answered: Iterable[str], windows: Sequence[Window], time: AnswerTime) -> Decision:
+def annotation_changes(
+    stored: Sequence[StoredAnnotation], answered: Iterable[str], windows: Sequence[Window], time: AnswerTime
+) -> AnnotationChanges:
     """Compare the annotations stored with the digests *answered* over *windows* by the answer of *time*.
 
     An answer that should carry an annotation and does not withdraws it, unless an answer that had it overrules this
@@ -85,15 +87,15 @@ def decide(stored: Sequence[Remark], answered: Iterable[str], windows: Sequence[
     answered, known = set(answered), {remark.digest for remark in stored}
     seen = [r for r in stored if r.digest in answered]
     lacking = [r for r in stored if r.digest not in answered and r.withdrawn is None]
-    return Decision(
+    return AnnotationChanges(
         new=sorted(answered - known),
         seen=[r.id for r in seen],
-        withdrawn=[r.id for r in lacking if r.counts(time) and any(carries(w, r) for w in windows)],
+        withdrawn=[r.id for r in lacking if r.counts(time) and any(should_contain(w, r) for w in windows)],
         returned=[r.id for r in seen if r.withdrawn is not None and r.counts(time)],
     )
 
 
-def carries(window: Window, remark: Remark | Annotation) -> bool:
+def should_contain(window: Window, remark: StoredAnnotation | Annotation) -> bool:
     """Tell whether an answer over *window* should carry an annotation: they share more than an edge."""
     if remark.is_instantaneous:
         return window.start < remark.start_date < window.end
@@ -119,7 +121,7 @@ def _content(annotation: Annotation) -> dict[str, Any]:
     }
 
 
-class Noted:
+class AnsweredAnnotations:
     """What one answer says of annotations: the *content* of those it had, by digest, over its *windows*."""
 
     def __init__(self, batch: Batch, meta: Meta, time: AnswerTime) -> None:
@@ -128,42 +130,42 @@ class Noted:
         self.content = {digest(self.dataset, remark): _content(remark) for remark in meta.annotations}
         self.time = time
 
-    def decide(self, stored: Sequence[Remark]) -> Decision:
+    def annotation_changes(self, stored: Sequence[StoredAnnotation]) -> AnnotationChanges:
         """Compare with the annotations *stored*."""
-        return decide(stored, self.content, self.windows, self.time)
+        return annotation_changes(stored, self.content, self.windows, self.time)
 
 
-def save(connection: sa.Connection, answers: Sequence[Noted]) -> None:
+def save(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> None:
     """Note which annotations the answers about one dataset had, and which they lacked."""
     stored = _read(connection, answers)
-    decisions = [answer.decide(stored) for answer in answers]
+    decisions = [answer.annotation_changes(stored) for answer in answers]
     if any(decision.new or decision.withdrawn or decision.returned for decision in decisions):
         # Of answers that see the same change, each must see what the one before it has written.
-        lock(connection, ANNOTATIONS)
+        advisory_lock(connection, ANNOTATIONS)
         for answer in answers:
-            _write(connection, answer, answer.decide(_read(connection, [answer])))
+            _write(connection, answer, answer.annotation_changes(_read(connection, [answer])))
     else:
         for answer, decision in zip(answers, decisions, strict=True):
             _write(connection, answer, decision)
 
 
-def add_new(connection: sa.Connection, answer: Noted) -> None:
+def add_new(connection: sa.Connection, answer: AnsweredAnnotations) -> None:
     """Add the annotations that no answer has had so far; what *answer* says of others changes nothing."""
-    lock(connection, ANNOTATIONS)
-    new = answer.decide(_read(connection, [answer])).new
-    _write(connection, answer, Decision(new=new))
+    advisory_lock(connection, ANNOTATIONS)
+    new = answer.annotation_changes(_read(connection, [answer])).new
+    _write(connection, answer, AnnotationChanges(new=new))
 
 
-def _read(connection: sa.Connection, answers: Sequence[Noted]) -> list[Remark]:
+def _read(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> list[StoredAnnotation]:
     windows = [window for answer in answers for window in answer.windows]
     end, start = max(window.end for window in windows), min(window.start for window in windows)
     digests = [digest for answer in answers for digest in answer.content]
     about = {"dataset": answers[0].dataset, "digests": digests, "start": start, "end": end}
     found = connection.execute(_NEAR, about)
-    return [Remark(*tuple(row)) for row in found]
+    return [StoredAnnotation(*tuple(row)) for row in found]
 
 
-def _write(connection: sa.Connection, answer: Noted, decision: Decision) -> None:
+def _write(connection: sa.Connection, answer: AnsweredAnnotations, decision: AnnotationChanges) -> None:
     last_updated, now = answer.time.last_updated, answer.time.came_at
     if decision.new:
         seen = {"first_seen_at": now, "last_seen_at": now, "last_updated": last_updated, "dataset": answer.dataset}

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 
-Known = tuple[float, int]
+StoredValue = tuple[float, int]
 """A stored value, and the fetch that brought it."""
 
 
-class Revised(NamedTuple):
+class ReplacedValue(NamedTuple):
     """A stored value that an answer replaces."""
 
     timestamp: int
-    old: Known
+    old: StoredValue
     value: float
 
 
@@ -35,7 +35,7 @@ class Difference:
     """
 
     inserted: Mapping[int, float] = field(default_factory=dict)
-    revised: list[Revised] = field(default_factory=list)
+    revised: list[ReplacedValue] = field(default_factory=list)
     unchanged: int = 0
     vanished: list[int] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Difference:
 
 
 def diff(
-    stored: Mapping[int, Known],
+    stored: Mapping[int, StoredValue],
     answered: Mapping[int, float],
     missed: Collection[int] = (),
     newer: Sequence[tuple[int, int]] = (),
@@ -66,7 +66,7 @@ def diff(
             if newer and _is_inside(timestamp, newer):
                 ignored += 1
             else:
-                differing.append(Revised(timestamp, known, value))
+                differing.append(ReplacedValue(timestamp, known, value))
     absent = [t for t in stored if t not in answered and (spoken is None or _is_inside(t, spoken))]
     vanished = [t for t in absent if t not in missed and not _is_inside(t, newer)]
     ignored_absences = sum(1 for t in absent if _is_inside(t, newer)) if newer else 0

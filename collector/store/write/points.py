@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from collector.store.write.diff import Known
+    from collector.store.write.diff import StoredValue
 
 _Row = TypeVar("_Row")
-Stored = dict[int, dict[int, "Known"]]
+Stored = dict[int, dict[int, "StoredValue"]]
 """series_id → timestamp → (value, fetch_id)."""
 
 
-class Brought(NamedTuple):
+class NewPoints(NamedTuple):
     """New points of one series, value by timestamp, and the fetch that brought them."""
 
     series_id: int
@@ -30,7 +30,7 @@ class Brought(NamedTuple):
     points: Mapping[int, float]
 
 
-class Span(NamedTuple):
+class SeriesWindow(NamedTuple):
     """The buckets of one series from *start* up to, not including, *end*."""
 
     series_id: int
@@ -55,7 +55,7 @@ CROSS JOIN LATERAL (
 _TIMESTAMP = {"sqlite": "t.timestamp", "postgresql": "date_part('epoch', t.timestamp)::bigint"}
 
 
-def read(connection: sa.Connection, spans: Sequence[Span]) -> Stored:
+def read(connection: sa.Connection, spans: Sequence[SeriesWindow]) -> Stored:
     """Read the stored points of *spans*, which do not overlap: one range of the primary key each."""
     stored: Stored = defaultdict(dict)
     for part in _parts(spans, _SPANS_AT_ONCE):
@@ -64,7 +64,7 @@ def read(connection: sa.Connection, spans: Sequence[Span]) -> Stored:
     return stored
 
 
-def read_vanished(connection: sa.Connection, spans: Sequence[Span]) -> dict[int, set[int]]:
+def read_vanished(connection: sa.Connection, spans: Sequence[SeriesWindow]) -> dict[int, set[int]]:
     """Read which stored points of *spans* are marked as vanished, by series_id."""
     found: dict[int, set[int]] = defaultdict(set)
     for series_id, timestamp, _ in _rows(connection, "vanished", spans, "t.fetch_id"):
@@ -72,7 +72,7 @@ def read_vanished(connection: sa.Connection, spans: Sequence[Span]) -> dict[int,
     return found
 
 
-def _rows(connection: sa.Connection, table: str, spans: Sequence[Span], columns: str) -> Sequence[Any]:
+def _rows(connection: sa.Connection, table: str, spans: Sequence[SeriesWindow], columns: str) -> Sequence[Any]:
     backend = connection.dialect.name
     columns = f"t.series_id, {_TIMESTAMP[backend]}, {columns}"
     if backend == "sqlite":
@@ -91,7 +91,7 @@ _NUMBERS_A_STATEMENT = 200 * _COLUMNS
 """200 rows of an INSERT on SQLite: a third faster than one each, and below the 999 parameters of its old versions."""
 
 
-def insert(connection: sa.Connection, blocks: Iterable[Brought]) -> None:
+def insert(connection: sa.Connection, blocks: Iterable[NewPoints]) -> None:
     """Insert new points."""
     if connection.dialect.name != "sqlite":
         _copy(connection, [_binary(block) for block in blocks if block.points])
@@ -106,7 +106,7 @@ def insert(connection: sa.Connection, blocks: Iterable[Brought]) -> None:
             connection.exec_driver_sql(insert, rows)
 
 
-def _numbers(block: Brought) -> Iterable[float]:
+def _numbers(block: NewPoints) -> Iterable[float]:
     """The columns of one row after another."""
     columns = repeat(block.series_id), block.points, block.points.values(), repeat(block.fetch_id)
     return chain.from_iterable(zip(*columns))  # noqa: B905 - two of them never end
@@ -119,7 +119,7 @@ _SERIES, _POINT, _FETCH = struct.Struct(">hiq"), struct.Struct(">iqid"), struct.
 _POSTGRES_EPOCH = 946_684_800
 
 
-def _binary(block: Brought) -> bytes:
+def _binary(block: NewPoints) -> bytes:
     """Write rows in COPY's binary format: the count of fields, then each field's length and bytes.
 
     What all rows of a block have in common is packed once and put between the points.
@@ -178,7 +178,7 @@ LEFT JOIN fetches f ON f.id = old.brought_by""",
 
 
 def revise(
-    connection: sa.Connection, rows: Sequence[tuple[int, int, Known, float]], fetch_id: int, now: datetime
+    connection: sa.Connection, rows: Sequence[tuple[int, int, StoredValue, float]], fetch_id: int, now: datetime
 ) -> None:
     """Keep the old values of (series_id, timestamp, old, new) as revisions and write the new ones.
 
@@ -190,14 +190,14 @@ def revise(
     _many(connection, "revise", [(new, fetch_id, i, t) for i, t, _, new in rows])
 
 
-def mark_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]], fetch_id: int, now: datetime) -> None:
+def set_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]], fetch_id: int, now: datetime) -> None:
     """Mark points (series_id, timestamp) that an answer no longer has."""
     moment = _moment(connection, now)
     _many(connection, "mark", [(i, t, fetch_id, moment) for i, t in keys])
     checksums.seal(connection, came=[checksums.mark(*key) for key in keys])
 
 
-def unmark_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]]) -> None:
+def clear_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]]) -> None:
     """Take the mark off points (series_id, timestamp) that came back."""
     _many(connection, "unmark", keys)
     checksums.seal(connection, gone=[checksums.mark(*key) for key in keys])

@@ -23,14 +23,14 @@ from collector.finality import DEFAULT_SETTLE, AnswerScope, fold
 from collector.model import from_epoch, is_absolute, rfc3339
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.schema import bodies, date_ranges, fetches
-from collector.store.ledger.fetches import Arrival
+from collector.store.ledger.fetches import ReceivedAnswer
 from collector.store.ledger.lag import effective_last_updated
 from collector.store.retention.cutoff import kept_from
 from collector.store.series import evidence, grids, identity, proposals
 from collector.store.write import points
-from collector.store.write.annotations import Noted, add_new
+from collector.store.write.annotations import AnsweredAnnotations, add_new
 from collector.store.write.answer_part import spoken_window
-from collector.store.write.points import Brought, Span
+from collector.store.write.points import NewPoints, SeriesWindow
 from collector.windows import join_buckets, merge, subtract
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from collector.finality import Evidence
     from collector.model import Answer, Batch, Points, SeriesQuery
-    from collector.store.series.proposals import Standing
+    from collector.store.series.proposals import SeriesInForce
 
     Named = tuple[datetime, datetime] | None
 
@@ -95,9 +95,9 @@ def replay(connection: sa.Connection, read: ReadBody, now: datetime, replica_id:
 class _Prepared:
     """All that is to be written: *arrival* is the answer as if it came when it came; *request* its row of fetches."""
 
-    arrival: Arrival
+    arrival: ReceivedAnswer
     request: Any
-    standing: Mapping[SeriesQuery, Standing]
+    standing: Mapping[SeriesQuery, SeriesInForce]
     fillings: Mapping[SeriesQuery, Filling]
     left_out: tuple[str, ...]
 
@@ -117,7 +117,7 @@ def _prepare(connection: sa.Connection, read: ReadBody, now: datetime, *, lock: 
     if row is None or row.replayed_by is not None:
         return None
     came = min(row.received_at, now)
-    arrival = Arrival(read.fetch_id, read.batch, read.answer, came, row.size, asked_at=min(row.started_at, came))
+    arrival = ReceivedAnswer(read.fetch_id, read.batch, read.answer, came, row.size, asked_at=min(row.started_at, came))
     arrival = effective_last_updated(connection, arrival)
     queries = list(dict.fromkeys(piece.series for piece in read.batch.slices))
     known = proposals.standing(connection, queries, lock=lock)
@@ -131,14 +131,14 @@ def _prepare(connection: sa.Connection, read: ReadBody, now: datetime, *, lock: 
 
 
 def _fillings(
-    connection: sa.Connection, parts: Sequence[Part], standing: Mapping[SeriesQuery, Standing]
+    connection: sa.Connection, parts: Sequence[Part], standing: Mapping[SeriesQuery, SeriesInForce]
 ) -> dict[SeriesQuery, Filling]:
     """Compare with what is stored, in any unit; what retention has deleted stays deleted."""
     windows: dict[SeriesQuery, list[tuple[int, int]]] = defaultdict(list)
     for part in parts:
         if part.query in standing:
             windows[part.query].append(part.spoken)
-    spans = [Span(i, *span) for q, found in windows.items() for i in standing[q].ids for span in merge(found)]
+    spans = [SeriesWindow(i, *span) for q, found in windows.items() for i in standing[q].ids for span in merge(found)]
     stored = points.read(connection, spans) if spans else {}
     fillings: dict[SeriesQuery, Filling] = defaultdict(Filling)
     for part in parts:
@@ -184,7 +184,7 @@ def _write(connection: sa.Connection, found: _Prepared, fetch_id: int, now: date
     for query, one in found.standing.items():
         if found.fillings[query].count:
             proposals.put_in_force(connection, one, measure, now)
-    rows = [Brought(ids[query], fetch_id, filling.values) for query, filling in found.fillings.items()]
+    rows = [NewPoints(ids[query], fetch_id, filling.values) for query, filling in found.fillings.items()]
     points.insert(connection, [row for row in rows if row.points])
     identity.count_points(connection, {row.series_id: len(row.points) for row in rows})
     older = _overruled(connection, list(ids.values()), arrival.answer.meta.last_updated)
@@ -198,7 +198,7 @@ def _write(connection: sa.Connection, found: _Prepared, fetch_id: int, now: date
         connection.execute(sa.insert(date_ranges), ranges)
     _write_evidence(connection, found, ids)
     if ids:
-        noted = Noted(arrival.batch, arrival.answer.meta, replace(arrival.time, came_at=now))
+        noted = AnsweredAnnotations(arrival.batch, arrival.answer.meta, replace(arrival.time, came_at=now))
         add_new(connection, noted)
 
 
@@ -287,7 +287,7 @@ class Filling:
         self.ignored += sum(1 for t in part.values if t in stored) - same
 
 
-def parts_of(arrival: Arrival) -> list[Part]:
+def parts_of(arrival: ReceivedAnswer) -> list[Part]:
     """Cut an answer into its slices, each without what the answer does not speak for."""
     meta, slices = arrival.answer.meta, arrival.batch.slices
     found = []
@@ -302,7 +302,7 @@ def _within(read: Points, spoken: tuple[int, int]) -> Iterable[tuple[int, float]
     return ((t, v + 0.0) for t, v in zip(read.timestamps, read.values, strict=True) if start <= t < end)
 
 
-def why_left_out(query: SeriesQuery, standing: Standing | None, measure: tuple[str, str]) -> str | None:
+def why_left_out(query: SeriesQuery, standing: SeriesInForce | None, measure: tuple[str, str]) -> str | None:
     """Say why nothing of a series is filled; None if it may be."""
     if standing is None:
         return f"the store knows no series {query.filters_json} at {query.agg_interval} any more"

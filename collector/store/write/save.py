@@ -23,15 +23,15 @@ from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges
 from collector.store.db.schema import fetches as fetches_table
 from collector.store.ledger import fetches
-from collector.store.ledger.fetches import DAY, AnswerTime, Saved, overrules
+from collector.store.ledger.fetches import DAY, AnswerTime, SaveResult, overrules
 from collector.store.ledger.lag import effective_last_updated
 from collector.store.series import edges, evidence, grids, identity, normalizations, proposals
 from collector.store.write import points, save_snapshots, supersede
-from collector.store.write.annotations import Noted
+from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
 from collector.store.write.answer_part import AnswerPart, spoken_window
 from collector.store.write.diff import Difference, diff, written
-from collector.store.write.points import Brought, Span
+from collector.store.write.points import NewPoints, SeriesWindow
 from collector.windows import merge
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collector.edge import Edge
     from collector.finality import Evidence
     from collector.model import Batch, Points, SeriesQuery
-    from collector.store.ledger.fetches import Arrival
+    from collector.store.ledger.fetches import ReceivedAnswer
     from collector.store.write.points import Stored
 
     Ranges = Mapping[int, list[tuple[int, int]]]
@@ -74,30 +74,30 @@ class Change:
     Radar still has of series whose history begins later than before.
     """
 
-    arrival: Arrival
+    arrival: ReceivedAnswer
     differences: Mapping[int, Difference]
     absences: Mapping[int, Sequence[Absence]] = field(default_factory=dict)
     overruled: frozenset[int] = frozenset()
     cut_off: Sequence[Slice] = ()
     moved_on: Mapping[int, int] = field(default_factory=dict)
 
-    def inserted(self) -> list[Brought]:
+    def inserted(self) -> list[NewPoints]:
         """The new points, with the fetch that brought them."""
-        return [Brought(i, self.arrival.fetch_id, d.inserted) for i, d in sorted(self.differences.items())]
+        return [NewPoints(i, self.arrival.fetch_id, d.inserted) for i, d in sorted(self.differences.items())]
 
-    def count(self, ids: Mapping[SeriesQuery, int]) -> Saved:
+    def count(self, ids: Mapping[SeriesQuery, int]) -> SaveResult:
         """Count what changed, in all and of each series."""
         queries = dict.fromkeys(piece.series for piece in self.arrival.batch.slices)
         by_series = {query: _count(self.differences[ids[query]]) for query in queries}
-        return replace(sum(by_series.values(), Saved()), by_series=by_series, cut_off=self.cut_off)
+        return replace(sum(by_series.values(), SaveResult()), by_series=by_series, cut_off=self.cut_off)
 
 
-def _count(difference: Difference) -> Saved:
+def _count(difference: Difference) -> SaveResult:
     inserted, revised, vanished = (len(getattr(difference, name)) for name in ("inserted", "revised", "vanished"))
-    return Saved(inserted, revised, difference.unchanged, vanished, difference.ignored)
+    return SaveResult(inserted, revised, difference.unchanged, vanished, difference.ignored)
 
 
-def save(connection: sa.Connection, arrivals: Sequence[Arrival]) -> list[Saved]:
+def save(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
     """Save answers and end their fetches; a fetch that is saved already gives what it did then."""
     stale = grids.of_stale(connection, [arrival.batch for arrival in arrivals])
     if stale:  # requested before another grid came into force: those buckets are none of the series
@@ -116,7 +116,9 @@ def save(connection: sa.Connection, arrivals: Sequence[Arrival]) -> list[Saved]:
     return [done[arrival.fetch_id] for arrival in arrivals]
 
 
-def _save_apart(connection: sa.Connection, arrivals: Sequence[Arrival], stale: Collection[Batch]) -> list[Saved]:
+def _save_apart(
+    connection: sa.Connection, arrivals: Sequence[ReceivedAnswer], stale: Collection[Batch]
+) -> list[SaveResult]:
     """Save nothing but the outcome and the annotations of the answers to *stale* batches."""
     found = []
     for arrival in arrivals:
@@ -125,9 +127,9 @@ def _save_apart(connection: sa.Connection, arrivals: Sequence[Arrival], stale: C
     return found
 
 
-def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
+def _groups(arrivals: Iterable[ReceivedAnswer]) -> list[list[ReceivedAnswer]]:
     """Cut *arrivals* into runs that can be saved at once: of one lastUpdated and measure, and no bucket twice."""
-    groups: list[list[Arrival]] = []
+    groups: list[list[ReceivedAnswer]] = []
     asked: dict[SeriesQuery, list[Window]] = defaultdict(list)
     buckets = 0
     for arrival in arrivals:
@@ -145,7 +147,7 @@ def _groups(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
     return groups
 
 
-def _with_words(connection: sa.Connection, arrival: Arrival) -> Arrival:
+def _with_words(connection: sa.Connection, arrival: ReceivedAnswer) -> ReceivedAnswer:
     """Fill in the normalization that an answer about one slice does not name, and whether its values compare."""
     meta, slices = arrival.answer.meta, arrival.batch.slices
     if not meta.normalization and len(slices) == 1:
@@ -156,12 +158,12 @@ def _with_words(connection: sa.Connection, arrival: Arrival) -> Arrival:
     return replace(arrival, answer=replace(arrival.answer, meta=meta), absolute=absolute)
 
 
-def _measure(arrival: Arrival) -> tuple[object, ...]:
+def _measure(arrival: ReceivedAnswer) -> tuple[object, ...]:
     meta = arrival.answer.meta
     return arrival.batch.slices[0].series.dataset, meta.normalization, meta.unit, meta.last_updated
 
 
-def _save_new(connection: sa.Connection, arrivals: Sequence[Arrival]) -> list[Saved]:
+def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
     queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
     ids = proposals.resolve(connection, queries, arrivals)
     begins = edges.read(connection, queries)
@@ -179,7 +181,7 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[Arrival]) -> list[Sa
     saved = [change.count(ids) for change in changes]
     fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
     # What all answers share comes last, and is not held for long.
-    save_annotations(connection, [Noted(a.batch, a.answer.meta, a.time) for a in arrivals])
+    save_annotations(connection, [AnsweredAnnotations(a.batch, a.answer.meta, a.time) for a in arrivals])
     return saved
 
 
@@ -199,7 +201,7 @@ def _move_edges(
 
 def _compare(
     connection: sa.Connection,
-    arrivals: Sequence[Arrival],
+    arrivals: Sequence[ReceivedAnswer],
     ids: Mapping[SeriesQuery, int],
     known_edges: Mapping[int, Edge],
 ) -> tuple[list[Change], dict[int, tuple[Sequence[Evidence], Sequence[Evidence]]]]:
@@ -208,7 +210,7 @@ def _compare(
     for answer in answers:
         for series_id, found in answer.windows.items():
             windows[series_id] += found
-    spans = [Span(i, start, end) for i, found in windows.items() for start, end in _merged(found)]
+    spans = [SeriesWindow(i, start, end) for i, found in windows.items() for start, end in _merged(found)]
     hull = min(span.start for span in spans), max(span.end for span in spans)
     settles, before = evidence.settles(connection, windows), evidence.read(connection, windows, hull)
     stored = points.read(connection, spans)
@@ -222,7 +224,9 @@ def _compare(
 class _Answered:
     """What one arrival says: its windows and their points, by series_id; *known_edges* are the accepted ones."""
 
-    def __init__(self, arrival: Arrival, ids: Mapping[SeriesQuery, int], known_edges: Mapping[int, Edge]) -> None:
+    def __init__(
+        self, arrival: ReceivedAnswer, ids: Mapping[SeriesQuery, int], known_edges: Mapping[int, Edge]
+    ) -> None:
         self.arrival = arrival
         self._edges = known_edges
         self._moved_on: dict[int, int] = {}
@@ -313,7 +317,7 @@ def _merged(windows: Iterable[Window]) -> list[tuple[int, int]]:
     return merge((int(window.start.timestamp()), int(window.end.timestamp())) for window in windows)
 
 
-def _newer_ranges(connection: sa.Connection, ids: Sequence[int], arrivals: Sequence[Arrival]) -> Newer:
+def _newer_ranges(connection: sa.Connection, ids: Sequence[int], arrivals: Sequence[ReceivedAnswer]) -> Newer:
     """The ranges of answers that may overrule one of *arrivals*, of one lastUpdated; hardly ever any."""
     parameters = {
         "last_updated": arrivals[0].answer.meta.last_updated,
@@ -333,8 +337,8 @@ def _write(connection: sa.Connection, changes: Sequence[Change]) -> None:
     for change in changes:
         fetch_id, now, each = change.arrival.fetch_id, change.arrival.now, change.differences.items()
         points.revise(connection, [(i, *revised) for i, d in each for revised in d.revised], fetch_id, now)
-        points.mark_vanished(connection, [(i, t) for i, d in each for t in d.vanished], fetch_id, now)
-        points.unmark_vanished(connection, [(i, t) for i, d in each for t in d.returned])
+        points.set_vanished(connection, [(i, t) for i, d in each for t in d.vanished], fetch_id, now)
+        points.clear_vanished(connection, [(i, t) for i, d in each for t in d.returned])
         added.update({i: len(d.inserted) for i, d in each})
     identity.count_points(connection, added)
 

@@ -25,11 +25,11 @@ from collector.store.db.schema import (
 from collector.store.db.schema import series as series_table
 from collector.store.db.schema import snapshots as table
 from collector.store.ledger import fetches as ledger
-from collector.store.ledger.fetches import Arrival, Saved
+from collector.store.ledger.fetches import ReceivedAnswer, SaveResult
 from collector.store.ledger.lag import effective_last_updated
 from collector.store.series import proposals, snapshots
 from collector.store.series.snapshots import Snapshot, checksum
-from collector.store.write.annotations import Noted
+from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def is_part(batch: Batch) -> bool:
     return kinds == {True}
 
 
-def note(connection: sa.Connection, arrivals: Sequence[Arrival]) -> list[Saved]:
+def note(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
     """End the fetches of answers whose points are not history.
 
     The parts of a snapshot are written when all are there; other answers only confirm what is stored.
@@ -85,13 +85,13 @@ def note(connection: sa.Connection, arrivals: Sequence[Arrival]) -> list[Saved]:
         for arrival in arrivals
         if arrival.fetch_id not in done
     ]
-    ledger.succeed(connection, [(arrival, Saved()) for arrival in new])
+    ledger.succeed(connection, [(arrival, SaveResult()) for arrival in new])
     for arrival in new:
-        save_annotations(connection, [Noted(arrival.batch, arrival.answer.meta, arrival.time)])
-    return [done.get(arrival.fetch_id, Saved()) for arrival in arrivals]
+        save_annotations(connection, [AnsweredAnnotations(arrival.batch, arrival.answer.meta, arrival.time)])
+    return [done.get(arrival.fetch_id, SaveResult()) for arrival in arrivals]
 
 
-def save(connection: sa.Connection, pass_of: Sequence[Taken], now: datetime) -> Saved:
+def save(connection: sa.Connection, pass_of: Sequence[Taken], now: datetime) -> SaveResult:
     """Write the complete snapshots of one pass; of each UTC day only the newest one is kept.
 
     Points that the series had as history, in a store of an earlier version, are deleted: each is of another moment.
@@ -100,23 +100,23 @@ def save(connection: sa.Connection, pass_of: Sequence[Taken], now: datetime) -> 
     by_measure: dict[tuple[str, str], list[Taken]] = defaultdict(list)
     for taken in pass_of:
         by_measure[taken.meta.normalization, taken.meta.unit].append(taken)
-    by_series: dict[SeriesQuery, Saved] = {}
+    by_series: dict[SeriesQuery, SaveResult] = {}
     brought = Counter[int]()
     for alike in by_measure.values():
         ids = proposals.resolve(connection, [one.query for one in alike], [_arrival(one, now) for one in alike])
         _forget_history(connection, ids.values())
         for one in alike:
             if _write(connection, ids[one.query], one):
-                by_series[one.query] = Saved(inserted=len(one.points.timestamps))
+                by_series[one.query] = SaveResult(inserted=len(one.points.timestamps))
                 brought.update(one.fetches)
     _count(connection, brought)
-    return Saved(sum(saved.inserted for saved in by_series.values()), by_series=by_series)
+    return SaveResult(sum(saved.inserted for saved in by_series.values()), by_series=by_series)
 
 
-def _arrival(taken: Taken, now: datetime) -> Arrival:
+def _arrival(taken: Taken, now: datetime) -> ReceivedAnswer:
     """A snapshot as if one answer had brought it, for the choice of its series."""
     batch = Batch((Slice(taken.query, taken.window),))
-    return Arrival(next(iter(taken.fetches), 0), batch, Answer(taken.meta, (taken.points,)), now, size=0)
+    return ReceivedAnswer(next(iter(taken.fetches), 0), batch, Answer(taken.meta, (taken.points,)), now, size=0)
 
 
 def _write(connection: sa.Connection, series_id: int, taken: Taken) -> bool:

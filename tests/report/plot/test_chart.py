@@ -47,7 +47,7 @@ def test_an_axis_begins_at_zero_unless_changes_would_be_lost(expected, values):
 
 
 async def _filled(store, points=300, **meta):
-    await store.declare([profile("owners", caOwner=("A", "B, Inc."))], DAY)
+    await store.activate_labels([profile("owners", caOwner=("A", "B, Inc."))], DAY)
     asked = batch(*((query(caOwner=owner), hours(0, points)) for owner in ("A", "B, Inc.")))
     await saved(store, asked, *[[float(n) for n in range(points)]] * 2, profiles=("owners",), **meta)
 
@@ -84,14 +84,14 @@ async def test_annotations_of_the_window_are_read(store):
 
 
 async def test_values_that_compare_with_nothing_else_say_so(store):
-    await store.declare([profile("all")], DAY)
+    await store.activate_labels([profile("all")], DAY)
     await saved(store, batch((query(), hours(0, 3))), [0, 0.5, 1], unit="*", normalization="MIN0_MAX")
     assert (await read_chart(store, "all", None, None, SETTLE)).measure == "* (MIN0_MAX), hourly"
     assert "MIN0_MAX" not in tuple(Normalization)
 
 
 async def test_a_label_whose_unit_changes_has_a_line_for_each(store):
-    await store.declare([profile("all")], DAY)
+    await store.activate_labels([profile("all")], DAY)
     await saved(store, batch((query(), hours(0, 4))), [0, 1, 2, 3], unit="certificates")
     for moment in (NOW + HOUR, NOW + 2 * HOUR):
         await saved(store, batch((query(), hours(3, 5))), [30, 40], now=moment, updated=moment, unit="requests")
@@ -106,7 +106,7 @@ async def test_a_label_whose_unit_changes_has_a_line_for_each(store):
 
 
 async def test_a_profile_without_points_is_told_in_a_sentence(store):
-    await store.declare([profile("owners")], DAY)
+    await store.activate_labels([profile("owners")], DAY)
     with pytest.raises(CollectorError, match="there are no points of profile 'owners' yet"):
         await read_chart(store, "owners", None, None, SETTLE)
 

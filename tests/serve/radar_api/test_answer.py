@@ -31,7 +31,7 @@ async def _refused(store, raw_query, now=NOW):
 @pytest.fixture
 async def owners(store):
     """Two owners' hours of a day, and all of them together."""
-    await store.declare([profile("by-owner", caOwner=OWNERS), profile("all")], NOW)
+    await store.activate_labels([profile("by-owner", caOwner=OWNERS), profile("all")], NOW)
     asked = batch(*((query(caOwner=owner), hours(0, 24)) for owner in OWNERS), (query(), hours(0, 24)))
     await saved(store, asked, range(24), range(100, 124), [1000] * 24)
     return store
@@ -85,7 +85,7 @@ async def test_what_reaches_further_goes_before_what_is_more_direct(owners, resu
 
 
 async def test_a_sum_that_lacks_a_part_is_refused_with_the_reason(store):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(0, 48))), {hour: 1 for hour in range(36) if hour != 5})
     refused = await _refused(store, THURSDAY)
     assert refused[:2] == (400, 2001)
@@ -139,7 +139,7 @@ async def test_no_history_for_the_filters_is_said_with_the_nearest_profiles(owne
 
 
 async def test_a_renamed_profile_and_its_old_name_have_one_history(owners, result):
-    await owners.declare([filtered("digicert", caOwner="DigiCert, Inc.")], NOW)
+    await owners.activate_labels([filtered("digicert", caOwner="DigiCert, Inc.")], NOW)
     assert _values((await result(f"{EVENING}&caOwner=DigiCert%252C+Inc."))["serie_0"])["30T22"] == "122"
 
 
@@ -155,7 +155,7 @@ async def test_nothing_of_different_measures_stands_in_one_answer(owners):
 @pytest.fixture
 async def measured(store):
     """Certificates up to 22:00, from then on requests, in force since two hours after NOW."""
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(0, 24))), range(24), unit="certificates")
     for moment in (NOW + HOUR, NOW + 2 * HOUR):
         asked = batch((query(), hours(22, 30)))
@@ -198,7 +198,7 @@ async def test_before_a_change_was_known_the_range_has_the_old_unit(measured, re
 
 
 async def test_old_counts_are_summed_though_the_new_values_are_shares(store, result):
-    await store.declare([profile()], NOW)
+    await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(0, 24))), [1] * 24)
     for moment in (LATER, LATER + HOUR):
         asked = batch((query(), hours(24, 36)))

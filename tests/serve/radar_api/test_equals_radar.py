@@ -94,7 +94,7 @@ async def _collect(store, simulator, folder):
     async with serve(simulator) as url:
         (folder / "config.toml").write_text(CONFIG.format(url=url))
         loaded = load(str(folder / "config.toml"), {"CLOUDFLARE_API_TOKEN": "made-up"}, now=NOW)
-        await store.declare(loaded.profiles, NOW)
+        await store.activate_labels(loaded.profiles, NOW)
         async with RadarClient(loaded.radar, lambda: NOW) as radar:
             fetcher = Fetcher(radar, store, limit=1200, stop=asyncio.Event(), clock=lambda: NOW)
             collected = await collect_and_heal(loaded.profiles, NOW, store, BatchRunner(fetcher, 4))

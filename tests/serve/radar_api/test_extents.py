@@ -8,7 +8,7 @@ from collector.model import AggInterval, SeriesQuery
 from collector.serve.radar_api.extents import ALWAYS, Extents
 from collector.serve.radar_api.resolver import SeriesMatch
 from collector.serve.radar_api.rollup import RollupSpec
-from collector.store import KeptSeries, Stretch
+from collector.store import SeriesWindow, StoredSeries
 from collector.timestamps import from_epoch
 
 MONDAY, H = 4 * 86_400, 3600
@@ -16,7 +16,7 @@ MONDAY, H = 4 * 86_400, 3600
 
 def _source(*numbers, interval="1h"):
     query = SeriesQuery(AggInterval(interval), {})
-    return SeriesMatch(tuple(KeptSeries(number, query, "RAW_VALUES", "*", ()) for number in numbers))
+    return SeriesMatch(tuple(StoredSeries(number, query, "RAW_VALUES", "*", ()) for number in numbers))
 
 
 def _asked(start, end, interval="1h"):
@@ -44,7 +44,7 @@ def _known(told=999, **spans):
 )
 def test_there_can_be_points_where_a_series_reaches(expected, span):
     known = _known(**({"_1": span} if span else {}))
-    assert known.windows(_asked(2, 8), _source(1)) == [Stretch(1, *(MONDAY + hour * H for hour in expected))]
+    assert known.windows(_asked(2, 8), _source(1)) == [SeriesWindow(1, *(MONDAY + hour * H for hour in expected))]
     assert known.buckets(_asked(2, 8), _source(1)) == expected[1] - expected[0]
 
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from collector.serve.radar_api.resolver import SeriesIndex
-from collector.store import KeptSeries
+from collector.store import StoredSeries
 from tests.harness.factories import query as _query
 
 
 def _kept(number, query, normalization="RAW_VALUES", unit="*"):
-    return KeptSeries(number, query, normalization, unit, (f"profile-{number}",))
+    return StoredSeries(number, query, normalization, unit, (f"profile-{number}",))
 
 
 def _sources(asked, *stored, **measure):
@@ -163,7 +163,7 @@ def test_profiles_are_near_by_their_share_of_equal_filters_and_then_by_spelling(
 
 def test_profiles_that_are_equally_near_stand_by_name_and_those_without_a_name_are_left_out():
     kept = [_kept(n, _query(interval, ca=["A"])) for n, interval in ((3, "15m"), (1, "1h"), (2, "1w"))]
-    kept.append(KeptSeries(4, _query("1d", ca=["A"]), "RAW_VALUES", "*", ()))
+    kept.append(StoredSeries(4, _query("1d", ca=["A"]), "RAW_VALUES", "*", ()))
     *_, message = _refusal(_query(tld=["com"]), *kept)
     assert message == (
         "There is no history for tld = com; the nearest profiles are 'profile-1' (1h, ca = A), "
@@ -174,7 +174,7 @@ def test_profiles_that_are_equally_near_stand_by_name_and_those_without_a_name_a
 
 
 def test_a_refusal_names_a_series_without_a_profile_by_its_number():
-    *_, message = _refusal(_query(), KeptSeries(7, _query(), "", "", ()))
+    *_, message = _refusal(_query(), StoredSeries(7, _query(), "", "", ()))
     assert message == "Nothing has been collected yet for 'series 7' (1h, no filter)"
 
 

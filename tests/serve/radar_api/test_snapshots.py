@@ -32,7 +32,7 @@ async def _refused(store, raw_query, now=NOW):
 @pytest.fixture
 async def snapped(store):
     """A day and a half in a snapshot, up to now; one of the day before; and a history."""
-    await store.declare([PROFILE, filtered("all")], NOW)
+    await store.activate_labels([PROFILE, filtered("all")], NOW)
     await saved(store, batch((query(), hours(0, 36))), [7] * 36)
     for days, value in ((1, 20), (0, 10)):
         asked_at = MOMENT - timedelta(days=days)
@@ -98,7 +98,7 @@ async def test_a_coarser_interval_is_refused(snapped):
 
 async def test_unique_entries_are_not_summed_to_a_day(store):
     unique = filtered("unique", uniqueEntries="true")
-    await store.declare([unique], NOW)
+    await store.activate_labels([unique], NOW)
     await saved(store, batch((unique.series[0].query, hours(0, 24))), [7] * 24)
     status, message = await _refused(store, f"{MORNING.replace('1h', '1d')}&uniqueEntries=true")
     assert status == 400
@@ -107,7 +107,7 @@ async def test_unique_entries_are_not_summed_to_a_day(store):
 
 async def test_snapshots_of_two_values_are_not_added_up(store):
     both = filtered("both")
-    await store.declare([both], NOW)
+    await store.activate_labels([both], NOW)
     queries = [SeriesQuery(AggInterval.ONE_HOUR, {"expirationStatus": ("VALID",), "ca": (ca,)}) for ca in "AB"]
     await store.save_snapshots([taken(*[1] * 6, of=one) for one in queries], NOW)
     status, _ = await _refused(store, f"{MORNING}&expirationStatus=VALID&ca=A,B")
@@ -115,7 +115,7 @@ async def test_snapshots_of_two_values_are_not_added_up(store):
 
 
 async def test_before_the_first_snapshot_nothing_has_been_collected(store):
-    await store.declare([PROFILE], NOW)
+    await store.activate_labels([PROFILE], NOW)
     status, message = await _refused(store, _range(0, 6))
     assert status == 404
     assert "Nothing has been collected yet for 'valid'" in message
@@ -123,7 +123,7 @@ async def test_before_the_first_snapshot_nothing_has_been_collected(store):
 
 
 async def test_a_bucket_that_a_snapshot_lacks_is_said_to_be_absent_wherever_it_lies(store, asked):
-    await store.declare([PROFILE], NOW)
+    await store.activate_labels([PROFILE], NOW)
     window = hours(0, 36)
     await store.save_snapshots([replace(taken(1, 2, 3, first=2), window=window, asked_at=MOMENT)], NOW)
     text = await asked(_range(0, 6))
