@@ -14,18 +14,19 @@
     cli/commands/ ◀─── report/: status, gaps, export, charts ───▶ serve/: /api/v1, /client/v4, /metrics, /docs, the page
 
 The way of one datum. A `[[profiles]]` table becomes a Profile with one or more questions. A bucket closes, the schedule
-fires, and the worker starts one pass. `refetch.py` returns the windows that are missing or not final. `batch_runner.py`
-packs them into few requests. `fetcher.py` takes a place in the request budget, sends the request, and gets the answer
-from `radar/response.py`. `store/write/diff.py` compares it with what is stored: each point is inserted, revised,
-unchanged or ignored. Catching up after a downtime, healing, daily re-reading and a backfill are the same way with other
-windows.
+fires, and the worker starts one pass. `refetch.py` returns the windows that are missing or not final.
+`batches/batch_runner.py` packs them into few requests. `batches/fetcher.py` takes a place in the request budget, sends
+the request, and gets the answer from `radar/response.py`. `store/write/diff.py` compares it with what is stored: each
+point is inserted, revised, unchanged or ignored. Catching up after a downtime, healing, daily re-reading and a backfill
+are the same way with other windows.
 
 The wings. A floor imports only from floors below it; import-linter holds this (see pyproject.toml).
 
     cli/           the command line: one module for each command or topic in cli/commands/, imported when it is called
     daemon.py      the service: starts, reloads, drains and stops everything
     serve/         the HTTP server
-    collect/       the work: worker, pass, batches, backfill jobs, maintenance, leases, the probe
+    collect/       the work: worker, pass, backfill jobs, maintenance, leases; planning/ decides without I/O,
+                   batches/ sends windows as few requests, probe/ measures what the API does not publish
     report/        documents that serve/ and cli/ share
     store/         all SQL, as plain functions of a Connection that run in threads: read/ write/ ledger/ claims/
                    retention/ series/ admin/ over db/. Store and Reader are its door for asyncio
