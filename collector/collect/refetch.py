@@ -107,7 +107,7 @@ def _ceiling(profile: Profile, moment: datetime) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class BackfillRequest:
+class WantedWindows:
     """What is asked for of one series: parts of gaps, *within* the window that is expected.
 
     *wide* parts are asked for in windows of the grid, *narrow* ones in exact windows of at most so many seconds.
@@ -157,13 +157,13 @@ async def gap_slices(
     relative = await store.relative_queries({one.query for one in expected})
     expected = [one for one in expected if one.query not in relative]
     explicit = explicit_since is not None
-    found: dict[SeriesQuery, BackfillRequest] = {}
+    found: dict[SeriesQuery, WantedWindows] = {}
     requests = await store.gap_requests(expected, now, explicit=explicit)
     for one, parts in zip(expected, requests, strict=True):
         if not parts:
             continue
         known = found.get(one.query)
-        wanted = BackfillRequest(hull([one.window, known.within]) if known else one.window)
+        wanted = WantedWindows(hull([one.window, known.within]) if known else one.window)
         found[one.query] = wanted
         if known:
             wanted.wide.extend(known.wide)
@@ -173,7 +173,7 @@ async def gap_slices(
 
 
 async def _add_parts(  # noqa: PLR0913, PLR0917 - what the decision depends on
-    wanted: BackfillRequest,
+    wanted: WantedWindows,
     one: ExpectedWindow,
     parts: Sequence[GapRequest],
     now: datetime,
@@ -229,7 +229,7 @@ def _not_asked(
     return [*old, *young]
 
 
-async def _slices(found: Mapping[SeriesQuery, BackfillRequest], batch_runner: BatchRunner) -> list[Slice]:
+async def _slices(found: Mapping[SeriesQuery, WantedWindows], batch_runner: BatchRunner) -> list[Slice]:
     """Widen what may be wide to windows of the grid, so that many have one duration and share requests."""
     slices = []
     for query, wanted in found.items():
@@ -247,5 +247,5 @@ async def whole_cells(
 ) -> list[Slice]:
     """Widen windows to those of the grid, inside *within*, so that many have one duration and share requests."""
     return await _slices(
-        {query: BackfillRequest(within[query], list(windows)) for query, windows in wanted.items()}, batch_runner
+        {query: WantedWindows(within[query], list(windows)) for query, windows in wanted.items()}, batch_runner
     )

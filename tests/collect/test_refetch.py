@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from collector.collect import refetch
-from collector.collect.refetch import BackfillRequest
+from collector.collect.refetch import WantedWindows
 from collector.finality import Evidence, GapRequest
 from collector.model import AggInterval, SeriesQuery, Slice, Window
 from collector.store import ExpectedWindow, SeriesState
@@ -138,17 +138,17 @@ class Answers:
     async def series_states(self, queries):
         return {asked: known for asked, known in self.states.items() if asked in queries}
 
-    async def answered(self, asked, window, since):
+    async def covered_windows(self, asked, window, since):
         return [one for one, came in self.covered if came >= since]
 
-    async def relative(self, queries):
+    async def relative_queries(self, queries):
         return {*self.are_relative} & {*queries}
 
     async def gap_requests(self, expected, now, *, explicit):
         self.explicit, self.expected = explicit, expected
         return [[GapRequest(*epoch(part), width, lacked) for part, width, lacked in self.gaps] for _ in expected]
 
-    async def holes_of(self, expected):
+    async def find_gaps(self, expected):
         return [[SimpleNamespace(window=hole) for hole in self.holes]]
 
 
@@ -282,10 +282,10 @@ async def test_windows_are_widened_inside_their_bounds():
 
 
 async def test_a_narrow_window_is_cut_to_whole_buckets_of_at_most_its_width():
-    wanted = BackfillRequest(HISTORY, [], [(days(8, 9), 7 * 3600 + 1800)])
+    wanted = WantedWindows(HISTORY, [], [(days(8, 9), 7 * 3600 + 1800)])
     found = await refetch._slices({query(): wanted}, Spans(7))
     assert {piece.window.duration for piece in found} == {6 * HOUR}
-    wanted = BackfillRequest(HISTORY, [], [(hours(0, 2), 60)])
+    wanted = WantedWindows(HISTORY, [], [(hours(0, 2), 60)])
     assert len(await refetch._slices({query(): wanted}, Spans(7))) == 2
 
 
