@@ -91,8 +91,9 @@ def _meta_of(meta: Any, series: Content, deviations: Deviations) -> Any:
 def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
     """Return the series directly inside *container*, in the documented form.
 
-    Other forms count only if no series has the documented form, and unexpected names count only if no series has an
-    expected name, because a table or list of something else may be beside the series.
+    Other forms count only if no series has the documented form. Unexpected names count only if no series has an
+    expected name, because a table or list of something else may be beside the series; one that differs from a
+    requested name in its number alone always counts.
     """
     others = {key: content for key, content in container.items() if folded(key) not in _META}
     halves = {key: one for key, one in others.items() if isinstance(one, dict) and not _ARRAYS.isdisjoint(one)}
@@ -103,7 +104,7 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
     shared = _column(container, _TIMESTAMPS)
     if isinstance(shared, list):
         return _columns(container, shared, names)
-    read = {key: _as_series(others[key]) for key in asked or others}
+    read = {key: _as_series(others[key]) for key in (asked and _alike(others, names)) or others}
     return {key: one for key, one in read.items() if one is not None}
 
 
@@ -113,12 +114,23 @@ def _asked(content: Content, names: Sequence[str]) -> set[str]:
     return {key for key in content if folded(key) in wanted}
 
 
+def _alike(content: Content, names: Sequence[str]) -> set[str]:
+    """Return the keys of *content* that differ from a requested name in spelling or number only."""
+    wanted = {_without_number(name) for name in names}
+    return {key for key in content if _without_number(key) in wanted}
+
+
+def _without_number(name: str) -> str:
+    return folded(name).rstrip("0123456789")
+
+
 def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) -> dict[str, Any]:
     """Return series for timestamps that occur once beside the values of every series, or of the only series."""
     values = _column(container, _VALUES)
     if isinstance(values, list) and len(names) == 1:
         return {names[0]: {"timestamps": timestamps, "values": values}}
-    columns = {key: container[key] for key in container if key in _asked(container, names)}
+    alike = _alike(container, names) if _asked(container, names) else set()
+    columns = {key: one for key, one in container.items() if key in alike}
     return {key: {"timestamps": timestamps, "values": one} for key, one in columns.items() if isinstance(one, list)}
 
 

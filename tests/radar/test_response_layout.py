@@ -53,6 +53,18 @@ def test_several_series_are_found_by_their_names():
         assert {*series} == {"serie_0", "serie_1"}
 
 
+def test_one_more_series_that_looks_alike_counts_in_every_form():
+    upper = {"TIMESTAMPS": TIMES, "VALUES": ["1", "2"]}
+    for result in (
+        {"serie_0": ONE, "serie_1": ONE, "serie_2": ONE},
+        {"serie_0": upper, "serie_1": upper, "serie_2": upper},
+        {"SERIE_0": PAIRS, "SERIE_1": PAIRS, "serie_2": PAIRS},
+        {"timestamps": TIMES, "serie_0": ["1", "2"], "serie_1": ["1", "2"], "serie_2": ["1", "2"]},
+    ):
+        _, series = arrange(result, ["serie_0", "serie_1"], Deviations())
+        assert len(series) == 3
+
+
 NOWHERE = {
     "null": {"serie_0": None},
     "an empty object": {"serie_0": {}},
