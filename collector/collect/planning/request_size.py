@@ -184,7 +184,7 @@ def _first_rung(limits: RequestLimits, work: Work) -> Size:
         size = work.size(limits.shaped(rung))
         if rung.positions == FEW_POSITIONS and size.span < longest:  # few, too, if little is left to ask for
             full = work.size(limits.shaped(replace(rung, positions=FIRST_POSITIONS)))
-            size = replace(size, positions=min(size.positions, -(-full.positions // _FEWER)))
+            size = replace(size, positions=max(min(size.positions, full.positions // _FEWER), 1))
         if 0 < elsewhere.positions < size.positions and (elsewhere.doubtful or elsewhere.too_many < inf):
             size = replace(size, positions=int(elsewhere.positions))
         is_near = any(  # it was rejected for its span or product, because as many positions were accepted elsewhere
