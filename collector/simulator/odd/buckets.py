@@ -136,17 +136,6 @@ BUCKETS = (
     *(Variation(name, _GROUP, line, "refuse", f"buckets.{part}", _on_points(do)) for name, part, line, do in _REFUSED),
     *(
         Variation(
-            f"{key}-short",
-            _GROUP,
-            f"Of {key} the last one is missing",
-            "refuse",
-            "buckets.length series.shape",
-            _fewer(key),
-        )
-        for key in ("timestamps", "values")
-    ),
-    *(
-        Variation(
             f"values-some-{name}",
             _GROUP,
             f"Every fifth value is {what}",
@@ -188,5 +177,17 @@ BUCKETS = (
         "buckets",
         _on_points(lambda _, __: []),
         loses="all",
+    ),
+    # last, because the others need arrays of one length
+    *(
+        Variation(
+            f"{key}-short",
+            _GROUP,
+            f"Of {key} the last one is missing",
+            "refuse",
+            "buckets.length series.shape",
+            _fewer(key),
+        )
+        for key in ("timestamps", "values")
     ),
 )
