@@ -108,7 +108,7 @@ class RequestKind(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SeriesQuery:
+class Question:
     """What is asked of Radar for one line of history: all of a series' identity that is known before the answer.
 
     *filters* maps the API's parameter names to their values; a list is OR. *dimension* and *group* are empty for
@@ -143,7 +143,7 @@ class SeriesQuery:
         return hashlib.sha256(json.dumps(self.key).encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SeriesQuery) and self.key == other.key
+        return isinstance(other, Question) and self.key == other.key
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -153,7 +153,7 @@ class SeriesQuery:
 class Slice:
     """One series over one window: what one position of a request asks for."""
 
-    series: SeriesQuery
+    series: Question
     window: Window
 
     @property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from collector.datasets import DEFAULT, dataset_named
 from collector.interval import Grid
-from collector.model import AggInterval, RequestKind, SeriesQuery, Window
+from collector.model import AggInterval, Question, RequestKind, Window
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -21,7 +21,7 @@ class LabelledSeries:
     """A series under the label a profile gives it: `profile`, or `profile/value` under `each`."""
 
     label: str
-    query: SeriesQuery
+    query: Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Profile:
     def _series(self, values: tuple[str, ...]) -> LabelledSeries:
         label = "/".join((self.name, *values))
         filters = {**self.filters, **{name: (value,) for name, value in zip(self.each, values, strict=True)}}
-        return LabelledSeries(label, SeriesQuery(self.agg_interval, filters, self.dataset))
+        return LabelledSeries(label, Question(self.agg_interval, filters, self.dataset))
 
 
 def on_grids(profiles: Iterable[Profile], grids: Mapping[AggInterval, Grid]) -> list[Profile]:

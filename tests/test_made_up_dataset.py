@@ -14,7 +14,7 @@ from collector.collect.one_pass import collect_and_heal
 from collector.datasets import DATASETS, Dataset, FilterParameter, Sums
 from collector.errors import CollectorError
 from collector.interval import AggInterval
-from collector.model import Batch, SeriesQuery, Slice, Window
+from collector.model import Batch, Question, Slice, Window
 from collector.radar.request import query_string
 from collector.report.export import export_csv
 from collector.serve.app import serving
@@ -154,13 +154,13 @@ async def test_its_limits_are_its_own(sqlite_url):
 
 def test_no_request_is_for_two_datasets_nor_for_a_dimension():
     window = Window(SINCE, SINCE + DAY)
-    two = Batch(tuple(Slice(SeriesQuery(HOUR, {}, name), window) for name in ("ct", "dns")))
+    two = Batch(tuple(Slice(Question(HOUR, {}, name), window) for name in ("ct", "dns")))
     with pytest.raises(ValueError, match="one request for several datasets: ct, dns"):
         query_string(two)
-    for query in (SeriesQuery(HOUR, {}, dimension="TLD"), SeriesQuery(HOUR, {}, group="com")):
+    for query in (Question(HOUR, {}, dimension="TLD"), Question(HOUR, {}, group="com")):
         with pytest.raises(CollectorError, match="is not supported"):
             query_string(Batch((Slice(query, window),)))
     with pytest.raises(CollectorError, match="dataset 'http' is unknown; known: ct, dns"):
-        query_string(Batch((Slice(SeriesQuery(HOUR, {}, "http"), window),)))
+        query_string(Batch((Slice(Question(HOUR, {}, "http"), window),)))
     with pytest.raises(ValueError, match="dns/timeseries has no filter tld"):
-        query_string(Batch((Slice(SeriesQuery(HOUR, {"tld": ("com",)}, "dns"), window),)))
+        query_string(Batch((Slice(Question(HOUR, {"tld": ("com",)}, "dns"), window),)))

@@ -21,7 +21,7 @@ from collector.collect.planning import live_window, packing, sharing
 from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
-from collector.model import SeriesQuery, Slice, Window
+from collector.model import Question, Slice, Window
 from collector.profile import on_grids
 from collector.store import ExpectedWindow, JobStatus, StoreError, StoreUnavailable
 from collector.timestamps import check_date
@@ -85,7 +85,7 @@ async def remaining_gaps(profiles: Sequence[Profile], job: BackfillRequest, stor
 
     Those that Radar does not have are among them. A series that several profiles want counts once.
     """
-    left, counted, present = 0, set[SeriesQuery](), now - await store.ahead()
+    left, counted, present = 0, set[Question](), now - await store.ahead()
     for profile in lasting(on_grids(profiles, await store.grids())):
         grid = profile.grid
         published = grid.floor(present - await store.upstream_lag(profile.name))
@@ -258,7 +258,7 @@ class BackfillRunner:
         Of a series whose values are relative to one answer, the newest answer is all there is to ask for.
         """
         wanted = share.job.wanted
-        windows: dict[SeriesQuery, list[Window]] = defaultdict(list)
+        windows: dict[Question, list[Window]] = defaultdict(list)
         for piece in share.mine:
             windows[piece.series].append(piece.window)
         relative, slices = await self._store.relative_queries(windows), []

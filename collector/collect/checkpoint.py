@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from collector.collect.batches.batch_result import BatchResult
-    from collector.model import Batch, SeriesQuery, Slice, Window
+    from collector.model import Batch, Question, Slice, Window
     from collector.store import BackfillJob, ClaimedWindows, SaveResult, Store
 
 _REPORT_EVERY = 2.0
@@ -28,7 +28,7 @@ class Checkpoint:
         self._open = dict.fromkeys(share.mine)
         self._store = store
         self._heard = heard
-        self._answered: dict[SeriesQuery, list[Window]] = defaultdict(list)
+        self._answered: dict[Question, list[Window]] = defaultdict(list)
         self._shown = JobProgress()
         self._noted = 0
         self._written = time.monotonic()

@@ -26,7 +26,7 @@ from collector.interval import Grid, grid_of
 from collector.model import (
     AggInterval,
     Normalization,
-    SeriesQuery,
+    Question,
     Slice,
     Window,
     from_epoch,
@@ -68,20 +68,20 @@ class Unconfirmed:
     Days begin *offset* seconds after midnight UTC.
     """
 
-    query: SeriesQuery
+    query: Question
     settle: int
     days: Sequence[EpochWindow]
     rest: Sequence[EpochWindow]
     offset: int = 0
 
     @property
-    def daily_query(self) -> SeriesQuery:
+    def daily_query(self) -> Question:
         """The same question at one day."""
-        return SeriesQuery(_DAILY, self.query.filters, self.query.dataset, self.query.dimension, self.query.group)
+        return Question(_DAILY, self.query.filters, self.query.dataset, self.query.dimension, self.query.group)
 
 
 def unconfirmed_windows(
-    query: SeriesQuery, state: SeriesState, settle: int, now: datetime, daily: Grid = _USUAL_DAYS
+    query: Question, state: SeriesState, settle: int, now: datetime, daily: Grid = _USUAL_DAYS
 ) -> Unconfirmed:
     """Find the final windows of a series that only one answer has told, an hour ago or earlier.
 
@@ -141,7 +141,7 @@ async def _confirm_annotations(
     for dataset, start_date in doubtful:
         window = days_around(start_date, daily)
         if dataset in queries and window.end <= daily.floor(now):
-            slices.add(Slice(SeriesQuery(_DAILY, queries[dataset].filters, dataset), window))
+            slices.add(Slice(Question(_DAILY, queries[dataset].filters, dataset), window))
     result = BatchResult()
     if slices:
         names = {slice_.series: [profile.name for profile in profiles] for slice_ in slices}
@@ -172,7 +172,7 @@ async def _unconfirmed(profiles: Sequence[Profile], now: datetime, store: Store,
     return [one for one in found if one.days or one.rest]
 
 
-def _names(profiles: Sequence[Profile], one: Unconfirmed) -> Mapping[SeriesQuery, Sequence[str]]:
+def _names(profiles: Sequence[Profile], one: Unconfirmed) -> Mapping[Question, Sequence[str]]:
     names = [profile.name for profile in profiles if any(series.query == one.query for series in profile.series)]
     return {one.query: names, one.daily_query: names}
 
@@ -182,14 +182,14 @@ def _window(window: EpochWindow) -> Window:
 
 
 async def _compare_days(
-    wanted: Sequence[Unconfirmed], names: Mapping[SeriesQuery, Sequence[str]], batch_runner: BatchRunner
+    wanted: Sequence[Unconfirmed], names: Mapping[Question, Sequence[str]], batch_runner: BatchRunner
 ) -> BatchResult:
     """Ask for daily values, and read again the days that differ from the sums."""
     answers = _DailyAnswers()
     handling = Handling(keep=answers.keep, history=False)
     slices = [Slice(one.daily_query, hull(map(_window, one.days))) for one in wanted]
     result = await batch_runner.run(slices, names, background=True, handling=handling)
-    differing: dict[SeriesQuery, list[EpochWindow]] = {}
+    differing: dict[Question, list[EpochWindow]] = {}
     for one in wanted:
         days = await _differing_days(one, answers, batch_runner.fetcher.store)
         if days:
@@ -208,8 +208,8 @@ class _DailyAnswers:
     """Daily values by question and day, with the moment up to which the answer told."""
 
     def __init__(self) -> None:
-        self.values: dict[SeriesQuery, dict[int, float]] = defaultdict(dict)
-        self.asked: dict[SeriesQuery, list[tuple[EpochWindow, float]]] = defaultdict(list)
+        self.values: dict[Question, dict[int, float]] = defaultdict(dict)
+        self.asked: dict[Question, list[tuple[EpochWindow, float]]] = defaultdict(list)
 
     def keep(self, _fetch_id: int, batch: Batch, answer: Answer) -> None:
         """Take down an answer; one that is no count says nothing."""
@@ -220,7 +220,7 @@ class _DailyAnswers:
             self.asked[slice_.series].append((window, answer.meta.last_updated.timestamp()))
             self.values[slice_.series].update(zip(points.timestamps, points.values, strict=True))
 
-    def told(self, query: SeriesQuery, day: EpochWindow, settle: int) -> bool:
+    def told(self, query: Question, day: EpochWindow, settle: int) -> bool:
         """Tell whether an answer past settle has covered *day*."""
         return any(a <= day[0] and day[1] <= min(b, told - settle) for (a, b), told in self.asked.get(query, ()))
 
@@ -256,7 +256,7 @@ async def _judge_sums(one: Unconfirmed, days: Sequence[EpochWindow], answers: _D
 
 
 async def _read_rest(
-    slices: Sequence[Slice], names: Mapping[SeriesQuery, Sequence[str]], now: datetime, batch_runner: BatchRunner
+    slices: Sequence[Slice], names: Mapping[Question, Sequence[str]], now: datetime, batch_runner: BatchRunner
 ) -> BatchResult:
     """Read what is left once more, the oldest first, within the requests of an hour."""
     store = batch_runner.fetcher.store

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from collector.collect.batches.batch_runner import BatchRunner
-    from collector.model import SeriesQuery, Slice
+    from collector.model import Question, Slice
     from collector.settings import Settings
     from collector.store import Budget, Store
 
@@ -49,7 +49,7 @@ class Fallback:
         self._settle = settings.collection.settle
         self._delay = settings.collection.publication_delay
         self._limit = settings.radar.requests_per_5min
-        self._one_by_one: WeakValueDictionary[SeriesQuery, asyncio.Lock] = WeakValueDictionary()
+        self._one_by_one: WeakValueDictionary[Question, asyncio.Lock] = WeakValueDictionary()
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:

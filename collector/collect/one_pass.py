@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.errors import CollectorError
-    from collector.model import SeriesQuery
+    from collector.model import Question
     from collector.profile import Profile
     from collector.store import SaveResult, Store
 
@@ -148,9 +148,9 @@ async def _on_their_grids(
     return collected
 
 
-def named(profiles: Iterable[Profile]) -> dict[SeriesQuery, list[str]]:
+def named(profiles: Iterable[Profile]) -> dict[Question, list[str]]:
     """The names of the profiles that each series belongs to."""
-    names: dict[SeriesQuery, list[str]] = defaultdict(list)
+    names: dict[Question, list[str]] = defaultdict(list)
     for profile in profiles:
         for series in profile.series:
             names[series.query].append(profile.name)

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.finality import GapRequest
-    from collector.model import SeriesQuery
+    from collector.model import Question
     from collector.profile import Profile
     from collector.store import SeriesState, Store
 
-    Windows = dict[SeriesQuery, list[Window]]
+    Windows = dict[Question, list[Window]]
 
 _YOUNG_AGAIN = timedelta(days=1)
 """A bucket that is absent and not past settle is asked for once in this time."""
@@ -66,7 +66,7 @@ def settle_of(profile: Profile, state: SeriesState) -> int:
     return max(state.settle or 0, int(profile.settle.total_seconds()))
 
 
-def _windows_due(profile: Profile, query: SeriesQuery, state: SeriesState, now: datetime) -> list[Window]:
+def _windows_due(profile: Profile, query: Question, state: SeriesState, now: datetime) -> list[Window]:
     """The stored windows of a series whose values are not final and that are due.
 
     What a backfill has brought from before `since` is read again, too: all that is stored becomes final, as long as
@@ -157,7 +157,7 @@ async def gap_slices(
     relative = await store.relative_queries({one.query for one in expected})
     expected = [one for one in expected if one.query not in relative]
     explicit = explicit_since is not None
-    found: dict[SeriesQuery, WantedWindows] = {}
+    found: dict[Question, WantedWindows] = {}
     requests = await store.gap_requests(expected, now, explicit=explicit)
     for one, parts in zip(expected, requests, strict=True):
         if not parts:
@@ -229,7 +229,7 @@ def _not_asked(
     return [*old, *young]
 
 
-async def _slices(found: Mapping[SeriesQuery, WantedWindows], batch_runner: BatchRunner) -> list[Slice]:
+async def _slices(found: Mapping[Question, WantedWindows], batch_runner: BatchRunner) -> list[Slice]:
     """Widen what may be wide to windows of the grid, so that many have one duration and share requests."""
     slices = []
     for query, wanted in found.items():
@@ -243,7 +243,7 @@ async def _slices(found: Mapping[SeriesQuery, WantedWindows], batch_runner: Batc
 
 
 async def whole_cells(
-    wanted: Mapping[SeriesQuery, Sequence[Window]], within: Mapping[SeriesQuery, Window], batch_runner: BatchRunner
+    wanted: Mapping[Question, Sequence[Window]], within: Mapping[Question, Window], batch_runner: BatchRunner
 ) -> list[Slice]:
     """Widen windows to those of the grid, inside *within*, so that many have one duration and share requests."""
     return await _slices(

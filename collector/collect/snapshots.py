@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from collector.collect.batches.batch_runner import BatchRunner, Names
     from collector.interval import Grid
-    from collector.model import Answer, Batch, Meta, SeriesQuery
+    from collector.model import Answer, Batch, Meta, Question
     from collector.profile import Profile, Reach
     from collector.store import PassRecord, Snapshot, Store
 
@@ -47,7 +47,7 @@ class Order:
     requests: int
     record: PassRecord
 
-    def is_due(self, stored: Mapping[SeriesQuery, Snapshot], now: datetime) -> bool:
+    def is_due(self, stored: Mapping[Question, Snapshot], now: datetime) -> bool:
         """Tell whether to ask: at every fire if one request is enough, else daily; at once for what is not there."""
         if self.requests <= 1:
             return True
@@ -100,7 +100,7 @@ async def _orders(profiles: Sequence[Profile], now: datetime, batch_runner: Batc
     queries = [series.query for profile in profiles for series in profile.series]
     declared = await store.snapshot_reaches(queries) if queries else {}
     present = now - await store.ahead()
-    wanted: dict[SeriesQuery, list[Reach]] = defaultdict(list, {query: [*found] for query, found in declared.items()})
+    wanted: dict[Question, list[Reach]] = defaultdict(list, {query: [*found] for query, found in declared.items()})
     for profile in profiles:
         for series in profile.series:
             wanted[series.query].append(profile.reach)
@@ -184,7 +184,7 @@ class _Part(NamedTuple):
 class Parts:
     """The answers of one pass, by series, as they come."""
 
-    _by_series: dict[SeriesQuery, list[_Part]] = field(default_factory=lambda: defaultdict(list))
+    _by_series: dict[Question, list[_Part]] = field(default_factory=lambda: defaultdict(list))
     absolute_words: Collection[str] = ()
 
     def keep(self, fetch_id: int, batch: Batch, answer: Answer) -> None:
@@ -194,8 +194,8 @@ class Parts:
             self._by_series[piece.series].append(_Part(fetch_id, piece.window, answer.meta, points))
 
     def together(
-        self, slices: Sequence[Slice], failed: set[SeriesQuery], now: datetime
-    ) -> tuple[dict[SeriesQuery, Taken], list[FailedSlices]]:
+        self, slices: Sequence[Slice], failed: set[Question], now: datetime
+    ) -> tuple[dict[Question, Taken], list[FailedSlices]]:
         """Put the parts of each series together; a failure for those that are not whole and have not *failed* yet."""
         taken, failures = {}, []
         for piece in slices:

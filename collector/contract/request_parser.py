@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 from collector.contract.date_ranges import DateRange, auto_interval, parse_date_range
 from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
 from collector.interval import Grid
-from collector.model import AggInterval, SeriesQuery
+from collector.model import AggInterval, Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,7 +76,7 @@ class SeriesRequest:
     """One series of a request: *name*, the buckets from *start* up to *end* of *query*, and the requested *dates*."""
 
     name: str
-    query: SeriesQuery
+    query: Question
     start: int
     end: int
     dates: DateRange
@@ -122,7 +122,7 @@ class _ParsedSeries:
     def at(self, agg_interval: AggInterval, grids: Grids, dataset: Dataset) -> SeriesRequest:
         grid = grids.get(agg_interval, Grid(agg_interval))
         start, end = self.dates.buckets(agg_interval, grid.seconds if grid else None)
-        return SeriesRequest(self.name, SeriesQuery(agg_interval, self.filters, dataset.name), start, end, self.dates)
+        return SeriesRequest(self.name, Question(agg_interval, self.filters, dataset.name), start, end, self.dates)
 
 
 def decode_query(raw_query: str) -> list[tuple[str, str]]:

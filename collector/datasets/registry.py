@@ -9,7 +9,7 @@ from collector.errors import CollectorError
 
 if TYPE_CHECKING:
     from collector.datasets.dataset import Dataset
-    from collector.model import SeriesQuery
+    from collector.model import Question
 
 DATASETS: dict[str, Dataset] = {one.name: one for one in (CT_TIMESERIES,)}
 """Every dataset by its name in the store."""
@@ -26,7 +26,7 @@ def dataset_named(name: str) -> Dataset:
         raise CollectorError(f"dataset {name!r} is unknown; known: {', '.join(DATASETS)}") from None
 
 
-def dataset_of(query: SeriesQuery) -> Dataset:
+def dataset_of(query: Question) -> Dataset:
     """Return the dataset of *query*.
 
     Raises CollectorError for one that this version does not know, and for a query with a dimension: no dataset here
@@ -37,17 +37,17 @@ def dataset_of(query: SeriesQuery) -> Dataset:
     return dataset_named(query.dataset)
 
 
-def is_snapshot(query: SeriesQuery) -> bool:
+def is_snapshot(query: Question) -> bool:
     """Return whether the values of *query* depend on the moment of the request, so that answers are never mixed."""
     return bool(dataset_of(query).snapshot_filters(query.filters))
 
 
-def adds_up_over_time(query: SeriesQuery) -> bool:
+def adds_up_over_time(query: Question) -> bool:
     """Return whether counts of *query* may be added up to those of a coarser bucket."""
     return why_not_over_time(query) is None
 
 
-def adds_up_over_values(query: SeriesQuery, name: str) -> bool:
+def adds_up_over_values(query: Question, name: str) -> bool:
     """Return whether counts of single values of the filter *name* add up to their OR, all else being as in *query*.
 
     Raises KeyError for a filter that the dataset does not have.
@@ -55,6 +55,6 @@ def adds_up_over_values(query: SeriesQuery, name: str) -> bool:
     return dataset_of(query).adds_up_over_values(query.filters, name)
 
 
-def why_not_over_time(query: SeriesQuery) -> str | None:
+def why_not_over_time(query: Question) -> str | None:
     """Return why counts of *query* may not be added up over time; None if they may."""
     return dataset_of(query).why_not_over_time(query.filters)

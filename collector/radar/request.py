@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collector.datasets import Dataset
-    from collector.model import Batch, SeriesQuery, Window
+    from collector.model import Batch, Question, Window
 
 SLOT = timedelta(minutes=15)
 """What `dateStart` and `dateEnd` are rounded down to; the last one of a window is asked for as its end."""
@@ -57,7 +57,7 @@ def _dates(window: Window) -> Iterator[tuple[str, str]]:
     yield "dateEnd", rfc3339(SLOTS.floor(window.end - _SECOND))
 
 
-def _filters(dataset: Dataset, series: list[SeriesQuery]) -> Iterator[tuple[str, str]]:
+def _filters(dataset: Dataset, series: list[Question]) -> Iterator[tuple[str, str]]:
     used = {name for query in series for name in query.filters}
     if not used <= dataset.filters.keys():
         raise ValueError(f"{dataset.path} has no filter {', '.join(sorted(used - dataset.filters.keys()))}")

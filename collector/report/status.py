@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.edge import Edge
-    from collector.model import SeriesQuery
+    from collector.model import Question
     from collector.profile import Profile
     from collector.report.readiness import Stall
     from collector.store import Fire, PassRecord, ProfileStatus, Reader, ReadView, Replica, ServiceState
@@ -66,14 +66,14 @@ class _StoreFacts:
     """What was read once for all profiles."""
 
     gaps: dict[str, Counter[str]]
-    relative: set[SeriesQuery]
+    relative: set[Question]
     fires: dict[str, Fire]
     stalls: dict[str, Stall]
     unconfirmed: dict[str, int]
-    edges: dict[SeriesQuery, Edge]
+    edges: dict[Question, Edge]
     service: ServiceState | None
     wait: Wait | None
-    pauses: dict[SeriesQuery, Wait] = field(default_factory=dict)
+    pauses: dict[Question, Wait] = field(default_factory=dict)
 
 
 async def status_document(
@@ -229,7 +229,7 @@ def _profile(
     }
 
 
-def history_begins(queries: Sequence[SeriesQuery], edges: Mapping[SeriesQuery, Edge]) -> datetime | None:
+def history_begins(queries: Sequence[Question], edges: Mapping[Question, Edge]) -> datetime | None:
     """Return where Radar's own history of the first of several series begins; None unless that is known of each."""
     known = [edge for query in queries if (edge := edges.get(query)) and edge.is_accepted]
     return from_epoch(min(edge.begins for edge in known)) if known and len(known) == len(queries) else None
@@ -240,7 +240,7 @@ def _attends(service: ServiceState | None, profile: Profile) -> bool:
     return service is not None and service.running and (service.profiles is None or profile.name in service.profiles)
 
 
-def _paused(queries: Sequence[SeriesQuery], known: _StoreFacts) -> Wait | None:
+def _paused(queries: Sequence[Question], known: _StoreFacts) -> Wait | None:
     """Return the pause of a question of the profile that ends last."""
     return max((known.pauses[q] for q in queries if q in known.pauses), key=lambda one: one.until, default=None)
 

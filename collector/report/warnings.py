@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from collector.datasets import FilterParameter
     from collector.interval import AggInterval
-    from collector.model import SeriesQuery
+    from collector.model import Question
     from collector.profile import Profile
     from collector.store import Block, Deviation, KeptBody, LearnedGrid, ReadView, UnitChange
 
@@ -36,8 +36,8 @@ class SpellingCheck:
     """
 
     def __init__(self) -> None:
-        self._right: set[SeriesQuery] = set()
-        self._found: dict[SeriesQuery, tuple[datetime, timedelta]] = {}
+        self._right: set[Question] = set()
+        self._found: dict[Question, tuple[datetime, timedelta]] = {}
 
     def warnings(self, store: ReadView, profiles: Sequence[Profile], now: datetime) -> dict[str, str]:
         """Return a sentence by label for each series with a text filter and no value other than zero.
@@ -58,27 +58,27 @@ class SpellingCheck:
             if one.query in self._found
         }
 
-    def _knows(self, query: SeriesQuery, now: datetime) -> bool:
+    def _knows(self, query: Question, now: datetime) -> bool:
         if query in self._right:
             return True
         seen = self._found.get(query)
         return seen is not None and timedelta(0) <= now - seen[0] < _AGAIN
 
 
-def _look(store: ReadView, queries: Sequence[SeriesQuery]) -> tuple[dict[SeriesQuery, timedelta], set[SeriesQuery]]:
+def _look(store: ReadView, queries: Sequence[Question]) -> tuple[dict[Question, timedelta], set[Question]]:
     """Return the queries without a value other than zero, with the time that answers covered, and those with one."""
     with_points = set(store.newest_buckets(queries))  # first: zeros that come between the two reads are no values
     covered = store.empty(queries)
     return covered, with_points - covered.keys()
 
 
-def _text_filters(query: SeriesQuery) -> list[FilterParameter]:
+def _text_filters(query: Question) -> list[FilterParameter]:
     """Return the filters of *query* that accept any text."""
     known = dataset_of(query).filters
     return [known[name] for name in query.filters if not known[name].values]
 
 
-def _spelling_sentence(label: str, query: SeriesQuery, covered: timedelta) -> str:
+def _spelling_sentence(label: str, query: Question, covered: timedelta) -> str:
     words = " and ".join(
         f"{parameter.option} " + ", ".join(f'"{value}"' for value in query.filters[parameter.name])
         for parameter in _text_filters(query)

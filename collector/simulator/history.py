@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.datasets import Dataset
-    from collector.model import AggInterval, Annotation, SeriesQuery
+    from collector.model import AggInterval, Annotation, Question
     from collector.simulator.options import SimulatorOptions
 
 
@@ -110,7 +110,7 @@ class SimulatedHistory:
         withdrawn = {change.annotation for change in self._in_force(WithdrawalChange, now)}
         return [a for a in self._candidates(window, now) if concerns(a, window) and a not in withdrawn]
 
-    def counts(self, query: SeriesQuery, start: int, end: int, now: float) -> Counts:
+    def counts(self, query: Question, start: int, end: int, now: float) -> Counts:
         """Return the counts of the published buckets from *start* up to *end*, both on the query's grid."""
         step = query.agg_interval.seconds
         begins = self.begins(query.filters, now)
@@ -142,7 +142,7 @@ class SimulatedHistory:
         how = self._options.unfinished_coarse if interval.step >= _COARSE else self._options.unfinished
         return floor(updated, step, edge) + (step if how == "partial" else 0)
 
-    def _slots(self, query: SeriesQuery, start: int, end: int, now: float) -> list[int]:
+    def _slots(self, query: Question, start: int, end: int, now: float) -> list[int]:
         options, dataset, filters = self._options, dataset_of(query), query.filters
         if options.unknown_names == "zero":
             known, found = dataset.filters, filters.items()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from collector.datasets import Dataset
-    from collector.model import Annotation, SeriesQuery, Window
+    from collector.model import Annotation, Question, Window
     from collector.simulator.faults import FaultRule
     from collector.simulator.history import Change
 
@@ -79,12 +79,12 @@ class Simulator:
         """Add changes of history; each takes effect at its own moment."""
         self._changes += changes
 
-    def truth(self, query: SeriesQuery, window: Window, now: float) -> Points:
+    def truth(self, query: Question, window: Window, now: float) -> Points:
         """Return the points of a correct answer at *now* (epoch seconds) to *query* over *window*."""
         timestamps, texts = self._texts(query, int(window.start.timestamp()), int(window.end.timestamp()), now)
         return Points(timestamps, [float(text) for text in texts])
 
-    def _texts(self, query: SeriesQuery, start: int, end: int, now: float) -> tuple[Sequence[int], Sequence[str]]:
+    def _texts(self, query: Question, start: int, end: int, now: float) -> tuple[Sequence[int], Sequence[str]]:
         """Return timestamps and values of a correct answer."""
         normalization = self._history.scale(now, dataset_of(query)).normalization
         counts = self._history.counts(query, start, end, now)

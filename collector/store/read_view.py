@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collector.edge import Edge
     from collector.finality import GapRequest
     from collector.interval import AggInterval, Grid
-    from collector.model import Batch, SeriesQuery
+    from collector.model import Batch, Question
     from collector.normalization import Verdict
     from collector.profile import Profile, Reach
     from collector.store.db.location import Location
@@ -76,25 +76,25 @@ class ReadView:
         self._connection = connection
         self._location = location
 
-    def extents(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
+    def extents(self, queries: Sequence[Question]) -> dict[Question, Window]:
         """Find the window from the oldest to the newest stored bucket of each query; absent where it has no point."""
         found = identity.extents(self._connection, queries)
         return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
 
-    def newest_buckets(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, datetime]:
+    def newest_buckets(self, queries: Sequence[Question]) -> dict[Question, datetime]:
         """Find the start of the newest stored bucket of each query; absent where it has no point."""
         return {query: from_epoch(b) for query, (_, b) in identity.extents(self._connection, queries).items()}
 
-    def relative_queries(self, queries: Collection[SeriesQuery]) -> set[SeriesQuery]:
+    def relative_queries(self, queries: Collection[Question]) -> set[Question]:
         """Find the queries whose newest answer was relative to itself, so that no two answers make one history."""
         return identity.relative(self._connection, queries)
 
-    def snapshots(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Snapshot]:
+    def snapshots(self, queries: Sequence[Question]) -> dict[Question, Snapshot]:
         """Find the newest snapshot of each query; absent where none was taken."""
         ids = {series_id: query for query, series_id in identity.current(self._connection, queries).items()}
         return {ids[i]: found for i, found in snapshots.newest(self._connection, ids).items()}
 
-    def snapshot_reaches(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, list[Reach]]:
+    def snapshot_reaches(self, queries: Sequence[Question]) -> dict[Question, list[Reach]]:
         """Find how far back the profiles that have a query in use want its snapshots to reach."""
         ids = {series_id: query for query, series_id in identity.current(self._connection, queries).items()}
         return {ids[i]: found for i, found in snapshots.reaches(self._connection, ids).items()}
@@ -103,7 +103,7 @@ class ReadView:
         """Tell how the passes that take the snapshots of *profile* fared."""
         return snapshots.load_record(self.get_state(snapshots.record_key(profile)))
 
-    def last_covered_at(self, queries: Sequence[SeriesQuery], moment: datetime) -> dict[SeriesQuery, datetime]:
+    def last_covered_at(self, queries: Sequence[Question], moment: datetime) -> dict[Question, datetime]:
         """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
         return coverage.last_covered_at(self._connection, queries, moment)
 
@@ -195,11 +195,11 @@ class ReadView:
         """List jobs, the newest first."""
         return backfills.listed(self._connection, limit)
 
-    def covered_windows(self, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:
+    def covered_windows(self, query: Question, window: Window, since: datetime) -> list[Window]:
         """Find the parts of *window* that answers from *since* on have covered for a query, ascending."""
         return coverage.answered(self._connection, query, window, since)
 
-    def gaps(self, query: SeriesQuery, window: Window, settle: timedelta) -> list[GapWindow]:
+    def gaps(self, query: Question, window: Window, settle: timedelta) -> list[GapWindow]:
         """Find the runs of absent buckets in *window*, ascending: `missing`, or `upstream` where Radar has none.
 
         `upstream`: an answer covered them whose lastUpdated is *settle* or more after the buckets' end.
@@ -221,7 +221,7 @@ class ReadView:
         """Decide what of the gaps of several series to ask for, in their order; see `finality.gap_requests`."""
         return requests(self._connection, expected, now.timestamp(), explicit=explicit)
 
-    def edges(self, queries: Collection[SeriesQuery]) -> dict[SeriesQuery, Edge]:
+    def edges(self, queries: Collection[Question]) -> dict[Question, Edge]:
         """Read where Radar's own history of *queries* begins, accepted or not; absent where that is not known."""
         return edges.read(self._connection, queries)
 
@@ -229,7 +229,7 @@ class ReadView:
         """Find the run of absent buckets that each window begins with, if answers lacked all of it; in their order."""
         return beginnings(self._connection, expected)
 
-    def series_states(self, queries: Collection[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
+    def series_states(self, queries: Collection[Question]) -> dict[Question, SeriesState]:
         """Read the extent of each query's series and the evidence for its values; absent if it has no point."""
         return series_states(self._connection, list(queries))
 
@@ -237,7 +237,7 @@ class ReadView:
         """Find (dataset, start date) of the annotations of which one answer alone has spoken, between two moments."""
         return doubtful(self._connection, after, until)
 
-    def daily_sums(self, query: SeriesQuery, window: Window, offset: int = 0) -> dict[int, float]:
+    def daily_sums(self, query: Question, window: Window, offset: int = 0) -> dict[int, float]:
         """Sum the stored values of *query* by day: epoch seconds of its begin to the sum; absent without a point.
 
         Days begin *offset* seconds after midnight UTC.
@@ -295,7 +295,7 @@ class ReadView:
         """
         return downsampled(self._connection, chosen, columns, common=common)
 
-    def unit_changes(self, queries: Sequence[SeriesQuery]) -> list[UnitChange]:
+    def unit_changes(self, queries: Sequence[Question]) -> list[UnitChange]:
         """List where the unit or normalization of *queries* has changed, and what is proposed; by query and time."""
         return generations.unit_changes(self._connection, queries)
 
@@ -315,19 +315,19 @@ class ReadView:
         """List the commands other than a service that are at work on the store."""
         return heartbeat.commands(self._connection, self._location)
 
-    def paused(self, queries: Sequence[SeriesQuery], now: datetime) -> dict[SeriesQuery, Pause]:
+    def paused(self, queries: Sequence[Question], now: datetime) -> dict[Question, Pause]:
         """Find the questions that are paused at *now* because an answer was refused for its content."""
         return status.paused(self._connection, queries, now)
 
-    def empty(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, timedelta]:
+    def empty(self, queries: Sequence[Question]) -> dict[Question, timedelta]:
         """Find the queries without a stored value other than zero, with the length of time that answers covered."""
         return status.empty(self._connection, queries)
 
-    def measures(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, str]:
+    def measures(self, queries: Sequence[Question]) -> dict[Question, str]:
         """Find the normalization of each query's series; absent before the first answer."""
         return status.measures(self._connection, queries)
 
-    def complete_extents(self, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, Window]:
+    def complete_extents(self, queries: Sequence[Question]) -> dict[Question, Window]:
         """Find the window from the oldest to the newest stored bucket of those queries that have all in between."""
         found = status.complete_extents(self._connection, queries)
         return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collector.clock_difference import ClockDifference
     from collector.edge import Edge
     from collector.interval import AggInterval, Grid
-    from collector.model import Answer, Batch, SeriesQuery, Slice
+    from collector.model import Answer, Batch, Question, Slice
     from collector.normalization import Verdict
     from collector.profile import Profile
     from collector.settings import RetentionSettings
@@ -245,7 +245,7 @@ class Store(Reader):
     async def claim_windows(
         self,
         job: BackfillJob,
-        known: Sequence[SeriesQuery],
+        known: Sequence[Question],
         now: datetime,
         choose: Callable[[Sequence[Slice], int], tuple[Sequence[Slice], Sequence[Slice]]] | None,
     ) -> ClaimedWindows:
@@ -281,12 +281,12 @@ class Store(Reader):
         word = backfill_queue.Stop(job.id, standing, now, self._replica_id, gaps)
         await self._database.write(lambda connection: backfill_queue.stop(connection, word))
 
-    async def confirm(self, query: SeriesQuery, windows: Sequence[EpochWindow], settle: int) -> None:
+    async def confirm(self, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
         """Note that an independent answer agrees with the values of *windows*; all in epoch seconds."""
         if windows:
             await self._database.write(lambda connection: series_states.confirm(connection, query, windows, settle))
 
-    async def set_sums_differ(self, query: SeriesQuery) -> None:
+    async def set_sums_differ(self, query: Question) -> None:
         """Note that Radar's daily values are not the sums of the finer ones of *query*: they confirm nothing."""
         await self._database.write(lambda connection: series_states.set_sums_differ(connection, query))
 
@@ -346,7 +346,7 @@ class Store(Reader):
         """Note that this version has read the kept body of a fetch again, in vain."""
         await self._database.write(lambda connection: bodies.mark_read(connection, [fetch_id]))
 
-    async def set_edges(self, found: Mapping[SeriesQuery, Edge | None]) -> None:
+    async def set_edges(self, found: Mapping[Question, Edge | None]) -> None:
         """Remember where Radar's own history of questions begins, or forget it (None)."""
         if found:
             await self._database.write(lambda connection: edges.write(connection, found))

@@ -3,7 +3,7 @@
 import json
 import time
 
-from collector.model import AggInterval, SeriesQuery
+from collector.model import AggInterval, Question
 from tests.harness.processes import Collector, holds_the_truth, profile_toml, simulating
 
 _OWNERS = [f"Authority {number}, Inc." for number in range(100)]
@@ -17,7 +17,7 @@ def test_one_series_of_each_interval_is_exported_exactly_as_the_server_has_it(tm
         collector.configure(*(profile_toml(name, agg_interval, 20) for name, agg_interval in intervals.items()))
         since = time.time()
         collector.run("collect")
-        queries = {name: SeriesQuery(AggInterval(agg_interval), {}) for name, agg_interval in intervals.items()}
+        queries = {name: Question(AggInterval(agg_interval), {}) for name, agg_interval in intervals.items()}
         assert holds_the_truth(collector, simulator, queries, 20, since)
     collector.assert_no_canary()
 
@@ -25,7 +25,7 @@ def test_one_series_of_each_interval_is_exported_exactly_as_the_server_has_it(tm
 def test_a_hundred_series_are_equal_on_both_stores_and_to_the_server(tmp_path, empty_postgres_url):
     interval = AggInterval.ONE_HOUR
     queries = {
-        f"owners/{owner}": SeriesQuery(interval, {"caOwner": (owner,), "validationLevel": ("DOMAIN",)})
+        f"owners/{owner}": Question(interval, {"caOwner": (owner,), "validationLevel": ("DOMAIN",)})
         for owner in _OWNERS
     }
     exports = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.model import AggInterval, SeriesQuery, Window
+from collector.model import AggInterval, Question, Window
 from collector.simulator import RateLimit, Simulator, SimulatorOptions
 from tests.harness.fake_time import Clock, Report, library, run_fast
 
@@ -96,7 +96,7 @@ def test_every_closed_bucket_is_present_once_with_its_value(lived, profile):
     due = _due(agg_interval, lived)
     known = AggInterval.FIFTEEN_MINUTES.floor(due - LAG)  # what the simulator has published by the last fire
     window = Window(SINCE, agg_interval.floor(known))
-    truth = Simulator(SimulatorOptions(**SIMULATOR)).truth(SeriesQuery(agg_interval, {}), window, due.timestamp())
+    truth = Simulator(SimulatorOptions(**SIMULATOR)).truth(Question(agg_interval, {}), window, due.timestamp())
     stored = lived.rows("SELECT timestamp, value FROM history WHERE profile = ? ORDER BY timestamp", profile)
     assert stored[: len(truth.timestamps)] == list(zip(truth.timestamps, truth.values, strict=True))
     assert len(stored) - len(truth.timestamps) <= 1  # a fire later than its edge may see one more

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from collector.model import AggInterval, SeriesQuery, Window, from_epoch
+from collector.model import AggInterval, Question, Window, from_epoch
 from collector.store.admin import commands
 from tests.conftest import Server
 from tests.harness.fast_daemon import CLOCK_START
@@ -32,7 +32,7 @@ RATE = 450
 QUARTER = AggInterval.FIFTEEN_MINUTES
 REAL_QUARTER = QUARTER.seconds / RATE
 NAMES = [f"p{number:02}" for number in range(20)]
-QUERIES = {name: SeriesQuery(QUARTER, {"ca": (f"CA {name}",)}) for name in NAMES}
+QUERIES = {name: Question(QUARTER, {"ca": (f"CA {name}",)}) for name in NAMES}
 ONCE = 'heal = false\nlookback = "0s"\nsettle = "0s"'
 PROFILES = [profile_toml(name, "15m", None, f'{ONCE}\nfilters = {{ ca = ["CA {name}"] }}') for name in NAMES]
 REPLICAS, MOST_FROZEN = 5, 2

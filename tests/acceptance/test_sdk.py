@@ -174,11 +174,11 @@ async def test_raw_and_streaming_responses(sdk, way):
 
 
 async def test_the_numbers_are_those_of_radar(sdk, served):
-    from collector.model import AggInterval, SeriesQuery, Window
+    from collector.model import AggInterval, Question, Window
 
     window = Window(midnight(4), midnight(3))
     truth = served[1].truth(
-        SeriesQuery(AggInterval.ONE_HOUR, {"caOwner": ("DigiCert, Inc.",)}), window, datetime.now(UTC).timestamp()
+        Question(AggInterval.ONE_HOUR, {"caOwner": ("DigiCert, Inc.",)}), window, datetime.now(UTC).timestamp()
     )
     dates = {"date_start": [window.start], "date_end": [window.end - timedelta(minutes=15)]}
     answer = await sdk.timeseries(agg_interval="1h", ca_owner=["DigiCert%2C Inc."], **dates)

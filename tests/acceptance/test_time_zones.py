@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.model import AggInterval, SeriesQuery
+from collector.model import AggInterval, Question
 from tests.harness.processes import COLLECTOR, Collector, closed, simulating, truth
 
 HOUR = AggInterval.ONE_HOUR
@@ -92,7 +92,7 @@ def test_a_pass_finds_every_bucket_with_few_requests(zone, tmp_path, database):
         yesterday = AggInterval.ONE_DAY.floor(datetime.fromtimestamp(time.time() - 86_400, UTC))
         collector.configure(PROFILE.format(yesterday.date()))
         run(collector, zone, "collect")
-        query = SeriesQuery(HOUR, {})
+        query = Question(HOUR, {})
         for now in (time.time(), time.time() - 60):
             expected = truth(simulator, query, closed(query, 1, now), now)
             if collector.points()["all"].items() >= expected.items():

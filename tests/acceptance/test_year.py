@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from collector.contract.errors import BAD_REQUEST, TOO_COSTLY
-from collector.model import AggInterval, SeriesQuery, Window
+from collector.model import AggInterval, Question, Window
 from tests.bench.requests import SERIES, Cell, fewest
 from tests.harness.processes import Collector, midnight, profile_toml, simulating, truth
 
@@ -54,7 +54,7 @@ def test_a_year_of_50_series_is_complete_and_exact_in_few_requests(tmp_path, req
         start, end = (f"{moment:%Y-%m-%d}" for moment in (year.start, year.end))
         collector.run("backfill", "--start", start, "--end", end, seconds=600)
         found = stored(collector)
-        queries = {f"many/{owner}": SeriesQuery(interval, {"caOwner": (owner,)}) for owner in _OWNERS}
+        queries = {f"many/{owner}": Question(interval, {"caOwner": (owner,)}) for owner in _OWNERS}
         assert found.keys() == queries.keys()
         for label, query in queries.items():
             assert found[label] == truth(simulator, query, year)

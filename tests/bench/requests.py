@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.contract.errors import envelope
-from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window
+from collector.model import AggInterval, Answer, Batch, Meta, Points, Question, Slice, Window
 from collector.radar.classify import classify_response
 from collector.radar.client import TrustedAnswer
 from collector.radar.errors import Coarsened, RadarError, TimedOut
@@ -107,7 +107,7 @@ class Limited:
         self.slots = asyncio.Semaphore(8)
         self.fingerprint = "none"
         self.absolute_words = set[str]()
-        self.answered = defaultdict[SeriesQuery, list[Window]](list)
+        self.answered = defaultdict[Question, list[Window]](list)
         self._cell = cell
         self._clock = clock
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from collector.collect.planning.packing import Shape, pack
-from collector.model import AggInterval, Batch, Points, SeriesQuery, Slice, Window, from_epoch, rfc3339
+from collector.model import AggInterval, Batch, Points, Question, Slice, Window, from_epoch, rfc3339
 from collector.profile import Profile
 from collector.radar.request import query_string, series_names
 
@@ -61,7 +61,7 @@ def batches(size: Size, positions: int) -> list[Batch]:
     return pack(slices(size), shape(positions))
 
 
-def values(query: SeriesQuery, window: Window) -> Points:
+def values(query: Question, window: Window) -> Points:
     """What the history of one series says in *window*: counts, the same every time."""
     seconds = range(int(window.start.timestamp()), int(window.end.timestamp()), _QUARTER.seconds)
     chance = random.Random(f"{query.filters_json} {window}")

@@ -26,7 +26,7 @@ from collector.collect.confirm import (
 from collector.collect.one_pass import collect, heal
 from collector.finality import DAY as DAY_SECONDS
 from collector.finality import Evidence
-from collector.model import AggInterval, Answer, Batch, Meta, Points, SeriesQuery, Slice, Window, rfc3339, utc
+from collector.model import AggInterval, Answer, Batch, Meta, Points, Question, Slice, Window, rfc3339, utc
 from collector.radar.errors import Unavailable
 from collector.report.gaps import find_gaps
 from collector.simulator import GapChange
@@ -152,8 +152,8 @@ def test_only_counts_of_finer_buckets_are_compared_by_days(compared, asked):
 
 
 def test_the_daily_question_is_the_same_but_for_its_interval():
-    asked = SeriesQuery(HOUR, {"ca": ("A",)}, "dataset", "dimension", "group")
-    expected = SeriesQuery(AggInterval.ONE_DAY, {"ca": ("A",)}, "dataset", "dimension", "group")
+    asked = Question(HOUR, {"ca": ("A",)}, "dataset", "dimension", "group")
+    expected = Question(AggInterval.ONE_DAY, {"ca": ("A",)}, "dataset", "dimension", "group")
     assert Unconfirmed(asked, 0, [], []).daily_query == expected
 
 

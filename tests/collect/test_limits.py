@@ -30,7 +30,7 @@ from collector.collect.planning.request_limits import (
     with_pending,
 )
 from collector.collect.planning.request_size import next_shape, round_number, round_span, work_of
-from collector.model import DATASET, AggInterval, Batch, RequestKind, SeriesQuery, Slice, Window
+from collector.model import DATASET, AggInterval, Batch, Question, RequestKind, Slice, Window
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -57,7 +57,7 @@ def known(yes=(), nos=(), **more):
 
 def batch_of(count, days, end=NOW, key="ca"):
     window = Window(end - timedelta(days=days), end)
-    return Batch(tuple(Slice(SeriesQuery(QUARTER, {key: (f"{number:04}",)}), window) for number in range(count)))
+    return Batch(tuple(Slice(Question(QUARTER, {key: (f"{number:04}",)}), window) for number in range(count)))
 
 
 @pytest.mark.parametrize("agg_interval", AggInterval)
@@ -167,7 +167,7 @@ def test_empty_positions_are_to_blame_if_every_request_with_them_was_rejected():
 def test_a_position_is_empty_if_a_later_one_is_not(gaps, keys):
     window = Window(NOW - DAY, NOW)
     names = {"a": "ca", "b": "tld"}
-    series = [SeriesQuery(QUARTER, {names[key]: (str(n),) for key in word}) for n, word in enumerate(keys)]
+    series = [Question(QUARTER, {names[key]: (str(n),) for key in word}) for n, word in enumerate(keys)]
     assert has_gaps(Batch(tuple(Slice(one, window) for one in series))) is gaps
 
 
@@ -223,7 +223,7 @@ def test_a_span_to_try_is_a_whole_number_of_buckets(agg_interval):
 
 
 def test_two_windows_that_touch_but_are_wanted_apart_stay_apart():
-    query = SeriesQuery(QUARTER, {})
+    query = Question(QUARTER, {})
     long, short = Window(NOW - 9 * DAY, NOW - DAY), Window(NOW - DAY, NOW)
     pool = Pool([Slice(query, long), Slice(query, short)])
     cut = [Slice(query, Window(NOW - n * DAY, NOW - n * DAY + DAY)) for n in range(1, 6)]
@@ -367,7 +367,7 @@ class UpstreamHealth:
 def collect(upstream, series, days):
     """Ask for everything, one request after the other, as `BatchRun` does; gives what is known in the end."""
     window = Window(NOW - days * DAY, NOW)
-    pool = Pool(Slice(SeriesQuery(QUARTER, {"ca": (f"ca {number}",)}), window) for number in range(series))
+    pool = Pool(Slice(Question(QUARTER, {"ca": (f"ca {number}",)}), window) for number in range(series))
     limits, pending = GUESS, []
     while slices := pool.slices():
         view = with_pending(limits, pending)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collector.collect.planning import live_window, packing, sharing
 from collector.collect.planning.packing import Shape
-from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
+from collector.model import AggInterval, Batch, Question, Slice, Window
 from collector.radar.request import query_string
 from collector.windows import hull, merge, split_evenly, subtract
 from tests.harness import factories
@@ -161,7 +161,7 @@ def test_the_newest_windows_are_asked_first():
 
 def test_series_of_other_filter_keys_share_a_request_only_where_empty_positions_pass():
     window = Window(at(2026, 3, 2), at(2026, 3, 3))
-    slices = [Slice(query(key="ca"), window), Slice(query(key="tld"), window), Slice(SeriesQuery(QUARTER, {}), window)]
+    slices = [Slice(query(key="ca"), window), Slice(query(key="tld"), window), Slice(Question(QUARTER, {}), window)]
     assert len(packing.pack(slices, Shape(timedelta(days=7), 20, gaps=True))) == 1
     assert len(packing.pack(slices, Shape(timedelta(days=7), 20, gaps=False))) == 3
 

@@ -8,7 +8,7 @@ import pytest
 from collector.collect import refetch
 from collector.collect.refetch import WantedWindows
 from collector.finality import Evidence, GapRequest
-from collector.model import AggInterval, SeriesQuery, Slice, Window
+from collector.model import AggInterval, Question, Slice, Window
 from collector.store import ExpectedWindow, SeriesState
 from tests.harness.factories import profile, query
 
@@ -275,7 +275,7 @@ async def test_a_query_asks_for_nothing_where_a_second_answer_would_not_join(ask
 
 
 async def test_windows_are_widened_inside_their_bounds():
-    other = SeriesQuery(AggInterval.ONE_DAY, {})
+    other = Question(AggInterval.ONE_DAY, {})
     wanted = {query(): [days(8, 9), days(13, 15)], other: [days(1, 2)]}
     found = await refetch.whole_cells(wanted, {query(): days(0, 16), other: days(1, 30)}, Spans(7))
     assert found == [Slice(query(), days(7, 16)), Slice(other, days(1, 7))]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from collector.collect.batches.size_learner import SizeLearner
 from collector.collect.planning.request_limits import Rejection, accepted, first_guess, rejected, size_of
-from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
+from collector.model import AggInterval, Batch, Question, Slice, Window
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -35,7 +35,7 @@ class Memory:
 
 def batch(days, positions, end=NOW):
     window = Window(end - days * DAY, end)
-    return Batch(tuple(Slice(SeriesQuery(QUARTER, {"ca": (f"{number:04}",)}), window) for number in range(positions)))
+    return Batch(tuple(Slice(Question(QUARTER, {"ca": (f"{number:04}",)}), window) for number in range(positions)))
 
 
 def learner(known=None):

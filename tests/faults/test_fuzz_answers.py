@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, SeriesQuery, Slice, Window
+from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, Question, Slice, Window
 from collector.radar.errors import Untrusted
 from collector.radar.response import parse_answer
 from tests.harness import odd_answers
@@ -90,7 +90,7 @@ _BYTES += [
 def _batch(agg_interval, count, series):
     window = Window(START, START + count * agg_interval.step)
     filters = [{}, {"tld": ("com",)}, {"tld": ("org",)}]
-    return Batch(tuple(Slice(SeriesQuery(agg_interval, one), window) for one in filters[:series]))
+    return Batch(tuple(Slice(Question(agg_interval, one), window) for one in filters[:series]))
 
 
 def _document(batch):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.model import AggInterval, SeriesQuery, Window
+from collector.model import AggInterval, Question, Window
 from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
 START = datetime(2026, 3, 1, 20, 7, tzinfo=UTC)  # a Sunday
@@ -70,5 +70,5 @@ async def _whole(run, interval, end):
     assert sorted(fires) == edges
     stored = {at: value async for _, label, at, value in run.store.export() if label == interval.value}
     window = Window(interval.floor(START - timedelta(days=1)), due)
-    truth = run.simulator.truth(SeriesQuery(interval, {}), window, end.timestamp())
+    truth = run.simulator.truth(Question(interval, {}), window, end.timestamp())
     assert stored.items() >= dict(zip(truth.timestamps, truth.values, strict=True)).items()

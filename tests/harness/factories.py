@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from collector.model import AggInterval, SeriesQuery
+from collector.model import AggInterval, Question
 from collector.profile import Profile
 
 _DEFAULTS = {
@@ -30,4 +30,4 @@ def many(count, name="many", **changes):
 def query(agg_interval=AggInterval.ONE_HOUR, **filters):
     """Return a query with *filters*: each value is a text or several texts."""
     values = {name: (value,) if isinstance(value, str) else tuple(value) for name, value in filters.items()}
-    return SeriesQuery(AggInterval(agg_interval), values)
+    return Question(AggInterval(agg_interval), values)

@@ -25,7 +25,7 @@ import pytest
 from click.testing import CliRunner
 
 from collector.cli.main import command
-from collector.model import AggInterval, SeriesQuery, Window
+from collector.model import AggInterval, Question, Window
 from collector.simulator import Simulator, SimulatorOptions, serve
 from tests.harness.fork_server import ForkedProcess, fork_server
 
@@ -254,14 +254,14 @@ def beside_a_simulator(folder: Path) -> Iterator[tuple[Simulator, Collector]]:
         collector.assert_no_canary()
 
 
-def truth(simulator: Simulator, query: SeriesQuery, window: Window, now: float | None = None) -> dict[int, float]:
+def truth(simulator: Simulator, query: Question, window: Window, now: float | None = None) -> dict[int, float]:
     """What an honest server would answer."""
     points = simulator.truth(query, window, time.time() if now is None else now)
     return dict(zip(points.timestamps, points.values, strict=True))
 
 
 def holds_the_truth(
-    collector: Collector, simulator: Simulator, queries: Mapping[str, SeriesQuery], days: int, since: float
+    collector: Collector, simulator: Simulator, queries: Mapping[str, Question], days: int, since: float
 ) -> bool:
     """Tell whether the store has exactly the server's values, of now or, should an edge have passed, of *since*."""
     found = collector.points()
@@ -271,7 +271,7 @@ def holds_the_truth(
     return False
 
 
-def closed(query: SeriesQuery, days: int, now: float | None = None) -> Window:
+def closed(query: Question, days: int, now: float | None = None) -> Window:
     """From the midnight that many days ago to the newest closed bucket."""
     moment = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     return Window(query.agg_interval.floor(midnight(days)), query.agg_interval.floor(moment))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
+from collector.model import AggInterval, Batch, Question, Slice, Window
 from collector.radar import client as radar_client
 from collector.radar.client import RadarClient
 from collector.radar.errors import (
@@ -58,7 +58,7 @@ class Token:
 
 
 def batch_of(*filters, agg_interval=AggInterval.ONE_HOUR, window=DAY):
-    return Batch(tuple(Slice(SeriesQuery(agg_interval, one), window) for one in filters or ({},)))
+    return Batch(tuple(Slice(Question(agg_interval, one), window) for one in filters or ({},)))
 
 
 @asynccontextmanager

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window
+from collector.model import AggInterval, Batch, Question, Slice, Window
 from collector.radar.request import query_string
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def slice_of(filters, *, agg_interval=AggInterval.ONE_HOUR, start=JANUARY, buckets=4):
-    return Slice(SeriesQuery(agg_interval, filters), Window(start, start + buckets * agg_interval.step))
+    return Slice(Question(agg_interval, filters), Window(start, start + buckets * agg_interval.step))
 
 
 def parameters(*filters):

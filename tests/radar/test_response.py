@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339
+from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, Question, Slice, Window, rfc3339
 from collector.radar.deviations import Deviations
 from collector.radar.errors import Coarsened, OffGrid, Untrusted
 from collector.radar.response import UnsuccessfulEnvelope, parse_answer
@@ -21,7 +21,7 @@ from collector.radar.response_points import parse_values
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NOW = START + timedelta(days=2)
 WINDOW = Window(START, START + timedelta(hours=4))
-BATCH = Batch((Slice(SeriesQuery(AggInterval.ONE_HOUR, {}), WINDOW),))
+BATCH = Batch((Slice(Question(AggInterval.ONE_HOUR, {}), WINDOW),))
 TIMESTAMPS = ["2026-03-01T00:00:00Z", "2026-03-01T01:00:00Z", "2026-03-01T02:00:00Z", "2026-03-01T03:00:00Z"]
 ANNOTATION = {
     "dataSource": "CT",
@@ -64,7 +64,7 @@ def hours(answer, position=0):
 
 def series(*names, **changes):
     """A batch of as many series as *names*, and an answer in which they have these names."""
-    batch = Batch(tuple(Slice(SeriesQuery(AggInterval.ONE_HOUR, {"ca": (str(n),)}), WINDOW) for n in range(len(names))))
+    batch = Batch(tuple(Slice(Question(AggInterval.ONE_HOUR, {"ca": (str(n),)}), WINDOW) for n in range(len(names))))
     content = document(**changes)
     result = content["result"]
     first = result.pop("serie_0")

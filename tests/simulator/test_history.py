@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.model import AggInterval, Annotation, SeriesQuery, Window, from_epoch, rfc3339, utc
+from collector.model import AggInterval, Annotation, Question, Window, from_epoch, rfc3339, utc
 from collector.simulator import (
     GapChange,
     NormalizationChange,
@@ -121,7 +121,7 @@ def test_an_unknown_name_may_count_nothing():
     simulator = Simulator(SimulatorOptions(unknown_names="zero"))
     assert set(_points(simulator, ca="Nobody").values()) == {0}
     assert 0 not in _points(simulator, ca="R12").values()
-    query = SeriesQuery(AggInterval.ONE_DAY, {"ca": ("R12", "Nobody")})
+    query = Question(AggInterval.ONE_DAY, {"ca": ("R12", "Nobody")})
     assert list(simulator.truth(query, WEEK, NOW).values) == list(_points(simulator, "1d", ca="R12").values())
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from collector.contract.request_parser import decode_query, parse_request
 from collector.datasets import DEFAULT
-from collector.model import AggInterval, SeriesQuery, Window, utc
+from collector.model import AggInterval, Question, Window, utc
 from collector.simulator import RevisionChange, Simulator, SimulatorOptions
 from collector.simulator.history import SimulatedHistory
 from collector.simulator.response import answer
@@ -53,7 +53,7 @@ def test_an_answer_holds_the_truth_of_every_series():
     simulator = Simulator()
     for name, tld, day in (("serie_0", "com", 14), ("serie_1", "org", 7)):
         window = Window(utc(f"2026-08-{day - 1:02}T10:00:00Z"), utc(f"2026-08-{day:02}T10:15:00Z"))
-        truth = simulator.truth(SeriesQuery(AggInterval.FIFTEEN_MINUTES, {"tld": (tld,)}), window, NOW)
+        truth = simulator.truth(Question(AggInterval.FIFTEEN_MINUTES, {"tld": (tld,)}), window, NOW)
         stamps = [int(utc(text).timestamp()) for text in result[name]["timestamps"]]
         assert stamps == list(truth.timestamps)
         assert [float(text) for text in result[name]["values"]] == list(truth.values)

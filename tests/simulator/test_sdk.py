@@ -8,7 +8,7 @@ import pytest
 from cloudflare import APIStatusError, AsyncCloudflare, BadRequestError, Cloudflare
 from cloudflare._exceptions import APIResponseValidationError
 
-from collector.model import AggInterval, SeriesQuery, Window, utc
+from collector.model import AggInterval, Question, Window, utc
 
 FIELDS = {"name": ["a", "b"], "date_range": ["7d", "7dcontrol"], "tld": ["com", "org"], "agg_interval": "1h"}
 
@@ -18,7 +18,7 @@ def _check(answer, radar):
     assert answer.meta.normalization == "RAW_VALUES"
     assert len(answer.meta.date_range) == 2
     window = Window(utc("2026-08-07T10:00:00Z"), utc("2026-08-14T11:00:00Z"))
-    truth = radar.simulator.truth(SeriesQuery(AggInterval.ONE_HOUR, {"tld": ("com",)}), window, radar.clock.now)
+    truth = radar.simulator.truth(Question(AggInterval.ONE_HOUR, {"tld": ("com",)}), window, radar.clock.now)
     assert [moment.timestamp() for moment in answer.a.timestamps] == list(truth.timestamps)
     assert [float(value) for value in answer.a.values] == list(truth.values)
     assert len(answer.b.values) == 169

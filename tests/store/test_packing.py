@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from collector.model import AggInterval, Batch, SeriesQuery, Slice
+from collector.model import AggInterval, Batch, Question, Slice
 from collector.store.ledger.bodies import MOST_BYTES, Stored, pack, read_question, surplus, unpack, write_question
 from collector.text import EXCERPT_BYTES, excerpt
 from tests.store.making import hours
@@ -56,7 +56,7 @@ def test_a_kept_body_that_is_not_what_it_was_is_refused(data, size):
 
 QUESTION = Batch(
     tuple(
-        Slice(SeriesQuery(AggInterval.ONE_HOUR, filters), hours(start, start + 4))
+        Slice(Question(AggInterval.ONE_HOUR, filters), hours(start, start + 4))
         for filters in ({}, {"caOwner": ("DigiCert, Inc.", 'a"b\u2028')}, {"tld": ("de",), "uniqueEntries": ("true",)})
         for start in (0, 4)
     )
@@ -99,5 +99,5 @@ def test_the_oldest_go_first_and_the_newest_of_each_kind_last(gone, kept, most, 
 
 def test_a_question_of_another_series_is_another_question():
     (first, *_) = QUESTION.slices
-    other = replace(first, series=SeriesQuery(AggInterval.ONE_DAY, {}))
+    other = replace(first, series=Question(AggInterval.ONE_DAY, {}))
     assert read_question(write_question(Batch((other,)))) != Batch((first,))

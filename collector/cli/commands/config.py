@@ -14,7 +14,7 @@ from collector.cli.options import config_option, format_option
 from collector.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
-    from collector.model import SeriesQuery
+    from collector.model import Question
     from collector.settings import Settings
     from collector.settings.loading import LoadedSettings
 
@@ -64,7 +64,7 @@ def _relative(settings: Settings) -> list[str]:
     profiles = [profile for profile in settings.profiles if profile.since]
     queries = [series.query for profile in profiles for series in profile.series]
 
-    async def read() -> dict[SeriesQuery, str]:
+    async def read() -> dict[Question, str]:
         async with (
             asyncio.timeout(_STORE_TIMEOUT_SECONDS),
             Store.open(settings.database.url.reveal(), owner=None) as store,

@@ -10,7 +10,7 @@ from collector.store import SaveResult
 
 if TYPE_CHECKING:
     from collector.errors import CollectorError
-    from collector.model import SeriesQuery, Slice
+    from collector.model import Question, Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class BatchResult:
         )
 
     @property
-    def failed(self) -> set[SeriesQuery]:
+    def failed(self) -> set[Question]:
         """The series of which a part is missing."""
         return {piece.series for failure in self.failures for piece in failure.slices}
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from collector.collect.batches.fetcher import Fetcher, Handling
     from collector.collect.planning.request_limits import RequestLimits
-    from collector.model import Batch, RequestKind, SeriesQuery, Slice
+    from collector.model import Batch, Question, RequestKind, Slice
     from collector.store import SaveResult
 
-    Names = Mapping[SeriesQuery, Sequence[str]]
+    Names = Mapping[Question, Sequence[str]]
     Progress = Callable[[Batch, SaveResult], Awaitable[None]]
 
 
@@ -49,11 +49,11 @@ class BatchRunner:
         self.concurrency = concurrency
         self.by_hand = by_hand
         self.judge = NormalizationJudge(fetcher)
-        self.alone: set[SeriesQuery] = set()
+        self.alone: set[Question] = set()
         self.grids = GridLearner(fetcher)
         self.edge_lock = asyncio.Lock()
         self.unanswered: set[RequestKind] = set()
-        self.cut_off: dict[tuple[SeriesQuery, datetime], datetime] = {}
+        self.cut_off: dict[tuple[Question, datetime], datetime] = {}
         self.answered_at: datetime | None = None
         self._limits: dict[RequestKind, RequestLimits] = {}
         self._urgent = 0

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from collector.collect.batches.batch_runner import BatchRunner
-    from collector.model import Batch, RequestKind, SeriesQuery
+    from collector.model import Batch, Question, RequestKind
     from collector.store import ExpectedWindow
     from collector.windows import EpochWindow
 
-    Names = Mapping[SeriesQuery, Sequence[str]]
+    Names = Mapping[Question, Sequence[str]]
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class _Attending:
     async def _count(self, _batch: Batch, saved: SaveResult) -> None:
         self.attended.saved += saved
 
-    async def look_at(self, expected: Mapping[SeriesQuery, ExpectedWindow]) -> None:
+    async def look_at(self, expected: Mapping[Question, ExpectedWindow]) -> None:
         edges = await self._store.edges(list(expected))
         begin = await self._store.beginnings(list(expected.values()))
         oldest = self._now - YOUNGEST_SECONDS
@@ -86,7 +86,7 @@ class _Attending:
             await self._take_samples(runs, edges)
         await self._look({query: edge for query, edge in due.items() if edge.since is None})
 
-    async def _drop_holes(self, edges: dict[SeriesQuery, Edge]) -> None:
+    async def _drop_holes(self, edges: dict[Question, Edge]) -> None:
         """Forget an edge of answers without values if older values are stored: then it is a gap in the middle."""
         fixed = [query for query, edge in edges.items() if edge.since is not None and edge.before is None]
         spans = await self._store.extents(fixed)
@@ -95,7 +95,7 @@ class _Attending:
         for query in holes:
             del edges[query]
 
-    async def _take_samples(self, runs: Mapping[SeriesQuery, EpochWindow], edges: Mapping[SeriesQuery, Edge]) -> None:
+    async def _take_samples(self, runs: Mapping[Question, EpochWindow], edges: Mapping[Question, Edge]) -> None:
         """Ask for samples of what answers lacked before the first bucket of each series: a second answer, or a look."""
         found: dict[Slice, Sequence[int]] = {}
         chosen = {query: await self._samples(query, run, len(runs), edges.get(query)) for query, run in runs.items()}
@@ -113,7 +113,7 @@ class _Attending:
         await self._store.set_edges({query: edge for query, edge in judged.items() if edge or query in edges})
         _log(judged)
 
-    async def _samples(self, query: SeriesQuery, run: EpochWindow, queries: int, edge: Edge | None) -> list[Slice]:
+    async def _samples(self, query: Question, run: EpochWindow, queries: int, edge: Edge | None) -> list[Slice]:
         positions = (await self._batch_runner.limits(query.request_kind)).shape.positions
         turn = edge.looks + 1 if edge else 0
         windows = samples(run, query.agg_interval.seconds, max(_FEWEST, positions // queries), turn)
@@ -131,9 +131,9 @@ class _Attending:
         since = None if edge and edge.is_accepted and edge.since is None else run[0]
         return Edge(run[1], since, "empty", _LACKED, (self._now, self._now), self._now)
 
-    async def _look(self, due: Mapping[SeriesQuery, Edge]) -> None:
+    async def _look(self, due: Mapping[Question, Edge]) -> None:
         """Ask for the bucket before an edge, of one of the series that share it: another one each time."""
-        groups: dict[tuple[RequestKind, int], list[SeriesQuery]] = defaultdict(list)
+        groups: dict[tuple[RequestKind, int], list[Question]] = defaultdict(list)
         for query, edge in due.items():
             groups[query.request_kind, edge.begins].append(query)
         for (_, begins), queries in groups.items():
@@ -155,7 +155,7 @@ def _is_news(run: EpochWindow, edge: Edge | None) -> bool:
     return not (edge and edge.is_accepted and edge.absent[0] <= run[0] and run[1] <= edge.begins)
 
 
-def _log(judged: Mapping[SeriesQuery, Edge | None]) -> None:
+def _log(judged: Mapping[Question, Edge | None]) -> None:
     for query, edge in judged.items():
         if edge is None:
             log.info("history_edge", extra={"outcome": "refuted", "series": query.filters_json})

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collector.collect.batches.fetcher import Fetcher, Handling
     from collector.collect.planning.packing import Shape
     from collector.edge import Kind
-    from collector.model import Answer, SeriesQuery
+    from collector.model import Answer, Question
     from collector.store import SaveResult
 
     Timestamps = Sequence[int]
@@ -50,7 +50,7 @@ class Asking:
     """How questions are sent: *sent* hears of every request, *saved* of every answer."""
 
     fetcher: Fetcher
-    names: Mapping[SeriesQuery, Sequence[str]]
+    names: Mapping[Question, Sequence[str]]
     handling: Handling
     sent: Callable[[], None]
     saved: Callable[[Batch, SaveResult], Awaitable[None]]
@@ -122,10 +122,10 @@ class EdgeFinder:
     lock: asyncio.Lock
     shape: Callable[[], Awaitable[Shape]]
     withheld: list[tuple[Slice, CollectorError]] = field(default_factory=list)
-    _edges: dict[SeriesQuery, Edge] = field(default_factory=dict)
-    _reaches: dict[SeriesQuery, _Reach] = field(default_factory=dict)
-    _reached: dict[SeriesQuery, int] = field(default_factory=dict)
-    _hopeless: set[SeriesQuery] = field(default_factory=set)
+    _edges: dict[Question, Edge] = field(default_factory=dict)
+    _reaches: dict[Question, _Reach] = field(default_factory=dict)
+    _reached: dict[Question, int] = field(default_factory=dict)
+    _hopeless: set[Question] = field(default_factory=set)
     _aborted: int = 0
 
     async def open(self, slices: Sequence[Slice]) -> list[Slice]:
@@ -157,7 +157,7 @@ class EdgeFinder:
                 self._withhold(piece.series, intersect([window], [edge.absent]), edge)
         return kept
 
-    def _withhold(self, query: SeriesQuery, windows: Iterable[tuple[int, int]], edge: Edge) -> None:
+    def _withhold(self, query: Question, windows: Iterable[tuple[int, int]], edge: Edge) -> None:
         again = rfc3339(from_epoch(int(edge.seen_at[0]) + SECOND_ANSWER_SECONDS))
         begins = rfc3339(from_epoch(edge.begins))
         reason = f"{edge.reason}; Radar's history may begin at {begins}, which is asked again at {again}"
@@ -209,7 +209,7 @@ class EdgeFinder:
         """Tell whether no series of this errand is known to reach back as far as *piece*."""
         return all(reached > _epochs(piece.window)[0] for reached in self._reached.values())
 
-    async def _guarded(self, query: SeriesQuery) -> bool | None:
+    async def _guarded(self, query: Question) -> bool | None:
         """Search; tell whether an edge was found, None if the search had to end before."""
         try:
             return await self._search(query)
@@ -223,7 +223,7 @@ class EdgeFinder:
                 return False
             return None
 
-    async def _search(self, query: SeriesQuery) -> bool:
+    async def _search(self, query: Question) -> bool:
         reach, step = self._reaches[query], query.agg_interval.seconds
         edge = self._edges.get(query)
         low = await self._lowest(query, edge)
@@ -247,7 +247,7 @@ class EdgeFinder:
             return False
         return await self._accept(query, *found)
 
-    async def _control(self, query: SeriesQuery) -> int:
+    async def _control(self, query: Question) -> int:
         """Ask for the newest buckets that are wanted, and give the first of them; _Outage if there is no answer."""
         reach = self._reaches[query]
         bucket = reach.until - NARROWER * query.agg_interval.seconds
@@ -256,7 +256,7 @@ class EdgeFinder:
         reach.good = bucket
         return bucket
 
-    async def _lowest(self, query: SeriesQuery, edge: Edge | None) -> int:
+    async def _lowest(self, query: Question, edge: Edge | None) -> int:
         """The oldest bucket that is wanted or stored: beside data on both sides it is a gap, and no edge."""
         low = self._reaches[query].oldest
         spans = await self.asking.fetcher.store.extents([query])
@@ -265,7 +265,7 @@ class EdgeFinder:
         return max(low, edge.begins) if edge and edge.since is None else low
 
     async def _bisect(
-        self, query: SeriesQuery, search: Search | None, error: RadarError
+        self, query: Question, search: Search | None, error: RadarError
     ) -> tuple[int, RadarError, float] | None:
         """Find the edge; gives the first bucket that is answered, why the one before is not, and when that was said."""
         failures, asked_at = 1, self.asking.now()
@@ -282,14 +282,14 @@ class EdgeFinder:
                 search, failures = search.answered(bucket), 0
         return (search.high, error, asked_at) if search else None
 
-    async def _bucket(self, query: SeriesQuery, bucket: int, width: int = NARROWER) -> Timestamps | RadarError:
+    async def _bucket(self, query: Question, bucket: int, width: int = NARROWER) -> Timestamps | RadarError:
         """Ask for a short window from *bucket* on: its size is never to blame."""
         until = min(bucket + width * query.agg_interval.seconds, self._reaches[query].until)
         piece = _slice(query, (bucket, max(until, bucket + query.agg_interval.seconds)))
         reply = await self.asking.ask([piece])
         return reply if isinstance(reply, RadarError) else reply.get(piece, ())
 
-    async def _accept(self, query: SeriesQuery, bucket: int, error: RadarError, asked_at: float) -> bool:
+    async def _accept(self, query: Question, bucket: int, error: RadarError, asked_at: float) -> bool:
         """Put an edge on record, if there is data beside it: before the window that starts at *bucket*."""
         reply = await self._bucket(query, bucket)
         if isinstance(reply, RadarError):
@@ -309,7 +309,7 @@ class EdgeFinder:
         log.info("history_edge", extra={"interval": query.agg_interval.value, **fields})
         return True
 
-    def _edge(self, query: SeriesQuery, begins: int, error: RadarError, asked_at: float) -> Edge:
+    def _edge(self, query: Question, begins: int, error: RadarError, asked_at: float) -> Edge:
         old, now = self._edges.get(query), self.asking.now()
         before = (old.begins, old.seen_at[0]) if old and old.kind != "empty" and old.begins < begins else None
         if old and old.kind == "empty" and old.absent[0] <= begins <= old.begins:
@@ -319,11 +319,11 @@ class EdgeFinder:
         kind: Kind = "unavailable" if isinstance(error, Unavailable) else "refused"
         return Edge(begins, None, kind, str(error), (asked_at, now), now, before=before)
 
-    async def _remember(self, found: Mapping[SeriesQuery, Edge | None]) -> None:
+    async def _remember(self, found: Mapping[Question, Edge | None]) -> None:
         await self.asking.fetcher.store.set_edges(found)
         await self._read()
 
-    async def _share(self, query: SeriesQuery, edge: Edge) -> None:
+    async def _share(self, query: Question, edge: Edge) -> None:
         """Try the edge for the other series that are wanted before it.
 
         A refused request does not tell which of its series is refused. So a few are asked alone, and if these share the
@@ -342,15 +342,15 @@ class EdgeFinder:
         await self._remember(dict.fromkeys(sharing, edge))
         self._reached |= dict.fromkeys(sharing, edge.begins)
 
-    async def _lie_behind(self, queries: Sequence[SeriesQuery], edge: Edge) -> bool:
+    async def _lie_behind(self, queries: Sequence[Question], edge: Edge) -> bool:
         """Tell whether Radar does not answer for the bucket before the edge of *queries*, asked together."""
         pieces = [self._beside(query, edge.begins - query.agg_interval.seconds) for query in queries]
         return not has_data_before(await self.asking.ask(pieces), edge.begins)
 
-    def _beside(self, query: SeriesQuery, bucket: int) -> Slice:
+    def _beside(self, query: Question, bucket: int) -> Slice:
         return _slice(query, (bucket, bucket + NARROWER * query.agg_interval.seconds))
 
-    async def _answered_at(self, queries: Sequence[SeriesQuery], bucket: int) -> list[SeriesQuery]:
+    async def _answered_at(self, queries: Sequence[Question], bucket: int) -> list[Question]:
         """Find those of *queries* that are answered from *bucket* on, many in one request."""
         if not queries:
             return []
@@ -360,7 +360,7 @@ class EdgeFinder:
     async def _second_answers(self) -> None:
         """Ask once more beside the edges that one answer has shown, and accept them or forget them."""
         await self._read()
-        groups: dict[int, list[SeriesQuery]] = defaultdict(list)
+        groups: dict[int, list[Question]] = defaultdict(list)
         for query, edge in self._edges.items():
             if edge.may_be_second(self.asking.now()) and self._reaches[query].oldest < edge.begins:
                 groups[edge.begins].append(query)
@@ -391,5 +391,5 @@ def _epochs(window: Window) -> tuple[int, int]:
     return int(window.start.timestamp()), int(window.end.timestamp())
 
 
-def _slice(query: SeriesQuery, window: tuple[int, int]) -> Slice:
+def _slice(query: Question, window: tuple[int, int]) -> Slice:
     return Slice(query, Window(from_epoch(window[0]), from_epoch(window[1])))

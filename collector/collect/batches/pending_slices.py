@@ -6,13 +6,13 @@ from bisect import bisect_right
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from collector.model import SeriesQuery, Slice, Window
+from collector.model import Question, Slice, Window
 from collector.windows import hull, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from collector.model import Batch, SeriesQuery
+    from collector.model import Batch, Question
 
 
 class Pool:
@@ -22,8 +22,8 @@ class Pool:
     """
 
     def __init__(self, wanted: Iterable[Slice]) -> None:
-        self._wanted: dict[SeriesQuery, dict[Window, None]] = defaultdict(dict)
-        self._left: dict[SeriesQuery, list[Window]] = defaultdict(list)
+        self._wanted: dict[Question, dict[Window, None]] = defaultdict(dict)
+        self._left: dict[Question, list[Window]] = defaultdict(list)
         for slice_ in wanted:
             self._wanted[slice_.series][slice_.window] = None
             self._left[slice_.series].append(slice_.window)
@@ -35,7 +35,7 @@ class Pool:
 
     def take(self, slices: Iterable[Slice]) -> None:
         """Remove what is asked for now."""
-        taken: dict[SeriesQuery, list[Window]] = defaultdict(list)
+        taken: dict[Question, list[Window]] = defaultdict(list)
         for slice_ in slices:
             taken[slice_.series].append(slice_.window)
         for series, windows in taken.items():
@@ -48,14 +48,14 @@ class Pool:
         self._left.clear()
         self.add(slices)
 
-    def pop(self, series: Collection[SeriesQuery]) -> list[Slice]:
+    def pop(self, series: Collection[Question]) -> list[Slice]:
         """Remove and return all that is left of *series*."""
         found = [slice_ for slice_ in self.slices() if slice_.series in series]
         for one in series:
             self._left.pop(one, None)
         return found
 
-    def series(self) -> set[SeriesQuery]:
+    def series(self) -> set[Question]:
         """Return the series of which something is left."""
         return {series for series, left in self._left.items() if left}
 
@@ -80,18 +80,18 @@ def _parts(runs: Sequence[Window], window: Window) -> Iterator[Window]:
 class RelativeSeries:
     """Which series of one run are relative, or taken for it until they are answered: *known* are so by the store."""
 
-    def __init__(self, known: Iterable[SeriesQuery] = ()) -> None:
+    def __init__(self, known: Iterable[Question] = ()) -> None:
         self._known = set(known)
-        self._absolute: set[SeriesQuery] = set()
-        self._suspected: set[SeriesQuery] = set()
-        self._whole: dict[SeriesQuery, list[Slice]] = {}
+        self._absolute: set[Question] = set()
+        self._suspected: set[Question] = set()
+        self._whole: dict[Question, list[Slice]] = {}
 
     @property
-    def series(self) -> set[SeriesQuery]:
+    def series(self) -> set[Question]:
         """Those that are asked alone."""
         return self._known | self._suspected
 
-    def add(self, series: Iterable[SeriesQuery]) -> None:
+    def add(self, series: Iterable[Question]) -> None:
         """Note that *series* have relative values."""
         self._known |= {*series}
 
@@ -111,7 +111,7 @@ class RelativeSeries:
         for piece in batch.slices:
             pool.add([one for one in pool.pop({piece.series}) if one.window.end > piece.window.end])
 
-    def left(self, slices: Sequence[Slice], batches: Iterable[Batch], alone: Collection[SeriesQuery]) -> list[Slice]:
+    def left(self, slices: Sequence[Slice], batches: Iterable[Batch], alone: Collection[Question]) -> list[Slice]:
         """Return what of *slices* is to be asked for: of a relative series only what is in *batches*, or is *alone*."""
         newest = [piece for batch in batches for piece in batch.slices if piece.series in self._known]
         self._whole |= {piece.series: [one for one in slices if one.series == piece.series] for piece in newest}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.collect.batches.pending_slices import Pool
     from collector.collect.batches.size_learner import SizeLearner
-    from collector.model import SeriesQuery
+    from collector.model import Question
     from collector.radar.errors import RadarError
     from collector.store import Refusal
 
@@ -46,8 +46,8 @@ class Quarantine:
         self._learner = learner
         self._refused_before: set[str] = set()
         self._bisected: list[tuple[Batch, str, set[Slice]]] = []
-        self._failed_windows: Counter[SeriesQuery] = Counter()
-        self._answered: set[SeriesQuery] = set()
+        self._failed_windows: Counter[Question] = Counter()
+        self._answered: set[Question] = set()
 
     async def admit(self, slices: Iterable[Slice]) -> list[Slice]:
         """Return what may be asked for now; the rest fails as Paused. A series that was refused is asked alone.
@@ -176,6 +176,6 @@ class Contact:
         """Tell whether *batch* is such a question, and about buckets so new that no edge of history is behind them."""
         return batch in self._asked and batch.slices[0].window.end > now - _YOUNG
 
-    def unanswered_series(self, batch: Batch) -> set[SeriesQuery]:
+    def unanswered_series(self, batch: Batch) -> set[Question]:
         """Return the series that is left alone since the question *batch* got no answer; empty if it is none."""
         return {piece.series for piece in batch.slices} if batch in self._asked else set()

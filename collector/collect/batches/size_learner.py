@@ -14,7 +14,7 @@ from collector.collect.planning.request_limits import Rejection, has_gaps, size_
 if TYPE_CHECKING:
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.collect.planning.request_limits import RequestLimits, Size
-    from collector.model import Batch, RequestKind, SeriesQuery, Slice, Window
+    from collector.model import Batch, Question, RequestKind, Slice, Window
 
 
 class SizeLearner:
@@ -59,7 +59,7 @@ class SizeLearner:
             sizes.rejected(known, self._note(batch, cause), self._batch_runner.fetcher.clock())
         )
 
-    async def exonerate(self, series: SeriesQuery, cause: str, window: Window | None = None) -> None:
+    async def exonerate(self, series: Question, cause: str, window: Window | None = None) -> None:
         """Forget the rejections of requests with *series*, or with this *window* of it: not their size was to blame.
 
         What was rejected for another *cause* than the series by itself stays.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
     from datetime import datetime
 
-    from collector.model import Batch, SeriesQuery
+    from collector.model import Batch, Question
     from collector.store import SaveResult
 
 _ASK_AGAIN_AFTER = timedelta(days=1)
@@ -52,7 +52,7 @@ class _Rest:
 class CutAnswers:
     """Rests of answers; *asked_at* is when the rest beside a bucket was asked for last, beyond one run."""
 
-    def __init__(self, asked_at: MutableMapping[tuple[SeriesQuery, datetime], datetime]) -> None:
+    def __init__(self, asked_at: MutableMapping[tuple[Question, datetime], datetime]) -> None:
         self._asked_at = asked_at
         self._rests: list[_Rest] = []
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
 
-    from collector.model import RequestKind, SeriesQuery
+    from collector.model import Question, RequestKind
 
 LONGEST_QUERY = 8_130
 """Bytes of a query string that servers take with a path in front of it (the usual bound is 8 KiB for the line)."""
@@ -47,7 +47,7 @@ def pack(slices: Iterable[Slice], shape: Shape) -> list[Batch]:
 
 
 def pack_separately(
-    slices: Iterable[Slice], shape: Shape, alone: Collection[SeriesQuery], relative: Collection[SeriesQuery]
+    slices: Iterable[Slice], shape: Shape, alone: Collection[Question], relative: Collection[Question]
 ) -> list[Batch]:
     """Pack *slices*, those of *alone* one by one, and of series with *relative* values only each one's newest window.
 
@@ -63,7 +63,7 @@ def pack_separately(
 
 def _fitting(slices: Iterable[Slice], span: timedelta) -> Iterator[Slice]:
     """Cut what is longer than *span*, joined first with what was cut for a longer one; the rest stays as it is."""
-    windows: dict[SeriesQuery, list[Window]] = defaultdict(list)
+    windows: dict[Question, list[Window]] = defaultdict(list)
     for piece in slices:
         windows[piece.series].append(piece.window)
     for series, found in windows.items():
@@ -87,7 +87,7 @@ def until(slices: Iterable[Slice], present: datetime) -> list[Slice]:
 
 def joined(slices: Iterable[Slice]) -> list[Slice]:
     """Join the windows of each series that overlap or touch."""
-    windows: dict[SeriesQuery, list[Window]] = defaultdict(list)
+    windows: dict[Question, list[Window]] = defaultdict(list)
     for piece in slices:
         windows[piece.series].append(piece.window)
     return [Slice(series, run) for series, found in windows.items() for run in merge(found)]

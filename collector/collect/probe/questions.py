@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from collector.collect.planning import live_window, packing
 from collector.datasets import DEFAULT
 from collector.interval import Grid
-from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339
+from collector.model import AggInterval, Batch, Question, Slice, Window, rfc3339
 from collector.radar.request import query_string
 
 if TYPE_CHECKING:
@@ -80,20 +80,20 @@ def recent(grid: Grid, span: timedelta, now: datetime, *filters: Mapping[str, tu
     """The newest *span* up to *now*, the bucket under way included, once for each of *filters*, by default for none."""
     end = max(QUARTER.floor(now), live_window.closed_until(grid, now))
     window = Window(grid.floor(live_window.closed_until(grid, now) - span), end)
-    return Batch(tuple(Slice(SeriesQuery(grid.interval, one), window) for one in filters or ({},)))
+    return Batch(tuple(Slice(Question(grid.interval, one), window) for one in filters or ({},)))
 
 
 def closed(grid: Grid, span: timedelta, now: datetime) -> Batch:
     """The newest *span* of closed buckets."""
     end = live_window.closed_until(grid, now)
-    return Batch((Slice(SeriesQuery(grid.interval, {}), Window(end - span, end)),))
+    return Batch((Slice(Question(grid.interval, {}), Window(end - span, end)),))
 
 
 def staggered(grid: Grid, span: timedelta, count: int, now: datetime) -> Batch:
     """*count* recent windows of *span*, each an hour (or a bucket) before the next, so that none is old."""
     end, shift = live_window.closed_until(grid, now), max(_HOUR, grid.step)
     ends = [end - shift * back for back in range(count)]
-    return Batch(tuple(Slice(SeriesQuery(grid.interval, {}), Window(one - span, one)) for one in ends))
+    return Batch(tuple(Slice(Question(grid.interval, {}), Window(one - span, one)) for one in ends))
 
 
 def days_of_age(grid: Grid, ages: Iterable[int], span: timedelta, now: datetime) -> Batch:
@@ -101,7 +101,7 @@ def days_of_age(grid: Grid, ages: Iterable[int], span: timedelta, now: datetime)
     today = live_window.midnight(now)
     starts = [grid.floor(today - timedelta(days=age)) for age in ages]
     windows = [Window(start, start + span) for start in starts]
-    return Batch(tuple(Slice(SeriesQuery(grid.interval, {}), window) for window in windows))
+    return Batch(tuple(Slice(Question(grid.interval, {}), window) for window in windows))
 
 
 def from_within_a_bucket(grid: Grid, now: datetime) -> ProbeRequest:
@@ -112,7 +112,7 @@ def from_within_a_bucket(grid: Grid, now: datetime) -> ProbeRequest:
     end = live_window.closed_until(grid, now)
     offset = timedelta(days=2) if grid.interval is AggInterval.ONE_WEEK else timedelta(hours=5)
     window = Window(end - 4 * grid.step + offset, end)
-    batch = Batch((Slice(SeriesQuery(grid.interval, {}), window),))
+    batch = Batch((Slice(Question(grid.interval, {}), window),))
     return ProbeRequest(f"from within a bucket at {grid.interval}", batch, query_string(batch), is_read=False)
 
 
@@ -128,7 +128,7 @@ def long_url(grid: Grid, span: timedelta, now: datetime, positions: int) -> Batc
     window = closed(grid, span, now).slices[0].window
     best: Batch | None = None
     for count in range(1, positions + 1):
-        batch = Batch((Slice(SeriesQuery(grid.interval, everything), window),) * count)
+        batch = Batch((Slice(Question(grid.interval, everything), window),) * count)
         if len(query_string(batch)) > packing.LONGEST_QUERY:
             return best
         best = batch

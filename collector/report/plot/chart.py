@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
-from collector.model import SeriesQuery, Window, is_absolute, spelling_free
+from collector.model import Question, Window, is_absolute, spelling_free
 from collector.report.snapshot_range import why_any_outside
 from collector.store import PointQuery
 from collector.timestamps import from_epoch, rfc3339
@@ -160,9 +160,9 @@ async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, 
     ]
 
 
-def _query(row: SeriesRow) -> SeriesQuery:
+def _query(row: SeriesRow) -> Question:
     filters = {name: tuple(values) for name, values in row.filters.items()}
-    return SeriesQuery(AggInterval(row.agg_interval), filters, row.dataset)
+    return Question(AggInterval(row.agg_interval), filters, row.dataset)
 
 
 def _measure(unit: str, normalization: str) -> str:

@@ -14,7 +14,7 @@ from collector.timestamps import from_epoch, rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from collector.model import SeriesQuery
+    from collector.model import Question
     from collector.store import Change, StoredSeries
 
 NO_HISTORY = ErrorCode(404, 7003)
@@ -55,7 +55,7 @@ class SeriesIndex:
         self._kept = {one.query: one for one in kept}
         self._changed = any(one.generations for one in kept)
 
-    def matches(self, query: SeriesQuery) -> list[SeriesMatch]:
+    def matches(self, query: Question) -> list[SeriesMatch]:
         """Return the ways to answer *query*, the most direct first; an empty list without history for it.
 
         A series of the same filters at the same interval; else one at a finer interval, of counts; else the series of
@@ -67,11 +67,11 @@ class SeriesIndex:
         split = [match for interval in fitting for match in self._split(_at(query, interval))] if several else []
         return [match for match in same + split if not match.is_summed(query.agg_interval) or _adds_up(match, query)]
 
-    def get(self, query: SeriesQuery) -> StoredSeries | None:
+    def get(self, query: Question) -> StoredSeries | None:
         """Return the series of exactly this query, if there is one."""
         return self._kept.get(query)
 
-    def changed(self, query: SeriesQuery) -> list[StoredSeries]:
+    def changed(self, query: Question) -> list[StoredSeries]:
         """Return the series that could answer *query* and whose unit has changed; usually none."""
         if not self._changed:
             return []
@@ -82,7 +82,7 @@ class SeriesIndex:
         """Return the index with *others* instead of the series of the same queries."""
         return SeriesIndex([*({**self._kept, **{one.query: one for one in others}}).values()])
 
-    def _fitting(self, query: SeriesQuery) -> Iterator[SeriesQuery]:
+    def _fitting(self, query: Question) -> Iterator[Question]:
         for interval in (one for one in _FINE_FIRST if one.seconds <= query.agg_interval.seconds):
             yield _at(query, interval)
             for name, listed in query.filters.items():
@@ -90,11 +90,11 @@ class SeriesIndex:
                     replace(_at(query, interval), filters={**query.filters, name: (value,)}) for value in listed
                 )
 
-    def _answered(self, query: SeriesQuery) -> StoredSeries | None:
+    def _answered(self, query: Question) -> StoredSeries | None:
         kept = self._kept.get(query)
         return kept if kept and kept.answered and not kept.change else None
 
-    def _split(self, query: SeriesQuery) -> Iterator[SeriesMatch]:
+    def _split(self, query: Question) -> Iterator[SeriesMatch]:
         for name, listed in query.filters.items():
             values = sorted(set(listed))
             if len(values) == 1 or not adds_up_over_values(query, name):
@@ -104,7 +104,7 @@ class SeriesIndex:
             if len(found) == len(parts) and len({spelling_free(part.unit) for part in found}) == 1:
                 yield SeriesMatch(found)
 
-    def rejection(self, query: SeriesQuery) -> ApiError:
+    def rejection(self, query: Question) -> ApiError:
         """Return the most exact error for a *query* that nothing answers."""
         for fitting in self._fitting(query):
             if (kept := self._kept.get(fitting)) and kept.change:
@@ -128,7 +128,7 @@ class SeriesIndex:
         asked = _filters(query.filters) if query.filters else "a series without filters"
         return ApiError(NO_HISTORY, f"There is no history for {asked}; {self._neighbours(query)}")
 
-    def _neighbours(self, query: SeriesQuery) -> str:
+    def _neighbours(self, query: Question) -> str:
         wanted = _pairs(query)
         near = sorted(
             (kept for kept in self._kept.values() if kept.labels),
@@ -148,18 +148,18 @@ def _unit_change_error(kept: StoredSeries, change: Change) -> ApiError:
     )
 
 
-def _at(query: SeriesQuery, agg_interval: AggInterval) -> SeriesQuery:
+def _at(query: Question, agg_interval: AggInterval) -> Question:
     return query if query.agg_interval is agg_interval else replace(query, agg_interval=agg_interval)
 
 
-def _adds_up(match: SeriesMatch, query: SeriesQuery) -> bool:
+def _adds_up(match: SeriesMatch, query: Question) -> bool:
     """Return whether the values of *match* are counts that add up to the answer."""
     if match.agg_interval is not query.agg_interval and not adds_up_over_time(query):
         return False
     return all(part.normalization == Normalization.RAW_VALUES for part in match.parts)
 
 
-def _pairs(query: SeriesQuery) -> frozenset[tuple[str, str]]:
+def _pairs(query: Question) -> frozenset[tuple[str, str]]:
     """What likeness is measured by: each filter's name, and each value in lower case."""
     values = {(name, value.lower()) for name, listed in query.filters.items() for value in listed}
     return frozenset(values | {(name, "") for name in query.filters})
@@ -169,7 +169,7 @@ def _likeness(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]
     return len(one & other) / (len(one | other) or 1)
 
 
-def _spelling(one: SeriesQuery, other: SeriesQuery) -> float:
+def _spelling(one: Question, other: Question) -> float:
     return SequenceMatcher(None, _filters(one.filters), _filters(other.filters)).ratio()
 
 

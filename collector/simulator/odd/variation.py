@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from collector.contract.errors import HttpReply
     from collector.contract.request_parser import ApiRequest
-    from collector.model import SeriesQuery
+    from collector.model import Question
 
 Verdict = Literal["take", "leave out", "refuse"]
 Document = dict[str, Any]
@@ -40,7 +40,7 @@ class Draft:
     request: ApiRequest
     now: int
     last_updated: int
-    honest: Callable[[SeriesQuery, int, int], tuple[Sequence[int], Sequence[str]]]
+    honest: Callable[[Question, int, int], tuple[Sequence[int], Sequence[str]]]
     document: Document
     names: list[str] = field(init=False)
     instead: HttpReply | None = None

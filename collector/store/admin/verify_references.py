@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.model import AggInterval, Annotation, Normalization, SeriesQuery, rfc3339
+from collector.model import AggInterval, Annotation, Normalization, Question, rfc3339
 from collector.store import checksums
 from collector.store.db import schema
 from collector.store.ledger import bodies
@@ -47,7 +47,7 @@ def _series(row: Any) -> list[str]:
     filters = json.loads(row.filters)
     if row.agg_interval not in list(AggInterval):
         return [f"series {row.id} has buckets of {row.agg_interval!r}"]
-    query = SeriesQuery(AggInterval(row.agg_interval), filters, row.dataset, row.dimension, row.group)
+    query = Question(AggInterval(row.agg_interval), filters, row.dataset, row.dimension, row.group)
     same = query.filters_json == row.filters and query.digest == generations.question(row.digest)
     return [] if same else [f"{row.label}: what series {row.id} asks for is not what it was (digest)"]
 

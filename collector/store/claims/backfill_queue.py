@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.model import SeriesQuery
+    from collector.model import Question
     from collector.store.ledger.backfills import BackfillJob, JobProgress, JobStatus
 
     Slices = Sequence[Slice]
@@ -39,7 +39,7 @@ class WindowsRequest:
     """
 
     job_id: int
-    known: Sequence[SeriesQuery]
+    known: Sequence[Question]
     now: datetime
     choose: Callable[[Slices, int], tuple[Slices, Slices]] | None
     replica_id: int
@@ -94,7 +94,7 @@ def _hold(connection: sa.Connection, job_id: int) -> BackfillJob:
 
 
 def _rows(job_id: int, slices: Iterable[Slice], holder: int | None) -> list[dict[str, Any]]:
-    keys: dict[SeriesQuery, str] = {}
+    keys: dict[Question, str] = {}
     return [
         {
             "backfill_id": job_id,

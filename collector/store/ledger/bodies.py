@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector import __version__
-from collector.model import AggInterval, Batch, SeriesQuery, Slice, Window, rfc3339, utc
+from collector.model import AggInterval, Batch, Question, Slice, Window, rfc3339, utc
 from collector.store.db.schema import bodies, fetches
 from collector.store.db.sql import BODIES, advisory_lock, upsert
 from collector.store.errors import StoreCorrupt
@@ -241,7 +241,7 @@ def write_question(batch: Batch) -> str:
     return json.dumps({"series": series, "slices": slices}, ensure_ascii=False, separators=(",", ":"))
 
 
-def _series(query: SeriesQuery) -> dict[str, Any]:
+def _series(query: Question) -> dict[str, Any]:
     return {
         "dataset": query.dataset,
         "dimension": query.dimension,
@@ -264,5 +264,5 @@ def read_question(text: str) -> Batch:
     return Batch(tuple(Slice(query, window) for query, window in windows))
 
 
-def _query(agg_interval: str, filters: dict[str, list[str]], **names: str) -> SeriesQuery:
-    return SeriesQuery(AggInterval(agg_interval), {name: tuple(values) for name, values in filters.items()}, **names)
+def _query(agg_interval: str, filters: dict[str, list[str]], **names: str) -> Question:
+    return Question(AggInterval(agg_interval), {name: tuple(values) for name, values in filters.items()}, **names)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from collector.model import Answer, Batch, SeriesQuery, Slice
+    from collector.model import Answer, Batch, Question, Slice
 
 
 _ABANDONED = timedelta(minutes=15)
@@ -83,7 +83,7 @@ class SaveResult:
     unchanged: int = 0
     vanished: int = 0
     ignored: int = 0
-    by_series: Mapping[SeriesQuery, SaveResult] = field(default_factory=dict, compare=False, repr=False)
+    by_series: Mapping[Question, SaveResult] = field(default_factory=dict, compare=False, repr=False)
     cut_off: Sequence[Slice] = field(default=(), compare=False, repr=False)
     missing: Sequence[Slice] = field(default=(), compare=False, repr=False)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    from collector.model import SeriesQuery, Slice
+    from collector.model import Question, Slice
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=1)
@@ -50,7 +50,7 @@ class Refusal:
         """The question."""
         return _key(self.digest, self.window)
 
-    def is_of(self, query: SeriesQuery) -> bool:
+    def is_of(self, query: Question) -> bool:
         """Tell whether it is *query* that was refused, or a window of it."""
         return self.digest == query.digest
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.clock_difference import radar_lag
-from collector.model import AggInterval, Annotation, SeriesQuery, from_epoch
+from collector.model import AggInterval, Annotation, Question, from_epoch
 from collector.store.ledger import lag
 from collector.store.read import statements
 from collector.store.read.points import first_of_each, merged, select_points
@@ -54,7 +54,7 @@ class StoredSeries:
     """
 
     id: int
-    query: SeriesQuery
+    query: Question
     normalization: str
     unit: str
     labels: tuple[str, ...]
@@ -266,9 +266,9 @@ def _firsts(blocks: Iterable[Sequence[Any]]) -> Iterator[Sequence[tuple[int, flo
 
 
 @lru_cache(maxsize=8192)
-def _query(dataset: str, agg_interval: str, filters: str) -> SeriesQuery:
+def _query(dataset: str, agg_interval: str, filters: str) -> Question:
     listed = {name: tuple(values) for name, values in json.loads(filters).items()}
-    return SeriesQuery(AggInterval(agg_interval), listed, dataset)
+    return Question(AggInterval(agg_interval), listed, dataset)
 
 
 def _annotation(row: Any) -> Annotation:

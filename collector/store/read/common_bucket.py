@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from collector.datasets import why_not_over_time
 from collector.interval import Grid
-from collector.model import AggInterval, Normalization, SeriesQuery, known_spelling
+from collector.model import AggInterval, Normalization, Question, known_spelling
 from collector.store.series.generations import described, same_measure
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Bucket(NamedTuple):
     refused: str | None = None
 
 
-def why_not_summed(query: SeriesQuery, normalization: str) -> str | None:
+def why_not_summed(query: Question, normalization: str) -> str | None:
     """Say why values of *query* may not be added up to those of a coarser bucket; None if they may."""
     if known_spelling(normalization) != Normalization.RAW_VALUES:
         return f"their normalization is {normalization}"

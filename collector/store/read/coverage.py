@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from collector.model import SeriesQuery
+    from collector.model import Question
 
 
 _LONGEST_LAG = timedelta(days=1)
 
 
 def last_covered_at(
-    connection: sa.Connection, queries: Sequence[SeriesQuery], moment: datetime
-) -> dict[SeriesQuery, datetime]:
+    connection: sa.Connection, queries: Sequence[Question], moment: datetime
+) -> dict[Question, datetime]:
     """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
     found = generations.ids_of(connection, queries)
     ids = {series_id: query for query, same in found.items() for series_id in same}
@@ -36,7 +36,7 @@ def last_covered_at(
         .where(date_ranges.c.series_id.in_(ids), date_ranges.c.end > moment, date_ranges.c.start <= moment)
         .group_by(date_ranges.c.series_id)
     )
-    asked: dict[SeriesQuery, datetime] = {}
+    asked: dict[Question, datetime] = {}
     for series_id, finished_at in rows:
         asked[ids[series_id]] = max(finished_at, asked.get(ids[series_id], finished_at))
     return asked
@@ -61,7 +61,7 @@ def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
     return next((each for each in lags if each < _LONGEST_LAG), timedelta(0))
 
 
-def lacking(connection: sa.Connection, query: SeriesQuery, run: tuple[int, int]) -> list[tuple[int, int]]:
+def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) -> list[tuple[int, int]]:
     """Find what answers to windows inside *run*, of which no bucket is stored, spoke for; all in epoch seconds.
 
     A window that reaches beyond the run may have been cut short before its first value.
@@ -80,7 +80,7 @@ def lacking(connection: sa.Connection, query: SeriesQuery, run: tuple[int, int])
     ]
 
 
-def answered(connection: sa.Connection, query: SeriesQuery, window: Window, since: datetime) -> list[Window]:
+def answered(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
     """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
     ids = generations.ids_of(connection, [query]).get(query, [])
     found = connection.execute(

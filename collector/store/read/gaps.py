@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from collector.model import SeriesQuery
+    from collector.model import Question
 
     Range = tuple[int, int]
 
@@ -46,7 +46,7 @@ class ExpectedWindow:
     They are past settle *settle* after their end, or later if another profile wants the series with a longer one.
     """
 
-    query: SeriesQuery
+    query: Question
     window: Window
     settle: timedelta
 
@@ -164,7 +164,7 @@ def _judged(
     connection: sa.Connection,
     expected: Sequence[ExpectedWindow],
     found: Sequence[Sequence[Range]],
-    ids: Mapping[SeriesQuery, Sequence[int]],
+    ids: Mapping[Question, Sequence[int]],
 ) -> list[_Gaps]:
     """Add to the runs what answers lacked of them, and `settle`: of all series that answer a query."""
     hulls: dict[int, Range] = {}

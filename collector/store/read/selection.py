@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.model import AggInterval, SeriesQuery, from_epoch
+from collector.model import AggInterval, Question, from_epoch
 from collector.store.db.schema import labels, series
 from collector.store.read.common_bucket import why_not_summed
 from collector.store.read.points import points_in_force, points_of
@@ -108,7 +108,7 @@ def _selected(  # noqa: PLR0913, PLR0917 - a row
     group: str,
 ) -> SelectedSeries:
     interval = AggInterval(agg_interval)
-    query = SeriesQuery(interval, json.loads(filters), dataset, dimension, group)
+    query = Question(interval, json.loads(filters), dataset, dimension, group)
     return SelectedSeries(
         profile, label, series_id, interval, normalization, unit, why_not_summed=why_not_summed(query, normalization)
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from collector.finality import Evidence
-    from collector.model import SeriesQuery, Window
+    from collector.model import Question, Window
     from collector.profile import Profile
     from collector.windows import EpochWindow
 
@@ -55,7 +55,7 @@ class SeriesState:
         return [part for window in windows for part in (subtract(window, [self.absent]) if self.absent else [window])]
 
 
-def series_states(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, SeriesState]:
+def series_states(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, SeriesState]:
     """Read the state of each query's current series; absent if it has no point."""
     ids = {query: same[0] for query, same in generations.ids_of(connection, queries).items()}
     extents = identity.extents(connection, queries)
@@ -84,7 +84,7 @@ def _current(ends: EpochWindow | None, step: int) -> EpochWindow:
 
 def unconfirmed(connection: sa.Connection, profiles: Sequence[Profile]) -> dict[str, int]:
     """Count the points of each profile that are final, that only one answer has told, and that Radar still has."""
-    queries: dict[SeriesQuery, timedelta] = {}
+    queries: dict[Question, timedelta] = {}
     for profile in profiles:
         for one in profile.series:
             queries[one.query] = max(profile.settle, queries.get(one.query, profile.settle))
@@ -118,7 +118,7 @@ def _count(connection: sa.Connection, windows: Sequence[tuple[int, EpochWindow]]
     return [(row[0], row[1]) for row in connection.execute(sa.union_all(*counts))]
 
 
-def daily_sums(connection: sa.Connection, query: SeriesQuery, window: Window, offset: int = 0) -> dict[int, float]:
+def daily_sums(connection: sa.Connection, query: Question, window: Window, offset: int = 0) -> dict[int, float]:
     """Sum the stored values by day: epoch seconds of its begin to the sum; a day without a point is absent.
 
     Days begin *offset* seconds after midnight UTC.
@@ -131,14 +131,14 @@ def daily_sums(connection: sa.Connection, query: SeriesQuery, window: Window, of
     return {number * DAY + offset: total for number, total in connection.execute(select.group_by(day))}
 
 
-def confirm(connection: sa.Connection, query: SeriesQuery, windows: Sequence[EpochWindow], settle: int) -> None:
+def confirm(connection: sa.Connection, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
     """Note that a second, independent answer agrees with the final values of *windows*."""
     series_id = identity.current(connection, [query]).get(query)
     if series_id is not None:
         evidence.confirm(connection, series_id, windows, settle)
 
 
-def set_sums_differ(connection: sa.Connection, query: SeriesQuery) -> None:
+def set_sums_differ(connection: sa.Connection, query: Question) -> None:
     """Note that daily values are not the sums of finer ones."""
     same = series_table.c.digest == query.digest
     connection.execute(sa.update(series_table).where(same).values(sums_differ=True))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from collector.model import SeriesQuery
+    from collector.model import Question
     from collector.profile import Profile
     from collector.store.db.location import Location
 
@@ -111,7 +111,7 @@ class _Kept(NamedTuple):
     first: datetime
 
 
-def _on_former_grids(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, _Kept]:
+def _on_former_grids(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, _Kept]:
     """Count what of each query is kept on former grids; absent for nothing."""
     ids = generations.on_former_grids(connection, queries)
     every = [series_id for same in ids.values() for series_id in same]
@@ -137,7 +137,7 @@ def _ends(spans: Sequence[tuple[int, int] | None]) -> tuple[datetime | None, dat
     return from_epoch(min(firsts)), behind, from_epoch(max(lasts))
 
 
-def complete_extents(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
+def complete_extents(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, tuple[int, int]]:
     """Find the oldest and newest stored timestamp of those queries of which every bucket in between is stored.
 
     Where the unit has changed, each of its series must be whole, and the next one begin where it ends at the latest.
@@ -151,7 +151,7 @@ def complete_extents(connection: sa.Connection, queries: Sequence[SeriesQuery]) 
     return {q: (each[0][0], max(b for _, b, _ in each)) for q, each in parts.items() if _joined(each, q)}
 
 
-def _joined(parts: Sequence[tuple[int, int, int]], query: SeriesQuery) -> bool:
+def _joined(parts: Sequence[tuple[int, int, int]], query: Question) -> bool:
     """Tell whether *parts* (oldest, newest timestamp, number of points), ascending, leave out no bucket."""
     step, reached = query.agg_interval.seconds, None
     for oldest, newest, number in parts:
@@ -214,7 +214,7 @@ class Pause:
     since: datetime
 
 
-def paused(connection: sa.Connection, queries: Iterable[SeriesQuery], now: datetime) -> dict[SeriesQuery, Pause]:
+def paused(connection: sa.Connection, queries: Iterable[Question], now: datetime) -> dict[Question, Pause]:
     """Find the questions among *queries* that are paused at *now*."""
     by_digest = {query.digest: query for query in queries}
     columns = refusals.c.digest, refusals.c.again_at, refusals.c.reason, refusals.c.refused_at
@@ -222,7 +222,7 @@ def paused(connection: sa.Connection, queries: Iterable[SeriesQuery], now: datet
     return {by_digest[digest]: Pause(*rest) for digest, *rest in found if digest in by_digest}
 
 
-def empty(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, timedelta]:
+def empty(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, timedelta]:
     """Find the queries of which no stored value differs from zero, with the length of time that answers covered.
 
     A series with values ends its part of the search at the first one.
@@ -239,7 +239,7 @@ def empty(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[Ser
     return {ids[i]: last - first for i, first, last in connection.execute(asked) if first is not None}
 
 
-def measures(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, str]:
+def measures(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, str]:
     """Find the normalization of each query's current series; absent before the first answer."""
     ids = {series_id: query for query, series_id in series_of.current(connection, queries).items()}
     found = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.edge import Edge
-    from collector.model import SeriesQuery
+    from collector.model import Question
 
 
 _PREFIX = "edge:"
@@ -36,13 +36,13 @@ def by_digest(connection: sa.Connection) -> dict[str, Edge]:
     return {digest: edge for digest, edge in found.items() if edge}
 
 
-def read(connection: sa.Connection, queries: Collection[SeriesQuery]) -> dict[SeriesQuery, Edge]:
+def read(connection: sa.Connection, queries: Collection[Question]) -> dict[Question, Edge]:
     """Read the edges of *queries*, accepted or not; absent where none is known."""
     known = by_digest(connection)
     return {query: known[query.digest] for query in queries if query.digest in known} if known else {}
 
 
-def write(connection: sa.Connection, edges: Mapping[SeriesQuery, Edge | None]) -> None:
+def write(connection: sa.Connection, edges: Mapping[Question, Edge | None]) -> None:
     """Remember edges, or forget them (None)."""
     for query, edge in sorted(edges.items(), key=lambda item: item[0].digest):
         if edge:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from collector.interval import Grid
-    from collector.model import SeriesQuery
+    from collector.model import Question
 
     Measure = tuple[str, str]
 
@@ -118,7 +118,7 @@ class Generation:
 class UnitChange:
     """A query's unit or normalization changed: *in_force* since *moment*, or proposed then. The texts name both."""
 
-    query: SeriesQuery
+    query: Question
     old: str
     new: str
     moment: datetime
@@ -158,14 +158,14 @@ def _grouped(rows: Iterable[Any]) -> dict[str, list[Generation]]:
     return found
 
 
-def of_queries(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[Generation]]:
+def of_queries(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, list[Generation]]:
     """Find the generations in force of each query, newest first; absent where there is no series yet."""
     by_digest = {query.digest: query for query in queries}
     rows = connection.execute(_OF_QUERIES, {"digests": list(by_digest)})
     return {by_digest[key]: in_force(same) for key, same in _grouped(rows).items()}
 
 
-def ids_of(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
+def ids_of(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, list[int]]:
     """Find the series in which values of each query are stored, newest first; absent where there is none yet.
 
     It is one id until the unit changes. The values of an earlier series that were relative to one answer are no
@@ -180,7 +180,7 @@ def ids_of(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[Se
     }
 
 
-def on_former_grids(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, list[int]]:
+def on_former_grids(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, list[int]]:
     """Find the series in which buckets of each query are kept that start elsewhere; absent for none."""
     by_digest, found = {query.digest: query for query in queries}, defaultdict(list)
     for series_id, digest in connection.execute(_FORMER):
@@ -198,14 +198,14 @@ def several(connection: sa.Connection, as_of: datetime | None = None) -> dict[in
     return {one.id: in_force(same, as_of) for same in found.values() for one in same if one.labelled}
 
 
-def unit_changes(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> list[UnitChange]:
+def unit_changes(connection: sa.Connection, queries: Iterable[Question]) -> list[UnitChange]:
     """List where the unit or normalization of *queries* changed, and what is proposed; by query, in order of time.
 
     A change is left out if no bucket has a value in the earlier unit.
     """
     by_digest = {query.digest: query for query in queries}
     found = of_queries(connection, by_digest.values())
-    proposed: dict[SeriesQuery, list[Any]] = defaultdict(list)
+    proposed: dict[Question, list[Any]] = defaultdict(list)
     for row in connection.execute(_PROPOSED):
         if row.digest in by_digest:
             proposed[by_digest[row.digest]].append(row)
@@ -231,5 +231,5 @@ def _is_shown(connection: sa.Connection, old_id: int, new_id: int) -> bool:
     return connection.execute(shown).first() is not None
 
 
-def _change(query: SeriesQuery, old: Measure, new: Measure, moment: datetime, *, in_force: bool) -> UnitChange:
+def _change(query: Question, old: Measure, new: Measure, moment: datetime, *, in_force: bool) -> UnitChange:
     return UnitChange(query, described(old, new), described(new, old), moment, in_force)

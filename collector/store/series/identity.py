@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.model import SeriesQuery
+    from collector.model import Question
     from collector.profile import LabelledSeries, Profile
 
 
@@ -50,7 +50,7 @@ def activate_labels(
 
 
 def _note_settles(
-    connection: sa.Connection, profiles: Sequence[Profile], ids: Mapping[SeriesQuery, int], kept: Collection[str]
+    connection: sa.Connection, profiles: Sequence[Profile], ids: Mapping[Question, int], kept: Collection[str]
 ) -> None:
     """Note the longest `settle` of the profiles that want each series; what other replicas see to only lengthens it."""
     longest: dict[int, timedelta] = {}
@@ -74,7 +74,7 @@ def _relabel(connection: sa.Connection, labels: Mapping[int, str]) -> None:
         connection.execute(relabel, renamed)
 
 
-def _known(connection: sa.Connection, wanted: Sequence[LabelledSeries], now: datetime) -> dict[SeriesQuery, int]:
+def _known(connection: sa.Connection, wanted: Sequence[LabelledSeries], now: datetime) -> dict[Question, int]:
     """Find the current series of all that is wanted; what there is none for gets one, still without an answer."""
     queries = [labelled.query for labelled in wanted]
     ids = current(connection, queries)
@@ -85,13 +85,13 @@ def _known(connection: sa.Connection, wanted: Sequence[LabelledSeries], now: dat
     return current(connection, queries)
 
 
-def current(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> dict[SeriesQuery, int]:
+def current(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, int]:
     """Find the id of each query's current series, which its labels point to; absent where there is none yet."""
     found = generations.of_queries(connection, queries)
     return {query: same[0].id for query, same in found.items()}
 
 
-def relative(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> set[SeriesQuery]:
+def relative(connection: sa.Connection, queries: Iterable[Question]) -> set[Question]:
     """Find the queries whose current series holds values that are relative to one answer."""
     ids = {series_id: query for query, series_id in current(connection, queries).items()}
     found = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
@@ -100,7 +100,7 @@ def relative(connection: sa.Connection, queries: Iterable[SeriesQuery]) -> set[S
     return {ids[series_id] for series_id, word in words.items() if word not in absolute}
 
 
-def extents(connection: sa.Connection, queries: Sequence[SeriesQuery]) -> dict[SeriesQuery, tuple[int, int]]:
+def extents(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, tuple[int, int]]:
     """Find the oldest and newest stored timestamp of each query, in all its units; absent where it has no point.
 
     Of a snapshot series these are the ends of its newest snapshot.

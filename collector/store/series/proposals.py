@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.model import Meta, SeriesQuery
+    from collector.model import Meta, Question
     from collector.store.ledger.fetches import ReceivedAnswer
     from collector.store.series.generations import Measure
 
@@ -94,7 +94,7 @@ def proposal(proposed_at: datetime | None, asked: Iterable[datetime]) -> tuple[d
 class _Contest:
     """A query with several series, *rows*; an answer belongs to *target*, and labels point to *current*."""
 
-    query: SeriesQuery
+    query: Question
     rows: Sequence[Any]
     target: Any
     current: Any
@@ -114,8 +114,8 @@ class _Contest:
 
 
 def resolve(
-    connection: sa.Connection, queries: Sequence[SeriesQuery], arrivals: Sequence[ReceivedAnswer]
-) -> dict[SeriesQuery, int]:
+    connection: sa.Connection, queries: Sequence[Question], arrivals: Sequence[ReceivedAnswer]
+) -> dict[Question, int]:
     """Find the series of *queries* that *arrivals* belong to, and lock them until the transaction ends.
 
     All arrivals have the same normalization, unit and lastUpdated. A unit that differs from a known one in case and
@@ -127,8 +127,8 @@ def resolve(
     known: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(_LOCKED, {"digests": [query.digest for query in queries]}):
         known[row.digest].append(row)
-    found: dict[SeriesQuery, int] = {}
-    several: dict[Measure, list[SeriesQuery]] = defaultdict(list)
+    found: dict[Question, int] = {}
+    several: dict[Measure, list[Question]] = defaultdict(list)
     for query in queries:
         rows = known[query.digest]
         measure = as_before(told, rows) if "" in told else told
@@ -145,7 +145,7 @@ def resolve(
     return found
 
 
-def measure_of(connection: sa.Connection, query: SeriesQuery) -> Measure:
+def measure_of(connection: sa.Connection, query: Question) -> Measure:
     """Read normalization and unit of the series of *query* that came into force last; empty words for none."""
     rows = connection.execute(_OF_QUERIES, {"digests": [query.digest]}).all()
     return as_before(UNANSWERED, rows)
@@ -174,9 +174,7 @@ def measure_named(meta: Meta) -> Measure:
     return known_spelling(meta.normalization), meta.unit
 
 
-def standing(
-    connection: sa.Connection, queries: Sequence[SeriesQuery], *, lock: bool
-) -> dict[SeriesQuery, SeriesInForce]:
+def standing(connection: sa.Connection, queries: Sequence[Question], *, lock: bool) -> dict[Question, SeriesInForce]:
     """Find the series that is in force for each query; absent if the store knows none. *lock*: until the end."""
     known: dict[str, list[Any]] = defaultdict(list)
     found = connection.execute(_LOCKED if lock else _OF_QUERIES, {"digests": [one.digest for one in queries]})
@@ -229,7 +227,7 @@ def _measure(row: Any) -> Measure:
     return row.normalization, row.unit
 
 
-def _begin(connection: sa.Connection, query: SeriesQuery, rows: Sequence[Any], measure: Measure, now: datetime) -> int:
+def _begin(connection: sa.Connection, query: Question, rows: Sequence[Any], measure: Measure, now: datetime) -> int:
     """Put the first series of a query in force: the one that was declared, else a new one."""
     row = rows[0] if rows else _add(connection, query, "", measure, now)
     if row.in_force_at is None:
@@ -240,7 +238,7 @@ def _begin(connection: sa.Connection, query: SeriesQuery, rows: Sequence[Any], m
 
 def _add(  # noqa: PLR0913, PLR0917 - what a series is made of
     connection: sa.Connection,
-    query: SeriesQuery,
+    query: Question,
     label: str,
     measure: Measure,
     now: datetime,
@@ -254,7 +252,7 @@ def _add(  # noqa: PLR0913, PLR0917 - what a series is made of
     return connection.execute(_ROWS.where(*same).with_for_update()).one()
 
 
-def row_of(query: SeriesQuery, label: str, measure: Measure, now: datetime) -> dict[str, Any]:
+def row_of(query: Question, label: str, measure: Measure, now: datetime) -> dict[str, Any]:
     """Make a row of `series` without points."""
     asked = dict(zip(("dataset", "dimension", "group", "agg_interval", "filters"), query.key, strict=True))
     identity = {"digest": query.digest, "normalization": measure[0], "unit": measure[1]}
@@ -262,7 +260,7 @@ def row_of(query: SeriesQuery, label: str, measure: Measure, now: datetime) -> d
 
 
 def _contests(
-    connection: sa.Connection, known: Mapping[SeriesQuery, Sequence[Any]], measure: Measure, now: datetime
+    connection: sa.Connection, known: Mapping[Question, Sequence[Any]], measure: Measure, now: datetime
 ) -> list[_Contest]:
     ids = [row.id for rows in known.values() for row in rows]
     labelled = set(connection.execute(_LABELS_TO, {"ids": ids}).scalars())
@@ -326,10 +324,10 @@ def _decide(connection: sa.Connection, contests: Iterable[_Contest], arrivals: S
     told.log()
 
 
-def _answers(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> dict[SeriesQuery, list[Answered]]:
+def _answers(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> dict[Question, list[Answered]]:
     found = connection.execute(_REQUESTED, {"ids": [arrival.fetch_id for arrival in arrivals]})
     requested = {row.id: row.started_at for row in found}
-    answers: dict[SeriesQuery, list[Answered]] = defaultdict(list)
+    answers: dict[Question, list[Answered]] = defaultdict(list)
     for arrival in arrivals:
         time = AnswerTime(requested.get(arrival.fetch_id, arrival.now), arrival.now, arrival.answer.meta.last_updated)
         for piece in arrival.batch.slices:

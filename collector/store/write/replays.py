@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.finality import Evidence
-    from collector.model import Answer, Batch, Points, SeriesQuery
+    from collector.model import Answer, Batch, Points, Question
     from collector.store.series.proposals import SeriesInForce
 
     Named = tuple[datetime, datetime] | None
@@ -97,8 +97,8 @@ class _Prepared:
 
     arrival: ReceivedAnswer
     request: Any
-    standing: Mapping[SeriesQuery, SeriesInForce]
-    fillings: Mapping[SeriesQuery, Filling]
+    standing: Mapping[Question, SeriesInForce]
+    fillings: Mapping[Question, Filling]
     left_out: tuple[str, ...]
 
     @property
@@ -131,16 +131,16 @@ def _prepare(connection: sa.Connection, read: ReadBody, now: datetime, *, lock: 
 
 
 def _fillings(
-    connection: sa.Connection, parts: Sequence[Part], standing: Mapping[SeriesQuery, SeriesInForce]
-) -> dict[SeriesQuery, Filling]:
+    connection: sa.Connection, parts: Sequence[Part], standing: Mapping[Question, SeriesInForce]
+) -> dict[Question, Filling]:
     """Compare with what is stored, in any unit; what retention has deleted stays deleted."""
-    windows: dict[SeriesQuery, list[tuple[int, int]]] = defaultdict(list)
+    windows: dict[Question, list[tuple[int, int]]] = defaultdict(list)
     for part in parts:
         if part.query in standing:
             windows[part.query].append(part.spoken)
     spans = [SeriesWindow(i, *span) for q, found in windows.items() for i in standing[q].ids for span in merge(found)]
     stored = points.read(connection, spans) if spans else {}
-    fillings: dict[SeriesQuery, Filling] = defaultdict(Filling)
+    fillings: dict[Question, Filling] = defaultdict(Filling)
     for part in parts:
         if part.query in standing:
             edge = kept_from(connection, part.query.agg_interval)
@@ -229,7 +229,7 @@ def _range(  # noqa: PLR0913 - two are keywords
     }
 
 
-def _write_evidence(connection: sa.Connection, found: _Prepared, ids: Mapping[SeriesQuery, int]) -> None:
+def _write_evidence(connection: sa.Connection, found: _Prepared, ids: Mapping[Question, int]) -> None:
     """Let the filled buckets count as told when the answer came, and all others stay as they are."""
     settles = evidence.settles(connection, ids.values())
     before = evidence.read(connection, ids.values())
@@ -251,7 +251,7 @@ def _write_evidence(connection: sa.Connection, found: _Prepared, ids: Mapping[Se
 class Part(NamedTuple):
     """One slice of the answer: the *values* of its buckets, and what it speaks for."""
 
-    query: SeriesQuery
+    query: Question
     spoken: tuple[int, int]
     values: Mapping[int, float]
     named: Named
@@ -302,7 +302,7 @@ def _within(read: Points, spoken: tuple[int, int]) -> Iterable[tuple[int, float]
     return ((t, v + 0.0) for t, v in zip(read.timestamps, read.values, strict=True) if start <= t < end)
 
 
-def why_left_out(query: SeriesQuery, standing: SeriesInForce | None, measure: tuple[str, str]) -> str | None:
+def why_left_out(query: Question, standing: SeriesInForce | None, measure: tuple[str, str]) -> str | None:
     """Say why nothing of a series is filled; None if it may be."""
     if standing is None:
         return f"the store knows no series {query.filters_json} at {query.agg_interval} any more"

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from collector.edge import Edge
     from collector.finality import Evidence
-    from collector.model import Batch, Points, SeriesQuery
+    from collector.model import Batch, Points, Question
     from collector.store.ledger.fetches import ReceivedAnswer
     from collector.store.write.points import Stored
 
@@ -85,7 +85,7 @@ class Change:
         """The new points, with the fetch that brought them."""
         return [NewPoints(i, self.arrival.fetch_id, d.inserted) for i, d in sorted(self.differences.items())]
 
-    def count(self, ids: Mapping[SeriesQuery, int]) -> SaveResult:
+    def count(self, ids: Mapping[Question, int]) -> SaveResult:
         """Count what changed, in all and of each series."""
         queries = dict.fromkeys(piece.series for piece in self.arrival.batch.slices)
         by_series = {query: _count(self.differences[ids[query]]) for query in queries}
@@ -130,7 +130,7 @@ def _save_apart(
 def _groups(arrivals: Iterable[ReceivedAnswer]) -> list[list[ReceivedAnswer]]:
     """Cut *arrivals* into runs that can be saved at once: of one lastUpdated and measure, and no bucket twice."""
     groups: list[list[ReceivedAnswer]] = []
-    asked: dict[SeriesQuery, list[Window]] = defaultdict(list)
+    asked: dict[Question, list[Window]] = defaultdict(list)
     buckets = 0
     for arrival in arrivals:
         pieces = arrival.batch.slices
@@ -188,11 +188,11 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> 
 def _move_edges(
     connection: sa.Connection,
     changes: Sequence[Change],
-    queries: Mapping[int, SeriesQuery],
+    queries: Mapping[int, Question],
     known: Mapping[int, Edge],
 ) -> None:
     """Note where Radar's history of series begins now."""
-    moved: dict[SeriesQuery, Edge | None] = {}
+    moved: dict[Question, Edge | None] = {}
     for change in changes:
         at = (change.arrival.asked_at or change.arrival.now).timestamp()
         moved |= {queries[i]: known[i].moves_to(first, at) for i, first in change.moved_on.items()}
@@ -202,7 +202,7 @@ def _move_edges(
 def _compare(
     connection: sa.Connection,
     arrivals: Sequence[ReceivedAnswer],
-    ids: Mapping[SeriesQuery, int],
+    ids: Mapping[Question, int],
     known_edges: Mapping[int, Edge],
 ) -> tuple[list[Change], dict[int, tuple[Sequence[Evidence], Sequence[Evidence]]]]:
     answers = [_Answered(arrival, ids, known_edges) for arrival in arrivals]
@@ -224,9 +224,7 @@ def _compare(
 class _Answered:
     """What one arrival says: its windows and their points, by series_id; *known_edges* are the accepted ones."""
 
-    def __init__(
-        self, arrival: ReceivedAnswer, ids: Mapping[SeriesQuery, int], known_edges: Mapping[int, Edge]
-    ) -> None:
+    def __init__(self, arrival: ReceivedAnswer, ids: Mapping[Question, int], known_edges: Mapping[int, Edge]) -> None:
         self.arrival = arrival
         self._edges = known_edges
         self._moved_on: dict[int, int] = {}
@@ -295,7 +293,7 @@ def _within(timestamp: int, spans: Iterable[tuple[int, int]]) -> bool:
     return any(start <= timestamp < end for start, end in spans)
 
 
-def _supersede(connection: sa.Connection, change: Change, ids: Mapping[SeriesQuery, int]) -> None:
+def _supersede(connection: sa.Connection, change: Change, ids: Mapping[Question, int]) -> None:
     """Let the one slice of a relative answer stand alone."""
     (piece,) = change.arrival.batch.slices
     series_id = ids[piece.series]
@@ -343,7 +341,7 @@ def _write(connection: sa.Connection, changes: Sequence[Change]) -> None:
     identity.count_points(connection, added)
 
 
-def _ranges(change: Change, ids: Mapping[SeriesQuery, int]) -> Iterable[dict[str, object]]:
+def _ranges(change: Change, ids: Mapping[Question, int]) -> Iterable[dict[str, object]]:
     """Note which buckets were answered for, with the checksum of what was written there."""
     arrival = change.arrival
     pieces = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from collector.model import Meta, Points, SeriesQuery, Window
+    from collector.model import Meta, Points, Question, Window
 
 _DAY = timedelta(days=1)
 _ROWS_AT_ONCE = 5_000
@@ -57,7 +57,7 @@ class Taken:
     the fetch that brought them.
     """
 
-    query: SeriesQuery
+    query: Question
     asked_at: datetime
     window: Window
     meta: Meta
@@ -100,7 +100,7 @@ def save(connection: sa.Connection, pass_of: Sequence[Taken], now: datetime) -> 
     by_measure: dict[tuple[str, str], list[Taken]] = defaultdict(list)
     for taken in pass_of:
         by_measure[taken.meta.normalization, taken.meta.unit].append(taken)
-    by_series: dict[SeriesQuery, SaveResult] = {}
+    by_series: dict[Question, SaveResult] = {}
     brought = Counter[int]()
     for alike in by_measure.values():
         ids = proposals.resolve(connection, [one.query for one in alike], [_arrival(one, now) for one in alike])

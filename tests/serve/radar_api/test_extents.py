@@ -4,7 +4,7 @@ import pytest
 
 from collector.contract.date_ranges import DateRange
 from collector.contract.request_parser import SeriesRequest
-from collector.model import AggInterval, SeriesQuery
+from collector.model import AggInterval, Question
 from collector.serve.radar_api.extents import ALWAYS, Extents
 from collector.serve.radar_api.resolver import SeriesMatch
 from collector.serve.radar_api.rollup import RollupSpec
@@ -15,13 +15,13 @@ MONDAY, H = 4 * 86_400, 3600
 
 
 def _source(*numbers, interval="1h"):
-    query = SeriesQuery(AggInterval(interval), {})
+    query = Question(AggInterval(interval), {})
     return SeriesMatch(tuple(StoredSeries(number, query, "RAW_VALUES", "*", ()) for number in numbers))
 
 
 def _asked(start, end, interval="1h"):
     return SeriesRequest(
-        "a", SeriesQuery(AggInterval(interval), {}), MONDAY + start * H, MONDAY + end * H, DateRange(0, 0)
+        "a", Question(AggInterval(interval), {}), MONDAY + start * H, MONDAY + end * H, DateRange(0, 0)
     )
 
 

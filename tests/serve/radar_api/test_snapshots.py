@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from collector.contract.errors import ApiError
-from collector.model import AggInterval, SeriesQuery
+from collector.model import AggInterval, Question
 from collector.serve.radar_api import query_history
 from collector.timestamps import rfc3339
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, query, saved
@@ -108,7 +108,7 @@ async def test_unique_entries_are_not_summed_to_a_day(store):
 async def test_snapshots_of_two_values_are_not_added_up(store):
     both = filtered("both")
     await store.activate_labels([both], NOW)
-    queries = [SeriesQuery(AggInterval.ONE_HOUR, {"expirationStatus": ("VALID",), "ca": (ca,)}) for ca in "AB"]
+    queries = [Question(AggInterval.ONE_HOUR, {"expirationStatus": ("VALID",), "ca": (ca,)}) for ca in "AB"]
     await store.save_snapshots([taken(*[1] * 6, of=one) for one in queries], NOW)
     status, _ = await _refused(store, f"{MORNING}&expirationStatus=VALID&ca=A,B")
     assert status == 404
