@@ -78,7 +78,7 @@ async def fill(url, *more, revision=BEFORE):
         await store.activate_labels([profile()], NOW)
         await saved(store, batch((query(), hours(FIRST, LAST))), numbers(FIRST, LAST), updated=TOLD)
         for work in more:
-            work(store)
+            await work(store)
     commands.downgrade(url, revision)
 
 

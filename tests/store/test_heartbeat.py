@@ -15,15 +15,16 @@ HOLD = """
 import asyncio, sys
 from datetime import UTC, datetime, timedelta
 from collector import __version__
-from collector.store import Beat, Candidate, Store, process_name
+from collector.store import NewReplica, ServiceHeartbeat, Store, process_name
 import os, socket
 async def main():
     url, command = sys.argv[1:]
     async with Store.open(url, owner=command) as store:
         name = process_name(socket.gethostname(), os.getpid(), command)
-        await store.register(Candidate(name, "1.2.3", ["all"], timedelta(minutes=5)))
+        await store.register(NewReplica(name, "1.2.3", ["all"], timedelta(minutes=5)))
         if command == "run":
-            await store.write_heartbeat(Beat(name, "1.2.3", datetime.now(UTC), datetime(2026, 5, 1, tzinfo=UTC)))
+            progress = datetime(2026, 5, 1, tzinfo=UTC)
+            await store.write_heartbeat(ServiceHeartbeat(name, "1.2.3", datetime.now(UTC), progress))
         sys.stdout.write("open\\n")
         sys.stdout.flush()
         await asyncio.sleep(60)
