@@ -82,6 +82,8 @@ def test_after_an_outage_it_is_back_within_a_minute_as_if_nothing_had_happened(t
     found, waits, requests = _lived(tmp_path / "away", hours + 1, [outage], seed)
     assert found == calm
     assert waits[0] <= MINUTE + _ALSO
+    first_answer = next(one.at for one in requests if one.at >= outage[1].timestamp())
+    assert (outage[1] + waits[0]).timestamp() - first_answer <= _ALSO.total_seconds()
     assert min(_spacing(requests, *outage)) >= MINUTE.total_seconds()
 
 

@@ -331,9 +331,13 @@ class BatchRun:
         may_be_size = verdict is Verdict.SMALLER
         enough = isinstance(error, Misdirected) or self._rejected_in_a_row >= _REJECTED_BEFORE_EDGE
         asks_edge = (enough or not may_be_size) and not self._contact.is_about_present(batch, fetcher.clock())
+        was_down = fetcher.is_silent
         if asks_edge and await self._is_before_edge(batch, error, any_size=not may_be_size):
             return
-        if isinstance(error, Misdirected):
+        is_back = was_down and not fetcher.is_silent
+        if is_back and isinstance(error, Unavailable) and self._edges.reaches(batch):
+            self._as_they_are.append(batch)  # the search has shown that only the outage was to blame
+        elif isinstance(error, Misdirected):
             self._as_they_are.append(batch)
             self.end = error
         elif verdict is Verdict.SMALLER:

@@ -197,6 +197,11 @@ class EdgeFinder:
             found = await self._guarded(oldest.series)
         return None if found is False else self.clip(batch.slices)
 
+    def reaches(self, batch: Batch) -> bool:
+        """Tell whether a search has shown, for one series of *batch*, that Radar reaches back as far."""
+        starts = {piece.series: _epochs(piece.window)[0] for piece in batch.slices}
+        return any(self._reached.get(query, start + 1) <= start for query, start in starts.items())
+
     def _may_lie_before(self, piece: Slice) -> bool:
         """Tell whether *piece* may lie before an edge that is not known."""
         query, start = piece.series, _epochs(piece.window)[0]
