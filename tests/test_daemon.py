@@ -379,7 +379,7 @@ async def test_a_store_that_refuses_this_user_ends_the_service(tmp_path, postgre
         raise StoreDenied("the store does not accept the password")
 
     monkeypatch.setattr("collector.collect.lease._RENEWALS", 100)
-    monkeypatch.setattr(Store, "renew", refuse)
+    monkeypatch.setattr(Store, "renew_lease", refuse)
     with pytest.raises(StoreDenied, match="the password"):
         async with living(tmp_path, postgres_url) as world:
             await asyncio.wait([world.task], timeout=10)

@@ -104,7 +104,7 @@ async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(p
     async with replicas(postgres_url, 3, OWNERS) as (core, (*backfillers, dead)):
         job = await job_of(core)
         asked = len(core.requests)
-        stopped_short = dead._store.settle_windows
+        stopped_short = dead._store.complete_windows
 
         async def dies(settled):
             with psycopg.connect(postgres_url, autocommit=True) as connection:
@@ -113,7 +113,7 @@ async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(p
             await backfillers[0]._store.renew_lease(LEASE, core.clock())
             return await stopped_short(settled)
 
-        dead._store.settle_windows = dies
+        dead._store.complete_windows = dies
         with pytest.raises(LeaseLost):
             await dead.run(job, [OWNERS])
         saved = len(core.requests) - asked

@@ -122,7 +122,7 @@ class Repository(RuleBasedStateMachine):
         now = self.now
         _, found = self._answer(asked, labels, buckets, values, self.hour)
 
-        async def broken(*_arguments, **_options):
+        def broken(*_arguments, **_options):
             raise ValueRejected("broken off")
 
         with pytest.MonkeyPatch.context() as patch:

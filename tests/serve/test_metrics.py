@@ -141,11 +141,11 @@ async def test_a_store_that_is_gone_fails_the_scrape(sqlite_url, tmp_path):
 
 async def test_the_store_is_asked_once_for_many_scrapes(world, monkeypatch):
     asked = []
-    look = world.store.look
+    with_read_view = world.store.with_read_view
 
     async def counted(work):
         asked.append(1)
-        return await look(work)
+        return await with_read_view(work)
 
     monkeypatch.setattr(world.store, "with_read_view", counted)
     for _ in range(5):

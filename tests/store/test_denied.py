@@ -1,5 +1,7 @@
 """What a real Postgres refuses is said by name, and waiting for it is of no use."""
 
+import asyncio
+
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -28,7 +30,7 @@ def login(postgres_server, postgres_url):
 
 async def refusal(url):
     said = []
-    for work in (current(url), _opened(url, None), _opened(url, "run")):
+    for work in (asyncio.to_thread(current, url), _opened(url, None), _opened(url, "run")):
         with pytest.raises(StoreDenied) as refused:
             await work
         said.append(str(refused.value))
