@@ -14,7 +14,7 @@ from collector.collect.refetch import fire_slices
 from collector.finality import final_windows
 from collector.model import Meta, Points
 from collector.report.gaps import find_gaps
-from collector.store import Store, Taken
+from collector.store import SchemaTooOld, Store, Taken
 from collector.store.admin import commands
 from collector.store.admin.verify import verify
 from collector.store.db.schema import VIEWS, metadata
@@ -82,7 +82,7 @@ async def fill(url, *more, revision=BEFORE):
     commands.downgrade(url, revision)
 
 
-@pytest.mark.parametrize("revision", [BEFORE, "0007"])
+@pytest.mark.parametrize("revision", [BEFORE, "0007", "0008"])
 async def test_the_statements_of_the_previous_version_are_taken(store_url, revision):
     """What it has written can be written once more, in the columns that it knows, and read by the views."""
 
@@ -123,6 +123,17 @@ async def test_rights_on_the_view_stay_in_both_directions(postgres_url):
         assert connection.execute(f"SELECT has_table_privilege('{role}', 'history', 'SELECT')").fetchone() == (True,)
         connection.execute(f"DROP OWNED BY {role}")
         connection.execute(f"DROP ROLE {role}")
+
+
+async def test_an_upgrade_from_the_last_revision_changes_nothing_that_is_read(store_url):
+    await fill(store_url, revision="0008")
+    with pytest.raises(SchemaTooOld):
+        commands.check(store_url)
+    commands.upgrade(store_url)
+    assert commands.check(store_url) == []
+    assert verify(store_url).findings == []
+    async with Store.open(store_url, owner="test") as store:
+        assert await values(store) == numbers(FIRST, LAST)
 
 
 async def test_an_upgrade_changes_no_point_and_takes_old_values_as_final_but_unconfirmed(store_url):
