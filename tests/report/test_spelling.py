@@ -98,7 +98,7 @@ async def test_zeros_that_come_between_two_reads_are_no_values(store, monkeypatc
 
     spelling = SpellingCheck()
     await store.activate_labels([WRONG], NOW)
-    for name in ("newest", "empty"):
+    for name in ("newest_buckets", "empty"):
         monkeypatch.setattr(ReadView, name, come_after(getattr(ReadView, name)))
     await warnings(store, spelling, [WRONG], NOW)
     assert set(await warnings(store, spelling, [WRONG], NOW + HOUR)) == {"wrong"}
