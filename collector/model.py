@@ -109,7 +109,7 @@ class RequestKind(NamedTuple):
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of Radar for one line of history: all of a series' identity that is known before the answer.
+    """What one position of a request asks for: all of a series' identity that is known before the answer.
 
     *filters* maps the API's parameter names to their values; a list is OR. *dimension* and *group* are empty for
     `timeseries` and leave room for `timeseries_groups`.
@@ -123,7 +123,7 @@ class Question:
 
     @property
     def request_kind(self) -> RequestKind:
-        """The kind of the requests that can carry this query."""
+        """The kind of the requests that can carry this question."""
         return RequestKind(self.dataset, self.agg_interval)
 
     @cached_property
@@ -134,7 +134,7 @@ class Question:
 
     @cached_property
     def key(self) -> tuple[str, str, str, str, str]:
-        """(dataset, dimension, group, agg_interval, filters): equal for two queries that ask for the same thing."""
+        """(dataset, dimension, group, agg_interval, filters): equal for two questions that ask for the same thing."""
         return (self.dataset, self.dimension, self.group, self.agg_interval.value, self.filters_json)
 
     @cached_property
