@@ -50,15 +50,18 @@ def test_a_location_knows_the_file_and_the_name_that_links_to_it(tmp_path):
 @pytest.mark.parametrize(
     ("reason", "url"),
     [
-        ("a % without two", "sqlite:////100%.db"),
-        ("a %XX that is not UTF-8", "sqlite:////100%ab.db"),
-        ("no file", "sqlite:////a%00b.db"),
-        ("no file", "sqlite:///%3Amemory%3A"),
-        ("a ~ that names no home", "sqlite:///~nobody-of-this-name/x.db"),
-        ("a ~ after four slashes", "sqlite:////~/x.db"),
-        ("an unknown option 'ssl_mode' \\(did you mean \"sslmode\"", "postgresql://me:hunter2@h/d?ssl_mode=require"),
-        ("an unknown option 'autocommit' in it", "postgresql://me:hunter2@h/d?autocommit=1"),
-        ("an unknown option in it", "postgresql://h:1/d?HUNTER2=x"),
+        ("it contains a % without two", "sqlite:////100%.db"),
+        ("it contains a %XX that is not UTF-8", "sqlite:////100%ab.db"),
+        ("it is not the path of a file", "sqlite:////a%00b.db"),
+        ("it is not the path of a file", "sqlite:///%3Amemory%3A"),
+        ("its ~ is not a home directory", "sqlite:///~nobody-of-this-name/x.db"),
+        ("it has a ~ after four slashes", "sqlite:////~/x.db"),
+        (
+            "it contains an unknown option 'ssl_mode' \\(did you mean \"sslmode\"",
+            "postgresql://me:hunter2@h/d?ssl_mode=require",
+        ),
+        ("it contains an unknown option 'autocommit'", "postgresql://me:hunter2@h/d?autocommit=1"),
+        ("it contains an unknown option", "postgresql://h:1/d?HUNTER2=x"),
     ],
 )
 def test_what_would_lead_elsewhere_is_refused_by_name(reason, url):

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 
 from collector.collect.planning.packing import Shape
 from collector.collect.planning.request_limits import (
-    FEW_POSITIONS,
-    FIRST_POSITIONS,
     Kind,
     Size,
     has_gaps,
@@ -45,7 +43,7 @@ _PRICE = 2.0
 """What a try that fails costs: a request, and those that its neighbours cost."""
 _A_LITTLE, _FEW_BUCKETS = 1.25, 4
 _BETTER = 1e-6
-_SAMPLE, _FEWER = 20, 5
+_SAMPLE = 20
 _BYTES_OF_REST = len("aggInterval=1h&format=JSON")
 _DAYS = ((7, 14, 28, 30, 31, 10, 60, 91, 182, 364), (1, 2, 3, 5, 21, 35, 42, 90, 120, 180, 270))
 """Spans that limits tend to be, the likelier ones first; then any whole day, then any bucket."""
@@ -179,12 +177,9 @@ def _first_rung(limits: RequestLimits, work: Work) -> Size:
 
     No more positions than judged here may be packed.
     """
-    elsewhere, longest = limits.elsewhere, min(spans_of(limits.agg_interval)[0], max(work.runs))
+    elsewhere = limits.elsewhere
     for rung in rungs(limits.agg_interval):
         size = work.size(limits.shaped(rung))
-        if rung.positions == FEW_POSITIONS and size.span < longest:  # few, too, if little is left to ask for
-            full = work.size(limits.shaped(replace(rung, positions=FIRST_POSITIONS)))
-            size = replace(size, positions=max(min(size.positions, full.positions // _FEWER), 1))
         if 0 < elsewhere.positions < size.positions and (elsewhere.doubtful or elsewhere.too_many < inf):
             size = replace(size, positions=int(elsewhere.positions))
         is_near = any(  # it was rejected for its span or product, because as many positions were accepted elsewhere
