@@ -67,7 +67,7 @@ class SpellingCheck:
 
 def _look(store: ReadView, queries: Sequence[Question]) -> tuple[dict[Question, timedelta], set[Question]]:
     """Return the queries without a value other than zero, with the time that answers covered, and those with one."""
-    with_points = set(store.newest_buckets(queries))  # first: zeros that come between the two reads are no values
+    with_points = set(store.newest_buckets(queries))  # of the same state of the store as what is covered
     covered = store.empty(queries)
     return covered, with_points - covered.keys()
 
