@@ -84,7 +84,7 @@ class RelativeSeries:
         self._known = set(known)
         self._absolute: set[Question] = set()
         self._suspected: set[Question] = set()
-        self._whole: dict[Question, list[Slice]] = {}
+        self._whole: dict[Question, list[Slice]] = defaultdict(list)
 
     @property
     def series(self) -> set[Question]:
@@ -114,7 +114,10 @@ class RelativeSeries:
     def left(self, slices: Sequence[Slice], batches: Iterable[Batch], alone: Collection[Question]) -> list[Slice]:
         """Return what of *slices* is to be asked for: of a relative series only what is in *batches*, or is *alone*."""
         newest = [piece for batch in batches for piece in batch.slices if piece.series in self._known]
-        self._whole |= {piece.series: [one for one in slices if one.series == piece.series] for piece in newest}
+        self._whole = defaultdict(list)
+        for one in slices:
+            if one.series in self._known:
+                self._whole[one.series].append(one)
         return [*(one for one in slices if one.series not in self._known or one.series in alone), *newest]
 
     def rejected(self, batch: Batch, pool: Pool) -> None:
