@@ -105,10 +105,6 @@ class Variation:
     options: Mapping[str, Any] = field(default_factory=dict)
     loses: Literal["nothing", "marked", "others", "all"] = "nothing"
 
-    def contradicts(self, other: Variation) -> bool:
-        """Return whether both change the same part."""
-        return self.common_part(other) is not None
-
     def common_part(self, other: Variation) -> str | None:
         """Return the part that both change, if there is one."""
         pairs = ((one, two) for one in self.part.split() for two in other.part.split())
