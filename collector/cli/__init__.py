@@ -1,1 +1,1 @@
-"""COMMANDS: each is parse, call, print."""
+"""The command line: parse options, call, print."""

@@ -1,1 +1,1 @@
-"""DECIDES: which windows are wanted, when, and what follows from an outcome."""
+"""The work: which windows to request, when, and what follows from an outcome."""

@@ -1,1 +1,1 @@
-"""SHOWS: HTTP, metrics, exports."""
+"""The HTTP server: the APIs, the metrics, the reference and the page."""

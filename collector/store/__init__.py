@@ -1,4 +1,4 @@
-"""KEEPS: all SQL."""
+"""The store: all SQL, for SQLite and Postgres."""
 
 from collector.store.claims.backfill_queue import ClaimedWindows, CompletedWindows
 from collector.store.claims.work_items import HISTORY, PROFILE, RETENTION, Claim, WorkItem
