@@ -12,7 +12,7 @@ import click
 
 from collector import __version__
 from collector.cli import signals
-from collector.cli.streams import standard_streams
+from collector.cli.signals import standard_streams
 from collector.errors import CollectorError
 from collector.text import printable
 
