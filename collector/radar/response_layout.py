@@ -151,10 +151,14 @@ def _as_series(content: Any, depth: int = 0) -> Content | None:
 
 
 def _column(content: Content, names: Sequence[str]) -> Any:
-    """Return the value of the first of *names*; of one of the other names only if exactly one of them exists."""
+    """Return the value of the first of *names*; of one of the other names only if exactly one of them exists.
+
+    The first one counts before the others in another spelling, too, if it occurs once.
+    """
     if names[0] in content:
         return content[names[0]]
-    found = [inner for key, inner in content.items() if folded(key) in names]
+    first = [inner for key, inner in content.items() if folded(key) == names[0]]
+    found = first if len(first) == 1 else [inner for key, inner in content.items() if folded(key) in names]
     return found[0] if len(found) == 1 else None
 
 

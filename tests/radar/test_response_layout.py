@@ -32,6 +32,10 @@ PLACES = {
     "a table beside": {"meta": META, "serie_0": ONE, "notes": PAIRS, "top": [["a", 1]], "count": [3], "dates": {}},
     "a table beside pairs": {"meta": META, "serie_0": PAIRS, "notes": PAIRS},
     "another time beside": {"meta": META, "serie_0": {"timestamps": TIMES, "values": ["1", "2"], "dates": [1]}},
+    "another time beside, in capitals": {
+        "META": META,
+        "serie_0": {"TIMESTAMPS": TIMES, "VALUES": ["1", "2"], "DATES": [1], "COUNT": 2},
+    },
 }
 
 

@@ -99,8 +99,11 @@ def _right_inside(inside, names):
 def _column(content, names):
     if names[0] in content:
         return content[names[0]]
-    found = [one for name, one in content.items() if letters(name) in names]
-    return found[0] if len(found) == 1 else None
+    for wanted in (names[:1], names):
+        found = [one for name, one in content.items() if letters(name) in wanted]
+        if len(found) == 1:
+            return found[0]
+    return None
 
 
 def as_series(content, *, deeper=True):
