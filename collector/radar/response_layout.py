@@ -96,7 +96,7 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
     requested name in its number alone always counts.
     """
     others = {key: content for key, content in container.items() if folded(key) not in _META}
-    halves = {key: one for key, one in others.items() if isinstance(one, dict) and not _ARRAYS.isdisjoint(one)}
+    halves = {key: one for key, one in others.items() if isinstance(one, dict) and _is_half(one, names)}
     documented = {key: one if {*one} >= _ARRAYS else _as_series(one) or one for key, one in halves.items()}
     asked = _asked(others, names)
     if documented and (not asked or not asked.isdisjoint(documented)):
@@ -106,6 +106,11 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
         return _columns(container, shared, names)
     read = {key: _as_series(others[key]) for key in (asked and _alike(others, names)) or others}
     return {key: one for key, one in read.items() if one is not None}
+
+
+def _is_half(content: Content, names: Sequence[str]) -> bool:
+    """Return whether *content* has an array of a series; not if it holds the series beside shared timestamps."""
+    return {*content} >= _ARRAYS or not (_ARRAYS.isdisjoint(content) or _asked(content, names))
 
 
 def _asked(content: Content, names: Sequence[str]) -> set[str]:

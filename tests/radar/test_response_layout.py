@@ -52,6 +52,7 @@ def test_several_series_are_found_by_their_names():
         {"series": {"serie_1": PAIRS, "serie_0": dict(PAIRS)}},
         {"series": [{"name": "serie_1", **ONE}, {"name": "serie_0", **ONE}]},
         {"timestamps": TIMES, "serie_1": ["1", "2"], "serie_0": ["1", "2"], "other": ["x"]},
+        {"data": {"timestamps": TIMES, "serie_1": ["1", "2"], "serie_0": ["1", "2"]}},
     ):
         _, series = arrange(result, ["serie_0", "serie_1"], Deviations())
         assert {*series} == {"serie_0", "serie_1"}

@@ -77,9 +77,9 @@ def _opened(content, names):
 
 def _right_inside(inside, names):
     others = {name: one for name, one in inside.items() if letters(name) not in {"meta", "metadata"}}
-    documented = {
-        name: one for name, one in others.items() if isinstance(one, dict) and {"timestamps", "values"} & {*one}
-    }
+    arrays = {"timestamps", "values"}
+    documented = {name: one for name, one in others.items() if isinstance(one, dict) and arrays & {*one}}
+    documented = {name: one for name, one in documented.items() if arrays <= {*one} or not has_name(one, names)}
     if documented and (has_name(documented, names) or not has_name(others, names)):
         return {name: as_series(one) or one for name, one in documented.items()}
     times, numbers = _column(inside, _TIMES), _column(inside, _NUMBERS)
