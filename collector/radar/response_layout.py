@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from collector.radar.deviations import Deviations
-from collector.radar.scalars import folded, member, parse_answer_time, unwrapped
+from collector.radar.scalars import folded, member, parse_answer_time, parse_span, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,7 +188,8 @@ def _places(record: Any) -> tuple[Any, Any] | None:
 
 
 def _is_time(content: Any) -> bool:
-    return content is None or parse_answer_time(unwrapped(content)) is not None
+    is_span = isinstance(content, dict) and parse_span(content) is not None
+    return content is None or is_span or parse_answer_time(unwrapped(content)) is not None
 
 
 def _key(record: Content, names: Sequence[str]) -> str | None:
