@@ -92,7 +92,7 @@ _TAKEN = (
     ("buckets-twice", "twice", "Every fifth bucket twice, with the same value", _twice),
 )
 _REFUSED = (
-    ("buckets-two-values", "twice", "One bucket twice, with two values", _two_values),
+    ("buckets-two-values", "twice buckets.value", "One bucket twice, with two values", _two_values),
     ("buckets-several-grids", "moved", "Every fifth timestamp a minute late: a mixture of grids", _several_grids),
     ("buckets-by-their-ends", "moved", "Timestamps are the ends of buckets, so all are one bucket late", _ends),
     ("buckets-elsewhere", "moved", "Timestamps of the year before", _elsewhere),
@@ -151,7 +151,7 @@ BUCKETS = (
         _GROUP,
         "Four of five values are null",
         "leave out",
-        "buckets.value",
+        "buckets.value buckets.all.values",
         _in_place(None, others=True),
         loses="others",
     ),

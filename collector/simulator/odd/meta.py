@@ -228,6 +228,7 @@ _ANNOTATIONS: tuple[tuple[str, str, Verdict, Callable[[Draft], object]], ...] = 
     ("more-keys", "with keys that nobody knows", "take", _each(somethingNew={"nested": [1, None]})),
     ("end-null", "without an end: null", "take", _each(endDate=None)),
     ("end-absent", "without an end", "take", _each(endDate=...)),
+    ("words-null", "of no type and no source: null", "take", _each(eventType=None, dataSource=None)),
     ("link-null", "without a link: null", "take", _each(linkedUrl=None)),
     ("link-absent", "without a link", "take", _each(linkedUrl=...)),
     ("description-null", "without a description: null", "take", _each(description=None)),

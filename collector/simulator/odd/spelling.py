@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _DAY = 86_400
 _FIT = "timestamps buckets.beside"
 """The part of those that are read only if all fit the window."""
+_ALL = "buckets.all"
+"""The part of those that are refused because all buckets are odd; without buckets there is nothing to refuse."""
 
 
 def formatted(pattern: str) -> Callable[[int], str]:
@@ -127,7 +129,12 @@ TIMESTAMPS = (
     Variation("timestamps-spans", "timestamps", "Objects of start and end", "take", "timestamps keys", _spans),
     *(
         Variation(
-            f"timestamps-{name}", "timestamps", f"Timestamps {line}", "refuse", "timestamps", on_timestamps(spell)
+            f"timestamps-{name}",
+            "timestamps",
+            f"Timestamps {line}",
+            "refuse",
+            f"timestamps {_ALL}.timestamps",
+            on_timestamps(spell),
         )
         for name, line, spell in _REFUSED_MOMENTS
     ),
@@ -186,14 +193,19 @@ VALUES = (
     ),
     Variation("values-mixed", "values", "Text and numbers by turns", "take", "values", _mixed),
     Variation(
-        "values-grouped", "values", "Values as 1,234, which is not guessed", "refuse", "values", on_values(_grouped)
+        "values-grouped",
+        "values",
+        "Values as 1,234, which is not guessed",
+        "refuse",
+        f"values {_ALL}.values",
+        on_values(_grouped),
     ),
     Variation(
         "values-hexadecimal",
         "values",
         "Values as 0x4d2, which is not guessed",
         "refuse",
-        "values",
+        f"values {_ALL}.values",
         on_values(lambda text: hex(int(float(text)))),
     ),
     Variation(
@@ -201,7 +213,7 @@ VALUES = (
         "values",
         "Values as lists of one: no numbers",
         "refuse",
-        "values",
+        f"values {_ALL}.values",
         on_values(lambda text: [text]),
     ),
     Variation(
@@ -209,10 +221,15 @@ VALUES = (
         "values",
         "Values as objects of one member: no numbers",
         "refuse",
-        "values",
+        f"values {_ALL}.values",
         on_values(lambda text: {"value": text}),
     ),
     Variation(
-        "values-pairs", "values", "Two numbers for one bucket", "refuse", "values", on_values(lambda text: [text, text])
+        "values-pairs",
+        "values",
+        "Two numbers for one bucket",
+        "refuse",
+        f"values {_ALL}.values",
+        on_values(lambda text: [text, text]),
     ),
 )

@@ -6,7 +6,7 @@ Their order here is the order in which they change an answer: inner parts first,
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations, groupby
+from itertools import combinations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -93,7 +93,7 @@ def listing(variations: Iterable[Variation]) -> str:
     known = [*variations]
     width = max(len(one.name) for one in known)
     lines = []
-    for group, members in groupby(known, key=lambda one: one.group):
+    for group in dict.fromkeys(one.group for one in known):
         lines.append(f"{group}:")
-        lines += [f"  {one.name:<{width}}  {one.verdict:<9}  {one.line}" for one in members]
+        lines += [f"  {one.name:<{width}}  {one.verdict:<9}  {one.line}" for one in known if one.group == group]
     return "\n".join(lines)
