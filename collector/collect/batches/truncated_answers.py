@@ -29,7 +29,7 @@ CUT = "cut_short"
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """How much of each window was answered, the *rests* to ask for, and *cut*: the least that is certainly cut short."""
+    """How much of each window was answered, the *rests* to ask for, and *cut*: the least that is surely cut short."""
 
     size: Size
     rests: Sequence[Slice] = ()
