@@ -16,7 +16,7 @@
 The way of one datum. A `[[profiles]]` table becomes a Profile with one or more questions. A bucket closes, the schedule
 fires, and the worker starts one pass. `refetch.py` returns the windows that are missing or not final.
 `batches/batch_runner.py` packs them into few requests. `batches/fetcher.py` takes a place in the request budget, sends
-the request, and gets the answer from `radar/response.py`. `store/write/diff.py` compares it with what is stored: each
+the request, and gets the answer from `radar/response.py`. `store/write/save.py` compares it with what is stored: each
 point is inserted, revised, unchanged or ignored. Catching up after a downtime, healing, daily re-reading and a backfill
 are the same way with other windows.
 
@@ -28,7 +28,7 @@ The wings. A floor imports only from floors below it; import-linter holds this (
     collect/       the work: worker, pass, backfill jobs, maintenance, leases; planning/ decides without I/O,
                    batches/ sends windows as few requests, probe/ measures what the API does not publish
     report/        documents that serve/ and cli/ share
-    store/         all SQL, as plain functions of a Connection that run in threads: read/ write/ ledger/ claims/
+    store/         all SQL, as plain functions of a Connection that run in threads: read/ write/ ledger/
                    retention/ series/ admin/ over db/. Store and Reader are its door for asyncio
     radar/         the client of the API: one request, its answer, or the exception that a failure means
     simulator/     a local Radar, for the demo and the tests
@@ -50,7 +50,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     an output format    FORMATS in report/export.py; the choice of formats in cli/commands/export.py
     a column            migrations/versions/, store/db/schema.py, the module in store/ that writes the table,
                         store/read/listing.py, serve/openapi.json
-    a list of /api/v1   serve/api/resources.py, serve/api/routes.py, serve/openapi.json
+    a list of /api/v1   serve/api/routes.py, serve/openapi.json
     a table of the page serve/dashboard/: index.html, data.js, drawing.js, tables.js
     a retry rule        collect/batches/fetcher.py: attempts and back-off; store/ledger/upstream.py: the circuit breaker
     a hook on failures  an Observer (collect/events.py), which daemon.py hands to the Fetcher

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from collector import logs
 from collector.cli import output
-from collector.report.plot import annotations, terminal
+from collector.report.plot import image, terminal
 from collector.text import printable, printable_json
 from tests.harness.chart_factories import annotation, chart, line
 
@@ -43,7 +43,7 @@ def test_a_chart_shows_what_came_from_radar_without_its_control_characters():
     )
     assert harmless(drawn)
     assert "unit ]0;title" in drawn
-    strip = annotations.arrange([hostile], chart(*lines).window, 700)
+    strip = image.arrange([hostile], chart(*lines).window, 700)
     assert all(harmless(bar.text) for bar in strip.bars)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import click
 import pytest
 
-from collector.cli.options import TIME
+from collector.cli.bootstrap import TIME
 from collector.serve.api.parameters import QueryParameters, RequestRejected
 from collector.timestamps import check_date, parse_time
 

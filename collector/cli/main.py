@@ -12,7 +12,7 @@ import click
 
 from collector import __version__
 from collector.cli import signals
-from collector.cli.streams import standard_streams
+from collector.cli.signals import standard_streams
 from collector.errors import CollectorError
 from collector.text import printable
 
@@ -28,8 +28,8 @@ _COMMANDS = {
     "collect": _Command("collect", "Collect the profiles once, as a cron job would."),
     "backfill": _Command("backfill", "Fetch missing history."),
     "status": _Command("status", "Show newest point, lag, gaps and failures per profile, the store, the budget."),
-    "series": _Command("series", "List the stored series, or delete one."),
-    "fetches": _Command("fetches", "List requests and their outcomes."),
+    "series": _Command("lists", "List the stored series, or delete one."),
+    "fetches": _Command("lists", "List requests and their outcomes."),
     "replay": _Command("evidence", "Parse rejected answers again after an upgrade, and fill missing buckets."),
     "report": _Command("evidence", "Write one file without secrets to attach to an issue."),
     "annotations": _Command("lists", "List Cloudflare's annotations of the data."),

@@ -1,4 +1,7 @@
-"""Print rows on stdout, as a table for people or as JSON for programs."""
+"""Print rows on stdout: a table for people, JSON for programs.
+
+A table that does not fit the terminal is printed as one block of lines for each row.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,23 @@ import json
 import os
 import shutil
 import sys
+import textwrap
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.cells import cell_len
 
 from collector.model import rfc3339
 from collector.text import printable, printable_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+
+    from collector.store import Renamed, Store
 
 
 def show(rows: Sequence[Mapping[str, Any]], output: str, *, empty: str = "nothing to show") -> None:
@@ -48,7 +58,7 @@ def _plain(value: Any) -> Any:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
-    from collector.cli.table import lay_out
+    from collector.cli.output import lay_out
 
     terminal = sys.stdout.isatty()  # text for a pipe is not wrapped
     width = shutil.get_terminal_size().columns if terminal else None
@@ -103,3 +113,157 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} TiB"
+
+
+_GAP = "  "
+_MIN_WRAPPED_WIDTH = 24  # narrower text is hard to read
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    title: str
+    cells: tuple[str, ...]
+    right: bool
+
+    @property
+    def width(self) -> int:
+        return max(map(cell_len, (self.title, *self.cells)))
+
+
+def lay_out(
+    rows: Sequence[Mapping[str, Any]],
+    write: Callable[[Any], str],
+    width: int | None,
+    strong: Callable[[str], str] = str,
+) -> Iterator[str]:
+    """Yield the lines of *rows*, which all have the same keys, in *width* cells; None means any width.
+
+    *write* returns the text of a value, *strong* marks titles. Long texts are wrapped if the rows are too wide. If the
+    rows are still too wide, they become columns, as many as fit, and the next ones follow below.
+    """
+    columns = [_column(name, [row[name] for row in rows], write) for name in rows[0]]
+    widths = _fitting(columns, width)
+    if widths is None:
+        yield from _side_by_side(columns, width or 0, strong)
+        return
+    rights = [column.right for column in columns]
+    yield from map(strong, _lines([column.title for column in columns], widths, rights))
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        yield from _lines(cells, widths, rights)
+
+
+def _column(name: str, values: Sequence[Any], write: Callable[[Any], str]) -> _Column:
+    known = [value for value in values if value is not None]
+    right = bool(known) and all(isinstance(value, int | float | Decimal) for value in known)
+    return _Column(name.replace("_", " "), tuple(map(write, values)), right)
+
+
+def _fitting(columns: Sequence[_Column], width: int | None) -> list[int] | None:
+    """Return the width of each column, with the widest texts wrapped, or None if the table still does not fit."""
+    widths = [column.width for column in columns]
+    while width is not None and _total(widths) > width:
+        wrappable = [n for n, column in enumerate(columns) if widths[n] > _MIN_WRAPPED_WIDTH and not column.right]
+        if not wrappable:
+            return None
+        widths[max(wrappable, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _side_by_side(columns: Sequence[_Column], width: int, strong: Callable[[str], str]) -> Iterator[str]:
+    margin = max(cell_len(column.title) for column in columns)
+    room = max(width - margin - len(_GAP), _MIN_WRAPPED_WIDTH)
+    records = list(zip(*(column.cells for column in columns), strict=True))
+    widths = [min(max(map(cell_len, record)), room) for record in records]
+    for first, last in _groups(widths, room):
+        if first:
+            yield ""
+        for column, cells in zip(columns, zip(*records[first:last], strict=True), strict=True):
+            for line in _lines([column.title, *cells], [margin, *widths[first:last]], [False] * (last - first + 1)):
+                yield strong(line[:margin]) + line[margin:]
+
+
+def _groups(widths: Sequence[int], room: int) -> Iterator[tuple[int, int]]:
+    """Split *widths* into groups that fit into *room*, each with at least one. Yields (first, last + 1) of each."""
+    bounds = [0]
+    for end in range(1, len(widths) + 1):
+        if end - bounds[-1] > 1 and _total(widths[bounds[-1] : end]) > room:
+            bounds.append(end - 1)
+    return pairwise([*bounds, len(widths)])
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _lines(cells: Sequence[str], widths: Sequence[int], rights: Sequence[bool]) -> Iterator[str]:
+    """Yield the lines of one row: several if a cell is wrapped."""
+    wrapped = [
+        textwrap.wrap(cell, width) if cell_len(cell) > width else [cell]
+        for cell, width in zip(cells, widths, strict=True)
+    ]
+    for parts in zip_longest(*wrapped, fillvalue=""):
+        padded = (_pad(*part) for part in zip(parts, widths, rights, strict=True))
+        yield _GAP.join(padded).rstrip()
+
+
+def _pad(text: str, width: int, right: bool) -> str:  # noqa: FBT001 - one of three columns of values
+    blanks = " " * (width - cell_len(text))
+    return blanks + text if right else text + blanks
+
+
+def list_rows(
+    config: str | None,
+    output: str,
+    read: Callable[[Store], Awaitable[Sequence[Any]]],
+    columns: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row,
+    profile: str | None = None,
+    limit: int | None = None,
+) -> None:
+    """Print the dataclass rows that *read* returns; a table only has the *columns*.
+
+    At most *limit* rows are printed. *read* returns one row more if there are more, and then stderr says so. Raises
+    UsageError for a *profile* that is not in the store.
+    """
+    import asyncio
+
+    from collector.cli.bootstrap import load_settings
+    from collector.cli.output import show
+    from collector.store import Store
+
+    settings = load_settings(config, required=False)
+
+    async def found() -> list[dict[str, Any]]:
+        async with Store.open(settings.database.url.reveal(), owner=None) as store:
+            if profile is not None:
+                await check_profile(store, profile)
+            return [asdict(row) for row in await read(store)]
+
+    rows = asyncio.run(found())
+    more = limit is not None and len(rows) > limit
+    rows = rows[:limit]
+    show(rows if output == "json" else [columns(row) for row in rows], output)
+    if more:
+        click.echo(f"only the first {limit} rows are shown; use --limit, --start and --end to show others", err=True)
+
+
+async def check_profile(store: Store, profile: str) -> None:
+    """Print the new name of a renamed profile. Raises UsageError, with a suggestion, for an unknown profile."""
+    from collector.cli.output import say
+    from collector.errors import UsageError, did_you_mean
+
+    known = sorted({row.profile for row in await store.list_series() if row.profile})
+    if profile not in known:
+        names = ", ".join(known) or "none"
+        raise UsageError(f"the store has no profile {profile!r}{did_you_mean(profile, known)}; it has: {names}")
+    for sentence in new_names(profile, await store.renamed([profile])):
+        say(sentence)
+
+
+def new_names(profile: str, followed: Sequence[Renamed]) -> list[str]:
+    """Return the new names of the labels of *profile*, as one sentence if the whole profile was renamed."""
+    moved = {one.new_profile for one in followed}
+    if len(moved) == 1:
+        [name] = moved
+        if all(one.new_label == name + one.label.removeprefix(profile) for one in followed):
+            return [f"{profile} is now {name}"]
+    return [f"{one.label} is now {one.new_label}" for one in followed]

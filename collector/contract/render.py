@@ -12,7 +12,7 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.date_ranges import DAY, SLOT
+from collector.contract.request_parser import DAY, SLOT
 from collector.model import from_epoch, rfc3339
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """The error that a response without data stands for. The API's error code decides; the HTTP status decides without one.
 
-It also reads what the headers say: when to retry, and how far our clock differs.
+It also reads what the headers say: when to retry, and how far our clock differs. Our own credentials are removed from
+every text that a server sends back.
 
 Sources: https://developers.cloudflare.com/fundamentals/api/reference/limits/ and responses of other Radar endpoints.
 """
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote as percent_encoded
 
 import aiohttp
 
@@ -32,13 +34,10 @@ from collector.radar.request import SLOT
 from collector.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping, Sequence
 
     from collector.clock_difference import ClockSample
     from collector.model import Batch
-    from collector.radar.errors import RadarError
-
 
 _CREDENTIALS = frozenset({6003, 6111, 9103, 9106, 9109, 10000, 10001})
 _RATE = frozenset({971, 1015, 10100})
@@ -249,3 +248,29 @@ def with_clock_sample(error: RadarError, batch: Batch, shown: ClockSample | None
 def _ends_in_future(batch: Batch, shown: ClockSample, received_at: datetime) -> bool:
     latest = received_at - timedelta(seconds=shown.least)
     return max(window.end for window in batch.windows) - SLOT > latest
+
+
+_MASK = b"***"
+_LEAST_LENGTH = 8
+"""A shorter text may stand in an answer by chance, and no real credential is that short."""
+
+
+def spellings(headers: Iterable[str]) -> Sequence[bytes]:
+    """Return the forms in which the credentials of request *headers* may occur in a body, the longest first."""
+    secrets = [value.removeprefix("Bearer ") for value in headers]
+    found = set[str]()
+    for secret in (secret for secret in secrets if len(secret) >= _LEAST_LENGTH):
+        escaped = json.dumps(secret)[1:-1]
+        found |= {secret, escaped, escaped.replace("/", "\\/"), percent_encoded(secret, safe="")}
+    return sorted((text.encode() for text in found), key=len, reverse=True)
+
+
+def redact(content: bytes, secrets: Sequence[bytes], *, whole: bool = True) -> bytes:
+    """Replace *secrets* in *content* by `***`; if *content* is not *whole*, also a partial secret at its end."""
+    for secret in secrets:
+        content = content.replace(secret, _MASK)
+    if not whole:
+        for secret in secrets:
+            length = next((n for n in range(len(secret) - 1, 0, -1) if content.endswith(secret[:n])), 0)
+            content = content[: len(content) - length]
+    return content

@@ -26,6 +26,8 @@ from collector.radar.classify import (
     clock_sample,
     describe_connection_error,
     is_contradicted,
+    redact,
+    spellings,
     with_clock_sample,
 )
 from collector.radar.errors import (
@@ -38,7 +40,6 @@ from collector.radar.errors import (
     Unreachable,
     Untrusted,
 )
-from collector.radar.redaction import redact, spellings
 from collector.radar.request import dataset_of_batch, query_string
 from collector.radar.response import UnsuccessfulEnvelope, parse_answer
 from collector.text import excerpt

@@ -5,6 +5,9 @@ body → envelope → meta → which object is which series → timestamps and v
 This module and those beside it decide what is accepted, left out or rejected; a rejected answer is Untrusted. Python's
 JSON and number parsers accept more than JSON allows (NaN, 1_000, digits of other scripts, the last of two equal keys).
 Each of these is rejected explicitly.
+
+Meta and the series are taken from the documented place, or from one of the usual alternatives. A place that is
+ambiguous is not used: then the series counts as absent. Each kind of harmless deviation is recorded as one sentence.
 """
 
 from __future__ import annotations
@@ -17,18 +20,25 @@ from typing import TYPE_CHECKING, Any
 
 from collector.model import Answer, Points
 from collector.radar.classify import quote
-from collector.radar.deviations import Deviations
 from collector.radar.errors import Coarsened, OffGrid, Untrusted
 from collector.radar.request import series_names
-from collector.radar.response_layout import arrange, holds_series, sole_object
 from collector.radar.response_meta import names_interval, parse_meta
-from collector.radar.response_points import JsonNumber, parse_timestamps, parse_values
-from collector.radar.scalars import folded
+from collector.radar.response_points import (
+    JsonNumber,
+    folded,
+    member,
+    parse_answer_time,
+    parse_timestamps,
+    parse_values,
+    unwrapped,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from collector.model import Batch, Window
+
+    Content = Mapping[str, Any]
 
 _NUMBERS = re.compile(r"\d+")
 _MOST_DIGITS = 4
@@ -229,3 +239,201 @@ def _check_spacing(contents: Iterable[Mapping[str, Any]], batch: Batch) -> None:
         raise Untrusted("nothing names the width of the buckets")
     if gaps and min(gaps) != step:
         raise Coarsened(f"timestamps are at least {min(gaps)} s apart instead of {step} s")
+
+
+_TIMESTAMPS = ("timestamps", "timestamp", "times", "time", "dates", "date")
+_VALUES = ("values", "value", "counts", "count")
+_ARRAYS = frozenset({"timestamps", "values"})
+_META = ("meta", "metadata")
+_INSIDE = ("result", "data", "series", "timeseries")
+_BESIDE_POINTS = frozenset({*_META, "name"})
+_DEEPEST = 4
+
+
+def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tuple[Any, dict[str, Any]]:
+    """Return meta (None if there is none) and the series of *result* by name, in their order.
+
+    *names* are the requested names. A series of the documented form may lack one of its arrays.
+    """
+    meta = member(result, *_META)
+    if meta is not None and "meta" not in result:
+        deviations.note("meta is called otherwise")
+    container: Any = result
+    for depth in range(_DEEPEST):
+        series = _series_of(container, names)
+        if series:
+            _note_place(depth, container, series, deviations)
+            return _meta_of(meta, series, deviations), series
+        inner = [content for key, content in container.items() if folded(key) in _INSIDE and content]
+        if len(inner) != 1 or _asked(container, names):
+            break
+        container = _by_names(inner[0], names) or sole_object(inner[0]) or {}
+        meta = member(container, *_META) if meta is None else meta
+    return meta, {}
+
+
+def sole_object(content: Any) -> Content | None:
+    """Return an object, or the single object of a list; None for anything else."""
+    one = content[0] if isinstance(content, list) and len(content) == 1 else content
+    return one if isinstance(one, dict) else None
+
+
+def holds_series(content: Content) -> bool:
+    """Return whether *content* contains a series of any name."""
+    return isinstance(_column(content, _TIMESTAMPS), list) or bool(arrange(content, (), Deviations())[1])
+
+
+def _by_names(content: Any, names: Sequence[str]) -> Content:
+    """Return the series of a list by their `name` keys; a single series needs no name."""
+    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
+        return {}
+    called = [one.get("name") for one in content]
+    if called == [None] == [None] * len(names) and _as_series(content[0]) is not None:
+        called = [*names]
+    if not all(isinstance(name, str) for name in called) or len({*called}) < len(called):
+        return {}
+    return dict(zip(called, content, strict=True))
+
+
+def _note_place(depth: int, container: Content, series: Content, deviations: Deviations) -> None:
+    if depth:
+        deviations.note("series stand deeper in the document than usual")
+    if any(one is not container.get(key) for key, one in series.items()):
+        deviations.note("series are arranged otherwise than in arrays of timestamps and values")
+
+
+def _meta_of(meta: Any, series: Content, deviations: Deviations) -> Any:
+    """Return *meta*; if it is None, the meta inside the series if all of them have the same."""
+    if meta is not None:
+        return meta
+    inside = [member(one, *_META) for one in series.values()]
+    if any(one is None for one in inside) or any(one != inside[0] for one in inside):
+        return None
+    deviations.note("meta stands inside of the series")
+    return inside[0]
+
+
+def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
+    """Return the series directly inside *container*, in the documented form.
+
+    Other forms count only if no series has the documented form. Unexpected names count only if no series has an
+    expected name, because a table or list of something else may be beside the series; one that differs from a
+    requested name in its number alone always counts.
+    """
+    others = {key: content for key, content in container.items() if folded(key) not in _META}
+    halves = {key: one for key, one in others.items() if isinstance(one, dict) and not _ARRAYS.isdisjoint(one)}
+    documented = {key: one if {*one} >= _ARRAYS else _as_series(one) or one for key, one in halves.items()}
+    asked = _asked(others, names)
+    if documented and (not asked or not asked.isdisjoint(documented)):
+        return documented
+    shared = _column(container, _TIMESTAMPS)
+    if isinstance(shared, list):
+        return _columns(container, shared, names)
+    read = {key: _as_series(others[key]) for key in (asked and _alike(others, names)) or others}
+    return {key: one for key, one in read.items() if one is not None}
+
+
+def _asked(content: Content, names: Sequence[str]) -> set[str]:
+    """Return the keys of *content* that are requested names, in any spelling."""
+    wanted = {*map(folded, names)}
+    return {key for key in content if folded(key) in wanted}
+
+
+def _alike(content: Content, names: Sequence[str]) -> set[str]:
+    """Return the keys of *content* that differ from a requested name in spelling or number only."""
+    wanted = {_without_number(name) for name in names}
+    return {key for key in content if _without_number(key) in wanted}
+
+
+def _without_number(name: str) -> str:
+    return folded(name).rstrip("0123456789")
+
+
+def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return series for timestamps that occur once beside the values of every series, or of the only series."""
+    values = _column(container, _VALUES)
+    if isinstance(values, list) and len(names) == 1:
+        return {names[0]: {"timestamps": timestamps, "values": values}}
+    alike = _alike(container, names) if _asked(container, names) else set()
+    columns = {key: one for key, one in container.items() if key in alike}
+    return {key: {"timestamps": timestamps, "values": one} for key, one in columns.items() if isinstance(one, list)}
+
+
+def _as_series(content: Any, depth: int = 0) -> Content | None:
+    """Return *content* in the form of a series; None if it is no series."""
+    if isinstance(content, list):
+        return _of_records(content)
+    if not isinstance(content, dict):
+        return None
+    timestamps, values = _column(content, _TIMESTAMPS), _column(content, _VALUES)
+    if isinstance(timestamps, list) and isinstance(values, list):
+        return {**content, "timestamps": timestamps, "values": values}
+    inner = content.get("data", content.get("points"))
+    if inner is not None and depth == 0:
+        series = _as_series(inner, depth + 1)
+        return None if series is None else {**content, **series}
+    return _of_mapping(content)
+
+
+def _column(content: Content, names: Sequence[str]) -> Any:
+    """Return the value of the first of *names*; of one of the other names only if exactly one of them exists."""
+    if names[0] in content:
+        return content[names[0]]
+    found = [inner for key, inner in content.items() if folded(key) in names]
+    return found[0] if len(found) == 1 else None
+
+
+def _of_records(content: list[Any]) -> Content | None:
+    """Parse [[timestamp, value], …] or [{"timestamp": …, "value": …}, …]; None if the first entry has neither form."""
+    places = _places(content[0]) if content else None
+    if places is None or not _is_time(content[0][places[0]]):
+        return None
+    at, of = places
+    try:
+        return {"timestamps": [one[at] for one in content], "values": [one[of] for one in content]}
+    except (TypeError, LookupError):
+        return None
+
+
+def _places(record: Any) -> tuple[Any, Any] | None:
+    """Return the keys or indices of timestamp and value in a record."""
+    if isinstance(record, list):
+        return (0, 1) if len(record) == 2 else None  # noqa: PLR2004 - a timestamp and a value
+    keys = [_key(record, names) for names in (_TIMESTAMPS, _VALUES)] if isinstance(record, dict) else [None]
+    return None if None in keys else (keys[0], keys[1])
+
+
+def _is_time(content: Any) -> bool:
+    return content is None or parse_answer_time(unwrapped(content)) is not None
+
+
+def _key(record: Content, names: Sequence[str]) -> str | None:
+    found = [key for key in record if folded(key) in names]
+    return found[0] if len(found) == 1 else None
+
+
+def _of_mapping(content: Content) -> Content | None:
+    """Parse {timestamp: value, …}; meta and a name may be beside the points."""
+    points = {key: value for key, value in content.items() if folded(key) not in _BESIDE_POINTS}
+    if not points or any(parse_answer_time(key) is None for key in points):
+        return None
+    return {**content, "timestamps": [*points], "values": [*points.values()]}
+
+
+class Deviations:
+    """The kinds of deviation of one answer, each once, in the order of their discovery.
+
+    A kind is a constant sentence without values of the answer, so that one kind has the same text everywhere.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, None] = {}
+
+    def note(self, kind: str) -> None:
+        """Add a kind."""
+        self._kinds[kind] = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All kinds that were found."""
+        return tuple(self._kinds)

@@ -13,7 +13,7 @@ from collector.model import RELATIVE_WORDS, UNKNOWN_LAST_UPDATED, AggInterval, A
 from collector.radar.classify import quote
 from collector.radar.errors import Coarsened, Untrusted
 from collector.radar.request import series_names
-from collector.radar.scalars import (
+from collector.radar.response_points import (
     ParsedTime,
     folded,
     member,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.model import Batch
-    from collector.radar.deviations import Deviations
+    from collector.radar.response import Deviations
 
     DateRange = tuple[datetime, datetime]
     from collections.abc import Iterator, Sequence

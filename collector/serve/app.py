@@ -14,7 +14,7 @@ from collector.serve.connections import ConnectionLimiter, track_connection
 from collector.serve.errors import handle_errors, mark_response_started
 from collector.serve.middleware import add_security_headers, check_host, limit_concurrency, require_token
 from collector.serve.radar_api import RadarApi
-from collector.serve.status_cache import StatusCache
+from collector.serve.service import StatusCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from collector.serve.service import ServiceApi
-    from collector.serve.status_cache import StatusCache
+    from collector.serve.service import ServiceApi, StatusCache
     from collector.store import Fire, SaveResult
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -11,8 +11,7 @@ from collector.model import rfc3339
 from collector.settings.parsers import format_duration
 from collector.settings.problems import key_text
 from collector.settings.schema import SECTIONS
-from collector.settings.secret import MASK, Secret
-from collector.settings.urls import without_password
+from collector.settings.secret import MASK, Secret, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

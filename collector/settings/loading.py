@@ -12,7 +12,7 @@ from collector.settings.document import read_document, read_tables
 from collector.settings.problems import ProblemReport
 from collector.settings.profiles import ProfileReader
 from collector.settings.schema import ADDRESSES, CONFIDENTIAL, SECTIONS, RawSettings, points_key
-from collector.settings.secret import Secret
+from collector.settings.secret import Secret, passwords
 from collector.settings.settings import (
     CollectionSettings,
     DatabaseSettings,
@@ -23,7 +23,6 @@ from collector.settings.settings import (
     Settings,
 )
 from collector.settings.sources import SourceLayer, command_line, environment, secrets_directory, variable_files
-from collector.settings.urls import passwords
 from collector.settings.validate import (
     check_exposure,
     check_proxy,

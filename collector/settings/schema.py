@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import did_you_mean
 from collector.model import AggInterval
-from collector.settings import urls
+from collector.settings import secret
 from collector.settings.files import check_authorities
 from collector.settings.parsers import parse_bounded_duration, parse_duration, parse_since
 from collector.settings.secret import Secret
@@ -85,14 +85,14 @@ def _hosts(value: object) -> object:
     names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("not a list of names")
-    return [urls.bind_host(name) for name in names]
+    return [secret.bind_host(name) for name in names]
 
 
 def _database(value: object) -> Secret:
     text = value.reveal() if isinstance(value, Secret) else value
     if not isinstance(text, str):
         raise ValueError("not text")  # noqa: TRY004 - pydantic passes ValueError on, not TypeError
-    return Secret(urls.database_url(text))
+    return Secret(secret.database_url(text))
 
 
 def _whole_number_field(least: int, most: int) -> Any:
@@ -107,7 +107,7 @@ def _proxy(value: object) -> Secret:
     text = value.reveal() if isinstance(value, Secret) else value
     if not isinstance(text, str):
         raise ValueError("not text")  # noqa: TRY004 - pydantic passes ValueError on, not TypeError
-    return Secret(urls.proxy_url(text))
+    return Secret(secret.proxy_url(text))
 
 
 def _authorities(text: str) -> str:
@@ -136,7 +136,9 @@ class RadarSection(Section):
     """`[radar]`."""
 
     base_url: Annotated[
-        str, AfterValidator(urls.base_url), Field(description="https://…, or http:// to 127.0.0.0/8, ::1 or localhost")
+        str,
+        AfterValidator(secret.base_url),
+        Field(description="https://…, or http:// to 127.0.0.0/8, ::1 or localhost"),
     ] = "https://api.cloudflare.com/client/v4"
     requests_per_5min: Annotated[int, _whole_number_field(1, 1200)] = 600
     concurrency: Annotated[int, _whole_number_field(1, 64)] = 8
@@ -204,7 +206,7 @@ class ServerSection(Section):
 
     enabled: _Switch = True
     host: Annotated[
-        str, AfterValidator(urls.bind_host), Field(description="an IP address without brackets, or a host name")
+        str, AfterValidator(secret.bind_host), Field(description="an IP address without brackets, or a host name")
     ] = "127.0.0.1"
     port: Annotated[
         int, Field(ge=0, le=65535, description="a whole number from 1 to 65535, or 0 for any free port")

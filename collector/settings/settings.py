@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from collector.settings.urls import passwords
+from collector.settings.secret import passwords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

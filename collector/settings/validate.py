@@ -15,8 +15,7 @@ from collector.model import AggInterval
 from collector.settings.parsers import format_duration
 from collector.settings.problems import quote
 from collector.settings.schema import CONFIDENTIAL, allowed, points_key, toml_keys
-from collector.settings.secret import Credentials
-from collector.settings.urls import is_loopback
+from collector.settings.secret import Credentials, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

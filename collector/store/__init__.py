@@ -1,7 +1,5 @@
 """The store: all SQL, for SQLite and Postgres."""
 
-from collector.store.claims.backfill_queue import ClaimedWindows, CompletedWindows
-from collector.store.claims.work_items import HISTORY, PROFILE, RETENTION, Claim, WorkItem
 from collector.store.db.lock_file import Owner
 from collector.store.errors import (
     LeaseLost,
@@ -19,30 +17,51 @@ from collector.store.errors import (
     StoreUnfit,
     ValueRejected,
 )
-from collector.store.ledger.backfills import BackfillJob, BackfillRequest, JobProgress, JobStatus, backfill_request
-from collector.store.ledger.bodies import KeptBody, NewBody, pack, write_question
-from collector.store.ledger.budget import Budget
-from collector.store.ledger.deviations import Deviation
+from collector.store.ledger.backfills import (
+    BackfillJob,
+    BackfillRequest,
+    ClaimedWindows,
+    CompletedWindows,
+    JobProgress,
+    JobStatus,
+    backfill_request,
+)
+from collector.store.ledger.bodies import Deviation, KeptBody, NewBody, pack, write_question
 from collector.store.ledger.fetches import FetchError, NewestAnswer, SaveResult, StartedFetch
 from collector.store.ledger.fires import Fire
-from collector.store.ledger.heartbeat import ServiceHeartbeat, ServiceState
-from collector.store.ledger.heartbeat import named as process_name
-from collector.store.ledger.refusals import FIRST_PAUSE, Refusal, keys_of, pause
-from collector.store.ledger.replicas import NewReplica, Replica
-from collector.store.ledger.upstream import SILENT_AFTER, UpstreamHealth, Wait
+from collector.store.ledger.replicas import (
+    HISTORY,
+    PROFILE,
+    RETENTION,
+    Claim,
+    NewReplica,
+    Replica,
+    ServiceHeartbeat,
+    ServiceState,
+    WorkItem,
+)
+from collector.store.ledger.replicas import named as process_name
+from collector.store.ledger.upstream import (
+    FIRST_PAUSE,
+    SILENT_AFTER,
+    Budget,
+    Refusal,
+    UpstreamHealth,
+    Wait,
+    keys_of,
+    pause,
+)
 from collector.store.read.as_of import AsOfReader, Change, SeriesWindow, StoredSeries
-from collector.store.read.common_bucket import Bucket, why_another_unit
 from collector.store.read.downsample import ChartBucket, Downsampled
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.read.points import Block
-from collector.store.read.selection import PointCursor, PointQuery, SelectedSeries
-from collector.store.read.series_states import SeriesState
-from collector.store.read.status import Pause, ProfileStatus, StoreInfo
+from collector.store.read.selection import Bucket, PointCursor, PointQuery, SelectedSeries, why_another_unit
+from collector.store.read.status import Pause, ProfileStatus, SeriesState, StoreInfo
 from collector.store.read_view import ReadView
 from collector.store.reader import Reader
+from collector.store.retention.points import SeriesDeletion, SeriesUnknown, SeriesWanted
 from collector.store.retention.prune import Pruned
-from collector.store.retention.series_deletion import SeriesDeletion, SeriesUnknown, SeriesWanted
 from collector.store.series.generations import UnitChange
 from collector.store.series.grids import LearnedGrid
 from collector.store.series.identity import Renamed

@@ -6,25 +6,14 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from collector.model import Window, from_epoch
 from collector.store.db import state
-from collector.store.ledger import (
-    backfills,
-    bodies,
-    deviations,
-    fetches,
-    fires,
-    heartbeat,
-    lag,
-    refusals,
-    replicas,
-    upstream,
-)
-from collector.store.ledger import budget as budgets
-from collector.store.read import coverage, listing, status
+from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
+from collector.store.ledger import upstream as budgets
+from collector.store.read import gaps, listing, status
 from collector.store.read.downsample import downsampled
 from collector.store.read.gaps import ExpectedWindow, GapWindow, beginnings, holes, requests
 from collector.store.read.listing import ListFilter, Named
 from collector.store.read.selection import PointQuery, selected
-from collector.store.read.series_states import daily_sums, series_states, unconfirmed
+from collector.store.read.status import daily_sums, series_states, unconfirmed
 from collector.store.series import edges, generations, grids, identity, normalizations, snapshots
 from collector.store.series.edges import history_begins
 from collector.store.write import replays
@@ -43,22 +32,17 @@ if TYPE_CHECKING:
     from collector.model import Batch, Question
     from collector.normalization import Verdict
     from collector.profile import Profile, Reach
-    from collector.store.db.location import Location
+    from collector.store.db.engine import Location
     from collector.store.ledger.backfills import BackfillJob
-    from collector.store.ledger.bodies import KeptBody
-    from collector.store.ledger.budget import Budget
-    from collector.store.ledger.deviations import Deviation
+    from collector.store.ledger.bodies import Deviation, KeptBody
     from collector.store.ledger.fetches import NewestAnswer
     from collector.store.ledger.fires import Fire
-    from collector.store.ledger.heartbeat import ServiceState
-    from collector.store.ledger.refusals import Refusal
-    from collector.store.ledger.replicas import Replica
-    from collector.store.ledger.upstream import Throttle, UpstreamHealth
+    from collector.store.ledger.replicas import Replica, ServiceState
+    from collector.store.ledger.upstream import Budget, Refusal, Throttle, UpstreamHealth
     from collector.store.read.downsample import Downsampled
     from collector.store.read.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.read.selection import SelectedSeries
-    from collector.store.read.series_states import SeriesState
-    from collector.store.read.status import Pause, ProfileStatus, StoreInfo
+    from collector.store.read.status import Pause, ProfileStatus, SeriesState, StoreInfo
     from collector.store.series.generations import UnitChange
     from collector.store.series.grids import LearnedGrid
     from collector.store.series.identity import Renamed
@@ -105,11 +89,11 @@ class ReadView:
 
     def last_covered_at(self, queries: Sequence[Question], moment: datetime) -> dict[Question, datetime]:
         """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
-        return coverage.last_covered_at(self._connection, queries, moment)
+        return gaps.last_covered_at(self._connection, queries, moment)
 
     def upstream_lag(self, profile: str) -> timedelta:
         """Tell how far lastUpdated lay behind Radar's present in the newest answer for *profile*; zero before any."""
-        return coverage.upstream_lag(self._connection, profile)
+        return gaps.upstream_lag(self._connection, profile)
 
     def last_fires(self, profiles: Sequence[str]) -> dict[str, Fire]:
         """Find the newest due moment on record of each profile that has any."""
@@ -125,7 +109,7 @@ class ReadView:
 
     def deviations(self) -> list[Deviation]:
         """List what answers have had otherwise than usual, each kind once, the oldest first."""
-        return deviations.listed(self._connection)
+        return bodies.list_deviations(self._connection)
 
     def rehearse_replay(self, read: ReadBody, now: datetime) -> Replayed:
         """Say what a replay of a kept body would do."""
@@ -133,11 +117,11 @@ class ReadView:
 
     def kinds_without_example(self, kinds: Sequence[str]) -> list[str]:
         """Those of these kinds of deviation of which no body is kept."""
-        return deviations.without_example(self._connection, kinds)
+        return bodies.without_example(self._connection, kinds)
 
     def bodies(self, *, waiting: bool = False) -> list[KeptBody]:
         """List the kept bodies without their content, the oldest first; *waiting*: those that may be replayed."""
-        return bodies.listed(self._connection, waiting=waiting)
+        return bodies.list_bodies(self._connection, waiting=waiting)
 
     def body(self, fetch_id: int) -> bytes | None:
         """Return the kept body of a fetch, or the kept excerpt of it; None for none. StoreCorrupt if it is damaged."""
@@ -157,7 +141,7 @@ class ReadView:
 
     def clock_difference(self) -> ClockDifference:
         """Return what is known of how far the clock is ahead of Radar's."""
-        return lag.read_clock_difference(self._connection)
+        return fires.read_clock_difference(self._connection)
 
     def ahead(self) -> timedelta:
         """Return how far the clock is ahead of Radar's: buckets that end in Radar's future are not there to ask for."""
@@ -197,7 +181,7 @@ class ReadView:
 
     def covered_windows(self, query: Question, window: Window, since: datetime) -> list[Window]:
         """Find the parts of *window* that answers from *since* on have covered for a query, ascending."""
-        return coverage.answered(self._connection, query, window, since)
+        return gaps.answered(self._connection, query, window, since)
 
     def gaps(self, query: Question, window: Window, settle: timedelta) -> list[GapWindow]:
         """Find the runs of absent buckets in *window*, ascending: `missing`, or `upstream` where Radar has none.
@@ -309,11 +293,11 @@ class ReadView:
 
     def service(self) -> ServiceState | None:
         """Tell whether a service runs on the store; None if none was ever seen."""
-        return heartbeat.read(self._connection, self._location)
+        return replicas.read(self._connection, self._location)
 
     def commands(self) -> list[str]:
         """List the commands other than a service that are at work on the store."""
-        return heartbeat.commands(self._connection, self._location)
+        return replicas.commands(self._connection, self._location)
 
     def paused(self, queries: Sequence[Question], now: datetime) -> dict[Question, Pause]:
         """Find the questions that are paused at *now* because an answer was refused for its content."""
@@ -354,7 +338,7 @@ class ReadView:
 
     def refusals(self, now: datetime | None = None) -> list[Refusal]:
         """List the questions that are not asked at *now*, by when they are; without it all that were refused last."""
-        found = refusals.listed(self._connection)
+        found = upstream.list_refusals(self._connection)
         return [one for one in found if now is None or one.pauses(now)]
 
     def upstream(self, now: datetime) -> UpstreamHealth:

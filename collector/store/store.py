@@ -1,25 +1,27 @@
-"""The store: every method is one transaction, and raises a StoreError where it cannot be done.
+"""The store: opened, locked and migrated; each method is one transaction, and raises a StoreError if it fails.
 
-Methods are thin: what they do stands in one module per noun, as functions of a connection.
+Methods are thin: the work is done by functions of a connection, in one module for each topic.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from collector.store.claims import backfill_queue, work_items
-from collector.store.db import state
-from collector.store.db.group_commit import BatchableWrite, run_in_thread
-from collector.store.db.server_clock import ServerClock
-from collector.store.ledger import backfills, bodies, deviations, fetches, heartbeat, lag, refusals, replicas, upstream
+from collector.store.db import migrate, partitioning, sqlite_file, state
+from collector.store.db.database import BatchableWrite, Database, run_in_thread
+from collector.store.db.engine import Location, locate
+from collector.store.db.lock_file import LockFile, hold_lock
+from collector.store.db.sql import ServerClock
+from collector.store.db.translate_errors import translate_errors
+from collector.store.errors import SchemaTooOld
+from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
 from collector.store.ledger.fetches import FetchRequest, ReceivedAnswer
 from collector.store.ledger.replicas import NO_REPLICA
-from collector.store.opening import open_store
-from collector.store.read import series_states
+from collector.store.read import status
 from collector.store.reader import Reader
-from collector.store.retention import series_deletion
+from collector.store.retention import points
 from collector.store.retention.prune import prune
 from collector.store.series import edges, grids, identity, normalizations, snapshots
 from collector.store.series import evidence as adopting
@@ -27,7 +29,7 @@ from collector.store.write import replays, save_snapshots
 from collector.store.write.save import save
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import sqlalchemy as sa
@@ -39,19 +41,21 @@ if TYPE_CHECKING:
     from collector.normalization import Verdict
     from collector.profile import Profile
     from collector.settings import RetentionSettings
-    from collector.store.claims.backfill_queue import ClaimedWindows, CompletedWindows
-    from collector.store.claims.work_items import Claim, WorkItem
-    from collector.store.db.database import Database
-    from collector.store.db.lock_file import LockFile
-    from collector.store.ledger.backfills import BackfillJob, BackfillRequest, JobProgress, JobStatus
+    from collector.store.ledger.backfills import (
+        BackfillJob,
+        BackfillRequest,
+        ClaimedWindows,
+        CompletedWindows,
+        JobProgress,
+        JobStatus,
+    )
     from collector.store.ledger.bodies import NewBody
     from collector.store.ledger.fetches import FetchError, SaveResult, StartedFetch
     from collector.store.ledger.fires import Fire
-    from collector.store.ledger.heartbeat import ServiceHeartbeat
-    from collector.store.ledger.replicas import NewReplica
+    from collector.store.ledger.replicas import Claim, NewReplica, ServiceHeartbeat, WorkItem
     from collector.store.ledger.upstream import Wait
+    from collector.store.retention.points import SeriesDeletion
     from collector.store.retention.prune import Pruned
-    from collector.store.retention.series_deletion import SeriesDeletion
     from collector.store.series.snapshots import PassRecord
     from collector.store.write.replays import ReadBody, Replayed
     from collector.store.write.save_snapshots import Taken
@@ -137,18 +141,18 @@ class Store(Reader):
         self, kind: str, names: Sequence[str], now: datetime, choose: Callable[[Sequence[WorkItem], int], Sequence[str]]
     ) -> Claim:
         """Claim those of the free duties that *choose* picks, see work_items.ClaimRequest."""
-        wish = work_items.ClaimRequest(kind, names, now, choose, self._replica_id)
-        return await self._database.write(lambda connection: work_items.claim(connection, wish))
+        wish = replicas.ClaimRequest(kind, names, now, choose, self._replica_id)
+        return await self._database.write(lambda connection: replicas.claim(connection, wish))
 
     async def finish(self, outcomes: Sequence[Fire], done: Sequence[WorkItem]) -> None:
         """Record what became of due moments, and free their profiles; LeaseLost where they are another replica's."""
         mine = self._replica_id
-        await self._database.write(lambda connection: work_items.finish(connection, outcomes, done, mine))
+        await self._database.write(lambda connection: replicas.finish(connection, outcomes, done, mine))
 
     async def release(self, kind: str, names: Sequence[str]) -> None:
         """Free duties that were claimed."""
         mine = self._replica_id
-        await self._database.write(lambda connection: work_items.release(connection, kind, names, mine))
+        await self._database.write(lambda connection: replicas.release(connection, kind, names, mine))
 
     async def activate_labels(self, profiles: Sequence[Profile], now: datetime) -> None:
         """Make the labels of *profiles* the ones in use, beside other replicas'; repeating it changes nothing."""
@@ -210,12 +214,12 @@ class Store(Reader):
     async def refuse(self, piece: Slice, outcome: str, reason: str, now: datetime) -> None:
         """Record that a slice was refused for its content, so that its question pauses; see refusals.pause."""
         await self._database.write(
-            lambda connection: refusals.refuse(connection, piece, outcome, reason, now), repeatable=False
+            lambda connection: upstream.record_refusal(connection, piece, outcome, reason, now), repeatable=False
         )
 
     async def forget_refusals(self, keys: Collection[str]) -> None:
         """End the pauses of questions, by their keys; no error for one that does not pause."""
-        await self._database.write(lambda connection: refusals.answered(connection, keys))
+        await self._database.write(lambda connection: upstream.answered(connection, keys))
 
     async def try_credentials_at_once(self, credentials: str) -> None:
         """Let one request send refused credentials although their pause has not ended."""
@@ -240,7 +244,7 @@ class Store(Reader):
     async def enqueue_windows(self, job: BackfillJob, slices: Sequence[Slice], *, alone: bool) -> BackfillJob:
         """Put on record what *job* has to ask for, unless that is there; who is *alone* at it has it all."""
         holder = self._replica_id if alone else None
-        return await self._database.write(lambda connection: backfill_queue.plan(connection, job.id, slices, holder))
+        return await self._database.write(lambda connection: backfills.plan(connection, job.id, slices, holder))
 
     async def claim_windows(
         self,
@@ -250,21 +254,21 @@ class Store(Reader):
         choose: Callable[[Sequence[Slice], int], tuple[Sequence[Slice], Sequence[Slice]]] | None,
     ) -> ClaimedWindows:
         """Claim a part of what a job has to ask for, of the *known* series; see backfill_queue.WindowsRequest."""
-        wish = backfill_queue.WindowsRequest(job.id, known, now, choose, self._replica_id)
-        return await self._database.write(lambda connection: backfill_queue.claim(connection, wish))
+        wish = backfills.WindowsRequest(job.id, known, now, choose, self._replica_id)
+        return await self._database.write(lambda connection: backfills.claim(connection, wish))
 
     async def complete_windows(self, settled: CompletedWindows) -> BackfillJob:
         """Be done with claimed windows, and add to the job's counts; LeaseLost where others do the work by now."""
         mine = self._replica_id
-        return await self._database.write(lambda connection: backfill_queue.settle(connection, settled, mine))
+        return await self._database.write(lambda connection: backfills.settle(connection, settled, mine))
 
     async def finish_backfill(self, job: BackfillJob, gaps: int, now: datetime) -> BackfillJob | None:
         """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
-        return await self._database.write(lambda connection: backfill_queue.end(connection, job.id, gaps, now))
+        return await self._database.write(lambda connection: backfills.end(connection, job.id, gaps, now))
 
     async def cancel_backfill(self, backfill_id: int, now: datetime) -> BackfillJob:
         """End a job as `cancelled`, unless it is over; gives it as it is then. LookupError if there is none."""
-        return await self._database.write(lambda connection: backfill_queue.cancel(connection, backfill_id, now))
+        return await self._database.write(lambda connection: backfills.cancel(connection, backfill_id, now))
 
     async def add_progress(self, job: BackfillJob, counts: JobProgress) -> BackfillJob:
         """Add to the counts of a job."""
@@ -278,17 +282,17 @@ class Store(Reader):
         self, job: BackfillJob, standing: JobStatus, now: datetime, gaps: int | None = None
     ) -> None:
         """End a job before all of it was asked for, as *standing* says; *gaps* buckets are absent, None: unknown."""
-        word = backfill_queue.Stop(job.id, standing, now, self._replica_id, gaps)
-        await self._database.write(lambda connection: backfill_queue.stop(connection, word))
+        word = backfills.Stop(job.id, standing, now, self._replica_id, gaps)
+        await self._database.write(lambda connection: backfills.stop(connection, word))
 
     async def confirm(self, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
         """Note that an independent answer agrees with the values of *windows*; all in epoch seconds."""
         if windows:
-            await self._database.write(lambda connection: series_states.confirm(connection, query, windows, settle))
+            await self._database.write(lambda connection: status.confirm(connection, query, windows, settle))
 
     async def set_sums_differ(self, query: Question) -> None:
         """Note that Radar's daily values are not the sums of the finer ones of *query*: they confirm nothing."""
-        await self._database.write(lambda connection: series_states.set_sums_differ(connection, query))
+        await self._database.write(lambda connection: status.set_sums_differ(connection, query))
 
     async def prune(self, retention: RetentionSettings, now: datetime) -> Pruned:
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""
@@ -302,7 +306,7 @@ class Store(Reader):
         wanted = {one.query.digest: one.label for profile in profiles for one in profile.series}
 
         def work(connection: sa.Connection) -> SeriesDeletion:
-            return series_deletion.forget(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
+            return points.forget(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
 
         if not dry_run:
             return await self._database.write(work)
@@ -310,11 +314,11 @@ class Store(Reader):
 
     async def write_heartbeat(self, beat: ServiceHeartbeat) -> None:
         """Write the life sign of a service."""
-        await self._database.write(lambda connection: heartbeat.write(connection, beat))
+        await self._database.write(lambda connection: replicas.write(connection, beat))
 
     async def record_deviations(self, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
         """Put on record what the answer to a fetch has otherwise than usual; returns the kinds that are new."""
-        return await self._database.write(lambda connection: deviations.note(connection, kinds, fetch_id, now))
+        return await self._database.write(lambda connection: bodies.note(connection, kinds, fetch_id, now))
 
     async def set_normalization(self, verdict: Verdict) -> None:
         """Remember what an unknown normalization was judged to mean."""
@@ -322,7 +326,7 @@ class Store(Reader):
 
     async def set_clock_difference(self, difference: ClockDifference) -> None:
         """Remember how far the clock is ahead of Radar's."""
-        await self._database.write(lambda connection: lag.write_clock_difference(connection, difference))
+        await self._database.write(lambda connection: fires.write_clock_difference(connection, difference))
 
     async def set_unit_names(self, unit: str, names: Sequence[str]) -> None:
         """Remember the names that an answer gave *unit*; repeating it changes nothing."""
@@ -333,7 +337,7 @@ class Store(Reader):
 
         def work(connection: sa.Connection) -> None:
             if bodies.keep(connection, body):
-                deviations.set_example(connection, kinds, body.fetch_id)
+                bodies.set_example(connection, kinds, body.fetch_id)
 
         await self._database.write(work)
 
@@ -366,3 +370,72 @@ class Store(Reader):
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""
         await self._database.write(lambda connection: state.put(connection, key, value))
+
+
+class OpenStore(NamedTuple):
+    """A store that is open, and on SQLite the lock of the process that writes to it."""
+
+    database: Database
+    lock: LockFile | None
+
+
+@contextmanager
+def open_store(url: str, *, owner: str | None, upgrade: bool, timescale: bool) -> Iterator[OpenStore]:
+    """Open a store of this version's schema; the parameters and errors are those of `Store.open`."""
+    location = locate(url)
+    with ExitStack() as stack:
+        lock = None
+        if location.path and owner is not None:
+            sqlite_file.make_folder(location)
+            lock = stack.enter_context(hold_lock(location.path, owner, named=location.named))
+            _create_missing_file(location, lock, upgrade=upgrade)
+        database = stack.enter_context(_opened(location, writes=owner is not None))
+        timescale = timescale and location.path is None and owner is not None
+        _prepare_schema(database, upgrade=upgrade and owner is not None, timescale=timescale)
+        yield OpenStore(database, lock)
+
+
+@contextmanager
+def open_database(url: str, *, owner: str | None) -> Iterator[Database]:
+    """Open an existing store whatever its schema; *owner* as in `Store.open`."""
+    location = locate(url)
+    with ExitStack() as stack:
+        if location.path and owner is not None and location.path.exists():
+            stack.enter_context(hold_lock(location.path, owner, named=location.named))
+        yield stack.enter_context(_opened(location, writes=owner is not None))
+
+
+@contextmanager
+def _opened(location: Location, *, writes: bool) -> Iterator[Database]:
+    with ExitStack() as stack:
+        immutable = bool(location.path) and stack.enter_context(sqlite_file.opened(location, writes=writes))
+        database = Database(location, writes=writes, immutable=immutable)
+        stack.callback(database.close)
+        yield database
+
+
+def _create_missing_file(location: Location, lock: LockFile, *, upgrade: bool) -> None:
+    if location.path and not location.path.exists():
+        if not upgrade:
+            migrate.check(None)
+        with translate_errors(location), sqlite_file.creating(location) as connection:
+            migrate.upgrade(connection)
+        lock.take_file()
+
+
+def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> None:
+    with database.read() as connection:
+        revision = migrate.current(connection)
+        moves = timescale and not partitioning.is_hypertable(connection)
+    if revision == migrate.HEAD and not moves:
+        return
+    if not upgrade or migrate.is_beyond(revision):  # told before a writer connects, which may change the header
+        migrate.check(revision)
+        raise SchemaTooOld("the store's points are no hypertable yet: `collector db upgrade` makes them one")
+
+    def work(connection: sa.Connection) -> None:
+        migrate.upgrade(connection)
+        if moves:
+            partitioning.make_hypertable(connection)
+
+    database.write_now(work)

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from collector.cli.output import cell
-from collector.cli.table import lay_out
+from collector.cli.output import cell, lay_out
 
 ROWS = [
     {"name": "all", "points": 2374, "last_point": "2026-11-25T17:15:00Z", "state": "fresh"},

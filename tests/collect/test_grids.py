@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.cli.export_gaps import ExportGaps
+from collector.cli.commands.export import ExportGaps
 from collector.collect.backfill import BackfillRunner, remaining_gaps
 from collector.collect.batches.grids import confirming_window, may_be_confirmed
 from collector.collect.confirm import confirm

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from collector.store import Store
-from collector.store.admin.restore import restore
+from collector.store.admin.backup import restore
 from tests.harness.fork_server import fork_server
 from tests.store.making import HOUR, NOW, batch, hours, profile, query, saved
 

@@ -19,7 +19,7 @@ from collector.daemon import Daemon
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
-from collector.store.db.group_commit import WriteQueue
+from collector.store.db.database import WriteQueue
 from tests.harness.collect_core import CALM, TOKEN
 
 _GRACE = 0.0002

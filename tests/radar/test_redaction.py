@@ -2,8 +2,8 @@
 
 import pytest
 
+from collector.radar.classify import redact, spellings
 from collector.radar.errors import Refused, Unavailable, Untrusted
-from collector.radar.redaction import redact, spellings
 
 SECRET = 'v1.0/canary"token+0123456789'
 UNKNOWN = "a series … that was not requested"

@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, Question, Slice, Window, rfc3339
-from collector.radar.deviations import Deviations
 from collector.radar.errors import Coarsened, OffGrid, Untrusted
-from collector.radar.response import UnsuccessfulEnvelope, parse_answer
+from collector.radar.response import Deviations, UnsuccessfulEnvelope, parse_answer
 from collector.radar.response_points import parse_values
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from collector.model import AggInterval
-from collector.report.absent_buckets import (
+from collector.report.gaps import (
     AbsentBuckets,
     StoredExtent,
-    header,
+    absence_header,
+    absence_rejection,
+    absence_sentences,
     published_absences,
-    rejection,
-    sentences,
 )
 from collector.windows import absent_windows, intersect
 
@@ -71,7 +71,7 @@ def test_what_is_published_and_not_stored_is_absent(expected, stored, published)
 )
 def test_a_range_is_refused_that_is_not_stored_or_begins_earlier(words, stored, kept):
     asked, timestamps = (0, 4 * H), _hours(*stored)
-    why = rejection(timestamps, asked, absent_windows(timestamps, *asked, H), kept)
+    why = absence_rejection(timestamps, asked, absent_windows(timestamps, *asked, H), kept)
     assert why == words if words is None else words in why
 
 
@@ -85,24 +85,24 @@ def test_a_few_runs_are_listed_and_the_others_counted():
         AbsentBuckets("a", HOUR, tuple(_runs((0, 1), (2, 4), (5, 9)))),
         AbsentBuckets("b", HOUR, tuple(_runs((0, 1)))),
     ]
-    first, second = sentences(found, most=2)
+    first, second = absence_sentences(found, most=2)
     assert first == (
         "a: 1h buckets absent: 1970-01-01T00:00:00Z..1970-01-01T00:00:00Z (1), "
         "1970-01-01T02:00:00Z..1970-01-01T03:00:00Z (2), and others (4)"
     )
     assert second == "b: 1h buckets absent: in all (1)"
-    assert header(found).startswith("a: 1h buckets absent: 1970")
-    assert len(header([AbsentBuckets("\n" * 5000, HOUR, tuple(_runs((0, 1))))])) < 200
+    assert absence_header(found).startswith("a: 1h buckets absent: 1970")
+    assert len(absence_header([AbsentBuckets("\n" * 5000, HOUR, tuple(_runs((0, 1))))])) < 200
 
 
 def test_a_header_lists_24_runs_of_all_series_and_codes_names():
     runs = _runs(*((2 * n, 2 * n + 1) for n in range(25)))
     one, other = (AbsentBuckets(name, HOUR, tuple(runs[:count])) for name, count in (("a é%", 23), ("b", 25)))
-    first, second = header([one, other]).split("; ")
+    first, second = absence_header([one, other]).split("; ")
     assert first.startswith("a %C3%A9%25: 1h buckets absent: 1970-01-01T00:00:00Z..1970-01-01T00:00:00Z (1), 1970")
     assert first.endswith("1970-01-02T20:00:00Z..1970-01-02T20:00:00Z (1)")
     assert second == ("b: 1h buckets absent: 1970-01-01T00:00:00Z..1970-01-01T00:00:00Z (1), and others (24)")
-    assert header([AbsentBuckets("n" * 81, HOUR, ())]).partition(":")[0] == "n" * 80
+    assert absence_header([AbsentBuckets("n" * 81, HOUR, ())]).partition(":")[0] == "n" * 80
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ async def test_parquet_has_dictionaries_moments_in_utc_doubles_and_the_licence()
 
 
 async def test_parquet_of_several_row_groups_is_one_table(monkeypatch):
-    monkeypatch.setattr("collector.report.parquet._ROWS_PER_GROUP", 3)
+    monkeypatch.setattr("collector.report.export._ROWS_PER_GROUP", 3)
     blocks = [Block("p", f"p/{n % 3}", [(at(n), float(n))]) for n in range(10)]
     file = parquet.ParquetFile(pa.BufferReader(await _exported("parquet", blocks)))
     assert file.num_row_groups == 4
@@ -108,7 +108,7 @@ async def test_parquet_without_points_is_a_table_without_rows():
 
 
 async def test_parquet_without_its_extra_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr("collector.report.parquet.find_spec", lambda _: None)
+    monkeypatch.setattr("collector.report.export.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"-m pip install 'pyarrow>="):
         FORMATS["parquet"](_blocks([]))
 
@@ -127,7 +127,7 @@ async def _peak(store, format_, points):
 
 
 async def test_memory_does_not_grow_with_what_is_exported(store_url, monkeypatch):
-    monkeypatch.setattr("collector.report.parquet._ROWS_PER_GROUP", 3_000)
+    monkeypatch.setattr("collector.report.export._ROWS_PER_GROUP", 3_000)
     few, many = 6_000, 24_000
     asked = batch((query(), hours(0, many)))
     async with Store.open(store_url, owner="test") as store:

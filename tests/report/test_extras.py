@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collector.errors import UsageError
-from collector.report import extras, parquet
+from collector.report import export
 from collector.report.export import FORMATS
 from collector.report.plot import image
 from collector.report.plot.image import render
@@ -21,7 +21,7 @@ DECLARED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_tex
 def missing(monkeypatch):
     """Makes modules look as if they were not installed."""
     absent = {"matplotlib", "pyarrow"}
-    for module in (extras, parquet, image):
+    for module in (export, export, image):
         monkeypatch.setattr(module, "find_spec", lambda name: None if name in absent else object())
     return absent
 
@@ -41,7 +41,7 @@ def test_the_command_names_the_declared_packages_which_any_kind_of_installation_
 
 def test_the_docker_image_which_has_no_pip_is_built_with_it(missing):
     missing.add("pip")
-    said = extras.how_to_install("matplotlib", "plot")
+    said = export.how_to_install("matplotlib", "plot")
     assert said.endswith("build the Docker image with --build-arg EXTRAS=plot")
     assert sys.prefix in said
 
@@ -51,4 +51,4 @@ def test_modules_that_were_never_installed_name_the_package(missing, monkeypatch
         raise metadata.PackageNotFoundError
 
     monkeypatch.setattr(metadata, "requires", none)
-    assert extras.how_to_install("matplotlib", "plot").endswith("-m pip install matplotlib")
+    assert export.how_to_install("matplotlib", "plot").endswith("-m pip install matplotlib")

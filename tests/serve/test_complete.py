@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.cli.main import command
-from collector.contract.date_ranges import floor
 from collector.contract.errors import ApiError
+from collector.contract.request_parser import floor
 from collector.model import AggInterval, Window
-from collector.report.absent_buckets import sentences
+from collector.report.gaps import absence_sentences
 from collector.serve.radar_api import query_history
 from collector.store import Store
 from collector.timestamps import rfc3339, utc
@@ -192,7 +192,9 @@ async def test_a_range_may_begin_where_radars_own_history_does(store):
             with pytest.raises(ApiError, match="before the history"):
                 await query_history(store, raw_query, NOW)
     found = await query_history(store, raw_query, NOW)
-    assert sentences(found.absent) == ["serie_0: 1h buckets absent: 2026-04-30T00:00:00Z..2026-04-30T05:00:00Z (6)"]
+    assert absence_sentences(found.absent) == [
+        "serie_0: 1h buckets absent: 2026-04-30T00:00:00Z..2026-04-30T05:00:00Z (6)"
+    ]
     with pytest.raises(ApiError, match="before the history"):
         await query_history(store, raw_query.replace("30T00", "29T23"), NOW)
     with pytest.raises(ApiError, match="before the history"):

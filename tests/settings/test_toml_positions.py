@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.settings.toml_positions import find_lines, line_of
+from collector.settings.document import find_lines, line_of
 
 EVERYTHING = r'''# = [not.a.table]
 a.b.c = 1

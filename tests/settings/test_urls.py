@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.settings.urls import (
+from collector.settings.secret import (
     base_url,
     bind_host,
     database_url,

@@ -2,8 +2,7 @@ import pytest
 
 from collector.model import AggInterval
 from collector.store import Bucket, PointQuery
-from collector.store.read.common_bucket import common_buckets
-from collector.store.read.selection import SelectedSeries
+from collector.store.read.selection import SelectedSeries, common_buckets
 from tests.store.making import DAY, HOUR, NOW, at, batch, hours, profile, saved
 
 FINE, HOURLY, DAILY = AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_HOUR, AggInterval.ONE_DAY

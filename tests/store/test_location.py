@@ -1,7 +1,7 @@
 import pytest
 
 from collector.errors import UsageError
-from collector.store.db.location import locate
+from collector.store.db.engine import locate
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ import pytest
 
 from collector.errors import UsageError
 from collector.store import NotAStore, SchemaTooNew, Store, StoreAliased, StoreCorrupt, StoreLocked, StoreUnavailable
-from collector.store.admin.backup import backup
+from collector.store.admin.backup import backup, restore
 from collector.store.admin.commands import current, digest, downgrade
-from collector.store.admin.restore import restore
 from collector.store.admin.verify import verify
 from collector.store.db import sqlite_file
 from collector.store.db.migrate import HEAD

@@ -4,7 +4,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from collector.store.db.group_commit import BatchableWrite, WriteQueue, perform
+from collector.store.db.database import BatchableWrite, WriteQueue, perform
 
 
 class Notes:

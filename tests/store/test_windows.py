@@ -19,7 +19,7 @@ from collector.store import (
     Store,
     WorkItem,
 )
-from collector.store.claims import backfill_queue
+from collector.store.ledger import backfills
 from tests.harness.postgres_proxy import Proxy
 from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, rows, saved
 from tests.store.test_replicas import LONG, claim, expire, replicas
@@ -97,7 +97,7 @@ async def test_windows_that_are_cut_anew_are_on_record_even_where_there_are_as_m
 
 
 async def test_a_claim_looks_at_no_more_than_the_newest_windows_unless_the_replica_is_alone(store_url, monkeypatch):
-    monkeypatch.setattr(backfill_queue, "_AT_ONCE", 2)
+    monkeypatch.setattr(backfills, "_AT_ONCE", 2)
     async with Store.open(store_url, owner="run") as store:
         job = await begun(store)
         assert (await take(store, job)).mine == (PIECES[3], PIECES[2])

@@ -1,19 +1,19 @@
-"""`collector backfill`: fetch history, and estimate the cost."""
+"""`collector backfill`: fetch history, estimate the cost, list and cancel jobs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from collector.cli.options import TIME, config_option, format_option
+from collector.cli.bootstrap import TIME, config_option, format_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from collector.cli.daemon_client import DaemonClient
+    from collector.cli.bootstrap import DaemonClient
     from collector.cli.progress import ProgressView
     from collector.collect.backfill import Estimate
     from collector.profile import Profile
@@ -79,8 +79,7 @@ def backfill_command(
     import asyncio
 
     from collector.cli.bootstrap import load_settings, require_profiles, select_profiles
-    from collector.cli.commands.backfill import estimate, show_estimate
-    from collector.cli.commands.backfill_jobs import cancel_job, list_jobs
+    from collector.cli.commands.backfill import cancel_job, estimate, list_jobs, show_estimate
 
     if listing or cancel is not None:
         if profiles or start or end or dry_run or force or (listing and cancel is not None):
@@ -125,7 +124,7 @@ def _run(settings: Settings, wanted: BackfillRequest, output: str) -> int:
     import asyncio
     import time
 
-    from collector.cli.daemon_client import run_here_or_in_daemon
+    from collector.cli.bootstrap import run_here_or_in_daemon
     from collector.cli.progress import progress_view
 
     def run_here() -> Outcome:
@@ -311,7 +310,7 @@ async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: Back
     from pathlib import Path
 
     from collector import logs
-    from collector.settings.urls import sqlite_url
+    from collector.settings.secret import sqlite_url
     from collector.store import Store, StoreMissing
 
     try:
@@ -353,3 +352,92 @@ def show_estimate(cost: Estimate, settings: Settings, output: str) -> None:
     click.echo(f"requests  {cost.requests:,}  (estimated from the known limits of Radar)")
     click.echo(f"points    {cost.points:,}  (at most)")
     click.echo(f"minutes   {cost.minutes:.1f}  (at {settings.radar.requests_per_5min} requests in 5 minutes)")
+
+
+_MAX_JOBS = 100
+
+
+def list_jobs(settings: Settings, output: str) -> None:
+    """Print the newest jobs, the newest first."""
+    import asyncio
+
+    from collector.cli.output import show
+    from collector.store import Store
+
+    async def read() -> list[BackfillJob]:
+        async with Store.open(settings.database.url.reveal(), owner=None) as store:
+            return await store.list_backfills(_MAX_JOBS)
+
+    document = _document if output == "json" else _row
+    show([document(job) for job in asyncio.run(read())], output, empty="there are no jobs")
+
+
+def _document(job: BackfillJob) -> dict[str, Any]:
+    """Return a job in the form of `/api/v1/backfills`."""
+    from dataclasses import asdict
+
+    wanted, standing = job.wanted, job.standing
+    return {
+        "id": job.id,
+        "profiles": list(wanted.profiles),
+        "start": wanted.start,
+        "end": wanted.end,
+        "force": wanted.force,
+        "state": standing.state,
+        "message": standing.message,
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
+        **asdict(standing.progress),
+    }
+
+
+def _row(job: BackfillJob) -> dict[str, Any]:
+    progress = job.standing.progress
+    done = f"{progress.buckets_done / progress.buckets:.0%}" if progress.buckets else None
+    return {
+        "id": job.id,
+        "state": job.standing.state,
+        "profiles": ", ".join(job.wanted.profiles),
+        "start": job.wanted.start,
+        "end": job.wanted.end,
+        "done": done,
+        "requests": progress.requests,
+        "inserted": progress.points_inserted,
+        "created": job.created_at,
+        "message": job.standing.message,
+    }
+
+
+def cancel_job(settings: Settings, job_id: int) -> None:
+    """Cancel a job, here or in the daemon that owns the store.
+
+    Raises UsageError if there is no such job, CollectorError if it has ended.
+    """
+    import asyncio
+
+    from collector.cli.bootstrap import run_here_or_in_daemon
+
+    run_here_or_in_daemon(
+        settings, lambda: asyncio.run(_cancel(settings, job_id)), lambda daemon: daemon.cancel(job_id)
+    )
+    click.echo(f"backfill {job_id} is cancelled; its points are kept", err=True)
+
+
+async def _cancel(settings: Settings, job_id: int) -> None:
+    from collector.store import Store
+
+    url = settings.database.url.reveal()
+    async with Store.open(url, owner=None) as store:  # a missing store is not created
+        _check(job_id, await store.backfill(job_id))
+    async with Store.open(url, owner=f"backfill --cancel {job_id}", upgrade=False) as store:
+        await store.cancel_backfill(job_id, store.clock())
+
+
+def _check(job_id: int, job: BackfillJob | None) -> JobStatus:
+    from collector.errors import CollectorError, UsageError
+
+    if job is None:
+        raise UsageError(f"there is no backfill {job_id}; `collector backfill --list` shows the jobs")
+    if job.standing.over:
+        raise CollectorError(f"backfill {job_id} has already ended: {job.standing.state}")
+    return job.standing

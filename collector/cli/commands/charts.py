@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collector.cli.options import config_option, period_options
+from collector.cli.bootstrap import config_option, period_options
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -66,7 +66,7 @@ def _image_kind(target: str) -> str:
 
 
 async def _read_chart(settings: Settings, profile: str, start: datetime | None, end: datetime | None) -> Chart:
-    from collector.cli.list_command import check_profile
+    from collector.cli.output import check_profile
     from collector.report.plot.chart import read_chart
     from collector.store import Store
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collector.cli.options import config_option, format_option
+from collector.cli.bootstrap import config_option, format_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

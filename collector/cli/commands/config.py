@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collector.cli.atomic_file import STDOUT, open_output
-from collector.cli.options import config_option, format_option
+from collector.cli.bootstrap import config_option, format_option
 from collector.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from collector.cli.options import config_option
+from collector.cli.bootstrap import config_option
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from collector.cli.daemon_client import DaemonClient
+    from collector.cli.bootstrap import DaemonClient
     from collector.settings import Settings
     from collector.store.retention.prune import Pruned
 
@@ -190,7 +190,7 @@ def restore(file: str, config: str | None) -> None:
     """
     from pathlib import Path
 
-    from collector.store.admin.restore import restore
+    from collector.store.admin.backup import restore
 
     restored = restore(_url(config), Path(file))
     click.echo(f"{restored.path}: {restored.size} bytes from {file}, verified")
@@ -235,8 +235,7 @@ def prune(ctx: click.Context, config: str | None, *, dry_run: bool) -> None:
     \b
     Example: collector db prune --dry-run
     """
-    from collector.cli.bootstrap import load_settings
-    from collector.cli.daemon_client import run_here_or_in_daemon
+    from collector.cli.bootstrap import load_settings, run_here_or_in_daemon
 
     settings = load_settings(config, required=False)
     pruned = run_here_or_in_daemon(settings, lambda: _await(_prune(settings, dry_run=dry_run)), _prune_there)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collector.cli.atomic_file import STDOUT, open_output
-from collector.cli.options import config_option, format_option
+from collector.cli.bootstrap import config_option, format_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.cli.daemon_client import DaemonClient
+    from collector.cli.bootstrap import DaemonClient
     from collector.collect.replay import ReplayOutcome
     from collector.settings import Settings
     from collector.settings.loading import LoadedSettings
@@ -45,8 +45,7 @@ def replay_command(ids: tuple[int, ...], config: str | None, output: str, *, dry
     import asyncio
     from dataclasses import asdict
 
-    from collector.cli.bootstrap import load_settings
-    from collector.cli.daemon_client import run_here_or_in_daemon
+    from collector.cli.bootstrap import load_settings, run_here_or_in_daemon
     from collector.cli.output import show
 
     settings = load_settings(config, required=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collector.cli.options import config_option, format_option
+from collector.cli.bootstrap import config_option, format_option
 from collector.cli.output import show, size
 from collector.errors import CollectorError, UsageError, os_error_text
 from collector.model import rfc3339

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collector.cli.options import TIME, config_option
+from collector.cli.bootstrap import TIME, config_option
 from collector.datasets import DEFAULT
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ async def _query(settings: Settings, raw_query: str) -> None:
     from collector.cli.atomic_file import STDOUT, open_output
     from collector.cli.output import say
     from collector.contract.errors import ApiError
-    from collector.report.absent_buckets import sentences
+    from collector.report.gaps import absence_sentences
     from collector.serve.radar_api import query_history
     from collector.store import Store
 
@@ -93,7 +93,7 @@ async def _query(settings: Settings, raw_query: str) -> None:
             for piece in answered.chunks():
                 stream.write(piece.encode())
             stream.write(b"\n" if is_json else b"")
-        for sentence in () if is_json else sentences(answered.absent):
+        for sentence in () if is_json else absence_sentences(answered.absent):
             say(sentence)
 
 

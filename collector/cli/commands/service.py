@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collector.cli.options import config_option
+from collector.cli.bootstrap import config_option
 from collector.errors import CollectorError, UsageError, os_error_text
 from collector.text import printable
 
@@ -125,7 +125,7 @@ def _write_settings(folder: Path, base_url: str, port: int, now: datetime, *, on
 
     from collector import logs
     from collector.settings import load
-    from collector.settings.urls import sqlite_url
+    from collector.settings.secret import sqlite_url
 
     store = sqlite_url(folder / "demo.db")
     days = {"week_ago": (now - timedelta(days=7)).date(), "year_ago": (now - timedelta(days=365)).date()}

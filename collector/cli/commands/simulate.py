@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collector.cli.options import TIME
+from collector.cli.bootstrap import TIME
 from collector.datasets import DEFAULT
 from collector.errors import CollectorError, os_error_text
 from collector.interval import AggInterval, Grid
@@ -51,8 +51,8 @@ def _grid(text: str) -> tuple[AggInterval, Grid | None]:
 
 
 def _range(text: str) -> str | None:
-    from collector.contract.date_ranges import parse_date_range
     from collector.contract.errors import ApiError
+    from collector.contract.request_parser import parse_date_range
 
     if text == "none":
         return None

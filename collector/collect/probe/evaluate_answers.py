@@ -12,7 +12,7 @@ from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, from_epoch, is_ab
 from collector.radar.classify import quote, sanitize
 from collector.radar.request import SLOTS
 from collector.radar.response_meta import is_known_normalization
-from collector.radar.scalars import parse_answer_time
+from collector.radar.response_points import parse_answer_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from collector.interval import AggInterval
 from collector.radar.classify import quote
 from collector.radar.response_meta import is_known_normalization
-from collector.radar.scalars import parse_answer_time, parse_number
+from collector.radar.response_points import parse_answer_time, parse_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,8 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.report.export import LICENCE
-from collector.report.plot import ticks
-from collector.report.plot.chart import unbroken_runs
+from collector.report.plot.chart import number_ticks, tick_text, time_ticks, unbroken_runs
 from collector.text import printable
 from collector.timestamps import from_epoch
 
@@ -62,7 +61,7 @@ def _axes(chart: Chart, style: TerminalStyle) -> tuple[list[str], int]:
     plt.xaxes(True, False)  # noqa: FBT003 - below, not above
     plt.yaxes(True, False)  # noqa: FBT003 - left, not right
     left = _number_axis(plt, chart, style)
-    moments = ticks.times(chart.window, (style.width - left) // _TICK_WIDTH)
+    moments = time_ticks(chart.window, (style.width - left) // _TICK_WIDTH)
     plt.xticks([moment.timestamp() for moment, _ in moments], [text for _, text in moments])
     plt.xlim(chart.window.start.timestamp(), chart.window.end.timestamp())
     for number, line in enumerate(chart.lines[: len(_MARKS)]):
@@ -78,9 +77,9 @@ def _number_axis(plt: Any, chart: Chart, style: TerminalStyle) -> int:
         powers = range(math.floor(math.log10(lowest)), math.ceil(math.log10(highest) + 1e-9) + 1)
         at = {float(power): 10.0**power for power in powers}
     else:
-        rounds = ticks.numbers(0.0 if chart.from_zero else lowest, highest, max(style.height // _LINES_PER_NUMBER, 2))
+        rounds = number_ticks(0.0 if chart.from_zero else lowest, highest, max(style.height // _LINES_PER_NUMBER, 2))
         at = {value: value for value in rounds}
-    texts = [ticks.number(value) for value in at.values()]
+    texts = [tick_text(value) for value in at.values()]
     plt.yticks(list(at), texts)
     plt.ylim(min(at), max(at))
     return max(map(len, texts)) + 1
@@ -166,7 +165,7 @@ def _legend(chart: Chart, style: TerminalStyle) -> Iterator[str]:
     if len(chart.lines) == 1:
         return
     shown = chart.lines[: len(_MARKS)]
-    names = [printable(f"{line.name}  {ticks.number(line.values[-1])}") for line in shown]
+    names = [printable(f"{line.name}  {tick_text(line.values[-1])}") for line in shown]
     cell = min(max(map(len, names)) + 5, style.width)
     rows = math.ceil(len(names) / max(style.width // cell, 1))
     for row in range(rows):

@@ -12,9 +12,8 @@ from aiohttp import web
 
 from collector.errors import did_you_mean
 from collector.report.export import LICENCE, export_csv
-from collector.report.snapshot_range import why_any_outside
-from collector.serve.api.pagination import number, page, read_cursor, write_cursor
-from collector.serve.api.parameters import RequestRejected
+from collector.report.gaps import why_any_outside
+from collector.serve.api.parameters import RequestRejected, number, page, read_cursor, write_cursor
 from collector.store import Block, PointCursor, PointQuery, StoreError, why_another_unit
 from collector.timestamps import from_epoch, rfc3339
 

@@ -1,8 +1,9 @@
-"""The routes of `/api/v1`, and the description of them."""
+"""The routes of `/api/v1` that read: profiles, series, fetches, annotations, gaps, revisions, points, status."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -10,29 +11,142 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from collector import __version__
-from collector.serve.api import backfills, maintenance, points, resources
-from collector.serve.api.pagination import to_json
-from collector.serve.api.parameters import RequestRejected, parse_parameters
+from collector.report.gaps import find_gaps
+from collector.serve.api import changes, points
+from collector.serve.api.parameters import (
+    MAX_ROWS,
+    RequestRejected,
+    known_profiles,
+    number,
+    page,
+    page_of,
+    parse_parameters,
+    read_cursor,
+    read_offset,
+    to_json,
+    write_cursor,
+)
 from collector.serve.errors import error_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from collector.profile import Profile
     from collector.serve.api.parameters import QueryParameters
-    from collector.serve.service import ServiceApi
-    from collector.serve.status_cache import StatusCache
+    from collector.serve.service import ServiceApi, StatusCache
+    from collector.store import Store
+    from collector.store.read.listing import Filters
 
     Answer = Callable[[ServiceApi, QueryParameters], Awaitable[dict[str, Any]]]
+
+Document = dict[str, Any]
+
+
+async def list_profiles(service: ServiceApi, parameters: QueryParameters) -> Document:
+    """Return the configured profiles, each with the meta data of its newest answer."""
+    profiles = known_profiles(parameters.all_of("profile"), service.profiles)
+    return page_of("profiles", [await _profile(service.store, profile) for profile in profiles], parameters)
+
+
+async def _profile(store: Store, profile: Profile) -> Document:
+    newest = await store.newest_answer(profile.name)
+    return {
+        "name": profile.name,
+        "agg_interval": profile.agg_interval.value,
+        "step_seconds": profile.agg_interval.seconds,
+        "filters": {name: list(values) for name, values in profile.filters.items()},
+        "each": {name: list(values) for name, values in profile.each.items()},
+        "since": profile.since,
+        "settle_seconds": int(profile.settle.total_seconds()),
+        "heal": profile.heal,
+        "enabled": profile.enabled,
+        "series": [one.label for one in profile.series],
+        "last_updated": newest.last_updated if newest else None,
+        "confidence_level": newest.confidence_level if newest else None,
+        "final_until": newest.last_updated - profile.settle if newest else None,
+    }
+
+
+async def list_series(service: ServiceApi, parameters: QueryParameters) -> Document:
+    """Return the stored series, with their identity."""
+    limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
+    named = await service.store.of_profile(await _profile_of(service, parameters))
+    chosen = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
+    rows = await service.store.list_series(**chosen)
+    return _offset_page("series", [asdict(row) for row in rows], limit, offset)
+
+
+async def list_fetches(service: ServiceApi, parameters: QueryParameters) -> Document:
+    """Return the requests to Radar and their outcomes, the newest first."""
+    limit, after = parameters.number("limit", MAX_ROWS, 100), parameters.first("after")
+    before = int(read_cursor(after, int)[0]) if after is not None else None
+    chosen = _within(parameters, limit) | {"before": before, "profile": await _profile_of(service, parameters)}
+    rows = await service.store.list_fetches(**chosen)
+    following = write_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return page("fetches", [asdict(row) for row in rows[:limit]], following)
+
+
+async def list_annotations(service: ServiceApi, parameters: QueryParameters) -> Document:
+    """Return Cloudflare's annotations, by start date."""
+    limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
+    rows = await service.store.list_annotations(**(_within(parameters, limit) | {"offset": offset}))
+    return _offset_page("annotations", [asdict(row) for row in rows], limit, offset)
+
+
+async def list_revisions(service: ServiceApi, parameters: QueryParameters) -> Document:
+    """Return the replaced values, by series, bucket and time."""
+    limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
+    named = await service.store.of_profile(await _profile_of(service, parameters))
+    chosen = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
+    rows = await service.store.list_revisions(**chosen)
+    documents = [asdict(row) | {"value": number(row.value), "new_value": number(row.new_value)} for row in rows]
+    return _offset_page("revisions", documents, limit, offset)
+
+
+async def list_gaps(service: ServiceApi, parameters: QueryParameters) -> Document:
+    """Return the expected buckets that are not stored."""
+    start, end = parameters.period()
+    names, configured = parameters.all_of("profile"), {profile.name for profile in service.profiles}
+    followed = await service.store.renamed([name for name in names if name not in configured])
+    followed = [one for one in followed if one.new_profile in configured]
+    whole = [name for name in names if name not in {one.profile for one in followed}]
+    wanted = dict.fromkeys([*whole, *(one.new_profile for one in followed)])
+    found = await find_gaps(service.store, known_profiles([*wanted], service.profiles), service.now())
+    labels = {one.new_label for one in followed}
+    found = [g for g in found if not followed or g.profile in whole or g.series in labels]
+    kept = [asdict(g) for g in found if (start is None or g.end > start) and (end is None or g.start < end)]
+    return page_of("gaps", kept, parameters)
+
+
+def _within(parameters: QueryParameters, limit: int) -> Filters:
+    """Return the filter of a period, for one row more than *limit*: it shows whether there is a next page."""
+    start, end = parameters.period()
+    return {"start": start, "end": end, "limit": limit + 1}
+
+
+async def _profile_of(service: ServiceApi, parameters: QueryParameters) -> str | None:
+    """Return the requested profile: a configured one, or one that still has history."""
+    name = parameters.first("profile")
+    if name is None or name in {profile.name for profile in service.profiles}:
+        return name
+    if await service.store.list_series(profile=name, limit=1):
+        return name
+    return known_profiles([name], service.profiles)[0].name
+
+
+def _offset_page(name: str, rows: Sequence[Document], limit: int, offset: int) -> Document:
+    return page(name, rows[:limit], write_cursor(offset + limit) if len(rows) > limit else None)
+
 
 _PAGES = ("limit", "after")
 _PERIOD = ("start", "end")
 _RESOURCES: dict[str, tuple[Answer, tuple[str, ...]]] = {
-    "profiles": (resources.list_profiles, ("profile", *_PAGES)),
-    "series": (resources.list_series, ("profile", *_PERIOD, *_PAGES)),
-    "fetches": (resources.list_fetches, ("profile", *_PERIOD, *_PAGES)),
-    "annotations": (resources.list_annotations, (*_PERIOD, *_PAGES)),
-    "gaps": (resources.list_gaps, ("profile", *_PERIOD, *_PAGES)),
-    "revisions": (resources.list_revisions, ("profile", *_PERIOD, *_PAGES)),
+    "profiles": (list_profiles, ("profile", *_PAGES)),
+    "series": (list_series, ("profile", *_PERIOD, *_PAGES)),
+    "fetches": (list_fetches, ("profile", *_PERIOD, *_PAGES)),
+    "annotations": (list_annotations, (*_PERIOD, *_PAGES)),
+    "gaps": (list_gaps, ("profile", *_PERIOD, *_PAGES)),
+    "revisions": (list_revisions, ("profile", *_PERIOD, *_PAGES)),
 }
 _POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", "buckets", *_PAGES)
 _WORTH_COMPRESSING = 20_000
@@ -47,8 +161,8 @@ def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCa
     app.router.add_get("/api/v1/points", _points(service))
     app.router.add_get("/api/v1/status", _status(service, status_cache))
     app.router.add_get("/openapi.json", _description)
-    backfills.add_routes(app, service)
-    maintenance.add_routes(app, service)
+    changes.add_backfill_routes(app, service)
+    changes.add_maintenance_routes(app, service)
 
 
 def _listing(

@@ -16,13 +16,10 @@ from collector.contract.errors import ApiError, bad_request, quote
 from collector.datasets import DEFAULT, is_snapshot
 from collector.interval import Grid
 from collector.model import AggInterval, spelling_free
-from collector.report.absent_buckets import AbsentBuckets, StoredExtent, published_absences, rejection
-from collector.report.snapshot_range import why_outside
-from collector.serve.radar_api.extents import ALWAYS, Extents
+from collector.report.gaps import AbsentBuckets, StoredExtent, absence_rejection, published_absences, why_outside
 from collector.serve.radar_api.parameters import parse_query
 from collector.serve.radar_api.render import AnswerMeta, chunks
-from collector.serve.radar_api.resolver import NO_HISTORY, SeriesIndex
-from collector.serve.radar_api.rollup import Incomplete, Rollup, SeriesData
+from collector.serve.radar_api.resolver import ALWAYS, NO_HISTORY, Extents, Incomplete, Rollup, SeriesData, SeriesIndex
 from collector.store import SeriesWindow
 from collector.timestamps import from_epoch
 from collector.windows import intersect
@@ -274,7 +271,7 @@ def _find_absent(
             continue
         absent.append(AbsentBuckets(one.name, request.agg_interval, tuple(windows)))
         if rejected is None and match.ids[0] not in extents.snapshots:
-            reason = rejection(data.timestamps, (one.start, one.end), windows, _stored_extent(history, match))
+            reason = absence_rejection(data.timestamps, (one.start, one.end), windows, _stored_extent(history, match))
             rejected = reason and _with_name(bad_request(reason), one, request).message
     return tuple(absent), rejected
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from collector.contract.date_ranges import parse_time
 from collector.contract.errors import BAD_REQUEST, ErrorCode, bad_request
-from collector.contract.request_parser import SCALARS, array_parameters, decode_query, parse_request
+from collector.contract.request_parser import SCALARS, array_parameters, decode_query, parse_request, parse_time
 from collector.timestamps import check_date, from_epoch
 
 if TYPE_CHECKING:

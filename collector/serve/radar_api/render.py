@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from collector.contract.render import annotation_json, csv_chunks, format_timestamps
-from collector.report.absent_buckets import ABSENT_CODE, sentences
+from collector.report.gaps import ABSENT_CODE, absence_sentences
 from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from collector.contract.request_parser import ApiRequest
     from collector.model import Annotation
-    from collector.report.absent_buckets import AbsentBuckets
-    from collector.serve.radar_api.rollup import SeriesData
+    from collector.report.gaps import AbsentBuckets
+    from collector.serve.radar_api.resolver import SeriesData
 
 _BLOCK_ROWS = 4_096
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -54,7 +54,7 @@ def _texts(data: SeriesData) -> tuple[Iterator[str], Iterator[str]]:
 def _json(
     request: ApiRequest, series: Sequence[SeriesData], about: AnswerMeta, absent: Sequence[AbsentBuckets]
 ) -> Iterator[str]:
-    messages = [{"code": ABSENT_CODE, "message": text} for text in sentences(absent)] if absent else []
+    messages = [{"code": ABSENT_CODE, "message": text} for text in absence_sentences(absent)] if absent else []
     listed = f'"messages":{json.dumps(messages, ensure_ascii=False)},' if messages else ""
     written = json.dumps(meta(request, series, about), ensure_ascii=False)
     yield f'{{"success":true,"errors":[],{listed}"result":{{"meta":{written}'

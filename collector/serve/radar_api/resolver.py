@@ -1,21 +1,29 @@
-"""Which stored series can answer a request, and the error if none can. Pure decisions."""
+"""Which stored series can answer a request, how far each of them reaches, and the error if none can. Pure decisions.
+
+Coarser buckets are summed from finer ones, and an OR of values from the series of each value: exactly, or not at all.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from array import array
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
+from collector.contract.request_parser import floor
 from collector.datasets import adds_up_over_time, adds_up_over_values, why_not_over_time
 from collector.model import AggInterval, Normalization, spelling_free
+from collector.store import SeriesWindow
 from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
+    from collector.contract.request_parser import SeriesRequest
     from collector.model import Question
-    from collector.store import Change, StoredSeries
+    from collector.store import Change, Snapshot, StoredSeries
 
 NO_HISTORY = ErrorCode(404, 7003)
 _NEAREST = 3
@@ -183,3 +191,124 @@ def _filters(filters: Mapping[str, tuple[str, ...]]) -> str:
         return "no filter"
     text = "; ".join(f"{name} = {' or '.join(sorted(set(values)))}" for name, values in sorted(filters.items()))
     return quote(text)[1:-1]
+
+
+ALWAYS = (0, 2**40)
+"""The span of a series that is not known to begin or end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extents:
+    """By series_id: *spans* (oldest, newest bucket; nothing for a series without points), the newest *last_updated*.
+
+    *snapshots* has the snapshot of each series that has one.
+    """
+
+    spans: Mapping[int, tuple[int, int]]
+    last_updated: Mapping[int, datetime]
+    snapshots: Mapping[int, Snapshot] = field(default_factory=dict)
+
+    def spans_of(self, match: SeriesMatch) -> list[tuple[int, int]]:
+        """Return the spans of the series of *match* that have points."""
+        return [self.spans[i] for i in match.ids if i in self.spans]
+
+    def closed_until(self, match: SeriesMatch) -> int:
+        """Return until when all series of *match* are known, in epoch seconds."""
+        return int(min(self.last_updated[i] for i in match.ids).timestamp())
+
+    def rollup_spec(self, one: SeriesRequest, match: SeriesMatch) -> RollupSpec:
+        """Return what has to be added up."""
+        return RollupSpec(one.start, one.end, match.agg_interval, one.query.agg_interval, len(match.parts))
+
+    def windows(self, one: SeriesRequest, match: SeriesMatch) -> list[SeriesWindow]:
+        """Return the window of each series of *match* in which there can be points for *one*."""
+        found = []
+        for series_id in match.ids:
+            oldest, newest = self.spans.get(series_id, (one.end, one.start))
+            start = max(one.start, oldest)
+            found.append(SeriesWindow(series_id, start, max(start, min(one.end, newest + match.agg_interval.seconds))))
+        return found
+
+    def buckets(self, one: SeriesRequest, match: SeriesMatch) -> int:
+        """Return how many buckets of *one* the series of *match* can fill."""
+        step = one.query.agg_interval.seconds
+        if not match.is_summed(one.query.agg_interval):
+            [window] = self.windows(one, match)
+            return (window.end - window.start) // step
+        first, last = self.rollup_spec(one, match).within(self.spans_of(match), self.closed_until(match))
+        return (last - first) // step
+
+
+class SeriesData(NamedTuple):
+    """The points of one series in an answer, ascending: *timestamps* in epoch seconds."""
+
+    timestamps: array[int]
+    values: array[float]
+
+
+class Incomplete(Exception):
+    """A bucket inside the stored history cannot be summed, because a part of it is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollupSpec:
+    """What to sum: buckets of *coarse* from *start* up to *end*, from *parts* series of *fine* buckets."""
+
+    start: int
+    end: int
+    fine: AggInterval
+    coarse: AggInterval
+    parts: int
+
+    def within(self, spans: Iterable[tuple[int, int]], closed: int) -> tuple[int, int]:
+        """Return the window whose buckets can be summed, on their grid; it may be empty.
+
+        It lies wholly within the stored span (oldest, newest timestamp) of every series; coarser buckets must have
+        closed at *closed*, up to which the data is known.
+        """
+        listed, step = list(spans), self.coarse.seconds
+        if len(listed) < self.parts:
+            return self.start, self.start
+        newest = min(newest for _, newest in listed) + self.fine.seconds
+        if self.coarse is not self.fine:
+            newest = min(newest, closed)
+        first = max(floor(max(oldest for oldest, _ in listed) + step - 1, step, self.start), self.start)
+        return first, max(first, min(floor(newest, step, self.start), self.end))
+
+
+class Rollup:
+    """Adds up points of several series, in any order."""
+
+    def __init__(self, spec: RollupSpec) -> None:
+        self._spec = spec
+        buckets = (spec.end - spec.start) // spec.coarse.seconds
+        self._counts = array("q", bytes(8 * buckets))
+        self._sums = array("d", bytes(8 * buckets))
+
+    def add(self, points: Iterable[tuple[int, float]]) -> None:
+        """Add points of one series."""
+        start, step, counts, sums = self._spec.start, self._spec.coarse.seconds, self._counts, self._sums
+        for timestamp, value in points:
+            at = (timestamp - start) // step
+            counts[at] += 1
+            sums[at] += value
+
+    def result(self, spans: Iterable[tuple[int, int]], closed: int) -> SeriesData:
+        """Return the sums within `RollupSpec.within`. Raises Incomplete if a bucket there lacks one of its parts."""
+        spec, data = self._spec, SeriesData(array("q"), array("d"))
+        first, last = spec.within(spans, closed)
+        needed = spec.parts * (spec.coarse.seconds // spec.fine.seconds)
+        for moment in range(first, last, spec.coarse.seconds):
+            at = (moment - spec.start) // spec.coarse.seconds
+            if self._counts[at] != needed:
+                raise Incomplete(self._reason(moment, needed - self._counts[at], needed))
+            data.timestamps.append(moment)
+            data.values.append(self._sums[at])
+        return data
+
+    def _reason(self, moment: int, missing: int, needed: int) -> str:
+        spec = self._spec
+        return (
+            f"The {spec.coarse} bucket {rfc3339(from_epoch(moment))} cannot be summed: {missing} of its {needed} "
+            f"{spec.fine} values are missing in the history"
+        )

@@ -1,4 +1,4 @@
-"""The routes of `/client/v4`: limits on concurrent answers, and errors in the API's form."""
+"""The routes of `/client/v4`: concurrency limits, the fallback to Radar, and errors in the API's form."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import asyncio
 import logging
 from functools import partial
 from http import HTTPStatus
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from collector.contract.errors import JSON_TYPE, NO_METHOD, NO_ROUTE, ApiError, ErrorCode
+from collector.contract.errors import JSON_TYPE, NO_METHOD, NO_ROUTE, TOO_COSTLY, ApiError, ErrorCode, bad_request
+from collector.contract.request_parser import floor
 from collector.datasets import DATASETS
-from collector.radar.errors import RadarError
-from collector.report.absent_buckets import ABSENT_HEADER, header
+from collector.model import Slice, Window
+from collector.radar.errors import RadarError, RateLimited, Refused, TooCostly
+from collector.report.gaps import ABSENT_HEADER, absence_header
 from collector.serve.errors import log_failure, response_started
 from collector.serve.radar_api.answer import NotStored, answer_query
-from collector.serve.radar_api.fallback import missing_slices, upstream_error
 from collector.serve.radar_api.parameters import parse_query
 from collector.store import StoreError
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
 
+    from collector.contract.request_parser import ApiRequest
     from collector.datasets import Dataset
-    from collector.model import Slice
     from collector.serve.radar_api.answer import QueryResult
     from collector.serve.radar_api.parameters import HistoryQuery
     from collector.serve.service import ServiceApi
@@ -106,7 +110,7 @@ class RadarApi:
             response = web.StreamResponse() if result.points > _LARGE_POINTS else web.Response()
             response.content_type, response.charset = result.content_type, "utf-8"
             if result.absent:
-                response.headers[ABSENT_HEADER] = header(result.absent)
+                response.headers[ABSENT_HEADER] = absence_header(result.absent)
             if request.method == "HEAD":
                 return response
             if isinstance(response, web.Response):
@@ -171,3 +175,41 @@ def _unavailable(message: str) -> ApiError:
 def _response(refused: ApiError) -> web.Response:
     reply = refused.reply()
     return web.Response(status=reply.status, body=reply.body, headers=reply.headers, content_type=JSON_TYPE)
+
+
+LIMITED = ErrorCode(HTTPStatus.TOO_MANY_REQUESTS, 10000)
+NO_GATEWAY = ErrorCode(HTTPStatus.BAD_GATEWAY, 2000)
+
+
+def missing_slices(request: ApiRequest, result: QueryResult | None, now: datetime) -> list[Slice]:
+    """Return a slice for each series that lacks a bucket which has closed by *now*; all of them without a *result*."""
+    answered = result.request if result else request
+    step = answered.agg_interval.seconds
+    found = []
+    for one, data in zip_longest(answered.series, result.series if result else ()):
+        end = min(one.end, floor(now.timestamp(), step, one.start))
+        if one.start < end and (data is None or len(data.timestamps) < (end - one.start) // step):
+            found.append(Slice(one.query, Window(from_epoch(one.start), from_epoch(end))))
+    return list(dict.fromkeys(found))
+
+
+def upstream_error(error: RadarError, now: datetime, stored: ApiError | None = None) -> ApiError:
+    """Return an error of Radar in the API's form, without Radar's text.
+
+    *stored* is why the history cannot answer; its message is appended.
+    """
+    found = _error(error, now)
+    if stored is None:
+        return found
+    return ApiError(found.error_code, f"{found.message}. {stored.message}", retry_after=found.retry_after)
+
+
+def _error(error: RadarError, now: datetime) -> ApiError:
+    if isinstance(error, RateLimited):
+        seconds = max(1, round((error.not_before - now).total_seconds()))
+        return ApiError(LIMITED, "Not in the history, and Radar may not be asked now", retry_after=str(seconds))
+    if isinstance(error, TooCostly):
+        return ApiError(TOO_COSTLY, "Not in the history, and too much to ask of Radar for one question")
+    if isinstance(error, Refused):
+        return bad_request("Not in the history, and Radar does not answer this question")
+    return ApiError(NO_GATEWAY, "Not in the history, and Radar could not be asked")

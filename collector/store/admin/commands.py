@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from collector.errors import UsageError
 from collector.store.admin import dump as canonical
 from collector.store.db import migrate
-from collector.store.db.location import locate
+from collector.store.db.engine import locate
 from collector.store.db.translate_errors import UNREADABLE_VALUE
 from collector.store.errors import StoreCorrupt
-from collector.store.opening import open_database, open_store
 from collector.store.retention import prune as pruning
+from collector.store.store import open_database, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

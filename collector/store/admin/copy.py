@@ -23,14 +23,14 @@ from collector.errors import UsageError
 from collector.store.admin import dump
 from collector.store.db import migrate, sqlite_file, state
 from collector.store.db.column_types import epoch
-from collector.store.db.location import Location, locate
+from collector.store.db.engine import Location, locate
 from collector.store.db.lock_file import hold_lock
 from collector.store.db.schema import bodies, fetches, metadata, revisions
 from collector.store.db.schema import points as points_table
 from collector.store.db.translate_errors import translate_errors
 from collector.store.errors import StoreCorrupt, ValueRejected
-from collector.store.opening import open_database
 from collector.store.series import snapshots
+from collector.store.store import open_database
 from collector.store.write import points
 from collector.store.write.points import NewPoints
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
-    from collector.store.db.location import Location
+    from collector.store.db.engine import Location
 
 READ_ONE_STATE: Final = "REPEATABLE READ READ ONLY"
 WRITE: Final = "READ COMMITTED READ WRITE"

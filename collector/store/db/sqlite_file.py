@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from collector.store.db.location import Location
+    from collector.store.db.engine import Location
 
 
 _SMALLEST = 512

@@ -21,7 +21,7 @@ from collector.store.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collector.store.db.location import Location
+    from collector.store.db.engine import Location
 
 _SQLITE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_BUSY: (StoreUnavailable, "is locked by another program"),

@@ -17,9 +17,8 @@ from collector.store.db.sql import BUDGET, advisory_lock
 from collector.store.errors import ValueRejected
 from collector.store.ledger import backfills, replicas, upstream
 from collector.store.ledger.backfills import JobProgress
-from collector.store.ledger.budget import BLOCKED_UNTIL, block, budget, first_free_at, repair_future_timestamps
 from collector.store.ledger.replicas import NO_REPLICA
-from collector.store.ledger.upstream import Wait
+from collector.store.ledger.upstream import BLOCKED_UNTIL, Wait, block, budget, first_free_at, repair_future_timestamps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -269,7 +268,7 @@ def fail(connection: sa.Connection, fetch_id: int, error: FetchError, now: datet
     under_way = sa.and_(fetches.c.id == fetch_id, fetches.c.outcome == "started")
     connection.execute(sa.update(fetches).where(under_way).values(**values, message=message))
     if credentials and outcome == "unauthorized":
-        upstream.refuse(connection, credentials, fetch_id)
+        upstream.reject_credentials(connection, credentials, fetch_id)
     not_before = getattr(error, "not_before", None)
     if not_before:
         advisory_lock(connection, BUDGET)

@@ -1,34 +1,44 @@
-"""Replicas: the processes that share a store on Postgres, each with a lease on all that it has claimed.
+"""Replicas: the processes that share a store on Postgres, their leases, and the work that each has claimed.
 
-A replica that has not renewed its lease in time is buried by the others: its requests under way end as interrupted, so
-that an answer of theirs is refused by the transaction that would save it, and what it had claimed is free. Who begins
-something new holds its own row while it does, which a burial does not touch. It is the database's clock that counts.
+A replica that has not renewed its lease in time is expired by the others. Its requests under way end as interrupted,
+so the transaction that would save an answer of theirs rejects it. What it had claimed is free again. A replica that
+starts something new locks its own row, and such a row is not expired. The database's clock counts.
 
-A store on SQLite has one owner, which its lock file sees to: there is no row, and nobody is buried.
+A work item is what one process at a time does: the fires of a profile, or filling its gaps. It is free if nobody has
+claimed it, or if its replica is gone. A store on SQLite has one owner by its lock file: there is no row.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.store.db.schema import duties, fetches, replicas
+from collector.model import rfc3339, utc
+from collector.store.db import state
+from collector.store.db.lock_file import hidden_owner_since, owner_of
+from collector.store.db.schema import duties, fetches, fires, replicas
+from collector.store.db.schema import replicas as replicas_table
+from collector.store.db.sql import upsert
 from collector.store.errors import LeaseLost
+from collector.store.ledger import fires as fires_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from collector.store.db.engine import Location
+    from collector.store.db.lock_file import Owner
+    from collector.store.ledger.fires import Fire
 
 NO_REPLICA = 0
 """The id of a process that is not enlisted, and of the one owner of a SQLite store."""
 
 _CLOCK: Any = sa.func.clock_timestamp(type_=sa.TIMESTAMP(timezone=True))
 _THIS = replicas.c.id == sa.bindparam("replica_id")
-_ALIVE = sa.select(replicas.c.id).where(_THIS).with_for_update(read=True, key_share=True)
+_THIS_REPLICA = sa.select(replicas.c.id).where(_THIS).with_for_update(read=True, key_share=True)
 _EXPIRED = sa.select(replicas.c.id).where(replicas.c.expires_at < _CLOCK)
 _SILENT = _EXPIRED.with_for_update(skip_locked=True)
 
@@ -75,7 +85,7 @@ def register(connection: sa.Connection, candidate: NewReplica) -> int:
 
 def check(connection: sa.Connection, replica_id: int) -> None:
     """Make sure until the transaction ends that a replica has its lease; LeaseLost where it has not."""
-    if replica_id != NO_REPLICA and connection.execute(_ALIVE, {"replica_id": replica_id}).first() is None:
+    if replica_id != NO_REPLICA and connection.execute(_THIS_REPLICA, {"replica_id": replica_id}).first() is None:
         raise LeaseLost("this process was silent for longer than its lease, and others do its work now")
 
 
@@ -145,3 +155,262 @@ def listed(connection: sa.Connection) -> list[Replica]:
         )
         for row in connection.execute(sa.select(replicas).order_by(replicas.c.id))
     ]
+
+
+KEY = "service"
+SERVICE = "run"
+"""The owner's words of the command that is a service; every other command ends by itself."""
+
+_clock: Any = sa.func.clock_timestamp(type_=sa.TIMESTAMP(timezone=True))
+_ALIVE_REPLICAS = sa.select(replicas.c.name, replicas.c.version, replicas.c.profiles, replicas.c.started_at)
+_ALIVE_REPLICAS = _ALIVE_REPLICAS.where(replicas.c.expires_at >= _clock).order_by(replicas.c.id)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHeartbeat:
+    """A life sign: *name* is host and process id, *progress_at* when work was last completed, None if never."""
+
+    name: str
+    version: str
+    seen_at: datetime
+    progress_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """The service of a store, or the last one that was seen if none is *running*.
+
+    *since*: the start of the running one, else the last sign of the one that is gone. *profiles* are the names of those
+    that it collects, None if that is not known. *seen_at* is its last life sign, None before the first.
+    """
+
+    running: bool
+    since: datetime
+    name: str | None = None
+    version: str | None = None
+    last_progress: datetime | None = None
+    seen_at: datetime | None = None
+    profiles: frozenset[str] | None = None
+
+
+def named(host: str, pid: int, command: str = SERVICE) -> str:
+    """Return the name of a process on record: `host:pid`, with the command's words if it is not a service."""
+    return f"{host}:{pid}" + (f" ({command})" if command != SERVICE else "")
+
+
+def is_service(name: str) -> bool:
+    """Return whether a name that `named` wrote is a service's."""
+    return not name.endswith(")")
+
+
+def write(connection: sa.Connection, beat: ServiceHeartbeat) -> None:
+    """Write a life sign over the previous one; progress of another replica that is later stays."""
+    known = _last(connection)
+    moments = [one.progress_at for one in (beat, known) if one and one.progress_at and one.progress_at <= beat.seen_at]
+    progress = max(moments, default=None)
+    content = {
+        "name": beat.name,
+        "version": beat.version,
+        "seen_at": rfc3339(beat.seen_at),
+        "progress_at": rfc3339(progress) if progress else None,
+    }
+    state.put(connection, KEY, json.dumps(content))
+
+
+def read(connection: sa.Connection, location: Location) -> ServiceState | None:
+    """Return the state of the store's service; None if none was ever seen."""
+    beat = _last(connection)
+    if location.path:
+        owner = owner_of(location.path)
+        if owner and owner.command == SERVICE:
+            return _owning(owner, beat)
+        since = hidden_owner_since(location.path)
+        return _running(since, beat) if since and beat and beat.seen_at >= since else _gone(beat)
+    alive = [row for row in connection.execute(_ALIVE_REPLICAS) if is_service(row.name)]
+    if not alive:
+        return _gone(beat)
+    names = frozenset(name for row in alive for name in json.loads(row.profiles))
+    since = min(row.started_at for row in alive)
+    name, version = ", ".join(row.name for row in alive), ", ".join(dict.fromkeys(row.version for row in alive))
+    progress, seen_at = (beat.progress_at, beat.seen_at) if beat else (None, None)
+    return ServiceState(True, since, name, version, progress, seen_at, names)  # noqa: FBT003 - the first field says so
+
+
+def _owning(owner: Owner, beat: ServiceHeartbeat | None) -> ServiceState:
+    since = utc(owner.since)
+    if beat is None or not beat.name.endswith(f":{owner.pid}"):
+        return ServiceState(running=True, since=since, name=f"process {owner.pid}")
+    return _running(since, beat)
+
+
+def _running(since: datetime, beat: ServiceHeartbeat) -> ServiceState:
+    return ServiceState(
+        running=True,
+        since=since,
+        name=beat.name,
+        version=beat.version,
+        last_progress=beat.progress_at,
+        seen_at=beat.seen_at,
+    )
+
+
+def _gone(beat: ServiceHeartbeat | None) -> ServiceState | None:
+    if beat is None:
+        return None
+    return ServiceState(
+        running=False,
+        since=beat.seen_at,
+        name=beat.name,
+        version=beat.version,
+        last_progress=beat.progress_at,
+        seen_at=beat.seen_at,
+    )
+
+
+def _last(connection: sa.Connection) -> ServiceHeartbeat | None:
+    text = state.get(connection, KEY)
+    if text is None:
+        return None
+    content = json.loads(text)
+    progress = content["progress_at"]
+    return ServiceHeartbeat(
+        content["name"], content["version"], utc(content["seen_at"]), utc(progress) if progress else None
+    )
+
+
+def commands(connection: sa.Connection, location: Location) -> list[str]:
+    """List the commands other than a service that own the SQLite store or hold a lease on Postgres."""
+    if location.path:
+        owner = owner_of(location.path)
+        if owner is None and (since := hidden_owner_since(location.path)):
+            beat = _last(connection)
+            return [] if beat and beat.seen_at >= since else [f"another process, since {rfc3339(since)}"]
+        return [str(owner)] if owner and owner.command != SERVICE else []
+    return [row.name for row in connection.execute(_ALIVE_REPLICAS) if not is_service(row.name)]
+
+
+PROFILE, HISTORY, RETENTION = "profile", "history", "retention"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """How the duty *name* stands.
+
+    *due* is the newest due moment that is accounted for, *success* when it was last done with nothing missing,
+    *failures* how often in a row it was not, and *reason* why. From *again* on anybody may try once more. *held* tells
+    whether another replica is at it.
+    """
+
+    name: str
+    due: datetime | None = None
+    success: datetime | None = None
+    failures: int = 0
+    reason: str | None = None
+    again: datetime | None = None
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """What a replica would claim: of the free duties among *names* those that *choose* picks.
+
+    *choose* is told how many replicas there are, so that each may leave the others their share.
+    """
+
+    kind: str
+    names: Sequence[str]
+    now: datetime
+    choose: Callable[[Sequence[WorkItem], int], Sequence[str]]
+    replica_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """All *duties* that were wished for, by name, and which of them are *mine* now."""
+
+    duties: Mapping[str, WorkItem]
+    mine: tuple[str, ...]
+
+
+_FREE = sa.select(duties.c.name).with_for_update(skip_locked=True, of=duties)
+_HOLDER = sa.exists(sa.select(replicas_table.c.id).where(replicas_table.c.id == duties.c.replica_id))
+
+
+def _of(kind: str, names: Sequence[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(duties.c.kind == kind, duties.c.name.in_(names))
+
+
+def claim(connection: sa.Connection, wish: ClaimRequest) -> Claim:
+    """Claim duties until they are `finished` or `released`, or the replica is gone; LeaseLost where it is."""
+    check(connection, wish.replica_id)
+    expire(connection, wish.now)
+    _add(connection, wish)
+    taken = sa.and_(duties.c.replica_id != wish.replica_id, _HOLDER)
+    free = _FREE.where(_of(wish.kind, wish.names), sa.not_(taken)).order_by(duties.c.name)
+    names = {*connection.execute(free).scalars()}
+    known = _read(connection, wish, names)
+    chosen = tuple(wish.choose([duty for duty in known.values() if not duty.held], count(connection)))
+    if chosen:
+        mine = sa.update(duties).where(_of(wish.kind, chosen)).values(replica_id=wish.replica_id)
+        connection.execute(mine)
+    return Claim(known, chosen)
+
+
+def _read(connection: sa.Connection, wish: ClaimRequest, free: set[str]) -> dict[str, WorkItem]:
+    """Read how the duties stand, now that those that are free stand still."""
+    due = sa.select(fires.c.due).where(fires.c.profile == duties.c.name, *fires_of.believed(wish.now))
+    newest = due.order_by(fires.c.due.desc()).limit(1).scalar_subquery()
+    columns = [duties.c[name] for name in ("success_at", "failures", "reason", "again_at")]
+    found = connection.execute(sa.select(duties.c.name, newest, *columns).where(_of(wish.kind, wish.names)))
+    known = {row[0]: replace(WorkItem(*row), held=row[0] not in free) for row in found}
+    return {name: known[name] for name in wish.names}
+
+
+def _add(connection: sa.Connection, wish: ClaimRequest) -> None:
+    """Put duties on record that are new, as their profiles' last fires tell of them."""
+    known = {*connection.execute(sa.select(duties.c.name).where(_of(wish.kind, wish.names))).scalars()}
+    rows = []
+    for name in sorted({*wish.names} - known):
+        last = fires_of.last(connection, name, wish.now) if wish.kind == PROFILE else None
+        failed = last is not None and last.outcome == "failed"
+        rows.append(
+            {
+                "kind": wish.kind,
+                "name": name,
+                "replica_id": NO_REPLICA,
+                "success_at": last.finished_at if last and not failed else None,
+                "failures": int(failed),
+                "reason": last.message if last else None,
+                "again_at": None,
+            }
+        )
+    if rows:
+        connection.execute(upsert(connection, duties).on_conflict_do_nothing(), rows)
+
+
+def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[WorkItem], replica_id: int) -> None:
+    """Record what became of due moments and how the profiles' duties stand now, and free them.
+
+    Repeating it changes nothing. LeaseLost, and nothing is recorded, where one of them is not the replica's.
+    """
+    check(connection, replica_id)
+    fires_of.record(connection, outcomes)
+    for duty in sorted(done, key=lambda duty: duty.name):
+        this = _of(PROFILE, [duty.name])
+        values = {"success_at": duty.success, "failures": duty.failures, "reason": duty.reason, "again_at": duty.again}
+        mine = sa.update(duties).where(this, duties.c.replica_id == replica_id)
+        ended = connection.execute(mine.values(replica_id=NO_REPLICA, **values))
+        if not ended.rowcount and not _stands(connection, this, values):
+            raise LeaseLost(f"profile {duty.name} is another replica's by now")
+
+
+def _stands(connection: sa.Connection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
+    """Tell whether a duty was finished just so already, and the reply to that COMMIT lost."""
+    found = connection.execute(sa.select(*(duties.c[name] for name in values)).where(this))
+    return [tuple(row) for row in found] == [tuple(values.values())]
+
+
+def release(connection: sa.Connection, kind: str, names: Sequence[str], replica_id: int) -> None:
+    """Free duties, if they are the replica's."""
+    mine = sa.and_(_of(kind, names), duties.c.replica_id == replica_id)
+    connection.execute(sa.update(duties).where(mine).values(replica_id=NO_REPLICA))

@@ -12,9 +12,8 @@ import sqlalchemy as sa
 from collector.model import from_epoch
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import points, snapshot_points
-from collector.store.read.common_bucket import Bucket, common_buckets, complete_sums
 from collector.store.read.points import points_in_force, points_of
-from collector.store.read.selection import selected
+from collector.store.read.selection import Bucket, common_buckets, complete_sums, selected
 from collector.store.series import generations, grids, snapshots
 from collector.store.write.points import SeriesWindow
 

@@ -1,26 +1,29 @@
-"""Gaps: buckets that should be there and are not, and whether Radar is proven to lack them."""
+"""Coverage and gaps: the windows that were answered, and the buckets that are missing or that Radar lacks."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
+from collector.clock_difference import radar_lag
 from collector.edge import first_run, is_beginning
 from collector.finality import Absence, GapRequest, gap_requests, judge_gap
 from collector.model import Window, from_epoch
 from collector.store.db.column_types import bucket, epoch
-from collector.store.db.schema import points
-from collector.store.read import coverage
-from collector.store.retention.cutoff import kept_from
+from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
+from collector.store.ledger import fires
+from collector.store.retention.prune import kept_from
 from collector.store.series import edges, evidence, generations
+from collector.store.write.answer_part import spoken_window
 from collector.windows import intersect, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime
 
     from collector.model import Question
 
@@ -111,7 +114,7 @@ def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
     for one, gaps in zip(expected, _all_gaps(connection, expected), strict=True):
         window = int(one.window.start.timestamp()), int(one.window.end.timestamp())
         run = first_run(window, gaps.runs)
-        lacked = coverage.lacking(connection, one.query, run) if run else []
+        lacked = lacking(connection, one.query, run) if run else []
         found.append(
             run if run and is_beginning(run, lacked, one.query.agg_interval.seconds, known.get(one.query)) else None
         )
@@ -245,3 +248,75 @@ def _walk(connection: sa.Connection, stretches: Sequence[_Stretch]) -> list[tupl
     ]
     found += [tuple(row) for row in connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
     return [(place, start, end) for place, start, end in found if start < end]
+
+
+_LONGEST_LAG = timedelta(days=1)
+
+
+def last_covered_at(
+    connection: sa.Connection, queries: Sequence[Question], moment: datetime
+) -> dict[Question, datetime]:
+    """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
+    found = generations.ids_of(connection, queries)
+    ids = {series_id: query for query, same in found.items() for series_id in same}
+    rows = connection.execute(
+        sa.select(date_ranges.c.series_id, sa.func.max(fetches.c.finished_at))
+        .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
+        .where(date_ranges.c.series_id.in_(ids), date_ranges.c.end > moment, date_ranges.c.start <= moment)
+        .group_by(date_ranges.c.series_id)
+    )
+    asked: dict[Question, datetime] = {}
+    for series_id, finished_at in rows:
+        asked[ids[series_id]] = max(finished_at, asked.get(ids[series_id], finished_at))
+    return asked
+
+
+def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
+    """Tell how far lastUpdated lay behind Radar's present in the newest answer for *profile*; zero before the first.
+
+    A lastUpdated that stays back for a day or longer says nothing of the lag: then the usual one counts, or zero.
+    """
+    answered = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
+    newest = sa.select(fetches.c.finished_at, fetches.c.last_updated).join(fetch_profiles, answered)
+    newest = newest.where(fetches.c.outcome == "ok").order_by(fetch_profiles.c.fetch_id.desc()).limit(1)
+    row = connection.execute(newest).one_or_none()
+    if row is None:
+        return timedelta(0)
+    ahead = fires.read_clock_difference(connection).ahead
+    lags = [radar_lag(max(row.finished_at - row.last_updated, timedelta(0)), ahead)]
+    if lags[0] >= _LONGEST_LAG:
+        usual = fires.usual(connection, {profile: row.last_updated})
+        lags += (radar_lag(each, ahead) for each in usual.values())
+    return next((each for each in lags if each < _LONGEST_LAG), timedelta(0))
+
+
+def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) -> list[tuple[int, int]]:
+    """Find what answers to windows inside *run*, of which no bucket is stored, spoke for; all in epoch seconds.
+
+    A window that reaches beyond the run may have been cut short before its first value.
+    """
+    ids, step = generations.ids_of(connection, [query]).get(query, []), query.agg_interval.step
+    columns = (date_ranges.c.start, date_ranges.c.end, date_ranges.c.start_time, date_ranges.c.end_time)
+    rows = connection.execute(
+        sa.select(*columns, fetches.c.last_updated)
+        .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
+        .where(date_ranges.c.series_id.in_(ids), fetches.c.outcome == "ok")
+        .where(date_ranges.c.end > from_epoch(run[0]), date_ranges.c.end <= from_epoch(run[1]))
+    )
+    return [
+        spoken_window(Window(start, end), (start_time, end_time), last_updated, step)
+        for start, end, start_time, end_time, last_updated in rows
+    ]
+
+
+def answered(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
+    """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
+    ids = generations.ids_of(connection, [query]).get(query, [])
+    found = connection.execute(
+        sa.select(date_ranges.c.start, date_ranges.c.end)
+        .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
+        .where(date_ranges.c.series_id.in_(ids), fetches.c.finished_at >= since)
+        .where(date_ranges.c.end > window.start, date_ranges.c.start < window.end)
+        .order_by(date_ranges.c.start)
+    )
+    return [Window(max(start, window.start), min(end, window.end)) for start, end in found]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from collector.finality import Evidence
-    from collector.store.write.diff import Difference
+    from collector.store.write.save import Difference
 
 _CUT_BUCKETS, _CUT_SHARE = 8, 4
 _ENDED_SECONDS = 2 * 86_400

@@ -1,10 +1,14 @@
-"""Answers, saved whole: read what is stored in their windows, decide what changes, write only that.
+"""Save answers: read what is stored in their windows, decide what changes, write only that.
 
 read                             decide (pure)                  write
 series, newer ranges, points, →  a change for each answer,  →  points, revisions, marks, ranges, annotations, fetches,
 evidence                         evidence for its values        evidence, absences
 
-Answers that wait at the same time are saved at once, for a statement costs more than what it does.
+Answers that wait at the same time are saved together, because a statement costs more than its work.
+
+An answer is true for its lastUpdated. If a newer answer overrules it for a bucket, it changes nothing there; it may
+only add buckets that no answer has brought so far. Its other values are counted as ignored. Values that are relative to
+one whole answer (`MIN_MAX` and the like) never form one history: only the latest answer's points stay in force.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -20,22 +24,23 @@ from collector.finality import DEFAULT_SETTLE, Absence
 from collector.model import Slice, Window, from_epoch
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.column_types import epoch
-from collector.store.db.schema import date_ranges
+from collector.store.db.schema import date_ranges, revisions
 from collector.store.db.schema import fetches as fetches_table
+from collector.store.db.schema import points as points_table
 from collector.store.ledger import fetches
 from collector.store.ledger.fetches import DAY, AnswerTime, SaveResult, overrules
-from collector.store.ledger.lag import effective_last_updated
+from collector.store.ledger.fires import effective_last_updated
 from collector.store.series import edges, evidence, grids, identity, normalizations, proposals
-from collector.store.write import points, save_snapshots, supersede
+from collector.store.write import points, save_snapshots
 from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
 from collector.store.write.answer_part import AnswerPart, spoken_window
-from collector.store.write.diff import Difference, diff, written
 from collector.store.write.points import NewPoints, SeriesWindow
 from collector.windows import merge
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from collector.edge import Edge
     from collector.finality import Evidence
@@ -299,7 +304,7 @@ def _supersede(connection: sa.Connection, change: Change, ids: Mapping[Question,
     series_id = ids[piece.series]
     vanished = [from_epoch(timestamp) for timestamp in change.differences[series_id].vanished]
     by = change.arrival.fetch_id, change.arrival.now
-    supersede.supersede(connection, series_id, piece.window, vanished, by)
+    supersede(connection, series_id, piece.window, vanished, by)
 
 
 def _values(found: Points, window: Window) -> Iterable[tuple[int, float]]:
@@ -362,3 +367,133 @@ def _ranges(change: Change, ids: Mapping[Question, int]) -> Iterable[dict[str, o
             "overruled": True if series_id in change.overruled else None,
         }
     return rows.values()
+
+
+StoredValue = tuple[float, int]
+"""A stored value, and the fetch that brought it."""
+
+
+class ReplacedValue(NamedTuple):
+    """A stored value that an answer replaces."""
+
+    timestamp: int
+    old: StoredValue
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changes in one series; timestamps in epoch seconds, ascending everywhere.
+
+    *inserted* are new buckets with their values: a mapping, for pairs by the thousand cost more than all else here.
+    *vanished* are stored buckets that the answer no longer has, *returned* those among the vanished that it has again.
+    *ignored* counts stored buckets that an overruled answer has otherwise, or lacks.
+    """
+
+    inserted: Mapping[int, float] = field(default_factory=dict)
+    revised: list[ReplacedValue] = field(default_factory=list)
+    unchanged: int = 0
+    vanished: list[int] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
+    ignored: int = 0
+
+
+def diff(
+    stored: Mapping[int, StoredValue],
+    answered: Mapping[int, float],
+    missed: Collection[int] = (),
+    newer: Sequence[tuple[int, int]] = (),
+    spoken: Sequence[tuple[int, int]] | None = None,
+) -> Difference:
+    """Compare what is *stored* in an answer's windows with what it *answered* there.
+
+    *missed* are the timestamps marked as vanished so far, *newer* the ranges [start, end) of answers that overrule this
+    one. Only in *spoken* (None: everywhere) does the absence of a bucket mean anything.
+    """
+    if not stored:
+        return Difference(inserted=_ascending(answered))
+    inserted: dict[int, float] = {}
+    differing, ignored = [], 0
+    for timestamp, value in answered.items():
+        known = stored.get(timestamp)
+        if known is None:
+            inserted[timestamp] = value
+        elif known[0] != value:
+            if newer and _is_inside(timestamp, newer):
+                ignored += 1
+            else:
+                differing.append(ReplacedValue(timestamp, known, value))
+    absent = [t for t in stored if t not in answered and (spoken is None or _is_inside(t, spoken))]
+    vanished = [t for t in absent if t not in missed and not _is_inside(t, newer)]
+    ignored_absences = sum(1 for t in absent if _is_inside(t, newer)) if newer else 0
+    returned = [t for t in missed if t in answered and not _is_inside(t, newer)]
+    unchanged = len(answered) - len(inserted) - len(differing) - ignored
+    return Difference(
+        _ascending(inserted),
+        sorted(differing),
+        unchanged,
+        sorted(vanished),
+        sorted(returned),
+        ignored + ignored_absences,
+    )
+
+
+def _ascending(values: Mapping[int, float]) -> Mapping[int, float]:
+    ascending = sorted(values)
+    return values if ascending == [*values] else {timestamp: values[timestamp] for timestamp in ascending}
+
+
+def _is_inside(timestamp: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    return any(start <= timestamp < end for start, end in ranges)
+
+
+def written(difference: Difference, start: int, end: int) -> tuple[Sequence[int], Sequence[float]]:
+    """Give timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
+    values = difference.inserted
+    if difference.revised:
+        revised = {one.timestamp: one.value for one in difference.revised}
+        values = dict(sorted({**values, **revised}.items()))
+    timestamps = [*values]
+    if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):
+        timestamps = [timestamp for timestamp in timestamps if start <= timestamp < end]
+        return timestamps, [values[timestamp] for timestamp in timestamps]
+    return timestamps, [*values.values()]
+
+
+_MOVED = ("series_id", "timestamp", "replaced_by", "value", "fetch_id", "seen_at", "replaced_at")
+
+
+def supersede(
+    connection: sa.Connection,
+    series_id: int,
+    window: Window,
+    vanished: Collection[datetime],
+    by: tuple[int, datetime],
+) -> None:
+    """Move what an answer over *window* did not speak of, or no longer has, into the revisions.
+
+    *by* is the answer's fetch and the moment it came. If the fetch of an old value is no longer on record, the value
+    counts as seen since its bucket began.
+    """
+    fetch_id, now = by
+    elsewhere = sa.or_(
+        points_table.c.timestamp < window.start,
+        points_table.c.timestamp >= window.end,
+        points_table.c.timestamp.in_(vanished),
+    )
+    past = sa.and_(points_table.c.series_id == series_id, elsewhere)
+    moment = sa.literal(now, revisions.c.replaced_at.type)
+    seen_at = (
+        sa.select(fetches_table.c.finished_at).where(fetches_table.c.id == points_table.c.fetch_id).scalar_subquery()
+    )
+    kept = (
+        points_table.c.series_id,
+        points_table.c.timestamp,
+        sa.literal(fetch_id),
+        points_table.c.value,
+        points_table.c.fetch_id,
+    )
+    moved = sa.select(*kept, sa.func.coalesce(seen_at, points_table.c.timestamp), moment).where(past)
+    connection.execute(sa.insert(revisions).from_select(_MOVED, moved))
+    gone = connection.execute(sa.delete(points_table).where(past)).rowcount
+    identity.count_points(connection, {series_id: -gone})

@@ -26,7 +26,7 @@ from collector.store.db.schema import series as series_table
 from collector.store.db.schema import snapshots as table
 from collector.store.ledger import fetches as ledger
 from collector.store.ledger.fetches import ReceivedAnswer, SaveResult
-from collector.store.ledger.lag import effective_last_updated
+from collector.store.ledger.fires import effective_last_updated
 from collector.store.series import proposals, snapshots
 from collector.store.series.snapshots import Snapshot, checksum
 from collector.store.write.annotations import AnsweredAnnotations

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from collector.report.plot.annotations import arrange
+from collector.report.plot.image import arrange
 from tests.harness.chart_factories import annotation, chart
 
 WINDOW = chart(hours=100).window

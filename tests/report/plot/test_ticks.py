@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collector.model import Window
-from collector.report.plot import ticks
+from collector.report.plot import chart
 
 NOON = datetime(2026, 4, 30, 12, 7, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ NOON = datetime(2026, 4, 30, 12, 7, tzinfo=UTC)
     ],
 )
 def test_times_are_round_and_no_more_than_there_is_room_for(expected, duration):
-    found = ticks.times(Window(NOON, NOON + duration), 4)
+    found = chart.time_ticks(Window(NOON, NOON + duration), 4)
     assert [text for _, text in found][: len(expected)] == expected
     assert len(found) <= 5
     assert all(NOON <= moment < NOON + duration for moment, _ in found)
@@ -38,7 +38,7 @@ def test_times_are_round_and_no_more_than_there_is_room_for(expected, duration):
     ],
 )
 def test_numbers_are_round_and_reach_over_all_values(expected, lowest, highest):
-    found = ticks.numbers(lowest, highest, 5)
+    found = chart.number_ticks(lowest, highest, 5)
     assert found[0] <= lowest
     assert found[-1] >= highest
     assert len(found) <= 7
@@ -51,4 +51,4 @@ def test_numbers_are_round_and_reach_over_all_values(expected, lowest, highest):
     ("expected", "value"), [("0", 0), ("950", 950), ("1.25M", 1.25e6), ("-2k", -2000), ("0.125", 0.125), ("3T", 3e12)]
 )
 def test_a_number_is_written_short(expected, value):
-    assert ticks.number(value) == expected
+    assert chart.tick_text(value) == expected

@@ -2,12 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from collector.contract.date_ranges import DateRange
-from collector.contract.request_parser import SeriesRequest
+from collector.contract.request_parser import DateRange, SeriesRequest
 from collector.model import AggInterval, Question
-from collector.serve.radar_api.extents import ALWAYS, Extents
-from collector.serve.radar_api.resolver import SeriesMatch
-from collector.serve.radar_api.rollup import RollupSpec
+from collector.serve.radar_api.resolver import ALWAYS, Extents, RollupSpec, SeriesMatch
 from collector.store import SeriesWindow, StoredSeries
 from collector.timestamps import from_epoch
 

@@ -13,7 +13,7 @@ from collector.contract.request_parser import parse_request
 from collector.datasets import DEFAULT
 from collector.serve.radar_api.parameters import HistoryRules
 from collector.serve.radar_api.render import AnswerMeta, chunks, number, units
-from collector.serve.radar_api.rollup import SeriesData
+from collector.serve.radar_api.resolver import SeriesData
 from collector.timestamps import utc
 
 START = int(utc("2026-04-30T00:00:00Z").timestamp())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.model import AggInterval
-from collector.serve.radar_api.rollup import Incomplete, Rollup, RollupSpec
+from collector.serve.radar_api.resolver import Incomplete, Rollup, RollupSpec
 from collector.timestamps import utc
 
 MONDAY = int(utc("2026-04-27T00:00:00Z").timestamp())
