@@ -1,4 +1,4 @@
-"""Variations of meta: aggInterval, lastUpdated, normalization, units, dateRange, confidenceInfo with its annotations."""
+"""Variations of meta: aggInterval, lastUpdated, normalization, units, dateRange, confidence and its annotations."""
 
 from __future__ import annotations
 

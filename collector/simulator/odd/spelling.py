@@ -1,4 +1,4 @@
-"""Variations of the buckets of a series: how one timestamp or value is written, their order, their number, no numbers."""
+"""Variations of the buckets of a series: how a timestamp or value is written, their order, their number, no numbers."""
 
 from __future__ import annotations
 
