@@ -1,4 +1,4 @@
-"""The gateway in front of the API: it checks credentials, limits the rate of requests, and logs each without secrets."""
+"""The gateway in front of the API: it checks credentials, limits the request rate, and logs it without secrets."""
 
 from __future__ import annotations
 
