@@ -42,14 +42,9 @@ from collector.store.ledger.replicas import (
 )
 from collector.store.ledger.replicas import named as process_name
 from collector.store.ledger.upstream import (
-    FIRST_PAUSE,
-    SILENT_AFTER,
     Budget,
     Refusal,
-    UpstreamHealth,
-    Wait,
     keys_of,
-    pause,
 )
 from collector.store.read.as_of import AsOfReader, Change, SeriesWindow, StoredSeries
 from collector.store.read.downsample import ChartBucket, Downsampled
@@ -65,18 +60,15 @@ from collector.store.retention.prune import Pruned
 from collector.store.series.generations import UnitChange
 from collector.store.series.grids import LearnedGrid
 from collector.store.series.identity import Renamed
-from collector.store.series.snapshots import LONGEST_PAUSE, PassRecord, Snapshot
+from collector.store.series.snapshots import PassRecord, Snapshot
 from collector.store.store import Store
 from collector.store.write.replays import ReadBody, Replayed
 from collector.store.write.save_snapshots import Taken
 
 __all__ = [
-    "FIRST_PAUSE",
     "HISTORY",
-    "LONGEST_PAUSE",
     "PROFILE",
     "RETENTION",
-    "SILENT_AFTER",
     "AnnotationRow",
     "AsOfReader",
     "BackfillJob",
@@ -148,14 +140,11 @@ __all__ = [
     "StoredSeries",
     "Taken",
     "UnitChange",
-    "UpstreamHealth",
     "ValueRejected",
-    "Wait",
     "WorkItem",
     "backfill_request",
     "keys_of",
     "pack",
-    "pause",
     "process_name",
     "why_another_unit",
     "write_question",

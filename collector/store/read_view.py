@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from collector.circuit_breaker import Throttle, UpstreamHealth
     from collector.clock_difference import ClockDifference
     from collector.edge import Edge
     from collector.finality import GapRequest
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collector.store.ledger.fetches import NewestAnswer
     from collector.store.ledger.fires import Fire
     from collector.store.ledger.replicas import Replica, ServiceState
-    from collector.store.ledger.upstream import Budget, Refusal, Throttle, UpstreamHealth
+    from collector.store.ledger.upstream import Budget, Refusal
     from collector.store.read.downsample import Downsampled
     from collector.store.read.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.read.selection import SelectedSeries
@@ -334,7 +335,7 @@ class ReadView:
 
     def rejection_reason(self, credentials: str) -> str | None:
         """Tell in Radar's words why it does not take the credentials; None where it does, or was not asked."""
-        return upstream.refused(self._connection, credentials)
+        return upstream.rejection_reason(self._connection, credentials)
 
     def refusals(self, now: datetime | None = None) -> list[Refusal]:
         """List the questions that are not asked at *now*, by when they are; without it all that were refused last."""

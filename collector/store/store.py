@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from collector.circuit_breaker import Wait
     from collector.clock_difference import ClockDifference
     from collector.edge import Edge
     from collector.interval import AggInterval, Grid
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from collector.store.ledger.fetches import FetchError, SaveResult, StartedFetch
     from collector.store.ledger.fires import Fire
     from collector.store.ledger.replicas import Claim, NewReplica, ServiceHeartbeat, WorkItem
-    from collector.store.ledger.upstream import Wait
     from collector.store.retention.points import SeriesDeletion
     from collector.store.retention.prune import Pruned
     from collector.store.series.snapshots import PassRecord
@@ -169,8 +169,9 @@ class Store(Reader):
     ) -> StartedFetch | Wait:
         """Put a request on record before it is sent, or say until when to wait.
 
-        At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts; while
-        Radar is silent, or refuses the *credentials*, see upstream. LeaseLost for a replica that was buried.
+        At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts. See
+        `circuit_breaker` for a Radar that does not answer or rejects the *credentials*. Raises LeaseLost if the lease
+        of this replica has expired.
         """
         errand = FetchRequest(batch, profiles, now, limit, self._replica_id, credentials)
         return await self._database.append_to_ledger(BatchableWrite(fetches.begin, errand))
@@ -212,7 +213,7 @@ class Store(Reader):
         await self._database.write(lambda connection: fetches.fail(connection, fetch_id, error, now, credentials))
 
     async def refuse(self, piece: Slice, outcome: str, reason: str, now: datetime) -> None:
-        """Record that a slice was refused for its content, so that its question pauses; see refusals.pause."""
+        """Record that a slice was refused for its content, so that its question pauses; see retry.refusal_backoff."""
         await self._database.write(
             lambda connection: upstream.record_refusal(connection, piece, outcome, reason, now), repeatable=False
         )
@@ -227,7 +228,7 @@ class Store(Reader):
 
     async def accept_credentials(self, credentials: str) -> None:
         """Record that Radar takes the credentials."""
-        await self._database.write(lambda connection: upstream.take(connection, credentials))
+        await self._database.write(lambda connection: upstream.accept_credentials(connection, credentials))
 
     async def interrupt(self, now: datetime) -> int:
         """End the fetches that a dead process left under way; gives their number."""

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from collector.datasets import dataset_named
 from collector.model import rfc3339, utc
 from collector.profile import Reach
+from collector.retry import pass_backoff
 from collector.store.db import state
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import profile_series, series, snapshot_points, snapshots
@@ -242,11 +243,6 @@ def _reach(document: dict[str, Any]) -> Reach:
     return Reach(utc(since) if since else None, timedelta(seconds=document["lookback"]))
 
 
-_FIRST_PAUSE = timedelta(minutes=1)
-LONGEST_PAUSE = timedelta(hours=1)
-"""So long at most a pass of several requests that failed is not repeated."""
-
-
 def record_key(profile: str) -> str:
     """Name the fact that holds the record of *profile*."""
     return f"snapshot:{profile}"
@@ -269,7 +265,7 @@ class PassRecord:
         if reason is None:
             return PassRecord(daily)
         failures = self.failures + 1
-        pause = min(_FIRST_PAUSE * (1 << min(failures - 1, 10)), LONGEST_PAUSE) if daily else timedelta(0)
+        pause = pass_backoff(failures) if daily else timedelta(0)
         return PassRecord(daily, failures, reason, now + pause)
 
 
