@@ -307,7 +307,7 @@ class Store(Reader):
         wanted = {one.query.digest: one.label for profile in profiles for one in profile.series}
 
         def work(connection: sa.Connection) -> SeriesDeletion:
-            return points.forget(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
+            return points.delete_series(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
 
         if not dry_run:
             return await self._database.write(work)

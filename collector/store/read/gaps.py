@@ -16,7 +16,7 @@ from collector.model import Window, from_epoch
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
 from collector.store.ledger import fires
-from collector.store.retention.prune import kept_from
+from collector.store.retention.prune import stored_cutoff
 from collector.store.series import edges, evidence, generations
 from collector.store.write.answer_part import spoken_window
 from collector.windows import intersect, merge, subtract
@@ -142,7 +142,7 @@ def _all_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> 
 
 
 def _some_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
-    kept = {step: kept_from(connection, step) for step in {one.query.agg_interval for one in expected}}
+    kept = {step: stored_cutoff(connection, step) for step in {one.query.agg_interval for one in expected}}
     ids = generations.ids_of(connection, {one.query for one in expected})
     windows: list[Range] = []
     stretches: list[tuple[tuple[int, int], _Stretch]] = []

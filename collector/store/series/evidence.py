@@ -138,15 +138,6 @@ def confirm(connection: sa.Connection, series_id: int, windows: Sequence[EpochWi
     write(connection, {series_id: (before, compact(after, settle))})
 
 
-def forget_before(connection: sa.Connection, series_id: int, edge: datetime) -> None:
-    """Delete the evidence on buckets before *edge*, whose points retention has deleted."""
-    before = [row for row in read(connection, [series_id])[series_id] if row.start < edge.timestamp()]
-    after = [row.within(int(edge.timestamp()), row.end) for row in before if row.end > edge.timestamp()]
-    write(connection, {series_id: (before, after)})
-    gone = sa.and_(absences.c.series_id == series_id, absences.c.end <= edge)
-    connection.execute(sa.delete(absences).where(gone))
-
-
 def set_settles(connection: sa.Connection, longest: Mapping[int, timedelta]) -> None:
     """Note the longest `settle` of the profiles that want each series, where it is another one than before."""
     if not longest:

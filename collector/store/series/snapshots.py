@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 
 _HEAD = struct.Struct("<6q")
-_DELETED_AT_ONCE = 10
 _MICROSECONDS = 1_000_000
 
 
@@ -113,33 +112,6 @@ def end_of(extreme: Any) -> Any:
     last = sa.select(sa.func.max(other.c.asked_at)).where(other.c.series_id == series.c.id).scalar_subquery()
     select = sa.select(extreme(table.c.timestamp)).where(table.c.series_id == series.c.id, table.c.asked_at == last)
     return select.correlate(series).scalar_subquery()
-
-
-def delete_outdated(connection: sa.Connection, series_id: int, moment: datetime) -> int | None:
-    """Delete a few of the snapshots of a series that were asked for before *moment*, never the newest one.
-
-    Returns how many points went; None if there was nothing to delete.
-    """
-    select = sa.select(snapshots.c.asked_at, snapshots.c.points).where(_outdated(moment))
-    select = select.where(snapshots.c.series_id == series_id).order_by(snapshots.c.asked_at).limit(_DELETED_AT_ONCE)
-    found = connection.execute(select).all()
-    if not found:
-        return None
-    delete(connection, series_id, [row.asked_at for row in found])
-    return sum(int(row.points) for row in found)
-
-
-def _outdated(moment: datetime) -> sa.ColumnElement[bool]:
-    newer = snapshots.alias()
-    followed = sa.exists().where(newer.c.series_id == snapshots.c.series_id, newer.c.asked_at > snapshots.c.asked_at)
-    return sa.and_(snapshots.c.asked_at < moment, followed.correlate(snapshots))
-
-
-def count_outdated(connection: sa.Connection, agg_interval: str, moment: datetime) -> int:
-    """Count the points in snapshots of this interval that `delete_outdated` would delete."""
-    select = sa.select(sa.func.coalesce(sa.func.sum(snapshots.c.points), 0)).where(_outdated(moment))
-    select = select.join_from(snapshots, series, series.c.id == snapshots.c.series_id)
-    return int(connection.execute(select.where(series.c.agg_interval == agg_interval)).scalar_one())
 
 
 def delete(connection: sa.Connection, series_id: int, moments: Collection[datetime]) -> None:
