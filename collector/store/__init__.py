@@ -47,19 +47,26 @@ from collector.store.ledger.upstream import (
     keys_of,
 )
 from collector.store.read.as_of import AsOfReader, Change, SeriesWindow, StoredSeries
-from collector.store.read.downsample import ChartBucket, Downsampled
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.read.points import Block
-from collector.store.read.selection import Bucket, PointCursor, PointQuery, SelectedSeries, why_another_unit
-from collector.store.read.status import Pause, ProfileStatus, SeriesState, StoreInfo
+from collector.store.read.selection import (
+    Bucket,
+    ChartBucket,
+    Downsampled,
+    PointCursor,
+    PointQuery,
+    SelectedSeries,
+    why_another_unit,
+)
+from collector.store.read.status import Pause, ProfileStatus, StoreInfo
 from collector.store.read_view import ReadView
 from collector.store.reader import Reader
 from collector.store.retention.points import SeriesDeletion, SeriesUnknown, SeriesWanted
 from collector.store.retention.prune import Pruned
 from collector.store.series.generations import UnitChange
 from collector.store.series.grids import LearnedGrid
-from collector.store.series.identity import Renamed
+from collector.store.series.identity import Renamed, SeriesState
 from collector.store.series.snapshots import PassRecord, Snapshot
 from collector.store.store import Store
 from collector.store.write.replays import ReadBody, Replayed

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from collector.model import Window, from_epoch
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
 from collector.store.ledger import upstream as budgets
 from collector.store.read import gaps, listing, status
-from collector.store.read.downsample import downsampled
 from collector.store.read.gaps import ExpectedWindow, GapWindow, beginnings, holes, requests
 from collector.store.read.listing import ListFilter, Named
-from collector.store.read.selection import PointQuery, selected
-from collector.store.read.status import daily_sums, series_states, unconfirmed
-from collector.store.series import edges, generations, grids, identity, normalizations, snapshots
-from collector.store.series.edges import history_begins
+from collector.store.read.selection import PointQuery, downsampled, selected
+from collector.store.read.status import daily_sums, unconfirmed
+from collector.store.series import evidence, generations, grids, identity, snapshots
+from collector.store.series.evidence import history_begins
+from collector.store.series.identity import series_states
 from collector.store.write import replays
 from collector.store.write.annotations import doubtful
 
@@ -40,13 +40,12 @@ if TYPE_CHECKING:
     from collector.store.ledger.fires import Fire
     from collector.store.ledger.replicas import Replica, ServiceState
     from collector.store.ledger.upstream import Budget, Refusal
-    from collector.store.read.downsample import Downsampled
     from collector.store.read.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
-    from collector.store.read.selection import SelectedSeries
-    from collector.store.read.status import Pause, ProfileStatus, SeriesState, StoreInfo
+    from collector.store.read.selection import Downsampled, SelectedSeries
+    from collector.store.read.status import Pause, ProfileStatus, StoreInfo
     from collector.store.series.generations import UnitChange
     from collector.store.series.grids import LearnedGrid
-    from collector.store.series.identity import Renamed
+    from collector.store.series.identity import Renamed, SeriesState
     from collector.store.series.snapshots import PassRecord, Snapshot
     from collector.store.write.replays import ReadBody, Replayed
     from collector.windows import EpochWindow
@@ -134,11 +133,11 @@ class ReadView:
 
     def list_state(self) -> dict[str, str]:
         """Read all small facts, by key."""
-        return state.listed(self._connection)
+        return sql.list_state(self._connection)
 
     def normalizations(self) -> list[Verdict]:
         """List what unknown normalizations were judged to mean, by name."""
-        return normalizations.listed(self._connection)
+        return generations.list_verdicts(self._connection)
 
     def clock_difference(self) -> ClockDifference:
         """Return what is known of how far the clock is ahead of Radar's."""
@@ -166,7 +165,7 @@ class ReadView:
 
     def get_state(self, key: str) -> str | None:
         """Read a small fact; None where it is not known."""
-        return state.get(self._connection, key)
+        return sql.get_state(self._connection, key)
 
     def backfill(self, backfill_id: int) -> BackfillJob | None:
         """Find a job by its id."""
@@ -208,7 +207,7 @@ class ReadView:
 
     def edges(self, queries: Collection[Question]) -> dict[Question, Edge]:
         """Read where Radar's own history of *queries* begins, accepted or not; absent where that is not known."""
-        return edges.read(self._connection, queries)
+        return evidence.read_edges(self._connection, queries)
 
     def beginnings(self, expected: Sequence[ExpectedWindow]) -> list[EpochWindow | None]:
         """Find the run of absent buckets that each window begins with, if answers lacked all of it; in their order."""
@@ -310,7 +309,7 @@ class ReadView:
 
     def measures(self, queries: Sequence[Question]) -> dict[Question, str]:
         """Find the normalization of each query's series; absent before the first answer."""
-        return status.measures(self._connection, queries)
+        return identity.measures(self._connection, queries)
 
     def complete_extents(self, queries: Sequence[Question]) -> dict[Question, Window]:
         """Find the window from the oldest to the newest stored bucket of those queries that have all in between."""

@@ -9,21 +9,19 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.store.db import migrate, partitioning, sqlite_file, state
+from collector.store.db import migrate, sql, sqlite_file
 from collector.store.db.database import BatchableWrite, Database, run_in_thread
-from collector.store.db.engine import Location, locate
+from collector.store.db.engine import Location, locate, translate_errors
 from collector.store.db.lock_file import LockFile, hold_lock
 from collector.store.db.sql import ServerClock
-from collector.store.db.translate_errors import translate_errors
 from collector.store.errors import SchemaTooOld
 from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
 from collector.store.ledger.fetches import FetchRequest, ReceivedAnswer
 from collector.store.ledger.replicas import NO_REPLICA
-from collector.store.read import status
 from collector.store.reader import Reader
 from collector.store.retention import points
 from collector.store.retention.prune import prune
-from collector.store.series import edges, grids, identity, normalizations, snapshots
+from collector.store.series import evidence, generations, grids, identity, snapshots
 from collector.store.series import evidence as adopting
 from collector.store.write import replays, save_snapshots
 from collector.store.write.save import save
@@ -174,7 +172,7 @@ class Store(Reader):
         of this replica has expired.
         """
         errand = FetchRequest(batch, profiles, now, limit, self._replica_id, credentials)
-        return await self._database.append_to_ledger(BatchableWrite(fetches.begin, errand))
+        return await self._database.write(BatchableWrite(fetches.begin, errand), repeatable=False, to_ledger=True)
 
     async def save(  # noqa: PLR0913 - an answer, and what becomes of it
         self,
@@ -289,11 +287,11 @@ class Store(Reader):
     async def confirm(self, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
         """Note that an independent answer agrees with the values of *windows*; all in epoch seconds."""
         if windows:
-            await self._database.write(lambda connection: status.confirm(connection, query, windows, settle))
+            await self._database.write(lambda connection: identity.confirm(connection, query, windows, settle))
 
     async def set_sums_differ(self, query: Question) -> None:
         """Note that Radar's daily values are not the sums of the finer ones of *query*: they confirm nothing."""
-        await self._database.write(lambda connection: status.set_sums_differ(connection, query))
+        await self._database.write(lambda connection: identity.set_sums_differ(connection, query))
 
     async def prune(self, retention: RetentionSettings, now: datetime) -> Pruned:
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""
@@ -323,7 +321,7 @@ class Store(Reader):
 
     async def set_normalization(self, verdict: Verdict) -> None:
         """Remember what an unknown normalization was judged to mean."""
-        await self.set_state(normalizations.key(verdict), verdict.dump())
+        await self.set_state(generations.verdict_key(verdict), verdict.dump())
 
     async def set_clock_difference(self, difference: ClockDifference) -> None:
         """Remember how far the clock is ahead of Radar's."""
@@ -331,7 +329,7 @@ class Store(Reader):
 
     async def set_unit_names(self, unit: str, names: Sequence[str]) -> None:
         """Remember the names that an answer gave *unit*; repeating it changes nothing."""
-        await self._database.write(lambda connection: normalizations.write_unit_names(connection, unit, names))
+        await self._database.write(lambda connection: generations.write_unit_names(connection, unit, names))
 
     async def keep_body(self, body: NewBody, kinds: Sequence[str] = ()) -> None:
         """Keep the body of a response, as the example of these *kinds* of deviation; see `bodies.keep`."""
@@ -354,7 +352,7 @@ class Store(Reader):
     async def set_edges(self, found: Mapping[Question, Edge | None]) -> None:
         """Remember where Radar's own history of questions begins, or forget it (None)."""
         if found:
-            await self._database.write(lambda connection: edges.write(connection, found))
+            await self._database.write(lambda connection: evidence.write_edges(connection, found))
 
     async def propose_grid(self, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
         """Note which other grid an answer had, None for none; see `grids.propose`."""
@@ -370,7 +368,7 @@ class Store(Reader):
 
     async def set_state(self, key: str, value: str) -> None:
         """Write a small fact over what it was before."""
-        await self._database.write(lambda connection: state.put(connection, key, value))
+        await self._database.write(lambda connection: sql.put_state(connection, key, value))
 
 
 class OpenStore(NamedTuple):
@@ -427,7 +425,7 @@ def _create_missing_file(location: Location, lock: LockFile, *, upgrade: bool) -
 def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> None:
     with database.read() as connection:
         revision = migrate.current(connection)
-        moves = timescale and not partitioning.is_hypertable(connection)
+        moves = timescale and not migrate.is_hypertable(connection)
     if revision == migrate.HEAD and not moves:
         return
     if not upgrade or migrate.is_beyond(revision):  # told before a writer connects, which may change the header
@@ -437,6 +435,6 @@ def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> No
     def work(connection: sa.Connection) -> None:
         migrate.upgrade(connection)
         if moves:
-            partitioning.make_hypertable(connection)
+            migrate.make_hypertable(connection)
 
     database.write_now(work)

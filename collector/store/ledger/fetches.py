@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from collector.circuit_breaker import Wait
 from collector.model import rfc3339, utc
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.schema import fetch_profiles, fetches
 from collector.store.db.schema import replicas as replicas_table
 from collector.store.db.sql import BUDGET, advisory_lock
@@ -274,7 +274,7 @@ def fail(connection: sa.Connection, fetch_id: int, error: FetchError, now: datet
     if not_before:
         advisory_lock(connection, BUDGET)
         repair_future_timestamps(connection, now)
-        blocked = state.get(connection, BLOCKED_UNTIL)
+        blocked = sql.get_state(connection, BLOCKED_UNTIL)
         if not blocked or not_before > utc(blocked):
             block(connection, now, not_before)
 

@@ -29,7 +29,7 @@ from collector.circuit_breaker import (
 )
 from collector.model import Window, from_epoch, rfc3339, utc
 from collector.retry import FIRST_PAUSE, refusal_backoff
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.schema import fetches, refusals
 from collector.store.db.schema import state as state_table
 from collector.store.db.sql import upsert
@@ -77,15 +77,15 @@ def throttles(connection: sa.Connection, credentials: str, now: datetime) -> lis
 
 def start_probe(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
     """Record that the fetch is the one that sends credentials on probation."""
-    record = state.get(connection, _credentials_key(credentials))
+    record = sql.get_state(connection, _credentials_key(credentials))
     if record != _ACCEPTED:
         rejected = json.loads(record)["refused"] if record else None
-        state.put(connection, _credentials_key(credentials), json.dumps({"refused": rejected, "trying": fetch_id}))
+        sql.put_state(connection, _credentials_key(credentials), json.dumps({"refused": rejected, "trying": fetch_id}))
 
 
 def reject_credentials(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
     """Record that Radar rejected the credentials of the fetch."""
-    state.put(connection, _credentials_key(credentials), json.dumps({"refused": fetch_id, "trying": None}))
+    sql.put_state(connection, _credentials_key(credentials), json.dumps({"refused": fetch_id, "trying": None}))
 
 
 def try_at_once(connection: sa.Connection, credentials: str) -> None:
@@ -93,19 +93,19 @@ def try_at_once(connection: sa.Connection, credentials: str) -> None:
 
     `start_probe` ends this, so it is one request whatever its outcome is.
     """
-    record = state.get(connection, _credentials_key(credentials))
+    record = sql.get_state(connection, _credentials_key(credentials))
     if record and record != _ACCEPTED:
-        state.put(connection, _credentials_key(credentials), json.dumps(json.loads(record) | {"at_once": True}))
+        sql.put_state(connection, _credentials_key(credentials), json.dumps(json.loads(record) | {"at_once": True}))
 
 
 def accept_credentials(connection: sa.Connection, credentials: str) -> None:
     """Record that Radar accepts the credentials."""
-    state.put(connection, _credentials_key(credentials), _ACCEPTED)
+    sql.put_state(connection, _credentials_key(credentials), _ACCEPTED)
 
 
 def rejection_reason(connection: sa.Connection, credentials: str) -> str | None:
     """Return Radar's error text for credentials that it rejects; None if it accepts them or was not asked."""
-    record = state.get(connection, _credentials_key(credentials))
+    record = sql.get_state(connection, _credentials_key(credentials))
     if record is None or record == _ACCEPTED:
         return None
     return circuit_breaker.rejection_reason(*_probation(connection, record))
@@ -203,8 +203,8 @@ def repair_future_timestamps(connection: sa.Connection, now: datetime) -> None:
 
 def block(connection: sa.Connection, now: datetime, until: datetime) -> None:
     """Write down that nothing may be asked before *until*, and when that was said."""
-    state.put(connection, BLOCKED_UNTIL, rfc3339(until))
-    state.put(connection, _BLOCKED_AT, rfc3339(now))
+    sql.put_state(connection, BLOCKED_UNTIL, rfc3339(until))
+    sql.put_state(connection, _BLOCKED_AT, rfc3339(now))
 
 
 _FORGOTTEN_AFTER = timedelta(days=7)

@@ -17,7 +17,7 @@ from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
 from collector.store.ledger import fires
 from collector.store.retention.prune import stored_cutoff
-from collector.store.series import edges, evidence, generations
+from collector.store.series import evidence, generations
 from collector.store.write.answer_part import spoken_window
 from collector.windows import intersect, merge, subtract
 
@@ -109,7 +109,7 @@ def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
 
     In the order of *expected*; in epoch seconds.
     """
-    known = edges.read(connection, {one.query for one in expected})
+    known = evidence.read_edges(connection, {one.query for one in expected})
     found = []
     for one, gaps in zip(expected, _all_gaps(connection, expected), strict=True):
         window = int(one.window.start.timestamp()), int(one.window.end.timestamp())
@@ -123,7 +123,7 @@ def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
 
 def _gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
     """Find the gaps, without what lies before the beginning of Radar's own history."""
-    known = edges.read(connection, {one.query for one in expected})
+    known = evidence.read_edges(connection, {one.query for one in expected})
     found = _all_gaps(connection, expected)
     before = {query: edge.absent for query, edge in known.items() if edge.is_accepted}
     return [

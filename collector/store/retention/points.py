@@ -22,7 +22,7 @@ from collector.store.db.schema import date_ranges, points, revisions, series, va
 from collector.store.db.sql import LABELS, advisory_lock
 from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies, replicas
-from collector.store.series import edges, evidence, generations
+from collector.store.series import evidence, generations
 from collector.store.series.identity import count_points
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def _rows(connection: sa.Connection, table: sa.Table, which: sa.ColumnElement[bo
 def _delete_traces(connection: sa.Connection, digest: str, ids: Collection[int]) -> None:
     """Delete rows that name the series but are no history: its edge, refusals, windows of jobs, set checksums."""
     pauses, windows = schema.refusals, schema.backfill_windows
-    edges.forget(connection, digest)
+    evidence.delete_edge(connection, digest)
     connection.execute(sa.delete(pauses).where(pauses.c.digest.startswith(digest)))
     connection.execute(sa.delete(windows).where(windows.c.series == digest))
     parts = [checksums.mark(series_id, 0)[0] for series_id in ids]

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from collector.interval import AggInterval, Grid
 from collector.model import Normalization, rfc3339, utc
 from collector.store import checksums
-from collector.store.db import schema, state
+from collector.store.db import schema, sql
 from collector.store.db.schema import absences, date_ranges, fetch_profiles, fetches, fires, revisions, series
 from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
@@ -69,7 +69,7 @@ def cutoffs(
 
 def stored_cutoff(connection: sa.Connection, interval: AggInterval) -> datetime | None:
     """Read the cutoff of the last pruning: the first bucket of *interval* that is kept; None if all are."""
-    text = state.get(connection, _cutoff_key(interval))
+    text = sql.get_state(connection, _cutoff_key(interval))
     return utc(text) if text else None
 
 
@@ -78,9 +78,9 @@ def _store_cutoffs(connection: sa.Connection, current: Cutoffs) -> None:
     for interval in AggInterval:
         key = _cutoff_key(interval)
         if interval in current:
-            state.put(connection, key, rfc3339(current[interval]))
-        elif state.get(connection, key):
-            state.put(connection, key, "")
+            sql.put_state(connection, key, rfc3339(current[interval]))
+        elif sql.get_state(connection, key):
+            sql.put_state(connection, key, "")
 
 
 def _cutoff_key(interval: AggInterval) -> str:

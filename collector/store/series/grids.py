@@ -15,11 +15,11 @@ import sqlalchemy as sa
 
 from collector.interval import AggInterval, Grid
 from collector.model import rfc3339, utc
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.schema import profile_series, refusals, series
 from collector.store.db.schema import state as state_table
 from collector.store.db.sql import GRIDS, LABELS, advisory_lock, advisory_lock_shared, upsert
-from collector.store.series import edges, generations
+from collector.store.series import evidence, generations
 from collector.store.series.proposals import UNANSWERED
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def former(connection: sa.Connection) -> list[AggInterval]:
 
 def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
     """Note which grid an answer requested at *asked_at* had instead, None for none; the first such answer counts."""
-    known = load(interval, state.get(connection, _PREFIX + interval))
+    known = load(interval, sql.get_state(connection, _PREFIX + interval))
     if grid is None:
         changed = replace(known, proposed=None, proposed_at=None)
     elif known.proposed == grid:
@@ -109,7 +109,7 @@ def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval,
     else:
         changed = replace(known, proposed=grid, proposed_at=asked_at)
     if changed != known:
-        state.put(connection, _PREFIX + interval, dump(changed))
+        sql.put_state(connection, _PREFIX + interval, dump(changed))
 
 
 def of_stale(connection: sa.Connection, batches: Iterable[Batch]) -> list[Batch]:
@@ -123,11 +123,11 @@ def move(connection: sa.Connection, grid: Grid, now: datetime) -> bool:
     """Bring *grid* into force; False if it is already. Paused questions of the interval may be asked at once."""
     advisory_lock(connection, LABELS)
     advisory_lock(connection, GRIDS)
-    known = load(grid.interval, state.get(connection, _PREFIX + grid.interval))
+    known = load(grid.interval, sql.get_state(connection, _PREFIX + grid.interval))
     if known.grid == grid:
         return False
     moved = LearnedGrid(grid, now, known.grid)
-    state.put(connection, _PREFIX + grid.interval, dump(moved))
+    sql.put_state(connection, _PREFIX + grid.interval, dump(moved))
     rows = connection.execute(sa.select(series).where(series.c.agg_interval == grid.interval.value)).all()
     _forget_what_was_found(connection, rows)
     current = [row for row in rows if generations.former_offset(row.digest) is None and _has_answers(row)]
@@ -158,7 +158,7 @@ def _forget_what_was_found(connection: sa.Connection, rows: Sequence[Any]) -> No
     """End pauses, and forget where histories begin: both were found by questions about other buckets."""
     for digest in {generations.question(row.digest) for row in rows}:
         connection.execute(sa.delete(refusals).where(refusals.c.digest.startswith(digest, autoescape=True)))
-        edges.forget(connection, digest)
+        evidence.delete_edge(connection, digest)
 
 
 def _relabel(connection: sa.Connection, former: Sequence[Any], now: datetime) -> None:

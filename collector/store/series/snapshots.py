@@ -19,7 +19,7 @@ from collector.datasets import dataset_named
 from collector.model import rfc3339, utc
 from collector.profile import Reach
 from collector.retry import pass_backoff
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import profile_series, series, snapshot_points, snapshots
 
@@ -192,7 +192,7 @@ def declare_reaches(connection: sa.Connection, profiles: Sequence[Profile]) -> N
             reach = profile.reach
             since = rfc3339(reach.since) if reach.since else None
             text = json.dumps({"since": since, "lookback": reach.lookback.total_seconds()})
-            state.put(connection, _RANGE.format(profile.name), text)
+            sql.put_state(connection, _RANGE.format(profile.name), text)
 
 
 def reaches(connection: sa.Connection, ids: Collection[int]) -> dict[int, list[Reach]]:
@@ -203,7 +203,7 @@ def reaches(connection: sa.Connection, ids: Collection[int]) -> dict[int, list[R
     known: dict[str, Reach | None] = {}
     for profile, series_id in connection.execute(select).all():
         if profile not in known:
-            text = state.get(connection, _RANGE.format(profile))
+            text = sql.get_state(connection, _RANGE.format(profile))
             known[profile] = _reach(json.loads(text)) if text else None
         reach = known[profile]
         found.setdefault(series_id, []).extend([reach] if reach else [])

@@ -30,7 +30,7 @@ from collector.store.db.schema import points as points_table
 from collector.store.ledger import fetches
 from collector.store.ledger.fetches import DAY, AnswerTime, SaveResult, overrules
 from collector.store.ledger.fires import effective_last_updated
-from collector.store.series import edges, evidence, grids, identity, normalizations, proposals
+from collector.store.series import evidence, generations, grids, identity, proposals
 from collector.store.write import points, save_snapshots
 from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
@@ -159,7 +159,7 @@ def _with_words(connection: sa.Connection, arrival: ReceivedAnswer) -> ReceivedA
         before = proposals.measure_of(connection, slices[0].series)
         meta = replace(meta, normalization=before[0])
     word = meta.normalization
-    absolute = not word or word in normalizations.absolute(connection, [word])
+    absolute = not word or word in generations.absolute_words(connection, [word])
     return replace(arrival, answer=replace(arrival.answer, meta=meta), absolute=absolute)
 
 
@@ -171,7 +171,7 @@ def _measure(arrival: ReceivedAnswer) -> tuple[object, ...]:
 def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
     queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
     ids = proposals.resolve(connection, queries, arrivals)
-    begins = edges.read(connection, queries)
+    begins = evidence.read_edges(connection, queries)
     known = {ids[query]: edge for query, edge in begins.items() if edge.is_accepted}
     changes, rows = _compare(connection, arrivals, ids, known)
     _move_edges(connection, changes, {ids[query]: query for query in queries}, known)
@@ -201,7 +201,7 @@ def _move_edges(
     for change in changes:
         at = (change.arrival.asked_at or change.arrival.now).timestamp()
         moved |= {queries[i]: known[i].moves_to(first, at) for i, first in change.moved_on.items()}
-    edges.write(connection, moved)
+    evidence.write_edges(connection, moved)
 
 
 def _compare(
