@@ -60,8 +60,7 @@ from collector.store.read.selection import (
     why_another_unit,
 )
 from collector.store.read.status import Pause, ProfileStatus, StoreInfo
-from collector.store.read_view import ReadView
-from collector.store.reader import Reader
+from collector.store.reader import Reader, ReadView
 from collector.store.retention.points import SeriesDeletion, SeriesUnknown, SeriesWanted
 from collector.store.retention.prune import Pruned
 from collector.store.series.generations import UnitChange

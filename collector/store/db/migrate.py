@@ -51,11 +51,7 @@ def folder() -> Path:
 
 
 def current(connection: sa.Connection) -> str | None:
-    """Read the revision of the store's schema; None where it has none."""
-    return _current(connection)
-
-
-def _current(connection: sa.Connection) -> str | None:
+    """Read the revision of the store's schema; None if it has none."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     return connection.execute(sa.select(_version.c.version_num)).scalar()
@@ -122,9 +118,9 @@ def _alembic(connection: sa.Connection, command: str, revision: str) -> None:
     _hush()
     import alembic.command
 
-    before = _current(connection)
+    before = current(connection)
     getattr(alembic.command, command)(config(connection), revision)
-    log.info("migrated", extra={"before": before, "after": _current(connection)})
+    log.info("migrated", extra={"before": before, "after": current(connection)})
 
 
 def _hush() -> None:
@@ -145,10 +141,6 @@ def config(connection: sa.Connection) -> Config:
 
 def drift(connection: sa.Connection) -> list[str]:
     """Say in what the tables and views differ from the declared ones, one line per difference."""
-    return _drift(connection)
-
-
-def _drift(connection: sa.Connection) -> list[str]:
     _hush()
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext

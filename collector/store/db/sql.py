@@ -40,16 +40,14 @@ MIGRATION, LABELS, BUDGET, ANNOTATIONS, BODIES, GRIDS = range(_OURS, _OURS + 6)
 _LIMIT = sa.text("SELECT set_config('lock_timeout', :limit, true)")
 
 
-def advisory_lock(connection: sa.Connection, number: int) -> None:
-    """Wait until no other transaction holds the lock *number*, and hold it until this one ends."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+def advisory_lock(connection: sa.Connection, number: int, *, shared: bool = False) -> None:
+    """Hold the lock *number* until this transaction ends; wait until no other one holds it.
 
-
-def advisory_lock_shared(connection: sa.Connection, number: int) -> None:
-    """Keep others from taking the lock *number* by `lock` until this transaction ends."""
+    Several transactions may hold it *shared*. SQLite has one writer anyway.
+    """
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:number)"), {"number": number})
+        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+        connection.execute(sa.text(f"SELECT {function}(:number)"), {"number": number})
 
 
 def lock_for_migration(connection: sa.Connection) -> None:

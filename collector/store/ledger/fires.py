@@ -50,7 +50,7 @@ def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
         insert = insert.on_conflict_do_update(index_elements=["profile", "due"], set_=changed)
         connection.execute(insert, [asdict(fire) for fire in new])
         replaced = [known[fire.profile, fire.due] for fire in new if (fire.profile, fire.due) in known]
-        checksums.seal(connection, map(_sealed, new), map(_sealed, replaced))
+        checksums.update_set_checksums(connection, map(_sealed, new), map(_sealed, replaced))
 
 
 def _known(connection: sa.Connection, outcomes: Sequence[Fire]) -> dict[tuple[str, datetime], Fire]:

@@ -287,6 +287,6 @@ def record_refusal(connection: sa.Connection, piece: Slice, outcome: str, reason
     connection.execute(sa.delete(refusals).where(table.again_at < now - _FORGOTTEN_AFTER))
 
 
-def answered(connection: sa.Connection, keys: Collection[str]) -> None:
-    """Forget the refusals of questions that were answered; nothing where there are none."""
+def delete_refusals(connection: sa.Connection, keys: Collection[str]) -> None:
+    """End the pauses of questions by their keys; no error for one that does not pause."""
     connection.execute(sa.delete(refusals).where(refusals.c.digest.in_(sorted(keys))))

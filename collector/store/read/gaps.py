@@ -73,7 +73,7 @@ class _Stretch(NamedTuple):
     step: int
 
 
-def holes(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[list[GapWindow]]:
+def find_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[list[GapWindow]]:
     """Find the runs of absent buckets of each query's current series, ascending; in the order of *expected*.
 
     See `finality.judge_gap` for what makes a run `upstream`. What retention has deleted is no gap, nor what lies before
@@ -89,16 +89,16 @@ def holes(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list
     ]
 
 
-def requests(
-    connection: sa.Connection, expected: Sequence[ExpectedWindow], now: float, *, explicit: bool = False
+def find_gap_requests(
+    connection: sa.Connection, expected: Sequence[ExpectedWindow], now: datetime, *, explicit: bool = False
 ) -> list[list[GapRequest]]:
-    """Decide what of the gaps of each query to ask for at *now*, in epoch seconds; see `finality.gap_requests`."""
+    """Decide what of the gaps of each query to request at *now*; see `finality.gap_requests`."""
     steps = [one.query.agg_interval.seconds for one in expected]
     return [
         [
             request
             for run in gaps.runs
-            for request in gap_requests(run, gaps.absences, gaps.settle, now, step=step, explicit=explicit)
+            for request in gap_requests(run, gaps.absences, gaps.settle, now.timestamp(), step=step, explicit=explicit)
         ]
         for step, gaps in zip(steps, _gaps(connection, expected), strict=True)
     ]
@@ -309,7 +309,7 @@ def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) ->
     ]
 
 
-def answered(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
+def covered_windows(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
     """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
     ids = generations.ids_of(connection, [query]).get(query, [])
     found = connection.execute(

@@ -274,7 +274,7 @@ class Downsampled:
     bucket: Bucket
 
 
-def downsampled(
+def downsample(
     connection: sa.Connection, chosen: PointQuery, columns: int, *, common: bool = False
 ) -> list[Downsampled]:
     """Read a selection in about so many columns over its time, each with its extremes; a column holds whole buckets.

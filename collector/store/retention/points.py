@@ -64,7 +64,7 @@ def delete_points(connection: sa.Connection, series_id: int, cutoff: datetime) -
     ]
     marks = sa.delete(vanished).where(vanished.c.series_id == series_id, vanished.c.timestamp < end)
     timestamps = connection.execute(marks.returning(epoch(vanished.c.timestamp))).scalars()
-    checksums.seal(connection, gone=[checksums.mark(series_id, timestamp) for timestamp in timestamps])
+    checksums.update_set_checksums(connection, gone=[checksums.mark(series_id, timestamp) for timestamp in timestamps])
     ended = sa.and_(date_ranges.c.series_id == series_id, date_ranges.c.end <= end)
     connection.execute(sa.delete(date_ranges).where(ended))
     _delete_evidence(connection, series_id, end)

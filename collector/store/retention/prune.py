@@ -323,5 +323,5 @@ def delete_fires(connection: sa.Connection, profile: str, cutoff: datetime) -> i
     some = older if next_due is None else sa.and_(older, fires.c.due < next_due)
     deleted = connection.execute(sa.delete(fires).where(some).returning(fires.c.due, fires.c.outcome))
     rows = [checksums.fire(profile, *row) for row in deleted]
-    checksums.seal(connection, gone=rows)
+    checksums.update_set_checksums(connection, gone=rows)
     return len(rows)

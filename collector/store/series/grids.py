@@ -18,12 +18,12 @@ from collector.model import rfc3339, utc
 from collector.store.db import sql
 from collector.store.db.schema import profile_series, refusals, series
 from collector.store.db.schema import state as state_table
-from collector.store.db.sql import GRIDS, LABELS, advisory_lock, advisory_lock_shared, upsert
+from collector.store.db.sql import GRIDS, LABELS, advisory_lock, upsert
 from collector.store.series import evidence, generations
 from collector.store.series.proposals import UNANSWERED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from collector.model import Batch
@@ -60,17 +60,13 @@ def dump(known: LearnedGrid) -> str:
 
 def load(interval: AggInterval, text: str | None) -> LearnedGrid:
     """Read what `dump` wrote; None is the usual grid."""
-    record: Mapping[str, Any] = json.loads(text) if text else {}
-
-    def grid(key: str) -> Grid | None:
-        return None if record.get(key) is None else Grid(interval, timedelta(seconds=record[key]))
-
-    def moment(key: str) -> datetime | None:
-        return utc(record[key]) if record.get(key) else None
-
-    return LearnedGrid(
-        grid("offset") or Grid(interval), moment("since"), grid("before"), grid("proposed"), moment("proposed_at")
-    )
+    if text is None:
+        return LearnedGrid(Grid(interval))
+    record = json.loads(text)
+    offsets = (record.get(key) for key in ("offset", "before", "proposed"))
+    current, before, proposed = (None if one is None else Grid(interval, timedelta(seconds=one)) for one in offsets)
+    since, proposed_at = (utc(record[key]) if record.get(key) else None for key in ("since", "proposed_at"))
+    return LearnedGrid(current or Grid(interval), since, before, proposed, proposed_at)
 
 
 def learned(connection: sa.Connection) -> dict[AggInterval, LearnedGrid]:
@@ -114,7 +110,7 @@ def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval,
 
 def of_stale(connection: sa.Connection, batches: Iterable[Batch]) -> list[Batch]:
     """Find the batches whose windows lie on a grid that is not in force, and keep it from changing until the end."""
-    advisory_lock_shared(connection, GRIDS)
+    advisory_lock(connection, GRIDS, shared=True)
     grids = in_force(connection)
     return [batch for batch in batches if not grids[batch.agg_interval].holds(batch.slices[0].window.start)]
 

@@ -104,7 +104,7 @@ def relative(connection: sa.Connection, queries: Iterable[Question]) -> set[Ques
     return {ids[series_id] for series_id, word in words.items() if word not in absolute}
 
 
-def extents(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, tuple[int, int]]:
+def extents(connection: sa.Connection, queries: Collection[Question]) -> dict[Question, tuple[int, int]]:
     """Find the oldest and newest stored timestamp of each query, in all its units; absent where it has no point.
 
     Of a snapshot series these are the ends of its newest snapshot.
@@ -203,7 +203,7 @@ class SeriesState:
         return [part for window in windows for part in (subtract(window, [self.absent]) if self.absent else [window])]
 
 
-def series_states(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, SeriesState]:
+def series_states(connection: sa.Connection, queries: Collection[Question]) -> dict[Question, SeriesState]:
     """Read the state of each question's current series; absent if it has no point."""
     ids = {query: same[0] for query, same in generations.ids_of(connection, queries).items()}
     known = extents(connection, queries)
