@@ -1,7 +1,8 @@
 """Checksums that detect damage which the database does not detect.
 
-A checksum covers the values that a fetch wrote for one slice. A replaced value stays in `revisions` under its fetch, so the checksum can be recomputed from points and revisions at any time. A set checksum is a count and a sum
-over rows: of the fires of a profile, and of the vanished buckets of a series.
+A checksum covers the values that a fetch wrote for one slice. A replaced value stays in `revisions` under its fetch, so
+the checksum can be recomputed from points and revisions at any time. A set checksum is a count and a sum over rows: of
+the fires of a profile, and of the vanished buckets of a series.
 """
 
 from __future__ import annotations

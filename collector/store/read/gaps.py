@@ -18,7 +18,7 @@ from collector.store.db.schema import date_ranges, fetch_profiles, fetches, poin
 from collector.store.ledger import fires
 from collector.store.retention.prune import stored_cutoff
 from collector.store.series import evidence, generations
-from collector.store.write.answer_part import spoken_window
+from collector.store.write.diff import spoken_window
 from collector.windows import intersect, merge, subtract
 
 if TYPE_CHECKING:

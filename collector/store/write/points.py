@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from collector.store.write.save import StoredValue
+    from collector.store.write.diff import StoredValue
 
 _Row = TypeVar("_Row")
 Stored = dict[int, dict[int, "StoredValue"]]

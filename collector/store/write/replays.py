@@ -29,7 +29,7 @@ from collector.store.retention.prune import stored_cutoff
 from collector.store.series import evidence, grids, identity, proposals
 from collector.store.write import points
 from collector.store.write.annotations import AnsweredAnnotations, add_new
-from collector.store.write.answer_part import spoken_window
+from collector.store.write.diff import spoken_window
 from collector.store.write.points import NewPoints, SeriesWindow
 from collector.windows import join_buckets, merge, subtract
 
