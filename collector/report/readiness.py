@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from collector.store.ledger.fires import UNKNOWN_LAG
+from collector.store.ledger.upstream import UNKNOWN_LAG
 from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:

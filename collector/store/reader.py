@@ -170,7 +170,7 @@ class ReadView:
     newest_answer = _of_connection(fetches.newest_answer)
     last_fires = _of_connection(fires.last_of)
     last_fire = _of_connection(fires.last)
-    clock_difference = _of_connection(fires.read_clock_difference)
+    clock_difference = _of_connection(upstream.read_clock_difference)
     list_replicas = _of_connection(replicas.listed)
     backfill = _of_connection(backfills.find)
     open_backfills = _of_connection(backfills.still_open)

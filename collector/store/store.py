@@ -16,7 +16,7 @@ from collector.store.db.engine import Location, locate, translate_errors
 from collector.store.db.lock_file import LockFile, hold_lock
 from collector.store.db.sql import ServerClock, put_state
 from collector.store.errors import SchemaTooOld
-from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
+from collector.store.ledger import backfills, bodies, fetches, replicas, upstream
 from collector.store.ledger.fetches import FetchRequest, ReceivedAnswer
 from collector.store.ledger.replicas import NO_REPLICA
 from collector.store.reader import Reader
@@ -183,8 +183,8 @@ class Store(Reader):
         `circuit_breaker` for a Radar that does not answer or rejects the *credentials*. Raises LeaseLost if the lease
         of this replica has expired.
         """
-        errand = FetchRequest(batch, profiles, now, limit, self._replica_id, credentials)
-        return await self._database.write(BatchableWrite(fetches.begin, errand), repeatable=False, to_ledger=True)
+        request = FetchRequest(batch, profiles, now, limit, self._replica_id, credentials)
+        return await self._database.write(BatchableWrite(fetches.start, request), repeatable=False, to_ledger=True)
 
     async def save(  # noqa: PLR0913 - an answer, and what becomes of it
         self,
@@ -207,7 +207,7 @@ class Store(Reader):
         answer changes no point and no count; ValueRejected if the fetch has ended otherwise.
         """
         arrival = ReceivedAnswer(fetch_id, batch, answer, now, size, force, job_id, ahead=ahead)
-        saving = save if history and not save_snapshots.is_part(batch) else save_snapshots.note
+        saving = save if history and not snapshots.is_part(batch) else save_snapshots.note
         return await self._database.write(BatchableWrite(saving, arrival))
 
     async def set_snapshot_record(self, profile: str, record: PassRecord) -> None:
@@ -323,7 +323,7 @@ class Store(Reader):
     set_sums_differ = _in_transaction(identity.set_sums_differ)
     write_heartbeat = _in_transaction(replicas.write)
     record_deviations = _in_transaction(bodies.note)
-    set_clock_difference = _in_transaction(fires.write_clock_difference)
+    set_clock_difference = _in_transaction(upstream.write_clock_difference)
     set_unit_names = _in_transaction(generations.write_unit_names)
     propose_grid = _in_transaction(grids.propose)
     move_grid = _in_transaction(grids.move)

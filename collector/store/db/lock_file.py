@@ -14,6 +14,7 @@ import struct
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ class LockFile:
             descriptor = self._held.enter_context(pinned(self._path, writes=True))
         except OSError as error:
             raise StoreUnavailable(f"the store {self._path} cannot be written ({os_error_text(error)})") from error
-        _wait_for(lambda: _try_file(descriptor, self._path), self._path, lambda: _ELSEWHERE)
+        _wait_for(partial(_try_file, descriptor, self._path), self._path, lambda: _ELSEWHERE)
         self._held.callback(_release_file, descriptor)
 
 
@@ -95,14 +96,11 @@ def hold_lock(path: Path, command: str, *, named: Path | None = None) -> Iterato
     """
     with ExitStack() as held:
         descriptor = held.enter_context(_lock_file(path, os.O_CREAT))
-        if named and _beside_link(path, named):
-            held.enter_context(_lock_file(named, 0))
+        other_path = named or path
+        own, other = lock_path(path), lock_path(other_path)
+        if other.exists() and not (own.exists() and other.samefile(own)):  # named is a symbolic link
+            held.enter_context(_lock_file(other_path, 0))
         yield LockFile(path, descriptor, Owner(os.getpid(), command, rfc3339(utc_now().replace(microsecond=0))), held)
-
-
-def _beside_link(path: Path, named: Path) -> bool:
-    other = lock_path(named)
-    return other.exists() and not (lock_path(path).exists() and other.samefile(lock_path(path)))
 
 
 @contextmanager
@@ -117,7 +115,7 @@ def _lock_file(path: Path, flags: int) -> Iterator[int]:
             what = f"{file} cannot be opened for writing, so the store can only be read"
         raise StoreUnavailable(f"{what} ({os_error_text(error)})") from error
     try:
-        _wait_for(lambda: _try(descriptor, fcntl.LOCK_EX, file), path, lambda: _read(descriptor))
+        _wait_for(partial(_try, descriptor, fcntl.LOCK_EX, file), path, partial(_read, descriptor))
         yield descriptor
     finally:
         os.close(descriptor)
@@ -235,10 +233,6 @@ class _Pin:
     descriptors: list[int] = field(default_factory=list)
     shared: int | None = None
 
-    def close(self) -> None:
-        for descriptor in self.descriptors:
-            os.close(descriptor)
-
 
 _guard = Lock()
 _pins: dict[tuple[int, int], _Pin] = {}
@@ -256,16 +250,17 @@ def pinned(path: Path, *, writes: bool = False) -> Iterator[int]:
         with _guard:
             _pins[key].users -= 1
             if not _pins[key].users:
-                _pins.pop(key).close()
+                for opened in _pins.pop(key).descriptors:
+                    os.close(opened)
 
 
 def _opened(path: Path, *, writes: bool) -> tuple[tuple[int, int], int]:
     if not writes:
-        known = _key(path.stat())
+        known = _file_id(path.stat())
         if known in _pins and (shared := _pins[known].shared) is not None:
             return known, shared
     descriptor = os.open(path, (os.O_RDWR if writes else os.O_RDONLY) | os.O_CLOEXEC)
-    key = _key(os.fstat(descriptor))  # of the file that has the name now
+    key = _file_id(os.fstat(descriptor))  # of the file that has the name now
     pin = _pins.setdefault(key, _Pin())
     pin.descriptors.append(descriptor)
     if not writes:
@@ -273,5 +268,5 @@ def _opened(path: Path, *, writes: bool) -> tuple[tuple[int, int], int]:
     return key, descriptor
 
 
-def _key(status: os.stat_result) -> tuple[int, int]:
+def _file_id(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino

@@ -144,7 +144,7 @@ def find(connection: sa.Connection, backfill_id: int) -> BackfillJob | None:
     return _backfill(row) if row else None
 
 
-def listed(connection: sa.Connection, limit: int | None) -> list[BackfillJob]:
+def listed(connection: sa.Connection, limit: int | None = None) -> list[BackfillJob]:
     """List jobs, the newest first."""
     found = connection.execute(_JOBS.order_by(backfills.c.id.desc()).limit(limit))
     return [_backfill(row) for row in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _ABANDONED = timedelta(minutes=15)
 _LONGEST_MESSAGE = 2_000
 
-_BEGIN = sa.insert(fetches).returning(fetches.c.id, sort_by_parameter_order=True)
+_INSERT = sa.insert(fetches).returning(fetches.c.id, sort_by_parameter_order=True)
 _LINK = sa.insert(fetch_profiles)
 _THIS = fetches.c.id == sa.bindparam("fetch_id")
 COUNTS = ("inserted", "revised", "unchanged", "vanished", "ignored")
@@ -153,60 +154,60 @@ class FetchError(Protocol):
         """The API's error code, where there was one."""
 
 
-def begin(connection: sa.Connection, errands: Sequence[FetchRequest]) -> list[StartedFetch | Wait]:
-    """Put requests on record, or say how long to wait; of all processes one at a time decides.
+def start(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list[StartedFetch | Wait]:
+    """Put requests on record, or return how long to wait. A lock lets one process at a time decide.
 
-    LeaseLost for a replica that was buried.
+    Raises LeaseLost if the lease of the replica has expired.
     """
-    replicas.check(connection, errands[0].replica_id)
+    replicas.check(connection, requests[0].replica_id)
     advisory_lock(connection, BUDGET)
-    now, limit = min(errand.now for errand in errands), min(errand.limit for errand in errands)
-    if errands[0].replica_id == NO_REPLICA:  # replicas all go by the database's clock, which runs ahead of nobody
+    now, limit = min(request.now for request in requests), min(request.limit for request in requests)
+    if requests[0].replica_id == NO_REPLICA:  # because replicas use the database's clock, which is never ahead
         repair_future_timestamps(connection, now)
-    standing = budget(connection, now, limit)
-    if standing.blocked_until:
-        return [Wait(standing.blocked_until, "blocked")] * len(errands)
-    credentials = errands[0].credentials
+    current = budget(connection, now, limit)
+    if current.blocked_until:
+        return [Wait(current.blocked_until, "blocked")] * len(requests)
+    credentials = requests[0].credentials
     in_force = upstream.throttles(connection, credentials, now)
-    allowed = min((throttle.allowed for throttle in in_force), default=len(errands))
-    free = max(limit - standing.used, 0)
-    entered = _enter(connection, errands[: min(free, allowed)])
-    if entered and any(one.wait.reason == "credentials" for one in in_force):
-        upstream.start_probe(connection, credentials, entered[0].fetch_id)
-    if len(entered) == len(errands):
-        return [*entered]
+    allowed = min((throttle.allowed for throttle in in_force), default=len(requests))
+    free = max(limit - current.used, 0)
+    started = _insert(connection, requests[: min(free, allowed)])
+    if started and any(throttle.wait.reason == "credentials" for throttle in in_force):
+        upstream.start_probe(connection, credentials, started[0].fetch_id)
+    if len(started) == len(requests):
+        return [*started]
     if in_force and free >= allowed:
         wait = min(in_force, key=lambda throttle: throttle.allowed).wait
     else:
-        wait = Wait(first_free_at(connection, now, max(standing.used - limit, 0)), "budget")
-    return [*entered, *[wait] * (len(errands) - len(entered))]
+        wait = Wait(first_free_at(connection, now, max(current.used - limit, 0)), "budget")
+    return [*started, *[wait] * (len(requests) - len(started))]
 
 
-def _enter(connection: sa.Connection, errands: Sequence[FetchRequest]) -> list[StartedFetch]:
-    if not errands:
+def _insert(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list[StartedFetch]:
+    if not requests:
         return []
-    begun = [StartedFetch(row.id) for row in connection.execute(_BEGIN, [_started(errand) for errand in errands])]
+    rows = [
+        {
+            "started_at": request.now,
+            "outcome": "started",
+            "request": str(request.batch),
+            "profiles": json.dumps(list(request.profiles), ensure_ascii=False),
+            "positions": len(request.batch.slices),
+            "agg_interval": request.batch.agg_interval.value,
+            "replica_id": request.replica_id,
+            "windows": json.dumps([[rfc3339(window.start), rfc3339(window.end)] for window in request.batch.windows]),
+        }
+        for request in requests
+    ]
+    started = [StartedFetch(row.id) for row in connection.execute(_INSERT, rows)]
     links = [
-        {"profile": profile, "fetch_id": entry.fetch_id}
-        for entry, errand in zip(begun, errands, strict=True)
-        for profile in sorted(set(errand.profiles))
+        {"profile": profile, "fetch_id": fetch.fetch_id}
+        for fetch, request in zip(started, requests, strict=True)
+        for profile in sorted(set(request.profiles))
     ]
     if links:
         connection.execute(_LINK, links)
-    return begun
-
-
-def _started(errand: FetchRequest) -> dict[str, object]:
-    return {
-        "started_at": errand.now,
-        "outcome": "started",
-        "request": str(errand.batch),
-        "profiles": json.dumps(list(errand.profiles), ensure_ascii=False),
-        "positions": len(errand.batch.slices),
-        "agg_interval": errand.batch.agg_interval.value,
-        "replica_id": errand.replica_id,
-        "windows": json.dumps([[rfc3339(one.start), rfc3339(one.end)] for one in errand.batch.windows]),
-    }
+    return started
 
 
 def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[int, SaveResult], dict[int, datetime]]:
@@ -227,38 +228,28 @@ def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[
 
 
 def succeed(connection: sa.Connection, ended: Sequence[tuple[ReceivedAnswer, SaveResult]]) -> None:
-    """Note that fetches brought an answer, and add to the counts of the backfills that they are for."""
-    if ended:
-        connection.execute(_SUCCEED, [_success(*each) for each in ended])
-    for job_id in sorted({arrival.job_id for arrival, _ in ended if arrival.job_id is not None}):
-        backfills.count(connection, job_id, [_progress(*each) for each in ended if each[0].job_id == job_id])
-
-
-def _progress(arrival: ReceivedAnswer, saved: SaveResult) -> JobProgress:
-    return JobProgress(
-        requests=1,
-        windows=len(arrival.batch.slices),
-        points_inserted=saved.inserted,
-        points_revised=saved.revised,
-        points_unchanged=saved.unchanged,
-        points_ignored=saved.counts.get("ignored", 0),
-    )
-
-
-def _success(arrival: ReceivedAnswer, saved: SaveResult) -> dict[str, object]:
-    meta = arrival.answer.meta
-    return {
-        "fetch_id": arrival.fetch_id,
-        "finished_at": arrival.now,
-        "outcome": "ok",
-        "status": 200,
-        "last_updated": meta.last_updated,
-        "normalization": meta.normalization,
-        "unit": meta.unit,
-        "confidence_level": meta.confidence_level,
-        "bytes": arrival.size,
-        **saved.counts,
-    }
+    """Record that fetches have an answer, and add to the progress of the backfills that they are for."""
+    rows: list[dict[str, object]] = []
+    by_job: dict[int, list[JobProgress]] = defaultdict(list)
+    for answer, saved in ended:
+        meta = answer.answer.meta
+        row = {name: getattr(meta, name) for name in ("last_updated", "normalization", "unit", "confidence_level")}
+        row |= {"fetch_id": answer.fetch_id, "finished_at": answer.now, "outcome": "ok", "status": 200}
+        rows.append({**row, "bytes": answer.size, **saved.counts})
+        if answer.job_id is not None:
+            progress = JobProgress(
+                requests=1,
+                windows=len(answer.batch.slices),
+                points_inserted=saved.inserted,
+                points_revised=saved.revised,
+                points_unchanged=saved.unchanged,
+                points_ignored=saved.ignored,
+            )
+            by_job[answer.job_id].append(progress)
+    if rows:
+        connection.execute(_SUCCEED, rows)
+    for job_id, counts in sorted(by_job.items()):
+        backfills.count(connection, job_id, counts)
 
 
 def fail(connection: sa.Connection, fetch_id: int, error: FetchError, now: datetime, credentials: str = "") -> None:

@@ -13,8 +13,10 @@ newest window pauses the whole series, because that window is another one each t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -27,18 +29,20 @@ from collector.circuit_breaker import (
     credentials_throttle,
     upstream_health,
 )
+from collector.clock_difference import NAMED_FROM, ClockDifference, load, radar_lag
 from collector.model import Window, from_epoch, rfc3339, utc
 from collector.retry import FIRST_PAUSE, refusal_backoff
 from collector.store.db import sql
-from collector.store.db.schema import fetches, refusals
+from collector.store.db.schema import fetch_profiles, fetches, refusals
 from collector.store.db.schema import state as state_table
 from collector.store.db.sql import upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from collector.circuit_breaker import Throttle, UpstreamHealth
     from collector.model import Question, Slice
+    from collector.store.ledger.fetches import ReceivedAnswer
 
 _ACCEPTED = "taken"
 """The record of credentials that Radar has accepted."""
@@ -205,6 +209,78 @@ def block(connection: sa.Connection, now: datetime, until: datetime) -> None:
     """Write down that nothing may be asked before *until*, and when that was said."""
     sql.put_state(connection, BLOCKED_UNTIL, rfc3339(until))
     sql.put_state(connection, _BLOCKED_AT, rfc3339(now))
+
+
+_ANSWERS = 50
+"""The lag is the median over so many answers."""
+UNKNOWN_LAG = timedelta(hours=1)
+"""What the lag counts as before any answer has shown it."""
+_NEWEST_ANSWERS = (
+    sa.select(fetches.c.finished_at, fetches.c.last_updated)
+    .where(fetches.c.outcome == "ok", fetches.c.finished_at.is_not(None), fetches.c.last_updated.is_not(None))
+    .where(fetches.c.replay_of.is_(None))
+    .order_by(fetches.c.finished_at.desc())
+    .limit(_ANSWERS)
+)
+
+
+def usual_lag(connection: sa.Connection, ahead: timedelta = timedelta(0)) -> timedelta:
+    """The median of how far lastUpdated lay behind Radar's present in the newest answers; an hour if there is none.
+
+    The clock is *ahead* of that present.
+    """
+    lags = [radar_lag(row.finished_at - row.last_updated, ahead) for row in connection.execute(_NEWEST_ANSWERS)]
+    return max(timedelta(seconds=median(one.total_seconds() for one in lags)), timedelta(0)) if lags else UNKNOWN_LAG
+
+
+def effective_last_updated(connection: sa.Connection, arrival: ReceivedAnswer) -> ReceivedAnswer:
+    """Let a lastUpdated ahead of Radar's present, when the answer came, count as that present less the usual lag."""
+    meta = arrival.answer.meta
+    if meta.last_updated <= (arrival.present + NAMED_FROM if arrival.ahead else arrival.now):
+        return arrival
+    lag = usual_lag(connection, arrival.ahead)
+    meta = replace(meta, last_updated=arrival.present - lag)  # UNKNOWN_LAST_UPDATED, too
+    return replace(arrival, answer=replace(arrival.answer, meta=meta))
+
+
+def usual(connection: sa.Connection, updated: Mapping[str, datetime]) -> dict[str, timedelta]:
+    """Return the usual distance from lastUpdated to the clock per profile; absent if there is no earlier answer.
+
+    *updated* is the lastUpdated of each profile's newest answer. Only answers that came before that moment count,
+    because the later ones may be part of a stall. Their lag would become the usual one.
+    """
+    if not updated:
+        return {}
+    columns = sa.column("name", sa.Text), sa.column("updated", fetches.c.last_updated.type)
+    given = sa.values(*columns, name="given").data([*updated.items()]).cte("updated")
+    earlier = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= given.c.updated)
+    of_profile = fetch_profiles.c.profile == given.c.name
+    joined = fetch_profiles.join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
+    nth = sa.select(fetch_profiles.c.fetch_id).select_from(joined).where(of_profile, earlier)
+    nth = nth.order_by(fetch_profiles.c.fetch_id.desc()).offset(_ANSWERS - 1).limit(1).correlate(given)
+    bounded = sa.select(given.c.name, given.c.updated, sa.func.coalesce(nth.scalar_subquery(), 0).label("first"))
+    bound = bounded.cte("bound")
+    recent = sa.and_(fetch_profiles.c.profile == bound.c.name, fetch_profiles.c.fetch_id >= bound.c.first)
+    told = sa.select(bound.c.name, fetches.c.finished_at, fetches.c.last_updated)
+    told = told.join_from(bound, fetch_profiles, recent).join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
+    lags: dict[str, list[timedelta]] = defaultdict(list)
+    ok = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= bound.c.updated)
+    for name, finished_at, last_updated in connection.execute(told.where(ok)):
+        lags[name].append(max(finished_at - last_updated, timedelta(0)))
+    return {name: timedelta(seconds=median(lag.total_seconds() for lag in found)) for name, found in lags.items()}
+
+
+_CLOCK_KEY = "clock_difference"
+
+
+def read_clock_difference(connection: sa.Connection) -> ClockDifference:
+    """Return what is on record."""
+    return load(sql.get_state(connection, _CLOCK_KEY))
+
+
+def write_clock_difference(connection: sa.Connection, difference: ClockDifference) -> None:
+    """Put *difference* on record in the place of what is there."""
+    sql.put_state(connection, _CLOCK_KEY, difference.dump())
 
 
 _FORGOTTEN_AFTER = timedelta(days=7)

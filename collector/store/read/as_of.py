@@ -21,7 +21,7 @@ from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import date_ranges, fetches, points, profile_series, revisions
 from collector.store.db.schema import series as series_table
 from collector.store.db.schema import withdrawals as gone
-from collector.store.ledger import fires
+from collector.store.ledger import upstream
 from collector.store.read.points import first_of_each, merged, select_points
 from collector.store.series import generations, snapshots
 from collector.store.series.evidence import proven_absent
@@ -201,7 +201,7 @@ class AsOfReader:
         lastUpdated lies behind Radar's present by as much as in the newest answer. A series without any answer on
         record counts as published up to that present.
         """
-        ahead = fires.read_clock_difference(self._connection).ahead if self._as_of is None else timedelta(0)
+        ahead = upstream.read_clock_difference(self._connection).ahead if self._as_of is None else timedelta(0)
         now -= ahead.total_seconds()
         found = dict.fromkeys(ids, now)
         for series_id, told, came in self._connection.execute(heard(self._as_of), {"ids": list(ids)}):

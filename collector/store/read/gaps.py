@@ -15,7 +15,7 @@ from collector.finality import Absence, GapRequest, gap_requests, judge_gap
 from collector.model import Window, from_epoch
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
-from collector.store.ledger import fires
+from collector.store.ledger import upstream
 from collector.store.retention.prune import stored_cutoff
 from collector.store.series import evidence, generations
 from collector.store.write.diff import spoken_window
@@ -282,10 +282,10 @@ def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
     row = connection.execute(newest).one_or_none()
     if row is None:
         return timedelta(0)
-    ahead = fires.read_clock_difference(connection).ahead
+    ahead = upstream.read_clock_difference(connection).ahead
     lags = [radar_lag(max(row.finished_at - row.last_updated, timedelta(0)), ahead)]
     if lags[0] >= _LONGEST_LAG:
-        usual = fires.usual(connection, {profile: row.last_updated})
+        usual = upstream.usual(connection, {profile: row.last_updated})
         lags += (radar_lag(each, ahead) for each in usual.values())
     return next((each for each in lags if each < _LONGEST_LAG), timedelta(0))
 

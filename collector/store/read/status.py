@@ -15,7 +15,7 @@ from collector.store.db import migrate
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, metadata, points, refusals, series
 from collector.store.db.sql import values_table
-from collector.store.ledger import fires
+from collector.store.ledger import upstream
 from collector.store.series import generations, identity
 from collector.store.series import identity as series_of
 from collector.store.series.identity import series_states
@@ -88,8 +88,8 @@ def status_rows(connection: sa.Connection, profiles: Sequence[Profile]) -> list[
     found = {row.id: row for row in connection.execute(sa.select(*columns).where(series.c.id.in_(every)))}
     healths = _healths(connection, [profile.name for profile in profiles])
     updated = {name: health[3] for name, health in healths.items() if health[3] is not None}
-    usual = fires.usual(connection, updated)
-    ahead = fires.read_clock_difference(connection).ahead
+    usual = upstream.usual(connection, updated)
+    ahead = upstream.read_clock_difference(connection).ahead
     rows = []
     for profile in profiles:
         asked = [s.query for s in profile.series]

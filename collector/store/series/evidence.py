@@ -56,40 +56,29 @@ def read(connection: sa.Connection, ids: Iterable[int], hull: EpochWindow | None
         parameters |= {"since": from_epoch(hull[0]), "until": from_epoch(hull[1])}
     rows: Rows = defaultdict(list)
     for series_id, *row in connection.execute(_NEAR if hull else _READ, parameters):
-        rows[series_id].append(_evidence(*row))
+        start, end, asked_at, told_at, margin, changed_at, confirmed = row
+        changed = changed_at.timestamp() if changed_at else None
+        times = asked_at.timestamp(), told_at.timestamp(), margin, changed
+        rows[series_id].append(Evidence(start, end, *times, confirmed=bool(confirmed)))
     return rows
 
 
-def _evidence(start: int, end: int, *rest: Any) -> Evidence:
-    asked_at, told_at, margin, changed_at, confirmed = rest
-    changed = changed_at.timestamp() if changed_at else None
-    return Evidence(start, end, asked_at.timestamp(), told_at.timestamp(), margin, changed, confirmed=bool(confirmed))
-
-
 def write(connection: sa.Connection, changes: Mapping[int, tuple[Sequence[Evidence], Sequence[Evidence]]]) -> None:
-    """Replace rows by others: (rows as they were, rows as they are to be) by series_id."""
-    gone, new = [], []
+    """Replace rows by series_id: *changes* has the rows before and after."""
+    deleted, inserted = [], []
     for series_id, (before, after) in sorted(changes.items()):
-        old, now = set(before), set(after)
-        gone += [{"i": series_id, "s": from_epoch(row.start)} for row in before if row not in now]
-        new += [_row(series_id, row) for row in after if row not in old]
-    if gone:
-        connection.execute(_DELETE, gone)
-    if new:
-        connection.execute(_INSERT, new)
-
-
-def _row(series_id: int, row: Evidence) -> dict[str, Any]:
-    return {
-        "series_id": series_id,
-        "start": from_epoch(row.start),
-        "end": from_epoch(row.end),
-        "asked_at": from_epoch(row.asked_at),
-        "told_at": from_epoch(row.told_at),
-        "margin": row.margin,
-        "changed_at": None if row.changed_at is None else from_epoch(row.changed_at),
-        "confirmed": row.confirmed,
-    }
+        old, new = set(before), set(after)
+        deleted += [{"i": series_id, "s": from_epoch(row.start)} for row in before if row not in new]
+        for row in after:
+            if row not in old:
+                times = {name: from_epoch(getattr(row, name)) for name in ("start", "end", "asked_at", "told_at")}
+                changed_at = None if row.changed_at is None else from_epoch(row.changed_at)
+                rest = {"margin": row.margin, "changed_at": changed_at, "confirmed": row.confirmed}
+                inserted.append({"series_id": series_id, **times, **rest})
+    if deleted:
+        connection.execute(_DELETE, deleted)
+    if inserted:
+        connection.execute(_INSERT, inserted)
 
 
 def add_absences(connection: sa.Connection, fetch_id: int, found: Mapping[int, Sequence[Absence]]) -> None:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -143,7 +144,7 @@ def in_force(same: Iterable[Generation], as_of: datetime | None = None) -> list[
 
     A generation that is in force now and came back to force after *as_of* counts for then if it was the first one.
     """
-    known = sorted(same, key=lambda one: one.id)
+    known = sorted(same, key=attrgetter("id"))
     found = [one for one in known if one.since is not None] or known[-1:]
     if as_of is None:
         return sorted(found, key=_newest, reverse=True)
@@ -270,19 +271,16 @@ def absolute_words(connection: sa.Connection, words: Iterable[str]) -> set[str]:
 
 
 _USUAL = ("*",)
-
-
-def _unit_key(unit: str) -> str:
-    return f"unit_names:{spelling_free(unit)}"
+_UNIT_KEY = "unit_names:{}"
 
 
 def read_unit_names(connection: sa.Connection, unit: str) -> tuple[str, ...]:
     """Return the names that the newest answer gave *unit*, `*` unless others are on record."""
-    text = sql.get_state(connection, _unit_key(unit))
+    text = sql.get_state(connection, _UNIT_KEY.format(spelling_free(unit)))
     return tuple(json.loads(text)) if text else _USUAL
 
 
 def write_unit_names(connection: sa.Connection, unit: str, names: Sequence[str]) -> None:
     """Put the names of *unit* on record, unless they are those on record."""
     if read_unit_names(connection, unit) != tuple(names):
-        sql.put_state(connection, _unit_key(unit), json.dumps(list(names), ensure_ascii=False))
+        sql.put_state(connection, _UNIT_KEY.format(spelling_free(unit)), json.dumps(list(names), ensure_ascii=False))

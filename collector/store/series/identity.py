@@ -49,7 +49,12 @@ def activate_labels(
     insert = upsert(connection, profile_series)
     new = {name: insert.excluded[name] for name in ("position", "series_id", "active")}
     connection.execute(insert.on_conflict_do_update(index_elements=["profile", "label"], set_=new), rows)
-    _relabel(connection, {ids[s.query]: s.label for *_, s in wanted})
+    labels = {ids[s.query]: s.label for *_, s in wanted}
+    stored = connection.execute(sa.select(series.c.id, series.c.label).where(series.c.id.in_(labels)))
+    changed = [{"i": row.id, "l": labels[row.id]} for row in stored if row.label != labels[row.id]]
+    if changed:
+        relabel = sa.update(series).where(series.c.id == sa.bindparam("i")).values(label=sa.bindparam("l"))
+        connection.execute(relabel, changed)
     _note_settles(connection, profiles, ids, kept)
 
 
@@ -67,15 +72,6 @@ def _note_settles(
         if series_id in longest:
             longest[series_id] = max(longest[series_id], timedelta(seconds=settle))
     evidence.set_settles(connection, longest)
-
-
-def _relabel(connection: sa.Connection, labels: Mapping[int, str]) -> None:
-    """Give series their labels, by id: hardly ever a new one."""
-    found = connection.execute(sa.select(series.c.id, series.c.label).where(series.c.id.in_(labels)))
-    renamed = [{"i": row.id, "l": labels[row.id]} for row in found if row.label != labels[row.id]]
-    if renamed:
-        relabel = sa.update(series).where(series.c.id == sa.bindparam("i")).values(label=sa.bindparam("l"))
-        connection.execute(relabel, renamed)
 
 
 def _known(connection: sa.Connection, wanted: Sequence[LabelledSeries], now: datetime) -> dict[Question, int]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.datasets import dataset_named
+from collector.datasets import dataset_named, is_snapshot
 from collector.model import rfc3339, utc
 from collector.profile import Reach
 from collector.retry import pass_backoff
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from collector.model import Batch
     from collector.profile import Profile
     from collector.store.series.generations import Generation
 
@@ -48,6 +49,14 @@ class Snapshot:
     end: datetime
     last_updated: datetime
     points: int
+
+
+def is_part(batch: Batch) -> bool:
+    """Tell whether the answer to *batch* is a part of snapshots; ValueError if only some of its series are."""
+    kinds = {is_snapshot(piece.series) for piece in batch.slices}
+    if len(kinds) > 1:
+        raise ValueError("a batch asks for snapshots and for history at once")
+    return kinds == {True}
 
 
 def checksum(taken: Snapshot, timestamps: Sequence[int], values: Sequence[float]) -> int:

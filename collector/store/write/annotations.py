@@ -17,7 +17,7 @@ from collector.store.db.sql import ANNOTATIONS, advisory_lock
 from collector.store.ledger.fetches import AnswerTime, overrules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from collector.model import Annotation, Batch, Meta, Window
@@ -76,22 +76,22 @@ class AnnotationChanges:
     returned: list[int] = field(default_factory=list)
 
 
-def annotation_changes(
-    stored: Sequence[StoredAnnotation], answered: Iterable[str], windows: Sequence[Window], time: AnswerTime
-) -> AnnotationChanges:
-    """Compare the annotations stored with the digests *answered* over *windows* by the answer of *time*.
+def annotation_changes(stored: Sequence[StoredAnnotation], answer: AnsweredAnnotations) -> AnnotationChanges:
+    """Compare the *stored* annotations with those of an answer.
 
-    An answer that should carry an annotation and does not withdraws it, unless an answer that had it overrules this
-    one; an answer that has a withdrawn one brings it back, unless the one that lacked it overrules this one.
+    An answer that should contain an annotation and does not withdraws it, unless an answer that had it overrules this
+    one. An answer that contains a withdrawn one returns it, unless the answer that lacked it overrules this one.
     """
-    answered, known = set(answered), {remark.digest for remark in stored}
-    seen = [r for r in stored if r.digest in answered]
-    lacking = [r for r in stored if r.digest not in answered and r.withdrawn is None]
+    known, time = {annotation.digest for annotation in stored}, answer.time
+    seen = [one for one in stored if one.digest in answer.content]
+    lacking = [one for one in stored if one.digest not in answer.content and one.withdrawn is None]
     return AnnotationChanges(
-        new=sorted(answered - known),
-        seen=[r.id for r in seen],
-        withdrawn=[r.id for r in lacking if r.counts(time) and any(should_contain(w, r) for w in windows)],
-        returned=[r.id for r in seen if r.withdrawn is not None and r.counts(time)],
+        new=sorted(answer.content.keys() - known),
+        seen=[one.id for one in seen],
+        withdrawn=[
+            one.id for one in lacking if one.counts(time) and any(should_contain(w, one) for w in answer.windows)
+        ],
+        returned=[one.id for one in seen if one.withdrawn is not None and one.counts(time)],
     )
 
 
@@ -130,20 +130,16 @@ class AnsweredAnnotations:
         self.content = {digest(self.dataset, remark): _content(remark) for remark in meta.annotations}
         self.time = time
 
-    def annotation_changes(self, stored: Sequence[StoredAnnotation]) -> AnnotationChanges:
-        """Compare with the annotations *stored*."""
-        return annotation_changes(stored, self.content, self.windows, self.time)
-
 
 def save(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> None:
     """Note which annotations the answers about one dataset had, and which they lacked."""
     stored = _read(connection, answers)
-    decisions = [answer.annotation_changes(stored) for answer in answers]
+    decisions = [annotation_changes(stored, answer) for answer in answers]
     if any(decision.new or decision.withdrawn or decision.returned for decision in decisions):
         # Of answers that see the same change, each must see what the one before it has written.
         advisory_lock(connection, ANNOTATIONS)
         for answer in answers:
-            _write(connection, answer, answer.annotation_changes(_read(connection, [answer])))
+            _write(connection, answer, annotation_changes(_read(connection, [answer]), answer))
     else:
         for answer, decision in zip(answers, decisions, strict=True):
             _write(connection, answer, decision)
@@ -152,7 +148,7 @@ def save(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> N
 def add_new(connection: sa.Connection, answer: AnsweredAnnotations) -> None:
     """Add the annotations that no answer has had so far; what *answer* says of others changes nothing."""
     advisory_lock(connection, ANNOTATIONS)
-    new = answer.annotation_changes(_read(connection, [answer])).new
+    new = annotation_changes(_read(connection, [answer]), answer).new
     _write(connection, answer, AnnotationChanges(new=new))
 
 

@@ -24,7 +24,7 @@ from collector.model import from_epoch, is_absolute, rfc3339
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.schema import bodies, date_ranges, fetches
 from collector.store.ledger.fetches import ReceivedAnswer
-from collector.store.ledger.fires import effective_last_updated
+from collector.store.ledger.upstream import effective_last_updated
 from collector.store.retention.prune import stored_cutoff
 from collector.store.series import evidence, grids, identity, proposals
 from collector.store.write import points

@@ -28,7 +28,7 @@ from collector.store.db.schema import fetches as fetches_table
 from collector.store.db.schema import points as points_table
 from collector.store.ledger import fetches
 from collector.store.ledger.fetches import DAY, AnswerTime, SaveResult, overrules
-from collector.store.ledger.fires import effective_last_updated
+from collector.store.ledger.upstream import effective_last_updated
 from collector.store.series import evidence, generations, grids, identity, proposals
 from collector.store.write import points, save_snapshots
 from collector.store.write.annotations import AnsweredAnnotations

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.datasets import is_snapshot
 from collector.model import Answer, Batch, Slice
 from collector.store import checksums
 from collector.store.db.column_types import epoch
@@ -26,7 +25,7 @@ from collector.store.db.schema import series as series_table
 from collector.store.db.schema import snapshots as table
 from collector.store.ledger import fetches as ledger
 from collector.store.ledger.fetches import ReceivedAnswer, SaveResult
-from collector.store.ledger.fires import effective_last_updated
+from collector.store.ledger.upstream import effective_last_updated
 from collector.store.series import proposals, snapshots
 from collector.store.series.snapshots import Snapshot, checksum
 from collector.store.write.annotations import AnsweredAnnotations
@@ -64,14 +63,6 @@ class Taken:
     last_updated: datetime
     points: Points
     fetches: Mapping[int, int]
-
-
-def is_part(batch: Batch) -> bool:
-    """Tell whether the answer to *batch* is a part of snapshots; ValueError if only some of its series are."""
-    kinds = {is_snapshot(piece.series) for piece in batch.slices}
-    if len(kinds) > 1:
-        raise ValueError("a batch asks for snapshots and for history at once")
-    return kinds == {True}
 
 
 def note(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
