@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collector.store.db.engine import Location
     from collector.store.ledger.fires import Fire
     from collector.store.ledger.replicas import ServiceState
-    from collector.store.ledger.upstream import Refusal
     from collector.store.read.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.read.points import Block
     from collector.store.read.selection import PointCursor, PointQuery, SelectedSeries
@@ -136,11 +135,6 @@ class ReadView:
         """Tell what is in the store, and how many bytes it takes."""
         return status.info(self._connection, self._location)
 
-    def refusals(self, now: datetime | None = None) -> list[Refusal]:
-        """List the questions that are not asked at *now*, by when they are; without it all that were refused last."""
-        found = upstream.list_refusals(self._connection)
-        return [one for one in found if now is None or one.pauses(now)]
-
     relative_queries = _of_connection(identity.relative)
     measures = _of_connection(identity.measures)
     series_states = _of_connection(identity.series_states)
@@ -183,6 +177,7 @@ class ReadView:
     rehearse_replay = _of_connection(replays.rehearse)
     budget = _of_connection(upstream.budget)
     budget_free_at = _of_connection(upstream.free_at)
+    refusals = _of_connection(upstream.list_refusals)
     throttles = _of_connection(upstream.throttles)
     rejection_reason = _of_connection(upstream.rejection_reason)
     upstream = _of_connection(upstream.upstream)

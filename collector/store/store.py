@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from collector.store.db import migrate, sqlite_file
@@ -142,7 +142,7 @@ class Store(Reader):
         since = now - adopting.LOOKBACK
         if self._adopted_at:
             since = max(since, self._adopted_at - _COMMITTED_WITHIN)
-        foreign = await self._database.read_in_thread(lambda connection: adopting.foreign(connection, since))
+        foreign = await self._database.read_in_thread(partial(adopting.foreign, since=since))
         if foreign:
             await self._database.write(lambda connection: adopting.adopt(connection, foreign))
         self._adopted_at = now
@@ -346,7 +346,12 @@ def open_store(url: str, *, owner: str | None, upgrade: bool, timescale: bool) -
         if location.path and owner is not None:
             sqlite_file.make_folder(location)
             lock = stack.enter_context(hold_lock(location.path, owner, named=location.named))
-            _create_missing_file(location, lock, upgrade=upgrade)
+            if not location.path.exists():
+                if not upgrade:
+                    migrate.check(None)
+                with translate_errors(location), sqlite_file.creating(location) as connection:
+                    migrate.upgrade(connection)
+                lock.take_file()
         database = stack.enter_context(_opened(location, writes=owner is not None))
         timescale = timescale and location.path is None and owner is not None
         _prepare_schema(database, upgrade=upgrade and owner is not None, timescale=timescale)
@@ -370,15 +375,6 @@ def _opened(location: Location, *, writes: bool) -> Iterator[Database]:
         database = Database(location, writes=writes, immutable=immutable)
         stack.callback(database.close)
         yield database
-
-
-def _create_missing_file(location: Location, lock: LockFile, *, upgrade: bool) -> None:
-    if location.path and not location.path.exists():
-        if not upgrade:
-            migrate.check(None)
-        with translate_errors(location), sqlite_file.creating(location) as connection:
-            migrate.upgrade(connection)
-        lock.take_file()
 
 
 def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> None:

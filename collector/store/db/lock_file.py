@@ -34,6 +34,7 @@ _FLOCK = "hhqqi4x"
 """The struct flock of fcntl(2): type, whence, start, length, process."""
 _OWNED_BYTE = 0x4000_0200
 """In the page that no database uses, behind the bytes that SQLite locks: https://sqlite.org/fileformat2.html#lockbyte."""
+_LOCK, _UNLOCK = (struct.pack(_FLOCK, kind, os.SEEK_SET, _OWNED_BYTE, 1, 0) for kind in (fcntl.F_WRLCK, fcntl.F_UNLCK))
 _ELSEWHERE = "another process, which opened it under another name or whose lock file was deleted"
 
 
@@ -193,7 +194,7 @@ def _try(descriptor: int, kind: int, file: Path) -> bool:
 
 def _try_file(descriptor: int, path: Path) -> bool:
     try:
-        _set(descriptor, fcntl.F_WRLCK)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _LOCK)
     except BlockingIOError:
         return False
     except OSError as error:
@@ -204,11 +205,7 @@ def _try_file(descriptor: int, path: Path) -> bool:
 
 def _release_file(descriptor: int) -> None:
     with suppress(OSError):
-        _set(descriptor, fcntl.F_UNLCK)
-
-
-def _set(descriptor: int, kind: int) -> None:
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, os.SEEK_SET, _OWNED_BYTE, 1, 0))
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _UNLOCK)
 
 
 def _unlockable(file: Path, error: OSError) -> StoreUnavailable:
@@ -256,17 +253,15 @@ def pinned(path: Path, *, writes: bool = False) -> Iterator[int]:
 
 def _opened(path: Path, *, writes: bool) -> tuple[tuple[int, int], int]:
     if not writes:
-        known = _file_id(path.stat())
+        status = path.stat()
+        known = status.st_dev, status.st_ino
         if known in _pins and (shared := _pins[known].shared) is not None:
             return known, shared
     descriptor = os.open(path, (os.O_RDWR if writes else os.O_RDONLY) | os.O_CLOEXEC)
-    key = _file_id(os.fstat(descriptor))  # of the file that has the name now
+    status = os.fstat(descriptor)  # of the file that has the name now
+    key = status.st_dev, status.st_ino
     pin = _pins.setdefault(key, _Pin())
     pin.descriptors.append(descriptor)
     if not writes:
         pin.shared = descriptor
     return key, descriptor
-
-
-def _file_id(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino

@@ -40,7 +40,8 @@ def opened(location: Location, *, writes: bool) -> Iterator[bool]:
 
     The owner *writes*: it sets a write-ahead log of another file aside. A reader changes nothing.
     """
-    path = _path(location)
+    path = location.path
+    assert path is not None
     _check_kind(path)
     with ExitStack() as stack:
         try:
@@ -51,7 +52,7 @@ def opened(location: Location, *, writes: bool) -> Iterator[bool]:
             immutable = not writes and must_be_read_alone(path, descriptor)
         except OSError as error:
             raise StoreUnavailable(f"the store {path} cannot be opened ({os_error_text(error)})") from error
-        _check_content(location, immutable=immutable)
+        _check_content(path, location, immutable=immutable)
         yield immutable
 
 
@@ -93,10 +94,10 @@ def _others(path: Path) -> str:
     return f" (also {', '.join(sorted(names))})" if names else ""
 
 
-def _check_content(location: Location, *, immutable: bool) -> None:
+def _check_content(path: Path, location: Location, *, immutable: bool) -> None:
     """Ask SQLite, which says what is wrong with a file that it cannot open."""
     try:
-        with closing(connect(_path(location), immutable=immutable)) as connection:
+        with closing(connect(path, immutable=immutable)) as connection:
             found: int = connection.execute("PRAGMA application_id").fetchone()[0]
     except sqlite3.Error as error:
         raise translate(error, location) from error
@@ -110,30 +111,27 @@ def connect(path: Path, *, immutable: bool) -> sqlite3.Connection:
 
 
 def make_folder(location: Location) -> None:
-    """Create the folder of a store where it is missing, for this user alone; none that a link only points to."""
-    folder = _path(location).parent
-    if link := _dangling(location):
-        raise StoreUnavailable(f"{link} is a symbolic link to {os.path.realpath(link)}, which cannot be reached")
+    """Create the missing folder of a store, for this user alone. Raises StoreUnavailable for a dangling symbolic link.
+
+    A link to a missing file in an existing folder is not dangling, because the store creates that file.
+    """
+    assert location.path is not None
+    path, folder = location.path, location.path.parent
+    named = location.named or path
+    first = next(one for one in (named, *named.parents) if os.path.lexists(one))
+    if first.is_symlink() and not first.exists() and (path.is_symlink() or not folder.is_dir()):
+        raise StoreUnavailable(f"{first} is a symbolic link to {os.path.realpath(first)}, which cannot be reached")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(f"the folder {folder} cannot be created ({os_error_text(error)})") from error
 
 
-def _dangling(location: Location) -> Path | None:
-    """Find the link on the way to a store that points nowhere; one to a file that a folder could hold is none."""
-    path = _path(location)
-    named = location.named or path
-    first = next(one for one in (named, *named.parents) if os.path.lexists(one))
-    if not first.is_symlink() or first.exists():
-        return None
-    return first if path.is_symlink() or not path.parent.is_dir() else None
-
-
 @contextmanager
 def creating(location: Location) -> Iterator[sa.Connection]:
     """Build a new store in the transaction this gives; only the owner may."""
-    path = _path(location)
+    path = location.path
+    assert path is not None
     unfinished = path.with_name(path.name + ".new")
     _remove(unfinished)
     os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -161,11 +159,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _path(location: Location) -> Path:
-    assert location.path is not None
-    return location.path
 
 
 _MAGIC = b"SQLite format 3\0"

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from collector.model import Question, Slice
     from collector.store.ledger.fetches import ReceivedAnswer
 
+_CREDENTIALS_KEY = "credentials:{}"
+"""Key of the record of credentials, by their fingerprint."""
 _ACCEPTED = "taken"
 """The record of credentials that Radar has accepted."""
 
@@ -63,13 +65,9 @@ _NEWEST_ENDED = (
 _THIS = sa.select(*_outcome_columns).where(fetches.c.id == sa.bindparam("fetch_id"))
 
 
-def _credentials_key(credentials: str) -> str:
-    return f"credentials:{credentials}"
-
-
 def throttles(connection: sa.Connection, credentials: str, now: datetime) -> list[Throttle]:
     """Return what limits requests with these credentials now; *credentials* is their fingerprint."""
-    unavailable, record = connection.execute(_HEALTH, {"key": _credentials_key(credentials)}).one()
+    unavailable, record = connection.execute(_HEALTH, {"key": _CREDENTIALS_KEY.format(credentials)}).one()
     newest = _outcome(connection, _NEWEST) if unavailable == BREAKER_THRESHOLD else None
     found = [circuit_throttle(newest, now)] if newest else []
     if credentials and record != _ACCEPTED:
@@ -81,15 +79,17 @@ def throttles(connection: sa.Connection, credentials: str, now: datetime) -> lis
 
 def start_probe(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
     """Record that the fetch is the one that sends credentials on probation."""
-    record = sql.get_state(connection, _credentials_key(credentials))
+    record = sql.get_state(connection, _CREDENTIALS_KEY.format(credentials))
     if record != _ACCEPTED:
         rejected = json.loads(record)["refused"] if record else None
-        sql.put_state(connection, _credentials_key(credentials), json.dumps({"refused": rejected, "trying": fetch_id}))
+        sql.put_state(
+            connection, _CREDENTIALS_KEY.format(credentials), json.dumps({"refused": rejected, "trying": fetch_id})
+        )
 
 
 def reject_credentials(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
     """Record that Radar rejected the credentials of the fetch."""
-    sql.put_state(connection, _credentials_key(credentials), json.dumps({"refused": fetch_id, "trying": None}))
+    sql.put_state(connection, _CREDENTIALS_KEY.format(credentials), json.dumps({"refused": fetch_id, "trying": None}))
 
 
 def try_at_once(connection: sa.Connection, credentials: str) -> None:
@@ -97,19 +97,21 @@ def try_at_once(connection: sa.Connection, credentials: str) -> None:
 
     `start_probe` ends this, so it is one request whatever its outcome is.
     """
-    record = sql.get_state(connection, _credentials_key(credentials))
+    record = sql.get_state(connection, _CREDENTIALS_KEY.format(credentials))
     if record and record != _ACCEPTED:
-        sql.put_state(connection, _credentials_key(credentials), json.dumps(json.loads(record) | {"at_once": True}))
+        sql.put_state(
+            connection, _CREDENTIALS_KEY.format(credentials), json.dumps(json.loads(record) | {"at_once": True})
+        )
 
 
 def accept_credentials(connection: sa.Connection, credentials: str) -> None:
     """Record that Radar accepts the credentials."""
-    sql.put_state(connection, _credentials_key(credentials), _ACCEPTED)
+    sql.put_state(connection, _CREDENTIALS_KEY.format(credentials), _ACCEPTED)
 
 
 def rejection_reason(connection: sa.Connection, credentials: str) -> str | None:
     """Return Radar's error text for credentials that it rejects; None if it accepts them or was not asked."""
-    record = sql.get_state(connection, _credentials_key(credentials))
+    record = sql.get_state(connection, _CREDENTIALS_KEY.format(credentials))
     if record is None or record == _ACCEPTED:
         return None
     return circuit_breaker.rejection_reason(*_probation(connection, record))
@@ -334,10 +336,11 @@ def _refusal_key(series: str, window: Window | None) -> str:
     return f"{series} {window.start.timestamp():.0f} {window.end.timestamp():.0f}" if window else series
 
 
-def list_refusals(connection: sa.Connection) -> list[Refusal]:
-    """List all questions that were refused when they were asked last, whether they may be asked again or not."""
+def list_refusals(connection: sa.Connection, now: datetime | None = None) -> list[Refusal]:
+    """List the questions that are paused at *now*, by the end of the pause; without it all that were refused last."""
     rows = connection.execute(sa.select(refusals).order_by(refusals.c.again_at, refusals.c.digest))
-    return [_refusal(row) for row in rows]
+    refused = [_refusal(row) for row in rows]
+    return [refusal for refusal in refused if now is None or refusal.pauses(now)]
 
 
 def _refusal(row: sa.Row[tuple[object, ...]]) -> Refusal:

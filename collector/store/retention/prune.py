@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_CUTOFF_KEY = "kept_from:{}"
+
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
@@ -69,22 +71,18 @@ def cutoffs(
 
 def stored_cutoff(connection: sa.Connection, interval: AggInterval) -> datetime | None:
     """Read the cutoff of the last pruning: the first bucket of *interval* that is kept; None if all are."""
-    text = sql.get_state(connection, _cutoff_key(interval))
+    text = sql.get_state(connection, _CUTOFF_KEY.format(interval.value))
     return utc(text) if text else None
 
 
 def _store_cutoffs(connection: sa.Connection, current: Cutoffs) -> None:
     """Store the cutoffs; an interval that had one before and has none now gets an empty record."""
     for interval in AggInterval:
-        key = _cutoff_key(interval)
+        key = _CUTOFF_KEY.format(interval.value)
         if interval in current:
             sql.put_state(connection, key, rfc3339(current[interval]))
         elif sql.get_state(connection, key):
             sql.put_state(connection, key, "")
-
-
-def _cutoff_key(interval: AggInterval) -> str:
-    return f"kept_from:{interval.value}"
 
 
 async def prune(database: Database, retention: RetentionSettings, now: datetime) -> Pruned:

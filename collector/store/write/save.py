@@ -167,7 +167,12 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> 
     begins = evidence.read_edges(connection, queries)
     known = {ids[query]: edge for query, edge in begins.items() if edge.is_accepted}
     changes, rows = _compare(connection, arrivals, ids, known)
-    _move_edges(connection, changes, {ids[query]: query for query in queries}, known)
+    by_id = {ids[query]: query for query in queries}
+    moved: dict[Question, Edge | None] = {}
+    for change in changes:
+        asked_at = (change.arrival.asked_at or change.arrival.now).timestamp()
+        moved |= {by_id[i]: known[i].moves_to(first, asked_at) for i, first in change.moved_on.items()}
+    evidence.write_edges(connection, moved)
     _write(connection, changes)
     evidence.write(connection, rows)
     for change in changes:
@@ -181,20 +186,6 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> 
     # What all answers share comes last, and is not held for long.
     save_annotations(connection, [AnsweredAnnotations(a.batch, a.answer.meta, a.time) for a in arrivals])
     return saved
-
-
-def _move_edges(
-    connection: sa.Connection,
-    changes: Sequence[Change],
-    queries: Mapping[int, Question],
-    known: Mapping[int, Edge],
-) -> None:
-    """Note where Radar's history of series begins now."""
-    moved: dict[Question, Edge | None] = {}
-    for change in changes:
-        at = (change.arrival.asked_at or change.arrival.now).timestamp()
-        moved |= {queries[i]: known[i].moves_to(first, at) for i, first in change.moved_on.items()}
-    evidence.write_edges(connection, moved)
 
 
 def _compare(
