@@ -301,7 +301,7 @@ class Daemon:
 
     async def forget(self, series_id: int, *, dry_run: bool) -> SeriesDeletion:
         """Delete a series that no profile wants, with its history."""
-        return await self.store.forget_series(series_id, self.profiles, dry_run=dry_run)
+        return await self.store.delete_series(series_id, self.profiles, dry_run=dry_run)
 
     async def replay(self, fetch_id: int) -> dict[str, Any] | None:
         """Read the kept body of a fetch again; None if no body of this fetch waits for that."""

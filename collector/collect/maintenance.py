@@ -118,7 +118,7 @@ async def do_backfills(settings: Settings, batch_runner: BatchRunner, submitted:
             raise
         except Exception as error:  # noqa: BLE001 - not even its failure can be put on record, and the service goes on
             given_up.add(job.id)
-            standing = JobStatus("failed", job.standing.progress, f"{type(error).__name__}: {error}")
+            standing = JobStatus("failed", job.status.progress, f"{type(error).__name__}: {error}")
         if standing:
             level = logging.WARNING if standing.state == "failed" else logging.INFO
             log.log(level, "backfill", extra={"id": job.id, "outcome": standing.state, "reason": standing.message})

@@ -46,7 +46,7 @@ from collector.store.ledger.upstream import (
     Refusal,
     keys_of,
 )
-from collector.store.read.as_of import AsOfReader, Change, SeriesWindow, StoredSeries
+from collector.store.read.as_of import AsOfReader, Change, StoredSeries
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.read.points import Block
@@ -128,7 +128,6 @@ __all__ = [
     "SeriesState",
     "SeriesUnknown",
     "SeriesWanted",
-    "SeriesWindow",
     "ServiceHeartbeat",
     "ServiceState",
     "Snapshot",

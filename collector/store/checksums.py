@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector.store.db.column_types import clean, epoch
-from collector.store.db.schema import fires, seals, vanished
+from collector.store.db.schema import fires, set_checksums, vanished
 from collector.store.db.sql import upsert
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def update_set_checksums(connection: sa.Connection, came: Rows = (), gone: Rows 
             change[part] = number + sign, (total + sign * checksum) % _ALL
     rows_to_add = [{"part": part, "number": change[part][0], "digest": change[part][1]} for part in sorted(change)]
     if rows_to_add:
-        insert = upsert(connection, seals)
-        added = {name: seals.c[name] + insert.excluded[name] for name in ("number", "digest")}
+        insert = upsert(connection, set_checksums)
+        added = {name: set_checksums.c[name] + insert.excluded[name] for name in ("number", "digest")}
         added["digest"] %= _ALL
         connection.execute(insert.on_conflict_do_update(index_elements=["part"], set_=added), rows_to_add)
 
@@ -110,7 +110,7 @@ def findings(connection: sa.Connection) -> list[str]:
         for part, checksum in block:
             there[part] = there[part][0] + 1, (there[part][1] + checksum) % _ALL
     expected: Sums = defaultdict(_nothing)
-    expected.update({row.part: (row.number, row.digest) for row in connection.execute(sa.select(seals))})
+    expected.update({row.part: (row.number, row.digest) for row in connection.execute(sa.select(set_checksums))})
     parts = sorted({*expected, *there})
     return [_describe(part, expected[part], there[part]) for part in parts if expected[part] != there[part]]
 

@@ -151,8 +151,8 @@ class Store(Reader):
         self, kind: str, names: Sequence[str], now: datetime, choose: Callable[[Sequence[WorkItem], int], Sequence[str]]
     ) -> Claim:
         """Claim those of the free duties that *choose* picks, see work_items.ClaimRequest."""
-        wish = replicas.ClaimRequest(kind, names, now, choose, self._replica_id)
-        return await self._database.write(lambda connection: replicas.claim(connection, wish))
+        request = replicas.ClaimRequest(kind, names, now, choose, self._replica_id)
+        return await self._database.write(lambda connection: replicas.claim(connection, request))
 
     async def finish(self, outcomes: Sequence[Fire], done: Sequence[WorkItem]) -> None:
         """Record what became of due moments, and free their profiles; LeaseLost where they are another replica's."""
@@ -174,7 +174,7 @@ class Store(Reader):
 
         await self._database.write(work)
 
-    async def begin(
+    async def start_fetch(
         self, batch: Batch, profiles: Sequence[str], now: datetime, limit: int, credentials: str = ""
     ) -> StartedFetch | Wait:
         """Put a request on record before it is sent, or say until when to wait.
@@ -214,16 +214,16 @@ class Store(Reader):
         """Remember how the passes that take the snapshots of *profile* fared."""
         await self.set_state(snapshots.record_key(profile), snapshots.dump_record(record))
 
-    async def refuse(self, piece: Slice, outcome: str, reason: str, now: datetime) -> None:
+    async def refuse(self, slice_: Slice, outcome: str, reason: str, now: datetime) -> None:
         """Record that a slice was refused for its content, so that its question pauses; see retry.refusal_backoff."""
         await self._database.write(
-            lambda connection: upstream.record_refusal(connection, piece, outcome, reason, now), repeatable=False
+            lambda connection: upstream.record_refusal(connection, slice_, outcome, reason, now), repeatable=False
         )
 
     async def enqueue_windows(self, job: BackfillJob, slices: Sequence[Slice], *, alone: bool) -> BackfillJob:
         """Put on record what *job* has to ask for, unless that is there; who is *alone* at it has it all."""
         holder = self._replica_id if alone else None
-        return await self._database.write(lambda connection: backfills.plan(connection, job.id, slices, holder))
+        return await self._database.write(lambda connection: backfills.enqueue(connection, job.id, slices, holder))
 
     async def claim_windows(
         self,
@@ -233,13 +233,13 @@ class Store(Reader):
         choose: Callable[[Sequence[Slice], int], tuple[Sequence[Slice], Sequence[Slice]]] | None,
     ) -> ClaimedWindows:
         """Claim a part of what a job has to ask for, of the *known* series; see backfill_queue.WindowsRequest."""
-        wish = backfills.WindowsRequest(job.id, known, now, choose, self._replica_id)
-        return await self._database.write(lambda connection: backfills.claim(connection, wish))
+        request = backfills.WindowsRequest(job.id, known, now, choose, self._replica_id)
+        return await self._database.write(lambda connection: backfills.claim(connection, request))
 
     async def complete_windows(self, settled: CompletedWindows) -> BackfillJob:
         """Be done with claimed windows, and add to the job's counts; LeaseLost where others do the work by now."""
         mine = self._replica_id
-        return await self._database.write(lambda connection: backfills.settle(connection, settled, mine))
+        return await self._database.write(lambda connection: backfills.complete(connection, settled, mine))
 
     async def finish_backfill(self, job: BackfillJob, gaps: int, now: datetime) -> BackfillJob | None:
         """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
@@ -253,11 +253,9 @@ class Store(Reader):
 
         return await self._database.write(work)
 
-    async def stop_backfill(
-        self, job: BackfillJob, standing: JobStatus, now: datetime, gaps: int | None = None
-    ) -> None:
+    async def stop_backfill(self, job: BackfillJob, status: JobStatus, now: datetime, gaps: int | None = None) -> None:
         """End a job before all of it was asked for, as *standing* says; *gaps* buckets are absent, None: unknown."""
-        word = backfills.Stop(job.id, standing, now, self._replica_id, gaps)
+        word = backfills.Stop(job.id, status, now, self._replica_id, gaps)
         await self._database.write(lambda connection: backfills.stop(connection, word))
 
     async def confirm(self, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
@@ -269,7 +267,7 @@ class Store(Reader):
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""
         return await prune(self._database, retention, now)
 
-    async def forget_series(self, series_id: int, profiles: Sequence[Profile], *, dry_run: bool) -> SeriesDeletion:
+    async def delete_series(self, series_id: int, profiles: Sequence[Profile], *, dry_run: bool) -> SeriesDeletion:
         """Delete a series that neither *profiles* want nor another replica's, in all its units, with its history.
 
         With *dry_run* nothing is deleted. SeriesWanted, SeriesUnknown.
@@ -315,7 +313,7 @@ class Store(Reader):
     interrupt = _in_transaction(fetches.interrupt)
     accept_credentials = _in_transaction(upstream.accept_credentials)
     try_credentials_at_once = _in_transaction(upstream.try_at_once)
-    forget_refusals = _in_transaction(upstream.delete_refusals)
+    delete_refusals = _in_transaction(upstream.delete_refusals)
     create_backfill = _in_transaction(backfills.create)
     extend_backfill = _in_transaction(backfills.extend)
     cancel_backfill = _in_transaction(backfills.cancel)

@@ -194,7 +194,7 @@ async def test_a_series_that_was_forgotten_does_not_come_back(store_url):
         await core.activate_labels(ALL)
         for row in await core.store.list_series():
             if row.profile == "few":
-                await core.store.forget_series(row.id, [ALL], dry_run=False)
+                await core.store.delete_series(row.id, [ALL], dry_run=False)
         (outcome,) = await replayed(core)
         assert outcome.filled == 24
         assert "no series" in outcome.reason

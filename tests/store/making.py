@@ -48,7 +48,7 @@ def answer(asked, *values, updated=NOW, normalization="RAW_VALUES", unit="*", an
 
 
 async def begin(store, asked, now=NOW, profiles=("all",), limit=LIMIT):
-    return (await store.begin(asked, list(profiles), now, limit)).fetch_id
+    return (await store.start_fetch(asked, list(profiles), now, limit)).fetch_id
 
 
 async def saved(store, asked, *values, now=NOW, profiles=("all",), **meta):

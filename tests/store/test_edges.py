@@ -93,9 +93,9 @@ async def test_an_edge_goes_with_its_series(store):
     await store.set_edges({ALL: edge(5)})
     await store.activate_labels([], NOW)
     (row,) = await store.list_series()
-    await store.forget_series(row.id, [], dry_run=True)
+    await store.delete_series(row.id, [], dry_run=True)
     assert await store.edges([ALL]) == {ALL: edge(5)}
-    await store.forget_series(row.id, [], dry_run=False)
+    await store.delete_series(row.id, [], dry_run=False)
     assert await store.edges([ALL]) == {}
 
 

@@ -18,14 +18,14 @@ INSTANT = timedelta(microseconds=1)
 
 async def ask(store, now, limit):
     """Send one request and have it fail at once, as far as the ledger is concerned."""
-    begun = await store.begin(ASKED, ["all"], now, limit)
+    begun = await store.start_fetch(ASKED, ["all"], now, limit)
     if isinstance(begun, StartedFetch):
         await store.fail(begun.fetch_id, Unavailable("down"), now)
     return begun
 
 
 async def test_a_request_is_on_record_before_it_is_sent(store):
-    assert await store.begin(ASKED, ["b", "a"], NOW, 1) == StartedFetch(1)
+    assert await store.start_fetch(ASKED, ["b", "a"], NOW, 1) == StartedFetch(1)
     (fetch,) = await store.list_fetches()
     assert (fetch.outcome, fetch.started_at, fetch.finished_at) == ("started", NOW, None)
     assert fetch.profiles == ("b", "a")
@@ -34,7 +34,7 @@ async def test_a_request_is_on_record_before_it_is_sent(store):
 async def test_a_request_with_several_windows_is_on_record_with_all_of_them(store):
     one, other, third = query(), query(tld="com"), query(tld="net")
     asked = batch((one, hours(0, 1)), (other, hours(5, 6)), (third, hours(0, 1)))
-    await store.begin(asked, ["all"], NOW, 1)
+    await store.start_fetch(asked, ["all"], NOW, 1)
     (fetch,) = await store.list_fetches()
     assert fetch.request == "3 x 1h over 2026-04-30T00:00:00Z..2026-04-30T06:00:00Z in 2 windows"
     assert fetch.windows == (hours(0, 1), hours(5, 6), hours(0, 1))
@@ -42,7 +42,7 @@ async def test_a_request_with_several_windows_is_on_record_with_all_of_them(stor
 
 
 async def test_a_request_of_an_older_version_has_no_windows(store):
-    await store.begin(ASKED, ["all"], NOW, 1)
+    await store.start_fetch(ASKED, ["all"], NOW, 1)
 
     def work(connection):
         connection.exec_driver_sql("UPDATE fetches SET windows = NULL")
@@ -54,21 +54,21 @@ async def test_a_request_of_an_older_version_has_no_windows(store):
 async def test_a_request_under_way_counts_until_it_ends(store):
     await begin(store, ASKED, NOW)
     much_later = NOW + timedelta(minutes=14)
-    assert await store.begin(ASKED, ["all"], much_later, 1) == Wait(much_later + timedelta(seconds=1), "budget")
+    assert await store.start_fetch(ASKED, ["all"], much_later, 1) == Wait(much_later + timedelta(seconds=1), "budget")
 
 
 async def test_a_request_counts_for_300_seconds_after_it_ended(store):
     await ask(store, NOW, 1)
-    assert await store.begin(ASKED, ["all"], NOW + WINDOW - INSTANT, 1) == Wait(NOW + WINDOW, "budget")
-    assert isinstance(await store.begin(ASKED, ["all"], NOW + WINDOW, 1), StartedFetch)
+    assert await store.start_fetch(ASKED, ["all"], NOW + WINDOW - INSTANT, 1) == Wait(NOW + WINDOW, "budget")
+    assert isinstance(await store.start_fetch(ASKED, ["all"], NOW + WINDOW, 1), StartedFetch)
 
 
 async def test_the_wait_ends_when_enough_requests_are_old(store):
     for minute in range(4):
         await ask(store, NOW + minute * MINUTES, 10)
     now = NOW + 4 * MINUTES
-    assert await store.begin(ASKED, ["all"], now, 4) == Wait(NOW + WINDOW, "budget")
-    assert await store.begin(ASKED, ["all"], now, 2) == Wait(NOW + 2 * MINUTES + WINDOW, "budget")
+    assert await store.start_fetch(ASKED, ["all"], now, 4) == Wait(NOW + WINDOW, "budget")
+    assert await store.start_fetch(ASKED, ["all"], now, 2) == Wait(NOW + 2 * MINUTES + WINDOW, "budget")
 
 
 async def test_the_budget_counts_what_the_ledger_counts(store):
@@ -83,10 +83,10 @@ async def test_after_429_nobody_asks_before_the_moment_named(store):
     until = NOW + timedelta(seconds=7)
     fetch_id = await begin(store, ASKED, NOW)
     await store.fail(fetch_id, RateLimited("slow down", not_before=until, status=429, code=1015), NOW)
-    assert await store.begin(ASKED, ["all"], NOW, 100) == Wait(until, "blocked")
-    assert await store.begin(ASKED, ["all"], until - INSTANT, 100) == Wait(until, "blocked")
+    assert await store.start_fetch(ASKED, ["all"], NOW, 100) == Wait(until, "blocked")
+    assert await store.start_fetch(ASKED, ["all"], until - INSTANT, 100) == Wait(until, "blocked")
     assert (await store.budget(NOW, 100)).blocked_until == until
-    assert isinstance(await store.begin(ASKED, ["all"], until, 100), StartedFetch)
+    assert isinstance(await store.start_fetch(ASKED, ["all"], until, 100), StartedFetch)
     assert (await store.budget(until, 100)).blocked_until is None
 
 
@@ -94,12 +94,12 @@ async def test_a_block_is_never_shortened_by_a_later_word(store):
     first, second = await begin(store, ASKED, NOW), await begin(store, ASKED, NOW)
     await store.fail(first, RateLimited("wait", not_before=NOW + WINDOW), NOW)
     await store.fail(second, RateLimited("wait", not_before=NOW + MINUTES), NOW)
-    assert await store.begin(ASKED, ["all"], NOW, 100) == Wait(NOW + WINDOW, "blocked")
+    assert await store.start_fetch(ASKED, ["all"], NOW, 100) == Wait(NOW + WINDOW, "blocked")
 
 
 async def test_the_moment_any_failure_names_holds_everyone_back(store):
     await store.fail(await begin(store, ASKED, NOW), Unavailable("down", not_before=NOW + WINDOW), NOW)
-    assert await store.begin(ASKED, ["all"], NOW, 100) == Wait(NOW + WINDOW, "blocked")
+    assert await store.start_fetch(ASKED, ["all"], NOW, 100) == Wait(NOW + WINDOW, "blocked")
 
 
 async def test_a_failure_is_on_record_with_its_reason(store):
@@ -140,7 +140,7 @@ async def test_where_others_may_write_a_young_request_may_still_be_under_way(pos
 
 async def test_many_that_ask_at_once_stay_within_the_budget(store_url):
     async with Store.open(store_url, owner="test") as store:
-        found = await asyncio.gather(*(store.begin(ASKED, ["all"], NOW, 7) for _ in range(20)))
+        found = await asyncio.gather(*(store.start_fetch(ASKED, ["all"], NOW, 7) for _ in range(20)))
         assert sum(isinstance(begun, StartedFetch) for begun in found) == 7
 
 
@@ -151,7 +151,7 @@ from collector.store import StartedFetch, Store
 async def main():
     async with Store.open(sys.argv[1], owner="test") as store:
         asked = batch((query(), hours(0, 1)))
-        found = [await store.begin(asked, ["all"], NOW, 12) for _ in range(10)]
+        found = [await store.start_fetch(asked, ["all"], NOW, 12) for _ in range(10)]
         sys.stdout.write(str(sum(isinstance(begun, StartedFetch) for begun in found)))
 asyncio.run(main())
 """
@@ -167,7 +167,7 @@ async def test_the_budget_survives_a_restart(store_url):
     async with Store.open(store_url, owner="test") as store:
         await ask(store, NOW, 1)
     async with Store.open(store_url, owner="test") as store:
-        assert isinstance(await store.begin(ASKED, ["all"], NOW + MINUTES, 1), Wait)
+        assert isinstance(await store.start_fetch(ASKED, ["all"], NOW + MINUTES, 1), Wait)
 
 
 async def test_a_fetch_is_linked_to_each_of_its_profiles(store):

@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from collector.model import Annotation
-from collector.store import SeriesWindow
+from collector.windows import SeriesWindow
 from tests.store.making import DAY, HOUR, NOW, at, batch, hours, profile, query, rows, saved
 
 LATER = NOW + HOUR

@@ -29,9 +29,9 @@ async def test_it_works(store):
         ),
     ]
     assert [one.window for one in await store.refusals(NOW + timedelta(minutes=2))] == [PAST.window]
-    await store.forget_refusals([whole, "another"])
+    await store.delete_refusals([whole, "another"])
     assert [one.key for one in await store.refusals()] == [keys_of(PAST, NOW)[0]]
-    await store.forget_refusals([])
+    await store.delete_refusals([])
 
 
 async def test_what_was_refused_long_ago_is_forgotten(store):

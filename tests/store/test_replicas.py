@@ -48,7 +48,7 @@ async def test_a_duty_is_one_replicas_until_it_is_finished(postgres_url):
         await a.finish([Fire("all", DAY, "collected", NOW)], [WorkItem("all", DAY, NOW)])
         found = await b.claim(PROFILE, ["all"], NOW, lambda free, _: [one.name for one in free])
         assert found.mine == ("all",)
-        assert (found.duties["all"].due, found.duties["all"].success) == (DAY, NOW)
+        assert (found.work_items["all"].due, found.work_items["all"].success) == (DAY, NOW)
 
 
 async def test_of_many_that_claim_at_once_each_duty_has_one(postgres_url):
@@ -183,7 +183,7 @@ async def test_replicas_with_other_profiles_leave_each_others_labels_alone(postg
 
 async def test_the_budget_is_one_for_all_replicas(postgres_url):
     async with replicas(postgres_url, "a", "b") as (a, b):
-        begun = [await store.begin(ASKED, ["all"], NOW, 3) for store in (a, b, a, b)]
+        begun = [await store.start_fetch(ASKED, ["all"], NOW, 3) for store in (a, b, a, b)]
         assert [hasattr(one, "fetch_id") for one in begun] == [True, True, True, False]
 
 
@@ -218,5 +218,5 @@ async def test_a_new_duty_goes_on_from_the_last_fire(store_url):
     async with Store.open(store_url, owner="run") as store:
         await store.finish([Fire("all", DAY, "failed", NOW, "no answer")], [])
         found = await store.claim(PROFILE, ["all"], NOW, lambda _free, _replicas: [])
-        assert found.duties["all"] == WorkItem("all", DAY, None, 1, "no answer")
+        assert found.work_items["all"] == WorkItem("all", DAY, None, 1, "no answer")
         assert AggInterval.ONE_HOUR.floor(NOW) > DAY

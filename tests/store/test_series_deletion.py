@@ -71,9 +71,9 @@ async def test_nothing_is_left_of_it_and_the_rest_is_as_it_was(store):
     assert await findings(store) == []
     await put_a_row_where_there_is_none(store, ids[0])
     stored = await rows_of(store, ids)
-    counted = await store.forget_series(ids[0], [kept], dry_run=True)
+    counted = await store.delete_series(ids[0], [kept], dry_run=True)
     assert await rows_of(store, ids) == stored
-    deleted = await store.forget_series(ids[1], [kept], dry_run=False)
+    deleted = await store.delete_series(ids[1], [kept], dry_run=False)
     assert deleted == counted
     assert counted.ids == tuple(ids)
     assert dict(counted.rows) == stored | {"series": 2}
@@ -88,15 +88,15 @@ async def test_one_that_a_profile_wants_is_not_deleted_whatever_its_label(store)
     (series_id, *_) = await ids_of(store, OLD)
     for one in (dropped, replace(dropped, enabled=False), filtered("renamed", caOwner="A")):
         with pytest.raises(SeriesWanted, match=f"a profile still wants it as '{one.name}'"):
-            await store.forget_series(series_id, [kept, one], dry_run=False)
+            await store.delete_series(series_id, [kept, one], dry_run=False)
     with pytest.raises(SeriesUnknown, match="there is no series 999"):
-        await store.forget_series(999, [kept], dry_run=False)
+        await store.delete_series(999, [kept], dry_run=False)
     assert await findings(store) == []
 
 
 async def test_asked_for_again_it_begins_anew(store):
     kept, dropped = await filled(store)
-    await store.forget_series((await ids_of(store, OLD))[0], [kept], dry_run=False)
+    await store.delete_series((await ids_of(store, OLD))[0], [kept], dry_run=False)
     await store.activate_labels([kept, dropped], NOW)
     await saved(store, batch((OLD, hours(0, 2))), [8, 9], now=NOW + 3 * HOUR, updated=NOW + 3 * HOUR)
     assert await values(store, "old") == {0: 8, 1: 9}

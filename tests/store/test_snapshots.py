@@ -14,8 +14,7 @@ from collector.store.admin.commands import check, digest
 from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
 from collector.store.retention.prune import prunable
-from collector.store.series.snapshots import checksum
-from collector.store.write.save_snapshots import is_part
+from collector.store.series.snapshots import checksum, is_part
 from tests.store.making import (
     DAY,
     HOUR,

@@ -45,13 +45,13 @@ async def take(store, job, most=100, known=(ALL,)):
 async def settle(store, job, done, failed=None, **counts):
     return (
         await store.complete_windows(CompletedWindows(job.id, done, failed or {}, JobProgress(**counts)))
-    ).standing.progress
+    ).status.progress
 
 
 async def test_a_job_is_planned_once_claimed_settled_and_ended(store_url):
     async with Store.open(store_url, owner="run") as store:
         job = await begun(store)
-        assert (job.standing.state, job.standing.progress.buckets) == ("running", 8)
+        assert (job.status.state, job.status.progress.buckets) == ("running", 8)
         assert await store.enqueue_windows(job, [], alone=False) == job
         share = await take(store, job, most=3)
         assert (share.mine, share.left, share.again) == (tuple(reversed(PIECES[1:])), False, False)
@@ -62,7 +62,7 @@ async def test_a_job_is_planned_once_claimed_settled_and_ended(store_url):
         await settle(store, job, share.mine, requests=1, windows=1, buckets_done=2)
         ended = await store.finish_backfill(job, 5, NOW)
         counts = JobProgress(buckets=8, buckets_done=8, requests=3, windows=4, gaps_remaining=5)
-        assert (ended.standing.state, ended.standing.progress, ended.finished_at) == ("done", counts, NOW)
+        assert (ended.status.state, ended.status.progress, ended.finished_at) == ("done", counts, NOW)
         assert await store.finish_backfill(job, 0, NOW) is None
         assert (await take(store, job)).mine == ()
         assert await rows(store, "SELECT count(*) FROM backfill_windows") == [(0,)]
@@ -75,8 +75,8 @@ async def test_what_failed_is_counted_and_named_at_the_end_the_newest_first(stor
         half = Slice(ALL, hours(3, 4))
         await settle(store, job, share.mine, {PIECES[0]: "older", half: "newer"}, requests=4)
         ended = await store.finish_backfill(job, 3, NOW)
-        assert (ended.standing.state, ended.standing.message) == ("failed", "newer")
-        assert ended.standing.progress.windows_failed == 2
+        assert (ended.status.state, ended.status.message) == ("failed", "newer")
+        assert ended.status.progress.windows_failed == 2
 
 
 async def test_windows_that_are_cut_anew_are_the_ones_on_record(store_url):
@@ -112,9 +112,9 @@ async def test_what_nobody_here_knows_is_planned_anew_once_nobody_is_at_the_rest
         share = await take(store, job)
         assert share.mine == tuple(reversed(PIECES))
         await settle(store, job, share.mine, requests=1)
-        assert (await take(store, job)).job.standing.state == "queued"
+        assert (await take(store, job)).job.status.state == "queued"
         again = await store.enqueue_windows(job, PIECES[:1], alone=False)
-        assert (again.standing.progress.requests, (await take(store, job)).mine) == (1, (PIECES[0],))
+        assert (again.status.progress.requests, (await take(store, job)).mine) == (1, (PIECES[0],))
 
 
 @pytest.mark.parametrize(("state", "ended"), [("stopped", "stopped"), ("failed", "failed")])
@@ -123,7 +123,7 @@ async def test_a_job_that_is_stopped_keeps_its_counts_and_no_windows(store_url, 
         job = await begun(store)
         await settle(store, job, (await take(store, job, most=1)).mine, requests=1)
         await store.stop_backfill(job, JobStatus(state, JobProgress(buckets_done=3), "told to"), NOW, 7)
-        found = (await store.backfill(job.id)).standing
+        found = (await store.backfill(job.id)).status
         assert (found.state, found.message, found.progress.requests) == (ended, "told to", 1)
         assert (found.progress.buckets_done, found.progress.gaps_remaining) == (3, 7)
         assert (await take(store, job)).mine == ()
@@ -135,7 +135,7 @@ async def test_a_job_that_is_over_cannot_be_stopped(store_url, state, failed):
         job = await begun(store)
         await settle(store, job, (await take(store, job)).mine, failed, buckets_done=8)
         ended = await store.finish_backfill(job, 5, NOW)
-        assert ended.standing.state == state
+        assert ended.status.state == state
         await store.stop_backfill(job, JobStatus("stopped", JobProgress(buckets_done=9), "told to"), NOW + HOUR, 7)
         assert await store.backfill(job.id) == ended
 
@@ -143,18 +143,18 @@ async def test_a_job_that_is_over_cannot_be_stopped(store_url, state, failed):
 async def test_an_answer_is_counted_with_it_and_once(store_url):
     async with Store.open(store_url, owner="run") as store:
         job = await begun(store)
-        assert job.standing.progress.gaps_remaining is None
+        assert job.status.progress.gaps_remaining is None
         asked = batch((ALL, hours(0, 4)))
         fetch_id = await begin(store, asked)
         for _ in range(2):
             await store.save(fetch_id, asked, answer(asked, [1, 2, 3, 4]), NOW, 100, job_id=job.id)
         await saved(store, asked, [1, 2, 3, 5])
         counted = JobProgress(buckets=8, requests=1, windows=1, points_inserted=4)
-        assert (await store.backfill(job.id)).standing.progress == counted
+        assert (await store.backfill(job.id)).status.progress == counted
         more = await store.add_progress(job, JobProgress(requests=2, points_ignored=3))
         more = await store.add_progress(job, JobProgress(points_ignored=4))
-        assert (more.standing.progress.requests, more.standing.progress.points_ignored) == (3, 7)
-        assert [one.standing for one in await store.list_backfills()] == [more.standing]
+        assert (more.status.progress.requests, more.status.progress.points_ignored) == (3, 7)
+        assert [one.status for one in await store.list_backfills()] == [more.status]
 
 
 async def test_of_many_that_claim_at_once_each_window_has_one(postgres_url):
@@ -171,7 +171,7 @@ async def test_of_many_that_claim_at_once_each_window_has_one(postgres_url):
 
         found = await asyncio.gather(*map(work, opened))
         assert sorted((piece for mine in found for piece in mine), key=lambda piece: piece.window) == pieces
-        progress = (await opened[0].backfill(job.id)).standing.progress
+        progress = (await opened[0].backfill(job.id)).status.progress
         assert (progress.requests, progress.windows) == (15, 60)
         ended = await asyncio.gather(*(store.finish_backfill(job, 0, NOW) for store in opened))
         assert len([one for one in ended if one]) == 1
@@ -219,7 +219,7 @@ async def test_a_series_that_a_replica_does_not_know_is_left_to_those_that_do(po
         job = await begun(a)
         assert len((await take(a, job, most=1)).mine) == 1
         share = await take(b, job, known=[query(tld="com")])
-        assert (share.mine, share.left, share.job.standing.state) == ((), True, "running")
+        assert (share.mine, share.left, share.job.status.state) == ((), True, "running")
 
 
 async def test_a_lost_reply_to_a_commit_counts_and_claims_nothing_twice(postgres_url):

@@ -323,7 +323,7 @@ class Fetcher:
             for fetch_id, error in [*self._unended.items()]:
                 await self.end(fetch_id, error)
             now = self.clock()
-            begun = await self.store.begin(batch, profiles, now, self._limit, self.radar.fingerprint)
+            begun = await self.store.start_fetch(batch, profiles, now, self._limit, self.radar.fingerprint)
             if not isinstance(begun, Wait):
                 return begun.fetch_id
             self._heed(begun, now, came)

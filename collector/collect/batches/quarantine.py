@@ -102,7 +102,7 @@ class Quarantine:
             self._batch_runner.alone.discard(batch.slices[0].series)
         keys = {keys_of(slice_, now)[0] for slice_ in batch.slices} & self._refused_before
         if keys:
-            await self._batch_runner.fetcher.store.forget_refusals(keys)
+            await self._batch_runner.fetcher.store.delete_refusals(keys)
             self._refused_before -= keys
         for whole, cause, left in self._bisected:
             left -= {*batch.slices}

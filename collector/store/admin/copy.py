@@ -135,7 +135,7 @@ def _prepare(database: Database, mark: dict[str, str]) -> None:
     if not empty and (begun is None or begun["source"] != mark["source"]):
         what = f"an unfinished copy of {begun['source']}" if begun else "a store with something in it"
         raise ValueRejected(f"{database.location} is {what}: copy into an empty database, or a new file")
-    database.write_now(lambda connection: _begin(connection, mark))
+    database.write_now(lambda connection: _start_copy(connection, mark))
 
 
 def _is_empty(connection: sa.Connection) -> bool:
@@ -144,7 +144,7 @@ def _is_empty(connection: sa.Connection) -> bool:
     return not any(found)
 
 
-def _begin(connection: sa.Connection, mark: dict[str, str]) -> None:
+def _start_copy(connection: sa.Connection, mark: dict[str, str]) -> None:
     if migrate.current(connection) is None:
         migrate.upgrade(connection)
     for table in metadata.sorted_tables:

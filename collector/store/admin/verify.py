@@ -130,8 +130,8 @@ def _verify_series(connection: sa.Connection, verified: VerifyResult) -> None:
         verified.add(f"points of a series {series_id} that does not exist: {stored}")
     known = sa.select(series.c.id)
     for table in (revisions, date_ranges):
-        strays = sa.select(sa.func.count()).select_from(table).where(table.c.series_id.not_in(known))
-        if number := connection.execute(strays).scalar_one():
+        dangling = sa.select(sa.func.count()).select_from(table).where(table.c.series_id.not_in(known))
+        if number := connection.execute(dangling).scalar_one():
             verified.add(f"rows of {table.name} of a series that does not exist: {number}")
 
 
@@ -256,7 +256,7 @@ def findings(connection: sa.Connection) -> list[str]:
     found += checksums.findings(connection)
     found += bodies.findings(connection)
     found += _other_units(connection)
-    for select, described in _strays():
+    for select, described in _dangling_rows():
         number = connection.execute(sa.select(sa.func.count()).select_from(select.subquery())).scalar_one()
         found += [f"{described}: {number}"] if number else []
     return found
@@ -331,7 +331,7 @@ def _named(word: str | None, of_series: str) -> str:
     return of_series if word == "" else word or ""
 
 
-def _strays() -> Iterable[tuple[Any, str]]:
+def _dangling_rows() -> Iterable[tuple[Any, str]]:
     """Selects of what leads nowhere, each with what that is."""
     answered = sa.select(date_ranges.c.series_id).join_from(date_ranges, series, series.c.id == date_ranges.c.series_id)
     answered = answered.join(fetches, fetches.c.id == date_ranges.c.fetch_id, isouter=True)

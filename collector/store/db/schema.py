@@ -303,7 +303,7 @@ fires = _table(
     sa.Column("message", CleanText),
 )
 
-seals = _table(
+set_checksums = _table(
     "seals",
     sa.Column("part", CleanText, primary_key=True),
     sa.Column("number", BigInt, nullable=False),
@@ -323,7 +323,7 @@ replicas = _table(
 )
 """Processes that share a store on Postgres. *profiles* is what they see to, as JSON; *expires_at* ends the lease."""
 
-duties = _table(
+work_items = _table(
     "duties",
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("name", CleanText, primary_key=True),

@@ -113,7 +113,7 @@ class BackfillJob:
 
     id: int
     wanted: BackfillRequest
-    standing: JobStatus
+    status: JobStatus
     created_at: datetime
     finished_at: datetime | None
 
@@ -156,10 +156,10 @@ def still_open(connection: sa.Connection) -> list[BackfillJob]:
     return [_backfill(row) for row in found]
 
 
-def begin(connection: sa.Connection, job: BackfillJob, buckets: int) -> BackfillJob:
+def start(connection: sa.Connection, job: BackfillJob, buckets: int) -> BackfillJob:
     """Let a job run that has *buckets* to ask for, beside those that are done."""
     values = {"state": "running", "finished_at": None, "message": None}
-    return _changed(connection, job, values | {"buckets": job.standing.progress.buckets_done + buckets})
+    return _changed(connection, job, values | {"buckets": job.status.progress.buckets_done + buckets})
 
 
 def requeue(connection: sa.Connection, job: BackfillJob) -> BackfillJob:
@@ -176,9 +176,9 @@ def count(connection: sa.Connection, job_id: int, counts: Sequence[JobProgress])
     return _found(connection, job_id)
 
 
-def report(connection: sa.Connection, backfill_id: int, standing: JobStatus, now: datetime, **counts: int) -> None:
+def report(connection: sa.Connection, backfill_id: int, status: JobStatus, now: datetime, **counts: int) -> None:
     """Write down how a job stands, and those of its counts that are given."""
-    values = {"state": standing.state, "message": standing.message, "finished_at": now if standing.ended else None}
+    values = {"state": status.state, "message": status.message, "finished_at": now if status.ended else None}
     connection.execute(sa.update(backfills).where(backfills.c.id == backfill_id).values(**values, **counts))
 
 
@@ -198,8 +198,8 @@ def _backfill(row: sa.Row[Any]) -> BackfillJob:
     wanted = BackfillRequest(tuple(json.loads(row.profiles)), row.start, row.end, force=bool(row.force))
     counts = {name: getattr(row, name) or 0 for name in _COUNTED}
     gaps = None if row.gaps_remaining == _UNKNOWN else row.gaps_remaining
-    standing = JobStatus(row.state, JobProgress(**counts, gaps_remaining=gaps), row.message)
-    return BackfillJob(row.id, wanted, standing, row.created_at, row.finished_at)
+    status = JobStatus(row.state, JobProgress(**counts, gaps_remaining=gaps), row.message)
+    return BackfillJob(row.id, wanted, status, row.created_at, row.finished_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,12 +270,12 @@ def _rows(job_id: int, slices: Iterable[Slice], holder: int | None) -> list[dict
     return [
         {
             "backfill_id": job_id,
-            "series": keys.get(piece.series) or keys.setdefault(piece.series, piece.series.digest),
-            "start": piece.window.start,
-            "end": piece.window.end,
+            "series": keys.get(slice_.series) or keys.setdefault(slice_.series, slice_.series.digest),
+            "start": slice_.window.start,
+            "end": slice_.window.end,
             "replica_id": holder,
         }
-        for piece in slices
+        for slice_ in slices
     ]
 
 
@@ -290,68 +290,68 @@ def _all(connection: sa.Connection, statement: sa.Executable, rows: list[dict[st
         connection.execute(statement, rows[start : start + _TOGETHER])
 
 
-def plan(connection: sa.Connection, job_id: int, slices: Slices, holder: int | None) -> BackfillJob:
+def enqueue(connection: sa.Connection, job_id: int, slices: Slices, holder: int | None) -> BackfillJob:
     """Put on record what a job has to ask for, claimed by *holder*, unless another replica has done so by now."""
     job = _hold(connection, job_id)
-    if job.standing.state not in UNPLANNED:
+    if job.status.state not in UNPLANNED:
         return job
     connection.execute(sa.delete(windows).where(windows.c.backfill_id == job_id))
     _all(connection, sa.insert(windows), _rows(job_id, slices, holder))
-    return begin(connection, job, sum(piece.buckets for piece in slices))
+    return start(connection, job, sum(slice_.buckets for slice_ in slices))
 
 
-def claim(connection: sa.Connection, wish: WindowsRequest) -> ClaimedWindows:
+def claim(connection: sa.Connection, request: WindowsRequest) -> ClaimedWindows:
     """Claim windows until they are settled, or the replica is gone; LeaseLost where it is.
 
     A job of which all that is left is of series that nobody here knows is planned anew.
     """
-    replicas.check(connection, wish.replica_id)
-    replicas.expire(connection, wish.now)
-    job = _hold(connection, wish.job_id)
-    if job.standing.state != "running":
+    replicas.check(connection, request.replica_id)
+    replicas.expire(connection, request.now)
+    job = _hold(connection, request.job_id)
+    if job.status.state != "running":
         return ClaimedWindows(job)
-    known = {query.digest: query for query in wish.known}
+    known = {query.digest: query for query in request.known}
     free = _OPEN_WINDOWS.where(windows.c.series.in_(known), sa.not_(_HELD)).limit(
-        None if wish.choose is None else _AT_ONCE
+        None if request.choose is None else _AT_ONCE
     )
-    ours = {"job_id": job.id, "me": wish.replica_id}
+    ours = {"job_id": job.id, "me": request.replica_id}
     rows = connection.execute(free, ours).all()
     if not rows:
         held = [*connection.execute(_OPEN_WINDOWS.with_only_columns(_HELD).distinct().order_by(None), ours).scalars()]
         return ClaimedWindows(requeue(connection, job) if held == [False] else job, left=bool(held))
     slices = [Slice(known[row.series], Window(row.start, row.end)) for row in rows]
-    mine = _take(connection, wish, slices)
+    mine = _choose(connection, request, slices)
     return ClaimedWindows(job, tuple(mine), again=any(row.replica_id is not None for row in rows))
 
 
-def _take(connection: sa.Connection, wish: WindowsRequest, free: Slices) -> Slices:
-    if wish.choose is None:
+def _choose(connection: sa.Connection, request: WindowsRequest, free: Slices) -> Slices:
+    if request.choose is None:
         return free
-    mine, rest = wish.choose(free, replicas.count(connection))
+    mine, rest = request.choose(free, replicas.count(connection))
     if {*mine, *rest} == {*free}:
-        _all(connection, _TAKE, _keys(wish.job_id, mine, wish.replica_id))
+        _all(connection, _TAKE, _keys(request.job_id, mine, request.replica_id))
     else:
-        _all(connection, sa.delete(windows).where(_MINE), _keys(wish.job_id, free, wish.replica_id))
-        _all(connection, sa.insert(windows), _rows(wish.job_id, mine, wish.replica_id))
-        _all(connection, sa.insert(windows), _rows(wish.job_id, rest, None))
+        _all(connection, sa.delete(windows).where(_MINE), _keys(request.job_id, free, request.replica_id))
+        _all(connection, sa.insert(windows), _rows(request.job_id, mine, request.replica_id))
+        _all(connection, sa.insert(windows), _rows(request.job_id, rest, None))
     return mine
 
 
-def settle(connection: sa.Connection, settled: CompletedWindows, replica_id: int) -> BackfillJob:
+def complete(connection: sa.Connection, completed: CompletedWindows, replica_id: int) -> BackfillJob:
     """Let windows be done with, and add to the job's counts what they brought; LeaseLost for a replica that is gone.
 
     What is settled already is not counted a second time.
     """
     replicas.check(connection, replica_id)
-    job = _hold(connection, settled.job_id)
-    done = _keys(job.id, settled.done, replica_id)
+    job = _hold(connection, completed.job_id)
+    done = _keys(job.id, completed.done, replica_id)
     if not connection.execute(_DONE, done[0]).rowcount:
         return job
     _all(connection, _DONE, done[1:])
-    failed = zip(_rows(job.id, settled.failed, replica_id), settled.failed.values(), strict=True)
+    failed = zip(_rows(job.id, completed.failed, replica_id), completed.failed.values(), strict=True)
     insert = upsert(connection, windows).on_conflict_do_nothing()
     _all(connection, insert, [row | {"failure": why} for row, why in failed])
-    return count(connection, job.id, [settled.counts])
+    return count(connection, job.id, [completed.counts])
 
 
 def end(connection: sa.Connection, job_id: int, gaps: int, now: datetime) -> BackfillJob | None:
@@ -360,11 +360,11 @@ def end(connection: sa.Connection, job_id: int, gaps: int, now: datetime) -> Bac
     ours = windows.c.backfill_id == job_id
     newest_first = sa.select(windows.c.failure).where(ours).order_by(windows.c.end.desc(), windows.c.series)
     failures = [*connection.execute(newest_first).scalars()]
-    if job.standing.state != "running" or None in failures:
+    if job.status.state != "running" or None in failures:
         return None
     connection.execute(sa.delete(windows).where(ours))
-    standing = JobStatus("failed" if failures else "done", job.standing.progress, next(iter(failures), None))
-    report(connection, job_id, standing, now, windows_failed=len(failures), gaps_remaining=gaps)
+    status = JobStatus("failed" if failures else "done", job.status.progress, next(iter(failures), None))
+    report(connection, job_id, status, now, windows_failed=len(failures), gaps_remaining=gaps)
     return find(connection, job_id)
 
 
@@ -374,11 +374,11 @@ def cancel(connection: sa.Connection, job_id: int, now: datetime) -> BackfillJob
     Replicas that are working on it find out by its state, because none of its windows is left.
     """
     job = _hold(connection, job_id)
-    if job.standing.state in OVER:
+    if job.status.state in OVER:
         return job
     connection.execute(sa.delete(windows).where(windows.c.backfill_id == job_id))
-    standing = JobStatus("cancelled", job.standing.progress, "cancelled before all of it was asked for")
-    report(connection, job_id, standing, now)
+    status = JobStatus("cancelled", job.status.progress, "cancelled before all of it was asked for")
+    report(connection, job_id, status, now)
     return _hold(connection, job_id)
 
 
@@ -390,7 +390,7 @@ class Stop:
     """
 
     job_id: int
-    standing: JobStatus
+    status: JobStatus
     now: datetime
     replica_id: int
     gaps: int | None = None
@@ -400,9 +400,9 @@ def stop(connection: sa.Connection, word: Stop) -> None:
     """End a job before all of it was asked for, unless it has ended; LeaseLost for a replica that is gone."""
     replicas.check(connection, word.replica_id)
     job = _hold(connection, word.job_id)
-    if job.standing.state in OVER:
+    if job.status.state in OVER:
         return
     connection.execute(sa.delete(windows).where(windows.c.backfill_id == job.id))
-    done = max(job.standing.progress.buckets_done, word.standing.progress.buckets_done)
+    done = max(job.status.progress.buckets_done, word.status.progress.buckets_done)
     counts = {"buckets_done": done} | ({} if word.gaps is None else {"gaps_remaining": word.gaps})
-    report(connection, job.id, word.standing, word.now, **counts)
+    report(connection, job.id, word.status, word.now, **counts)

@@ -158,7 +158,7 @@ def mark_read(connection: sa.Connection, fetch_ids: Collection[int]) -> None:
     connection.execute(read.values(version=__version__))
 
 
-def forget_series(connection: sa.Connection, digest: str, *, dry_run: bool) -> int:
+def delete_of_series(connection: sa.Connection, digest: str, *, dry_run: bool) -> int:
     """Delete the bodies of questions about this series alone, or count them."""
     about = sa.select(bodies.c.fetch_id, bodies.c.question).where(bodies.c.question.contains(digest, autoescape=True))
     alone = [row.fetch_id for row in connection.execute(about) if _is_about_one(row.question)]
@@ -168,7 +168,7 @@ def forget_series(connection: sa.Connection, digest: str, *, dry_run: bool) -> i
 
 
 def _is_about_one(text: str) -> bool:
-    return len({piece.series for piece in read_question(text).slices}) == 1
+    return len({slice_.series for slice_ in read_question(text).slices}) == 1
 
 
 def kept_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
@@ -239,7 +239,7 @@ def unpack(data: bytes, size: int) -> bytes:
 
 def write_question(batch: Batch) -> str:
     """Write *batch* as JSON: each series once, by its digest, and the slices in the order of their positions."""
-    series = {piece.series.digest: _series(piece.series) for piece in batch.slices}
+    series = {slice_.series.digest: _series(slice_.series) for slice_ in batch.slices}
     slices = [[one.series.digest, rfc3339(one.window.start), rfc3339(one.window.end)] for one in batch.slices]
     return json.dumps({"series": series, "slices": slices}, ensure_ascii=False, separators=(",", ":"))
 

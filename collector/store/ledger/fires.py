@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from collector.store import checksums
 from collector.store.db.schema import fires
 from collector.store.db.sql import upsert, values_table
-from collector.store.ledger.upstream import AHEAD
+from collector.store.ledger.upstream import MAX_CLOCK_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-_BORN = datetime(2025, 1, 1, tzinfo=UTC)
+_EARLIEST_DUE = datetime(2025, 1, 1, tzinfo=UTC)
 """Nothing was due before there was a collector: an older moment was written under a clock that nobody had set."""
 
 
@@ -35,9 +35,9 @@ class Fire:
 def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
     """Write outcomes down; the first one of a due moment stands, unless a clock that ran ahead has written it."""
     known = _known(connection, outcomes)
-    believed_until = min((fire.finished_at for fire in outcomes), default=_BORN) + AHEAD
-    standing = {key for key, fire in known.items() if fire.finished_at <= believed_until}
-    new = [fire for fire in outcomes if (fire.profile, fire.due) not in standing]
+    trusted_until = min((fire.finished_at for fire in outcomes), default=_EARLIEST_DUE) + MAX_CLOCK_SKEW
+    kept = {key for key, fire in known.items() if fire.finished_at <= trusted_until}
+    new = [fire for fire in outcomes if (fire.profile, fire.due) not in kept]
     if new:
         insert = upsert(connection, fires)
         columns = ("outcome", "finished_at", "message")
@@ -45,7 +45,7 @@ def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
         insert = insert.on_conflict_do_update(index_elements=["profile", "due"], set_=changed)
         connection.execute(insert, [asdict(fire) for fire in new])
         replaced = [known[fire.profile, fire.due] for fire in new if (fire.profile, fire.due) in known]
-        checksums.update_set_checksums(connection, map(_sealed, new), map(_sealed, replaced))
+        checksums.update_set_checksums(connection, map(_checksum, new), map(_checksum, replaced))
 
 
 def _known(connection: sa.Connection, outcomes: Sequence[Fire]) -> dict[tuple[str, datetime], Fire]:
@@ -57,7 +57,7 @@ def _known(connection: sa.Connection, outcomes: Sequence[Fire]) -> dict[tuple[st
     return {(row.profile, row.due): Fire(*row) for row in connection.execute(known)}
 
 
-def _sealed(fire: Fire) -> tuple[str, int]:
+def _checksum(fire: Fire) -> tuple[str, int]:
     return checksums.fire(fire.profile, fire.due, fire.outcome)
 
 
@@ -83,4 +83,4 @@ def last_of(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, Fir
 
 def believed(now: datetime) -> list[sa.ColumnElement[bool]]:
     """Which fires were written by a clock that was right, as far as can be told at *now*."""
-    return [fires.c.due.between(_BORN, now), fires.c.finished_at <= now + AHEAD]
+    return [fires.c.due.between(_EARLIEST_DUE, now), fires.c.finished_at <= now + MAX_CLOCK_SKEW]

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from collector.model import rfc3339, utc
 from collector.store.db import sql
 from collector.store.db.lock_file import hidden_owner_since, owner_of
-from collector.store.db.schema import duties, fetches, fires, replicas
+from collector.store.db.schema import fetches, fires, replicas, work_items
 from collector.store.db.schema import replicas as replicas_table
 from collector.store.db.sql import upsert
 from collector.store.errors import LeaseLost
@@ -140,8 +140,12 @@ def profiles_of_others(connection: sa.Connection, replica_id: int) -> set[str]:
 def listed(connection: sa.Connection) -> list[Replica]:
     """List the replicas, the oldest first."""
     held: dict[int, list[str]] = {}
-    busy = sa.select(duties.c.replica_id, duties.c.name).where(duties.c.kind == "profile").order_by(duties.c.name)
-    for replica_id, name in connection.execute(busy.where(duties.c.replica_id != NO_REPLICA)):
+    busy = (
+        sa.select(work_items.c.replica_id, work_items.c.name)
+        .where(work_items.c.kind == "profile")
+        .order_by(work_items.c.name)
+    )
+    for replica_id, name in connection.execute(busy.where(work_items.c.replica_id != NO_REPLICA)):
         held.setdefault(replica_id, []).append(name)
     return [
         Replica(
@@ -328,54 +332,54 @@ class ClaimRequest:
 class Claim:
     """All *duties* that were wished for, by name, and which of them are *mine* now."""
 
-    duties: Mapping[str, WorkItem]
+    work_items: Mapping[str, WorkItem]
     mine: tuple[str, ...]
 
 
-_FREE = sa.select(duties.c.name).with_for_update(skip_locked=True, of=duties)
-_HOLDER = sa.exists(sa.select(replicas_table.c.id).where(replicas_table.c.id == duties.c.replica_id))
+_FREE = sa.select(work_items.c.name).with_for_update(skip_locked=True, of=work_items)
+_HOLDER = sa.exists(sa.select(replicas_table.c.id).where(replicas_table.c.id == work_items.c.replica_id))
 
 
 def _of(kind: str, names: Sequence[str]) -> sa.ColumnElement[bool]:
-    return sa.and_(duties.c.kind == kind, duties.c.name.in_(names))
+    return sa.and_(work_items.c.kind == kind, work_items.c.name.in_(names))
 
 
-def claim(connection: sa.Connection, wish: ClaimRequest) -> Claim:
+def claim(connection: sa.Connection, request: ClaimRequest) -> Claim:
     """Claim duties until they are `finished` or `released`, or the replica is gone; LeaseLost where it is."""
-    check(connection, wish.replica_id)
-    expire(connection, wish.now)
-    _add(connection, wish)
-    taken = sa.and_(duties.c.replica_id != wish.replica_id, _HOLDER)
-    free = _FREE.where(_of(wish.kind, wish.names), sa.not_(taken)).order_by(duties.c.name)
+    check(connection, request.replica_id)
+    expire(connection, request.now)
+    _add(connection, request)
+    taken = sa.and_(work_items.c.replica_id != request.replica_id, _HOLDER)
+    free = _FREE.where(_of(request.kind, request.names), sa.not_(taken)).order_by(work_items.c.name)
     names = {*connection.execute(free).scalars()}
-    known = _read(connection, wish, names)
-    chosen = tuple(wish.choose([duty for duty in known.values() if not duty.held], count(connection)))
+    known = _read(connection, request, names)
+    chosen = tuple(request.choose([item for item in known.values() if not item.held], count(connection)))
     if chosen:
-        mine = sa.update(duties).where(_of(wish.kind, chosen)).values(replica_id=wish.replica_id)
+        mine = sa.update(work_items).where(_of(request.kind, chosen)).values(replica_id=request.replica_id)
         connection.execute(mine)
     return Claim(known, chosen)
 
 
-def _read(connection: sa.Connection, wish: ClaimRequest, free: set[str]) -> dict[str, WorkItem]:
+def _read(connection: sa.Connection, request: ClaimRequest, free: set[str]) -> dict[str, WorkItem]:
     """Read how the duties stand, now that those that are free stand still."""
-    due = sa.select(fires.c.due).where(fires.c.profile == duties.c.name, *fires_of.believed(wish.now))
+    due = sa.select(fires.c.due).where(fires.c.profile == work_items.c.name, *fires_of.believed(request.now))
     newest = due.order_by(fires.c.due.desc()).limit(1).scalar_subquery()
-    columns = [duties.c[name] for name in ("success_at", "failures", "reason", "again_at")]
-    found = connection.execute(sa.select(duties.c.name, newest, *columns).where(_of(wish.kind, wish.names)))
+    columns = [work_items.c[name] for name in ("success_at", "failures", "reason", "again_at")]
+    found = connection.execute(sa.select(work_items.c.name, newest, *columns).where(_of(request.kind, request.names)))
     known = {row[0]: replace(WorkItem(*row), held=row[0] not in free) for row in found}
-    return {name: known[name] for name in wish.names}
+    return {name: known[name] for name in request.names}
 
 
-def _add(connection: sa.Connection, wish: ClaimRequest) -> None:
+def _add(connection: sa.Connection, request: ClaimRequest) -> None:
     """Put duties on record that are new, as their profiles' last fires tell of them."""
-    known = {*connection.execute(sa.select(duties.c.name).where(_of(wish.kind, wish.names))).scalars()}
+    known = {*connection.execute(sa.select(work_items.c.name).where(_of(request.kind, request.names))).scalars()}
     rows = []
-    for name in sorted({*wish.names} - known):
-        last = fires_of.last(connection, name, wish.now) if wish.kind == PROFILE else None
+    for name in sorted({*request.names} - known):
+        last = fires_of.last(connection, name, request.now) if request.kind == PROFILE else None
         failed = last is not None and last.outcome == "failed"
         rows.append(
             {
-                "kind": wish.kind,
+                "kind": request.kind,
                 "name": name,
                 "replica_id": NO_REPLICA,
                 "success_at": last.finished_at if last and not failed else None,
@@ -385,7 +389,7 @@ def _add(connection: sa.Connection, wish: ClaimRequest) -> None:
             }
         )
     if rows:
-        connection.execute(upsert(connection, duties).on_conflict_do_nothing(), rows)
+        connection.execute(upsert(connection, work_items).on_conflict_do_nothing(), rows)
 
 
 def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[WorkItem], replica_id: int) -> None:
@@ -395,22 +399,22 @@ def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[W
     """
     check(connection, replica_id)
     fires_of.record(connection, outcomes)
-    for duty in sorted(done, key=lambda duty: duty.name):
-        this = _of(PROFILE, [duty.name])
-        values = {"success_at": duty.success, "failures": duty.failures, "reason": duty.reason, "again_at": duty.again}
-        mine = sa.update(duties).where(this, duties.c.replica_id == replica_id)
+    for item in sorted(done, key=lambda item: item.name):
+        this = _of(PROFILE, [item.name])
+        values = {"success_at": item.success, "failures": item.failures, "reason": item.reason, "again_at": item.again}
+        mine = sa.update(work_items).where(this, work_items.c.replica_id == replica_id)
         ended = connection.execute(mine.values(replica_id=NO_REPLICA, **values))
         if not ended.rowcount and not _stands(connection, this, values):
-            raise LeaseLost(f"profile {duty.name} is another replica's by now")
+            raise LeaseLost(f"profile {item.name} is another replica's by now")
 
 
 def _stands(connection: sa.Connection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
     """Tell whether a duty was finished just so already, and the reply to that COMMIT lost."""
-    found = connection.execute(sa.select(*(duties.c[name] for name in values)).where(this))
+    found = connection.execute(sa.select(*(work_items.c[name] for name in values)).where(this))
     return [tuple(row) for row in found] == [tuple(values.values())]
 
 
 def release(connection: sa.Connection, kind: str, names: Sequence[str], replica_id: int) -> None:
     """Free duties, if they are the replica's."""
-    mine = sa.and_(_of(kind, names), duties.c.replica_id == replica_id)
-    connection.execute(sa.update(duties).where(mine).values(replica_id=NO_REPLICA))
+    mine = sa.and_(_of(kind, names), work_items.c.replica_id == replica_id)
+    connection.execute(sa.update(work_items).where(mine).values(replica_id=NO_REPLICA))

@@ -141,7 +141,7 @@ def _outcome(connection: sa.Connection, statement: sa.Select[Any], **parameters:
 
 WINDOW = timedelta(seconds=300)
 _UNKNOWN_WAIT = timedelta(seconds=1)
-AHEAD = timedelta(minutes=1)
+MAX_CLOCK_SKEW = timedelta(minutes=1)
 """What is stamped further ahead of the clock than this was written when the clock was wrong."""
 LONGEST_BLOCK = timedelta(days=1)
 BLOCKED_UNTIL = "blocked_until"
@@ -183,11 +183,11 @@ def first_free_at(connection: sa.Connection, now: datetime, waiting: int) -> dat
     return freed + WINDOW if freed else now + _UNKNOWN_WAIT
 
 
-def free_at(connection: sa.Connection, now: datetime, standing: Budget) -> datetime | None:
+def free_at(connection: sa.Connection, now: datetime, current: Budget) -> datetime | None:
     """Return when a place in a spent budget is free again; None if it is not spent."""
-    if standing.used < standing.limit:
+    if current.used < current.limit:
         return None
-    return first_free_at(connection, now, standing.used - standing.limit)
+    return first_free_at(connection, now, current.used - current.limit)
 
 
 def budget(connection: sa.Connection, now: datetime, limit: int) -> Budget:
@@ -199,10 +199,10 @@ def budget(connection: sa.Connection, now: datetime, limit: int) -> Budget:
 
 def repair_future_timestamps(connection: sa.Connection, now: datetime) -> None:
     """Let what is stamped ahead of *now* count from *now* on; the caller holds the lock BUDGET."""
-    stamped, until, since = connection.execute(_ON_RECORD, {"ahead": now + AHEAD}).one()
+    stamped, until, since = connection.execute(_ON_RECORD, {"ahead": now + MAX_CLOCK_SKEW}).one()
     if stamped:
-        connection.execute(_RESTAMP, {"ahead": now + AHEAD, "present": now})
-    if until and (utc(until) > now + LONGEST_BLOCK or (since and utc(since) > now + AHEAD)):
+        connection.execute(_RESTAMP, {"ahead": now + MAX_CLOCK_SKEW, "present": now})
+    if until and (utc(until) > now + LONGEST_BLOCK or (since and utc(since) > now + MAX_CLOCK_SKEW)):
         length = utc(until) - utc(since) if since else LONGEST_BLOCK
         block(connection, now, now + min(length, LONGEST_BLOCK))
 
@@ -320,16 +320,16 @@ class Refusal:
         A refusal ahead of the clock was written when the clock was wrong.
         """
         until = min(self.refused_at + FIRST_PAUSE, self.again_at) if by_hand else self.again_at
-        return self.refused_at <= now + AHEAD and now < until
+        return self.refused_at <= now + MAX_CLOCK_SKEW and now < until
 
 
-def keys_of(piece: Slice, now: datetime) -> tuple[str, ...]:
+def keys_of(slice_: Slice, now: datetime) -> tuple[str, ...]:
     """Name the questions that a slice asks: the one to be recorded first, then those that pause it, too."""
-    whole = piece.series.digest
-    step = piece.series.agg_interval.step
-    if piece.window.end + step >= piece.series.agg_interval.floor(now):
+    whole = slice_.series.digest
+    step = slice_.series.agg_interval.step
+    if slice_.window.end + step >= slice_.series.agg_interval.floor(now):
         return (whole,)
-    return _refusal_key(whole, piece.window), whole
+    return _refusal_key(whole, slice_.window), whole
 
 
 def _refusal_key(series: str, window: Window | None) -> str:
@@ -349,9 +349,9 @@ def _refusal(row: sa.Row[tuple[object, ...]]) -> Refusal:
     return Refusal(series, window, row.outcome, row.reason, row.failures, row.refused_at, row.again_at)
 
 
-def record_refusal(connection: sa.Connection, piece: Slice, outcome: str, reason: str, now: datetime) -> None:
+def record_refusal(connection: sa.Connection, slice_: Slice, outcome: str, reason: str, now: datetime) -> None:
     """Record that a slice was refused for its content, and pause its question: longer, if it was refused before."""
-    key, table = keys_of(piece, now)[0], refusals.c
+    key, table = keys_of(slice_, now)[0], refusals.c
     before = connection.execute(sa.select(table.failures).where(table.digest == key)).scalar()
     failures = (before or 0) + 1
     row = {
@@ -359,7 +359,7 @@ def record_refusal(connection: sa.Connection, piece: Slice, outcome: str, reason
         "reason": reason,
         "failures": failures,
         "refused_at": now,
-        "again_at": now + refusal_backoff(failures, piece.series.agg_interval.step),
+        "again_at": now + refusal_backoff(failures, slice_.series.agg_interval.step),
     }
     insert = upsert(connection, refusals).values(digest=key, **row)
     connection.execute(insert.on_conflict_do_update(index_elements=["digest"], set_=row))

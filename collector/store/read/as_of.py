@@ -26,7 +26,7 @@ from collector.store.read.points import first_of_each, merged, select_points
 from collector.store.series import generations, snapshots
 from collector.store.series.evidence import proven_absent
 from collector.store.series.generations import Generation, described, generation, in_force, same_measure
-from collector.windows import subtract
+from collector.windows import SeriesWindow, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collector.store.series.snapshots import Snapshot
 
     EpochWindow = tuple[int, int]
-    Stretches = Iterable[tuple[int, int, int]]
+    SeriesWindows = Iterable[tuple[int, int, int]]
 
 _ROWS_AT_ONCE = 5_000
 _AT_ONCE = _ROWS_AT_ONCE * AggInterval.FIFTEEN_MINUTES.seconds
@@ -74,14 +74,6 @@ class StoredSeries:
         return bool(self.normalization)
 
 
-class SeriesWindow(NamedTuple):
-    """The buckets of one series from *start* up to, not including, *end*; epoch seconds."""
-
-    series_id: int
-    start: int
-    end: int
-
-
 class AsOfReader:
     """What can be asked of one state of the store; *as_of* (None: now) is when things must have been known."""
 
@@ -104,9 +96,9 @@ class AsOfReader:
         rivals: dict[str, list[Any]] = defaultdict(list)
         for row in rows.values():
             rivals[generations.question(row.digest)].append(row)
-        return sorted((self._standing(same, labels) for same in rivals.values()), key=lambda one: one.id)
+        return sorted((self._stored_series(same, labels) for same in rivals.values()), key=lambda one: one.id)
 
-    def _standing(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> StoredSeries:
+    def _stored_series(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> StoredSeries:
         """Choose the series that stands for a query, and note which ones differ in the spelling of the unit alone."""
         found = [generation(row, labelled=bool(labels[row.id])) for row in same]
         if len(found) > 1:
@@ -218,22 +210,24 @@ class AsOfReader:
         """Find the ranges [start, end), in epoch seconds, that Radar is proven not to have; absent for none."""
         return proven_absent(self._connection, ids, self._as_of)
 
-    def is_answered(self, stretches: Sequence[SeriesWindow]) -> bool:
+    def is_answered(self, windows: Sequence[SeriesWindow]) -> bool:
         """Return whether an answer on any of the buckets is on record."""
-        every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
+        every = tuple(one._replace(series_id=other) for one in windows for other in self._same(one.series_id))
         levels, _ = confidence(every, self._as_of)
         return self._connection.execute(levels.limit(1)).first() is not None
 
-    def confidence_level(self, stretches: Sequence[SeriesWindow]) -> int | None:
+    def confidence_level(self, windows: Sequence[SeriesWindow]) -> int | None:
         """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
-        standing = {other: one.series_id for one in stretches for other in self._same(one.series_id)}
-        every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
+        current_snapshots = {other: one.series_id for one in windows for other in self._same(one.series_id)}
+        every = tuple(one._replace(series_id=other) for one in windows for other in self._same(one.series_id))
         levels, detailed = confidence(every, self._as_of)
         found = self._connection.execute(levels).scalars().all()
         if len(found) <= 1:
             return found[0] if found else None
         rows = self._connection.execute(detailed).all()
-        return lowest_level(stretches, [ConfidenceRange(standing[series_id], *rest) for series_id, *rest in rows])
+        return lowest_level(
+            windows, [ConfidenceRange(current_snapshots[series_id], *rest) for series_id, *rest in rows]
+        )
 
     def unit_names(self, unit: str) -> tuple[str, ...]:
         """Return the names that the newest answer gave *unit*, whatever moment is looked at."""
@@ -244,18 +238,18 @@ class AsOfReader:
         select = remarks(tuple(dict.fromkeys(windows)), self._as_of)
         return [_annotation(row) for row in self._connection.execute(select, {"dataset": dataset})]
 
-    def points(self, stretch: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
+    def points(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
         """Give blocks of (timestamp, value), ascending, in constant memory."""
-        same = self._same(stretch.series_id)
+        same = self._same(window.series_id)
         if len(same) == 1:
-            return self._blocks(stretch)
-        return (rows for _, rows in merged([self._blocks(stretch._replace(series_id=one)) for one in same]))
+            return self._blocks(window)
+        return (rows for _, rows in merged([self._blocks(window._replace(series_id=one)) for one in same]))
 
-    def _blocks(self, stretch: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
-        within = from_epoch(stretch.start), from_epoch(stretch.end)
-        taken = self._taken.get(stretch.series_id)
-        select, bounds = select_points(stretch.series_id, *within, self._as_of, taken.asked_at if taken else None)
-        if stretch.end - stretch.start <= _AT_ONCE:
+    def _blocks(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
+        within = from_epoch(window.start), from_epoch(window.end)
+        taken = self._taken.get(window.series_id)
+        select, bounds = select_points(window.series_id, *within, self._as_of, taken.asked_at if taken else None)
+        if window.end - window.start <= _AT_ONCE:
             rows = self._connection.execute(select, bounds).all()
             blocks: Iterator[Sequence[Any]] = iter([rows] if rows else [])
         else:
@@ -299,13 +293,13 @@ class ConfidenceRange(NamedTuple):
     level: int | None
 
 
-def lowest_level(stretches: Stretches, spoken: Sequence[ConfidenceRange]) -> int | None:
+def lowest_level(windows: SeriesWindows, spoken: Sequence[ConfidenceRange]) -> int | None:
     """Find the lowest level that holds on *stretches* (series_id, start, end); *spoken* has the newest answer first.
 
     Of each bucket only the newest answer counts, for a level rises when Radar's data has been repaired.
     """
     levels = set()
-    for series_id, start, end in stretches:
+    for series_id, start, end in windows:
         open_ranges = [(start, end)]
         for one in spoken:
             if one.series_id != series_id or not open_ranges:
@@ -350,14 +344,16 @@ def _end(*, newest: bool, as_of: datetime | None) -> Any:
         select = sa.select(epoch(points.c.timestamp)).where(points.c.series_id == series_table.c.id)
         return select.order_by(order(points.c.timestamp)).limit(1).scalar_subquery()
     known = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
-    standing = sa.select(epoch(points.c.timestamp)).join_from(
+    current_snapshots = sa.select(epoch(points.c.timestamp)).join_from(
         points, fetches, fetches.c.id == points.c.fetch_id, isouter=True
     )
-    standing = standing.where(points.c.series_id == series_table.c.id, known).order_by(order(points.c.timestamp))
+    current_snapshots = current_snapshots.where(points.c.series_id == series_table.c.id, known).order_by(
+        order(points.c.timestamp)
+    )
     replaced = sa.select(epoch(extreme(revisions.c.timestamp))).where(
         revisions.c.series_id == series_table.c.id, revisions.c.seen_at <= as_of, revisions.c.replaced_at > as_of
     )
-    one, other = standing.limit(1).scalar_subquery(), replaced.scalar_subquery()
+    one, other = current_snapshots.limit(1).scalar_subquery(), replaced.scalar_subquery()
     further = one > other if newest else one < other
     return sa.case((other.is_(None), one), (one.is_(None), other), (further, one), else_=other)
 
@@ -392,7 +388,7 @@ def heard(as_of: datetime | None) -> Any:
 
 
 @lru_cache(maxsize=128)
-def confidence(stretches: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> tuple[Any, Any]:
+def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> tuple[Any, Any]:
     """Two: the levels of the answers on *stretches* (series_id, start, end); then (series_id, start, end, level).
 
     The second has the newest answer first.
@@ -403,7 +399,7 @@ def confidence(stretches: tuple[tuple[int, int, int], ...], as_of: datetime | No
             date_ranges.c.end > from_epoch(start),
             date_ranges.c.start < from_epoch(end),
         )
-        for series_id, start, end in stretches
+        for series_id, start, end in windows
     ]
     levels = sa.select(fetches.c.confidence_level).join_from(
         date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id

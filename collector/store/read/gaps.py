@@ -63,7 +63,7 @@ class _Gaps:
     settle: int = 0
 
 
-class _Stretch(NamedTuple):
+class _Part(NamedTuple):
     """The buckets, *step* seconds wide, of one series from *start* up to *end*; *place* is whose among the expected."""
 
     place: int
@@ -145,15 +145,15 @@ def _some_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
     kept = {step: stored_cutoff(connection, step) for step in {one.query.agg_interval for one in expected}}
     ids = generations.ids_of(connection, {one.query for one in expected})
     windows: list[Range] = []
-    stretches: list[tuple[tuple[int, int], _Stretch]] = []
+    parts_: list[tuple[tuple[int, int], _Part]] = []
     for number, one in enumerate(expected):
         start = max(one.window.start, kept[one.query.agg_interval] or one.window.start)
         windows.append((int(start.timestamp()), int(one.window.end.timestamp())))
         for series_id in ids.get(one.query, ()) if start < one.window.end else ():
             place = number, series_id
-            stretches.append((place, _Stretch(len(stretches), series_id, *windows[-1], one.query.agg_interval.seconds)))
-    runs = _runs(connection, [stretch for _, stretch in stretches]) if stretches else {}
-    absent = {place: runs.get(stretch.place, []) for place, stretch in stretches}
+            parts_.append((place, _Part(len(parts_), series_id, *windows[-1], one.query.agg_interval.seconds)))
+    runs = _runs(connection, [part_ for _, part_ in parts_]) if parts_ else {}
+    absent = {place: runs.get(part_.place, []) for place, part_ in parts_}
     found = []
     for number, (one, window) in enumerate(zip(expected, windows, strict=True)):
         parts = [window] if window[0] < window[1] else []
@@ -186,65 +186,65 @@ def _judged(
     return gaps
 
 
-def _runs(connection: sa.Connection, stretches: Sequence[_Stretch]) -> dict[int, list[Range]]:
+def _runs(connection: sa.Connection, parts_: Sequence[_Part]) -> dict[int, list[Range]]:
     """Find where the next bucket is not the next one, by place: only what holds too few points is walked.
 
     Counting a part costs a fraction of walking it, and most of a history is complete.
     """
     runs: dict[int, list[Range]] = defaultdict(list)
     short = []
-    for stretch, stored in _counts(connection, stretches):
+    for part_, stored in _counts(connection, parts_):
         if not stored:
-            runs[stretch.place].append((stretch.start, stretch.end))
-        elif stored < -((stretch.start - stretch.end) // stretch.step):
-            short.append(stretch)
+            runs[part_.place].append((part_.start, part_.end))
+        elif stored < -((part_.start - part_.end) // part_.step):
+            short.append(part_)
     for start in range(0, len(short), _TOGETHER):
         for place, *run in _walk(connection, short[start : start + _TOGETHER]):
             runs[place].append((run[0], run[1]))
     return {place: merge(found) for place, found in runs.items()}
 
 
-def _table(stretches: Sequence[_Stretch]) -> sa.CTE:
-    columns = [sa.column(name, sa.BigInteger) for name in _Stretch._fields]
-    return sa.values(*columns, name="given").data([*stretches]).cte("stretches")
+def _table(parts_: Sequence[_Part]) -> sa.CTE:
+    columns = [sa.column(name, sa.BigInteger) for name in _Part._fields]
+    return sa.values(*columns, name="given").data([*parts_]).cte("stretches")
 
 
-def _inside(part: sa.CTE, end: sa.ColumnElement[int], stretches: Sequence[_Stretch]) -> sa.ColumnElement[bool]:
+def _inside(part: sa.CTE, end: sa.ColumnElement[int], parts_: Sequence[_Part]) -> sa.ColumnElement[bool]:
     """Choose the points from the start of *part*, which is of *stretches*, up to *end*."""
     timestamp = points.c.timestamp
-    first, last = from_epoch(min(one.start for one in stretches)), from_epoch(max(one.end for one in stretches))
+    first, last = from_epoch(min(one.start for one in parts_)), from_epoch(max(one.end for one in parts_))
     known = sa.and_(timestamp >= first, timestamp < last)  # while partitions are chosen
     here = sa.and_(timestamp >= bucket(part.c.start), timestamp < bucket(end))
     return sa.and_(points.c.series_id == part.c.series_id, here, known)
 
 
-def _counts(connection: sa.Connection, stretches: Sequence[_Stretch]) -> list[tuple[_Stretch, int]]:
+def _counts(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[_Part, int]]:
     """Count the points of the parts of *stretches*."""
-    whole = _table(stretches)
+    whole = _table(parts_)
     parts = sa.select(whole).cte("parts", recursive=True)
     following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
     others = parts.c.place, parts.c.series_id, following, parts.c.end, parts.c.step
     parts = parts.union_all(sa.select(*others).where(following < parts.c.end))
     following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
     end = sa.case((following < parts.c.end, following), else_=parts.c.end)
-    count = sa.select(sa.func.count()).select_from(points).where(_inside(parts, end, stretches))
+    count = sa.select(sa.func.count()).select_from(points).where(_inside(parts, end, parts_))
     counted = count.correlate(parts).scalar_subquery()
     columns = parts.c.place, parts.c.series_id, parts.c.start, end, parts.c.step, counted
-    return [(_Stretch(*part), stored) for *part, stored in connection.execute(sa.select(*columns))]
+    return [(_Part(*part), stored) for *part, stored in connection.execute(sa.select(*columns))]
 
 
-def _walk(connection: sa.Connection, stretches: Sequence[_Stretch]) -> list[tuple[int, int, int]]:
+def _walk(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[int, int, int]]:
     """Let the database walk the key, and give the runs between the points of each stretch: place, start, end."""
-    given = _table(stretches)
-    stretch, inside = (given.c.place, given.c.start, given.c.end), _inside(given, given.c.end, stretches)
+    given = _table(parts_)
+    part_, inside = (given.c.place, given.c.start, given.c.end), _inside(given, given.c.end, parts_)
     timestamp = epoch(points.c.timestamp)
-    following = sa.func.lead(timestamp).over(partition_by=stretch, order_by=timestamp)
+    following = sa.func.lead(timestamp).over(partition_by=part_, order_by=timestamp)
     after = (timestamp + given.c.step).label("a"), sa.func.coalesce(following, given.c.end).label("b")
     walk = sa.select(given.c.place, *after).join_from(given, points, inside).subquery()
-    first = sa.select(*stretch, sa.func.min(timestamp)).join_from(given, points, inside, isouter=True)
+    first = sa.select(*part_, sa.func.min(timestamp)).join_from(given, points, inside, isouter=True)
     found = [
         (place, start, end if oldest is None else oldest)
-        for place, start, end, oldest in connection.execute(first.group_by(*stretch))
+        for place, start, end, oldest in connection.execute(first.group_by(*part_))
     ]
     found += [tuple(row) for row in connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
     return [(place, start, end) for place, start, end in found if start < end]

@@ -81,7 +81,7 @@ def export_blocks(  # noqa: PLR0913 - what an export is bounded by
     """
     found = visible_labels(connection, profiles)
     several = generations.several(connection, as_of)
-    taken = snapshots.standing(snapshots.newest(connection, None, as_of), several)
+    taken = snapshots.current_snapshots(snapshots.newest(connection, None, as_of), several)
     if asked is not None:
         asked |= {(o.profile, o.label): taken[o.series_id].asked_at for o in found if o.series_id in taken}
     for one in found:
@@ -236,7 +236,7 @@ def _then(given: frozenset[str]) -> Any:
     """The newest fetch comes first, for a clock that was set back leaves periods that overlap."""
     as_of: sa.BindParameter[Any] = sa.bindparam("as_of")
     seen = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
-    standing = (
+    current_snapshots = (
         sa.select(epoch(points.c.timestamp).label("t"), points.c.value.label("v"), points.c.fetch_id.label("f"))
         .join_from(points, fetches, fetches.c.id == points.c.fetch_id, isouter=True)
         .where(*_within(points, given), seen)
@@ -246,7 +246,7 @@ def _then(given: frozenset[str]) -> Any:
         .where(*_within(revisions, given))
         .where(revisions.c.seen_at <= as_of, revisions.c.replaced_at > as_of)
     )
-    both = sa.union_all(standing, replaced).subquery()
+    both = sa.union_all(current_snapshots, replaced).subquery()
     return sa.select(both).order_by(both.c.t, both.c.f.desc())
 
 

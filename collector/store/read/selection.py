@@ -27,7 +27,7 @@ from collector.store.series import generations, grids, snapshots
 from collector.store.series.generations import described, same_measure
 from collector.store.series.identity import chosen as chosen_labels
 from collector.store.series.identity import renamed
-from collector.store.write.points import SeriesWindow
+from collector.windows import SeriesWindow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Generator, Iterable, Mapping, Sequence
@@ -181,7 +181,7 @@ def selected(connection: sa.Connection, chosen: PointQuery) -> list[SelectedSeri
         select = select.where(sa.or_(labels.c.label.in_(chosen.series), followed))
     found = [_selected(*row) for row in sorted(tuple(row) for row in connection.execute(select))]
     several = generations.several(connection, chosen.as_of)
-    taken = snapshots.standing(snapshots.newest(connection, None, chosen.as_of), several)
+    taken = snapshots.current_snapshots(snapshots.newest(connection, None, chosen.as_of), several)
     return [_of_snapshot(one, taken.get(one.series_id), several.get(one.series_id, ())) for one in found]
 
 
@@ -292,14 +292,14 @@ def downsample(
         width = bucket_width(end - start, columns, bucket.interval.seconds)
         edge = _GRID + known[bucket.interval].seconds
         first, last = edge + (start - edge) // width * width, edge - (edge - end) // width * width
-        stretch = SeriesWindow(one.series_id, first, last)
+        window = SeriesWindow(one.series_id, first, last)
         if bucket.refused:
             thin.append(Downsampled(one, width, [], bucket))
         elif one.series_id in several and not one.asked_at:
             within = from_epoch(first), from_epoch(last), chosen.as_of
             thin += _by_unit(connection, one, several[one.series_id], within, (width, bucket, edge))
         elif chosen.as_of is None or one.asked_at:
-            thin.append(Downsampled(one, width, _columns(connection, one, stretch, width, bucket), bucket))
+            thin.append(Downsampled(one, width, _columns(connection, one, window, width, bucket), bucket))
         else:
             stream = points_of(connection, one.series_id, from_epoch(first), from_epoch(last), chosen.as_of)
             with closing(stream):
@@ -391,21 +391,21 @@ def _in_columns(one: SelectedSeries, found: Iterable[tuple[int, float]], shape: 
 
 
 def _columns(
-    connection: sa.Connection, one: SelectedSeries, stretch: SeriesWindow, width: int, bucket: Bucket
+    connection: sa.Connection, one: SelectedSeries, window: SeriesWindow, width: int, bucket: Bucket
 ) -> list[ChartBucket]:
     """Let the database do what _in_columns does, of a snapshot if there is one; *stretch* begins on the grid."""
-    values = _buckets(one, stretch, bucket.interval.seconds)
+    values = _buckets(one, window, bucket.interval.seconds)
     column, value = (values.c.offset // width).label("column"), values.c.value
     figures = sa.func.min(value), sa.func.max(value), sa.func.avg(value), sa.func.count()
     found = connection.execute(sa.select(column, *figures).group_by(column).order_by(column))
-    return [ChartBucket(stretch.start + at * width, *rest) for at, *rest in found]
+    return [ChartBucket(window.start + at * width, *rest) for at, *rest in found]
 
 
-def _buckets(one: SelectedSeries, stretch: SeriesWindow, bucket: int) -> sa.Subquery:
+def _buckets(one: SelectedSeries, window: SeriesWindow, bucket: int) -> sa.Subquery:
     """Select *offset*, in seconds from the start of *stretch*, and *value* of its buckets, *bucket* seconds wide."""
     table, step = (points if one.asked_at is None else snapshot_points), one.agg_interval.seconds
-    offset = epoch(table.c.timestamp) - stretch.start
-    within = [table.c.timestamp >= from_epoch(stretch.start), table.c.timestamp < from_epoch(stretch.end)]
+    offset = epoch(table.c.timestamp) - window.start
+    within = [table.c.timestamp >= from_epoch(window.start), table.c.timestamp < from_epoch(window.end)]
     within += [] if one.asked_at is None else [snapshot_points.c.asked_at == one.asked_at]
     if bucket > step:
         start = (offset // bucket) * bucket
@@ -413,4 +413,4 @@ def _buckets(one: SelectedSeries, stretch: SeriesWindow, bucket: int) -> sa.Subq
         values = values.having(sa.func.count() * step == bucket)
     else:
         values = sa.select(offset.label("offset"), table.c.value)
-    return values.where(table.c.series_id == stretch.series_id, *within).subquery()
+    return values.where(table.c.series_id == window.series_id, *within).subquery()

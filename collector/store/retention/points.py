@@ -277,7 +277,7 @@ def delete_series(
     for table in _OF_SERIES:
         column = table.c.id if table is _series else table.c.series_id
         rows[table.name] = _rows(connection, table, column.in_(ids), dry_run=dry_run)
-    if number := bodies.forget_series(connection, digest, dry_run=dry_run):
+    if number := bodies.delete_of_series(connection, digest, dry_run=dry_run):
         rows["bodies"] = number
     if not dry_run:
         _delete_traces(connection, digest, ids)
@@ -305,4 +305,4 @@ def _delete_traces(connection: sa.Connection, digest: str, ids: Collection[int])
     connection.execute(sa.delete(pauses).where(pauses.c.digest.startswith(digest)))
     connection.execute(sa.delete(windows).where(windows.c.series == digest))
     parts = [checksums.mark(series_id, 0)[0] for series_id in ids]
-    connection.execute(sa.delete(schema.seals).where(schema.seals.c.part.in_(parts)))
+    connection.execute(sa.delete(schema.set_checksums).where(schema.set_checksums.c.part.in_(parts)))

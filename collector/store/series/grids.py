@@ -125,7 +125,7 @@ def move(connection: sa.Connection, grid: Grid, now: datetime) -> bool:
     moved = LearnedGrid(grid, now, known.grid)
     sql.put_state(connection, _PREFIX + grid.interval, dump(moved))
     rows = connection.execute(sa.select(series).where(series.c.agg_interval == grid.interval.value)).all()
-    _forget_what_was_found(connection, rows)
+    _delete_findings(connection, rows)
     current = [row for row in rows if generations.former_offset(row.digest) is None and _has_answers(row)]
     back = [row for row in rows if generations.former_offset(row.digest) == grid.seconds]
     _put_away(connection, current, known.grid)
@@ -150,7 +150,7 @@ def _put_away(connection: sa.Connection, rows: Sequence[Any], grid: Grid) -> Non
         connection.execute(sa.update(series).where(series.c.id == row.id).values(kept))
 
 
-def _forget_what_was_found(connection: sa.Connection, rows: Sequence[Any]) -> None:
+def _delete_findings(connection: sa.Connection, rows: Sequence[Any]) -> None:
     """End pauses, and forget where histories begin: both were found by questions about other buckets."""
     for digest in {generations.question(row.digest) for row in rows}:
         connection.execute(sa.delete(refusals).where(refusals.c.digest.startswith(digest, autoescape=True)))
@@ -165,13 +165,13 @@ def _relabel(connection: sa.Connection, former: Sequence[Any], now: datetime) ->
         newest_first = series.c.in_force_at.desc().nulls_last(), series.c.id.desc()
         found = connection.execute(current.order_by(*newest_first).limit(1)).scalar()
         if found is None:
-            found = _begin(connection, row, digest, now)
+            found = _add_series(connection, row, digest, now)
         connection.execute(
             sa.update(profile_series).where(profile_series.c.series_id == row.id).values(series_id=found)
         )
 
 
-def _begin(connection: sa.Connection, row: Any, digest: str, now: datetime) -> int:
+def _add_series(connection: sa.Connection, row: Any, digest: str, now: datetime) -> int:
     """Put a series on record that Radar has not answered for, with the question of *row*."""
     asked = {name: getattr(row, name) for name in ("label", "dataset", "dimension", "group", "agg_interval", "filters")}
     fresh = {"normalization": UNANSWERED[0], "unit": UNANSWERED[1], "points": 0, "created_at": now}

@@ -135,7 +135,7 @@ def resolve(
         if len(rows) == 1 and rows[0].in_force_at is not None and _is_same(rows[0], measure):
             found[query] = _adopt(connection, rows[0], measure)
         elif all(_measure(row) == UNANSWERED and row.in_force_at is None for row in rows):
-            found[query] = _begin(connection, query, rows, measure, now)
+            found[query] = _put_first_in_force(connection, query, rows, measure, now)
         else:
             several[measure].append(query)
     for measure, alike in several.items():
@@ -174,7 +174,9 @@ def measure_named(meta: Meta) -> Measure:
     return known_spelling(meta.normalization), meta.unit
 
 
-def standing(connection: sa.Connection, queries: Sequence[Question], *, lock: bool) -> dict[Question, SeriesInForce]:
+def series_in_force(
+    connection: sa.Connection, queries: Sequence[Question], *, lock: bool
+) -> dict[Question, SeriesInForce]:
     """Find the series that is in force for each query; absent if the store knows none. *lock*: until the end."""
     known: dict[str, list[Any]] = defaultdict(list)
     found = connection.execute(_LOCKED if lock else _OF_QUERIES, {"digests": [one.digest for one in queries]})
@@ -182,10 +184,10 @@ def standing(connection: sa.Connection, queries: Sequence[Question], *, lock: bo
         known[row.digest].append(row)
     ids = [row.id for rows in known.values() for row in rows]
     labelled = set(connection.execute(_LABELS_TO, {"ids": ids}).scalars())
-    return {query: _standing(known[query.digest], labelled) for query in queries if known[query.digest]}
+    return {query: _in_force(known[query.digest], labelled) for query in queries if known[query.digest]}
 
 
-def _standing(rows: Sequence[Any], labelled: Collection[int]) -> SeriesInForce:
+def _in_force(rows: Sequence[Any], labelled: Collection[int]) -> SeriesInForce:
     by_id = {row.id: row for row in rows}
     first = by_id[in_force(generation(row, labelled=row.id in labelled) for row in rows)[0].id]
     is_new = all(_measure(row) == UNANSWERED and row.in_force_at is None for row in rows)
@@ -227,7 +229,9 @@ def _measure(row: Any) -> Measure:
     return row.normalization, row.unit
 
 
-def _begin(connection: sa.Connection, query: Question, rows: Sequence[Any], measure: Measure, now: datetime) -> int:
+def _put_first_in_force(
+    connection: sa.Connection, query: Question, rows: Sequence[Any], measure: Measure, now: datetime
+) -> int:
     """Put the first series of a query in force: the one that was declared, else a new one."""
     row = rows[0] if rows else _add(connection, query, "", measure, now)
     if row.in_force_at is None:
@@ -330,8 +334,8 @@ def _answers(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> d
     answers: dict[Question, list[Answered]] = defaultdict(list)
     for arrival in arrivals:
         time = AnswerTime(requested.get(arrival.fetch_id, arrival.now), arrival.now, arrival.answer.meta.last_updated)
-        for piece in arrival.batch.slices:
-            answers[piece.series].append(Answered(piece.window, time))
+        for slice_ in arrival.batch.slices:
+            answers[slice_.series].append(Answered(slice_.window, time))
     return answers
 
 

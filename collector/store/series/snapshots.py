@@ -53,7 +53,7 @@ class Snapshot:
 
 def is_part(batch: Batch) -> bool:
     """Tell whether the answer to *batch* is a part of snapshots; ValueError if only some of its series are."""
-    kinds = {is_snapshot(piece.series) for piece in batch.slices}
+    kinds = {is_snapshot(slice_.series) for slice_ in batch.slices}
     if len(kinds) > 1:
         raise ValueError("a batch asks for snapshots and for history at once")
     return kinds == {True}
@@ -88,7 +88,9 @@ def newest(
     return {row.series_id: Snapshot(*row) for row in connection.execute(select)}
 
 
-def standing(taken: Mapping[int, Snapshot], several: Mapping[int, Sequence[Generation]]) -> dict[int, Snapshot]:
+def current_snapshots(
+    taken: Mapping[int, Snapshot], several: Mapping[int, Sequence[Generation]]
+) -> dict[int, Snapshot]:
     """Choose the snapshot that stands for each label, by the series_id that the label points to.
 
     *taken* are the newest ones by series_id, *several* the series in force of a query whose unit has changed.
@@ -134,7 +136,7 @@ def count_wrong(connection: sa.Connection) -> tuple[int, list[str]]:
 
     Counts are compared, too: of each snapshot, and what a series says of its newest one.
     """
-    found, number = _strays(connection), 0
+    found, number = _dangling_rows(connection), 0
     select = sa.select(snapshots, series.c.label).join_from(snapshots, series, series.c.id == snapshots.c.series_id)
     for row in connection.execute(select.order_by(snapshots.c.series_id, snapshots.c.asked_at)).all():
         number += 1
@@ -169,7 +171,7 @@ def _read(connection: sa.Connection, taken: Snapshot) -> tuple[list[int], list[f
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
-def _strays(connection: sa.Connection) -> list[str]:
+def _dangling_rows(connection: sa.Connection) -> list[str]:
     known = sa.exists().where(series.c.id == snapshots.c.series_id).correlate(snapshots)
     same = sa.and_(
         snapshots.c.series_id == snapshot_points.c.series_id, snapshots.c.asked_at == snapshot_points.c.asked_at

@@ -17,7 +17,7 @@ from collector.store.db.sql import ANNOTATIONS, advisory_lock
 from collector.store.ledger.fetches import AnswerTime, overrules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from collector.model import Annotation, Batch, Meta, Window
@@ -76,30 +76,30 @@ class AnnotationChanges:
     returned: list[int] = field(default_factory=list)
 
 
-def annotation_changes(stored: Sequence[StoredAnnotation], answer: AnsweredAnnotations) -> AnnotationChanges:
-    """Compare the *stored* annotations with those of an answer.
+def annotation_changes(
+    stored: Sequence[StoredAnnotation], answered: Iterable[str], windows: Sequence[Window], time: AnswerTime
+) -> AnnotationChanges:
+    """Compare the *stored* annotations with the digests *answered* over *windows* by the answer of *time*.
 
     An answer that should contain an annotation and does not withdraws it, unless an answer that had it overrules this
     one. An answer that contains a withdrawn one returns it, unless the answer that lacked it overrules this one.
     """
-    known, time = {annotation.digest for annotation in stored}, answer.time
-    seen = [one for one in stored if one.digest in answer.content]
-    lacking = [one for one in stored if one.digest not in answer.content and one.withdrawn is None]
+    digests, known = set(answered), {annotation.digest for annotation in stored}
+    seen = [one for one in stored if one.digest in digests]
+    lacking = [one for one in stored if one.digest not in digests and one.withdrawn is None]
     return AnnotationChanges(
-        new=sorted(answer.content.keys() - known),
+        new=sorted(digests - known),
         seen=[one.id for one in seen],
-        withdrawn=[
-            one.id for one in lacking if one.counts(time) and any(should_contain(w, one) for w in answer.windows)
-        ],
+        withdrawn=[one.id for one in lacking if one.counts(time) and any(should_contain(w, one) for w in windows)],
         returned=[one.id for one in seen if one.withdrawn is not None and one.counts(time)],
     )
 
 
-def should_contain(window: Window, remark: StoredAnnotation | Annotation) -> bool:
+def should_contain(window: Window, annotation: StoredAnnotation | Annotation) -> bool:
     """Tell whether an answer over *window* should carry an annotation: they share more than an edge."""
-    if remark.is_instantaneous:
-        return window.start < remark.start_date < window.end
-    return remark.start_date < window.end and (remark.end_date is None or window.start < remark.end_date)
+    if annotation.is_instantaneous:
+        return window.start < annotation.start_date < window.end
+    return annotation.start_date < window.end and (annotation.end_date is None or window.start < annotation.end_date)
 
 
 def digest(dataset: str, annotation: Annotation) -> str:
@@ -126,20 +126,22 @@ class AnsweredAnnotations:
 
     def __init__(self, batch: Batch, meta: Meta, time: AnswerTime) -> None:
         self.dataset = batch.slices[0].series.dataset
-        self.windows = [piece.window for piece in batch.slices]
-        self.content = {digest(self.dataset, remark): _content(remark) for remark in meta.annotations}
+        self.windows = [slice_.window for slice_ in batch.slices]
+        self.content = {digest(self.dataset, annotation): _content(annotation) for annotation in meta.annotations}
         self.time = time
 
 
 def save(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> None:
     """Note which annotations the answers about one dataset had, and which they lacked."""
     stored = _read(connection, answers)
-    decisions = [annotation_changes(stored, answer) for answer in answers]
+    decisions = [annotation_changes(stored, answer.content, answer.windows, answer.time) for answer in answers]
     if any(decision.new or decision.withdrawn or decision.returned for decision in decisions):
         # Of answers that see the same change, each must see what the one before it has written.
         advisory_lock(connection, ANNOTATIONS)
         for answer in answers:
-            _write(connection, answer, annotation_changes(_read(connection, [answer]), answer))
+            stored = _read(connection, [answer])
+            changes = annotation_changes(stored, answer.content, answer.windows, answer.time)
+            _write(connection, answer, changes)
     else:
         for answer, decision in zip(answers, decisions, strict=True):
             _write(connection, answer, decision)
@@ -148,7 +150,8 @@ def save(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> N
 def add_new(connection: sa.Connection, answer: AnsweredAnnotations) -> None:
     """Add the annotations that no answer has had so far; what *answer* says of others changes nothing."""
     advisory_lock(connection, ANNOTATIONS)
-    new = annotation_changes(_read(connection, [answer]), answer).new
+    stored = _read(connection, [answer])
+    new = annotation_changes(stored, answer.content, answer.windows, answer.time).new
     _write(connection, answer, AnnotationChanges(new=new))
 
 

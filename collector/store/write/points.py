@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.store.write.diff import StoredValue
+    from collector.windows import SeriesWindow
 
 Stored = dict[int, dict[int, "StoredValue"]]
 """series_id → timestamp → (value, fetch_id)."""
@@ -27,14 +28,6 @@ class NewPoints(NamedTuple):
     series_id: int
     fetch_id: int
     points: Mapping[int, float]
-
-
-class SeriesWindow(NamedTuple):
-    """The buckets of one series from *start* up to, not including, *end*."""
-
-    series_id: int
-    start: int
-    end: int
 
 
 _READ = {

@@ -30,8 +30,8 @@ from collector.store.series import evidence, grids, identity, proposals
 from collector.store.write import points
 from collector.store.write.annotations import AnsweredAnnotations, add_new
 from collector.store.write.diff import spoken_window
-from collector.store.write.points import NewPoints, SeriesWindow
-from collector.windows import join_buckets, merge, subtract
+from collector.store.write.points import NewPoints
+from collector.windows import SeriesWindow, join_buckets, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,7 +97,7 @@ class _Prepared:
 
     arrival: ReceivedAnswer
     request: Any
-    standing: Mapping[Question, SeriesInForce]
+    series_in_force: Mapping[Question, SeriesInForce]
     fillings: Mapping[Question, Filling]
     left_out: tuple[str, ...]
 
@@ -119,32 +119,34 @@ def _prepare(connection: sa.Connection, read: ReadBody, now: datetime, *, lock: 
     came = min(row.received_at, now)
     arrival = ReceivedAnswer(read.fetch_id, read.batch, read.answer, came, row.size, asked_at=min(row.started_at, came))
     arrival = effective_last_updated(connection, arrival)
-    queries = list(dict.fromkeys(piece.series for piece in read.batch.slices))
-    known = proposals.standing(connection, queries, lock=lock)
+    queries = list(dict.fromkeys(slice_.series for slice_ in read.batch.slices))
+    known = proposals.series_in_force(connection, queries, lock=lock)
     measure = proposals.measure_named(arrival.answer.meta)
     stale = grids.of_stale(connection, [read.batch])
     reasons = {query: _ELSEWHERE if stale else why_left_out(query, known.get(query), measure) for query in queries}
-    standing = {query: known[query] for query, reason in reasons.items() if reason is None}
+    series_in_force = {query: known[query] for query, reason in reasons.items() if reason is None}
     left_out = tuple(dict.fromkeys(reason for reason in reasons.values() if reason))
-    fillings = _fillings(connection, parts_of(arrival), standing)
-    return _Prepared(arrival, row, standing, fillings, left_out)
+    fillings = _fillings(connection, parts_of(arrival), series_in_force)
+    return _Prepared(arrival, row, series_in_force, fillings, left_out)
 
 
 def _fillings(
-    connection: sa.Connection, parts: Sequence[Part], standing: Mapping[Question, SeriesInForce]
+    connection: sa.Connection, parts: Sequence[Part], series_in_force: Mapping[Question, SeriesInForce]
 ) -> dict[Question, Filling]:
     """Compare with what is stored, in any unit; what retention has deleted stays deleted."""
     windows: dict[Question, list[tuple[int, int]]] = defaultdict(list)
     for part in parts:
-        if part.query in standing:
+        if part.query in series_in_force:
             windows[part.query].append(part.spoken)
-    spans = [SeriesWindow(i, *span) for q, found in windows.items() for i in standing[q].ids for span in merge(found)]
+    spans = [
+        SeriesWindow(i, *span) for q, found in windows.items() for i in series_in_force[q].ids for span in merge(found)
+    ]
     stored = points.read(connection, spans) if spans else {}
     fillings: dict[Question, Filling] = defaultdict(Filling)
     for part in parts:
-        if part.query in standing:
+        if part.query in series_in_force:
             edge = stored_cutoff(connection, part.query.agg_interval)
-            values = {t: known for i in standing[part.query].ids for t, known in stored.get(i, {}).items()}
+            values = {t: known for i in series_in_force[part.query].ids for t, known in stored.get(i, {}).items()}
             fillings[part.query].add(part, values, edge.timestamp() if edge else None)
     return fillings
 
@@ -180,8 +182,8 @@ def _add_fetch(connection: sa.Connection, found: _Prepared, now: datetime, repli
 
 def _write(connection: sa.Connection, found: _Prepared, fetch_id: int, now: datetime) -> None:
     arrival, measure = found.arrival, proposals.measure_named(found.arrival.answer.meta)
-    ids = {query: one.id for query, one in found.standing.items()}
-    for query, one in found.standing.items():
+    ids = {query: one.id for query, one in found.series_in_force.items()}
+    for query, one in found.series_in_force.items():
         if found.fillings[query].count:
             proposals.put_in_force(connection, one, measure, now)
     rows = [NewPoints(ids[query], fetch_id, filling.values) for query, filling in found.fillings.items()]
@@ -291,9 +293,9 @@ def parts_of(arrival: ReceivedAnswer) -> list[Part]:
     """Cut an answer into its slices, each without what the answer does not speak for."""
     meta, slices = arrival.answer.meta, arrival.batch.slices
     found = []
-    for piece, read, named in zip(slices, arrival.answer.series, meta.date_ranges, strict=True):
-        spoken = spoken_window(piece.window, named, meta.last_updated, piece.series.agg_interval.step)
-        found.append(Part(piece.series, spoken, dict(_within(read, spoken)), named))
+    for slice_, read, named in zip(slices, arrival.answer.series, meta.date_ranges, strict=True):
+        spoken = spoken_window(slice_.window, named, meta.last_updated, slice_.series.agg_interval.step)
+        found.append(Part(slice_.series, spoken, dict(_within(read, spoken)), named))
     return found
 
 
@@ -302,15 +304,17 @@ def _within(read: Points, spoken: tuple[int, int]) -> Iterable[tuple[int, float]
     return ((t, v + 0.0) for t, v in zip(read.timestamps, read.values, strict=True) if start <= t < end)
 
 
-def why_left_out(query: Question, standing: SeriesInForce | None, measure: tuple[str, str]) -> str | None:
+def why_left_out(query: Question, series_in_force: SeriesInForce | None, measure: tuple[str, str]) -> str | None:
     """Say why nothing of a series is filled; None if it may be."""
-    if standing is None:
+    if series_in_force is None:
         return f"the store knows no series {query.filters_json} at {query.agg_interval} any more"
     if is_snapshot(query):
-        return f"{standing.label}: a snapshot is made of all answers of one pass"
-    normalization = measure[0] or standing.measure[0]
+        return f"{series_in_force.label}: a snapshot is made of all answers of one pass"
+    normalization = measure[0] or series_in_force.measure[0]
     if normalization and not is_absolute(normalization):
-        return f"{standing.label}: {normalization} values hold within one answer only"
-    if not standing.takes(measure):
-        return f"{standing.label}: the values are in {measure[1]!r} ({measure[0]}), the series is in another unit"
+        return f"{series_in_force.label}: {normalization} values hold within one answer only"
+    if not series_in_force.takes(measure):
+        return (
+            f"{series_in_force.label}: the values are in {measure[1]!r} ({measure[0]}), the series is in another unit"
+        )
     return None

@@ -34,8 +34,8 @@ from collector.store.write import points, save_snapshots
 from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
 from collector.store.write.diff import AnswerPart, Difference, diff, spoken_window, written
-from collector.store.write.points import NewPoints, SeriesWindow
-from collector.windows import merge
+from collector.store.write.points import NewPoints
+from collector.windows import SeriesWindow, merge
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -131,17 +131,17 @@ def _groups(arrivals: Iterable[ReceivedAnswer]) -> list[list[ReceivedAnswer]]:
     asked: dict[Question, list[Window]] = defaultdict(list)
     buckets = 0
     for arrival in arrivals:
-        pieces = arrival.batch.slices
+        slices = arrival.batch.slices
         buckets += arrival.batch.buckets
-        apart = any(piece.window.overlaps(other) for piece in pieces for other in asked.get(piece.series, ()))
+        apart = any(slice_.window.overlaps(other) for slice_ in slices for other in asked.get(slice_.series, ()))
         apart = apart or buckets > _BUCKETS_AT_ONCE or not arrival.absolute
         if not groups or apart or _measure(arrival) != _measure(groups[-1][0]):
             groups.append([])
             asked.clear()
             buckets = arrival.batch.buckets
         groups[-1].append(arrival)
-        for piece in pieces:
-            asked[piece.series].append(piece.window)
+        for slice_ in slices:
+            asked[slice_.series].append(slice_.window)
     return groups
 
 
@@ -162,7 +162,7 @@ def _measure(arrival: ReceivedAnswer) -> tuple[object, ...]:
 
 
 def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
-    queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
+    queries = list(dict.fromkeys(slice_.series for arrival in arrivals for slice_ in arrival.batch.slices))
     ids = proposals.resolve(connection, queries, arrivals)
     begins = evidence.read_edges(connection, queries)
     known = {ids[query]: edge for query, edge in begins.items() if edge.is_accepted}
@@ -322,10 +322,10 @@ def _write(connection: sa.Connection, changes: Sequence[Change]) -> None:
 def _ranges(change: Change, ids: Mapping[Question, int]) -> Iterable[dict[str, object]]:
     """Note which buckets were answered for, with the checksum of what was written there."""
     arrival = change.arrival
-    pieces = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)
+    slices = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)
     rows = {}
-    for piece, date_range in pieces:
-        series_id, window = ids[piece.series], piece.window
+    for slice_, date_range in slices:
+        series_id, window = ids[slice_.series], slice_.window
         start_time, end_time = named = date_range or (None, None)
         start, end = int(window.start.timestamp()), int(window.end.timestamp())
         answered = answered_range(series_id, arrival.fetch_id, start, end, named)

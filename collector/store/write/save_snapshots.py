@@ -95,7 +95,7 @@ def save(connection: sa.Connection, pass_of: Sequence[Taken], now: datetime) -> 
     brought = Counter[int]()
     for alike in by_measure.values():
         ids = proposals.resolve(connection, [one.query for one in alike], [_arrival(one, now) for one in alike])
-        _forget_history(connection, ids.values())
+        _delete_history(connection, ids.values())
         for one in alike:
             if _write(connection, ids[one.query], one):
                 by_series[one.query] = SaveResult(inserted=len(one.points.timestamps))
@@ -150,7 +150,7 @@ def _parameters(connection: sa.Connection, row: Snapshot, found: Points) -> Iter
             yield row.series_id, row.asked_at, list(timestamps), list(values)
 
 
-def _forget_history(connection: sa.Connection, ids: Collection[int]) -> None:
+def _delete_history(connection: sa.Connection, ids: Collection[int]) -> None:
     """Delete what a store of an earlier version holds of these series, in any unit, as if it were history."""
     has = [sa.exists().where(one.c.series_id == series_table.c.id).correlate(series_table) for one in _OF_HISTORY]
     same = series_table.alias()
