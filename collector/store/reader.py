@@ -82,7 +82,7 @@ class ReadView:
         return {ids[i]: found for i, found in snapshots.reaches(self._connection, ids).items()}
 
     def snapshot_record(self, profile: str) -> PassRecord:
-        """Tell how the passes that take the snapshots of *profile* fared."""
+        """Return how the passes that take the snapshots of *profile* fared."""
         return snapshots.load_record(self.get_state(snapshots.record_key(profile)))
 
     def ahead(self) -> timedelta:
@@ -119,7 +119,7 @@ class ReadView:
         return listing.list_fires(self._connection, ListFilter(**chosen))
 
     def service(self) -> ServiceState | None:
-        """Tell whether a service runs on the store; None if none was ever seen."""
+        """Return whether a service runs on the store; None if none was ever seen."""
         return replicas.read(self._connection, self._location)
 
     def commands(self) -> list[str]:
@@ -132,7 +132,7 @@ class ReadView:
         return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
 
     def info(self) -> StoreInfo:
-        """Tell what is in the store, and how many bytes it takes."""
+        """Return what is in the store, and how many bytes it takes."""
         return status.info(self._connection, self._location)
 
     relative_queries = _of_connection(identity.relative)
@@ -235,7 +235,7 @@ class Reader:
     ) -> AsyncGenerator[tuple[str, str, int, float], None]:
         """Stream (profile, label, timestamp, value), by profile, position of the label, and time; as `export_blocks`.
 
-        Who stops early should close the iterator.
+        Close the iterator if you stop early.
         """
         async with aclosing(self.export_blocks(profiles, start, end, as_of)) as blocks:
             async for block in blocks:
@@ -264,7 +264,7 @@ class Reader:
     ) -> AsyncGenerator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None]:
         """Stream (series, [(timestamp, value)…]) of a selection, from behind the place *after* on, in constant memory.
 
-        LookupError where that place's series is not of the selection. Who stops early should close the iterator.
+        LookupError where that place's series is not of the selection. Close the iterator if you stop early.
         """
         return self._database.stream(lambda connection: blocks(connection, chosen, after))
 

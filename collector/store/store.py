@@ -1,6 +1,6 @@
-"""The store: opened, locked and migrated; each method is one transaction, and raises a StoreError if it fails.
+"""The store: opened, locked and migrated. Each method is one transaction, and raises a StoreError if it fails.
 
-Most methods are functions of a connection, in one module for each topic; their docstrings stand there.
+Most methods are functions of a connection, in one module for each topic, with their docstrings.
 """
 
 from __future__ import annotations
@@ -91,10 +91,12 @@ class Store(Reader):
     async def open(
         cls, url: str, *, owner: str | None, upgrade: bool = True, timescale: bool = False
     ) -> AsyncIterator[Store]:
-        """Open the store at *url*, for writing when *owner* gives the command's words, else for reading only.
+        """Open the store at *url*.
 
-        A writer creates a missing store and migrates an older one (SchemaTooOld where not *upgrade*); on SQLite it is
-        the only one (StoreLocked). A reader needs a store of this version and works beside a writer.
+        It is opened for writing if *owner*, the words of the command, is given; otherwise for reading only.
+
+        A writer creates a missing store and migrates an older one (SchemaTooOld unless *upgrade*); on SQLite it is the
+        only one (StoreLocked). A reader needs a store of this version and works beside a writer.
 
         With *timescale* a writer makes `points` on Postgres a hypertable; MissingExtension changes nothing.
         """
@@ -109,21 +111,21 @@ class Store(Reader):
             await run_in_thread(None, stack.close)
 
     async def announce(self, url: str) -> None:
-        """Tell other processes the address of this one's HTTP server; only a SQLite store has one owner to ask."""
+        """Publish the address of this process's HTTP server in the lock file; only a SQLite store has one."""
         if self._lock:
             self._lock.announce(url)
 
     async def check_writable(self) -> None:
-        """Write something, and raise what is in the way."""
+        """Write to the store. Raises a StoreError if that is impossible."""
         await self.set_state("written", "")
 
     async def register(self, candidate: NewReplica) -> None:
-        """Become a replica; what is begun and claimed from now on is this one's. On SQLite nothing changes."""
+        """Register as a replica: requests and claims from now on are this replica's. On SQLite nothing changes."""
         self._replica_id = await self._database.write(lambda connection: replicas.register(connection, candidate))
         self._database.set_application_name(replicas.APPLICATION_NAME.format(self._replica_id), candidate.lease)
 
     async def renew_lease(self, lease: timedelta, now: datetime) -> None:
-        """Live on for *lease*, set the clock, and bury those who do not; LeaseLost where the others did that first."""
+        """Renew the lease, read the clock, and expire other replicas. Raises LeaseLost if this lease has expired."""
         await self.clock.follow(self._database)
 
         def work(connection: sa.Connection) -> None:
@@ -133,12 +135,12 @@ class Store(Reader):
         await self._database.write(work)
 
     async def deregister(self, now: datetime) -> None:
-        """Be a replica no longer: requests under way count as interrupted, and all that was claimed is free."""
+        """Deregister: requests under way become interrupted, and all claims are released."""
         mine, self._replica_id = self._replica_id, NO_REPLICA
         await self._database.write(lambda connection: replicas.deregister(connection, mine, now))
 
     async def adopt(self, now: datetime) -> None:
-        """Let what replicas of the previous version have written lately be read again; see `adopt`."""
+        """Mark recent answers of replicas of the previous version for re-reading, see `evidence.adopt`."""
         since = now - adopting.LOOKBACK
         if self._adopted_at:
             since = max(since, self._adopted_at - _COMMITTED_WITHIN)
@@ -150,22 +152,25 @@ class Store(Reader):
     async def claim(
         self, kind: str, names: Sequence[str], now: datetime, choose: Callable[[Sequence[WorkItem], int], Sequence[str]]
     ) -> Claim:
-        """Claim those of the free duties that *choose* picks, see work_items.ClaimRequest."""
+        """Claim those free work items that *choose* returns, see replicas.ClaimRequest."""
         request = replicas.ClaimRequest(kind, names, now, choose, self._replica_id)
         return await self._database.write(lambda connection: replicas.claim(connection, request))
 
     async def finish(self, outcomes: Sequence[Fire], done: Sequence[WorkItem]) -> None:
-        """Record what became of due moments, and free their profiles; LeaseLost where they are another replica's."""
+        """Record the outcomes of due times, and release their profiles.
+
+        Raises LeaseLost if another replica has them.
+        """
         mine = self._replica_id
         await self._database.write(lambda connection: replicas.finish(connection, outcomes, done, mine))
 
     async def release(self, kind: str, names: Sequence[str]) -> None:
-        """Free duties that were claimed."""
+        """Release claimed work items."""
         mine = self._replica_id
         await self._database.write(lambda connection: replicas.release(connection, kind, names, mine))
 
     async def activate_labels(self, profiles: Sequence[Profile], now: datetime) -> None:
-        """Make the labels of *profiles* the ones in use, beside other replicas'; repeating it changes nothing."""
+        """Activate the labels of *profiles*, beside those of other replicas; repeating it changes nothing."""
 
         def work(connection: sa.Connection) -> None:
             others = replicas.profiles_of_others(connection, self._replica_id)
@@ -177,7 +182,7 @@ class Store(Reader):
     async def start_fetch(
         self, batch: Batch, profiles: Sequence[str], now: datetime, limit: int, credentials: str = ""
     ) -> StartedFetch | Wait:
-        """Put a request on record before it is sent, or say until when to wait.
+        """Record a request before it is sent, or return until when to wait.
 
         At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts. See
         `circuit_breaker` for a Radar that does not answer or rejects the *credentials*. Raises LeaseLost if the lease
@@ -211,17 +216,17 @@ class Store(Reader):
         return await self._database.write(BatchableWrite(saving, arrival))
 
     async def set_snapshot_record(self, profile: str, record: PassRecord) -> None:
-        """Remember how the passes that take the snapshots of *profile* fared."""
+        """Store the record of the passes that take the snapshots of *profile*."""
         await self.set_state(snapshots.record_key(profile), snapshots.dump_record(record))
 
     async def refuse(self, slice_: Slice, outcome: str, reason: str, now: datetime) -> None:
-        """Record that a slice was refused for its content, so that its question pauses; see retry.refusal_backoff."""
+        """Record that a slice was refused for its content, and pause its question, see retry.refusal_backoff."""
         await self._database.write(
             lambda connection: upstream.record_refusal(connection, slice_, outcome, reason, now), repeatable=False
         )
 
     async def enqueue_windows(self, job: BackfillJob, slices: Sequence[Slice], *, alone: bool) -> BackfillJob:
-        """Put on record what *job* has to ask for, unless that is there; who is *alone* at it has it all."""
+        """Enqueue the windows of *job* unless they are; if it works *alone*, this process claims all of them."""
         holder = self._replica_id if alone else None
         return await self._database.write(lambda connection: backfills.enqueue(connection, job.id, slices, holder))
 
@@ -232,17 +237,17 @@ class Store(Reader):
         now: datetime,
         choose: Callable[[Sequence[Slice], int], tuple[Sequence[Slice], Sequence[Slice]]] | None,
     ) -> ClaimedWindows:
-        """Claim a part of what a job has to ask for, of the *known* series; see backfill_queue.WindowsRequest."""
+        """Claim a part of a job's windows, of the *known* series, see backfills.WindowsRequest."""
         request = backfills.WindowsRequest(job.id, known, now, choose, self._replica_id)
         return await self._database.write(lambda connection: backfills.claim(connection, request))
 
     async def complete_windows(self, settled: CompletedWindows) -> BackfillJob:
-        """Be done with claimed windows, and add to the job's counts; LeaseLost where others do the work by now."""
+        """Complete claimed windows, and add to the job's progress. Raises LeaseLost if the lease has expired."""
         mine = self._replica_id
         return await self._database.write(lambda connection: backfills.complete(connection, settled, mine))
 
     async def finish_backfill(self, job: BackfillJob, gaps: int, now: datetime) -> BackfillJob | None:
-        """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
+        """End a job without open windows; None if it has some, or another process has ended it."""
         return await self._database.write(lambda connection: backfills.end(connection, job.id, gaps, now))
 
     async def add_progress(self, job: BackfillJob, counts: JobProgress) -> BackfillJob:
@@ -254,23 +259,23 @@ class Store(Reader):
         return await self._database.write(work)
 
     async def stop_backfill(self, job: BackfillJob, status: JobStatus, now: datetime, gaps: int | None = None) -> None:
-        """End a job before all of it was asked for, as *standing* says; *gaps* buckets are absent, None: unknown."""
+        """End a job with open windows in the given *status*; *gaps* buckets are absent, None: unknown."""
         word = backfills.Stop(job.id, status, now, self._replica_id, gaps)
         await self._database.write(lambda connection: backfills.stop(connection, word))
 
     async def confirm(self, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
-        """Note that an independent answer agrees with the values of *windows*; all in epoch seconds."""
+        """Record that an independent answer confirms the values of *windows*, in epoch seconds."""
         if windows:
             await self._database.write(lambda connection: identity.confirm(connection, query, windows, settle))
 
     async def prune(self, retention: RetentionSettings, now: datetime) -> Pruned:
-        """Delete what is older than *retention* says, in many small transactions; says how much that was."""
+        """Delete what is older than *retention* keeps, in many small transactions; returns the numbers."""
         return await prune(self._database, retention, now)
 
     async def delete_series(self, series_id: int, profiles: Sequence[Profile], *, dry_run: bool) -> SeriesDeletion:
-        """Delete a series that neither *profiles* want nor another replica's, in all its units, with its history.
+        """Delete a series that neither *profiles* nor another replica uses, in all its units, with its history.
 
-        With *dry_run* nothing is deleted. SeriesWanted, SeriesUnknown.
+        With *dry_run* nothing is deleted. Raises SeriesWanted, SeriesUnknown.
         """
         wanted = {one.query.digest: one.label for profile in profiles for one in profile.series}
 
@@ -282,7 +287,7 @@ class Store(Reader):
         return await self._database.read_in_thread(work)
 
     async def set_normalization(self, verdict: Verdict) -> None:
-        """Remember what an unknown normalization was judged to mean."""
+        """Store the verdict on an unknown normalization."""
         await self.set_state(generations.verdict_key(verdict), verdict.dump())
 
     async def keep_body(self, body: NewBody, kinds: Sequence[str] = ()) -> None:
@@ -295,16 +300,16 @@ class Store(Reader):
         await self._database.write(work)
 
     async def replay(self, read: ReadBody, now: datetime) -> Replayed:
-        """Fill what is absent with what a kept body says, known from *now* on; see `replays.replay`."""
+        """Fill absent buckets from a kept body, known from *now* on, see `replays.replay`."""
         mine = self._replica_id
         return await self._database.write(lambda connection: replays.replay(connection, read, now, mine))
 
     async def mark_read(self, fetch_id: int) -> None:
-        """Note that this version has read the kept body of a fetch again, in vain."""
+        """Record that this version could not read the kept body of a fetch."""
         await self._database.write(lambda connection: bodies.mark_read(connection, [fetch_id]))
 
     async def set_edges(self, found: Mapping[Question, Edge | None]) -> None:
-        """Remember where Radar's own history of questions begins, or forget it (None)."""
+        """Store where Radar's own history of questions begins; None deletes it."""
         if found:
             await self._database.write(lambda connection: evidence.write_edges(connection, found))
 

@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from collector.interval import AggInterval, Grid
-from collector.store import PointCursor, PointQuery, SaveResult, SeriesWindow
+from collector.store import PointCursor, PointQuery, SaveResult
 from collector.store.admin.verify import verify
 from collector.store.series import generations
+from collector.windows import SeriesWindow
 from tests.store.making import (
     DAY,
     HOUR,

@@ -1,9 +1,9 @@
-"""One store copied into another, from SQLite to Postgres or back: rows as they are, ids included.
+"""Copy one store into another, from SQLite to Postgres or back: rows as they are, with their ids.
 
 plan: open the source for reading and one state of it, mark the target   →   do: tables in blocks   →   compare digests
 
-A target that is not whole bears a schema revision that no collector opens. How far it got, its rows tell: a copy of an
-unchanged source goes on behind them, and where the source has changed meanwhile it begins anew.
+A target that is not complete has a schema revision that no collector opens. Its rows show how far the copy got: a copy
+of an unchanged source continues behind them. If the source has changed meanwhile, the copy starts again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 5_000
 _MARK = "copying"
 _ITS_OWN = ("state", "replicas")
-"""Tables that no copy takes over as they are: the small facts come last, and who works on the source is not here."""
+"""Tables that are not copied as they are: key-value pairs come last, and the processes at work on the source are not
+here."""
 _LARGE_ROWS_AT_ONCE = 16
 _GROWING = (
     "points",
@@ -68,10 +69,11 @@ class CopyResult:
 
 
 def copy(source_url: str, target_url: str, heard: Heard = lambda _table, _done, _total: None) -> CopyResult:
-    """Copy the store at *source_url* into an empty one, or go on with a copy that was interrupted.
+    """Copy the store at *source_url* into an empty one, or continue a copy that was interrupted.
 
-    *heard* is told the table, and how many of its rows are there and are to be. UsageError where both are the same,
-    ValueRejected where the target holds anything else, StoreCorrupt where the copy does not say the same in the end.
+    *heard* is called with the table, the number of its rows that are copied, and the number of all. Raises UsageError
+    if both stores are the same, ValueRejected if the target contains anything else, StoreCorrupt if the digests differ
+    at the end.
     """
     source, target = locate(source_url), locate(target_url)
     if str(source) == str(target) or _same_file(source, target):
@@ -114,7 +116,7 @@ def _receiving(url: str) -> Iterator[Database]:
 
 
 def _state(connection: sa.Connection) -> str:
-    """Tell one state of a source from another: whatever is written changes a count, or the newest of its kind."""
+    """Return a fingerprint of the source's state: every write changes a count, or the newest row of its kind."""
     selects: list[Any] = [sa.select(sa.func.count()).select_from(table) for table in metadata.sorted_tables]
     selects += [sa.select(sa.func.max(newest)) for newest in (fetches.c.id, fetches.c.finished_at)]
     selects.append(sa.select(sa.func.max(revisions.c.replaced_at)))
@@ -154,7 +156,7 @@ def _start_copy(connection: sa.Connection, mark: dict[str, str]) -> None:
 
 
 def _fill(source: sa.Connection, target: Database, table: sa.Table, heard: Heard) -> int:
-    """Copy one table, block by block, behind the rows that are there; gives how many are there in the end."""
+    """Copy one table in blocks, behind the rows that exist; returns the number of rows at the end."""
     total = source.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
     with target.read() as connection:
         done: int = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
@@ -187,7 +189,7 @@ def _add(connection: sa.Connection, table: sa.Table, rows: Sequence[Any]) -> Non
 
 
 def _fill_rest(source: sa.Connection, target: Database) -> int:
-    """Copy the small tables whole, and let numbering go on behind the highest ids."""
+    """Copy the small tables completely, and let ids continue behind the highest ones."""
     names = [name for name in metadata.tables if name not in (*_GROWING, *_ITS_OWN)]
     found = {name: source.execute(sa.select(metadata.tables[name])).all() for name in names}
 

@@ -1,7 +1,7 @@
-"""Find damage, silent damage included, and change nothing.
+"""Find damage, also silent damage, and change nothing.
 
-SQLite's own check finds broken pages, but not a value with one wrong bit. So what every fetch wrote is put together
-again from points and revisions and compared with its checksum, and everything that is stored twice is compared.
+SQLite's own check finds broken pages, but not a value with one wrong bit. So the values that every fetch wrote are
+collected from points and revisions and compared with its checksum, and everything that is stored twice is compared.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class VerifyResult:
     findings: list[str] = field(default_factory=list)
 
     def add(self, finding: str) -> None:
-        """Note a finding once; of very many the first ones are enough."""
+        """Add a finding once; of very many only the first ones are kept."""
         if finding in self.findings:
             return
         if len(self.findings) < _MOST:
@@ -95,7 +95,7 @@ def _verify(url: str, verified: VerifyResult) -> None:
 
 
 def _file(connection: sa.Connection, location: Location) -> list[str]:
-    """Let SQLite check its pages; Postgres has no such check that every user may call."""
+    """Run SQLite's check of its pages; Postgres has no such check for every user."""
     if location.path is None:
         return []
     try:
@@ -156,7 +156,7 @@ def _verify_one(
 
 
 def _values(series_id: int) -> Any:
-    """All that fetches wrote to a series: what stands, and what was replaced."""
+    """Read all values that fetches wrote to a series: the current ones and the replaced ones."""
     parts = [
         sa.select(table.c.fetch_id.label("f"), epoch(table.c.timestamp).label("t"), table.c.value.label("v")).where(
             table.c.series_id == series_id
@@ -192,7 +192,7 @@ def _groups(connection: sa.Connection, select: Any) -> Generator[Group, None, No
 def _side_by_side(
     values: Iterator[Group], ranges: Iterator[Group]
 ) -> Generator[tuple[int, list[Any], list[Any]], None, None]:
-    """Pair the groups of two streams that are ordered alike; either side may lack one."""
+    """Pair the groups of two streams in the same order; a group may be missing on either side."""
     left, right = next(values, None), next(ranges, None)
     while left or right:
         key = min(group[0] for group in (left, right) if group)
@@ -204,7 +204,7 @@ def _side_by_side(
 def compare(  # noqa: PLR0913, PLR0917 - what the rows are of
     series_id: int, fetch_id: int, wrote: Sequence[Any], answered: Sequence[Any], step: int, edge: int = _A_MONDAY
 ) -> list[str]:
-    """Say what is wrong with what one fetch *wrote* to a series, given the date ranges it *answered*.
+    """Return what is wrong with what one fetch *wrote* to a series, given the date ranges it *answered*.
 
     Buckets are *step* seconds wide, and one starts at *edge*. Both are rows of the fetch: (_, timestamp, value),
     ascending, and (_, start, end, start_time, end_time, checksum).
@@ -247,7 +247,7 @@ _ABSOLUTE = [normalization.value for normalization in Normalization]
 
 
 def findings(connection: sa.Connection) -> list[str]:
-    """Give a sentence for each thing that does not fit the rest."""
+    """Return a sentence for each row that contradicts another one."""
     found = [finding for row in connection.execute(sa.select(series)) for finding in _series(row)]
     found += [finding for row in connection.execute(sa.select(schema.annotations)) for finding in _remark(row)]
     found += [finding for row in connection.execute(_labels()) for finding in _label(row)]
@@ -363,7 +363,7 @@ def _dangling_rows() -> Iterable[tuple[Any, str]]:
 
 
 def _lacking() -> sa.Select[Any]:
-    """Annotations in force that an answer, asked for after they were last seen, should have carried and did not."""
+    """Select the annotations in force that a later answer should have contained and did not."""
     remark, withdrawal = schema.annotations, schema.withdrawals
     is_open = sa.and_(withdrawal.c.annotation_id == remark.c.id, withdrawal.c.returned_at.is_(None))
     ends_later = sa.or_(remark.c.end_date.is_(None), date_ranges.c.start < remark.c.end_date)

@@ -82,7 +82,7 @@ class Database:
             self._writer, self._reader = postgres_engines(location, writes=writes)
 
     def set_application_name(self, name: str, lease: timedelta) -> None:
-        """Give writes to Postgres a *name*, and let them end well before the *lease*, should the process freeze."""
+        """Set the *name* of writes to Postgres, and let them end well before the *lease* if the process freezes."""
         if not self.location.path:
             begin = begin_to_write(busy(), min(FROZEN, lease / 2), name)
             self._writer = self._writer.execution_options(begin=begin)
@@ -114,9 +114,9 @@ class Database:
             return work(connection)
 
     async def stream(self, work: Callable[[sa.Connection], Iterator[T]]) -> AsyncGenerator[T, None]:
-        """Yield what *work* yields in such a transaction, each item fetched in a thread when the caller asks for it.
+        """Yield the items of *work* in such a transaction; each is fetched in a thread when the caller asks for it.
 
-        Who stops early should close the iterator.
+        Close the iterator if you stop early.
         """
         items = self._items(work)
         try:
@@ -207,7 +207,7 @@ Work = Callable[[sa.Connection], T]
 
 @dataclass(frozen=True, slots=True)
 class BatchableWrite(Generic[T]):
-    """A write that costs less when it is done with others of its kind: *do* takes their items and returns a T each."""
+    """A write that is cheaper together with others of its kind: *do* takes their items and returns a T for each."""
 
     do: Callable[[sa.Connection, Sequence[Any]], list[T]]
     item: Any
@@ -239,7 +239,7 @@ async def run_in_thread(threads: Executor | None, work: Callable[P, T], *argumen
 
 
 async def _to_the_end(done: asyncio.Future[T]) -> T:
-    """Wait even when cancelled, because nobody can leave half a transaction."""
+    """Wait even when cancelled, because a transaction cannot be left half done."""
     try:
         return await asyncio.shield(done)
     except asyncio.CancelledError:
@@ -259,13 +259,16 @@ Outcome = tuple[_Waiting, Any, "Exception | None"]
 
 
 class WriteQueue:
-    """Does writes in *threads*, in the order in which they come; those that wait at the same time share a transaction.
+    """Runs writes in *threads*, in the order of their submission.
 
-    A commit waits for the disk and costs as much as a write, so up to *max_writes* share it. If that fails, none of
-    them has happened, and each is done again by itself, so that only the caller of the bad write gets the error.
+    Writes that wait at the same time share a transaction.
 
-    To hand work from thread to thread costs, too. So the threads are called once every task that can go on has had the
-    chance to add a write, and all results of one transaction are handed back at once.
+    A commit waits for the disk and costs as much as a write, so up to *max_writes* share it. If the transaction fails,
+    none of them has happened, and each is repeated in a transaction of its own, so that only the caller of the failing
+    write gets the error.
+
+    Passing work between threads has a cost, too. So the threads are called after every runnable task has had the chance
+    to add a write, and all results of one transaction are returned at once.
     """
 
     def __init__(self, transact: Callable[[Sequence[Write]], list[Any]], *, threads: int, max_writes: int) -> None:

@@ -1,21 +1,17 @@
-"""Where a store is, and its two engines: one that writes and one that reads.
+"""The address of a store, its two engines (one writes, one reads), and the meaning of their errors.
 
-A store is at `sqlite:///FILE` or `postgresql://user:password@host/name`. SQLite: one connection writes, in WAL with
-synchronous=FULL. Before 3.51.3 two connections that write can damage a WAL file, and NORMAL loses acknowledged commits
-when the power fails. Any number of other connections read. Postgres: every transaction sets all settings of its
-session, see session.
+A store is at `sqlite:///FILE` or `postgresql://user:password@host/name`. SQLite: one connection writes, in WAL mode
+with synchronous=FULL, because before 3.51.3 two writing connections can damage a WAL file, and NORMAL loses
+acknowledged commits when the power fails. Any number of other connections read.
 
-From a driver's error to ours: a sentence about the store, which never holds its password.
+Postgres: every transaction sets all settings of its session, so the settings of the database, the role, the environment
+and the address do not matter. They are set for one transaction only, because a pooler of transactions may run each one
+in another session. One statement begins the transaction and sets them, so this costs no round trip. Settings that
+cannot change an answer are not set: how a statement is planned and run (`enable_…`, `jit`, `work_mem`), what the server
+logs, how words and money are formatted (`lc_…`). Settings that need a superuser are not set either: the store has no
+triggers that `session_replication_role` could turn off, and its own checksums detect `zero_damaged_pages`.
 
-Settings of a Postgres session that every transaction makes itself.
-
-So it does not matter what the database, the role, the environment or the address set. They are set in each transaction,
-for that transaction only, because a pooler of transactions may give every one to another session. One statement begins
-the transaction and sets them, so this costs no round trip.
-
-What is not here cannot change an answer: how a statement is planned and run (`enable_…`, `jit`, `work_mem`), what the
-server logs, how words and money are formatted (`lc_…`). Nor is what only a superuser may set: the store has no triggers
-that `session_replication_role` could turn off, and `zero_damaged_pages` is found out by the store's own checksums.
+An error of a driver becomes a StoreError: a sentence about the store, without its password.
 """
 
 from __future__ import annotations
@@ -50,8 +46,8 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 5.0
 """How long to wait for a lock that another program holds."""
 FROZEN = timedelta(seconds=10)
-"""A transaction that writes waits for nothing, and computes for a second or two where a large answer is compared: one
-that is silent for so long is a frozen process's, and is ended."""
+"""A writing transaction waits for nothing, and computes for a second or two when it compares a large answer. A
+transaction that sends nothing for this long belongs to a frozen process, and the server ends it."""
 READERS = 8
 """So many transactions read at once; streams, which hold a connection while nothing is read, are not counted."""
 _SQLITE_OPTIONS: dict[str, Any] = {
@@ -259,7 +255,7 @@ def translate_errors(location: Location) -> Iterator[None]:
 
 
 def translate(error: BaseException, location: Location) -> StoreError:
-    """Say what *error*, of either driver, means."""
+    """Return the StoreError for *error* of either driver."""
     kind, sentence = _meaning(error)
     if location.path and isinstance(error, OSError):
         sentence = "cannot be read or written"
@@ -276,7 +272,7 @@ def _meaning(error: BaseException) -> tuple[type[StoreError], str]:
 
 
 def _by_words(text: str) -> tuple[type[StoreError], str]:
-    """Say what refused a connection; of several servers, one that does not answer may do so later."""
+    """Return the reason of a rejected connection; of several servers, one that does not answer may answer later."""
     attempts = re.split(r"^- host: ", text, flags=re.MULTILINE)[1:] or [text]
     found = [next((meaning for pattern, meaning in _WORDS if pattern.search(one)), None) for one in attempts]
     waits = [one for one in found if one is None or issubclass(one[0], StoreUnavailable)]
@@ -284,17 +280,17 @@ def _by_words(text: str) -> tuple[type[StoreError], str]:
 
 
 def sqlstate(error: BaseException | None) -> str:
-    """Give the five characters by which Postgres names an error; nothing where it never came to that."""
+    """Return the SQLSTATE of an error of Postgres; empty if there is none."""
     return getattr(error, "sqlstate", None) or ""
 
 
 def is_retryable(error: sa.exc.DBAPIError) -> bool:
-    """Tell whether the same transaction, tried again at once, may succeed: it only lost against another one."""
+    """Return whether the same transaction may succeed at once, because it only lost against another one."""
     return sqlstate(error.orig) in _AGAIN
 
 
 def connection_lost(error: sa.exc.DBAPIError) -> bool:
-    """Tell whether the connection broke, so that only the record knows whether the transaction was committed."""
+    """Return whether the connection broke, so that the outcome of the commit is unknown."""
     return error.connection_invalidated
 
 
@@ -302,7 +298,7 @@ READ_ONE_STATE: Final = "REPEATABLE READ READ ONLY"
 WRITE: Final = "READ COMMITTED READ WRITE"
 
 CONNECT: Final = {"client_encoding": "utf8"}
-"""Arguments of a connection, over what the address and `PGCLIENTENCODING` say: psycopg reads text by it."""
+"""Arguments of a connection, which override the address and `PGCLIENTENCODING`: psycopg decodes text by it."""
 ENCODINGS: Final = frozenset({"UTF8", "SQL_ASCII"})
 """Encodings of a database that hold every text: SQL_ASCII holds the bytes that are written, which are UTF-8."""
 
@@ -337,9 +333,9 @@ _HOME: Final = (
 _SEARCH_PATH: Final = f"""set_config('search_path', '"' || replace(replace(
   array_to_string(coalesce({_HOME}, ({_SEARCHED})[1], 'public')::name || {_SEARCHED}, chr(1)),
   '"', '""'), chr(1), '","') || '"', true)"""
-"""The schema of the store comes first, so that what is created joins it. `search_path` still says where the store is:
-in the first of its schemas that has one, else it is created in the first one that exists, or in `public`. There are
-only calls of functions, because a subquery would be planned for every transaction."""
+"""The schema of the store comes first, so that new tables are created in it. `search_path` still decides where the
+store is: in the first of its schemas that has one, otherwise it is created in the first one that exists, or in
+`public`. There are only calls of functions, because a subquery would be planned for every transaction."""
 _DURABLE: Final = """CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
   THEN set_config('synchronous_commit', 'on', true) END"""
 """What was acknowledged survives a crash of the server, and the promotion of its synchronous standby where it has one.
@@ -353,7 +349,7 @@ def begin_to_read(lock_timeout: timedelta) -> str:
 
 
 def begin_to_write(lock_timeout: timedelta, frozen: timedelta, application_name: str | None = None) -> str:
-    """Begin a transaction that writes; the server ends one whose client is silent for longer than *frozen*.
+    """Begin a writing transaction; the server ends it if its client sends nothing for longer than *frozen*.
 
     The *application_name* must not need quoting.
     """

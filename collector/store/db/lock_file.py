@@ -1,7 +1,7 @@
-"""Who writes to a SQLite store: one process, which holds two locks.
+"""The owner of a SQLite store: one process, which holds two locks.
 
-One is on the database file itself, under whatever name it was opened. The other is on the file `FILE.lock` beside it,
-which says who the process is, and which versions before this one hold alone.
+One is on the database file itself, whatever its name. The other is on the file `FILE.lock` next to it, which contains
+the process. Earlier versions hold only that one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Owner:
 
 
 class LockFile:
-    """The locks as they are held; the lock file stays, because deleting it would race with the next owner."""
+    """The held locks. The lock file is never deleted, because that would race with the next owner."""
 
     def __init__(self, path: Path, descriptor: int, owner: Owner, held: ExitStack) -> None:
         self._path = path
@@ -64,11 +64,11 @@ class LockFile:
             self.take_file()
 
     def announce(self, url: str) -> None:
-        """Write the address of the owner's HTTP server beside its name."""
+        """Add the address of the owner's HTTP server to the lock file."""
         self.write(Owner(**{**asdict(self._owner), "url": url}))
 
     def write(self, owner: Owner) -> None:
-        """Say who holds the lock, unless the disk is full; it is held all the same."""
+        """Write the owner into the lock file. If the disk is full, the lock is held without it."""
         content = json.dumps(asdict(owner)).encode() + b"\n"
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
@@ -91,9 +91,9 @@ def lock_path(path: Path) -> Path:
 
 @contextmanager
 def hold_lock(path: Path, command: str, *, named: Path | None = None) -> Iterator[LockFile]:
-    """Own the store in *path*; StoreLocked, with who does and since when, where another process owns it.
+    """Own the store in *path*. Raises StoreLocked, with the owner and its start, if another process owns it.
 
-    *named* is a symbolic link to it, beside which the previous version has its lock file.
+    *named* is a symbolic link to it; the previous version has its lock file next to the link.
     """
     with ExitStack() as held:
         descriptor = held.enter_context(_lock_file(path, os.O_CREAT))
@@ -106,7 +106,7 @@ def hold_lock(path: Path, command: str, *, named: Path | None = None) -> Iterato
 
 @contextmanager
 def _lock_file(path: Path, flags: int) -> Iterator[int]:
-    """Hold the lock file of *path*, with a little patience for those who only look whether there is an owner."""
+    """Hold the lock file of *path*; wait a moment for processes that only check whether there is an owner."""
     file = lock_path(path)
     try:
         descriptor = os.open(file, os.O_RDWR | flags | os.O_CLOEXEC, 0o600)
@@ -133,13 +133,13 @@ def _wait_for(attempt: Callable[[], bool], path: Path, who: Callable[[], Owner |
 
 
 def owner_of(path: Path) -> Owner | None:
-    """Tell who owns the store in *path* just now; None where nobody does."""
+    """Return the current owner of the store in *path*; None if there is none."""
     owned, owner = _look(path)
     return owner if owned else None
 
 
 def hidden_owner_since(path: Path) -> datetime | None:
-    """Return since when a process owns the store whose lock file this user may not read; None where nobody does."""
+    """Return since when a process owns the store if this user may not read the lock file; None if none does."""
     file = lock_path(path)
     if not file.exists() or os.access(file, os.R_OK, effective_ids=True):
         return None
@@ -148,9 +148,9 @@ def hidden_owner_since(path: Path) -> datetime | None:
 
 
 def is_owned(path: Path, descriptor: int) -> bool:
-    """Tell whether a process owns the store in *path* under this name, whether or not it says who it is.
+    """Return whether a process owns the store in *path* under this name, even if the lock file does not name it.
 
-    *descriptor* is of the database file, which tells that if this user may not read the lock file.
+    *descriptor* is of the database file, which is checked if this user may not read the lock file.
     """
     file = lock_path(path)
     if file.exists() and not os.access(file, os.R_OK, effective_ids=True):
@@ -159,7 +159,7 @@ def is_owned(path: Path, descriptor: int) -> bool:
 
 
 def is_owned_file(descriptor: int) -> bool:
-    """Tell whether a process owns the database file behind *descriptor*, under whatever name."""
+    """Return whether a process owns the database file behind *descriptor*, whatever the file's name."""
     wanted = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, _OWNED_BYTE, 1, 0)
     try:
         found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)

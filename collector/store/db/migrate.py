@@ -1,12 +1,11 @@
-"""Which schema a store has, and how it gets the one that this version knows.
+"""The revision of a store's schema, its migration, and the partitions of `points` on Postgres.
 
-Migrations run in the transaction of the caller: on SQLite it holds the write lock, on Postgres a lock of the
-transaction, so that of many that start at once one migrates and the others find it done.
+Migrations run in the transaction of the caller. On SQLite it holds the write lock, on Postgres a lock of the
+transaction, so that of several processes one migrates and the others find it done.
 
-How `points` lies on Postgres: in partitions by year, or as a hypertable of TimescaleDB. To SQL it is one table.
-
-Columns, key and checks are the same, and so are the statements. There is no DEFAULT partition: where both ends are open
-instead, the partitions have an order, and a series' oldest and newest point are found in the first one that has any.
+On Postgres `points` is partitioned by year, or is a hypertable of TimescaleDB. For SQL it is one table: columns, key,
+checks and statements are the same. There is no DEFAULT partition: both ends are open instead, so the partitions have an
+order, and a series' oldest and newest point are found in the first one that has any.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ log = logging.getLogger(__name__)
 
 VERSION_TABLE = "schema_revision"
 HEAD = "0009"
-"""The revision this version reads and writes. Revisions are numbers, so that older and newer can be told apart."""
+"""The revision that this version reads and writes. Revisions are numbers, so that older and newer ones differ."""
 
 COPYING = "copying"
-"""Stands for the revision of a store that is still being copied, so that nothing opens it before it is whole."""
+"""The revision of a store that is still being copied, so that no collector opens it before it is complete."""
 
 _REVISION = re.compile("[0-9]{4}")
 _FOREIGN = "the schema revision {!r} is none of the collector's"
@@ -44,7 +43,7 @@ _version = sa.table(VERSION_TABLE, sa.column("version_num", sa.Text))
 
 
 def folder() -> Path:
-    """Find the migrations: inside the package when installed from a wheel, beside it in a checkout."""
+    """Return the folder of the migrations: inside the package of a wheel, next to the package in a checkout."""
     package = Path(collector.__file__).parent
     inside, beside = package / "migrations", package.parent / "migrations"
     return inside if inside.is_dir() else beside
@@ -76,12 +75,12 @@ def check(revision: str | None) -> None:
 
 
 def is_beyond(revision: str | None) -> bool:
-    """Tell whether the schema is of a newer version, or of none of ours."""
+    """Return whether the schema is of a newer version, or not of this program."""
     return revision is not None and (revision > HEAD or not _REVISION.fullmatch(revision))
 
 
 def stamp(connection: sa.Connection, revision: str) -> None:
-    """Write down which revision an existing schema has."""
+    """Record which revision an existing schema has."""
     connection.execute(sa.update(_version).values(version_num=revision))
 
 
@@ -103,7 +102,7 @@ def upgrade(connection: sa.Connection) -> None:
 
 
 def downgrade(connection: sa.Connection, revision: str) -> None:
-    """Take the schema back to *revision*, or to none with `base`; LookupError where there is no such revision."""
+    """Take the schema back to *revision*, or to none with `base`. Raises LookupError if there is no such revision."""
     _hush()
     from alembic.util import CommandError
 
@@ -124,7 +123,7 @@ def _alembic(connection: sa.Connection, command: str, revision: str) -> None:
 
 
 def _hush() -> None:
-    """Keep Alembic from telling of every plugin it loads; what it does is told in one line of ours."""
+    """Silence Alembic's log, because one line of ours reports the migration."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
@@ -140,7 +139,7 @@ def config(connection: sa.Connection) -> Config:
 
 
 def drift(connection: sa.Connection) -> list[str]:
-    """Say in what the tables and views differ from the declared ones, one line per difference."""
+    """Return in what the tables and views differ from the declared ones, one line per difference."""
     _hush()
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -178,10 +177,10 @@ WHERE it.oid = 'points'::regclass AND grantee <> it.relowner"""
 
 
 def rebuild(connection: sa.Connection, suffix: str, then: Iterable[str] = ()) -> None:
-    """Make `points` anew with *suffix* behind its definition, do *then*, and put in what was there before.
+    """Rebuild `points` with *suffix* after its definition, run *then*, and insert the old rows.
 
-    All in the transaction of the caller; who reads or writes points waits for its end. Rights stay, and views read the
-    new table. Whatever else depends on the old one, as a materialized view does, keeps it from going.
+    All in the transaction of the caller, so readers and writers of points wait for its end. Rights are kept, and views
+    read the new table. Any other object that depends on the old table, like a materialized view, raises an error.
     """
     _run(connection, ["LOCK TABLE points IN ACCESS EXCLUSIVE MODE"])
     views = [tuple(row) for row in connection.exec_driver_sql(_VIEWS)]
@@ -224,7 +223,7 @@ SELECT EXISTS (
 
 
 def is_hypertable(connection: sa.Connection) -> bool:
-    """Tell whether `points` is a hypertable; MissingExtension where this server knows no such thing."""
+    """Return whether `points` is a hypertable; MissingExtension where this server knows no such thing."""
     created, available = connection.execute(sa.text(_KNOWS)).one()
     if not created and not available:
         raise MissingExtension(
@@ -248,7 +247,7 @@ _KIND = "SELECT relkind = 'p' FROM pg_class WHERE oid = 'points'::regclass"
 
 
 def _missing_partitions(connection: sa.Connection) -> list[str]:
-    """Name the partitions that are missing on Postgres; a hypertable sees to its own chunks."""
+    """Return the partitions that are missing on Postgres; a hypertable creates its own chunks."""
     if connection.dialect.name == "sqlite" or not connection.execute(sa.text(_KIND)).scalar():
         return []
     found = set(connection.execute(sa.text(_CHILDREN)).scalars())

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 def values_table(names: Sequence[str]) -> sa.CTE:
-    """Give a table with one column, *name*; there must be at least one."""
+    """Return a table with one column, *name*; there must be at least one name."""
     rows = [(name,) for name in dict.fromkeys(names)]
     return sa.values(sa.column("name", sa.Text), name="given").data(rows).cte("names")
 
 
 def upsert(connection: sa.Connection, table: sa.Table) -> Any:
-    """Begin an INSERT that may say what to do on conflict: both databases spell it alike."""
+    """Return an INSERT for which `on_conflict_…` is available, which both databases spell alike."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
@@ -60,29 +60,29 @@ def lock_for_migration(connection: sa.Connection) -> None:
 
 
 _VAGUE = 1.0
-"""Seconds that an answer may take and still tell the time well."""
+"""The longest time of an answer, in seconds, that still gives an exact time."""
 
 
 class ServerClock:
-    """Gives the present as the database tells it: read now and then, and counted on from there.
+    """The database's clock, read now and then and counted on from there.
 
-    It is counted by the time since the machine was started, which nobody sets and which runs on while it sleeps. The
-    error is half the time that an answer takes, which a request to Radar takes longer than. On SQLite it is the
-    machine's own clock.
+    It is counted by the time since the machine was started, which cannot be set and which runs on while the machine
+    sleeps. The error is half the time that an answer takes, which is shorter than a request to Radar. On SQLite it is
+    the machine's own clock.
     """
 
     def __init__(self) -> None:
         self._anchor: tuple[float, datetime] | None = None
 
     def __call__(self) -> datetime:
-        """Tell the present, in UTC."""
+        """Return the present, in UTC."""
         if self._anchor is None:
             return utc_now()
         since, moment = self._anchor
         return moment + timedelta(seconds=_elapsed() - since)
 
     async def follow(self, database: Database) -> None:
-        """Ask the database for the time, unless it is SQLite; an answer that took long counts only as the first."""
+        """Read the database's time, unless it is SQLite; an answer that took long counts only as the first one."""
         if database.location.path:
             return
         before, moment, after = await database.read_in_thread(_ask)
@@ -102,7 +102,7 @@ def _elapsed() -> float:
 
 
 def get_state(connection: sa.Connection, key: str) -> str | None:
-    """Read a fact; None where it is not known."""
+    """Read a fact; None if it is not known."""
     found: str | None = connection.execute(sa.select(state.c.value).where(state.c.key == key)).scalar()
     return found
 

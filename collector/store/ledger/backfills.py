@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 _OPEN = ("queued", "running")
 UNPLANNED = ("queued", "stopped")
-"""Of a job in one of these states it is not known what it has to ask for."""
+"""The windows of a job in one of these states are not enqueued yet."""
 OVER = ("done", "failed", "cancelled")
 """A job in one of these states is never continued."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far a backfill has come.
+    """The progress of a backfill.
 
-    *buckets* of all series are wanted, *buckets_done* of them answered or given up; *windows* are the answered slices.
-    *points_ignored* counts buckets of answers that did not count. *gaps_remaining* counts the buckets that were absent
-    of what is wanted when the job ended; None while that is not known.
+    *buckets* is the number for all series, *buckets_done* of these are answered or given up; *windows* are the answered
+    slices. *points_ignored* counts buckets of overruled answers. *gaps_remaining* counts the buckets that were absent
+    when the job ended; None while that is unknown.
     """
 
     buckets: int = 0
@@ -61,7 +61,7 @@ class JobProgress:
 
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
-    """The history of *profiles* from *start* up to, not including, *end*; *force* asks for what is there, too."""
+    """The history of *profiles* from *start* up to, not including, *end*; *force* requests stored points, too."""
 
     profiles: tuple[str, ...]
     start: datetime
@@ -72,7 +72,10 @@ class BackfillRequest:
 def backfill_request(
     profiles: Sequence[str], start: datetime, end: datetime | None, now: datetime, *, force: bool
 ) -> BackfillRequest:
-    """Order history on the grid of 15 minutes, up to *now* at most; ValueError where start does not lie before end."""
+    """Return the request for history on the grid of 15 minutes, up to *now* at most.
+
+    Raises ValueError if start is not before end.
+    """
     slot = AggInterval.FIFTEEN_MINUTES
     until = slot.floor(min(end or now, now))
     if slot.floor(start) >= until:
@@ -82,9 +85,9 @@ def backfill_request(
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """How a job stands: `queued`, `running`, `stopped`, `done`, `cancelled`, or `failed`; *message* says why.
+    """The state of a job: `queued`, `running`, `stopped`, `done`, `cancelled`, or `failed`; *message* is the reason.
 
-    A `failed` job lacks a part of what is wanted, or could not be done at all.
+    A `failed` job could not fetch a part of its history, or none of it.
     """
 
     state: str
@@ -93,23 +96,23 @@ class JobStatus:
 
     @property
     def ended(self) -> bool:
-        """Tell whether nothing more will come of it."""
+        """Return whether the job has ended."""
         return self.state not in _OPEN
 
     @property
     def over(self) -> bool:
-        """Tell whether it is never continued; a `stopped` one may be."""
+        """Return whether the job is never continued; a `stopped` one may be."""
         return self.state in OVER
 
     @property
     def running(self) -> bool:
-        """Tell whether it is on record what there is to ask for."""
+        """Return whether its windows are enqueued."""
         return self.state == "running"
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillJob:
-    """A job: what is *wanted*, and how it is *standing*."""
+    """A job: the *wanted* history, and its *status*."""
 
     id: int
     wanted: BackfillRequest
@@ -151,19 +154,19 @@ def listed(connection: sa.Connection, limit: int | None = None) -> list[Backfill
 
 
 def still_open(connection: sa.Connection) -> list[BackfillJob]:
-    """List the jobs that have not ended, the oldest first: one that runs already goes on after a restart."""
+    """List the jobs that have not ended, the oldest first; a running one continues after a restart."""
     found = connection.execute(_JOBS.where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id))
     return [_backfill(row) for row in found]
 
 
 def start(connection: sa.Connection, job: BackfillJob, buckets: int) -> BackfillJob:
-    """Let a job run that has *buckets* to ask for, beside those that are done."""
+    """Start a job that has to request *buckets* in addition to those that are done."""
     values = {"state": "running", "finished_at": None, "message": None}
     return _changed(connection, job, values | {"buckets": job.status.progress.buckets_done + buckets})
 
 
 def requeue(connection: sa.Connection, job: BackfillJob) -> BackfillJob:
-    """Put a job back on the queue as it is, to be planned anew."""
+    """Put a job back on the queue unchanged; its windows are enqueued again."""
     return _changed(connection, job, {"state": "queued"})
 
 
@@ -177,7 +180,7 @@ def count(connection: sa.Connection, job_id: int, counts: Sequence[JobProgress])
 
 
 def report(connection: sa.Connection, backfill_id: int, status: JobStatus, now: datetime, **counts: int) -> None:
-    """Write down how a job stands, and those of its counts that are given."""
+    """Record the state of a job, and the given counts."""
     values = {"state": status.state, "message": status.message, "finished_at": now if status.ended else None}
     connection.execute(sa.update(backfills).where(backfills.c.id == backfill_id).values(**values, **counts))
 
@@ -204,10 +207,10 @@ def _backfill(row: sa.Row[Any]) -> BackfillJob:
 
 @dataclass(frozen=True, slots=True)
 class WindowsRequest:
-    """What a replica would claim of a job's windows, as far as it knows their series.
+    """A request to claim windows of a job, of the series that the replica knows.
 
-    *choose* is given the newest free windows and the number of replicas, and gives which to take and which to leave; it
-    may cut and join them. Without it the replica is alone at the job, and all of it is the replica's.
+    *choose* gets the newest free windows and the number of replicas, and returns which to claim and which to leave; it
+    may cut and join them. Without it the replica works alone, and claims all windows.
     """
 
     job_id: int
@@ -219,7 +222,10 @@ class WindowsRequest:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedWindows:
-    """What of a *job* is *mine* now; *again*: somebody may have been at it before. *left*: others are at the rest."""
+    """The windows of *job* that this replica has claimed.
+
+    *again*: they may have been requested before. *left*: other replicas hold the rest.
+    """
 
     job: BackfillJob
     mine: tuple[Slice, ...] = ()
@@ -257,7 +263,7 @@ _AT_ONCE = 4_000
 
 
 def _hold(connection: sa.Connection, job_id: int) -> BackfillJob:
-    """Let nobody else change anything of a job until the transaction ends."""
+    """Lock the row of a job until the transaction ends."""
     connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
     job = find(connection, job_id)
     if job is None:
@@ -285,13 +291,13 @@ def _keys(job_id: int, slices: Iterable[Slice], replica_id: int) -> list[dict[st
 
 
 def _all(connection: sa.Connection, statement: sa.Executable, rows: list[dict[str, Any]]) -> None:
-    """Do *statement* for all *rows*, in groups: a transaction that is silent for long counts as a frozen process's."""
+    """Execute *statement* for all *rows* in groups, because a silent transaction counts as frozen."""
     for start in range(0, len(rows), _TOGETHER):
         connection.execute(statement, rows[start : start + _TOGETHER])
 
 
 def enqueue(connection: sa.Connection, job_id: int, slices: Slices, holder: int | None) -> BackfillJob:
-    """Put on record what a job has to ask for, claimed by *holder*, unless another replica has done so by now."""
+    """Enqueue the windows of a job, claimed by *holder*, unless another replica has done so."""
     job = _hold(connection, job_id)
     if job.status.state not in UNPLANNED:
         return job
@@ -301,9 +307,9 @@ def enqueue(connection: sa.Connection, job_id: int, slices: Slices, holder: int 
 
 
 def claim(connection: sa.Connection, request: WindowsRequest) -> ClaimedWindows:
-    """Claim windows until they are settled, or the replica is gone; LeaseLost where it is.
+    """Claim windows until they are completed, or the replica is gone. Raises LeaseLost if its lease has expired.
 
-    A job of which all that is left is of series that nobody here knows is planned anew.
+    If no replica knows the series of the remaining windows, the windows of the job are enqueued again.
     """
     replicas.check(connection, request.replica_id)
     replicas.expire(connection, request.now)
@@ -338,9 +344,9 @@ def _choose(connection: sa.Connection, request: WindowsRequest, free: Slices) ->
 
 
 def complete(connection: sa.Connection, completed: CompletedWindows, replica_id: int) -> BackfillJob:
-    """Let windows be done with, and add to the job's counts what they brought; LeaseLost for a replica that is gone.
+    """Complete windows, and add their progress to the job. Raises LeaseLost if the replica's lease has expired.
 
-    What is settled already is not counted a second time.
+    A window that is completed already is not counted again.
     """
     replicas.check(connection, replica_id)
     job = _hold(connection, completed.job_id)
@@ -355,7 +361,7 @@ def complete(connection: sa.Connection, completed: CompletedWindows, replica_id:
 
 
 def end(connection: sa.Connection, job_id: int, gaps: int, now: datetime) -> BackfillJob | None:
-    """End a job of which nothing is left, *gaps* buckets excepted; None where it has ended, or something is left."""
+    """End a job of which nothing is left, *gaps* buckets excepted; None if it has ended, or something is left."""
     job = _hold(connection, job_id)
     ours = windows.c.backfill_id == job_id
     newest_first = sa.select(windows.c.failure).where(ours).order_by(windows.c.end.desc(), windows.c.series)
@@ -369,9 +375,9 @@ def end(connection: sa.Connection, job_id: int, gaps: int, now: datetime) -> Bac
 
 
 def cancel(connection: sa.Connection, job_id: int, now: datetime) -> BackfillJob:
-    """End a job at somebody's request, unless it is over; LookupError if there is no such job.
+    """Cancel a job unless it has ended. Raises LookupError if there is no such job.
 
-    Replicas that are working on it find out by its state, because none of its windows is left.
+    Replicas that work on it notice the state, because none of its windows is left.
     """
     job = _hold(connection, job_id)
     if job.status.state in OVER:
@@ -384,9 +390,9 @@ def cancel(connection: sa.Connection, job_id: int, now: datetime) -> BackfillJob
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A replica's word that a job ends before all of it was asked for, as `stopped` or `failed`, and why.
+    """A replica ends a job before all its windows were requested, as `stopped` or `failed`, with the reason.
 
-    *gaps* buckets of what is wanted are absent; None: not known.
+    *gaps* of its buckets are absent; None: unknown.
     """
 
     job_id: int
@@ -397,7 +403,10 @@ class Stop:
 
 
 def stop(connection: sa.Connection, word: Stop) -> None:
-    """End a job before all of it was asked for, unless it has ended; LeaseLost for a replica that is gone."""
+    """End a job before all its windows were requested, unless it has ended.
+
+    Raises LeaseLost if the lease has expired.
+    """
     replicas.check(connection, word.replica_id)
     job = _hold(connection, word.job_id)
     if job.status.state in OVER:

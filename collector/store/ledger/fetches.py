@@ -1,4 +1,4 @@
-"""Fetches: the ledger of what was asked of Radar, kept before it is asked, and what became of it."""
+"""Fetches: the ledger of requests to Radar, each recorded before it is sent, with its outcome."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ class SaveResult:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedAnswer:
-    """The answer to a fetch's *batch* as it came in at *now*: *size* bytes; *job_id* is the backfill that it is for.
+    """The answer to a fetch's *batch*, received at *now*: *size* bytes, for the backfill *job_id* if there is one.
 
-    With *force* no answer overrules it. *now* is so far *ahead* of Radar's present. *asked_at* is when the request was
-    put on record, *absolute* whether values of two such answers compare; the store fills both in.
+    With *force* no answer overrules it. *now* is *ahead* of Radar's present by this much. *asked_at* is when the
+    request was recorded, *absolute* whether values of two such answers compare; the store sets both.
     """
 
     fetch_id: int
@@ -139,7 +139,7 @@ class ReceivedAnswer:
 
 
 class FetchError(Protocol):
-    """What is kept of a request that brought no trusted answer, beside its text; RateLimited has *not_before* too."""
+    """The recorded part of a failed request, besides its text. RateLimited has *not_before*, too."""
 
     @property
     def outcome(self) -> str:
@@ -211,9 +211,9 @@ def _insert(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list
 
 
 def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[int, SaveResult], dict[int, datetime]]:
-    """Tell what those of the fetches have saved that are not under way, and when each of all was requested.
+    """Return the results of the fetches that have ended, and the request time of each fetch.
 
-    ValueRejected if one ended otherwise.
+    Raises ValueRejected if one ended without an answer.
     """
     found = {row.id: row for row in connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
     for fetch_id in fetch_ids:
@@ -253,7 +253,7 @@ def succeed(connection: sa.Connection, ended: Sequence[tuple[ReceivedAnswer, Sav
 
 
 def fail(connection: sa.Connection, fetch_id: int, error: FetchError, now: datetime, credentials: str = "") -> None:
-    """Note that a fetch brought no answer, and until when nothing may be asked, where the server named a time."""
+    """Record that a fetch failed, and until when no request may be sent if the server named a time."""
     outcome = str(error.outcome)
     values = {"finished_at": now, "outcome": outcome, "status": error.status, "code": error.code}
     message = str(error)[:_LONGEST_MESSAGE]
@@ -271,10 +271,10 @@ def fail(connection: sa.Connection, fetch_id: int, error: FetchError, now: datet
 
 
 def interrupt(connection: sa.Connection, now: datetime) -> int:
-    """End the fetches that a dead process left under way; gives their number.
+    """End the fetches that a dead process left under way; returns their number.
 
-    Where several processes may write, those of replicas end with them, see `replicas`, and those of others count as
-    left when no request can take so long.
+    On Postgres the fetches of replicas end with these, see `replicas`. Those of other processes count as abandoned once
+    no request can take so long.
     """
     left = fetches.c.outcome == "started"
     if connection.dialect.name == "postgresql":
@@ -298,10 +298,11 @@ class AnswerTime:
 
 
 def overrules(other: AnswerTime, answer: AnswerTime) -> bool:
-    """Tell whether *other* keeps *answer* from changing anything.
+    """Return whether *other* keeps *answer* from changing anything.
 
-    It does with a later lastUpdated, until *answer* was requested more than a day after *other* came: a lastUpdated
-    that stays back for longer counts in the end. Of equal ones the answer that was requested later counts.
+    It does if its lastUpdated is later, until *answer* was requested more than a day after *other* came, because a
+    lastUpdated that stays back for longer must count in the end. If both are equal, the answer that was requested later
+    counts.
     """
     if other.last_updated == answer.last_updated:
         return other.asked_at > answer.asked_at

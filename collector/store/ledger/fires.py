@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _EARLIEST_DUE = datetime(2025, 1, 1, tzinfo=UTC)
-"""Nothing was due before there was a collector: an older moment was written under a clock that nobody had set."""
+"""The collector did not exist before, so an earlier due time was written by a clock that was not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Fire:
 
 
 def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
-    """Write outcomes down; the first one of a due moment stands, unless a clock that ran ahead has written it."""
+    """Record outcomes. The first one of a due time counts, unless a fast clock has written it."""
     known = _known(connection, outcomes)
     trusted_until = min((fire.finished_at for fire in outcomes), default=_EARLIEST_DUE) + MAX_CLOCK_SKEW
     kept = {key for key, fire in known.items() if fire.finished_at <= trusted_until}
@@ -82,5 +82,5 @@ def last_of(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, Fir
 
 
 def believed(now: datetime) -> list[sa.ColumnElement[bool]]:
-    """Which fires were written by a clock that was right, as far as can be told at *now*."""
+    """Return the conditions for fires that a correct clock has written, as far as *now* shows."""
     return [fires.c.due.between(_EARLIEST_DUE, now), fires.c.finished_at <= now + MAX_CLOCK_SKEW]

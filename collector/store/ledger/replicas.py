@@ -65,7 +65,10 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class NewReplica:
-    """A process that wants to be a replica, with *profiles* to see to; silent for *lease*, it has lost its claims."""
+    """A process that registers as a replica, with its *profiles*.
+
+    Without renewal within *lease* it loses its claims.
+    """
 
     name: str
     version: str
@@ -74,7 +77,7 @@ class NewReplica:
 
 
 def register(connection: sa.Connection, candidate: NewReplica) -> int:
-    """Take a process on and give its id, which no other one ever has; NO_REPLICA on SQLite."""
+    """Register a replica; returns its id, which is never used again. Returns NO_REPLICA on SQLite."""
     if connection.dialect.name == "sqlite":
         return NO_REPLICA
     row = {"name": candidate.name, "version": candidate.version, "profiles": json.dumps([*candidate.profiles])}
@@ -84,23 +87,23 @@ def register(connection: sa.Connection, candidate: NewReplica) -> int:
 
 
 def check(connection: sa.Connection, replica_id: int) -> None:
-    """Make sure until the transaction ends that a replica has its lease; LeaseLost where it has not."""
+    """Lock the row of a replica until the transaction ends. Raises LeaseLost if its lease has expired."""
     if replica_id != NO_REPLICA and connection.execute(_THIS_REPLICA, {"replica_id": replica_id}).first() is None:
         raise LeaseLost("this process was silent for longer than its lease, and others do its work now")
 
 
 def renew_lease(connection: sa.Connection, replica_id: int, lease: timedelta) -> None:
-    """Let a replica live on for *lease*; LeaseLost where it was buried."""
+    """Renew the lease of a replica. Raises LeaseLost if it has expired."""
     renewed = sa.update(replicas).where(replicas.c.id == replica_id).values(expires_at=_CLOCK + lease)
     if replica_id != NO_REPLICA and not connection.execute(renewed).rowcount:
         check(connection, replica_id)
 
 
 def expire(connection: sa.Connection, now: datetime) -> int:
-    """Bury the replicas whose leases have run out; gives their number.
+    """Remove the replicas whose leases have expired; returns their number.
 
-    Who froze in the midst of a statement holds its row for as long as it is frozen, for Postgres ends only transactions
-    that wait for the next one. It is cut off here, and buried the next time.
+    A replica that freezes during a statement keeps its row lock, because Postgres ends only idle transactions. Its
+    connection is terminated here, and it is removed the next time.
     """
     if connection.dialect.name == "sqlite":
         return 0
@@ -114,7 +117,7 @@ def expire(connection: sa.Connection, now: datetime) -> int:
 
 
 def deregister(connection: sa.Connection, replica_id: int, now: datetime) -> None:
-    """Let a replica go, with all that it had claimed."""
+    """Remove a replica with all its claims."""
     if replica_id != NO_REPLICA:
         _end(connection, [replica_id], now)
 
@@ -127,12 +130,12 @@ def _end(connection: sa.Connection, ids: Sequence[int], now: datetime) -> None:
 
 
 def count(connection: sa.Connection) -> int:
-    """Count the replicas, one at least: whoever asks."""
+    """Count the replicas: at least one, the caller."""
     return max(1, connection.execute(sa.select(sa.func.count()).select_from(replicas)).scalar_one())
 
 
 def profiles_of_others(connection: sa.Connection, replica_id: int) -> set[str]:
-    """Find the profiles that the other replicas see to."""
+    """Return the profiles of the other replicas."""
     found = connection.execute(sa.select(replicas.c.profiles).where(replicas.c.id != replica_id))
     return {name for text in found.scalars() for name in json.loads(text)}
 
@@ -172,7 +175,7 @@ _ALIVE_REPLICAS = _ALIVE_REPLICAS.where(replicas.c.expires_at >= _clock).order_b
 
 @dataclass(frozen=True, slots=True)
 class ServiceHeartbeat:
-    """A life sign: *name* is host and process id, *progress_at* when work was last completed, None if never."""
+    """A heartbeat: *name* is host and process id, *progress_at* when work was last completed, None if never."""
 
     name: str
     version: str
@@ -182,10 +185,10 @@ class ServiceHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """The service of a store, or the last one that was seen if none is *running*.
+    """The service of a store, or the last one if none is *running*.
 
-    *since*: the start of the running one, else the last sign of the one that is gone. *profiles* are the names of those
-    that it collects, None if that is not known. *seen_at* is its last life sign, None before the first.
+    *since* is the start of the running one, otherwise the last heartbeat of the previous one. *profiles* are the names
+    of its profiles, None if unknown. *seen_at* is its last heartbeat, None before the first.
     """
 
     running: bool
@@ -208,7 +211,7 @@ def is_service(name: str) -> bool:
 
 
 def write(connection: sa.Connection, beat: ServiceHeartbeat) -> None:
-    """Write a life sign over the previous one; progress of another replica that is later stays."""
+    """Write a heartbeat over the previous one; later progress of another replica is kept."""
     known = _last(connection)
     moments = [one.progress_at for one in (beat, known) if one and one.progress_at and one.progress_at <= beat.seen_at]
     progress = max(moments, default=None)
@@ -298,11 +301,10 @@ PROFILE, HISTORY, RETENTION = "profile", "history", "retention"
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """How the duty *name* stands.
+    """A work item, *name*, with its last outcome.
 
-    *due* is the newest due moment that is accounted for, *success* when it was last done with nothing missing,
-    *failures* how often in a row it was not, and *reason* why. From *again* on anybody may try once more. *held* tells
-    whether another replica is at it.
+    *due* is the newest due time with an outcome, *success* when the work was last complete, *failures* how often in a
+    row it was not, and *reason* why. From *again* on any replica may retry. *held* is whether another replica holds it.
     """
 
     name: str
@@ -316,9 +318,9 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """What a replica would claim: of the free duties among *names* those that *choose* picks.
+    """A request to claim work items: of the free ones among *names* those that *choose* returns.
 
-    *choose* is told how many replicas there are, so that each may leave the others their share.
+    *choose* gets the number of replicas, so that each may leave a share to the others.
     """
 
     kind: str
@@ -330,7 +332,7 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """All *duties* that were wished for, by name, and which of them are *mine* now."""
+    """All requested work items by name, and the names of those that are *mine* now."""
 
     work_items: Mapping[str, WorkItem]
     mine: tuple[str, ...]
@@ -345,7 +347,10 @@ def _of(kind: str, names: Sequence[str]) -> sa.ColumnElement[bool]:
 
 
 def claim(connection: sa.Connection, request: ClaimRequest) -> Claim:
-    """Claim duties until they are `finished` or `released`, or the replica is gone; LeaseLost where it is."""
+    """Claim work items until they are finished or released, or the replica is gone.
+
+    Raises LeaseLost if its lease has expired.
+    """
     check(connection, request.replica_id)
     expire(connection, request.now)
     _add(connection, request)
@@ -361,7 +366,7 @@ def claim(connection: sa.Connection, request: ClaimRequest) -> Claim:
 
 
 def _read(connection: sa.Connection, request: ClaimRequest, free: set[str]) -> dict[str, WorkItem]:
-    """Read how the duties stand, now that those that are free stand still."""
+    """Read the work items; the free ones are locked."""
     due = sa.select(fires.c.due).where(fires.c.profile == work_items.c.name, *fires_of.believed(request.now))
     newest = due.order_by(fires.c.due.desc()).limit(1).scalar_subquery()
     columns = [work_items.c[name] for name in ("success_at", "failures", "reason", "again_at")]
@@ -371,7 +376,7 @@ def _read(connection: sa.Connection, request: ClaimRequest, free: set[str]) -> d
 
 
 def _add(connection: sa.Connection, request: ClaimRequest) -> None:
-    """Put duties on record that are new, as their profiles' last fires tell of them."""
+    """Add new work items, with the outcome of their profiles' last fires."""
     known = {*connection.execute(sa.select(work_items.c.name).where(_of(request.kind, request.names))).scalars()}
     rows = []
     for name in sorted({*request.names} - known):
@@ -393,9 +398,9 @@ def _add(connection: sa.Connection, request: ClaimRequest) -> None:
 
 
 def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[WorkItem], replica_id: int) -> None:
-    """Record what became of due moments and how the profiles' duties stand now, and free them.
+    """Record the outcomes of due times and the state of the profiles' work items, and release them.
 
-    Repeating it changes nothing. LeaseLost, and nothing is recorded, where one of them is not the replica's.
+    Repeating it changes nothing. Raises LeaseLost, and records nothing, if one of them is not this replica's.
     """
     check(connection, replica_id)
     fires_of.record(connection, outcomes)
@@ -409,12 +414,12 @@ def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[W
 
 
 def _stands(connection: sa.Connection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
-    """Tell whether a duty was finished just so already, and the reply to that COMMIT lost."""
+    """Return whether the work item was finished just so before, and the reply to that COMMIT was lost."""
     found = connection.execute(sa.select(*(work_items.c[name] for name in values)).where(this))
     return [tuple(row) for row in found] == [tuple(values.values())]
 
 
 def release(connection: sa.Connection, kind: str, names: Sequence[str], replica_id: int) -> None:
-    """Free duties, if they are the replica's."""
+    """Release work items that this replica holds."""
     mine = sa.and_(_of(kind, names), work_items.c.replica_id == replica_id)
     connection.execute(sa.update(work_items).where(mine).values(replica_id=NO_REPLICA))

@@ -1,13 +1,11 @@
-"""What keeps requests from being sent: the budget, and the health of Radar by the ledger.
+"""The state of Radar by the ledger: request budget, health, clock and lag, refusals.
 
 The budget holds over any real 300 seconds. Timestamps that a fast clock has written are corrected once the clock is
-right again. A block lasts as long as Radar said, and no longer than a day.
+right. A block lasts as long as Radar said, at most a day. `circuit_breaker.py` decides by the outcomes that are read
+here.
 
-After so many requests in a row without an answer, one request a minute is sent until Radar answers again. Rejected
-credentials are tried again once in five minutes, others at once. New credentials are tried by one request alone.
-
-A question whose answer was refused for its content is paused: a series, or one window of its past. A refusal of the
-newest window pauses the whole series, because that window is another one each time.
+A question whose answer was refused for its content is paused, see `retry.py`: a series, or one window of its past. A
+refusal of the newest window pauses the whole series, because the newest window is a different one each time.
 """
 
 from __future__ import annotations
@@ -176,7 +174,7 @@ class Budget:
 
 
 def first_free_at(connection: sa.Connection, now: datetime, waiting: int) -> datetime:
-    """Say when a place in the budget is free again that *waiting* others do not need first."""
+    """Return when a place in the budget is free again that *waiting* other requests do not need first."""
     recent = sa.select(fetches.c.finished_at).where(fetches.c.finished_at > now - WINDOW, fetches.c.replay_of.is_(None))
     oldest = connection.execute(recent.order_by(fetches.c.finished_at).offset(waiting).limit(1))
     freed = oldest.scalar()
@@ -198,7 +196,7 @@ def budget(connection: sa.Connection, now: datetime, limit: int) -> Budget:
 
 
 def repair_future_timestamps(connection: sa.Connection, now: datetime) -> None:
-    """Let what is stamped ahead of *now* count from *now* on; the caller holds the lock BUDGET."""
+    """Correct timestamps ahead of *now* to *now*; the caller holds the lock BUDGET."""
     stamped, until, since = connection.execute(_ON_RECORD, {"ahead": now + MAX_CLOCK_SKEW}).one()
     if stamped:
         connection.execute(_RESTAMP, {"ahead": now + MAX_CLOCK_SKEW, "present": now})
@@ -208,7 +206,7 @@ def repair_future_timestamps(connection: sa.Connection, now: datetime) -> None:
 
 
 def block(connection: sa.Connection, now: datetime, until: datetime) -> None:
-    """Write down that nothing may be asked before *until*, and when that was said."""
+    """Record that no request may be sent before *until*, and when that was said."""
     sql.put_state(connection, BLOCKED_UNTIL, rfc3339(until))
     sql.put_state(connection, _BLOCKED_AT, rfc3339(now))
 
@@ -227,16 +225,16 @@ _NEWEST_ANSWERS = (
 
 
 def usual_lag(connection: sa.Connection, ahead: timedelta = timedelta(0)) -> timedelta:
-    """The median of how far lastUpdated lay behind Radar's present in the newest answers; an hour if there is none.
+    """Return the median lag of lastUpdated behind Radar's present in the newest answers; an hour if there is none.
 
-    The clock is *ahead* of that present.
+    The clock is *ahead* of that present by this much.
     """
     lags = [radar_lag(row.finished_at - row.last_updated, ahead) for row in connection.execute(_NEWEST_ANSWERS)]
     return max(timedelta(seconds=median(one.total_seconds() for one in lags)), timedelta(0)) if lags else UNKNOWN_LAG
 
 
 def effective_last_updated(connection: sa.Connection, arrival: ReceivedAnswer) -> ReceivedAnswer:
-    """Let a lastUpdated ahead of Radar's present, when the answer came, count as that present less the usual lag."""
+    """Replace a lastUpdated ahead of Radar's present at the time of the answer by that present less the usual lag."""
     meta = arrival.answer.meta
     if meta.last_updated <= (arrival.present + NAMED_FROM if arrival.ahead else arrival.now):
         return arrival
@@ -292,8 +290,8 @@ _FORGOTTEN_AFTER = timedelta(days=7)
 class Refusal:
     """A question that was refused: by Radar, or by this program because the answer could not be trusted.
 
-    *digest* names the series as `series.digest` does; *window* is None if all of it is paused. *outcome* is that of the
-    request, *failures* how often in a row it was refused, the last time at *refused_at*; it is not asked before
+    *digest* is the series' as in `series.digest`; *window* is None if the whole series is paused. *outcome* is that of
+    the request, *failures* the number of refusals in a row, the last one at *refused_at*; it is not requested before
     *again_at*.
     """
 
@@ -311,20 +309,20 @@ class Refusal:
         return _refusal_key(self.digest, self.window)
 
     def is_of(self, query: Question) -> bool:
-        """Tell whether it is *query* that was refused, or a window of it."""
+        """Return whether the refused question is *query*, or a window of it."""
         return self.digest == query.digest
 
     def pauses(self, now: datetime, *, by_hand: bool = False) -> bool:
-        """Tell whether the question must not be asked at *now*; *by_hand*: a person wants it, and waits for it.
+        """Return whether the question is paused at *now*; *by_hand*: for a person who waits only for the first pause.
 
-        A refusal ahead of the clock was written when the clock was wrong.
+        A refusal ahead of the clock was written by a wrong clock and does not count.
         """
         until = min(self.refused_at + FIRST_PAUSE, self.again_at) if by_hand else self.again_at
         return self.refused_at <= now + MAX_CLOCK_SKEW and now < until
 
 
 def keys_of(slice_: Slice, now: datetime) -> tuple[str, ...]:
-    """Name the questions that a slice asks: the one to be recorded first, then those that pause it, too."""
+    """Return the keys of a slice's questions: first the one to record, then the others that pause it."""
     whole = slice_.series.digest
     step = slice_.series.agg_interval.step
     if slice_.window.end + step >= slice_.series.agg_interval.floor(now):

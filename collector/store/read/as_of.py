@@ -70,7 +70,7 @@ class StoredSeries:
 
     @property
     def answered(self) -> bool:
-        """Tell whether Radar has answered for it at all."""
+        """Return whether Radar has answered for it at all."""
         return bool(self.normalization)
 
 
@@ -116,7 +116,7 @@ class AsOfReader:
         return StoredSeries(first.id, query, *first.measure, named, units, elsewhere=elsewhere)
 
     def within(self, kept: StoredSeries, start: int, end: int) -> StoredSeries:
-        """Give *kept* with the unit of its buckets from *start* up to, not including, *end*; epoch seconds.
+        """Return *kept* with the unit of its buckets from *start* up to, not including, *end*; epoch seconds.
 
         Its *change* is the first one within them, if there is any.
         """
@@ -188,7 +188,7 @@ class AsOfReader:
         return {one: max(each) for one, each in parts.items() if each}
 
     def published(self, ids: Collection[int], now: float) -> dict[int, float]:
-        """Tell up to when Radar has published each series at *now*, as far as its answers let know; epoch seconds.
+        """Return up to when Radar has published each series at *now*, as far as its answers let know; epoch seconds.
 
         lastUpdated lies behind Radar's present by as much as in the newest answer. A series without any answer on
         record counts as published up to that present.
@@ -239,7 +239,7 @@ class AsOfReader:
         return [_annotation(row) for row in self._connection.execute(select, {"dataset": dataset})]
 
     def points(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
-        """Give blocks of (timestamp, value), ascending, in constant memory."""
+        """Return blocks of (timestamp, value), ascending, in constant memory."""
         same = self._same(window.series_id)
         if len(same) == 1:
             return self._blocks(window)
@@ -294,7 +294,7 @@ class ConfidenceRange(NamedTuple):
 
 
 def lowest_level(windows: SeriesWindows, spoken: Sequence[ConfidenceRange]) -> int | None:
-    """Find the lowest level that holds on *stretches* (series_id, start, end); *spoken* has the newest answer first.
+    """Find the lowest level that holds on *windowes* (series_id, start, end); *spoken* has the newest answer first.
 
     Of each bucket only the newest answer counts, for a level rises when Radar's data has been repaired.
     """
@@ -389,7 +389,7 @@ def heard(as_of: datetime | None) -> Any:
 
 @lru_cache(maxsize=128)
 def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> tuple[Any, Any]:
-    """Two: the levels of the answers on *stretches* (series_id, start, end); then (series_id, start, end, level).
+    """Two: the levels of the answers on *windowes* (series_id, start, end); then (series_id, start, end, level).
 
     The second has the newest answer first.
     """

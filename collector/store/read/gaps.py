@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _COUNTED_AT_ONCE = 500
 _TOGETHER = 1000
-"""So many stretches in one statement."""
+"""So many windowes in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ def _table(parts_: Sequence[_Part]) -> sa.CTE:
 
 
 def _inside(part: sa.CTE, end: sa.ColumnElement[int], parts_: Sequence[_Part]) -> sa.ColumnElement[bool]:
-    """Choose the points from the start of *part*, which is of *stretches*, up to *end*."""
+    """Choose the points from the start of *part*, which is of *windowes*, up to *end*."""
     timestamp = points.c.timestamp
     first, last = from_epoch(min(one.start for one in parts_)), from_epoch(max(one.end for one in parts_))
     known = sa.and_(timestamp >= first, timestamp < last)  # while partitions are chosen
@@ -219,7 +219,7 @@ def _inside(part: sa.CTE, end: sa.ColumnElement[int], parts_: Sequence[_Part]) -
 
 
 def _counts(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[_Part, int]]:
-    """Count the points of the parts of *stretches*."""
+    """Count the points of the parts of *windowes*."""
     whole = _table(parts_)
     parts = sa.select(whole).cte("parts", recursive=True)
     following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
@@ -234,7 +234,7 @@ def _counts(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[_P
 
 
 def _walk(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[int, int, int]]:
-    """Let the database walk the key, and give the runs between the points of each stretch: place, start, end."""
+    """Let the database walk the key, and give the runs between the points of each window: place, start, end."""
     given = _table(parts_)
     part_, inside = (given.c.place, given.c.start, given.c.end), _inside(given, given.c.end, parts_)
     timestamp = epoch(points.c.timestamp)
@@ -272,7 +272,7 @@ def last_covered_at(
 
 
 def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
-    """Tell how far lastUpdated lay behind Radar's present in the newest answer for *profile*; zero before the first.
+    """Return how far lastUpdated lay behind Radar's present in the newest answer for *profile*; zero before the first.
 
     A lastUpdated that stays back for a day or longer says nothing of the lag: then the usual one counts, or zero.
     """

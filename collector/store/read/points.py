@@ -75,9 +75,9 @@ def export_blocks(  # noqa: PLR0913 - what an export is bounded by
 
     Where the unit has changed, of each bucket the series counts that was in force last.
 
-    *profiles* names profiles, none means all; *start* is inclusive, *end* is not. *as_of* gives what was known at
-    that moment. Of a snapshot series the newest snapshot is given, or the newest at *as_of*; when it was asked for
-    is put into *asked*, by (profile, label), before the first block. Who stops early should close the iterator.
+    *profiles* names profiles, none means all; *start* is inclusive, *end* is not. *as_of* gives what was known at that
+    moment. Of a snapshot series the newest snapshot is given, or the newest at *as_of*; when it was asked for is put
+    into *asked*, by (profile, label), before the first block. Close the iterator if you stop early.
     """
     found = visible_labels(connection, profiles)
     several = generations.several(connection, as_of)
@@ -145,7 +145,7 @@ def _not_overlapped(
 
 
 def _is_within(timestamp: int, taken: Sequence[int], step: int) -> bool:
-    """Tell whether one of *taken*, ascending, is less than *step* away."""
+    """Return whether one of *taken*, ascending, is less than *step* away."""
     at = bisect_right(taken, timestamp - step)
     return at < len(taken) and taken[at] < timestamp + step
 
@@ -198,7 +198,7 @@ def select_points(
 ) -> tuple[Any, dict[str, Any]]:
     """Select (timestamp, value) in order, and with *as_of* the fetch: of each bucket the first row then counts.
 
-    With *asked_at* the rows are those of this snapshot of the series. Gives the statement and its parameters.
+    With *asked_at* the rows are those of this snapshot of the series. Returns the statement and its parameters.
     """
     if asked_at is not None:
         bounds = {"series_id": series_id, "since": start, "until": end}

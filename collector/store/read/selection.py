@@ -52,7 +52,7 @@ Shape = tuple[int, Bucket, int]
 
 
 def why_not_summed(query: Question, normalization: str) -> str | None:
-    """Say why values of *query* may not be added up to those of a coarser bucket; None if they may."""
+    """Return why values of *query* may not be added up to those of a coarser bucket; None if they may."""
     if known_spelling(normalization) != Normalization.RAW_VALUES:
         return f"their normalization is {normalization}"
     return why_not_over_time(query)
@@ -80,7 +80,7 @@ def common_buckets(
 
 
 def why_another_unit(measure: tuple[str, str], shown: tuple[str, str]) -> str | None:
-    """Say that two pairs of normalization and unit do not share an axis; None if they do."""
+    """Return that two pairs of normalization and unit do not share an axis; None if they do."""
     if same_measure(measure, shown):
         return None
     return f"its unit is {described(measure, shown)}, the unit of this chart is {described(shown, measure)}"
@@ -206,7 +206,7 @@ def _selected(  # noqa: PLR0913, PLR0917 - a row
 
 
 def _of_snapshot(one: SelectedSeries, taken: Snapshot | None, several: Sequence[Generation]) -> SelectedSeries:
-    """Give the series whose snapshot is read under the label, if *one* is a snapshot series."""
+    """Return the series whose snapshot is read under the label, if *one* is a snapshot series."""
     if taken is None:
         return one
     same = next((part for part in several if part.id == taken.series_id), None)
@@ -216,7 +216,7 @@ def _of_snapshot(one: SelectedSeries, taken: Snapshot | None, several: Sequence[
 def blocks(
     connection: sa.Connection, chosen: PointQuery, after: PointCursor | None = None
 ) -> Generator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None, None]:
-    """Stream a selection's points in blocks, from behind the place *after* on; LookupError where it is not there.
+    """Stream a selection's points in blocks, from behind the place *after* on. Raises LookupError if it is not there.
 
     A block is of one unit: where that has changed, the series of a block is the one that is in force there.
     """
@@ -337,7 +337,7 @@ def _by_unit(
 
 
 def _is_alike(one: Generation, other: Generation) -> bool:
-    """Tell whether the points of two generations can stand in the same columns."""
+    """Return whether the points of two generations can stand in the same columns."""
     same = one.former_offset == other.former_offset
     return same and generations.same_measure(one.measure, other.measure)
 
@@ -365,7 +365,7 @@ def _span(
 
 
 def bucket_width(span: int, columns: int, step: int) -> int:
-    """Give the width in seconds of at most *columns* over *span* seconds: whole buckets, whole days once it is long.
+    """Return the width in seconds of at most *columns* over *span* seconds: whole buckets, whole days once it is long.
 
     Columns of half a day would show night and day by turns.
     """
@@ -393,7 +393,7 @@ def _in_columns(one: SelectedSeries, found: Iterable[tuple[int, float]], shape: 
 def _columns(
     connection: sa.Connection, one: SelectedSeries, window: SeriesWindow, width: int, bucket: Bucket
 ) -> list[ChartBucket]:
-    """Let the database do what _in_columns does, of a snapshot if there is one; *stretch* begins on the grid."""
+    """Let the database do what _in_columns does, of a snapshot if there is one; *window* begins on the grid."""
     values = _buckets(one, window, bucket.interval.seconds)
     column, value = (values.c.offset // width).label("column"), values.c.value
     figures = sa.func.min(value), sa.func.max(value), sa.func.avg(value), sa.func.count()
@@ -402,7 +402,7 @@ def _columns(
 
 
 def _buckets(one: SelectedSeries, window: SeriesWindow, bucket: int) -> sa.Subquery:
-    """Select *offset*, in seconds from the start of *stretch*, and *value* of its buckets, *bucket* seconds wide."""
+    """Select *offset*, in seconds from the start of *window*, and *value* of its buckets, *bucket* seconds wide."""
     table, step = (points if one.asked_at is None else snapshot_points), one.agg_interval.seconds
     offset = epoch(table.c.timestamp) - window.start
     within = [table.c.timestamp >= from_epoch(window.start), table.c.timestamp < from_epoch(window.end)]

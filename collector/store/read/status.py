@@ -78,7 +78,7 @@ class StoreInfo:
 
 
 def status_rows(connection: sa.Connection, profiles: Sequence[Profile]) -> list[ProfileStatus]:
-    """Tell how each of *profiles* fares, in their order."""
+    """Return how each of *profiles* fares, in their order."""
     queries = list(dict.fromkeys(s.query for profile in profiles for s in profile.series))
     ids = generations.ids_of(connection, queries)
     spans = series_of.extents(connection, queries)
@@ -156,7 +156,7 @@ def complete_extents(connection: sa.Connection, queries: Sequence[Question]) -> 
 
 
 def _joined(parts: Sequence[tuple[int, int, int]], query: Question) -> bool:
-    """Tell whether *parts* (oldest, newest timestamp, number of points), ascending, leave out no bucket."""
+    """Return whether *parts* (oldest, newest timestamp, number of points), ascending, leave out no bucket."""
     step, reached = query.agg_interval.seconds, None
     for oldest, newest, number in parts:
         if number != (newest - oldest) // step + 1 or (reached is not None and oldest > reached + step):
@@ -196,7 +196,7 @@ def _health(row: Any) -> _Health:
 
 
 def info(connection: sa.Connection, location: Location) -> StoreInfo:
-    """Tell what is in the store, and how many bytes it takes."""
+    """Return what is in the store, and how many bytes it takes."""
     revision = migrate.current(connection)
     stored = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0))).scalar_one()
     return StoreInfo(location.backend, revision or "", int(stored), _bytes(connection, location))

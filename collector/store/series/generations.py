@@ -42,17 +42,17 @@ _LENGTH = 64
 
 
 def former(digest: str, grid: Grid) -> str:
-    """Give the digest under which the history on a former *grid* is kept."""
+    """Return the digest under which the history on a former *grid* is kept."""
     return f"{digest}{_SEPARATOR}{grid.seconds}"
 
 
 def question(digest: str) -> str:
-    """Give the digest of the question, whatever the grid."""
+    """Return the digest of the question, whatever the grid."""
     return digest.partition(_SEPARATOR)[0]
 
 
 def former_offset(digest: str) -> int | None:
-    """Give the offset in seconds of the former grid that a digest names; None for the grid in force."""
+    """Return the offset in seconds of the former grid that a digest names; None for the grid in force."""
     _, _, offset = digest.partition(_SEPARATOR)
     return int(offset) if offset else None
 
@@ -82,7 +82,7 @@ _PROPOSED = _PROPOSED.where(series.c.proposed_at.is_not(None)).order_by(series.c
 
 
 def same_measure(one: Measure, other: Measure) -> bool:
-    """Tell whether two pairs of normalization and unit differ in case and blanks at most."""
+    """Return whether two pairs of normalization and unit differ in case and blanks at most."""
     return one == other or all(spelling_free(a) == spelling_free(b) for a, b in zip(one, other, strict=True))
 
 
@@ -230,7 +230,7 @@ def unit_changes(connection: sa.Connection, queries: Iterable[Question]) -> list
 
 
 def _is_shown(connection: sa.Connection, old_id: int, new_id: int) -> bool:
-    """Tell whether a bucket of the older series counts, because the newer one has none there."""
+    """Return whether a bucket of the older series counts, because the newer one has none there."""
     old, new = points.alias("old"), points.alias("new")
     covered = sa.exists().where(new.c.series_id == new_id, new.c.timestamp == old.c.timestamp).correlate(old)
     shown = sa.select(old.c.series_id).where(old.c.series_id == old_id, ~covered).limit(1)

@@ -83,7 +83,7 @@ def in_force(connection: sa.Connection) -> dict[AggInterval, Grid]:
 
 
 def has_history(connection: sa.Connection, interval: AggInterval) -> bool:
-    """Tell whether any bucket of *interval* is stored on the grid in force."""
+    """Return whether any bucket of *interval* is stored on the grid in force."""
     stored = sa.select(series.c.id).where(series.c.agg_interval == interval.value, series.c.points > 0)
     found = connection.execute(stored.where(~generations.is_former(series.c.digest)).limit(1))
     return found.first() is not None
@@ -96,7 +96,7 @@ def former(connection: sa.Connection) -> list[AggInterval]:
 
 
 def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
-    """Note which grid an answer requested at *asked_at* had instead, None for none; the first such answer counts."""
+    """Record which grid an answer requested at *asked_at* had instead, None for none; the first such answer counts."""
     known = load(interval, sql.get_state(connection, _PREFIX + interval))
     if grid is None:
         changed = replace(known, proposed=None, proposed_at=None)

@@ -61,7 +61,10 @@ def activate_labels(
 def _note_settles(
     connection: sa.Connection, profiles: Sequence[Profile], ids: Mapping[Question, int], kept: Collection[str]
 ) -> None:
-    """Note the longest `settle` of the profiles that want each series; what other replicas see to only lengthens it."""
+    """Record the longest `settle` of the profiles that want each series.
+
+    What other replicas see to only lengthens it.
+    """
     longest: dict[int, timedelta] = {}
     for profile in profiles:
         for one in profile.series:
@@ -232,13 +235,13 @@ def measures(connection: sa.Connection, queries: Iterable[Question]) -> dict[Que
 
 
 def confirm(connection: sa.Connection, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
-    """Note that a second, independent answer agrees with the final values of *windows*."""
+    """Record that a second, independent answer agrees with the final values of *windows*."""
     series_id = current(connection, [query]).get(query)
     if series_id is not None:
         evidence.confirm(connection, series_id, windows, settle)
 
 
 def set_sums_differ(connection: sa.Connection, query: Question) -> None:
-    """Note that daily values are not the sums of finer ones."""
+    """Record that daily values are not the sums of finer ones."""
     same = series.c.digest == query.digest
     connection.execute(sa.update(series).where(same).values(sums_differ=True))

@@ -104,7 +104,7 @@ class _Contest:
         return [row for row in self.rows if not same_measure(_measure(row), _measure(self.target))]
 
     def is_open(self) -> bool:
-        """Tell whether the answer can change anything."""
+        """Return whether the answer can change anything."""
         return self.target.id != self.current.id or any(row.proposed_at is not None for row in self.rivals())
 
     def force_at(self, now: datetime) -> datetime:
@@ -164,7 +164,7 @@ class SeriesInForce(NamedTuple):
     is_new: bool
 
     def takes(self, measure: Measure) -> bool:
-        """Tell whether values of this normalization and unit belong to it, as far as both are named."""
+        """Return whether values of this normalization and unit belong to it, as far as both are named."""
         pairs = [(a, b) for a, b in zip(self.measure, measure, strict=True) if a and b]
         return self.is_new or all(spelling_free(a) == spelling_free(b) for a, b in pairs)
 
@@ -195,7 +195,7 @@ def _in_force(rows: Sequence[Any], labelled: Collection[int]) -> SeriesInForce:
 
 
 def put_in_force(connection: sa.Connection, one: SeriesInForce, measure: Measure, now: datetime) -> None:
-    """Give a series that has no answer yet the words of its first one; others take those that they did not name."""
+    """Return a series that has no answer yet the words of its first one; others take those that they did not name."""
     values: dict[str, Any] = {"normalization": one.measure[0] or measure[0], "unit": one.measure[1] or measure[1]}
     values |= {"in_force_at": now} if one.is_new else {}
     connection.execute(sa.update(series).where(series.c.id == one.id).values(values))
@@ -210,7 +210,7 @@ def as_before(measure: Measure, rows: Iterable[Any]) -> Measure:
 
 
 def _is_same(row: Any, measure: Measure) -> bool:
-    """Tell whether *measure* is that of a series, as far as both are named."""
+    """Return whether *measure* is that of a series, as far as both are named."""
     before = _measure(row)
     return same_measure((before[0] or measure[0], before[1] or measure[1]), measure)
 
@@ -283,7 +283,7 @@ def _contests(
 
 
 def _repair(connection: sa.Connection, contest: _Contest, now: datetime) -> None:
-    """Note when the current series came into force, if a replica of a previous version has moved the labels to it."""
+    """Record when the current series came into force, if a replica of a previous version has moved the labels to it."""
     current = contest.current
     others = [row.in_force_at for row in contest.rows if row.id != current.id and row.in_force_at is not None]
     if current.in_force_at is None and all(moment < current.created_at for moment in others):

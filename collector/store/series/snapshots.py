@@ -52,7 +52,7 @@ class Snapshot:
 
 
 def is_part(batch: Batch) -> bool:
-    """Tell whether the answer to *batch* is a part of snapshots; ValueError if only some of its series are."""
+    """Return whether the answer to *batch* is a part of snapshots. Raises ValueError if only some of its series are."""
     kinds = {is_snapshot(slice_.series) for slice_ in batch.slices}
     if len(kinds) > 1:
         raise ValueError("a batch asks for snapshots and for history at once")
@@ -60,7 +60,7 @@ def is_part(batch: Batch) -> bool:
 
 
 def checksum(taken: Snapshot, timestamps: Sequence[int], values: Sequence[float]) -> int:
-    """Give CRC-32 of a snapshot and of its points, ascending: all timestamps, then all values."""
+    """Return CRC-32 of a snapshot and of its points, ascending: all timestamps, then all values."""
     moments = (round(moment.timestamp() * _MICROSECONDS) for moment in (taken.asked_at, taken.last_updated))
     edges = (int(edge.timestamp()) for edge in (taken.start, taken.end))
     head = _HEAD.pack(taken.series_id, *moments, *edges, taken.points)
@@ -197,7 +197,7 @@ _RANGE = "snapshot_range:{}"
 
 
 def declare_reaches(connection: sa.Connection, profiles: Sequence[Profile]) -> None:
-    """Remember how far back each of *profiles* that takes snapshots wants them to reach."""
+    """Store how far back each of *profiles* that takes snapshots wants them to reach."""
     for profile in profiles:
         if profile.takes_snapshots:
             reach = profile.reach

@@ -60,7 +60,7 @@ class StoredAnnotation:
     withdrawn_at: datetime | None
 
     def counts(self, answer: AnswerTime) -> bool:
-        """Tell whether *answer* may change the annotation: the answer that spoke of it last does not overrule it."""
+        """Return whether *answer* may change the annotation: the answer that spoke of it last does not overrule it."""
         if self.withdrawn is not None and self.withdrawn_at is not None:
             return not overrules(AnswerTime(self.withdrawn_at, self.withdrawn_at, self.withdrawn), answer)
         return not overrules(AnswerTime(self.last_seen_at, self.last_seen_at, self.last_updated), answer)
@@ -96,14 +96,14 @@ def annotation_changes(
 
 
 def should_contain(window: Window, annotation: StoredAnnotation | Annotation) -> bool:
-    """Tell whether an answer over *window* should carry an annotation: they share more than an edge."""
+    """Return whether an answer over *window* should carry an annotation: they share more than an edge."""
     if annotation.is_instantaneous:
         return window.start < annotation.start_date < window.end
     return annotation.start_date < window.end and (annotation.end_date is None or window.start < annotation.end_date)
 
 
 def digest(dataset: str, annotation: Annotation) -> str:
-    """Give SHA-256 of an annotation's content, by which it is known again: a text that is null counts as empty."""
+    """Return SHA-256 of an annotation's content, by which it is recognised: a text that is null counts as empty."""
     content = _content(annotation) | {name: clean(getattr(annotation, name) or "") for name in _OPTIONAL_TEXTS}
     return hashlib.sha256(json.dumps([dataset, *content.values()], default=rfc3339).encode()).hexdigest()
 
@@ -132,7 +132,7 @@ class AnsweredAnnotations:
 
 
 def save(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> None:
-    """Note which annotations the answers about one dataset had, and which they lacked."""
+    """Record which annotations the answers about one dataset had, and which they lacked."""
     stored = _read(connection, answers)
     decisions = [annotation_changes(stored, answer.content, answer.windows, answer.time) for answer in answers]
     if any(decision.new or decision.withdrawn or decision.returned for decision in decisions):

@@ -198,7 +198,7 @@ def _is_inside(timestamp: int, ranges: Sequence[tuple[int, int]]) -> bool:
 
 
 def written(difference: Difference, start: int, end: int) -> tuple[Sequence[int], Sequence[float]]:
-    """Give timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
+    """Return timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
     values = difference.inserted
     if difference.revised:
         revised = {one.timestamp: one.value for one in difference.revised}

@@ -72,7 +72,7 @@ class Replayed:
 
 
 def rehearse(connection: sa.Connection, read: ReadBody, now: datetime) -> Replayed:
-    """Say what `replay` would do."""
+    """Return what `replay` would do."""
     found = _prepare(connection, read, now, lock=False)
     return found.result if found else Replayed()
 
@@ -305,7 +305,7 @@ def _within(read: Points, spoken: tuple[int, int]) -> Iterable[tuple[int, float]
 
 
 def why_left_out(query: Question, series_in_force: SeriesInForce | None, measure: tuple[str, str]) -> str | None:
-    """Say why nothing of a series is filled; None if it may be."""
+    """Return why nothing of a series is filled; None if it may be."""
     if series_in_force is None:
         return f"the store knows no series {query.filters_json} at {query.agg_interval} any more"
     if is_snapshot(query):

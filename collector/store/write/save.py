@@ -320,7 +320,7 @@ def _write(connection: sa.Connection, changes: Sequence[Change]) -> None:
 
 
 def _ranges(change: Change, ids: Mapping[Question, int]) -> Iterable[dict[str, object]]:
-    """Note which buckets were answered for, with the checksum of what was written there."""
+    """Record which buckets were answered for, with the checksum of what was written there."""
     arrival = change.arrival
     slices = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)
     rows = {}

@@ -166,7 +166,7 @@ def _delete_history(connection: sa.Connection, ids: Collection[int]) -> None:
 
 
 def _count(connection: sa.Connection, brought: Mapping[int, int]) -> None:
-    """Put on record how many points each fetch brought."""
+    """Record how many points each fetch brought."""
     rows = [{"f": fetch_id, "n": number} for fetch_id, number in sorted(brought.items())]
     if rows:
         update = sa.update(fetches).where(fetches.c.id == sa.bindparam("f")).values(inserted=sa.bindparam("n"))
