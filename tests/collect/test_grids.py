@@ -24,8 +24,7 @@ from collector.store.series.grids import dump, load
 from collector.store.write.replays import ReadBody
 from tests.harness import faults
 from tests.harness.collect_core import DAY, NOW, open_core
-from tests.harness.factories import profile, query
-from tests.store.making import rows
+from tests.harness.factories import profile, query, rows
 
 WEEK, DAILY, HOURLY, QUARTER = (AggInterval(word) for word in ("1w", "1d", "1h", "15m"))
 HOUR = timedelta(hours=1)

@@ -16,8 +16,7 @@ from collector.store.admin.verify import verify
 from collector.store.ledger import bodies
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, batch, open_core
-from tests.harness.factories import many, profile, query
-from tests.store.making import dump, rows
+from tests.harness.factories import dump, many, profile, query, rows
 
 ALL = profile()
 FEW = many(3, "few")

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from collector.radar.errors import Untrusted
 from collector.store import Fire, Store, ValueRejected
 from collector.store.write import save
-from tests.store.making import DAY, HOUR, NOW, answer, at, batch, dump, hours, profile, query
+from tests.harness.factories import DAY, HOUR, NOW, answer, at, batch, dump, hours, profile, query
 
 QUERIES = {"all": query(), "each/a": query(caOwner="a"), "each/b": query(caOwner="b")}
 PROFILES = [profile(), profile("each", caOwner=("a", "b"))]

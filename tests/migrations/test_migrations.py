@@ -25,7 +25,7 @@ from collector.store.admin.verify import verify
 from collector.store.db import engine, migrate
 from collector.store.db.schema import APPLICATION_ID, metadata, partitions
 from collector.store.db.sql import MIGRATION
-from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, saved, values
+from tests.harness.factories import DAY, HOUR, NOW, batch, hours, profile, query, saved, values
 
 PROCESSES = 8
 
@@ -262,7 +262,7 @@ START = """
 import asyncio, sys
 from collector.errors import CollectorError
 from collector.store import Store
-from tests.store.making import NOW, profile
+from tests.harness.factories import NOW, profile
 async def main():
     sys.stdin.read()
     try:

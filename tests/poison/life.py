@@ -26,10 +26,9 @@ from collector.simulator import Simulator, serve
 from collector.simulator.options import MAX_SPAN
 from collector.store import Store, backfill_request
 from tests.harness.collect_core import TOKEN, Clock, NoWaitFetcher
-from tests.harness.factories import profile
+from tests.harness.factories import profile, rows
 from tests.poison.kinds import DAY, HOUR, Injection
 from tests.poison.upstream import make_simulator
-from tests.store.making import rows
 
 START = datetime(2026, 3, 10, 12, 7, tzinfo=UTC)
 BUDGET = 600

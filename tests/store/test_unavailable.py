@@ -38,8 +38,8 @@ from collector.store.db import engine
 from collector.store.db.schema import metadata
 from collector.store.ledger.bodies import pack, write_question
 from collector.store.read.selection import PointQuery
-from tests.store.making import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
-from tests.store.test_snapshots import taken
+from tests.harness.factories import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
+from tests.store.write.test_snapshots import taken
 
 PATIENCE = 0.1
 SOON = 3.0
