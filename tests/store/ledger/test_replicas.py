@@ -114,14 +114,14 @@ async def test_who_froze_in_the_midst_of_a_statement_is_cut_off_when_its_lease_i
 async def test_who_was_silent_for_longer_than_its_lease_is_buried_and_refused_everything(postgres_url):
     async with replicas(postgres_url, "a", "b") as (a, b):
         await a.activate_labels([profile()], NOW)
-        fetch_id = (await a.begin(ASKED, ["all"], NOW, LIMIT)).fetch_id
+        fetch_id = (await a.start_fetch(ASKED, ["all"], NOW, LIMIT)).fetch_id
         assert await claim(a) == ("all",)
         expire(postgres_url, "a")
         assert await claim(b) == ("all",)
         with pytest.raises(ValueRejected, match="interrupted"):
             await a.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10)
         for attempt in (
-            a.begin(ASKED, ["all"], NOW, LIMIT),
+            a.start_fetch(ASKED, ["all"], NOW, LIMIT),
             a.finish([Fire("all", DAY, "collected", NOW)], [WorkItem("all")]),
             a.renew_lease(LONG, NOW),
             claim(a),
@@ -147,7 +147,7 @@ async def test_a_save_under_way_is_waited_for_and_counts(postgres_url):
         await a.activate_labels([profile()], NOW)
         for number in range(20):
             asked = batch((ALL, hours(number, number + 1)))
-            fetch_id = (await a.begin(asked, ["all"], NOW, LIMIT)).fetch_id
+            fetch_id = (await a.start_fetch(asked, ["all"], NOW, LIMIT)).fetch_id
             expire(postgres_url, "a")
             saved, _ = await asyncio.gather(
                 a.save(fetch_id, asked, answer(asked, [1]), NOW, 10), claim(b), return_exceptions=True
@@ -160,7 +160,7 @@ async def test_a_save_under_way_is_waited_for_and_counts(postgres_url):
 
 async def test_who_resigns_leaves_nothing_behind(postgres_url):
     async with replicas(postgres_url, "a", "b") as (a, b):
-        await a.begin(ASKED, ["all"], NOW, LIMIT)
+        await a.start_fetch(ASKED, ["all"], NOW, LIMIT)
         assert await claim(a) == ("all",)
         await a.deregister(NOW)
         assert await claim(b) == ("all",)
@@ -190,10 +190,10 @@ async def test_the_budget_is_one_for_all_replicas(postgres_url):
 async def test_a_replica_that_was_asleep_does_not_restamp_what_others_asked(postgres_url):
     async with replicas(postgres_url, "a", "b") as (a, b):
         for _ in range(3):
-            fetch_id = (await b.begin(ASKED, ["all"], NOW, 3)).fetch_id
+            fetch_id = (await b.start_fetch(ASKED, ["all"], NOW, 3)).fetch_id
             await b.save(fetch_id, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10)
-        assert not hasattr(await a.begin(ASKED, ["all"], NOW - HOUR, 3), "fetch_id")
-        assert not hasattr(await b.begin(ASKED, ["all"], NOW, 3), "fetch_id")
+        assert not hasattr(await a.start_fetch(ASKED, ["all"], NOW - HOUR, 3), "fetch_id")
+        assert not hasattr(await b.start_fetch(ASKED, ["all"], NOW, 3), "fetch_id")
 
 
 async def test_the_databases_clock_counts(postgres_url, sqlite_url):
