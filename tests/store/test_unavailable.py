@@ -51,7 +51,7 @@ BODY = NewBody(1, "odd", NOW, 200, 2, pack(b"{}"), write_question(ASKED))
 READ = ReadBody(1, ASKED, answer(ASKED, [1, 2, 3, 4]))
 
 
-async def forget_series(store):
+async def delete_series(store):
     """Try to delete a series that is wanted where there are replicas."""
     with suppress(SeriesWanted):
         await store.delete_series(1, [], dry_run=False)
@@ -59,7 +59,7 @@ async def forget_series(store):
 
 WRITES = {
     "save": lambda store: store.save(1, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10),
-    "begin": lambda store: store.start_fetch(ASKED, ["all"], NOW, 10),
+    "start_fetch": lambda store: store.start_fetch(ASKED, ["all"], NOW, 10),
     "check_writable": lambda store: store.check_writable(),
     "create_backfill": lambda store: store.create_backfill(WANTED, NOW),
     "activate_labels": lambda store: store.activate_labels([profile()], NOW),
@@ -103,7 +103,7 @@ WRITES = {
     "save_snapshots": lambda store: store.save_snapshots([taken(1, 2)], NOW),
     "set_snapshot_record": lambda store: store.set_snapshot_record("all", PassRecord()),
     "cancel_backfill": lambda store: store.cancel_backfill(store.job.id, NOW),
-    "forget_series": forget_series,
+    "delete_series": delete_series,
 }
 READS = {
     "adopt": lambda store: store.adopt(NOW),
