@@ -82,11 +82,11 @@ class ReadView:
         return {ids[i]: found for i, found in snapshots.reaches(self._connection, ids).items()}
 
     def snapshot_record(self, profile: str) -> PassRecord:
-        """Return how the passes that take the snapshots of *profile* fared."""
+        """Return the record of the passes that take the snapshots of *profile*."""
         return snapshots.load_record(self.get_state(snapshots.record_key(profile)))
 
     def ahead(self) -> timedelta:
-        """Return how far the clock is ahead of Radar's: buckets that end in Radar's future are not there to ask for."""
+        """Return how far the clock is ahead of Radar's, because buckets that end in Radar's future cannot be requested."""
         return self.clock_difference().ahead
 
     def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
@@ -119,7 +119,7 @@ class ReadView:
         return listing.list_fires(self._connection, ListFilter(**chosen))
 
     def service(self) -> ServiceState | None:
-        """Return whether a service runs on the store; None if none was ever seen."""
+        """Return the state of the store's service; None if none was ever seen."""
         return replicas.read(self._connection, self._location)
 
     def commands(self) -> list[str]:
@@ -132,7 +132,7 @@ class ReadView:
         return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
 
     def info(self) -> StoreInfo:
-        """Return what is in the store, and how many bytes it takes."""
+        """Return what is in the store, and its size in bytes."""
         return status.info(self._connection, self._location)
 
     relative_queries = _of_connection(identity.relative)
@@ -252,8 +252,7 @@ class Reader:
     ) -> AsyncGenerator[Block, None]:
         """Stream (profile, label, [(timestamp, value)…], unit, normalization), many points at once, in constant memory.
 
-        As `read.points.export_blocks`. One state of the store is seen from first to last; who stops early should close
-        the iterator.
+        See `read.points.export_blocks`. All blocks are of one state of the store. Close the iterator if you stop early.
         """
         return self._database.stream(
             lambda connection: export_blocks(connection, profiles, start, end, as_of, asked=asked)
@@ -262,9 +261,9 @@ class Reader:
     def select_blocks(
         self, chosen: PointQuery, after: PointCursor | None = None
     ) -> AsyncGenerator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None]:
-        """Stream (series, [(timestamp, value)…]) of a selection, from behind the place *after* on, in constant memory.
+        """Stream (series, [(timestamp, value)…]) of a selection, after the position *after*, in constant memory.
 
-        LookupError where that place's series is not of the selection. Close the iterator if you stop early.
+        Raises LookupError if the series of that position is not in the selection. Close the iterator if you stop early.
         """
         return self._database.stream(lambda connection: blocks(connection, chosen, after))
 

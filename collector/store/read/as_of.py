@@ -52,11 +52,11 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredSeries:
-    """The series that stands for a query; *labels* are those in use first, *normalization* is "" before an answer.
+    """The current series of a question. *labels* has active ones first, *normalization* is "" before an answer.
 
-    *generations* are those in force, the newest first, if the query has had several units: see `AsOfReader.within`.
-    *change* is where the unit changes within the range that was looked at; no answer can have such a range. *elsewhere*
-    are the generations whose buckets start elsewhere than those of the grid in force.
+    *generations* are those in force, the newest first, if the question has had several units: see `AsOfReader.within`.
+    *change* is where the unit changes within the requested range; no answer can have such a range. *elsewhere* are the
+    generations of former grids.
     """
 
     id: int
@@ -70,12 +70,12 @@ class StoredSeries:
 
     @property
     def answered(self) -> bool:
-        """Return whether Radar has answered for it at all."""
+        """Return whether Radar has ever answered for it."""
         return bool(self.normalization)
 
 
 class AsOfReader:
-    """What can be asked of one state of the store; *as_of* (None: now) is when things must have been known."""
+    """Reads from one state of the store. *as_of* is the moment whose knowledge counts; None: now."""
 
     def __init__(self, connection: sa.Connection, as_of: datetime | None) -> None:
         self._connection = connection
@@ -99,7 +99,7 @@ class AsOfReader:
         return sorted((self._stored_series(same, labels) for same in rivals.values()), key=lambda one: one.id)
 
     def _stored_series(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> StoredSeries:
-        """Choose the series that stands for a query, and note which ones differ in the spelling of the unit alone."""
+        """Return the current series of a question, and remember which ones differ only in the spelling of the unit."""
         found = [generation(row, labelled=bool(labels[row.id])) for row in same]
         if len(found) > 1:
             found = in_force(found, self._as_of)
@@ -132,7 +132,7 @@ class AsOfReader:
         return replace(kept, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
 
     def on_former_grid(self, kept: StoredSeries, start: int, end: int) -> Generation | None:
-        """Find the generation on a former grid that a range in epoch seconds is of: nothing else is stored there."""
+        """Return the generation on the former grid of a range in epoch seconds; nothing else is stored there."""
         current = [kept.id, *(one.id for one in kept.generations)]
         spans = self._spans([*current, *(one.id for one in kept.elsewhere)])
         step = kept.query.agg_interval.seconds
@@ -158,9 +158,9 @@ class AsOfReader:
         return [first] if first else [], None
 
     def snapshots(self, ids: Collection[int]) -> dict[int, Snapshot]:
-        """Find the newest snapshot of each series, at the moment that is asked about; absent for none.
+        """Return the newest snapshot of each series as of the moment; absent if there is none.
 
-        From then on `points` reads these snapshots.
+        Afterwards `points` reads these snapshots.
         """
         self._taken |= snapshots.newest(self._connection, ids, self._as_of)
         return {series_id: self._taken[series_id] for series_id in ids if series_id in self._taken}
@@ -188,10 +188,10 @@ class AsOfReader:
         return {one: max(each) for one, each in parts.items() if each}
 
     def published(self, ids: Collection[int], now: float) -> dict[int, float]:
-        """Return up to when Radar has published each series at *now*, as far as its answers let know; epoch seconds.
+        """Return until when Radar has published each series at *now*, as far as its answers show; epoch seconds.
 
-        lastUpdated lies behind Radar's present by as much as in the newest answer. A series without any answer on
-        record counts as published up to that present.
+        lastUpdated is behind Radar's present by the lag of the newest answer. A series without an answer counts as
+        published up to that present.
         """
         ahead = upstream.read_clock_difference(self._connection).ahead if self._as_of is None else timedelta(0)
         now -= ahead.total_seconds()
@@ -239,7 +239,7 @@ class AsOfReader:
         return [_annotation(row) for row in self._connection.execute(select, {"dataset": dataset})]
 
     def points(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
-        """Return blocks of (timestamp, value), ascending, in constant memory."""
+        """Yield blocks of (timestamp, value), ascending, in constant memory."""
         same = self._same(window.series_id)
         if len(same) == 1:
             return self._blocks(window)
@@ -294,9 +294,9 @@ class ConfidenceRange(NamedTuple):
 
 
 def lowest_level(windows: SeriesWindows, spoken: Sequence[ConfidenceRange]) -> int | None:
-    """Find the lowest level that holds on *windowes* (series_id, start, end); *spoken* has the newest answer first.
+    """Return the lowest level in force on *windows* (series_id, start, end); *spoken* has the newest answer first.
 
-    Of each bucket only the newest answer counts, for a level rises when Radar's data has been repaired.
+    Only the newest answer about a bucket counts, because a level rises when Radar's data has been repaired.
     """
     levels = set()
     for series_id, start, end in windows:
@@ -312,7 +312,7 @@ def lowest_level(windows: SeriesWindows, spoken: Sequence[ConfidenceRange]) -> i
 
 
 _counts = date_ranges.c.overruled.is_(None)
-"""Answers that a newer one had overruled say nothing of the present."""
+"""An overruled answer does not describe the present."""
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _DATASET: sa.BindParameter[Any] = sa.bindparam("dataset")
 
@@ -360,7 +360,10 @@ def _end(*, newest: bool, as_of: datetime | None) -> Any:
 
 @lru_cache(maxsize=16)
 def last_updated(as_of: datetime | None) -> Any:
-    """(id, told): the lastUpdated of the answer that reached furthest, the newest of such, of the series *ids*."""
+    """Select (id, told).
+
+    *told* is the lastUpdated of the answer that reached furthest, and of these of the newest, for the series *ids*.
+    """
     newest = (
         sa.select(fetches.c.last_updated)
         .join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)

@@ -1,4 +1,4 @@
-"""Coverage and gaps: the windows that were answered, and the buckets that are missing or that Radar lacks."""
+"""Coverage and gaps: the windows that answers cover, and the buckets that are missing or that Radar lacks."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ class _Part(NamedTuple):
 
 
 def find_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[list[GapWindow]]:
-    """Find the runs of absent buckets of each query's current series, ascending; in the order of *expected*.
+    """Return the gaps of each question's current series, ascending; in the order of *expected*.
 
-    See `finality.judge_gap` for what makes a run `upstream`. What retention has deleted is no gap, nor what lies before
-    the beginning of Radar's own history.
+    See `finality.judge_gap` for what makes a gap `upstream`. Buckets before a cutoff of retention, or before the
+    beginning of Radar's own history, are no gaps.
     """
     return [
         [
@@ -93,7 +93,10 @@ def find_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> 
 def find_gap_requests(
     connection: sa.Connection, expected: Sequence[ExpectedWindow], now: datetime, *, explicit: bool = False
 ) -> list[list[GapRequest]]:
-    """Decide what of the gaps of each query to request at *now*; see `finality.gap_requests`."""
+    """Return the requests that are worth sending at *now* for the gaps of each question.
+
+    See `finality.gap_requests`.
+    """
     steps = [one.query.agg_interval.seconds for one in expected]
     return [
         [
@@ -123,7 +126,7 @@ def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
 
 
 def _gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
-    """Find the gaps, without what lies before the beginning of Radar's own history."""
+    """Return the gaps, without the time before the beginning of Radar's own history."""
     known = evidence.read_edges(connection, {one.query for one in expected})
     found = _all_gaps(connection, expected)
     before = {query: edge.absent for query, edge in known.items() if edge.is_accepted}
@@ -243,7 +246,7 @@ def _counts(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[_P
 
 
 def _walk(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[int, int, int]]:
-    """Let the database walk the key, and give the runs between the points of each window: place, start, end."""
+    """Read the key in order, and return the runs between the points of each part: place, start, end."""
     given = _table(parts_)
     part_, inside = (given.c.place, given.c.start, given.c.end), _inside(given, given.c.end, parts_)
     timestamp = epoch(points.c.timestamp)
@@ -281,9 +284,9 @@ def last_covered_at(
 
 
 def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
-    """Return how far lastUpdated lay behind Radar's present in the newest answer for *profile*; zero before the first.
+    """Return the lag of lastUpdated behind Radar's present in the newest answer for *profile*; zero before the first.
 
-    A lastUpdated that stays back for a day or longer says nothing of the lag: then the usual one counts, or zero.
+    If lastUpdated stays back for a day or longer, it does not show the lag: then the usual one counts, or zero.
     """
     answered = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
     newest = sa.select(fetches.c.finished_at, fetches.c.last_updated).join(fetch_profiles, answered)
@@ -300,9 +303,9 @@ def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
 
 
 def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) -> list[tuple[int, int]]:
-    """Find what answers to windows inside *run*, of which no bucket is stored, spoke for; all in epoch seconds.
+    """Return the windows inside *run*, without a stored bucket, that answers covered; all in epoch seconds.
 
-    A window that reaches beyond the run may have been cut short before its first value.
+    An answer about a window that reaches beyond the run may have been cut short before its first value.
     """
     ids, step = generations.ids_of(connection, [query]).get(query, []), query.agg_interval.step
     columns = (date_ranges.c.start, date_ranges.c.end, date_ranges.c.start_time, date_ranges.c.end_time)

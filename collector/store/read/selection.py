@@ -41,7 +41,7 @@ _USUAL: Grids = MappingProxyType({})
 
 
 class Bucket(NamedTuple):
-    """The width of the buckets in which a series is given; *refused* says why it cannot be, None if it can."""
+    """The width of a series' buckets in a chart; *refused* is the reason why there is none, None if there is one."""
 
     interval: AggInterval
     refused: str | None = None
@@ -52,7 +52,7 @@ Shape = tuple[int, Bucket, int]
 
 
 def why_not_summed(query: Question, normalization: str) -> str | None:
-    """Return why values of *query* may not be added up to those of a coarser bucket; None if they may."""
+    """Return why values of *query* may not be summed to those of a coarser bucket; None if they may."""
     if known_spelling(normalization) != Normalization.RAW_VALUES:
         return f"their normalization is {normalization}"
     return why_not_over_time(query)
@@ -61,11 +61,11 @@ def why_not_summed(query: Question, normalization: str) -> str | None:
 def common_buckets(
     found: Sequence[SelectedSeries], order: Sequence[str], changed: Container[int] = (), grids: Grids = _USUAL
 ) -> dict[str, Bucket]:
-    """Find the finest bucket in which all of *found* can be given; by label.
+    """Return the finest bucket that all of *found* can have; by label.
 
-    A series comes in if it has the unit of those before it, in *order* of labels, and if it or they can be summed to
-    the coarser interval. Otherwise it is refused, so that those before it keep their place. The unit of series whose
-    unit has *changed* (their ids) depends on the time, and is compared once their points are read.
+    A series is accepted if it has the unit of those before it, in *order* of labels, and if it or they can be summed to
+    the coarser interval. Otherwise it is refused, so that those before it stay. The unit of series whose unit has
+    *changed* (their ids) depends on the time, and is compared when their points are read.
     """
     accepted: list[SelectedSeries] = []
     refused: dict[str, str] = {}
@@ -80,7 +80,7 @@ def common_buckets(
 
 
 def why_another_unit(measure: tuple[str, str], shown: tuple[str, str]) -> str | None:
-    """Return that two pairs of normalization and unit do not share an axis; None if they do."""
+    """Return why two pairs of normalization and unit cannot share an axis; None if they can."""
     if same_measure(measure, shown):
         return None
     return f"its unit is {described(measure, shown)}, the unit of this chart is {described(shown, measure)}"
@@ -109,7 +109,7 @@ def _why_not_within(fine: AggInterval, coarse: AggInterval, grids: Grids) -> str
 
 
 def complete_sums(points: Iterable[tuple[int, float]], step: int, bucket: int, grid: int) -> list[tuple[int, float]]:
-    """Sum (timestamp, value) of buckets of *step* seconds to those of *bucket*; one that lacks a part is left out."""
+    """Sum (timestamp, value) of buckets of *step* seconds to those of *bucket*; incomplete ones are left out."""
     parts: dict[int, list[float]] = defaultdict(list)
     for timestamp, value in points:
         parts[grid + (timestamp - grid) // bucket * bucket].append(value)
@@ -206,7 +206,7 @@ def _selected(  # noqa: PLR0913, PLR0917 - a row
 
 
 def _of_snapshot(one: SelectedSeries, taken: Snapshot | None, several: Sequence[Generation]) -> SelectedSeries:
-    """Return the series whose snapshot is read under the label, if *one* is a snapshot series."""
+    """Return the series whose snapshot the label has, if *one* is a snapshot series."""
     if taken is None:
         return one
     same = next((part for part in several if part.id == taken.series_id), None)
@@ -245,9 +245,9 @@ def blocks(
 _WEEK = 7 * 86_400
 _WIDTHS = (900, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 86_400, 2 * 86_400, _WEEK)
 _GRID = int(datetime(1970, 1, 5, tzinfo=UTC).timestamp())
-"""A Monday: columns of any width lie on one grid, so that they stand still while a chart is moved.
+"""A Monday: columns of any width are on one grid, so that they stay when a chart is moved.
 
-Where buckets start elsewhere, so do columns.
+If buckets start elsewhere, so do columns.
 """
 
 
@@ -337,7 +337,7 @@ def _by_unit(
 
 
 def _is_alike(one: Generation, other: Generation) -> bool:
-    """Return whether the points of two generations can stand in the same columns."""
+    """Return whether the points of two generations can share the same columns."""
     same = one.former_offset == other.former_offset
     return same and generations.same_measure(one.measure, other.measure)
 
@@ -350,7 +350,7 @@ def _edge(one: Generation, edge: int) -> int:
 def _span(
     connection: sa.Connection, chosen: PointQuery, found: Sequence[SelectedSeries], ids: Collection[int]
 ) -> tuple[int, int]:
-    """The time a selection spans, in epoch seconds: what was asked for, or else what is stored of the series *ids*."""
+    """Return the time of a selection, in epoch seconds: the requested one, or the stored one of the series *ids*."""
     if chosen.start and chosen.end:
         return int(chosen.start.timestamp()), int(chosen.end.timestamp())
     extremes = sa.func.min(epoch(points.c.timestamp)), sa.func.max(epoch(points.c.timestamp))
@@ -365,7 +365,7 @@ def _span(
 
 
 def bucket_width(span: int, columns: int, step: int) -> int:
-    """Return the width in seconds of at most *columns* over *span* seconds: whole buckets, whole days once it is long.
+    """Return the width in seconds of at most *columns* over *span* seconds: whole buckets, whole days for a long span.
 
     Columns of half a day would show night and day by turns.
     """
@@ -393,7 +393,7 @@ def _in_columns(one: SelectedSeries, found: Iterable[tuple[int, float]], shape: 
 def _columns(
     connection: sa.Connection, one: SelectedSeries, window: SeriesWindow, width: int, bucket: Bucket
 ) -> list[ChartBucket]:
-    """Let the database do what _in_columns does, of a snapshot if there is one; *window* begins on the grid."""
+    """Do in the database what `_in_columns` does, for a snapshot if there is one; *window* begins on the grid."""
     values = _buckets(one, window, bucket.interval.seconds)
     column, value = (values.c.offset // width).label("column"), values.c.value
     figures = sa.func.min(value), sa.func.max(value), sa.func.avg(value), sa.func.count()

@@ -42,13 +42,13 @@ _NO_ANSWER_YET = ("ok", "started", "interrupted")
 
 @dataclass(frozen=True, slots=True)
 class ProfileStatus:
-    """How one profile fares.
+    """The state of one profile.
 
-    *last_point* is the oldest among its series' newest points, which lag is measured from, and None while one of them
-    has no point at all. *newest_point* is the newest of all. *failures* counts requests that failed since
-    *last_success*, whose lastUpdated lay so far *behind* the clock. *usual_lag* is how far it lay behind in the answers
-    before, None if there are none. *declared_at* is when the oldest of its series was put on record. Both lags count
-    from Radar's present; our clock is so far *ahead* of that.
+    *last_point* is the oldest among its series' newest points, which the lag is measured from; None while one of them
+    has no point. *newest_point* is the newest of all. *failures* counts requests that failed since *last_success*,
+    whose lastUpdated was *behind* the clock by this much. *usual_lag* is how far it was behind in earlier answers, None
+    if there are none. *declared_at* is when the oldest of its series was recorded. Both lags count from Radar's
+    present; our clock is *ahead* of it.
     """
 
     name: str
@@ -78,7 +78,7 @@ class StoreInfo:
 
 
 def status_rows(connection: sa.Connection, profiles: Sequence[Profile]) -> list[ProfileStatus]:
-    """Return how each of *profiles* fares, in their order."""
+    """Return the state of each of *profiles*, in their order."""
     queries = list(dict.fromkeys(s.query for profile in profiles for s in profile.series))
     ids = generations.ids_of(connection, queries)
     spans = series_of.extents(connection, queries)
@@ -156,7 +156,7 @@ def complete_extents(connection: sa.Connection, queries: Sequence[Question]) -> 
 
 
 def _joined(parts: Sequence[tuple[int, int, int]], query: Question) -> bool:
-    """Return whether *parts* (oldest, newest timestamp, number of points), ascending, leave out no bucket."""
+    """Return whether *parts* (oldest, newest timestamp, number of points), ascending, have all buckets between."""
     step, reached = query.agg_interval.seconds, None
     for oldest, newest, number in parts:
         if number != (newest - oldest) // step + 1 or (reached is not None and oldest > reached + step):
@@ -166,7 +166,7 @@ def _joined(parts: Sequence[tuple[int, int, int]], query: Question) -> bool:
 
 
 def _healths(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, _Health]:
-    """Find when the newest answer for each profile came, count the failures since, and tell how old it was."""
+    """Return when the newest answer for each profile came, the number of failures since, and its age."""
     if not profiles:
         return {}
     names = values_table(profiles)
@@ -196,7 +196,7 @@ def _health(row: Any) -> _Health:
 
 
 def info(connection: sa.Connection, location: Location) -> StoreInfo:
-    """Return what is in the store, and how many bytes it takes."""
+    """Return what is in the store, and its size in bytes."""
     revision = migrate.current(connection)
     stored = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0))).scalar_one()
     return StoreInfo(location.backend, revision or "", int(stored), _bytes(connection, location))
@@ -211,7 +211,7 @@ def _bytes(connection: sa.Connection, location: Location) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A question that is not asked before *until*, because Radar's answer to it was refused for its content."""
+    """A question that is paused until *until*, because Radar's answer to it was refused for its content."""
 
     until: datetime
     reason: str
@@ -248,7 +248,7 @@ _UNCONFIRMED_WINDOWS = 200
 
 
 def unconfirmed(connection: sa.Connection, profiles: Sequence[Profile]) -> dict[str, int]:
-    """Count the points of each profile that are final, that only one answer has told, and that Radar still has."""
+    """Count the points of each profile that are final, that only one answer has confirmed, and that Radar still has."""
     queries: dict[Question, timedelta] = {}
     for profile in profiles:
         for one in profile.series:

@@ -82,7 +82,7 @@ def write(connection: sa.Connection, changes: Mapping[int, tuple[Sequence[Eviden
 
 
 def add_absences(connection: sa.Connection, fetch_id: int, found: Mapping[int, Sequence[Absence]]) -> None:
-    """Record what an answer past settle lacked, by series_id."""
+    """Record which buckets an answer past settle lacked, by series_id."""
     rows = [
         {
             "series_id": series_id,
@@ -123,7 +123,7 @@ def read_absences(connection: sa.Connection, hulls: Mapping[int, EpochWindow]) -
 
 
 def confirm(connection: sa.Connection, series_id: int, windows: Sequence[EpochWindow], settle: int) -> None:
-    """Record that a second, independent answer agrees with the final values of *windows*."""
+    """Record that a second, independent answer confirms the final values of *windows*."""
     before = read(connection, [series_id])[series_id]
     after: list[Evidence] = []
     for row in before:
@@ -169,7 +169,7 @@ class _Stamp(NamedTuple):
     def is_later(self, row: Evidence) -> bool:
         """Return whether it was written after the evidence *row*.
 
-        What the migration has made of an older store is told when it is asked, at the newest lastUpdated on record.
+        Evidence that the migration made has the time of the migration, and the newest lastUpdated on record.
         """
         return self.finished_at > row.asked_at and (self.last_updated > row.told_at or row.told_at < row.asked_at)
 
@@ -232,7 +232,7 @@ def read_edges(connection: sa.Connection, queries: Collection[Question]) -> dict
 
 
 def write_edges(connection: sa.Connection, edges: Mapping[Question, Edge | None]) -> None:
-    """Store edges, or forget them (None)."""
+    """Store edges; None deletes one."""
     for query, edge in sorted(edges.items(), key=lambda item: item[0].digest):
         if edge:
             sql.put_state(connection, _PREFIX + query.digest, dump(edge))
@@ -241,7 +241,7 @@ def write_edges(connection: sa.Connection, edges: Mapping[Question, Edge | None]
 
 
 def delete_edge(connection: sa.Connection, digest: str) -> None:
-    """Delete the edge of a question; nothing where there is none."""
+    """Delete the edge of a question, if there is one."""
     connection.execute(sa.delete(state_table).where(state_table.c.key == _PREFIX + digest))
 
 
@@ -282,8 +282,8 @@ def _accepted_edges(connection: sa.Connection, ids: Collection[int], as_of: date
 def history_begins(connection: sa.Connection, series_id: int) -> datetime | None:
     """Return where Radar's own history of a series begins: its first stored bucket; None while that is not proven.
 
-    It is proven if Radar is proven not to have the bucket before. Only what was asked for can be proven: how far back
-    that reaches, `proven_absent` tells.
+    It is proven if Radar is proven not to have the bucket before. Only requested buckets can be proven: `proven_absent`
+    returns how far back that reaches.
     """
     select = sa.select(sa.func.min(epoch(points.c.timestamp))).where(points.c.series_id == series_id)
     first = connection.execute(select).scalar()

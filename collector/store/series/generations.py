@@ -1,9 +1,9 @@
-"""Generations: the series of one query, one per unit and normalization, and which of them are in force.
+"""Generations: the series of one question, one per unit and normalization, and which of them are in force.
 
-Spellings of a unit that differ in case or blanks are one unit. Labels point to the newest generation. What was stored
-under earlier units stays in force where no newer generation has a bucket. `proposals` decides what comes into force.
+Spellings of a unit that differ in case or blanks are one unit. Labels point to the newest generation. Points of earlier
+units stay in force where no newer generation has a bucket. `proposals` decides what comes into force.
 
-What is on record of normalizations that nobody knows; see `collector.normalization`.
+The verdicts on unknown normalizations and the names of units are stored here, too; see `collector.normalization`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 _SEPARATOR = "@"
-"""Stands before the offset of the grid in the digest of a series on a former grid."""
+"""Separates the digest of a series on a former grid from the offset of that grid."""
 _LENGTH = 64
 
 
@@ -82,7 +82,7 @@ _PROPOSED = _PROPOSED.where(series.c.proposed_at.is_not(None)).order_by(series.c
 
 
 def same_measure(one: Measure, other: Measure) -> bool:
-    """Return whether two pairs of normalization and unit differ in case and blanks at most."""
+    """Return whether two pairs of normalization and unit differ at most in case and blanks."""
     return one == other or all(spelling_free(a) == spelling_free(b) for a, b in zip(one, other, strict=True))
 
 
@@ -96,9 +96,9 @@ def described(measure: Measure, other: Measure) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A series as one of several that answer the same query, by *digest*; *since* is when it came into force.
+    """A series as one of several of the same question, by *digest*; *since* is when it came into force.
 
-    *step* is the width of its buckets in seconds, 0 where nobody asked for it.
+    *step* is the width of its buckets in seconds, 0 if it was not read.
     """
 
     id: int
@@ -132,7 +132,7 @@ class UnitChange:
 
 
 def generation(row: Any, *, labelled: bool) -> Generation:
-    """Read a row of `series`. Previous versions leave in_force_at empty: a label tells that it is in force."""
+    """Read a row of `series`. Earlier versions leave in_force_at empty: then a series with a label is in force."""
     since = row.in_force_at or (row.created_at if labelled else None)
     interval = row._mapping.get("agg_interval")  # noqa: SLF001 - SQLAlchemy's public name
     step = AggInterval(interval).seconds if interval else 0

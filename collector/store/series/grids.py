@@ -33,9 +33,9 @@ _PREFIX = "grid:"
 
 @dataclass(frozen=True, slots=True)
 class LearnedGrid:
-    """The *grid* of an interval, in force *since* (None: nothing else was ever known), and *before* that another one.
+    """The *grid* of an interval, in force *since* (None: always), and *before* that another one.
 
-    *proposed* is what an answer had instead, requested at *proposed_at*.
+    *proposed* is another grid that an answer had, requested at *proposed_at*.
     """
 
     grid: Grid
@@ -96,7 +96,10 @@ def former(connection: sa.Connection) -> list[AggInterval]:
 
 
 def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
-    """Record which grid an answer requested at *asked_at* had instead, None for none; the first such answer counts."""
+    """Record the other grid of an answer that was requested at *asked_at*, None for none.
+
+    The first such answer counts.
+    """
     known = load(interval, sql.get_state(connection, _PREFIX + interval))
     if grid is None:
         changed = replace(known, proposed=None, proposed_at=None)
@@ -109,14 +112,14 @@ def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval,
 
 
 def of_stale(connection: sa.Connection, batches: Iterable[Batch]) -> list[Batch]:
-    """Find the batches whose windows lie on a grid that is not in force, and keep it from changing until the end."""
+    """Return the batches with windows on a grid that is not in force, and lock the grids until the transaction ends."""
     advisory_lock(connection, GRIDS, shared=True)
     grids = in_force(connection)
     return [batch for batch in batches if not grids[batch.agg_interval].holds(batch.slices[0].window.start)]
 
 
 def move(connection: sa.Connection, grid: Grid, now: datetime) -> bool:
-    """Bring *grid* into force; False if it is already. Paused questions of the interval may be asked at once."""
+    """Bring *grid* into force; False if it is already. The pauses of the interval's questions end."""
     advisory_lock(connection, LABELS)
     advisory_lock(connection, GRIDS)
     known = load(grid.interval, sql.get_state(connection, _PREFIX + grid.interval))
@@ -141,7 +144,7 @@ def _has_answers(row: Any) -> bool:
 
 
 def _put_away(connection: sa.Connection, rows: Sequence[Any], grid: Grid) -> None:
-    """Keep series under digests that name their *grid*. Previous versions leave in_force_at empty: labels tell it."""
+    """Store series under digests that name their *grid*. Earlier versions leave in_force_at empty: labels show it."""
     labelled = sa.select(profile_series.c.series_id).where(profile_series.c.series_id.in_([row.id for row in rows]))
     in_use = set(connection.execute(labelled).scalars())
     for row in rows:
@@ -151,7 +154,7 @@ def _put_away(connection: sa.Connection, rows: Sequence[Any], grid: Grid) -> Non
 
 
 def _delete_findings(connection: sa.Connection, rows: Sequence[Any]) -> None:
-    """End pauses, and forget where histories begin: both were found by questions about other buckets."""
+    """Delete the pauses and edges of the series, because they are about other buckets."""
     for digest in {generations.question(row.digest) for row in rows}:
         connection.execute(sa.delete(refusals).where(refusals.c.digest.startswith(digest, autoescape=True)))
         evidence.delete_edge(connection, digest)

@@ -33,7 +33,7 @@ _COUNT = sa.update(series).where(series.c.id == sa.bindparam("i")).values(points
 def activate_labels(
     connection: sa.Connection, profiles: Sequence[Profile], now: datetime, others: Collection[str] = ()
 ) -> None:
-    """Make these profiles' labels the ones in use, beside those of the profiles that *others* see to."""
+    """Activate the labels of these profiles, beside those of the profiles of *others*."""
     advisory_lock(connection, LABELS)
     wanted = [(profile.name, position, s) for profile in profiles for position, s in enumerate(profile.series)]
     ids = _known(connection, [s for *_, s in wanted], now)
@@ -194,7 +194,7 @@ class SeriesState:
 
     @property
     def told_until(self) -> int:
-        """The end of the newest bucket that an answer has spoken for."""
+        """Return the end of the newest bucket that an answer has covered."""
         return max([self.extent[1], *(row.end for row in self.evidence)])
 
     def still_there(self, windows: Iterable[EpochWindow]) -> list[EpochWindow]:
@@ -235,7 +235,7 @@ def measures(connection: sa.Connection, queries: Iterable[Question]) -> dict[Que
 
 
 def confirm(connection: sa.Connection, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
-    """Record that a second, independent answer agrees with the final values of *windows*."""
+    """Record that a second, independent answer confirms the final values of *windows*."""
     series_id = current(connection, [query]).get(query)
     if series_id is not None:
         evidence.confirm(connection, series_id, windows, settle)

@@ -78,9 +78,9 @@ def counting(answers: Iterable[Answered], rivals: Collection[Answered]) -> list[
 
 
 def proposal(proposed_at: datetime | None, asked: Iterable[datetime]) -> tuple[datetime | None, bool]:
-    """Decide since when a unit is proposed, and whether it comes into force.
+    """Return since when a unit is proposed, and whether it comes into force.
 
-    *asked* are the moments, ascending, at which further answers in this unit were requested that count.
+    *asked* are the request times, ascending, of further answers in this unit that count.
     """
     for moment in asked:
         if proposed_at is None:
@@ -195,7 +195,7 @@ def _in_force(rows: Sequence[Any], labelled: Collection[int]) -> SeriesInForce:
 
 
 def put_in_force(connection: sa.Connection, one: SeriesInForce, measure: Measure, now: datetime) -> None:
-    """Return a series that has no answer yet the words of its first one; others take those that they did not name."""
+    """Set the unit and normalization of a series to those of its first answer; other series get missing ones."""
     values: dict[str, Any] = {"normalization": one.measure[0] or measure[0], "unit": one.measure[1] or measure[1]}
     values |= {"in_force_at": now} if one.is_new else {}
     connection.execute(sa.update(series).where(series.c.id == one.id).values(values))
@@ -216,7 +216,7 @@ def _is_same(row: Any, measure: Measure) -> bool:
 
 
 def _adopt(connection: sa.Connection, row: Any, measure: Measure) -> int:
-    """Let a series take what it did not name yet."""
+    """Set the missing unit or normalization of a series."""
     before = _measure(row)
     named = (before[0] or measure[0], before[1] or measure[1])
     if named != before:
@@ -232,7 +232,7 @@ def _measure(row: Any) -> Measure:
 def _put_first_in_force(
     connection: sa.Connection, query: Question, rows: Sequence[Any], measure: Measure, now: datetime
 ) -> int:
-    """Put the first series of a query in force: the one that was declared, else a new one."""
+    """Put the first series of a question in force: the declared one, otherwise a new one."""
     row = rows[0] if rows else _add(connection, query, "", measure, now)
     if row.in_force_at is None:
         values = {"normalization": measure[0], "unit": measure[1], "in_force_at": now}
@@ -283,7 +283,7 @@ def _contests(
 
 
 def _repair(connection: sa.Connection, contest: _Contest, now: datetime) -> None:
-    """Record when the current series came into force, if a replica of a previous version has moved the labels to it."""
+    """Record when the current series came into force, if a replica of an earlier version has moved the labels to it."""
     current = contest.current
     others = [row.in_force_at for row in contest.rows if row.id != current.id and row.in_force_at is not None]
     if current.in_force_at is None and all(moment < current.created_at for moment in others):

@@ -1,7 +1,6 @@
-"""Snapshots: complete answers of one pass about series whose values depend on the moment of asking.
+"""Snapshots: complete answers of one pass about series whose values depend on the moment of the request.
 
-Nothing of such a series is in `points` or `date_ranges`. Reads answer from the newest snapshot, or from the newest one
-at a moment.
+Such a series has no rows in `points` or `date_ranges`. Reads use the newest snapshot, or the newest one at a moment.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One snapshot of a series: what was asked for at *asked_at* of the buckets from *start* up to *end*.
+    """One snapshot of a series, requested at *asked_at*: the buckets from *start* up to *end*.
 
     *last_updated* is the earliest one of its answers.
     """
@@ -79,7 +78,7 @@ def _last(as_of: datetime | None = None) -> sa.Subquery:
 def newest(
     connection: sa.Connection, ids: Collection[int] | None = None, as_of: datetime | None = None
 ) -> dict[int, Snapshot]:
-    """Find the newest snapshot of the series *ids* (None: of all), or the newest asked for at or before *as_of*."""
+    """Return the newest snapshot of the series *ids* (None: of all), or the newest at or before *as_of*."""
     last = _last(as_of)
     same = sa.and_(snapshots.c.series_id == last.c.series_id, snapshots.c.asked_at == last.c.asked_at)
     select = sa.select(*(snapshots.c[name] for name in Snapshot.__slots__)).join_from(snapshots, last, same)
@@ -91,9 +90,9 @@ def newest(
 def current_snapshots(
     taken: Mapping[int, Snapshot], several: Mapping[int, Sequence[Generation]]
 ) -> dict[int, Snapshot]:
-    """Choose the snapshot that stands for each label, by the series_id that the label points to.
+    """Return the current snapshot of each label, by the series_id that the label points to.
 
-    *taken* are the newest ones by series_id, *several* the series in force of a query whose unit has changed.
+    *taken* are the newest ones by series_id, *several* the series in force of a question whose unit has changed.
     """
     found = dict(taken)
     for series_id, same in several.items():
@@ -126,7 +125,7 @@ def end_of(extreme: Any) -> Any:
 
 
 def delete(connection: sa.Connection, series_id: int, moments: Collection[datetime]) -> None:
-    """Delete the snapshots of a series that were asked for at *moments*."""
+    """Delete the snapshots of a series that were requested at *moments*."""
     for table in (snapshot_points, snapshots):
         connection.execute(sa.delete(table).where(table.c.series_id == series_id, table.c.asked_at.in_(list(moments))))
 
@@ -244,7 +243,10 @@ class PassRecord:
     again_at: datetime | None = None
 
     def after(self, reason: str | None, now: datetime, *, daily: bool) -> PassRecord:
-        """How it stands after a pass; one of several requests that failed is not repeated before a growing pause."""
+        """Return the record after a pass.
+
+        A pass of several requests that failed is repeated only after a growing pause.
+        """
         if reason is None:
             return PassRecord(daily)
         failures = self.failures + 1

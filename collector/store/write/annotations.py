@@ -38,15 +38,16 @@ _NEAR = (
     .where(table.c.dataset == sa.bindparam("dataset"), sa.or_(_answered, _overlapping, _inside))
     .order_by(table.c.id)
 )
-"""Annotations that an answer has, or may lack; built once, for building it costs several times its execution."""
+"""Annotations that an answer contains, or may lack. Built once, because building it costs several times its
+execution."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAnnotation:
-    """A stored annotation, as far as decisions need it.
+    """The columns of a stored annotation that decisions need.
 
     *last_updated* and *last_seen_at* are those of the newest answer that had it, *withdrawn* and *withdrawn_at* those
-    of the answer that lacked it, None while it stands.
+    of the answer that lacked it, None while it is in force.
     """
 
     id: int
@@ -60,7 +61,7 @@ class StoredAnnotation:
     withdrawn_at: datetime | None
 
     def counts(self, answer: AnswerTime) -> bool:
-        """Return whether *answer* may change the annotation: the answer that spoke of it last does not overrule it."""
+        """Return whether *answer* may change the annotation: the last answer about it does not overrule this one."""
         if self.withdrawn is not None and self.withdrawn_at is not None:
             return not overrules(AnswerTime(self.withdrawn_at, self.withdrawn_at, self.withdrawn), answer)
         return not overrules(AnswerTime(self.last_seen_at, self.last_seen_at, self.last_updated), answer)
@@ -96,7 +97,7 @@ def annotation_changes(
 
 
 def should_contain(window: Window, annotation: StoredAnnotation | Annotation) -> bool:
-    """Return whether an answer over *window* should carry an annotation: they share more than an edge."""
+    """Return whether an answer over *window* should contain an annotation: they share more than an edge."""
     if annotation.is_instantaneous:
         return window.start < annotation.start_date < window.end
     return annotation.start_date < window.end and (annotation.end_date is None or window.start < annotation.end_date)
@@ -122,7 +123,7 @@ def _content(annotation: Annotation) -> dict[str, Any]:
 
 
 class AnsweredAnnotations:
-    """What one answer says of annotations: the *content* of those it had, by digest, over its *windows*."""
+    """The annotations of one answer: the *content* of each by digest, over its *windows*."""
 
     def __init__(self, batch: Batch, meta: Meta, time: AnswerTime) -> None:
         self.dataset = batch.slices[0].series.dataset
@@ -148,7 +149,7 @@ def save(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> N
 
 
 def add_new(connection: sa.Connection, answer: AnsweredAnnotations) -> None:
-    """Add the annotations that no answer has had so far; what *answer* says of others changes nothing."""
+    """Add the annotations that no answer has had so far; other ones are not changed."""
     advisory_lock(connection, ANNOTATIONS)
     stored = _read(connection, [answer])
     new = annotation_changes(stored, answer.content, answer.windows, answer.time).new
@@ -184,9 +185,9 @@ def _write(connection: sa.Connection, answer: AnsweredAnnotations, decision: Ann
 
 
 def doubtful(connection: sa.Connection, after: datetime, until: datetime) -> list[tuple[str, datetime]]:
-    """Find the annotations of which one answer alone has spoken, that came between two moments: dataset, start date.
+    """Return the annotations that only one answer shows, between two moments: dataset, start date.
 
-    They were seen once, or an answer that should have had them did not.
+    They were seen once, or an answer that should have contained them did not.
     """
     once = sa.and_(table.c.first_seen_at == table.c.last_seen_at, withdrawals.c.annotation_id.is_(None))
     seen = sa.and_(once, table.c.first_seen_at > after, table.c.first_seen_at <= until)

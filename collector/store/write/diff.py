@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 _CUT_BUCKETS, _CUT_SHARE = 8, 4
 _ENDED_SECONDS = 2 * 86_400
-"""An answer with values is taken to be cut short if it lacks so many buckets at one end, a quarter of its window."""
+"""An answer with values counts as cut short if it lacks so many buckets at one end, a quarter of its window."""
 
 
 def spoken_window(
     window: Window, date_range: tuple[datetime, datetime] | None, last_updated: datetime, step: timedelta
 ) -> tuple[int, int]:
-    """The buckets that an answer speaks for: inside *window* and the API's *date_range*, closed at *last_updated*.
+    """Return the window that an answer covers: inside *window* and the API's *date_range*, up to *last_updated*.
 
-    A range of None was not named, or could not be read: the window counts.
+    If the range is None, it was not named or could not be read, and the window counts.
     """
     start_time, end_time = date_range or (window.start, window.end)
     start = max(window.start, window.start + -((window.start - start_time) // step) * step)
@@ -41,7 +41,7 @@ def spoken_window(
 
 @dataclass(frozen=True, slots=True)
 class AnswerPart:
-    """One slice of an answer: the timestamps it has, and what it speaks for; *told_at* as in Evidence."""
+    """One slice of an answer: its timestamps, and the window it covers (*spoken*); *told_at* as in Evidence."""
 
     slice_: Slice
     timestamps: Sequence[int]
@@ -53,7 +53,7 @@ class AnswerPart:
     def trimmed(self, stored: Mapping[int, object]) -> AnswerPart:
         """Leave out an end of the window that the answer lacks, if it seems to have been cut short.
 
-        The end must be long. A series may have come to its end: of its newest buckets a part must be *stored*, or two
+        The end must be long. Because a series may have ended, a part of its newest buckets must be *stored*, or two
         days of them be absent.
         """
         if not self.timestamps:
@@ -73,9 +73,9 @@ class AnswerPart:
         return replace(self, spoken=spoken, cut_off=lost)
 
     def moved_on(self, begins: int | None, stored: Iterable[int]) -> AnswerPart:
-        """Leave out what the answer lacks from its start on, if Radar's history *begins* there or later, and is stored.
+        """Leave out the absent buckets at its start, if Radar's history *begins* there or later, and some are stored.
 
-        Radar keeps it no longer. What is stored has not vanished.
+        Radar no longer has them, but the stored ones have not vanished.
         """
         start, end = self.spoken
         first = min(self.timestamps[0], end) if self.timestamps else end
@@ -133,11 +133,11 @@ class ReplacedValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changes in one series; timestamps in epoch seconds, ascending everywhere.
+    """The changes of one series; timestamps in epoch seconds, ascending.
 
-    *inserted* are new buckets with their values: a mapping, for pairs by the thousand cost more than all else here.
-    *vanished* are stored buckets that the answer no longer has, *returned* those among the vanished that it has again.
-    *ignored* counts stored buckets that an overruled answer has otherwise, or lacks.
+    *inserted* are new buckets with their values: a mapping, because pairs by the thousand would cost more than
+    everything else here. *vanished* are stored buckets that the answer no longer has, *returned* are vanished ones that
+    it has again. *ignored* counts stored buckets that differ in, or are absent from, an overruled answer.
     """
 
     inserted: Mapping[int, float] = field(default_factory=dict)
@@ -155,10 +155,10 @@ def diff(
     newer: Sequence[tuple[int, int]] = (),
     spoken: Sequence[tuple[int, int]] | None = None,
 ) -> Difference:
-    """Compare what is *stored* in an answer's windows with what it *answered* there.
+    """Compare the *stored* points in an answer's windows with those *answered*.
 
-    *missed* are the timestamps marked as vanished so far, *newer* the ranges [start, end) of answers that overrule this
-    one. Only in *spoken* (None: everywhere) does the absence of a bucket mean anything.
+    *missed* are the vanished timestamps so far, *newer* the ranges [start, end) of answers that overrule this one. An
+    absent bucket counts only in *spoken* (None: everywhere).
     """
     if not stored:
         return Difference(inserted=_ascending(answered))

@@ -43,7 +43,7 @@ CROSS JOIN LATERAL (
     AND p.timestamp >= to_timestamp(%s) AND p.timestamp < to_timestamp(%s)
 ) t""",
 }
-"""On Postgres the ends of all spans stand there as numbers, too: no partition beyond them is even planned for."""
+"""On Postgres the ends of all windows are parameters, too, so that no partition beyond them is planned for."""
 _TIMESTAMP = {"sqlite": "t.timestamp", "postgresql": "date_part('epoch', t.timestamp)::bigint"}
 
 
@@ -170,9 +170,9 @@ LEFT JOIN fetches f ON f.id = old.brought_by""",
 def revise(
     connection: sa.Connection, rows: Sequence[tuple[int, int, StoredValue, float]], fetch_id: int, now: datetime
 ) -> None:
-    """Keep the old values of (series_id, timestamp, old, new) as revisions and write the new ones.
+    """Write new values of (series_id, timestamp, old, new), and the old ones as revisions.
 
-    Where the old value's fetch is no longer on record, the value counts as seen since its bucket began.
+    If the fetch of an old value is no longer on record, the value counts as seen since its bucket began.
     """
     moment = _moment(connection, now)
     keep = [(i, t, old[0], old[1], fetch_id, moment, old[1], t) for i, t, old, _ in rows]

@@ -49,7 +49,7 @@ _ELSEWHERE = "buckets of this interval start elsewhere now than this question as
 
 @dataclass(frozen=True, slots=True)
 class ReadBody:
-    """What the kept body of a fetch says, read again: the *answer* to *batch*."""
+    """The kept body of a fetch, parsed again: the *answer* to *batch*."""
 
     fetch_id: int
     batch: Batch
@@ -58,10 +58,10 @@ class ReadBody:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay filled, or would: so many buckets, under the fetch *replayed_by*.
+    """The result of a replay: *filled* buckets, under the fetch *replayed_by*.
 
-    *unchanged* buckets were stored with the same value, *ignored* with another one. *left_out* says in sentences what
-    was not taken.
+    *unchanged* buckets were stored with the same value, *ignored* with another one. *left_out* has a sentence for each
+    part that was not used.
     """
 
     filled: int = 0
@@ -214,7 +214,7 @@ def _overruled(connection: sa.Connection, ids: Sequence[int], last_updated: date
 def _range(  # noqa: PLR0913 - two are keywords
     series_id: int, fetch_id: int, part: Part, values: Mapping[int, float], run: tuple[int, int], *, is_overruled: bool
 ) -> dict[str, Any]:
-    """Note a run of filled buckets, and nothing else, as answered."""
+    """Return the date range of a run of filled buckets."""
     start, end = run
     written = {timestamp: value for timestamp, value in sorted(values.items()) if start <= timestamp < end}
     start_time, end_time = named = part.named or (None, None)
@@ -232,7 +232,7 @@ def _range(  # noqa: PLR0913 - two are keywords
 
 
 def _write_evidence(connection: sa.Connection, found: _Prepared, ids: Mapping[Question, int]) -> None:
-    """Let the filled buckets count as told when the answer came, and all others stay as they are."""
+    """Write the evidence of the filled buckets as of the time of the answer; that of all others stays."""
     settles = evidence.settles(connection, ids.values())
     before = evidence.read(connection, ids.values())
     asked_at = (found.arrival.asked_at or found.arrival.now).timestamp()
@@ -251,7 +251,7 @@ def _write_evidence(connection: sa.Connection, found: _Prepared, ids: Mapping[Qu
 
 
 class Part(NamedTuple):
-    """One slice of the answer: the *values* of its buckets, and what it speaks for."""
+    """One slice of the answer: the *values* of its buckets, and the window it covers."""
 
     query: Question
     spoken: tuple[int, int]
@@ -290,7 +290,7 @@ class Filling:
 
 
 def parts_of(arrival: ReceivedAnswer) -> list[Part]:
-    """Cut an answer into its slices, each without what the answer does not speak for."""
+    """Split an answer into its slices, each without the buckets that the answer does not cover."""
     meta, slices = arrival.answer.meta, arrival.batch.slices
     found = []
     for slice_, read, named in zip(slices, arrival.answer.series, meta.date_ranges, strict=True):

@@ -64,18 +64,18 @@ _last_updated: sa.BindParameter[Any] = sa.bindparam("last_updated")
 _later = sa.and_(fetches_table.c.last_updated > _last_updated, fetches_table.c.finished_at >= sa.bindparam("since"))
 _alike = sa.and_(fetches_table.c.last_updated == _last_updated, fetches_table.c.id > sa.bindparam("fetch_id"))
 _NEWER = sa.union_all(_ranges_of.where(_later), _ranges_of.where(_alike))
-"""The plus keeps SQLite from looking through all the ranges of a series, ever more, for the few that are newer. What
-lies past the first request of equal lastUpdated is found by its id."""
+"""The plus keeps SQLite from reading all the ranges of a series, a growing number, for the few that are newer.
+Ranges after the first request of equal lastUpdated are found by its id."""
 _NOTE = sa.insert(date_ranges)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one answer changes: a difference for each series_id, and what speaks for the values and gaps then.
+    """The changes of one answer: a difference for each series_id, and the evidence for values and gaps.
 
-    *evidence* holds rows of `finality` as they were and as they are to be. *overruled* are the series_ids for which a
-    newer answer had come. *cut_off* is what the answer seems to have left out. *moved_on* has the first bucket that
-    Radar still has of series whose history begins later than before.
+    *overruled* are the series_ids for which a newer answer had come. *cut_off* are the slices that the answer seems to
+    have left out. *moved_on* has the first bucket that Radar still has of series whose history begins later than
+    before.
     """
 
     arrival: ReceivedAnswer
@@ -96,7 +96,7 @@ class Change:
 
 
 def save(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
-    """Save answers and end their fetches; a fetch that is saved already gives what it did then."""
+    """Save answers and end their fetches; for a fetch that is saved already, return the earlier result."""
     stale = grids.of_stale(connection, [arrival.batch for arrival in arrivals])
     if stale:  # requested before another grid came into force: those buckets are none of the series
         return _save_apart(connection, arrivals, stale)
@@ -211,7 +211,7 @@ def _compare(
 
 
 class _Answered:
-    """What one arrival says: its windows and their points, by series_id; *known_edges* are the accepted ones."""
+    """One received answer: its windows and points by series_id; *known_edges* are the accepted edges."""
 
     def __init__(self, arrival: ReceivedAnswer, ids: Mapping[Question, int], known_edges: Mapping[int, Edge]) -> None:
         self.arrival = arrival
@@ -264,7 +264,7 @@ class _Answered:
         return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on)
 
     def _without_moved(self, series_id: int, parts: Sequence[AnswerPart], stored: Iterable[int]) -> list[AnswerPart]:
-        """Leave out what Radar has no longer because its history begins later than before, and note where."""
+        """Leave out buckets that Radar no longer has because its history begins later than before, and store where."""
         edge = self._edges.get(series_id)
         if edge is None:
             return [*parts]
@@ -320,7 +320,7 @@ def _write(connection: sa.Connection, changes: Sequence[Change]) -> None:
 
 
 def _ranges(change: Change, ids: Mapping[Question, int]) -> Iterable[dict[str, object]]:
-    """Record which buckets were answered for, with the checksum of what was written there."""
+    """Return the date ranges that the answer covers, with the checksum of the values that it wrote."""
     arrival = change.arrival
     slices = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)
     rows = {}

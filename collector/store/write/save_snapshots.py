@@ -1,4 +1,4 @@
-"""Saves snapshots: the parts of one pass are put on record as they come, and written when all of them are there."""
+"""Saves snapshots: the fetches of one pass end as they come, and its snapshots are written when all are there."""
 
 from __future__ import annotations
 
@@ -50,10 +50,9 @@ SELECT %s, %s, to_timestamp(new.seconds), new.value FROM unnest(%s::bigint[], %s
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """All answers of one pass about one series, put together: the buckets of *window*, *points* ascending.
+    """All answers of one pass about one series, joined: the buckets of *window*, *points* ascending.
 
-    *meta* is what the newest answer said of itself, *last_updated* the earliest of all; *fetches* counts the points by
-    the fetch that brought them.
+    *meta* is that of the newest answer, *last_updated* the earliest of all; *fetches* counts the points by fetch.
     """
 
     query: Question
@@ -132,7 +131,7 @@ def _write(connection: sa.Connection, series_id: int, taken: Taken) -> bool:
 
 
 def _count_newest(connection: sa.Connection, series_id: int) -> None:
-    """Let the points of the newest snapshot be those that the series counts."""
+    """Set the number of a series' points to that of its newest snapshot."""
     newest = sa.select(table.c.points).where(table.c.series_id == series_id).order_by(table.c.asked_at.desc()).limit(1)
     counted = sa.func.coalesce(newest.scalar_subquery(), 0)
     connection.execute(sa.update(series_table).where(series_table.c.id == series_id).values(points=counted))
@@ -166,7 +165,7 @@ def _delete_history(connection: sa.Connection, ids: Collection[int]) -> None:
 
 
 def _count(connection: sa.Connection, brought: Mapping[int, int]) -> None:
-    """Record how many points each fetch brought."""
+    """Record the number of points of each fetch."""
     rows = [{"f": fetch_id, "n": number} for fetch_id, number in sorted(brought.items())]
     if rows:
         update = sa.update(fetches).where(fetches.c.id == sa.bindparam("f")).values(inserted=sa.bindparam("n"))
