@@ -86,7 +86,7 @@ class ReadView:
         return snapshots.load_record(self.get_state(snapshots.record_key(profile)))
 
     def ahead(self) -> timedelta:
-        """Return how far the clock is ahead of Radar's, because buckets that end in Radar's future cannot be requested."""
+        """Return how far the clock is ahead of Radar's. Buckets that end in Radar's future cannot be requested."""
         return self.clock_difference().ahead
 
     def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
