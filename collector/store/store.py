@@ -386,7 +386,7 @@ def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> No
         moves = timescale and not migrate.is_hypertable(connection)
     if revision == migrate.HEAD and not moves:
         return
-    if not upgrade or migrate.is_beyond(revision):  # told before a writer connects, which may change the header
+    if not upgrade or migrate.is_beyond(revision):  # before a writer connects, because that may change the header
         migrate.check(revision)
         raise SchemaTooOld("the store's points are no hypertable yet: `collector db upgrade` makes them one")
 

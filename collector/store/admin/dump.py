@@ -196,7 +196,7 @@ def _time(timestamp: int) -> str:
 def _date(days: int) -> str:
     try:
         return f"{from_epoch(days * _DAY).date()}T"
-    except (OverflowError, ValueError, OSError):  # nothing but damage lies beyond the calendar
+    except (OverflowError, ValueError, OSError):  # only damage is beyond the calendar
         return f"{days}d"
 
 

@@ -244,7 +244,7 @@ async def _to_the_end(done: asyncio.Future[T]) -> T:
         return await asyncio.shield(done)
     except asyncio.CancelledError:
         await asyncio.wait([done])
-        done.exception()  # nobody is left to be told
+        done.exception()  # because the caller is gone
         raise
 
 
@@ -312,7 +312,7 @@ class WriteQueue:
         except Exception as error:  # noqa: BLE001 - it is for the callers
             if len(taken) > 1 and not (isinstance(error, DBAPIError) and connection_lost(error)):
                 return [outcome for waiting in taken for outcome in self._outcomes([waiting])]
-            return [(waiting, None, error) for waiting in taken]  # if cut, nobody knows whether the commit arrived
+            return [(waiting, None, error) for waiting in taken]  # a lost connection leaves the commit unknown
         return [(waiting, result, None) for waiting, result in zip(taken, results, strict=True)]
 
 

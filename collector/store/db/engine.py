@@ -104,10 +104,10 @@ def postgres_engines(location: Location, *, writes: bool) -> tuple[sa.Engine, sa
     defaults = {key: value for key, value in _POSTGRES_DEFAULTS.items() if key not in url.query}
     options: dict[str, Any] = {
         "connect_args": defaults | CONNECT,
-        "isolation_level": "AUTOCOMMIT",  # else the driver begins, in a round trip of its own
+        "isolation_level": "AUTOCOMMIT",  # otherwise the driver begins a transaction, in a round trip of its own
         "max_overflow": -1,
         "hide_parameters": True,
-        "use_native_hstore": False,  # else three round trips on every connection
+        "use_native_hstore": False,  # otherwise three round trips on every connection
     }
     engines = sa.create_engine(url, **options), sa.create_engine(url, **options)
     for engine in engines:
@@ -315,7 +315,7 @@ _ALWAYS: Final = {
     "quote_all_identifiers": "off",
     "row_security": "off",  # a policy that would hide rows raises an error instead
     "check_function_bodies": "on",
-    "exit_on_error": "off",  # else the transaction that lost against another one could not be tried again
+    "exit_on_error": "off",  # otherwise a lost transaction could not be repeated
     "statement_timeout": "0",
 }
 _WHERE_KNOWN: Final = {

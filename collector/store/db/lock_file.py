@@ -163,7 +163,7 @@ def is_owned_file(descriptor: int) -> bool:
     wanted = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, _OWNED_BYTE, 1, 0)
     try:
         found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)
-    except OSError:  # a file system, or a kernel, without such locks: nobody has one
+    except OSError:  # a file system or a kernel without such locks
         return False
     return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
 
@@ -176,7 +176,7 @@ def _look(path: Path) -> tuple[bool, Owner | None]:
     try:
         owned = not _try(descriptor, fcntl.LOCK_SH, lock_path(path))
         return owned, _read(descriptor) if owned else None
-    except StoreUnavailable:  # where nothing can be locked nobody can be an owner
+    except StoreUnavailable:  # without locks there is no owner
         return False, None
     finally:
         os.close(descriptor)

@@ -409,11 +409,11 @@ def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[W
         values = {"success_at": item.success, "failures": item.failures, "reason": item.reason, "again_at": item.again}
         mine = sa.update(work_items).where(this, work_items.c.replica_id == replica_id)
         ended = connection.execute(mine.values(replica_id=NO_REPLICA, **values))
-        if not ended.rowcount and not _stands(connection, this, values):
+        if not ended.rowcount and not _is_finished(connection, this, values):
             raise LeaseLost(f"profile {item.name} is another replica's by now")
 
 
-def _stands(connection: sa.Connection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
+def _is_finished(connection: sa.Connection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
     """Return whether the work item was finished just so before, and the reply to that COMMIT was lost."""
     found = connection.execute(sa.select(*(work_items.c[name] for name in values)).where(this))
     return [tuple(row) for row in found] == [tuple(values.values())]

@@ -33,7 +33,7 @@ def spoken_window(
     start_time, end_time = date_range or (window.start, window.end)
     start = max(window.start, window.start + -((window.start - start_time) // step) * step)
     end = window.end
-    if end_time < window.end - step:  # else the end is named as it was asked, inclusively or exclusively
+    if end_time < window.end - step:  # otherwise it is the requested end, inclusive or exclusive
         end = window.start + (end_time - window.start) // step * step
     end = min(end, window.start + (last_updated - window.start) // step * step)
     return int(start.timestamp()), max(int(start.timestamp()), int(end.timestamp()))
