@@ -6,12 +6,20 @@ return windows of the same type as their first argument. Lists of windows that t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     EpochWindow = tuple[int, int]
+
+
+class SeriesWindow(NamedTuple):
+    """The buckets of one series from *start* up to, not including, *end*, in epoch seconds."""
+
+    series_id: int
+    start: int
+    end: int
 
 
 class Pair(Protocol):

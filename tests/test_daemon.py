@@ -133,9 +133,9 @@ async def _backfilled(world):
 
 async def _ended(world, job_id):
     async with asyncio.timeout(10):
-        while not (job := await world.store.backfill(job_id)).standing.ended:  # noqa: ASYNC110 - as in until
+        while not (job := await world.store.backfill(job_id)).status.ended:  # noqa: ASYNC110 - as in until
             await asyncio.sleep(0.01)
-    return job.standing
+    return job.status
 
 
 async def test_a_job_that_cannot_be_done_fails_and_the_service_goes_on(tmp_path, store_url, monkeypatch):
@@ -165,16 +165,16 @@ async def test_a_job_that_waits_for_radar_is_cancelled_within_seconds_and_keeps_
         job = await world.service.submit(BackfillRequest(("all",), NOW - timedelta(days=90), NOW))
         other = await world.service.submit(BackfillRequest(("all",), NOW - timedelta(days=9), NOW))
         async with asyncio.timeout(10):
-            while (await world.store.backfill(job.id)).standing.state == "queued":  # noqa: ASYNC110 - as in until
+            while (await world.store.backfill(job.id)).status.state == "queued":  # noqa: ASYNC110 - as in until
                 await asyncio.sleep(0.01)
         for one in (job, other):
-            assert (await world.service.cancel(one.id)).standing.state == "cancelled"
+            assert (await world.service.cancel(one.id)).status.state == "cancelled"
         known = len(world.simulator.requests)
         world.clock.advance(minutes=6)
         await _backfilled(world)
         assert len(world.simulator.requests) - known <= 3
-        assert (await world.store.backfill(job.id)).standing.state == "cancelled"
-        assert (await world.service.cancel(job.id)).standing.message == "cancelled before all of it was asked for"
+        assert (await world.store.backfill(job.id)).status.state == "cancelled"
+        assert (await world.service.cancel(job.id)).status.message == "cancelled before all of it was asked for"
 
 
 async def test_when_every_profile_fails_each_is_told_two_minutes_later(tmp_path, sqlite_url):

@@ -168,11 +168,11 @@ class BackfillRunner:
             await asyncio.sleep(_LOOK_EVERY)
             with suppress(StoreError):
                 job = await self._store.backfill(job_id)
-                if job and job.standing.state == "cancelled":
+                if job and job.status.state == "cancelled":
                     cancelled.set()
 
     async def _fail(self, job: BackfillJob, reason: str) -> JobStatus:
-        standing = JobStatus("failed", job.standing.progress, reason)
+        standing = JobStatus("failed", job.status.progress, reason)
         await self._store.stop_backfill(job, standing, self._fetcher.clock())
         return standing
 
@@ -196,7 +196,7 @@ class BackfillRunner:
 
     async def _run(self, job: BackfillJob, profiles: Sequence[Profile], cancelled: asyncio.Event) -> JobStatus | None:
         while True:
-            planned = not job.standing.running
+            planned = not job.status.running
             if planned:
                 job = await self._plan(job, profiles)
             share = await self._claim(job, profiles)
@@ -209,9 +209,9 @@ class BackfillRunner:
                 job, stopped = await self._work(share, profiles, handling, again=again)
                 if stopped:
                     return await self._stopped(job, cancelled)
-            elif share.left or job.standing.ended:
+            elif share.left or job.status.ended:
                 return None
-            elif job.standing.running:
+            elif job.status.running:
                 return await self._end(job, profiles)
 
     async def _is_on_grid(self, share: ClaimedWindows) -> bool:
@@ -221,13 +221,13 @@ class BackfillRunner:
 
     async def _stopped(self, job: BackfillJob, cancelled: asyncio.Event) -> JobStatus:
         known = await self._store.backfill(job.id) if cancelled.is_set() else None
-        return known.standing if known else job.standing
+        return known.status if known else job.status
 
     async def _plan(self, job: BackfillJob, profiles: Sequence[Profile]) -> BackfillJob:
         slices = await unanswered(profiles, job.wanted, job.created_at, self._batch_runner, self._fetcher.clock())
         cut = packing.slices_of(await batches_of(slices, self._batch_runner))
         job = await self._store.enqueue_windows(job, cut, alone=not self._shares)
-        self._heard(job.standing)
+        self._heard(job.status)
         return job
 
     async def _claim(self, job: BackfillJob, profiles: Sequence[Profile]) -> ClaimedWindows:
@@ -284,7 +284,7 @@ class BackfillRunner:
     async def _end(self, job: BackfillJob, profiles: Sequence[Profile]) -> JobStatus | None:
         now = self._fetcher.clock()
         if reason := await self._why_no_history(profiles):
-            standing = JobStatus("done", job.standing.progress, reason)
+            standing = JobStatus("done", job.status.progress, reason)
             await self._store.stop_backfill(
                 job, standing, now, await remaining_gaps(profiles, job.wanted, self._store, now)
             )
@@ -296,5 +296,5 @@ class BackfillRunner:
             job, await remaining_gaps(profiles, job.wanted, self._store, now), now
         )
         if ended:
-            self._heard(ended.standing)
-        return ended.standing if ended else None
+            self._heard(ended.status)
+        return ended.status if ended else None

@@ -49,7 +49,7 @@ class Checkpoint:
                 points_unchanged=saved.unchanged,
             ),
         )
-        self._heard(JobStatus("running", _sum(self._job.standing.progress, self._shown)))
+        self._heard(JobStatus("running", _sum(self._job.status.progress, self._shown)))
         if time.monotonic() - self._written > _REPORT_EVERY:
             await self._settle(self._done()[: len(self._open) - 1], {})  # with the last of them `close` counts the rest
 
@@ -81,8 +81,8 @@ class Checkpoint:
             for part in subtract(row.window, self._answered[row.series])
         )
         parts = JobProgress(buckets_done=sum(row.buckets for row in self._open) - left)
-        standing = self._job.standing
-        return replace(self._job, standing=replace(standing, progress=_sum(standing.progress, parts)))
+        standing = self._job.status
+        return replace(self._job, status=replace(standing, progress=_sum(standing.progress, parts)))
 
     async def _settle(self, done: Sequence[Slice], failed: Mapping[Slice, str]) -> None:
         self._written = time.monotonic()
@@ -94,7 +94,7 @@ class Checkpoint:
         for row in done:
             del self._open[row]
         self._job = await self._store.complete_windows(CompletedWindows(self._job.id, done, failed, counts))
-        self._heard(JobStatus("running", _sum(self._job.standing.progress, self._shown)))
+        self._heard(JobStatus("running", _sum(self._job.status.progress, self._shown)))
 
     def _done(self) -> list[Slice]:
         return [row for row in self._open if not subtract(row.window, self._answered[row.series])]

@@ -54,7 +54,7 @@ async def replay(store: Store, kept: KeptBody, now: datetime) -> ReplayOutcome:
     if outcome.replayed_by is None:
         await store.mark_read(kept.fetch_id)
     else:
-        await store.forget_refusals({key for piece in reply.batch.slices for key in keys_of(piece, now)})
+        await store.delete_refusals({key for piece in reply.batch.slices for key in keys_of(piece, now)})
     fields = {"body": outcome.body, "filled": outcome.filled, "reason": outcome.reason, "fetch": outcome.replayed_by}
     log.info("replay", extra=fields)
     return outcome

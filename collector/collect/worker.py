@@ -16,10 +16,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.clock_difference import NAMED_FROM
-from collector.collect.batches.fetcher import backoff
 from collector.collect.one_pass import PassResult, collect
 from collector.collect.planning import sharing
-from collector.store import FIRST_PAUSE, PROFILE, Fire, StoreUnavailable, WorkItem
+from collector.retry import FIRST_PAUSE, backoff
+from collector.store import PROFILE, Fire, StoreUnavailable, WorkItem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,7 +129,7 @@ class ProfileWorker:
 
         claimed = await self._store.claim(PROFILE, list(self._profiles), now, choose)
         self._learn(claimed, now)
-        return {name: claimed.duties[name] for name in claimed.mine}
+        return {name: claimed.work_items[name] for name in claimed.mine}
 
     def _wants(self, duty: WorkItem, now: datetime) -> bool:
         """Tell whether a profile is due, or to be tried or looked at once more."""
@@ -150,9 +150,9 @@ class ProfileWorker:
         return self._profiles[duty.name].due_edges(duty.due, now)
 
     def _learn(self, claimed: Claim, now: datetime) -> None:
-        for duty in claimed.duties.values():
+        for duty in claimed.work_items.values():
             self.health[duty.name] = Health(duty.due, duty.success, duty.failures, duty.reason)
-        self._others_at_it = any(duty.held and self._wants(duty, now) for duty in claimed.duties.values())
+        self._others_at_it = any(duty.held and self._wants(duty, now) for duty in claimed.work_items.values())
 
     async def _pass(self, duties: Mapping[str, WorkItem], now: datetime) -> bool:
         """Collect what was claimed, and put on record what came of it."""

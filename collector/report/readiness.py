@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from collector.store.ledger.fires import UNKNOWN_LAG
+from collector.store.ledger.upstream import UNKNOWN_LAG
 from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from collector.circuit_breaker import UpstreamHealth
     from collector.profile import Profile
-    from collector.store import Budget, ProfileStatus, ReadView, UpstreamHealth
+    from collector.store import Budget, ProfileStatus, ReadView
 
 
 GRACE = timedelta(minutes=2)
@@ -156,7 +157,7 @@ def upstream_wait(budget: Budget, radar: UpstreamHealth, now: datetime) -> Wait 
     until = radar.waiting_until(now)
     if until is None:
         return None
-    return Wait("credentials" if radar.state == "unauthorized" else "silent", until, radar.words)
+    return Wait("credentials" if radar.state == "unauthorized" else "silent", until, radar.reason)
 
 
 def current_wait(store: ReadView, limit: int, now: datetime) -> Wait | None:

@@ -6,7 +6,7 @@ from collector.errors import CollectorError
 
 
 class StoreError(CollectorError):
-    """The store cannot do what was asked; what is in it is as it was before."""
+    """The store cannot do this; its content is unchanged."""
 
 
 class StoreUnavailable(StoreError):
@@ -36,7 +36,7 @@ class StoreMissing(StoreError):
 
 
 class NotAStore(StoreError):
-    """Stop: what is there is not a store of ours; it was not touched."""
+    """Stop: this is not a store; it was not touched."""
 
 
 class StoreCorrupt(StoreError):
@@ -52,7 +52,7 @@ class SchemaTooOld(StoreError):
 
 
 class MissingExtension(StoreError):
-    """Stop: the database lacks an extension that was configured; nothing was changed."""
+    """Stop: a configured extension is missing in the database; nothing was changed."""
 
 
 class StoreUnfit(StoreError):
@@ -64,4 +64,4 @@ class ValueRejected(StoreError):
 
 
 class LeaseLost(StoreUnavailable):
-    """Start anew: this process was silent for so long that other replicas do its work now."""
+    """Start again: the lease of this process has expired, and other replicas do its work now."""

@@ -13,7 +13,7 @@ from collector.cli.main import command
 from collector.model import Answer, Meta, Points, Window
 from collector.settings import load
 from collector.store import Store
-from tests.store.making import DAY, NOW, batch, begin
+from tests.harness.factories import DAY, NOW, batch, start_fetch
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
@@ -166,7 +166,7 @@ async def _answered(url, normalization):
             series = tuple(Points([int(DAY.timestamp())], [1.0]) for _ in asked.slices)
             ranges = tuple((piece.window.start, piece.window.end) for piece in asked.slices)
             meta = Meta(asked.agg_interval, NOW, normalization, "*", 5, ranges, ())
-            await store.save(await begin(store, asked, NOW), asked, Answer(meta, series), NOW, 1)
+            await store.save(await start_fetch(store, asked, NOW), asked, Answer(meta, series), NOW, 1)
 
 
 @pytest.mark.parametrize(("normalization", "warned"), [("MIN_MAX", True), ("RAW_VALUES", False)])

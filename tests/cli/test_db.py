@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from collector.cli.main import command
 from collector.model import AggInterval, Answer, Meta, Points, Window
 from collector.store import Store
-from tests.store.making import batch, begin, profile, query
+from tests.harness.factories import batch, profile, query, start_fetch
 
 HOURS = 100
 
@@ -35,7 +35,7 @@ async def fill(url):
     meta = Meta(asked.agg_interval, now, "RAW_VALUES", "*", 5, ((end, end),), ())
     async with Store.open(url, owner="test") as store:
         await store.activate_labels([profile()], now)
-        await store.save(await begin(store, asked, now), asked, Answer(meta, (points,)), now, 100)
+        await store.save(await start_fetch(store, asked, now), asked, Answer(meta, (points,)), now, 100)
 
 
 @pytest.fixture

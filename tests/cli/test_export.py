@@ -14,7 +14,7 @@ from collector.cli.main import command
 from collector.model import rfc3339
 from collector.store import Store
 from tests.conftest import in_a_thread
-from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, saved
+from tests.harness.factories import DAY, HOUR, NOW, answer, batch, hours, profile, query, saved, start_fetch
 
 LICENCE = "Data: Cloudflare Radar (https://radar.cloudflare.com), licensed CC BY-NC 4.0.\n"
 LATER = NOW + 2 * HOUR
@@ -27,7 +27,7 @@ async def _fill(url):
     async with Store.open(url, owner="test") as store:
         await store.activate_labels([profile("all")], DAY)
         await saved(store, asked, [1, 2, 3])
-        fetch_id = await begin(store, asked, LATER)
+        fetch_id = await start_fetch(store, asked, LATER)
         await store.save(fetch_id, asked, answer(asked, [1, 20, 3], updated=LATER), LATER, 100)
 
 

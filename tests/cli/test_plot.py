@@ -10,7 +10,7 @@ from collector.cli.main import command
 from collector.model import Annotation
 from collector.store import Store
 from tests.conftest import in_a_thread
-from tests.store.making import DAY, HOUR, batch, hours, profile, query, saved
+from tests.harness.factories import DAY, HOUR, batch, hours, profile, query, saved
 
 
 async def _fill(url):

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from collector.cli.main import command
 from collector.store import Store
-from tests.store.making import HOUR, NOW, batch, hours, profile, query, saved
+from tests.harness.factories import HOUR, NOW, batch, hours, profile, query, saved
 
 NIGHT = ("--date-start", "2026-04-29T21:00:00Z", "--date-end", "2026-04-30T03:00:00Z", "--agg-interval", "1h")
 APRIL = ("--date-start", "2026-04-01", "--date-end", "2026-04-02", "--agg-interval", "1h")

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from collector.cli.main import command
 from collector.store import Store
 from tests.conftest import in_a_thread
-from tests.store.making import DAY, NOW, batch, filtered, hours, profile, query, saved
+from tests.harness.factories import DAY, NOW, batch, filtered, hours, profile, query, saved
 
 OWNERS = ("DigiCert", "Sectigo Limited")
 PROFILES = """

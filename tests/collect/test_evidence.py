@@ -175,9 +175,9 @@ async def test_a_series_that_is_forgotten_takes_the_bodies_about_it_alone(store_
         await refused(core, faults.unequal(), batch(query(), OWNER))
         await core.activate_labels(ALL)
         (series_id,) = [row.id for row in await core.store.list_series() if row.label == "owner"]
-        counted = await core.store.forget_series(series_id, [ALL], dry_run=True)
+        counted = await core.store.delete_series(series_id, [ALL], dry_run=True)
         assert counted.rows["bodies"] == 1
-        await core.store.forget_series(series_id, [ALL], dry_run=False)
+        await core.store.delete_series(series_id, [ALL], dry_run=False)
         assert [one.fetch_id for one in await core.store.bodies()] == [2]
 
 

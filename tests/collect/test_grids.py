@@ -25,8 +25,7 @@ from collector.store.series.grids import dump, load
 from collector.store.write.replays import ReadBody
 from tests.harness import faults
 from tests.harness.collect_core import DAY, NOW, open_core
-from tests.harness.factories import profile, query
-from tests.store.making import rows
+from tests.harness.factories import profile, query, rows
 
 WEEK, DAILY, HOURLY, QUARTER = (AggInterval(word) for word in ("1w", "1d", "1h", "15m"))
 HOUR = timedelta(hours=1)
@@ -315,7 +314,7 @@ def test_what_was_learned_is_read_as_it_was_written(known):
 async def test_an_answer_on_the_former_grid_that_comes_late_is_not_stored(store_url):
     async with open_core(store_url, profile(agg_interval=DAILY)) as one:
         asked = Batch((Slice(query(DAILY), Window(NOON - 12 * HOUR - 3 * DAY, NOON - 12 * HOUR)),))
-        begun = await one.store.begin(asked, ["all"], NOW, 600, "")
+        begun = await one.store.start_fetch(asked, ["all"], NOW, 600, "")
         points = one.simulator.truth(query(DAILY), asked.slices[0].window, one.clock.timestamp())
         await one.store.move_grid(EIGHT, NOW)
         meta = Meta(DAILY, NOW, "RAW_VALUES", "certificates", 5, (None,), ())

@@ -16,8 +16,7 @@ from collector.store.admin.verify import verify
 from collector.store.ledger import bodies
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, batch, open_core
-from tests.harness.factories import many, profile, query
-from tests.store.making import dump, rows
+from tests.harness.factories import dump, many, profile, query, rows
 
 ALL = profile()
 FEW = many(3, "few")
@@ -194,7 +193,7 @@ async def test_a_series_that_was_forgotten_does_not_come_back(store_url):
         await core.activate_labels(ALL)
         for row in await core.store.list_series():
             if row.profile == "few":
-                await core.store.forget_series(row.id, [ALL], dry_run=False)
+                await core.store.delete_series(row.id, [ALL], dry_run=False)
         (outcome,) = await replayed(core)
         assert outcome.filled == 24
         assert "no series" in outcome.reason

@@ -132,7 +132,7 @@ async def test_a_job_that_another_replica_has_ended_meanwhile_is_not_done_again(
             BackfillRequest(("all",), NOW.replace(minute=0) - 2 * HOUR.step, NOW), NOW
         )
         looks = [await core.store.open_backfills(), []]
-        done = JobStatus("done", job.standing.progress, "another replica has done it")
+        done = JobStatus("done", job.status.progress, "another replica has done it")
         await core.store.stop_backfill(job, done, NOW)
 
         async def as_seen_before():
@@ -143,4 +143,4 @@ async def test_a_job_that_another_replica_has_ended_meanwhile_is_not_done_again(
         monkeypatch.setattr(core.store, "open_backfills", as_seen_before)
         await do_backfills(settings, core.batch_runner, asyncio.Event())
         assert core.requests == []
-        assert (await core.store.backfill(job.id)).standing.state == "done"
+        assert (await core.store.backfill(job.id)).status.state == "done"

@@ -55,7 +55,7 @@ async def take_part(backfill_runner, job, profiles):
     while True:
         standing = await backfill_runner.run(job, profiles)
         found = await backfill_runner._store.backfill(job.id)
-        if standing or found.standing.ended:
+        if standing or found.status.ended:
             return standing
         await asyncio.sleep(0.02)
 
@@ -95,7 +95,7 @@ async def test_requests_that_were_refused_are_counted_however_often_the_record_i
     async with open_core(sqlite_url, OWNERS, limit=6000, **LIMITS) as core:
         await BackfillRunner(core.store, core.batch_runner).run(job := await job_of(core), [OWNERS])
         assert {received.status for received in core.requests} > {200}
-        assert (await core.store.backfill(job.id)).standing.progress.requests == len(core.requests)
+        assert (await core.store.backfill(job.id)).status.progress.requests == len(core.requests)
 
 
 async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(postgres_url, sqlite_url):
@@ -187,6 +187,6 @@ async def test_of_values_that_are_relative_to_one_answer_the_newest_window_stand
             core.clock.advance(minutes=1)
             asked, job = len(core.requests), await job_of(core, force=force)
             await asyncio.gather(*(take_part(one, job, [three]) for one in backfillers))
-            assert (await core.store.backfill(job.id)).standing.state == "done"
+            assert (await core.store.backfill(job.id)).status.state == "done"
             assert {*(await core.store.extents([series.query for series in three.series])).values()} == {week}
             assert len(core.requests) - asked == 3 or not force

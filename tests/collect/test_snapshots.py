@@ -17,8 +17,7 @@ from collector.simulator import NormalizationChange
 from collector.store import PassRecord, Snapshot, backfill_request
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
-from tests.harness.factories import many, profile, query
-from tests.store.making import rows
+from tests.harness.factories import many, profile, query, rows
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 DAILY = AggInterval.ONE_DAY

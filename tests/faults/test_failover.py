@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from collector.store import StoreUnavailable
 from collector.store.admin import commands
 from tests.conftest import Server
+from tests.harness.factories import dump
 from tests.harness.retrying import collected
-from tests.store.making import dump
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it remarks on XDG_RUNTIME_DIR when imported

@@ -18,8 +18,8 @@ from subprocess import PIPE
 
 import pytest
 
+from tests.harness.factories import dump
 from tests.harness.fork_server import fork_server
-from tests.store.making import dump
 
 CALLS = "pwrite64,write,fdatasync,fsync,ftruncate"
 STEPS = 36

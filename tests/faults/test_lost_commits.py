@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
+from tests.harness.factories import dump
 from tests.harness.postgres_proxy import Proxy
 from tests.harness.retrying import collected
-from tests.store.making import dump
 
 
 class Unreliable(Proxy):

@@ -26,7 +26,7 @@ SECTOR = 512
 WORK = """
 import asyncio, os, sys
 from collector.store import Store
-from tests.store.making import HOUR, NOW, batch, hours, query, saved
+from tests.harness.factories import HOUR, NOW, batch, hours, query, saved
 
 folder, sittings, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 

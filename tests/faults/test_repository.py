@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from collector.radar.errors import Untrusted
 from collector.store import Fire, Store, ValueRejected
 from collector.store.write import save
-from tests.store.making import DAY, HOUR, NOW, answer, at, batch, dump, hours, profile, query
+from tests.harness.factories import DAY, HOUR, NOW, answer, at, batch, dump, hours, profile, query
 
 QUERIES = {"all": query(), "each/a": query(caOwner="a"), "each/b": query(caOwner="b")}
 PROFILES = [profile(), profile("each", caOwner=("a", "b"))]
@@ -100,7 +100,7 @@ class Repository(RuleBasedStateMachine):
         said, found = self._answer(asked, labels, buckets, values, updated)
         saved = []
         for store in self.stores.values():
-            fetch_id = self._run(store.begin(asked, ["all"], now, 10**6)).fetch_id
+            fetch_id = self._run(store.start_fetch(asked, ["all"], now, 10**6)).fetch_id
             saved += [self._run(store.save(fetch_id, asked, found, now, 10)) for _ in range(1 + again)]
         assert len({tuple(one.counts.values()) for one in saved}) == 1
         for label, heard in zip(labels, said, strict=True):
@@ -112,7 +112,7 @@ class Repository(RuleBasedStateMachine):
         asked, _ = self._asked(labels, window)
         now = self.now
         for store in self.stores.values():
-            fetch_id = self._run(store.begin(asked, ["all"], now, 10**6)).fetch_id
+            fetch_id = self._run(store.start_fetch(asked, ["all"], now, 10**6)).fetch_id
             self._run(store.fail(fetch_id, Untrusted("nonsense"), now))
 
     @rule(labels=LABELS, window=WINDOWS, values=VALUES)
@@ -128,7 +128,7 @@ class Repository(RuleBasedStateMachine):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(save.fetches, "succeed", broken)
             for store in self.stores.values():
-                fetch_id = self._run(store.begin(asked, ["all"], now, 10**6)).fetch_id
+                fetch_id = self._run(store.start_fetch(asked, ["all"], now, 10**6)).fetch_id
                 with pytest.raises(ValueRejected, match="broken off"):
                     self._run(store.save(fetch_id, asked, found, now, 10))
 
@@ -138,7 +138,7 @@ class Repository(RuleBasedStateMachine):
         asked, _ = self._asked(labels, window)
         now = self.now
         for store in self.stores.values():
-            self._run(store.begin(asked, ["all"], now, 10**6))
+            self._run(store.start_fetch(asked, ["all"], now, 10**6))
         path = Path(self.urls["sqlite"].removeprefix("sqlite:///"))
         self.copies += 1
         copy = path.with_name(f"{self.copies}-{path.name.split('-')[-1]}")

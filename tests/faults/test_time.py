@@ -52,12 +52,12 @@ async def test_requests_stamped_ahead_count_from_the_moment_the_clock_is_right_a
         for _ in range(3):
             await core.fetcher.fetch(batch(end=NOW), ["all"])
         core.clock.now = real
-        begun = await core.store.begin(batch(), ["all"], core.clock(), 3)
+        begun = await core.store.start_fetch(batch(), ["all"], core.clock(), 3)
         assert (begun.reason, begun.until) == ("budget", real + timedelta(seconds=300))
         core.clock.now = begun.until - timedelta(microseconds=1)
-        assert hasattr(await core.store.begin(batch(), ["all"], core.clock(), 3), "until")
+        assert hasattr(await core.store.start_fetch(batch(), ["all"], core.clock(), 3), "until")
         core.clock.now = begun.until
-        assert hasattr(await core.store.begin(batch(), ["all"], core.clock(), 3), "fetch_id")
+        assert hasattr(await core.store.start_fetch(batch(), ["all"], core.clock(), 3), "fetch_id")
 
 
 async def test_a_block_set_by_a_clock_that_ran_ahead_lasts_as_long_as_radar_said(store_url):
@@ -68,17 +68,17 @@ async def test_a_block_set_by_a_clock_that_ran_ahead_lasts_as_long_as_radar_said
         await core.store.fail(fetch_id, error, core.clock())
         core.clock.now = NOW
         assert (await core.store.budget(core.clock(), 600)).blocked_until <= NOW + DAY
-        begun = await core.store.begin(batch(), ["all"], core.clock(), 600)
+        begun = await core.store.start_fetch(batch(), ["all"], core.clock(), 600)
         assert (begun.reason, begun.until) == ("blocked", NOW + timedelta(seconds=90))
-        assert hasattr(await core.store.begin(batch(), ["all"], begun.until, 600), "fetch_id")
+        assert hasattr(await core.store.start_fetch(batch(), ["all"], begun.until, 600), "fetch_id")
 
 
 async def test_a_block_without_its_beginning_on_record_lasts_a_day_at_most(store_url):
     async with open_core(store_url, profile()) as core:
         await core.store.set_state("blocked_until", "2031-01-01T00:00:00Z")
-        begun = await core.store.begin(batch(), ["all"], NOW, 600)
+        begun = await core.store.start_fetch(batch(), ["all"], NOW, 600)
         assert begun.until == NOW + DAY
-        assert hasattr(await core.store.begin(batch(), ["all"], NOW + DAY, 600), "fetch_id")
+        assert hasattr(await core.store.start_fetch(batch(), ["all"], NOW + DAY, 600), "fetch_id")
 
 
 def faults_error(not_before):

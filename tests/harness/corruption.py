@@ -9,7 +9,7 @@ from collector.model import Annotation
 from collector.store import Fire, Store
 from collector.store.admin.commands import dump
 from collector.store.admin.verify import verify
-from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, saved
+from tests.harness.factories import DAY, HOUR, NOW, batch, hours, profile, query, saved
 
 WEEK = 168
 

@@ -55,7 +55,7 @@ def main():
     """Run a daemon. The arguments are its configuration, the start of its clock and the rate of the clock."""
     config, started, rate = sys.argv[1:]
     clock = fast_clock(float(started), float(rate))
-    fires.AHEAD *= float(rate)  # because the time of a statement must not look like clock skew
+    fires.MAX_CLOCK_SKEW *= float(rate)  # because the time of a statement must not look like clock skew
     daemon.Schedule = partial(FastSchedule, clock)
     settings = load(config, now=clock())
     logs.configure(settings.log.level, settings.log.format, settings.secrets)

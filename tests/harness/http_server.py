@@ -15,7 +15,7 @@ from collector.serve.app import make_app, serving
 from collector.settings import Secret, load
 from collector.store import Store
 from collector.store.db.schema import absences, profile_series
-from tests.store.making import DAY, HOUR, NOW, batch, begin, hours, saved
+from tests.harness.factories import DAY, HOUR, NOW, batch, hours, saved, start_fetch
 
 CONFIG = """
 [radar]
@@ -106,5 +106,5 @@ async def fill(world):
     later = NOW + timedelta(minutes=1)
     await saved(world.store, again, [20, 30], now=later, profiles=("by",), updated=updated + HOUR)
     await prove_gap(world.store, hours(4, 6), NOW + timedelta(days=2))
-    failed = await begin(world.store, again, later, ("by",))
+    failed = await start_fetch(world.store, again, later, ("by",))
     await world.store.fail(failed, Unavailable("no answer: <script>"), later)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from collector.store import Store
 from collector.store.admin.backup import restore
+from tests.harness.factories import HOUR, NOW, batch, hours, profile, query, saved
 from tests.harness.fork_server import fork_server
-from tests.store.making import HOUR, NOW, batch, hours, profile, query, saved
 
 URL = "http://127.0.0.1:1234"
 

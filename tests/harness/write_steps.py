@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from collector.store import Store, StoreError
-from tests.store.making import HOUR, NOW, batch, hours, query, saved
+from tests.harness.factories import HOUR, NOW, batch, hours, query, saved
 
 EVERY, DOMAINS = query(), query(validationLevel="DOMAIN")
 _LOOK = 0.002

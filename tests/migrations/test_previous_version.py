@@ -19,8 +19,22 @@ from collector.store.admin import commands
 from collector.store.admin.verify import verify
 from collector.store.db.schema import VIEWS, metadata
 from collector.store.series.proposals import row_of
+from tests.harness.factories import (
+    DAY,
+    HOUR,
+    NOW,
+    STEP,
+    at,
+    batch,
+    filtered,
+    hours,
+    profile,
+    query,
+    rows,
+    saved,
+    values,
+)
 from tests.poison.life import SHORT, START, _differs, living, profiles_of
-from tests.store.making import DAY, HOUR, NOW, STEP, at, batch, filtered, hours, profile, query, rows, saved, values
 
 BEFORE = "0006"
 SETTLE = 14 * 24

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 
 from collector.collect.backfill import BackfillRunner
 from collector.collect.batches.batch_runner import BatchRunner
-from collector.collect.batches.fetcher import backoff
 from collector.collect.confirm import confirm
 from collector.collect.one_pass import heal
 from collector.collect.planning.packing import LONGEST_QUERY
@@ -21,15 +20,15 @@ from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoc
 from collector.radar.client import RadarClient
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
+from collector.retry import backoff
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, serve
 from collector.simulator.options import MAX_SPAN
 from collector.store import Store, backfill_request
 from tests.harness.collect_core import TOKEN, Clock, NoWaitFetcher
-from tests.harness.factories import profile
+from tests.harness.factories import profile, rows
 from tests.poison.kinds import DAY, HOUR, Injection
 from tests.poison.upstream import make_simulator
-from tests.store.making import rows
 
 START = datetime(2026, 3, 10, 12, 7, tzinfo=UTC)
 BUDGET = 600

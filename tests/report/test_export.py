@@ -15,7 +15,7 @@ from pyarrow import parquet
 from collector.errors import UsageError
 from collector.report.export import FORMATS, LICENCE
 from collector.store import Block, Store
-from tests.store.making import DAY, START, STEP, at, batch, hours, profile, query, saved
+from tests.harness.factories import DAY, START, STEP, at, batch, hours, profile, query, saved
 
 OWNER = 'by-owner/DigiCert, "Inc."'
 BLOCKS = [

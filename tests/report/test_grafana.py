@@ -11,9 +11,8 @@ from collector.serve.metrics import Metrics
 from collector.store import Fire, SaveResult
 from tests.harness import faults
 from tests.harness.collect_core import open_core
-from tests.harness.factories import profile
+from tests.harness.factories import DAY, NOW, profile
 from tests.harness.http_server import fill, served
-from tests.store.making import DAY, NOW
 
 DASHBOARDS = [grafana.metrics_dashboard, grafana.history_dashboard]
 

@@ -6,9 +6,9 @@ import pytest
 
 from collector.timestamps import rfc3339
 from tests.harness import http_server
+from tests.harness.factories import DAY, HOUR, NOW, batch, hours, query, saved
 from tests.harness.http_server import served
-from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved
-from tests.store.test_snapshots import VALID, taken
+from tests.store.write.test_snapshots import VALID, taken
 
 PROFILE = '[[profiles]]\nname = "valid"\nagg_interval = "1h"\n[profiles.filters]\nexpiration_status = ["VALID"]\n'
 

@@ -8,7 +8,7 @@ import pytest
 from collector.report.status import status_document
 from collector.report.warnings import SpellingCheck
 from collector.store import ReadView
-from tests.store.making import HOUR, NOW, batch, filtered, hours, profile, saved
+from tests.harness.factories import HOUR, NOW, batch, filtered, hours, profile, saved
 
 WRONG = filtered("wrong", caOwner="Lets Encrypt")
 (SERIES,) = WRONG.series

@@ -1,6 +1,6 @@
 from collector.report.warnings import UnitWatch, unit_warnings
 from collector.store import Block, UnitChange
-from tests.store.making import HOUR, NOW, at, profile, query
+from tests.harness.factories import HOUR, NOW, at, profile, query
 
 SAID = "p/a: the unit changes from 'x' to 'y' with the bucket 2026-04-30T02:00:00Z"
 

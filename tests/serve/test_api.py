@@ -5,8 +5,8 @@ import pytest
 from collector.daemon import Daemon
 from collector.serve.app import make_app, serving
 from collector.timestamps import rfc3339
+from tests.harness.factories import DAY, HOUR, NOW, batch, filtered, hours, profile, saved
 from tests.harness.http_server import SERVER_TOKEN, fill, served
-from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, saved
 
 LISTS = ["profiles", "series", "fetches", "annotations", "gaps", "revisions", "points"]
 

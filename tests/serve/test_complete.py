@@ -24,8 +24,8 @@ from collector.serve.radar_api import query_history
 from collector.store import Store
 from collector.timestamps import rfc3339, utc
 from tests.conftest import in_a_thread
-from tests.store.making import DAY, NOW, START, answer, batch, begin, hours, profile, query, saved
-from tests.store.test_proven import lacked
+from tests.harness.factories import DAY, NOW, START, answer, batch, hours, profile, query, saved, start_fetch
+from tests.store.read.test_upstream_gaps import lacked
 
 HOUR = 3600
 FIRST = -72
@@ -86,7 +86,7 @@ async def _fill(url, made):
         for one in made:
             asked = batch((query(), Window(*map(_moment, one.window))))
             told = {hour: _value(hour) for hour in range(*one.window) if hour not in one.without}
-            fetch_id = await begin(store, asked, _moment(one.at))
+            fetch_id = await start_fetch(store, asked, _moment(one.at))
             found = answer(asked, told, updated=_moment(one.at - one.lag))
             await store.save(fetch_id, asked, found, _moment(one.at), 100)
 

@@ -25,7 +25,7 @@ from collector.serve import connections, errors, middleware
 from collector.serve.app import make_app, serving
 from collector.settings import ConfigurationError, Secret, load
 from collector.store import Store
-from tests.store.making import NOW, batch, hours, query, saved
+from tests.harness.factories import NOW, batch, hours, query, saved
 
 SERVER_TOKEN = "server-canary-0123456789abcdef"
 CONFIG = '[radar]\nbase_url = "http://127.0.0.1:9/client/v4"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'

@@ -38,8 +38,8 @@ from collector.store.db import engine
 from collector.store.db.schema import metadata
 from collector.store.ledger.bodies import pack, write_question
 from collector.store.read.selection import PointQuery
-from tests.store.making import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
-from tests.store.test_snapshots import taken
+from tests.harness.factories import DAY, HOUR, NOW, answer, batch, exported, hours, profile, query, rows
+from tests.store.write.test_snapshots import taken
 
 PATIENCE = 0.1
 SOON = 3.0
@@ -51,21 +51,21 @@ BODY = NewBody(1, "odd", NOW, 200, 2, pack(b"{}"), write_question(ASKED))
 READ = ReadBody(1, ASKED, answer(ASKED, [1, 2, 3, 4]))
 
 
-async def forget_series(store):
+async def delete_series(store):
     """Try to delete a series that is wanted where there are replicas."""
     with suppress(SeriesWanted):
-        await store.forget_series(1, [], dry_run=False)
+        await store.delete_series(1, [], dry_run=False)
 
 
 WRITES = {
     "save": lambda store: store.save(1, ASKED, answer(ASKED, [1, 2, 3, 4]), NOW, 10),
-    "begin": lambda store: store.begin(ASKED, ["all"], NOW, 10),
+    "start_fetch": lambda store: store.start_fetch(ASKED, ["all"], NOW, 10),
     "check_writable": lambda store: store.check_writable(),
     "create_backfill": lambda store: store.create_backfill(WANTED, NOW),
     "activate_labels": lambda store: store.activate_labels([profile()], NOW),
     "extend_backfill": lambda store: store.extend_backfill(store.job, WANTED),
     "refuse": lambda store: store.refuse(ASKED.slices[0], "refused", "why", NOW),
-    "forget_refusals": lambda store: store.forget_refusals(["it"]),
+    "delete_refusals": lambda store: store.delete_refusals(["it"]),
     "accept_credentials": lambda store: store.accept_credentials("it"),
     "fail": lambda store: store.fail(1, Unavailable("down"), NOW),
     "interrupt": lambda store: store.interrupt(NOW),
@@ -103,7 +103,7 @@ WRITES = {
     "save_snapshots": lambda store: store.save_snapshots([taken(1, 2)], NOW),
     "set_snapshot_record": lambda store: store.set_snapshot_record("all", PassRecord()),
     "cancel_backfill": lambda store: store.cancel_backfill(store.job.id, NOW),
-    "forget_series": forget_series,
+    "delete_series": delete_series,
 }
 READS = {
     "adopt": lambda store: store.adopt(NOW),
@@ -190,7 +190,7 @@ def test_every_method_of_the_store_is_tried():
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(engine, "BUSY_SECONDS", PATIENCE)
-    monkeypatch.setitem(engine._SQLITE, "connect_args", {"isolation_level": None, "timeout": PATIENCE})
+    monkeypatch.setitem(engine._SQLITE_OPTIONS, "connect_args", {"isolation_level": None, "timeout": PATIENCE})
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ async def store(store_url, impatient):
     async with Store.open(store_url, owner="test") as store:
         await store.register(NewReplica("me", "1", ["all"], HOUR))
         await store.activate_labels([profile()], NOW)
-        await store.begin(ASKED, ["all"], NOW, 10)
+        await store.start_fetch(ASKED, ["all"], NOW, 10)
         store.job = await store.create_backfill(WANTED, NOW)
         store.url = store_url
         yield store
@@ -272,7 +272,7 @@ async def test_a_server_that_is_gone_is_an_error_until_it_is_back(postgres_serve
     database = sa.make_url(postgres_url).database
     async with Store.open(postgres_url, owner="test") as store:
         await store.activate_labels([profile()], NOW)
-        await store.begin(ASKED, ["all"], NOW, 10)
+        await store.start_fetch(ASKED, ["all"], NOW, 10)
         store.job = await store.create_backfill(WANTED, NOW)
         postgres_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
         postgres_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
@@ -293,7 +293,7 @@ async def test_a_full_disk_stops_writing_and_it_goes_on_when_there_is_room(sqlit
             connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
 
         asked = batch((ALL, hours(0, 5000)))
-        fetch_id = (await store.begin(asked, ["all"], NOW, 10)).fetch_id
+        fetch_id = (await store.start_fetch(asked, ["all"], NOW, 10)).fetch_id
         many = answer(asked, [n / 7 for n in range(5000)])
         await store._database.write(full)
         with pytest.raises(StoreUnavailable, match="the disk is full"):

@@ -208,7 +208,7 @@ async def _interrupted_outcome(settings: Settings, job_id: int, message: str) ->
                 return Outcome("interrupted", None, message)
             chosen = [profile for profile in settings.profiles if profile.name in job.wanted.profiles]
             gaps = await remaining_gaps(chosen, job.wanted, store, store.clock())
-            return Outcome("interrupted", replace(job.standing.progress, gaps_remaining=gaps), message)
+            return Outcome("interrupted", replace(job.status.progress, gaps_remaining=gaps), message)
     except StoreError:
         return Outcome("interrupted", None, f"{message}; the counts are unknown, because the store cannot be read")
 
@@ -224,7 +224,7 @@ async def _run_job(settings: Settings, wanted: BackfillRequest, view: ProgressVi
     async with open_collector(settings, "backfill") as (store, batch_runner):
         job = await _resume(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
         created.append(job.id)
-        view.show_job(job.standing)  # the progress of earlier runs
+        view.show_job(job.status)  # the progress of earlier runs
         limit = settings.radar.requests_per_5min
         watching = asyncio.create_task(_watch_budget(store, limit, view))
         try:
@@ -240,7 +240,7 @@ async def _run_job(settings: Settings, wanted: BackfillRequest, view: ProgressVi
             stopped = JobStatus("stopped", standing.progress, message)
             await store.stop_backfill(job, stopped, store.clock(), gaps)
         known = await store.backfill(job.id)
-        return known.standing if known else job.standing
+        return known.status if known else job.status
 
 
 async def _watch_budget(store: Store, limit: int, view: ProgressView) -> None:
@@ -280,7 +280,7 @@ async def _resume(store: Store, wanted: BackfillRequest) -> BackfillJob | None:
     if store.backend != "sqlite":
         return None
     for job in await store.list_backfills(100):
-        left = not job.standing.ended or job.standing.state == "stopped"
+        left = not job.status.ended or job.status.state == "stopped"
         same = (job.wanted.profiles, job.wanted.start, job.wanted.force) == (
             wanted.profiles,
             wanted.start,
@@ -376,7 +376,7 @@ def _document(job: BackfillJob) -> dict[str, Any]:
     """Return a job in the form of `/api/v1/backfills`."""
     from dataclasses import asdict
 
-    wanted, standing = job.wanted, job.standing
+    wanted, standing = job.wanted, job.status
     return {
         "id": job.id,
         "profiles": list(wanted.profiles),
@@ -392,11 +392,11 @@ def _document(job: BackfillJob) -> dict[str, Any]:
 
 
 def _row(job: BackfillJob) -> dict[str, Any]:
-    progress = job.standing.progress
+    progress = job.status.progress
     done = f"{progress.buckets_done / progress.buckets:.0%}" if progress.buckets else None
     return {
         "id": job.id,
-        "state": job.standing.state,
+        "state": job.status.state,
         "profiles": ", ".join(job.wanted.profiles),
         "start": job.wanted.start,
         "end": job.wanted.end,
@@ -404,7 +404,7 @@ def _row(job: BackfillJob) -> dict[str, Any]:
         "requests": progress.requests,
         "inserted": progress.points_inserted,
         "created": job.created_at,
-        "message": job.standing.message,
+        "message": job.status.message,
     }
 
 
@@ -438,6 +438,6 @@ def _check(job_id: int, job: BackfillJob | None) -> JobStatus:
 
     if job is None:
         raise UsageError(f"there is no backfill {job_id}; `collector backfill --list` shows the jobs")
-    if job.standing.over:
-        raise CollectorError(f"backfill {job_id} has already ended: {job.standing.state}")
-    return job.standing
+    if job.status.over:
+        raise CollectorError(f"backfill {job_id} has already ended: {job.status.state}")
+    return job.status

@@ -290,7 +290,7 @@ async def _forget(settings: Settings, series_id: int, *, dry_run: bool) -> Serie
 
     owner = None if dry_run else f"series forget {series_id}"
     async with Store.open(settings.database.url.reveal(), owner=owner, upgrade=False) as store:
-        return await store.forget_series(series_id, settings.profiles, dry_run=dry_run)
+        return await store.delete_series(series_id, settings.profiles, dry_run=dry_run)
 
 
 async def _find(settings: Settings, series: str) -> int:

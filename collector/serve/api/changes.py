@@ -76,10 +76,10 @@ class _BackfillRoutes:
         job = await self._service.store.backfill(int(request.match_info["id"]))
         if job is None:
             return error_response(HTTPStatus.NOT_FOUND, "there is no such backfill")
-        was_over = job.standing.over
+        was_over = job.status.over
         job = job if was_over else await self._service.cancel(job.id)
-        if was_over or job.standing.state != "cancelled":
-            return error_response(HTTPStatus.CONFLICT, f"backfill {job.id} is over: {job.standing.state}")
+        if was_over or job.status.state != "cancelled":
+            return error_response(HTTPStatus.CONFLICT, f"backfill {job.id} is over: {job.status.state}")
         return web.json_response(document(job))
 
     async def submit(self, request: web.Request) -> web.Response:
@@ -109,7 +109,7 @@ class _BackfillRoutes:
 
 def document(job: BackfillJob) -> dict[str, Any]:
     """Return the JSON document of a job."""
-    wanted, standing = job.wanted, job.standing
+    wanted, standing = job.wanted, job.status
     return {
         "id": job.id,
         "profiles": list(wanted.profiles),

@@ -20,9 +20,8 @@ from collector.report.gaps import AbsentBuckets, StoredExtent, absence_rejection
 from collector.serve.radar_api.parameters import parse_query
 from collector.serve.radar_api.render import AnswerMeta, chunks
 from collector.serve.radar_api.resolver import ALWAYS, NO_HISTORY, Extents, Incomplete, Rollup, SeriesData, SeriesIndex
-from collector.store import SeriesWindow
 from collector.timestamps import from_epoch
-from collector.windows import intersect
+from collector.windows import SeriesWindow, intersect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

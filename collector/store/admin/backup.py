@@ -20,10 +20,9 @@ from collector.settings.secret import sqlite_url
 from collector.store.admin.commands import current
 from collector.store.admin.verify import verify
 from collector.store.db import migrate, sqlite_file
-from collector.store.db.engine import Location, at, locate
+from collector.store.db.engine import Location, at, locate, translate
 from collector.store.db.lock_file import hold_lock, is_owned, is_owned_file, owner_of, pinned
 from collector.store.db.sqlite_file import sync
-from collector.store.db.translate_errors import translate
 from collector.store.errors import NotAStore, StoreCorrupt, StoreLocked, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -33,11 +32,11 @@ _PAGES_A_STEP = 1_000
 
 
 def backup(url: str, target: Path, *, force: bool = False) -> int:
-    """Back up the store at *url* to the file *target*, for this user alone; gives its bytes.
+    """Back up the store at *url* to the file *target*, for this user alone; returns its bytes.
 
-    If *target* is a symbolic link, the file that it points to is written. UsageError for Postgres, and if *target*
-    exists (unless *force*) or is the store itself; StoreLocked if another process has it open as its store;
-    StoreCorrupt if the copy is not what was written, and then there is no backup.
+    If *target* is a symbolic link, the file that it points to is written. Raises UsageError for Postgres, if *target*
+    exists (unless *force*), or if it is the store itself. Raises StoreLocked if another process has it open as its
+    store, and StoreCorrupt if the copy differs from what was written; then there is no backup.
     """
     location = locate(url)
     if location.path is None:
@@ -83,9 +82,9 @@ def _refuse_owned(target: Path) -> None:
 
 @contextmanager
 def unfinished_beside(target: Path) -> Iterator[Path]:
-    """Give a file beside *target* that is there for as long as the copy is not whole.
+    """Create a file next to *target* that exists until the copy is complete.
 
-    It raises what cannot_write returns if it cannot be created, StoreUnavailable if something fails later.
+    Raises what cannot_write returns if it cannot be created, StoreUnavailable if something fails later.
     """
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -102,9 +101,9 @@ def unfinished_beside(target: Path) -> Iterator[Path]:
 
 
 def copy_pages(location: Location, unfinished: Path, *, immutable: bool) -> None:
-    """Copy page by page what one transaction sees, so that nobody waits and nothing is begun anew.
+    """Copy the pages that one transaction sees, so that no writer waits and the copy never restarts.
 
-    The copy is marked as a file without a write-ahead log, see header.has_no_log.
+    The copy is marked as a file without a write-ahead log, see sqlite_file.has_no_log.
     """
     assert location.path is not None
     before = sqlite_file.identity(location.path)
@@ -135,7 +134,7 @@ def find_damage(unfinished: Path) -> str | None:
 
 
 def _put(unfinished: Path, target: Path, *, force: bool) -> int:
-    """Let the whole file appear under its name, without *force* never in the place of another; gives its bytes."""
+    """Rename the complete file to its name; returns its bytes. Without *force* it never replaces another file."""
     size = unfinished.stat().st_size
     sync(unfinished)
     if force:
@@ -211,7 +210,7 @@ def _check(origin: Location, unfinished: Path) -> None:
 
 
 def _replace(path: Path, unfinished: Path) -> Path | None:
-    """Let the whole file appear under the store's name; gives the name of what was there."""
+    """Rename the complete file to the store's name; returns the new name of the file that it replaces."""
     sqlite_file.sync(unfinished)
     if not path.exists():
         sqlite_file.set_all_aside(path)

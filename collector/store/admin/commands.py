@@ -10,8 +10,7 @@ import sqlalchemy as sa
 from collector.errors import UsageError
 from collector.store.admin import dump as canonical
 from collector.store.db import migrate
-from collector.store.db.engine import locate
-from collector.store.db.translate_errors import UNREADABLE_VALUE
+from collector.store.db.engine import UNREADABLE_VALUE, locate
 from collector.store.errors import StoreCorrupt
 from collector.store.retention import prune as pruning
 from collector.store.store import open_database, open_store
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
 
 
 def current(url: str) -> str | None:
-    """Read the schema revision of a store, whatever it is; None where a database has none."""
+    """Read the schema revision of a store, whatever it is; None if a database has none."""
     with open_database(url, owner=None) as database, database.read() as connection:
         return migrate.current(connection)
 
 
 def upgrade(url: str, *, timescale: bool = False) -> tuple[str | None, str]:
-    """Create a store or migrate it to HEAD, *timescale* as in Store.open; gives the revision before and after."""
+    """Create a store or migrate it to HEAD, *timescale* as in Store.open; returns the revision before and after."""
     location = locate(url)
     before = current(url) if location.path is None or location.path.exists() else None
     with open_store(url, owner="db upgrade", upgrade=True, timescale=timescale):
@@ -50,27 +49,27 @@ def downgrade(url: str, revision: str) -> str | None:
 
 
 def check(url: str) -> list[str]:
-    """Say in what the schema differs from the expected one; a StoreError where it has another revision."""
+    """Return in what the schema differs from the expected one; a StoreError where it has another revision."""
     with open_database(url, owner=None) as database, database.read() as connection:
         migrate.check(migrate.current(connection))
         return migrate.drift(connection)
 
 
 def dump(url: str) -> Generator[str, None, None]:
-    """Stream the canonical dump, see dump.dump; who stops early should close the iterator."""
+    """Stream the canonical dump, see dump.dump; close the iterator if you stop early."""
     with _reading(url) as connection, closing(canonical.dump(connection)) as texts:
         yield from texts
 
 
 def digest(url: str) -> str:
-    """Give SHA-256 of the canonical dump."""
+    """Return SHA-256 of the canonical dump."""
     with _reading(url) as connection:
         return canonical.digest(connection)
 
 
 @contextmanager
 def _reading(url: str) -> Iterator[sa.Connection]:
-    """Read a store of this version's schema, beside whoever writes to it."""
+    """Open a store of this version's schema for reading, beside a process that writes to it."""
     with open_database(url, owner=None) as database, database.read() as connection:
         migrate.check(migrate.current(connection))
         try:

@@ -1,9 +1,9 @@
-"""One store copied into another, from SQLite to Postgres or back: rows as they are, ids included.
+"""Copy one store into another, from SQLite to Postgres or back: rows as they are, with their ids.
 
 plan: open the source for reading and one state of it, mark the target   →   do: tables in blocks   →   compare digests
 
-A target that is not whole bears a schema revision that no collector opens. How far it got, its rows tell: a copy of an
-unchanged source goes on behind them, and where the source has changed meanwhile it begins anew.
+A target that is not complete has a schema revision that no collector opens. Its rows show how far the copy got: a copy
+of an unchanged source continues behind them. If the source has changed meanwhile, the copy starts again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ import sqlalchemy as sa
 
 from collector.errors import UsageError
 from collector.store.admin import dump
-from collector.store.db import migrate, sqlite_file, state
+from collector.store.db import migrate, sql, sqlite_file
 from collector.store.db.column_types import epoch
-from collector.store.db.engine import Location, locate
+from collector.store.db.engine import Location, locate, translate_errors
 from collector.store.db.lock_file import hold_lock
 from collector.store.db.schema import bodies, fetches, metadata, revisions
 from collector.store.db.schema import points as points_table
-from collector.store.db.translate_errors import translate_errors
 from collector.store.errors import StoreCorrupt, ValueRejected
 from collector.store.series import snapshots
 from collector.store.store import open_database
@@ -44,7 +43,8 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 5_000
 _MARK = "copying"
 _ITS_OWN = ("state", "replicas")
-"""Tables that no copy takes over as they are: the small facts come last, and who works on the source is not here."""
+"""Tables that are not copied as they are: key-value pairs come last, and the processes at work on the source are not
+here."""
 _LARGE_ROWS_AT_ONCE = 16
 _GROWING = (
     "points",
@@ -69,10 +69,11 @@ class CopyResult:
 
 
 def copy(source_url: str, target_url: str, heard: Heard = lambda _table, _done, _total: None) -> CopyResult:
-    """Copy the store at *source_url* into an empty one, or go on with a copy that was interrupted.
+    """Copy the store at *source_url* into an empty one, or continue a copy that was interrupted.
 
-    *heard* is told the table, and how many of its rows are there and are to be. UsageError where both are the same,
-    ValueRejected where the target holds anything else, StoreCorrupt where the copy does not say the same in the end.
+    *heard* is called with the table, the number of its rows that are copied, and the number of all. Raises UsageError
+    if both stores are the same, ValueRejected if the target contains anything else, StoreCorrupt if the digests differ
+    at the end.
     """
     source, target = locate(source_url), locate(target_url)
     if str(source) == str(target) or _same_file(source, target):
@@ -115,7 +116,7 @@ def _receiving(url: str) -> Iterator[Database]:
 
 
 def _state(connection: sa.Connection) -> str:
-    """Tell one state of a source from another: whatever is written changes a count, or the newest of its kind."""
+    """Return a fingerprint of the source's state: every write changes a count, or the newest row of its kind."""
     selects: list[Any] = [sa.select(sa.func.count()).select_from(table) for table in metadata.sorted_tables]
     selects += [sa.select(sa.func.max(newest)) for newest in (fetches.c.id, fetches.c.finished_at)]
     selects.append(sa.select(sa.func.max(revisions.c.replaced_at)))
@@ -127,7 +128,7 @@ def _prepare(database: Database, mark: dict[str, str]) -> None:
     """Make sure that the target is empty or a copy of the same source, and mark it as unfinished."""
     with database.read() as connection:
         revision = migrate.current(connection)
-        begun = json.loads(state.get(connection, _MARK) or "null") if revision == migrate.COPYING else None
+        begun = json.loads(sql.get_state(connection, _MARK) or "null") if revision == migrate.COPYING else None
         empty = revision is None or (revision == migrate.HEAD and _is_empty(connection))
     if revision not in (None, migrate.COPYING):
         migrate.check(revision)
@@ -136,7 +137,7 @@ def _prepare(database: Database, mark: dict[str, str]) -> None:
     if not empty and (begun is None or begun["source"] != mark["source"]):
         what = f"an unfinished copy of {begun['source']}" if begun else "a store with something in it"
         raise ValueRejected(f"{database.location} is {what}: copy into an empty database, or a new file")
-    database.write_now(lambda connection: _begin(connection, mark))
+    database.write_now(lambda connection: _start_copy(connection, mark))
 
 
 def _is_empty(connection: sa.Connection) -> bool:
@@ -145,17 +146,17 @@ def _is_empty(connection: sa.Connection) -> bool:
     return not any(found)
 
 
-def _begin(connection: sa.Connection, mark: dict[str, str]) -> None:
+def _start_copy(connection: sa.Connection, mark: dict[str, str]) -> None:
     if migrate.current(connection) is None:
         migrate.upgrade(connection)
     for table in metadata.sorted_tables:
         connection.execute(sa.delete(table))
     migrate.stamp(connection, migrate.COPYING)
-    state.put(connection, _MARK, json.dumps(mark))
+    sql.put_state(connection, _MARK, json.dumps(mark))
 
 
 def _fill(source: sa.Connection, target: Database, table: sa.Table, heard: Heard) -> int:
-    """Copy one table, block by block, behind the rows that are there; gives how many are there in the end."""
+    """Copy one table in blocks, behind the rows that exist; returns the number of rows at the end."""
     total = source.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
     with target.read() as connection:
         done: int = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
@@ -188,7 +189,7 @@ def _add(connection: sa.Connection, table: sa.Table, rows: Sequence[Any]) -> Non
 
 
 def _fill_rest(source: sa.Connection, target: Database) -> int:
-    """Copy the small tables whole, and let numbering go on behind the highest ids."""
+    """Copy the small tables completely, and let ids continue behind the highest ones."""
     names = [name for name in metadata.tables if name not in (*_GROWING, *_ITS_OWN)]
     found = {name: source.execute(sa.select(metadata.tables[name])).all() for name in names}
 

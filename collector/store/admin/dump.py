@@ -1,9 +1,9 @@
-"""The canonical dump: what is known, as JSON lines in an order that depends on nothing else.
+"""The canonical dump: all knowledge as JSON lines, in an order that depends on nothing else.
 
-Two stores that know the same give the same text, whichever database they are in, however often the collector was
-interrupted and in whatever windows it asked. So no line holds an id, a request, or a moment at which something was
-observed, and snapshots are left out. After each `series` line, with the whole identity, stand its points, revisions,
-marks and coverage.
+Two stores with the same knowledge have the same dump, whatever their database, however often the collector was
+interrupted, and whatever windows it requested. So no line has an id, a request, or the time of an observation, and
+snapshots are left out. A `series` line with the whole identity comes before the series' points, revisions, vanished
+buckets and coverage.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _ANNOTATION = (
 
 
 def digest(connection: sa.Connection) -> str:
-    """Give SHA-256 of the dump, in hexadecimal."""
+    """Return SHA-256 of the dump, in hexadecimal."""
     found = hashlib.sha256()
     with closing(dump(connection)) as texts:
         for text in texts:
@@ -64,7 +64,7 @@ def digest(connection: sa.Connection) -> str:
 
 
 def dump(connection: sa.Connection) -> Generator[str, None, None]:
-    """Stream the dump, whole lines at once, in constant memory; who stops early should close the iterator."""
+    """Stream the dump, whole lines at once, in constant memory; close the iterator if you stop early."""
     for *identity, series_id in _series(connection):
         yield _line("series", *identity)
         for part in (_points, _revisions, _vanished, _coverage):
@@ -91,9 +91,9 @@ def _rows(connection: sa.Connection, select: Any) -> Generator[Sequence[Any], No
 
 
 def _series(connection: sa.Connection) -> list[tuple[Any, ...]]:
-    """Sorted here, as all text is, for a database sorts text by its own rules.
+    """Sort here, as all text is, because a database sorts text by its own rules.
 
-    Snapshot series are left out: two stores that asked at different moments know different things.
+    Snapshot series are left out, because two stores that requested at different moments know different values.
     """
     found = connection.execute(sa.select(*(series.c[name] for name in _IDENTITY), series.c.id))
     return sorted(tuple(row) for row in found if not snapshots.of_moving(row.dataset, row.filters))
@@ -127,7 +127,7 @@ def _replaced(group: Sequence[Any]) -> str:
 def in_order(replaced: Sequence[tuple[int, int, float]]) -> list[float]:
     """Follow (fetch_id, replaced_by, value) of one bucket from each value to the one that replaced it.
 
-    Neither ids nor clocks tell the order: of two requests under way the later one may be answered first.
+    Neither ids nor clocks give the order, because of two concurrent requests the later one may be answered first.
     """
     by_fetch = {fetch_id: (replaced_by, value) for fetch_id, replaced_by, value in replaced}
     replacing = {replaced_by for _, replaced_by, _ in replaced}
@@ -148,7 +148,7 @@ def _vanished(connection: sa.Connection, series_id: int) -> Generator[str, None,
 
 
 def _coverage(connection: sa.Connection, series_id: int) -> Generator[str, None, None]:
-    """What was answered for, with no trace of the windows in which it was asked."""
+    """Return the coverage, without a trace of the windows in which it was requested."""
     select = sa.select(epoch(date_ranges.c.start), epoch(date_ranges.c.end)).where(date_ranges.c.series_id == series_id)
     covered: list[tuple[int, int]] = []
     with closing(_rows(connection, select.order_by(date_ranges.c.end))) as blocks:
@@ -196,7 +196,7 @@ def _time(timestamp: int) -> str:
 def _date(days: int) -> str:
     try:
         return f"{from_epoch(days * _DAY).date()}T"
-    except (OverflowError, ValueError, OSError):  # nothing but damage lies beyond the calendar
+    except (OverflowError, ValueError, OSError):  # only damage is beyond the calendar
         return f"{days}d"
 
 

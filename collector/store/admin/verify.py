@@ -1,7 +1,7 @@
-"""Find damage, silent damage included, and change nothing.
+"""Find damage, also silent damage, and change nothing.
 
-SQLite's own check finds broken pages, but not a value with one wrong bit. So what every fetch wrote is put together
-again from points and revisions and compared with its checksum, and everything that is stored twice is compared.
+SQLite's own check finds broken pages, but not a value with one wrong bit. So the values that every fetch wrote are
+collected from points and revisions and compared with its checksum, and everything that is stored twice is compared.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from collector.store import checksums
 from collector.store.checksums import answered_range, checksum
 from collector.store.db import migrate, schema, sqlite_file
 from collector.store.db.column_types import epoch
-from collector.store.db.engine import locate
+from collector.store.db.engine import UNREADABLE_VALUE, locate, translate
 from collector.store.db.schema import date_ranges, fetches, fires, points, revisions, series, vanished
-from collector.store.db.translate_errors import UNREADABLE_VALUE, translate
 from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
 from collector.store.series import generations, grids, snapshots
@@ -57,7 +56,7 @@ class VerifyResult:
     findings: list[str] = field(default_factory=list)
 
     def add(self, finding: str) -> None:
-        """Note a finding once; of very many the first ones are enough."""
+        """Add a finding once; of very many only the first ones are kept."""
         if finding in self.findings:
             return
         if len(self.findings) < _MOST:
@@ -96,7 +95,7 @@ def _verify(url: str, verified: VerifyResult) -> None:
 
 
 def _file(connection: sa.Connection, location: Location) -> list[str]:
-    """Let SQLite check its pages; Postgres has no such check that every user may call."""
+    """Run SQLite's check of its pages; Postgres has no such check for every user."""
     if location.path is None:
         return []
     try:
@@ -131,8 +130,8 @@ def _verify_series(connection: sa.Connection, verified: VerifyResult) -> None:
         verified.add(f"points of a series {series_id} that does not exist: {stored}")
     known = sa.select(series.c.id)
     for table in (revisions, date_ranges):
-        strays = sa.select(sa.func.count()).select_from(table).where(table.c.series_id.not_in(known))
-        if number := connection.execute(strays).scalar_one():
+        dangling = sa.select(sa.func.count()).select_from(table).where(table.c.series_id.not_in(known))
+        if number := connection.execute(dangling).scalar_one():
             verified.add(f"rows of {table.name} of a series that does not exist: {number}")
 
 
@@ -157,7 +156,7 @@ def _verify_one(
 
 
 def _values(series_id: int) -> Any:
-    """All that fetches wrote to a series: what stands, and what was replaced."""
+    """Read all values that fetches wrote to a series: the current ones and the replaced ones."""
     parts = [
         sa.select(table.c.fetch_id.label("f"), epoch(table.c.timestamp).label("t"), table.c.value.label("v")).where(
             table.c.series_id == series_id
@@ -193,7 +192,7 @@ def _groups(connection: sa.Connection, select: Any) -> Generator[Group, None, No
 def _side_by_side(
     values: Iterator[Group], ranges: Iterator[Group]
 ) -> Generator[tuple[int, list[Any], list[Any]], None, None]:
-    """Pair the groups of two streams that are ordered alike; either side may lack one."""
+    """Pair the groups of two streams in the same order; a group may be missing on either side."""
     left, right = next(values, None), next(ranges, None)
     while left or right:
         key = min(group[0] for group in (left, right) if group)
@@ -205,7 +204,7 @@ def _side_by_side(
 def compare(  # noqa: PLR0913, PLR0917 - what the rows are of
     series_id: int, fetch_id: int, wrote: Sequence[Any], answered: Sequence[Any], step: int, edge: int = _A_MONDAY
 ) -> list[str]:
-    """Say what is wrong with what one fetch *wrote* to a series, given the date ranges it *answered*.
+    """Return what is wrong with what one fetch *wrote* to a series, given the date ranges it *answered*.
 
     Buckets are *step* seconds wide, and one starts at *edge*. Both are rows of the fetch: (_, timestamp, value),
     ascending, and (_, start, end, start_time, end_time, checksum).
@@ -248,7 +247,7 @@ _ABSOLUTE = [normalization.value for normalization in Normalization]
 
 
 def findings(connection: sa.Connection) -> list[str]:
-    """Give a sentence for each thing that does not fit the rest."""
+    """Return a sentence for each row that contradicts another one."""
     found = [finding for row in connection.execute(sa.select(series)) for finding in _series(row)]
     found += [finding for row in connection.execute(sa.select(schema.annotations)) for finding in _remark(row)]
     found += [finding for row in connection.execute(_labels()) for finding in _label(row)]
@@ -257,7 +256,7 @@ def findings(connection: sa.Connection) -> list[str]:
     found += checksums.findings(connection)
     found += bodies.findings(connection)
     found += _other_units(connection)
-    for select, described in _strays():
+    for select, described in _dangling_rows():
         number = connection.execute(sa.select(sa.func.count()).select_from(select.subquery())).scalar_one()
         found += [f"{described}: {number}"] if number else []
     return found
@@ -332,7 +331,7 @@ def _named(word: str | None, of_series: str) -> str:
     return of_series if word == "" else word or ""
 
 
-def _strays() -> Iterable[tuple[Any, str]]:
+def _dangling_rows() -> Iterable[tuple[Any, str]]:
     """Selects of what leads nowhere, each with what that is."""
     answered = sa.select(date_ranges.c.series_id).join_from(date_ranges, series, series.c.id == date_ranges.c.series_id)
     answered = answered.join(fetches, fetches.c.id == date_ranges.c.fetch_id, isouter=True)
@@ -364,7 +363,7 @@ def _strays() -> Iterable[tuple[Any, str]]:
 
 
 def _lacking() -> sa.Select[Any]:
-    """Annotations in force that an answer, asked for after they were last seen, should have carried and did not."""
+    """Select the annotations in force that a later answer should have contained and did not."""
     remark, withdrawal = schema.annotations, schema.withdrawals
     is_open = sa.and_(withdrawal.c.annotation_id == remark.c.id, withdrawal.c.returned_at.is_(None))
     ends_later = sa.or_(remark.c.end_date.is_(None), date_ranges.c.start < remark.c.end_date)

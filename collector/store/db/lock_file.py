@@ -1,7 +1,7 @@
-"""Who writes to a SQLite store: one process, which holds two locks.
+"""The owner of a SQLite store: one process, which holds two locks.
 
-One is on the database file itself, under whatever name it was opened. The other is on the file `FILE.lock` beside it,
-which says who the process is, and which versions before this one hold alone.
+One is on the database file itself, whatever its name. The other is on the file `FILE.lock` next to it, which contains
+the process. Earlier versions hold only that one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import struct
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ _FLOCK = "hhqqi4x"
 """The struct flock of fcntl(2): type, whence, start, length, process."""
 _OWNED_BYTE = 0x4000_0200
 """In the page that no database uses, behind the bytes that SQLite locks: https://sqlite.org/fileformat2.html#lockbyte."""
+_LOCK, _UNLOCK = (struct.pack(_FLOCK, kind, os.SEEK_SET, _OWNED_BYTE, 1, 0) for kind in (fcntl.F_WRLCK, fcntl.F_UNLCK))
 _ELSEWHERE = "another process, which opened it under another name or whose lock file was deleted"
 
 
@@ -50,7 +52,7 @@ class Owner:
 
 
 class LockFile:
-    """The locks as they are held; the lock file stays, because deleting it would race with the next owner."""
+    """The held locks. The lock file is never deleted, because that would race with the next owner."""
 
     def __init__(self, path: Path, descriptor: int, owner: Owner, held: ExitStack) -> None:
         self._path = path
@@ -62,11 +64,11 @@ class LockFile:
             self.take_file()
 
     def announce(self, url: str) -> None:
-        """Write the address of the owner's HTTP server beside its name."""
+        """Add the address of the owner's HTTP server to the lock file."""
         self.write(Owner(**{**asdict(self._owner), "url": url}))
 
     def write(self, owner: Owner) -> None:
-        """Say who holds the lock, unless the disk is full; it is held all the same."""
+        """Write the owner into the lock file. If the disk is full, the lock is held without it."""
         content = json.dumps(asdict(owner)).encode() + b"\n"
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
@@ -78,7 +80,7 @@ class LockFile:
             descriptor = self._held.enter_context(pinned(self._path, writes=True))
         except OSError as error:
             raise StoreUnavailable(f"the store {self._path} cannot be written ({os_error_text(error)})") from error
-        _wait_for(lambda: _try_file(descriptor, self._path), self._path, lambda: _ELSEWHERE)
+        _wait_for(partial(_try_file, descriptor, self._path), self._path, lambda: _ELSEWHERE)
         self._held.callback(_release_file, descriptor)
 
 
@@ -89,25 +91,22 @@ def lock_path(path: Path) -> Path:
 
 @contextmanager
 def hold_lock(path: Path, command: str, *, named: Path | None = None) -> Iterator[LockFile]:
-    """Own the store in *path*; StoreLocked, with who does and since when, where another process owns it.
+    """Own the store in *path*. Raises StoreLocked, with the owner and its start, if another process owns it.
 
-    *named* is a symbolic link to it, beside which the previous version has its lock file.
+    *named* is a symbolic link to it; the previous version has its lock file next to the link.
     """
     with ExitStack() as held:
         descriptor = held.enter_context(_lock_file(path, os.O_CREAT))
-        if named and _beside_link(path, named):
-            held.enter_context(_lock_file(named, 0))
+        other_path = named or path
+        own, other = lock_path(path), lock_path(other_path)
+        if other.exists() and not (own.exists() and other.samefile(own)):  # named is a symbolic link
+            held.enter_context(_lock_file(other_path, 0))
         yield LockFile(path, descriptor, Owner(os.getpid(), command, rfc3339(utc_now().replace(microsecond=0))), held)
-
-
-def _beside_link(path: Path, named: Path) -> bool:
-    other = lock_path(named)
-    return other.exists() and not (lock_path(path).exists() and other.samefile(lock_path(path)))
 
 
 @contextmanager
 def _lock_file(path: Path, flags: int) -> Iterator[int]:
-    """Hold the lock file of *path*, with a little patience for those who only look whether there is an owner."""
+    """Hold the lock file of *path*; wait a moment for processes that only check whether there is an owner."""
     file = lock_path(path)
     try:
         descriptor = os.open(file, os.O_RDWR | flags | os.O_CLOEXEC, 0o600)
@@ -117,7 +116,7 @@ def _lock_file(path: Path, flags: int) -> Iterator[int]:
             what = f"{file} cannot be opened for writing, so the store can only be read"
         raise StoreUnavailable(f"{what} ({os_error_text(error)})") from error
     try:
-        _wait_for(lambda: _try(descriptor, fcntl.LOCK_EX, file), path, lambda: _read(descriptor))
+        _wait_for(partial(_try, descriptor, fcntl.LOCK_EX, file), path, partial(_read, descriptor))
         yield descriptor
     finally:
         os.close(descriptor)
@@ -134,13 +133,13 @@ def _wait_for(attempt: Callable[[], bool], path: Path, who: Callable[[], Owner |
 
 
 def owner_of(path: Path) -> Owner | None:
-    """Tell who owns the store in *path* just now; None where nobody does."""
+    """Return the current owner of the store in *path*; None if there is none."""
     owned, owner = _look(path)
     return owner if owned else None
 
 
 def hidden_owner_since(path: Path) -> datetime | None:
-    """Return since when a process owns the store whose lock file this user may not read; None where nobody does."""
+    """Return since when a process owns the store if this user may not read the lock file; None if none does."""
     file = lock_path(path)
     if not file.exists() or os.access(file, os.R_OK, effective_ids=True):
         return None
@@ -149,9 +148,9 @@ def hidden_owner_since(path: Path) -> datetime | None:
 
 
 def is_owned(path: Path, descriptor: int) -> bool:
-    """Tell whether a process owns the store in *path* under this name, whether or not it says who it is.
+    """Return whether a process owns the store in *path* under this name, even if the lock file does not name it.
 
-    *descriptor* is of the database file, which tells that if this user may not read the lock file.
+    *descriptor* is of the database file, which is checked if this user may not read the lock file.
     """
     file = lock_path(path)
     if file.exists() and not os.access(file, os.R_OK, effective_ids=True):
@@ -160,11 +159,11 @@ def is_owned(path: Path, descriptor: int) -> bool:
 
 
 def is_owned_file(descriptor: int) -> bool:
-    """Tell whether a process owns the database file behind *descriptor*, under whatever name."""
+    """Return whether a process owns the database file behind *descriptor*, whatever the file's name."""
     wanted = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, _OWNED_BYTE, 1, 0)
     try:
         found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)
-    except OSError:  # a file system, or a kernel, without such locks: nobody has one
+    except OSError:  # a file system or a kernel without such locks
         return False
     return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
 
@@ -177,7 +176,7 @@ def _look(path: Path) -> tuple[bool, Owner | None]:
     try:
         owned = not _try(descriptor, fcntl.LOCK_SH, lock_path(path))
         return owned, _read(descriptor) if owned else None
-    except StoreUnavailable:  # where nothing can be locked nobody can be an owner
+    except StoreUnavailable:  # without locks there is no owner
         return False, None
     finally:
         os.close(descriptor)
@@ -195,7 +194,7 @@ def _try(descriptor: int, kind: int, file: Path) -> bool:
 
 def _try_file(descriptor: int, path: Path) -> bool:
     try:
-        _set(descriptor, fcntl.F_WRLCK)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _LOCK)
     except BlockingIOError:
         return False
     except OSError as error:
@@ -206,11 +205,7 @@ def _try_file(descriptor: int, path: Path) -> bool:
 
 def _release_file(descriptor: int) -> None:
     with suppress(OSError):
-        _set(descriptor, fcntl.F_UNLCK)
-
-
-def _set(descriptor: int, kind: int) -> None:
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, os.SEEK_SET, _OWNED_BYTE, 1, 0))
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _UNLOCK)
 
 
 def _unlockable(file: Path, error: OSError) -> StoreUnavailable:
@@ -235,10 +230,6 @@ class _Pin:
     descriptors: list[int] = field(default_factory=list)
     shared: int | None = None
 
-    def close(self) -> None:
-        for descriptor in self.descriptors:
-            os.close(descriptor)
-
 
 _guard = Lock()
 _pins: dict[tuple[int, int], _Pin] = {}
@@ -256,22 +247,21 @@ def pinned(path: Path, *, writes: bool = False) -> Iterator[int]:
         with _guard:
             _pins[key].users -= 1
             if not _pins[key].users:
-                _pins.pop(key).close()
+                for opened in _pins.pop(key).descriptors:
+                    os.close(opened)
 
 
 def _opened(path: Path, *, writes: bool) -> tuple[tuple[int, int], int]:
     if not writes:
-        known = _key(path.stat())
+        status = path.stat()
+        known = status.st_dev, status.st_ino
         if known in _pins and (shared := _pins[known].shared) is not None:
             return known, shared
     descriptor = os.open(path, (os.O_RDWR if writes else os.O_RDONLY) | os.O_CLOEXEC)
-    key = _key(os.fstat(descriptor))  # of the file that has the name now
+    status = os.fstat(descriptor)  # of the file that has the name now
+    key = status.st_dev, status.st_ino
     pin = _pins.setdefault(key, _Pin())
     pin.descriptors.append(descriptor)
     if not writes:
         pin.shared = descriptor
     return key, descriptor
-
-
-def _key(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino

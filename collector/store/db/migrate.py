@@ -1,7 +1,11 @@
-"""Which schema a store has, and how it gets the one that this version knows.
+"""The revision of a store's schema, its migration, and the partitions of `points` on Postgres.
 
-Migrations run in the transaction of the caller: on SQLite it holds the write lock, on Postgres a lock of the
-transaction, so that of many that start at once one migrates and the others find it done.
+Migrations run in the transaction of the caller. On SQLite it holds the write lock, on Postgres a lock of the
+transaction, so that of several processes one migrates and the others find it done.
+
+On Postgres `points` is partitioned by year, or is a hypertable of TimescaleDB. For SQL it is one table: columns, key,
+checks and statements are the same. There is no DEFAULT partition: both ends are open instead, so the partitions have an
+order, and a series' oldest and newest point are found in the first one that has any.
 """
 
 from __future__ import annotations
@@ -14,22 +18,24 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 import collector
-from collector.store.db import partitioning
+from collector.store.db import schema
 from collector.store.db.schema import VIEWS, metadata
 from collector.store.db.sql import lock_for_migration
-from collector.store.errors import NotAStore, SchemaTooNew, SchemaTooOld
+from collector.store.errors import MissingExtension, NotAStore, SchemaTooNew, SchemaTooOld
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from alembic.config import Config
 
 log = logging.getLogger(__name__)
 
 VERSION_TABLE = "schema_revision"
 HEAD = "0010"
-"""The revision this version reads and writes. Revisions are numbers, so that older and newer can be told apart."""
+"""The revision that this version reads and writes. Revisions are numbers, so that older and newer ones differ."""
 
 COPYING = "copying"
-"""Stands for the revision of a store that is still being copied, so that nothing opens it before it is whole."""
+"""The revision of a store that is still being copied, so that no collector opens it before it is complete."""
 
 _REVISION = re.compile("[0-9]{4}")
 _FOREIGN = "the schema revision {!r} is none of the collector's"
@@ -37,18 +43,14 @@ _version = sa.table(VERSION_TABLE, sa.column("version_num", sa.Text))
 
 
 def folder() -> Path:
-    """Find the migrations: inside the package when installed from a wheel, beside it in a checkout."""
+    """Return the folder of the migrations: inside the package of a wheel, next to the package in a checkout."""
     package = Path(collector.__file__).parent
     inside, beside = package / "migrations", package.parent / "migrations"
     return inside if inside.is_dir() else beside
 
 
 def current(connection: sa.Connection) -> str | None:
-    """Read the revision of the store's schema; None where it has none."""
-    return _current(connection)
-
-
-def _current(connection: sa.Connection) -> str | None:
+    """Read the revision of the store's schema; None if it has none."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     return connection.execute(sa.select(_version.c.version_num)).scalar()
@@ -73,12 +75,12 @@ def check(revision: str | None) -> None:
 
 
 def is_beyond(revision: str | None) -> bool:
-    """Tell whether the schema is of a newer version, or of none of ours."""
+    """Return whether the schema is of a newer version, or not of this program."""
     return revision is not None and (revision > HEAD or not _REVISION.fullmatch(revision))
 
 
 def stamp(connection: sa.Connection, revision: str) -> None:
-    """Write down which revision an existing schema has."""
+    """Record which revision an existing schema has."""
     connection.execute(sa.update(_version).values(version_num=revision))
 
 
@@ -100,7 +102,7 @@ def upgrade(connection: sa.Connection) -> None:
 
 
 def downgrade(connection: sa.Connection, revision: str) -> None:
-    """Take the schema back to *revision*, or to none with `base`; LookupError where there is no such revision."""
+    """Take the schema back to *revision*, or to none with `base`. Raises LookupError if there is no such revision."""
     _hush()
     from alembic.util import CommandError
 
@@ -115,13 +117,13 @@ def _alembic(connection: sa.Connection, command: str, revision: str) -> None:
     _hush()
     import alembic.command
 
-    before = _current(connection)
+    before = current(connection)
     getattr(alembic.command, command)(config(connection), revision)
-    log.info("migrated", extra={"before": before, "after": _current(connection)})
+    log.info("migrated", extra={"before": before, "after": current(connection)})
 
 
 def _hush() -> None:
-    """Keep Alembic from telling of every plugin it loads; what it does is told in one line of ours."""
+    """Silence Alembic's log, because one line of ours reports the migration."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
@@ -137,11 +139,7 @@ def config(connection: sa.Connection) -> Config:
 
 
 def drift(connection: sa.Connection) -> list[str]:
-    """Say in what the tables and views differ from the declared ones, one line per difference."""
-    return _drift(connection)
-
-
-def _drift(connection: sa.Connection) -> list[str]:
+    """Return in what the tables and views differ from the declared ones, one line per difference."""
     _hush()
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -155,7 +153,7 @@ def _drift(connection: sa.Connection) -> list[str]:
     return [
         *(_words(difference) for difference in found),
         *(f"the view {name} is missing" for name in sorted({*VIEWS} - views)),
-        *partitioning.drift(connection),
+        *_missing_partitions(connection),
     ]
 
 
@@ -164,3 +162,93 @@ def _words(difference: Any) -> str:
         return "; ".join(_words(part) for part in difference)
     action, *rest = difference
     return " ".join([str(action), *(getattr(part, "name", None) or str(part) for part in rest if part is not None)])
+
+
+_COPY_OF = "CREATE TABLE points (LIKE points_replaced INCLUDING CONSTRAINTS)"
+_VIEWS = """
+SELECT DISTINCT view.oid::regclass::text, pg_get_viewdef(view.oid)
+FROM pg_depend d JOIN pg_rewrite rule ON rule.oid = d.objid JOIN pg_class view ON view.oid = rule.ev_class
+WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = 'points'::regclass AND view.relkind = 'v'
+  AND view.reloptions IS NULL"""
+_RIGHTS = """
+SELECT right_to.privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+FROM pg_class AS it CROSS JOIN aclexplode(it.relacl) AS right_to
+WHERE it.oid = 'points'::regclass AND grantee <> it.relowner"""
+
+
+def rebuild(connection: sa.Connection, suffix: str, then: Iterable[str] = ()) -> None:
+    """Rebuild `points` with *suffix* after its definition, run *then*, and insert the old rows.
+
+    All in the transaction of the caller, so readers and writers of points wait for its end. Rights are kept, and views
+    read the new table. Any other object that depends on the old table, like a materialized view, raises an error.
+    """
+    _run(connection, ["LOCK TABLE points IN ACCESS EXCLUSIVE MODE"])
+    views = [tuple(row) for row in connection.exec_driver_sql(_VIEWS)]
+    rights = [tuple(row) for row in connection.exec_driver_sql(_RIGHTS)]
+    _run(
+        connection,
+        [
+            "ALTER TABLE points RENAME CONSTRAINT pk_points TO pk_points_replaced",
+            "ALTER TABLE points RENAME TO points_replaced",
+            f"{_COPY_OF} {suffix}",
+            *then,
+            "INSERT INTO points SELECT * FROM points_replaced",
+            "ALTER TABLE points ADD CONSTRAINT pk_points PRIMARY KEY (series_id, timestamp)",
+            *(f"CREATE OR REPLACE VIEW {name} AS {query}" for name, query in sorted(views)),
+            *(f"GRANT {right} ON points TO {role}" for right, role in rights),
+            "DROP TABLE points_replaced",
+            "ANALYZE points",
+        ],
+    )
+
+
+def _run(connection: sa.Connection, statements: Sequence[str]) -> None:
+    for statement in statements:
+        connection.exec_driver_sql(statement.replace("%", "%%"))
+
+
+_CHUNK = "52 weeks"
+_HYPERTABLE = f"""
+SELECT create_hypertable('points', 'timestamp', create_default_indexes => false,
+  chunk_time_interval => INTERVAL '{_CHUNK}')"""
+_KNOWS = """
+SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'),
+  EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
+    AND current_setting('timescaledb.max_background_workers', true) IS NOT NULL"""
+_IS_HYPERTABLE = """
+SELECT EXISTS (
+  SELECT FROM timescaledb_information.hypertables
+  WHERE hypertable_name = 'points' AND hypertable_schema = current_schema()
+)"""
+
+
+def is_hypertable(connection: sa.Connection) -> bool:
+    """Return whether `points` is a hypertable; MissingExtension where this server knows no such thing."""
+    created, available = connection.execute(sa.text(_KNOWS)).one()
+    if not created and not available:
+        raise MissingExtension(
+            "[database] timescale = true takes the extension TimescaleDB, which this server does not have"
+            " (installed, and named in its shared_preload_libraries)"
+        )
+    return bool(created and connection.execute(sa.text(_IS_HYPERTABLE)).scalar_one())
+
+
+def make_hypertable(connection: sa.Connection) -> None:
+    """Turn `points` into a hypertable and move what is in it, under the lock of migrations; nothing where it is one."""
+    lock_for_migration(connection)
+    connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
+    if not is_hypertable(connection):
+        rebuild(connection, "", [_HYPERTABLE])
+        log.info("hypertable_created")
+
+
+_CHILDREN = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'points'::regclass"
+_KIND = "SELECT relkind = 'p' FROM pg_class WHERE oid = 'points'::regclass"
+
+
+def _missing_partitions(connection: sa.Connection) -> list[str]:
+    """Return the partitions that are missing on Postgres; a hypertable creates its own chunks."""
+    if connection.dialect.name == "sqlite" or not connection.execute(sa.text(_KIND)).scalar():
+        return []
+    found = set(connection.execute(sa.text(_CHILDREN)).scalars())
+    return [f"the partition {name} is missing" for name in schema.partitions() if name not in found]

@@ -8,11 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from collector.store.db import partitioning
 from collector.store.db.column_types import BigInt, Boolean, BucketTime, CleanText, Double, Timestamp
 
 APPLICATION_ID = 0x52444354
-"""Marks a SQLite file as a store of ours: "RDCT" in its header."""
+"""Marks a SQLite file as a store: "RDCT" in its header."""
 
 metadata = sa.MetaData(
     naming_convention={
@@ -21,6 +20,27 @@ metadata = sa.MetaData(
         "ix": "ix_%(table_name)s_%(column_0_name)s",
     }
 )
+
+
+YEARS = range(2024, 2032)
+"""Years with a partition of their own; each one costs a little whenever a statement names no time."""
+BY_TIME = "RANGE (timestamp)"
+
+
+def partitions() -> dict[str, str]:
+    """The partitions by name, each with its bounds."""
+    first, last = YEARS[0], YEARS[-1] + 1
+    years = {f"points_{year}": f"FROM ('{year}-01-01Z') TO ('{year + 1}-01-01Z')" for year in YEARS}
+    return {
+        f"points_before_{first}": f"FROM (MINVALUE) TO ('{first}-01-01Z')",
+        **years,
+        f"points_from_{last}": f"FROM ('{last}-01-01Z') TO (MAXVALUE)",
+    }
+
+
+def create_partitions() -> list[str]:
+    """Return the statements that create the partitions."""
+    return [f"CREATE TABLE {name} PARTITION OF points FOR VALUES {bounds}" for name, bounds in partitions().items()]
 
 
 def _table(name: str, *parts: Any, rowid: bool = False, **options: Any) -> sa.Table:
@@ -52,13 +72,14 @@ series = _table(
     sa.UniqueConstraint("digest", "normalization", "unit"),
     rowid=True,
 )
-"""*digest* is SHA-256 of what was asked (dataset to filters); with normalization and unit it is the whole identity.
-*points* counts the series' points, so that a status costs nothing. *label* is the newest label.
+"""*digest* is SHA-256 of the question (dataset to filters); with normalization and unit it is the whole identity.
+*points* counts the series' points, so that a status is cheap. *label* is the newest label.
 
 *settle* is the longest `settle`, in seconds, of the profiles that want the series. *in_force_at* is when the labels
 moved to it last, NULL if never. *proposed_at* is when the first of the newest answers in a row with its normalization
 and unit was requested, while another series is in force. *sums_differ* is true if Radar's daily values are not the sums
-of its finer ones, so that they confirm nothing."""
+of its finer ones, so that they confirm nothing.
+"""
 
 profile_series = _table(
     "profile_series",
@@ -79,7 +100,7 @@ points = _table(
     sa.CheckConstraint("value > '-Infinity' AND value < 'Infinity'", name="ck_points_finite").ddl_if(
         dialect="postgresql"
     ),
-    postgresql_partition_by=partitioning.BY_TIME,
+    postgresql_partition_by=BY_TIME,
 )
 
 revisions = _table(
@@ -133,10 +154,11 @@ fetches = _table(
     sa.Index("ix_fetches_last_updated", "last_updated"),
     rowid=True,
 )
-"""One row per request sent, on record before it is sent: the ledger of the request budget.
+"""One row per request, recorded before it is sent: the ledger of the request budget.
 
 *windows* is a JSON array of [start, end] in RFC 3339, one per position. *last_updated* is never ahead of the clock.
-*replay_of* is NULL for a request; else nothing was sent: the kept body of that fetch was read again."""
+*replay_of* is NULL for a request; otherwise nothing was sent, and the kept body of that fetch was read again.
+"""
 
 bodies = _table(
     "bodies",
@@ -178,9 +200,9 @@ date_ranges = _table(
     sa.Column("overruled", Boolean),
     sa.Index("ix_date_ranges_fetch_id", "fetch_id"),
 )
-"""The buckets [start, end) that a fetch answered for a series, the range as the API adjusted it, NULL if it could not
-be read, and the checksum of these and of the values that the fetch wrote there. *overruled* is true if an answer with a
-later lastUpdated had come, so that this one only added buckets, else NULL."""
+"""The buckets [start, end) that a fetch answered for a series, the range as the API adjusted it (NULL if it could
+not be read), and the checksum of these and of the values that the fetch wrote there. *overruled* is true if an
+answer with a later lastUpdated had come, so that this one only added buckets; otherwise NULL."""
 
 finality = _table(
     "finality",
@@ -208,9 +230,10 @@ absences = _table(
     sa.Column("asked_at", Timestamp, nullable=False),
     sa.Column("told_at", Timestamp, nullable=False),
 )
-"""Buckets [start, end) that are not stored and that an answer past settle lacked too: the proof of a gap upstream.
+"""Buckets [start, end) that are not stored and that an answer past settle lacked, too: the proof of an upstream gap.
 
-[window_start, window_end) is what was asked; *told_at* is the earlier of *asked_at* and the answer's lastUpdated."""
+[window_start, window_end) was requested; *told_at* is the earlier of *asked_at* and the answer's lastUpdated.
+"""
 
 refusals = _table(
     "refusals",
@@ -221,7 +244,7 @@ refusals = _table(
     sa.Column("refused_at", Timestamp, nullable=False),
     sa.Column("again_at", Timestamp, nullable=False),
 )
-"""Questions, by the digest of the series, whose answer was refused for its content: not asked before *again_at*."""
+"""Questions, by the digest of the series, whose answer was refused for its content: not requested before *again_at*."""
 
 snapshots = _table(
     "snapshots",
@@ -233,7 +256,8 @@ snapshots = _table(
     sa.Column("points", BigInt, nullable=False),
     sa.Column("checksum", BigInt, nullable=False),
 )
-"""Complete answers of one pass about a series whose values depend on the moment of asking: buckets [start, end)."""
+"""Complete answers of one pass about a series whose values depend on the moment of the request: buckets [start,
+end)."""
 
 snapshot_points = _table(
     "snapshot_points",
@@ -283,7 +307,7 @@ fires = _table(
     sa.Column("message", CleanText),
 )
 
-seals = _table(
+set_checksums = _table(
     "seals",
     sa.Column("part", CleanText, primary_key=True),
     sa.Column("number", BigInt, nullable=False),
@@ -301,9 +325,10 @@ replicas = _table(
     sa.Column("expires_at", Timestamp, nullable=False),
     rowid=True,
 )
-"""Processes that share a store on Postgres. *profiles* is what they see to, as JSON; *expires_at* ends the lease."""
+"""Processes that share a store on Postgres. *profiles* are those of its configuration, as JSON; *expires_at* ends
+the lease."""
 
-duties = _table(
+work_items = _table(
     "duties",
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("name", CleanText, primary_key=True),
@@ -313,7 +338,7 @@ duties = _table(
     sa.Column("reason", CleanText),
     sa.Column("again_at", Timestamp),
 )
-"""What one process at a time sees to: a profile's fires, its history. *replica_id* is whose it is just now, or 0."""
+"""Work items: one replica at a time holds each, like the fires of a profile. *replica_id* is the holder's, or 0."""
 
 _BACKFILL_COUNTS = (
     "requests",
@@ -353,8 +378,8 @@ backfill_windows = _table(
     sa.Column("replica_id", BigInt),
     sa.Column("failure", CleanText),
 )
-"""What a running job has to ask for still, by the series' digest: *replica_id* is who was at it last, if anybody, and
-*failure* why it could not be had."""
+"""Windows that a running job still has to request, by the series' digest. *replica_id* is the last holder's, if any,
+and *failure* why the request failed."""
 
 state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", CleanText, nullable=False))
 
@@ -412,7 +437,7 @@ SQLite from reading all points first."""
 
 _ddl: Any = sa.DDL
 
-for _statement in partitioning.create_partitions():
+for _statement in create_partitions():
     sa.event.listen(points, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))
 
 for _name, _query in VIEWS.items():

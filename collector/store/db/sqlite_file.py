@@ -1,7 +1,7 @@
-"""The file of a SQLite store: what it is, told without changing a byte, and how it comes to be.
+"""The file of a SQLite store: checks that change no byte of it, and its creation.
 
-A new store is built under another name and renamed when it is whole, so that a file of the store's name is never half
-a store, wherever the process was killed.
+A new store is built under another name and renamed when it is complete, so a file with the store's name is never half a
+store, even if the process is killed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from urllib.parse import quote
 
 from collector.errors import os_error_text
 from collector.model import utc_now
-from collector.store.db.engine import BUSY_SECONDS, sqlite_writer
+from collector.store.db.engine import BUSY_SECONDS, sqlite_engine, translate
 from collector.store.db.lock_file import is_owned, is_owned_file, pinned
 from collector.store.db.schema import APPLICATION_ID
-from collector.store.db.translate_errors import translate
 from collector.store.errors import NotAStore, StoreAliased, StoreCorrupt, StoreMissing, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -37,11 +36,12 @@ _SMALLEST = 512
 
 @contextmanager
 def opened(location: Location, *, writes: bool) -> Iterator[bool]:
-    """Check the file of a store and keep it open; the value is whether it must be read as a file that nobody changes.
+    """Check the file of a store and keep it open. Yields whether it must be read as an immutable file.
 
-    The owner *writes*: it sets a write-ahead log of another file aside. A reader changes nothing.
+    The owner *writes*: it moves a write-ahead log of another file aside. A reader changes nothing.
     """
-    path = _path(location)
+    path = location.path
+    assert path is not None
     _check_kind(path)
     with ExitStack() as stack:
         try:
@@ -52,7 +52,7 @@ def opened(location: Location, *, writes: bool) -> Iterator[bool]:
             immutable = not writes and must_be_read_alone(path, descriptor)
         except OSError as error:
             raise StoreUnavailable(f"the store {path} cannot be opened ({os_error_text(error)})") from error
-        _check_content(location, immutable=immutable)
+        _check_content(path, location, immutable=immutable)
         yield immutable
 
 
@@ -75,7 +75,7 @@ def _check_kind(path: Path) -> None:
 
 
 def _check_names(path: Path, descriptor: int, *, writes: bool) -> None:
-    """Refuse a file with several hard links; a backup that nobody writes to has no changes beside any name."""
+    """Reject a file with several hard links, unless it is a backup without a log and without a writer."""
     number = path.stat().st_nlink
     if number > 1 and (writes or not has_no_log(read_header(descriptor))):
         raise StoreAliased(
@@ -94,10 +94,10 @@ def _others(path: Path) -> str:
     return f" (also {', '.join(sorted(names))})" if names else ""
 
 
-def _check_content(location: Location, *, immutable: bool) -> None:
-    """Ask SQLite, which says what is wrong with a file that it cannot open."""
+def _check_content(path: Path, location: Location, *, immutable: bool) -> None:
+    """Open the file with SQLite, which reports why a file cannot be opened."""
     try:
-        with closing(connect(_path(location), immutable=immutable)) as connection:
+        with closing(connect(path, immutable=immutable)) as connection:
             found: int = connection.execute("PRAGMA application_id").fetchone()[0]
     except sqlite3.Error as error:
         raise translate(error, location) from error
@@ -111,34 +111,31 @@ def connect(path: Path, *, immutable: bool) -> sqlite3.Connection:
 
 
 def make_folder(location: Location) -> None:
-    """Create the folder of a store where it is missing, for this user alone; none that a link only points to."""
-    folder = _path(location).parent
-    if link := _dangling(location):
-        raise StoreUnavailable(f"{link} is a symbolic link to {os.path.realpath(link)}, which cannot be reached")
+    """Create the missing folder of a store, for this user alone. Raises StoreUnavailable for a dangling symbolic link.
+
+    A link to a missing file in an existing folder is not dangling, because the store creates that file.
+    """
+    assert location.path is not None
+    path, folder = location.path, location.path.parent
+    named = location.named or path
+    first = next(one for one in (named, *named.parents) if os.path.lexists(one))
+    if first.is_symlink() and not first.exists() and (path.is_symlink() or not folder.is_dir()):
+        raise StoreUnavailable(f"{first} is a symbolic link to {os.path.realpath(first)}, which cannot be reached")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(f"the folder {folder} cannot be created ({os_error_text(error)})") from error
 
 
-def _dangling(location: Location) -> Path | None:
-    """Find the link on the way to a store that points nowhere; one to a file that a folder could hold is none."""
-    path = _path(location)
-    named = location.named or path
-    first = next(one for one in (named, *named.parents) if os.path.lexists(one))
-    if not first.is_symlink() or first.exists():
-        return None
-    return first if path.is_symlink() or not path.parent.is_dir() else None
-
-
 @contextmanager
 def creating(location: Location) -> Iterator[sa.Connection]:
-    """Build a new store in the transaction this gives; only the owner may."""
-    path = _path(location)
+    """Build a new store in the transaction that this yields; only the owner may."""
+    path = location.path
+    assert path is not None
     unfinished = path.with_name(path.name + ".new")
     _remove(unfinished)
     os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    engine = sqlite_writer(unfinished)
+    engine = sqlite_engine(unfinished, writes=True)
     try:
         with engine.begin() as connection:
             yield connection
@@ -164,21 +161,16 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _path(location: Location) -> Path:
-    assert location.path is not None
-    return location.path
-
-
 _MAGIC = b"SQLite format 3\0"
 _LENGTH = 100
 _A_FEW = 8
-"""So many bits may have turned over for a mark still to be known as ours."""
+"""The largest number of wrong bits for which a damaged mark is still recognised."""
 
 
 def check_header(path: Path) -> None:
-    """Raise StoreCorrupt where the file at *path* is a store whose first bytes, or whose end, are not as written.
+    """Raise StoreCorrupt if the file at *path* is a store whose first bytes or whose end are damaged.
 
-    Anything else that may be wrong with it is left for SQLite to say. To be called before the file is opened.
+    SQLite reports any other damage. Call this before the file is opened.
     """
     has_wal = has_content(path.with_name(f"{path.name}-wal"))
     try:
@@ -201,18 +193,18 @@ def has_content(path: Path) -> bool:
 
 
 def has_no_log(head: bytes) -> bool:
-    """Return whether a database that begins with *head* has no write-ahead log, so that one beside it is another's.
+    """Return whether a database that begins with *head* has no write-ahead log, so that a log next to it is another's.
 
-    SQLite writes the mode into the header, and syncs it, before it makes the log, and changes it back after it has
+    SQLite writes the mode into the header and syncs it before it creates the log, and changes it back after it has
     deleted the log. So a file that is marked for a rollback journal, as backups are, never has a log of its own.
     """
     return head[:16] == _MAGIC and head[18:20] == b"\1\1"
 
 
 def judge(head: bytes, size: int, *, has_wal: bool) -> str | None:
-    """Say what is wrong with a store that begins with *head* and has *size* bytes; see https://sqlite.org/fileformat2.html.
+    """Return the damage of a store that begins with *head* and has *size* bytes, https://sqlite.org/fileformat2.html.
 
-    With a write-ahead log the file may be about to grow, so its size tells nothing then.
+    With a write-ahead log the size shows nothing, because the file may be about to grow.
     """
     if len(head) < _LENGTH:
         return f"of its header there are {len(head)} bytes" if head and _MAGIC.startswith(head[:16]) else None
@@ -257,7 +249,7 @@ _INTERRUPTED = (
 
 
 def uri(path: Path, *, mode: str = "ro", immutable: bool = False) -> str:
-    """Write the address by which SQLite opens a file; an *immutable* one it reads without any file beside it."""
+    """Return the URI by which SQLite opens a file; an *immutable* one is read without any file next to it."""
     return f"file:{quote(str(path))}?mode={mode}" + ("&immutable=1" if immutable else "")
 
 
@@ -268,7 +260,7 @@ def identity(path: Path) -> tuple[int, int, int]:
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """Name the file with *suffix* beside the database *path*."""
+    """Return the path of the file with *suffix* next to the database *path*."""
     return path.with_name(path.name + suffix)
 
 
@@ -294,7 +286,7 @@ def set_foreign_log_aside(path: Path, descriptor: int) -> None:
 
 
 def set_all_aside(path: Path) -> None:
-    """Rename what a database that was deleted left behind, so that SQLite does not read it into a new one."""
+    """Rename the log files of a deleted database, so that SQLite does not read them into a new one."""
     kept = aside(path)
     if moved := move(path, kept, (LOG, JOURNAL)):
         names = ", ".join(str(one) for one in moved)
@@ -302,14 +294,14 @@ def set_all_aside(path: Path) -> None:
 
 
 def aside(path: Path) -> Path:
-    """Name what is replaced, so that nothing of that name exists."""
+    """Return an unused name for a replaced file."""
     stem = f"{path.name}.replaced-{utc_now():%Y%m%dT%H%M%SZ}"
     names = (path.with_name(stem + (f"-{number}" if number else "")) for number in range(1000))
     return next(one for one in names if not any(os.path.lexists(f"{one}{suffix}") for suffix in ("", *SUFFIXES)))
 
 
 def move(path: Path, kept: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Rename files beside *path* to lie beside *kept*, delete the index of a log that goes; returns the new names."""
+    """Rename files of *path* to files of *kept*, and delete the index of a renamed log; returns the new names."""
     there = [suffix for suffix in suffixes if has_content(beside(path, suffix))]
     moved = [beside(path, suffix).replace(beside(kept, suffix)) for suffix in there]
     if LOG in suffixes:
@@ -318,10 +310,10 @@ def move(path: Path, kept: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def must_be_read_alone(path: Path, descriptor: int) -> bool:
-    """Return whether a reader has to do without the files beside a database, as SQLite does where it cannot change.
+    """Return whether a reader must ignore the files next to a database and read it as an immutable file.
 
-    So it is with a log that is not its own, and in a folder where no file can be made as long as there is nothing in a
-    log and nobody writes. StoreUnavailable says what is missing where that is not safe.
+    This is the case for a log of another file, and in a folder where no file can be created while the log is empty and
+    the store has no owner. Raises StoreUnavailable with the missing condition if that is not safe.
     """
     _check_name(path, descriptor)
     if _ignores_log(path, descriptor):
@@ -363,13 +355,13 @@ def _is_readable_with_log(path: Path, descriptor: int) -> bool:
 
 
 def _denied(path: Path) -> list[Path]:
-    """Return the files beside a database that this user may not read."""
+    """Return the files of a database that this user may not read."""
     there = [one for one in (beside(path, LOG), beside(path, INDEX)) if one.exists()]
     return [one for one in there if not os.access(one, os.R_OK, effective_ids=True)]
 
 
 def _check_name(path: Path, descriptor: int) -> None:
-    """Raise StoreAliased where the owner of the file has it open under another name, whose log a reader lacks."""
+    """Raise StoreAliased if the owner has the file open under another name, because a reader does not see that log."""
     for _ in range(_LOOKS):  # an owner may come or go meanwhile
         if not is_owned_file(descriptor) or is_owned(path, descriptor):
             return

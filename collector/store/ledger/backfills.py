@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 _OPEN = ("queued", "running")
 UNPLANNED = ("queued", "stopped")
-"""Of a job in one of these states it is not known what it has to ask for."""
+"""The windows of a job in one of these states are not enqueued yet."""
 OVER = ("done", "failed", "cancelled")
 """A job in one of these states is never continued."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far a backfill has come.
+    """The progress of a backfill.
 
-    *buckets* of all series are wanted, *buckets_done* of them answered or given up; *windows* are the answered slices.
-    *points_ignored* counts buckets of answers that did not count. *gaps_remaining* counts the buckets that were absent
-    of what is wanted when the job ended; None while that is not known.
+    *buckets* is the number for all series, *buckets_done* of these are answered or given up; *windows* are the answered
+    slices. *points_ignored* counts buckets of overruled answers. *gaps_remaining* counts the buckets that were absent
+    when the job ended; None while that is unknown.
     """
 
     buckets: int = 0
@@ -61,7 +61,7 @@ class JobProgress:
 
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
-    """The history of *profiles* from *start* up to, not including, *end*; *force* asks for what is there, too."""
+    """The history of *profiles* from *start* up to, not including, *end*; *force* requests stored points, too."""
 
     profiles: tuple[str, ...]
     start: datetime
@@ -72,7 +72,10 @@ class BackfillRequest:
 def backfill_request(
     profiles: Sequence[str], start: datetime, end: datetime | None, now: datetime, *, force: bool
 ) -> BackfillRequest:
-    """Order history on the grid of 15 minutes, up to *now* at most; ValueError where start does not lie before end."""
+    """Return the request for history on the grid of 15 minutes, up to *now* at most.
+
+    Raises ValueError if start is not before end.
+    """
     slot = AggInterval.FIFTEEN_MINUTES
     until = slot.floor(min(end or now, now))
     if slot.floor(start) >= until:
@@ -82,9 +85,9 @@ def backfill_request(
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """How a job stands: `queued`, `running`, `stopped`, `done`, `cancelled`, or `failed`; *message* says why.
+    """The state of a job: `queued`, `running`, `stopped`, `done`, `cancelled`, or `failed`; *message* is the reason.
 
-    A `failed` job lacks a part of what is wanted, or could not be done at all.
+    A `failed` job could not fetch a part of its history, or none of it.
     """
 
     state: str
@@ -93,27 +96,27 @@ class JobStatus:
 
     @property
     def ended(self) -> bool:
-        """Tell whether nothing more will come of it."""
+        """Return whether the job has ended."""
         return self.state not in _OPEN
 
     @property
     def over(self) -> bool:
-        """Tell whether it is never continued; a `stopped` one may be."""
+        """Return whether the job is never continued; a `stopped` one may be."""
         return self.state in OVER
 
     @property
     def running(self) -> bool:
-        """Tell whether it is on record what there is to ask for."""
+        """Return whether its windows are enqueued."""
         return self.state == "running"
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillJob:
-    """A job: what is *wanted*, and how it is *standing*."""
+    """A job: the *wanted* history, and its *status*."""
 
     id: int
     wanted: BackfillRequest
-    standing: JobStatus
+    status: JobStatus
     created_at: datetime
     finished_at: datetime | None
 
@@ -125,8 +128,8 @@ _NONE_YET = dict.fromkeys(_COUNTED, 0) | {"gaps_remaining": _UNKNOWN}
 _JOBS = sa.select(backfills)
 
 
-def create(connection: sa.Connection, wanted: BackfillRequest, now: datetime, state: str) -> BackfillJob:
-    """Put a new job on record in that *state*."""
+def create(connection: sa.Connection, wanted: BackfillRequest, now: datetime, state: str = "queued") -> BackfillJob:
+    """Add a job: `queued` for any replica, `stopped` for a process that will claim and run it itself."""
     row = asdict(wanted) | {"profiles": json.dumps(wanted.profiles), "state": state, "created_at": now}
     created = connection.execute(sa.insert(backfills).values(row | _NONE_YET).returning(backfills.c.id))
     return _found(connection, created.scalar_one())
@@ -144,26 +147,26 @@ def find(connection: sa.Connection, backfill_id: int) -> BackfillJob | None:
     return _backfill(row) if row else None
 
 
-def listed(connection: sa.Connection, limit: int | None) -> list[BackfillJob]:
+def listed(connection: sa.Connection, limit: int | None = None) -> list[BackfillJob]:
     """List jobs, the newest first."""
     found = connection.execute(_JOBS.order_by(backfills.c.id.desc()).limit(limit))
     return [_backfill(row) for row in found]
 
 
 def still_open(connection: sa.Connection) -> list[BackfillJob]:
-    """List the jobs that have not ended, the oldest first: one that runs already goes on after a restart."""
+    """List the jobs that have not ended, the oldest first; a running one continues after a restart."""
     found = connection.execute(_JOBS.where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id))
     return [_backfill(row) for row in found]
 
 
-def begin(connection: sa.Connection, job: BackfillJob, buckets: int) -> BackfillJob:
-    """Let a job run that has *buckets* to ask for, beside those that are done."""
+def start(connection: sa.Connection, job: BackfillJob, buckets: int) -> BackfillJob:
+    """Start a job that has to request *buckets* in addition to those that are done."""
     values = {"state": "running", "finished_at": None, "message": None}
-    return _changed(connection, job, values | {"buckets": job.standing.progress.buckets_done + buckets})
+    return _changed(connection, job, values | {"buckets": job.status.progress.buckets_done + buckets})
 
 
 def requeue(connection: sa.Connection, job: BackfillJob) -> BackfillJob:
-    """Put a job back on the queue as it is, to be planned anew."""
+    """Put a job back on the queue unchanged; its windows are enqueued again."""
     return _changed(connection, job, {"state": "queued"})
 
 
@@ -176,9 +179,9 @@ def count(connection: sa.Connection, job_id: int, counts: Sequence[JobProgress])
     return _found(connection, job_id)
 
 
-def report(connection: sa.Connection, backfill_id: int, standing: JobStatus, now: datetime, **counts: int) -> None:
-    """Write down how a job stands, and those of its counts that are given."""
-    values = {"state": standing.state, "message": standing.message, "finished_at": now if standing.ended else None}
+def report(connection: sa.Connection, backfill_id: int, status: JobStatus, now: datetime, **counts: int) -> None:
+    """Record the state of a job, and the given counts."""
+    values = {"state": status.state, "message": status.message, "finished_at": now if status.ended else None}
     connection.execute(sa.update(backfills).where(backfills.c.id == backfill_id).values(**values, **counts))
 
 
@@ -198,16 +201,16 @@ def _backfill(row: sa.Row[Any]) -> BackfillJob:
     wanted = BackfillRequest(tuple(json.loads(row.profiles)), row.start, row.end, force=bool(row.force))
     counts = {name: getattr(row, name) or 0 for name in _COUNTED}
     gaps = None if row.gaps_remaining == _UNKNOWN else row.gaps_remaining
-    standing = JobStatus(row.state, JobProgress(**counts, gaps_remaining=gaps), row.message)
-    return BackfillJob(row.id, wanted, standing, row.created_at, row.finished_at)
+    status = JobStatus(row.state, JobProgress(**counts, gaps_remaining=gaps), row.message)
+    return BackfillJob(row.id, wanted, status, row.created_at, row.finished_at)
 
 
 @dataclass(frozen=True, slots=True)
 class WindowsRequest:
-    """What a replica would claim of a job's windows, as far as it knows their series.
+    """A request to claim windows of a job, of the series that the replica knows.
 
-    *choose* is given the newest free windows and the number of replicas, and gives which to take and which to leave; it
-    may cut and join them. Without it the replica is alone at the job, and all of it is the replica's.
+    *choose* gets the newest free windows and the number of replicas, and returns which to claim and which to leave; it
+    may cut and join them. Without it the replica works alone, and claims all windows.
     """
 
     job_id: int
@@ -219,7 +222,10 @@ class WindowsRequest:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedWindows:
-    """What of a *job* is *mine* now; *again*: somebody may have been at it before. *left*: others are at the rest."""
+    """The windows of *job* that this replica has claimed.
+
+    *again*: they may have been requested before. *left*: other replicas hold the rest.
+    """
 
     job: BackfillJob
     mine: tuple[Slice, ...] = ()
@@ -257,7 +263,7 @@ _AT_ONCE = 4_000
 
 
 def _hold(connection: sa.Connection, job_id: int) -> BackfillJob:
-    """Let nobody else change anything of a job until the transaction ends."""
+    """Lock the row of a job until the transaction ends."""
     connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
     job = find(connection, job_id)
     if job is None:
@@ -270,12 +276,12 @@ def _rows(job_id: int, slices: Iterable[Slice], holder: int | None) -> list[dict
     return [
         {
             "backfill_id": job_id,
-            "series": keys.get(piece.series) or keys.setdefault(piece.series, piece.series.digest),
-            "start": piece.window.start,
-            "end": piece.window.end,
+            "series": keys.get(slice_.series) or keys.setdefault(slice_.series, slice_.series.digest),
+            "start": slice_.window.start,
+            "end": slice_.window.end,
             "replica_id": holder,
         }
-        for piece in slices
+        for slice_ in slices
     ]
 
 
@@ -285,124 +291,127 @@ def _keys(job_id: int, slices: Iterable[Slice], replica_id: int) -> list[dict[st
 
 
 def _all(connection: sa.Connection, statement: sa.Executable, rows: list[dict[str, Any]]) -> None:
-    """Do *statement* for all *rows*, in groups: a transaction that is silent for long counts as a frozen process's."""
+    """Execute *statement* for all *rows* in groups, because a silent transaction counts as frozen."""
     for start in range(0, len(rows), _TOGETHER):
         connection.execute(statement, rows[start : start + _TOGETHER])
 
 
-def plan(connection: sa.Connection, job_id: int, slices: Slices, holder: int | None) -> BackfillJob:
-    """Put on record what a job has to ask for, claimed by *holder*, unless another replica has done so by now."""
+def enqueue(connection: sa.Connection, job_id: int, slices: Slices, holder: int | None) -> BackfillJob:
+    """Enqueue the windows of a job, claimed by *holder*, unless another replica has done so."""
     job = _hold(connection, job_id)
-    if job.standing.state not in UNPLANNED:
+    if job.status.state not in UNPLANNED:
         return job
     connection.execute(sa.delete(windows).where(windows.c.backfill_id == job_id))
     _all(connection, sa.insert(windows), _rows(job_id, slices, holder))
-    return begin(connection, job, sum(piece.buckets for piece in slices))
+    return start(connection, job, sum(slice_.buckets for slice_ in slices))
 
 
-def claim(connection: sa.Connection, wish: WindowsRequest) -> ClaimedWindows:
-    """Claim windows until they are settled, or the replica is gone; LeaseLost where it is.
+def claim(connection: sa.Connection, request: WindowsRequest) -> ClaimedWindows:
+    """Claim windows until they are completed, or the replica is gone. Raises LeaseLost if its lease has expired.
 
-    A job of which all that is left is of series that nobody here knows is planned anew.
+    If no replica knows the series of the remaining windows, the windows of the job are enqueued again.
     """
-    replicas.check(connection, wish.replica_id)
-    replicas.expire(connection, wish.now)
-    job = _hold(connection, wish.job_id)
-    if job.standing.state != "running":
+    replicas.check(connection, request.replica_id)
+    replicas.expire(connection, request.now)
+    job = _hold(connection, request.job_id)
+    if job.status.state != "running":
         return ClaimedWindows(job)
-    known = {query.digest: query for query in wish.known}
+    known = {query.digest: query for query in request.known}
     free = _OPEN_WINDOWS.where(windows.c.series.in_(known), sa.not_(_HELD)).limit(
-        None if wish.choose is None else _AT_ONCE
+        None if request.choose is None else _AT_ONCE
     )
-    ours = {"job_id": job.id, "me": wish.replica_id}
+    ours = {"job_id": job.id, "me": request.replica_id}
     rows = connection.execute(free, ours).all()
     if not rows:
         held = [*connection.execute(_OPEN_WINDOWS.with_only_columns(_HELD).distinct().order_by(None), ours).scalars()]
         return ClaimedWindows(requeue(connection, job) if held == [False] else job, left=bool(held))
     slices = [Slice(known[row.series], Window(row.start, row.end)) for row in rows]
-    mine = _take(connection, wish, slices)
+    mine = _choose(connection, request, slices)
     return ClaimedWindows(job, tuple(mine), again=any(row.replica_id is not None for row in rows))
 
 
-def _take(connection: sa.Connection, wish: WindowsRequest, free: Slices) -> Slices:
-    if wish.choose is None:
+def _choose(connection: sa.Connection, request: WindowsRequest, free: Slices) -> Slices:
+    if request.choose is None:
         return free
-    mine, rest = wish.choose(free, replicas.count(connection))
+    mine, rest = request.choose(free, replicas.count(connection))
     if {*mine, *rest} == {*free}:
-        _all(connection, _TAKE, _keys(wish.job_id, mine, wish.replica_id))
+        _all(connection, _TAKE, _keys(request.job_id, mine, request.replica_id))
     else:
-        _all(connection, sa.delete(windows).where(_MINE), _keys(wish.job_id, free, wish.replica_id))
-        _all(connection, sa.insert(windows), _rows(wish.job_id, mine, wish.replica_id))
-        _all(connection, sa.insert(windows), _rows(wish.job_id, rest, None))
+        _all(connection, sa.delete(windows).where(_MINE), _keys(request.job_id, free, request.replica_id))
+        _all(connection, sa.insert(windows), _rows(request.job_id, mine, request.replica_id))
+        _all(connection, sa.insert(windows), _rows(request.job_id, rest, None))
     return mine
 
 
-def settle(connection: sa.Connection, settled: CompletedWindows, replica_id: int) -> BackfillJob:
-    """Let windows be done with, and add to the job's counts what they brought; LeaseLost for a replica that is gone.
+def complete(connection: sa.Connection, completed: CompletedWindows, replica_id: int) -> BackfillJob:
+    """Complete windows, and add their progress to the job. Raises LeaseLost if the replica's lease has expired.
 
-    What is settled already is not counted a second time.
+    A window that is completed already is not counted again.
     """
     replicas.check(connection, replica_id)
-    job = _hold(connection, settled.job_id)
-    done = _keys(job.id, settled.done, replica_id)
+    job = _hold(connection, completed.job_id)
+    done = _keys(job.id, completed.done, replica_id)
     if not connection.execute(_DONE, done[0]).rowcount:
         return job
     _all(connection, _DONE, done[1:])
-    failed = zip(_rows(job.id, settled.failed, replica_id), settled.failed.values(), strict=True)
+    failed = zip(_rows(job.id, completed.failed, replica_id), completed.failed.values(), strict=True)
     insert = upsert(connection, windows).on_conflict_do_nothing()
     _all(connection, insert, [row | {"failure": why} for row, why in failed])
-    return count(connection, job.id, [settled.counts])
+    return count(connection, job.id, [completed.counts])
 
 
 def end(connection: sa.Connection, job_id: int, gaps: int, now: datetime) -> BackfillJob | None:
-    """End a job of which nothing is left, *gaps* buckets excepted; None where it has ended, or something is left."""
+    """End a job of which nothing is left, *gaps* buckets excepted; None if it has ended, or something is left."""
     job = _hold(connection, job_id)
     ours = windows.c.backfill_id == job_id
     newest_first = sa.select(windows.c.failure).where(ours).order_by(windows.c.end.desc(), windows.c.series)
     failures = [*connection.execute(newest_first).scalars()]
-    if job.standing.state != "running" or None in failures:
+    if job.status.state != "running" or None in failures:
         return None
     connection.execute(sa.delete(windows).where(ours))
-    standing = JobStatus("failed" if failures else "done", job.standing.progress, next(iter(failures), None))
-    report(connection, job_id, standing, now, windows_failed=len(failures), gaps_remaining=gaps)
+    status = JobStatus("failed" if failures else "done", job.status.progress, next(iter(failures), None))
+    report(connection, job_id, status, now, windows_failed=len(failures), gaps_remaining=gaps)
     return find(connection, job_id)
 
 
 def cancel(connection: sa.Connection, job_id: int, now: datetime) -> BackfillJob:
-    """End a job at somebody's request, unless it is over; LookupError if there is no such job.
+    """Cancel a job unless it has ended. Raises LookupError if there is no such job.
 
-    Replicas that are working on it find out by its state, because none of its windows is left.
+    Replicas that work on it notice the state, because none of its windows is left.
     """
     job = _hold(connection, job_id)
-    if job.standing.state in OVER:
+    if job.status.state in OVER:
         return job
     connection.execute(sa.delete(windows).where(windows.c.backfill_id == job_id))
-    standing = JobStatus("cancelled", job.standing.progress, "cancelled before all of it was asked for")
-    report(connection, job_id, standing, now)
+    status = JobStatus("cancelled", job.status.progress, "cancelled before all of it was asked for")
+    report(connection, job_id, status, now)
     return _hold(connection, job_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A replica's word that a job ends before all of it was asked for, as `stopped` or `failed`, and why.
+    """A replica ends a job before all its windows were requested, as `stopped` or `failed`, with the reason.
 
-    *gaps* buckets of what is wanted are absent; None: not known.
+    *gaps* of its buckets are absent; None: unknown.
     """
 
     job_id: int
-    standing: JobStatus
+    status: JobStatus
     now: datetime
     replica_id: int
     gaps: int | None = None
 
 
 def stop(connection: sa.Connection, word: Stop) -> None:
-    """End a job before all of it was asked for, unless it has ended; LeaseLost for a replica that is gone."""
+    """End a job before all its windows were requested, unless it has ended.
+
+    Raises LeaseLost if the lease has expired.
+    """
     replicas.check(connection, word.replica_id)
     job = _hold(connection, word.job_id)
-    if job.standing.state in OVER:
+    if job.status.state in OVER:
         return
     connection.execute(sa.delete(windows).where(windows.c.backfill_id == job.id))
-    done = max(job.standing.progress.buckets_done, word.standing.progress.buckets_done)
+    done = max(job.status.progress.buckets_done, word.status.progress.buckets_done)
     counts = {"buckets_done": done} | ({} if word.gaps is None else {"gaps_remaining": word.gaps})
-    report(connection, job.id, word.standing, word.now, **counts)
+    report(connection, job.id, word.status, word.now, **counts)

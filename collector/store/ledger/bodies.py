@@ -37,7 +37,10 @@ _is_waiting = sa.and_(_is_refused, bodies.c.whole, bodies.c.replayed_by.is_(None
 
 @dataclass(frozen=True, slots=True)
 class NewBody:
-    """A body to be kept: what its fetch asked, as JSON, and what came; *size* counts the bytes that came."""
+    """A body to keep.
+
+    It has the question of its fetch as JSON, and the packed body; *size* is the number of received bytes.
+    """
 
     fetch_id: int
     kind: str
@@ -64,7 +67,7 @@ class KeptBody:
 
     @property
     def replayable(self) -> bool:
-        """Tell whether a later version may read it."""
+        """Return whether a later version may read it."""
         return self.refused and self.whole and self.replayed_by is None
 
 
@@ -77,9 +80,9 @@ class Stored(NamedTuple):
 
 
 def surplus(kept: Iterable[Stored], most: int = MOST_STORED_BYTES, of_a_kind: int = MOST_OF_A_KIND) -> list[int]:
-    """Choose the bodies that go, by fetch_id: beyond the newest of a kind, then the oldest until the rest fits.
+    """Choose the bodies to delete, by fetch_id: all but the newest of a kind, then the oldest until the rest fits.
 
-    The newest of each kind goes last.
+    The newest of each kind is deleted last.
     """
     newest: dict[str, int] = {}
     gone, stay = [], list[Stored]()
@@ -100,7 +103,7 @@ def surplus(kept: Iterable[Stored], most: int = MOST_STORED_BYTES, of_a_kind: in
 
 
 def keep(connection: sa.Connection, body: NewBody) -> bool:
-    """Keep a body, once, and let go of those for which there is no room; False if its fetch is not on record."""
+    """Keep a body once, and delete those that do not fit. Returns False if its fetch is not on record."""
     advisory_lock(connection, BODIES)
     known = sa.select(fetches.c.id).where(fetches.c.id == body.fetch_id)
     if connection.execute(known).first() is None:
@@ -144,7 +147,10 @@ def content(connection: sa.Connection, fetch_id: int) -> bytes | None:
 
 
 def question(connection: sa.Connection, fetch_id: int) -> Batch | None:
-    """Read what was asked by the fetch of a kept body; None for none. StoreCorrupt if the record is damaged."""
+    """Read the question of the fetch of a kept body.
+
+    None if there is none. Raises StoreCorrupt if the record is damaged.
+    """
     text = connection.execute(sa.select(bodies.c.question).where(bodies.c.fetch_id == fetch_id)).scalar()
     try:
         return None if text is None else read_question(text)
@@ -153,12 +159,12 @@ def question(connection: sa.Connection, fetch_id: int) -> Batch | None:
 
 
 def mark_read(connection: sa.Connection, fetch_ids: Collection[int]) -> None:
-    """Note that this version has read bodies again, in vain."""
+    """Record that this version could not read bodies."""
     read = sa.update(bodies).where(bodies.c.fetch_id.in_(list(fetch_ids)))
     connection.execute(read.values(version=__version__))
 
 
-def forget_series(connection: sa.Connection, digest: str, *, dry_run: bool) -> int:
+def delete_of_series(connection: sa.Connection, digest: str, *, dry_run: bool) -> int:
     """Delete the bodies of questions about this series alone, or count them."""
     about = sa.select(bodies.c.fetch_id, bodies.c.question).where(bodies.c.question.contains(digest, autoescape=True))
     alone = [row.fetch_id for row in connection.execute(about) if _is_about_one(row.question)]
@@ -168,7 +174,7 @@ def forget_series(connection: sa.Connection, digest: str, *, dry_run: bool) -> i
 
 
 def _is_about_one(text: str) -> bool:
-    return len({piece.series for piece in read_question(text).slices}) == 1
+    return len({slice_.series for slice_ in read_question(text).slices}) == 1
 
 
 def kept_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
@@ -178,7 +184,7 @@ def kept_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int
 
 
 def findings(connection: sa.Connection) -> list[str]:
-    """Give a sentence for each kept body that is not what came, or whose fetch is not on record."""
+    """Return a sentence for each kept body that is damaged, or whose fetch is not on record."""
     found = []
     ids = connection.execute(sa.select(bodies.c.fetch_id).order_by(bodies.c.fetch_id)).scalars().all()
     known = sa.select(bodies.c.fetch_id).join(fetches, fetches.c.id == bodies.c.fetch_id)
@@ -226,7 +232,7 @@ def _compressed(content: bytes) -> bytes | None:
 
 
 def unpack(data: bytes, size: int) -> bytes:
-    """Return what was packed, at most *size* bytes; ValueError if *data* is damaged or holds more."""
+    """Return what was packed, at most *size* bytes. Raises ValueError if *data* is damaged or holds more."""
     inflater = zlib.decompressobj()
     try:
         content = inflater.decompress(data, size + 1)
@@ -239,7 +245,7 @@ def unpack(data: bytes, size: int) -> bytes:
 
 def write_question(batch: Batch) -> str:
     """Write *batch* as JSON: each series once, by its digest, and the slices in the order of their positions."""
-    series = {piece.series.digest: _series(piece.series) for piece in batch.slices}
+    series = {slice_.series.digest: _series(slice_.series) for slice_ in batch.slices}
     slices = [[one.series.digest, rfc3339(one.window.start), rfc3339(one.window.end)] for one in batch.slices]
     return json.dumps({"series": series, "slices": slices}, ensure_ascii=False, separators=(",", ":"))
 
@@ -255,7 +261,7 @@ def _series(query: Question) -> dict[str, Any]:
 
 
 def read_question(text: str) -> Batch:
-    """Read what `write_question` has written; ValueError for anything else."""
+    """Parse the text of `write_question`. Raises ValueError for anything else."""
     try:
         document = json.loads(text)
         queries = {digest: _query(**found) for digest, found in document["series"].items()}
@@ -284,7 +290,10 @@ class Deviation(NamedTuple):
 
 
 def note(connection: sa.Connection, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
-    """Put kinds on record that are not yet, and say so with the fetch. Returns these; repeating it changes nothing."""
+    """Record new kinds, and name them in the message of the fetch.
+
+    Returns the new ones; repeating it changes nothing.
+    """
     value = json.dumps({"first_seen": rfc3339(now), "fetch": fetch_id})
     new = []
     for kind in kinds:
@@ -298,7 +307,7 @@ def note(connection: sa.Connection, kinds: Sequence[str], fetch_id: int, now: da
 
 
 def set_example(connection: sa.Connection, kinds: Sequence[str], fetch_id: int) -> None:
-    """Note that the kept body of a fetch is the example of these kinds; one that is not on record is left out."""
+    """Record the kept body of a fetch as the example of these kinds, if they are on record."""
     keys = [_PREFIX + kind for kind in kinds]
     found = connection.execute(sa.select(state.c.key, state.c.value).where(state.c.key.in_(keys)))
     for row in found.all():

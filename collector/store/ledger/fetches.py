@@ -1,16 +1,18 @@
-"""Fetches: the ledger of what was asked of Radar, kept before it is asked, and what became of it."""
+"""Fetches: the ledger of requests to Radar, each recorded before it is sent, with its outcome."""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
+from collector.circuit_breaker import Wait
 from collector.model import rfc3339, utc
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.schema import fetch_profiles, fetches
 from collector.store.db.schema import replicas as replicas_table
 from collector.store.db.sql import BUDGET, advisory_lock
@@ -18,7 +20,7 @@ from collector.store.errors import ValueRejected
 from collector.store.ledger import backfills, replicas, upstream
 from collector.store.ledger.backfills import JobProgress
 from collector.store.ledger.replicas import NO_REPLICA
-from collector.store.ledger.upstream import BLOCKED_UNTIL, Wait, block, budget, first_free_at, repair_future_timestamps
+from collector.store.ledger.upstream import BLOCKED_UNTIL, block, budget, first_free_at, repair_future_timestamps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 _ABANDONED = timedelta(minutes=15)
 _LONGEST_MESSAGE = 2_000
 
-_BEGIN = sa.insert(fetches).returning(fetches.c.id, sort_by_parameter_order=True)
+_INSERT = sa.insert(fetches).returning(fetches.c.id, sort_by_parameter_order=True)
 _LINK = sa.insert(fetch_profiles)
 _THIS = fetches.c.id == sa.bindparam("fetch_id")
 COUNTS = ("inserted", "revised", "unchanged", "vanished", "ignored")
@@ -108,10 +110,10 @@ class SaveResult:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedAnswer:
-    """The answer to a fetch's *batch* as it came in at *now*: *size* bytes; *job_id* is the backfill that it is for.
+    """The answer to a fetch's *batch*, received at *now*: *size* bytes, for the backfill *job_id* if there is one.
 
-    With *force* no answer overrules it. *now* is so far *ahead* of Radar's present. *asked_at* is when the request was
-    put on record, *absolute* whether values of two such answers compare; the store fills both in.
+    With *force* no answer overrules it. *now* is *ahead* of Radar's present by this much. *asked_at* is when the
+    request was recorded, *absolute* whether values of two such answers compare; the store sets both.
     """
 
     fetch_id: int
@@ -137,7 +139,7 @@ class ReceivedAnswer:
 
 
 class FetchError(Protocol):
-    """What is kept of a request that brought no trusted answer, beside its text; RateLimited has *not_before* too."""
+    """The recorded part of a failed request, besides its text. RateLimited has *not_before*, too."""
 
     @property
     def outcome(self) -> str:
@@ -152,66 +154,66 @@ class FetchError(Protocol):
         """The API's error code, where there was one."""
 
 
-def begin(connection: sa.Connection, errands: Sequence[FetchRequest]) -> list[StartedFetch | Wait]:
-    """Put requests on record, or say how long to wait; of all processes one at a time decides.
+def start(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list[StartedFetch | Wait]:
+    """Put requests on record, or return how long to wait. A lock lets one process at a time decide.
 
-    LeaseLost for a replica that was buried.
+    Raises LeaseLost if the lease of the replica has expired.
     """
-    replicas.check(connection, errands[0].replica_id)
+    replicas.check(connection, requests[0].replica_id)
     advisory_lock(connection, BUDGET)
-    now, limit = min(errand.now for errand in errands), min(errand.limit for errand in errands)
-    if errands[0].replica_id == NO_REPLICA:  # replicas all go by the database's clock, which runs ahead of nobody
+    now, limit = min(request.now for request in requests), min(request.limit for request in requests)
+    if requests[0].replica_id == NO_REPLICA:  # because replicas use the database's clock, which is never ahead
         repair_future_timestamps(connection, now)
-    standing = budget(connection, now, limit)
-    if standing.blocked_until:
-        return [Wait(standing.blocked_until, "blocked")] * len(errands)
-    credentials = errands[0].credentials
+    current = budget(connection, now, limit)
+    if current.blocked_until:
+        return [Wait(current.blocked_until, "blocked")] * len(requests)
+    credentials = requests[0].credentials
     in_force = upstream.throttles(connection, credentials, now)
-    allowed = min((one.most for one in in_force), default=len(errands))
-    free = max(limit - standing.used, 0)
-    entered = _enter(connection, errands[: min(free, allowed)])
-    if entered and any(one.wait.reason == "credentials" for one in in_force):
-        upstream.begun(connection, credentials, entered[0].fetch_id)
-    if len(entered) == len(errands):
-        return [*entered]
+    allowed = min((throttle.allowed for throttle in in_force), default=len(requests))
+    free = max(limit - current.used, 0)
+    started = _insert(connection, requests[: min(free, allowed)])
+    if started and any(throttle.wait.reason == "credentials" for throttle in in_force):
+        upstream.start_probe(connection, credentials, started[0].fetch_id)
+    if len(started) == len(requests):
+        return [*started]
     if in_force and free >= allowed:
-        wait = min(in_force, key=lambda one: one.most).wait
+        wait = min(in_force, key=lambda throttle: throttle.allowed).wait
     else:
-        wait = Wait(first_free_at(connection, now, max(standing.used - limit, 0)), "budget")
-    return [*entered, *[wait] * (len(errands) - len(entered))]
+        wait = Wait(first_free_at(connection, now, max(current.used - limit, 0)), "budget")
+    return [*started, *[wait] * (len(requests) - len(started))]
 
 
-def _enter(connection: sa.Connection, errands: Sequence[FetchRequest]) -> list[StartedFetch]:
-    if not errands:
+def _insert(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list[StartedFetch]:
+    if not requests:
         return []
-    begun = [StartedFetch(row.id) for row in connection.execute(_BEGIN, [_started(errand) for errand in errands])]
+    rows = [
+        {
+            "started_at": request.now,
+            "outcome": "started",
+            "request": str(request.batch),
+            "profiles": json.dumps(list(request.profiles), ensure_ascii=False),
+            "positions": len(request.batch.slices),
+            "agg_interval": request.batch.agg_interval.value,
+            "replica_id": request.replica_id,
+            "windows": json.dumps([[rfc3339(window.start), rfc3339(window.end)] for window in request.batch.windows]),
+        }
+        for request in requests
+    ]
+    started = [StartedFetch(row.id) for row in connection.execute(_INSERT, rows)]
     links = [
-        {"profile": profile, "fetch_id": entry.fetch_id}
-        for entry, errand in zip(begun, errands, strict=True)
-        for profile in sorted(set(errand.profiles))
+        {"profile": profile, "fetch_id": fetch.fetch_id}
+        for fetch, request in zip(started, requests, strict=True)
+        for profile in sorted(set(request.profiles))
     ]
     if links:
         connection.execute(_LINK, links)
-    return begun
-
-
-def _started(errand: FetchRequest) -> dict[str, object]:
-    return {
-        "started_at": errand.now,
-        "outcome": "started",
-        "request": str(errand.batch),
-        "profiles": json.dumps(list(errand.profiles), ensure_ascii=False),
-        "positions": len(errand.batch.slices),
-        "agg_interval": errand.batch.agg_interval.value,
-        "replica_id": errand.replica_id,
-        "windows": json.dumps([[rfc3339(one.start), rfc3339(one.end)] for one in errand.batch.windows]),
-    }
+    return started
 
 
 def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[int, SaveResult], dict[int, datetime]]:
-    """Tell what those of the fetches have saved that are not under way, and when each of all was requested.
+    """Return the results of the fetches that have ended, and the request time of each fetch.
 
-    ValueRejected if one ended otherwise.
+    Raises ValueRejected if one ended without an answer.
     """
     found = {row.id: row for row in connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
     for fetch_id in fetch_ids:
@@ -226,42 +228,32 @@ def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[
 
 
 def succeed(connection: sa.Connection, ended: Sequence[tuple[ReceivedAnswer, SaveResult]]) -> None:
-    """Note that fetches brought an answer, and add to the counts of the backfills that they are for."""
-    if ended:
-        connection.execute(_SUCCEED, [_success(*each) for each in ended])
-    for job_id in sorted({arrival.job_id for arrival, _ in ended if arrival.job_id is not None}):
-        backfills.count(connection, job_id, [_progress(*each) for each in ended if each[0].job_id == job_id])
-
-
-def _progress(arrival: ReceivedAnswer, saved: SaveResult) -> JobProgress:
-    return JobProgress(
-        requests=1,
-        windows=len(arrival.batch.slices),
-        points_inserted=saved.inserted,
-        points_revised=saved.revised,
-        points_unchanged=saved.unchanged,
-        points_ignored=saved.counts.get("ignored", 0),
-    )
-
-
-def _success(arrival: ReceivedAnswer, saved: SaveResult) -> dict[str, object]:
-    meta = arrival.answer.meta
-    return {
-        "fetch_id": arrival.fetch_id,
-        "finished_at": arrival.now,
-        "outcome": "ok",
-        "status": 200,
-        "last_updated": meta.last_updated,
-        "normalization": meta.normalization,
-        "unit": meta.unit,
-        "confidence_level": meta.confidence_level,
-        "bytes": arrival.size,
-        **saved.counts,
-    }
+    """Record that fetches have an answer, and add to the progress of the backfills that they are for."""
+    rows: list[dict[str, object]] = []
+    by_job: dict[int, list[JobProgress]] = defaultdict(list)
+    for answer, saved in ended:
+        meta = answer.answer.meta
+        row = {name: getattr(meta, name) for name in ("last_updated", "normalization", "unit", "confidence_level")}
+        row |= {"fetch_id": answer.fetch_id, "finished_at": answer.now, "outcome": "ok", "status": 200}
+        rows.append({**row, "bytes": answer.size, **saved.counts})
+        if answer.job_id is not None:
+            progress = JobProgress(
+                requests=1,
+                windows=len(answer.batch.slices),
+                points_inserted=saved.inserted,
+                points_revised=saved.revised,
+                points_unchanged=saved.unchanged,
+                points_ignored=saved.ignored,
+            )
+            by_job[answer.job_id].append(progress)
+    if rows:
+        connection.execute(_SUCCEED, rows)
+    for job_id, counts in sorted(by_job.items()):
+        backfills.count(connection, job_id, counts)
 
 
 def fail(connection: sa.Connection, fetch_id: int, error: FetchError, now: datetime, credentials: str = "") -> None:
-    """Note that a fetch brought no answer, and until when nothing may be asked, where the server named a time."""
+    """Record that a fetch failed, and until when no request may be sent if the server named a time."""
     outcome = str(error.outcome)
     values = {"finished_at": now, "outcome": outcome, "status": error.status, "code": error.code}
     message = str(error)[:_LONGEST_MESSAGE]
@@ -273,16 +265,16 @@ def fail(connection: sa.Connection, fetch_id: int, error: FetchError, now: datet
     if not_before:
         advisory_lock(connection, BUDGET)
         repair_future_timestamps(connection, now)
-        blocked = state.get(connection, BLOCKED_UNTIL)
+        blocked = sql.get_state(connection, BLOCKED_UNTIL)
         if not blocked or not_before > utc(blocked):
             block(connection, now, not_before)
 
 
 def interrupt(connection: sa.Connection, now: datetime) -> int:
-    """End the fetches that a dead process left under way; gives their number.
+    """End the fetches that a dead process left under way; returns their number.
 
-    Where several processes may write, those of replicas end with them, see `replicas`, and those of others count as
-    left when no request can take so long.
+    On Postgres the fetches of replicas end with these, see `replicas`. Those of other processes count as abandoned once
+    no request can take so long.
     """
     left = fetches.c.outcome == "started"
     if connection.dialect.name == "postgresql":
@@ -306,10 +298,11 @@ class AnswerTime:
 
 
 def overrules(other: AnswerTime, answer: AnswerTime) -> bool:
-    """Tell whether *other* keeps *answer* from changing anything.
+    """Return whether *other* keeps *answer* from changing anything.
 
-    It does with a later lastUpdated, until *answer* was requested more than a day after *other* came: a lastUpdated
-    that stays back for longer counts in the end. Of equal ones the answer that was requested later counts.
+    It does if its lastUpdated is later, until *answer* was requested more than a day after *other* came, because a
+    lastUpdated that stays back for longer must count in the end. If both are equal, the answer that was requested later
+    counts.
     """
     if other.last_updated == answer.last_updated:
         return other.asked_at > answer.asked_at

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
-from statistics import median
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from collector.clock_difference import NAMED_FROM, ClockDifference, load, radar_lag
 from collector.store import checksums
-from collector.store.db import state
-from collector.store.db.schema import fetch_profiles, fetches, fires
+from collector.store.db.schema import fires
 from collector.store.db.sql import upsert, values_table
-from collector.store.ledger.upstream import AHEAD
+from collector.store.ledger.upstream import MAX_CLOCK_SKEW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from collector.store.ledger.fetches import ReceivedAnswer
 
-_BORN = datetime(2025, 1, 1, tzinfo=UTC)
-"""Nothing was due before there was a collector: an older moment was written under a clock that nobody had set."""
+_EARLIEST_DUE = datetime(2025, 1, 1, tzinfo=UTC)
+"""The collector did not exist before, so an earlier due time was written by a clock that was not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +33,11 @@ class Fire:
 
 
 def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
-    """Write outcomes down; the first one of a due moment stands, unless a clock that ran ahead has written it."""
+    """Record outcomes. The first one of a due time counts, unless a fast clock has written it."""
     known = _known(connection, outcomes)
-    believed_until = min((fire.finished_at for fire in outcomes), default=_BORN) + AHEAD
-    standing = {key for key, fire in known.items() if fire.finished_at <= believed_until}
-    new = [fire for fire in outcomes if (fire.profile, fire.due) not in standing]
+    trusted_until = min((fire.finished_at for fire in outcomes), default=_EARLIEST_DUE) + MAX_CLOCK_SKEW
+    kept = {key for key, fire in known.items() if fire.finished_at <= trusted_until}
+    new = [fire for fire in outcomes if (fire.profile, fire.due) not in kept]
     if new:
         insert = upsert(connection, fires)
         columns = ("outcome", "finished_at", "message")
@@ -50,7 +45,7 @@ def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
         insert = insert.on_conflict_do_update(index_elements=["profile", "due"], set_=changed)
         connection.execute(insert, [asdict(fire) for fire in new])
         replaced = [known[fire.profile, fire.due] for fire in new if (fire.profile, fire.due) in known]
-        checksums.seal(connection, map(_sealed, new), map(_sealed, replaced))
+        checksums.update_set_checksums(connection, map(_checksum, new), map(_checksum, replaced))
 
 
 def _known(connection: sa.Connection, outcomes: Sequence[Fire]) -> dict[tuple[str, datetime], Fire]:
@@ -62,7 +57,7 @@ def _known(connection: sa.Connection, outcomes: Sequence[Fire]) -> dict[tuple[st
     return {(row.profile, row.due): Fire(*row) for row in connection.execute(known)}
 
 
-def _sealed(fire: Fire) -> tuple[str, int]:
+def _checksum(fire: Fire) -> tuple[str, int]:
     return checksums.fire(fire.profile, fire.due, fire.outcome)
 
 
@@ -87,77 +82,5 @@ def last_of(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, Fir
 
 
 def believed(now: datetime) -> list[sa.ColumnElement[bool]]:
-    """Which fires were written by a clock that was right, as far as can be told at *now*."""
-    return [fires.c.due.between(_BORN, now), fires.c.finished_at <= now + AHEAD]
-
-
-_ANSWERS = 50
-"""The lag is the median over so many answers."""
-UNKNOWN_LAG = timedelta(hours=1)
-"""What the lag counts as before any answer has shown it."""
-_NEWEST = (
-    sa.select(fetches.c.finished_at, fetches.c.last_updated)
-    .where(fetches.c.outcome == "ok", fetches.c.finished_at.is_not(None), fetches.c.last_updated.is_not(None))
-    .where(fetches.c.replay_of.is_(None))
-    .order_by(fetches.c.finished_at.desc())
-    .limit(_ANSWERS)
-)
-
-
-def usual_lag(connection: sa.Connection, ahead: timedelta = timedelta(0)) -> timedelta:
-    """The median of how far lastUpdated lay behind Radar's present in the newest answers; an hour if there is none.
-
-    The clock is *ahead* of that present.
-    """
-    lags = [radar_lag(row.finished_at - row.last_updated, ahead) for row in connection.execute(_NEWEST)]
-    return max(timedelta(seconds=median(one.total_seconds() for one in lags)), timedelta(0)) if lags else UNKNOWN_LAG
-
-
-def effective_last_updated(connection: sa.Connection, arrival: ReceivedAnswer) -> ReceivedAnswer:
-    """Let a lastUpdated ahead of Radar's present, when the answer came, count as that present less the usual lag."""
-    meta = arrival.answer.meta
-    if meta.last_updated <= (arrival.present + NAMED_FROM if arrival.ahead else arrival.now):
-        return arrival
-    lag = usual_lag(connection, arrival.ahead)
-    meta = replace(meta, last_updated=arrival.present - lag)  # UNKNOWN_LAST_UPDATED, too
-    return replace(arrival, answer=replace(arrival.answer, meta=meta))
-
-
-def usual(connection: sa.Connection, updated: Mapping[str, datetime]) -> dict[str, timedelta]:
-    """Return the usual distance from lastUpdated to the clock per profile; absent if there is no earlier answer.
-
-    *updated* is the lastUpdated of each profile's newest answer. Only answers that came before that moment count,
-    because the later ones may be part of a stall. Their lag would become the usual one.
-    """
-    if not updated:
-        return {}
-    columns = sa.column("name", sa.Text), sa.column("updated", fetches.c.last_updated.type)
-    given = sa.values(*columns, name="given").data([*updated.items()]).cte("updated")
-    earlier = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= given.c.updated)
-    of_profile = fetch_profiles.c.profile == given.c.name
-    joined = fetch_profiles.join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
-    nth = sa.select(fetch_profiles.c.fetch_id).select_from(joined).where(of_profile, earlier)
-    nth = nth.order_by(fetch_profiles.c.fetch_id.desc()).offset(_ANSWERS - 1).limit(1).correlate(given)
-    bounded = sa.select(given.c.name, given.c.updated, sa.func.coalesce(nth.scalar_subquery(), 0).label("first"))
-    bound = bounded.cte("bound")
-    recent = sa.and_(fetch_profiles.c.profile == bound.c.name, fetch_profiles.c.fetch_id >= bound.c.first)
-    told = sa.select(bound.c.name, fetches.c.finished_at, fetches.c.last_updated)
-    told = told.join_from(bound, fetch_profiles, recent).join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
-    lags: dict[str, list[timedelta]] = defaultdict(list)
-    ok = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= bound.c.updated)
-    for name, finished_at, last_updated in connection.execute(told.where(ok)):
-        lags[name].append(max(finished_at - last_updated, timedelta(0)))
-    return {name: timedelta(seconds=median(lag.total_seconds() for lag in found)) for name, found in lags.items()}
-
-
-_KEY = "clock_difference"
-
-
-def read_clock_difference(connection: sa.Connection) -> ClockDifference:
-    """Return what is on record."""
-    return load(state.get(connection, _KEY))
-
-
-def write_clock_difference(connection: sa.Connection, difference: ClockDifference) -> None:
-    """Put *difference* on record in the place of what is there."""
-    state.put(connection, _KEY, difference.dump())
+    """Return the conditions for fires that a correct clock has written, as far as *now* shows."""
+    return [fires.c.due.between(_EARLIEST_DUE, now), fires.c.finished_at <= now + MAX_CLOCK_SKEW]

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.model import rfc3339, utc
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.lock_file import hidden_owner_since, owner_of
-from collector.store.db.schema import duties, fetches, fires, replicas
+from collector.store.db.schema import fetches, fires, replicas, work_items
 from collector.store.db.schema import replicas as replicas_table
 from collector.store.db.sql import upsert
 from collector.store.errors import LeaseLost
@@ -65,7 +65,10 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class NewReplica:
-    """A process that wants to be a replica, with *profiles* to see to; silent for *lease*, it has lost its claims."""
+    """A process that registers as a replica, with its *profiles*.
+
+    Without renewal within *lease* it loses its claims.
+    """
 
     name: str
     version: str
@@ -74,7 +77,7 @@ class NewReplica:
 
 
 def register(connection: sa.Connection, candidate: NewReplica) -> int:
-    """Take a process on and give its id, which no other one ever has; NO_REPLICA on SQLite."""
+    """Register a replica; returns its id, which is never used again. Returns NO_REPLICA on SQLite."""
     if connection.dialect.name == "sqlite":
         return NO_REPLICA
     row = {"name": candidate.name, "version": candidate.version, "profiles": json.dumps([*candidate.profiles])}
@@ -84,23 +87,23 @@ def register(connection: sa.Connection, candidate: NewReplica) -> int:
 
 
 def check(connection: sa.Connection, replica_id: int) -> None:
-    """Make sure until the transaction ends that a replica has its lease; LeaseLost where it has not."""
+    """Lock the row of a replica until the transaction ends. Raises LeaseLost if its lease has expired."""
     if replica_id != NO_REPLICA and connection.execute(_THIS_REPLICA, {"replica_id": replica_id}).first() is None:
         raise LeaseLost("this process was silent for longer than its lease, and others do its work now")
 
 
 def renew_lease(connection: sa.Connection, replica_id: int, lease: timedelta) -> None:
-    """Let a replica live on for *lease*; LeaseLost where it was buried."""
+    """Renew the lease of a replica. Raises LeaseLost if it has expired."""
     renewed = sa.update(replicas).where(replicas.c.id == replica_id).values(expires_at=_CLOCK + lease)
     if replica_id != NO_REPLICA and not connection.execute(renewed).rowcount:
         check(connection, replica_id)
 
 
 def expire(connection: sa.Connection, now: datetime) -> int:
-    """Bury the replicas whose leases have run out; gives their number.
+    """Remove the replicas whose leases have expired; returns their number.
 
-    Who froze in the midst of a statement holds its row for as long as it is frozen, for Postgres ends only transactions
-    that wait for the next one. It is cut off here, and buried the next time.
+    A replica that freezes during a statement keeps its row lock, because Postgres ends only idle transactions. Its
+    connection is terminated here, and it is removed the next time.
     """
     if connection.dialect.name == "sqlite":
         return 0
@@ -114,7 +117,7 @@ def expire(connection: sa.Connection, now: datetime) -> int:
 
 
 def deregister(connection: sa.Connection, replica_id: int, now: datetime) -> None:
-    """Let a replica go, with all that it had claimed."""
+    """Remove a replica with all its claims."""
     if replica_id != NO_REPLICA:
         _end(connection, [replica_id], now)
 
@@ -127,12 +130,12 @@ def _end(connection: sa.Connection, ids: Sequence[int], now: datetime) -> None:
 
 
 def count(connection: sa.Connection) -> int:
-    """Count the replicas, one at least: whoever asks."""
+    """Count the replicas: at least one, the caller."""
     return max(1, connection.execute(sa.select(sa.func.count()).select_from(replicas)).scalar_one())
 
 
 def profiles_of_others(connection: sa.Connection, replica_id: int) -> set[str]:
-    """Find the profiles that the other replicas see to."""
+    """Return the profiles of the other replicas."""
     found = connection.execute(sa.select(replicas.c.profiles).where(replicas.c.id != replica_id))
     return {name for text in found.scalars() for name in json.loads(text)}
 
@@ -140,8 +143,12 @@ def profiles_of_others(connection: sa.Connection, replica_id: int) -> set[str]:
 def listed(connection: sa.Connection) -> list[Replica]:
     """List the replicas, the oldest first."""
     held: dict[int, list[str]] = {}
-    busy = sa.select(duties.c.replica_id, duties.c.name).where(duties.c.kind == "profile").order_by(duties.c.name)
-    for replica_id, name in connection.execute(busy.where(duties.c.replica_id != NO_REPLICA)):
+    busy = (
+        sa.select(work_items.c.replica_id, work_items.c.name)
+        .where(work_items.c.kind == "profile")
+        .order_by(work_items.c.name)
+    )
+    for replica_id, name in connection.execute(busy.where(work_items.c.replica_id != NO_REPLICA)):
         held.setdefault(replica_id, []).append(name)
     return [
         Replica(
@@ -168,7 +175,7 @@ _ALIVE_REPLICAS = _ALIVE_REPLICAS.where(replicas.c.expires_at >= _clock).order_b
 
 @dataclass(frozen=True, slots=True)
 class ServiceHeartbeat:
-    """A life sign: *name* is host and process id, *progress_at* when work was last completed, None if never."""
+    """A heartbeat: *name* is host and process id, *progress_at* when work was last completed, None if never."""
 
     name: str
     version: str
@@ -178,10 +185,10 @@ class ServiceHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """The service of a store, or the last one that was seen if none is *running*.
+    """The service of a store, or the last one if none is *running*.
 
-    *since*: the start of the running one, else the last sign of the one that is gone. *profiles* are the names of those
-    that it collects, None if that is not known. *seen_at* is its last life sign, None before the first.
+    *since* is the start of the running one, otherwise the last heartbeat of the previous one. *profiles* are the names
+    of its profiles, None if unknown. *seen_at* is its last heartbeat, None before the first.
     """
 
     running: bool
@@ -204,7 +211,7 @@ def is_service(name: str) -> bool:
 
 
 def write(connection: sa.Connection, beat: ServiceHeartbeat) -> None:
-    """Write a life sign over the previous one; progress of another replica that is later stays."""
+    """Write a heartbeat over the previous one; later progress of another replica is kept."""
     known = _last(connection)
     moments = [one.progress_at for one in (beat, known) if one and one.progress_at and one.progress_at <= beat.seen_at]
     progress = max(moments, default=None)
@@ -214,7 +221,7 @@ def write(connection: sa.Connection, beat: ServiceHeartbeat) -> None:
         "seen_at": rfc3339(beat.seen_at),
         "progress_at": rfc3339(progress) if progress else None,
     }
-    state.put(connection, KEY, json.dumps(content))
+    sql.put_state(connection, KEY, json.dumps(content))
 
 
 def read(connection: sa.Connection, location: Location) -> ServiceState | None:
@@ -268,7 +275,7 @@ def _gone(beat: ServiceHeartbeat | None) -> ServiceState | None:
 
 
 def _last(connection: sa.Connection) -> ServiceHeartbeat | None:
-    text = state.get(connection, KEY)
+    text = sql.get_state(connection, KEY)
     if text is None:
         return None
     content = json.loads(text)
@@ -294,11 +301,10 @@ PROFILE, HISTORY, RETENTION = "profile", "history", "retention"
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """How the duty *name* stands.
+    """A work item, *name*, with its last outcome.
 
-    *due* is the newest due moment that is accounted for, *success* when it was last done with nothing missing,
-    *failures* how often in a row it was not, and *reason* why. From *again* on anybody may try once more. *held* tells
-    whether another replica is at it.
+    *due* is the newest due time with an outcome, *success* when the work was last complete, *failures* how often in a
+    row it was not, and *reason* why. From *again* on any replica may retry. *held* is whether another replica holds it.
     """
 
     name: str
@@ -312,9 +318,9 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """What a replica would claim: of the free duties among *names* those that *choose* picks.
+    """A request to claim work items: of the free ones among *names* those that *choose* returns.
 
-    *choose* is told how many replicas there are, so that each may leave the others their share.
+    *choose* gets the number of replicas, so that each may leave a share to the others.
     """
 
     kind: str
@@ -326,56 +332,59 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """All *duties* that were wished for, by name, and which of them are *mine* now."""
+    """All requested work items by name, and the names of those that are *mine* now."""
 
-    duties: Mapping[str, WorkItem]
+    work_items: Mapping[str, WorkItem]
     mine: tuple[str, ...]
 
 
-_FREE = sa.select(duties.c.name).with_for_update(skip_locked=True, of=duties)
-_HOLDER = sa.exists(sa.select(replicas_table.c.id).where(replicas_table.c.id == duties.c.replica_id))
+_FREE = sa.select(work_items.c.name).with_for_update(skip_locked=True, of=work_items)
+_HOLDER = sa.exists(sa.select(replicas_table.c.id).where(replicas_table.c.id == work_items.c.replica_id))
 
 
 def _of(kind: str, names: Sequence[str]) -> sa.ColumnElement[bool]:
-    return sa.and_(duties.c.kind == kind, duties.c.name.in_(names))
+    return sa.and_(work_items.c.kind == kind, work_items.c.name.in_(names))
 
 
-def claim(connection: sa.Connection, wish: ClaimRequest) -> Claim:
-    """Claim duties until they are `finished` or `released`, or the replica is gone; LeaseLost where it is."""
-    check(connection, wish.replica_id)
-    expire(connection, wish.now)
-    _add(connection, wish)
-    taken = sa.and_(duties.c.replica_id != wish.replica_id, _HOLDER)
-    free = _FREE.where(_of(wish.kind, wish.names), sa.not_(taken)).order_by(duties.c.name)
+def claim(connection: sa.Connection, request: ClaimRequest) -> Claim:
+    """Claim work items until they are finished or released, or the replica is gone.
+
+    Raises LeaseLost if its lease has expired.
+    """
+    check(connection, request.replica_id)
+    expire(connection, request.now)
+    _add(connection, request)
+    taken = sa.and_(work_items.c.replica_id != request.replica_id, _HOLDER)
+    free = _FREE.where(_of(request.kind, request.names), sa.not_(taken)).order_by(work_items.c.name)
     names = {*connection.execute(free).scalars()}
-    known = _read(connection, wish, names)
-    chosen = tuple(wish.choose([duty for duty in known.values() if not duty.held], count(connection)))
+    known = _read(connection, request, names)
+    chosen = tuple(request.choose([item for item in known.values() if not item.held], count(connection)))
     if chosen:
-        mine = sa.update(duties).where(_of(wish.kind, chosen)).values(replica_id=wish.replica_id)
+        mine = sa.update(work_items).where(_of(request.kind, chosen)).values(replica_id=request.replica_id)
         connection.execute(mine)
     return Claim(known, chosen)
 
 
-def _read(connection: sa.Connection, wish: ClaimRequest, free: set[str]) -> dict[str, WorkItem]:
-    """Read how the duties stand, now that those that are free stand still."""
-    due = sa.select(fires.c.due).where(fires.c.profile == duties.c.name, *fires_of.believed(wish.now))
+def _read(connection: sa.Connection, request: ClaimRequest, free: set[str]) -> dict[str, WorkItem]:
+    """Read the work items; the free ones are locked."""
+    due = sa.select(fires.c.due).where(fires.c.profile == work_items.c.name, *fires_of.believed(request.now))
     newest = due.order_by(fires.c.due.desc()).limit(1).scalar_subquery()
-    columns = [duties.c[name] for name in ("success_at", "failures", "reason", "again_at")]
-    found = connection.execute(sa.select(duties.c.name, newest, *columns).where(_of(wish.kind, wish.names)))
+    columns = [work_items.c[name] for name in ("success_at", "failures", "reason", "again_at")]
+    found = connection.execute(sa.select(work_items.c.name, newest, *columns).where(_of(request.kind, request.names)))
     known = {row[0]: replace(WorkItem(*row), held=row[0] not in free) for row in found}
-    return {name: known[name] for name in wish.names}
+    return {name: known[name] for name in request.names}
 
 
-def _add(connection: sa.Connection, wish: ClaimRequest) -> None:
-    """Put duties on record that are new, as their profiles' last fires tell of them."""
-    known = {*connection.execute(sa.select(duties.c.name).where(_of(wish.kind, wish.names))).scalars()}
+def _add(connection: sa.Connection, request: ClaimRequest) -> None:
+    """Add new work items, with the outcome of their profiles' last fires."""
+    known = {*connection.execute(sa.select(work_items.c.name).where(_of(request.kind, request.names))).scalars()}
     rows = []
-    for name in sorted({*wish.names} - known):
-        last = fires_of.last(connection, name, wish.now) if wish.kind == PROFILE else None
+    for name in sorted({*request.names} - known):
+        last = fires_of.last(connection, name, request.now) if request.kind == PROFILE else None
         failed = last is not None and last.outcome == "failed"
         rows.append(
             {
-                "kind": wish.kind,
+                "kind": request.kind,
                 "name": name,
                 "replica_id": NO_REPLICA,
                 "success_at": last.finished_at if last and not failed else None,
@@ -385,32 +394,32 @@ def _add(connection: sa.Connection, wish: ClaimRequest) -> None:
             }
         )
     if rows:
-        connection.execute(upsert(connection, duties).on_conflict_do_nothing(), rows)
+        connection.execute(upsert(connection, work_items).on_conflict_do_nothing(), rows)
 
 
 def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[WorkItem], replica_id: int) -> None:
-    """Record what became of due moments and how the profiles' duties stand now, and free them.
+    """Record the outcomes of due times and the state of the profiles' work items, and release them.
 
-    Repeating it changes nothing. LeaseLost, and nothing is recorded, where one of them is not the replica's.
+    Repeating it changes nothing. Raises LeaseLost, and records nothing, if one of them is not this replica's.
     """
     check(connection, replica_id)
     fires_of.record(connection, outcomes)
-    for duty in sorted(done, key=lambda duty: duty.name):
-        this = _of(PROFILE, [duty.name])
-        values = {"success_at": duty.success, "failures": duty.failures, "reason": duty.reason, "again_at": duty.again}
-        mine = sa.update(duties).where(this, duties.c.replica_id == replica_id)
+    for item in sorted(done, key=lambda item: item.name):
+        this = _of(PROFILE, [item.name])
+        values = {"success_at": item.success, "failures": item.failures, "reason": item.reason, "again_at": item.again}
+        mine = sa.update(work_items).where(this, work_items.c.replica_id == replica_id)
         ended = connection.execute(mine.values(replica_id=NO_REPLICA, **values))
-        if not ended.rowcount and not _stands(connection, this, values):
-            raise LeaseLost(f"profile {duty.name} is another replica's by now")
+        if not ended.rowcount and not _is_finished(connection, this, values):
+            raise LeaseLost(f"profile {item.name} is another replica's by now")
 
 
-def _stands(connection: sa.Connection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
-    """Tell whether a duty was finished just so already, and the reply to that COMMIT lost."""
-    found = connection.execute(sa.select(*(duties.c[name] for name in values)).where(this))
+def _is_finished(connection: sa.Connection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
+    """Return whether the work item was finished just so before, and the reply to that COMMIT was lost."""
+    found = connection.execute(sa.select(*(work_items.c[name] for name in values)).where(this))
     return [tuple(row) for row in found] == [tuple(values.values())]
 
 
 def release(connection: sa.Connection, kind: str, names: Sequence[str], replica_id: int) -> None:
-    """Free duties, if they are the replica's."""
-    mine = sa.and_(_of(kind, names), duties.c.replica_id == replica_id)
-    connection.execute(sa.update(duties).where(mine).values(replica_id=NO_REPLICA))
+    """Release work items that this replica holds."""
+    mine = sa.and_(_of(kind, names), work_items.c.replica_id == replica_id)
+    connection.execute(sa.update(work_items).where(mine).values(replica_id=NO_REPLICA))

@@ -1,228 +1,145 @@
-"""What keeps requests from being sent: the budget, and the health of Radar by the ledger.
+"""The state of Radar by the ledger: request budget, health, clock and lag, refusals.
 
 The budget holds over any real 300 seconds. Timestamps that a fast clock has written are corrected once the clock is
-right again. A block lasts as long as Radar said, and no longer than a day.
+right. A block lasts as long as Radar said, at most a day. `circuit_breaker.py` decides by the outcomes that are read
+here.
 
-After so many requests in a row without an answer, one request a minute is sent until Radar answers again. Rejected
-credentials are tried again once in five minutes, others at once. New credentials are tried by one request alone.
-
-A question whose answer was refused for its content is paused: a series, or one window of its past. A refusal of the
-newest window pauses the whole series, because that window is another one each time.
+A question whose answer was refused for its content is paused, see `retry.py`: a series, or one window of its past. A
+refusal of the newest window pauses the whole series, because the newest window is a different one each time.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from collector import circuit_breaker
+from collector.circuit_breaker import (
+    BREAKER_THRESHOLD,
+    FetchOutcome,
+    circuit_throttle,
+    credentials_throttle,
+    upstream_health,
+)
+from collector.clock_difference import NAMED_FROM, ClockDifference, load, radar_lag
 from collector.model import Window, from_epoch, rfc3339, utc
-from collector.store.db import state
-from collector.store.db.schema import fetches, refusals
+from collector.retry import FIRST_PAUSE, refusal_backoff
+from collector.store.db import sql
+from collector.store.db.schema import fetch_profiles, fetches, refusals
 from collector.store.db.schema import state as state_table
 from collector.store.db.sql import upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
+    from collector.circuit_breaker import Throttle, UpstreamHealth
     from collector.model import Question, Slice
+    from collector.store.ledger.fetches import ReceivedAnswer
 
-SILENT_AFTER = 12
-"""Three batches of four attempts: one part of Radar that is ill does not look like all of it."""
-PROBE_EVERY = timedelta(minutes=1)
-TRY_AGAIN_AFTER = timedelta(minutes=5)
-_LOOK_AGAIN = timedelta(seconds=1)
-_NOBODY_ASKS = timedelta(minutes=5)
-_FIRST_TRY = timedelta(seconds=10)
-"""So long the first request with new credentials is waited for: its process may be gone."""
-_TAKEN = "taken"
-_NO_WORD = ("unavailable", "rate_limited", "misdirected", "interrupted")
-"""Outcomes that do not tell whether the credentials are right."""
+_CREDENTIALS_KEY = "credentials:{}"
+"""Key of the record of credentials, by their fingerprint."""
+_ACCEPTED = "taken"
+"""The record of credentials that Radar has accepted."""
 
 _SENT = fetches.c.replay_of.is_(None)
-_TOLD = sa.and_(fetches.c.finished_at.is_not(None), fetches.c.outcome != "interrupted", _SENT)
-_last = sa.select(fetches.c.outcome).where(_TOLD).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc())
-_last_few = _last.limit(SILENT_AFTER).subquery()
-_KNOWN = sa.select(
+_ENDED = sa.and_(fetches.c.finished_at.is_not(None), fetches.c.outcome != "interrupted", _SENT)
+_last = sa.select(fetches.c.outcome).where(_ENDED).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc())
+_last_few = _last.limit(BREAKER_THRESHOLD).subquery()
+_HEALTH = sa.select(
     sa.select(sa.func.count()).select_from(_last_few).where(_last_few.c.outcome == "unavailable").scalar_subquery(),
     sa.select(state_table.c.value).where(state_table.c.key == sa.bindparam("key")).scalar_subquery(),
 )
-_words = [fetches.c[name] for name in ("started_at", "finished_at", "outcome", "message", "status", "code")]
-_NEWEST = sa.select(*_words).where(_SENT).order_by(fetches.c.id.desc()).limit(1)
-_NEWEST_TOLD = sa.select(*_words).where(_TOLD).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc()).limit(1)
-_THIS = sa.select(*_words).where(fetches.c.id == sa.bindparam("fetch_id"))
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A request that tells something: when it was sent, and what became of it."""
-
-    started_at: datetime
-    finished_at: datetime | None
-    outcome: str
-    message: str | None = None
-    status: int | None = None
-    code: int | None = None
-
-    @property
-    def at(self) -> datetime:
-        """When it was sent; a clock that ran ahead is put right at its end."""
-        return min(self.started_at, self.finished_at or self.started_at)
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """No request may be sent before *until*.
-
-    The `budget` is spent, Radar has `blocked` this account, is `silent`, or refused the `credentials`: then *tried* is
-    the request that heard so, None while one that finds out is under way.
-    """
-
-    until: datetime
-    reason: str
-    tried: Tried | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Throttle:
-    """Of the requests that are wanted at most *most* may be sent now; the others *wait*."""
-
-    most: int
-    wait: Wait
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamHealth:
-    """How Radar stands: `ok`, `silent` or `unauthorized`, its last *words*, and when it is asked again."""
-
-    state: str
-    words: str | None = None
-    asked_again_at: datetime | None = None
-
-    def waiting_until(self, now: datetime) -> datetime | None:
-        """Return until when nothing is asked; None if Radar is ok, or if nobody asks it again although one could.
-
-        While the one request that finds out is overdue or under way, the others look every second.
-        """
-        again = self.asked_again_at
-        if again is None or now - again > _NOBODY_ASKS:
-            return None
-        return max(again, now + _LOOK_AGAIN)
-
-
-def silence(newest: Tried, now: datetime) -> Throttle:
-    """Decide who may find out whether Radar is back: one a minute, whatever the clock did, and all wait for its end."""
-    over = min(newest.at, now) + PROBE_EVERY
-    look = Wait(min(over, now + _LOOK_AGAIN) if over > now else now + _LOOK_AGAIN, "silent")
-    if over <= now:
-        return Throttle(1, look)
-    return Throttle(0, look if newest.outcome == "started" else Wait(over, "silent", newest))
-
-
-def trial(refused: Tried | None, trying: Tried | None, now: datetime, *, at_once: bool = False) -> Throttle | None:
-    """Decide who may send credentials that Radar *refused* last, or that one request alone is *trying*; None: all.
-
-    *at_once*: one request need not wait for the end of the pause.
-    """
-    alone = Throttle(1, Wait(now + _LOOK_AGAIN, "credentials"))
-    if trying and trying.outcome == "started":
-        patience = PROBE_EVERY if refused else _FIRST_TRY
-        return alone if trying.started_at + patience <= now else Throttle(0, alone.wait)
-    if trying and trying.outcome not in (*_NO_WORD, "unauthorized"):
-        return None
-    if refused is None or at_once:
-        return alone
-    until = min(refused.finished_at or now, now) + TRY_AGAIN_AFTER
-    return alone if until <= now else Throttle(0, Wait(until, "credentials", refused))
-
-
-def _credentials_key(credentials: str) -> str:
-    return f"credentials:{credentials}"
+_outcome_columns = [fetches.c[name] for name in ("started_at", "finished_at", "outcome", "message", "status", "code")]
+_NEWEST = sa.select(*_outcome_columns).where(_SENT).order_by(fetches.c.id.desc()).limit(1)
+_NEWEST_ENDED = (
+    sa.select(*_outcome_columns).where(_ENDED).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc()).limit(1)
+)
+_THIS = sa.select(*_outcome_columns).where(fetches.c.id == sa.bindparam("fetch_id"))
 
 
 def throttles(connection: sa.Connection, credentials: str, now: datetime) -> list[Throttle]:
-    """Tell what keeps requests with these credentials, known by their fingerprint, from being sent now."""
-    silent, text = connection.execute(_KNOWN, {"key": _credentials_key(credentials)}).one()
-    newest = _tried(connection, _NEWEST) if silent == SILENT_AFTER else None
-    found = [silence(newest, now)] if newest else []
-    if credentials and text != _TAKEN:
-        at_once = bool(text and json.loads(text).get("at_once"))
-        tried = trial(*_trials(connection, text), now, at_once=at_once)
-        found += [tried] if tried else []
+    """Return what limits requests with these credentials now; *credentials* is their fingerprint."""
+    unavailable, record = connection.execute(_HEALTH, {"key": _CREDENTIALS_KEY.format(credentials)}).one()
+    newest = _outcome(connection, _NEWEST) if unavailable == BREAKER_THRESHOLD else None
+    found = [circuit_throttle(newest, now)] if newest else []
+    if credentials and record != _ACCEPTED:
+        at_once = bool(record and json.loads(record).get("at_once"))
+        throttle = credentials_throttle(*_probation(connection, record), now, at_once=at_once)
+        found += [throttle] if throttle else []
     return found
 
 
-def begun(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
-    """Note that a request tries the credentials out, for all."""
-    known = state.get(connection, _credentials_key(credentials))
-    if known != _TAKEN:
-        refused = json.loads(known)["refused"] if known else None
-        state.put(connection, _credentials_key(credentials), json.dumps({"refused": refused, "trying": fetch_id}))
+def start_probe(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
+    """Record that the fetch is the one that sends credentials on probation."""
+    record = sql.get_state(connection, _CREDENTIALS_KEY.format(credentials))
+    if record != _ACCEPTED:
+        rejected = json.loads(record)["refused"] if record else None
+        sql.put_state(
+            connection, _CREDENTIALS_KEY.format(credentials), json.dumps({"refused": rejected, "trying": fetch_id})
+        )
 
 
 def reject_credentials(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
-    """Note that Radar has refused the credentials."""
-    state.put(connection, _credentials_key(credentials), json.dumps({"refused": fetch_id, "trying": None}))
+    """Record that Radar rejected the credentials of the fetch."""
+    sql.put_state(connection, _CREDENTIALS_KEY.format(credentials), json.dumps({"refused": fetch_id, "trying": None}))
 
 
 def try_at_once(connection: sa.Connection, credentials: str) -> None:
-    """Let one request send credentials that Radar has refused before their pause ends: a person may have mended them.
+    """Let the next probe send rejected credentials before their pause ends, because a person may have corrected them.
 
-    *begun* ends that, so that it is one request whatever comes of it.
+    `start_probe` ends this, so it is one request whatever its outcome is.
     """
-    known = state.get(connection, _credentials_key(credentials))
-    if known and known != _TAKEN:
-        state.put(connection, _credentials_key(credentials), json.dumps(json.loads(known) | {"at_once": True}))
+    record = sql.get_state(connection, _CREDENTIALS_KEY.format(credentials))
+    if record and record != _ACCEPTED:
+        sql.put_state(
+            connection, _CREDENTIALS_KEY.format(credentials), json.dumps(json.loads(record) | {"at_once": True})
+        )
 
 
-def take(connection: sa.Connection, credentials: str) -> None:
-    """Note that Radar has taken the credentials."""
-    state.put(connection, _credentials_key(credentials), _TAKEN)
+def accept_credentials(connection: sa.Connection, credentials: str) -> None:
+    """Record that Radar accepts the credentials."""
+    sql.put_state(connection, _CREDENTIALS_KEY.format(credentials), _ACCEPTED)
 
 
-def refused(connection: sa.Connection, credentials: str) -> str | None:
-    """Tell in Radar's words why it does not take the credentials; None where it does, or was not asked."""
-    text = state.get(connection, _credentials_key(credentials))
-    if text is None or text == _TAKEN:
+def rejection_reason(connection: sa.Connection, credentials: str) -> str | None:
+    """Return Radar's error text for credentials that it rejects; None if it accepts them or was not asked."""
+    record = sql.get_state(connection, _CREDENTIALS_KEY.format(credentials))
+    if record is None or record == _ACCEPTED:
         return None
-    found, trying = _trials(connection, text)
-    taken = trying and trying.outcome not in (*_NO_WORD, "started", "unauthorized")
-    return found.message if found and not taken else None
+    return circuit_breaker.rejection_reason(*_probation(connection, record))
 
 
 def upstream(connection: sa.Connection, now: datetime) -> UpstreamHealth:
-    """Tell how Radar stands."""
-    silent, _ = connection.execute(_KNOWN, {"key": ""}).one()
-    told = _tried(connection, _NEWEST_TOLD)
-    newest = _tried(connection, _NEWEST)
-    if told and newest and silent == SILENT_AFTER:
-        return UpstreamHealth("silent", told.message, min(newest.at, now) + PROBE_EVERY)
-    if told and told.outcome == "unauthorized":
-        return UpstreamHealth("unauthorized", told.message, min(told.finished_at or now, now) + TRY_AGAIN_AFTER)
-    return UpstreamHealth("ok")
+    """Return the state of Radar by the ledger."""
+    unavailable, _ = connection.execute(_HEALTH, {"key": ""}).one()
+    newest, newest_ended = _outcome(connection, _NEWEST), _outcome(connection, _NEWEST_ENDED)
+    return upstream_health(newest, newest_ended, is_open=unavailable == BREAKER_THRESHOLD, now=now)
 
 
-def _trials(connection: sa.Connection, text: str | None) -> tuple[Tried | None, Tried | None]:
-    """The requests that told last, and that tell next, whether Radar takes certain credentials."""
-    ids = json.loads(text) if text else {}
-    refused, trying = ids.get("refused"), ids.get("trying")
+def _probation(connection: sa.Connection, record: str | None) -> tuple[FetchOutcome | None, FetchOutcome | None]:
+    """Return the request whose credentials Radar rejected last, and the probe that was sent since."""
+    ids = json.loads(record) if record else {}
+    rejected, probe = ids.get("refused"), ids.get("trying")
     return (
-        _tried(connection, _THIS, fetch_id=refused) if refused else None,
-        _tried(connection, _THIS, fetch_id=trying) if trying else None,
+        _outcome(connection, _THIS, fetch_id=rejected) if rejected else None,
+        _outcome(connection, _THIS, fetch_id=probe) if probe else None,
     )
 
 
-def _tried(connection: sa.Connection, statement: sa.Select[Any], **parameters: object) -> Tried | None:
+def _outcome(connection: sa.Connection, statement: sa.Select[Any], **parameters: object) -> FetchOutcome | None:
     row = connection.execute(statement, parameters).one_or_none()
-    return Tried(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's own name for it
+    return FetchOutcome(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's own name for it
 
 
 WINDOW = timedelta(seconds=300)
 _UNKNOWN_WAIT = timedelta(seconds=1)
-AHEAD = timedelta(minutes=1)
+MAX_CLOCK_SKEW = timedelta(minutes=1)
 """What is stamped further ahead of the clock than this was written when the clock was wrong."""
 LONGEST_BLOCK = timedelta(days=1)
 BLOCKED_UNTIL = "blocked_until"
@@ -257,18 +174,18 @@ class Budget:
 
 
 def first_free_at(connection: sa.Connection, now: datetime, waiting: int) -> datetime:
-    """Say when a place in the budget is free again that *waiting* others do not need first."""
+    """Return when a place in the budget is free again that *waiting* other requests do not need first."""
     recent = sa.select(fetches.c.finished_at).where(fetches.c.finished_at > now - WINDOW, fetches.c.replay_of.is_(None))
     oldest = connection.execute(recent.order_by(fetches.c.finished_at).offset(waiting).limit(1))
     freed = oldest.scalar()
     return freed + WINDOW if freed else now + _UNKNOWN_WAIT
 
 
-def free_at(connection: sa.Connection, now: datetime, standing: Budget) -> datetime | None:
+def free_at(connection: sa.Connection, now: datetime, current: Budget) -> datetime | None:
     """Return when a place in a spent budget is free again; None if it is not spent."""
-    if standing.used < standing.limit:
+    if current.used < current.limit:
         return None
-    return first_free_at(connection, now, standing.used - standing.limit)
+    return first_free_at(connection, now, current.used - current.limit)
 
 
 def budget(connection: sa.Connection, now: datetime, limit: int) -> Budget:
@@ -279,23 +196,93 @@ def budget(connection: sa.Connection, now: datetime, limit: int) -> Budget:
 
 
 def repair_future_timestamps(connection: sa.Connection, now: datetime) -> None:
-    """Let what is stamped ahead of *now* count from *now* on; the caller holds the lock BUDGET."""
-    stamped, until, since = connection.execute(_ON_RECORD, {"ahead": now + AHEAD}).one()
+    """Correct timestamps ahead of *now* to *now*; the caller holds the lock BUDGET."""
+    stamped, until, since = connection.execute(_ON_RECORD, {"ahead": now + MAX_CLOCK_SKEW}).one()
     if stamped:
-        connection.execute(_RESTAMP, {"ahead": now + AHEAD, "present": now})
-    if until and (utc(until) > now + LONGEST_BLOCK or (since and utc(since) > now + AHEAD)):
+        connection.execute(_RESTAMP, {"ahead": now + MAX_CLOCK_SKEW, "present": now})
+    if until and (utc(until) > now + LONGEST_BLOCK or (since and utc(since) > now + MAX_CLOCK_SKEW)):
         length = utc(until) - utc(since) if since else LONGEST_BLOCK
         block(connection, now, now + min(length, LONGEST_BLOCK))
 
 
 def block(connection: sa.Connection, now: datetime, until: datetime) -> None:
-    """Write down that nothing may be asked before *until*, and when that was said."""
-    state.put(connection, BLOCKED_UNTIL, rfc3339(until))
-    state.put(connection, _BLOCKED_AT, rfc3339(now))
+    """Record that no request may be sent before *until*, and when that was said."""
+    sql.put_state(connection, BLOCKED_UNTIL, rfc3339(until))
+    sql.put_state(connection, _BLOCKED_AT, rfc3339(now))
 
 
-FIRST_PAUSE = timedelta(minutes=1)
-LONGEST_PAUSE = timedelta(hours=1)
+_ANSWERS = 50
+"""The lag is the median over so many answers."""
+UNKNOWN_LAG = timedelta(hours=1)
+"""What the lag counts as before any answer has shown it."""
+_NEWEST_ANSWERS = (
+    sa.select(fetches.c.finished_at, fetches.c.last_updated)
+    .where(fetches.c.outcome == "ok", fetches.c.finished_at.is_not(None), fetches.c.last_updated.is_not(None))
+    .where(fetches.c.replay_of.is_(None))
+    .order_by(fetches.c.finished_at.desc())
+    .limit(_ANSWERS)
+)
+
+
+def usual_lag(connection: sa.Connection, ahead: timedelta = timedelta(0)) -> timedelta:
+    """Return the median lag of lastUpdated behind Radar's present in the newest answers; an hour if there is none.
+
+    The clock is *ahead* of that present by this much.
+    """
+    lags = [radar_lag(row.finished_at - row.last_updated, ahead) for row in connection.execute(_NEWEST_ANSWERS)]
+    return max(timedelta(seconds=median(one.total_seconds() for one in lags)), timedelta(0)) if lags else UNKNOWN_LAG
+
+
+def effective_last_updated(connection: sa.Connection, arrival: ReceivedAnswer) -> ReceivedAnswer:
+    """Replace a lastUpdated ahead of Radar's present at the time of the answer by that present less the usual lag."""
+    meta = arrival.answer.meta
+    if meta.last_updated <= (arrival.present + NAMED_FROM if arrival.ahead else arrival.now):
+        return arrival
+    lag = usual_lag(connection, arrival.ahead)
+    meta = replace(meta, last_updated=arrival.present - lag)  # UNKNOWN_LAST_UPDATED, too
+    return replace(arrival, answer=replace(arrival.answer, meta=meta))
+
+
+def usual(connection: sa.Connection, updated: Mapping[str, datetime]) -> dict[str, timedelta]:
+    """Return the usual distance from lastUpdated to the clock per profile; absent if there is no earlier answer.
+
+    *updated* is the lastUpdated of each profile's newest answer. Only answers that came before that moment count,
+    because the later ones may be part of a stall. Their lag would become the usual one.
+    """
+    if not updated:
+        return {}
+    columns = sa.column("name", sa.Text), sa.column("updated", fetches.c.last_updated.type)
+    given = sa.values(*columns, name="given").data([*updated.items()]).cte("updated")
+    earlier = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= given.c.updated)
+    of_profile = fetch_profiles.c.profile == given.c.name
+    joined = fetch_profiles.join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
+    nth = sa.select(fetch_profiles.c.fetch_id).select_from(joined).where(of_profile, earlier)
+    nth = nth.order_by(fetch_profiles.c.fetch_id.desc()).offset(_ANSWERS - 1).limit(1).correlate(given)
+    bounded = sa.select(given.c.name, given.c.updated, sa.func.coalesce(nth.scalar_subquery(), 0).label("first"))
+    bound = bounded.cte("bound")
+    recent = sa.and_(fetch_profiles.c.profile == bound.c.name, fetch_profiles.c.fetch_id >= bound.c.first)
+    told = sa.select(bound.c.name, fetches.c.finished_at, fetches.c.last_updated)
+    told = told.join_from(bound, fetch_profiles, recent).join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
+    lags: dict[str, list[timedelta]] = defaultdict(list)
+    ok = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= bound.c.updated)
+    for name, finished_at, last_updated in connection.execute(told.where(ok)):
+        lags[name].append(max(finished_at - last_updated, timedelta(0)))
+    return {name: timedelta(seconds=median(lag.total_seconds() for lag in found)) for name, found in lags.items()}
+
+
+_CLOCK_KEY = "clock_difference"
+
+
+def read_clock_difference(connection: sa.Connection) -> ClockDifference:
+    """Return what is on record."""
+    return load(sql.get_state(connection, _CLOCK_KEY))
+
+
+def write_clock_difference(connection: sa.Connection, difference: ClockDifference) -> None:
+    """Put *difference* on record in the place of what is there."""
+    sql.put_state(connection, _CLOCK_KEY, difference.dump())
+
+
 _FORGOTTEN_AFTER = timedelta(days=7)
 
 
@@ -303,8 +290,8 @@ _FORGOTTEN_AFTER = timedelta(days=7)
 class Refusal:
     """A question that was refused: by Radar, or by this program because the answer could not be trusted.
 
-    *digest* names the series as `series.digest` does; *window* is None if all of it is paused. *outcome* is that of the
-    request, *failures* how often in a row it was refused, the last time at *refused_at*; it is not asked before
+    *digest* is the series' as in `series.digest`; *window* is None if the whole series is paused. *outcome* is that of
+    the request, *failures* the number of refusals in a row, the last one at *refused_at*; it is not requested before
     *again_at*.
     """
 
@@ -322,40 +309,36 @@ class Refusal:
         return _refusal_key(self.digest, self.window)
 
     def is_of(self, query: Question) -> bool:
-        """Tell whether it is *query* that was refused, or a window of it."""
+        """Return whether the refused question is *query*, or a window of it."""
         return self.digest == query.digest
 
     def pauses(self, now: datetime, *, by_hand: bool = False) -> bool:
-        """Tell whether the question must not be asked at *now*; *by_hand*: a person wants it, and waits for it.
+        """Return whether the question is paused at *now*; *by_hand*: for a person who waits only for the first pause.
 
-        A refusal ahead of the clock was written when the clock was wrong.
+        A refusal ahead of the clock was written by a wrong clock and does not count.
         """
         until = min(self.refused_at + FIRST_PAUSE, self.again_at) if by_hand else self.again_at
-        return self.refused_at <= now + AHEAD and now < until
+        return self.refused_at <= now + MAX_CLOCK_SKEW and now < until
 
 
-def pause(failures: int, step: timedelta) -> timedelta:
-    """Tell how long a question that was refused so often in a row is not asked: doubling, at most *step* or an hour."""
-    return min(FIRST_PAUSE * (1 << min(failures - 1, 10)), step, LONGEST_PAUSE)
-
-
-def keys_of(piece: Slice, now: datetime) -> tuple[str, ...]:
-    """Name the questions that a slice asks: the one to be recorded first, then those that pause it, too."""
-    whole = piece.series.digest
-    step = piece.series.agg_interval.step
-    if piece.window.end + step >= piece.series.agg_interval.floor(now):
+def keys_of(slice_: Slice, now: datetime) -> tuple[str, ...]:
+    """Return the keys of a slice's questions: first the one to record, then the others that pause it."""
+    whole = slice_.series.digest
+    step = slice_.series.agg_interval.step
+    if slice_.window.end + step >= slice_.series.agg_interval.floor(now):
         return (whole,)
-    return _refusal_key(whole, piece.window), whole
+    return _refusal_key(whole, slice_.window), whole
 
 
 def _refusal_key(series: str, window: Window | None) -> str:
     return f"{series} {window.start.timestamp():.0f} {window.end.timestamp():.0f}" if window else series
 
 
-def list_refusals(connection: sa.Connection) -> list[Refusal]:
-    """List all questions that were refused when they were asked last, whether they may be asked again or not."""
+def list_refusals(connection: sa.Connection, now: datetime | None = None) -> list[Refusal]:
+    """List the questions that are paused at *now*, by the end of the pause; without it all that were refused last."""
     rows = connection.execute(sa.select(refusals).order_by(refusals.c.again_at, refusals.c.digest))
-    return [_refusal(row) for row in rows]
+    refused = [_refusal(row) for row in rows]
+    return [refusal for refusal in refused if now is None or refusal.pauses(now)]
 
 
 def _refusal(row: sa.Row[tuple[object, ...]]) -> Refusal:
@@ -364,9 +347,9 @@ def _refusal(row: sa.Row[tuple[object, ...]]) -> Refusal:
     return Refusal(series, window, row.outcome, row.reason, row.failures, row.refused_at, row.again_at)
 
 
-def record_refusal(connection: sa.Connection, piece: Slice, outcome: str, reason: str, now: datetime) -> None:
+def record_refusal(connection: sa.Connection, slice_: Slice, outcome: str, reason: str, now: datetime) -> None:
     """Record that a slice was refused for its content, and pause its question: longer, if it was refused before."""
-    key, table = keys_of(piece, now)[0], refusals.c
+    key, table = keys_of(slice_, now)[0], refusals.c
     before = connection.execute(sa.select(table.failures).where(table.digest == key)).scalar()
     failures = (before or 0) + 1
     row = {
@@ -374,13 +357,13 @@ def record_refusal(connection: sa.Connection, piece: Slice, outcome: str, reason
         "reason": reason,
         "failures": failures,
         "refused_at": now,
-        "again_at": now + pause(failures, piece.series.agg_interval.step),
+        "again_at": now + refusal_backoff(failures, slice_.series.agg_interval.step),
     }
     insert = upsert(connection, refusals).values(digest=key, **row)
     connection.execute(insert.on_conflict_do_update(index_elements=["digest"], set_=row))
     connection.execute(sa.delete(refusals).where(table.again_at < now - _FORGOTTEN_AFTER))
 
 
-def answered(connection: sa.Connection, keys: Collection[str]) -> None:
-    """Forget the refusals of questions that were answered; nothing where there are none."""
+def delete_refusals(connection: sa.Connection, keys: Collection[str]) -> None:
+    """End the pauses of questions by their keys; no error for one that does not pause."""
     connection.execute(sa.delete(refusals).where(refusals.c.digest.in_(sorted(keys))))

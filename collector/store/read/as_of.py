@@ -21,12 +21,12 @@ from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import date_ranges, fetches, points, profile_series, revisions
 from collector.store.db.schema import series as series_table
 from collector.store.db.schema import withdrawals as gone
-from collector.store.ledger import fires
+from collector.store.ledger import upstream
 from collector.store.read.points import first_of_each, merged, select_points
-from collector.store.series import generations, normalizations, snapshots
-from collector.store.series.edges import proven_absent
+from collector.store.series import generations, snapshots
+from collector.store.series.evidence import proven_absent
 from collector.store.series.generations import Generation, described, generation, in_force, same_measure
-from collector.windows import subtract
+from collector.windows import SeriesWindow, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collector.store.series.snapshots import Snapshot
 
     EpochWindow = tuple[int, int]
-    Stretches = Iterable[tuple[int, int, int]]
+    SeriesWindows = Iterable[tuple[int, int, int]]
 
 _ROWS_AT_ONCE = 5_000
 _AT_ONCE = _ROWS_AT_ONCE * AggInterval.FIFTEEN_MINUTES.seconds
@@ -52,11 +52,11 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredSeries:
-    """The series that stands for a query; *labels* are those in use first, *normalization* is "" before an answer.
+    """The current series of a question. *labels* has active ones first, *normalization* is "" before an answer.
 
-    *generations* are those in force, the newest first, if the query has had several units: see `AsOfReader.within`.
-    *change* is where the unit changes within the range that was looked at; no answer can have such a range. *elsewhere*
-    are the generations whose buckets start elsewhere than those of the grid in force.
+    *generations* are those in force, the newest first, if the question has had several units: see `AsOfReader.within`.
+    *change* is where the unit changes within the requested range; no answer can have such a range. *elsewhere* are the
+    generations of former grids.
     """
 
     id: int
@@ -70,20 +70,12 @@ class StoredSeries:
 
     @property
     def answered(self) -> bool:
-        """Tell whether Radar has answered for it at all."""
+        """Return whether Radar has ever answered for it."""
         return bool(self.normalization)
 
 
-class SeriesWindow(NamedTuple):
-    """The buckets of one series from *start* up to, not including, *end*; epoch seconds."""
-
-    series_id: int
-    start: int
-    end: int
-
-
 class AsOfReader:
-    """What can be asked of one state of the store; *as_of* (None: now) is when things must have been known."""
+    """Reads from one state of the store. *as_of* is the moment whose knowledge counts; None: now."""
 
     def __init__(self, connection: sa.Connection, as_of: datetime | None) -> None:
         self._connection = connection
@@ -104,10 +96,10 @@ class AsOfReader:
         rivals: dict[str, list[Any]] = defaultdict(list)
         for row in rows.values():
             rivals[generations.question(row.digest)].append(row)
-        return sorted((self._standing(same, labels) for same in rivals.values()), key=lambda one: one.id)
+        return sorted((self._stored_series(same, labels) for same in rivals.values()), key=lambda one: one.id)
 
-    def _standing(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> StoredSeries:
-        """Choose the series that stands for a query, and note which ones differ in the spelling of the unit alone."""
+    def _stored_series(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> StoredSeries:
+        """Return the current series of a question, and remember which ones differ only in the spelling of the unit."""
         found = [generation(row, labelled=bool(labels[row.id])) for row in same]
         if len(found) > 1:
             found = in_force(found, self._as_of)
@@ -124,7 +116,7 @@ class AsOfReader:
         return StoredSeries(first.id, query, *first.measure, named, units, elsewhere=elsewhere)
 
     def within(self, kept: StoredSeries, start: int, end: int) -> StoredSeries:
-        """Give *kept* with the unit of its buckets from *start* up to, not including, *end*; epoch seconds.
+        """Return *kept* with the unit of its buckets from *start* up to, not including, *end*; epoch seconds.
 
         Its *change* is the first one within them, if there is any.
         """
@@ -140,7 +132,7 @@ class AsOfReader:
         return replace(kept, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
 
     def on_former_grid(self, kept: StoredSeries, start: int, end: int) -> Generation | None:
-        """Find the generation on a former grid that a range in epoch seconds is of: nothing else is stored there."""
+        """Return the generation on the former grid of a range in epoch seconds; nothing else is stored there."""
         current = [kept.id, *(one.id for one in kept.generations)]
         spans = self._spans([*current, *(one.id for one in kept.elsewhere)])
         step = kept.query.agg_interval.seconds
@@ -166,9 +158,9 @@ class AsOfReader:
         return [first] if first else [], None
 
     def snapshots(self, ids: Collection[int]) -> dict[int, Snapshot]:
-        """Find the newest snapshot of each series, at the moment that is asked about; absent for none.
+        """Return the newest snapshot of each series as of the moment; absent if there is none.
 
-        From then on `points` reads these snapshots.
+        Afterwards `points` reads these snapshots.
         """
         self._taken |= snapshots.newest(self._connection, ids, self._as_of)
         return {series_id: self._taken[series_id] for series_id in ids if series_id in self._taken}
@@ -196,12 +188,12 @@ class AsOfReader:
         return {one: max(each) for one, each in parts.items() if each}
 
     def published(self, ids: Collection[int], now: float) -> dict[int, float]:
-        """Tell up to when Radar has published each series at *now*, as far as its answers let know; epoch seconds.
+        """Return until when Radar has published each series at *now*, as far as its answers show; epoch seconds.
 
-        lastUpdated lies behind Radar's present by as much as in the newest answer. A series without any answer on
-        record counts as published up to that present.
+        lastUpdated is behind Radar's present by the lag of the newest answer. A series without an answer counts as
+        published up to that present.
         """
-        ahead = fires.read_clock_difference(self._connection).ahead if self._as_of is None else timedelta(0)
+        ahead = upstream.read_clock_difference(self._connection).ahead if self._as_of is None else timedelta(0)
         now -= ahead.total_seconds()
         found = dict.fromkeys(ids, now)
         for series_id, told, came in self._connection.execute(heard(self._as_of), {"ids": list(ids)}):
@@ -218,44 +210,46 @@ class AsOfReader:
         """Find the ranges [start, end), in epoch seconds, that Radar is proven not to have; absent for none."""
         return proven_absent(self._connection, ids, self._as_of)
 
-    def is_answered(self, stretches: Sequence[SeriesWindow]) -> bool:
+    def is_answered(self, windows: Sequence[SeriesWindow]) -> bool:
         """Return whether an answer on any of the buckets is on record."""
-        every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
+        every = tuple(one._replace(series_id=other) for one in windows for other in self._same(one.series_id))
         levels, _ = confidence(every, self._as_of)
         return self._connection.execute(levels.limit(1)).first() is not None
 
-    def confidence_level(self, stretches: Sequence[SeriesWindow]) -> int | None:
+    def confidence_level(self, windows: Sequence[SeriesWindow]) -> int | None:
         """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
-        standing = {other: one.series_id for one in stretches for other in self._same(one.series_id)}
-        every = tuple(one._replace(series_id=other) for one in stretches for other in self._same(one.series_id))
+        current_snapshots = {other: one.series_id for one in windows for other in self._same(one.series_id)}
+        every = tuple(one._replace(series_id=other) for one in windows for other in self._same(one.series_id))
         levels, detailed = confidence(every, self._as_of)
         found = self._connection.execute(levels).scalars().all()
         if len(found) <= 1:
             return found[0] if found else None
         rows = self._connection.execute(detailed).all()
-        return lowest_level(stretches, [ConfidenceRange(standing[series_id], *rest) for series_id, *rest in rows])
+        return lowest_level(
+            windows, [ConfidenceRange(current_snapshots[series_id], *rest) for series_id, *rest in rows]
+        )
 
     def unit_names(self, unit: str) -> tuple[str, ...]:
         """Return the names that the newest answer gave *unit*, whatever moment is looked at."""
-        return normalizations.read_unit_names(self._connection, unit)
+        return generations.read_unit_names(self._connection, unit)
 
     def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
         """List the annotations that concern any of *windows* (start, end), by start date, without the withdrawn."""
         select = remarks(tuple(dict.fromkeys(windows)), self._as_of)
         return [_annotation(row) for row in self._connection.execute(select, {"dataset": dataset})]
 
-    def points(self, stretch: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
-        """Give blocks of (timestamp, value), ascending, in constant memory."""
-        same = self._same(stretch.series_id)
+    def points(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
+        """Yield blocks of (timestamp, value), ascending, in constant memory."""
+        same = self._same(window.series_id)
         if len(same) == 1:
-            return self._blocks(stretch)
-        return (rows for _, rows in merged([self._blocks(stretch._replace(series_id=one)) for one in same]))
+            return self._blocks(window)
+        return (rows for _, rows in merged([self._blocks(window._replace(series_id=one)) for one in same]))
 
-    def _blocks(self, stretch: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
-        within = from_epoch(stretch.start), from_epoch(stretch.end)
-        taken = self._taken.get(stretch.series_id)
-        select, bounds = select_points(stretch.series_id, *within, self._as_of, taken.asked_at if taken else None)
-        if stretch.end - stretch.start <= _AT_ONCE:
+    def _blocks(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
+        within = from_epoch(window.start), from_epoch(window.end)
+        taken = self._taken.get(window.series_id)
+        select, bounds = select_points(window.series_id, *within, self._as_of, taken.asked_at if taken else None)
+        if window.end - window.start <= _AT_ONCE:
             rows = self._connection.execute(select, bounds).all()
             blocks: Iterator[Sequence[Any]] = iter([rows] if rows else [])
         else:
@@ -299,13 +293,13 @@ class ConfidenceRange(NamedTuple):
     level: int | None
 
 
-def lowest_level(stretches: Stretches, spoken: Sequence[ConfidenceRange]) -> int | None:
-    """Find the lowest level that holds on *stretches* (series_id, start, end); *spoken* has the newest answer first.
+def lowest_level(windows: SeriesWindows, spoken: Sequence[ConfidenceRange]) -> int | None:
+    """Return the lowest level in force on *windows* (series_id, start, end); *spoken* has the newest answer first.
 
-    Of each bucket only the newest answer counts, for a level rises when Radar's data has been repaired.
+    Only the newest answer about a bucket counts, because a level rises when Radar's data has been repaired.
     """
     levels = set()
-    for series_id, start, end in stretches:
+    for series_id, start, end in windows:
         open_ranges = [(start, end)]
         for one in spoken:
             if one.series_id != series_id or not open_ranges:
@@ -318,7 +312,7 @@ def lowest_level(stretches: Stretches, spoken: Sequence[ConfidenceRange]) -> int
 
 
 _counts = date_ranges.c.overruled.is_(None)
-"""Answers that a newer one had overruled say nothing of the present."""
+"""An overruled answer does not describe the present."""
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _DATASET: sa.BindParameter[Any] = sa.bindparam("dataset")
 
@@ -350,21 +344,26 @@ def _end(*, newest: bool, as_of: datetime | None) -> Any:
         select = sa.select(epoch(points.c.timestamp)).where(points.c.series_id == series_table.c.id)
         return select.order_by(order(points.c.timestamp)).limit(1).scalar_subquery()
     known = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
-    standing = sa.select(epoch(points.c.timestamp)).join_from(
+    current_snapshots = sa.select(epoch(points.c.timestamp)).join_from(
         points, fetches, fetches.c.id == points.c.fetch_id, isouter=True
     )
-    standing = standing.where(points.c.series_id == series_table.c.id, known).order_by(order(points.c.timestamp))
+    current_snapshots = current_snapshots.where(points.c.series_id == series_table.c.id, known).order_by(
+        order(points.c.timestamp)
+    )
     replaced = sa.select(epoch(extreme(revisions.c.timestamp))).where(
         revisions.c.series_id == series_table.c.id, revisions.c.seen_at <= as_of, revisions.c.replaced_at > as_of
     )
-    one, other = standing.limit(1).scalar_subquery(), replaced.scalar_subquery()
+    one, other = current_snapshots.limit(1).scalar_subquery(), replaced.scalar_subquery()
     further = one > other if newest else one < other
     return sa.case((other.is_(None), one), (one.is_(None), other), (further, one), else_=other)
 
 
 @lru_cache(maxsize=16)
 def last_updated(as_of: datetime | None) -> Any:
-    """(id, told): the lastUpdated of the answer that reached furthest, the newest of such, of the series *ids*."""
+    """Select (id, told).
+
+    *told* is the lastUpdated of the answer that reached furthest, and of these of the newest, for the series *ids*.
+    """
     newest = (
         sa.select(fetches.c.last_updated)
         .join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
@@ -392,8 +391,8 @@ def heard(as_of: datetime | None) -> Any:
 
 
 @lru_cache(maxsize=128)
-def confidence(stretches: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> tuple[Any, Any]:
-    """Two: the levels of the answers on *stretches* (series_id, start, end); then (series_id, start, end, level).
+def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> tuple[Any, Any]:
+    """Two: the levels of the answers on *windowes* (series_id, start, end); then (series_id, start, end, level).
 
     The second has the newest answer first.
     """
@@ -403,7 +402,7 @@ def confidence(stretches: tuple[tuple[int, int, int], ...], as_of: datetime | No
             date_ranges.c.end > from_epoch(start),
             date_ranges.c.start < from_epoch(end),
         )
-        for series_id, start, end in stretches
+        for series_id, start, end in windows
     ]
     levels = sa.select(fetches.c.confidence_level).join_from(
         date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id

@@ -1,4 +1,4 @@
-"""Coverage and gaps: the windows that were answered, and the buckets that are missing or that Radar lacks."""
+"""Coverage and gaps: the windows that answers cover, and the buckets that are missing or that Radar lacks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from collector.interval import grid_of
 from collector.model import Window, from_epoch
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
-from collector.store.ledger import fires
-from collector.store.retention.prune import kept_from
-from collector.store.series import edges, evidence, generations
-from collector.store.write.answer_part import spoken_window
+from collector.store.ledger import upstream
+from collector.store.retention.prune import stored_cutoff
+from collector.store.series import evidence, generations
+from collector.store.write.diff import spoken_window
 from collector.windows import intersect, merge, subtract
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _COUNTED_AT_ONCE = 500
 _TOGETHER = 1000
-"""So many stretches in one statement."""
+"""So many windowes in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _Gaps:
     settle: int = 0
 
 
-class _Stretch(NamedTuple):
+class _Part(NamedTuple):
     """The buckets, *step* seconds wide, of one series from *start* up to *end*; *place* is whose among the expected."""
 
     place: int
@@ -74,11 +74,11 @@ class _Stretch(NamedTuple):
     step: int
 
 
-def holes(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[list[GapWindow]]:
-    """Find the runs of absent buckets of each query's current series, ascending; in the order of *expected*.
+def find_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[list[GapWindow]]:
+    """Return the gaps of each question's current series, ascending; in the order of *expected*.
 
-    See `finality.judge_gap` for what makes a run `upstream`. What retention has deleted is no gap, nor what lies before
-    the beginning of Radar's own history.
+    See `finality.judge_gap` for what makes a gap `upstream`. Buckets before a cutoff of retention, or before the
+    beginning of Radar's own history, are no gaps.
     """
     return [
         [
@@ -90,16 +90,19 @@ def holes(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list
     ]
 
 
-def requests(
-    connection: sa.Connection, expected: Sequence[ExpectedWindow], now: float, *, explicit: bool = False
+def find_gap_requests(
+    connection: sa.Connection, expected: Sequence[ExpectedWindow], now: datetime, *, explicit: bool = False
 ) -> list[list[GapRequest]]:
-    """Decide what of the gaps of each query to ask for at *now*, in epoch seconds; see `finality.gap_requests`."""
+    """Return the requests that are worth sending at *now* for the gaps of each question.
+
+    See `finality.gap_requests`.
+    """
     steps = [one.query.agg_interval.seconds for one in expected]
     return [
         [
             request
             for run in gaps.runs
-            for request in gap_requests(run, gaps.absences, gaps.settle, now, step=step, explicit=explicit)
+            for request in gap_requests(run, gaps.absences, gaps.settle, now.timestamp(), step=step, explicit=explicit)
         ]
         for step, gaps in zip(steps, _gaps(connection, expected), strict=True)
     ]
@@ -110,7 +113,7 @@ def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
 
     In the order of *expected*; in epoch seconds.
     """
-    known = edges.read(connection, {one.query for one in expected})
+    known = evidence.read_edges(connection, {one.query for one in expected})
     found = []
     for one, gaps in zip(expected, _all_gaps(connection, expected), strict=True):
         window = int(one.window.start.timestamp()), int(one.window.end.timestamp())
@@ -123,8 +126,8 @@ def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
 
 
 def _gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
-    """Find the gaps, without what lies before the beginning of Radar's own history."""
-    known = edges.read(connection, {one.query for one in expected})
+    """Return the gaps, without the time before the beginning of Radar's own history."""
+    known = evidence.read_edges(connection, {one.query for one in expected})
     found = _all_gaps(connection, expected)
     before = {query: edge.absent for query, edge in known.items() if edge.is_accepted}
     return [
@@ -143,18 +146,18 @@ def _all_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> 
 
 
 def _some_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
-    kept = {step: kept_from(connection, step) for step in {one.query.agg_interval for one in expected}}
+    kept = {step: stored_cutoff(connection, step) for step in {one.query.agg_interval for one in expected}}
     ids = generations.ids_of(connection, {one.query for one in expected})
     windows: list[Range] = []
-    stretches: list[tuple[tuple[int, int], _Stretch]] = []
+    parts_: list[tuple[tuple[int, int], _Part]] = []
     for number, one in enumerate(expected):
         start = _first_kept(one, kept[one.query.agg_interval])
         windows.append((int(start.timestamp()), int(one.window.end.timestamp())))
         for series_id in ids.get(one.query, ()) if start < one.window.end else ():
             place = number, series_id
-            stretches.append((place, _Stretch(len(stretches), series_id, *windows[-1], one.query.agg_interval.seconds)))
-    runs = _runs(connection, [stretch for _, stretch in stretches]) if stretches else {}
-    absent = {place: runs.get(stretch.place, []) for place, stretch in stretches}
+            parts_.append((place, _Part(len(parts_), series_id, *windows[-1], one.query.agg_interval.seconds)))
+    runs = _runs(connection, [part_ for _, part_ in parts_]) if parts_ else {}
+    absent = {place: runs.get(part_.place, []) for place, part_ in parts_}
     found = []
     for number, (one, window) in enumerate(zip(expected, windows, strict=True)):
         parts = [window] if window[0] < window[1] else []
@@ -195,65 +198,65 @@ def _judged(
     return gaps
 
 
-def _runs(connection: sa.Connection, stretches: Sequence[_Stretch]) -> dict[int, list[Range]]:
+def _runs(connection: sa.Connection, parts_: Sequence[_Part]) -> dict[int, list[Range]]:
     """Find where the next bucket is not the next one, by place: only what holds too few points is walked.
 
     Counting a part costs a fraction of walking it, and most of a history is complete.
     """
     runs: dict[int, list[Range]] = defaultdict(list)
     short = []
-    for stretch, stored in _counts(connection, stretches):
+    for part_, stored in _counts(connection, parts_):
         if not stored:
-            runs[stretch.place].append((stretch.start, stretch.end))
-        elif stored < -((stretch.start - stretch.end) // stretch.step):
-            short.append(stretch)
+            runs[part_.place].append((part_.start, part_.end))
+        elif stored < -((part_.start - part_.end) // part_.step):
+            short.append(part_)
     for start in range(0, len(short), _TOGETHER):
         for place, *run in _walk(connection, short[start : start + _TOGETHER]):
             runs[place].append((run[0], run[1]))
     return {place: merge(found) for place, found in runs.items()}
 
 
-def _table(stretches: Sequence[_Stretch]) -> sa.CTE:
-    columns = [sa.column(name, sa.BigInteger) for name in _Stretch._fields]
-    return sa.values(*columns, name="given").data([*stretches]).cte("stretches")
+def _table(parts_: Sequence[_Part]) -> sa.CTE:
+    columns = [sa.column(name, sa.BigInteger) for name in _Part._fields]
+    return sa.values(*columns, name="given").data([*parts_]).cte("stretches")
 
 
-def _inside(part: sa.CTE, end: sa.ColumnElement[int], stretches: Sequence[_Stretch]) -> sa.ColumnElement[bool]:
-    """Choose the points from the start of *part*, which is of *stretches*, up to *end*."""
+def _inside(part: sa.CTE, end: sa.ColumnElement[int], parts_: Sequence[_Part]) -> sa.ColumnElement[bool]:
+    """Choose the points from the start of *part*, which is of *windowes*, up to *end*."""
     timestamp = points.c.timestamp
-    first, last = from_epoch(min(one.start for one in stretches)), from_epoch(max(one.end for one in stretches))
+    first, last = from_epoch(min(one.start for one in parts_)), from_epoch(max(one.end for one in parts_))
     known = sa.and_(timestamp >= first, timestamp < last)  # while partitions are chosen
     here = sa.and_(timestamp >= bucket(part.c.start), timestamp < bucket(end))
     return sa.and_(points.c.series_id == part.c.series_id, here, known)
 
 
-def _counts(connection: sa.Connection, stretches: Sequence[_Stretch]) -> list[tuple[_Stretch, int]]:
-    """Count the points of the parts of *stretches*."""
-    whole = _table(stretches)
+def _counts(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[_Part, int]]:
+    """Count the points of the parts of *windowes*."""
+    whole = _table(parts_)
     parts = sa.select(whole).cte("parts", recursive=True)
     following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
     others = parts.c.place, parts.c.series_id, following, parts.c.end, parts.c.step
     parts = parts.union_all(sa.select(*others).where(following < parts.c.end))
     following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
     end = sa.case((following < parts.c.end, following), else_=parts.c.end)
-    count = sa.select(sa.func.count()).select_from(points).where(_inside(parts, end, stretches))
+    count = sa.select(sa.func.count()).select_from(points).where(_inside(parts, end, parts_))
     counted = count.correlate(parts).scalar_subquery()
     columns = parts.c.place, parts.c.series_id, parts.c.start, end, parts.c.step, counted
-    return [(_Stretch(*part), stored) for *part, stored in connection.execute(sa.select(*columns))]
+    return [(_Part(*part), stored) for *part, stored in connection.execute(sa.select(*columns))]
 
 
-def _walk(connection: sa.Connection, stretches: Sequence[_Stretch]) -> list[tuple[int, int, int]]:
-    """Let the database walk the key, and give the runs between the points of each stretch: place, start, end."""
-    given = _table(stretches)
-    stretch, inside = (given.c.place, given.c.start, given.c.end), _inside(given, given.c.end, stretches)
+def _walk(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[int, int, int]]:
+    """Read the key in order, and return the runs between the points of each part: place, start, end."""
+    given = _table(parts_)
+    part_, inside = (given.c.place, given.c.start, given.c.end), _inside(given, given.c.end, parts_)
     timestamp = epoch(points.c.timestamp)
-    following = sa.func.lead(timestamp).over(partition_by=stretch, order_by=timestamp)
+    following = sa.func.lead(timestamp).over(partition_by=part_, order_by=timestamp)
     after = (timestamp + given.c.step).label("a"), sa.func.coalesce(following, given.c.end).label("b")
     walk = sa.select(given.c.place, *after).join_from(given, points, inside).subquery()
-    first = sa.select(*stretch, sa.func.min(timestamp)).join_from(given, points, inside, isouter=True)
+    first = sa.select(*part_, sa.func.min(timestamp)).join_from(given, points, inside, isouter=True)
     found = [
         (place, start, end if oldest is None else oldest)
-        for place, start, end, oldest in connection.execute(first.group_by(*stretch))
+        for place, start, end, oldest in connection.execute(first.group_by(*part_))
     ]
     found += [tuple(row) for row in connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
     return [(place, start, end) for place, start, end in found if start < end]
@@ -281,9 +284,9 @@ def last_covered_at(
 
 
 def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
-    """Tell how far lastUpdated lay behind Radar's present in the newest answer for *profile*; zero before the first.
+    """Return the lag of lastUpdated behind Radar's present in the newest answer for *profile*; zero before the first.
 
-    A lastUpdated that stays back for a day or longer says nothing of the lag: then the usual one counts, or zero.
+    If lastUpdated stays back for a day or longer, it does not show the lag: then the usual one counts, or zero.
     """
     answered = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
     newest = sa.select(fetches.c.finished_at, fetches.c.last_updated).join(fetch_profiles, answered)
@@ -291,18 +294,18 @@ def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
     row = connection.execute(newest).one_or_none()
     if row is None:
         return timedelta(0)
-    ahead = fires.read_clock_difference(connection).ahead
+    ahead = upstream.read_clock_difference(connection).ahead
     lags = [radar_lag(max(row.finished_at - row.last_updated, timedelta(0)), ahead)]
     if lags[0] >= _LONGEST_LAG:
-        usual = fires.usual(connection, {profile: row.last_updated})
+        usual = upstream.usual(connection, {profile: row.last_updated})
         lags += (radar_lag(each, ahead) for each in usual.values())
     return next((each for each in lags if each < _LONGEST_LAG), timedelta(0))
 
 
 def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) -> list[tuple[int, int]]:
-    """Find what answers to windows inside *run*, of which no bucket is stored, spoke for; all in epoch seconds.
+    """Return the windows inside *run*, without a stored bucket, that answers covered; all in epoch seconds.
 
-    A window that reaches beyond the run may have been cut short before its first value.
+    An answer about a window that reaches beyond the run may have been cut short before its first value.
     """
     ids, step = generations.ids_of(connection, [query]).get(query, []), query.agg_interval.step
     columns = (date_ranges.c.start, date_ranges.c.end, date_ranges.c.start_time, date_ranges.c.end_time)
@@ -318,7 +321,7 @@ def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) ->
     ]
 
 
-def answered(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
+def covered_windows(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
     """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
     ids = generations.ids_of(connection, [query]).get(query, [])
     found = connection.execute(

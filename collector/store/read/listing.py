@@ -133,7 +133,7 @@ class FetchRow:
 
 @dataclass(frozen=True, slots=True)
 class AnnotationRow:
-    """A remark of Cloudflare's, when it was seen, and since when answers no longer have it, if they do not."""
+    """An annotation of Radar, when it was seen, and since when answers no longer contain it, if so."""
 
     id: int
     start_date: datetime

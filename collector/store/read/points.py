@@ -47,10 +47,10 @@ class Block(NamedTuple):
 
 
 def visible_labels(connection: sa.Connection, profiles: Collection[str] = ()) -> list[ActiveLabel]:
-    """List the labels of *profiles*, of all for none, by profile and position.
+    """List the labels of *profiles*, or of all, by profile and position.
 
-    A profile that was renamed gives the labels that its series have now. Sorted here, because a database sorts text by
-    its own rules.
+    A renamed profile has the current labels of its series. They are sorted here, because a database sorts text by its
+    own rules.
     """
     named = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
     select = sa.select(*named, series.c.normalization, series.c.unit)
@@ -73,15 +73,15 @@ def export_blocks(  # noqa: PLR0913 - what an export is bounded by
 ) -> Generator[Block, None, None]:
     """Stream blocks of the points of *profiles*, by profile, position of the label, and time, in constant memory.
 
-    Where the unit has changed, of each bucket the series counts that was in force last.
+    If the unit has changed, the series that was in force last counts for each bucket.
 
-    *profiles* names profiles, none means all; *start* is inclusive, *end* is not. *as_of* gives what was known at
-    that moment. Of a snapshot series the newest snapshot is given, or the newest at *as_of*; when it was asked for
-    is put into *asked*, by (profile, label), before the first block. Who stops early should close the iterator.
+    *profiles* names profiles, none means all; *start* is inclusive, *end* is not. With *as_of* the values are those
+    known at that moment. A snapshot series has the values of its newest snapshot, or of the newest one at *as_of*; its
+    request time is added to *asked*, by (profile, label), before the first block. Close the iterator if you stop early.
     """
     found = visible_labels(connection, profiles)
     several = generations.several(connection, as_of)
-    taken = snapshots.standing(snapshots.newest(connection, None, as_of), several)
+    taken = snapshots.current_snapshots(snapshots.newest(connection, None, as_of), several)
     if asked is not None:
         asked |= {(o.profile, o.label): taken[o.series_id].asked_at for o in found if o.series_id in taken}
     for one in found:
@@ -107,10 +107,10 @@ def points_in_force(
     end: datetime | None,
     as_of: datetime | None,
 ) -> Generator[tuple[Generation, Sequence[tuple[int, float]]], None, None]:
-    """Stream blocks of (timestamp, value) of one query's generations, *same*, the newest first; as `points_of`.
+    """Stream blocks of (timestamp, value) of one series from *start* up to, not including, *end*; ascending.
 
-    Of each bucket the newest generation that has it counts, and none of an older one that overlaps it on another grid.
-    A block is of one generation.
+    With *as_of* the values are those known then: of each bucket the value whose fetch had ended and that was not
+    replaced. With *asked_at* they are those of this snapshot of the series.
     """
     with ExitStack() as opened:
         streams = []
@@ -145,7 +145,7 @@ def _not_overlapped(
 
 
 def _is_within(timestamp: int, taken: Sequence[int], step: int) -> bool:
-    """Tell whether one of *taken*, ascending, is less than *step* away."""
+    """Return whether one of the ascending *taken* is less than *step* away."""
     at = bisect_right(taken, timestamp - step)
     return at < len(taken) and taken[at] < timestamp + step
 
@@ -161,8 +161,8 @@ def points_of(  # noqa: PLR0913 - what a read is bounded by
 ) -> Generator[Sequence[tuple[int, float]], None, None]:
     """Stream blocks of (timestamp, value) of one series from *start* up to, not including, *end*; ascending.
 
-    *as_of* gives what was known then: of each bucket the value whose fetch had ended, and which none had replaced.
-    With *asked_at* they are those of this snapshot of the series.
+    With *as_of* the values are those known then: of each bucket the value whose fetch had ended and that was not
+    replaced. With *asked_at* they are those of this snapshot of the series.
     """
     as_of = None if asked_at else as_of
     select, bounds = select_points(series_id, start, end, as_of, asked_at)
@@ -180,7 +180,7 @@ def points_of(  # noqa: PLR0913 - what a read is bounded by
 
 
 def first_of_each(block: Sequence[Any], before: int | None) -> list[tuple[int, float]]:
-    """The first row of each bucket; those of the bucket *before* were given already."""
+    """Yield the first row of each bucket; those of the bucket *before* were yielded already."""
     found = []
     for timestamp, value, _ in block:
         if timestamp != before:
@@ -196,9 +196,11 @@ def select_points(
     as_of: datetime | None,
     asked_at: datetime | None = None,
 ) -> tuple[Any, dict[str, Any]]:
-    """Select (timestamp, value) in order, and with *as_of* the fetch: of each bucket the first row then counts.
+    """Return the statement of (timestamp, value) in order and its parameters.
 
-    With *asked_at* the rows are those of this snapshot of the series. Gives the statement and its parameters.
+    With *as_of* the first row of a bucket counts.
+
+    With *asked_at* the rows are those of this snapshot of the series.
     """
     if asked_at is not None:
         bounds = {"series_id": series_id, "since": start, "until": end}
@@ -236,7 +238,7 @@ def _then(given: frozenset[str]) -> Any:
     """The newest fetch comes first, for a clock that was set back leaves periods that overlap."""
     as_of: sa.BindParameter[Any] = sa.bindparam("as_of")
     seen = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
-    standing = (
+    current_snapshots = (
         sa.select(epoch(points.c.timestamp).label("t"), points.c.value.label("v"), points.c.fetch_id.label("f"))
         .join_from(points, fetches, fetches.c.id == points.c.fetch_id, isouter=True)
         .where(*_within(points, given), seen)
@@ -246,7 +248,7 @@ def _then(given: frozenset[str]) -> Any:
         .where(*_within(revisions, given))
         .where(revisions.c.seen_at <= as_of, revisions.c.replaced_at > as_of)
     )
-    both = sa.union_all(standing, replaced).subquery()
+    both = sa.union_all(current_snapshots, replaced).subquery()
     return sa.select(both).order_by(both.c.t, both.c.f.desc())
 
 

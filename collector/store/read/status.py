@@ -14,18 +14,16 @@ from collector.model import from_epoch
 from collector.store.db import migrate
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, metadata, points, refusals, series
-from collector.store.db.schema import series as series_table
 from collector.store.db.sql import values_table
-from collector.store.ledger import fires
-from collector.store.series import edges, evidence, generations, identity
+from collector.store.ledger import upstream
+from collector.store.series import generations, identity
 from collector.store.series import identity as series_of
-from collector.windows import subtract
+from collector.store.series.identity import series_states
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from collector.finality import Evidence
     from collector.model import Question, Window
     from collector.profile import Profile
     from collector.store.db.engine import Location
@@ -44,13 +42,13 @@ _NO_ANSWER_YET = ("ok", "started", "interrupted")
 
 @dataclass(frozen=True, slots=True)
 class ProfileStatus:
-    """How one profile fares.
+    """The state of one profile.
 
-    *last_point* is the oldest among its series' newest points, which lag is measured from, and None while one of them
-    has no point at all. *newest_point* is the newest of all. *failures* counts requests that failed since
-    *last_success*, whose lastUpdated lay so far *behind* the clock. *usual_lag* is how far it lay behind in the answers
-    before, None if there are none. *declared_at* is when the oldest of its series was put on record. Both lags count
-    from Radar's present; our clock is so far *ahead* of that.
+    *last_point* is the oldest among its series' newest points, which the lag is measured from; None while one of them
+    has no point. *newest_point* is the newest of all. *failures* counts requests that failed since *last_success*,
+    whose lastUpdated was *behind* the clock by this much. *usual_lag* is how far it was behind in earlier answers, None
+    if there are none. *declared_at* is when the oldest of its series was recorded. Both lags count from Radar's
+    present; our clock is *ahead* of it.
     """
 
     name: str
@@ -80,7 +78,7 @@ class StoreInfo:
 
 
 def status_rows(connection: sa.Connection, profiles: Sequence[Profile]) -> list[ProfileStatus]:
-    """Tell how each of *profiles* fares, in their order."""
+    """Return the state of each of *profiles*, in their order."""
     queries = list(dict.fromkeys(s.query for profile in profiles for s in profile.series))
     ids = generations.ids_of(connection, queries)
     spans = series_of.extents(connection, queries)
@@ -90,8 +88,8 @@ def status_rows(connection: sa.Connection, profiles: Sequence[Profile]) -> list[
     found = {row.id: row for row in connection.execute(sa.select(*columns).where(series.c.id.in_(every)))}
     healths = _healths(connection, [profile.name for profile in profiles])
     updated = {name: health[3] for name, health in healths.items() if health[3] is not None}
-    usual = fires.usual(connection, updated)
-    ahead = fires.read_clock_difference(connection).ahead
+    usual = upstream.usual(connection, updated)
+    ahead = upstream.read_clock_difference(connection).ahead
     rows = []
     for profile in profiles:
         asked = [s.query for s in profile.series]
@@ -158,7 +156,7 @@ def complete_extents(connection: sa.Connection, queries: Sequence[Question]) -> 
 
 
 def _joined(parts: Sequence[tuple[int, int, int]], query: Question) -> bool:
-    """Tell whether *parts* (oldest, newest timestamp, number of points), ascending, leave out no bucket."""
+    """Return whether *parts* (oldest, newest timestamp, number of points), ascending, have all buckets between."""
     step, reached = query.agg_interval.seconds, None
     for oldest, newest, number in parts:
         if number != (newest - oldest) // step + 1 or (reached is not None and oldest > reached + step):
@@ -168,7 +166,7 @@ def _joined(parts: Sequence[tuple[int, int, int]], query: Question) -> bool:
 
 
 def _healths(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, _Health]:
-    """Find when the newest answer for each profile came, count the failures since, and tell how old it was."""
+    """Return when the newest answer for each profile came, the number of failures since, and its age."""
     if not profiles:
         return {}
     names = values_table(profiles)
@@ -198,7 +196,7 @@ def _health(row: Any) -> _Health:
 
 
 def info(connection: sa.Connection, location: Location) -> StoreInfo:
-    """Tell what is in the store, and how many bytes it takes."""
+    """Return what is in the store, and its size in bytes."""
     revision = migrate.current(connection)
     stored = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0))).scalar_one()
     return StoreInfo(location.backend, revision or "", int(stored), _bytes(connection, location))
@@ -213,7 +211,7 @@ def _bytes(connection: sa.Connection, location: Location) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A question that is not asked before *until*, because Radar's answer to it was refused for its content."""
+    """A question that is paused until *until*, because Radar's answer to it was refused for its content."""
 
     until: datetime
     reason: str
@@ -245,73 +243,12 @@ def empty(connection: sa.Connection, queries: Iterable[Question]) -> dict[Questi
     return {ids[i]: last - first for i, first, last in connection.execute(asked) if first is not None}
 
 
-def measures(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, str]:
-    """Find the normalization of each query's current series; absent before the first answer."""
-    ids = {series_id: query for query, series_id in series_of.current(connection, queries).items()}
-    found = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
-    return {ids[series_id]: normalization for series_id, normalization in found if normalization}
-
-
 _UNCONFIRMED_WINDOWS = 200
 """So many windows are counted in one statement."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesState:
-    """A series with a point: its *extent* from the oldest to behind the newest bucket, and the *evidence* for it.
-
-    The extent holds what is stored in earlier units, too; *current* is the part in the present one, with evidence.
-    *settle* is the longest one of the profiles that want it, in seconds, None if none has yet. *sums_differ*: Radar's
-    daily values are not the sums of its finer ones. *absent* is what Radar does not have, or not any more.
-    """
-
-    series_id: int
-    extent: EpochWindow
-    current: EpochWindow
-    evidence: Sequence[Evidence]
-    settle: int | None
-    sums_differ: bool = False
-    absent: EpochWindow | None = None
-
-    @property
-    def told_until(self) -> int:
-        """The end of the newest bucket that an answer has spoken for."""
-        return max([self.extent[1], *(row.end for row in self.evidence)])
-
-    def still_there(self, windows: Iterable[EpochWindow]) -> list[EpochWindow]:
-        """The parts of *windows* that Radar may still have, ascending."""
-        return [part for window in windows for part in (subtract(window, [self.absent]) if self.absent else [window])]
-
-
-def series_states(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, SeriesState]:
-    """Read the state of each query's current series; absent if it has no point."""
-    ids = {query: same[0] for query, same in generations.ids_of(connection, queries).items()}
-    extents = identity.extents(connection, queries)
-    ends = identity.ends(connection, [ids[query] for query in extents])
-    rows = evidence.read(connection, [ids[query] for query in extents])
-    absent = {query: edge.absent for query, edge in edges.read(connection, ids).items() if edge.is_accepted}
-    columns = (series_table.c.id, series_table.c.settle, series_table.c.sums_differ)
-    known = {row.id: row for row in connection.execute(sa.select(*columns).where(series_table.c.id.in_(ids.values())))}
-    return {
-        query: SeriesState(
-            ids[query],
-            (oldest, newest + query.agg_interval.seconds),
-            _current(ends.get(ids[query]), query.agg_interval.seconds),
-            rows.get(ids[query], []),
-            known[ids[query]].settle,
-            bool(known[ids[query]].sums_differ),
-            absent.get(query),
-        )
-        for query, (oldest, newest) in extents.items()
-    }
-
-
-def _current(ends: EpochWindow | None, step: int) -> EpochWindow:
-    return (ends[0], ends[1] + step) if ends else (0, 0)
-
-
 def unconfirmed(connection: sa.Connection, profiles: Sequence[Profile]) -> dict[str, int]:
-    """Count the points of each profile that are final, that only one answer has told, and that Radar still has."""
+    """Count the points of each profile that are final, that only one answer has confirmed, and that Radar still has."""
     queries: dict[Question, timedelta] = {}
     for profile in profiles:
         for one in profile.series:
@@ -357,16 +294,3 @@ def daily_sums(connection: sa.Connection, query: Question, window: Window, offse
         points.c.series_id == series_id, points.c.timestamp >= window.start, points.c.timestamp < window.end
     )
     return {number * DAY + offset: total for number, total in connection.execute(select.group_by(day))}
-
-
-def confirm(connection: sa.Connection, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
-    """Note that a second, independent answer agrees with the final values of *windows*."""
-    series_id = identity.current(connection, [query]).get(query)
-    if series_id is not None:
-        evidence.confirm(connection, series_id, windows, settle)
-
-
-def set_sums_differ(connection: sa.Connection, query: Question) -> None:
-    """Note that daily values are not the sums of finer ones."""
-    same = series_table.c.digest == query.digest
-    connection.execute(sa.update(series_table).where(same).values(sums_differ=True))

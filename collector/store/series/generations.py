@@ -1,52 +1,58 @@
-"""Generations: the series of one query, one per unit and normalization, and which of them are in force.
+"""Generations: the series of one question, one per unit and normalization, and which of them are in force.
 
-Spellings of a unit that differ in case or blanks are one unit. Labels point to the newest generation. What was stored
-under earlier units stays in force where no newer generation has a bucket. `proposals` decides what comes into force.
+Spellings of a unit that differ in case or blanks are one unit. Labels point to the newest generation. Points of earlier
+units stay in force where no newer generation has a bucket. `proposals` decides what comes into force.
+
+The verdicts on unknown normalizations and the names of units are stored here, too; see `collector.normalization`.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from collector import model
 from collector.interval import AggInterval
 from collector.model import spelling_free
+from collector.normalization import Verdict, load
+from collector.store.db import sql
 from collector.store.db.schema import points, profile_series, series
-from collector.store.series import normalizations
+from collector.store.db.schema import state as state_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from collector.interval import Grid
     from collector.model import Question
 
     Measure = tuple[str, str]
 
-
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 _SEPARATOR = "@"
-"""Stands before the offset of the grid in the digest of a series on a former grid."""
+"""Separates the digest of a series on a former grid from the offset of that grid."""
 _LENGTH = 64
 
 
 def former(digest: str, grid: Grid) -> str:
-    """Give the digest under which the history on a former *grid* is kept."""
+    """Return the digest under which the history on a former *grid* is kept."""
     return f"{digest}{_SEPARATOR}{grid.seconds}"
 
 
 def question(digest: str) -> str:
-    """Give the digest of the question, whatever the grid."""
+    """Return the digest of the question, whatever the grid."""
     return digest.partition(_SEPARATOR)[0]
 
 
 def former_offset(digest: str) -> int | None:
-    """Give the offset in seconds of the former grid that a digest names; None for the grid in force."""
+    """Return the offset in seconds of the former grid that a digest names; None for the grid in force."""
     _, _, offset = digest.partition(_SEPARATOR)
     return int(offset) if offset else None
 
@@ -76,7 +82,7 @@ _PROPOSED = _PROPOSED.where(series.c.proposed_at.is_not(None)).order_by(series.c
 
 
 def same_measure(one: Measure, other: Measure) -> bool:
-    """Tell whether two pairs of normalization and unit differ in case and blanks at most."""
+    """Return whether two pairs of normalization and unit differ at most in case and blanks."""
     return one == other or all(spelling_free(a) == spelling_free(b) for a, b in zip(one, other, strict=True))
 
 
@@ -90,9 +96,9 @@ def described(measure: Measure, other: Measure) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A series as one of several that answer the same query, by *digest*; *since* is when it came into force.
+    """A series as one of several of the same question, by *digest*; *since* is when it came into force.
 
-    *step* is the width of its buckets in seconds, 0 where nobody asked for it.
+    *step* is the width of its buckets in seconds, 0 if it was not read.
     """
 
     id: int
@@ -126,7 +132,7 @@ class UnitChange:
 
 
 def generation(row: Any, *, labelled: bool) -> Generation:
-    """Read a row of `series`. Previous versions leave in_force_at empty: a label tells that it is in force."""
+    """Read a row of `series`. Earlier versions leave in_force_at empty: then a series with a label is in force."""
     since = row.in_force_at or (row.created_at if labelled else None)
     interval = row._mapping.get("agg_interval")  # noqa: SLF001 - SQLAlchemy's public name
     step = AggInterval(interval).seconds if interval else 0
@@ -138,7 +144,7 @@ def in_force(same: Iterable[Generation], as_of: datetime | None = None) -> list[
 
     A generation that is in force now and came back to force after *as_of* counts for then if it was the first one.
     """
-    known = sorted(same, key=lambda one: one.id)
+    known = sorted(same, key=attrgetter("id"))
     found = [one for one in known if one.since is not None] or known[-1:]
     if as_of is None:
         return sorted(found, key=_newest, reverse=True)
@@ -173,7 +179,7 @@ def ids_of(connection: sa.Connection, queries: Iterable[Question]) -> dict[Quest
     """
     found = of_queries(connection, queries)
     earlier = {one.normalization for same in found.values() for one in same[1:]}
-    lasting = {"", *normalizations.absolute(connection, earlier)}
+    lasting = {"", *absolute_words(connection, earlier)}
     return {
         query: [one.id for n, one in enumerate(same) if not n or one.normalization in lasting]
         for query, same in found.items()
@@ -224,7 +230,7 @@ def unit_changes(connection: sa.Connection, queries: Iterable[Question]) -> list
 
 
 def _is_shown(connection: sa.Connection, old_id: int, new_id: int) -> bool:
-    """Tell whether a bucket of the older series counts, because the newer one has none there."""
+    """Return whether a bucket of the older series counts, because the newer one has none there."""
     old, new = points.alias("old"), points.alias("new")
     covered = sa.exists().where(new.c.series_id == new_id, new.c.timestamp == old.c.timestamp).correlate(old)
     shown = sa.select(old.c.series_id).where(old.c.series_id == old_id, ~covered).limit(1)
@@ -233,3 +239,48 @@ def _is_shown(connection: sa.Connection, old_id: int, new_id: int) -> bool:
 
 def _change(query: Question, old: Measure, new: Measure, moment: datetime, *, in_force: bool) -> UnitChange:
     return UnitChange(query, described(old, new), described(new, old), moment, in_force)
+
+
+_PREFIX = f"normalization:{model.DATASET}:"
+
+
+def verdict_key(verdict: Verdict) -> str:
+    """Return the key of a verdict in the table of small facts."""
+    return _PREFIX + model.spelling_free(verdict.name)
+
+
+def list_verdicts(connection: sa.Connection) -> list[Verdict]:
+    """List the verdicts, by name."""
+    select = (
+        sa.select(state_table.c.value)
+        .where(state_table.c.key.startswith(_PREFIX, autoescape=True))
+        .order_by(state_table.c.key)
+    )
+    return [load(text) for text in connection.execute(select).scalars()]
+
+
+def absolute_words(connection: sa.Connection, words: Iterable[str]) -> set[str]:
+    """Find those of *words* whose values compare across answers: the known ones, and those that were judged so."""
+    wanted = {word for word in words if word}
+    found = {word for word in wanted if model.is_absolute(word)}
+    unknown = {word for word in wanted - found if not model.is_known(word)}
+    if unknown:
+        judged = {model.spelling_free(one.name) for one in list_verdicts(connection) if one.is_absolute}
+        found |= {word for word in unknown if model.spelling_free(word) in judged}
+    return found
+
+
+_USUAL = ("*",)
+_UNIT_KEY = "unit_names:{}"
+
+
+def read_unit_names(connection: sa.Connection, unit: str) -> tuple[str, ...]:
+    """Return the names that the newest answer gave *unit*, `*` unless others are on record."""
+    text = sql.get_state(connection, _UNIT_KEY.format(spelling_free(unit)))
+    return tuple(json.loads(text)) if text else _USUAL
+
+
+def write_unit_names(connection: sa.Connection, unit: str, names: Sequence[str]) -> None:
+    """Put the names of *unit* on record, unless they are those on record."""
+    if read_unit_names(connection, unit) != tuple(names):
+        sql.put_state(connection, _UNIT_KEY.format(spelling_free(unit)), json.dumps(list(names), ensure_ascii=False))

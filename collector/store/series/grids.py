@@ -15,15 +15,15 @@ import sqlalchemy as sa
 
 from collector.interval import AggInterval, Grid
 from collector.model import rfc3339, utc
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.schema import profile_series, refusals, series
 from collector.store.db.schema import state as state_table
-from collector.store.db.sql import GRIDS, LABELS, advisory_lock, advisory_lock_shared, upsert
-from collector.store.series import edges, generations
+from collector.store.db.sql import GRIDS, LABELS, advisory_lock, upsert
+from collector.store.series import evidence, generations
 from collector.store.series.proposals import UNANSWERED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from collector.model import Batch
@@ -33,9 +33,9 @@ _PREFIX = "grid:"
 
 @dataclass(frozen=True, slots=True)
 class LearnedGrid:
-    """The *grid* of an interval, in force *since* (None: nothing else was ever known), and *before* that another one.
+    """The *grid* of an interval, in force *since* (None: always), and *before* that another one.
 
-    *proposed* is what an answer had instead, requested at *proposed_at*.
+    *proposed* is another grid that an answer had, requested at *proposed_at*.
     """
 
     grid: Grid
@@ -60,17 +60,13 @@ def dump(known: LearnedGrid) -> str:
 
 def load(interval: AggInterval, text: str | None) -> LearnedGrid:
     """Read what `dump` wrote; None is the usual grid."""
-    record: Mapping[str, Any] = json.loads(text) if text else {}
-
-    def grid(key: str) -> Grid | None:
-        return None if record.get(key) is None else Grid(interval, timedelta(seconds=record[key]))
-
-    def moment(key: str) -> datetime | None:
-        return utc(record[key]) if record.get(key) else None
-
-    return LearnedGrid(
-        grid("offset") or Grid(interval), moment("since"), grid("before"), grid("proposed"), moment("proposed_at")
-    )
+    if text is None:
+        return LearnedGrid(Grid(interval))
+    record = json.loads(text)
+    offsets = (record.get(key) for key in ("offset", "before", "proposed"))
+    current, before, proposed = (None if one is None else Grid(interval, timedelta(seconds=one)) for one in offsets)
+    since, proposed_at = (utc(record[key]) if record.get(key) else None for key in ("since", "proposed_at"))
+    return LearnedGrid(current or Grid(interval), since, before, proposed, proposed_at)
 
 
 def learned(connection: sa.Connection) -> dict[AggInterval, LearnedGrid]:
@@ -87,7 +83,7 @@ def in_force(connection: sa.Connection) -> dict[AggInterval, Grid]:
 
 
 def has_history(connection: sa.Connection, interval: AggInterval) -> bool:
-    """Tell whether any bucket of *interval* is stored on the grid in force."""
+    """Return whether any bucket of *interval* is stored on the grid in force."""
     stored = sa.select(series.c.id).where(series.c.agg_interval == interval.value, series.c.points > 0)
     found = connection.execute(stored.where(~generations.is_former(series.c.digest)).limit(1))
     return found.first() is not None
@@ -100,8 +96,11 @@ def former(connection: sa.Connection) -> list[AggInterval]:
 
 
 def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
-    """Note which grid an answer requested at *asked_at* had instead, None for none; the first such answer counts."""
-    known = load(interval, state.get(connection, _PREFIX + interval))
+    """Record the other grid of an answer that was requested at *asked_at*, None for none.
+
+    The first such answer counts.
+    """
+    known = load(interval, sql.get_state(connection, _PREFIX + interval))
     if grid is None:
         changed = replace(known, proposed=None, proposed_at=None)
     elif known.proposed == grid:
@@ -109,27 +108,27 @@ def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval,
     else:
         changed = replace(known, proposed=grid, proposed_at=asked_at)
     if changed != known:
-        state.put(connection, _PREFIX + interval, dump(changed))
+        sql.put_state(connection, _PREFIX + interval, dump(changed))
 
 
 def of_stale(connection: sa.Connection, batches: Iterable[Batch]) -> list[Batch]:
-    """Find the batches whose windows lie on a grid that is not in force, and keep it from changing until the end."""
-    advisory_lock_shared(connection, GRIDS)
+    """Return the batches with windows on a grid that is not in force, and lock the grids until the transaction ends."""
+    advisory_lock(connection, GRIDS, shared=True)
     grids = in_force(connection)
     return [batch for batch in batches if not grids[batch.agg_interval].holds(batch.slices[0].window.start)]
 
 
 def move(connection: sa.Connection, grid: Grid, now: datetime) -> bool:
-    """Bring *grid* into force; False if it is already. Paused questions of the interval may be asked at once."""
+    """Bring *grid* into force; False if it is already. The pauses of the interval's questions end."""
     advisory_lock(connection, LABELS)
     advisory_lock(connection, GRIDS)
-    known = load(grid.interval, state.get(connection, _PREFIX + grid.interval))
+    known = load(grid.interval, sql.get_state(connection, _PREFIX + grid.interval))
     if known.grid == grid:
         return False
     moved = LearnedGrid(grid, now, known.grid)
-    state.put(connection, _PREFIX + grid.interval, dump(moved))
+    sql.put_state(connection, _PREFIX + grid.interval, dump(moved))
     rows = connection.execute(sa.select(series).where(series.c.agg_interval == grid.interval.value)).all()
-    _forget_what_was_found(connection, rows)
+    _delete_findings(connection, rows)
     current = [row for row in rows if generations.former_offset(row.digest) is None and _has_answers(row)]
     back = [row for row in rows if generations.former_offset(row.digest) == grid.seconds]
     _put_away(connection, current, known.grid)
@@ -145,7 +144,7 @@ def _has_answers(row: Any) -> bool:
 
 
 def _put_away(connection: sa.Connection, rows: Sequence[Any], grid: Grid) -> None:
-    """Keep series under digests that name their *grid*. Previous versions leave in_force_at empty: labels tell it."""
+    """Store series under digests that name their *grid*. Earlier versions leave in_force_at empty: labels show it."""
     labelled = sa.select(profile_series.c.series_id).where(profile_series.c.series_id.in_([row.id for row in rows]))
     in_use = set(connection.execute(labelled).scalars())
     for row in rows:
@@ -154,11 +153,11 @@ def _put_away(connection: sa.Connection, rows: Sequence[Any], grid: Grid) -> Non
         connection.execute(sa.update(series).where(series.c.id == row.id).values(kept))
 
 
-def _forget_what_was_found(connection: sa.Connection, rows: Sequence[Any]) -> None:
-    """End pauses, and forget where histories begin: both were found by questions about other buckets."""
+def _delete_findings(connection: sa.Connection, rows: Sequence[Any]) -> None:
+    """Delete the pauses and edges of the series, because they are about other buckets."""
     for digest in {generations.question(row.digest) for row in rows}:
         connection.execute(sa.delete(refusals).where(refusals.c.digest.startswith(digest, autoescape=True)))
-        edges.forget(connection, digest)
+        evidence.delete_edge(connection, digest)
 
 
 def _relabel(connection: sa.Connection, former: Sequence[Any], now: datetime) -> None:
@@ -169,13 +168,13 @@ def _relabel(connection: sa.Connection, former: Sequence[Any], now: datetime) ->
         newest_first = series.c.in_force_at.desc().nulls_last(), series.c.id.desc()
         found = connection.execute(current.order_by(*newest_first).limit(1)).scalar()
         if found is None:
-            found = _begin(connection, row, digest, now)
+            found = _add_series(connection, row, digest, now)
         connection.execute(
             sa.update(profile_series).where(profile_series.c.series_id == row.id).values(series_id=found)
         )
 
 
-def _begin(connection: sa.Connection, row: Any, digest: str, now: datetime) -> int:
+def _add_series(connection: sa.Connection, row: Any, digest: str, now: datetime) -> int:
     """Put a series on record that Radar has not answered for, with the question of *row*."""
     asked = {name: getattr(row, name) for name in ("label", "dataset", "dimension", "group", "agg_interval", "filters")}
     fresh = {"normalization": UNANSWERED[0], "unit": UNANSWERED[1], "points": 0, "created_at": now}

@@ -78,9 +78,9 @@ def counting(answers: Iterable[Answered], rivals: Collection[Answered]) -> list[
 
 
 def proposal(proposed_at: datetime | None, asked: Iterable[datetime]) -> tuple[datetime | None, bool]:
-    """Decide since when a unit is proposed, and whether it comes into force.
+    """Return since when a unit is proposed, and whether it comes into force.
 
-    *asked* are the moments, ascending, at which further answers in this unit were requested that count.
+    *asked* are the request times, ascending, of further answers in this unit that count.
     """
     for moment in asked:
         if proposed_at is None:
@@ -104,7 +104,7 @@ class _Contest:
         return [row for row in self.rows if not same_measure(_measure(row), _measure(self.target))]
 
     def is_open(self) -> bool:
-        """Tell whether the answer can change anything."""
+        """Return whether the answer can change anything."""
         return self.target.id != self.current.id or any(row.proposed_at is not None for row in self.rivals())
 
     def force_at(self, now: datetime) -> datetime:
@@ -135,7 +135,7 @@ def resolve(
         if len(rows) == 1 and rows[0].in_force_at is not None and _is_same(rows[0], measure):
             found[query] = _adopt(connection, rows[0], measure)
         elif all(_measure(row) == UNANSWERED and row.in_force_at is None for row in rows):
-            found[query] = _begin(connection, query, rows, measure, now)
+            found[query] = _put_first_in_force(connection, query, rows, measure, now)
         else:
             several[measure].append(query)
     for measure, alike in several.items():
@@ -164,7 +164,7 @@ class SeriesInForce(NamedTuple):
     is_new: bool
 
     def takes(self, measure: Measure) -> bool:
-        """Tell whether values of this normalization and unit belong to it, as far as both are named."""
+        """Return whether values of this normalization and unit belong to it, as far as both are named."""
         pairs = [(a, b) for a, b in zip(self.measure, measure, strict=True) if a and b]
         return self.is_new or all(spelling_free(a) == spelling_free(b) for a, b in pairs)
 
@@ -174,7 +174,9 @@ def measure_named(meta: Meta) -> Measure:
     return known_spelling(meta.normalization), meta.unit
 
 
-def standing(connection: sa.Connection, queries: Sequence[Question], *, lock: bool) -> dict[Question, SeriesInForce]:
+def series_in_force(
+    connection: sa.Connection, queries: Sequence[Question], *, lock: bool
+) -> dict[Question, SeriesInForce]:
     """Find the series that is in force for each query; absent if the store knows none. *lock*: until the end."""
     known: dict[str, list[Any]] = defaultdict(list)
     found = connection.execute(_LOCKED if lock else _OF_QUERIES, {"digests": [one.digest for one in queries]})
@@ -182,10 +184,10 @@ def standing(connection: sa.Connection, queries: Sequence[Question], *, lock: bo
         known[row.digest].append(row)
     ids = [row.id for rows in known.values() for row in rows]
     labelled = set(connection.execute(_LABELS_TO, {"ids": ids}).scalars())
-    return {query: _standing(known[query.digest], labelled) for query in queries if known[query.digest]}
+    return {query: _in_force(known[query.digest], labelled) for query in queries if known[query.digest]}
 
 
-def _standing(rows: Sequence[Any], labelled: Collection[int]) -> SeriesInForce:
+def _in_force(rows: Sequence[Any], labelled: Collection[int]) -> SeriesInForce:
     by_id = {row.id: row for row in rows}
     first = by_id[in_force(generation(row, labelled=row.id in labelled) for row in rows)[0].id]
     is_new = all(_measure(row) == UNANSWERED and row.in_force_at is None for row in rows)
@@ -193,7 +195,7 @@ def _standing(rows: Sequence[Any], labelled: Collection[int]) -> SeriesInForce:
 
 
 def put_in_force(connection: sa.Connection, one: SeriesInForce, measure: Measure, now: datetime) -> None:
-    """Give a series that has no answer yet the words of its first one; others take those that they did not name."""
+    """Set the unit and normalization of a series to those of its first answer; other series get missing ones."""
     values: dict[str, Any] = {"normalization": one.measure[0] or measure[0], "unit": one.measure[1] or measure[1]}
     values |= {"in_force_at": now} if one.is_new else {}
     connection.execute(sa.update(series).where(series.c.id == one.id).values(values))
@@ -208,13 +210,13 @@ def as_before(measure: Measure, rows: Iterable[Any]) -> Measure:
 
 
 def _is_same(row: Any, measure: Measure) -> bool:
-    """Tell whether *measure* is that of a series, as far as both are named."""
+    """Return whether *measure* is that of a series, as far as both are named."""
     before = _measure(row)
     return same_measure((before[0] or measure[0], before[1] or measure[1]), measure)
 
 
 def _adopt(connection: sa.Connection, row: Any, measure: Measure) -> int:
-    """Let a series take what it did not name yet."""
+    """Set the missing unit or normalization of a series."""
     before = _measure(row)
     named = (before[0] or measure[0], before[1] or measure[1])
     if named != before:
@@ -227,8 +229,10 @@ def _measure(row: Any) -> Measure:
     return row.normalization, row.unit
 
 
-def _begin(connection: sa.Connection, query: Question, rows: Sequence[Any], measure: Measure, now: datetime) -> int:
-    """Put the first series of a query in force: the one that was declared, else a new one."""
+def _put_first_in_force(
+    connection: sa.Connection, query: Question, rows: Sequence[Any], measure: Measure, now: datetime
+) -> int:
+    """Put the first series of a question in force: the declared one, otherwise a new one."""
     row = rows[0] if rows else _add(connection, query, "", measure, now)
     if row.in_force_at is None:
         values = {"normalization": measure[0], "unit": measure[1], "in_force_at": now}
@@ -279,7 +283,7 @@ def _contests(
 
 
 def _repair(connection: sa.Connection, contest: _Contest, now: datetime) -> None:
-    """Note when the current series came into force, if a replica of a previous version has moved the labels to it."""
+    """Record when the current series came into force, if a replica of an earlier version has moved the labels to it."""
     current = contest.current
     others = [row.in_force_at for row in contest.rows if row.id != current.id and row.in_force_at is not None]
     if current.in_force_at is None and all(moment < current.created_at for moment in others):
@@ -330,8 +334,8 @@ def _answers(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> d
     answers: dict[Question, list[Answered]] = defaultdict(list)
     for arrival in arrivals:
         time = AnswerTime(requested.get(arrival.fetch_id, arrival.now), arrival.now, arrival.answer.meta.last_updated)
-        for piece in arrival.batch.slices:
-            answers[piece.series].append(Answered(piece.window, time))
+        for slice_ in arrival.batch.slices:
+            answers[slice_.series].append(Answered(slice_.window, time))
     return answers
 
 

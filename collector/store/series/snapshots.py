@@ -1,7 +1,6 @@
-"""Snapshots: complete answers of one pass about series whose values depend on the moment of asking.
+"""Snapshots: complete answers of one pass about series whose values depend on the moment of the request.
 
-Nothing of such a series is in `points` or `date_ranges`. Reads answer from the newest snapshot, or from the newest one
-at a moment.
+Such a series has no rows in `points` or `date_ranges`. Reads use the newest snapshot, or the newest one at a moment.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.datasets import dataset_named
+from collector.datasets import dataset_named, is_snapshot
 from collector.model import rfc3339, utc
 from collector.profile import Reach
-from collector.store.db import state
+from collector.retry import pass_backoff
+from collector.store.db import sql
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import profile_series, series, snapshot_points, snapshots
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from collector.model import Batch
     from collector.profile import Profile
     from collector.store.series.generations import Generation
 
 
 _HEAD = struct.Struct("<6q")
-_DELETED_AT_ONCE = 10
 _MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One snapshot of a series: what was asked for at *asked_at* of the buckets from *start* up to *end*.
+    """One snapshot of a series, requested at *asked_at*: the buckets from *start* up to *end*.
 
     *last_updated* is the earliest one of its answers.
     """
@@ -50,8 +50,16 @@ class Snapshot:
     points: int
 
 
+def is_part(batch: Batch) -> bool:
+    """Return whether the answer to *batch* is a part of snapshots. Raises ValueError if only some of its series are."""
+    kinds = {is_snapshot(slice_.series) for slice_ in batch.slices}
+    if len(kinds) > 1:
+        raise ValueError("a batch asks for snapshots and for history at once")
+    return kinds == {True}
+
+
 def checksum(taken: Snapshot, timestamps: Sequence[int], values: Sequence[float]) -> int:
-    """Give CRC-32 of a snapshot and of its points, ascending: all timestamps, then all values."""
+    """Return CRC-32 of a snapshot and of its points, ascending: all timestamps, then all values."""
     moments = (round(moment.timestamp() * _MICROSECONDS) for moment in (taken.asked_at, taken.last_updated))
     edges = (int(edge.timestamp()) for edge in (taken.start, taken.end))
     head = _HEAD.pack(taken.series_id, *moments, *edges, taken.points)
@@ -70,7 +78,7 @@ def _last(as_of: datetime | None = None) -> sa.Subquery:
 def newest(
     connection: sa.Connection, ids: Collection[int] | None = None, as_of: datetime | None = None
 ) -> dict[int, Snapshot]:
-    """Find the newest snapshot of the series *ids* (None: of all), or the newest asked for at or before *as_of*."""
+    """Return the newest snapshot of the series *ids* (None: of all), or the newest at or before *as_of*."""
     last = _last(as_of)
     same = sa.and_(snapshots.c.series_id == last.c.series_id, snapshots.c.asked_at == last.c.asked_at)
     select = sa.select(*(snapshots.c[name] for name in Snapshot.__slots__)).join_from(snapshots, last, same)
@@ -79,10 +87,12 @@ def newest(
     return {row.series_id: Snapshot(*row) for row in connection.execute(select)}
 
 
-def standing(taken: Mapping[int, Snapshot], several: Mapping[int, Sequence[Generation]]) -> dict[int, Snapshot]:
-    """Choose the snapshot that stands for each label, by the series_id that the label points to.
+def current_snapshots(
+    taken: Mapping[int, Snapshot], several: Mapping[int, Sequence[Generation]]
+) -> dict[int, Snapshot]:
+    """Return the current snapshot of each label, by the series_id that the label points to.
 
-    *taken* are the newest ones by series_id, *several* the series in force of a query whose unit has changed.
+    *taken* are the newest ones by series_id, *several* the series in force of a question whose unit has changed.
     """
     found = dict(taken)
     for series_id, same in several.items():
@@ -114,35 +124,8 @@ def end_of(extreme: Any) -> Any:
     return select.correlate(series).scalar_subquery()
 
 
-def delete_outdated(connection: sa.Connection, series_id: int, moment: datetime) -> int | None:
-    """Delete a few of the snapshots of a series that were asked for before *moment*, never the newest one.
-
-    Returns how many points went; None if there was nothing to delete.
-    """
-    select = sa.select(snapshots.c.asked_at, snapshots.c.points).where(_outdated(moment))
-    select = select.where(snapshots.c.series_id == series_id).order_by(snapshots.c.asked_at).limit(_DELETED_AT_ONCE)
-    found = connection.execute(select).all()
-    if not found:
-        return None
-    delete(connection, series_id, [row.asked_at for row in found])
-    return sum(int(row.points) for row in found)
-
-
-def _outdated(moment: datetime) -> sa.ColumnElement[bool]:
-    newer = snapshots.alias()
-    followed = sa.exists().where(newer.c.series_id == snapshots.c.series_id, newer.c.asked_at > snapshots.c.asked_at)
-    return sa.and_(snapshots.c.asked_at < moment, followed.correlate(snapshots))
-
-
-def count_outdated(connection: sa.Connection, agg_interval: str, moment: datetime) -> int:
-    """Count the points in snapshots of this interval that `delete_outdated` would delete."""
-    select = sa.select(sa.func.coalesce(sa.func.sum(snapshots.c.points), 0)).where(_outdated(moment))
-    select = select.join_from(snapshots, series, series.c.id == snapshots.c.series_id)
-    return int(connection.execute(select.where(series.c.agg_interval == agg_interval)).scalar_one())
-
-
 def delete(connection: sa.Connection, series_id: int, moments: Collection[datetime]) -> None:
-    """Delete the snapshots of a series that were asked for at *moments*."""
+    """Delete the snapshots of a series that were requested at *moments*."""
     for table in (snapshot_points, snapshots):
         connection.execute(sa.delete(table).where(table.c.series_id == series_id, table.c.asked_at.in_(list(moments))))
 
@@ -152,7 +135,7 @@ def count_wrong(connection: sa.Connection) -> tuple[int, list[str]]:
 
     Counts are compared, too: of each snapshot, and what a series says of its newest one.
     """
-    found, number = _strays(connection), 0
+    found, number = _dangling_rows(connection), 0
     select = sa.select(snapshots, series.c.label).join_from(snapshots, series, series.c.id == snapshots.c.series_id)
     for row in connection.execute(select.order_by(snapshots.c.series_id, snapshots.c.asked_at)).all():
         number += 1
@@ -187,7 +170,7 @@ def _read(connection: sa.Connection, taken: Snapshot) -> tuple[list[int], list[f
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
-def _strays(connection: sa.Connection) -> list[str]:
+def _dangling_rows(connection: sa.Connection) -> list[str]:
     known = sa.exists().where(series.c.id == snapshots.c.series_id).correlate(snapshots)
     same = sa.and_(
         snapshots.c.series_id == snapshot_points.c.series_id, snapshots.c.asked_at == snapshot_points.c.asked_at
@@ -213,13 +196,13 @@ _RANGE = "snapshot_range:{}"
 
 
 def declare_reaches(connection: sa.Connection, profiles: Sequence[Profile]) -> None:
-    """Remember how far back each of *profiles* that takes snapshots wants them to reach."""
+    """Store how far back each of *profiles* that takes snapshots wants them to reach."""
     for profile in profiles:
         if profile.takes_snapshots:
             reach = profile.reach
             since = rfc3339(reach.since) if reach.since else None
             text = json.dumps({"since": since, "lookback": reach.lookback.total_seconds()})
-            state.put(connection, _RANGE.format(profile.name), text)
+            sql.put_state(connection, _RANGE.format(profile.name), text)
 
 
 def reaches(connection: sa.Connection, ids: Collection[int]) -> dict[int, list[Reach]]:
@@ -230,7 +213,7 @@ def reaches(connection: sa.Connection, ids: Collection[int]) -> dict[int, list[R
     known: dict[str, Reach | None] = {}
     for profile, series_id in connection.execute(select).all():
         if profile not in known:
-            text = state.get(connection, _RANGE.format(profile))
+            text = sql.get_state(connection, _RANGE.format(profile))
             known[profile] = _reach(json.loads(text)) if text else None
         reach = known[profile]
         found.setdefault(series_id, []).extend([reach] if reach else [])
@@ -240,11 +223,6 @@ def reaches(connection: sa.Connection, ids: Collection[int]) -> dict[int, list[R
 def _reach(document: dict[str, Any]) -> Reach:
     since = document["since"]
     return Reach(utc(since) if since else None, timedelta(seconds=document["lookback"]))
-
-
-_FIRST_PAUSE = timedelta(minutes=1)
-LONGEST_PAUSE = timedelta(hours=1)
-"""So long at most a pass of several requests that failed is not repeated."""
 
 
 def record_key(profile: str) -> str:
@@ -265,11 +243,14 @@ class PassRecord:
     again_at: datetime | None = None
 
     def after(self, reason: str | None, now: datetime, *, daily: bool) -> PassRecord:
-        """How it stands after a pass; one of several requests that failed is not repeated before a growing pause."""
+        """Return the record after a pass.
+
+        A pass of several requests that failed is repeated only after a growing pause.
+        """
         if reason is None:
             return PassRecord(daily)
         failures = self.failures + 1
-        pause = min(_FIRST_PAUSE * (1 << min(failures - 1, 10)), LONGEST_PAUSE) if daily else timedelta(0)
+        pause = pass_backoff(failures) if daily else timedelta(0)
         return PassRecord(daily, failures, reason, now + pause)
 
 

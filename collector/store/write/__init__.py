@@ -1,1 +1,1 @@
-"""Saves answers: what they say is compared with what is stored, and only what differs is written."""
+"""Saves answers: each is compared with the stored rows, and only differences are written."""

@@ -38,15 +38,16 @@ _NEAR = (
     .where(table.c.dataset == sa.bindparam("dataset"), sa.or_(_answered, _overlapping, _inside))
     .order_by(table.c.id)
 )
-"""Annotations that an answer has, or may lack; built once, for building it costs several times its execution."""
+"""Annotations that an answer contains, or may lack. Built once, because building it costs several times its
+execution."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAnnotation:
-    """A stored annotation, as far as decisions need it.
+    """The columns of a stored annotation that decisions need.
 
     *last_updated* and *last_seen_at* are those of the newest answer that had it, *withdrawn* and *withdrawn_at* those
-    of the answer that lacked it, None while it stands.
+    of the answer that lacked it, None while it is in force.
     """
 
     id: int
@@ -60,7 +61,7 @@ class StoredAnnotation:
     withdrawn_at: datetime | None
 
     def counts(self, answer: AnswerTime) -> bool:
-        """Tell whether *answer* may change the annotation: the answer that spoke of it last does not overrule it."""
+        """Return whether *answer* may change the annotation: the last answer about it does not overrule this one."""
         if self.withdrawn is not None and self.withdrawn_at is not None:
             return not overrules(AnswerTime(self.withdrawn_at, self.withdrawn_at, self.withdrawn), answer)
         return not overrules(AnswerTime(self.last_seen_at, self.last_seen_at, self.last_updated), answer)
@@ -79,31 +80,31 @@ class AnnotationChanges:
 def annotation_changes(
     stored: Sequence[StoredAnnotation], answered: Iterable[str], windows: Sequence[Window], time: AnswerTime
 ) -> AnnotationChanges:
-    """Compare the annotations stored with the digests *answered* over *windows* by the answer of *time*.
+    """Compare the *stored* annotations with the digests *answered* over *windows* by the answer of *time*.
 
-    An answer that should carry an annotation and does not withdraws it, unless an answer that had it overrules this
-    one; an answer that has a withdrawn one brings it back, unless the one that lacked it overrules this one.
+    An answer that should contain an annotation and does not withdraws it, unless an answer that had it overrules this
+    one. An answer that contains a withdrawn one returns it, unless the answer that lacked it overrules this one.
     """
-    answered, known = set(answered), {remark.digest for remark in stored}
-    seen = [r for r in stored if r.digest in answered]
-    lacking = [r for r in stored if r.digest not in answered and r.withdrawn is None]
+    digests, known = set(answered), {annotation.digest for annotation in stored}
+    seen = [one for one in stored if one.digest in digests]
+    lacking = [one for one in stored if one.digest not in digests and one.withdrawn is None]
     return AnnotationChanges(
-        new=sorted(answered - known),
-        seen=[r.id for r in seen],
-        withdrawn=[r.id for r in lacking if r.counts(time) and any(should_contain(w, r) for w in windows)],
-        returned=[r.id for r in seen if r.withdrawn is not None and r.counts(time)],
+        new=sorted(digests - known),
+        seen=[one.id for one in seen],
+        withdrawn=[one.id for one in lacking if one.counts(time) and any(should_contain(w, one) for w in windows)],
+        returned=[one.id for one in seen if one.withdrawn is not None and one.counts(time)],
     )
 
 
-def should_contain(window: Window, remark: StoredAnnotation | Annotation) -> bool:
-    """Tell whether an answer over *window* should carry an annotation: they share more than an edge."""
-    if remark.is_instantaneous:
-        return window.start < remark.start_date < window.end
-    return remark.start_date < window.end and (remark.end_date is None or window.start < remark.end_date)
+def should_contain(window: Window, annotation: StoredAnnotation | Annotation) -> bool:
+    """Return whether an answer over *window* should contain an annotation: they share more than an edge."""
+    if annotation.is_instantaneous:
+        return window.start < annotation.start_date < window.end
+    return annotation.start_date < window.end and (annotation.end_date is None or window.start < annotation.end_date)
 
 
 def digest(dataset: str, annotation: Annotation) -> str:
-    """Give SHA-256 of an annotation's content, by which it is known again: a text that is null counts as empty."""
+    """Return SHA-256 of an annotation's content, by which it is recognised: a text that is null counts as empty."""
     content = _content(annotation) | {name: clean(getattr(annotation, name) or "") for name in _TEXTS}
     return hashlib.sha256(json.dumps([dataset, *content.values()], default=rfc3339).encode()).hexdigest()
 
@@ -122,37 +123,36 @@ def _content(annotation: Annotation) -> dict[str, Any]:
 
 
 class AnsweredAnnotations:
-    """What one answer says of annotations: the *content* of those it had, by digest, over its *windows*."""
+    """The annotations of one answer: the *content* of each by digest, over its *windows*."""
 
     def __init__(self, batch: Batch, meta: Meta, time: AnswerTime) -> None:
         self.dataset = batch.slices[0].series.dataset
-        self.windows = [piece.window for piece in batch.slices]
-        self.content = {digest(self.dataset, remark): _content(remark) for remark in meta.annotations}
+        self.windows = [slice_.window for slice_ in batch.slices]
+        self.content = {digest(self.dataset, annotation): _content(annotation) for annotation in meta.annotations}
         self.time = time
-
-    def annotation_changes(self, stored: Sequence[StoredAnnotation]) -> AnnotationChanges:
-        """Compare with the annotations *stored*."""
-        return annotation_changes(stored, self.content, self.windows, self.time)
 
 
 def save(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> None:
-    """Note which annotations the answers about one dataset had, and which they lacked."""
+    """Record which annotations the answers about one dataset had, and which they lacked."""
     stored = _read(connection, answers)
-    decisions = [answer.annotation_changes(stored) for answer in answers]
+    decisions = [annotation_changes(stored, answer.content, answer.windows, answer.time) for answer in answers]
     if any(decision.new or decision.withdrawn or decision.returned for decision in decisions):
         # Of answers that see the same change, each must see what the one before it has written.
         advisory_lock(connection, ANNOTATIONS)
         for answer in answers:
-            _write(connection, answer, answer.annotation_changes(_read(connection, [answer])))
+            stored = _read(connection, [answer])
+            changes = annotation_changes(stored, answer.content, answer.windows, answer.time)
+            _write(connection, answer, changes)
     else:
         for answer, decision in zip(answers, decisions, strict=True):
             _write(connection, answer, decision)
 
 
 def add_new(connection: sa.Connection, answer: AnsweredAnnotations) -> None:
-    """Add the annotations that no answer has had so far; what *answer* says of others changes nothing."""
+    """Add the annotations that no answer has had so far; other ones are not changed."""
     advisory_lock(connection, ANNOTATIONS)
-    new = answer.annotation_changes(_read(connection, [answer])).new
+    stored = _read(connection, [answer])
+    new = annotation_changes(stored, answer.content, answer.windows, answer.time).new
     _write(connection, answer, AnnotationChanges(new=new))
 
 
@@ -185,9 +185,9 @@ def _write(connection: sa.Connection, answer: AnsweredAnnotations, decision: Ann
 
 
 def doubtful(connection: sa.Connection, after: datetime, until: datetime) -> list[tuple[str, datetime]]:
-    """Find the annotations of which one answer alone has spoken, that came between two moments: dataset, start date.
+    """Return the annotations that only one answer shows, between two moments: dataset, start date.
 
-    They were seen once, or an answer that should have had them did not.
+    They were seen once, or an answer that should have contained them did not.
     """
     once = sa.and_(table.c.first_seen_at == table.c.last_seen_at, withdrawals.c.annotation_id.is_(None))
     seen = sa.and_(once, table.c.first_seen_at > after, table.c.first_seen_at <= until)

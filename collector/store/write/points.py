@@ -5,19 +5,19 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
 from collector.store import checksums
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.store.write.save import StoredValue
+    from collector.store.write.diff import StoredValue
+    from collector.windows import SeriesWindow
 
-_Row = TypeVar("_Row")
 Stored = dict[int, dict[int, "StoredValue"]]
 """series_id → timestamp → (value, fetch_id)."""
 
@@ -28,14 +28,6 @@ class NewPoints(NamedTuple):
     series_id: int
     fetch_id: int
     points: Mapping[int, float]
-
-
-class SeriesWindow(NamedTuple):
-    """The buckets of one series from *start* up to, not including, *end*."""
-
-    series_id: int
-    start: int
-    end: int
 
 
 _READ = {
@@ -51,14 +43,15 @@ CROSS JOIN LATERAL (
     AND p.timestamp >= to_timestamp(%s) AND p.timestamp < to_timestamp(%s)
 ) t""",
 }
-"""On Postgres the ends of all spans stand there as numbers, too: no partition beyond them is even planned for."""
+"""On Postgres the ends of all windows are parameters, too, so that no partition beyond them is planned for."""
 _TIMESTAMP = {"sqlite": "t.timestamp", "postgresql": "date_part('epoch', t.timestamp)::bigint"}
 
 
 def read(connection: sa.Connection, spans: Sequence[SeriesWindow]) -> Stored:
     """Read the stored points of *spans*, which do not overlap: one range of the primary key each."""
     stored: Stored = defaultdict(dict)
-    for part in _parts(spans, _SPANS_AT_ONCE):
+    for first in range(0, len(spans), _SPANS_AT_ONCE):
+        part = spans[first : first + _SPANS_AT_ONCE]
         for series_id, timestamp, value, fetch_id in _rows(connection, "points", part, "t.value, t.fetch_id"):
             stored[series_id][timestamp] = (value, fetch_id)
     return stored
@@ -96,7 +89,10 @@ def insert(connection: sa.Connection, blocks: Iterable[NewPoints]) -> None:
     if connection.dialect.name != "sqlite":
         _copy(connection, [_binary(block) for block in blocks if block.points])
         return
-    numbers = [*chain.from_iterable(map(_numbers, blocks))]
+    numbers: list[float] = []  # the columns of one row after another
+    for block in blocks:
+        columns = repeat(block.series_id), block.points, block.points.values(), repeat(block.fetch_id)
+        numbers += chain.from_iterable(zip(*columns))  # noqa: B905 - two of them never end
     whole, many = len(numbers) - len(numbers) % _NUMBERS_A_STATEMENT, _NUMBERS_A_STATEMENT
     for first, last, size in ((0, whole, many), (whole, len(numbers), _COLUMNS)):
         rows = [tuple(numbers[i : i + size]) for i in range(first, last, size)]
@@ -104,12 +100,6 @@ def insert(connection: sa.Connection, blocks: Iterable[NewPoints]) -> None:
             values = ", ".join(["(?, ?, ?, ?)"] * (size // _COLUMNS))
             insert = f"INSERT INTO points VALUES {values}"  # noqa: S608 - nothing but question marks
             connection.exec_driver_sql(insert, rows)
-
-
-def _numbers(block: NewPoints) -> Iterable[float]:
-    """The columns of one row after another."""
-    columns = repeat(block.series_id), block.points, block.points.values(), repeat(block.fetch_id)
-    return chain.from_iterable(zip(*columns))  # noqa: B905 - two of them never end
 
 
 _COPY = "COPY points (series_id, timestamp, value, fetch_id) FROM STDIN (FORMAT BINARY)"
@@ -180,9 +170,9 @@ LEFT JOIN fetches f ON f.id = old.brought_by""",
 def revise(
     connection: sa.Connection, rows: Sequence[tuple[int, int, StoredValue, float]], fetch_id: int, now: datetime
 ) -> None:
-    """Keep the old values of (series_id, timestamp, old, new) as revisions and write the new ones.
+    """Write new values of (series_id, timestamp, old, new), and the old ones as revisions.
 
-    Where the old value's fetch is no longer on record, the value counts as seen since its bucket began.
+    If the fetch of an old value is no longer on record, the value counts as seen since its bucket began.
     """
     moment = _moment(connection, now)
     keep = [(i, t, old[0], old[1], fetch_id, moment, old[1], t) for i, t, old, _ in rows]
@@ -194,13 +184,13 @@ def set_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]], fet
     """Mark points (series_id, timestamp) that an answer no longer has."""
     moment = _moment(connection, now)
     _many(connection, "mark", [(i, t, fetch_id, moment) for i, t in keys])
-    checksums.seal(connection, came=[checksums.mark(*key) for key in keys])
+    checksums.update_set_checksums(connection, came=[checksums.mark(*key) for key in keys])
 
 
 def clear_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]]) -> None:
     """Take the mark off points (series_id, timestamp) that came back."""
     _many(connection, "unmark", keys)
-    checksums.seal(connection, gone=[checksums.mark(*key) for key in keys])
+    checksums.update_set_checksums(connection, gone=[checksums.mark(*key) for key in keys])
 
 
 def _moment(connection: sa.Connection, now: datetime) -> float | datetime:
@@ -209,11 +199,7 @@ def _moment(connection: sa.Connection, now: datetime) -> float | datetime:
 
 def _many(connection: sa.Connection, what: str, rows: Sequence[tuple[Any, ...]]) -> None:
     backend = connection.dialect.name
-    for part in _parts(rows, _ROWS_AT_ONCE):
+    for first in range(0, len(rows), _ROWS_AT_ONCE):  # because a silent transaction counts as frozen
+        part = rows[first : first + _ROWS_AT_ONCE]
         parameters: Any = list(part) if backend == "sqlite" else tuple(map(list, zip(*part, strict=True)))
         connection.exec_driver_sql(_EXECUTE[backend][what], parameters)
-
-
-def _parts(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
-    """Cut *rows* up, so that between two statements there is little to do: a silent transaction counts as frozen."""
-    return (rows[first : first + size] for first in range(0, len(rows), size))

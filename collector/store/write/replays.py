@@ -24,14 +24,14 @@ from collector.model import from_epoch, is_absolute, rfc3339
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.schema import bodies, date_ranges, fetches
 from collector.store.ledger.fetches import ReceivedAnswer
-from collector.store.ledger.fires import effective_last_updated
-from collector.store.retention.prune import kept_from
+from collector.store.ledger.upstream import effective_last_updated
+from collector.store.retention.prune import stored_cutoff
 from collector.store.series import evidence, grids, identity, proposals
 from collector.store.write import points
 from collector.store.write.annotations import AnsweredAnnotations, add_new
-from collector.store.write.answer_part import spoken_window
-from collector.store.write.points import NewPoints, SeriesWindow
-from collector.windows import join_buckets, merge, subtract
+from collector.store.write.diff import spoken_window
+from collector.store.write.points import NewPoints
+from collector.windows import SeriesWindow, join_buckets, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,7 +49,7 @@ _ELSEWHERE = "buckets of this interval start elsewhere now than this question as
 
 @dataclass(frozen=True, slots=True)
 class ReadBody:
-    """What the kept body of a fetch says, read again: the *answer* to *batch*."""
+    """The kept body of a fetch, parsed again: the *answer* to *batch*."""
 
     fetch_id: int
     batch: Batch
@@ -58,10 +58,10 @@ class ReadBody:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay filled, or would: so many buckets, under the fetch *replayed_by*.
+    """The result of a replay: *filled* buckets, under the fetch *replayed_by*.
 
-    *unchanged* buckets were stored with the same value, *ignored* with another one. *left_out* says in sentences what
-    was not taken.
+    *unchanged* buckets were stored with the same value, *ignored* with another one. *left_out* has a sentence for each
+    part that was not used.
     """
 
     filled: int = 0
@@ -72,7 +72,7 @@ class Replayed:
 
 
 def rehearse(connection: sa.Connection, read: ReadBody, now: datetime) -> Replayed:
-    """Say what `replay` would do."""
+    """Return what `replay` would do."""
     found = _prepare(connection, read, now, lock=False)
     return found.result if found else Replayed()
 
@@ -97,7 +97,7 @@ class _Prepared:
 
     arrival: ReceivedAnswer
     request: Any
-    standing: Mapping[Question, SeriesInForce]
+    series_in_force: Mapping[Question, SeriesInForce]
     fillings: Mapping[Question, Filling]
     left_out: tuple[str, ...]
 
@@ -119,32 +119,34 @@ def _prepare(connection: sa.Connection, read: ReadBody, now: datetime, *, lock: 
     came = min(row.received_at, now)
     arrival = ReceivedAnswer(read.fetch_id, read.batch, read.answer, came, row.size, asked_at=min(row.started_at, came))
     arrival = effective_last_updated(connection, arrival)
-    queries = list(dict.fromkeys(piece.series for piece in read.batch.slices))
-    known = proposals.standing(connection, queries, lock=lock)
+    queries = list(dict.fromkeys(slice_.series for slice_ in read.batch.slices))
+    known = proposals.series_in_force(connection, queries, lock=lock)
     measure = proposals.measure_named(arrival.answer.meta)
     stale = grids.of_stale(connection, [read.batch])
     reasons = {query: _ELSEWHERE if stale else why_left_out(query, known.get(query), measure) for query in queries}
-    standing = {query: known[query] for query, reason in reasons.items() if reason is None}
+    series_in_force = {query: known[query] for query, reason in reasons.items() if reason is None}
     left_out = tuple(dict.fromkeys(reason for reason in reasons.values() if reason))
-    fillings = _fillings(connection, parts_of(arrival), standing)
-    return _Prepared(arrival, row, standing, fillings, left_out)
+    fillings = _fillings(connection, parts_of(arrival), series_in_force)
+    return _Prepared(arrival, row, series_in_force, fillings, left_out)
 
 
 def _fillings(
-    connection: sa.Connection, parts: Sequence[Part], standing: Mapping[Question, SeriesInForce]
+    connection: sa.Connection, parts: Sequence[Part], series_in_force: Mapping[Question, SeriesInForce]
 ) -> dict[Question, Filling]:
     """Compare with what is stored, in any unit; what retention has deleted stays deleted."""
     windows: dict[Question, list[tuple[int, int]]] = defaultdict(list)
     for part in parts:
-        if part.query in standing:
+        if part.query in series_in_force:
             windows[part.query].append(part.spoken)
-    spans = [SeriesWindow(i, *span) for q, found in windows.items() for i in standing[q].ids for span in merge(found)]
+    spans = [
+        SeriesWindow(i, *span) for q, found in windows.items() for i in series_in_force[q].ids for span in merge(found)
+    ]
     stored = points.read(connection, spans) if spans else {}
     fillings: dict[Question, Filling] = defaultdict(Filling)
     for part in parts:
-        if part.query in standing:
-            edge = kept_from(connection, part.query.agg_interval)
-            values = {t: known for i in standing[part.query].ids for t, known in stored.get(i, {}).items()}
+        if part.query in series_in_force:
+            edge = stored_cutoff(connection, part.query.agg_interval)
+            values = {t: known for i in series_in_force[part.query].ids for t, known in stored.get(i, {}).items()}
             fillings[part.query].add(part, values, edge.timestamp() if edge else None)
     return fillings
 
@@ -180,8 +182,8 @@ def _add_fetch(connection: sa.Connection, found: _Prepared, now: datetime, repli
 
 def _write(connection: sa.Connection, found: _Prepared, fetch_id: int, now: datetime) -> None:
     arrival, measure = found.arrival, proposals.measure_named(found.arrival.answer.meta)
-    ids = {query: one.id for query, one in found.standing.items()}
-    for query, one in found.standing.items():
+    ids = {query: one.id for query, one in found.series_in_force.items()}
+    for query, one in found.series_in_force.items():
         if found.fillings[query].count:
             proposals.put_in_force(connection, one, measure, now)
     rows = [NewPoints(ids[query], fetch_id, filling.values) for query, filling in found.fillings.items()]
@@ -212,7 +214,7 @@ def _overruled(connection: sa.Connection, ids: Sequence[int], last_updated: date
 def _range(  # noqa: PLR0913 - two are keywords
     series_id: int, fetch_id: int, part: Part, values: Mapping[int, float], run: tuple[int, int], *, is_overruled: bool
 ) -> dict[str, Any]:
-    """Note a run of filled buckets, and nothing else, as answered."""
+    """Return the date range of a run of filled buckets."""
     start, end = run
     written = {timestamp: value for timestamp, value in sorted(values.items()) if start <= timestamp < end}
     start_time, end_time = named = part.named or (None, None)
@@ -230,7 +232,7 @@ def _range(  # noqa: PLR0913 - two are keywords
 
 
 def _write_evidence(connection: sa.Connection, found: _Prepared, ids: Mapping[Question, int]) -> None:
-    """Let the filled buckets count as told when the answer came, and all others stay as they are."""
+    """Write the evidence of the filled buckets as of the time of the answer; that of all others stays."""
     settles = evidence.settles(connection, ids.values())
     before = evidence.read(connection, ids.values())
     asked_at = (found.arrival.asked_at or found.arrival.now).timestamp()
@@ -249,7 +251,7 @@ def _write_evidence(connection: sa.Connection, found: _Prepared, ids: Mapping[Qu
 
 
 class Part(NamedTuple):
-    """One slice of the answer: the *values* of its buckets, and what it speaks for."""
+    """One slice of the answer: the *values* of its buckets, and the window it covers."""
 
     query: Question
     spoken: tuple[int, int]
@@ -288,12 +290,12 @@ class Filling:
 
 
 def parts_of(arrival: ReceivedAnswer) -> list[Part]:
-    """Cut an answer into its slices, each without what the answer does not speak for."""
+    """Split an answer into its slices, each without the buckets that the answer does not cover."""
     meta, slices = arrival.answer.meta, arrival.batch.slices
     found = []
-    for piece, read, named in zip(slices, arrival.answer.series, meta.date_ranges, strict=True):
-        spoken = spoken_window(piece.window, named, meta.last_updated, piece.series.agg_interval.step)
-        found.append(Part(piece.series, spoken, dict(_within(read, spoken)), named))
+    for slice_, read, named in zip(slices, arrival.answer.series, meta.date_ranges, strict=True):
+        spoken = spoken_window(slice_.window, named, meta.last_updated, slice_.series.agg_interval.step)
+        found.append(Part(slice_.series, spoken, dict(_within(read, spoken)), named))
     return found
 
 
@@ -302,15 +304,17 @@ def _within(read: Points, spoken: tuple[int, int]) -> Iterable[tuple[int, float]
     return ((t, v + 0.0) for t, v in zip(read.timestamps, read.values, strict=True) if start <= t < end)
 
 
-def why_left_out(query: Question, standing: SeriesInForce | None, measure: tuple[str, str]) -> str | None:
-    """Say why nothing of a series is filled; None if it may be."""
-    if standing is None:
+def why_left_out(query: Question, series_in_force: SeriesInForce | None, measure: tuple[str, str]) -> str | None:
+    """Return why nothing of a series is filled; None if it may be."""
+    if series_in_force is None:
         return f"the store knows no series {query.filters_json} at {query.agg_interval} any more"
     if is_snapshot(query):
-        return f"{standing.label}: a snapshot is made of all answers of one pass"
-    normalization = measure[0] or standing.measure[0]
+        return f"{series_in_force.label}: a snapshot is made of all answers of one pass"
+    normalization = measure[0] or series_in_force.measure[0]
     if normalization and not is_absolute(normalization):
-        return f"{standing.label}: {normalization} values hold within one answer only"
-    if not standing.takes(measure):
-        return f"{standing.label}: the values are in {measure[1]!r} ({measure[0]}), the series is in another unit"
+        return f"{series_in_force.label}: {normalization} values hold within one answer only"
+    if not series_in_force.takes(measure):
+        return (
+            f"{series_in_force.label}: the values are in {measure[1]!r} ({measure[0]}), the series is in another unit"
+        )
     return None

@@ -1,4 +1,4 @@
-"""Saves snapshots: the parts of one pass are put on record as they come, and written when all of them are there."""
+"""Saves snapshots: the fetches of one pass end as they come, and its snapshots are written when all are there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.datasets import is_snapshot
 from collector.model import Answer, Batch, Slice
 from collector.store import checksums
 from collector.store.db.column_types import epoch
@@ -26,7 +25,7 @@ from collector.store.db.schema import series as series_table
 from collector.store.db.schema import snapshots as table
 from collector.store.ledger import fetches as ledger
 from collector.store.ledger.fetches import ReceivedAnswer, SaveResult
-from collector.store.ledger.fires import effective_last_updated
+from collector.store.ledger.upstream import effective_last_updated
 from collector.store.series import proposals, snapshots
 from collector.store.series.snapshots import Snapshot, checksum
 from collector.store.write.annotations import AnsweredAnnotations
@@ -51,10 +50,9 @@ SELECT %s, %s, to_timestamp(new.seconds), new.value FROM unnest(%s::bigint[], %s
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """All answers of one pass about one series, put together: the buckets of *window*, *points* ascending.
+    """All answers of one pass about one series, joined: the buckets of *window*, *points* ascending.
 
-    *meta* is what the newest answer said of itself, *last_updated* the earliest of all; *fetches* counts the points by
-    the fetch that brought them.
+    *meta* is that of the newest answer, *last_updated* the earliest of all; *fetches* counts the points by fetch.
     """
 
     query: Question
@@ -64,14 +62,6 @@ class Taken:
     last_updated: datetime
     points: Points
     fetches: Mapping[int, int]
-
-
-def is_part(batch: Batch) -> bool:
-    """Tell whether the answer to *batch* is a part of snapshots; ValueError if only some of its series are."""
-    kinds = {is_snapshot(piece.series) for piece in batch.slices}
-    if len(kinds) > 1:
-        raise ValueError("a batch asks for snapshots and for history at once")
-    return kinds == {True}
 
 
 def note(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
@@ -104,7 +94,7 @@ def save(connection: sa.Connection, pass_of: Sequence[Taken], now: datetime) -> 
     brought = Counter[int]()
     for alike in by_measure.values():
         ids = proposals.resolve(connection, [one.query for one in alike], [_arrival(one, now) for one in alike])
-        _forget_history(connection, ids.values())
+        _delete_history(connection, ids.values())
         for one in alike:
             if _write(connection, ids[one.query], one):
                 by_series[one.query] = SaveResult(inserted=len(one.points.timestamps))
@@ -141,7 +131,7 @@ def _write(connection: sa.Connection, series_id: int, taken: Taken) -> bool:
 
 
 def _count_newest(connection: sa.Connection, series_id: int) -> None:
-    """Let the points of the newest snapshot be those that the series counts."""
+    """Set the number of a series' points to that of its newest snapshot."""
     newest = sa.select(table.c.points).where(table.c.series_id == series_id).order_by(table.c.asked_at.desc()).limit(1)
     counted = sa.func.coalesce(newest.scalar_subquery(), 0)
     connection.execute(sa.update(series_table).where(series_table.c.id == series_id).values(points=counted))
@@ -159,7 +149,7 @@ def _parameters(connection: sa.Connection, row: Snapshot, found: Points) -> Iter
             yield row.series_id, row.asked_at, list(timestamps), list(values)
 
 
-def _forget_history(connection: sa.Connection, ids: Collection[int]) -> None:
+def _delete_history(connection: sa.Connection, ids: Collection[int]) -> None:
     """Delete what a store of an earlier version holds of these series, in any unit, as if it were history."""
     has = [sa.exists().where(one.c.series_id == series_table.c.id).correlate(series_table) for one in _OF_HISTORY]
     same = series_table.alias()
@@ -170,12 +160,12 @@ def _forget_history(connection: sa.Connection, ids: Collection[int]) -> None:
             connection.execute(sa.delete(one).where(one.c.series_id == series_id))
         marks = sa.delete(vanished).where(vanished.c.series_id == series_id).returning(epoch(vanished.c.timestamp))
         gone = [checksums.mark(series_id, timestamp) for (timestamp,) in connection.execute(marks)]
-        checksums.seal(connection, gone=gone)
+        checksums.update_set_checksums(connection, gone=gone)
         _count_newest(connection, series_id)
 
 
 def _count(connection: sa.Connection, brought: Mapping[int, int]) -> None:
-    """Put on record how many points each fetch brought."""
+    """Record the number of points of each fetch."""
     rows = [{"f": fetch_id, "n": number} for fetch_id, number in sorted(brought.items())]
     if rows:
         update = sa.update(fetches).where(fetches.c.id == sa.bindparam("f")).values(inserted=sa.bindparam("n"))

@@ -6,7 +6,7 @@ from collector.errors import CollectorError
 from collector.model import Annotation, Normalization, Window
 from collector.report.plot.chart import ChartAnnotation, read_chart, unbroken_runs
 from tests.harness.chart_factories import chart, line
-from tests.store.making import DAY, HOUR, NOW, STEP, batch, hours, profile, query, saved
+from tests.harness.factories import DAY, HOUR, NOW, STEP, batch, hours, profile, query, saved
 
 SETTLE = timedelta(days=14)
 

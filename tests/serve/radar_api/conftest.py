@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from collector.serve.radar_api import query_history
-from tests.store.making import NOW
+from tests.harness.factories import NOW
 
 
 @pytest.fixture

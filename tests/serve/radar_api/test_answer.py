@@ -10,7 +10,7 @@ from collector.model import AggInterval, Annotation
 from collector.serve.radar_api import query_history
 from collector.store import StoreUnavailable
 from collector.timestamps import rfc3339
-from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, profile, query, saved
+from tests.harness.factories import DAY, HOUR, NOW, batch, filtered, hours, profile, query, saved
 
 LATER = NOW + HOUR
 OWNERS = ("Google Trust Services LLC", "DigiCert, Inc.")

@@ -5,8 +5,9 @@ import pytest
 from collector.contract.request_parser import DateRange, SeriesRequest
 from collector.model import AggInterval, Question
 from collector.serve.radar_api.resolver import ALWAYS, Extents, RollupSpec, SeriesMatch
-from collector.store import SeriesWindow, StoredSeries
+from collector.store import StoredSeries
 from collector.timestamps import from_epoch
+from collector.windows import SeriesWindow
 
 MONDAY, H = 4 * 86_400, 3600
 

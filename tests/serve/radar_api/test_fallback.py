@@ -11,7 +11,7 @@ from collector.radar.errors import RateLimited, Refused, TooCostly, Unauthorized
 from collector.serve.radar_api.answer import NotStored, answer_query
 from collector.serve.radar_api.parameters import HistoryRules, parse_query
 from collector.serve.radar_api.routes import missing_slices, upstream_error
-from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved
+from tests.harness.factories import DAY, HOUR, NOW, batch, hours, query, saved
 
 ASKED = "dateStart=2026-04-30T00:00:00Z&dateEnd=2026-04-30T23:45:00Z&aggInterval=1h"
 

@@ -12,7 +12,7 @@ from collector.serve.app import serving
 from collector.serve.middleware import require_token
 from collector.serve.radar_api import RadarApi, routes
 from collector.settings import Secret
-from tests.store.making import NOW, batch, hours, query, saved
+from tests.harness.factories import NOW, batch, hours, query, saved
 
 PATH = "/client/v4/radar/ct/timeseries"
 EVENING = "dateStart=2026-04-30T21:00:00Z&dateEnd=2026-04-30T23:00:00Z&aggInterval=1h"

@@ -11,8 +11,8 @@ from collector.contract.errors import ApiError
 from collector.model import AggInterval, Question
 from collector.serve.radar_api import query_history
 from collector.timestamps import rfc3339
-from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, query, saved
-from tests.store.test_snapshots import PROFILE, VALID, taken
+from tests.harness.factories import DAY, HOUR, NOW, batch, filtered, hours, query, saved
+from tests.store.write.test_snapshots import PROFILE, VALID, taken
 
 MOMENT = NOW.replace(microsecond=0)
 MORNING = "dateStart=2026-04-30T00:00:00Z&dateEnd=2026-04-30T05:00:00Z&aggInterval=1h"
