@@ -14,15 +14,13 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.interval import AggInterval as AggInterval  # noqa: PLC0414, TC001 - a word of the model
-from collector.timestamps import from_epoch as from_epoch  # noqa: PLC0414 - a word of the model
-from collector.timestamps import rfc3339 as rfc3339  # noqa: PLC0414
-from collector.timestamps import utc as utc  # noqa: PLC0414
-from collector.timestamps import utc_now as utc_now  # noqa: PLC0414
+from collector.timestamps import rfc3339
 from collector.windows import hull
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from collector.interval import AggInterval
 
 DATASET = "ct"
 """The Radar dataset that is collected today; part of a series' identity so that others can join it."""

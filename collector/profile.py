@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.datasets import DEFAULT, dataset_named
-from collector.interval import Grid
-from collector.model import AggInterval, Question, RequestKind, Window
+from collector.interval import AggInterval, Grid
+from collector.model import Question, RequestKind, Window
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -68,7 +68,7 @@ from collector.collect.planning import request_limits
 from collector.simulator import MAX_SPAN
 from collector.settings import RetentionSettings
 from collector.store.retention.prune import edges
-from collector.model import utc_now
+from collector.timestamps import utc_now
 six = AggInterval("6h")
 edges(RetentionSettings({six: timedelta(days=1)}), utc_now(), {})
 assert request_limits.first_guess(six).shape.span == timedelta(days=31)

@@ -21,11 +21,10 @@ import click
 from collector import logs
 from collector.cli.main import CONFIG_HELP
 from collector.errors import CollectorError, UsageError, did_you_mean
-from collector.model import rfc3339, utc_now
 from collector.profile import awake
 from collector.settings import load
 from collector.store import JobProgress, JobStatus, StoreLocked
-from collector.timestamps import parse_time
+from collector.timestamps import parse_time, rfc3339, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence

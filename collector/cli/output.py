@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.cells import cell_len
 
-from collector.model import rfc3339
 from collector.text import printable, printable_json
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence

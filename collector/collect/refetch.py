@@ -14,8 +14,9 @@ from collector.collect.planning import live_window
 from collector.datasets import is_snapshot
 from collector.finality import NARROWER, windows_to_reread
 from collector.interval import grid_of
-from collector.model import Slice, Window, from_epoch
+from collector.model import Slice, Window
 from collector.store import ExpectedWindow
+from collector.timestamps import from_epoch
 from collector.windows import hull, merge, split_evenly, subtract
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from yarl import URL
 
 from collector import __version__
 from collector.errors import CollectorError, os_error_text
-from collector.model import Body, is_absolute, is_known, spelling_free, utc_now
+from collector.model import Body, is_absolute, is_known, spelling_free
 from collector.radar.classify import (
     classify_response,
     clock_sample,
@@ -43,6 +43,7 @@ from collector.radar.errors import (
 from collector.radar.request import dataset_of_batch, query_string
 from collector.radar.response import UnsuccessfulEnvelope, parse_answer
 from collector.text import excerpt
+from collector.timestamps import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from collector.datasets import dataset_of
 from collector.interval import AggInterval
-from collector.model import rfc3339
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

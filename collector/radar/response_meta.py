@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from collector.model import RELATIVE_WORDS, UNKNOWN_LAST_UPDATED, AggInterval, Annotation, Meta, Normalization, rfc3339
+from collector.interval import AggInterval
+from collector.model import RELATIVE_WORDS, UNKNOWN_LAST_UPDATED, Annotation, Meta, Normalization
 from collector.radar.classify import quote
 from collector.radar.errors import Coarsened, Untrusted
 from collector.radar.request import series_names
@@ -24,6 +25,7 @@ from collector.radar.response_points import (
     text_of,
     unwrapped,
 )
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,9 @@ from functools import cache, lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from collector.model import from_epoch, rfc3339
 from collector.radar.classify import quote
 from collector.radar.errors import OffGrid, Untrusted
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

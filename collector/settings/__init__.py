@@ -9,7 +9,6 @@ import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from collector.model import utc_now
 from collector.settings.problems import ConfigurationError, Problem
 from collector.settings.secret import Credentials, Secret
 from collector.settings.settings import (
@@ -21,6 +20,7 @@ from collector.settings.settings import (
     ServerSettings,
     Settings,
 )
+from collector.timestamps import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

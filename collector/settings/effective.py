@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from collector.datasets import snake_case
-from collector.model import rfc3339
 from collector.settings.parsers import format_duration
 from collector.settings.problems import key_text
 from collector.settings.schema import SECTIONS
 from collector.settings.secret import MASK, Secret, without_password
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_settings import InitSettingsSource
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.settings.document import read_document, read_tables
 from collector.settings.problems import ProblemReport
 from collector.settings.profiles import ProfileReader

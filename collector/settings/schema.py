@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import did_you_mean
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.settings import secret
 from collector.settings.files import check_authorities
 from collector.settings.parsers import parse_bounded_duration, parse_duration, parse_since

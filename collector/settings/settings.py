@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from collector.model import AggInterval
+    from collector.interval import AggInterval
     from collector.profile import Profile
     from collector.settings.secret import Credentials, Secret
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from collector.errors import did_you_mean
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.settings.parsers import format_duration
 from collector.settings.problems import quote
 from collector.settings.schema import CONFIDENTIAL, allowed, points_key, toml_keys

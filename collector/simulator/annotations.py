@@ -6,7 +6,8 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from collector.model import AggInterval, Annotation, Window
+from collector.interval import AggInterval
+from collector.model import Annotation, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

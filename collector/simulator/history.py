@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 from collector.contract.request_parser import SLOT, floor
 from collector.datasets import dataset_of
-from collector.model import Window, from_epoch
 from collector.simulator import values
 from collector.simulator.annotations import concerns, generated, ongoing
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from collector.datasets import Dataset
-    from collector.model import AggInterval, Annotation, Question
+    from collector.interval import AggInterval
+    from collector.model import Annotation, Question, Window
     from collector.simulator.options import SimulatorOptions
 
 

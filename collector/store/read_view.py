@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from collector.model import Window, from_epoch
+from collector.model import Window
 from collector.store.db import state
 from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
 from collector.store.ledger import upstream as budgets
@@ -18,6 +18,7 @@ from collector.store.series import edges, generations, grids, identity, normaliz
 from collector.store.series.edges import history_begins
 from collector.store.write import replays
 from collector.store.write.annotations import doubtful
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.model import AggInterval, Question
+from collector.interval import AggInterval
+from collector.model import Question
 from tests.harness.processes import COLLECTOR, Collector, closed, simulating, truth
 
 HOUR = AggInterval.ONE_HOUR

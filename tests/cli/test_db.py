@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from collector.cli.main import command
-from collector.model import AggInterval, Answer, Meta, Points, Window
+from collector.interval import AggInterval
+from collector.model import Answer, Meta, Points, Window
 from collector.store import Store
 from tests.store.making import batch, begin, profile, query
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from collector.cli.main import command
-from collector.model import rfc3339
 from collector.store import Store
+from collector.timestamps import rfc3339
 from tests.conftest import in_a_thread
 from tests.store.making import DAY, HOUR, NOW, answer, batch, begin, hours, profile, query, saved
 

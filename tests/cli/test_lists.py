@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from collector.model import Window, utc
+from collector.model import Window
 from collector.simulator import RevisionChange
+from collector.timestamps import utc
 from tests.harness.processes import Collector, midnight, profile_toml, simulating
 
 

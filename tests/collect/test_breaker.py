@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from collector.collect.one_pass import collect
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.settings import Credentials, Secret

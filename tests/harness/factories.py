@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from collector.model import AggInterval, Question
+from collector.interval import AggInterval
+from collector.model import Question
 from collector.profile import Profile
 
 _DEFAULTS = {

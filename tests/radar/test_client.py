@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.model import AggInterval, Batch, Question, Slice, Window
+from collector.interval import AggInterval
+from collector.model import Batch, Question, Slice, Window
 from collector.radar import client as radar_client
 from collector.radar.client import RadarClient
 from collector.radar.errors import (

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.model import AggInterval, Batch, Question, Slice, Window
+from collector.interval import AggInterval
+from collector.model import Batch, Question, Slice, Window
 from collector.radar.request import query_string
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, Question, Slice, Window, rfc3339
+from collector.interval import AggInterval
+from collector.model import UNKNOWN_LAST_UPDATED, Batch, Question, Slice, Window
 from collector.radar.errors import Coarsened, OffGrid, Untrusted
 from collector.radar.response import Deviations, UnsuccessfulEnvelope, parse_answer
 from collector.radar.response_points import parse_values
+from collector.timestamps import rfc3339
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NOW = START + timedelta(days=2)

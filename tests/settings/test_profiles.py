@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collector.datasets import DEFAULT
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.settings.profiles import resolve_filters
 
 COLLECTION = '[collection]\npublication_delay = "3m"\nlookback = "2d"\nsettle = "7d"\nheal = false\n'

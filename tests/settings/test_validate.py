@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.settings import RetentionSettings
 from collector.settings import load as load_settings
 from collector.settings.parsers import parse_duration

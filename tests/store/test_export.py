@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.store import Store
 from tests.conftest import in_a_thread
 from tests.store.making import DAY, HOUR, NOW, START, STEP, at, batch, exported, hours, profile, query, saved, values

@@ -110,8 +110,8 @@ def _with_history(profiles: Sequence[Profile], named: Sequence[str]) -> list[Pro
 
 def _wanted(profiles: Sequence[Profile], start: datetime, end: datetime | None, *, force: bool) -> BackfillRequest:
     from collector.errors import UsageError
-    from collector.model import utc_now
     from collector.store import backfill_request
+    from collector.timestamps import utc_now
 
     try:
         return backfill_request([profile.name for profile in profiles], start, end, utc_now(), force=force)
@@ -330,8 +330,8 @@ async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: Backfil
     from collector.collect.backfill import unanswered
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.collect.batches.fetcher import Fetcher
-    from collector.model import utc_now
     from collector.radar.client import RadarClient
+    from collector.timestamps import utc_now
 
     limit, now = settings.radar.requests_per_5min, utc_now()
     fetcher = Fetcher(RadarClient(settings.radar), store, limit=limit, stop=asyncio.Event())

@@ -134,8 +134,8 @@ def example() -> str:
 
 
 def _read(config: str | None, *, required: bool) -> LoadedSettings:
-    from collector.model import utc_now
     from collector.settings.loading import read_settings
+    from collector.timestamps import utc_now
 
     return read_settings(config, os.environ, {}, utc_now(), required=required)
 

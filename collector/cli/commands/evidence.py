@@ -139,10 +139,10 @@ def report_command(target: str, config: str | None) -> None:
     """
     import asyncio
 
-    from collector.model import utc_now
     from collector.report.diagnostics import NOTE, about_program, secrets_of, settings_rows, without_secrets, write
     from collector.settings.loading import read_settings
     from collector.text import printable_json
+    from collector.timestamps import utc_now
 
     now = utc_now()
     loaded = read_settings(config, os.environ, {}, now, required=False)

@@ -11,15 +11,15 @@ from collector.cli.bootstrap import TIME, config_option, period_options
 from collector.contract.request_parser import floor
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN
-from collector.model import from_epoch, rfc3339
 from collector.report.gaps import AbsentBuckets, absence_sentences, why_any_outside
+from collector.timestamps import from_epoch, rfc3339
 from collector.windows import absent_windows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from datetime import datetime
 
-    from collector.model import AggInterval
+    from collector.interval import AggInterval
     from collector.settings import Settings
     from collector.store import AsOfReader, Block, Store
 
@@ -90,10 +90,10 @@ async def _export(
     from collector.cli.atomic_file import open_output
     from collector.cli.commands.export import ExportGaps
     from collector.cli.output import check_profile, say
-    from collector.model import rfc3339
     from collector.report.export import FORMATS
     from collector.report.warnings import UnitWatch
     from collector.store import Store
+    from collector.timestamps import rfc3339
 
     written, watch = 0, UnitWatch()
     asked: dict[tuple[str, str], datetime] = {}

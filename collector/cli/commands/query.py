@@ -117,7 +117,7 @@ def _written(parameters: Mapping[str, Any]) -> str:
 
 
 def _text(name: str, value: str | datetime) -> str:
-    from collector.model import rfc3339
+    from collector.timestamps import rfc3339
 
     if not isinstance(value, str):
         return rfc3339(value)

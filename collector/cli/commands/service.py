@@ -111,8 +111,8 @@ def demo_command(ctx: click.Context, port: int, *, once: bool, data: str | None)
 
 
 async def _demo(folder: Path, port: int, *, once: bool) -> int:
-    from collector.model import utc_now
     from collector.simulator import Simulator, serve
+    from collector.timestamps import utc_now
 
     async with serve(Simulator()) as base_url:
         settings = _write_settings(folder, base_url, port, utc_now(), once=once)

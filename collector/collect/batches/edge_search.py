@@ -17,8 +17,9 @@ from collector.collect.planning import packing
 from collector.edge import SECOND_ANSWER_SECONDS, YOUNGEST_SECONDS, Edge, Search
 from collector.errors import CollectorError
 from collector.finality import NARROWER
-from collector.model import Batch, Slice, Window, from_epoch, rfc3339
+from collector.model import Batch, Slice, Window
 from collector.radar.errors import Misdirected, Paused, RadarError, Refused, RelativeValues, Unavailable, Untrusted
+from collector.timestamps import from_epoch, rfc3339
 from collector.windows import intersect
 
 if TYPE_CHECKING:

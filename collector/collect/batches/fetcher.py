@@ -17,7 +17,7 @@ from collector.collect.batches.clock_watch import ClockWatch
 from collector.collect.batches.evidence import keep_example, keep_refused
 from collector.collect.events import NullObserver
 from collector.errors import CollectorError
-from collector.model import is_absolute, is_known, rfc3339, spelling_free, utc_now
+from collector.model import is_absolute, is_known, spelling_free
 from collector.radar.errors import (
     Misdirected,
     RadarError,
@@ -29,6 +29,7 @@ from collector.radar.errors import (
     Unreachable,
 )
 from collector.store import SILENT_AFTER, StoreError, Wait
+from collector.timestamps import rfc3339, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.model import Window, from_epoch, rfc3339, utc
+from collector.model import Window
 from collector.store.db import state
 from collector.store.db.schema import fetches, refusals
 from collector.store.db.schema import state as state_table
 from collector.store.db.sql import upsert
+from collector.timestamps import from_epoch, rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.model import from_epoch
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import points, snapshot_points
 from collector.store.read.points import points_in_force, points_of
 from collector.store.read.selection import Bucket, common_buckets, complete_sums, selected
 from collector.store.series import generations, grids, snapshots
 from collector.store.write.points import SeriesWindow
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

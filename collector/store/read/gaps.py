@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from collector.clock_difference import radar_lag
 from collector.edge import first_run, is_beginning
 from collector.finality import Absence, GapRequest, gap_requests, judge_gap
-from collector.model import Window, from_epoch
+from collector.model import Window
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
 from collector.store.ledger import fires
 from collector.store.retention.prune import kept_from
 from collector.store.series import edges, evidence, generations
 from collector.store.write.answer_part import spoken_window
+from collector.timestamps import from_epoch
 from collector.windows import intersect, merge, subtract
 
 if TYPE_CHECKING:

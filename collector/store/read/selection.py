@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector.datasets import why_not_over_time
-from collector.interval import Grid
-from collector.model import AggInterval, Normalization, Question, from_epoch, known_spelling
+from collector.interval import AggInterval, Grid
+from collector.model import Normalization, Question, known_spelling
 from collector.store.db.schema import labels, series
 from collector.store.read.points import points_in_force, points_of
 from collector.store.series import generations, snapshots
 from collector.store.series.generations import described, same_measure
 from collector.store.series.identity import chosen as chosen_labels
 from collector.store.series.identity import renamed
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Container, Generator, Iterable, Mapping, Sequence

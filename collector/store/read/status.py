@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from collector.clock_difference import radar_lag
 from collector.finality import DAY, final_windows
-from collector.model import from_epoch
 from collector.store.db import migrate
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, metadata, points, refusals, series
@@ -19,6 +18,7 @@ from collector.store.db.sql import values_table
 from collector.store.ledger import fires
 from collector.store.series import edges, evidence, generations, identity
 from collector.store.series import identity as series_of
+from collector.timestamps import from_epoch
 from collector.windows import subtract
 
 if TYPE_CHECKING:

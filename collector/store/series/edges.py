@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from collector.edge import dump, load
 from collector.finality import DEFAULT_SETTLE, judge_gap
-from collector.model import from_epoch
 from collector.store.db import state
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import points, series
 from collector.store.db.schema import state as state_table
 from collector.store.series import evidence
+from collector.timestamps import from_epoch
 from collector.windows import merge
 
 if TYPE_CHECKING:

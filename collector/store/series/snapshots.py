@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.datasets import dataset_named
-from collector.model import rfc3339, utc
 from collector.profile import Reach
 from collector.store.db import state
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import profile_series, series, snapshot_points, snapshots
+from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from collector.finality import Absence, AnswerScope, absent_runs, fold
-from collector.model import Slice, Window, from_epoch
+from collector.model import Slice, Window
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from collector import __version__
 from collector.datasets import is_snapshot
 from collector.finality import DEFAULT_SETTLE, AnswerScope, fold
-from collector.model import from_epoch, is_absolute, rfc3339
+from collector.model import is_absolute
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.schema import bodies, date_ranges, fetches
 from collector.store.ledger.fetches import ReceivedAnswer
@@ -31,6 +31,7 @@ from collector.store.write import points
 from collector.store.write.annotations import AnsweredAnnotations, add_new
 from collector.store.write.answer_part import spoken_window
 from collector.store.write.points import NewPoints, SeriesWindow
+from collector.timestamps import from_epoch, rfc3339
 from collector.windows import join_buckets, merge, subtract
 
 if TYPE_CHECKING:

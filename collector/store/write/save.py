@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.finality import DEFAULT_SETTLE, Absence
-from collector.model import Slice, Window, from_epoch
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, revisions
@@ -36,6 +35,7 @@ from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
 from collector.store.write.answer_part import AnswerPart, spoken_window
 from collector.store.write.points import NewPoints, SeriesWindow
+from collector.timestamps import from_epoch
 from collector.windows import merge
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from collector.edge import Edge
     from collector.finality import Evidence
-    from collector.model import Batch, Points, Question
+    from collector.model import Batch, Points, Question, Slice, Window
     from collector.store.ledger.fetches import ReceivedAnswer
     from collector.store.write.points import Stored
 

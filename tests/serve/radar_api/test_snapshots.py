@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from collector.contract.errors import ApiError
-from collector.model import AggInterval, Question
+from collector.interval import AggInterval
+from collector.model import Question
 from collector.serve.radar_api import query_history
 from collector.timestamps import rfc3339
 from tests.store.making import DAY, HOUR, NOW, batch, filtered, hours, query, saved
