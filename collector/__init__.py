@@ -36,12 +36,13 @@ The wings. A floor imports only from floors below it; import-linter holds this (
     settings/      the configuration: checked settings, or one report of all problems
     profile.py     the profiles of the operator, and their questions
     datasets/      one record for each dataset of Radar: its path, its filters and what they mean
-    the top level  what all share: model, windows, timestamps, interval, finality, edge, errors; docs/ has the reference
+    rules/         pure rules: what is final, where history begins, an unknown normalization, the difference of clocks
+    the top level  what all share: model, windows, timestamps, interval, errors; docs/ has the reference
 
 Where to add what. `python -m collector.reference` then writes the tables of the reference in docs/ anew.
 
     a filter            datasets/ct_timeseries.py; config.example.toml
-    a dataset           a module in datasets/, and its name in datasets/registry.py
+    a dataset           a module in datasets/, and its name in datasets/__init__.py
     an interval         interval.py; serve/openapi.json, serve/dashboard/view.js, config.example.toml; STEPS in
                         store/db/schema.py, with a migration of the view `history`
     a setting           settings/schema.py, settings/settings.py; config.example.toml has its meaning

@@ -22,9 +22,9 @@ from collector.cli.commands.config import example
 from collector.cli.main import command
 from collector.datasets import DEFAULT
 from collector.serve.metrics import Metrics
-from collector.settings.parsers import format_duration
 from collector.settings.schema import SECTIONS, CollectionSection, ProfileSection, Section, allowed, toml_keys
-from collector.settings.secret import Secret
+from collector.settings.settings import Secret
+from collector.settings.values import format_duration
 from collector.store.db import schema
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _commands() -> str:
 def commands(
     group: click.Command, path: tuple[str, ...] = ("collector",)
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command below *group* with its path; a group comes before its commands."""
+    """Yield every command of *group* with its path; a group is before its commands."""
     if isinstance(group, click.Group):
         context = click.Context(group, info_name=path[-1])
         for name in group.list_commands(context):
@@ -203,7 +203,7 @@ _STATUS = {
     "store": {"points": 0, "bytes": 0},
     "budget": {"limit": 600, "used": 0, "blocked_until": None},
 }
-"""What of a status document the metrics are made from."""
+"""The parts of a status document that the metrics use."""
 
 
 def _metrics() -> str:
@@ -245,7 +245,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "metrics": _metrics,
     "tables": _tables,
 }
-"""What writes each generated block."""
+"""The function that returns each generated block."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Text that came from elsewhere: made harmless for a terminal, and cut to the part that explains a large body."""
+"""Foreign text: made harmless for a terminal, and reduced to the part that explains a large body."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from collector.edge import DAY, Edge, Search, dump, first_run, is_beginning, load, samples
+from collector.rules.edge import DAY, Edge, Search, dump, first_run, is_beginning, load, samples
 
 STEP = 3600
 WEEK = 7 * DAY

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.finality import (
+from collector.rules.finality import (
     DAY,
     DEFAULT_SETTLE,
     RECHECK_SECONDS,

@@ -1,7 +1,7 @@
 import pytest
 
 from collector.model import Points, Window
-from collector.normalization import Verdict, compare, load, short_window
+from collector.rules.normalization import Verdict, compare, load, short_window
 from collector.timestamps import from_epoch, utc
 
 STEP = 3600

@@ -21,9 +21,9 @@ from collector.collect.batches.fetcher import Handling
 from collector.collect.planning import live_window
 from collector.collect.refetch import settle_of
 from collector.datasets import adds_up_over_time
-from collector.finality import DAY, final_windows, floor_bucket
 from collector.interval import AggInterval, Grid, grid_of
 from collector.model import Normalization, Question, Slice, Window, known_spelling
+from collector.rules.finality import DAY, final_windows, floor_bucket
 from collector.timestamps import from_epoch, rfc3339, utc
 from collector.windows import hull, merge, subtract
 

@@ -18,7 +18,6 @@ from urllib.parse import quote as percent_encoded
 
 import aiohttp
 
-from collector.clock_difference import NAMED_FROM, sample
 from collector.errors import os_error_text
 from collector.radar.errors import (
     InFuture,
@@ -31,13 +30,14 @@ from collector.radar.errors import (
     Unavailable,
 )
 from collector.radar.request import SLOT
+from collector.rules.clock_difference import NAMED_FROM, sample
 from collector.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from collector.clock_difference import ClockSample
     from collector.model import Batch
+    from collector.rules.clock_difference import ClockSample
 
 _CREDENTIALS = frozenset({6003, 6111, 9103, 9106, 9109, 10000, 10001})
 _RATE = frozenset({971, 1015, 10100})

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
-    from collector.clock_difference import ClockSample
     from collector.model import Answer, Batch, Slice
+    from collector.rules.clock_difference import ClockSample
     from collector.settings import RadarSettings, Secret
 
 
@@ -295,7 +295,13 @@ async def read_body(response: aiohttp.ClientResponse, most: int, came: bytearray
         _check_size(came, most)
         inflater = _inflater(named, came, most) if is_head else None
     if inflater:
-        return _inflated_again(inflater.end(), most)
+        body = inflater.end()
+        for _ in range(_MOST_LAYERS):
+            if body.startswith(_GZIP_MAGIC):
+                inflater = _Inflater(_GZIP, most, bytearray())
+                inflater.add(body)
+                body = inflater.end()
+        return body
     if not came.lstrip().startswith(_TEXT):
         _check_plain(named, is_empty=not came)
     return bytes(came)
@@ -308,13 +314,9 @@ def _inflater(named: str, came: bytearray, most: int) -> _Inflater | None:
     if len(head) < len(_GZIP_MAGIC) or not (is_gzip or named == "deflate"):
         return None
     came.clear()
-    inflater = _Inflater(_gzip_format if is_gzip else _deflate_format, most, came)
+    inflater = _Inflater(_GZIP if is_gzip else None, most, came)
     inflater.add(head)
     return inflater
-
-
-def _gzip_format(_: bytes) -> int:
-    return _GZIP
 
 
 def _check_plain(named: str, *, is_empty: bool) -> None:
@@ -326,25 +328,15 @@ def _check_plain(named: str, *, is_empty: bool) -> None:
     raise Untrusted(f"Content-Encoding {named[:40]!r} was not requested")
 
 
-def _inflated_again(body: bytes, most: int) -> bytes:
-    """Decompress a body that was compressed several times."""
-    for _ in range(_MOST_LAYERS):
-        if not body.startswith(_GZIP_MAGIC):
-            break
-        inflater = _Inflater(_gzip_format, most, bytearray())
-        inflater.add(body)
-        body = inflater.end()
-    return body
-
-
 class _Inflater:
     """Decompresses one stream, or several in a row as gzip allows, with zeros after them.
 
-    *format_of* returns the zlib format for the first bytes of a stream; *body* receives the output.
+    *wbits* is the format for zlib; None means deflate, in the format that the first byte shows. *body* receives the
+    output.
     """
 
-    def __init__(self, format_of: Callable[[bytes], int], most: int, body: bytearray) -> None:
-        self._format_of = format_of
+    def __init__(self, wbits: int | None, most: int, body: bytearray) -> None:
+        self._wbits = wbits
         self._most = most
         self._stream: zlib._Decompress | None = None
         self._streams = 0
@@ -363,7 +355,7 @@ class _Inflater:
                     rest = rest.lstrip(b"\0") if self._streams else rest
                     if not rest:
                         break
-                    self._stream = zlib.decompressobj(self._format_of(rest))
+                    self._stream = zlib.decompressobj(_deflate_format(rest) if self._wbits is None else self._wbits)
                     self._streams += 1
                 self._body += self._stream.decompress(rest, self._most + 1 - len(self._body))
                 _check_size(self._body, self._most)

@@ -11,8 +11,8 @@ from collector.errors import CollectorError
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from collector.clock_difference import ClockSample
     from collector.model import Body
+    from collector.rules.clock_difference import ClockSample
 
 ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
 """The statuses of a response that may be an answer."""

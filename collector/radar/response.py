@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -52,49 +52,48 @@ class UnsuccessfulEnvelope(Untrusted):
 def parse_answer(body: bytes, batch: Batch) -> Answer:
     """Parse the JSON *body* of a response as the answer to *batch*; raises Untrusted if the whole must be rejected."""
     deviations = Deviations()
-    result = parse_envelope(body, deviations)
-    about, found = arrange(result, series_names(batch), deviations)
-    contents = _by_position(found, series_names(batch), deviations)
-    missing = frozenset(position for position, content in enumerate(contents) if content is None)
-    meta = parse_meta(about, batch, deviations)
-    series = _all_points([content for content in contents if content is not None], batch.without(missing), deviations)
-    if not names_interval(about):
-        _check_spacing([content for content in contents if content is not None], batch.without(missing))
-    ranges = tuple(one for position, one in enumerate(meta.date_ranges) if position not in missing)
-    return Answer(replace(meta, date_ranges=ranges), series, missing, deviations.kinds)
+    names = series_names(batch)
+    content_of_meta, by_name = arrange(parse_envelope(body, deviations), names, deviations)
+    by_position = _by_position(by_name, names, deviations)
+    missing = frozenset(position for position, content in enumerate(by_position) if content is None)
+    meta = parse_meta(content_of_meta, batch, deviations)
+    contents, answered = [content for content in by_position if content is not None], batch.without(missing)
+    series = _all_points(contents, answered, deviations)
+    if not names_interval(content_of_meta):
+        _check_spacing(contents, answered)
+    date_ranges = (one for position, one in enumerate(meta.date_ranges) if position not in missing)
+    return Answer(replace(meta, date_ranges=tuple(date_ranges)), series, missing, tuple(deviations.kinds))
 
 
-def _all_points(contents: Sequence[Mapping[str, Any]], batch: Batch, deviations: Deviations) -> tuple[Points, ...]:
-    read, step = [], batch.agg_interval.seconds
-    values = unreadable = 0
+def _all_points(contents: Sequence[Content], batch: Batch, deviations: Deviations) -> tuple[Points, ...]:
+    """Return the points of every slice.
+
+    Raises OffGrid if all series that have buckets are off the grid by one distance, Untrusted if only some are.
+    """
+    series: list[Points] = []
     off_grid: list[OffGrid] = []
-    for content, piece in zip(contents, batch.slices, strict=True):
+    values = unreadable = 0
+    for content, slice_ in zip(contents, batch.slices, strict=True):
         try:
-            points, lost = _points(content, piece.window, step, deviations)
+            points, count = _points(content, slice_.window, batch.agg_interval.seconds, deviations)
         except OffGrid as error:
             off_grid.append(error)
             continue
-        read.append(points)
+        series.append(points)
         values += len(content["values"])
-        unreadable += lost
-    _check_one_grid(off_grid, read)
-    if unreadable * 2 > values:
-        raise Untrusted(f"{unreadable} of {values} values are no finite number")
-    return tuple(read)
-
-
-def _check_one_grid(off_grid: Sequence[OffGrid], others: Sequence[Points]) -> None:
-    """Raise OffGrid if all series with buckets are off the grid by one distance, Untrusted if only some are."""
-    offsets = {error.offset for error in off_grid}
-    if len(offsets) > 1 or (offsets and any(points.timestamps for points in others)):
+        unreadable += count
+    several_grids = len({error.offset for error in off_grid}) > 1
+    if several_grids or (off_grid and any(points.timestamps for points in series)):
         raise Untrusted("the series are on several grids")
     if off_grid:
         raise off_grid[0]
+    if unreadable * 2 > values:
+        raise Untrusted(f"{unreadable} of {values} values are no finite number")
+    return tuple(series)
 
 
-def parse_envelope(body: bytes, deviations: Deviations | None = None) -> Mapping[str, Any]:
+def parse_envelope(body: bytes, deviations: Deviations) -> Content:
     """Return `result` of the envelope, or the whole document without an envelope; raises for `success: false`."""
-    deviations = deviations or Deviations()
     document = parse_json(body)
     if not isinstance(document, dict):
         raise Untrusted("the document is not an object")
@@ -109,7 +108,7 @@ def parse_envelope(body: bytes, deviations: Deviations | None = None) -> Mapping
     return result
 
 
-def _result(document: Mapping[str, Any], deviations: Deviations) -> Mapping[str, Any] | None:
+def _result(document: Content, deviations: Deviations) -> Content | None:
     """Return the object with meta and the series; None if there is none."""
     if "result" not in document:
         if document.get("errors") or not holds_series(document):
@@ -149,9 +148,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _by_position(
-    found: Mapping[str, Any], names: Sequence[str], deviations: Deviations
-) -> list[Mapping[str, Any] | None]:
+def _by_position(found: Content, names: Sequence[str], deviations: Deviations) -> list[Content | None]:
     """Return the series of each position; None for one that is missing while others came. Raises Untrusted in doubt."""
     if not found:
         raise Untrusted(f"no series {names[0]}")
@@ -189,7 +186,7 @@ def _position(key: str, names: Sequence[str], came: int) -> int | None:
     return 0 if len(names) == 1 and not numbers else None
 
 
-def _points(content: Mapping[str, Any], window: Window, step: int, deviations: Deviations) -> tuple[Points, int]:
+def _points(content: Content, window: Window, step: int, deviations: Deviations) -> tuple[Points, int]:
     """Return the points of one series, and the number of its unreadable values."""
     timestamps, values = content.get("timestamps"), content.get("values")
     if not isinstance(timestamps, list) or not isinstance(values, list):
@@ -224,15 +221,15 @@ def _sorted(pairs: Iterable[tuple[int | None, float | None]], deviations: Deviat
     return Points([moment for moment, _ in kept], [value for _, value in kept])
 
 
-def _check_spacing(contents: Iterable[Mapping[str, Any]], batch: Batch) -> None:
+def _check_spacing(contents: Iterable[Content], batch: Batch) -> None:
     """Raise Coarsened unless some neighbours are one bucket apart. It is used if no word names the interval.
 
     Timestamps without values count, too. Raises Untrusted if no series has two timestamps, but one has one.
     """
     gaps: set[int] = set()
     step, some = batch.agg_interval.seconds, False
-    for content, piece in zip(contents, batch.slices, strict=True):
-        moments = parse_timestamps(content["timestamps"], piece.window, step, Deviations())
+    for content, slice_ in zip(contents, batch.slices, strict=True):
+        moments = parse_timestamps(content["timestamps"], slice_.window, step, Deviations())
         some = some or any(moment is not None for moment in moments)
         gaps |= {b - a for a, b in pairwise(sorted({moment for moment in moments if moment is not None}))}
     if some and not gaps:
@@ -262,8 +259,11 @@ def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tu
     for depth in range(_DEEPEST):
         series = _series_of(container, names)
         if series:
-            _note_place(depth, container, series, deviations)
-            return _meta_of(meta, series, deviations), series
+            if depth:
+                deviations.note("series stand deeper in the document than usual")
+            if any(content is not container.get(key) for key, content in series.items()):
+                deviations.note("series are arranged otherwise than in arrays of timestamps and values")
+            return _meta_inside(series, deviations) if meta is None else meta, series
         inner = [content for key, content in container.items() if folded(key) in _INSIDE and content]
         if len(inner) != 1 or _asked(container, names):
             break
@@ -295,17 +295,8 @@ def _by_names(content: Any, names: Sequence[str]) -> Content:
     return dict(zip(called, content, strict=True))
 
 
-def _note_place(depth: int, container: Content, series: Content, deviations: Deviations) -> None:
-    if depth:
-        deviations.note("series stand deeper in the document than usual")
-    if any(one is not container.get(key) for key, one in series.items()):
-        deviations.note("series are arranged otherwise than in arrays of timestamps and values")
-
-
-def _meta_of(meta: Any, series: Content, deviations: Deviations) -> Any:
-    """Return *meta*; if it is None, the meta inside the series if all of them have the same."""
-    if meta is not None:
-        return meta
+def _meta_inside(series: Content, deviations: Deviations) -> Any:
+    """Return the meta inside the series if all of them have the same; otherwise None."""
     inside = [member(one, *_META) for one in series.values()]
     if any(one is None for one in inside) or any(one != inside[0] for one in inside):
         return None
@@ -420,20 +411,15 @@ def _of_mapping(content: Content) -> Content | None:
     return {**content, "timestamps": [*points], "values": [*points.values()]}
 
 
+@dataclass
 class Deviations:
     """The kinds of deviation of one answer, each once, in the order of their discovery.
 
     A kind is a constant sentence without values of the answer, so that one kind has the same text everywhere.
     """
 
-    def __init__(self) -> None:
-        self._kinds: dict[str, None] = {}
+    kinds: dict[str, None] = field(default_factory=dict)
 
     def note(self, kind: str) -> None:
         """Add a kind."""
-        self._kinds[kind] = None
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """All kinds that were found."""
-        return tuple(self._kinds)
+        self.kinds[kind] = None

@@ -10,13 +10,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from collector.settings.problems import ConfigurationError, Problem
-from collector.settings.secret import Credentials, Secret
 from collector.settings.settings import (
     CollectionSettings,
+    Credentials,
     DatabaseSettings,
     LogSettings,
     RadarSettings,
     RetentionSettings,
+    Secret,
     ServerSettings,
     Settings,
 )

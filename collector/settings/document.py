@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collector.settings.files import NoSuchFile, read_configuration
 from collector.settings.problems import ENVIRONMENT, SourceLocation, key_text, mask_tokens, quote, quote_path
 from collector.settings.schema import FROM_FILE, NEVER_INLINE, PATHS, SECTIONS
 from collector.settings.sources import CONFIG, SourceLayer, read_file
 from collector.settings.validate import unknown_key
+from collector.settings.values import NoSuchFile, read_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping

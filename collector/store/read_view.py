@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from collector.clock_difference import ClockDifference
-    from collector.edge import Edge
-    from collector.finality import GapRequest
     from collector.interval import AggInterval, Grid
     from collector.model import Batch, Question
-    from collector.normalization import Verdict
     from collector.profile import Profile, Reach
+    from collector.rules.clock_difference import ClockDifference
+    from collector.rules.edge import Edge
+    from collector.rules.finality import GapRequest
+    from collector.rules.normalization import Verdict
     from collector.store.db.engine import Location
     from collector.store.ledger.backfills import BackfillJob
     from collector.store.ledger.bodies import Deviation, KeptBody

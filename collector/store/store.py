@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from collector.clock_difference import ClockDifference
-    from collector.edge import Edge
     from collector.interval import AggInterval, Grid
     from collector.model import Answer, Batch, Question, Slice
-    from collector.normalization import Verdict
     from collector.profile import Profile
+    from collector.rules.clock_difference import ClockDifference
+    from collector.rules.edge import Edge
+    from collector.rules.normalization import Verdict
     from collector.settings import RetentionSettings
     from collector.store.ledger.backfills import (
         BackfillJob,

@@ -24,12 +24,12 @@ from collector.collect.confirm import (
     whole_days,
 )
 from collector.collect.one_pass import collect, heal
-from collector.finality import DAY as DAY_SECONDS
-from collector.finality import Evidence
 from collector.interval import AggInterval
 from collector.model import Answer, Batch, Meta, Points, Question, Slice, Window
 from collector.radar.errors import Unavailable
 from collector.report.gaps import find_gaps
+from collector.rules.finality import DAY as DAY_SECONDS
+from collector.rules.finality import Evidence
 from collector.simulator import GapChange
 from collector.store import SeriesState
 from collector.timestamps import rfc3339, utc

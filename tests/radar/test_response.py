@@ -372,7 +372,7 @@ def test_every_double_written_by_its_shortest_form_is_read_back(values):
     texts = [repr(value) for value in values]
     found, unreadable = parse_values(texts, deviations)
     assert [Decimal(repr(value)) for value in found] == [Decimal(text) for text in texts]
-    assert (unreadable, deviations.kinds) == (0, ())
+    assert (unreadable, deviations.kinds) == (0, {})
 
 
 WORDS = [

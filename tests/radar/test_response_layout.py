@@ -119,4 +119,4 @@ def test_another_place_is_noted(kind, place):
 def test_the_documented_place_is_not():
     deviations = Deviations()
     arrange(PLACES["as documented"], ["serie_0"], deviations)
-    assert deviations.kinds == ()
+    assert deviations.kinds == {}

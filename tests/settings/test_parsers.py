@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.settings.parsers import format_duration, parse_bounded_duration, parse_duration, parse_since
+from collector.settings.values import format_duration, parse_bounded_duration, parse_duration, parse_since
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from collector.datasets import DEFAULT
 from collector.interval import AggInterval
-from collector.settings.profiles import resolve_filters
+from collector.settings.validate import resolve_filters
 
 COLLECTION = '[collection]\npublication_delay = "3m"\nlookback = "2d"\nsettle = "7d"\nheal = false\n'
 

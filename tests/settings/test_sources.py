@@ -227,7 +227,7 @@ def test_secrets_are_found_under_both_names_of_the_folder(load, folder, monkeypa
         directory.mkdir(exist_ok=True)
         (directory / name).write_text(f"of-{directory.name}-0123456789")
     monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (folder / "none", first, second))
-    monkeypatch.setattr("collector.settings.files.MOUNTED_SECRETS", (first, second))
+    monkeypatch.setattr("collector.settings.values.MOUNTED_SECRETS", (first, second))
     settings = load()
     assert settings.radar.credentials.token.reveal() == "of-run-0123456789"
     assert settings.server.token.reveal() == "of-var-run-0123456789"

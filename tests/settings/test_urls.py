@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.settings.secret import (
+from collector.settings.values import (
     base_url,
     bind_host,
     database_url,

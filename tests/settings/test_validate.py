@@ -5,7 +5,7 @@ import pytest
 from collector.interval import AggInterval
 from collector.settings import RetentionSettings
 from collector.settings import load as load_settings
-from collector.settings.parsers import parse_duration
+from collector.settings.values import parse_duration
 
 AUTHORITY = Path(__file__).parents[1] / "faults" / "certificates" / "authority.pem"
 LOOPBACK = ["127.0.0.1", "127.0.0.9", "::1", "localhost"]

@@ -310,7 +310,7 @@ async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: Back
     from pathlib import Path
 
     from collector import logs
-    from collector.settings.secret import sqlite_url
+    from collector.settings.values import sqlite_url
     from collector.store import Store, StoreMissing
 
     try:

@@ -1,4 +1,4 @@
-"""`collector config`: check, show or write the configuration."""
+"""`collector config`: check, show or write the configuration. `collector docs`: print the reference."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from collector import docs
 from collector.cli.atomic_file import STDOUT, open_output
 from collector.cli.bootstrap import config_option, format_option
 from collector.errors import UsageError, cannot_write
@@ -94,7 +95,7 @@ def show(config: str | None, output: str) -> None:
     Example: collector config show --format json
     """
     from collector.cli import output as out
-    from collector.settings.effective import effective
+    from collector.settings.loading import effective
 
     settings = list(effective(_read(config, required=False)))
     if output == "json":
@@ -151,3 +152,14 @@ def _words(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
+
+
+@click.command("docs")
+@click.argument("page", type=click.Choice([*docs.PAGES]), required=False)
+def docs_command(page: str | None) -> None:
+    """Print one page of the reference as Markdown, or all pages. The service serves the same pages at /docs.
+
+    \b
+    Example: collector docs settings
+    """
+    click.echo(docs.page(page) if page else docs.whole(), nl=False)

@@ -125,7 +125,7 @@ def _write_settings(folder: Path, base_url: str, port: int, now: datetime, *, on
 
     from collector import logs
     from collector.settings import load
-    from collector.settings.secret import sqlite_url
+    from collector.settings.values import sqlite_url
 
     store = sqlite_url(folder / "demo.db")
     days = {"week_ago": (now - timedelta(days=7)).date(), "year_ago": (now - timedelta(days=365)).date()}

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
-    from collector.clock_difference import ClockSample
     from collector.collect.events import Observer
     from collector.model import Answer, Batch, Meta
     from collector.radar.client import RadarClient, TrustedAnswer
+    from collector.rules.clock_difference import ClockSample
     from collector.store import FetchError, SaveResult, Store
 
     Keep = Callable[[int, Batch, Answer], None]

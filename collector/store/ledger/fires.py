@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from collector.clock_difference import NAMED_FROM, ClockDifference, load, radar_lag
+from collector.rules.clock_difference import NAMED_FROM, ClockDifference, load, radar_lag
 from collector.store import checksums
 from collector.store.db import state
 from collector.store.db.schema import fetch_profiles, fetches, fires

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.clock_difference import radar_lag
 from collector.interval import AggInterval
 from collector.model import Annotation, Question
+from collector.rules.clock_difference import radar_lag
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import date_ranges, fetches, points, profile_series, revisions

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.clock_difference import radar_lag
-from collector.edge import first_run, is_beginning
-from collector.finality import Absence, GapRequest, gap_requests, judge_gap
 from collector.model import Window
+from collector.rules.clock_difference import radar_lag
+from collector.rules.edge import first_run, is_beginning
+from collector.rules.finality import Absence, GapRequest, gap_requests, judge_gap
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
 from collector.store.ledger import fires

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.clock_difference import radar_lag
-from collector.finality import DAY, final_windows
+from collector.rules.clock_difference import radar_lag
+from collector.rules.finality import DAY, final_windows
 from collector.store.db import migrate
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, metadata, points, refusals, series
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from collector.finality import Evidence
     from collector.model import Question, Window
     from collector.profile import Profile
+    from collector.rules.finality import Evidence
     from collector.store.db.engine import Location
     from collector.windows import EpochWindow
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from collector.edge import dump, load
-from collector.finality import DEFAULT_SETTLE, judge_gap
+from collector.rules.edge import dump, load
+from collector.rules.finality import DEFAULT_SETTLE, judge_gap
 from collector.store.db import state
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import points, series
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from collector.edge import Edge
     from collector.model import Question
+    from collector.rules.edge import Edge
 
 
 _PREFIX = "edge:"

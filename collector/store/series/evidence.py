@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.finality import Absence, Evidence, compact
 from collector.interval import AggInterval
+from collector.rules.finality import Absence, Evidence, compact
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import absences, date_ranges, fetches, finality, points, series, vanished
 from collector.timestamps import from_epoch

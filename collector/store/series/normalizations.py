@@ -1,4 +1,4 @@
-"""What is on record of normalizations that nobody knows; see `collector.normalization`."""
+"""What is on record of normalizations that nobody knows; see `collector.rules.normalization`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from collector import model
 from collector.model import spelling_free
-from collector.normalization import Verdict, load
+from collector.rules.normalization import Verdict, load
 from collector.store.db import state
 from collector.store.db.schema import state as state_table
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from collector.finality import Absence, AnswerScope, absent_runs, fold
 from collector.model import Slice, Window
+from collector.rules.finality import Absence, AnswerScope, absent_runs, fold
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from collector.finality import Evidence
+    from collector.rules.finality import Evidence
     from collector.store.write.save import Difference
 
 _CUT_BUCKETS, _CUT_SHARE = 8, 4

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.finality import DEFAULT_SETTLE, Absence
+from collector.rules.finality import DEFAULT_SETTLE, Absence
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, revisions
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.edge import Edge
-    from collector.finality import Evidence
     from collector.model import Batch, Points, Question, Slice, Window
+    from collector.rules.edge import Edge
+    from collector.rules.finality import Evidence
     from collector.store.ledger.fetches import ReceivedAnswer
     from collector.store.write.points import Stored
 

@@ -1,70 +1,189 @@
-"""Secrets that are printed as `***`, the credentials for Radar, and the checks of addresses.
+"""Single values of the configuration: durations, times, files and addresses.
 
-A check of an address raises ValueError with the reason, without the address, which may contain a password.
+Every function raises ValueError with the reason. The reason contains neither the path of a file nor an address, because
+an address may contain a password.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import errno
+import os
 import re
-from dataclasses import dataclass
+import stat
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_to_bytes, urlencode, urlsplit
 
 from collector.errors import did_you_mean
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the duration. Raises ValueError if *text* is not a whole number and a unit."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise ValueError("not a duration")
+    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return a duration of whole seconds in the largest unit up to days that divides it: `14d`, `90s`, `0s`."""
+    seconds = int(duration.total_seconds())
+    unit = next((unit for unit in "dhm" if seconds and seconds % _SECONDS[unit] == 0), "s")
+    return f"{seconds // _SECONDS[unit]}{unit}"
+
+
+def parse_bounded_duration(value: object, least: timedelta, most: timedelta) -> timedelta:
+    """Return a duration from text or timedelta. Raises ValueError if it is not between *least* and *most*."""
+    if not isinstance(value, str | timedelta):
+        raise ValueError("not a duration in quotes")  # noqa: TRY004 - pydantic passes ValueError on, not TypeError
+    duration = value if isinstance(value, timedelta) else parse_duration(value)
+    if duration < least:
+        raise ValueError("too short")
+    if duration > most:
+        raise ValueError("too long")
+    return duration
+
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_DATE = re.compile(_DAY)
+_DATE_TIME = re.compile(_DAY + r"[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})?")
+
+
+def parse_since(value: object) -> datetime:
+    """Return a time in UTC from a date (its midnight) or a date and time with offset, as text or TOML type.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        return _to_utc(_from_text(value) if isinstance(value, str) else value)
+    except OverflowError:
+        raise ValueError("outside the range of dates") from None
+
+
+def _from_text(text: str) -> date:
+    if not _DATE.fullmatch(text) and not _DATE_TIME.fullmatch(text):
+        raise ValueError("neither a date nor a date and time")
+    try:
+        return date.fromisoformat(text) if _DATE.fullmatch(text) else datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise ValueError("this day or time does not exist") from None
+
+
+def _to_utc(value: object) -> datetime:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a time without an offset")
+        return value.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    raise ValueError("not a date")  # pydantic passes ValueError on, not TypeError
+
+
+MOUNTED_SECRETS = (Path("/run/secrets"), Path("/var/run/secrets"))
+"""Folders where container engines mount secrets, with mode 0444; such a container has no other users."""
+
+_MAX_SECRET_BYTES = 16 * 1024
+_MAX_CONFIGURATION_BYTES = 1024 * 1024
+_REASONS = {
+    errno.ENOENT: "there is no such file",
+    errno.ENOTDIR: "there is no such file",
+    errno.EACCES: "it may not be read by this user",
+    errno.EISDIR: "it is a directory",
+}
+
+
+class NoSuchFile(ValueError):
+    """The file does not exist, as opposed to a file that cannot be read."""
+
+
+def read_value(path: Path, *, private: bool) -> str:
+    """Return the single line in the file, without a byte-order mark and without the final line break.
+
+    Raises ValueError if the file is empty or has several lines, or if every user can read a *private* file.
+    """
+    with _translate_os_errors(), open(path, "rb", opener=_open_nonblocking) as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError("not a regular file")
+        if private and mode & stat.S_IROTH and not _is_mounted_secret(path):
+            raise ValueError(f"every user can read it ({_how_to_protect(file)})")
+        text = _text(file, _MAX_SECRET_BYTES).removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
+    if not text.strip():
+        raise ValueError("it is empty")
+    if "\n" in text or "\r" in text:
+        raise ValueError("it contains more than one line")
+    return text
+
+
+def check_authorities(path: Path) -> None:
+    """Raises ValueError if the file at *path* is not PEM with at least one certificate."""
+    import ssl  # imported here because only the key ca_file needs it
+
+    with _translate_os_errors():
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except ssl.SSLError:
+            raise ValueError("it contains no certificate, or a damaged one") from None
+
+
+def read_configuration(path: Path) -> str:
+    r"""Return the text of a TOML file with `\n` as line breaks. Raises NoSuchFile if it does not exist."""
+    with _translate_os_errors(), path.open("rb") as file:
+        return _text(file, _MAX_CONFIGURATION_BYTES).removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def _is_mounted_secret(path: Path) -> bool:
+    """Return whether *path*, with all links resolved, is in a folder of mounted secrets."""
+    return any(path.resolve().is_relative_to(folder.resolve()) for folder in MOUNTED_SECRETS)
+
+
+def _how_to_protect(file: BinaryIO) -> str:
+    if not os.fstatvfs(file.fileno()).f_flag & os.ST_RDONLY:
+        return "run chmod o-rwx on it"
+    return (
+        "its mount is read-only, so mount it with mode 0400 or 0440: defaultMode of a volume in Kubernetes, "
+        f"mode of a secret in Docker and Podman; or mount it in {MOUNTED_SECRETS[0]}"
+    )
+
+
+def _open_nonblocking(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)  # because opening a pipe without a writer never returns
+
+
+@contextmanager
+def _translate_os_errors() -> Iterator[None]:
+    """Translate OSError to ValueError or NoSuchFile."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NoSuchFile(_REASONS[errno.ENOENT]) from error
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, os.strerror(error.errno or 0).lower())
+        raise ValueError(reason) from error
+
+
+def _text(file: BinaryIO, most: int) -> str:
+    raw = file.read(most + 1)
+    if len(raw) > most:
+        raise ValueError(f"it is larger than {most // 1024} KiB")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ValueError(f"it is not UTF-8 text (line {line})") from None
+
+
 MASK = "***"
-
-
-class Secret:
-    """A text that only `reveal` returns; `str`, `repr` and formatting return `***`."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the text. Call it only to send or compare the text."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return MASK
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Secret):
-            return NotImplemented
-        return hmac.compare_digest(self._text.encode(), other._text.encode())
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Credentials:
-    """Credentials for Radar: an API token, or an e-mail address with its global API key."""
-
-    token: Secret | None = None
-    email: str = ""
-    api_key: Secret | None = None
-
-    def headers(self) -> dict[str, str]:
-        """Return the request headers. Call it for each request, and do not store the result."""
-        if self.token is not None:
-            return {"Authorization": f"Bearer {self.token.reveal()}"}
-        assert self.api_key is not None, "credentials are a token or an e-mail address with a key"
-        return {"X-Auth-Email": self.email, "X-Auth-Key": self.api_key.reveal()}
-
-    def fingerprint(self, address: str) -> str:
-        """Return a short hash that identifies these credentials for *address*; it is too short to recover a secret."""
-        text = "\n".join([address, *self.headers().values()])
-        return hashlib.blake2b(text.encode(), digest_size=8, person=b"collector").hexdigest()
-
-    def __repr__(self) -> str:
-        return f"Credentials({MASK})"
-
+"""What is printed instead of a secret."""
 
 _URL = re.compile(r"[\x21-\x7e]+")
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
@@ -186,10 +305,6 @@ def _sqlite_path(escaped: str) -> Path:
         raise ValueError("it is not the path of a file, or contains an unprintable character")
     if text.startswith("/~/"):
         raise ValueError("it has a ~ after four slashes; write three slashes for a path in the home directory")
-    return _expand_home(text)
-
-
-def _expand_home(text: str) -> Path:
     if not text.startswith("~"):  # because Path("./~") is "~"
         return Path(text)
     try:
