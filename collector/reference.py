@@ -21,6 +21,7 @@ from collector import docs
 from collector.cli.commands.config import example
 from collector.cli.main import command
 from collector.datasets import DEFAULT
+from collector.errors import CollectorError
 from collector.serve.metrics import Metrics
 from collector.settings.schema import SECTIONS, CollectionSection, ProfileSection, Section, allowed, toml_keys
 from collector.settings.settings import Secret
@@ -62,6 +63,9 @@ def _settings() -> str:
 def _section(name: str, model: type[Section], meanings: dict[tuple[str, str], str]) -> str:
     head = f"[[{name}]]" if name == "profiles" else f"[{name}]"
     keys = [key for key in toml_keys(model) if key not in {"filters", "each"}]
+    for key in keys:
+        if (name, key) not in meanings:
+            raise CollectorError(f"config.example.toml has no {key} under [{name}] with a comment above it")
     rows = [(f"`{name}.{key}`", *_default_and_allowed(model, key), meanings[name, key]) for key in keys]
     return f"### `{head}`\n\n{_table(('key', 'default', 'allowed', 'meaning'), rows)}"
 
