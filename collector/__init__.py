@@ -45,8 +45,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     a dataset           a module in datasets/, and its name in datasets/__init__.py
     an interval         interval.py; serve/openapi.json, serve/dashboard/view.js, config.example.toml; STEPS in
                         store/db/schema.py, with a migration of the view `history`; simulator/odd/ has words for it
-    a setting           settings/schema.py, settings/settings.py; config.example.toml has its meaning; for a section
-                        also settings/loading.py
+    a setting           settings/schema.py, settings/settings.py (a section: loading.py); config.example.toml
     a command           a module in cli/commands/, and its line in cli/main.py
     a metric            serve/metrics.py
     an output format    FORMATS in report/export.py; the choice of formats in cli/commands/export.py
@@ -54,10 +53,10 @@ Where to add what. `python -m collector.reference` then writes the tables of the
                         store/read/listing.py, serve/openapi.json
     a list of /api/v1   serve/api/routes.py, serve/openapi.json
     a table of the page serve/dashboard/: index.html, data.js, drawing.js, tables.js
-    a retry rule        collect/batches/fetcher.py: attempts and back-off; store/ledger/upstream.py: the circuit breaker;
+    a retry rule        collect/batches/fetcher.py: attempts and back-off; store/ledger/upstream.py: circuit breaker;
                         collect/worker.py, collect/maintenance.py: when a failed pass or healing runs again
-    a hook on failures  an Observer (collect/events.py) in serve/, because it speaks HTTP; daemon.py hands it to the
-                        Fetcher in front of the Heartbeat, to which it passes every event on
+    a hook on failures  an Observer (collect/events.py) in serve/, where HTTP is allowed; daemon.py puts it between the
+                        Fetcher and the Heartbeat
 
 The words that this project defines.
 

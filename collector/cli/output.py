@@ -153,8 +153,8 @@ def lay_out(
 
 
 def _column(name: str, values: Sequence[Any], write: Callable[[Any], str]) -> _Column:
-    known = [value for value in values if value is not None]
-    right = bool(known) and all(isinstance(value, int | float | Decimal) for value in known)
+    present = [value for value in values if value is not None]
+    right = bool(present) and all(isinstance(value, int | float | Decimal) for value in present)
     return _Column(name.replace("_", " "), tuple(map(write, values)), right)
 
 
@@ -261,9 +261,9 @@ async def check_profile(store: Store, profile: str) -> None:
 
 def new_names(profile: str, followed: Sequence[Renamed]) -> list[str]:
     """Return the new names of the labels of *profile*, as one sentence if the whole profile was renamed."""
-    moved = {one.new_profile for one in followed}
+    moved = {renamed.new_profile for renamed in followed}
     if len(moved) == 1:
         [name] = moved
-        if all(one.new_label == name + one.label.removeprefix(profile) for one in followed):
+        if all(renamed.new_label == name + renamed.label.removeprefix(profile) for renamed in followed):
             return [f"{profile} is now {name}"]
-    return [f"{one.label} is now {one.new_label}" for one in followed]
+    return [f"{renamed.label} is now {renamed.new_label}" for renamed in followed]

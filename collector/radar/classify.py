@@ -170,8 +170,8 @@ def sanitize(text: str) -> str:
 
 def quote(content: object) -> str:
     """Return a part of an answer as a few printable characters."""
-    shown = ascii(content)
-    return shown if len(shown) <= _QUOTED else shown[:_QUOTED] + "…"
+    text = ascii(content)
+    return text if len(text) <= _QUOTED else text[:_QUOTED] + "…"
 
 
 def describe_connection_error(error: aiohttp.ClientError | OSError) -> str:
@@ -225,28 +225,28 @@ def clock_sample(headers: Mapping[str, str], sent_at: datetime, received_at: dat
     return sample(parse_http_date(headers.get("Date")), sent_at, received_at)
 
 
-def is_contradicted(shown: ClockSample, last_updated: datetime, received_at: datetime) -> bool:
+def is_contradicted(clock: ClockSample, last_updated: datetime, received_at: datetime) -> bool:
     """Return whether *last_updated* is later than the `Date` beside it, so that one of the two is wrong.
 
     A *last_updated* after our own present proves nothing, because it may be unknown.
     """
-    date = received_at - timedelta(seconds=shown.most)
+    date = received_at - timedelta(seconds=clock.most)
     return date + NAMED_FROM < last_updated <= received_at
 
 
-def with_clock_sample(error: RadarError, batch: Batch, shown: ClockSample | None, received_at: datetime) -> RadarError:
+def with_clock_sample(error: RadarError, batch: Batch, clock: ClockSample | None, received_at: datetime) -> RadarError:
     """Return *error* with its clock sample; as InFuture if *batch* ends in the future by Radar's clock."""
-    if isinstance(error, Refused) and shown is not None and _ends_in_future(batch, shown, received_at):
+    if isinstance(error, Refused) and clock is not None and _ends_in_future(batch, clock, received_at):
         body, error = error.body, InFuture(str(error), status=error.status, code=error.code)
         error.body = body
         if "future" in str(error).lower():
-            shown = shown.confirm()
-    error.clock_sample = shown
+            clock = clock.confirm()
+    error.clock_sample = clock
     return error
 
 
-def _ends_in_future(batch: Batch, shown: ClockSample, received_at: datetime) -> bool:
-    latest = received_at - timedelta(seconds=shown.least)
+def _ends_in_future(batch: Batch, clock: ClockSample, received_at: datetime) -> bool:
+    latest = received_at - timedelta(seconds=clock.least)
     return max(window.end for window in batch.windows) - SLOT > latest
 
 
@@ -258,11 +258,11 @@ _LEAST_LENGTH = 8
 def spellings(headers: Iterable[str]) -> Sequence[bytes]:
     """Return the forms in which the credentials of request *headers* may occur in a body, the longest first."""
     secrets = [value.removeprefix("Bearer ") for value in headers]
-    found = set[str]()
+    forms = set[str]()
     for secret in (secret for secret in secrets if len(secret) >= _LEAST_LENGTH):
         escaped = json.dumps(secret)[1:-1]
-        found |= {secret, escaped, escaped.replace("/", "\\/"), percent_encoded(secret, safe="")}
-    return sorted((text.encode() for text in found), key=len, reverse=True)
+        forms |= {secret, escaped, escaped.replace("/", "\\/"), percent_encoded(secret, safe="")}
+    return sorted((text.encode() for text in forms), key=len, reverse=True)
 
 
 def redact(content: bytes, secrets: Sequence[bytes], *, whole: bool = True) -> bytes:

@@ -118,9 +118,9 @@ class RadarClient:
         self._settings = settings
         self._clock = clock
         self.slots = asyncio.Semaphore(settings.concurrency)
-        given = settings.credentials
+        credentials = settings.credentials
         self.absolute_words: set[str] = set()
-        self.fingerprint = given.fingerprint(settings.base_url) if given else "none"
+        self.fingerprint = credentials.fingerprint(settings.base_url) if credentials else "none"
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -163,11 +163,11 @@ class RadarClient:
             async with self._session.get(
                 url, headers=credentials.headers(), allow_redirects=False, **_by_proxy(self._settings.proxy)
             ) as response:
-                now, came = self._clock(), bytearray()
+                now, received = self._clock(), bytearray()
                 sample = clock_sample(response.headers, sent_at, now)
-                body, trouble = await self._body(response, most, came)
+                body, trouble = await self._body(response, most, received)
                 secrets = spellings(credentials.headers().values())
-                part = b"" if body is not None else excerpt(redact(bytes(came), secrets, whole=False))
+                part = b"" if body is not None else excerpt(redact(bytes(received), secrets, whole=False))
                 body = None if body is None else redact(body, secrets)
                 return RadarResponse(response.status, response.headers, body, now, trouble, part, sample)
         except TimeoutError:
@@ -177,13 +177,13 @@ class RadarClient:
             raise kind(describe_connection_error(error)) from None
 
     async def _body(
-        self, response: aiohttp.ClientResponse, most: int, came: bytearray
+        self, response: aiohttp.ClientResponse, most: int, received: bytearray
     ) -> tuple[bytes | None, RadarError | None]:
         """Return the whole body of an answer, or why it cannot be read; the body of an error gets a few seconds."""
         if response.status not in ANSWERED:
-            return await _error_body(response, came), None
+            return await _error_body(response, received), None
         try:
-            return await read_body(response, most, came), None
+            return await read_body(response, most, received), None
         except RadarError as error:
             return None, error
         except TimeoutError:
@@ -251,11 +251,11 @@ def _by_proxy(proxy: Secret | None) -> dict[str, Any]:
     return options | {"proxy_headers": {"Proxy-Authorization": f"Basic {pair}"}}
 
 
-async def _error_body(response: aiohttp.ClientResponse, came: bytearray) -> bytes | None:
+async def _error_body(response: aiohttp.ClientResponse, received: bytearray) -> bytes | None:
     """Return the body of an error, or None if it cannot be read, because status and headers count without it."""
     try:
         async with asyncio.timeout(_ERROR_BODY_SECONDS):
-            return await read_body(response, _BYTES_OF_META, came)
+            return await read_body(response, _BYTES_OF_META, received)
     except (TimeoutError, aiohttp.ClientError, OSError, RadarError):
         return None
 
@@ -275,25 +275,25 @@ _TEXT = (b"{", b"[", b"<", b"\xef\xbb\xbf")
 _MOST_LAYERS = 2
 
 
-async def read_body(response: aiohttp.ClientResponse, most: int, came: bytearray | None = None) -> bytes:
+async def read_body(response: aiohttp.ClientResponse, most: int, received: bytearray | None = None) -> bytes:
     """Read the whole body, at most *most* bytes after decompression: plain, gzip, x-gzip or deflate.
 
     The content counts more than the header: gzip is decompressed whatever its name, twice if it was compressed twice,
     and plain JSON is read as it is. Raises Untrusted for a larger body and for another encoding, Unavailable for a
-    compressed stream that is broken or incomplete. *came* receives the bytes read, also if an error or a cancellation
-    ends the read.
+    compressed stream that is broken or incomplete. *received* gets the bytes that were read, also if an error or a
+    cancellation ends the read.
     """
-    came = bytearray() if came is None else came
-    named = response.headers.get("Content-Encoding", "identity").strip().lower()
+    received = bytearray() if received is None else received
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     inflater: _Inflater | None = None
     async for chunk in response.content.iter_chunked(_CHUNK):
         if inflater:
             inflater.add(chunk)
             continue
-        is_head = len(came) < len(_GZIP_MAGIC)  # the first bytes may come one by one
-        came += chunk
-        _check_size(came, most)
-        inflater = _inflater(named, came, most) if is_head else None
+        is_head = len(received) < len(_GZIP_MAGIC)  # the first bytes may come one by one
+        received += chunk
+        _check_size(received, most)
+        inflater = _inflater(encoding, received, most) if is_head else None
     if inflater:
         body = inflater.end()
         for _ in range(_MOST_LAYERS):
@@ -302,30 +302,30 @@ async def read_body(response: aiohttp.ClientResponse, most: int, came: bytearray
                 inflater.add(body)
                 body = inflater.end()
         return body
-    if not came.lstrip().startswith(_TEXT):
-        _check_plain(named, is_empty=not came)
-    return bytes(came)
+    if not received.lstrip().startswith(_TEXT):
+        _check_plain(encoding, is_empty=not received)
+    return bytes(received)
 
 
-def _inflater(named: str, came: bytearray, most: int) -> _Inflater | None:
-    """Return the decompressor for a body that begins with *came*, and decompress *came* in place; None for plain."""
-    head = bytes(came)
+def _inflater(encoding: str, received: bytearray, most: int) -> _Inflater | None:
+    """Return the decompressor for a body that begins with *received*, which it decompresses in place; None if plain."""
+    head = bytes(received)
     is_gzip = head.startswith(_GZIP_MAGIC)
-    if len(head) < len(_GZIP_MAGIC) or not (is_gzip or named == "deflate"):
+    if len(head) < len(_GZIP_MAGIC) or not (is_gzip or encoding == "deflate"):
         return None
-    came.clear()
-    inflater = _Inflater(_GZIP if is_gzip else None, most, came)
+    received.clear()
+    inflater = _Inflater(_GZIP if is_gzip else None, most, received)
     inflater.add(head)
     return inflater
 
 
-def _check_plain(named: str, *, is_empty: bool) -> None:
+def _check_plain(encoding: str, *, is_empty: bool) -> None:
     """Raise if a body that is neither JSON nor HTML has another Content-Encoding than identity."""
-    if named in ("identity", ""):
+    if encoding in ("identity", ""):
         return
-    if _GZIP_NAME.fullmatch(named) or named == "deflate":
+    if _GZIP_NAME.fullmatch(encoding) or encoding == "deflate":
         raise Unavailable("the compressed stream ends too early" if is_empty else "a broken compressed stream")
-    raise Untrusted(f"Content-Encoding {named[:40]!r} was not requested")
+    raise Untrusted(f"Content-Encoding {encoding[:40]!r} was not requested")
 
 
 class _Inflater:

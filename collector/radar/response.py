@@ -61,7 +61,7 @@ def parse_answer(body: bytes, batch: Batch) -> Answer:
     series = _all_points(contents, answered, deviations)
     if not names_interval(content_of_meta):
         _check_spacing(contents, answered)
-    date_ranges = (one for position, one in enumerate(meta.date_ranges) if position not in missing)
+    date_ranges = (date_range for position, date_range in enumerate(meta.date_ranges) if position not in missing)
     return Answer(replace(meta, date_ranges=tuple(date_ranges)), series, missing, tuple(deviations.kinds))
 
 
@@ -148,29 +148,29 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _by_position(found: Content, names: Sequence[str], deviations: Deviations) -> list[Content | None]:
+def _by_position(by_name: Content, names: Sequence[str], deviations: Deviations) -> list[Content | None]:
     """Return the series of each position; None for one that is missing while others came. Raises Untrusted in doubt."""
-    if not found:
+    if not by_name:
         raise Untrusted(f"no series {names[0]}")
-    positions = {key: _position(key, names, len(found)) for key in found}
+    positions = {key: _position(key, names, len(by_name)) for key in by_name}
     doubtful = next((key for key, position in positions.items() if position is None), None)
-    if doubtful is not None or len(set(positions.values())) < len(found):
-        raise Untrusted(f"a series {quote(doubtful or next(iter(found)))} that was not requested")
+    if doubtful is not None or len(set(positions.values())) < len(by_name):
+        raise Untrusted(f"a series {quote(doubtful or next(iter(by_name)))} that was not requested")
     order = [position for position in positions.values() if position is not None]
-    if order != sorted(order) and not {*map(folded, found)} <= {*map(folded, names)}:
-        raise Untrusted(f"series in another order than requested, under other names: {quote(next(iter(found)))}")
-    if len(found) < len(names) and 0 not in order:
+    if order != sorted(order) and not {*map(folded, by_name)} <= {*map(folded, names)}:
+        raise Untrusted(f"series in another order than requested, under other names: {quote(next(iter(by_name)))}")
+    if len(by_name) < len(names) and 0 not in order:
         raise Untrusted(f"no series {names[0]}: the others may be numbered from one")
-    if any(key not in names for key in found):
+    if any(key not in names for key in by_name):
         deviations.note("series have other names than were asked for")
-    if len(found) < len(names):
+    if len(by_name) < len(names):
         deviations.note("a series is missing while others came")
-    by_position = {positions[key]: content for key, content in found.items()}
+    by_position = {positions[key]: content for key, content in by_name.items()}
     return [by_position.get(position) for position in range(len(names))]
 
 
-def _position(key: str, names: Sequence[str], came: int) -> int | None:
-    """Return the position of the series *key*, one of *came* series; None if it is not certain.
+def _position(key: str, names: Sequence[str], count: int) -> int | None:
+    """Return the position of the series *key*, one of *count* series; None if it is not certain.
 
     A name matches if it equals the expected one except for case and punctuation, or if its number is the position. If
     one series was requested and one came, its name is rejected only if it has another number.
@@ -178,7 +178,7 @@ def _position(key: str, names: Sequence[str], came: int) -> int | None:
     same = [position for position, name in enumerate(names) if folded(name) == folded(key)]
     if same:
         return same[0]
-    if came != len(names):
+    if count != len(names):
         return None
     numbers = _NUMBERS.findall(key)
     if len(numbers) == 1 and len(numbers[0]) <= _MOST_DIGITS:
@@ -195,30 +195,30 @@ def _points(content: Content, window: Window, step: int, deviations: Deviations)
         raise Untrusted(f"{len(timestamps)} timestamps but {len(values)} values")
     moments = parse_timestamps(timestamps, window, step, deviations)
     numbers, unreadable = parse_values(values, deviations)
-    known = [number for number in numbers if number is not None]
-    if isinstance(moments, range) and len(known) == len(numbers):
-        return Points(moments, known), 0
+    finite = [number for number in numbers if number is not None]
+    if isinstance(moments, range) and len(finite) == len(numbers):
+        return Points(moments, finite), 0
     return _sorted(zip(moments, numbers, strict=True), deviations), unreadable
 
 
 def _sorted(pairs: Iterable[tuple[int | None, float | None]], deviations: Deviations) -> Points:
     """Sort buckets and remove duplicates; raises Untrusted for a bucket with two values."""
-    known: dict[int, float | None] = {}
+    by_bucket: dict[int, float | None] = {}
     ordered = True
     newest: int | None = None
     for moment, value in pairs:
         if moment is None:
             continue
-        if moment in known and known[moment] != value:
+        if moment in by_bucket and by_bucket[moment] != value:
             raise Untrusted("two values for one bucket")
         if newest is not None and moment <= newest:
             ordered = False
         newest = moment
-        known[moment] = value
+        by_bucket[moment] = value
     if not ordered:
         deviations.note("timestamps are not ascending")
-    kept = [(moment, value) for moment, value in sorted(known.items()) if value is not None]
-    return Points([moment for moment, _ in kept], [value for _, value in kept])
+    points = [(moment, value) for moment, value in sorted(by_bucket.items()) if value is not None]
+    return Points([moment for moment, _ in points], [value for _, value in points])
 
 
 def _check_spacing(contents: Iterable[Content], batch: Batch) -> None:
@@ -274,8 +274,8 @@ def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tu
 
 def sole_object(content: Any) -> Content | None:
     """Return an object, or the single object of a list; None for anything else."""
-    one = content[0] if isinstance(content, list) and len(content) == 1 else content
-    return one if isinstance(one, dict) else None
+    inner = content[0] if isinstance(content, list) and len(content) == 1 else content
+    return inner if isinstance(inner, dict) else None
 
 
 def holds_series(content: Content) -> bool:
@@ -285,9 +285,9 @@ def holds_series(content: Content) -> bool:
 
 def _by_names(content: Any, names: Sequence[str]) -> Content:
     """Return the series of a list by their `name` keys; a single series needs no name."""
-    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
+    if not isinstance(content, list) or not all(isinstance(series, dict) for series in content):
         return {}
-    called = [one.get("name") for one in content]
+    called = [series.get("name") for series in content]
     if called == [None] == [None] * len(names) and _as_series(content[0]) is not None:
         called = [*names]
     if not all(isinstance(name, str) for name in called) or len({*called}) < len(called):
@@ -297,8 +297,8 @@ def _by_names(content: Any, names: Sequence[str]) -> Content:
 
 def _meta_inside(series: Content, deviations: Deviations) -> Any:
     """Return the meta inside the series if all of them have the same; otherwise None."""
-    inside = [member(one, *_META) for one in series.values()]
-    if any(one is None for one in inside) or any(one != inside[0] for one in inside):
+    inside = [member(content, *_META) for content in series.values()]
+    if any(meta is None for meta in inside) or any(meta != inside[0] for meta in inside):
         return None
     deviations.note("meta stands inside of the series")
     return inside[0]
@@ -311,29 +311,35 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
     expected name, because a table or list of something else may be beside the series; one that differs from a
     requested name in its number alone always counts.
     """
-    others = {key: content for key, content in container.items() if folded(key) not in _META}
-    halves = {key: one for key, one in others.items() if isinstance(one, dict) and not _ARRAYS.isdisjoint(one)}
-    documented = {key: one if {*one} >= _ARRAYS else _as_series(one) or one for key, one in halves.items()}
-    asked = _asked(others, names)
-    if documented and (not asked or not asked.isdisjoint(documented)):
+    candidates = {key: content for key, content in container.items() if folded(key) not in _META}
+    halves = {
+        key: content
+        for key, content in candidates.items()
+        if isinstance(content, dict) and not _ARRAYS.isdisjoint(content)
+    }
+    documented = {
+        key: content if {*content} >= _ARRAYS else _as_series(content) or content for key, content in halves.items()
+    }
+    requested = _asked(candidates, names)
+    if documented and (not requested or not requested.isdisjoint(documented)):
         return documented
     shared = _column(container, _TIMESTAMPS)
     if isinstance(shared, list):
         return _columns(container, shared, names)
-    read = {key: _as_series(others[key]) for key in (asked and _alike(others, names)) or others}
-    return {key: one for key, one in read.items() if one is not None}
+    series = {key: _as_series(candidates[key]) for key in (requested and _alike(candidates, names)) or candidates}
+    return {key: content for key, content in series.items() if content is not None}
 
 
 def _asked(content: Content, names: Sequence[str]) -> set[str]:
     """Return the keys of *content* that are requested names, in any spelling."""
-    wanted = {*map(folded, names)}
-    return {key for key in content if folded(key) in wanted}
+    requested = {*map(folded, names)}
+    return {key for key in content if folded(key) in requested}
 
 
 def _alike(content: Content, names: Sequence[str]) -> set[str]:
     """Return the keys of *content* that differ from a requested name in spelling or number only."""
-    wanted = {_without_number(name) for name in names}
-    return {key for key in content if _without_number(key) in wanted}
+    requested = {_without_number(name) for name in names}
+    return {key for key in content if _without_number(key) in requested}
 
 
 def _without_number(name: str) -> str:
@@ -346,8 +352,10 @@ def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) ->
     if isinstance(values, list) and len(names) == 1:
         return {names[0]: {"timestamps": timestamps, "values": values}}
     alike = _alike(container, names) if _asked(container, names) else set()
-    columns = {key: one for key, one in container.items() if key in alike}
-    return {key: {"timestamps": timestamps, "values": one} for key, one in columns.items() if isinstance(one, list)}
+    columns = {key: values for key, values in container.items() if key in alike}
+    return {
+        key: {"timestamps": timestamps, "values": values} for key, values in columns.items() if isinstance(values, list)
+    }
 
 
 def _as_series(content: Any, depth: int = 0) -> Content | None:
@@ -370,8 +378,8 @@ def _column(content: Content, names: Sequence[str]) -> Any:
     """Return the value of the first of *names*; of one of the other names only if exactly one of them exists."""
     if names[0] in content:
         return content[names[0]]
-    found = [inner for key, inner in content.items() if folded(key) in names]
-    return found[0] if len(found) == 1 else None
+    matches = [inner for key, inner in content.items() if folded(key) in names]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _of_records(content: list[Any]) -> Content | None:
@@ -381,7 +389,7 @@ def _of_records(content: list[Any]) -> Content | None:
         return None
     at, of = places
     try:
-        return {"timestamps": [one[at] for one in content], "values": [one[of] for one in content]}
+        return {"timestamps": [record[at] for record in content], "values": [record[of] for record in content]}
     except (TypeError, LookupError):
         return None
 
@@ -399,8 +407,8 @@ def _is_time(content: Any) -> bool:
 
 
 def _key(record: Content, names: Sequence[str]) -> str | None:
-    found = [key for key in record if folded(key) in names]
-    return found[0] if len(found) == 1 else None
+    matches = [key for key in record if folded(key) in names]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _of_mapping(content: Content) -> Content | None:

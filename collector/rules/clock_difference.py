@@ -91,8 +91,8 @@ class ClockDifference:
     def at(self, now: datetime) -> Self:
         """Return the difference without samples after *now*, because our clock has been set back since then."""
         latest = (now + _SET_BACK).timestamp()
-        kept = tuple(one for one in self.samples if one.at is None or one.at <= latest)
-        return self if kept == self.samples else replace(self, samples=kept)
+        samples = tuple(sample_ for sample_ in self.samples if sample_.at is None or sample_.at <= latest)
+        return self if samples == self.samples else replace(self, samples=samples)
 
     def after(self, newest: ClockSample) -> Self:
         """Return the difference with one more sample."""
@@ -115,7 +115,7 @@ class ClockDifference:
     def dump(self) -> str:
         """Return the record as JSON."""
         found = self.found
-        rows = [[one.least, one.most, one.confirmed, one.at] for one in self.samples]
+        rows = [[sample_.least, sample_.most, sample_.confirmed, sample_.at] for sample_ in self.samples]
         return json.dumps({"seconds": None if found is None else found.total_seconds(), "samples": rows})
 
 

@@ -85,8 +85,8 @@ class Edge:
         if now < self.moving[1] + SECOND_ANSWER_SECONDS:
             return self
         begins, before = min(first, self.moving[0]), (self.begins, self.seen_at[0])
-        left = (first, now) if first > begins else None
-        return replace(self, begins=begins, seen_at=(self.moving[1], now), looked_at=now, before=before, moving=left)
+        moving = (first, now) if first > begins else None
+        return replace(self, begins=begins, seen_at=(self.moving[1], now), looked_at=now, before=before, moving=moving)
 
     def clip(self, window: EpochWindow) -> list[EpochWindow]:
         """Return the parts of *window* that Radar may have."""

@@ -254,9 +254,10 @@ def _parts(gap: EpochWindow, absences: Sequence[Absence], settle: int) -> Iterat
         until = min(absence.end, int(absence.told_at - settle))
         if absence.start < until:
             known.append(absence._replace(end=until))
-    edges = {*gap} | {edge for one in known for edge in one[:2] if gap[0] < edge < gap[1]}
+    edges = {*gap} | {edge for absence in known for edge in absence[:2] if gap[0] < edge < gap[1]}
     for start, end in pairwise(sorted(edges)):
-        yield start, end, sorted((one for one in known if one.start <= start and end <= one.end), key=_asked_at)
+        covering = [absence for absence in known if absence.start <= start and end <= absence.end]
+        yield start, end, sorted(covering, key=_asked_at)
 
 
 def _asked_at(absence: Absence) -> float:

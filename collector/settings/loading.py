@@ -155,9 +155,9 @@ def _settings(
 
 
 def _retention(table: RetentionSection) -> RetentionSettings:
-    kept = table.model_dump()
-    spans = {interval: kept.pop(points_key(interval)) for interval in AggInterval}
-    return RetentionSettings({interval: span for interval, span in spans.items() if span is not None}, **kept)
+    ages = table.model_dump()
+    spans = {interval: ages.pop(points_key(interval)) for interval in AggInterval}
+    return RetentionSettings({interval: span for interval, span in spans.items() if span is not None}, **ages)
 
 
 DEFAULT = "default"
@@ -196,9 +196,9 @@ def _profile(loaded: LoadedSettings, base: KeyPath, profile: Profile) -> Iterato
         yield EffectiveSetting(
             key_text((*base, key)), _plain(getattr(profile, key)), own if key in table else inherited
         )
-    for name, chosen in (("filters", profile.filters), ("each", profile.each)):
+    for name, values_by_name in (("filters", profile.filters), ("each", profile.each)):
         spelled = {snake_case(key): loaded.document.location((*base, name, key)) for key in table.get(name, {})}
-        for parameter, values in chosen.items():
+        for parameter, values in values_by_name.items():
             key = snake_case(parameter)
             yield EffectiveSetting(key_text((*base, name, key)), list(values), spelled[key].origin)
     labels = [series.label for series in profile.series]

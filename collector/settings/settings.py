@@ -168,8 +168,8 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """Every secret text, the longest first, for the filter that masks them in the log."""
         credentials = self.radar.credentials
-        kept = (credentials and credentials.token, credentials and credentials.api_key, self.server.token)
+        tokens = (credentials and credentials.token, credentials and credentials.api_key, self.server.token)
         addresses = (self.database.url, self.radar.proxy)
-        texts = {secret.reveal() for secret in kept if secret}
+        texts = {secret.reveal() for secret in tokens if secret}
         texts |= {text for address in addresses if address for text in passwords(address.reveal())}
         return tuple(sorted(texts, key=len, reverse=True))

@@ -67,10 +67,10 @@ class _TextSource(EnvSettingsSource):
 def _toml_value(section: str, key: str, text: str) -> object:
     """Convert text to the type that TOML has; text that cannot be converted is rejected by the check of the section."""
     model = SECTIONS.get(section)
-    wanted = model.model_fields[key].annotation if model and key in model.model_fields else str
-    if wanted is bool:
+    value_type = model.model_fields[key].annotation if model and key in model.model_fields else str
+    if value_type is bool:
         return _SWITCHES.get(text.lower(), text)
-    return int(text) if wanted is int and _WHOLE.fullmatch(text) else text
+    return int(text) if value_type is int and _WHOLE.fullmatch(text) else text
 
 
 def command_line(overrides: Mapping[str, object]) -> SourceLayer:
@@ -138,15 +138,17 @@ def _secret_files(environ: Mapping[str, str], report: ProblemReport) -> list[Pat
     return sorted(files.values())
 
 
-def read_file(key: KeyPath, given: str, file: Path, location: SourceLocation, report: ProblemReport) -> str | None:
-    """Return the content of *file*, which the configuration spells *given*; report a failure and return None."""
+def read_file(key: KeyPath, spelling: str, file: Path, location: SourceLocation, report: ProblemReport) -> str | None:
+    """Return the content of *file*, which the configuration spells *spelling*; report a failure and return None."""
     private = key in CONFIDENTIAL
     try:
         return read_value(file, private=private)
     except ValueError as error:
         condition = " that other users cannot read" if private else ""
         report.add(
-            key, location, f"found {quote_path(given)}: {error}; allowed: a file{condition}, with only the value in it"
+            key,
+            location,
+            f"found {quote_path(spelling)}: {error}; allowed: a file{condition}, with only the value in it",
         )
         return None
 

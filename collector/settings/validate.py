@@ -140,8 +140,8 @@ def check_settle(
     """Report a *settle* shorter than *lookback*, because values that every fire re-reads are not final."""
     keys = [(*table, key) for table in (base, ("collection",)) for key in ("settle", "lookback")]
     if settle < lookback and report.is_valid(*keys):
-        found = f'found settle "{format_duration(settle)}" with lookback "{format_duration(lookback)}"'
-        report.add(keys[0], location, f"{found}; allowed: settle is at least lookback")
+        text = f'found settle "{format_duration(settle)}" with lookback "{format_duration(lookback)}"'
+        report.add(keys[0], location, f"{text}; allowed: settle is at least lookback")
 
 
 def check_retention(
@@ -152,12 +152,12 @@ def check_retention(
 ) -> None:
     """Report a retention shorter than what profiles re-read, because the next fire would restore the points."""
     for agg_interval in AggInterval:
-        kept, path = retention.points.get(agg_interval), ("retention", points_key(agg_interval))
+        age, path = retention.points.get(agg_interval), ("retention", points_key(agg_interval))
         same = [profile for profile in profiles if profile.agg_interval == agg_interval]
         longest = max(same, key=lambda profile: max(profile.settle, profile.lookback), default=None)
         needed = max(longest.settle, longest.lookback) if longest else timedelta(0)
-        if longest and kept is not None and kept < needed and report.is_valid(path):
-            text = f'found "{format_duration(kept)}", but the profile "{longest.name}" reads the last'
+        if longest and age is not None and age < needed and report.is_valid(path):
+            text = f'found "{format_duration(age)}", but the profile "{longest.name}" reads the last'
             text += (
                 f' "{format_duration(needed)}" again (settle, lookback); allowed: at least "{format_duration(needed)}"'
             )
@@ -202,14 +202,14 @@ class ProfileReader:
                 )
             first.setdefault(name, self.document.location(path).origin)
 
-    def _profile(self, index: int, found: object) -> Profile | None:
+    def _profile(self, index: int, content: object) -> Profile | None:
         base: KeyPath = ("profiles", index)
-        if not isinstance(found, dict):
-            self._reject(base, f"found {quote(found)}; allowed: a table")
+        if not isinstance(content, dict):
+            self._reject(base, f"found {quote(content)}; allowed: a table")
             return None
-        values = check_section(ProfileSection, found, base, self.document.location, self.report)
+        values = check_section(ProfileSection, content, base, self.document.location, self.report)
         for key in _REQUIRED:
-            if key not in found:
+            if key not in content:
                 self._reject((*base, key), f"missing; allowed: {allowed(ProfileSection, key)}")
         table = ProfileSection.model_validate(values)
         if table.since is not None:
@@ -221,8 +221,8 @@ class ProfileReader:
 
     def _resolved(self, table: ProfileSection, base: KeyPath) -> Profile | None:
         """Add the keys that the profile leaves out, and check the rules over several keys."""
-        chosen = resolve_filters(table.filters or {}, table.each or {})
-        for path, text in chosen.problems:
+        resolved = resolve_filters(table.filters or {}, table.each or {})
+        for path, text in resolved.problems:
             self._reject((*base, *path), text)
         collection = self.collection.model_dump()
         collection |= {key: value for key in collection if (value := getattr(table, key)) is not None}
@@ -232,7 +232,7 @@ class ProfileReader:
             check_settle(collection["settle"], collection["lookback"], base, location, self.report)
         if table.name is None or table.agg_interval is None:
             return None
-        own_values = (table.name, table.agg_interval, chosen.filters, chosen.each, table.since)
+        own_values = (table.name, table.agg_interval, resolved.filters, resolved.each, table.since)
         return Profile(*own_values, **collection, enabled=table.enabled is not False)
 
 
@@ -254,22 +254,22 @@ class ResolvedFilters:
 
 def resolve_filters(filters: Mapping[str, Any], each: Mapping[str, Any], dataset: Dataset = DEFAULT) -> ResolvedFilters:
     """Check both tables of filters of *dataset*. The result is complete only if it has no problems."""
-    chosen = ResolvedFilters()
+    resolved = ResolvedFilters()
     locations_by_name: dict[str, KeyPath] = {}
-    for table, values, into in (("filters", filters, chosen.filters), ("each", each, chosen.each)):
+    for table, values, into in (("filters", filters, resolved.filters), ("each", each, resolved.each)):
         for key, value in values.items():
             parameter = dataset.filter_named(key)
             if parameter is None:
-                chosen.problems.append(((table, key), _unknown(key, dataset)))
+                resolved.problems.append(((table, key), _unknown(key, dataset)))
                 continue
             if parameter.name in locations_by_name:
-                chosen.problems.append(((table, key), _repeated(locations_by_name[parameter.name], table)))
+                resolved.problems.append(((table, key), _repeated(locations_by_name[parameter.name], table)))
             locations_by_name.setdefault(parameter.name, (table, key))
-            into[parameter.name] = _values(parameter, (table, key), value, chosen)
-    _check_combinations(locations_by_name, chosen, dataset)
-    if not chosen.problems:
-        _check_labels(chosen)
-    return chosen
+            into[parameter.name] = _values(parameter, (table, key), value, resolved)
+    _check_combinations(locations_by_name, resolved, dataset)
+    if not resolved.problems:
+        _check_labels(resolved)
+    return resolved
 
 
 def _unknown(key: str, dataset: Dataset) -> str:
@@ -283,18 +283,18 @@ def _repeated(first: KeyPath, table: str) -> str:
     return f"also set as {key_text(first)}; a filter is either fixed or varied"
 
 
-def _values(parameter: FilterParameter, path: KeyPath, value: object, chosen: ResolvedFilters) -> tuple[str, ...]:
+def _values(parameter: FilterParameter, path: KeyPath, value: object, resolved: ResolvedFilters) -> tuple[str, ...]:
     listed = isinstance(value, list)
     items: list[object] = value if isinstance(value, list) else [value]
     if path[0] == "each" and not listed:
-        chosen.problems.append((path, f"found {quote(value)}; allowed: a list, each value {parameter.allowed}"))
+        resolved.problems.append((path, f"found {quote(value)}; allowed: a list, each value {parameter.allowed}"))
     elif not items:
-        chosen.problems.append((path, f"found an empty list; allowed: {parameter.allowed}"))
+        resolved.problems.append((path, f"found an empty list; allowed: {parameter.allowed}"))
     texts: list[str] = []
     for index, item in enumerate(items):
         problem = _problem_of(parameter, path, item, texts)
         if problem:
-            chosen.problems.append(((*path, index) if listed else path, problem))
+            resolved.problems.append(((*path, index) if listed else path, problem))
         else:
             texts.append(_filter_text(parameter, item))
     return tuple(texts)
@@ -318,19 +318,19 @@ def _problem_of(parameter: FilterParameter, path: KeyPath, item: object, before:
     return f"found {quote(item)} twice; allowed: every value once" if text in before else ""
 
 
-def _check_combinations(locations_by_name: Mapping[str, KeyPath], chosen: ResolvedFilters, dataset: Dataset) -> None:
+def _check_combinations(locations_by_name: Mapping[str, KeyPath], resolved: ResolvedFilters, dataset: Dataset) -> None:
     for name, others in dataset.conflicting(locations_by_name):
         against = ", ".join(key_text(locations_by_name[other]) for other in others)
-        chosen.problems.append((locations_by_name[name], f"cannot be combined with {against}: Radar rejects that"))
+        resolved.problems.append((locations_by_name[name], f"cannot be combined with {against}: Radar rejects that"))
 
 
-def _check_labels(chosen: ResolvedFilters) -> None:
+def _check_labels(resolved: ResolvedFilters) -> None:
     """Report too many series, and two series with one label (`a/b` + `c` and `a` + `b/c`)."""
-    count = math.prod(map(len, chosen.each.values()))
+    count = math.prod(map(len, resolved.each.values()))
     if count > MAX_SERIES:
-        chosen.problems.append((("each",), f"found {count} combinations; allowed: at most {MAX_SERIES} series"))
+        resolved.problems.append((("each",), f"found {count} combinations; allowed: at most {MAX_SERIES} series"))
         return
-    labels = Counter("/".join(values) for values in product(*chosen.each.values()))
+    labels = Counter("/".join(values) for values in product(*resolved.each.values()))
     twice = [label for label, times in labels.items() if times > 1]
     if twice:
-        chosen.problems.append((("each",), f"two series would have the label {quote(twice[0])}; change a value"))
+        resolved.problems.append((("each",), f"two series would have the label {quote(twice[0])}; change a value"))

@@ -28,10 +28,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def parse_duration(text: str) -> timedelta:
     """Return the duration. Raises ValueError if *text* is not a whole number and a unit."""
-    found = _DURATION.fullmatch(text)
-    if not found:
+    match = _DURATION.fullmatch(text)
+    if not match:
         raise ValueError("not a duration")
-    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
 def format_duration(duration: timedelta) -> str:
@@ -265,14 +265,14 @@ def bind_host(text: str) -> str:
 
 def database_url(text: str) -> str:
     """Check the address of the store. Returns it without the name of a driver (`postgresql+psycopg://`)."""
-    found = _DATABASE.fullmatch(text)
-    if not found:
+    match = _DATABASE.fullmatch(text)
+    if not match:
         raise ValueError("it is not the address of a database")
-    if found["backend"] not in _BACKENDS:
-        raise ValueError(f"this kind of database is not supported{did_you_mean(found['backend'], _BACKENDS)}")
-    check = _check_sqlite if found["backend"] == "sqlite" else _check_postgresql
-    check(found["rest"])
-    return f"{found['backend']}://{found['rest']}"
+    if match["backend"] not in _BACKENDS:
+        raise ValueError(f"this kind of database is not supported{did_you_mean(match['backend'], _BACKENDS)}")
+    check = _check_sqlite if match["backend"] == "sqlite" else _check_postgresql
+    check(match["rest"])
+    return f"{match['backend']}://{match['rest']}"
 
 
 def _check_sqlite(rest: str) -> None:
@@ -361,5 +361,5 @@ def passwords(url: str) -> tuple[str, ...]:
     """Return the passwords in an address, valid or not, as written and decoded."""
     address, _, query = url.partition("://")[2].partition("?")
     user = address.rpartition("@")[0]
-    found = [user.partition(":")[2], *(value for key, value in parse_qsl(query) if "password" in key.lower())]
-    return tuple(dict.fromkeys(text for part in found if part for text in (part, unquote(part))))
+    parts = [user.partition(":")[2], *(value for key, value in parse_qsl(query) if "password" in key.lower())]
+    return tuple(dict.fromkeys(text for encoded in parts if encoded for text in (encoded, unquote(encoded))))

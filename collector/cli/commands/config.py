@@ -74,15 +74,17 @@ def _relative(settings: Settings) -> list[str]:
             return {query: word for query, word in (await store.measures(queries)).items() if query in relative}
 
     try:
-        known = asyncio.run(read()) if queries else {}
+        words_by_question = asyncio.run(read()) if queries else {}
     except (CollectorError, TimeoutError):  # the check needs no store
         return []
-    words = {profile.name: [known.get(series.query, "") for series in profile.series] for profile in profiles}
+    words = {
+        profile.name: [words_by_question.get(series.query, "") for series in profile.series] for profile in profiles
+    }
     return [
-        f'profile "{name}": Radar scales the values within each answer ({found[0]}), so answers cannot be combined: '
+        f'profile "{name}": Radar scales the values within each answer ({relative[0]}), so answers cannot be combined: '
         "since has no effect, and only the newest answer is kept"
         for name, normalizations in words.items()
-        if (found := [one for one in normalizations if one])
+        if (relative := [word for word in normalizations if word])
     ]
 
 

@@ -211,18 +211,18 @@ class ExportGaps:
 
     def sentences(self) -> list[str]:
         """Return a sentence for each label with gaps, also if its history begins after the requested start."""
-        found = []
-        for one in self._labels.values():
-            absent = one.absent()
+        sentences = []
+        for label in self._labels.values():
+            absent = label.absent()
             if not absent.runs:
                 continue
             text = absence_sentences([absent], MAX_GAPS)[0]
-            if one.oldest is None:
+            if label.oldest is None:
                 text += "; nothing is stored"
-            elif one.start is not None and one.start < one.oldest:
-                text += f"; --start is before the first stored bucket, {rfc3339(from_epoch(one.oldest))}"
-            found.append(text)
-        return found
+            elif label.start is not None and label.start < label.oldest:
+                text += f"; --start is before the first stored bucket, {rfc3339(from_epoch(label.oldest))}"
+            sentences.append(text)
+        return sentences
 
 
 def _ceiling(moment: datetime, step: int, edge: int) -> int:
