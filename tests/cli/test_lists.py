@@ -70,7 +70,7 @@ def test_a_list_that_is_cut_off_says_so(filled, name):
     assert filled.call(name, "--limit", str(len(filled.json(name)))).stderr == ""
 
 
-def test_export_as_of_gives_what_was_known_then(filled):
+def test_export_as_of_prints_the_values_known_at_that_time(filled):
     (first, *_) = filled.json("revisions")
     then = filled.call("export", "all", "--format", "jsonl", "--as-of", first["seen_at"]).stdout.splitlines()
     now = filled.call("export", "all", "--format", "jsonl").stdout.splitlines()

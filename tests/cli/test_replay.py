@@ -73,7 +73,7 @@ SECRETS = {
 }
 
 
-def test_a_report_says_what_happened_and_holds_no_secret(tmp_path):
+def test_a_report_describes_the_run_and_contains_no_secret(tmp_path):
     with simulating() as (simulator, url):
         collector = Collector(tmp_path, url)
         collector.configure(profile_toml("mine"))

@@ -51,7 +51,7 @@ async def test_a_body_of_the_largest_size_is_read(headers):
         (Unavailable, "a broken compressed stream", b"no gzip", ZIPPED),
     ],
 )
-async def test_a_body_that_is_too_large_or_not_whole_is_refused(kind, words, body, headers):
+async def test_a_body_that_is_too_large_or_incomplete_is_refused(kind, words, body, headers):
     async with response(body, *headers) as found:
         with pytest.raises(kind, match=words):
             await read_body(found, MOST)

@@ -45,7 +45,7 @@ def test_a_secret_mounted_by_a_container_engine_is_accepted(mounted):
     assert read_value(mounted / "token", private=True) == "t0ken"
 
 
-def test_mounted_secrets_are_known_by_any_name_and_nothing_else_is(mounted, folder, secret_file):
+def test_only_folders_of_mounted_secrets_count_under_any_path(mounted, folder, secret_file):
     (mounted / "..data").mkdir()
     (mounted / "..data" / "token").write_text("t0ken")
     (mounted / "token").symlink_to("..data/token")
@@ -88,7 +88,7 @@ def test_a_pipe_is_refused_and_not_waited_for(folder):
 
 
 @pytest.mark.parametrize("read", [lambda path: read_value(path, private=True), read_configuration])
-def test_missing_files_and_directories_are_told_apart(read, folder):
+def test_missing_files_and_directories_have_different_errors(read, folder):
     for missing in (folder / "none", folder / "none" / "none"):
         with pytest.raises(ValueError, match="there is no such file"):
             read(missing)

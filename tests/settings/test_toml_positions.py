@@ -53,7 +53,7 @@ def paths(value, path=()):
         yield from paths(item, (*path, key))
 
 
-def test_every_key_path_is_found_and_no_other():
+def test_exactly_the_key_paths_are_found():
     assert set(find_lines(EVERYTHING)) == set(paths(tomllib.loads(EVERYTHING)))
 
 
