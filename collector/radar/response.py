@@ -28,6 +28,7 @@ from collector.radar.response_points import (
     folded,
     member,
     parse_answer_time,
+    parse_span,
     parse_timestamps,
     parse_values,
     unwrapped,
@@ -313,9 +314,7 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
     """
     candidates = {key: content for key, content in container.items() if folded(key) not in _META}
     halves = {
-        key: content
-        for key, content in candidates.items()
-        if isinstance(content, dict) and not _ARRAYS.isdisjoint(content)
+        key: content for key, content in candidates.items() if isinstance(content, dict) and _is_half(content, names)
     }
     documented = {
         key: content if {*content} >= _ARRAYS else _as_series(content) or content for key, content in halves.items()
@@ -328,6 +327,11 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
         return _columns(container, shared, names)
     series = {key: _as_series(candidates[key]) for key in (requested and _alike(candidates, names)) or candidates}
     return {key: content for key, content in series.items() if content is not None}
+
+
+def _is_half(content: Content, names: Sequence[str]) -> bool:
+    """Return whether *content* has an array of a series; not if it holds the series beside shared timestamps."""
+    return {*content} >= _ARRAYS or not (_ARRAYS.isdisjoint(content) or _asked(content, names))
 
 
 def _asked(content: Content, names: Sequence[str]) -> set[str]:
@@ -375,10 +379,14 @@ def _as_series(content: Any, depth: int = 0) -> Content | None:
 
 
 def _column(content: Content, names: Sequence[str]) -> Any:
-    """Return the value of the first of *names*; of one of the other names only if exactly one of them exists."""
+    """Return the value of the first of *names*; of one of the other names only if exactly one of them exists.
+
+    The first one counts before the others in another spelling, too, if it occurs once.
+    """
     if names[0] in content:
         return content[names[0]]
-    matches = [inner for key, inner in content.items() if folded(key) in names]
+    first = [inner for key, inner in content.items() if folded(key) == names[0]]
+    matches = first if len(first) == 1 else [inner for key, inner in content.items() if folded(key) in names]
     return matches[0] if len(matches) == 1 else None
 
 
@@ -403,7 +411,8 @@ def _places(record: Any) -> tuple[Any, Any] | None:
 
 
 def _is_time(content: Any) -> bool:
-    return content is None or parse_answer_time(unwrapped(content)) is not None
+    is_span = isinstance(content, dict) and parse_span(content) is not None
+    return content is None or is_span or parse_answer_time(unwrapped(content)) is not None
 
 
 def _key(record: Content, names: Sequence[str]) -> str | None:

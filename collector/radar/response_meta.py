@@ -247,8 +247,8 @@ def _annotation(content: dict[str, Any], start: datetime, deviations: Deviations
     return Annotation(
         start_date=start,
         end_date=end.at if end else None,
-        data_source=texts["dataSource"] or "",
-        event_type=texts["eventType"] or "",
+        data_source=texts["dataSource"],
+        event_type=texts["eventType"],
         description=texts["description"],
         linked_url=texts["linkedUrl"],
         is_instantaneous=bool(instantaneous),

@@ -60,8 +60,20 @@ async def _meta(core):
         {"confidenceInfo": {"annotations": [REMARK]}},
         {"confidenceInfo": {"annotations": [REMARK | {"endDate": REMARK["startDate"]}]}},
         {"confidenceInfo": {"annotations": [REMARK | {"linkedUrl": None, "description": None}]}},
+        {"confidenceInfo": {"annotations": [REMARK | {"dataSource": None, "eventType": None}]}},
     ],
-    ids=["name", "two names", "two units", "star", "null level", "zero", "null end", "tags", "null texts"],
+    ids=[
+        "name",
+        "two names",
+        "two units",
+        "star",
+        "null level",
+        "zero",
+        "null end",
+        "tags",
+        "null texts",
+        "null words",
+    ],
 )
 async def test_it_is_served_as_it_came(sqlite_url, document):
     async with open_core(sqlite_url, profile()) as core:
