@@ -135,7 +135,7 @@ def awake(profiles: Iterable[Profile], named: Collection[str] = ()) -> list[Prof
     chosen = [profile for profile in listed if profile.enabled]
     rejected = [name for name in paused if name in named] or (paused if not chosen else [])
     if rejected:
-        raise ValueError(f"profiles: paused by enabled = false, so nothing is asked for them: {', '.join(rejected)}")
+        raise ValueError(f"profiles: paused by enabled = false, so nothing is fetched for them: {', '.join(rejected)}")
     return chosen
 
 
@@ -152,6 +152,6 @@ def with_history(profiles: Iterable[Profile], named: Collection[str] = ()) -> li
         filters = ", ".join(dict.fromkeys(itertools.chain.from_iterable(moving[name] for name in rejected)))
         raise ValueError(
             f"profiles: {', '.join(rejected)} cannot be backfilled, because {filters} is judged at the moment of "
-            "asking: every pass takes a snapshot of the whole range from `since`"
+            "the request: every pass takes a snapshot of the whole range from `since`"
         )
     return chosen

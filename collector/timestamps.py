@@ -28,7 +28,7 @@ def parse_time(text: str, now: datetime) -> datetime:
         moment = _parsed(text.strip(), now)
     except (ValueError, OverflowError):
         quoted = repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
-        raise ValueError(f"{quoted} is no moment; allowed: {FORMS}") from None
+        raise ValueError(f"{quoted} is not a time; allowed: {FORMS}") from None
     return check_date(moment, now)
 
 

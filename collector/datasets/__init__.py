@@ -68,7 +68,7 @@ def adds_up_over_time(query: Question) -> bool:
 
 
 def adds_up_over_values(query: Question, name: str) -> bool:
-    """Return whether counts of single values of the filter *name* add up to their OR, all else being as in *query*.
+    """Return whether counts of single values of the filter *name* add up to their OR, beside the filters of *query*.
 
     Raises KeyError for a filter that the dataset does not have.
     """

@@ -1,4 +1,4 @@
-"""What a dataset is: a path of Radar's API, the filters it takes, and which of its values may be added up.
+"""What a dataset is: a path of Radar's API, the filters it takes, and which of its values can be added.
 
 Every dataset answers in the same shape: `result` has one object for each series, with `timestamps` and `values`. One
 position of a request is one series, so a series is identified by the dataset, the interval and the filters that are
@@ -80,9 +80,9 @@ def snake_case(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sibling:
-    """A path of the API that tells about the same objects in another shape; `collector probe` looks at it once.
+    """A path of the API about the same objects in another form; `collector probe` requests it once.
 
-    *query* are parameters beside the dates, which are sent only if *has_dates*.
+    *query* are parameters in addition to the dates, which are sent only if *has_dates*.
     """
 
     name: str

@@ -47,7 +47,7 @@ _NO_SUCH_PATH = frozenset({7000, 7003})
 
 BLOCK = timedelta(minutes=5)
 """How long Cloudflare refuses every call after its limit was passed; assumed where a 429 names no time."""
-_LONGEST_WAIT = timedelta(days=1)  # a server that asks for more has made a mistake
+_LONGEST_WAIT = timedelta(days=1)  # a longer wait is a mistake of the server
 _SHOWN = 300
 _QUOTED = 40
 

@@ -93,7 +93,7 @@ class RadarResponse:
 class TrustedAnswer:
     """A checked answer to *batch*, with the size of its body in bytes and its headers about rate limits.
 
-    *missing* are the slices of the request whose series did not come. *body* is kept only if the answer deviates.
+    *missing* are the slices of the request whose series the answer lacks. *body* is kept only if the answer deviates.
     *clock_sample* is what the response shows of our clock.
     """
 
@@ -196,7 +196,7 @@ class RadarClient:
 
 
 def trusted_answer(response: RadarResponse, batch: Batch, absolute_words: Collection[str] = ()) -> TrustedAnswer:
-    """Parse *response* as a checked answer to *batch*; raises the RadarError that says why it is none."""
+    """Parse *response* as a checked answer to *batch*. Raises the RadarError with the reason if it is not one."""
     answer = answer_of(response, batch)
     word = answer.meta.normalization
     is_relative = word and not is_absolute(word) and spelling_free(word) not in absolute_words

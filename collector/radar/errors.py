@@ -73,7 +73,7 @@ class Unreachable(Unavailable):
 
 
 class RateLimited(RadarError):
-    """Wait: nobody on this account may send a request to Radar before *not_before*."""
+    """Wait: no client of this account may send a request to Radar before *not_before*."""
 
     outcome = "rate_limited"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collector.model import Batch, Question
 
 SLOT = timedelta(minutes=15)
-"""What `dateStart` and `dateEnd` are rounded down to; the last one of a window is asked for as its end."""
+"""Radar rounds `dateStart` and `dateEnd` down to a multiple of this; the last one in a window is sent as its end."""
 SLOTS, _SECOND = AggInterval.FIFTEEN_MINUTES, timedelta(seconds=1)
 
 

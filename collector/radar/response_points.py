@@ -92,19 +92,18 @@ def _check_starts(inside: set[datetime], moments: set[datetime], window: Window,
 def _just_before(moments: Sequence[datetime | None], window: Window, step: int) -> list[datetime]:
     """Return the moments if all of them are starts of buckets that contain the start of *window*."""
     present = [moment for moment in moments if moment is not None]
-    return (
-        present if all(window.start - timedelta(seconds=step) < moment_ < window.start for moment_ in present) else []
-    )
+    earliest = window.start - timedelta(seconds=step)
+    return present if all(earliest < moment < window.start for moment in present) else []
 
 
 def _check_grid(moments: Sequence[datetime], window: Window, step: int) -> None:
     """Raise OffGrid if all of *moments* are off by one distance, not counting a bucket that the window cuts."""
     width = timedelta(seconds=step)
-    offsets = {(one_moment - window.start) % width for one_moment in moments}
+    offsets = {(moment - window.start) % width for moment in moments}
     if offsets <= {timedelta(0)}:
         return
     if len(offsets) > 1:  # a first bucket that begins with the window may be the rest of one that began before it
-        offsets = {(one_moment - window.start) % width for one_moment in moments if one_moment != window.start}
+        offsets = {(moment - window.start) % width for moment in moments if moment != window.start}
     if len(offsets) > 1 or timedelta(0) in offsets:
         raise Untrusted("timestamps are on several grids")
     (offset,) = offsets
@@ -193,7 +192,7 @@ def _value(content: Any, deviations: Deviations) -> float | None:
 
 
 def _number(text: str, deviations: Deviations) -> float | None:
-    """Read what looks like a number; None if its exponent makes it larger than any double.
+    """Parse a text in the form of a number; None if its exponent makes it larger than any double.
 
     Raises Untrusted if it is larger than 2^53.
     """

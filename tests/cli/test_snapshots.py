@@ -11,7 +11,7 @@ import pytest
 from tests.harness.processes import midnight, profile_toml
 
 VALID = profile_toml("valid", days=3, more='[profiles.filters]\nexpiration_status = ["VALID"]\n')
-TOO = "cannot be backfilled, because expirationStatus is judged at the moment of asking"
+TOO = "cannot be backfilled, because expirationStatus is judged at the moment of the request"
 
 
 @pytest.fixture
