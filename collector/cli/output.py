@@ -58,7 +58,6 @@ def _plain(value: Any) -> Any:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
-    from collector.cli.output import lay_out
 
     terminal = sys.stdout.isatty()  # text for a pipe is not wrapped
     width = shutil.get_terminal_size().columns if terminal else None
@@ -227,7 +226,6 @@ def list_rows(
     import asyncio
 
     from collector.cli.bootstrap import load_settings
-    from collector.cli.output import show
     from collector.store import Store
 
     settings = load_settings(config, required=False)
@@ -248,7 +246,6 @@ def list_rows(
 
 async def check_profile(store: Store, profile: str) -> None:
     """Print the new name of a renamed profile. Raises UsageError, with a suggestion, for an unknown profile."""
-    from collector.cli.output import say
     from collector.errors import UsageError, did_you_mean
 
     known = sorted({row.profile for row in await store.list_series() if row.profile})

@@ -79,7 +79,6 @@ def backfill_command(
     import asyncio
 
     from collector.cli.bootstrap import load_settings, require_profiles, select_profiles
-    from collector.cli.commands.backfill import cancel_job, estimate, list_jobs, show_estimate
 
     if listing or cancel is not None:
         if profiles or start or end or dry_run or force or (listing and cancel is not None):

@@ -53,7 +53,6 @@ def probe_command(ctx: click.Context, config: str | None, output: str, save: Pat
     import asyncio
 
     from collector.cli.bootstrap import load_settings, require_credentials
-    from collector.cli.commands.probe import BodyFolder, print_report, redacted
     from collector.cli.output import show_json
 
     settings = require_credentials(load_settings(config, required=False))
