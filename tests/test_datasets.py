@@ -1,4 +1,4 @@
-"""Which counts may be added up."""
+"""Which counts can be added."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is final, what is read again, which gaps are proven."""
+"""Which values are final, which are fetched again, which gaps are proven."""
 
 from itertools import pairwise
 

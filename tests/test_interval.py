@@ -1,4 +1,4 @@
-"""All properties of an interval stand in one table, and what is written of intervals elsewhere has them all."""
+"""All properties of an interval are in one table; documents that list intervals list all of them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""collect: one pass, and what it tells."""
+"""collect: one pass, and its output."""
 
 from __future__ import annotations
 

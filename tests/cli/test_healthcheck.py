@@ -1,4 +1,4 @@
-"""healthcheck: what Docker asks."""
+"""healthcheck: the exit code that Docker reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""series, fetches, annotations, revisions, export: what they show people and give programs."""
+"""series, fetches, annotations, revisions, export: their tables and their JSON."""
 
 from __future__ import annotations
 

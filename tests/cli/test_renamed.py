@@ -72,7 +72,7 @@ def test_export_by_the_old_name_gives_all_points_and_says_the_new_one(ask):
 
 
 def test_each_series_of_a_renamed_profile_is_followed(ask):
-    """Also what is no longer collected is given; what the old name never had is not."""
+    """A label that is no longer collected is printed; a label that the old name never had is not."""
     done = ask("export", "by-owner")
     assert _counts(done.stdout) == {"owners/DigiCert": 6, "owners/Sectigo Limited": 6, "by-owner/Gone": 1}
     assert "by-owner is now owners\n" in done.stderr

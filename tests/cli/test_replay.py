@@ -1,4 +1,4 @@
-"""fetches --body, replay and report: what they show people, beside a daemon and without one."""
+"""fetches --body, replay and report: their output, with and without a running daemon."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""How rows are laid out for a person."""
+"""The layout of tables."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""What a reply without data means."""
+"""The error that a response without data stands for."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""One request to a real server, honest and otherwise."""
+"""One request to a real server, with and without faults."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""Our credentials in what a server sends back."""
+"""Our credentials are removed from every body."""
 
 import pytest
 

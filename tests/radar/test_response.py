@@ -1,4 +1,4 @@
-"""What is taken of an answer, what is left out, and what refuses the whole.
+"""Which parts of an answer are taken, which are left out, and which refuse the whole answer.
 
 Tests named take, leave out and refuse are the rows of one table: each part of an answer and its variations.
 """

@@ -1,4 +1,4 @@
-"""Where meta and series are found in a document, and where they are not looked for."""
+"""The places of a document in which meta and series are found, and those that are not searched."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a person reads when a request got lost on the way: asked of real sockets that misbehave."""
+"""The texts of connection errors, from real sockets that misbehave."""
 
 import asyncio
 import socket

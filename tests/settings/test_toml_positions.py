@@ -45,7 +45,7 @@ n = 0xFF"""
 
 
 def paths(value, path=()):
-    """Every key path of a parsed document: what the scanner must find, too."""
+    """Return every key path of a parsed document, which the scanner must find too."""
     if path:
         yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
