@@ -61,7 +61,7 @@ def test_a_window_is_cut_at_an_edge(expected, edge, window):
 
 
 def searched(search, edge, wrong=()):
-    """Search for the edge; return it and the number of requests. Requests whose number is in *wrong* get a false answer."""
+    """Search for the edge; return it and the number of requests. Those with a number in *wrong* get a false answer."""
     count = 0
     while search and (bucket := search.question) is not None:
         refused = (bucket < edge) != (count in wrong)
