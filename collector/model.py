@@ -18,7 +18,7 @@ from collector.timestamps import rfc3339
 from collector.windows import hull
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from collector.interval import AggInterval
 
@@ -71,11 +71,21 @@ _ABSOLUTE = {spelling_free(known): known.value for known in Normalization}
 _KNOWN = {*_ABSOLUTE, *map(spelling_free, RELATIVE_WORDS)}
 
 
-class Window(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
     """The buckets from *start* until before *end*; both on the bucket grid. The module `windows` has the algebra."""
+
+    # not a named tuple, because `asdict` must return `start` and `end` by name for /api/v1 and reports
 
     start: datetime
     end: datetime
+
+    def __iter__(self) -> Iterator[datetime]:
+        yield self.start
+        yield self.end
+
+    def __getitem__(self, index: int) -> datetime:
+        return (self.start, self.end)[index]
 
     @property
     def duration(self) -> timedelta:
