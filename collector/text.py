@@ -29,7 +29,7 @@ def _escaped(character: str) -> str:
 
 
 EXCERPT_BYTES = 65_536
-_MOST_META_BYTES = 262_144
+_MAX_META_BYTES = 262_144
 _META = re.compile(rb'"meta"\s*:\s*(?=\{)')
 
 
@@ -39,7 +39,7 @@ def excerpt(content: bytes) -> bytes:
     match = _META.search(content)
     if match is None:
         return head
-    start, end = match.end(), match.end() + _object_length(content[match.end() : match.end() + _MOST_META_BYTES])
+    start, end = match.end(), match.end() + _object_length(content[match.end() : match.end() + _MAX_META_BYTES])
     return head if end <= len(head) else head + b'\n"meta": ' + content[start:end]
 
 

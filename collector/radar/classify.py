@@ -47,9 +47,9 @@ _NO_SUCH_PATH = frozenset({7000, 7003})
 
 BLOCK = timedelta(minutes=5)
 """How long Cloudflare refuses every call after its limit was passed; assumed where a 429 names no time."""
-_LONGEST_WAIT = timedelta(days=1)  # a longer wait is a mistake of the server
-_SHOWN = 300
-_QUOTED = 40
+_MAX_WAIT = timedelta(days=1)  # a longer wait is a mistake of the server
+_MAX_MESSAGE_LENGTH = 300
+_MAX_QUOTE_LENGTH = 40
 
 
 def classify_response(status: int, headers: Mapping[str, str], body: bytes | None, now: datetime) -> RadarError:
@@ -123,13 +123,13 @@ def parse_retry_after(header: str | None, now: datetime, date: datetime | None =
         return None
     text = header.strip()
     if re.fullmatch(r"[0-9]{1,18}", text):
-        return now + min(timedelta(seconds=min(int(text), 10**9)), _LONGEST_WAIT)
+        return now + min(timedelta(seconds=min(int(text), 10**9)), _MAX_WAIT)
     moment = parse_http_date(text)
     if moment is None:
         return None
-    if date is not None and timedelta(0) <= moment - date <= _LONGEST_WAIT:
+    if date is not None and timedelta(0) <= moment - date <= _MAX_WAIT:
         return now + (moment - date)
-    return min(max(moment, now), now + _LONGEST_WAIT)
+    return min(max(moment, now), now + _MAX_WAIT)
 
 
 def parse_http_date(header: str | None) -> datetime | None:
@@ -165,13 +165,13 @@ def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 def sanitize(text: str) -> str:
     """Return a short printable line of foreign text, for logs and tables."""
-    return printable(text)[:_SHOWN]
+    return printable(text)[:_MAX_MESSAGE_LENGTH]
 
 
 def quote(content: object) -> str:
     """Return a part of an answer as a few printable characters."""
     text = ascii(content)
-    return text if len(text) <= _QUOTED else text[:_QUOTED] + "…"
+    return text if len(text) <= _MAX_QUOTE_LENGTH else text[:_MAX_QUOTE_LENGTH] + "…"
 
 
 def describe_connection_error(error: aiohttp.ClientError | OSError) -> str:
@@ -251,7 +251,7 @@ def _ends_in_future(batch: Batch, clock: ClockSample, received_at: datetime) -> 
 
 
 _MASK = b"***"
-_LEAST_LENGTH = 8
+_MIN_LENGTH = 8
 """A shorter text may stand in an answer by chance, and no real credential is that short."""
 
 
@@ -259,7 +259,7 @@ def spellings(headers: Iterable[str]) -> Sequence[bytes]:
     """Return the forms in which the credentials of request *headers* may occur in a body, the longest first."""
     secrets = [value.removeprefix("Bearer ") for value in headers]
     forms = set[str]()
-    for secret in (secret for secret in secrets if len(secret) >= _LEAST_LENGTH):
+    for secret in (secret for secret in secrets if len(secret) >= _MIN_LENGTH):
         escaped = json.dumps(secret)[1:-1]
         forms |= {secret, escaped, escaped.replace("/", "\\/"), percent_encoded(secret, safe="")}
     return sorted((text.encode() for text in forms), key=len, reverse=True)

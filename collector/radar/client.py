@@ -55,8 +55,8 @@ if TYPE_CHECKING:
 
 
 USER_AGENT = f"radar-collector/{__version__}"
-_BYTES_OF_META = 1_048_576
-_BYTES_OF_BUCKET = 128
+_MAX_META_BYTES = 1_048_576
+_MAX_BUCKET_BYTES = 128
 _MAX_HEADER_BYTES = 65_536
 _ERROR_BODY_SECONDS = 5.0
 
@@ -141,7 +141,7 @@ class RadarClient:
 
     async def request(self, batch: Batch) -> TrustedAnswer:
         """Send *batch* as one request and return the checked answer; raises a RadarError that says what to do."""
-        most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
+        most = _MAX_META_BYTES + _MAX_BUCKET_BYTES * batch.buckets
         response = await self.get(dataset_of_batch(batch).url_path, query_string(batch), most)
         try:
             return trusted_answer(response, batch, self.absolute_words)
@@ -149,7 +149,7 @@ class RadarClient:
             error.body = response.evidence
             raise with_clock_sample(error, batch, response.clock_sample, response.received_at) from None
 
-    async def get(self, path: str, query: str, most: int = _BYTES_OF_META) -> RadarResponse:
+    async def get(self, path: str, query: str, most: int = _MAX_META_BYTES) -> RadarResponse:
         """Send one GET of *path* with an encoded *query*; read at most *most* bytes of the body after decompression.
 
         Returns a response of any status. Raises Unavailable if no headers came, Unauthorized without credentials.
@@ -255,7 +255,7 @@ async def _error_body(response: aiohttp.ClientResponse, received: bytearray) -> 
     """Return the body of an error, or None if it cannot be read, because status and headers count without it."""
     try:
         async with asyncio.timeout(_ERROR_BODY_SECONDS):
-            return await read_body(response, _BYTES_OF_META, received)
+            return await read_body(response, _MAX_META_BYTES, received)
     except (TimeoutError, aiohttp.ClientError, OSError, RadarError):
         return None
 
@@ -272,7 +272,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_NAME = re.compile(r"(?:x-)?gzip(?: *, *(?:x-)?gzip)*")
 _TEXT = (b"{", b"[", b"<", b"\xef\xbb\xbf")
-_MOST_LAYERS = 2
+_MAX_LAYERS = 2
 
 
 async def read_body(response: aiohttp.ClientResponse, most: int, received: bytearray | None = None) -> bytes:
@@ -296,7 +296,7 @@ async def read_body(response: aiohttp.ClientResponse, most: int, received: bytea
         inflater = _inflater(encoding, received, most) if is_head else None
     if inflater:
         body = inflater.end()
-        for _ in range(_MOST_LAYERS):
+        for _ in range(_MAX_LAYERS):
             if body.startswith(_GZIP_MAGIC):
                 inflater = _Inflater(_GZIP, most, bytearray())
                 inflater.add(body)

@@ -18,7 +18,7 @@ ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, H
 """The statuses of a response that may be an answer."""
 _QUOTED = re.compile(r"""'[^'…]*['…]|"[^"…]*["…]""")
 _NUMBERS = re.compile(r"[0-9][0-9.,:TZ+-]*")
-_MOST_KIND = 100
+_MAX_KIND_LENGTH = 100
 
 
 class RadarError(CollectorError):
@@ -49,7 +49,7 @@ class RadarError(CollectorError):
             code = "" if self.code is None else f", code {self.code}"
             return f"{self.outcome}: HTTP {self.status}{code}"
         reason = _NUMBERS.sub("N", _QUOTED.sub("…", str(self)))
-        return f"{self.outcome}: {reason}"[:_MOST_KIND]
+        return f"{self.outcome}: {reason}"[:_MAX_KIND_LENGTH]
 
 
 class Unavailable(RadarError):

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     Content = Mapping[str, Any]
 
 _NUMBERS = re.compile(r"\d+")
-_MOST_DIGITS = 4
+_MAX_DIGITS = 4
 _SUCCESS = frozenset({"true", "1"})
 
 
@@ -182,7 +182,7 @@ def _position(key: str, names: Sequence[str], count: int) -> int | None:
     if count != len(names):
         return None
     numbers = _NUMBERS.findall(key)
-    if len(numbers) == 1 and len(numbers[0]) <= _MOST_DIGITS:
+    if len(numbers) == 1 and len(numbers[0]) <= _MAX_DIGITS:
         return int(numbers[0]) if int(numbers[0]) < len(names) else None
     return 0 if len(names) == 1 and not numbers else None
 
@@ -245,7 +245,7 @@ _ARRAYS = frozenset({"timestamps", "values"})
 _META = ("meta", "metadata")
 _INSIDE = ("result", "data", "series", "timeseries")
 _BESIDE_POINTS = frozenset({*_META, "name"})
-_DEEPEST = 4
+_MAX_DEPTH = 4
 
 
 def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tuple[Any, dict[str, Any]]:
@@ -257,7 +257,7 @@ def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tu
     if meta is not None and "meta" not in result:
         deviations.note("meta is called otherwise")
     container: Any = result
-    for depth in range(_DEEPEST):
+    for depth in range(_MAX_DEPTH):
         series = _series_of(container, names)
         if series:
             if depth:

@@ -40,7 +40,7 @@ _NORMALIZATIONS = {folded(word): word for word in (*(known.value for known in No
 _KEYS = ("aggInterval", "confidenceInfo", "dateRange", "lastUpdated", "normalization", "units")
 _LEVELS = range(6)
 _START_AND_END = {"startTime", "endTime"}
-_LONGEST_WORD = 1_000
+_MAX_WORD_LENGTH = 1_000
 
 
 def parse_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
@@ -145,7 +145,7 @@ def _name_and_value(content: Any) -> tuple[str, str]:
 def _word(content: Any) -> str:
     """Return a text of reasonable length without surrounding blanks; an empty text for anything else."""
     text = text_of(content).strip() if isinstance(content, str) else ""
-    return text if len(text) <= _LONGEST_WORD else ""
+    return text if len(text) <= _MAX_WORD_LENGTH else ""
 
 
 def _level(content: Any, deviations: Deviations) -> int | None:
@@ -208,8 +208,8 @@ def _overlaps(date_range: DateRange | None, window: Window) -> bool:
     return date_range is not None and date_range[0] < window.end and window.start <= date_range[1]
 
 
-_MOST_ANNOTATIONS = 10_000
-_LONGEST_TEXT = 65_536
+_MAX_ANNOTATIONS = 10_000
+_MAX_TEXT_LENGTH = 65_536
 _YES = frozenset({"true", "yes", "1"})
 
 
@@ -220,10 +220,10 @@ def parse_annotations(content: Any, deviations: Deviations) -> tuple[Annotation,
     if content is not None and not isinstance(content, list):
         deviations.note("meta.confidenceInfo.annotations is no array")
     listed = content if isinstance(content, list) else []
-    if len(listed) > _MOST_ANNOTATIONS:
-        deviations.note(f"annotations beyond {_MOST_ANNOTATIONS} are left out")
+    if len(listed) > _MAX_ANNOTATIONS:
+        deviations.note(f"annotations beyond {_MAX_ANNOTATIONS} are left out")
     annotations = set()
-    for one in listed[:_MOST_ANNOTATIONS]:
+    for one in listed[:_MAX_ANNOTATIONS]:
         start = parse_answer_time(member(one, "startDate", "start")) if isinstance(one, dict) else None
         if start is None:
             deviations.note("annotations without a readable start are left out")
@@ -236,9 +236,9 @@ def _annotation(content: dict[str, Any], start: datetime, deviations: Deviations
     end = parse_answer_time(member(content, "endDate", "end"))
     values = {key: member(content, key) for key in ("dataSource", "eventType", "description", "linkedUrl")}
     texts = {key: None if value is None else text_of(value) for key, value in values.items()}
-    if any(text and len(text) > _LONGEST_TEXT for text in texts.values()):
-        deviations.note(f"texts of annotations beyond {_LONGEST_TEXT} characters are cut")
-    texts = {key: text and text[:_LONGEST_TEXT] for key, text in texts.items()}
+    if any(text and len(text) > _MAX_TEXT_LENGTH for text in texts.values()):
+        deviations.note(f"texts of annotations beyond {_MAX_TEXT_LENGTH} characters are cut")
+    texts = {key: text and text[:_MAX_TEXT_LENGTH] for key, text in texts.items()}
     instantaneous, tags = member(content, "isInstantaneous"), member(content, "tags")
     if isinstance(instantaneous, str):
         instantaneous = instantaneous.strip().lower() in _YES
@@ -252,7 +252,7 @@ def _annotation(content: dict[str, Any], start: datetime, deviations: Deviations
         description=texts["description"],
         linked_url=texts["linkedUrl"],
         is_instantaneous=bool(instantaneous),
-        tags=tuple(sorted({text_of(tag)[:_LONGEST_TEXT] for tag in tags})),
+        tags=tuple(sorted({text_of(tag)[:_MAX_TEXT_LENGTH] for tag in tags})),
     )
 
 

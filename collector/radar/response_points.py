@@ -129,9 +129,9 @@ _DECIMALS = re.compile(r"(?:-?[0-9]+(?:\.[0-9]+)?\n)*")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _BLANKS = " \t\r\n"
-_MOST = 2**53
+_MAX_EXACT = 2**53
 """Beyond it a double does not hold every integer."""
-_MOST_DIGITS = 16
+_MAX_DIGITS = 16
 _EXACT_DIGITS = 15  # every decimal of so few digits comes back unchanged from a double
 
 
@@ -180,7 +180,7 @@ def _value(content: Any, deviations: Deviations) -> float | None:
         return None
     if isinstance(content, int) and not isinstance(content, bool):
         deviations.note("values are numbers instead of text")
-        return _checked(float(content) if abs(content) <= _MOST else content, content)
+        return _checked(float(content) if abs(content) <= _MAX_EXACT else content, content)
     if isinstance(content, JsonNumber):
         deviations.note("values are numbers instead of text")
         content = content.text
@@ -198,12 +198,12 @@ def _number(text: str, deviations: Deviations) -> float | None:
     """
     if _INTEGER.fullmatch(text):
         digits = text.lstrip("+-").lstrip("0")
-        return _checked(_MOST + 1 if len(digits) > _MOST_DIGITS else int(text), text)
+        return _checked(_MAX_EXACT + 1 if len(digits) > _MAX_DIGITS else int(text), text)
     value = float(text)
     if not isfinite(value):
-        return None if "e" in text.lower() else _checked(_MOST + 1, text)
-    if abs(value) >= _MOST and abs(Decimal(text)) > _MOST:  # the double may be 2^53, and what is written more
-        return _checked(_MOST + 1, text)
+        return None if "e" in text.lower() else _checked(_MAX_EXACT + 1, text)
+    if abs(value) >= _MAX_EXACT and abs(Decimal(text)) > _MAX_EXACT:  # the double may be 2^53, and what is written more
+        return _checked(_MAX_EXACT + 1, text)
     if not _is_exact(text, value):
         deviations.note("values have more digits than a double holds, and are rounded to the nearest one")
     return _checked(value, text)
@@ -219,12 +219,12 @@ def _is_exact(text: str, value: float) -> bool:
 
 
 def _checked(value: float, content: Any) -> float:
-    if abs(value) > _MOST:
+    if abs(value) > _MAX_EXACT:
         raise Untrusted(f"{quote(content)} is larger than 2^53, so it may not be exact")
     return float(value) + 0.0  # -0 becomes 0
 
 
-_MOST_KEYS = 1_000
+_MAX_KEYS = 1_000
 
 
 def text_of(content: Any) -> str:
@@ -262,7 +262,7 @@ def member(content: Mapping[str, Any], *names: str) -> Any:
     for name in names:
         if name in content:
             return content[name]
-        if len(content) > _MOST_KEYS:
+        if len(content) > _MAX_KEYS:
             continue
         matches = [inner for key, inner in content.items() if folded(key) == folded(name)]
         if matches:

@@ -22,7 +22,7 @@ LEAST_DIFFERENT = 3
 """Number of different values other than zero that must agree, because fewer may be equal by chance or on any scale."""
 ASK_AGAIN = timedelta(days=1)
 _BUCKETS = {timedelta(weeks=1): 52, timedelta(days=1): 56}
-_MOST_BUCKETS = 96
+_MAX_BUCKETS = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def load(text: str) -> Verdict:
 
 def long_window(end: datetime, step: timedelta, span: timedelta) -> Window:
     """Return the longer window to request: up to *end*, at most *span* long."""
-    most = _BUCKETS.get(step, _MOST_BUCKETS)
+    most = _BUCKETS.get(step, _MAX_BUCKETS)
     return Window(end - min(most, span // step) * step, end)
 
 
