@@ -36,16 +36,17 @@ The wings. A floor imports only from floors below it; import-linter holds this (
     settings/      the configuration: checked settings, or one report of all problems
     profile.py     the profiles of the operator, and their questions
     datasets/      one record for each dataset of Radar: its path, its filters and what they mean
-    the top level  what all share: model, windows, timestamps, interval, finality, edge, retry, circuit_breaker, errors;
-                   docs/ has the reference
+    rules/         pure rules: what is final, where history begins, an unknown normalization, the difference of clocks
+    the top level  what all share: model, windows, timestamps, interval, retry, circuit_breaker,
+                   errors; docs/ has the reference
 
 Where to add what. `python -m collector.reference` then writes the tables of the reference in docs/ anew.
 
     a filter            datasets/ct_timeseries.py; config.example.toml
-    a dataset           a module in datasets/, and its name in datasets/registry.py
+    a dataset           a module in datasets/, and its name in datasets/__init__.py
     an interval         interval.py; serve/openapi.json, serve/dashboard/view.js, config.example.toml; STEPS in
-                        store/db/schema.py, with a migration of the view `history`
-    a setting           settings/schema.py, settings/settings.py; config.example.toml has its meaning
+                        store/db/schema.py, with a migration of the view `history`; simulator/odd/ has words for it
+    a setting           settings/schema.py, settings/settings.py (a section: loading.py); config.example.toml
     a command           a module in cli/commands/, and its line in cli/main.py
     a metric            serve/metrics.py
     an output format    FORMATS in report/export.py; the choice of formats in cli/commands/export.py
@@ -53,8 +54,10 @@ Where to add what. `python -m collector.reference` then writes the tables of the
                         store/read/listing.py, serve/openapi.json
     a list of /api/v1   serve/api/routes.py, serve/openapi.json
     a table of the page serve/dashboard/: index.html, data.js, drawing.js, tables.js
-    a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop
-    a hook on failures  an Observer (collect/events.py), which daemon.py hands to the Fetcher
+    a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop; collect/worker.py,
+                        collect/maintenance.py: when a failed pass or healing runs again
+    a hook on failures  an Observer (collect/events.py) in serve/, where HTTP is allowed; daemon.py puts it between the
+                        Fetcher and the Heartbeat
 
 The words that this project defines.
 

@@ -1,7 +1,7 @@
-"""The intervals of Radar: all properties of each in one table, so that a new one is one entry.
+"""The intervals of Radar with all properties of each in one table, so that a new interval is one entry.
 
-A bucket is named by its start. The buckets of an interval lie on a grid: the usual one is counted from a Monday,
-midnight UTC, and Radar may be found to use another one.
+A bucket is identified by its start. The buckets of an interval are on a grid. The usual grid starts on a Monday at
+midnight UTC; answers may show that Radar uses another one.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 DEFAULT_ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)
-"""An edge of the usual grid of every interval: a Monday."""
+"""A bucket start of the usual grid of every interval: a Monday."""
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalProperties:
-    """What is known of an interval: *step* is its width, *unit* and *adverb* name it for people (`hour`, `hourly`).
+    """The properties of an interval: *step* is its width, *unit* and *adverb* name it in texts (`hour`, `hourly`).
 
-    *spans* are the lengths of window to try, in days, the longest first, each a whole number of buckets.
-    A chart shows *chart* if nothing else is asked for. The simulator refuses windows longer than *simulated_span*.
+    *spans* are the window lengths to try, in days, the longest first, each a whole number of buckets. *chart* is the
+    default range of a chart. The simulator rejects windows longer than *simulated_span*.
     """
 
     step: timedelta
@@ -30,8 +30,8 @@ class IntervalProperties:
     simulated_span: timedelta
 
 
-# Known: a month at 1h is accepted, 72 days are not; relative ranges end at 364 days. The spans are round numbers that
-# such limits tend to be.
+# Radar accepts a month at 1h and rejects 72 days; relative ranges end at 364 days. The spans are round numbers, because
+# such limits usually are.
 _MONTH = (31, 28, 14, 7, 3, 1)
 _YEAR = (364, 182, 91, 28, 7)
 
@@ -73,33 +73,27 @@ class AggInterval(StrEnum):
     """Width of a bucket. A member's name is the word of `meta.aggInterval`, its value the word of the request."""
 
     def __new__(cls, word: str, properties: IntervalProperties | None = None) -> AggInterval:  # noqa: PYI034 - final
-        """Make a member of its word and its properties; TypeError without the latter."""
+        """Create a member from its word and properties. Raises TypeError for an unknown word."""
         if properties is None:
             raise TypeError(f"{word} has no properties")
         member = str.__new__(cls, word)
         member._value_ = word
         member.properties = properties
+        member.step = properties.step
+        member.seconds = int(properties.step.total_seconds())
         return member
 
     properties: IntervalProperties
+    step: timedelta
+    seconds: int
 
     FIFTEEN_MINUTES = "15m", _QUARTER
     ONE_HOUR = "1h", _HOUR
     ONE_DAY = "1d", _DAY
     ONE_WEEK = "1w", _WEEK
 
-    @property
-    def step(self) -> timedelta:
-        """The bucket's width."""
-        return self.properties.step
-
-    @property
-    def seconds(self) -> int:
-        """The bucket's width in seconds."""
-        return int(self.step.total_seconds())
-
     def floor(self, moment: datetime) -> datetime:
-        """Start of the bucket that holds *moment* on the usual grid; weeks start on Monday."""
+        """Return the start of the bucket that contains *moment* on the usual grid; weeks start on Monday."""
         return moment - (moment - DEFAULT_ORIGIN) % self.step
 
 
@@ -119,7 +113,7 @@ if list(AggInterval) != sorted(AggInterval, key=lambda interval: interval.second
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The starts of the buckets of *interval*, each *offset* (less than a bucket) behind one of the usual grid."""
+    """The bucket starts of *interval*, each *offset* (less than a bucket) after a bucket start of the usual grid."""
 
     interval: AggInterval
     offset: timedelta = timedelta(0)
@@ -135,19 +129,19 @@ class Grid:
         return int(self.offset.total_seconds())
 
     def floor(self, moment: datetime) -> datetime:
-        """Start of the bucket that holds *moment*."""
+        """Return the start of the bucket that contains *moment*."""
         return self.interval.floor(moment - self.offset) + self.offset
 
     def holds(self, moment: datetime) -> bool:
-        """Tell whether a bucket starts at *moment*."""
+        """Return whether a bucket starts at *moment*."""
         return self.floor(moment) == moment
 
     def divides(self, coarser: Grid) -> bool:
-        """Tell whether each bucket of *coarser* is made of whole buckets of this grid."""
+        """Return whether each bucket of *coarser* consists of whole buckets of this grid."""
         return not (coarser.interval.step % self.interval.step or (coarser.offset - self.offset) % self.interval.step)
 
     def __str__(self) -> str:
-        """Say when buckets start: `Thursday 00:00`, `08:00`, or minutes and seconds of the hour, `15:00`."""
+        """Return when buckets start: `Thursday 00:00`, `08:00`, or minutes and seconds of the hour, `15:00`."""
         start = DEFAULT_ORIGIN + self.offset
         if self.interval.step > timedelta(days=1):
             return f"{start:%A %H:%M}"
@@ -155,5 +149,5 @@ class Grid:
 
 
 def grid_of(interval: AggInterval, start: datetime) -> Grid:
-    """Give the grid that has a bucket at *start*."""
+    """Return the grid with a bucket at *start*."""
     return Grid(interval, start - interval.floor(start))

@@ -1,6 +1,6 @@
 """Log lines: a constant event word, then fields; as text for people or as JSON for programs, on stderr.
 
-Secrets never reach a log call; the redacting filter is the last line of defence.
+No log call contains a secret; the formatter also masks them, in case a library logs one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def configure(level: str, style: str, secrets: Iterable[str] = ()) -> None:
 
 
 def quiet(name: str) -> None:
-    """Keep what the logger *name* says below a warning out of the log."""
+    """Log only warnings and errors of the logger *name*."""
     logging.getLogger(name).setLevel(logging.WARNING)
 
 

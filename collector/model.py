@@ -1,7 +1,7 @@
-"""What Radar answers, in Radar's words, as plain frozen values.
+"""Requests to Radar and their answers, in Radar's words, as frozen values.
 
-Moments are aware `datetime`s in UTC. Only where a series' values stand side by side by the thousand are timestamps
-integers of epoch seconds, as the store keeps them.
+Times are aware `datetime`s in UTC. The timestamps of Points are integers of epoch seconds, as in the store, because
+there are many.
 """
 
 from __future__ import annotations
@@ -14,49 +14,47 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.interval import AggInterval as AggInterval  # noqa: PLC0414, TC001 - a word of the model
-from collector.timestamps import from_epoch as from_epoch  # noqa: PLC0414 - a word of the model
-from collector.timestamps import rfc3339 as rfc3339  # noqa: PLC0414
-from collector.timestamps import utc as utc  # noqa: PLC0414
-from collector.timestamps import utc_now as utc_now  # noqa: PLC0414
+from collector.timestamps import rfc3339
 from collector.windows import hull
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from collector.interval import AggInterval
+
 DATASET = "ct"
-"""The Radar dataset that is collected today; part of a series' identity so that others can join it."""
+"""The name of the dataset of a question that names none. It is a part of the identity of a series."""
 
 UNKNOWN_LAST_UPDATED = datetime.max.replace(tzinfo=UTC)
-"""The lastUpdated of an answer that names none. Like any other one ahead of the present, it counts as the present less
-the usual lag."""
+"""The lastUpdated of an answer that has none. Like any lastUpdated after the present, it counts as the present less the
+usual lag."""
 
 
 class Normalization(StrEnum):
-    """The normalizations whose values compare across requests; any other one is only true within one answer."""
+    """The normalizations whose values can be compared across answers. Other values hold only within one answer."""
 
     RAW_VALUES = "RAW_VALUES"
     PERCENTAGE = "PERCENTAGE"
 
 
 def is_absolute(normalization: str) -> bool:
-    """Tell whether values of two answers with this normalization may stand in one history."""
+    """Return whether values of several answers with this normalization can form one history."""
     return spelling_free(normalization) in _ABSOLUTE
 
 
 def is_known(normalization: str) -> bool:
-    """Tell whether the API's description has this word, so that its meaning is known."""
+    """Return whether the API's description has this word, so that its meaning is known."""
     return spelling_free(normalization) in _KNOWN
 
 
 def spelling_free(word: str) -> str:
-    """Return a unit or normalization without case and blanks, to compare it: `Certificates ` is `certificates`."""
+    """Return a unit or normalization in lower case without blanks, to compare it: `RawValues ` becomes `rawvalues`."""
     # Several units are written `name=value, name=value` in an order that depends on case.
     return ",".join(sorted("".join(word.split()).casefold().split(",")))
 
 
 def known_spelling(normalization: str) -> str:
-    """Return the spelling of Normalization if *normalization* differs from it in case and blanks at most."""
+    """Return the spelling of Normalization if *normalization* differs from it only in case and blanks."""
     return _ABSOLUTE.get(spelling_free(normalization), normalization)
 
 
@@ -68,14 +66,16 @@ RELATIVE_WORDS = (
     "OVERLAPPED_PERCENTAGE",
     "RATIO",
 )
-"""The normalizations whose values hold within one answer only."""
+"""The normalizations whose values hold only within one answer."""
 _ABSOLUTE = {spelling_free(known): known.value for known in Normalization}
 _KNOWN = {*_ABSOLUTE, *map(spelling_free, RELATIVE_WORDS)}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Window:
-    """The buckets from *start* up to, not including, *end*; both on the bucket grid. `windows` has their algebra."""
+    """The buckets from *start* until before *end*; both on the bucket grid. The module `windows` has the algebra."""
+
+    # not a named tuple, because `asdict` must return `start` and `end` by name for /api/v1 and reports
 
     start: datetime
     end: datetime
@@ -89,11 +89,11 @@ class Window:
 
     @property
     def duration(self) -> timedelta:
-        """Length of the window."""
+        """The length of the window."""
         return self.end - self.start
 
     def overlaps(self, other: Window) -> bool:
-        """Tell whether the two share a moment."""
+        """Return whether the two windows have a time in common."""
         return self.start < other.end and other.start < self.end
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ class Window:
 
 
 class RequestKind(NamedTuple):
-    """What all queries of one request have in common; the limits on the size of a request are learned for each kind."""
+    """The properties that all slices of a request share; the size limits of requests are learned for each kind."""
 
     dataset: str
     agg_interval: AggInterval
@@ -109,10 +109,10 @@ class RequestKind(NamedTuple):
 
 @dataclass(frozen=True)
 class Question:
-    """What one position of a request asks for: all of a series' identity that is known before the answer.
+    """What one position of a request asks for: the part of a series' identity that is known before the answer.
 
-    *filters* maps the API's parameter names to their values; a list is OR. *dimension* and *group* are empty for
-    `timeseries` and leave room for `timeseries_groups`.
+    *filters* maps the API's parameter names to values; several values mean OR. *dimension* and *group* are empty,
+    because no dataset has them yet.
     """
 
     agg_interval: AggInterval
@@ -123,23 +123,23 @@ class Question:
 
     @property
     def request_kind(self) -> RequestKind:
-        """The kind of the requests that can carry this question."""
+        """The kind of the requests that can contain this question."""
         return RequestKind(self.dataset, self.agg_interval)
 
     @cached_property
     def filters_json(self) -> str:
-        """The filters in their one canonical spelling: JSON, keys and values sorted, no blanks."""
+        """The filters as canonical JSON: keys and values sorted, no blanks."""
         ordered = {name: sorted(set(values)) for name, values in sorted(self.filters.items())}
         return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
 
     @cached_property
     def key(self) -> tuple[str, str, str, str, str]:
-        """(dataset, dimension, group, agg_interval, filters): equal for two questions that ask for the same thing."""
+        """(dataset, dimension, group, agg_interval, filters): equal for equal questions."""
         return (self.dataset, self.dimension, self.group, self.agg_interval.value, self.filters_json)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the key: short enough for an index, however many filters there are."""
+        """SHA-256 of the key, which is short enough for an index."""
         return hashlib.sha256(json.dumps(self.key).encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -151,14 +151,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One series over one window: what one position of a request asks for."""
+    """One question over one window: one position of a request."""
 
     series: Question
     window: Window
 
     @property
     def buckets(self) -> int:
-        """How many buckets the window holds."""
+        """The number of buckets in the window."""
         return self.window.duration // self.series.agg_interval.step
 
 
@@ -170,35 +170,35 @@ class Batch:
 
     @property
     def agg_interval(self) -> AggInterval:
-        """The one bucket width of all slices."""
+        """The interval of all slices."""
         return self.slices[0].series.agg_interval
 
     @property
     def request_kind(self) -> RequestKind:
-        """The one kind of all slices."""
+        """The kind of all slices."""
         return self.slices[0].series.request_kind
 
     @property
     def duration(self) -> timedelta:
-        """The one duration of all windows."""
+        """The length of every window."""
         return self.slices[0].window.duration
 
     @property
     def buckets(self) -> int:
-        """How many buckets the answer can hold, over all slices."""
+        """The maximum number of buckets in the answer, over all slices."""
         return len(self.slices) * (self.duration // self.agg_interval.step)
 
     def without(self, positions: Collection[int]) -> Batch:
-        """Leave out the slices at *positions*."""
-        return Batch(tuple(piece for number, piece in enumerate(self.slices) if number not in positions))
+        """Return the batch without the slices at *positions*."""
+        return Batch(tuple(slice_ for number, slice_ in enumerate(self.slices) if number not in positions))
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """The windows of the slices, one per position."""
-        return tuple(piece.window for piece in self.slices)
+        """The window of each slice."""
+        return tuple(slice_.window for slice_ in self.slices)
 
     def __str__(self) -> str:
-        """Write `34 x 15m over A..B in 3 windows`: A..B is the hull of all windows."""
+        """Return `34 x 15m over A..B in 3 windows`; A..B is the hull of all windows."""
         different = set(self.windows)
         windows = f" in {len(different)} windows" if len(different) > 1 else ""
         return f"{len(self.slices)} x {self.agg_interval} over {hull(different)}{windows}"
@@ -206,7 +206,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Values of one slice, ascending: *timestamps* in epoch seconds (start of bucket), *values* finite."""
+    """The values of one slice, ascending: *timestamps* are bucket starts in epoch seconds, *values* are finite."""
 
     timestamps: Sequence[int]
     values: Sequence[float]
@@ -214,9 +214,9 @@ class Points:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Annotation:
-    """A remark of Cloudflare's on the data: an outage, an event, a change of the pipeline.
+    """A note of Cloudflare on the data: an outage, an event, a change of the pipeline.
 
-    A text is None if the answer had null, or left it out.
+    A text is None if the answer had null or lacked it.
     """
 
     start_date: datetime
@@ -231,10 +231,11 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What an answer says of itself. *date_ranges* are the adjusted ranges (startTime, endTime), one per slice.
+    """The metadata of an answer. *date_ranges* are the adjusted ranges (startTime, endTime), one for each slice.
 
-    An empty *normalization* or *unit* and a range of None were not named; *last_updated* is UNKNOWN_LAST_UPDATED then.
-    *unit_names* are the names beside the one unit, empty if there are none or *unit* holds them.
+    If the answer lacks one of them, *normalization* and *unit* are empty, a range is None, and *last_updated* is
+    UNKNOWN_LAST_UPDATED. *unit_names* are the names of the single unit; empty if there are none, or if *unit*
+    contains them.
     """
 
     agg_interval: AggInterval
@@ -249,9 +250,9 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The body of a response as it came, inflated, without our credentials: *content*, of HTTP *status*.
+    """The decompressed body of a response with HTTP *status*, without our credentials.
 
-    If it is not *whole*, *content* is its beginning; *received_at* is the moment at which the headers came.
+    If it is not *whole*, *content* is its beginning. *received_at* is when the headers arrived.
     """
 
     content: bytes
@@ -262,10 +263,10 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A trusted answer: *series* holds the points of each slice, in the order of the batch, without the *missing* ones.
+    """A checked answer: *series* has the points of each slice, in the order of the batch, without the *missing* ones.
 
-    *missing* are the positions of slices whose series did not come while others did. *deviations* says what the answer
-    has otherwise than usual, without harm.
+    *missing* are the positions of slices whose series the answer lacks. *deviations* are sentences about harmless
+    differences from the documented form.
     """
 
     meta: Meta

@@ -1,4 +1,4 @@
-"""What the operator asks for: profiles and their series."""
+"""The profiles of the operator and their series."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.datasets import DEFAULT, dataset_named
-from collector.interval import Grid
-from collector.model import AggInterval, Question, RequestKind, Window
+from collector.interval import AggInterval, Grid
+from collector.model import Question, RequestKind, Window
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LabelledSeries:
-    """A series under the label a profile gives it: `profile`, or `profile/value` under `each`."""
+    """A question with its label in a profile: `profile`, or `profile/value` with `each`."""
 
     label: str
     query: Question
@@ -26,7 +26,7 @@ class LabelledSeries:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far back a profile wants its snapshots to reach: to *since*, else *lookback* before the moment of asking."""
+    """How far back the snapshots of a profile reach: to *since*, or *lookback* before the request if it is None."""
 
     since: datetime | None
     lookback: timedelta
@@ -36,9 +36,9 @@ class Reach:
 class Profile:
     """One `[[profiles]]` table with every setting resolved.
 
-    *filters* and *each* map the API's parameter names to values; labels follow the operator's order of *each*. If not
-    *enabled*, the profile is paused: nothing is asked for it, and its history is kept. Buckets begin *offset* later
-    than those of the usual grid, as Radar was found to have them. *dataset* is the name of a record in `datasets`.
+    *filters* and *each* map the API's parameter names to values; labels have the operator's order of *each*. If not
+    *enabled*, the profile is paused: no request is sent for it, and its history is kept. Buckets begin *offset* later
+    than those of the usual grid, if answers have shown that. *dataset* is the name of a record in `datasets`.
     """
 
     name: str
@@ -56,22 +56,27 @@ class Profile:
 
     @property
     def grid(self) -> Grid:
-        """Where its buckets start."""
+        """The grid of its buckets."""
         return Grid(self.agg_interval, self.offset)
 
     @property
     def request_kind(self) -> RequestKind:
-        """The kind of the requests that collect it."""
+        """The kind of its requests."""
         return RequestKind(self.dataset, self.agg_interval)
 
     @property
     def series(self) -> tuple[LabelledSeries, ...]:
-        """One series, or one per combination of the values of *each*."""
-        return tuple(self._series(values) for values in itertools.product(*self.each.values()))
+        """One series, or one for each combination of the values of *each*."""
+        series = []
+        for values in itertools.product(*self.each.values()):
+            filters = {**self.filters, **{name: (value,) for name, value in zip(self.each, values, strict=True)}}
+            question = Question(self.agg_interval, filters, self.dataset)
+            series.append(LabelledSeries("/".join((self.name, *values)), question))
+        return tuple(series)
 
     @property
     def takes_snapshots(self) -> bool:
-        """Whether values depend on the moment of asking: all the series of such a profile are snapshots, or none."""
+        """Whether values depend on the moment of the request: then all series of the profile are snapshots."""
         return bool(self.snapshot_filters)
 
     @property
@@ -81,13 +86,13 @@ class Profile:
 
     @property
     def reach(self) -> Reach:
-        """How far back its snapshots reach, if it takes any."""
+        """How far back its snapshots reach, if it has any."""
         return Reach(self.since, self.lookback)
 
     def due_edges(self, after: datetime | None, now: datetime) -> list[datetime]:
-        """The edges in (*after*, *now*] whose publication delay has passed, ascending; with no *after*, the newest.
+        """Return the edges in (*after*, *now*] whose delay has passed, ascending; only the newest if *after* is None.
 
-        A fire is known by its edge, whatever the delay: a changed delay makes no second fire of one edge.
+        A fire is identified by its edge, so a changed delay makes no second fire of one edge.
         """
         newest = self.grid.floor(now - self.publication_delay)
         if after is None:
@@ -96,15 +101,15 @@ class Profile:
         return [newest - self.agg_interval.step * back for back in reversed(range(max(missed, 0)))]
 
     def next_due(self, now: datetime) -> datetime:
-        """The first moment after *now* at which the profile is due."""
+        """Return the first time after *now* at which the profile is due."""
         edge = self.grid.floor(now - self.publication_delay)
         return edge + self.agg_interval.step + self.publication_delay
 
     def expected(self, stored: Window | None, published: datetime) -> Window | None:
-        """The buckets of one series that should be there: from `since`, or the first stored one, to what is published.
+        """Return the window that one series should have: from `since` or the first stored bucket to *published*.
 
-        *published* is the moment up to which Radar has data. None where nothing is expected yet. Of a paused profile
-        nothing is expected after the newest stored bucket.
+        *published* is the time until which Radar has data. Returns None if nothing is expected yet. A paused profile
+        expects nothing after its newest stored bucket.
         """
         end = self.grid.floor(published)
         if not self.enabled:
@@ -114,42 +119,39 @@ class Profile:
         start = self.since or (stored.start if stored else end)
         return Window(self.grid.floor(start), end) if start < end else None
 
-    def _series(self, values: tuple[str, ...]) -> LabelledSeries:
-        label = "/".join((self.name, *values))
-        filters = {**self.filters, **{name: (value,) for name, value in zip(self.each, values, strict=True)}}
-        return LabelledSeries(label, Question(self.agg_interval, filters, self.dataset))
-
 
 def on_grids(profiles: Iterable[Profile], grids: Mapping[AggInterval, Grid]) -> list[Profile]:
-    """Put *profiles* on the grids that are in use; an interval that is absent has the usual one."""
-    found = ((one, grids.get(one.agg_interval) or Grid(one.agg_interval)) for one in profiles)
-    return [one if one.offset == grid.offset else replace(one, offset=grid.offset) for one, grid in found]
+    """Return *profiles* with the offsets of *grids*; an interval that is absent has the usual grid."""
+    pairs = ((profile, grids.get(profile.agg_interval) or Grid(profile.agg_interval)) for profile in profiles)
+    return [
+        profile if profile.offset == grid.offset else replace(profile, offset=grid.offset) for profile, grid in pairs
+    ]
 
 
 def awake(profiles: Iterable[Profile], named: Collection[str] = ()) -> list[Profile]:
-    """Choose those of *profiles* that are not paused; ValueError if a paused one is *named*, or no other is left."""
+    """Return the *profiles* that are not paused. Raises ValueError if one of *named* is paused, or all are."""
     listed = list(profiles)
     paused = [profile.name for profile in listed if not profile.enabled]
     chosen = [profile for profile in listed if profile.enabled]
-    refused = [name for name in paused if name in named] or (paused if not chosen else [])
-    if refused:
-        raise ValueError(f"profiles: paused by enabled = false, so nothing is asked for them: {', '.join(refused)}")
+    rejected = [name for name in paused if name in named] or (paused if not chosen else [])
+    if rejected:
+        raise ValueError(f"profiles: paused by enabled = false, so nothing is fetched for them: {', '.join(rejected)}")
     return chosen
 
 
 def with_history(profiles: Iterable[Profile], named: Collection[str] = ()) -> list[Profile]:
-    """Choose those of *profiles* that have a history to backfill: not paused ones, nor those that take snapshots.
+    """Return the *profiles* that can be backfilled: they are not paused and have no snapshots.
 
-    Raises ValueError if such a profile is among the *named* ones, or if no other is left.
+    Raises ValueError if another one is *named*, or if none can be backfilled.
     """
     listed = awake(profiles, named)
     moving = {profile.name: profile.snapshot_filters for profile in listed if profile.takes_snapshots}
     chosen = [profile for profile in listed if not profile.takes_snapshots]
-    refused = [name for name in moving if name in named] or ([*moving] if not chosen else [])
-    if refused:
-        filters = ", ".join(dict.fromkeys(itertools.chain.from_iterable(moving[name] for name in refused)))
+    rejected = [name for name in moving if name in named] or ([*moving] if not chosen else [])
+    if rejected:
+        filters = ", ".join(dict.fromkeys(itertools.chain.from_iterable(moving[name] for name in rejected)))
         raise ValueError(
-            f"profiles: {', '.join(refused)} cannot be backfilled, because {filters} is judged at the moment of "
-            "asking: every pass takes a snapshot of the whole range from `since`"
+            f"profiles: {', '.join(rejected)} cannot be backfilled, because {filters} is judged at the moment of "
+            "the request: every pass takes a snapshot of the whole range from `since`"
         )
     return chosen

@@ -21,10 +21,11 @@ from collector import docs
 from collector.cli.commands.config import example
 from collector.cli.main import command
 from collector.datasets import DEFAULT
+from collector.errors import CollectorError
 from collector.serve.metrics import Metrics
-from collector.settings.parsers import format_duration
 from collector.settings.schema import SECTIONS, CollectionSection, ProfileSection, Section, allowed, toml_keys
-from collector.settings.secret import Secret
+from collector.settings.settings import Secret
+from collector.settings.values import format_duration
 from collector.store.db import schema
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def filled(text: str) -> str:
     """Return the page *text* with every generated block written anew."""
-    return _BLOCK.sub(lambda found: f"{found[1]}{BLOCKS[found[2]]()}{found[3]}", text)
+    return _BLOCK.sub(lambda block: f"{block[1]}{BLOCKS[block[2]]()}{block[3]}", text)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -62,6 +63,9 @@ def _settings() -> str:
 def _section(name: str, model: type[Section], meanings: dict[tuple[str, str], str]) -> str:
     head = f"[[{name}]]" if name == "profiles" else f"[{name}]"
     keys = [key for key in toml_keys(model) if key not in {"filters", "each"}]
+    for key in keys:
+        if (name, key) not in meanings:
+            raise CollectorError(f"config.example.toml has no {key} under [{name}] with a comment above it")
     rows = [(f"`{name}.{key}`", *_default_and_allowed(model, key), meanings[name, key]) for key in keys]
     return f"### `{head}`\n\n{_table(('key', 'default', 'allowed', 'meaning'), rows)}"
 
@@ -103,7 +107,7 @@ def _shown(value: Any) -> str:
 
 def _meanings(text: str) -> dict[tuple[str, str], str]:
     """Read the comment above each key of the example configuration, by section and key."""
-    found: dict[tuple[str, str], str] = {}
+    meanings: dict[tuple[str, str], str] = {}
     section = ""
     comment: list[str] = []
     for line in text.splitlines():
@@ -112,49 +116,51 @@ def _meanings(text: str) -> dict[tuple[str, str], str]:
             comment = []
         elif key := _KEY.match(line):
             if comment:
-                found.setdefault((section, key[1]), " ".join(comment).partition(" Allowed: ")[0])
+                meanings.setdefault((section, key[1]), " ".join(comment).partition(" Allowed: ")[0])
             comment = []
         elif line.startswith("# "):
             comment.append(line.removeprefix("# ").strip())
         else:
             comment = []
-    return found
+    return meanings
 
 
 def _filters() -> str:
-    rows = [(f"`{one.option}`", _escaped(one.allowed)) for one in DEFAULT.filters.values()]
+    rows = [(f"`{parameter.option}`", _escaped(parameter.allowed)) for parameter in DEFAULT.filters.values()]
     return _table(("filter", "allowed"), rows)
 
 
 def _commands() -> str:
-    return "\n".join(_describe(found, path) for path, found in commands(command))
+    return "\n".join(_describe(command_, path) for path, command_ in commands(command))
 
 
 def commands(
     group: click.Command, path: tuple[str, ...] = ("collector",)
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command below *group* with its path; a group comes before its commands."""
+    """Yield every command of *group* with its path; a group is before its commands."""
     if isinstance(group, click.Group):
         context = click.Context(group, info_name=path[-1])
         for name in group.list_commands(context):
-            found = group.get_command(context, name)
-            assert found is not None
-            yield (*path, name), found
-            yield from commands(found, (*path, name))
+            command_ = group.get_command(context, name)
+            assert command_ is not None
+            yield (*path, name), command_
+            yield from commands(command_, (*path, name))
 
 
-def _describe(found: click.Command, path: tuple[str, ...]) -> str:
+def _describe(command_: click.Command, path: tuple[str, ...]) -> str:
     """Write usage, help and options of one command."""
     name = " ".join(path)
-    context = click.Context(found, info_name=name)
-    usage = " ".join((name, *found.collect_usage_pieces(context)))
-    text, _, examples = inspect.cleandoc(found.help or "").replace("\b\n", "").partition("Example: ")
+    context = click.Context(command_, info_name=name)
+    usage = " ".join((name, *command_.collect_usage_pieces(context)))
+    text, _, examples = inspect.cleandoc(command_.help or "").replace("\b\n", "").partition("Example: ")
     parts = [f"### `{name}`", text.strip(), f"```sh\n{usage}\n```"]
     if examples:
         lines = examples.replace("Example: ", "").strip()
         parts.append(f"For example:\n\n```sh\n{lines}\n```")
     records = [
-        record for one in found.params if (record := one.get_help_record(context)) and one.param_type_name == "option"
+        record
+        for parameter in command_.params
+        if (record := parameter.get_help_record(context)) and parameter.param_type_name == "option"
     ]
     rows = [(f"`{names}`", " ".join(meaning.split())) for names, meaning in records]
     return "\n\n".join(parts) + "\n" + (f"\n{_table(('option', 'meaning'), rows)}" if rows else "")
@@ -167,11 +173,18 @@ def _routes() -> str:
     rows, used = [], {}
     for path, methods in description["paths"].items():
         for method, operation in methods.items():
-            given = [shared[one["$ref"].rpartition("/")[2]] for one in operation.get("parameters", []) if "$ref" in one]
-            used.update({(one["name"], one["description"]): one for one in given})
-            names = ", ".join(f"`{one['name']}`" for one in given) or "none"
+            used_here = [
+                shared[parameter["$ref"].rpartition("/")[2]]
+                for parameter in operation.get("parameters", [])
+                if "$ref" in parameter
+            ]
+            used.update({(parameter["name"], parameter["description"]): parameter for parameter in used_here})
+            names = ", ".join(f"`{parameter['name']}`" for parameter in used_here) or "none"
             rows.append((f"`{method.upper()} {path}`", operation["summary"], names))
-    parameters = [(f"`{one['name']}`", _values(one["schema"]), one["description"]) for one in used.values()]
+    parameters = [
+        (f"`{parameter['name']}`", _values(parameter["schema"]), parameter["description"])
+        for parameter in used.values()
+    ]
     routes = _table(("route", "gives", "parameters"), rows)
     return f"{routes}\n{_table(('parameter', 'values', 'meaning'), parameters)}"
 
@@ -182,7 +195,7 @@ def _values(schema: dict[str, Any]) -> str:
     if schema["type"] == "integer":
         default = f", `{schema['default']}` by default" if "default" in schema else ""
         return f"{schema['minimum']} to {schema['maximum']}{default}"
-    return ", ".join(f"`{one}`" for one in schema.get("enum", ())) or "text"
+    return ", ".join(f"`{word}`" for word in schema.get("enum", ())) or "text"
 
 
 _STATUS = {
@@ -203,14 +216,14 @@ _STATUS = {
     "store": {"points": 0, "bytes": 0},
     "budget": {"limit": 600, "used": 0, "blocked_until": None},
 }
-"""What of a status document the metrics are made from."""
+"""The parts of a status document that the metrics use."""
 
 
 def _metrics() -> str:
     text = Metrics().text(_STATUS, {"all": 5}, _NOON).decode()
     rows = []
     for family in text_string_to_metric_families(text):
-        samples = [one for one in family.samples if not one.name.endswith("_bucket")]
+        samples = [sample for sample in family.samples if not sample.name.endswith("_bucket")]
         name = samples[0].name if family.type == "counter" else family.name
         rows.append((f"`{name}`", family.type, _labels(samples), family.documentation))
     return _table(("metric", "type", "labels", "meaning"), sorted(rows))
@@ -218,10 +231,10 @@ def _metrics() -> str:
 
 def _labels(samples: Sequence[Sample]) -> str:
     """Write the labels of one metric, with their values where the code decides on them."""
-    values = {label: dict.fromkeys(one.labels[label] for one in samples) for label in samples[0].labels}
+    values = {label: dict.fromkeys(sample.labels[label] for sample in samples) for label in samples[0].labels}
     free = {"profile", "version"}
     parts = [
-        f"`{label}`" + ("" if label in free else f": {', '.join(known)}") for label, known in sorted(values.items())
+        f"`{label}`" + ("" if label in free else f": {', '.join(values_)}") for label, values_ in sorted(values.items())
     ]
     return "; ".join(parts) or "none"
 
@@ -232,7 +245,7 @@ _TABLES = ("series", "points", "revisions", "fetches", "date_ranges", "annotatio
 
 def _tables() -> str:
     tables = {name: getattr(schema, name) for name in _TABLES}
-    rows = [(f"`{name}`", ", ".join(f"`{one.name}`" for one in table.columns)) for name, table in tables.items()]
+    rows = [(f"`{name}`", ", ".join(f"`{column.name}`" for column in table.columns)) for name, table in tables.items()]
     return _table(("table", "columns"), rows)
 
 
@@ -245,7 +258,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "metrics": _metrics,
     "tables": _tables,
 }
-"""What writes each generated block."""
+"""The function that returns each generated block."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Text that came from elsewhere: made harmless for a terminal, and cut to the part that explains a large body."""
+"""Foreign text: made harmless for a terminal, and reduced to the part that explains a large body."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def _escaped(character: str) -> str:
 
 
 EXCERPT_BYTES = 65_536
-_MOST_META_BYTES = 262_144
+_MAX_META_BYTES = 262_144
 _META = re.compile(rb'"meta"\s*:\s*(?=\{)')
 
 
 def excerpt(content: bytes) -> bytes:
     """Return the first 64 KiB of a body, and behind a line break its `meta` if that lies further back."""
     head = content[:EXCERPT_BYTES]
-    found = _META.search(content)
-    if found is None:
+    match = _META.search(content)
+    if match is None:
         return head
-    start, end = found.end(), found.end() + _object_length(content[found.end() : found.end() + _MOST_META_BYTES])
+    start, end = match.end(), match.end() + _object_length(content[match.end() : match.end() + _MAX_META_BYTES])
     return head if end <= len(head) else head + b'\n"meta": ' + content[start:end]
 
 

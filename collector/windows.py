@@ -57,10 +57,10 @@ def subtract(window: _W, taken: Iterable[_W]) -> list[_W]:
     return [*parts, _like(window, at, window[1])] if at < window[1] else parts
 
 
-def intersect(one: Iterable[_W], other: Iterable[_W]) -> list[_W]:
-    """Return the parts that a window of *one* and a window of *other* have in common."""
-    right = list(other)
-    parts = (_like(a, max(a[0], b[0]), min(a[1], b[1])) for a in one for b in right)
+def intersect(windows: Iterable[_W], others: Iterable[_W]) -> list[_W]:
+    """Return the parts that a window of *windows* and a window of *others* have in common."""
+    right = list(others)
+    parts = (_like(a, max(a[0], b[0]), min(a[1], b[1])) for a in windows for b in right)
     return merge(part for part in parts if part[0] < part[1])
 
 

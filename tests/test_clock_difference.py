@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.clock_difference import ClockDifference, ClockSample, load, radar_lag, sample, sentence
+from collector.rules.clock_difference import ClockDifference, ClockSample, load, radar_lag, sample, sentence
 from tests.harness.collect_core import NOW
 
 HOUR = 3600

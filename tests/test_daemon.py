@@ -11,12 +11,12 @@ import pytest
 from collector.collect.one_pass import collect
 from collector.daemon import Daemon, groups, host_jitter
 from collector.interval import AggInterval, Grid
-from collector.model import rfc3339
 from collector.profile import with_history
 from collector.report.status import status_document
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import BackfillRequest, Store, StoreDenied
+from collector.timestamps import rfc3339
 from tests.harness import faults
 from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, until
 from tests.harness.factories import profile

@@ -1,4 +1,4 @@
-"""Which counts may be added up."""
+"""Which counts can be added."""
 
 import ast
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_counts_add_up_over_time_unless_a_filter_forbids_it(expected, filters):
 def test_why_counts_do_not_add_up_names_the_filter():
     assert why_not_over_time(_query()) is None
     assert why_not_over_time(_query(uniqueEntries=["true"])).startswith("uniqueEntries: ")
-    assert why_not_over_time(_query(expirationStatus=["VALID"])).endswith("judged at the moment of asking")
+    assert why_not_over_time(_query(expirationStatus=["VALID"])).endswith("judged at the moment of the request")
 
 
 def test_a_series_is_a_snapshot_if_it_is_judged_when_asked():

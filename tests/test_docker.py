@@ -1,4 +1,4 @@
-"""The image: linted always, built where buildah and a base image are at hand."""
+"""The image: always linted, and built if buildah and a base image are available."""
 
 import json
 import os

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from collector.edge import DAY, Edge, Search, dump, first_run, is_beginning, load, samples
+from collector.rules.edge import DAY, Edge, Search, dump, first_run, is_beginning, load, samples
 
 STEP = 3600
 WEEK = 7 * DAY
@@ -61,7 +61,7 @@ def test_a_window_is_cut_at_an_edge(expected, edge, window):
 
 
 def searched(search, edge, wrong=()):
-    """Ask until the edge is found; gives (found, number of questions). The questions of the numbers *wrong* lie."""
+    """Search for the edge; return it and the number of requests. Those with a number in *wrong* get a false answer."""
     count = 0
     while search and (bucket := search.question) is not None:
         refused = (bucket < edge) != (count in wrong)

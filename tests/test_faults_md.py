@@ -1,4 +1,4 @@
-"""`faults.md` names a test for every fault: each of them is there, and no fault has lost its line."""
+"""`faults.md` names a test for every fault: each test exists, and each fault has a line."""
 
 import ast
 import re

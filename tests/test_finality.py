@@ -1,4 +1,4 @@
-"""What is final, what is read again, which gaps are proven."""
+"""Which values are final, which are fetched again, which gaps are proven."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.finality import (
+from collector.rules.finality import (
     DAY,
     DEFAULT_SETTLE,
     RECHECK_SECONDS,

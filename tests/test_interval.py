@@ -1,4 +1,4 @@
-"""All properties of an interval stand in one table, and what is written of intervals elsewhere has them all."""
+"""All properties of an interval are in one table; documents that list intervals list all of them."""
 
 import json
 import re
@@ -68,7 +68,7 @@ from collector.collect.planning import request_limits
 from collector.simulator import MAX_SPAN
 from collector.settings import RetentionSettings
 from collector.store.retention.prune import cutoffs
-from collector.model import utc_now
+from collector.timestamps import utc_now
 six = AggInterval("6h")
 cutoffs(RetentionSettings({six: timedelta(days=1)}), utc_now(), {})
 assert request_limits.first_guess(six).shape.span == timedelta(days=31)

@@ -1,4 +1,4 @@
-"""A second dataset is one record: it is collected, served and exported without a change anywhere else."""
+"""A second dataset is one record: it is collected, served and exported without any other change."""
 
 import json
 from contextlib import asynccontextmanager

@@ -1,7 +1,8 @@
 import pytest
 
-from collector.model import Points, Window, from_epoch, utc
-from collector.normalization import Verdict, compare, load, short_window
+from collector.model import Points, Window
+from collector.rules.normalization import Verdict, compare, load, short_window
+from collector.timestamps import from_epoch, utc
 
 STEP = 3600
 

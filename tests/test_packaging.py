@@ -1,4 +1,4 @@
-"""What a user gets: the wheel, its dependencies, a command that starts fast, and a tidy house."""
+"""What a user gets: the wheel, its dependencies, a command that starts fast, and no other files."""
 
 import ast
 import itertools

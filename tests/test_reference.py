@@ -1,4 +1,4 @@
-"""The reference names everything that can be set, called, requested and measured, and is what the code says."""
+"""The reference has every setting, command, route and metric, and is up to date."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Text from elsewhere on a terminal."""
+"""Foreign text on a terminal."""
 
 import json
 import logging

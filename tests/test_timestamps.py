@@ -47,11 +47,11 @@ def test_every_form_is_read(expected, text):
     ],
 )
 def test_anything_else_is_refused_with_what_is_allowed_on_both_edges(text):
-    with pytest.raises(ValueError, match="is no moment; allowed: a date such as 2026-01-31, an RFC 3339 time such as"):
+    with pytest.raises(ValueError, match="is not a time; allowed: a date such as 2026-01-31, an RFC 3339 time such as"):
         parse_time(text, NOW)
-    with pytest.raises(click.BadParameter, match="is no moment; allowed: a date"):
+    with pytest.raises(click.BadParameter, match="is not a time; allowed: a date"):
         TIME.convert(text, None, None)
-    with pytest.raises(RequestRejected, match=r"start: .* is no moment; allowed: a date"):
+    with pytest.raises(RequestRejected, match=r"start: .* is not a time; allowed: a date"):
         QueryParameters({"start": [text]}, datetime.now(UTC)).time("start")
 
 
@@ -72,7 +72,7 @@ def test_ages_are_counted_from_the_present_on_both_edges(text):
 
 
 def test_a_long_text_is_shown_in_part():
-    with pytest.raises(ValueError, match="is no moment") as refused:
+    with pytest.raises(ValueError, match="is not a time") as refused:
         parse_time("x" * 5000, NOW)
     assert len(str(refused.value)) < 300
 

@@ -21,11 +21,10 @@ import click
 from collector import logs
 from collector.cli.main import CONFIG_HELP
 from collector.errors import CollectorError, UsageError, did_you_mean
-from collector.model import rfc3339, utc_now
 from collector.profile import awake
 from collector.settings import load
 from collector.store import JobProgress, JobStatus, StoreLocked
-from collector.timestamps import parse_time
+from collector.timestamps import parse_time, rfc3339, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -161,13 +160,13 @@ class DaemonClient:
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
 
-    def submit(self, wanted: BackfillRequest) -> int:
+    def submit(self, request: BackfillRequest) -> int:
         """Create a backfill job. Returns its id."""
         content = {
-            "profiles": wanted.profiles,
-            "start": rfc3339(wanted.start),
-            "end": rfc3339(wanted.end),
-            "force": wanted.force,
+            "profiles": request.profiles,
+            "start": rfc3339(request.start),
+            "end": rfc3339(request.end),
+            "force": request.force,
         }
         return int(self._call("POST", _JOBS, content)["id"])
 
@@ -176,16 +175,16 @@ class DaemonClient:
         while True:
             document = self._call("GET", f"{_JOBS}/{job}")
             progress = JobProgress(**{name: document[name] for name in JobProgress.__slots__ if name in document})
-            standing = JobStatus(document["state"], progress, document["message"])
-            yield standing, self._ahead_of(job) if standing.state == "queued" else None
-            if standing.ended:
+            status = JobStatus(document["state"], progress, document["message"])
+            yield status, self._ahead_of(job) if status.state == "queued" else None
+            if status.ended:
                 return
             time.sleep(_POLL_SECONDS)
 
     def _ahead_of(self, job: int) -> int | None:
         """Return the job that runs before a queued one, because jobs run in the order of their ids."""
-        others = (one["id"] for one in self._call("GET", _JOBS)["backfills"] if one["state"] in ("queued", "running"))
-        return max((other for other in others if other < job), default=None)
+        ids = (row["id"] for row in self._call("GET", _JOBS)["backfills"] if row["state"] in ("queued", "running"))
+        return max((id_ for id_ in ids if id_ < job), default=None)
 
     def cancel(self, job: int) -> None:
         """Cancel a job."""
@@ -270,13 +269,13 @@ def period_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--start T` and `--end T`, the half-open range [start, end). An empty range is a usage error."""
 
     @functools.wraps(function)
-    def checked(*args: Any, start: datetime | None, end: datetime | None, **others: Any) -> Any:
+    def checked(*args: Any, start: datetime | None, end: datetime | None, **options: Any) -> Any:
         if start is not None and end is not None and start >= end:
             relation = "is after" if start > end else "is equal to"
             raise click.UsageError(
                 f"--start {rfc3339(start)} {relation} --end {rfc3339(end)}; --start must be before --end."
             )
-        return function(*args, start=start, end=end, **others)
+        return function(*args, start=start, end=end, **options)
 
     start = click.option(
         "--start",

@@ -41,7 +41,7 @@ _COMMANDS = {
     "grafana": _Command("charts", "Print dashboards for Grafana or alert rules for Prometheus."),
     "db": _Command("db", "Migrate, verify, back up, copy or prune the store."),
     "config": _Command("config", "Check, show or write the configuration."),
-    "docs": _Command("docs", "Print the reference: settings, commands, routes, metrics, the store."),
+    "docs": _Command("config", "Print the reference: settings, commands, routes, metrics, the store."),
     "probe": _Command("probe", "Find out what the API does not publish: form, units, limits, delays, history."),
     "simulate": _Command("simulate", "Run a local simulator of the Radar API."),
     "healthcheck": _Command("service", "Exit with code 0 if the running daemon is ready."),

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.cells import cell_len
 
-from collector.model import rfc3339
 from collector.text import printable, printable_json
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -58,7 +58,6 @@ def _plain(value: Any) -> Any:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
-    from collector.cli.output import lay_out
 
     terminal = sys.stdout.isatty()  # text for a pipe is not wrapped
     width = shutil.get_terminal_size().columns if terminal else None
@@ -153,8 +152,8 @@ def lay_out(
 
 
 def _column(name: str, values: Sequence[Any], write: Callable[[Any], str]) -> _Column:
-    known = [value for value in values if value is not None]
-    right = bool(known) and all(isinstance(value, int | float | Decimal) for value in known)
+    present = [value for value in values if value is not None]
+    right = bool(present) and all(isinstance(value, int | float | Decimal) for value in present)
     return _Column(name.replace("_", " "), tuple(map(write, values)), right)
 
 
@@ -227,7 +226,6 @@ def list_rows(
     import asyncio
 
     from collector.cli.bootstrap import load_settings
-    from collector.cli.output import show
     from collector.store import Store
 
     settings = load_settings(config, required=False)
@@ -248,7 +246,6 @@ def list_rows(
 
 async def check_profile(store: Store, profile: str) -> None:
     """Print the new name of a renamed profile. Raises UsageError, with a suggestion, for an unknown profile."""
-    from collector.cli.output import say
     from collector.errors import UsageError, did_you_mean
 
     known = sorted({row.profile for row in await store.list_series() if row.profile})
@@ -261,9 +258,9 @@ async def check_profile(store: Store, profile: str) -> None:
 
 def new_names(profile: str, followed: Sequence[Renamed]) -> list[str]:
     """Return the new names of the labels of *profile*, as one sentence if the whole profile was renamed."""
-    moved = {one.new_profile for one in followed}
+    moved = {renamed.new_profile for renamed in followed}
     if len(moved) == 1:
         [name] = moved
-        if all(one.new_label == name + one.label.removeprefix(profile) for one in followed):
+        if all(renamed.new_label == name + renamed.label.removeprefix(profile) for renamed in followed):
             return [f"{profile} is now {name}"]
-    return [f"{one.label} is now {one.new_label}" for one in followed]
+    return [f"{renamed.label} is now {renamed.new_label}" for renamed in followed]

@@ -28,7 +28,7 @@ _LOG_INTERVAL_SECONDS = 60.0
 class ProgressView(Protocol):
     """Shows the progress of a job and the state of the request budget."""
 
-    def show_job(self, standing: JobStatus, ahead: int | None = None) -> None:
+    def show_job(self, status: JobStatus, ahead: int | None = None) -> None:
         """Show the status of the job; if it is queued, *ahead* is the job that runs before it."""
 
     def show_budget(self, budget: Budget) -> None:
@@ -79,13 +79,13 @@ class ProgressBar:
         self._known: JobProgress | None = None
         self._budget: Budget | None = None
 
-    def show_job(self, standing: JobStatus, ahead: int | None = None) -> None:
+    def show_job(self, status: JobStatus, ahead: int | None = None) -> None:
         """Show the status of the job."""
         if not self._shown.live.is_started:
             before = sys.stderr
             self._shown.start()  # this replaces sys.stderr
             _move_log(before, sys.stderr)
-        self._known = standing.progress
+        self._known = status.progress
         self._first = self._first or self._known
         if not self._known.buckets:
             self._shown.update(self._task, text="planning" if ahead is None else f"queued behind backfill {ahead}")
@@ -97,20 +97,20 @@ class ProgressBar:
         self._show()
 
     def _show(self) -> None:
-        first, known, budget = self._first, self._known, self._budget
-        if first is None or known is None or not known.buckets:
+        first, progress, budget = self._first, self._known, self._budget
+        if first is None or progress is None or not progress.buckets:
             return
-        seconds, points = max(time.monotonic() - self._began, 0.001), _points(known)
+        seconds, points = max(time.monotonic() - self._began, 0.001), _points(progress)
         rate = (points - _points(first)) / seconds
-        parts = [f"{known.requests:,} requests", f"{points:,} points", f"{rate:,.0f}/s"]
+        parts = [f"{progress.requests:,} requests", f"{points:,} points", f"{rate:,.0f}/s"]
         if budget:
-            parts += [_left(budget), remaining(first, known, budget, seconds)]
+            parts += [_left(budget), remaining(first, progress, budget, seconds)]
         text = "  ".join(part for part in parts if part)
-        self._shown.update(self._task, total=known.buckets, completed=known.buckets_done, text=text)
+        self._shown.update(self._task, total=progress.buckets, completed=progress.buckets_done, text=text)
 
 
-def _points(known: JobProgress) -> int:
-    return known.points_inserted + known.points_revised + known.points_unchanged
+def _points(progress: JobProgress) -> int:
+    return progress.points_inserted + progress.points_revised + progress.points_unchanged
 
 
 def _free(budget: Budget) -> int:
@@ -123,17 +123,17 @@ def _left(budget: Budget) -> str:
     return f"budget {_free(budget):,}" if _free(budget) else "budget used up, waiting"
 
 
-def remaining(first: JobProgress, known: JobProgress, budget: Budget, seconds: float) -> str:
+def remaining(first: JobProgress, progress: JobProgress, budget: Budget, seconds: float) -> str:
     """Return the estimated time left as `1:02:03`, or an empty text if no bucket is done since *first*.
 
     *seconds* is the time since *first*. The estimate is the longer of two: at the rate per bucket so far, and at the
     rate that the request budget allows.
     """
-    done = known.buckets_done - first.buckets_done
+    done = progress.buckets_done - first.buckets_done
     if not done:
         return ""
-    rest = max(known.buckets - known.buckets_done, 0)
-    beyond = max(known.requests / known.buckets_done * rest - _free(budget), 0)
+    rest = max(progress.buckets - progress.buckets_done, 0)
+    beyond = max(progress.requests / progress.buckets_done * rest - _free(budget), 0)
     left = max(seconds / done * rest, beyond / budget.limit * budget.window_seconds)
     return str(timedelta(seconds=round(left)))
 
@@ -164,12 +164,12 @@ class ProgressLog:
         self._known: JobProgress | None = None
         self._budget: Budget | None = None
 
-    def show_job(self, standing: JobStatus, ahead: int | None = None) -> None:
+    def show_job(self, status: JobStatus, ahead: int | None = None) -> None:
         """Keep the status for the next line; log at once if the place in the queue has changed."""
-        self._known = standing.progress
+        self._known = status.progress
         if ahead != self._ahead:
             self._ahead = ahead
-            log.info("backfill", extra={"state": standing.state, "queued_behind": ahead})
+            log.info("backfill", extra={"state": status.state, "queued_behind": ahead})
 
     def show_budget(self, budget: Budget) -> None:
         """Keep *budget* for the next line."""
@@ -177,10 +177,10 @@ class ProgressLog:
 
     def write(self) -> None:
         """Write one line, if a status is known."""
-        known = self._known
-        if known:
-            done = f"{known.buckets_done}/{known.buckets}"
-            counts = {"buckets": done, "requests": known.requests, "inserted": known.points_inserted}
+        progress = self._known
+        if progress:
+            done = f"{progress.buckets_done}/{progress.buckets}"
+            counts = {"buckets": done, "requests": progress.requests, "inserted": progress.points_inserted}
             log.info("backfill", extra=counts | {"budget": _free(self._budget) if self._budget else None})
 
 

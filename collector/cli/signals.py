@@ -75,9 +75,9 @@ def stop_requested() -> bool:
 
 def take_reload_request() -> bool:
     """Return whether a SIGHUP was recorded since the last call."""
-    found = signal.SIGHUP in _held
+    requested = signal.SIGHUP in _held
     _held[:] = [number for number in _held if number != signal.SIGHUP]
-    return found
+    return requested
 
 
 _OUT, _ERR = 1, 2

@@ -21,19 +21,10 @@ from collector.collect.batches.fetcher import Handling
 from collector.collect.planning import live_window
 from collector.collect.refetch import settle_of
 from collector.datasets import adds_up_over_time
-from collector.finality import DAY, final_windows, floor_bucket
-from collector.interval import Grid, grid_of
-from collector.model import (
-    AggInterval,
-    Normalization,
-    Question,
-    Slice,
-    Window,
-    from_epoch,
-    known_spelling,
-    rfc3339,
-    utc,
-)
+from collector.interval import AggInterval, Grid, grid_of
+from collector.model import Normalization, Question, Slice, Window, known_spelling
+from collector.rules.finality import DAY, final_windows, floor_bucket
+from collector.timestamps import from_epoch, rfc3339, utc
 from collector.windows import hull, merge, subtract
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from weakref import WeakValueDictionary
 from collector.collect.planning import packing
 from collector.collect.refetch import query_slices
 from collector.interval import grid_of
-from collector.model import Window, rfc3339
+from collector.model import Window
 from collector.radar.errors import RateLimited, TooCostly, Unavailable
 from collector.store import ExpectedWindow
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from collector.clock_difference import NAMED_FROM
 from collector.collect import snapshots
 from collector.collect.batches.batch_result import BatchResult
 from collector.collect.batches.edge_check import attend_beginnings
@@ -20,6 +19,7 @@ from collector.interval import AggInterval
 from collector.model import Slice
 from collector.profile import on_grids
 from collector.radar.errors import Refused
+from collector.rules.clock_difference import NAMED_FROM
 from collector.store import StoreUnavailable
 from collector.windows import subtract
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from collector.collect.planning import live_window
 from collector.datasets import is_snapshot
-from collector.finality import NARROWER, windows_to_reread
 from collector.interval import grid_of
-from collector.model import Slice, Window, from_epoch
+from collector.model import Slice, Window
+from collector.rules.finality import NARROWER, windows_to_reread
 from collector.store import ExpectedWindow
+from collector.timestamps import from_epoch
 from collector.windows import hull, merge, split_evenly, subtract
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.collect.batches.batch_runner import BatchRunner
-    from collector.finality import GapRequest
     from collector.model import Question
     from collector.profile import Profile
+    from collector.rules.finality import GapRequest
     from collector.store import SeriesState, Store
 
     Windows = dict[Question, list[Window]]

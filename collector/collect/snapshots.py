@@ -17,9 +17,10 @@ from collector.collect.batches.fetcher import Handling
 from collector.collect.planning import live_window, packing
 from collector.errors import CollectorError
 from collector.interval import grid_of
-from collector.model import Points, Slice, Window, from_epoch, is_absolute, spelling_free
+from collector.model import Points, Slice, Window, is_absolute, spelling_free
 from collector.retry import LONGEST_PAUSE
 from collector.store import StoreError, Taken
+from collector.timestamps import from_epoch
 from collector.windows import subtract
 
 if TYPE_CHECKING:

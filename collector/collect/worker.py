@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.clock_difference import NAMED_FROM
 from collector.collect.one_pass import PassResult, collect
 from collector.collect.planning import sharing
 from collector.retry import FIRST_PAUSE, backoff
+from collector.rules.clock_difference import NAMED_FROM
 from collector.store import PROFILE, Fire, StoreUnavailable, WorkItem
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
-from collector.interval import Grid
-from collector.model import AggInterval, Question, utc
+from collector.interval import AggInterval, Grid
+from collector.model import Question
+from collector.timestamps import utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

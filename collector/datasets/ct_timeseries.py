@@ -153,7 +153,7 @@ CT_TIMESERIES = Dataset(
             "expirationStatus",
             ("EXPIRED", "VALID"),
             is_snapshot=True,
-            reason="it is judged at the moment of asking",
+            reason="it is judged at the moment of the request",
         ),
         _of_certificates("hasIps", {"true": 4, "false": 996}),
         _of_certificates("hasWildcards", {"true": 310, "false": 690}),

@@ -1,4 +1,4 @@
-"""What a dataset is: a path of Radar's API, the filters it takes, and which of its values may be added up.
+"""What a dataset is: a path of Radar's API, the filters it takes, and which of its values can be added.
 
 Every dataset answers in the same shape: `result` has one object for each series, with `timestamps` and `values`. One
 position of a request is one series, so a series is identified by the dataset, the interval and the filters that are
@@ -80,9 +80,9 @@ def snake_case(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sibling:
-    """A path of the API that tells about the same objects in another shape; `collector probe` looks at it once.
+    """A path of the API about the same objects in another form; `collector probe` requests it once.
 
-    *query* are parameters beside the dates, which are sent only if *has_dates*.
+    *query* are parameters in addition to the dates, which are sent only if *has_dates*.
     """
 
     name: str
@@ -109,7 +109,9 @@ class Dataset:
     """Every filter by the API's name, in the order of *parameters*."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "filters", MappingProxyType({one.name: one for one in self.parameters}))
+        object.__setattr__(
+            self, "filters", MappingProxyType({parameter.name: parameter for parameter in self.parameters})
+        )
 
     @property
     def url_path(self) -> str:
@@ -118,15 +120,17 @@ class Dataset:
 
     def filter_named(self, spelling: str) -> FilterParameter | None:
         """Find a filter by its snake_case or camelCase name; None if there is no such filter."""
-        return next((one for one in self.parameters if spelling in (one.name, one.option)), None)
+        return next(
+            (parameter for parameter in self.parameters if spelling in (parameter.name, parameter.option)), None
+        )
 
     def conflicting(self, names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
         """Yield each filter of *names* that the API rejects beside others of them, with those others."""
         used = set(names)
         for name, others in self.conflicts.items():
-            found = [other for other in self.filters if other in others and other in used]
-            if name in used and found:
-                yield name, found
+            conflicts = [other for other in self.filters if other in others and other in used]
+            if name in used and conflicts:
+                yield name, conflicts
 
     def snapshot_filters(self, names: Iterable[str]) -> list[str]:
         """Return those of the filters *names* that the API judges at the moment of the request."""
@@ -148,5 +152,7 @@ class Dataset:
 
     def _may(self, sums: Sums, filters: Mapping[str, tuple[str, ...]]) -> bool:
         if sums is Sums.UNLESS_DISTINCT:
-            return not any(one.is_distinct and "true" in filters.get(one.name, ()) for one in self.parameters)
+            return not any(
+                parameter.is_distinct and "true" in filters.get(parameter.name, ()) for parameter in self.parameters
+            )
         return sums is Sums.ALWAYS

@@ -18,7 +18,6 @@ from urllib.parse import quote as percent_encoded
 
 import aiohttp
 
-from collector.clock_difference import NAMED_FROM, sample
 from collector.errors import os_error_text
 from collector.radar.errors import (
     InFuture,
@@ -31,13 +30,14 @@ from collector.radar.errors import (
     Unavailable,
 )
 from collector.radar.request import SLOT
+from collector.rules.clock_difference import NAMED_FROM, sample
 from collector.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from collector.clock_difference import ClockSample
     from collector.model import Batch
+    from collector.rules.clock_difference import ClockSample
 
 _CREDENTIALS = frozenset({6003, 6111, 9103, 9106, 9109, 10000, 10001})
 _RATE = frozenset({971, 1015, 10100})
@@ -47,9 +47,9 @@ _NO_SUCH_PATH = frozenset({7000, 7003})
 
 BLOCK = timedelta(minutes=5)
 """How long Cloudflare refuses every call after its limit was passed; assumed where a 429 names no time."""
-_LONGEST_WAIT = timedelta(days=1)  # a server that asks for more has made a mistake
-_SHOWN = 300
-_QUOTED = 40
+_MAX_WAIT = timedelta(days=1)  # a longer wait is a mistake of the server
+_MAX_MESSAGE_LENGTH = 300
+_MAX_QUOTE_LENGTH = 40
 
 
 def classify_response(status: int, headers: Mapping[str, str], body: bytes | None, now: datetime) -> RadarError:
@@ -123,13 +123,13 @@ def parse_retry_after(header: str | None, now: datetime, date: datetime | None =
         return None
     text = header.strip()
     if re.fullmatch(r"[0-9]{1,18}", text):
-        return now + min(timedelta(seconds=min(int(text), 10**9)), _LONGEST_WAIT)
+        return now + min(timedelta(seconds=min(int(text), 10**9)), _MAX_WAIT)
     moment = parse_http_date(text)
     if moment is None:
         return None
-    if date is not None and timedelta(0) <= moment - date <= _LONGEST_WAIT:
+    if date is not None and timedelta(0) <= moment - date <= _MAX_WAIT:
         return now + (moment - date)
-    return min(max(moment, now), now + _LONGEST_WAIT)
+    return min(max(moment, now), now + _MAX_WAIT)
 
 
 def parse_http_date(header: str | None) -> datetime | None:
@@ -165,13 +165,13 @@ def _chain(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 def sanitize(text: str) -> str:
     """Return a short printable line of foreign text, for logs and tables."""
-    return printable(text)[:_SHOWN]
+    return printable(text)[:_MAX_MESSAGE_LENGTH]
 
 
 def quote(content: object) -> str:
     """Return a part of an answer as a few printable characters."""
-    shown = ascii(content)
-    return shown if len(shown) <= _QUOTED else shown[:_QUOTED] + "…"
+    text = ascii(content)
+    return text if len(text) <= _MAX_QUOTE_LENGTH else text[:_MAX_QUOTE_LENGTH] + "…"
 
 
 def describe_connection_error(error: aiohttp.ClientError | OSError) -> str:
@@ -225,44 +225,44 @@ def clock_sample(headers: Mapping[str, str], sent_at: datetime, received_at: dat
     return sample(parse_http_date(headers.get("Date")), sent_at, received_at)
 
 
-def is_contradicted(shown: ClockSample, last_updated: datetime, received_at: datetime) -> bool:
+def is_contradicted(clock: ClockSample, last_updated: datetime, received_at: datetime) -> bool:
     """Return whether *last_updated* is later than the `Date` beside it, so that one of the two is wrong.
 
     A *last_updated* after our own present proves nothing, because it may be unknown.
     """
-    date = received_at - timedelta(seconds=shown.most)
+    date = received_at - timedelta(seconds=clock.most)
     return date + NAMED_FROM < last_updated <= received_at
 
 
-def with_clock_sample(error: RadarError, batch: Batch, shown: ClockSample | None, received_at: datetime) -> RadarError:
+def with_clock_sample(error: RadarError, batch: Batch, clock: ClockSample | None, received_at: datetime) -> RadarError:
     """Return *error* with its clock sample; as InFuture if *batch* ends in the future by Radar's clock."""
-    if isinstance(error, Refused) and shown is not None and _ends_in_future(batch, shown, received_at):
+    if isinstance(error, Refused) and clock is not None and _ends_in_future(batch, clock, received_at):
         body, error = error.body, InFuture(str(error), status=error.status, code=error.code)
         error.body = body
         if "future" in str(error).lower():
-            shown = shown.confirm()
-    error.clock_sample = shown
+            clock = clock.confirm()
+    error.clock_sample = clock
     return error
 
 
-def _ends_in_future(batch: Batch, shown: ClockSample, received_at: datetime) -> bool:
-    latest = received_at - timedelta(seconds=shown.least)
+def _ends_in_future(batch: Batch, clock: ClockSample, received_at: datetime) -> bool:
+    latest = received_at - timedelta(seconds=clock.least)
     return max(window.end for window in batch.windows) - SLOT > latest
 
 
 _MASK = b"***"
-_LEAST_LENGTH = 8
+_MIN_LENGTH = 8
 """A shorter text may stand in an answer by chance, and no real credential is that short."""
 
 
 def spellings(headers: Iterable[str]) -> Sequence[bytes]:
     """Return the forms in which the credentials of request *headers* may occur in a body, the longest first."""
     secrets = [value.removeprefix("Bearer ") for value in headers]
-    found = set[str]()
-    for secret in (secret for secret in secrets if len(secret) >= _LEAST_LENGTH):
+    forms = set[str]()
+    for secret in (secret for secret in secrets if len(secret) >= _MIN_LENGTH):
         escaped = json.dumps(secret)[1:-1]
-        found |= {secret, escaped, escaped.replace("/", "\\/"), percent_encoded(secret, safe="")}
-    return sorted((text.encode() for text in found), key=len, reverse=True)
+        forms |= {secret, escaped, escaped.replace("/", "\\/"), percent_encoded(secret, safe="")}
+    return sorted((text.encode() for text in forms), key=len, reverse=True)
 
 
 def redact(content: bytes, secrets: Sequence[bytes], *, whole: bool = True) -> bytes:

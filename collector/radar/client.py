@@ -20,7 +20,7 @@ from yarl import URL
 
 from collector import __version__
 from collector.errors import CollectorError, os_error_text
-from collector.model import Body, is_absolute, is_known, spelling_free, utc_now
+from collector.model import Body, is_absolute, is_known, spelling_free
 from collector.radar.classify import (
     classify_response,
     clock_sample,
@@ -43,19 +43,20 @@ from collector.radar.errors import (
 from collector.radar.request import dataset_of_batch, query_string
 from collector.radar.response import UnsuccessfulEnvelope, parse_answer
 from collector.text import excerpt
+from collector.timestamps import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
-    from collector.clock_difference import ClockSample
     from collector.model import Answer, Batch, Slice
+    from collector.rules.clock_difference import ClockSample
     from collector.settings import RadarSettings, Secret
 
 
 USER_AGENT = f"radar-collector/{__version__}"
-_BYTES_OF_META = 1_048_576
-_BYTES_OF_BUCKET = 128
+_MAX_META_BYTES = 1_048_576
+_MAX_BUCKET_BYTES = 128
 _MAX_HEADER_BYTES = 65_536
 _ERROR_BODY_SECONDS = 5.0
 
@@ -92,7 +93,7 @@ class RadarResponse:
 class TrustedAnswer:
     """A checked answer to *batch*, with the size of its body in bytes and its headers about rate limits.
 
-    *missing* are the slices of the request whose series did not come. *body* is kept only if the answer deviates.
+    *missing* are the slices of the request whose series the answer lacks. *body* is kept only if the answer deviates.
     *clock_sample* is what the response shows of our clock.
     """
 
@@ -117,9 +118,9 @@ class RadarClient:
         self._settings = settings
         self._clock = clock
         self.slots = asyncio.Semaphore(settings.concurrency)
-        given = settings.credentials
+        credentials = settings.credentials
         self.absolute_words: set[str] = set()
-        self.fingerprint = given.fingerprint(settings.base_url) if given else "none"
+        self.fingerprint = credentials.fingerprint(settings.base_url) if credentials else "none"
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -140,7 +141,7 @@ class RadarClient:
 
     async def request(self, batch: Batch) -> TrustedAnswer:
         """Send *batch* as one request and return the checked answer; raises a RadarError that says what to do."""
-        most = _BYTES_OF_META + _BYTES_OF_BUCKET * batch.buckets
+        most = _MAX_META_BYTES + _MAX_BUCKET_BYTES * batch.buckets
         response = await self.get(dataset_of_batch(batch).url_path, query_string(batch), most)
         try:
             return trusted_answer(response, batch, self.absolute_words)
@@ -148,7 +149,7 @@ class RadarClient:
             error.body = response.evidence
             raise with_clock_sample(error, batch, response.clock_sample, response.received_at) from None
 
-    async def get(self, path: str, query: str, most: int = _BYTES_OF_META) -> RadarResponse:
+    async def get(self, path: str, query: str, most: int = _MAX_META_BYTES) -> RadarResponse:
         """Send one GET of *path* with an encoded *query*; read at most *most* bytes of the body after decompression.
 
         Returns a response of any status. Raises Unavailable if no headers came, Unauthorized without credentials.
@@ -162,11 +163,11 @@ class RadarClient:
             async with self._session.get(
                 url, headers=credentials.headers(), allow_redirects=False, **_by_proxy(self._settings.proxy)
             ) as response:
-                now, came = self._clock(), bytearray()
+                now, received = self._clock(), bytearray()
                 sample = clock_sample(response.headers, sent_at, now)
-                body, trouble = await self._body(response, most, came)
+                body, trouble = await self._body(response, most, received)
                 secrets = spellings(credentials.headers().values())
-                part = b"" if body is not None else excerpt(redact(bytes(came), secrets, whole=False))
+                part = b"" if body is not None else excerpt(redact(bytes(received), secrets, whole=False))
                 body = None if body is None else redact(body, secrets)
                 return RadarResponse(response.status, response.headers, body, now, trouble, part, sample)
         except TimeoutError:
@@ -176,13 +177,13 @@ class RadarClient:
             raise kind(describe_connection_error(error)) from None
 
     async def _body(
-        self, response: aiohttp.ClientResponse, most: int, came: bytearray
+        self, response: aiohttp.ClientResponse, most: int, received: bytearray
     ) -> tuple[bytes | None, RadarError | None]:
         """Return the whole body of an answer, or why it cannot be read; the body of an error gets a few seconds."""
         if response.status not in ANSWERED:
-            return await _error_body(response, came), None
+            return await _error_body(response, received), None
         try:
-            return await read_body(response, most, came), None
+            return await read_body(response, most, received), None
         except RadarError as error:
             return None, error
         except TimeoutError:
@@ -195,7 +196,7 @@ class RadarClient:
 
 
 def trusted_answer(response: RadarResponse, batch: Batch, absolute_words: Collection[str] = ()) -> TrustedAnswer:
-    """Parse *response* as a checked answer to *batch*; raises the RadarError that says why it is none."""
+    """Parse *response* as a checked answer to *batch*. Raises the RadarError with the reason if it is not one."""
     answer = answer_of(response, batch)
     word = answer.meta.normalization
     is_relative = word and not is_absolute(word) and spelling_free(word) not in absolute_words
@@ -250,11 +251,11 @@ def _by_proxy(proxy: Secret | None) -> dict[str, Any]:
     return options | {"proxy_headers": {"Proxy-Authorization": f"Basic {pair}"}}
 
 
-async def _error_body(response: aiohttp.ClientResponse, came: bytearray) -> bytes | None:
+async def _error_body(response: aiohttp.ClientResponse, received: bytearray) -> bytes | None:
     """Return the body of an error, or None if it cannot be read, because status and headers count without it."""
     try:
         async with asyncio.timeout(_ERROR_BODY_SECONDS):
-            return await read_body(response, _BYTES_OF_META, came)
+            return await read_body(response, _MAX_META_BYTES, received)
     except (TimeoutError, aiohttp.ClientError, OSError, RadarError):
         return None
 
@@ -271,79 +272,71 @@ _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_NAME = re.compile(r"(?:x-)?gzip(?: *, *(?:x-)?gzip)*")
 _TEXT = (b"{", b"[", b"<", b"\xef\xbb\xbf")
-_MOST_LAYERS = 2
+_MAX_LAYERS = 2
 
 
-async def read_body(response: aiohttp.ClientResponse, most: int, came: bytearray | None = None) -> bytes:
+async def read_body(response: aiohttp.ClientResponse, most: int, received: bytearray | None = None) -> bytes:
     """Read the whole body, at most *most* bytes after decompression: plain, gzip, x-gzip or deflate.
 
     The content counts more than the header: gzip is decompressed whatever its name, twice if it was compressed twice,
     and plain JSON is read as it is. Raises Untrusted for a larger body and for another encoding, Unavailable for a
-    compressed stream that is broken or incomplete. *came* receives the bytes read, also if an error or a cancellation
-    ends the read.
+    compressed stream that is broken or incomplete. *received* gets the bytes that were read, also if an error or a
+    cancellation ends the read.
     """
-    came = bytearray() if came is None else came
-    named = response.headers.get("Content-Encoding", "identity").strip().lower()
+    received = bytearray() if received is None else received
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     inflater: _Inflater | None = None
     async for chunk in response.content.iter_chunked(_CHUNK):
         if inflater:
             inflater.add(chunk)
             continue
-        is_head = len(came) < len(_GZIP_MAGIC)  # the first bytes may come one by one
-        came += chunk
-        _check_size(came, most)
-        inflater = _inflater(named, came, most) if is_head else None
+        is_head = len(received) < len(_GZIP_MAGIC)  # the first bytes may come one by one
+        received += chunk
+        _check_size(received, most)
+        inflater = _inflater(encoding, received, most) if is_head else None
     if inflater:
-        return _inflated_again(inflater.end(), most)
-    if not came.lstrip().startswith(_TEXT):
-        _check_plain(named, is_empty=not came)
-    return bytes(came)
+        body = inflater.end()
+        for _ in range(_MAX_LAYERS):
+            if body.startswith(_GZIP_MAGIC):
+                inflater = _Inflater(_GZIP, most, bytearray())
+                inflater.add(body)
+                body = inflater.end()
+        return body
+    if not received.lstrip().startswith(_TEXT):
+        _check_plain(encoding, is_empty=not received)
+    return bytes(received)
 
 
-def _inflater(named: str, came: bytearray, most: int) -> _Inflater | None:
-    """Return the decompressor for a body that begins with *came*, and decompress *came* in place; None for plain."""
-    head = bytes(came)
+def _inflater(encoding: str, received: bytearray, most: int) -> _Inflater | None:
+    """Return the decompressor for a body that begins with *received*, which it decompresses in place; None if plain."""
+    head = bytes(received)
     is_gzip = head.startswith(_GZIP_MAGIC)
-    if len(head) < len(_GZIP_MAGIC) or not (is_gzip or named == "deflate"):
+    if len(head) < len(_GZIP_MAGIC) or not (is_gzip or encoding == "deflate"):
         return None
-    came.clear()
-    inflater = _Inflater(_gzip_format if is_gzip else _deflate_format, most, came)
+    received.clear()
+    inflater = _Inflater(_GZIP if is_gzip else None, most, received)
     inflater.add(head)
     return inflater
 
 
-def _gzip_format(_: bytes) -> int:
-    return _GZIP
-
-
-def _check_plain(named: str, *, is_empty: bool) -> None:
+def _check_plain(encoding: str, *, is_empty: bool) -> None:
     """Raise if a body that is neither JSON nor HTML has another Content-Encoding than identity."""
-    if named in ("identity", ""):
+    if encoding in ("identity", ""):
         return
-    if _GZIP_NAME.fullmatch(named) or named == "deflate":
+    if _GZIP_NAME.fullmatch(encoding) or encoding == "deflate":
         raise Unavailable("the compressed stream ends too early" if is_empty else "a broken compressed stream")
-    raise Untrusted(f"Content-Encoding {named[:40]!r} was not requested")
-
-
-def _inflated_again(body: bytes, most: int) -> bytes:
-    """Decompress a body that was compressed several times."""
-    for _ in range(_MOST_LAYERS):
-        if not body.startswith(_GZIP_MAGIC):
-            break
-        inflater = _Inflater(_gzip_format, most, bytearray())
-        inflater.add(body)
-        body = inflater.end()
-    return body
+    raise Untrusted(f"Content-Encoding {encoding[:40]!r} was not requested")
 
 
 class _Inflater:
     """Decompresses one stream, or several in a row as gzip allows, with zeros after them.
 
-    *format_of* returns the zlib format for the first bytes of a stream; *body* receives the output.
+    *wbits* is the format for zlib; None means deflate, in the format that the first byte shows. *body* receives the
+    output.
     """
 
-    def __init__(self, format_of: Callable[[bytes], int], most: int, body: bytearray) -> None:
-        self._format_of = format_of
+    def __init__(self, wbits: int | None, most: int, body: bytearray) -> None:
+        self._wbits = wbits
         self._most = most
         self._stream: zlib._Decompress | None = None
         self._streams = 0
@@ -362,7 +355,7 @@ class _Inflater:
                     rest = rest.lstrip(b"\0") if self._streams else rest
                     if not rest:
                         break
-                    self._stream = zlib.decompressobj(self._format_of(rest))
+                    self._stream = zlib.decompressobj(_deflate_format(rest) if self._wbits is None else self._wbits)
                     self._streams += 1
                 self._body += self._stream.decompress(rest, self._most + 1 - len(self._body))
                 _check_size(self._body, self._most)

@@ -11,14 +11,14 @@ from collector.errors import CollectorError
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from collector.clock_difference import ClockSample
     from collector.model import Body
+    from collector.rules.clock_difference import ClockSample
 
 ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
 """The statuses of a response that may be an answer."""
 _QUOTED = re.compile(r"""'[^'…]*['…]|"[^"…]*["…]""")
 _NUMBERS = re.compile(r"[0-9][0-9.,:TZ+-]*")
-_MOST_KIND = 100
+_MAX_KIND_LENGTH = 100
 
 
 class RadarError(CollectorError):
@@ -49,7 +49,7 @@ class RadarError(CollectorError):
             code = "" if self.code is None else f", code {self.code}"
             return f"{self.outcome}: HTTP {self.status}{code}"
         reason = _NUMBERS.sub("N", _QUOTED.sub("…", str(self)))
-        return f"{self.outcome}: {reason}"[:_MOST_KIND]
+        return f"{self.outcome}: {reason}"[:_MAX_KIND_LENGTH]
 
 
 class Unavailable(RadarError):
@@ -73,7 +73,7 @@ class Unreachable(Unavailable):
 
 
 class RateLimited(RadarError):
-    """Wait: nobody on this account may send a request to Radar before *not_before*."""
+    """Wait: no client of this account may send a request to Radar before *not_before*."""
 
     outcome = "rate_limited"
 

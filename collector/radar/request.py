@@ -12,16 +12,16 @@ from urllib.parse import quote
 
 from collector.datasets import dataset_of
 from collector.interval import AggInterval
-from collector.model import rfc3339
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collector.datasets import Dataset
-    from collector.model import Batch, Question, Window
+    from collector.model import Batch, Question
 
 SLOT = timedelta(minutes=15)
-"""What `dateStart` and `dateEnd` are rounded down to; the last one of a window is asked for as its end."""
+"""Radar rounds `dateStart` and `dateEnd` down to a multiple of this; the last one in a window is sent as its end."""
 SLOTS, _SECOND = AggInterval.FIFTEEN_MINUTES, timedelta(seconds=1)
 
 
@@ -36,25 +36,21 @@ def dataset_of_batch(batch: Batch) -> Dataset:
     Raises ValueError for slices of several datasets, because a request has one path, and CollectorError for a slice
     that cannot be requested.
     """
-    datasets = {piece.series.dataset for piece in batch.slices}
+    datasets = {slice_.series.dataset for slice_ in batch.slices}
     if len(datasets) != 1:
         raise ValueError(f"one request for several datasets: {', '.join(sorted(datasets))}")
-    return [dataset_of(piece.series) for piece in batch.slices][-1]
+    return [dataset_of(slice_.series) for slice_ in batch.slices][-1]
 
 
 def query_string(batch: Batch) -> str:
     """Return *batch* as an encoded query string, always with dates, aggInterval and format."""
     pairs = [("aggInterval", batch.agg_interval.value), ("format", "JSON")]
-    for piece in batch.slices:
-        pairs += _dates(piece.window)
-    pairs += _filters(dataset_of_batch(batch), [piece.series for piece in batch.slices])
+    for slice_ in batch.slices:
+        # `dateEnd` is inclusive and rounded down to 15 minutes, so it is the last slot of the window
+        last_slot = SLOTS.floor(slice_.window.end - _SECOND)
+        pairs += [("dateStart", rfc3339(slice_.window.start)), ("dateEnd", rfc3339(last_slot))]
+    pairs += _filters(dataset_of_batch(batch), [slice_.series for slice_ in batch.slices])
     return "&".join(f"{key}={quote(value, safe=':')}" for key, value in pairs)
-
-
-def _dates(window: Window) -> Iterator[tuple[str, str]]:
-    """Yield the dates of *window*. `dateEnd` is inclusive and rounded down to 15 minutes, so it is the last slot."""
-    yield "dateStart", rfc3339(window.start)
-    yield "dateEnd", rfc3339(SLOTS.floor(window.end - _SECOND))
 
 
 def _filters(dataset: Dataset, series: list[Question]) -> Iterator[tuple[str, str]]:

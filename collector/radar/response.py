@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     Content = Mapping[str, Any]
 
 _NUMBERS = re.compile(r"\d+")
-_MOST_DIGITS = 4
+_MAX_DIGITS = 4
 _SUCCESS = frozenset({"true", "1"})
 
 
@@ -53,49 +53,48 @@ class UnsuccessfulEnvelope(Untrusted):
 def parse_answer(body: bytes, batch: Batch) -> Answer:
     """Parse the JSON *body* of a response as the answer to *batch*; raises Untrusted if the whole must be rejected."""
     deviations = Deviations()
-    result = parse_envelope(body, deviations)
-    about, found = arrange(result, series_names(batch), deviations)
-    contents = _by_position(found, series_names(batch), deviations)
-    missing = frozenset(position for position, content in enumerate(contents) if content is None)
-    meta = parse_meta(about, batch, deviations)
-    series = _all_points([content for content in contents if content is not None], batch.without(missing), deviations)
-    if not names_interval(about):
-        _check_spacing([content for content in contents if content is not None], batch.without(missing))
-    ranges = tuple(one for position, one in enumerate(meta.date_ranges) if position not in missing)
-    return Answer(replace(meta, date_ranges=ranges), series, missing, deviations.kinds)
+    names = series_names(batch)
+    content_of_meta, by_name = arrange(parse_envelope(body, deviations), names, deviations)
+    by_position = _by_position(by_name, names, deviations)
+    missing = frozenset(position for position, content in enumerate(by_position) if content is None)
+    meta = parse_meta(content_of_meta, batch, deviations)
+    contents, answered = [content for content in by_position if content is not None], batch.without(missing)
+    series = _all_points(contents, answered, deviations)
+    if not names_interval(content_of_meta):
+        _check_spacing(contents, answered)
+    date_ranges = (date_range for position, date_range in enumerate(meta.date_ranges) if position not in missing)
+    return Answer(replace(meta, date_ranges=tuple(date_ranges)), series, missing, tuple(deviations.kinds))
 
 
-def _all_points(contents: Sequence[Mapping[str, Any]], batch: Batch, deviations: Deviations) -> tuple[Points, ...]:
-    read, step = [], batch.agg_interval.seconds
-    values = unreadable = 0
+def _all_points(contents: Sequence[Content], batch: Batch, deviations: Deviations) -> tuple[Points, ...]:
+    """Return the points of every slice.
+
+    Raises OffGrid if all series that have buckets are off the grid by one distance, Untrusted if only some are.
+    """
+    series: list[Points] = []
     off_grid: list[OffGrid] = []
-    for content, piece in zip(contents, batch.slices, strict=True):
+    values = unreadable = 0
+    for content, slice_ in zip(contents, batch.slices, strict=True):
         try:
-            points, lost = _points(content, piece.window, step, deviations)
+            points, count = _points(content, slice_.window, batch.agg_interval.seconds, deviations)
         except OffGrid as error:
             off_grid.append(error)
             continue
-        read.append(points)
+        series.append(points)
         values += len(content["values"])
-        unreadable += lost
-    _check_one_grid(off_grid, read)
-    if unreadable * 2 > values:
-        raise Untrusted(f"{unreadable} of {values} values are no finite number")
-    return tuple(read)
-
-
-def _check_one_grid(off_grid: Sequence[OffGrid], others: Sequence[Points]) -> None:
-    """Raise OffGrid if all series with buckets are off the grid by one distance, Untrusted if only some are."""
-    offsets = {error.offset for error in off_grid}
-    if len(offsets) > 1 or (offsets and any(points.timestamps for points in others)):
+        unreadable += count
+    several_grids = len({error.offset for error in off_grid}) > 1
+    if several_grids or (off_grid and any(points.timestamps for points in series)):
         raise Untrusted("the series are on several grids")
     if off_grid:
         raise off_grid[0]
+    if unreadable * 2 > values:
+        raise Untrusted(f"{unreadable} of {values} values are no finite number")
+    return tuple(series)
 
 
-def parse_envelope(body: bytes, deviations: Deviations | None = None) -> Mapping[str, Any]:
+def parse_envelope(body: bytes, deviations: Deviations) -> Content:
     """Return `result` of the envelope, or the whole document without an envelope; raises for `success: false`."""
-    deviations = deviations or Deviations()
     document = parse_json(body)
     if not isinstance(document, dict):
         raise Untrusted("the document is not an object")
@@ -110,7 +109,7 @@ def parse_envelope(body: bytes, deviations: Deviations | None = None) -> Mapping
     return result
 
 
-def _result(document: Mapping[str, Any], deviations: Deviations) -> Mapping[str, Any] | None:
+def _result(document: Content, deviations: Deviations) -> Content | None:
     """Return the object with meta and the series; None if there is none."""
     if "result" not in document:
         if document.get("errors") or not holds_series(document):
@@ -150,31 +149,29 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _by_position(
-    found: Mapping[str, Any], names: Sequence[str], deviations: Deviations
-) -> list[Mapping[str, Any] | None]:
+def _by_position(by_name: Content, names: Sequence[str], deviations: Deviations) -> list[Content | None]:
     """Return the series of each position; None for one that is missing while others came. Raises Untrusted in doubt."""
-    if not found:
+    if not by_name:
         raise Untrusted(f"no series {names[0]}")
-    positions = {key: _position(key, names, len(found)) for key in found}
+    positions = {key: _position(key, names, len(by_name)) for key in by_name}
     doubtful = next((key for key, position in positions.items() if position is None), None)
-    if doubtful is not None or len(set(positions.values())) < len(found):
-        raise Untrusted(f"a series {quote(doubtful or next(iter(found)))} that was not requested")
+    if doubtful is not None or len(set(positions.values())) < len(by_name):
+        raise Untrusted(f"a series {quote(doubtful or next(iter(by_name)))} that was not requested")
     order = [position for position in positions.values() if position is not None]
-    if order != sorted(order) and not {*map(folded, found)} <= {*map(folded, names)}:
-        raise Untrusted(f"series in another order than requested, under other names: {quote(next(iter(found)))}")
-    if len(found) < len(names) and 0 not in order:
+    if order != sorted(order) and not {*map(folded, by_name)} <= {*map(folded, names)}:
+        raise Untrusted(f"series in another order than requested, under other names: {quote(next(iter(by_name)))}")
+    if len(by_name) < len(names) and 0 not in order:
         raise Untrusted(f"no series {names[0]}: the others may be numbered from one")
-    if any(key not in names for key in found):
+    if any(key not in names for key in by_name):
         deviations.note("series have other names than were asked for")
-    if len(found) < len(names):
+    if len(by_name) < len(names):
         deviations.note("a series is missing while others came")
-    by_position = {positions[key]: content for key, content in found.items()}
+    by_position = {positions[key]: content for key, content in by_name.items()}
     return [by_position.get(position) for position in range(len(names))]
 
 
-def _position(key: str, names: Sequence[str], came: int) -> int | None:
-    """Return the position of the series *key*, one of *came* series; None if it is not certain.
+def _position(key: str, names: Sequence[str], count: int) -> int | None:
+    """Return the position of the series *key*, one of *count* series; None if it is not certain.
 
     A name matches if it equals the expected one except for case and punctuation, or if its number is the position. If
     one series was requested and one came, its name is rejected only if it has another number.
@@ -182,15 +179,15 @@ def _position(key: str, names: Sequence[str], came: int) -> int | None:
     same = [position for position, name in enumerate(names) if folded(name) == folded(key)]
     if same:
         return same[0]
-    if came != len(names):
+    if count != len(names):
         return None
     numbers = _NUMBERS.findall(key)
-    if len(numbers) == 1 and len(numbers[0]) <= _MOST_DIGITS:
+    if len(numbers) == 1 and len(numbers[0]) <= _MAX_DIGITS:
         return int(numbers[0]) if int(numbers[0]) < len(names) else None
     return 0 if len(names) == 1 and not numbers else None
 
 
-def _points(content: Mapping[str, Any], window: Window, step: int, deviations: Deviations) -> tuple[Points, int]:
+def _points(content: Content, window: Window, step: int, deviations: Deviations) -> tuple[Points, int]:
     """Return the points of one series, and the number of its unreadable values."""
     timestamps, values = content.get("timestamps"), content.get("values")
     if not isinstance(timestamps, list) or not isinstance(values, list):
@@ -199,41 +196,41 @@ def _points(content: Mapping[str, Any], window: Window, step: int, deviations: D
         raise Untrusted(f"{len(timestamps)} timestamps but {len(values)} values")
     moments = parse_timestamps(timestamps, window, step, deviations)
     numbers, unreadable = parse_values(values, deviations)
-    known = [number for number in numbers if number is not None]
-    if isinstance(moments, range) and len(known) == len(numbers):
-        return Points(moments, known), 0
+    finite = [number for number in numbers if number is not None]
+    if isinstance(moments, range) and len(finite) == len(numbers):
+        return Points(moments, finite), 0
     return _sorted(zip(moments, numbers, strict=True), deviations), unreadable
 
 
 def _sorted(pairs: Iterable[tuple[int | None, float | None]], deviations: Deviations) -> Points:
     """Sort buckets and remove duplicates; raises Untrusted for a bucket with two values."""
-    known: dict[int, float | None] = {}
+    by_bucket: dict[int, float | None] = {}
     ordered = True
     newest: int | None = None
     for moment, value in pairs:
         if moment is None:
             continue
-        if moment in known and known[moment] != value:
+        if moment in by_bucket and by_bucket[moment] != value:
             raise Untrusted("two values for one bucket")
         if newest is not None and moment <= newest:
             ordered = False
         newest = moment
-        known[moment] = value
+        by_bucket[moment] = value
     if not ordered:
         deviations.note("timestamps are not ascending")
-    kept = [(moment, value) for moment, value in sorted(known.items()) if value is not None]
-    return Points([moment for moment, _ in kept], [value for _, value in kept])
+    points = [(moment, value) for moment, value in sorted(by_bucket.items()) if value is not None]
+    return Points([moment for moment, _ in points], [value for _, value in points])
 
 
-def _check_spacing(contents: Iterable[Mapping[str, Any]], batch: Batch) -> None:
+def _check_spacing(contents: Iterable[Content], batch: Batch) -> None:
     """Raise Coarsened unless some neighbours are one bucket apart. It is used if no word names the interval.
 
     Timestamps without values count, too. Raises Untrusted if no series has two timestamps, but one has one.
     """
     gaps: set[int] = set()
     step, some = batch.agg_interval.seconds, False
-    for content, piece in zip(contents, batch.slices, strict=True):
-        moments = parse_timestamps(content["timestamps"], piece.window, step, Deviations())
+    for content, slice_ in zip(contents, batch.slices, strict=True):
+        moments = parse_timestamps(content["timestamps"], slice_.window, step, Deviations())
         some = some or any(moment is not None for moment in moments)
         gaps |= {b - a for a, b in pairwise(sorted({moment for moment in moments if moment is not None}))}
     if some and not gaps:
@@ -248,7 +245,7 @@ _ARRAYS = frozenset({"timestamps", "values"})
 _META = ("meta", "metadata")
 _INSIDE = ("result", "data", "series", "timeseries")
 _BESIDE_POINTS = frozenset({*_META, "name"})
-_DEEPEST = 4
+_MAX_DEPTH = 4
 
 
 def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tuple[Any, dict[str, Any]]:
@@ -260,11 +257,14 @@ def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tu
     if meta is not None and "meta" not in result:
         deviations.note("meta is called otherwise")
     container: Any = result
-    for depth in range(_DEEPEST):
+    for depth in range(_MAX_DEPTH):
         series = _series_of(container, names)
         if series:
-            _note_place(depth, container, series, deviations)
-            return _meta_of(meta, series, deviations), series
+            if depth:
+                deviations.note("series stand deeper in the document than usual")
+            if any(content is not container.get(key) for key, content in series.items()):
+                deviations.note("series are arranged otherwise than in arrays of timestamps and values")
+            return _meta_inside(series, deviations) if meta is None else meta, series
         inner = [content for key, content in container.items() if folded(key) in _INSIDE and content]
         if len(inner) != 1 or _asked(container, names):
             break
@@ -275,8 +275,8 @@ def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tu
 
 def sole_object(content: Any) -> Content | None:
     """Return an object, or the single object of a list; None for anything else."""
-    one = content[0] if isinstance(content, list) and len(content) == 1 else content
-    return one if isinstance(one, dict) else None
+    inner = content[0] if isinstance(content, list) and len(content) == 1 else content
+    return inner if isinstance(inner, dict) else None
 
 
 def holds_series(content: Content) -> bool:
@@ -286,9 +286,9 @@ def holds_series(content: Content) -> bool:
 
 def _by_names(content: Any, names: Sequence[str]) -> Content:
     """Return the series of a list by their `name` keys; a single series needs no name."""
-    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
+    if not isinstance(content, list) or not all(isinstance(series, dict) for series in content):
         return {}
-    called = [one.get("name") for one in content]
+    called = [series.get("name") for series in content]
     if called == [None] == [None] * len(names) and _as_series(content[0]) is not None:
         called = [*names]
     if not all(isinstance(name, str) for name in called) or len({*called}) < len(called):
@@ -296,19 +296,10 @@ def _by_names(content: Any, names: Sequence[str]) -> Content:
     return dict(zip(called, content, strict=True))
 
 
-def _note_place(depth: int, container: Content, series: Content, deviations: Deviations) -> None:
-    if depth:
-        deviations.note("series stand deeper in the document than usual")
-    if any(one is not container.get(key) for key, one in series.items()):
-        deviations.note("series are arranged otherwise than in arrays of timestamps and values")
-
-
-def _meta_of(meta: Any, series: Content, deviations: Deviations) -> Any:
-    """Return *meta*; if it is None, the meta inside the series if all of them have the same."""
-    if meta is not None:
-        return meta
-    inside = [member(one, *_META) for one in series.values()]
-    if any(one is None for one in inside) or any(one != inside[0] for one in inside):
+def _meta_inside(series: Content, deviations: Deviations) -> Any:
+    """Return the meta inside the series if all of them have the same; otherwise None."""
+    inside = [member(content, *_META) for content in series.values()]
+    if any(meta is None for meta in inside) or any(meta != inside[0] for meta in inside):
         return None
     deviations.note("meta stands inside of the series")
     return inside[0]
@@ -321,17 +312,21 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
     expected name, because a table or list of something else may be beside the series; one that differs from a
     requested name in its number alone always counts.
     """
-    others = {key: content for key, content in container.items() if folded(key) not in _META}
-    halves = {key: one for key, one in others.items() if isinstance(one, dict) and _is_half(one, names)}
-    documented = {key: one if {*one} >= _ARRAYS else _as_series(one) or one for key, one in halves.items()}
-    asked = _asked(others, names)
-    if documented and (not asked or not asked.isdisjoint(documented)):
+    candidates = {key: content for key, content in container.items() if folded(key) not in _META}
+    halves = {
+        key: content for key, content in candidates.items() if isinstance(content, dict) and _is_half(content, names)
+    }
+    documented = {
+        key: content if {*content} >= _ARRAYS else _as_series(content) or content for key, content in halves.items()
+    }
+    requested = _asked(candidates, names)
+    if documented and (not requested or not requested.isdisjoint(documented)):
         return documented
     shared = _column(container, _TIMESTAMPS)
     if isinstance(shared, list):
         return _columns(container, shared, names)
-    read = {key: _as_series(others[key]) for key in (asked and _alike(others, names)) or others}
-    return {key: one for key, one in read.items() if one is not None}
+    series = {key: _as_series(candidates[key]) for key in (requested and _alike(candidates, names)) or candidates}
+    return {key: content for key, content in series.items() if content is not None}
 
 
 def _is_half(content: Content, names: Sequence[str]) -> bool:
@@ -341,14 +336,14 @@ def _is_half(content: Content, names: Sequence[str]) -> bool:
 
 def _asked(content: Content, names: Sequence[str]) -> set[str]:
     """Return the keys of *content* that are requested names, in any spelling."""
-    wanted = {*map(folded, names)}
-    return {key for key in content if folded(key) in wanted}
+    requested = {*map(folded, names)}
+    return {key for key in content if folded(key) in requested}
 
 
 def _alike(content: Content, names: Sequence[str]) -> set[str]:
     """Return the keys of *content* that differ from a requested name in spelling or number only."""
-    wanted = {_without_number(name) for name in names}
-    return {key for key in content if _without_number(key) in wanted}
+    requested = {_without_number(name) for name in names}
+    return {key for key in content if _without_number(key) in requested}
 
 
 def _without_number(name: str) -> str:
@@ -361,8 +356,10 @@ def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) ->
     if isinstance(values, list) and len(names) == 1:
         return {names[0]: {"timestamps": timestamps, "values": values}}
     alike = _alike(container, names) if _asked(container, names) else set()
-    columns = {key: one for key, one in container.items() if key in alike}
-    return {key: {"timestamps": timestamps, "values": one} for key, one in columns.items() if isinstance(one, list)}
+    columns = {key: values for key, values in container.items() if key in alike}
+    return {
+        key: {"timestamps": timestamps, "values": values} for key, values in columns.items() if isinstance(values, list)
+    }
 
 
 def _as_series(content: Any, depth: int = 0) -> Content | None:
@@ -389,8 +386,8 @@ def _column(content: Content, names: Sequence[str]) -> Any:
     if names[0] in content:
         return content[names[0]]
     first = [inner for key, inner in content.items() if folded(key) == names[0]]
-    found = first if len(first) == 1 else [inner for key, inner in content.items() if folded(key) in names]
-    return found[0] if len(found) == 1 else None
+    matches = first if len(first) == 1 else [inner for key, inner in content.items() if folded(key) in names]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _of_records(content: list[Any]) -> Content | None:
@@ -400,7 +397,7 @@ def _of_records(content: list[Any]) -> Content | None:
         return None
     at, of = places
     try:
-        return {"timestamps": [one[at] for one in content], "values": [one[of] for one in content]}
+        return {"timestamps": [record[at] for record in content], "values": [record[of] for record in content]}
     except (TypeError, LookupError):
         return None
 
@@ -419,8 +416,8 @@ def _is_time(content: Any) -> bool:
 
 
 def _key(record: Content, names: Sequence[str]) -> str | None:
-    found = [key for key in record if folded(key) in names]
-    return found[0] if len(found) == 1 else None
+    matches = [key for key in record if folded(key) in names]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _of_mapping(content: Content) -> Content | None:
@@ -431,20 +428,15 @@ def _of_mapping(content: Content) -> Content | None:
     return {**content, "timestamps": [*points], "values": [*points.values()]}
 
 
+@dataclass
 class Deviations:
     """The kinds of deviation of one answer, each once, in the order of their discovery.
 
     A kind is a constant sentence without values of the answer, so that one kind has the same text everywhere.
     """
 
-    def __init__(self) -> None:
-        self._kinds: dict[str, None] = {}
+    kinds: dict[str, None] = field(default_factory=dict)
 
     def note(self, kind: str) -> None:
         """Add a kind."""
-        self._kinds[kind] = None
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """All kinds that were found."""
-        return tuple(self._kinds)
+        self.kinds[kind] = None

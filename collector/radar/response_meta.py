@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from collector.model import RELATIVE_WORDS, UNKNOWN_LAST_UPDATED, AggInterval, Annotation, Meta, Normalization, rfc3339
+from collector.interval import AggInterval
+from collector.model import RELATIVE_WORDS, UNKNOWN_LAST_UPDATED, Annotation, Meta, Normalization
 from collector.radar.classify import quote
 from collector.radar.errors import Coarsened, Untrusted
 from collector.radar.request import series_names
 from collector.radar.response_points import (
-    ParsedTime,
     folded,
     member,
     parse_answer_time,
@@ -24,24 +24,23 @@ from collector.radar.response_points import (
     text_of,
     unwrapped,
 )
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from collector.model import Batch
+    from collector.model import Batch, Window
     from collector.radar.response import Deviations
 
     DateRange = tuple[datetime, datetime]
-    from collections.abc import Iterator, Sequence
-
-    from collector.model import Window
 
 
 _NORMALIZATIONS = {folded(word): word for word in (*(known.value for known in Normalization), *RELATIVE_WORDS)}
 _KEYS = ("aggInterval", "confidenceInfo", "dateRange", "lastUpdated", "normalization", "units")
 _LEVELS = range(6)
-_LONGEST_WORD = 1_000
+_START_AND_END = {"startTime", "endTime"}
+_MAX_WORD_LENGTH = 1_000
 
 
 def parse_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
@@ -55,7 +54,10 @@ def parse_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
         deviations.note("meta is absent")
     elif any(key not in meta and member(meta, key) is not None for key in _KEYS):
         deviations.note("keys of meta are spelt otherwise")
-    info = _info(meta, deviations)
+    info: Any = sole(member(meta, "confidenceInfo", "confidence"))
+    if not isinstance(info, dict):
+        deviations.note("meta.confidenceInfo is absent" if info is None else "meta.confidenceInfo is no object")
+        info = {}
     annotations = member(info, "annotations")
     _check_interval(member(meta, "aggInterval"), batch, deviations)
     unit, unit_names = _unit(member(meta, "units", "unit"), deviations)
@@ -69,14 +71,6 @@ def parse_meta(content: Any, batch: Batch, deviations: Deviations) -> Meta:
         annotations=parse_annotations(member(meta, "annotations") if annotations is None else annotations, deviations),
         unit_names=unit_names,
     )
-
-
-def _info(meta: Mapping[str, Any], deviations: Deviations) -> Mapping[str, Any]:
-    content = sole(member(meta, "confidenceInfo", "confidence"))
-    if isinstance(content, dict):
-        return content
-    deviations.note("meta.confidenceInfo is absent" if content is None else "meta.confidenceInfo is no object")
-    return {}
 
 
 def is_known_normalization(word: str) -> bool:
@@ -100,21 +94,16 @@ def _check_interval(content: Any, batch: Batch, deviations: Deviations) -> None:
 
 
 def _last_updated(content: Any, deviations: Deviations) -> datetime:
-    moment = _earliest(content)
-    if moment is None:
+    """Parse a time; of several, return the earliest if all are readable."""
+    listed = content if isinstance(content, list) and content else [unwrapped(content)]
+    times = [time for time in map(parse_answer_time, listed) if time]
+    if len(times) < len(listed):
         deviations.note("meta.lastUpdated is absent" if content is None else "meta.lastUpdated is unreadable")
         return UNKNOWN_LAST_UPDATED
-    if not moment.zoned:
+    earliest = min(times)
+    if not earliest.zoned:
         deviations.note("meta.lastUpdated names no zone")
-    return moment.at
-
-
-def _earliest(content: Any) -> ParsedTime | None:
-    """Parse a time; of several, return the earliest if all are readable."""
-    if not isinstance(content, list) or not content:
-        return parse_answer_time(unwrapped(content))
-    times = [parse_answer_time(one) for one in content]
-    return min((one for one in times if one), default=None) if None not in times else None
+    return earliest.at
 
 
 def _normalization(content: Any, deviations: Deviations) -> str:
@@ -156,17 +145,16 @@ def _name_and_value(content: Any) -> tuple[str, str]:
 def _word(content: Any) -> str:
     """Return a text of reasonable length without surrounding blanks; an empty text for anything else."""
     text = text_of(content).strip() if isinstance(content, str) else ""
-    return text if len(text) <= _LONGEST_WORD else ""
+    return text if len(text) <= _MAX_WORD_LENGTH else ""
 
 
 def _level(content: Any, deviations: Deviations) -> int | None:
     level = parse_number(content)
-    if level is None and content is None:
-        return None
-    if level is None or level not in _LEVELS:
+    if level is not None and level in _LEVELS:
+        return int(level)
+    if content is not None:
         deviations.note("meta.confidenceInfo.level is none of 0 to 5")
-        return None
-    return int(level)
+    return None
 
 
 def parse_date_ranges(
@@ -176,32 +164,31 @@ def parse_date_ranges(
 
     Raises Untrusted for a range that overlaps no window.
     """
-    found = _listed(content, names)
-    ranges = [parse_span(one) for one in found]
+    contents = _list_ranges(content, names)
+    ranges = [parse_span(one) for one in contents]
     windows = batch.windows
-    if not any(found):
+    if not any(contents):
         deviations.note("meta.dateRange is absent")
         return (None,) * len(windows)
-    if any(ranges) and not all(one is None or _is_usual(one) for one in found):
+    if any(ranges) and not all(one is None or (isinstance(one, dict) and {*one} >= _START_AND_END) for one in contents):
         deviations.note("meta.dateRange is written in another form")
     if None in ranges:
         deviations.note("meta.dateRange is unreadable")
     if len(ranges) == len(windows):
-        _check_overlap([(one, (window,)) for one, window in zip(ranges, windows, strict=True)])
+        for date_range, window in zip(ranges, windows, strict=True):
+            _check_overlap(date_range, (window,))
         return tuple(ranges)
-    if len(ranges) == 1:
-        _check_overlap([(ranges[0], windows)])
-        return _one_for_all(ranges[0], windows, deviations)
-    deviations.note("meta.dateRange has another number of ranges than series were asked for")
-    _check_overlap([(one, windows) for one in ranges])
-    return (None,) * len(windows)
+    for date_range in ranges:
+        _check_overlap(date_range, windows)
+    if len(ranges) > 1:
+        deviations.note("meta.dateRange has another number of ranges than series were asked for")
+        return (None,) * len(windows)
+    if len(set(windows)) > 1:
+        deviations.note("meta.dateRange is one for several windows")
+    return tuple(ranges[0] if _overlaps(ranges[0], window) else None for window in windows)
 
 
-def _is_usual(content: Any) -> bool:
-    return isinstance(content, dict) and "startTime" in content and "endTime" in content
-
-
-def _listed(content: Any, names: Sequence[str]) -> list[Any]:
+def _list_ranges(content: Any, names: Sequence[str]) -> list[Any]:
     """Return the ranges as a list: one, several, or one for each series name."""
     if isinstance(content, dict) and parse_span(content) is None:
         by_name = [member(content, name) for name in names]
@@ -211,27 +198,18 @@ def _listed(content: Any, names: Sequence[str]) -> list[Any]:
     return content
 
 
-def _one_for_all(
-    one: DateRange | None, windows: Sequence[Window], deviations: Deviations
-) -> tuple[DateRange | None, ...]:
-    """Return the one range for every window that it overlaps; for other windows the range is unknown."""
-    if len(set(windows)) > 1:
-        deviations.note("meta.dateRange is one for several windows")
-    return tuple(one if one and _overlaps(one, window) else None for window in windows)
+def _check_overlap(date_range: DateRange | None, windows: Sequence[Window]) -> None:
+    if date_range and not any(_overlaps(date_range, window) for window in windows):
+        start, end = map(rfc3339, date_range)
+        raise Untrusted(f"meta.dateRange is {start}..{end}, but {windows[0]} was requested")
 
 
-def _check_overlap(pairs: Sequence[tuple[DateRange | None, Sequence[Window]]]) -> None:
-    for one, windows in pairs:
-        if one and not any(_overlaps(one, window) for window in windows):
-            raise Untrusted(f"meta.dateRange is {rfc3339(one[0])}..{rfc3339(one[1])}, but {windows[0]} was requested")
+def _overlaps(date_range: DateRange | None, window: Window) -> bool:
+    return date_range is not None and date_range[0] < window.end and window.start <= date_range[1]
 
 
-def _overlaps(one: DateRange, window: Window) -> bool:
-    return one[0] < window.end and window.start <= one[1]
-
-
-_MOST_ANNOTATIONS = 10_000
-_LONGEST_TEXT = 65_536
+_MAX_ANNOTATIONS = 10_000
+_MAX_TEXT_LENGTH = 65_536
 _YES = frozenset({"true", "yes", "1"})
 
 
@@ -241,50 +219,41 @@ def parse_annotations(content: Any, deviations: Deviations) -> tuple[Annotation,
         content = [*content.values()]
     if content is not None and not isinstance(content, list):
         deviations.note("meta.confidenceInfo.annotations is no array")
-    found = content if isinstance(content, list) else []
-    if len(found) > _MOST_ANNOTATIONS:
-        deviations.note(f"annotations beyond {_MOST_ANNOTATIONS} are left out")
-    return tuple(sorted(set(_annotations(found[:_MOST_ANNOTATIONS], deviations)), key=repr))
-
-
-def _annotations(found: list[Any], deviations: Deviations) -> Iterator[Annotation]:
-    for content in found:
-        start = parse_answer_time(member(content, "startDate", "start")) if isinstance(content, dict) else None
+    listed = content if isinstance(content, list) else []
+    if len(listed) > _MAX_ANNOTATIONS:
+        deviations.note(f"annotations beyond {_MAX_ANNOTATIONS} are left out")
+    annotations = set()
+    for one in listed[:_MAX_ANNOTATIONS]:
+        start = parse_answer_time(member(one, "startDate", "start")) if isinstance(one, dict) else None
         if start is None:
             deviations.note("annotations without a readable start are left out")
-            continue
-        yield _annotation(content, start.at, deviations)
+        else:
+            annotations.add(_annotation(one, start.at, deviations))
+    return tuple(sorted(annotations, key=repr))
 
 
 def _annotation(content: dict[str, Any], start: datetime, deviations: Deviations) -> Annotation:
     end = parse_answer_time(member(content, "endDate", "end"))
-    texts = {key: member(content, key) for key in ("dataSource", "eventType", "description", "linkedUrl")}
-    texts = {key: None if text is None else text_of(text) for key, text in texts.items()}
-    if any(text and len(text) > _LONGEST_TEXT for text in texts.values()):
-        deviations.note(f"texts of annotations beyond {_LONGEST_TEXT} characters are cut")
+    values = {key: member(content, key) for key in ("dataSource", "eventType", "description", "linkedUrl")}
+    texts = {key: None if value is None else text_of(value) for key, value in values.items()}
+    if any(text and len(text) > _MAX_TEXT_LENGTH for text in texts.values()):
+        deviations.note(f"texts of annotations beyond {_MAX_TEXT_LENGTH} characters are cut")
+    texts = {key: text and text[:_MAX_TEXT_LENGTH] for key, text in texts.items()}
+    instantaneous, tags = member(content, "isInstantaneous"), member(content, "tags")
+    if isinstance(instantaneous, str):
+        instantaneous = instantaneous.strip().lower() in _YES
+    if not isinstance(tags, list):
+        tags = [tags] if tags else []
     return Annotation(
         start_date=start,
         end_date=end.at if end else None,
-        data_source=_cut(texts["dataSource"]),
-        event_type=_cut(texts["eventType"]),
-        description=_cut(texts["description"]),
-        linked_url=_cut(texts["linkedUrl"]),
-        is_instantaneous=_flag(member(content, "isInstantaneous")),
-        tags=_tags(member(content, "tags")),
+        data_source=texts["dataSource"],
+        event_type=texts["eventType"],
+        description=texts["description"],
+        linked_url=texts["linkedUrl"],
+        is_instantaneous=bool(instantaneous),
+        tags=tuple(sorted({text_of(tag)[:_MAX_TEXT_LENGTH] for tag in tags})),
     )
-
-
-def _cut(text: str | None) -> str | None:
-    return None if text is None else text[:_LONGEST_TEXT]
-
-
-def _tags(content: Any) -> tuple[str, ...]:
-    found = content if isinstance(content, list) else [content] if content else []
-    return tuple(sorted({text_of(tag)[:_LONGEST_TEXT] for tag in found}))
-
-
-def _flag(content: Any) -> bool:
-    return content.strip().lower() in _YES if isinstance(content, str) else bool(content)
 
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 2_592_000}

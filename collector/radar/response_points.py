@@ -10,9 +10,9 @@ from functools import cache, lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from collector.model import from_epoch, rfc3339
 from collector.radar.classify import quote
 from collector.radar.errors import OffGrid, Untrusted
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _SECOND = timedelta(seconds=1)
 
 
 def parse_timestamps(
-    found: Sequence[Any], window: Window, step: int, deviations: Deviations
+    contents: Sequence[Any], window: Window, step: int, deviations: Deviations
 ) -> Sequence[int] | list[int | None]:
     """Parse the starts of buckets of *step* seconds in *window*, in their order; None for one that is left out.
 
@@ -35,29 +35,29 @@ def parse_timestamps(
     not counting a first one at the start of the window.
     """
     seconds, usual = _expected_timestamps(window, step)
-    if found == usual:  # nothing is missing and all is spelt as usual, which one comparison of lists shows
+    if contents == usual:  # nothing is missing and all is spelt as usual, which one comparison of lists shows
         return seconds
-    read = _read(found, window, step, deviations)
-    inside = [moment if moment is not None and window.start <= moment < window.end else None for moment in read]
-    kept = [moment for moment in inside if moment is not None]
-    came = sum(moment is not None for moment in read)
-    _check_grid(kept or _just_before(read, window, step), window, step)
-    if came and not kept:
+    moments = _read(contents, window, step, deviations)
+    inside = [moment if moment is not None and window.start <= moment < window.end else None for moment in moments]
+    in_window = [moment for moment in inside if moment is not None]
+    count = sum(moment is not None for moment in moments)
+    _check_grid(in_window or _just_before(moments, window, step), window, step)
+    if count and not in_window:
         raise Untrusted(f"all timestamps are outside {window}")
-    _check_starts({*kept}, {moment for moment in read if moment is not None}, window, step)
-    if len(kept) < came:
+    _check_starts({*in_window}, {moment for moment in moments if moment is not None}, window, step)
+    if len(in_window) < count:
         deviations.note("timestamps outside of the window asked for are left out")
     return [None if moment is None else (moment - _EPOCH) // _SECOND for moment in inside]
 
 
-def _read(found: Sequence[Any], window: Window, step: int, deviations: Deviations) -> list[datetime | None]:
-    read: list[datetime | None] = []
+def _read(contents: Sequence[Any], window: Window, step: int, deviations: Deviations) -> list[datetime | None]:
+    moments: list[datetime | None] = []
     naive = []
-    for content in found:
+    for content in contents:
         moment = _moment(content, step, deviations)
         if moment is None and content is not None:
             raise Untrusted(f"{quote(content)} is not a timestamp")
-        read.append(moment.at if moment else None)
+        moments.append(moment.at if moment else None)
         naive += [moment.at] if moment and not moment.zoned else []
         if content is None:
             deviations.note("timestamps that are null are left out")
@@ -67,7 +67,7 @@ def _read(found: Sequence[Any], window: Window, step: int, deviations: Deviation
         deviations.note("timestamps name no zone")
         if not (window.start <= min(naive) and max(naive) < window.end):
             raise Untrusted(f"timestamps without a zone do not fit {window}")
-    return read
+    return moments
 
 
 def _moment(content: Any, step: int, deviations: Deviations) -> ParsedTime | None:
@@ -82,32 +82,33 @@ def _moment(content: Any, step: int, deviations: Deviations) -> ParsedTime | Non
     return ParsedTime(span[0], zoned=True) if span and span[1] - span[0] == timedelta(seconds=step) else None
 
 
-def _check_starts(inside: set[datetime], read: set[datetime], window: Window, step: int) -> None:
+def _check_starts(inside: set[datetime], moments: set[datetime], window: Window, step: int) -> None:
     """Raise Untrusted if timestamps seem to be ends of buckets: the first is absent, one is at the window's end."""
     expected = window.duration // timedelta(seconds=step)
-    if window.end in read and window.start not in inside and len(inside) == expected - 1:
+    if window.end in moments and window.start not in inside and len(inside) == expected - 1:
         raise Untrusted(f"timestamps reach from the second bucket of {window} to its end: they may be ends of buckets")
 
 
-def _just_before(read: Sequence[datetime | None], window: Window, step: int) -> list[datetime]:
+def _just_before(moments: Sequence[datetime | None], window: Window, step: int) -> list[datetime]:
     """Return the moments if all of them are starts of buckets that contain the start of *window*."""
-    found = [moment for moment in read if moment is not None]
-    return found if all(window.start - timedelta(seconds=step) < one < window.start for one in found) else []
+    present = [moment for moment in moments if moment is not None]
+    earliest = window.start - timedelta(seconds=step)
+    return present if all(earliest < moment < window.start for moment in present) else []
 
 
-def _check_grid(found: Sequence[datetime], window: Window, step: int) -> None:
-    """Raise OffGrid if all of *found* are off by one distance, not counting a bucket that the window cuts."""
+def _check_grid(moments: Sequence[datetime], window: Window, step: int) -> None:
+    """Raise OffGrid if all of *moments* are off by one distance, not counting a bucket that the window cuts."""
     width = timedelta(seconds=step)
-    offsets = {(moment - window.start) % width for moment in found}
+    offsets = {(moment - window.start) % width for moment in moments}
     if offsets <= {timedelta(0)}:
         return
     if len(offsets) > 1:  # a first bucket that begins with the window may be the rest of one that began before it
-        offsets = {(moment - window.start) % width for moment in found if moment != window.start}
+        offsets = {(moment - window.start) % width for moment in moments if moment != window.start}
     if len(offsets) > 1 or timedelta(0) in offsets:
         raise Untrusted("timestamps are on several grids")
     (offset,) = offsets
     raise OffGrid(
-        f"timestamps are {offset.total_seconds():g} s after the grid, for example {rfc3339(found[-1])}", offset=offset
+        f"timestamps are {offset.total_seconds():g} s after the grid, for example {rfc3339(moments[-1])}", offset=offset
     )
 
 
@@ -128,9 +129,9 @@ _DECIMALS = re.compile(r"(?:-?[0-9]+(?:\.[0-9]+)?\n)*")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _BLANKS = " \t\r\n"
-_MOST = 2**53
+_MAX_EXACT = 2**53
 """Beyond it a double does not hold every integer."""
-_MOST_DIGITS = 16
+_MAX_DIGITS = 16
 _EXACT_DIGITS = 15  # every decimal of so few digits comes back unchanged from a double
 
 
@@ -147,27 +148,27 @@ class JsonNumber(float):
         return number
 
 
-def parse_values(found: Sequence[Any], deviations: Deviations) -> tuple[list[float | None], int]:
+def parse_values(contents: Sequence[Any], deviations: Deviations) -> tuple[list[float | None], int]:
     """Parse numbers, or texts of numbers; None for one that is left out. Also return how many of those are not null.
 
     Raises Untrusted for a number beyond 2^53. A decimal with more digits than a double has is rounded to the nearest
     one.
     """
-    if (plain := _plain(found)) is not None:
+    if (plain := _plain(contents)) is not None:
         return plain, 0
-    values = [_value(content, deviations) for content in found]
-    unreadable = sum(value is None and content is not None for value, content in zip(values, found, strict=True))
+    values = [_value(content, deviations) for content in contents]
+    unreadable = sum(value is None and content is not None for value, content in zip(values, contents, strict=True))
     return values, unreadable
 
 
-def _plain(found: Sequence[Any]) -> list[float | None] | None:
+def _plain(texts: Sequence[Any]) -> list[float | None] | None:
     """Parse texts if all are short decimals, which are exact; None if one is anything else."""
     try:
-        joined = "\n".join(found) + "\n" if found else ""
+        joined = "\n".join(texts) + "\n" if texts else ""
         if _COUNTS.fullmatch(joined):  # by far the most, and read in half the time by way of int
-            return [*map(float, map(int, found))]
-        if _DECIMALS.fullmatch(joined) and max(map(len, found)) <= _EXACT_DIGITS:
-            return [value + 0.0 for value in map(float, found)]  # -0 becomes 0
+            return [*map(float, map(int, texts))]
+        if _DECIMALS.fullmatch(joined) and max(map(len, texts)) <= _EXACT_DIGITS:
+            return [value + 0.0 for value in map(float, texts)]  # -0 becomes 0
     except (TypeError, ValueError):  # what is no text, or a text of several lines
         pass
     return None
@@ -179,7 +180,7 @@ def _value(content: Any, deviations: Deviations) -> float | None:
         return None
     if isinstance(content, int) and not isinstance(content, bool):
         deviations.note("values are numbers instead of text")
-        return _checked(float(content) if abs(content) <= _MOST else content, content)
+        return _checked(float(content) if abs(content) <= _MAX_EXACT else content, content)
     if isinstance(content, JsonNumber):
         deviations.note("values are numbers instead of text")
         content = content.text
@@ -191,18 +192,18 @@ def _value(content: Any, deviations: Deviations) -> float | None:
 
 
 def _number(text: str, deviations: Deviations) -> float | None:
-    """Read what looks like a number; None if its exponent makes it larger than any double.
+    """Parse a text in the form of a number; None if its exponent makes it larger than any double.
 
     Raises Untrusted if it is larger than 2^53.
     """
     if _INTEGER.fullmatch(text):
         digits = text.lstrip("+-").lstrip("0")
-        return _checked(_MOST + 1 if len(digits) > _MOST_DIGITS else int(text), text)
+        return _checked(_MAX_EXACT + 1 if len(digits) > _MAX_DIGITS else int(text), text)
     value = float(text)
     if not isfinite(value):
-        return None if "e" in text.lower() else _checked(_MOST + 1, text)
-    if abs(value) >= _MOST and abs(Decimal(text)) > _MOST:  # the double may be 2^53, and what is written more
-        return _checked(_MOST + 1, text)
+        return None if "e" in text.lower() else _checked(_MAX_EXACT + 1, text)
+    if abs(value) >= _MAX_EXACT and abs(Decimal(text)) > _MAX_EXACT:  # the double may be 2^53, and what is written more
+        return _checked(_MAX_EXACT + 1, text)
     if not _is_exact(text, value):
         deviations.note("values have more digits than a double holds, and are rounded to the nearest one")
     return _checked(value, text)
@@ -218,12 +219,12 @@ def _is_exact(text: str, value: float) -> bool:
 
 
 def _checked(value: float, content: Any) -> float:
-    if abs(value) > _MOST:
+    if abs(value) > _MAX_EXACT:
         raise Untrusted(f"{quote(content)} is larger than 2^53, so it may not be exact")
     return float(value) + 0.0  # -0 becomes 0
 
 
-_MOST_KEYS = 1_000
+_MAX_KEYS = 1_000
 
 
 def text_of(content: Any) -> str:
@@ -261,11 +262,11 @@ def member(content: Mapping[str, Any], *names: str) -> Any:
     for name in names:
         if name in content:
             return content[name]
-        if len(content) > _MOST_KEYS:
+        if len(content) > _MAX_KEYS:
             continue
-        found = [inner for key, inner in content.items() if folded(key) == folded(name)]
-        if found:
-            return found[0] if len(found) == 1 else None
+        matches = [inner for key, inner in content.items() if folded(key) == folded(name)]
+        if matches:
+            return matches[0] if len(matches) == 1 else None
     return None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector import __version__
 from collector.report.status import status_document
-from collector.settings.effective import effective
+from collector.settings.loading import effective
 from collector.store import StoreCorrupt
 from collector.timestamps import rfc3339
 

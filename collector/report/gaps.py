@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.contract.request_parser import SeriesRequest
-    from collector.model import AggInterval, Window
+    from collector.interval import AggInterval
+    from collector.model import Window
     from collector.profile import LabelledSeries, Profile
     from collector.store import GapWindow, ProfileStatus, Reader, ReadView, SelectedSeries, Snapshot
     from collector.windows import EpochWindow

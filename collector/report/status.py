@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from collector.edge import Edge
     from collector.model import Question
     from collector.profile import Profile
     from collector.report.readiness import Stall
+    from collector.rules.edge import Edge
     from collector.store import Fire, PassRecord, ProfileStatus, Reader, ReadView, Replica, ServiceState
 
 

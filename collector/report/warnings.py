@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from collector import __version__
-from collector.clock_difference import sentence
 from collector.datasets import dataset_of
 from collector.interval import Grid
+from collector.rules.clock_difference import sentence
 from collector.store.series.generations import described, same_measure
 from collector.timestamps import from_epoch, rfc3339
 

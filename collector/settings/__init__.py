@@ -9,18 +9,19 @@ import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from collector.model import utc_now
 from collector.settings.problems import ConfigurationError, Problem
-from collector.settings.secret import Credentials, Secret
 from collector.settings.settings import (
     CollectionSettings,
+    Credentials,
     DatabaseSettings,
     LogSettings,
     RadarSettings,
     RetentionSettings,
+    Secret,
     ServerSettings,
     Settings,
 )
+from collector.timestamps import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

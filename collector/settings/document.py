@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collector.settings.files import NoSuchFile, read_configuration
 from collector.settings.problems import ENVIRONMENT, SourceLocation, key_text, mask_tokens, quote, quote_path
 from collector.settings.schema import FROM_FILE, NEVER_INLINE, PATHS, SECTIONS
 from collector.settings.sources import CONFIG, SourceLayer, read_file
 from collector.settings.validate import unknown_key
+from collector.settings.values import NoSuchFile, read_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -41,9 +41,9 @@ class Document:
     def location(self, path: KeyPath) -> SourceLocation:
         """Return the location of *path*; for `KEY` that was read from a file, the location of `KEY_file`."""
         *outer, key = path
-        named = (*outer, f"{key}_file")
-        if path not in self.lines and named in self.lines:
-            path = named
+        file_path = (*outer, f"{key}_file")
+        if path not in self.lines and file_path in self.lines:
+            path = file_path
         return SourceLocation(self.name, key_text(path), line_of(self.lines, path))
 
 
@@ -78,8 +78,8 @@ def _parse(name: str, text: str, report: ProblemReport) -> Document:
     try:
         return Document(name, tomllib.loads(text), find_lines(text))
     except tomllib.TOMLDecodeError as error:
-        found = _TOML_POSITION.search(str(error))
-        line = int(found[1]) if found and found[1] else text.count("\n") + 1
+        position = _TOML_POSITION.search(str(error))
+        line = int(position[1]) if position and position[1] else text.count("\n") + 1
         reason = (
             "a key that is not allowed here" if "@" in str(error) or "://" in str(error) else mask_tokens(str(error))
         )
@@ -125,10 +125,10 @@ def _with_files(
     for _, key in (path for path in PATHS if path[0] == section and isinstance(values.get(path[1]), str)):
         values[key] = str(Path(document.name).parent / values[key])
     for path in sorted(FROM_FILE):
-        key, named = path[1], f"{path[1]}_file"
-        if path[0] != section or named not in values:
+        key, file_key = path[1], f"{path[1]}_file"
+        if path[0] != section or file_key not in values:
             continue
-        value, location = values.pop(named), document.location((section, named))
+        value, location = values.pop(file_key), document.location((section, file_key))
         if key in values:
             report.add(path, location, f"{section}.{key} is set too; keep one of the two")
         elif not isinstance(value, str):
@@ -169,7 +169,7 @@ class _Scanner:
         self.lines: dict[KeyPath, int] = {}
         self._text = text
         self._at = 0
-        self._breaks = [found.start() for found in re.finditer("\n", text)]
+        self._breaks = [line_break.start() for line_break in re.finditer("\n", text)]
         self._tables: dict[KeyPath, int] = {}  # how many [[tables]] each array has so far
 
     def document(self) -> None:
@@ -252,9 +252,9 @@ class _Scanner:
         return _parts(self._text[start : self._at])
 
     def _skip(self, pattern: re.Pattern[str]) -> None:
-        found = pattern.match(self._text, self._at)
-        assert found, "tomllib has accepted this document"
-        self._at = found.end()
+        match = pattern.match(self._text, self._at)
+        assert match, "tomllib has accepted this document"
+        self._at = match.end()
 
     def _line(self) -> int:
         return bisect_left(self._breaks, self._at) + 1

@@ -1,29 +1,34 @@
-"""Build the settings from command line, environment, secret files, TOML and defaults, in this order of precedence."""
+"""Build the settings from command line, environment, secret files, TOML and defaults, in this order of precedence.
+
+`effective` returns them as rows for `collector config show`: every key, its value with secrets masked, and its origin.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pydantic_settings import InitSettingsSource
 
-from collector.model import AggInterval
+from collector.datasets import snake_case
+from collector.interval import AggInterval
 from collector.settings.document import read_document, read_tables
-from collector.settings.problems import ProblemReport
-from collector.settings.profiles import ProfileReader
+from collector.settings.problems import ProblemReport, key_text
 from collector.settings.schema import ADDRESSES, CONFIDENTIAL, SECTIONS, RawSettings, points_key
-from collector.settings.secret import Secret, passwords
 from collector.settings.settings import (
     CollectionSettings,
     DatabaseSettings,
     LogSettings,
     RadarSettings,
     RetentionSettings,
+    Secret,
     ServerSettings,
     Settings,
 )
 from collector.settings.sources import SourceLayer, command_line, environment, secrets_directory, variable_files
 from collector.settings.validate import (
+    ProfileReader,
     check_exposure,
     check_proxy,
     check_retention,
@@ -33,11 +38,13 @@ from collector.settings.validate import (
     choose_credentials,
     unknown_key,
 )
+from collector.settings.values import MASK, format_duration, passwords, without_password
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from collector.profile import Profile
     from collector.settings.document import Document
     from collector.settings.problems import KeyPath, SourceLocation
     from collector.settings.schema import RetentionSection
@@ -148,6 +155,62 @@ def _settings(
 
 
 def _retention(table: RetentionSection) -> RetentionSettings:
-    kept = table.model_dump()
-    spans = {interval: kept.pop(points_key(interval)) for interval in AggInterval}
-    return RetentionSettings({interval: span for interval, span in spans.items() if span is not None}, **kept)
+    ages = table.model_dump()
+    spans = {interval: ages.pop(points_key(interval)) for interval in AggInterval}
+    return RetentionSettings({interval: span for interval, span in spans.items() if span is not None}, **ages)
+
+
+DEFAULT = "default"
+
+Value = str | int | bool | list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveSetting:
+    """One setting: key path, value as the configuration spells it, and the origin of the value."""
+
+    key: str
+    value: Value
+    origin: str
+
+
+def effective(loaded: LoadedSettings) -> Iterator[EffectiveSetting]:
+    """Yield every setting in the order of the sections, then every profile with the labels of its series."""
+    for section in SECTIONS:
+        for key, value in getattr(loaded.tables, section):
+            yield EffectiveSetting(f"{section}.{key}", _plain(value), _origin(loaded, (section, key)))
+    for index, profile in enumerate(loaded.settings.profiles):
+        yield from _profile(loaded, ("profiles", index), profile)
+
+
+def _origin(loaded: LoadedSettings, path: KeyPath) -> str:
+    location = loaded.locations.get(path)
+    return location.origin if location else DEFAULT
+
+
+def _profile(loaded: LoadedSettings, base: KeyPath, profile: Profile) -> Iterator[EffectiveSetting]:
+    table = loaded.document.values["profiles"][base[1]]
+    for key in ("name", "agg_interval", "since", "publication_delay", "lookback", "settle", "heal", "enabled"):
+        own = loaded.document.location((*base, key)).origin
+        inherited = _origin(loaded, ("collection", key))
+        yield EffectiveSetting(
+            key_text((*base, key)), _plain(getattr(profile, key)), own if key in table else inherited
+        )
+    for name, values_by_name in (("filters", profile.filters), ("each", profile.each)):
+        spelled = {snake_case(key): loaded.document.location((*base, name, key)) for key in table.get(name, {})}
+        for parameter, values in values_by_name.items():
+            key = snake_case(parameter)
+            yield EffectiveSetting(key_text((*base, name, key)), list(values), spelled[key].origin)
+    labels = [series.label for series in profile.series]
+    yield EffectiveSetting(key_text((*base, "series")), labels, loaded.document.location(base).origin)
+
+
+def _plain(value: Any) -> Value:
+    if isinstance(value, Secret):
+        url = value.reveal()
+        return without_password(url) if "://" in url else MASK
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return value if value is None or isinstance(value, bool | int | list) else str(value)

@@ -8,7 +8,7 @@ from datetime import date, time
 from typing import TYPE_CHECKING
 
 from collector.errors import UsageError
-from collector.settings.secret import MASK
+from collector.settings.values import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,11 +12,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import did_you_mean
-from collector.model import AggInterval
-from collector.settings import secret
-from collector.settings.files import check_authorities
-from collector.settings.parsers import parse_bounded_duration, parse_duration, parse_since
-from collector.settings.secret import Secret
+from collector.interval import AggInterval
+from collector.settings import values
+from collector.settings.settings import Secret
+from collector.settings.values import check_authorities, parse_bounded_duration, parse_duration, parse_since
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -60,17 +62,13 @@ def _token(value: object) -> Secret:
         raise ValueError("it is blank")
     if not _TOKEN.fullmatch(text):
         raise ValueError("it contains a blank, a line break or a character that is not ASCII")
-    _refuse_placeholder(text)
-    return Secret(text)
-
-
-def _refuse_placeholder(text: str) -> None:
     if text[0] in _QUOTES or text[-1] in _QUOTES:
         raise ValueError("it is in quotes; leave the quotes out")
     if _PLACEHOLDER.fullmatch(text):
         raise ValueError("it is a placeholder such as <your_token>; write the value itself")
     if _ASSIGNMENT.fullmatch(text):
         raise ValueError("it is an assignment, NAME=VALUE; leave the name out")
+    return Secret(text)
 
 
 def _server_token(value: object) -> Secret:
@@ -85,14 +83,15 @@ def _hosts(value: object) -> object:
     names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("not a list of names")
-    return [secret.bind_host(name) for name in names]
+    return [values.bind_host(name) for name in names]
 
 
-def _database(value: object) -> Secret:
+def _address(value: object, check: Callable[[str], str]) -> Secret:
+    """Check an address that may contain a password."""
     text = value.reveal() if isinstance(value, Secret) else value
     if not isinstance(text, str):
         raise ValueError("not text")  # noqa: TRY004 - pydantic passes ValueError on, not TypeError
-    return Secret(secret.database_url(text))
+    return Secret(check(text))
 
 
 def _whole_number_field(least: int, most: int) -> Any:
@@ -101,13 +100,6 @@ def _whole_number_field(least: int, most: int) -> Any:
 
 def _duration_field(least: str, most: str) -> Any:
     return BeforeValidator(partial(parse_bounded_duration, least=parse_duration(least), most=parse_duration(most)))
-
-
-def _proxy(value: object) -> Secret:
-    text = value.reveal() if isinstance(value, Secret) else value
-    if not isinstance(text, str):
-        raise ValueError("not text")  # noqa: TRY004 - pydantic passes ValueError on, not TypeError
-    return Secret(secret.proxy_url(text))
 
 
 def _authorities(text: str) -> str:
@@ -123,6 +115,11 @@ _AnyTable = Annotated[dict[str, Any], Field(description="a table")]
 _RetentionAge = (
     Annotated[timedelta, _duration_field("1d", "5200w"), Field(description='a duration from "1d" to "5200w"')] | None
 )
+_Proxy = Annotated[
+    Secret,
+    BeforeValidator(partial(_address, check=values.proxy_url)),
+    Field(description="http://[USER:PASSWORD@]HOST:PORT"),
+]
 _Switch = Annotated[bool, Field(description="true or false")]
 
 
@@ -137,7 +134,7 @@ class RadarSection(Section):
 
     base_url: Annotated[
         str,
-        AfterValidator(secret.base_url),
+        AfterValidator(values.base_url),
         Field(description="https://…, or http:// to 127.0.0.0/8, ::1 or localhost"),
     ] = "https://api.cloudflare.com/client/v4"
     requests_per_5min: Annotated[int, _whole_number_field(1, 1200)] = 600
@@ -151,9 +148,7 @@ class RadarSection(Section):
     ca_file: (
         Annotated[str, AfterValidator(_authorities), Field(description="a PEM file of certificate authorities")] | None
     ) = None
-    proxy: Annotated[Secret, BeforeValidator(_proxy), Field(description="http://[USER:PASSWORD@]HOST:PORT")] | None = (
-        None
-    )
+    proxy: _Proxy | None = None
 
 
 class DatabaseSection(Section):
@@ -161,7 +156,7 @@ class DatabaseSection(Section):
 
     url: Annotated[
         Secret,
-        BeforeValidator(_database),
+        BeforeValidator(partial(_address, check=values.database_url)),
         Field(description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"),
     ] = Secret("sqlite:///collector.db")
     upgrade: _Switch = True
@@ -206,7 +201,7 @@ class ServerSection(Section):
 
     enabled: _Switch = True
     host: Annotated[
-        str, AfterValidator(secret.bind_host), Field(description="an IP address without brackets, or a host name")
+        str, AfterValidator(values.bind_host), Field(description="an IP address without brackets, or a host name")
     ] = "127.0.0.1"
     port: Annotated[
         int, Field(ge=0, le=65535, description="a whole number from 1 to 65535, or 0 for any free port")

@@ -1,20 +1,69 @@
-"""The settings for the rest of the program: frozen, checked, with all defaults."""
+"""The settings for the rest of the program: frozen, checked, with all defaults. Secrets are printed as `***`."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from collector.settings.secret import passwords
+from collector.settings.values import MASK, passwords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from collector.model import AggInterval
+    from collector.interval import AggInterval
     from collector.profile import Profile
-    from collector.settings.secret import Credentials, Secret
+
+
+class Secret:
+    """A text that only `reveal` returns; `str`, `repr` and formatting return `***`."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text. Call it only to send or compare the text."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """Credentials for Radar: an API token, or an e-mail address with its global API key."""
+
+    token: Secret | None = None
+    email: str = ""
+    api_key: Secret | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Return the request headers. Call it for each request, and do not store the result."""
+        if self.token is not None:
+            return {"Authorization": f"Bearer {self.token.reveal()}"}
+        assert self.api_key is not None, "credentials are a token or an e-mail address with a key"
+        return {"X-Auth-Email": self.email, "X-Auth-Key": self.api_key.reveal()}
+
+    def fingerprint(self, address: str) -> str:
+        """Return a short hash that identifies these credentials for *address*; it is too short to recover a secret."""
+        text = "\n".join([address, *self.headers().values()])
+        return hashlib.blake2b(text.encode(), digest_size=8, person=b"collector").hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Credentials({MASK})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +168,8 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """Every secret text, the longest first, for the filter that masks them in the log."""
         credentials = self.radar.credentials
-        kept = (credentials and credentials.token, credentials and credentials.api_key, self.server.token)
+        tokens = (credentials and credentials.token, credentials and credentials.api_key, self.server.token)
         addresses = (self.database.url, self.radar.proxy)
-        texts = {secret.reveal() for secret in kept if secret}
+        texts = {secret.reveal() for secret in tokens if secret}
         texts |= {text for address in addresses if address for text in passwords(address.reveal())}
         return tuple(sorted(texts, key=len, reverse=True))

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic_settings import EnvSettingsSource
 
 from collector.errors import did_you_mean
-from collector.settings.files import MOUNTED_SECRETS, read_value
 from collector.settings.problems import COMMAND_LINE, ENVIRONMENT, SourceLocation, key_text, quote_path
 from collector.settings.schema import CONFIDENTIAL, SECTIONS, RawSettings
+from collector.settings.values import MOUNTED_SECRETS, read_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
@@ -46,7 +46,7 @@ class SourceLayer:
 class _TextSource(EnvSettingsSource):
     """The environment source of pydantic-settings, reading the given texts instead of the environment."""
 
-    def __init__(self, texts: Mapping[tuple[str, str], str | None]) -> None:
+    def __init__(self, texts: Mapping[KeyPath, str | None]) -> None:
         self._texts = {f"collector_{section}__{key}": text for (section, key), text in texts.items() if text}
         super().__init__(RawSettings)
 
@@ -67,10 +67,10 @@ class _TextSource(EnvSettingsSource):
 def _toml_value(section: str, key: str, text: str) -> object:
     """Convert text to the type that TOML has; text that cannot be converted is rejected by the check of the section."""
     model = SECTIONS.get(section)
-    wanted = model.model_fields[key].annotation if model and key in model.model_fields else str
-    if wanted is bool:
+    value_type = model.model_fields[key].annotation if model and key in model.model_fields else str
+    if value_type is bool:
         return _SWITCHES.get(text.lower(), text)
-    return int(text) if wanted is int and _WHOLE.fullmatch(text) else text
+    return int(text) if value_type is int and _WHOLE.fullmatch(text) else text
 
 
 def command_line(overrides: Mapping[str, object]) -> SourceLayer:
@@ -88,27 +88,29 @@ def environment(environ: Mapping[str, str], report: ProblemReport) -> SourceLaye
     """Return the layer of variables. An empty variable counts as not set; unknown variables are reported."""
     for name, text in unknown_variables(environ):
         report.add((name,), SourceLocation(ENVIRONMENT, name), text)
-    names = {path: name for name, path in VARIABLES.items() if environ.get(name)}
+    names: dict[KeyPath, str] = {path: name for name, path in VARIABLES.items() if environ.get(name)}
     texts = {path: environ[name] for path, name in names.items()}
-    return SourceLayer(_TextSource(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[_section_and_key(path)]))
+    return SourceLayer(_TextSource(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[path]))
 
 
 def variable_files(environ: Mapping[str, str], already_set: Container[KeyPath], report: ProblemReport) -> SourceLayer:
     """Return the layer of the files that the variables `…_FILE` name."""
-    names = {path: f"{name}_FILE" for name, path in VARIABLES.items() if environ.get(f"{name}_FILE")}
+    names: dict[KeyPath, str] = {
+        path: f"{name}_FILE" for name, path in VARIABLES.items() if environ.get(f"{name}_FILE")
+    }
     texts = {
         path: read_file(path, environ[name], Path(environ[name]), SourceLocation(ENVIRONMENT, name), report)
         for path, name in names.items()
         if path not in already_set
     }
-    return SourceLayer(_TextSource(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[_section_and_key(path)]))
+    return SourceLayer(_TextSource(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[path]))
 
 
 def secrets_directory(
     environ: Mapping[str, str], already_set: Container[KeyPath], report: ProblemReport
 ) -> SourceLayer:
     """Return the layer of a directory of files that are named like variables, in upper or lower case."""
-    files: dict[tuple[str, str], Path] = {}
+    files: dict[KeyPath, Path] = {}
     for file in _secret_files(environ, report):
         path = VARIABLES.get(file.name.upper())
         if path is not None:
@@ -120,9 +122,7 @@ def secrets_directory(
         for path, file in files.items()
         if path not in already_set
     }
-    return SourceLayer(
-        _TextSource(texts)(), lambda path: SourceLocation(str(files[_section_and_key(path)]), key_text(path))
-    )
+    return SourceLayer(_TextSource(texts)(), lambda path: SourceLocation(str(files[path]), key_text(path)))
 
 
 def _secret_files(environ: Mapping[str, str], report: ProblemReport) -> list[Path]:
@@ -138,22 +138,19 @@ def _secret_files(environ: Mapping[str, str], report: ProblemReport) -> list[Pat
     return sorted(files.values())
 
 
-def read_file(key: KeyPath, given: str, file: Path, location: SourceLocation, report: ProblemReport) -> str | None:
-    """Return the content of *file*, which the configuration spells *given*; report a failure and return None."""
+def read_file(key: KeyPath, spelling: str, file: Path, location: SourceLocation, report: ProblemReport) -> str | None:
+    """Return the content of *file*, which the configuration spells *spelling*; report a failure and return None."""
     private = key in CONFIDENTIAL
     try:
         return read_value(file, private=private)
     except ValueError as error:
         condition = " that other users cannot read" if private else ""
         report.add(
-            key, location, f"found {quote_path(given)}: {error}; allowed: a file{condition}, with only the value in it"
+            key,
+            location,
+            f"found {quote_path(spelling)}: {error}; allowed: a file{condition}, with only the value in it",
         )
         return None
-
-
-def _section_and_key(path: KeyPath) -> tuple[str, str]:
-    section, key = path
-    return str(section), str(key)
 
 
 PREFIX = "COLLECTOR_"

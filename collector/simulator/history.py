@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from collector.contract.request_parser import SLOT, floor
 from collector.datasets import dataset_of
-from collector.model import AggInterval, Annotation, Window, from_epoch
+from collector.interval import AggInterval
+from collector.model import Annotation, Window
 from collector.simulator import values
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

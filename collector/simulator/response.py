@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from collector.contract.errors import HttpReply
 from collector.contract.render import annotation_json, csv_chunks, format_timestamps, json_strings
-from collector.model import Window, from_epoch, rfc3339
+from collector.model import Window
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

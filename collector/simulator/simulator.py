@@ -18,7 +18,7 @@ from aiohttp import web
 from collector.contract.errors import NO_METHOD, NO_ROUTE, ApiError, ErrorCode, HttpReply, bad_request, quote
 from collector.contract.request_parser import ApiRequest, decode_query, parse_request
 from collector.datasets import DATASETS, DEFAULT, dataset_of
-from collector.model import Points, from_epoch
+from collector.model import Points
 from collector.simulator import odd
 from collector.simulator.faults import Fault, FaultScript
 from collector.simulator.gateway import LoggedRequest, RateLimiter, caller_id, check_credentials
@@ -27,6 +27,7 @@ from collector.simulator.options import SimulatorOptions
 from collector.simulator.response import answer, scaled
 from collector.simulator.siblings import NOT_FOUND, place, sibling
 from collector.simulator.values import is_known
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

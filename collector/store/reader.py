@@ -10,7 +10,7 @@ from contextlib import aclosing
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
-from collector.model import Window, from_epoch
+from collector.model import Window
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
 from collector.store.read import gaps, listing, selection, status
@@ -22,6 +22,7 @@ from collector.store.read.selection import PointQuery, blocks
 from collector.store.series import evidence, generations, grids, identity, snapshots
 from collector.store.write import replays
 from collector.store.write.annotations import doubtful
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence

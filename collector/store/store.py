@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from collector.circuit_breaker import Wait
-    from collector.edge import Edge
     from collector.model import Answer, Batch, Question, Slice
-    from collector.normalization import Verdict
     from collector.profile import Profile
+    from collector.rules.edge import Edge
+    from collector.rules.normalization import Verdict
     from collector.settings import RetentionSettings
     from collector.store.ledger.backfills import (
         BackfillJob,

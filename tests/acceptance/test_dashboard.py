@@ -8,8 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from collector.model import Annotation, Window, rfc3339
+from collector.model import Annotation, Window
 from collector.simulator import GapChange, RevisionChange
+from collector.timestamps import rfc3339
 from tests.harness import faults
 from tests.harness.browser import CHROMIUM, browsing, looking
 from tests.harness.processes import Collector, eventually, midnight, profile_toml, simulating

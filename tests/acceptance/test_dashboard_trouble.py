@@ -9,7 +9,8 @@ from statistics import median
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from collector.model import Annotation, rfc3339
+from collector.model import Annotation
+from collector.timestamps import rfc3339
 from tests.harness import faults
 from tests.harness.browser import CHROMIUM, browsing, looking
 from tests.harness.processes import Collector, eventually, midnight, profile_toml, simulating

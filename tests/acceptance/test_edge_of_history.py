@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from collector.model import AggInterval, Question, Window
+from collector.interval import AggInterval
+from collector.model import Question, Window
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
 from collector.settings import load

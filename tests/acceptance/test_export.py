@@ -3,7 +3,8 @@
 import json
 import time
 
-from collector.model import AggInterval, Question
+from collector.interval import AggInterval
+from collector.model import Question
 from tests.harness.processes import Collector, holds_the_truth, profile_toml, simulating
 
 _OWNERS = [f"Authority {number}, Inc." for number in range(100)]

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from cloudflare import AsyncCloudflare, DefaultAioHttpClient, InternalServerError, NotFoundError, RateLimitError
 
 from collector.daemon import Daemon, _server
-from collector.model import utc
 from collector.settings import load
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
 from collector.store.db.schema import points
+from collector.timestamps import utc
 from tests.harness import faults
 from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, until
 from tests.harness.factories import query

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.model import AggInterval, Question, Window
+from collector.interval import AggInterval
+from collector.model import Question, Window
 from collector.simulator import RateLimit, Simulator, SimulatorOptions
 from tests.harness.fake_time import Clock, Report, library, run_fast
 

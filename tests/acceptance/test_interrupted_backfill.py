@@ -9,7 +9,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.simulator import GapChange
 from tests.harness import faults
 from tests.harness.processes import Collector, eventually, midnight, profile_toml, simulating

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.serve.radar_api.answer import query_history
 from collector.settings import RetentionSettings
 from collector.simulator import RevisionChange

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from tests.harness.fake_time import Clock, library, run_fast
 from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.store import BackfillRequest, Store
 from collector.store.admin import commands
 from tests.harness.fast_daemon import CLOCK_START

@@ -20,8 +20,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from collector.model import AggInterval, Question, Window, from_epoch
+from collector.interval import AggInterval
+from collector.model import Question, Window
 from collector.store.admin import commands
+from collector.timestamps import from_epoch
 from tests.conftest import Server
 from tests.harness.fast_daemon import CLOCK_START
 from tests.harness.faults import late

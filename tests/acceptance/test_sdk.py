@@ -174,7 +174,8 @@ async def test_raw_and_streaming_responses(sdk, way):
 
 
 async def test_the_numbers_are_those_of_radar(sdk, served):
-    from collector.model import AggInterval, Question, Window
+    from collector.interval import AggInterval
+    from collector.model import Question, Window
 
     window = Window(midnight(4), midnight(3))
     truth = served[1].truth(

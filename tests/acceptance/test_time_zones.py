@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.model import AggInterval, Question
+from collector.interval import AggInterval
+from collector.model import Question
 from tests.harness.processes import COLLECTOR, Collector, closed, simulating, truth
 
 HOUR = AggInterval.ONE_HOUR
@@ -62,9 +63,9 @@ def test_a_zone_with_leap_seconds_moves_what_the_c_library_says(tmp_path):
 
 
 def test_moments_are_counted_from_the_epoch(zone):
-    told = python("from collector.model import from_epoch; print(from_epoch(1_700_000_000.25))", zone)
+    told = python("from collector.timestamps import from_epoch; print(from_epoch(1_700_000_000.25))", zone)
     assert told == "2023-11-14 22:13:20.250000+00:00"
-    line = "import time; from collector.model import utc_now; print(abs(utc_now().timestamp() - time.time()))"
+    line = "import time; from collector.timestamps import utc_now; print(abs(utc_now().timestamp() - time.time()))"
     assert float(python(line, zone)) < 1
 
 

@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 
 from collector.contract.errors import BAD_REQUEST, TOO_COSTLY
-from collector.model import AggInterval, Question, Window
+from collector.interval import AggInterval
+from collector.model import Question, Window
 from tests.bench.requests import SERIES, Cell, fewest
 from tests.harness.processes import Collector, midnight, profile_toml, simulating, truth
 

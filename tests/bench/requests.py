@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.contract.errors import envelope
-from collector.model import AggInterval, Answer, Batch, Meta, Points, Question, Slice, Window
+from collector.interval import AggInterval
+from collector.model import Answer, Batch, Meta, Points, Question, Slice, Window
 from collector.radar.classify import classify_response
 from collector.radar.client import TrustedAnswer
 from collector.radar.errors import Coarsened, RadarError, TimedOut

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from collector.collect.planning.packing import Shape, pack
-from collector.model import AggInterval, Batch, Points, Question, Slice, Window, from_epoch, rfc3339
+from collector.interval import AggInterval
+from collector.model import Batch, Points, Question, Slice, Window
 from collector.profile import Profile
 from collector.radar.request import query_string, series_names
+from collector.timestamps import from_epoch, rfc3339
 
 WEEK = timedelta(weeks=1)
 FIRST = datetime(2025, 1, 6, tzinfo=UTC)

@@ -119,7 +119,7 @@ def test_a_dash_is_stdout(capfdbinary):
 
 
 @pytest.mark.parametrize(("target", "said"), [("none/file", "no such file or directory"), (".", "is a directory")])
-def test_what_cannot_be_opened_is_a_usage_error(target, said):
+def test_a_file_that_cannot_be_opened_is_a_usage_error(target, said):
     with pytest.raises(UsageError, match=f"^cannot write {target}: {said}$"):
         _write(target)
 

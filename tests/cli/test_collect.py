@@ -1,4 +1,4 @@
-"""collect: one pass, and what it tells."""
+"""collect: one pass, and its output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from tests.harness.processes import profile_toml
 
 
-def test_it_collects_the_named_profiles_and_says_what_came(simulated_collector):
+def test_it_collects_the_named_profiles_and_prints_the_counts(simulated_collector):
     _, collector = simulated_collector
     collector.configure(profile_toml(), profile_toml("days", "1d", 9))
     done = collector.run("collect", "days", "--format", "json")

@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from collector.cli.main import command
 from collector.model import Answer, Meta, Points, Window
 from collector.settings import load
 from collector.store import Store
+from tests.harness.command_line import empty_folder, invoke
 from tests.harness.factories import DAY, NOW, batch, start_fetch
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -20,18 +22,12 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (tmp_path / "none",))
-    monkeypatch.setattr("collector.settings.document.DEFAULT_FILES", ("config.toml",))
-    return tmp_path
+    return empty_folder(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def run():
-    def run(*arguments, **environ):
-        return CliRunner().invoke(command, ["config", *arguments], env=environ, prog_name="collector")
-
-    return run
+    return partial(invoke, "config")
 
 
 def test_init_writes_an_example_that_check_accepts(run, folder):
@@ -81,7 +77,7 @@ def test_check_says_where_it_looked(run):
     assert "collector config init" in checked.stderr
 
 
-def test_check_says_that_nothing_would_be_collected(run, folder):
+def test_check_warns_that_nothing_would_be_collected(run, folder):
     (folder / "config.toml").write_text("")
     checked = run("check")
     assert (checked.exit_code, checked.stdout) == (0, "config.toml: 0 profiles, 0 series, ok\n")
@@ -108,7 +104,7 @@ def test_the_file_can_be_named_before_the_command(folder):
     assert done.stdout.startswith("other.toml: 0 profiles")
 
 
-def test_show_masks_secrets_and_says_where_values_come_from(run, folder):
+def test_show_masks_secrets_and_names_the_origin_of_values(run, folder):
     (folder / "config.toml").write_text(EXAMPLE.read_text())
     environ = {"CLOUDFLARE_API_TOKEN": "hunter22", "COLLECTOR_DATABASE__URL": "postgresql://u:hunter22@h/d"}
     table = run("show", **environ)

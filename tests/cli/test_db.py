@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from collector.cli.main import command
-from collector.model import AggInterval, Answer, Meta, Points, Window
+from collector.interval import AggInterval
+from collector.model import Answer, Meta, Points, Window
 from collector.store import Store
+from tests.harness.command_line import empty_folder, invoke
 from tests.harness.factories import batch, profile, query, start_fetch
 
 HOURS = 100
@@ -19,10 +19,7 @@ HOURS = 100
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (tmp_path / "none",))
-    monkeypatch.setattr("collector.settings.document.DEFAULT_FILES", ("config.toml",))
-    return tmp_path
+    return empty_folder(tmp_path, monkeypatch)
 
 
 async def fill(url):
@@ -47,8 +44,7 @@ def url(sqlite_url):
 @pytest.fixture
 def run(url):
     def run(*arguments, **environ):
-        environ = {"COLLECTOR_DATABASE__URL": url, **environ}
-        return CliRunner().invoke(command, ["db", *arguments], env=environ, prog_name="collector")
+        return invoke("db", *arguments, **{"COLLECTOR_DATABASE__URL": url, **environ})
 
     return run
 
@@ -167,7 +163,7 @@ def test_prune_deletes_nothing_by_default(run):
     assert (done.exit_code, done.stdout) == (0, "deleted: 0 points, 0 revisions, 0 fetches, 0 fires\n")
 
 
-def test_prune_says_what_it_would_delete_and_then_deletes_it(run):
+def test_prune_prints_what_it_would_delete_and_then_deletes_it(run):
     keep = {"COLLECTOR_RETENTION__POINTS_1H": "2d"}
     rehearsed = run("prune", "--dry-run", **keep)
     assert rehearsed.stdout == "would be deleted: 52 points, 0 revisions, 0 fetches, 0 fires\n"
@@ -176,7 +172,7 @@ def test_prune_says_what_it_would_delete_and_then_deletes_it(run):
     assert run("prune", **keep).stdout == "deleted: 0 points, 0 revisions, 0 fetches, 0 fires\n"
 
 
-async def test_prune_leaves_a_store_alone_that_a_collector_owns_but_rehearses(url, run):
+async def test_prune_changes_no_store_that_a_collector_owns_but_rehearses(url, run):
     async with Store.open(url, owner="run"):
         refused = await asyncio.to_thread(run, "prune")
         assert refused.exit_code == 1
@@ -200,7 +196,7 @@ def test_upgrade_current_and_check_agree(run):
     assert run("downgrade", "0099").exit_code == 2
 
 
-def test_prune_leaves_alone_what_is_damaged_with_exit_1(run, url):
+def test_prune_changes_no_damaged_store_and_exits_with_1(run, url):
     turn_bit(url)
     done = run("prune", COLLECTOR_RETENTION__POINTS_1H="2d")
     assert (done.exit_code, done.stdout) == (1, "deleted: 0 points, 0 revisions, 0 fetches, 0 fires\n")

@@ -17,7 +17,7 @@ def test_once_it_collects_shows_the_status_and_ends(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_keeps_its_data_where_it_is_told_and_goes_on_until_ctrl_c(tmp_path):
+def test_it_keeps_its_data_in_the_named_folder_until_ctrl_c(tmp_path):
     collector = Collector(tmp_path, "")
     with collector.running("demo", "--port", "0", "--data", "kept%41") as demo:
         demo.says("serving url=http://127.0.0.1:", "collect outcome=collected", "heal outcome=ok")

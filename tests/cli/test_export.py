@@ -3,17 +3,17 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner
 from pyarrow import parquet
 
-from collector.cli.main import command
-from collector.model import rfc3339
 from collector.store import Store
+from collector.timestamps import rfc3339
 from tests.conftest import in_a_thread
+from tests.harness.command_line import folder_of_store, invoke
 from tests.harness.factories import DAY, HOUR, NOW, answer, batch, hours, profile, query, saved, start_fetch
 
 LICENCE = "Data: Cloudflare Radar (https://radar.cloudflare.com), licensed CC BY-NC 4.0.\n"
@@ -35,19 +35,12 @@ async def _fill(url):
 def folder(tmp_path, monkeypatch, store_url):
     """A working directory whose configuration names a store with points; the test runs once on each database."""
     in_a_thread(_fill(store_url))
-    folder = tmp_path / "work"
-    folder.mkdir()
-    (folder / "config.toml").write_text(f'[database]\nurl = "{store_url}"\n')
-    monkeypatch.chdir(folder)
-    return folder
+    return folder_of_store(tmp_path, monkeypatch, store_url)
 
 
 @pytest.fixture
 def run(folder):
-    def run(*arguments):
-        return CliRunner().invoke(command, ["export", *arguments], prog_name="collector")
-
-    return run
+    return partial(invoke, "export")
 
 
 def _values(result):
@@ -71,7 +64,7 @@ def test_a_file_holds_what_stdout_would(run, folder, format_):
     assert sorted(folder.iterdir()) == [folder / "config.toml", folder / "points"]
 
 
-def test_as_of_gives_exactly_what_was_known(run):
+def test_as_of_returns_exactly_the_known_values(run):
     before = rfc3339(NOW.replace(microsecond=NOW.microsecond - 1))
     assert _values(run("--as-of", before)) == []
     assert _values(run("--as-of", rfc3339(NOW))) == [1, 2, 3]
@@ -164,7 +157,7 @@ async def _change_the_unit(url, *, spelling=False):
             await saved(store, asked, [30, 40, 50, 60], now=moment, updated=moment, unit=unit)
 
 
-def test_after_a_change_of_the_unit_every_point_is_exported_and_csv_is_told_on_stderr(run, store_url):
+def test_after_a_change_of_the_unit_all_points_are_exported_and_csv_warns_on_stderr(run, store_url):
     in_a_thread(_change_the_unit(store_url))
     done = run()
     assert _values(done) == [1, 20, 30, 40, 50, 60]
@@ -187,7 +180,7 @@ def test_the_other_formats_have_the_unit_of_every_point(run, store_url):
     assert table.column("value").to_pylist() == [1, 20, 30, 40, 50, 60]
 
 
-def test_as_of_before_a_change_gives_what_was_known_then(run, store_url):
+def test_as_of_before_a_change_returns_the_values_known_then(run, store_url):
     in_a_thread(_change_the_unit(store_url))
     done = run("--as-of", rfc3339(LATER + DAYS))
     assert _values(done) == [1, 20, 3]

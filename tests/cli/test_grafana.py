@@ -13,7 +13,7 @@ def test_it_prints_one_document_and_needs_no_configuration(what):
     assert json.loads(done.stdout)
 
 
-def test_anything_else_is_refused_with_what_there_is():
+def test_an_unknown_argument_is_rejected_with_the_known_ones():
     done = CliRunner().invoke(command, ["grafana", "other"])
     assert done.exit_code == 2
     assert "'dashboard', 'postgres', 'alerts'" in done.stderr

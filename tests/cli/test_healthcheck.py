@@ -1,4 +1,4 @@
-"""healthcheck: what Docker asks."""
+"""healthcheck: the exit code that Docker reads."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_ready_is_0_and_a_daemon_that_is_gone_is_1(simulated_collector):
     assert told.endswith(": connection refused\n")
 
 
-def test_a_server_that_is_switched_off_cannot_be_asked(simulated_collector):
+def test_a_disabled_server_is_a_usage_error(simulated_collector):
     _, collector = simulated_collector
     collector.server = "enabled = false"
     collector.configure(profile_toml())
     assert "server.enabled is false" in collector.call("healthcheck", expect=2).stderr
 
 
-def test_something_else_on_the_port_is_not_ready(simulated_collector):
+def test_another_program_on_the_port_is_not_ready(simulated_collector):
     _, collector = simulated_collector
     port = int(collector.base_url.rsplit(":", 1)[1].split("/")[0])
     collector.server = f"port = {port}"

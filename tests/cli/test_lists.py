@@ -1,4 +1,4 @@
-"""series, fetches, annotations, revisions, export: what they show people and give programs."""
+"""series, fetches, annotations, revisions, export: their tables and their JSON."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from collector.model import Window, utc
+from collector.model import Window
 from collector.simulator import RevisionChange
+from collector.timestamps import utc
 from tests.harness.processes import Collector, midnight, profile_toml, simulating
 
 
@@ -69,7 +70,7 @@ def test_a_list_that_is_cut_off_says_so(filled, name):
     assert filled.call(name, "--limit", str(len(filled.json(name)))).stderr == ""
 
 
-def test_export_as_of_gives_what_was_known_then(filled):
+def test_export_as_of_prints_the_values_known_at_that_time(filled):
     (first, *_) = filled.json("revisions")
     then = filled.call("export", "all", "--format", "jsonl", "--as-of", first["seen_at"]).stdout.splitlines()
     now = filled.call("export", "all", "--format", "jsonl").stdout.splitlines()

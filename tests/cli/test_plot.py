@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -10,6 +11,7 @@ from collector.cli.main import command
 from collector.model import Annotation
 from collector.store import Store
 from tests.conftest import in_a_thread
+from tests.harness.command_line import folder_of_store, invoke
 from tests.harness.factories import DAY, HOUR, batch, hours, profile, query, saved
 
 
@@ -23,19 +25,12 @@ async def _fill(url):
 def folder(tmp_path, monkeypatch, sqlite_url):
     """A working directory whose configuration names a store with points."""
     in_a_thread(_fill(sqlite_url))
-    folder = tmp_path / "work"
-    folder.mkdir()
-    (folder / "config.toml").write_text(f'[database]\nurl = "{sqlite_url}"\n')
-    monkeypatch.chdir(folder)
-    return folder
+    return folder_of_store(tmp_path, monkeypatch, sqlite_url)
 
 
 @pytest.fixture
 def run(folder):
-    def run(*arguments, **environ):
-        return CliRunner(env=environ).invoke(command, ["plot", *arguments], prog_name="collector")
-
-    return run
+    return partial(invoke, "plot")
 
 
 def test_a_chart_goes_to_stdout_without_colour_where_no_terminal_is(run):
@@ -61,7 +56,7 @@ def test_a_period_can_be_chosen(run):
         (("--end", "2026-04-29"), "before 2026-04-29T00:00:00Z"),
     ],
 )
-def test_a_period_beside_all_points_is_said_as_it_was_asked(run, period, said):
+def test_a_period_without_points_is_named_in_the_message(run, period, said):
     done = run("all", *period)
     stored = "2026-04-30T00:00:00Z..2026-04-30T12:00:00Z"
     assert (done.exit_code, done.stdout) == (1, "")
@@ -97,7 +92,7 @@ def test_the_first_picture_on_a_machine_is_drawn_without_a_word_of_the_library(f
         (1, ["all", "--start", "2026-05-01"], "stored are 2026-04-30T00:00:00Z..2026-04-30T12:00:00Z"),
     ],
 )
-def test_what_cannot_be_drawn_is_told_in_a_sentence(run, folder, code, arguments, said):
+def test_a_chart_that_cannot_be_drawn_is_a_sentence(run, folder, code, arguments, said):
     refused = run(*arguments)
     assert (refused.exit_code, refused.stdout) == (code, "")
     assert said in refused.stderr

@@ -76,7 +76,7 @@ def test_a_program_reads_fields_and_the_exit_code(simulated_collector):
     assert report["requests"][0]["query"].startswith("aggInterval=15m&format=JSON&dateStart=")
 
 
-def test_what_cannot_be_settled_is_listed_before_the_verdict(simulated_collector):
+def test_open_questions_are_listed_before_the_verdict(simulated_collector):
     simulator, collector = simulated_collector
     collector.configure(profile_toml())
     simulator.script(faults.api_error(403, 10000, "Authentication error").always())
@@ -89,7 +89,7 @@ def test_what_cannot_be_settled_is_listed_before_the_verdict(simulated_collector
     assert said[-1].startswith("verdict: 2 things are not settled (1 of 30 requests); next: correct the cause")
 
 
-def test_nothing_of_a_probe_disturbs_the_store(simulated_collector):
+def test_a_probe_stores_no_points(simulated_collector):
     _, collector = simulated_collector
     collector.configure(profile_toml())
     collector.call("probe")

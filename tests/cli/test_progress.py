@@ -12,7 +12,7 @@ from collector.store import Budget, JobProgress, JobStatus
 from tests.harness.processes import eventually
 
 
-def test_a_log_gets_a_line_a_minute_also_while_nothing_happens(monkeypatch, caplog):
+def test_a_log_gets_a_line_a_minute_also_without_progress(monkeypatch, caplog):
     monkeypatch.setattr(progress, "_LOG_INTERVAL_SECONDS", 0.01)
     with caplog.at_level(logging.INFO), progress.progress_view() as shown:
         shown.show_budget(Budget(600, 540, None))

@@ -57,7 +57,7 @@ def test_options_that_are_repeated_make_several_series(run):
         (1, "the first stored 1h bucket is 2026-04-30T00:00:00Z", (*NIGHT, "--ca-owner", OWNERS[0])),
         (1, "Nothing is stored from 2026-04-01T00:00:00Z", (*APRIL, "--ca-owner", OWNERS[0])),
         (2, "dateRange: expected 1d to 364d", ("--date-range", "9y")),
-        (2, "is no moment", ("--as-of", "yesterday")),
+        (2, "is not a time", ("--as-of", "yesterday")),
         (2, "No such option", ("--normalization", "x")),
     ],
 )

@@ -72,13 +72,13 @@ def test_export_by_the_old_name_gives_all_points_and_says_the_new_one(ask):
 
 
 def test_each_series_of_a_renamed_profile_is_followed(ask):
-    """Also what is no longer collected is given; what the old name never had is not."""
+    """A label that is no longer collected is printed; a label that the old name never had is not."""
     done = ask("export", "by-owner")
     assert _counts(done.stdout) == {"owners/DigiCert": 6, "owners/Sectigo Limited": 6, "by-owner/Gone": 1}
     assert "by-owner is now owners\n" in done.stderr
 
 
-def test_a_name_is_given_once_beside_the_new_one(ask):
+def test_a_name_beside_its_new_name_exports_once(ask):
     assert ask("export", "all", "every").stdout == ask("export", "every").stdout
 
 
@@ -95,7 +95,7 @@ def test_series_revisions_gaps_and_plot_know_the_old_name(ask):
     assert "all is now every\n" in done.stderr
 
 
-async def test_a_name_that_is_used_for_something_else_means_that(store):
+async def test_a_former_name_in_use_means_the_profile_that_has_it(store):
     await store.activate_labels([filtered("one", tld="com")], DAY)
     await saved(store, batch((query(tld="com"), hours(0, 3))), [1, 2, 3])
     await store.activate_labels([filtered("two", tld="com"), filtered("one", tld="net")], NOW)

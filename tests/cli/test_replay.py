@@ -1,4 +1,4 @@
-"""fetches --body, replay and report: what they show people, beside a daemon and without one."""
+"""fetches --body, replay and report: their output, with and without a running daemon."""
 
 import json
 
@@ -73,7 +73,7 @@ SECRETS = {
 }
 
 
-def test_a_report_says_what_happened_and_holds_no_secret(tmp_path):
+def test_a_report_describes_the_run_and_contains_no_secret(tmp_path):
     with simulating() as (simulator, url):
         collector = Collector(tmp_path, url)
         collector.configure(profile_toml("mine"))

@@ -84,7 +84,7 @@ def test_switches_reach_the_simulator():
         assert _get(url, token="secret")[0] == 429
 
 
-def test_what_a_request_without_dates_gets_is_a_switch():
+def test_the_range_of_a_request_without_dates_is_an_option():
     with _simulating("--default-range", "2d", "--messages") as (_, url):
         status, document = _get(url, "aggInterval=1h")
         assert (status, document["messages"]) == (200, [])

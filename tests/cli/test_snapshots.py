@@ -11,7 +11,7 @@ import pytest
 from tests.harness.processes import midnight, profile_toml
 
 VALID = profile_toml("valid", days=3, more='[profiles.filters]\nexpiration_status = ["VALID"]\n')
-TOO = "cannot be backfilled, because expirationStatus is judged at the moment of asking"
+TOO = "cannot be backfilled, because expirationStatus is judged at the moment of the request"
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def collected(simulated_collector):
     return collector
 
 
-def test_a_snapshot_is_exported_with_when_it_was_asked_for(collected):
+def test_a_snapshot_is_exported_with_the_time_of_its_request(collected):
     done = collected.run("export", "valid")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert list(rows[0]) == ["profile", "series", "timestamp", "value"]
@@ -38,7 +38,7 @@ def test_a_snapshot_is_exported_with_when_it_was_asked_for(collected):
     assert "snapshot" not in before.stderr
 
 
-def test_an_export_gives_nothing_outside_of_a_snapshot(collected):
+def test_an_export_has_no_points_outside_of_a_snapshot(collected):
     inside = collected.run("export", "valid", "--start", f"{midnight(2):%Y-%m-%d}")
     assert "absent" not in inside.stderr
     unpublished = collected.run("export", "valid", "--end", f"{midnight(-1):%Y-%m-%d}")

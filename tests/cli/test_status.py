@@ -1,4 +1,4 @@
-"""status: the document that interface promises."""
+"""status: the document that the interface promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How rows are laid out for a person."""
+"""The layout of tables."""
 
 from collections import Counter
 
@@ -48,11 +48,11 @@ def test_of_several_long_texts_the_longest_is_folded_the_most():
     )
 
 
-def test_a_column_of_nothing_is_no_column_of_numbers():
+def test_an_empty_column_is_aligned_like_text():
     assert _text([{"reason": None, "id": 1}]) == "reason  id\n-        1"
 
 
-def test_rows_that_are_too_wide_become_columns_as_many_as_fit():
+def test_rows_that_are_too_wide_become_columns():
     assert _text(ROWS, 44) == (
         "name        all\n"
         "points      2,374\n"
@@ -66,7 +66,7 @@ def test_rows_that_are_too_wide_become_columns_as_many_as_fit():
     )
 
 
-def test_titles_alone_are_marked():
+def test_only_titles_are_marked():
     assert _text([{"a": 1}], 80, strong="<{}>".format) == "<a>\n1"
     wide = [{"first": "x" * 30, "second": "y" * 30}]
     assert _text(wide, 40, strong="<{}>".format) == f"<first >  {'x' * 30}\n<second>  {'y' * 30}"
@@ -85,7 +85,7 @@ _CELLS = st.one_of(st.none(), st.integers(0, 10**9), st.lists(_WORDS, min_size=1
     st.integers(1, 6).flatmap(lambda size: st.lists(st.lists(_CELLS, min_size=size, max_size=size), min_size=1)),
     st.integers(40, 120),
 )
-def test_no_line_is_wider_than_the_terminal_and_nothing_is_left_out(values, width):
+def test_no_line_is_wider_than_the_terminal_and_no_text_is_missing(values, width):
     rows = [{f"column_{index}": value for index, value in enumerate(row)} for row in values]
     lines = list(lay_out(rows, cell, width))
     assert all(cell_len(line) <= width for line in lines)

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from collector.collect.one_pass import named
-from collector.model import AggInterval, Slice, Window
+from collector.interval import AggInterval
+from collector.model import Slice, Window
 from collector.simulator import MAX_SPAN, TOO_COSTLY, SimulatorOptions
 from tests.harness import faults
 from tests.harness.collect_core import CALM, DAY, HOUR, NOW, open_core, window_of

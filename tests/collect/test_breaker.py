@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from collector.circuit_breaker import BREAKER_THRESHOLD
 from collector.collect.one_pass import collect
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.settings import Credentials, Secret

@@ -24,13 +24,15 @@ from collector.collect.confirm import (
     whole_days,
 )
 from collector.collect.one_pass import collect, heal
-from collector.finality import DAY as DAY_SECONDS
-from collector.finality import Evidence
-from collector.model import AggInterval, Answer, Batch, Meta, Points, Question, Slice, Window, rfc3339, utc
+from collector.interval import AggInterval
+from collector.model import Answer, Batch, Meta, Points, Question, Slice, Window
 from collector.radar.errors import Unavailable
 from collector.report.gaps import find_gaps
+from collector.rules.finality import DAY as DAY_SECONDS
+from collector.rules.finality import Evidence
 from collector.simulator import GapChange
 from collector.store import SeriesState
+from collector.timestamps import rfc3339, utc
 from tests.collect.test_history import run_backfill
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core

@@ -6,7 +6,8 @@ import pytest
 
 from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal, heal
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
 from collector.settings import RetentionSettings

@@ -6,7 +6,8 @@ Whatever is limited, and however more than that is refused. The long form prints
 import pytest
 
 from collector.collect.backfill import BackfillRunner
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.simulator.options import MAX_SPAN
 from collector.store import backfill_request
 from tests.bench.requests import CELLS, Cell, fewest, spent

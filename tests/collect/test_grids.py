@@ -12,11 +12,11 @@ from collector.collect.backfill import BackfillRunner, remaining_gaps
 from collector.collect.batches.grids import confirming_window, may_be_confirmed
 from collector.collect.confirm import confirm
 from collector.collect.one_pass import collect, collect_and_heal, heal
-from collector.edge import Edge
 from collector.interval import AggInterval, Grid
 from collector.model import Answer, Batch, Meta, Slice, Window
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
+from collector.rules.edge import Edge
 from collector.serve.radar_api import query_history
 from collector.settings import RetentionSettings
 from collector.store import BackfillRequest, LearnedGrid, PointQuery

@@ -8,7 +8,8 @@ import pytest
 from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.collect.worker import ProfileWorker
-from collector.model import AggInterval, Annotation, Window
+from collector.interval import AggInterval
+from collector.model import Annotation, Window
 from collector.report.gaps import find_gaps
 from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.store import backfill_request

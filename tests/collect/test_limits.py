@@ -30,7 +30,8 @@ from collector.collect.planning.request_limits import (
     with_pending,
 )
 from collector.collect.planning.request_size import next_shape, round_number, round_span, work_of
-from collector.model import DATASET, AggInterval, Batch, Question, RequestKind, Slice, Window
+from collector.interval import AggInterval
+from collector.model import DATASET, Batch, Question, RequestKind, Slice, Window
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

@@ -11,7 +11,8 @@ import shutil
 import pytest
 
 from collector.collect.one_pass import collect
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.simulator import odd
 from tests.harness.collect_core import open_core, window_of
 from tests.harness.factories import profile

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 
 from collector.collect.one_pass import collect, collect_and_heal, heal
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.simulator import GapChange, NormalizationChange, RevisionChange
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from collector.collect.planning import live_window, packing, sharing
 from collector.collect.planning.packing import Shape
-from collector.model import AggInterval, Batch, Question, Slice, Window
+from collector.interval import AggInterval
+from collector.model import Batch, Question, Slice, Window
 from collector.radar.request import query_string
 from collector.windows import hull, merge, split_evenly, subtract
 from tests.harness import factories

@@ -7,8 +7,9 @@ import pytest
 
 from collector.collect.probe import MOST_REQUESTS, Prober
 from collector.interval import AggInterval, Grid
-from collector.model import DATASET, RequestKind, utc
+from collector.model import DATASET, RequestKind
 from collector.simulator import TOO_COSTLY, ErrorCode
+from collector.timestamps import utc
 from tests.harness import faults
 from tests.harness.collect_core import TOKEN, open_core
 

@@ -7,8 +7,9 @@ import pytest
 
 from collector.collect import refetch
 from collector.collect.refetch import WantedWindows
-from collector.finality import Evidence, GapRequest
-from collector.model import AggInterval, Question, Slice, Window
+from collector.interval import AggInterval
+from collector.model import Question, Slice, Window
+from collector.rules.finality import Evidence, GapRequest
 from collector.store import ExpectedWindow, SeriesState
 from tests.harness.factories import profile, query
 

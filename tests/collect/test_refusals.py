@@ -9,9 +9,11 @@ from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.quarantine import split_unreadable
 from collector.collect.one_pass import collect, collect_and_heal, named
 from collector.collect.worker import ProfileWorker
-from collector.model import DATASET, AggInterval, RequestKind, Slice, Window, rfc3339
+from collector.interval import AggInterval
+from collector.model import DATASET, RequestKind, Slice, Window
 from collector.radar.errors import Paused
 from collector.store import Store
+from collector.timestamps import rfc3339
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
 from tests.harness.factories import many, profile, query

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from collector.collect.schedule import BucketEdges, Schedule
-from collector.model import AggInterval
+from collector.interval import AggInterval
 
 QUARTER, HOUR, *_ = AggInterval
 DELAY = timedelta(minutes=2)

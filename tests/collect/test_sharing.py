@@ -14,7 +14,8 @@ from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.lease import enlisted
 from collector.collect.planning.request_limits import Rejection, Size, first_guess, measured
 from collector.collect.planning.sharing import take_chunk
-from collector.model import DATASET, AggInterval, RequestKind, Slice, Window
+from collector.interval import AggInterval
+from collector.model import DATASET, RequestKind, Slice, Window
 from collector.store import LeaseLost, Store, backfill_request
 from collector.store.admin import commands
 from tests.harness import faults

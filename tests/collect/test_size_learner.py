@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 from collector.collect.batches.size_learner import SizeLearner
 from collector.collect.planning.request_limits import Rejection, accepted, first_guess, rejected, size_of
-from collector.model import AggInterval, Batch, Question, Slice, Window
+from collector.interval import AggInterval
+from collector.model import Batch, Question, Slice, Window
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 DAY = timedelta(days=1)

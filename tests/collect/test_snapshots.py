@@ -9,12 +9,14 @@ from collector.collect.backfill import BackfillRunner
 from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.collect.snapshots import Order, window
 from collector.collect.worker import ProfileWorker
-from collector.model import AggInterval, Slice, Window, from_epoch
+from collector.interval import AggInterval
+from collector.model import Slice, Window
 from collector.profile import Reach
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
 from collector.simulator import NormalizationChange
 from collector.store import PassRecord, Snapshot, backfill_request
+from collector.timestamps import from_epoch
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
 from tests.harness.factories import many, profile, query, rows

@@ -10,7 +10,8 @@ import pytest
 from collector.collect.one_pass import PassResult
 from collector.collect.planning.request_limits import measured
 from collector.collect.worker import Health, ProfileWorker, fires_of, first_of
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.store import SaveResult, StoreUnavailable
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, until

@@ -4,7 +4,8 @@ import pytest
 
 from collector.contract.errors import ApiError
 from collector.contract.request_parser import auto_interval, parse_date_range
-from collector.model import AggInterval, from_epoch, rfc3339, utc
+from collector.interval import AggInterval
+from collector.timestamps import from_epoch, rfc3339, utc
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
 DAY = 86_400

@@ -6,7 +6,8 @@ import io
 import pytest
 
 from collector.contract.render import annotation_json, csv_chunks, format_timestamps, json_strings
-from collector.model import Annotation, utc
+from collector.model import Annotation
+from collector.timestamps import utc
 
 START = int(utc("2026-04-30T23:30:00Z").timestamp())
 TEXTS = ["2026-04-30T23:30:00Z", "2026-04-30T23:45:00Z", "2026-05-01T00:00:00Z"]

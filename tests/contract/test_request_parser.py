@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from collector.contract.errors import ApiError
 from collector.contract.request_parser import decode_query, parse_request
 from collector.datasets import DEFAULT
-from collector.model import AggInterval, utc
+from collector.interval import AggInterval
 from collector.simulator import TOO_COSTLY, SimulatorOptions
+from collector.timestamps import utc
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
 

@@ -10,8 +10,10 @@ import pytest
 from collector.collect.one_pass import heal
 from collector.collect.worker import ProfileWorker
 from collector.contract.errors import envelope
-from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch, utc
+from collector.interval import AggInterval
+from collector.model import DATASET, RequestKind, Window
 from collector.report.status import status_document
+from collector.timestamps import from_epoch, utc
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core
 from tests.harness.factories import profile, query

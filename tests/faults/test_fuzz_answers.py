@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, Question, Slice, Window
+from collector.interval import AggInterval
+from collector.model import UNKNOWN_LAST_UPDATED, Batch, Question, Slice, Window
 from collector.radar.errors import Untrusted
 from collector.radar.response import parse_answer
 from tests.harness import odd_answers

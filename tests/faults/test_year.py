@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.model import AggInterval, Question, Window
+from collector.interval import AggInterval
+from collector.model import Question, Window
 from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
 START = datetime(2026, 3, 1, 20, 7, tzinfo=UTC)  # a Sunday

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.report.plot.chart import Chart, ChartAnnotation, ChartLine
 
 START = datetime(2026, 4, 30, tzinfo=UTC)

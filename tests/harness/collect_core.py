@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.fetcher import Fetcher, ShuttingDown
-from collector.model import AggInterval, Batch, Slice, Window, from_epoch
+from collector.interval import AggInterval
+from collector.model import Batch, Slice, Window
 from collector.radar.client import RadarClient
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
+from collector.timestamps import from_epoch
 from tests.harness.factories import query
 
 TOKEN = "canary-token-0123456789abcdef"

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from collector.model import AggInterval, Answer, Batch, Meta, Points, Question, Slice, Window
+from collector.interval import AggInterval
+from collector.model import Answer, Batch, Meta, Points, Question, Slice, Window
 from collector.profile import Profile
 from collector.store import Store
 from collector.store.admin import commands

@@ -25,7 +25,8 @@ import pytest
 from click.testing import CliRunner
 
 from collector.cli.main import command
-from collector.model import AggInterval, Question, Window
+from collector.interval import AggInterval
+from collector.model import Question, Window
 from collector.simulator import Simulator, SimulatorOptions, serve
 from tests.harness.fork_server import ForkedProcess, fork_server
 

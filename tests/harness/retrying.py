@@ -3,7 +3,8 @@
 from collections import Counter
 
 from collector.collect.one_pass import collect_and_heal
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.simulator import RevisionChange
 from collector.store import Fire, StoreError
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core

@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from collector.collect.refetch import fire_slices
-from collector.finality import final_windows
 from collector.model import Annotation, Meta, Points
 from collector.report.gaps import find_gaps
+from collector.rules.finality import final_windows
 from collector.store import SchemaTooOld, Store, Taken
 from collector.store.admin import commands
 from collector.store.admin.verify import verify

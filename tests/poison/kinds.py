@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
-from collector.model import rfc3339, utc
 from collector.simulator import Fault
+from collector.timestamps import rfc3339, utc
 from tests.harness import faults
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -16,7 +16,8 @@ from collector.collect.one_pass import heal
 from collector.collect.planning.packing import LONGEST_QUERY
 from collector.collect.worker import ProfileWorker
 from collector.daemon import groups
-from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch
+from collector.interval import AggInterval
+from collector.model import DATASET, RequestKind, Window
 from collector.radar.client import RadarClient
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
@@ -25,6 +26,7 @@ from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, serve
 from collector.simulator.options import MAX_SPAN
 from collector.store import Store, backfill_request
+from collector.timestamps import from_epoch
 from tests.harness.collect_core import TOKEN, Clock, NoWaitFetcher
 from tests.harness.factories import profile, rows
 from tests.poison.kinds import DAY, HOUR, Injection

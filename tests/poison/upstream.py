@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 from collector.contract.request_parser import SLOT
-from collector.model import Window, from_epoch
+from collector.model import Window
 from collector.simulator import GapChange, Simulator, SimulatorOptions
 from collector.simulator.history import SimulatedHistory
+from collector.timestamps import from_epoch
 from tests.harness.collect_core import CALM
 
 LAST_REVISION = 13.5 / 14

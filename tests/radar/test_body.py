@@ -1,4 +1,4 @@
-"""The body of a reply within its bound, and what a request says of itself."""
+"""The size limit of a body, and the headers of a request."""
 
 import gzip
 import json
@@ -51,7 +51,7 @@ async def test_a_body_of_the_largest_size_is_read(headers):
         (Unavailable, "a broken compressed stream", b"no gzip", ZIPPED),
     ],
 )
-async def test_a_body_that_is_too_large_or_not_whole_is_refused(kind, words, body, headers):
+async def test_a_body_that_is_too_large_or_incomplete_is_refused(kind, words, body, headers):
     async with response(body, *headers) as found:
         with pytest.raises(kind, match=words):
             await read_body(found, MOST)
@@ -89,7 +89,7 @@ async def test_a_body_that_was_compressed_twice_keeps_within_the_bound():
 
 
 async def asked(reply, batch=None):
-    """The error of a request that got *reply*, and what the server has received."""
+    """Return the error of a request that is answered with *reply*, and the bytes that the server received."""
     async with answering([reply]) as (url, received), RadarClient(Settings(url, Token()), lambda: NOW) as client:
         assert client._session.connector.limit == 4
         with pytest.raises(RadarError) as refused:

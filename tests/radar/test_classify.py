@@ -1,4 +1,4 @@
-"""What a reply without data means."""
+"""The error that a response without data stands for."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -68,7 +68,7 @@ def test_the_message_of_the_api_is_shown_on_one_line():
         ("HTTP 404: Not Found.", 404, "application/json", b'{"error":"Not Found."}'),
     ],
 )
-def test_a_reply_without_a_message_is_told_by_what_came_instead(expected, status, content_type, body):
+def test_a_response_without_a_message_is_described_by_its_content(expected, status, content_type, body):
     headers = {} if content_type is None else {"Content-Type": content_type}
     assert str(classify_response(status, headers, body, NOW)) == expected
 
@@ -115,7 +115,7 @@ CREDENTIALS = (6003, 6111, 9103, 9106, 9109, 10000, 10001)
         (Unavailable, 2000),
     ],
 )
-def test_every_code_means_the_same_whatever_the_status_and_wherever_it_stands(kind, code):
+def test_a_code_means_the_same_with_any_status_at_any_place(kind, code):
     inner = envelope(1, chain=[{"code": code, "message": "inner"}])
     for body in (envelope(code), inner):
         error = classify_response(500, {}, body, NOW)

@@ -1,4 +1,4 @@
-"""One request to a real server, honest and otherwise."""
+"""One request to a real server, with and without faults."""
 
 import asyncio
 import gzip
@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.model import AggInterval, Batch, Question, Slice, Window
+from collector.interval import AggInterval
+from collector.model import Batch, Question, Slice, Window
 from collector.radar import client as radar_client
 from collector.radar.client import RadarClient
 from collector.radar.errors import (
@@ -128,7 +129,7 @@ async def test_an_answer_that_differs_in_form_is_read(points, fault):
         assert len(reply.answer.series[0].values) == points
 
 
-async def test_a_series_that_is_missing_is_told():
+async def test_a_missing_series_is_reported():
     async with radar() as (simulator, client):
         batch = batch_of({}, {"tld": ("com",)})
         simulator.script(faults.without("result", "serie_1"))
@@ -137,13 +138,13 @@ async def test_a_series_that_is_missing_is_told():
         assert len(reply.answer.series) == 1
 
 
-async def test_credentials_that_are_wrong_are_told_apart():
+async def test_wrong_credentials_are_unauthorized():
     async with radar(credentials=Token("wrong")) as (_, client):
         with pytest.raises(Unauthorized):
             await client.request(batch_of())
 
 
-async def test_a_malformed_header_comes_as_400_and_is_still_about_credentials():
+async def test_400_for_a_malformed_header_is_unauthorized():
     async with radar(credentials=Token("not a token")) as (_, client):
         with pytest.raises(Unauthorized):
             await client.request(batch_of())
@@ -317,7 +318,7 @@ async def test_status_and_headers_count_when_the_body_cannot_be_read(status, kin
     assert len(received) == 1
 
 
-async def test_a_page_in_place_of_an_answer_says_nothing_about_the_credentials():
+async def test_a_page_instead_of_an_answer_is_not_unauthorized():
     async with (
         replying(403, "cut", b"text/html") as (url, _),
         RadarClient(Settings(url, Token()), lambda: NOW) as client,
@@ -329,7 +330,7 @@ async def test_a_page_in_place_of_an_answer_says_nothing_about_the_credentials()
 @pytest.mark.parametrize(
     ("kind", "expected", "length"), [(RateLimited, "HTTP 429", 60_000), (Unavailable, "longer than 64 KiB", 70_000)]
 )
-async def test_a_header_line_of_64_kib_is_read_and_a_longer_one_is_told(kind, expected, length):
+async def test_a_header_line_of_64_kib_is_read_and_a_longer_one_is_named(kind, expected, length):
     reply = b"HTTP/1.1 429 Too Many\r\nX-Long: %s\r\nContent-Length: 0\r\n\r\n" % (b"a" * length)
     async with answering([reply]) as (url, _), RadarClient(Settings(url, Token()), lambda: NOW) as client:
         with pytest.raises(kind, match=expected):

@@ -21,5 +21,5 @@ from collector.radar.response_meta import seconds_of
         *((None, word) for word in ("½ hour", "one", "9" * 5000, "PT")),
     ],
 )
-def test_a_word_says_how_wide_a_bucket_is_or_nothing(seconds, word):
+def test_a_word_names_the_width_of_a_bucket_or_none(seconds, word):
     assert seconds_of(word) == (seconds or None)

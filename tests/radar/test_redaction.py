@@ -1,4 +1,4 @@
-"""Our credentials in what a server sends back."""
+"""Our credentials are removed from every body."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_credentials_are_masked_however_they_are_written(content, expected):
     assert redact(content.encode(), SECRETS) == expected.encode()
 
 
-def test_of_a_part_the_beginning_of_a_secret_at_its_end_is_masked_too():
+def test_a_partial_secret_at_the_end_of_a_partial_body_is_removed():
     for length in range(1, len(SECRET)):
         assert redact(f"before {SECRET[:length]}".encode(), SECRETS, whole=False) == b"before "
     assert redact(f"before {SECRET[:5]}".encode(), SECRETS) == f"before {SECRET[:5]}".encode()
@@ -46,5 +46,5 @@ def test_of_a_part_the_beginning_of_a_secret_at_its_end_is_masked_too():
     ],
     ids=["numbers", "a name", "a name that is cut", "a place", "status and code", "status", "an answer"],
 )
-def test_errors_alike_are_of_one_kind_whatever_they_quote(kind, error):
+def test_similar_errors_have_one_kind_whatever_they_quote(kind, error):
     assert error.kind == kind

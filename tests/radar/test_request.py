@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.model import AggInterval, Batch, Question, Slice, Window
+from collector.interval import AggInterval
+from collector.model import Batch, Question, Slice, Window
 from collector.radar.request import query_string
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,7 +65,7 @@ def test_every_value_comes_back_from_the_wire(values):
     assert read == sorted(values)
 
 
-def test_windows_of_one_series_are_positions_of_their_own():
+def test_each_window_of_a_series_is_a_position():
     batch = Batch((slice_of({}), slice_of({}, start=JANUARY + timedelta(days=1))))
     starts = [value for name, value in parse_qsl(query_string(batch)) if name == "dateStart"]
     assert starts == ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]

@@ -1,4 +1,4 @@
-"""What is taken of an answer, what is left out, and what refuses the whole.
+"""Which parts of an answer are taken, which are left out, and which refuse the whole answer.
 
 Tests named take, leave out and refuse are the rows of one table: each part of an answer and its variations.
 """
@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, Batch, Question, Slice, Window, rfc3339
+from collector.interval import AggInterval
+from collector.model import UNKNOWN_LAST_UPDATED, Batch, Question, Slice, Window
 from collector.radar.errors import Coarsened, OffGrid, Untrusted
 from collector.radar.response import Deviations, UnsuccessfulEnvelope, parse_answer
 from collector.radar.response_points import parse_values
+from collector.timestamps import rfc3339
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NOW = START + timedelta(days=2)
@@ -136,7 +138,7 @@ def test_refuse_a_body_that_is_not_the_document(reason, body):
 
 
 @pytest.mark.parametrize("success", [False, "false", 0])
-def test_success_false_is_told_apart(success):
+def test_success_false_has_an_error_of_its_own(success):
     with pytest.raises(UnsuccessfulEnvelope):
         read(document() | {"success": success})
 
@@ -194,14 +196,14 @@ def test_refuse_names_that_may_mean_another_order(names):
         read(content, batch)
 
 
-def test_refuse_other_names_in_another_order_than_was_asked_for():
+def test_refuse_other_names_in_another_order_than_requested():
     batch, content = series("series_1", "series_0")
     with pytest.raises(Untrusted, match="another order"):
         read(content, batch)
 
 
 @pytest.mark.parametrize("more", ["serie_1", "other"])
-def test_refuse_more_series_than_were_asked_for(more):
+def test_refuse_more_series_than_requested(more):
     content = document()
     content["result"][more] = content["result"]["serie_0"]
     with pytest.raises(Untrusted, match="not requested"):
@@ -286,7 +288,7 @@ def test_refuse_timestamps(reason, timestamps):
         read(document(timestamps=timestamps))
 
 
-def test_refuse_a_grid_that_lies_elsewhere_and_say_where():
+def test_refuse_another_grid_and_name_its_offset():
     with pytest.raises(OffGrid) as refused:
         read(document(timestamps=[text.replace(":00:00Z", ":30:00Z") for text in TIMESTAMPS]))
     assert refused.value.offset == timedelta(minutes=30)
@@ -370,7 +372,7 @@ def test_every_double_written_by_its_shortest_form_is_read_back(values):
     texts = [repr(value) for value in values]
     found, unreadable = parse_values(texts, deviations)
     assert [Decimal(repr(value)) for value in found] == [Decimal(text) for text in texts]
-    assert (unreadable, deviations.kinds) == (0, ())
+    assert (unreadable, deviations.kinds) == (0, {})
 
 
 WORDS = [
@@ -491,7 +493,7 @@ def test_leave_out_a_date_range(content):
 
 
 @pytest.mark.parametrize("unreadable", [None, {}, "today", {"startTime": "2026-03-01T00:00:00Z"}])
-def test_leave_out_one_date_range_beside_another(unreadable):
+def test_leave_out_one_of_two_date_ranges(unreadable):
     batch, content = series("serie_0", "serie_1", dateRange=[unreadable, RANGE])
     first, second = read(content, batch).meta.date_ranges
     assert first is None
@@ -508,7 +510,7 @@ def test_take_one_date_range_for_all():
     assert read(content, days).meta.date_ranges == (first, None)
 
 
-def test_refuse_a_date_range_that_has_nothing_to_do_with_what_was_asked():
+def test_refuse_a_date_range_outside_of_the_requested_windows():
     other = {"startTime": "2026-02-01T00:00:00Z", "endTime": "2026-02-01T03:45:00Z"}
     with pytest.raises(Untrusted, match="dateRange"):
         read(document(dateRange=[other]))

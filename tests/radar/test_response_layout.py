@@ -1,4 +1,4 @@
-"""Where meta and series are found in a document, and where they are not looked for."""
+"""The places of a document in which meta and series are found, and those that are not searched."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_several_series_are_found_by_their_names():
         assert {*series} == {"serie_0", "serie_1"}
 
 
-def test_one_more_series_that_looks_alike_counts_in_every_form():
+def test_an_additional_similar_series_counts_in_every_form():
     upper = {"TIMESTAMPS": TIMES, "VALUES": ["1", "2"]}
     for result in (
         {"serie_0": ONE, "serie_1": ONE, "serie_2": ONE},
@@ -92,11 +92,11 @@ NOWHERE = {
 
 
 @pytest.mark.parametrize("result", NOWHERE.values(), ids=NOWHERE)
-def test_what_is_not_beyond_doubt_is_not_there(result):
+def test_an_ambiguous_series_counts_as_absent(result):
     assert arrange({"meta": META, **result}, ["serie_0"], Deviations()) == (META, {})
 
 
-def test_half_of_a_series_is_one_so_that_it_refuses_the_answer():
+def test_half_of_a_series_counts_so_that_the_answer_is_refused():
     half = {"values": ["1", "2"]}
     assert arrange({"serie_0": half}, ["serie_0"], Deviations()) == (None, {"serie_0": half})
 
@@ -124,4 +124,4 @@ def test_another_place_is_noted(kind, place):
 def test_the_documented_place_is_not():
     deviations = Deviations()
     arrange(PLACES["as documented"], ["serie_0"], deviations)
-    assert deviations.kinds == ()
+    assert deviations.kinds == {}

@@ -1,4 +1,4 @@
-"""What a person reads when a request got lost on the way: asked of real sockets that misbehave."""
+"""The texts of connection errors, from real sockets that misbehave."""
 
 import asyncio
 import socket
@@ -57,17 +57,17 @@ async def _answering(reply, *, reset=False):
         ("the response is not valid HTTP: Bad status line:", b"nonsense\r\n\r\n"),
     ],
 )
-async def test_an_answer_that_is_none_is_told_in_words(expected, reply):
+async def test_a_body_that_is_no_answer_is_described(expected, reply):
     async with _answering(reply) as url:
         assert (await _said(url)).startswith(expected)
 
 
-async def test_a_connection_that_is_reset_is_told_in_the_systems_words():
+async def test_a_reset_connection_has_the_text_of_the_system():
     async with _answering(b"", reset=True) as url:
         assert await _said(url) == "the connection was lost: connection reset by peer"
 
 
-async def test_a_port_where_nobody_listens_is_named():
+async def test_a_closed_port_is_named():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -84,9 +84,9 @@ async def test_a_port_that_speaks_no_tls_is_named():
         assert "SSL" in said
 
 
-async def test_a_name_that_nobody_knows_is_named():
+async def test_an_unknown_host_name_is_named():
     assert await _said("http://radar.invalid/") == "the name radar.invalid cannot be resolved: no address for this name"
 
 
-def test_what_has_no_words_of_ours_keeps_its_kind():
+def test_an_unknown_error_keeps_its_class_name():
     assert describe_connection_error(aiohttp.ClientError("odd\nthing")) == "ClientError: odd thing"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.report.gaps import (
     AbsentBuckets,
     StoredExtent,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.report.readiness import GRACE, due_past_grace, is_healthy, late_reason, owed_since, staleness_limit
 from collector.store import ProfileStatus
 from tests.harness.factories import profile

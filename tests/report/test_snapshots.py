@@ -75,7 +75,10 @@ async def test_it_is_not_backfilled(world):
 
     status, document = await post(profiles=["all", "valid"])
     assert status == 400
-    assert "valid cannot be backfilled, because expirationStatus is judged at the moment of asking" in document["error"]
+    assert (
+        "valid cannot be backfilled, because expirationStatus is judged at the moment of the request"
+        in document["error"]
+    )
     status, document = await post()
     assert (status, document["profiles"]) == (201, ["all", "by"])
 

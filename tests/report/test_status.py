@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from collector.collect.worker import ProfileWorker
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.report.gaps import Gap, find_gaps
 from collector.report.status import status_document
 from collector.simulator import GapChange

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from collector.cli.main import command
 from collector.contract.errors import ApiError
 from collector.contract.request_parser import floor
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.report.gaps import absence_sentences
 from collector.serve.radar_api import query_history
 from collector.store import Store

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.settings import ConfigurationError, files
+from collector.settings import ConfigurationError, values
 from collector.settings import load as load_settings
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -59,5 +59,5 @@ def mounted(folder, monkeypatch):
     directory = folder / "run-secrets"
     directory.mkdir()
     monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (directory,))
-    monkeypatch.setattr(files, "MOUNTED_SECRETS", (directory,))
+    monkeypatch.setattr(values, "MOUNTED_SECRETS", (directory,))
     return directory

@@ -81,7 +81,7 @@ def test_invalid_toml_is_rejected_with_its_line(expected, text, report):
     assert report(text)[0].startswith(expected)
 
 
-def test_a_broken_file_does_not_hide_what_is_wrong_elsewhere(report):
+def test_a_broken_file_hides_no_other_problem(report):
     lines = report("x", {"COLLECTOR_RADAR__TIMEOUT": "soon"})
     assert [line.split(":")[0] for line in lines] == ["config.toml", "environment"]
 
@@ -126,7 +126,7 @@ def test_secrets_come_from_files_beside_the_configuration(folder, secret_file, m
     assert "pw" not in repr(settings)
 
 
-def test_the_older_scheme_comes_from_files_too(load, secret_file):
+def test_email_and_key_come_from_files_too(load, secret_file):
     secret_file("key", "k3y")
     settings = load('[radar]\nemail = "me@example.com"\napi_key_file = "key"')
     assert settings.radar.credentials.headers() == {"X-Auth-Email": "me@example.com", "X-Auth-Key": "k3y"}
@@ -154,6 +154,6 @@ def test_a_wrong_value_in_a_file_is_refused_by_the_line_that_names_it(report, se
     assert "hunter22" not in line
 
 
-def test_an_address_is_given_once(report):
+def test_an_address_is_set_only_once(report):
     (line,) = report('[database]\nurl = "sqlite:///a.db"\nurl_file = "x"')
     assert line == "config.toml:3: database.url_file: database.url is set too; keep one of the two"

@@ -2,8 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.settings.effective import EffectiveSetting, effective
-from collector.settings.loading import read_settings
+from collector.settings.loading import EffectiveSetting, effective, read_settings
 
 TEXT = """
 [radar]

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from collector.settings import files
-from collector.settings.files import NoSuchFile, read_configuration, read_value
+from collector.settings import values
+from collector.settings.values import NoSuchFile, read_configuration, read_value
 
 
 @pytest.mark.parametrize(("expected", "text"), [("v", "v"), ("v", "v\n"), ("v", "v\r\n"), (" v ", " v ")])
@@ -45,7 +45,7 @@ def test_a_secret_mounted_by_a_container_engine_is_accepted(mounted):
     assert read_value(mounted / "token", private=True) == "t0ken"
 
 
-def test_mounted_secrets_are_known_by_any_name_and_nothing_else_is(mounted, folder, secret_file):
+def test_only_folders_of_mounted_secrets_count_under_any_path(mounted, folder, secret_file):
     (mounted / "..data").mkdir()
     (mounted / "..data" / "token").write_text("t0ken")
     (mounted / "token").symlink_to("..data/token")
@@ -58,7 +58,7 @@ def test_mounted_secrets_are_known_by_any_name_and_nothing_else_is(mounted, fold
 
 
 def test_both_names_of_the_folder_for_secrets_are_known():
-    assert [str(folder) for folder in files.MOUNTED_SECRETS] == ["/run/secrets", "/var/run/secrets"]
+    assert [str(folder) for folder in values.MOUNTED_SECRETS] == ["/run/secrets", "/var/run/secrets"]
 
 
 def test_advice_for_a_read_only_mount_can_be_followed_there(secret_file, monkeypatch):
@@ -88,7 +88,7 @@ def test_a_pipe_is_refused_and_not_waited_for(folder):
 
 
 @pytest.mark.parametrize("read", [lambda path: read_value(path, private=True), read_configuration])
-def test_missing_files_and_directories_are_told_apart(read, folder):
+def test_missing_files_and_directories_have_different_errors(read, folder):
     for missing in (folder / "none", folder / "none" / "none"):
         with pytest.raises(ValueError, match="there is no such file"):
             read(missing)
@@ -107,7 +107,7 @@ def test_a_file_without_permission_is_refused(folder, monkeypatch):
     def refused(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files, "open", refused, raising=False)
+    monkeypatch.setattr(values, "open", refused, raising=False)
     with pytest.raises(ValueError, match="it may not be read by this user"):
         read_value(folder / "token", private=True)
 

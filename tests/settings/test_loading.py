@@ -65,7 +65,7 @@ def test_settings_are_frozen(load):
         settings.profiles = ()
 
 
-def test_the_clock_is_read_where_no_moment_is_given(folder):
+def test_the_clock_is_read_if_now_is_missing(folder):
     (folder / "config.toml").write_text('[[profiles]]\nname = "a"\nagg_interval = "1d"\nsince = 9999-01-01')
     with pytest.raises(ConfigurationError, match=r"profiles\[0\]\.since"):
         load(None, {})

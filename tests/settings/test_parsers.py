@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.settings.parsers import format_duration, parse_bounded_duration, parse_duration, parse_since
+from collector.settings.values import format_duration, parse_bounded_duration, parse_duration, parse_since
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_duration_out_of_bounds_is_refused(reason, value):
 
 
 @pytest.mark.parametrize("value", ["1s", "10m", timedelta(seconds=5)])
-def test_the_bounds_belong_to_what_is_allowed(value):
+def test_the_bounds_are_allowed(value):
     assert parse_bounded_duration(value, timedelta(seconds=1), timedelta(minutes=10))
 
 
@@ -100,6 +100,6 @@ def test_anything_else_is_refused_without_quoting_it(reason, value):
 
 
 @given(st.text() | st.dates() | st.datetimes() | st.datetimes(timezones=st.timezones()))
-def test_nothing_but_value_error_comes_out(value):
+def test_only_value_error_is_raised(value):
     with suppress(ValueError):
         assert parse_since(value).tzinfo is UTC

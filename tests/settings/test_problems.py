@@ -53,7 +53,7 @@ def test_key_paths_are_written_as_in_toml(expected, path):
         ('"Bearer ***"', f"Bearer {TOKEN}"),
     ],
 )
-def test_a_found_value_is_shown_in_one_line_without_secrets(expected, value):
+def test_a_value_is_quoted_in_one_line_without_secrets(expected, value):
     assert quote(value) == expected
 
 

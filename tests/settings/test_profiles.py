@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collector.datasets import DEFAULT
-from collector.model import AggInterval
-from collector.settings.profiles import resolve_filters
+from collector.interval import AggInterval
+from collector.settings.validate import resolve_filters
 
 COLLECTION = '[collection]\npublication_delay = "3m"\nlookback = "2d"\nsettle = "7d"\nheal = false\n'
 
@@ -31,7 +31,7 @@ has_ips = [true]
     ]
 
 
-def test_what_a_profile_leaves_open_comes_from_collection(load):
+def test_missing_keys_of_a_profile_come_from_collection(load):
     (profile,) = load(f'{COLLECTION}[[profiles]]\nname = "a"\nagg_interval = "1d"\n').profiles
     assert profile.publication_delay == timedelta(minutes=3)
     assert (profile.lookback, profile.settle, profile.heal) == (timedelta(days=2), timedelta(days=7), False)
@@ -69,7 +69,7 @@ def test_name_and_interval_are_required(report):
     ]
 
 
-def test_two_profiles_of_one_name_are_refused_with_both_lines(report):
+def test_two_profiles_with_one_name_are_rejected_with_both_lines(report):
     profile = '[[profiles]]\nname = "a"\nagg_interval = "1d"\n'
     assert report(profile * 3) == [
         'config.toml:5: profiles[1].name: found "a", which is already used at config.toml:2; allowed: another name',
@@ -104,7 +104,7 @@ def test_settle_of_a_profile_is_at_least_its_lookback(report):
     ]
 
 
-def test_what_is_wrong_with_a_filter_is_found_on_its_line(report):
+def test_a_problem_of_a_filter_has_its_line(report):
     text = '[[profiles]]\nname = "a"\nagg_interval = "1d"\n[profiles.filters]\ntld = [\n "com",\n "COM",\n]\nlog = "x"'
     assert [line.split(";")[0] for line in report(text)] == [
         "config.toml:5: profiles[0].filters.tld: cannot be combined with filters.log: Radar rejects that",
@@ -166,7 +166,7 @@ def test_every_filter_is_accepted_in_both_spellings_and_both_tables(parameter):
         ('found ".com"; allowed: 2 to 63 of a-z, 0-9 and -, without a dot', {"tld": ".com"}),
     ],
 )
-def test_what_the_api_would_not_take_is_refused(expected, filters):
+def test_values_that_the_api_rejects_are_rejected(expected, filters):
     (key,) = filters
     assert problems(filters)[("filters", key)].startswith(expected)
 
@@ -187,7 +187,7 @@ def test_true_and_its_text_are_the_same_value():
     }
 
 
-def test_each_takes_lists_alone():
+def test_each_accepts_only_lists():
     assert problems(each={"ca": "x"})[("each", "ca")].startswith('found "x"; allowed: a list, each value text')
     assert problems(each={"ca": []})[("each", "ca")].startswith("found an empty list")
     assert problems(each={"log": [["a", "b"]]})[("each", "log", 0)].startswith("found a list")
@@ -238,7 +238,7 @@ def test_too_many_series_are_rejected_before_they_are_expanded():
     }
 
 
-def test_two_series_of_one_label_are_refused():
+def test_two_series_with_one_label_are_rejected():
     assert problems(each={"ca": ["a", "a/b"], "log": ["b/c", "c"]}) == {
         ("each",): 'two series would have the label "a/b/c"; change a value'
     }

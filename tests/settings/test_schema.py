@@ -72,7 +72,7 @@ PROFILES = [
 
 
 @pytest.mark.parametrize(("text", "expected"), REFUSED)
-def test_a_wrong_value_is_refused_with_what_was_found_and_what_is_allowed(text, expected, report):
+def test_a_wrong_value_is_rejected_with_the_value_and_the_allowed_ones(text, expected, report):
     (line,) = report(text)
     assert line.startswith(f"config.toml:{1 if 'retentions' in text else 2}: {expected}")
     assert "hunter22" not in line
@@ -87,7 +87,7 @@ def test_a_wrong_value_of_a_profile_is_refused_alike(text, expected, report):
 
 
 @pytest.mark.parametrize("model", [*SECTIONS.values(), ProfileSection])
-def test_every_key_says_what_it_allows(model):
+def test_every_key_names_its_allowed_values(model):
     assert all(allowed(model, key) for key in model.model_fields)
 
 

@@ -91,7 +91,7 @@ def test_a_token_file_that_cannot_be_trusted_is_refused(reason, content, mode, r
     assert "hunter22" not in line
 
 
-def test_what_stands_in_a_file_is_checked_like_any_value(report, secret_file):
+def test_the_content_of_a_file_is_checked_like_any_value(report, secret_file):
     (line,) = report(environ={"CLOUDFLARE_API_TOKEN_FILE": str(secret_file("token", "hünter22"))})
     assert line.startswith(
         "environment: CLOUDFLARE_API_TOKEN_FILE: it contains a blank, a line break or a character that"
@@ -161,7 +161,7 @@ def test_a_wrong_override_is_refused(expected, overrides, report):
     assert line.startswith(expected)
 
 
-def test_each_source_gives_way_to_the_one_above_it(load, mounted, secret_file):
+def test_each_source_overrides_the_next_one(load, mounted, secret_file):
     environ, overrides = {}, {}
     give = [
         ("30s", lambda: ""),
@@ -205,7 +205,7 @@ def test_a_file_that_is_not_needed_need_not_exist(load):
         ("it is an assignment", "CLOUDFLARE_API_TOKEN=0123456789abcdefghij"),
     ],
 )
-def test_what_is_written_in_place_of_a_token_is_refused(report, secret_file, reason, token):
+def test_placeholders_are_no_tokens(report, secret_file, reason, token):
     for environ in ({"CLOUDFLARE_API_TOKEN": token}, {"CLOUDFLARE_API_TOKEN_FILE": str(secret_file("token", token))}):
         (line,) = report("", environ)
         assert reason in line
@@ -227,7 +227,7 @@ def test_secrets_are_found_under_both_names_of_the_folder(load, folder, monkeypa
         directory.mkdir(exist_ok=True)
         (directory / name).write_text(f"of-{directory.name}-0123456789")
     monkeypatch.setattr("collector.settings.sources.MOUNTED_SECRETS", (folder / "none", first, second))
-    monkeypatch.setattr("collector.settings.files.MOUNTED_SECRETS", (first, second))
+    monkeypatch.setattr("collector.settings.values.MOUNTED_SECRETS", (first, second))
     settings = load()
     assert settings.radar.credentials.token.reveal() == "of-run-0123456789"
     assert settings.server.token.reveal() == "of-var-run-0123456789"

@@ -45,7 +45,7 @@ n = 0xFF"""
 
 
 def paths(value, path=()):
-    """Every key path of a parsed document: what the scanner must find, too."""
+    """Return every key path of a parsed document, which the scanner must find too."""
     if path:
         yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -53,7 +53,7 @@ def paths(value, path=()):
         yield from paths(item, (*path, key))
 
 
-def test_every_key_path_is_found_and_no_other():
+def test_exactly_the_key_paths_are_found():
     assert set(find_lines(EVERYTHING)) == set(paths(tomllib.loads(EVERYTHING)))
 
 

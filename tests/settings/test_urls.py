@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.settings.secret import (
+from collector.settings.values import (
     base_url,
     bind_host,
     database_url,
@@ -112,7 +112,7 @@ def test_other_hosts_are_rejected(host):
     ("expected", "host"),
     [(True, "127.0.0.1"), (True, "127.9.9.9"), (True, "::1"), (True, "localhost"), (False, "0.0.0.0"), (False, "::")],
 )
-def test_loopback_is_told_from_the_rest(expected, host):
+def test_only_loopback_addresses_are_loopback(expected, host):
     assert is_loopback(host) is expected
 
 
@@ -195,13 +195,13 @@ def test_an_address_is_shown_without_its_password(expected, url):
         (("secret",), "postgresql:///d?password=secret"),
     ],
 )
-def test_passwords_are_found_in_right_and_wrong_addresses(expected, url):
+def test_passwords_are_found_in_valid_and_invalid_addresses(expected, url):
     assert passwords(url) == expected
 
 
 @settings(max_examples=30)
 @given(st.text())
-def test_nothing_but_value_error_comes_out(text):
+def test_only_value_error_is_raised(text):
     passwords(text)
     for check in (base_url, bind_host, database_url):
         for prefix in ("", "https://", "http://127.0.0.1", "postgresql://", "sqlite:///", "https://["):

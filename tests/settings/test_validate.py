@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.settings import RetentionSettings
 from collector.settings import load as load_settings
-from collector.settings.parsers import parse_duration
+from collector.settings.values import parse_duration
 
 AUTHORITY = Path(__file__).parents[1] / "faults" / "certificates" / "authority.pem"
 LOOPBACK = ["127.0.0.1", "127.0.0.9", "::1", "localhost"]
@@ -38,7 +38,7 @@ def test_other_machines_are_served_once_the_operator_says_how(text, environ, loa
     assert load(f'[server]\nhost = "0.0.0.0"\n{text}', environ).server.host == "0.0.0.0"
 
 
-def test_a_token_that_cannot_be_read_is_one_problem_and_not_two(report):
+def test_an_unreadable_token_is_one_problem(report):
     assert len(report('[server]\nhost = "0.0.0.0"\ntoken_file = "none"')) == 1
 
 
@@ -66,7 +66,7 @@ def test_credentials_may_be_missing(load):
     assert load().radar.credentials is None
 
 
-def test_the_halves_of_a_pair_may_come_from_two_sources(load):
+def test_email_and_key_may_come_from_two_sources(load):
     settings = load('[radar]\nemail = "me@example.com"', {"CLOUDFLARE_API_KEY": "k"})
     assert settings.radar.credentials.headers() == {"X-Auth-Email": "me@example.com", "X-Auth-Key": "k"}
 

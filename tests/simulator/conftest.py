@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from collector.model import utc
 from collector.simulator import Simulator, SimulatorOptions, serve
+from collector.timestamps import utc
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
 

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from collector.model import AggInterval, Annotation, Question, Window, from_epoch, rfc3339, utc
+from collector.interval import AggInterval
+from collector.model import Annotation, Question, Window
 from collector.simulator import (
     GapChange,
     NormalizationChange,
@@ -13,6 +14,7 @@ from collector.simulator import (
     SimulatorOptions,
     WithdrawalChange,
 )
+from collector.timestamps import from_epoch, rfc3339, utc
 from tests.harness.factories import query
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()

@@ -11,10 +11,12 @@ import pytest
 
 from collector.contract.request_parser import decode_query, parse_request
 from collector.datasets import DEFAULT
-from collector.model import AggInterval, Question, Window, utc
+from collector.interval import AggInterval
+from collector.model import Question, Window
 from collector.simulator import RevisionChange, Simulator, SimulatorOptions
 from collector.simulator.history import SimulatedHistory
 from collector.simulator.response import answer
+from collector.timestamps import utc
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
 DATES = "dateStart=2026-08-13T02:00:00Z&dateEnd=2026-08-13T05:00:00Z"

@@ -8,7 +8,9 @@ import pytest
 from cloudflare import APIStatusError, AsyncCloudflare, BadRequestError, Cloudflare
 from cloudflare._exceptions import APIResponseValidationError
 
-from collector.model import AggInterval, Question, Window, utc
+from collector.interval import AggInterval
+from collector.model import Question, Window
+from collector.timestamps import utc
 
 FIELDS = {"name": ["a", "b"], "date_range": ["7d", "7dcontrol"], "tld": ["com", "org"], "agg_interval": "1h"}
 

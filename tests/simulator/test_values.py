@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from collector.datasets import DEFAULT
-from collector.model import from_epoch, utc
 from collector.simulator.values import DAY, SLOT, SyntheticCounts, day_totals
+from collector.timestamps import from_epoch, utc
 
 START = int(utc("2026-03-01T00:00:00Z").timestamp())
 LATER = START + 365 * DAY

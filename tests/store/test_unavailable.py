@@ -12,10 +12,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from collector.clock_difference import ClockDifference
 from collector.interval import AggInterval, Grid
-from collector.normalization import Verdict
 from collector.radar.errors import Unavailable
+from collector.rules.clock_difference import ClockDifference
+from collector.rules.normalization import Verdict
 from collector.settings import RetentionSettings
 from collector.store import (
     BackfillRequest,

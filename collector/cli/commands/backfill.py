@@ -79,7 +79,6 @@ def backfill_command(
     import asyncio
 
     from collector.cli.bootstrap import load_settings, require_profiles, select_profiles
-    from collector.cli.commands.backfill import cancel_job, estimate, list_jobs, show_estimate
 
     if listing or cancel is not None:
         if profiles or start or end or dry_run or force or (listing and cancel is not None):
@@ -90,12 +89,12 @@ def backfill_command(
     if start is None:
         raise click.UsageError("Missing option '--start', which only --list and --cancel ID do not need.")
     settings = require_profiles(load_settings(config))
-    picked = _with_history(select_profiles(settings.profiles, profiles), profiles)
-    wanted = _wanted(picked, start, end, force=force)
+    chosen_profiles = _with_history(select_profiles(settings.profiles, profiles), profiles)
+    request = _backfill_request(chosen_profiles, start, end, force=force)
     if dry_run:
-        show_estimate(asyncio.run(estimate(settings, picked, wanted)), settings, output)
+        show_estimate(asyncio.run(estimate(settings, chosen_profiles, request)), settings, output)
         return
-    ctx.exit(_run(settings, wanted, output))
+    ctx.exit(_run(settings, request, output))
 
 
 def _with_history(profiles: Sequence[Profile], named: Sequence[str]) -> list[Profile]:
@@ -108,10 +107,12 @@ def _with_history(profiles: Sequence[Profile], named: Sequence[str]) -> list[Pro
         raise UsageError(str(error)) from None
 
 
-def _wanted(profiles: Sequence[Profile], start: datetime, end: datetime | None, *, force: bool) -> BackfillRequest:
+def _backfill_request(
+    profiles: Sequence[Profile], start: datetime, end: datetime | None, *, force: bool
+) -> BackfillRequest:
     from collector.errors import UsageError
-    from collector.model import utc_now
     from collector.store import backfill_request
+    from collector.timestamps import utc_now
 
     try:
         return backfill_request([profile.name for profile in profiles], start, end, utc_now(), force=force)
@@ -119,7 +120,7 @@ def _wanted(profiles: Sequence[Profile], start: datetime, end: datetime | None, 
         raise UsageError(str(error)) from None
 
 
-def _run(settings: Settings, wanted: BackfillRequest, output: str) -> int:
+def _run(settings: Settings, request: BackfillRequest, output: str) -> int:
     """Run the job here, or in the daemon that owns the store. Returns the exit code."""
     import asyncio
     import time
@@ -129,15 +130,15 @@ def _run(settings: Settings, wanted: BackfillRequest, output: str) -> int:
 
     def run_here() -> Outcome:
         with progress_view() as view:
-            return asyncio.run(_run_here(settings, wanted, view))
+            return asyncio.run(_run_here(settings, request, view))
 
     began = time.monotonic()
-    outcome = run_here_or_in_daemon(settings, run_here, lambda daemon: _hand_over(settings, wanted, daemon))
+    outcome = run_here_or_in_daemon(settings, run_here, lambda daemon: _hand_over(settings, request, daemon))
     _show_result(outcome, time.monotonic() - began, output)
     return 0 if outcome.state == "done" and outcome.message is None else 1
 
 
-def _hand_over(settings: Settings, wanted: BackfillRequest, daemon: DaemonClient) -> Outcome:
+def _hand_over(settings: Settings, request: BackfillRequest, daemon: DaemonClient) -> Outcome:
     """Send the job to the daemon and show its progress. SIGTERM and Ctrl-C stop the display, not the job."""
     import asyncio
     import signal
@@ -148,12 +149,12 @@ def _hand_over(settings: Settings, wanted: BackfillRequest, daemon: DaemonClient
     signal.signal(signal.SIGINT, signal.default_int_handler)
     job = None
     try:
-        job = daemon.submit(wanted)
+        job = daemon.submit(request)
         click.echo(
             f"sent to the daemon at {daemon.url} as backfill {job}; Ctrl-C stops the display, not the job", err=True
         )
-        standing = _follow(settings, daemon, job)
-        return Outcome(standing.state, standing.progress, standing.message)
+        status = _follow(settings, daemon, job)
+        return Outcome(status.state, status.progress, status.message)
     except KeyboardInterrupt:
         if job is None:
             raise CollectorError(
@@ -176,24 +177,24 @@ def _follow(settings: Settings, daemon: DaemonClient, job_id: int) -> JobStatus:
     from collector.cli.progress import progress_view
 
     with progress_view() as view:
-        for standing, ahead in daemon.follow(job_id):
-            view.show_job(standing, ahead)
+        for status, ahead in daemon.follow(job_id):
+            view.show_job(status, ahead)
             asyncio.run(_read_budget(settings, view))
-    return standing
+    return status
 
 
-async def _run_here(settings: Settings, wanted: BackfillRequest, view: ProgressView) -> Outcome:
+async def _run_here(settings: Settings, request: BackfillRequest, view: ProgressView) -> Outcome:
     """Run the job. If the store fails, return the progress that is on record."""
     from collector.store import StoreError
 
     created: list[int] = []
     try:
-        standing = await _run_job(settings, wanted, view, created)
+        status = await _run_job(settings, request, view, created)
     except StoreError as error:
         if not created:
             raise
         return await _interrupted_outcome(settings, created[0], str(error))
-    return Outcome(standing.state, standing.progress, standing.message)
+    return Outcome(status.state, status.progress, status.message)
 
 
 async def _interrupted_outcome(settings: Settings, job_id: int, message: str) -> Outcome:
@@ -206,14 +207,14 @@ async def _interrupted_outcome(settings: Settings, job_id: int, message: str) ->
             job = await store.backfill(job_id)
             if job is None:
                 return Outcome("interrupted", None, message)
-            chosen = [profile for profile in settings.profiles if profile.name in job.wanted.profiles]
-            gaps = await remaining_gaps(chosen, job.wanted, store, store.clock())
+            profiles = [profile for profile in settings.profiles if profile.name in job.wanted.profiles]
+            gaps = await remaining_gaps(profiles, job.wanted, store, store.clock())
             return Outcome("interrupted", replace(job.status.progress, gaps_remaining=gaps), message)
     except StoreError:
         return Outcome("interrupted", None, f"{message}; the counts are unknown, because the store cannot be read")
 
 
-async def _run_job(settings: Settings, wanted: BackfillRequest, view: ProgressView, created: list[int]) -> JobStatus:
+async def _run_job(settings: Settings, request: BackfillRequest, view: ProgressView, created: list[int]) -> JobStatus:
     """Run the job. *created* receives its id when it is on record."""
     import asyncio
 
@@ -222,25 +223,25 @@ async def _run_job(settings: Settings, wanted: BackfillRequest, view: ProgressVi
     from collector.store import JobStatus
 
     async with open_collector(settings, "backfill") as (store, batch_runner):
-        job = await _resume(store, wanted) or await store.create_backfill(wanted, store.clock(), "stopped")
+        job = await _resume(store, request) or await store.create_backfill(request, store.clock(), "stopped")
         created.append(job.id)
         view.show_job(job.status)  # the progress of earlier runs
         limit = settings.radar.requests_per_5min
         watching = asyncio.create_task(_watch_budget(store, limit, view))
         try:
-            standing = await BackfillRunner(store, batch_runner, view.show_job).run(job, settings.profiles)
+            status = await BackfillRunner(store, batch_runner, view.show_job).run(job, settings.profiles)
         finally:
             watching.cancel()
         await _show_budget(store, limit, view)
-        if standing and standing.running:
-            done, of = standing.progress.buckets_done, standing.progress.buckets
+        if status and status.running:
+            done, of = status.progress.buckets_done, status.progress.buckets
             message = f"{done:,} of {of:,} buckets are done; the same command continues from here"
-            picked = [profile for profile in settings.profiles if profile.name in wanted.profiles]
-            gaps = await remaining_gaps(picked, wanted, store, store.clock())
-            stopped = JobStatus("stopped", standing.progress, message)
+            profiles = [profile for profile in settings.profiles if profile.name in request.profiles]
+            gaps = await remaining_gaps(profiles, request, store, store.clock())
+            stopped = JobStatus("stopped", status.progress, message)
             await store.stop_backfill(job, stopped, store.clock(), gaps)
-        known = await store.backfill(job.id)
-        return known.status if known else job.status
+        recorded = await store.backfill(job.id)
+        return recorded.status if recorded else job.status
 
 
 async def _watch_budget(store: Store, limit: int, view: ProgressView) -> None:
@@ -272,7 +273,7 @@ async def _read_budget(settings: Settings, view: ProgressView) -> None:
             await _show_budget(store, settings.radar.requests_per_5min, view)
 
 
-async def _resume(store: Store, wanted: BackfillRequest) -> BackfillJob | None:
+async def _resume(store: Store, request: BackfillRequest) -> BackfillJob | None:
     """Return an unfinished job with the same request, extended to its end; only on SQLite.
 
     On Postgres another replica may be running the job; on SQLite the owner is alone.
@@ -280,14 +281,14 @@ async def _resume(store: Store, wanted: BackfillRequest) -> BackfillJob | None:
     if store.backend != "sqlite":
         return None
     for job in await store.list_backfills(100):
-        left = not job.status.ended or job.status.state == "stopped"
+        unfinished = not job.status.ended or job.status.state == "stopped"
         same = (job.wanted.profiles, job.wanted.start, job.wanted.force) == (
-            wanted.profiles,
-            wanted.start,
-            wanted.force,
+            request.profiles,
+            request.start,
+            request.force,
         )
-        if left and same:
-            return await store.extend_backfill(job, wanted)
+        if unfinished and same:
+            return await store.extend_backfill(job, request)
     return None
 
 
@@ -304,39 +305,39 @@ def _show_result(outcome: Outcome, seconds: float, output: str) -> None:
         click.echo(f"collector: backfill {outcome.state}: {outcome.message}", err=True)
 
 
-async def estimate(settings: Settings, profiles: Sequence[Profile], wanted: BackfillRequest) -> Estimate:
+async def estimate(settings: Settings, profiles: Sequence[Profile], request: BackfillRequest) -> Estimate:
     """Estimate the cost with the store as it is, or with a temporary empty store if there is none."""
     import tempfile
     from pathlib import Path
 
     from collector import logs
-    from collector.settings.secret import sqlite_url
+    from collector.settings.values import sqlite_url
     from collector.store import Store, StoreMissing
 
     try:
         async with Store.open(settings.database.url.reveal(), owner=None) as store:
-            return await _plan(settings, profiles, wanted, store)
+            return await _plan(settings, profiles, request, store)
     except StoreMissing:
         logs.quiet("collector.store.db.migrate")  # the operator's store is not migrated
         with tempfile.TemporaryDirectory() as folder:
             async with Store.open(sqlite_url(Path(folder) / "empty.db"), owner="backfill --dry-run") as store:
-                return await _plan(settings, profiles, wanted, store)
+                return await _plan(settings, profiles, request, store)
 
 
-async def _plan(settings: Settings, profiles: Sequence[Profile], wanted: BackfillRequest, store: Store) -> Estimate:
+async def _plan(settings: Settings, profiles: Sequence[Profile], request: BackfillRequest, store: Store) -> Estimate:
     import asyncio
 
     from collector.collect.backfill import estimate as cost_of
     from collector.collect.backfill import unanswered
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.collect.batches.fetcher import Fetcher
-    from collector.model import utc_now
     from collector.radar.client import RadarClient
+    from collector.timestamps import utc_now
 
     limit, now = settings.radar.requests_per_5min, utc_now()
     fetcher = Fetcher(RadarClient(settings.radar), store, limit=limit, stop=asyncio.Event())
     batch_runner = BatchRunner(fetcher, settings.radar.concurrency)
-    return await cost_of(await unanswered(profiles, wanted, now, batch_runner, now), batch_runner, limit)
+    return await cost_of(await unanswered(profiles, request, now, batch_runner, now), batch_runner, limit)
 
 
 def show_estimate(cost: Estimate, settings: Settings, output: str) -> None:
@@ -376,18 +377,18 @@ def _document(job: BackfillJob) -> dict[str, Any]:
     """Return a job in the form of `/api/v1/backfills`."""
     from dataclasses import asdict
 
-    wanted, standing = job.wanted, job.status
+    request, status = job.wanted, job.status
     return {
         "id": job.id,
-        "profiles": list(wanted.profiles),
-        "start": wanted.start,
-        "end": wanted.end,
-        "force": wanted.force,
-        "state": standing.state,
-        "message": standing.message,
+        "profiles": list(request.profiles),
+        "start": request.start,
+        "end": request.end,
+        "force": request.force,
+        "state": status.state,
+        "message": status.message,
         "created_at": job.created_at,
         "finished_at": job.finished_at,
-        **asdict(standing.progress),
+        **asdict(status.progress),
     }
 
 

@@ -72,8 +72,8 @@ async def _read_chart(settings: Settings, profile: str, start: datetime | None, 
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         await check_profile(store, profile)
-        names = {profile, *(one.new_profile for one in await store.renamed([profile]))}
-        settled = (known.settle for known in settings.profiles if known.name in names)
+        names = {profile, *(renamed.new_profile for renamed in await store.renamed([profile]))}
+        settled = (configured.settle for configured in settings.profiles if configured.name in names)
         settle = max(settled, default=settings.collection.settle)
         return await read_chart(store, profile, start, end, settle)
 

@@ -40,9 +40,9 @@ def collect_command(ctx: click.Context, profiles: tuple[str, ...], config: str |
     if not profiles and not settings.active:
         click.echo("all profiles are paused (enabled = false); nothing was collected", err=True)
         ctx.exit(0)
-    wanted = skip_paused(select_profiles(settings.profiles, profiles), profiles)
+    chosen = skip_paused(select_profiles(settings.profiles, profiles), profiles)
     try:
-        collected = asyncio.run(one_pass(settings, wanted))
+        collected = asyncio.run(one_pass(settings, chosen))
     except StoreLocked as owned:
         owned.advice = "the daemon collects automatically; to collect by hand, stop it first"
         raise

@@ -1,4 +1,4 @@
-"""`collector config`: check, show or write the configuration."""
+"""`collector config`: check, show or write the configuration. `collector docs`: print the reference."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from collector import docs
 from collector.cli.atomic_file import STDOUT, open_output
 from collector.cli.bootstrap import config_option, format_option
 from collector.errors import UsageError, cannot_write
@@ -73,15 +74,17 @@ def _relative(settings: Settings) -> list[str]:
             return {query: word for query, word in (await store.measures(queries)).items() if query in relative}
 
     try:
-        known = asyncio.run(read()) if queries else {}
+        words_by_question = asyncio.run(read()) if queries else {}
     except (CollectorError, TimeoutError):  # the check needs no store
         return []
-    words = {profile.name: [known.get(series.query, "") for series in profile.series] for profile in profiles}
+    words = {
+        profile.name: [words_by_question.get(series.query, "") for series in profile.series] for profile in profiles
+    }
     return [
-        f'profile "{name}": Radar scales the values within each answer ({found[0]}), so answers cannot be combined: '
+        f'profile "{name}": Radar scales the values within each answer ({relative[0]}), so answers cannot be combined: '
         "since has no effect, and only the newest answer is kept"
         for name, normalizations in words.items()
-        if (found := [one for one in normalizations if one])
+        if (relative := [word for word in normalizations if word])
     ]
 
 
@@ -94,7 +97,7 @@ def show(config: str | None, output: str) -> None:
     Example: collector config show --format json
     """
     from collector.cli import output as out
-    from collector.settings.effective import effective
+    from collector.settings.loading import effective
 
     settings = list(effective(_read(config, required=False)))
     if output == "json":
@@ -134,8 +137,8 @@ def example() -> str:
 
 
 def _read(config: str | None, *, required: bool) -> LoadedSettings:
-    from collector.model import utc_now
     from collector.settings.loading import read_settings
+    from collector.timestamps import utc_now
 
     return read_settings(config, os.environ, {}, utc_now(), required=required)
 
@@ -151,3 +154,14 @@ def _words(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
+
+
+@click.command("docs")
+@click.argument("page", type=click.Choice([*docs.PAGES]), required=False)
+def docs_command(page: str | None) -> None:
+    """Print one page of the reference as Markdown, or all pages. The service serves the same pages at /docs.
+
+    \b
+    Example: collector docs settings
+    """
+    click.echo(docs.page(page) if page else docs.whole(), nl=False)

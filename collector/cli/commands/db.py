@@ -259,10 +259,10 @@ def _prune_there(daemon: DaemonClient) -> Pruned | None:
 
 
 async def _prune(settings: Settings, *, dry_run: bool) -> Pruned:
-    from collector.model import utc_now
     from collector.store import Store
     from collector.store.admin.commands import current, prunable
     from collector.store.db.migrate import check
+    from collector.timestamps import utc_now
 
     database, now = settings.database, utc_now()
     url = database.url.reveal()

@@ -55,9 +55,9 @@ def replay_command(ids: tuple[int, ...], config: str | None, output: str, *, dry
         outcomes = run_here_or_in_daemon(
             settings, lambda: asyncio.run(_replay(settings, ids)), lambda daemon: _hand_over(settings, ids, daemon)
         )
-    rows = [asdict(one) for one in outcomes]
-    shown = rows if output == "json" else [_columns(row, dry_run=dry_run) for row in rows]
-    show(shown, output, empty="there is no rejected answer to replay")
+    rows = [asdict(outcome) for outcome in outcomes]
+    columns = rows if output == "json" else [_columns(row, dry_run=dry_run) for row in rows]
+    show(columns, output, empty="there is no rejected answer to replay")
 
 
 def _columns(row: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
@@ -71,19 +71,19 @@ async def select_bodies(store: Reader, ids: Sequence[int]) -> list[KeptBody]:
 
     if not ids:
         return await store.bodies(waiting=True)
-    kept = {one.fetch_id: one for one in await store.bodies()}
+    bodies = {body.fetch_id: body for body in await store.bodies()}
     for fetch_id in ids:
-        if fetch_id not in kept or not kept[fetch_id].replayable:
-            raise UsageError(f"request {fetch_id} cannot be replayed: {_why_not(kept.get(fetch_id))}")
-    return [kept[fetch_id] for fetch_id in dict.fromkeys(ids)]
+        if fetch_id not in bodies or not bodies[fetch_id].replayable:
+            raise UsageError(f"request {fetch_id} cannot be replayed: {_why_not(bodies.get(fetch_id))}")
+    return [bodies[fetch_id] for fetch_id in dict.fromkeys(ids)]
 
 
-def _why_not(kept: KeptBody | None) -> str:
-    if kept is None:
+def _why_not(body: KeptBody | None) -> str:
+    if body is None:
         return "its body is not kept; `collector fetches --kept` lists the kept ones"
-    if kept.replayed_by is not None:
-        return f"it was already replayed, as request {kept.replayed_by}"
-    if not kept.refused:
+    if body.replayed_by is not None:
+        return f"it was already replayed, as request {body.replayed_by}"
+    if not body.refused:
         return "its answer was accepted, or it is an error response of Radar"
     return "only a part of its body is kept"
 
@@ -93,7 +93,7 @@ async def _rehearse(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcom
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
-        return [await rehearse(store, kept, store.clock()) for kept in await select_bodies(store, ids)]
+        return [await rehearse(store, body, store.clock()) for body in await select_bodies(store, ids)]
 
 
 async def _replay(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcome]:
@@ -107,7 +107,7 @@ async def _replay(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcome]
     if current(url) is None:  # a missing store is not created
         check(None)
     async with Store.open(url, owner="replay", upgrade=database.upgrade, timescale=database.timescale) as store:
-        return [await replay(store, kept, store.clock()) for kept in await select_bodies(store, ids)]
+        return [await replay(store, body, store.clock()) for body in await select_bodies(store, ids)]
 
 
 def _hand_over(settings: Settings, ids: Sequence[int], daemon: DaemonClient) -> list[ReplayOutcome]:
@@ -122,7 +122,7 @@ def _hand_over(settings: Settings, ids: Sequence[int], daemon: DaemonClient) -> 
             return await select_bodies(store, ids)
 
     click.echo(f"sent to the daemon at {daemon.url}", err=True)
-    return [ReplayOutcome(**daemon.replay(kept.fetch_id)) for kept in asyncio.run(waiting())]
+    return [ReplayOutcome(**daemon.replay(body.fetch_id)) for body in asyncio.run(waiting())]
 
 
 @click.command("report")
@@ -139,10 +139,10 @@ def report_command(target: str, config: str | None) -> None:
     """
     import asyncio
 
-    from collector.model import utc_now
     from collector.report.diagnostics import NOTE, about_program, secrets_of, settings_rows, without_secrets, write
     from collector.settings.loading import read_settings
     from collector.text import printable_json
+    from collector.timestamps import utc_now
 
     now = utc_now()
     loaded = read_settings(config, os.environ, {}, now, required=False)

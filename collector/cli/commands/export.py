@@ -11,15 +11,15 @@ from collector.cli.bootstrap import TIME, config_option, period_options
 from collector.contract.request_parser import floor
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN
-from collector.model import from_epoch, rfc3339
 from collector.report.gaps import AbsentBuckets, absence_sentences, why_any_outside
+from collector.timestamps import from_epoch, rfc3339
 from collector.windows import absent_windows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from datetime import datetime
 
-    from collector.model import AggInterval
+    from collector.interval import AggInterval
     from collector.settings import Settings
     from collector.store import AsOfReader, Block, Store
 
@@ -88,19 +88,17 @@ async def _export(
     from contextlib import aclosing
 
     from collector.cli.atomic_file import open_output
-    from collector.cli.commands.export import ExportGaps
     from collector.cli.output import check_profile, say
-    from collector.model import rfc3339
     from collector.report.export import FORMATS
     from collector.report.warnings import UnitWatch
     from collector.store import Store
 
     written, watch = 0, UnitWatch()
-    asked: dict[tuple[str, str], datetime] = {}
+    snapshot_times: dict[tuple[str, str], datetime] = {}
 
     async def counted() -> AsyncGenerator[Block, None]:
         nonlocal written
-        async with aclosing(store.export_blocks(profiles, *times, asked=asked)) as blocks:
+        async with aclosing(store.export_blocks(profiles, *times, asked=snapshot_times)) as blocks:
             async for block in blocks:
                 written += len(block.points)
                 gaps.see(block.profile, block.label, block.points)
@@ -113,14 +111,14 @@ async def _export(
             await check_profile(store, profile)
         gaps = await ExportGaps.of(store, profiles, times)
         async with aclosing(counted()) as blocks:
-            encode = FORMATS[output]
             with open_output(target) as stream:
-                async for part in encode(blocks, asked):
+                async for part in FORMATS[output](blocks, snapshot_times):
                     stream.write(part)
-    if times[2] and not written:
-        say(f"no point was known at {rfc3339(times[2])}")
-    for profile, moment in sorted({(profile, moment) for (profile, _), moment in asked.items()}):
-        say(f"{profile}: the snapshot of {rfc3339(moment)}")
+    as_of = times[2]
+    if as_of and not written:
+        say(f"no point was known at {rfc3339(as_of)}")
+    for profile, time in sorted({(profile, time) for (profile, _), time in snapshot_times.items()}):
+        say(f"{profile}: the snapshot of {rfc3339(time)}")
     for sentence in gaps.sentences():
         say(sentence)
     return written
@@ -180,28 +178,28 @@ class ExportGaps:
         from collector.store import PointQuery
 
         start, end, as_of = times
-        found = await store.selected(PointQuery(profiles=tuple(profiles), as_of=as_of))
-        if refused := why_any_outside(found, start, end, as_of or store.clock()):
-            raise CollectorError(refused)
-        ids, now = {one.series_id for one in found}, (as_of or store.clock()).timestamp()
-        moving = {one.series_id for one in found if one.asked_at}
+        selected = await store.selected(PointQuery(profiles=tuple(profiles), as_of=as_of))
+        if problem := why_any_outside(selected, start, end, as_of or store.clock()):
+            raise CollectorError(problem)
+        ids, now = {series.series_id for series in selected}, (as_of or store.clock()).timestamp()
+        snapshot_ids = {series.series_id for series in selected if series.asked_at}
 
-        def work(history: AsOfReader) -> tuple[dict[int, tuple[int, int]], dict[int, float]]:
-            taken = history.snapshots(moving) if moving else {}
-            begun = {i: (int(one.start.timestamp()), int(one.end.timestamp())) for i, one in taken.items()}
-            return history.extents(ids) | begun, history.published(ids, now)
+        def read(history: AsOfReader) -> tuple[dict[int, tuple[int, int]], dict[int, float]]:
+            taken = history.snapshots(snapshot_ids) if snapshot_ids else {}
+            windows = {i: (int(one.start.timestamp()), int(one.end.timestamp())) for i, one in taken.items()}
+            return history.extents(ids) | windows, history.published(ids, now)
 
-        spans, published = await store.read_as_of(work, as_of)
+        extents, published = await store.read_as_of(read, as_of)
         grids = await store.grids()
         labels = {}
-        for one in found:
-            step = one.agg_interval.seconds
-            edge = int((DEFAULT_ORIGIN + grids[one.agg_interval].offset).timestamp())
-            until = floor(published[one.series_id], step, edge) if start or end else 0
+        for series in selected:
+            step = series.agg_interval.seconds
+            edge = int((DEFAULT_ORIGIN + grids[series.agg_interval].offset).timestamp())
+            until = floor(published[series.series_id], step, edge) if start or end else 0
             until = until if end is None else min(until, _ceiling(end, step, edge))
             first = None if start is None else _ceiling(start, step, edge)
-            oldest = spans[one.series_id][0] if one.series_id in spans else None
-            labels[one.profile, one.label] = _Label(one.label, one.agg_interval, first, until, oldest)
+            oldest = extents[series.series_id][0] if series.series_id in extents else None
+            labels[series.profile, series.label] = _Label(series.label, series.agg_interval, first, until, oldest)
         return cls(labels)
 
     def see(self, profile: str, label: str, block: Sequence[tuple[int, float]]) -> None:
@@ -211,18 +209,18 @@ class ExportGaps:
 
     def sentences(self) -> list[str]:
         """Return a sentence for each label with gaps, also if its history begins after the requested start."""
-        found = []
-        for one in self._labels.values():
-            absent = one.absent()
+        sentences = []
+        for label in self._labels.values():
+            absent = label.absent()
             if not absent.runs:
                 continue
             text = absence_sentences([absent], MAX_GAPS)[0]
-            if one.oldest is None:
+            if label.oldest is None:
                 text += "; nothing is stored"
-            elif one.start is not None and one.start < one.oldest:
-                text += f"; --start is before the first stored bucket, {rfc3339(from_epoch(one.oldest))}"
-            found.append(text)
-        return found
+            elif label.start is not None and label.start < label.oldest:
+                text += f"; --start is before the first stored bucket, {rfc3339(from_epoch(label.oldest))}"
+            sentences.append(text)
+        return sentences
 
 
 def _ceiling(moment: datetime, step: int, edge: int) -> int:

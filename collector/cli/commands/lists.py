@@ -77,17 +77,18 @@ async def _gaps(
     from collector.report.gaps import find_gaps
     from collector.store import Store
 
-    known = {one.name for one in settings.profiles}
+    configured = {known.name for known in settings.profiles}
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
-        followed = await store.renamed([profile]) if profile and profile not in known else []
-        names = [one.new_profile for one in followed if one.new_profile in known] or ([profile] if profile else [])
-        found = await find_gaps(store, select_profiles(settings.profiles, names), store.clock())
+        followed = await store.renamed([profile]) if profile and profile not in configured else []
+        names = [renamed.new_profile for renamed in followed if renamed.new_profile in configured]
+        names = names or ([profile] if profile else [])
+        gaps = await find_gaps(store, select_profiles(settings.profiles, names), store.clock())
     for sentence in new_names(profile or "", followed):
         say(sentence)
-    labels = {one.new_label for one in followed}
-    found = [gap for gap in found if gap.series in labels or not labels]
-    kept = [gap for gap in found if (start is None or gap.end > start) and (end is None or gap.start < end)]
-    return [asdict(gap) for gap in kept]
+    labels = {renamed.new_label for renamed in followed}
+    gaps = [gap for gap in gaps if gap.series in labels or not labels]
+    shown = [gap for gap in gaps if (start is None or gap.end > start) and (end is None or gap.start < end)]
+    return [asdict(gap) for gap in shown]
 
 
 @click.command("revisions")
@@ -186,14 +187,14 @@ async def _read_body(url: str, fetch_id: int) -> tuple[bytes, str | None]:
 
     async with Store.open(url, owner=None) as store:
         content = await store.body(fetch_id)
-        kept = {one.fetch_id: one for one in await store.bodies()}
-        known = await store.list_fetches(id=fetch_id)
+        bodies = {body.fetch_id: body for body in await store.bodies()}
+        rows = await store.list_fetches(id=fetch_id)
     if content is None:
-        problem = f"the body of request {fetch_id} is not kept" if known else f"there is no request {fetch_id}"
-        others = f"bodies are kept of the requests {_listed(list(kept))}" if kept else "no body is kept"
+        problem = f"the body of request {fetch_id} is not kept" if rows else f"there is no request {fetch_id}"
+        others = f"bodies are kept of the requests {_listed(list(bodies))}" if bodies else "no body is kept"
         raise CollectorError(f"{problem}; {others}")
-    one = kept[fetch_id]
-    if one.whole:
+    body = bodies[fetch_id]
+    if body.whole:
         return content, None
     return content, f"only a part of the body of request {fetch_id} is kept"
 

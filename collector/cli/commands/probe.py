@@ -18,8 +18,8 @@ import click
 from collector.cli.bootstrap import config_option, format_option
 from collector.cli.output import show, size
 from collector.errors import CollectorError, UsageError, os_error_text
-from collector.model import rfc3339
 from collector.text import printable, printable_json
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,7 +53,6 @@ def probe_command(ctx: click.Context, config: str | None, output: str, save: Pat
     import asyncio
 
     from collector.cli.bootstrap import load_settings, require_credentials
-    from collector.cli.commands.probe import BodyFolder, print_report, redacted
     from collector.cli.output import show_json
 
     settings = require_credentials(load_settings(config, required=False))

@@ -90,8 +90,8 @@ async def _query(settings: Settings, raw_query: str) -> None:
             raise _error(refused) from None
         is_json = answered.content_type == "application/json"
         with open_output(STDOUT) as stream:
-            for piece in answered.chunks():
-                stream.write(piece.encode())
+            for chunk in answered.chunks():
+                stream.write(chunk.encode())
             stream.write(b"\n" if is_json else b"")
         for sentence in () if is_json else absence_sentences(answered.absent):
             say(sentence)
@@ -101,8 +101,8 @@ def _error(refused: ApiError) -> Exception:
     """Return CollectorError (exit code 1) if there is no history for the query, otherwise UsageError (exit code 2)."""
     from collector.errors import CollectorError, UsageError
 
-    found = CollectorError if refused.error_code.status == 404 else UsageError  # noqa: PLR2004 - HTTP's Not Found
-    return found(refused.message)
+    error_class = CollectorError if refused.error_code.status == 404 else UsageError  # noqa: PLR2004 - HTTP's Not Found
+    return error_class(refused.message)
 
 
 def _written(parameters: Mapping[str, Any]) -> str:
@@ -110,14 +110,14 @@ def _written(parameters: Mapping[str, Any]) -> str:
     from urllib.parse import urlencode
 
     pairs = []
-    for name, given in parameters.items():
-        values = given if isinstance(given, tuple) else (given,)
+    for name, value_or_values in parameters.items():
+        values = value_or_values if isinstance(value_or_values, tuple) else (value_or_values,)
         pairs += [(name, _text(name, value)) for value in values if value is not None]
     return urlencode(pairs)
 
 
 def _text(name: str, value: str | datetime) -> str:
-    from collector.model import rfc3339
+    from collector.timestamps import rfc3339
 
     if not isinstance(value, str):
         return rfc3339(value)

@@ -111,8 +111,8 @@ def demo_command(ctx: click.Context, port: int, *, once: bool, data: str | None)
 
 
 async def _demo(folder: Path, port: int, *, once: bool) -> int:
-    from collector.model import utc_now
     from collector.simulator import Simulator, serve
+    from collector.timestamps import utc_now
 
     async with serve(Simulator()) as base_url:
         settings = _write_settings(folder, base_url, port, utc_now(), once=once)
@@ -125,7 +125,7 @@ def _write_settings(folder: Path, base_url: str, port: int, now: datetime, *, on
 
     from collector import logs
     from collector.settings import load
-    from collector.settings.secret import sqlite_url
+    from collector.settings.values import sqlite_url
 
     store = sqlite_url(folder / "demo.db")
     days = {"week_ago": (now - timedelta(days=7)).date(), "year_ago": (now - timedelta(days=365)).date()}

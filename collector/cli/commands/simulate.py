@@ -22,7 +22,7 @@ _BEFORE_DATA = {"400": 2001, "404": 7003, "422": 2002, "500": 2000}
 
 
 def _duration(text: str) -> timedelta:
-    from collector.settings.parsers import parse_duration as parse
+    from collector.settings.values import parse_duration as parse
 
     try:
         return parse(text)

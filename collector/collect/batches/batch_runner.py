@@ -17,7 +17,7 @@ from collector.collect.batches.grids import GridLearner
 from collector.collect.batches.normalizations import NormalizationJudge
 from collector.collect.planning import limits_record
 from collector.collect.planning import request_limits as sizes
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.radar.errors import Unavailable
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.clock_difference import NAMED_FROM, ClockDifference, sentence
+from collector.rules.clock_difference import NAMED_FROM, ClockDifference, sentence
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from collector.clock_difference import ClockSample
+    from collector.rules.clock_difference import ClockSample
     from collector.store import Store
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from collector.collect.batches.edge_search import Asking, has_data_before
 from collector.collect.batches.fetcher import Handling, ShuttingDown
-from collector.edge import YOUNGEST_SECONDS, Edge, samples
-from collector.finality import NARROWER
-from collector.model import Slice, Window, from_epoch, rfc3339
+from collector.model import Slice, Window
 from collector.radar.errors import RadarError
+from collector.rules.edge import YOUNGEST_SECONDS, Edge, samples
+from collector.rules.finality import NARROWER
 from collector.store import SaveResult
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

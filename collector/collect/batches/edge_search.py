@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from collector.collect.batches.fetcher import ShuttingDown
 from collector.collect.planning import packing
-from collector.edge import SECOND_ANSWER_SECONDS, YOUNGEST_SECONDS, Edge, Search
 from collector.errors import CollectorError
-from collector.finality import NARROWER
-from collector.model import Batch, Slice, Window, from_epoch, rfc3339
+from collector.model import Batch, Slice, Window
 from collector.radar.errors import Misdirected, Paused, RadarError, Refused, RelativeValues, Unavailable, Untrusted
+from collector.rules.edge import SECOND_ANSWER_SECONDS, YOUNGEST_SECONDS, Edge, Search
+from collector.rules.finality import NARROWER
+from collector.timestamps import from_epoch, rfc3339
 from collector.windows import intersect
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from collector.collect.batches.fetcher import Fetcher, Handling
     from collector.collect.planning.packing import Shape
-    from collector.edge import Kind
     from collector.model import Answer, Question
+    from collector.rules.edge import Kind
     from collector.store import SaveResult
 
     Timestamps = Sequence[int]

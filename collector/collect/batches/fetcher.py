@@ -16,7 +16,7 @@ from collector.collect.batches.clock_watch import ClockWatch
 from collector.collect.batches.evidence import keep_example, keep_refused
 from collector.collect.events import NullObserver
 from collector.errors import CollectorError
-from collector.model import is_absolute, is_known, rfc3339, spelling_free, utc_now
+from collector.model import is_absolute, is_known, spelling_free
 from collector.radar.errors import (
     Misdirected,
     RadarError,
@@ -29,15 +29,16 @@ from collector.radar.errors import (
 )
 from collector.retry import MAX_ATTEMPTS, MAX_WAIT, backoff, budget_jitter
 from collector.store import StoreError
+from collector.timestamps import rfc3339, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime, timedelta
 
-    from collector.clock_difference import ClockSample
     from collector.collect.events import Observer
     from collector.model import Answer, Batch, Meta
     from collector.radar.client import RadarClient, TrustedAnswer
+    from collector.rules.clock_difference import ClockSample
     from collector.store import FetchError, SaveResult, Store
 
     Keep = Callable[[int, Batch, Answer], None]

@@ -7,11 +7,11 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.finality import DEFAULT_SETTLE
 from collector.interval import grid_of
 from collector.model import Batch, Slice, spelling_free
-from collector.normalization import Verdict, compare, long_window, short_window
 from collector.radar.errors import RadarError
+from collector.rules.finality import DEFAULT_SETTLE
+from collector.rules.normalization import Verdict, compare, long_window, short_window
 
 if TYPE_CHECKING:
     from collector.collect.batches.fetcher import Fetcher

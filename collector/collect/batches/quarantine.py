@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from collector.collect.batches.batch_result import FailedSlices
 from collector.collect.planning.packing import halves
 from collector.collect.planning.request_limits import smallest
-from collector.model import Batch, Slice, Window, rfc3339
+from collector.model import Batch, Slice, Window
 from collector.radar.errors import Paused, Untrusted
 from collector.retry import contact_attempts
 from collector.store import keys_of
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect.planning.request_limits import Size, size_of
-from collector.model import Slice, Window, from_epoch
+from collector.model import Slice, Window
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence

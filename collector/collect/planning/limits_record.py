@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from collector.collect.planning.packing import LONGEST_QUERY
 from collector.collect.planning.request_limits import Rejection, RequestLimits, Size
 from collector.datasets import dataset_named
-from collector.model import DATASET, rfc3339
+from collector.model import DATASET
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
-    from collector.model import AggInterval, RequestKind
+    from collector.interval import AggInterval
+    from collector.model import RequestKind
 
 
 def key_of(kind: RequestKind) -> str:

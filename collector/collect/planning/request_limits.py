@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from datetime import datetime
 
-    from collector.model import AggInterval, Batch
+    from collector.interval import AggInterval
+    from collector.model import Batch
 
 FIRST_POSITIONS = 100
 MOST_POSITIONS = 1000

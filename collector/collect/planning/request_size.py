@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from collector.collect.planning.request_limits import RequestLimits
-    from collector.model import AggInterval, Slice
+    from collector.interval import AggInterval
+    from collector.model import Slice
     from collector.radar.errors import RadarError
 
 

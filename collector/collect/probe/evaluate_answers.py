@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from collector.collect.probe import shape
 from collector.collect.probe.finding import NOT_ASKED, Finding
-from collector.interval import DEFAULT_ORIGIN, grid_of
-from collector.model import UNKNOWN_LAST_UPDATED, AggInterval, from_epoch, is_absolute, rfc3339
+from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
+from collector.model import UNKNOWN_LAST_UPDATED, is_absolute
 from collector.radar.classify import quote, sanitize
 from collector.radar.request import SLOTS
 from collector.radar.response_meta import is_known_normalization
 from collector.radar.response_points import parse_answer_time
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

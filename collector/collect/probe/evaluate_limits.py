@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from collector.collect.probe.finding import NOT_ASKED, Finding
 from collector.collect.probe.observations import OLDEST_AGE, shortfall
-from collector.model import AggInterval
+from collector.interval import AggInterval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

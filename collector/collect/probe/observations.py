@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from collector.collect.planning import live_window
 from collector.collect.probe import shape
-from collector.model import AggInterval, from_epoch
+from collector.interval import AggInterval
 from collector.radar.errors import Coarsened
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

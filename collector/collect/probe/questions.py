@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from collector.collect.planning import live_window, packing
 from collector.datasets import DEFAULT
-from collector.interval import Grid
-from collector.model import AggInterval, Batch, Question, Slice, Window, rfc3339
+from collector.interval import AggInterval, Grid
+from collector.model import Batch, Question, Slice, Window
 from collector.radar.request import query_string
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from collector.contract.errors import ApiError, bad_request, quote
 from collector.datasets import DEFAULT, is_snapshot
-from collector.interval import Grid
-from collector.model import AggInterval, spelling_free
+from collector.interval import AggInterval, Grid
+from collector.model import spelling_free
 from collector.report.gaps import AbsentBuckets, StoredExtent, absence_rejection, published_absences, why_outside
 from collector.serve.radar_api.parameters import parse_query
 from collector.serve.radar_api.render import AnswerMeta, chunks

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
 from collector.contract.request_parser import floor
 from collector.datasets import adds_up_over_time, adds_up_over_values, why_not_over_time
-from collector.model import AggInterval, Normalization, spelling_free
+from collector.interval import AggInterval
+from collector.model import Normalization, spelling_free
 from collector.timestamps import from_epoch, rfc3339
 from collector.windows import SeriesWindow
 

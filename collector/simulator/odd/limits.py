@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from collector.contract.errors import BAD_REQUEST, TOO_COSTLY, ErrorCode, HttpReply, envelope
-from collector.interval import Grid
-from collector.model import AggInterval, from_epoch, rfc3339
+from collector.interval import AggInterval, Grid
 from collector.simulator.odd.variation import Draft, Variation
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

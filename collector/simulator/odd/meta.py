@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from collector.model import AggInterval, from_epoch, rfc3339
+from collector.interval import AggInterval
 from collector.simulator.odd.spelling import MOMENTS, formatted
 from collector.simulator.odd.variation import Draft, Variation, epoch, on_meta, verbatim, without_meta
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,8 @@ from datetime import timedelta, timezone
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
-from collector.model import from_epoch, rfc3339
 from collector.simulator.odd.variation import Draft, Variation, epoch, is_marked, on_timestamps, on_values, verbatim
+from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable

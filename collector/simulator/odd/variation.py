@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from collector.model import utc
+from collector.timestamps import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collector.errors import UsageError, cannot_write, os_error_text
-from collector.settings.secret import sqlite_url
+from collector.settings.values import sqlite_url
 from collector.store.admin.commands import current
 from collector.store.admin.verify import verify
 from collector.store.db import migrate, sqlite_file

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.model import from_epoch, rfc3339
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import (
@@ -32,6 +31,7 @@ from collector.store.db.schema import (
     withdrawals,
 )
 from collector.store.series import snapshots
+from collector.timestamps import from_epoch, rfc3339
 from collector.windows import merge
 
 if TYPE_CHECKING:

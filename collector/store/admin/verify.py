@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.model import AggInterval, Annotation, Normalization, Question, from_epoch, rfc3339
+from collector.interval import AggInterval
+from collector.model import Annotation, Normalization, Question
 from collector.store import checksums
 from collector.store.checksums import answered_range, checksum
 from collector.store.db import migrate, schema, sqlite_file
@@ -30,6 +31,7 @@ from collector.store.series import generations, grids, snapshots
 from collector.store.series.generations import same_measure
 from collector.store.store import open_database
 from collector.store.write import annotations as remarks
+from collector.timestamps import from_epoch, rfc3339
 from collector.windows import merge
 
 if TYPE_CHECKING:

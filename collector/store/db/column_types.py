@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from collector.model import from_epoch
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect

@@ -29,7 +29,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from collector.errors import UsageError
-from collector.settings.secret import database_url, sqlite_path
+from collector.settings.values import database_url, sqlite_path
 from collector.store.errors import (
     NotAStore,
     StoreCorrupt,

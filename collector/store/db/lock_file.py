@@ -19,8 +19,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from collector.errors import os_error_text
-from collector.model import from_epoch, rfc3339, utc_now
 from collector.store.errors import StoreLocked, StoreUnavailable
+from collector.timestamps import from_epoch, rfc3339, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -217,7 +217,7 @@ finality = _table(
 )
 """How far the values of the buckets [start, end) are known to be true; rows of a series do not overlap.
 
-See `collector.finality.Evidence` for the meaning of the columns."""
+See `collector.rules.finality.Evidence` for the meaning of the columns."""
 
 absences = _table(
     "absences",

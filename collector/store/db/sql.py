@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from collector.model import utc_now
 from collector.store.db.schema import state
+from collector.timestamps import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from collector.errors import os_error_text
-from collector.model import utc_now
 from collector.store.db.engine import BUSY_SECONDS, sqlite_engine, translate
 from collector.store.db.lock_file import is_owned, is_owned_file, pinned
 from collector.store.db.schema import APPLICATION_ID
 from collector.store.errors import NotAStore, StoreAliased, StoreCorrupt, StoreMissing, StoreUnavailable
+from collector.timestamps import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.model import AggInterval, Slice, Window, rfc3339
+from collector.interval import AggInterval
+from collector.model import Slice, Window
 from collector.store.db.schema import backfill_windows as windows
 from collector.store.db.schema import backfills
 from collector.store.db.schema import backfills as jobs
 from collector.store.db.schema import replicas as replicas_table
 from collector.store.db.sql import upsert
 from collector.store.ledger import replicas
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

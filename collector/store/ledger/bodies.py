@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector import __version__
-from collector.model import AggInterval, Batch, Question, Slice, Window, rfc3339, utc
+from collector.interval import AggInterval
+from collector.model import Batch, Question, Slice, Window
 from collector.store.db.schema import bodies, fetches, state
 from collector.store.db.sql import BODIES, advisory_lock, upsert
 from collector.store.errors import StoreCorrupt
 from collector.text import EXCERPT_BYTES, excerpt
+from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

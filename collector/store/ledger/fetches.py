@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 import sqlalchemy as sa
 
 from collector.circuit_breaker import Wait
-from collector.model import rfc3339, utc
 from collector.store.db import sql
 from collector.store.db.schema import fetch_profiles, fetches
 from collector.store.db.schema import replicas as replicas_table
@@ -21,6 +20,7 @@ from collector.store.ledger import backfills, replicas, upstream
 from collector.store.ledger.backfills import JobProgress
 from collector.store.ledger.replicas import NO_REPLICA
 from collector.store.ledger.upstream import BLOCKED_UNTIL, block, budget, first_free_at, repair_future_timestamps
+from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

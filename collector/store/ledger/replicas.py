@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.model import rfc3339, utc
 from collector.store.db import sql
 from collector.store.db.lock_file import hidden_owner_since, owner_of
 from collector.store.db.schema import fetches, fires, replicas, work_items
@@ -24,6 +23,7 @@ from collector.store.db.schema import replicas as replicas_table
 from collector.store.db.sql import upsert
 from collector.store.errors import LeaseLost
 from collector.store.ledger import fires as fires_of
+from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -27,13 +27,14 @@ from collector.circuit_breaker import (
     credentials_throttle,
     upstream_health,
 )
-from collector.clock_difference import NAMED_FROM, ClockDifference, load, radar_lag
-from collector.model import Window, from_epoch, rfc3339, utc
+from collector.model import Window
 from collector.retry import FIRST_PAUSE, refusal_backoff
+from collector.rules.clock_difference import NAMED_FROM, ClockDifference, load, radar_lag
 from collector.store.db import sql
 from collector.store.db.schema import fetch_profiles, fetches, refusals
 from collector.store.db.schema import state as state_table
 from collector.store.db.sql import upsert
+from collector.timestamps import from_epoch, rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

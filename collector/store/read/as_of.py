@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.clock_difference import radar_lag
-from collector.model import AggInterval, Annotation, Question, from_epoch
+from collector.interval import AggInterval
+from collector.model import Annotation, Question
+from collector.rules.clock_difference import radar_lag
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import date_ranges, fetches, points, profile_series, revisions
@@ -26,6 +27,7 @@ from collector.store.read.points import first_of_each, merged, select_points
 from collector.store.series import generations, snapshots
 from collector.store.series.evidence import proven_absent
 from collector.store.series.generations import Generation, described, generation, in_force, same_measure
+from collector.timestamps import from_epoch
 from collector.windows import SeriesWindow, subtract
 
 if TYPE_CHECKING:

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.clock_difference import radar_lag
-from collector.edge import first_run, is_beginning
-from collector.finality import Absence, GapRequest, gap_requests, judge_gap
 from collector.interval import grid_of
-from collector.model import Window, from_epoch
+from collector.model import Window
+from collector.rules.clock_difference import radar_lag
+from collector.rules.edge import first_run, is_beginning
+from collector.rules.finality import Absence, GapRequest, gap_requests, judge_gap
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
 from collector.store.ledger import upstream
 from collector.store.retention.prune import stored_cutoff
 from collector.store.series import evidence, generations
 from collector.store.write.diff import spoken_window
+from collector.timestamps import from_epoch
 from collector.windows import intersect, merge, subtract
 
 if TYPE_CHECKING:

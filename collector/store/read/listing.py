@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import sqlalchemy as sa
 
-from collector.model import Window, utc
+from collector.model import Window
 from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import (
     bodies,
@@ -24,6 +24,7 @@ from collector.store.db.schema import (
 from collector.store.ledger.fires import Fire
 from collector.store.series import snapshots
 from collector.store.series.generations import question_of
+from collector.timestamps import utc
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.model import from_epoch
 from collector.store.db.column_types import Timestamp, epoch
 from collector.store.db.schema import fetches, labels, points, revisions, series, snapshot_points
 from collector.store.series import generations, identity, snapshots
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Sequence

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import sqlalchemy as sa
 
 from collector.datasets import why_not_over_time
-from collector.interval import Grid
-from collector.model import AggInterval, Normalization, Question, from_epoch, known_spelling
+from collector.interval import AggInterval, Grid
+from collector.model import Normalization, Question, known_spelling
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import labels, points, series, snapshot_points
 from collector.store.read.points import points_in_force, points_of
@@ -27,6 +27,7 @@ from collector.store.series import generations, grids, snapshots
 from collector.store.series.generations import described, same_measure
 from collector.store.series.identity import chosen as chosen_labels
 from collector.store.series.identity import renamed
+from collector.timestamps import from_epoch
 from collector.windows import SeriesWindow
 
 if TYPE_CHECKING:

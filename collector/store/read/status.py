@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.clock_difference import radar_lag
-from collector.finality import DAY, final_windows
-from collector.model import from_epoch
+from collector.rules.clock_difference import radar_lag
+from collector.rules.finality import DAY, final_windows
 from collector.store.db import migrate
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, metadata, points, refusals, series
@@ -19,6 +18,7 @@ from collector.store.ledger import upstream
 from collector.store.series import generations, identity
 from collector.store.series import identity as series_of
 from collector.store.series.identity import series_states
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.errors import CollectorError
-from collector.model import from_epoch
 from collector.store import checksums
 from collector.store.checksums import answered_range, checksum
 from collector.store.db import schema
@@ -24,6 +23,7 @@ from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies, replicas
 from collector.store.series import evidence, generations
 from collector.store.series.identity import count_points
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.interval import AggInterval, Grid
-from collector.model import Normalization, rfc3339, utc
+from collector.model import Normalization
 from collector.store import checksums
 from collector.store.db import schema, sql
 from collector.store.db.schema import absences, date_ranges, fetch_profiles, fetches, fires, revisions, series
@@ -24,6 +24,7 @@ from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
 from collector.store.retention import points
 from collector.store.series import grids, snapshots
+from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,21 +13,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.edge import dump, load
-from collector.finality import DEFAULT_SETTLE, Absence, Evidence, compact, judge_gap
-from collector.model import AggInterval, from_epoch
+from collector.interval import AggInterval
+from collector.rules.edge import dump, load
+from collector.rules.finality import DEFAULT_SETTLE, Absence, Evidence, compact, judge_gap
 from collector.store.db import sql
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import absences, date_ranges, fetches, finality, points, series, vanished
 from collector.store.db.schema import state as state_table
+from collector.timestamps import from_epoch
 from collector.windows import join_buckets, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.edge import Edge
     from collector.model import Question
+    from collector.rules.edge import Edge
     from collector.windows import EpochWindow
 
     Rows = dict[int, list[Evidence]]

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from collector import model
 from collector.interval import AggInterval
 from collector.model import spelling_free
-from collector.normalization import Verdict, load
+from collector.rules.normalization import Verdict, load
 from collector.store.db import sql
 from collector.store.db.schema import points, profile_series, series
 from collector.store.db.schema import state as state_table

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.interval import AggInterval, Grid
-from collector.model import rfc3339, utc
 from collector.store.db import sql
 from collector.store.db.schema import profile_series, refusals, series
 from collector.store.db.schema import state as state_table
 from collector.store.db.sql import GRIDS, LABELS, advisory_lock, upsert
 from collector.store.series import evidence, generations
 from collector.store.series.proposals import UNANSWERED
+from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.finality import Evidence
     from collector.model import Question
     from collector.profile import LabelledSeries, Profile
+    from collector.rules.finality import Evidence
     from collector.windows import EpochWindow
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.datasets import dataset_named, is_snapshot
-from collector.model import rfc3339, utc
 from collector.profile import Reach
 from collector.retry import pass_backoff
 from collector.store.db import sql
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import profile_series, series, snapshot_points, snapshots
+from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

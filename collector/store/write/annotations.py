@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.model import rfc3339
 from collector.store.db.column_types import clean
 from collector.store.db.schema import annotations as table
 from collector.store.db.schema import withdrawals
 from collector.store.db.sql import ANNOTATIONS, advisory_lock
 from collector.store.ledger.fetches import AnswerTime, overrules
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

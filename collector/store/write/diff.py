@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.finality import Absence, AnswerScope, absent_runs, fold
-from collector.model import Slice, Window, from_epoch
+from collector.model import Slice, Window
+from collector.rules.finality import Absence, AnswerScope, absent_runs, fold
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from collector.finality import Evidence
+    from collector.rules.finality import Evidence
 
 _CUT_BUCKETS, _CUT_SHARE = 8, 4
 _ENDED_SECONDS = 2 * 86_400

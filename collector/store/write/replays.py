@@ -19,8 +19,8 @@ import sqlalchemy as sa
 
 from collector import __version__
 from collector.datasets import is_snapshot
-from collector.finality import DEFAULT_SETTLE, AnswerScope, fold
-from collector.model import from_epoch, is_absolute, rfc3339
+from collector.model import is_absolute
+from collector.rules.finality import DEFAULT_SETTLE, AnswerScope, fold
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.schema import bodies, date_ranges, fetches
 from collector.store.ledger.fetches import ReceivedAnswer
@@ -31,14 +31,15 @@ from collector.store.write import points
 from collector.store.write.annotations import AnsweredAnnotations, add_new
 from collector.store.write.diff import spoken_window
 from collector.store.write.points import NewPoints
+from collector.timestamps import from_epoch, rfc3339
 from collector.windows import SeriesWindow, join_buckets, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.finality import Evidence
     from collector.model import Answer, Batch, Points, Question
+    from collector.rules.finality import Evidence
     from collector.store.series.proposals import SeriesInForce
 
     Named = tuple[datetime, datetime] | None

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from collector.finality import DEFAULT_SETTLE, Absence
-from collector.model import Slice, Window, from_epoch
+from collector.rules.finality import DEFAULT_SETTLE, Absence
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, revisions
@@ -35,14 +34,15 @@ from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
 from collector.store.write.diff import AnswerPart, Difference, diff, spoken_window, written
 from collector.store.write.points import NewPoints
+from collector.timestamps import from_epoch
 from collector.windows import SeriesWindow, merge
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from collector.edge import Edge
-    from collector.finality import Evidence
-    from collector.model import Batch, Points, Question
+    from collector.model import Batch, Points, Question, Slice, Window
+    from collector.rules.edge import Edge
+    from collector.rules.finality import Evidence
     from collector.store.ledger.fetches import ReceivedAnswer
     from collector.store.write.points import Stored
     from collector.windows import EpochWindow

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from collector.model import rfc3339, utc
 from collector.simulator.faults import Fault
+from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

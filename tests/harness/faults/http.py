@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from collector.contract.errors import HttpReply, envelope
-from collector.model import from_epoch
 from collector.simulator.faults import Fault, instead, unchanged
+from collector.timestamps import from_epoch
 from tests.harness.faults import network
 
 if TYPE_CHECKING:

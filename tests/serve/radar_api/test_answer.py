@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from collector.contract.errors import ApiError
-from collector.model import AggInterval, Annotation
+from collector.interval import AggInterval
+from collector.model import Annotation
 from collector.serve.radar_api import query_history
 from collector.store import StoreUnavailable
 from collector.timestamps import rfc3339

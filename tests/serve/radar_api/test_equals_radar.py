@@ -18,7 +18,7 @@ from collector.collect.one_pass import collect_and_heal
 from collector.contract.errors import ApiError
 from collector.contract.request_parser import decode_query, floor, parse_request
 from collector.datasets import DEFAULT
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.radar.client import RadarClient
 from collector.serve.radar_api import query_history
 from collector.settings import load

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from collector.contract.request_parser import DateRange, SeriesRequest
-from collector.model import AggInterval, Question
+from collector.interval import AggInterval
+from collector.model import Question
 from collector.serve.radar_api.resolver import ALWAYS, Extents, RollupSpec, SeriesMatch
 from collector.store import StoredSeries
 from collector.timestamps import from_epoch

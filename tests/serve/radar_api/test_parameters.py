@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collector.contract.errors import ApiError
 from collector.datasets import DEFAULT
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.serve.radar_api.parameters import parse_query
 from collector.timestamps import utc
 

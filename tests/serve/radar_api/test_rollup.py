@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.serve.radar_api.resolver import Incomplete, Rollup, RollupSpec
 from collector.timestamps import utc
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from collector.contract.errors import ApiError
-from collector.model import AggInterval, Question
+from collector.interval import AggInterval
+from collector.model import Question
 from collector.serve.radar_api import query_history
 from collector.timestamps import rfc3339
 from tests.harness.factories import DAY, HOUR, NOW, batch, filtered, hours, query, saved
@@ -92,7 +93,8 @@ async def test_a_coarser_interval_is_refused(snapped):
     status, message = await _refused(snapped, _range(0, 24).replace("aggInterval=1h", "aggInterval=1d"))
     assert status == 400
     assert (
-        "kept at 1h and cannot be summed to 1d, for expirationStatus: it is judged at the moment of asking" in message
+        "kept at 1h and cannot be summed to 1d, for expirationStatus: it is judged at the moment of the request"
+        in message
     )
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from collector.model import utc
+from collector.timestamps import utc
 from tests.harness import faults
 
 QUERY = "aggInterval=1h&dateStart=2026-08-13T00:00:00Z&dateEnd=2026-08-13T23:45:00Z"

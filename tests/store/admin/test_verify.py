@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.model import Annotation, from_epoch
+from collector.model import Annotation
 from collector.store import NotAStore, SchemaTooOld, Store, StoreCorrupt, StoreMissing
 from collector.store.admin import verify as verify_module
 from collector.store.admin.verify import VerifyResult, verify
@@ -15,6 +15,7 @@ from collector.store.checksums import CheckedRange, checksum, microseconds
 from collector.store.db import sqlite_file
 from collector.store.db.schema import APPLICATION_ID
 from collector.store.write.diff import Difference, ReplacedValue, written
+from collector.timestamps import from_epoch
 from tests.conftest import in_a_thread
 from tests.harness.corruption import WEEK, dumped, fill, findings, whole
 from tests.harness.factories import DAY, HOUR, NOW, batch, hours, query, saved

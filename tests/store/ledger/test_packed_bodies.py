@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from collector.model import AggInterval, Batch, Question, Slice
+from collector.interval import AggInterval
+from collector.model import Batch, Question, Slice
 from collector.store.ledger.bodies import MOST_BYTES, Stored, pack, read_question, surplus, unpack, write_question
 from collector.text import EXCERPT_BYTES, excerpt
 from tests.harness.factories import hours

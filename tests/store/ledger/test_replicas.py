@@ -9,7 +9,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.store import PROFILE, Fire, LeaseLost, NewReplica, Store, StoreUnavailable, ValueRejected, WorkItem
 from collector.store.ledger import replicas as replicas_of_store
 from tests.harness.factories import DAY, HOUR, LIMIT, NOW, answer, batch, filtered, hours, profile, query, rows

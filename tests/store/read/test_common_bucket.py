@@ -1,6 +1,6 @@
 import pytest
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.store import Bucket, PointQuery
 from collector.store.read.selection import SelectedSeries, common_buckets
 from tests.harness.factories import DAY, HOUR, NOW, at, batch, hours, profile, saved

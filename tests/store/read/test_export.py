@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.store import Store
 from tests.conftest import in_a_thread
 from tests.harness.factories import (

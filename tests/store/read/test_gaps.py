@@ -3,7 +3,8 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
-from collector.model import AggInterval, Window
+from collector.interval import AggInterval
+from collector.model import Window
 from collector.store import ExpectedWindow, GapWindow
 from tests.harness.factories import DAY, HOUR, NOW, batch, filtered, hours, profile, query, saved
 

@@ -1,8 +1,8 @@
 import pytest
 
-from collector.model import from_epoch
 from collector.store import PointCursor, PointQuery
 from collector.store.read.selection import bucket_width, chart_buckets
+from collector.timestamps import from_epoch
 from tests.harness.factories import DAY, HOUR, NOW, at, batch, hours, profile, saved
 
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.settings import RetentionSettings
 from collector.settings.schema import points_key
 from collector.store import Fire

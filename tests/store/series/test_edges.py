@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from collector.edge import Edge
 from collector.model import Window
+from collector.rules.edge import Edge
 from collector.store import ExpectedWindow, GapWindow
 from tests.harness.factories import DAY, HOUR, NOW, at, batch, hours, profile, query, saved
 

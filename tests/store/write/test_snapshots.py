@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from collector.model import AggInterval, Meta, Points, from_epoch
+from collector.interval import AggInterval
+from collector.model import Meta, Points
 from collector.settings import RetentionSettings
 from collector.store import PointQuery, Snapshot, Store, StoreCorrupt, Taken
 from collector.store.admin.commands import check, digest
@@ -15,6 +16,7 @@ from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
 from collector.store.retention.prune import prunable
 from collector.store.series.snapshots import checksum, is_part
+from collector.timestamps import from_epoch
 from tests.harness.factories import (
     DAY,
     HOUR,

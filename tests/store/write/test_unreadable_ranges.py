@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from collector.model import AggInterval
+from collector.interval import AggInterval
 from collector.settings import RetentionSettings
 from collector.store import Store
 from collector.store.admin import commands

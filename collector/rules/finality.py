@@ -1,4 +1,4 @@
-"""What of a series is final, what must be read again, and which gaps are proven: pure decisions.
+"""Which values of a series are final, which are fetched again, and which gaps are proven. Pure functions.
 
 A bucket is *past settle* for an answer if it ended at least `settle` before the answer was requested and before its
 lastUpdated. It is final once an answer past settle has confirmed the stored value. Times are epoch seconds, windows are
@@ -8,7 +8,7 @@ half-open, rows of one series are ascending and do not overlap.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from collector.windows import join_buckets, merge, subtract
 
@@ -17,26 +17,28 @@ if TYPE_CHECKING:
 
     from collector.windows import EpochWindow
 
+_W = TypeVar("_W", bound="tuple[int, int] | Evidence")
 
 DAY = 86_400
 REREAD_SECONDS = DAY - 900
-"""A value that is not final is read again once in this time: a day, less what a daily schedule may be early."""
+"""A value that is not final is fetched again after a day, less 15 minutes, because a daily fire may be early."""
 RECHECK_SECONDS = DAY - 3_600
-"""A value that changed past settle is read once more after a day, less an hour: no schedule is exact."""
+"""A value that changed past settle is fetched once more after a day, less an hour, because no schedule is exact."""
 DEFAULT_SETTLE = 14 * DAY
-"""For a series that no profile has asked for yet."""
+"""The settle of a series that no profile has had yet."""
 PROOF_SECONDS = 2 * DAY
 """The two answers that prove a gap upstream were requested at least this far apart."""
 NARROWER = 4
-"""The later of them had a window at most one in so many as long as the earlier one's."""
+"""The window of the later one was at most the NARROWER-th part of the window of the earlier one."""
 
 
 class Evidence(NamedTuple):
-    """What the answers so far say for the values of the buckets [start, end).
+    """What the answers so far prove about the values of the buckets [start, end).
 
-    The newest answer was requested at *asked_at*; *told_at* is the earlier of that and its lastUpdated. Each bucket was
-    told at least *margin* seconds after its end. *changed_at* is when an answer past settle was requested that changed
-    or lacked the values, None once an answer a day later has confirmed them. *confirmed*: a second answer agreed.
+    The newest answer was requested at *asked_at*; *told_at* is the earlier of that time and its lastUpdated. For each
+    bucket, told_at is at least *margin* seconds after its end. *changed_at*: when an answer past settle was requested
+    that changed or lacked the values; None after an answer a day later has confirmed them. *confirmed*: a second answer
+    had the same values.
     """
 
     start: int
@@ -48,12 +50,12 @@ class Evidence(NamedTuple):
     confirmed: bool
 
     def within(self, start: int, end: int) -> Evidence:
-        """The same for a part of the buckets; an earlier end leaves a larger margin."""
+        """Return the evidence for a part of the buckets; an earlier end leaves a larger margin."""
         return self._replace(start=start, end=end, margin=max(self.margin, int(self.told_at - end)))
 
 
 class AnswerScope(NamedTuple):
-    """One answer about one series: the buckets it speaks for, when it was requested, and up to when it tells."""
+    """One answer for one series: the buckets that it covers, when it was requested, and until when it is valid."""
 
     start: int
     end: int
@@ -69,7 +71,7 @@ class AnswerScope(NamedTuple):
 
 
 def floor_bucket(moment: float, anchor: int, step: int) -> int:
-    """The last bucket edge at or before *moment*, on the grid of *step* seconds that *anchor* lies on."""
+    """Return the last bucket edge at or before *moment*, on the grid of *step* seconds that contains *anchor*."""
     return anchor + int((moment - anchor) // step) * step
 
 
@@ -82,10 +84,10 @@ def fold(  # noqa: PLR0913 - all but two are keywords
     changed: Iterable[int] = (),
     overruled: Iterable[EpochWindow] = (),
 ) -> list[Evidence]:
-    """Add what an answer says to the evidence *known* so far.
+    """Return the evidence *known* so far with an answer added.
 
-    *first*: nothing was stored in its scope before. Else all stored values agree but for the timestamps *inserted* and
-    *changed* (revised, vanished or back again). Buckets of *overruled* windows stay as they are.
+    *first*: nothing was stored in its scope before. Otherwise all stored values agree, except at the timestamps
+    *inserted* and *changed* (revised, vanished or returned). The evidence for *overruled* windows stays as it is.
     """
     settle = scope.settle
     new = [(scope.start, scope.end)] if first else join_buckets(sorted(inserted), scope.step)
@@ -99,31 +101,31 @@ def fold(  # noqa: PLR0913 - all but two are keywords
     edges = {scope.start, scope.end, min(max(scope.settled_until, scope.start), scope.end)}
     edges |= {edge for part in (*new, *doubtful, *kept) for edge in part if scope.start < edge < scope.end}
     edges |= {edge for row in known for edge in row[:2] if scope.start < edge < scope.end}
-    before = _Lookup(known)
-    is_new, is_doubtful, is_kept = _Inside(new), _Inside(doubtful), _Inside(kept)
+    before = _Cursor(known)
+    at_new, at_doubtful, at_kept = _Cursor(new), _Cursor(doubtful), _Cursor(kept)
     for start, end in pairwise(sorted(edges)):
         old = before.at(start)
-        if is_kept.at(start):
+        if at_kept.at(start):
             rows += [old.within(start, end)] if old else []
-        elif is_doubtful.at(start):
-            rows.append(_told(scope, start, end)._replace(changed_at=scope.asked_at))
-        elif is_new.at(start):
-            rows.append(_told(scope, start, end))
+        elif at_doubtful.at(start):
+            rows.append(_evidence(scope, start, end)._replace(changed_at=scope.asked_at))
+        elif at_new.at(start):
+            rows.append(_evidence(scope, start, end))
         else:
             rows.append(_agreed(old, scope, start, end))
     return compact(rows, settle)
 
 
-def _told(scope: AnswerScope, start: int, end: int) -> Evidence:
+def _evidence(scope: AnswerScope, start: int, end: int) -> Evidence:
     return Evidence(start, end, scope.asked_at, scope.told_at, int(scope.told_at - end), None, confirmed=False)
 
 
 def _agreed(old: Evidence | None, scope: AnswerScope, start: int, end: int) -> Evidence:
-    """The stored values are as the answer has them."""
-    told = _told(scope, start, end)
+    """Return the evidence for buckets whose stored values are equal to those of the answer."""
+    answer = _evidence(scope, start, end)
     past_settle = end <= scope.settled_until
     if old is None:
-        return told._replace(confirmed=past_settle)
+        return answer._replace(confirmed=past_settle)
     old = old.within(start, end)
     changed_at = old.changed_at
     if changed_at is not None and scope.asked_at >= changed_at + RECHECK_SECONDS:
@@ -131,43 +133,30 @@ def _agreed(old: Evidence | None, scope: AnswerScope, start: int, end: int) -> E
     return Evidence(
         start,
         end,
-        max(old.asked_at, told.asked_at),
-        max(old.told_at, told.told_at),
-        max(old.margin, told.margin),
+        max(old.asked_at, answer.asked_at),
+        max(old.told_at, answer.told_at),
+        max(old.margin, answer.margin),
         changed_at,
         confirmed=old.confirmed or old.changed_at is not None or past_settle,
     )
 
 
-class _Lookup:
-    """The row that holds a timestamp; asked in ascending order."""
+class _Cursor(Generic[_W]):
+    """Finds the one of some windows that holds a timestamp. The windows do not overlap; timestamps must ascend."""
 
-    def __init__(self, rows: Sequence[Evidence]) -> None:
-        self._rows = sorted(rows)
+    def __init__(self, windows: Iterable[_W]) -> None:
+        self._windows = sorted(windows)
         self._at = 0
 
-    def at(self, timestamp: int) -> Evidence | None:
-        while self._at < len(self._rows) and self._rows[self._at].end <= timestamp:
-            self._at += 1
-        row = self._rows[self._at] if self._at < len(self._rows) else None
-        return row if row and row.start <= timestamp else None
-
-
-class _Inside:
-    """Whether a timestamp lies in one of some ascending windows; asked in ascending order."""
-
-    def __init__(self, windows: Sequence[EpochWindow]) -> None:
-        self._windows = windows
-        self._at = 0
-
-    def at(self, timestamp: int) -> bool:
+    def at(self, timestamp: int) -> _W | None:
         while self._at < len(self._windows) and self._windows[self._at][1] <= timestamp:
             self._at += 1
-        return self._at < len(self._windows) and self._windows[self._at][0] <= timestamp
+        window = self._windows[self._at] if self._at < len(self._windows) else None
+        return window if window and window[0] <= timestamp else None
 
 
 def compact(rows: Iterable[Evidence], settle: int) -> list[Evidence]:
-    """Join neighbours that say the same, or that are final alike: then the least that holds for both."""
+    """Join neighbouring rows that are equal, or both final; the joined row has the lower bound of both."""
     joined: list[Evidence] = []
     for row in sorted(rows):
         last = joined[-1] if joined else None
@@ -191,22 +180,22 @@ def _are_alike(one: Evidence, other: Evidence, settle: int) -> bool:
 def final_windows(
     rows: Iterable[Evidence], settle: int, step: int, *, confirmed: bool | None = None
 ) -> list[EpochWindow]:
-    """The windows whose values are final; with *confirmed* those that are confirmed, or that are not."""
-    found = []
+    """Return the windows whose values are final; with *confirmed*, only those that are confirmed, or that are not."""
+    windows = []
     for row in rows:
         if row.changed_at is None and confirmed in (None, row.confirmed):
             end = row.end if row.margin >= settle else min(floor_bucket(row.told_at - settle, row.start, step), row.end)
-            found.append((row.start, end))
-    return merge(found)
+            windows.append((row.start, end))
+    return merge(windows)
 
 
 def windows_to_reread(
     rows: Sequence[Evidence], extent: EpochWindow, settle: int, step: int, now: float
 ) -> list[EpochWindow]:
-    """The windows of the stored *extent* whose values are not final and that are to be read again *now*.
+    """Return the windows of the stored *extent* whose values are not final and must be fetched again *now*.
 
-    Young values are due a day after they were last read, and then all of them, so that they share a request. A value
-    that changed past settle is due in the next pass, and once more a day later. Values without evidence are due.
+    Young values are due a day after they were last fetched. They are all due together, so that they share a request. A
+    value that changed past settle is due in the next pass, and once more a day later. Values without evidence are due.
     """
     young, due_at = [], now + 1
     due = subtract(extent, [row[:2] for row in rows])
@@ -227,7 +216,7 @@ def windows_to_reread(
 
 
 class Absence(NamedTuple):
-    """An answer past settle lacked the buckets [start, end), which are not stored; what its window was, and when."""
+    """An answer past settle lacked the buckets [start, end), which are not stored; with its window and its times."""
 
     start: int
     end: int
@@ -238,15 +227,15 @@ class Absence(NamedTuple):
 
     @property
     def width(self) -> int:
-        """The length of the window that was asked."""
+        """The length of the requested window."""
         return self.window_end - self.window_start
 
 
 def judge_gap(gap: EpochWindow, absences: Sequence[Absence], settle: int) -> list[tuple[int, int, str]]:
-    """Split a run of absent buckets into parts that are `missing`, and parts that Radar lacks: `upstream`.
+    """Split a window of absent buckets into parts that are `missing`, and parts that Radar lacks (`upstream`).
 
-    The proof: two answers past settle, requested at least two days apart, the later one for a window at most a quarter
-    as long.
+    The proof is two answers past settle, requested at least two days apart, the later one for a window at most a
+    quarter as long.
     """
     parts: list[tuple[int, int, str]] = []
     for start, end, known in _parts(gap, absences, settle):
@@ -259,15 +248,16 @@ def judge_gap(gap: EpochWindow, absences: Sequence[Absence], settle: int) -> lis
 
 
 def _parts(gap: EpochWindow, absences: Sequence[Absence], settle: int) -> Iterator[tuple[int, int, list[Absence]]]:
-    """Cut *gap* where other absences hold, each with those that hold there and were past settle."""
+    """Split *gap* into parts, each with the absences that were past settle and cover the whole part."""
     known = []
     for absence in absences:
         until = min(absence.end, int(absence.told_at - settle))
         if absence.start < until:
             known.append(absence._replace(end=until))
-    edges = {*gap} | {edge for one in known for edge in one[:2] if gap[0] < edge < gap[1]}
+    edges = {*gap} | {edge for absence in known for edge in absence[:2] if gap[0] < edge < gap[1]}
     for start, end in pairwise(sorted(edges)):
-        yield start, end, sorted((one for one in known if one.start <= start and end <= one.end), key=_asked_at)
+        covering = [absence for absence in known if absence.start <= start and end <= absence.end]
+        yield start, end, sorted(covering, key=_asked_at)
 
 
 def _asked_at(absence: Absence) -> float:
@@ -275,7 +265,7 @@ def _asked_at(absence: Absence) -> float:
 
 
 def _is_proven(known: Sequence[Absence]) -> bool:
-    """Tell whether two of them, ascending by time, are a proof."""
+    """Return whether two of *known*, ascending by time, are a proof."""
     return any(
         later.asked_at - earlier.asked_at >= PROOF_SECONDS and later.width * NARROWER <= earlier.width
         for number, earlier in enumerate(known)
@@ -284,9 +274,9 @@ def _is_proven(known: Sequence[Absence]) -> bool:
 
 
 class GapRequest(NamedTuple):
-    """A part of a gap that is worth a request now; *width* bounds its windows, None for as wide as is allowed.
+    """A part of a gap to request now; *width* is the maximum length of its windows, None means no limit.
 
-    *lacked*: an answer past settle has lacked it. Else answers that covered it may have been cut short there.
+    *lacked*: an answer past settle has lacked it. Otherwise the answers that covered it may have been cut short there.
     """
 
     start: int
@@ -298,13 +288,13 @@ class GapRequest(NamedTuple):
 def gap_requests(  # noqa: PLR0913 - two are keywords
     gap: EpochWindow, absences: Sequence[Absence], settle: int, now: float, *, step: int = 1, explicit: bool = False
 ) -> list[GapRequest]:
-    """Decide what of a gap, in buckets of *step* seconds, to ask for *now*: what is not proven, or all if *explicit*.
+    """Return the parts of a gap to request *now*: those that are not proven, or all if *explicit*.
 
-    A bucket is asked for twice in wide windows, or alone if an answer had nothing else. The proof comes two days after
-    the first, from a window a quarter as long. Until then nothing is asked. If no window was as long as four buckets of
-    *step* seconds, one is asked for that reaches beyond the gap.
+    A bucket is requested twice in wide windows, or alone if an answer lacked its whole window. The answer that proves
+    the gap is requested two days after the first, for a window a quarter as long; nothing is requested before. If no
+    window was as long as four buckets of *step* seconds, the request is for a window that reaches beyond the gap.
     """
-    found = []
+    requests = []
     for start, end, known in _parts(gap, absences, settle):
         if _is_proven(known) and not explicit:
             continue
@@ -313,21 +303,21 @@ def gap_requests(  # noqa: PLR0913 - two are keywords
         width = max(old, default=0) // NARROWER
         if len(known) < 2:  # noqa: PLR2004 - twice
             alone = any(one.start <= one.window_start and one.window_end <= one.end for one in known)
-            found.append(GapRequest(start, end, end - start if alone else None, lacked=bool(known)))
+            requests.append(GapRequest(start, end, end - start if alone else None, lacked=bool(known)))
         elif not wide:
             beyond = start - NARROWER * step, end + step
-            found.append(GapRequest(*beyond, beyond[1] - beyond[0], lacked=True))
+            requests.append(GapRequest(*beyond, beyond[1] - beyond[0], lacked=True))
         elif width:
-            found.append(GapRequest(start, end, width, lacked=True))
+            requests.append(GapRequest(start, end, width, lacked=True))
         elif explicit:
-            found.append(GapRequest(start, end, None, lacked=True))
-    return found
+            requests.append(GapRequest(start, end, None, lacked=True))
+    return requests
 
 
 def absent_runs(scope: AnswerScope, answered: Sequence[int], stored: Iterable[int]) -> list[EpochWindow]:
-    """The buckets past settle that an answer lacks and that are not *stored*: what it proves to be absent.
+    """Return the windows of buckets past settle that an answer lacks and that are not *stored*.
 
-    An answer that holds any value proves nothing before its first and after its last one: it may have been cut short.
+    An answer with values proves nothing before its first and after its last value, because it may have been cut short.
     """
     first, last = (answered[0], answered[-1] + scope.step) if answered else (scope.start, scope.end)
     start, end = max(first, scope.start), min(last, scope.end, scope.settled_until)

@@ -1,4 +1,4 @@
-"""Whether values under an unknown normalization compare across answers: judged by two answers, on record. Pure.
+"""Whether values with an unknown normalization can be compared across answers; two answers decide. Pure functions.
 
 Values that are scaled over one answer differ between a window and a part of it that lacks the window's extremes.
 """
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 Word = Literal["absolute", "relative", "undecided"]
 
 LEAST_DIFFERENT = 3
-"""So many different values other than zero must agree: fewer may be equal by chance, or under any scale."""
+"""Number of different values other than zero that must agree, because fewer may be equal by chance or on any scale."""
 ASK_AGAIN = timedelta(days=1)
 _BUCKETS = {timedelta(weeks=1): 52, timedelta(days=1): 56}
-_MOST_BUCKETS = 96
+_MAX_BUCKETS = 96
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What two answers, over the windows *long* and *short*, say of the normalization *name*, and when they came.
+    """The result of comparing two answers, for the windows *long* and *short*, with the normalization *name*.
 
-    *buckets* is the number of values that were compared, *differing* of them were not equal.
+    *buckets* values were compared, and *differing* of them were not equal.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Verdict:
         return self.verdict != "undecided" or timedelta(0) <= now - self.judged_at < ASK_AGAIN
 
     def sentence(self) -> str:
-        """Describe it for a person."""
+        """Return the verdict as a sentence for the operator."""
         begin = f"normalization: the word {self.name!r} is not known; "
         if self.verdict == "undecided":
             return begin + "too few old values tell what it means, so each answer stands alone for now"
@@ -60,27 +60,27 @@ class Verdict:
         return begin + pair + f"{self.differing} differ, so each answer stands alone"
 
     def dump(self) -> str:
-        """Write it as JSON."""
+        """Return the verdict as JSON."""
         names = ("name", "verdict", "long", "short", "buckets", "differing")
         return json.dumps({name: getattr(self, name) for name in names} | {"judged_at": rfc3339(self.judged_at)})
 
 
 def load(text: str) -> Verdict:
-    """Read what `dump` wrote."""
+    """Parse the JSON of `Verdict.dump`."""
     content = json.loads(text)
     return Verdict(**content | {"judged_at": utc(content["judged_at"])})
 
 
 def long_window(end: datetime, step: timedelta, span: timedelta) -> Window:
-    """Return the longer window to ask for: up to *end*, at most *span* long."""
-    most = _BUCKETS.get(step, _MOST_BUCKETS)
+    """Return the longer window to request: up to *end*, at most *span* long."""
+    most = _BUCKETS.get(step, _MAX_BUCKETS)
     return Window(end - min(most, span // step) * step, end)
 
 
 def short_window(points: Points, step: int) -> Window | None:
-    """Return the part of the longer answer to ask for once more: the longest run without its ends and its extremes.
+    """Return the part of the longer answer to request again: its longest part without its ends and extreme values.
 
-    It is at most half as long. None if it would hold too few different values to tell anything.
+    It is at most half as long. None if it would contain too few different values for a verdict.
     """
     if not points.values:
         return None
@@ -93,12 +93,12 @@ def short_window(points: Points, step: int) -> Window | None:
         if at not in extremes:
             runs[-1].append(at)
     run = max(runs, key=len)[: len(points.values) // 2]
-    if not _tells([points.values[at] for at in run]):
+    if not _has_enough_values([points.values[at] for at in run]):
         return None
     return Window(from_epoch(points.timestamps[run[0]]), from_epoch(points.timestamps[run[-1]] + step))
 
 
-def _tells(values: Sequence[float]) -> bool:
+def _has_enough_values(values: Sequence[float]) -> bool:
     return len({value for value in values if value}) >= LEAST_DIFFERENT
 
 
@@ -107,6 +107,6 @@ def compare(long: Points, short: Points) -> tuple[Word, int, int]:
     values = dict(zip(long.timestamps, long.values, strict=True))
     common = [(values[t], v) for t, v in zip(short.timestamps, short.values, strict=True) if t in values]
     differing = sum(one != other for one, other in common)
-    if not _tells([value for value, _ in common]):
+    if not _has_enough_values([value for value, _ in common]):
         return "undecided", len(common), differing
     return ("relative" if differing else "absolute"), len(common), differing

@@ -1,7 +1,7 @@
-"""How far our clock is ahead of Radar's, as the replies of Radar show it. Pure: clocks are read elsewhere.
+"""How far our clock is ahead of Radar's, by the `Date` headers of responses. Pure functions: callers read the clock.
 
-A reply was made between its request and its arrival, at the second of its `Date` header. That bounds the difference.
-One header may be wrong, so a difference counts only if two replies agree on it, or if the reply itself confirms it.
+Radar made a response between its request and its arrival, at the second of its `Date` header. That limits the
+difference. One header may be wrong, so a difference counts only if two responses agree, or if a response confirms it.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from datetime import datetime, timedelta
 from typing import Self
 
 NAMED_FROM = timedelta(minutes=1)
-"""A smaller difference is none: the publication delay is longer, and requests end 15 minutes before their windows."""
+"""A smaller difference is ignored, because the publication delay is longer and requests end 15 minutes earlier."""
 _KEPT = 8
 _SLACK_SECONDS = 5.0
-"""Two replies agree although a clock was adjusted by so much in between."""
+"""Two responses agree even if a clock was adjusted by this much between them."""
 _ABSURD = timedelta(days=400)
 _CONFIRMED_UP_TO = timedelta(days=31)
 _SECOND = timedelta(seconds=1)
 _SET_BACK = timedelta(hours=1)
-"""A sample so much newer than the present was taken before our clock was set back. Clocks of replicas differ."""
+"""A sample this much newer than the present was taken before our clock was set back. Clocks of replicas differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockSample:
-    """By one reply our clock is *least* to *most* seconds ahead of Radar's; negative values: behind.
+    """By one response, our clock is *least* to *most* seconds ahead of Radar's; negative values mean behind.
 
-    *confirmed*: the reply refused a question in words, because its end lies in the future. *at* is when it came by our
-    clock, in epoch seconds; None in the record of an earlier version.
+    *confirmed*: the response rejected the request with a text that its end is in the future. *at* is when the response
+    arrived by our clock, in epoch seconds; None in a record of an earlier version.
     """
 
     least: float
@@ -38,7 +38,7 @@ class ClockSample:
 
     @property
     def is_small(self) -> bool:
-        """Whether the reply agrees with our own clock, which is a second witness."""
+        """Whether the response agrees with our own clock, which counts like a second response."""
         limit = NAMED_FROM.total_seconds()
         return self.least <= limit and self.most >= -limit
 
@@ -47,14 +47,14 @@ class ClockSample:
         return max(self.least, other.least) <= min(self.most, other.most) + _SLACK_SECONDS
 
     def confirm(self) -> ClockSample:
-        """Return the sample of a reply that refused a question in words; a very large difference takes two replies."""
+        """Return the sample as confirmed by the text of its response; a very large difference needs two responses."""
         return replace(self, confirmed=self.most <= _CONFIRMED_UP_TO.total_seconds())
 
 
 def sample(date: datetime | None, sent_at: datetime, received_at: datetime) -> ClockSample | None:
-    """Return what a reply of *date*, by Radar's clock, shows; None without a date or with an absurd one.
+    """Return the sample of a response with the `Date` *date*; None without a date or with an absurd one.
 
-    *sent_at* and *received_at* are moments of our clock, at the request and at the headers of the reply.
+    *sent_at* and *received_at* are times of our clock: when the request was sent and when the headers arrived.
     """
     if date is None or sent_at > received_at or abs(received_at - date) > _ABSURD:
         return None
@@ -64,13 +64,13 @@ def sample(date: datetime | None, sent_at: datetime, received_at: datetime) -> C
 
 @dataclass(frozen=True, slots=True)
 class ClockDifference:
-    """What the newest replies show; *samples* has the newest first."""
+    """The difference that the newest responses show; *samples* has the newest first."""
 
     samples: tuple[ClockSample, ...] = ()
 
     @property
     def found(self) -> timedelta | None:
-        """How far our clock is ahead of Radar's, in whole seconds; None if that is not known."""
+        """How far our clock is ahead of Radar's, in whole seconds; None if unknown."""
         for one in self.samples:
             alike = [other.most for other in self.samples if one.agrees(other)]
             if one.confirmed or one.is_small or len(alike) > 1:
@@ -85,21 +85,21 @@ class ClockDifference:
 
     @property
     def ahead(self) -> timedelta:
-        """How far Radar's present lies before ours: zero if our clock is behind, or if the difference is small."""
+        """How far our clock is ahead of Radar's; zero if our clock is behind, or if the difference is small."""
         return max(self.named or timedelta(0), timedelta(0))
 
     def at(self, now: datetime) -> Self:
-        """Return the difference without the samples from after *now*: our clock was set back since then."""
+        """Return the difference without samples after *now*, because our clock has been set back since then."""
         latest = (now + _SET_BACK).timestamp()
-        kept = tuple(one for one in self.samples if one.at is None or one.at <= latest)
-        return self if kept == self.samples else replace(self, samples=kept)
+        samples = tuple(sample_ for sample_ in self.samples if sample_.at is None or sample_.at <= latest)
+        return self if samples == self.samples else replace(self, samples=samples)
 
     def after(self, newest: ClockSample) -> Self:
         """Return the difference with one more sample."""
         return replace(self, samples=(newest, *self.samples)[:_KEPT])
 
     def is_news(self, known: ClockDifference) -> bool:
-        """Return whether this must be put on record in the place of *known*: it is another, or is about to be."""
+        """Return whether this must replace *known* on record, because it differs or is about to differ."""
         if (self.found is None) != (known.found is None):
             return True
         if self.found is None or known.found is None:
@@ -113,21 +113,21 @@ class ClockDifference:
         return moved or disagrees
 
     def dump(self) -> str:
-        """Write the record as JSON."""
+        """Return the record as JSON."""
         found = self.found
-        rows = [[one.least, one.most, one.confirmed, one.at] for one in self.samples]
+        rows = [[sample_.least, sample_.most, sample_.confirmed, sample_.at] for sample_ in self.samples]
         return json.dumps({"seconds": None if found is None else found.total_seconds(), "samples": rows})
 
 
 def load(text: str | None) -> ClockDifference:
-    """Read what `dump` wrote; nothing is known if there is no record."""
+    """Parse the JSON of `ClockDifference.dump`; None means that there is no record, so nothing is known."""
     if text is None:
         return ClockDifference()
     return ClockDifference(tuple(ClockSample(*row) for row in json.loads(text)["samples"]))
 
 
 def sentence(difference: timedelta) -> str:
-    """Describe a difference of more than a minute for a person, and what it means."""
+    """Return a difference of more than a minute, and its effect, as a sentence for the operator."""
     minutes = round(abs(difference) / timedelta(minutes=1))
     days, hours = divmod(minutes // 60, 24)
     parts = [f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes % 60, "min")) if count]
@@ -140,7 +140,7 @@ def sentence(difference: timedelta) -> str:
 
 
 def radar_lag(lag: timedelta, ahead: timedelta) -> timedelta:
-    """Return a *lag* of lastUpdated behind our clock as one behind Radar's present, which lies *ahead* before ours.
+    """Convert a *lag* of lastUpdated behind our clock to a lag behind Radar's present, which is *ahead* earlier.
 
     A shorter lag was measured before our clock was ahead, because lastUpdated is never after Radar's present.
     """
