@@ -79,27 +79,23 @@ class AggInterval(StrEnum):
         member = str.__new__(cls, word)
         member._value_ = word
         member.properties = properties
+        member.step = properties.step
+        member.seconds = int(properties.step.total_seconds())
         return member
 
     properties: IntervalProperties
+    step: timedelta
+    """The bucket's width."""
+    seconds: int
+    """The bucket's width in seconds."""
 
     FIFTEEN_MINUTES = "15m", _QUARTER
     ONE_HOUR = "1h", _HOUR
     ONE_DAY = "1d", _DAY
     ONE_WEEK = "1w", _WEEK
 
-    @property
-    def step(self) -> timedelta:
-        """The bucket's width."""
-        return self.properties.step
-
-    @property
-    def seconds(self) -> int:
-        """The bucket's width in seconds."""
-        return int(self.step.total_seconds())
-
     def floor(self, moment: datetime) -> datetime:
-        """Start of the bucket that holds *moment* on the usual grid; weeks start on Monday."""
+        """Return the start of the bucket that contains *moment*, on the usual grid. Weeks start on Monday."""
         return moment - (moment - DEFAULT_ORIGIN) % self.step
 
 

@@ -11,8 +11,7 @@ from aiohttp import web
 
 from collector.serve import api, dashboard, docs, metrics
 from collector.serve.connections import ConnectionLimiter, track_connection
-from collector.serve.errors import handle_errors, mark_response_started
-from collector.serve.middleware import add_security_headers, check_host, limit_concurrency, require_token
+from collector.serve.middleware import handle_errors, limit_concurrency, prepare_response, restrict_access
 from collector.serve.radar_api import RadarApi
 from collector.serve.service import StatusCache
 
@@ -40,10 +39,10 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     Reading data needs *token*, changing something *changing*; None: no token is needed. *fill* requests from Radar
     what the history lacks for a query; None: nothing is requested.
     """
-    tokens = require_token(token, changing or token)
-    middlewares = [handle_errors, track_connection, check_host(host, hosts), tokens, limit_concurrency()]
+    access = restrict_access(host, hosts, read_token=token, write_token=changing or token)
+    middlewares = [handle_errors, track_connection, access, limit_concurrency()]
     app = web.Application(middlewares=middlewares, client_max_size=65_536)
-    app.on_response_prepare.extend([mark_response_started, add_security_headers])
+    app.on_response_prepare.append(prepare_response)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _readyz(service))
     RadarApi(service, fill).add_to(app)

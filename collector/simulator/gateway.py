@@ -8,7 +8,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
-from collector.contract.errors import NO_CREDENTIALS, ApiError, ErrorCode
+from collector.contract.response import NO_CREDENTIALS, ApiError, ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from collector.contract.request_parser import SLOT, floor
+from collector.contract.request_parser import floor
+from collector.contract.response import SLOT
 from collector.datasets import dataset_of
 from collector.model import Window, from_epoch
 from collector.simulator import values

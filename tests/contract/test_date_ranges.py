@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from collector.contract.errors import ApiError
 from collector.contract.request_parser import auto_interval, parse_date_range
+from collector.contract.response import ApiError
 from collector.model import AggInterval, from_epoch, rfc3339, utc
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from collector.contract import errors
-from collector.contract.errors import ApiError, HttpReply, bad_request, envelope, quote
+from collector.contract import response
+from collector.contract.response import ApiError, HttpReply, bad_request, envelope, quote
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from collector.contract.errors import ApiError, HttpReply, bad_request, envelope
     ],
 )
 def test_a_refusal_has_a_status_and_a_code(status, code, name):
-    refusal = getattr(errors, name)
+    refusal = getattr(response, name)
     assert (refusal.status, refusal.code) == (status, code)
     reply = ApiError(refusal, "why", retry_after="7").reply()
     assert (reply.status, reply.headers, reply.content_type) == (status, {"Retry-After": "7"}, "application/json")
@@ -35,12 +35,12 @@ def test_the_result_of_a_refusal_is_empty_or_null(result, code):
 
 
 def test_a_refusal_may_have_a_chain_and_no_time_to_wait():
-    reply = ApiError(errors.NO_CREDENTIALS, "why", chain=((6111, "inner"),)).reply()
+    reply = ApiError(response.NO_CREDENTIALS, "why", chain=((6111, "inner"),)).reply()
     error = {"code": 9106, "message": "why", "error_chain": [{"code": 6111, "message": "inner"}]}
     assert (json.loads(reply.body)["errors"], reply.headers) == ([error], {})
     assert (HttpReply().status, HttpReply().body, HttpReply().headers) == (200, b"", {})
     assert (bad_request("why").error_code, bad_request("why").message, str(bad_request("why"))) == (
-        errors.BAD_REQUEST,
+        response.BAD_REQUEST,
         "why",
         "why",
     )

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from collector.contract.render import annotation_json, csv_chunks, format_timestamps, json_strings
+from collector.contract.response import annotation_json, csv_chunks, format_timestamps, json_strings
 from collector.model import Annotation, utc
 
 START = int(utc("2026-04-30T23:30:00Z").timestamp())

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.contract.errors import ApiError
 from collector.contract.request_parser import decode_query, parse_request
+from collector.contract.response import ApiError
 from collector.datasets import DEFAULT
 from collector.model import AggInterval, utc
 from collector.simulator import TOO_COSTLY, SimulatorOptions

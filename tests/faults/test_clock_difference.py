@@ -9,7 +9,7 @@ import pytest
 
 from collector.collect.one_pass import heal
 from collector.collect.worker import ProfileWorker
-from collector.contract.errors import envelope
+from collector.contract.response import envelope
 from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoch, utc
 from collector.report.status import status_document
 from tests.harness import faults

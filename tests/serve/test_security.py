@@ -21,7 +21,7 @@ from aiohttp import web
 
 from collector.daemon import Daemon
 from collector.logs import configure
-from collector.serve import connections, errors, middleware
+from collector.serve import connections, middleware
 from collector.serve.app import make_app, serving
 from collector.settings import ConfigurationError, Secret, load
 from collector.store import Store
@@ -391,7 +391,7 @@ async def test_an_answer_may_not_take_for_ever(world, monkeypatch):
 
     world.app.router._frozen = False
     world.app.router.add_get("/api/v1/never", never)
-    monkeypatch.setattr(errors, "REQUEST_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(middleware, "REQUEST_TIMEOUT_SECONDS", 0.05)
     status, _, body = await world.ask("/api/v1/never")
     assert (status, b"took too long" in body) == (503, True)
 

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.errors import HttpReply, envelope
+from collector.contract.response import HttpReply, envelope
 from collector.model import from_epoch
 from collector.simulator.faults import Fault, instead, unchanged
 from tests.harness.faults import network

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.contract.errors import ApiError
+from collector.contract.response import ApiError
 from collector.model import AggInterval, Annotation
 from collector.serve.radar_api import query_history
 from collector.store import StoreUnavailable

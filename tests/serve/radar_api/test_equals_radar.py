@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.fetcher import Fetcher
 from collector.collect.one_pass import collect_and_heal
-from collector.contract.errors import ApiError
 from collector.contract.request_parser import decode_query, floor, parse_request
+from collector.contract.response import ApiError
 from collector.datasets import DEFAULT
 from collector.model import AggInterval
 from collector.radar.client import RadarClient

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from collector.serve.app import serving
-from collector.serve.middleware import require_token
+from collector.serve.middleware import restrict_access
 from collector.serve.radar_api import RadarApi, routes
 from collector.settings import Secret
 from tests.store.making import NOW, batch, hours, query, saved
@@ -36,7 +36,7 @@ async def history(store):
 @asynccontextmanager
 async def _asking(store, token=None, headers=None):
     secret = Secret(token) if token else None
-    app = web.Application(middlewares=[require_token(secret, secret)])
+    app = web.Application(middlewares=[restrict_access("127.0.0.1", read_token=secret, write_token=secret)])
     RadarApi(Service(store)).add_to(app)
     async with serving(app, "127.0.0.1", 0) as url, aiohttp.ClientSession(url, headers=headers) as session:
         yield session

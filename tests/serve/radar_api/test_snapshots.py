@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.contract.errors import ApiError
+from collector.contract.response import ApiError
 from collector.model import AggInterval, Question
 from collector.serve.radar_api import query_history
 from collector.timestamps import rfc3339
