@@ -112,7 +112,7 @@ async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]
     token = None if server.anonymous_read else server.token
     try:
         fill = service.fill if server.upstream_fallback else None
-        app = make_app(service, server.host, token, hosts=server.hosts, changing=server.token, fill=fill)
+        app = make_app(service, server.host, token, hosts=server.hosts, write_token=server.token, fill=fill)
         async with serving(app, server.host, server.port) as address:
             yield address
     except OSError as error:
@@ -276,9 +276,9 @@ class Daemon:
         """The address of the simulator that stands in for Radar, None if Radar is asked."""
         return self._settings.radar.simulator
 
-    async def submit(self, wanted: BackfillRequest) -> BackfillJob:
+    async def submit(self, requested: BackfillRequest) -> BackfillJob:
         """Record a backfill job and start it when its turn comes."""
-        job = await self.store.create_backfill(wanted, self.now())
+        job = await self.store.create_backfill(requested, self.now())
         self._submitted.set()
         return job
 

@@ -143,10 +143,10 @@ def parse_request(
     Raises ApiError for what the API would reject at *now*. A relative range ends at *today*, by default at *now*; both
     are epoch seconds.
     """
-    known = {*SCALARS, *array_parameters(dataset)}
+    names = {*SCALARS, *array_parameters(dataset)}
     values: dict[str, list[str]] = {}
     for name, value in pairs:
-        if name in known:
+        if name in names:
             values.setdefault(name, []).append(value)
     interval, form = _scalar(values, "aggInterval", tuple(AggInterval)), _scalar(values, "format", FORMATS)
     positions = _positions(dataset, values, rules, now, today)
@@ -210,8 +210,8 @@ def _shared_dates(arrays: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _filters(dataset: Dataset, row: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    known = dataset.filters
-    filters = {name: _alternatives(known[name], text) for name, text in row.items() if name in known and text}
+    parameters = dataset.filters
+    filters = {name: _alternatives(parameters[name], text) for name, text in row.items() if name in parameters and text}
     for name, others in dataset.conflicting(filters):
         raise bad_request(f"{name} cannot be combined with {', '.join(sorted(others))}")
     return filters

@@ -20,7 +20,7 @@ from collector.contract.response import ApiError, HttpReply, bad_request, envelo
         (403, 10000, "WRONG_CREDENTIALS"),
     ],
 )
-def test_a_refusal_has_a_status_and_a_code(status, code, name):
+def test_an_error_has_a_status_and_a_code(status, code, name):
     refusal = getattr(response, name)
     assert (refusal.status, refusal.code) == (status, code)
     reply = ApiError(refusal, "why", retry_after="7").reply()
@@ -29,12 +29,12 @@ def test_a_refusal_has_a_status_and_a_code(status, code, name):
 
 
 @pytest.mark.parametrize(("result", "code"), [(None, 1999), ({}, 2000), ({}, 2999), (None, 3000)])
-def test_the_result_of_a_refusal_is_empty_or_null(result, code):
+def test_the_result_of_an_error_is_empty_or_null(result, code):
     expected = {"success": False, "errors": [{"code": code, "message": "why"}], "messages": [], "result": result}
     assert json.loads(envelope(code, "why")) == expected
 
 
-def test_a_refusal_may_have_a_chain_and_no_time_to_wait():
+def test_an_error_may_have_a_chain_and_no_retry_after():
     reply = ApiError(response.NO_CREDENTIALS, "why", chain=((6111, "inner"),)).reply()
     error = {"code": 9106, "message": "why", "error_chain": [{"code": 6111, "message": "inner"}]}
     assert (json.loads(reply.body)["errors"], reply.headers) == ([error], {})

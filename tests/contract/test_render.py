@@ -27,7 +27,7 @@ def written(*series):
     return "".join(csv_chunks(series))
 
 
-def test_series_stand_side_by_side_and_a_shorter_one_has_empty_cells():
+def test_each_series_has_two_columns_and_a_shorter_one_has_empty_cells():
     found = written(("one", ["t1", "t2"], ["1", "2"]), ("Two", ["t1"], ["3"]))
     assert found == "One timestamps,One values,Two timestamps,Two values\nt1,1,t1,3\nt2,2,,\n"
 

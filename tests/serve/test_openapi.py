@@ -36,9 +36,9 @@ def _serving(url, folder):
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 
     async def main():
-        async with served(url, folder) as world:
-            await fill(world)
-            addresses.append(world.url)
+        async with served(url, folder) as server:
+            await fill(server)
+            addresses.append(server.url)
             ready.set()
             await stop.wait()
 

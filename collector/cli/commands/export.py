@@ -104,7 +104,7 @@ async def _export(
             async for block in blocks:
                 written += len(block.points)
                 gaps.see(block.profile, block.label, block.points)
-                if output == "csv" and (change := watch.seen(block)):
+                if output == "csv" and (change := watch.change(block)):
                     say(change)
                 yield block
 
@@ -214,7 +214,7 @@ class ExportGaps:
         found = []
         for one in self._labels.values():
             absent = one.absent()
-            if not absent.runs:
+            if not absent.windows:
                 continue
             text = absence_sentences([absent], MAX_GAPS)[0]
             if one.oldest is None:

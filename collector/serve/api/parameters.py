@@ -64,13 +64,13 @@ class QueryParameters:
         except ValueError as error:
             raise RequestRejected(f"{name}: {error}") from None
 
-    def number(self, name: str, most: int, default: int) -> int:
-        """Return a whole number from 1 to *most*, or *default* without the parameter."""
+    def number(self, name: str, maximum: int, default: int) -> int:
+        """Return a whole number from 1 to *maximum*, or *default* without the parameter."""
         text = self.first(name)
         if text is None:
             return default
-        if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-            raise RequestRejected(f"{name}: {text!r} is not a whole number from 1 to {most}")
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(maximum)) and 1 <= int(text) <= maximum):
+            raise RequestRejected(f"{name}: {text!r} is not a whole number from 1 to {maximum}")
         return int(text)
 
     def word(self, name: str, words: Sequence[str]) -> str:

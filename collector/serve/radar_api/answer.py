@@ -177,11 +177,11 @@ def _follow_former_grid(history: AsOfReader, index: SeriesIndex, request: ApiReq
     if not former:
         return index, request
     offset = timedelta(seconds=next(generation.former_offset or 0 for generation in former.values()))
-    moved = [
-        replace(series, id=there.id, normalization=there.normalization, unit=there.unit, generations=())
-        for series, there in former.items()
+    replaced = [
+        replace(series, id=moved.id, normalization=moved.normalization, unit=moved.unit, generations=())
+        for series, moved in former.items()
     ]
-    return index.with_series(moved), request.on(Grid(request.agg_interval, offset))
+    return index.with_series(replaced), request.on(Grid(request.agg_interval, offset))
 
 
 def _choose(history: AsOfReader, index: SeriesIndex, request: ApiRequest) -> tuple[ApiRequest, list[list[SeriesMatch]]]:

@@ -155,8 +155,8 @@ def _unit_change_error(series: StoredSeries, change: Change) -> ApiError:
     """Return the error for a range whose values have two units."""
     moment = rfc3339(from_epoch(change.timestamp))
     return bad_request(
-        f"The unit of {_described(series)} changes from {change.old} to {change.new} at {moment}: ask for a range that "
-        f"ends before this moment, or for one that starts then"
+        f"The unit of {_described(series)} changes from {change.old} to {change.new} at {moment}: choose a range that "
+        f"ends before this time, or one that starts then"
     )
 
 
@@ -177,12 +177,12 @@ def _pairs(query: Question) -> frozenset[tuple[str, str]]:
     return frozenset(pairs | {(name, "") for name in query.filters})
 
 
-def _likeness(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> float:
-    return len(one & other) / (len(one | other) or 1)
+def _likeness(left: frozenset[tuple[str, str]], right: frozenset[tuple[str, str]]) -> float:
+    return len(left & right) / (len(left | right) or 1)
 
 
-def _spelling(one: Question, other: Question) -> float:
-    return SequenceMatcher(None, _filters(one.filters), _filters(other.filters)).ratio()
+def _spelling(left: Question, right: Question) -> float:
+    return SequenceMatcher(None, _filters(left.filters), _filters(right.filters)).ratio()
 
 
 def _described(series: StoredSeries) -> str:

@@ -160,10 +160,10 @@ def _unavailable(message: str) -> ApiError:
 
 def missing_slices(request: ApiRequest, result: QueryResult | None, now: datetime) -> list[Slice]:
     """Return a slice for each series that lacks a bucket which has closed by *now*; all of them without a *result*."""
-    answered = result.request if result else request
-    step = answered.agg_interval.seconds
+    request = result.request if result else request
+    step = request.agg_interval.seconds
     slices = []
-    for position, data in zip_longest(answered.series, result.series if result else ()):
+    for position, data in zip_longest(request.series, result.series if result else ()):
         end = min(position.end, floor(now.timestamp(), step, position.start))
         if position.start < end and (data is None or len(data.timestamps) < (end - position.start) // step):
             slices.append(Slice(position.query, Window(from_epoch(position.start), from_epoch(end))))

@@ -61,7 +61,7 @@ def test_a_sum_fills_the_buckets_that_every_part_can_fill(expected, spans, told)
     assert _known(told, **spans).buckets(_asked(0, 48, "1d"), _source(1, 2)) == expected
 
 
-def test_what_is_known_of_the_parts_of_a_source():
+def test_the_extents_of_a_match_with_several_parts():
     known = _known(50, _1=(0, 3), _3=(1, 9))
     source = _source(1, 2, 3)
     assert known.spans_of(source) == [(MONDAY, MONDAY + 3 * H), (MONDAY + H, MONDAY + 9 * H)]

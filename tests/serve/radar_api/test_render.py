@@ -58,7 +58,7 @@ def test_units_are_taken_apart_as_they_were_put_together(expected, unit):
 
 
 @pytest.mark.parametrize("count", [0, 1, 4_095, 4_096, 4_097, 20_000])
-def test_a_large_answer_comes_in_pieces(count):
+def test_a_large_answer_is_written_in_chunks(count):
     found = _written([float(n) for n in range(count)])
     series = json.loads("".join(found))["result"]["a"]
     assert [int(value) for value in series["values"]] == list(range(count))
