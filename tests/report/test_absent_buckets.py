@@ -85,7 +85,7 @@ def test_a_few_windows_are_listed_and_the_others_counted():
         AbsentBuckets("a", HOUR, tuple(_runs((0, 1), (2, 4), (5, 9)))),
         AbsentBuckets("b", HOUR, tuple(_runs((0, 1)))),
     ]
-    first, second = absence_sentences(found, most=2)
+    first, second = absence_sentences(found, max_windows=2)
     assert first == (
         "a: 1h buckets absent: 1970-01-01T00:00:00Z..1970-01-01T00:00:00Z (1), "
         "1970-01-01T02:00:00Z..1970-01-01T03:00:00Z (2), and others (4)"

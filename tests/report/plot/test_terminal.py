@@ -130,4 +130,4 @@ def test_a_hundred_series_have_different_marks(colour):
     assert len(keys) == len({key for key, _ in keys}) == len({number for _, number in keys}) == 100
     assert set("".join(_axes(text))) - {" "} <= {key for key, _ in keys}
     many = render(chart(*lines), LOOK)
-    assert re.search(r"the other \d+ series are not drawn: there are no more marks for them", many)
+    assert re.search(r"the other \d+ series are not drawn, because there are no more marks", many)

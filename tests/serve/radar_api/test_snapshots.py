@@ -74,7 +74,7 @@ async def test_a_range_that_begins_before_the_snapshot_is_rejected_with_what_it_
     status, message = await _refused(snapped, _range(first, last))
     assert status == 400
     assert "covers 2026-04-30T00:00:00Z..2026-05-01T12:00:00Z" in message
-    assert "asked for at 2026-05-01T12:00:00Z" in message
+    assert "requested at 2026-05-01T12:00:00Z" in message
 
 
 async def test_a_range_that_ends_after_the_snapshot_is_rejected_except_for_its_newest_bucket(snapped, asked):
