@@ -221,8 +221,8 @@ class Annotation:
 
     start_date: datetime
     end_date: datetime | None
-    data_source: str
-    event_type: str
+    data_source: str | None
+    event_type: str | None
     description: str | None
     linked_url: str | None
     is_instantaneous: bool

@@ -28,6 +28,7 @@ from collector.radar.response_points import (
     folded,
     member,
     parse_answer_time,
+    parse_span,
     parse_timestamps,
     parse_values,
     unwrapped,
@@ -321,7 +322,7 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
     requested name in its number alone always counts.
     """
     others = {key: content for key, content in container.items() if folded(key) not in _META}
-    halves = {key: one for key, one in others.items() if isinstance(one, dict) and not _ARRAYS.isdisjoint(one)}
+    halves = {key: one for key, one in others.items() if isinstance(one, dict) and _is_half(one, names)}
     documented = {key: one if {*one} >= _ARRAYS else _as_series(one) or one for key, one in halves.items()}
     asked = _asked(others, names)
     if documented and (not asked or not asked.isdisjoint(documented)):
@@ -331,6 +332,11 @@ def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
         return _columns(container, shared, names)
     read = {key: _as_series(others[key]) for key in (asked and _alike(others, names)) or others}
     return {key: one for key, one in read.items() if one is not None}
+
+
+def _is_half(content: Content, names: Sequence[str]) -> bool:
+    """Return whether *content* has an array of a series; not if it holds the series beside shared timestamps."""
+    return {*content} >= _ARRAYS or not (_ARRAYS.isdisjoint(content) or _asked(content, names))
 
 
 def _asked(content: Content, names: Sequence[str]) -> set[str]:
@@ -376,10 +382,14 @@ def _as_series(content: Any, depth: int = 0) -> Content | None:
 
 
 def _column(content: Content, names: Sequence[str]) -> Any:
-    """Return the value of the first of *names*; of one of the other names only if exactly one of them exists."""
+    """Return the value of the first of *names*; of one of the other names only if exactly one of them exists.
+
+    The first one counts before the others in another spelling, too, if it occurs once.
+    """
     if names[0] in content:
         return content[names[0]]
-    found = [inner for key, inner in content.items() if folded(key) in names]
+    first = [inner for key, inner in content.items() if folded(key) == names[0]]
+    found = first if len(first) == 1 else [inner for key, inner in content.items() if folded(key) in names]
     return found[0] if len(found) == 1 else None
 
 
@@ -404,7 +414,8 @@ def _places(record: Any) -> tuple[Any, Any] | None:
 
 
 def _is_time(content: Any) -> bool:
-    return content is None or parse_answer_time(unwrapped(content)) is not None
+    is_span = isinstance(content, dict) and parse_span(content) is not None
+    return content is None or is_span or parse_answer_time(unwrapped(content)) is not None
 
 
 def _key(record: Content, names: Sequence[str]) -> str | None:

@@ -265,8 +265,8 @@ def _annotation(content: dict[str, Any], start: datetime, deviations: Deviations
     return Annotation(
         start_date=start,
         end_date=end.at if end else None,
-        data_source=(texts["dataSource"] or "")[:_LONGEST_TEXT],
-        event_type=(texts["eventType"] or "")[:_LONGEST_TEXT],
+        data_source=_cut(texts["dataSource"]),
+        event_type=_cut(texts["eventType"]),
         description=_cut(texts["description"]),
         linked_url=_cut(texts["linkedUrl"]),
         is_instantaneous=_flag(member(content, "isInstantaneous")),

@@ -50,6 +50,9 @@ class SimulatorOptions:
     Limits: *max_span* for each interval, *series_per_request* and *url_bytes*, each with its error. *default_range* is
     the `dateRange` of a series without a date (None: such a series is rejected).
 
+    Beside the time series: *siblings* is what summary, timeseries_groups, authorities and logs answer: that there is no
+    such route, 404 without an envelope, data, or an error.
+
     Access: any well-formed credentials are accepted, unless *token* or *email_and_key* is set. At least the last
     *remembered_requests* are kept.
     """
@@ -88,6 +91,8 @@ class SimulatorOptions:
     default_range: str | None = "7d"
     empty_values: bool = True
     equal_names: Literal["refuse", "overwrite"] = "refuse"
+
+    siblings: Literal["no route", "not found", "served"] | ErrorCode = "no route"
 
     token: str | None = field(default=None, repr=False)
     email_and_key: tuple[str, str] | None = field(default=None, repr=False)

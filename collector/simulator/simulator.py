@@ -17,15 +17,15 @@ from aiohttp import web
 
 from collector.contract.request_parser import ApiRequest, decode_query, parse_request
 from collector.contract.response import NO_METHOD, NO_ROUTE, ApiError, ErrorCode, HttpReply, bad_request, quote
-from collector.datasets import DATASETS, dataset_of
+from collector.datasets import DATASETS, DEFAULT, dataset_of
 from collector.model import Points, from_epoch
 from collector.simulator import odd
 from collector.simulator.faults import Fault, FaultScript
-from collector.simulator.gateway import RateLimiter, caller_id, check_credentials
+from collector.simulator.gateway import LoggedRequest, RateLimiter, caller_id, check_credentials
 from collector.simulator.history import SimulatedHistory
 from collector.simulator.options import SimulatorOptions
-from collector.simulator.request_log import LoggedRequest
 from collector.simulator.response import answer, scaled
+from collector.simulator.siblings import NOT_FOUND, place, sibling
 from collector.simulator.values import is_known
 
 if TYPE_CHECKING:
@@ -146,6 +146,8 @@ class Simulator:
         api_request = None
         try:
             dataset = self._admit(request, received, blocked)
+            if dataset is None:
+                return None, self._sibling(received)
             api_request = parse_request(dataset, decode_query(received.raw_query), self.options, received.at)
             self._recognise(api_request)
             self._reach(api_request, received.at)
@@ -153,6 +155,18 @@ class Simulator:
             return api_request, self._vary(api_request, honest, received.at)
         except ApiError as refused:
             return api_request, refused.reply()
+
+    def _sibling(self, received: LoggedRequest) -> HttpReply:
+        """Return the answer of a path beside the time series, as the options say."""
+        how, path = self.options.siblings, place(received.path.removeprefix(BASE_PATH), DEFAULT)
+        if isinstance(how, ErrorCode):
+            raise ApiError(how, "Refused")
+        if how == "no route" or path is None:
+            raise ApiError(NO_ROUTE, "No route for that URI")
+        if how == "not found":
+            return NOT_FOUND
+        pairs = decode_query(received.raw_query)
+        return sibling(*path, DEFAULT, pairs, self._history, self.options, received.at)
 
     def _vary(self, api_request: ApiRequest, honest: HttpReply, now: float) -> HttpReply:
         """Return a correct answer in the chosen variations; CSV has none."""
@@ -182,14 +196,17 @@ class Simulator:
             if refusal and begins is not None and requested.start < begins:
                 raise ApiError(refusal, "There is no data before the available history")
 
-    def _admit(self, request: web.Request, received: LoggedRequest, blocked: float | None) -> Dataset:
-        """Return the dataset of a request that passes the gateway; raises ApiError for another request."""
+    def _admit(self, request: web.Request, received: LoggedRequest, blocked: float | None) -> Dataset | None:
+        """Return the dataset of a request that passes the gateway, None for a path beside the time series.
+
+        Raises ApiError for another request.
+        """
         options = self.options
         if blocked is not None:
             refusal, wait = ErrorCode(429, options.rate_limit_code), str(math.ceil(blocked))
             raise ApiError(refusal, "Rate limited. Please wait and try again later", retry_after=wait)
         dataset = next((one for one in DATASETS.values() if received.path == f"{BASE_PATH}{one.url_path}"), None)
-        if dataset is None:
+        if dataset is None and place(received.path.removeprefix(BASE_PATH), DEFAULT) is None:
             raise ApiError(NO_ROUTE, "No route for that URI")
         if received.method != "GET":
             raise ApiError(NO_METHOD, f"Method {received.method} not available for that URI")

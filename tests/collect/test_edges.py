@@ -9,6 +9,7 @@ from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.model import AggInterval, Window
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
+from collector.settings import RetentionSettings
 from collector.simulator import ErrorCode, GapChange, SimulatorOptions
 from collector.store import backfill_request
 from tests.harness import faults
@@ -262,3 +263,51 @@ def overlaps(received, window):
 async def vanished(core):
     rows = await core.store.list_fetches()
     return sum(row.vanished or 0 for row in rows)
+
+
+KEPT = {"before the edge": 100 * DAY, "at the edge": NOW - EDGE, "after the edge": 50 * DAY, "the newest": 9 * DAY}
+
+
+@pytest.mark.parametrize("way", [*WAYS, None], ids=lambda way: str(way.status) if way else "empty")
+@pytest.mark.parametrize("kept", KEPT.values(), ids=KEPT)
+async def test_what_retention_deletes_beside_a_known_edge_is_no_gap(sqlite_url, way, kept):
+    async with open_core(sqlite_url, profile(since=SINCE), data_since=EDGE, before_data=way) as core:
+        for _ in range(2):
+            await one_pass(core)
+            core.clock.advance(minutes=20)
+        await keeps_what_is_wanted(core, kept)
+
+
+@pytest.mark.parametrize("kept", [KEPT["before the edge"], KEPT["after the edge"]], ids=str)
+async def test_nor_is_it_on_postgres(postgres_url, kept):
+    async with open_core(postgres_url, profile(since=SINCE), data_since=EDGE) as core:
+        await one_pass(core)
+        await keeps_what_is_wanted(core, kept)
+
+
+async def keeps_what_is_wanted(core, kept):
+    """Live for a day beside a known edge with a retention that works every six hours."""
+    costs = []
+    for _ in range(4):
+        await core.store.prune(RetentionSettings({HOUR: kept}), core.clock())
+        assert await gaps(core) == []
+        assert await begins(core) == EDGE
+        assert await all_that_radar_has(core, max(EDGE, HOUR.floor(core.clock() - kept)))
+        core.clock.advance(hours=6)
+        collected, requests = await one_pass(core)
+        assert collected.complete
+        costs.append(requests)
+    assert sum(costs) <= len(costs) + 1, "one looks at the edge again"
+
+
+async def test_retention_before_the_first_answer_makes_no_gap_at_an_edge(store_url):
+    for number, kept in enumerate(KEPT.values()):
+        since = SINCE + number * DAY
+        wanted = profile(since=since, filters={"caOwner": (f"Owner {number}",)})
+        async with open_core(store_url, wanted, data_since=EDGE, before_data=WAYS[0]) as core:
+            await core.store.prune(RetentionSettings({HOUR: kept}), core.clock())
+            collected, requests = await one_pass(core)
+            assert collected.complete
+            assert requests <= bisection(HOUR, since) + FEW
+            assert await gaps(core) == []
+            assert (await one_pass(core))[1] <= 1

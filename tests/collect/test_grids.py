@@ -18,6 +18,7 @@ from collector.model import Answer, Batch, Meta, Slice, Window
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
 from collector.serve.radar_api import query_history
+from collector.settings import RetentionSettings
 from collector.store import BackfillRequest, LearnedGrid, PointQuery
 from collector.store.admin.verify import verify
 from collector.store.series.grids import dump, load
@@ -33,6 +34,7 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 WEDNESDAY = Grid(WEEK, timedelta(days=2, hours=5))
 THURSDAY, SUNDAY = Grid(WEEK, timedelta(days=3)), Grid(WEEK, timedelta(days=6))
 EIGHT, QUARTER_PAST = Grid(DAILY, timedelta(hours=8)), Grid(DAILY, timedelta(minutes=15))
+EVENING = Grid(DAILY, timedelta(hours=19))
 HALF_PAST = Grid(HOURLY, timedelta(minutes=30))
 
 
@@ -360,3 +362,29 @@ async def test_where_history_begins_is_looked_for_anew_on_another_grid(sqlite_ur
         assert await one.store.edges([query(DAILY)]) == {query(DAILY): edge}
         await one.store.move_grid(EIGHT, NOW)
         assert await one.store.edges([query(DAILY)]) == {}
+
+
+@pytest.mark.parametrize("grid", [EVENING, HALF_PAST], ids=lambda grid: f"{grid.interval} {grid}")
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "moved"])
+async def test_what_retention_has_deleted_on_the_usual_grid_is_no_gap_on_another(sqlite_url, grid, known):
+    """The first bucket that is kept is on record on the grid that was in force, until retention works again."""
+    interval, since = grid.interval, NOW - 100 * DAY
+    kept = RetentionSettings({interval: 40 * DAY})
+    grids = {} if known else {interval: grid}
+    async with open_core(sqlite_url, profile(agg_interval=interval, since=since), grids=grids) as one:
+        if known:
+            await passes(one, 1, days=0)
+        await one.store.prune(kept, one.clock())
+        if known:
+            one.simulator.switch(grids={interval: grid})
+            one.clock.advance(days=14)
+        await passes(one, 3, hours=2)
+        assert (await one.store.grids())[interval] == grid
+        for _ in range(2):
+            assert await find_gaps(one.store, one.profiles, one.clock()) == []
+            window = Window(grid.floor(since), grid.floor(one.clock()))
+            assert await one.store.gaps(query(interval), window, one.profiles[0].settle) == []
+            before = len(one.requests)
+            assert (await heal(one.profiles, one.clock(), one.store, one.batch_runner)).complete
+            assert len(one.requests) == before
+            await one.store.prune(kept, one.clock())

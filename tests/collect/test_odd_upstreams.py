@@ -130,6 +130,11 @@ async def test_series_of_another_shape_may_lie_in_another_place(sqlite_url, capl
     await answered_oddly(sqlite_url, (place, shape), caplog)
 
 
+@pytest.mark.parametrize("shape", ["series-pairs", "series-records"])
+async def test_start_and_end_of_a_bucket_may_lie_in_records(sqlite_url, caplog, shape):
+    await answered_oddly(sqlite_url, (shape, "timestamps-spans"), caplog)
+
+
 def drawn(seed, count, size):
     """So many sets of variations that do not contradict each other."""
     dice = random.Random(seed)

@@ -8,7 +8,7 @@ import pytest
 from collector.collect.probe import MOST_REQUESTS, Prober
 from collector.interval import AggInterval, Grid
 from collector.model import DATASET, RequestKind, utc
-from collector.simulator import TOO_COSTLY
+from collector.simulator import TOO_COSTLY, ErrorCode
 from tests.harness import faults
 from tests.harness.collect_core import TOKEN, open_core
 
@@ -357,34 +357,42 @@ async def test_what_the_cap_leaves_out_is_told(tmp_path):
     assert report["skipped"]
 
 
-def siblings(received):
-    """Answer the paths beside the time series, as the contract has them."""
-    results = {
-        "summary/CA_OWNER": {"summary_0": {"Let's Encrypt": "5", "other": "1"}, "meta": {}},
-        "timeseries_groups/CA_OWNER": {"serie_0": {"timestamps": [], "Let's Encrypt": [], "other": []}, "meta": {}},
-        "authorities": {"certificateAuthorities": [{"name": "R12", "owner": "ISRG"}]},
-    }
-    path = received.path.partition("/radar/ct/")[2]
-    if path == "timeseries":
-        return None
-    if path not in results:
-        return faults.api_error(403, 10000)
-    body = json.dumps({"success": True, "errors": [], "result": results[path]}).encode()
-    return faults.reply(200, body, content_type="application/json")
+PATHS = ("summary_ca_owner", "timeseries_groups_ca_owner", "authorities", "logs")
 
 
-async def test_the_paths_beside_the_time_series_are_described_and_need_not_answer(tmp_path):
-    async with open_core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as core:
-        core.script(siblings)
+async def test_the_paths_beside_the_time_series_are_described(tmp_path):
+    report, _ = await probed(tmp_path, siblings="served")
+    found = said(report)
+    assert found["summary_ca_owner"].startswith("HTTP 200, ")
+    assert ": meta (object of 5), summary_0 (object of 11); 11 groups: " in found["summary_ca_owner"]
+    assert "serie_0 (object of 12); 11 groups: " in found["timeseries_groups_ca_owner"]
+    assert "certificateAuthorities (array of 5); 5 entries with certificateRecordType, " in found["authorities"]
+    assert "certificateLogs (array of 5); 5 entries with api, description, " in found["logs"]
+    assert report["settled"]
+    asked = [request for request in report["requests"] if request["series"] is None]
+    assert [(request["outcome"], request["status"]) for request in asked] == [("probed", 200)] * len(PATHS)
+
+
+@pytest.mark.parametrize(
+    ("how", "meaning"),
+    [
+        ("no route", "HTTP 400: No route for that URI; not served at this address"),
+        ("not found", "HTTP 404: Not Found.; not served at this address"),
+        (ErrorCode(403, 10000), "HTTP 403: Refused; not allowed with these credentials"),
+        (ErrorCode(500, 2000), "HTTP 500: Refused; not needed today"),
+    ],
+    ids=["no route", "404 without an envelope", "403", "500"],
+)
+async def test_the_paths_beside_the_time_series_need_not_answer(tmp_path, how, meaning):
+    async with open_core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN, siblings=how) as core:
         report = (await Prober(core.batch_runner).probe()).to_json("http://radar")
         found = said(report)
-        assert found["summary_ca_owner"].endswith("2 groups: Let's Encrypt, other")
-        assert "serie_0 (object of 3), meta (object of 0); 2 groups: Let's" in found["timeseries_groups_ca_owner"]
-        assert found["authorities"].endswith("certificateAuthorities (array of 1); 1 entries with name, owner")
-        assert found["logs"] == "HTTP 403: Refused; not allowed with these credentials"
+        assert [found[path] for path in PATHS] == [meaning] * len(PATHS)
         assert report["settled"]
-        # a refusal of another path says nothing about the credentials
+        assert report["ended"] is None
+        # a refusal of another path says nothing about the credentials, nor about Radar
         assert await core.store.rejection_reason(core.fetcher.radar.fingerprint) is None
+        assert (await core.store.budget(core.clock(), 600)).blocked_until is None
 
 
 def encoded_once(received):

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from collector.collect.refetch import fire_slices
 from collector.finality import final_windows
-from collector.model import Meta, Points
+from collector.model import Annotation, Meta, Points
 from collector.report.gaps import find_gaps
 from collector.store import SchemaTooOld, Store, Taken
 from collector.store.admin import commands
@@ -82,7 +82,7 @@ async def fill(url, *more, revision=BEFORE):
     commands.downgrade(url, revision)
 
 
-@pytest.mark.parametrize("revision", [BEFORE, "0007", "0008"])
+@pytest.mark.parametrize("revision", [BEFORE, "0007", "0008", "0009"])
 async def test_the_statements_of_the_previous_version_are_taken(store_url, revision):
     """What it has written can be written once more, in the columns that it knows, and read by the views."""
 
@@ -125,8 +125,9 @@ async def test_rights_on_the_view_stay_in_both_directions(postgres_url):
         connection.execute(f"DROP ROLE {role}")
 
 
-async def test_an_upgrade_from_the_last_revision_changes_nothing_that_is_read(store_url):
-    await fill(store_url, revision="0008")
+@pytest.mark.parametrize("revision", ["0008", "0009"])
+async def test_an_upgrade_from_the_last_revisions_changes_nothing_that_is_read(store_url, revision):
+    await fill(store_url, revision=revision)
     with pytest.raises(SchemaTooOld):
         commands.check(store_url)
     commands.upgrade(store_url)
@@ -337,3 +338,21 @@ async def test_a_store_in_which_the_last_revision_was_missed_is_mended_within_a_
             await life.work()
         assert await _differs(life, early[0], early[0].series[0]) is None
         assert (await life.status())[0]["quarters"]["state"] == "fresh"
+
+
+async def test_null_texts_of_annotations_are_empty_for_the_previous_version(store_url):
+    texts = ("data_source", "event_type", "description", "linked_url")
+    outage = Annotation(DAY, None, **dict.fromkeys(texts), is_instantaneous=False)
+
+    async def annotated(store):
+        await saved(store, batch((query(), hours(0, 6))), numbers(0, 6), annotations=[outage])
+
+    for revision, expected in [("0009", ["", "", None, None]), ("0008", [""] * 4)]:
+        await fill(store_url, annotated, revision=revision)
+        engine = sa.create_engine(store_url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql(f"SELECT {', '.join(texts)} FROM annotations").one()
+        engine.dispose()
+        assert [*found] == expected
+        commands.upgrade(store_url)
+        assert verify(store_url).findings == []

@@ -627,7 +627,7 @@ def remark(**changes):
     ("expected", "changes"),
     [
         ({"event_type": "ECLIPSE"}, {"eventType": "ECLIPSE", "mood": "calm"}),
-        ({"event_type": ""}, {"eventType": None}),
+        ({"event_type": None}, {"eventType": None}),
         ({"end_date": None}, {"endDate": None}),
         ({"end_date": None}, {"endDate": "never"}),
         ({"end_date": datetime(2026, 2, 1, tzinfo=UTC)}, {"endDate": "2026-02-01"}),

@@ -31,6 +31,10 @@ PLACES = {
     "a table beside": {"meta": META, "serie_0": ONE, "notes": PAIRS, "top": [["a", 1]], "count": [3], "dates": {}},
     "a table beside pairs": {"meta": META, "serie_0": PAIRS, "notes": PAIRS},
     "another time beside": {"meta": META, "serie_0": {"timestamps": TIMES, "values": ["1", "2"], "dates": [1]}},
+    "another time beside, in capitals": {
+        "META": META,
+        "serie_0": {"TIMESTAMPS": TIMES, "VALUES": ["1", "2"], "DATES": [1], "COUNT": 2},
+    },
 }
 
 
@@ -47,6 +51,7 @@ def test_several_series_are_found_by_their_names():
         {"series": {"serie_1": PAIRS, "serie_0": dict(PAIRS)}},
         {"series": [{"name": "serie_1", **ONE}, {"name": "serie_0", **ONE}]},
         {"timestamps": TIMES, "serie_1": ["1", "2"], "serie_0": ["1", "2"], "other": ["x"]},
+        {"data": {"timestamps": TIMES, "serie_1": ["1", "2"], "serie_0": ["1", "2"]}},
     ):
         _, series = arrange(result, ["serie_0", "serie_1"], Deviations())
         assert {*series} == {"serie_0", "serie_1"}

@@ -124,12 +124,14 @@ async def test_an_annotation_is_one_row_however_often_it_is_seen(store):
 
 
 async def test_null_texts_are_kept_and_are_the_same_annotation_as_empty_ones(store, store_url):
-    null, empty = (replace(OUTAGE, description=text, linked_url=text) for text in (None, ""))
+    names = ("data_source", "event_type", "description", "linked_url")
+    null, empty = (replace(OUTAGE, **dict.fromkeys(names, text)) for text in (None, ""))
     assert digest("ct", null) == digest("ct", empty)
     for minute, annotations in enumerate([[null], [empty], [null, empty]]):
         await saved(store, ASKED, [1], now=minutes(minute), annotations=annotations)
     (row,) = await store.list_annotations()
-    assert (row.description, row.linked_url, row.last_seen_at, row.withdrawn_at) == (None, None, minutes(2), None)
+    assert [getattr(row, name) for name in names] == [None] * 4
+    assert (row.last_seen_at, row.withdrawn_at) == (minutes(2), None)
     assert (verify(store_url)).findings == []
 
 

@@ -289,12 +289,14 @@ class BatchRun:
         self._count(saved)
         if any(part.values for part in saved.by_series.values()):
             await self._batch_runner.grids.agree(batch.agg_interval)
-        size, rests = self._cut.note(batch, saved, found, self._batch_runner.fetcher.clock())
+        whole = self._cut.note(batch, saved, found, self._batch_runner.fetcher.clock())
         for least, cut in self._cut.confirmed(found).items():
             await self._learner.rejected(cut, CUT, least)
-        await self._learner.accepted(batch, size)
+        if whole.cut:
+            await self._learner.rejected(batch, CUT, whole.cut)
+        await self._learner.accepted(batch, whole.size)
         await self._quarantine.answered(batch)
-        self._pool.add(rests)
+        self._pool.add(whole.rests)
         await self._progress(batch, saved)
 
     def _count(self, saved: SaveResult) -> None:

@@ -6,6 +6,7 @@ refused, teaches nothing about sizes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from collector.collect.planning import request_limits as sizes
@@ -44,9 +45,14 @@ class SizeLearner:
         await self._batch_runner.learn(sizes.accepted(known, size, gaps=has_gaps(batch)))
 
     async def rejected(self, batch: Batch, cause: str, size: Size | None = None) -> None:
-        """Learn that *batch* was rejected, most likely for its size, and that it would be for *size* already."""
-        rejection = self._note(batch, cause, size)
+        """Learn that *batch* was rejected, most likely for its size, and that it would be for *size* already.
+
+        Where *size* is accepted, it would not: then its span is too long only for the positions of *batch*.
+        """
         known, now = await self._batch_runner.known_limits(self._kind), self._batch_runner.fetcher.clock()
+        if size and known.covers(size):
+            size = replace(size, positions=len(batch.slices))
+        rejection = self._note(batch, cause, size)
         if known.is_due(now):  # a try to climb was in vain, and what is known holds
             await self._batch_runner.learn(sizes.rejected(known, rejection, now))
         elif rejection not in self._pending:

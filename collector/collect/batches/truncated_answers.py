@@ -1,7 +1,7 @@
 """Answers that lack an end of their windows: the rest is asked for, and if it exists, the answer was cut short.
 
 A limit on the number of values that is applied without a word is learned so; a series that begins or ends there is not
-taken for one.
+taken for one. An answer with several windows of one series proves the limit by itself if all of them lack as much.
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ CUT = "cut_short"
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """How much of each window was answered, the *rests* to ask for, and *cut*: the least that is surely cut short."""
+
+    size: Size
+    rests: Sequence[Slice] = ()
+    cut: Size | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Rest:
     """The part of a window that an answer to *batch* left out: its older part, or its newer one."""
 
@@ -38,8 +47,8 @@ class _Rest:
 
     @property
     def least_cut(self) -> Size:
-        """The smallest size that is cut short, for all that is known: a bucket more than what was answered."""
-        return Size(self.answered + self.batch.agg_interval.step, 1)
+        """The smallest size that is cut short, for all that is known."""
+        return _least_cut(self.batch, self.answered)
 
     def has(self, slice_: Slice) -> bool:
         """Tell whether *slice_* reaches no farther than the rest, so that its values are of what was left out."""
@@ -56,12 +65,11 @@ class CutAnswers:
         self._asked_at = asked_at
         self._rests: list[_Rest] = []
 
-    def note(
-        self, batch: Batch, saved: SaveResult, found: Mapping[Slice, Sequence[int]], now: datetime
-    ) -> tuple[Size, list[Slice]]:
+    def note(self, batch: Batch, saved: SaveResult, found: Mapping[Slice, Sequence[int]], now: datetime) -> Whole:
         """Return how much of *batch* was answered, by the timestamps *found*, and which rests are to be asked for."""
-        size, wanted = size_of(batch), []
-        for lost in saved.cut_off or short_of(batch, found, now):
+        size, wanted, lacks = size_of(batch), [], lacks_of(batch, found)
+        is_certain = len({one.series for one in lacks}) < len(lacks)
+        for lost in lacks if is_certain else saved.cut_off or not_young(batch, lacks, now):
             whole = next(one for one in batch.slices if one.series == lost.series and one.window.overlaps(lost.window))
             is_older = lost.window.start == whole.window.start
             span = whole.window.duration - lost.window.duration
@@ -70,9 +78,10 @@ class CutAnswers:
             asked_at = self._asked_at.get((lost.series, edge))
             if asked_at is None or now - asked_at >= _ASK_AGAIN_AFTER:
                 self._asked_at[lost.series, edge] = now
-                self._rests.append(_Rest(lost, batch, span, is_older))
                 wanted.append(lost)
-        return size, wanted
+                if not is_certain:
+                    self._rests.append(_Rest(lost, batch, span, is_older))
+        return Whole(size, wanted, _least_cut(batch, size.span) if is_certain else None)
 
     def confirmed(self, found: Mapping[Slice, Sequence[int]]) -> dict[Size, Batch]:
         """Return the requests whose answers were cut short: of what they left out, timestamps were *found*.
@@ -86,11 +95,15 @@ class CutAnswers:
         return {rest.least_cut: rest.batch for rest in cut}
 
 
-def short_of(batch: Batch, found: Mapping[Slice, Sequence[int]], now: datetime) -> list[Slice]:
+def _least_cut(batch: Batch, answered: timedelta) -> Size:
+    """Return a bucket more than what was *answered* of each window of *batch*."""
+    return Size(answered + batch.agg_interval.step, 1)
+
+
+def lacks_of(batch: Batch, found: Mapping[Slice, Sequence[int]]) -> list[Slice]:
     """Return what an answer lacks if it looks cut short: all slices have one number of values, and lack the same end.
 
-    That may be too little for the store to take notice. If all of it is so young that it may be yet to come, it is not
-    meant.
+    That may be too little for the store to take notice.
     """
     step, buckets = batch.agg_interval.seconds, batch.buckets // len(batch.slices)
     counts = {len(timestamps) for timestamps in found.values()}
@@ -107,5 +120,10 @@ def short_of(batch: Batch, found: Mapping[Slice, Sequence[int]], now: datetime) 
             if first > start
             else Window(from_epoch(last), slice_.window.end)
         )
-    is_young = all(one.end > now - _YOUNG for one in lost) and lost[0].start > batch.slices[0].window.start
-    return [] if is_young else [Slice(slice_.series, one) for one, slice_ in zip(lost, found, strict=True)]
+    return [Slice(slice_.series, one) for one, slice_ in zip(lost, found, strict=True)]
+
+
+def not_young(batch: Batch, lacks: Sequence[Slice], now: datetime) -> Sequence[Slice]:
+    """Return *lacks* unless all of it is so young that it may be yet to come."""
+    is_newer = bool(lacks) and lacks[0].window.start > batch.slices[0].window.start
+    return () if is_newer and all(one.window.end > now - _YOUNG for one in lacks) else lacks

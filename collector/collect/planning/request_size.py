@@ -177,13 +177,13 @@ def _first_rung(limits: RequestLimits, work: Work) -> Size:
 
     No more positions than judged here may be packed.
     """
-    elsewhere = limits.elsewhere
+    elsewhere, shortest = limits.elsewhere, spans_of(limits.agg_interval)[-1]
     for rung in rungs(limits.agg_interval):
         size = work.size(limits.shaped(rung))
         if 0 < elsewhere.positions < size.positions and (elsewhere.doubtful or elsewhere.too_many < inf):
             size = replace(size, positions=int(elsewhere.positions))
         is_near = any(  # it was rejected for its span or product, because as many positions were accepted elsewhere
-            one.size.span <= size.span and size.positions < one.size.positions <= elsewhere.positions
+            shortest < one.size.span <= size.span and size.positions < one.size.positions <= elsewhere.positions
             for one in limits.rejected
         )
         if limits.admits(size) and not is_near and not any(map(size.covers, elsewhere.too_large)):

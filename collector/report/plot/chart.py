@@ -178,7 +178,7 @@ async def _annotations(store: Store, window: Window) -> list[AnnotationRow]:
 
 def _chart_annotation(row: AnnotationRow) -> ChartAnnotation:
     end = row.start_date if row.is_instantaneous else row.end_date
-    return ChartAnnotation(row.start_date, end, row.event_type, row.description or "")
+    return ChartAnnotation(row.start_date, end, row.event_type or "", row.description or "")
 
 
 async def _final_until(store: Store, profile: str, settle: timedelta) -> datetime | None:

@@ -129,7 +129,7 @@ export function layLane(lane, chart, data, opened) {
     row?.push({ one, start, end });
   }
   const labels = rows.flatMap((placed, row) => placed.map(({ one, start, end }, i) => {
-    const text = one.description || one.event_type;
+    const text = one.description || one.event_type || "";
     const room = (placed[i + 1]?.start ?? width + 4) - 4;
     const wide = Math.min(Math.max(end, start + text.length * LETTER + 18), room) - start;
     const extent = h("span", { class: "extent" });
@@ -149,8 +149,8 @@ export function describe(one) {
   const when = one.is_instantaneous ? moment(one.start) : one.end === Infinity ? `since ${moment(one.start)}` : period(one.start, one.end);
   const withdrawn = one.withdrawn_at ? `, withdrawn ${moment(Date.parse(one.withdrawn_at) / 1000)}` : "";
   return [
-    h("strong", {}, one.description || one.event_type),
-    h("p", { class: "muted" }, `${one.event_type} · ${one.data_source} · ${when}${withdrawn}`, one.linked_url ? " · " : "", link(one.linked_url, "more")),
+    h("strong", {}, one.description || one.event_type || ""),
+    h("p", { class: "muted" }, [one.event_type, one.data_source, `${when}${withdrawn}`].filter(Boolean).join(" · "), one.linked_url ? " · " : "", link(one.linked_url, "more")),
   ];
 }
 

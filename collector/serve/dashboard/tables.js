@@ -81,7 +81,7 @@ export function showAnnotations(annotations, goTo) {
   const rows = () => annotations.map((one) => h("tr", { class: one.withdrawn_at ? "gone" : "" },
     h("td", { class: "when" }, h("button", { type: "button", class: "text", onclick: () => goTo(one) }, moment(one.start))),
     h("td", { class: "number" }, one.is_instantaneous ? "" : one.end === Infinity ? "ongoing" : duration(one.end - one.start)),
-    h("td", {}, one.event_type.replaceAll("_", " ").toLowerCase()),
+    h("td", {}, (one.event_type ?? "").replaceAll("_", " ").toLowerCase()),
     h("td", { class: "what" }, one.description, one.withdrawn_at ? " (withdrawn)" : "", " ", link(one.linked_url, "more"))));
   const titles = [["From"], ["Length", "number"], ["Kind"], ["What Cloudflare says"]];
   fill($("annotations"), annotations, () => table($("annotations"), titles, rows(), "None."));

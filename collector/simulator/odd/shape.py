@@ -159,7 +159,7 @@ _SHAPES: tuple[_Row, ...] = (
         "series-shared",
         "with one array of timestamps for all",
         "take",
-        "series.place series.shape series.names",
+        "series.place series.shape series.names series.meta",
         _shared_timestamps,
     ),
     ("series-text", "JSON inside of a text", "refuse", "series.shape", _each_series(json.dumps)),
@@ -178,12 +178,16 @@ _SHAPES: tuple[_Row, ...] = (
         "series.shape",
         _each_series(lambda one: {**one, "values": len(one["values"])}),
     ),
+)
+_META_INSIDE: tuple[_Row, ...] = (  # before the series move to another place
+    ("meta-inside", "in every series", "take", "meta.place series.meta", _meta_inside),
+)
+_PLACES: tuple[_Row, ...] = (
     ("series-nested", "below the key series", "take", "series.place", _below("series")),
     ("series-below-data", "below the key data", "take", "series.place", _below("data")),
     ("series-list", "in a list, with their names", "take", "series.place", _as_list),
 )
 _METAS: tuple[_Row, ...] = (
-    ("meta-inside", "in every series", "take", "meta.place", _meta_inside),
     ("meta-beside", "beside result", "take", "meta.place", _meta_beside),
     ("meta-renamed", "below the key metadata", "take", "meta.place", _renamed_meta),
     ("meta-absent", "absent", "take", "meta", lambda draft: draft.result.pop("meta")),
@@ -211,6 +215,8 @@ SHAPE = tuple(
     Variation(name, group, f"{what} {line}", verdict, part, change)
     for group, what, rows in (
         ("series", "Series", _SHAPES),
+        ("meta", "meta", _META_INSIDE),
+        ("series", "Series", _PLACES),
         ("meta", "meta", _METAS),
         ("keys", "Keys", _KEYS),
         ("result", "result", _RESULTS),

@@ -6,17 +6,15 @@ Their order here is the order in which they change an answer: inner parts first,
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations, groupby
+from itertools import combinations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError, did_you_mean
-from collector.simulator.odd.buckets import BUCKETS
 from collector.simulator.odd.limits import BEHAVIOUR, LIMITS
-from collector.simulator.odd.meta import CONFIDENCE, META
-from collector.simulator.odd.ranges import RANGES
+from collector.simulator.odd.meta import CONFIDENCE, META, RANGES
 from collector.simulator.odd.shape import NAMING, SHAPE
-from collector.simulator.odd.spelling import TIMESTAMPS, VALUES
+from collector.simulator.odd.spelling import BUCKETS, TIMESTAMPS, VALUES
 from collector.simulator.odd.transport import ENVELOPE, HTTP, TEXT
 from collector.simulator.odd.variation import Draft, encode
 
@@ -93,7 +91,7 @@ def listing(variations: Iterable[Variation]) -> str:
     known = [*variations]
     width = max(len(one.name) for one in known)
     lines = []
-    for group, members in groupby(known, key=lambda one: one.group):
+    for group in dict.fromkeys(one.group for one in known):
         lines.append(f"{group}:")
-        lines += [f"  {one.name:<{width}}  {one.verdict:<9}  {one.line}" for one in members]
+        lines += [f"  {one.name:<{width}}  {one.verdict:<9}  {one.line}" for one in known if one.group == group]
     return "\n".join(lines)

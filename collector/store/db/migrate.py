@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION_TABLE = "schema_revision"
-HEAD = "0009"
+HEAD = "0010"
 """The revision this version reads and writes. Revisions are numbers, so that older and newer can be told apart."""
 
 COPYING = "copying"

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from collector.clock_difference import radar_lag
 from collector.edge import first_run, is_beginning
 from collector.finality import Absence, GapRequest, gap_requests, judge_gap
+from collector.interval import grid_of
 from collector.model import Window, from_epoch
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
@@ -147,7 +148,7 @@ def _some_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
     windows: list[Range] = []
     stretches: list[tuple[tuple[int, int], _Stretch]] = []
     for number, one in enumerate(expected):
-        start = max(one.window.start, kept[one.query.agg_interval] or one.window.start)
+        start = _first_kept(one, kept[one.query.agg_interval])
         windows.append((int(start.timestamp()), int(one.window.end.timestamp())))
         for series_id in ids.get(one.query, ()) if start < one.window.end else ():
             place = number, series_id
@@ -161,6 +162,14 @@ def _some_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
             parts = intersect(parts, absent.get((number, series_id), ()))
         found.append(parts)
     return _judged(connection, expected, found, ids)
+
+
+def _first_kept(one: ExpectedWindow, kept_from: datetime | None) -> datetime:
+    """Return the first bucket of a window that retention keeps; *kept_from* may be on a grid of the past."""
+    if kept_from is None or kept_from <= one.window.start:
+        return one.window.start
+    grid = grid_of(one.query.agg_interval, one.window.start)
+    return kept_from if grid.holds(kept_from) else grid.floor(kept_from) + grid.step
 
 
 def _judged(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from collector.model import Annotation, Batch, Meta, Window
 
-_OPTIONAL_TEXTS = ("description", "linked_url")
+_TEXTS = ("data_source", "event_type", "description", "linked_url")
 _NAMES = ("id", "digest", "start_date", "end_date", "is_instantaneous", "last_updated", "last_seen_at")
 _is_open = sa.and_(withdrawals.c.annotation_id == table.c.id, withdrawals.c.returned_at.is_(None))
 _start: sa.BindParameter[datetime] = sa.bindparam("start")
@@ -104,7 +104,7 @@ def should_contain(window: Window, remark: StoredAnnotation | Annotation) -> boo
 
 def digest(dataset: str, annotation: Annotation) -> str:
     """Give SHA-256 of an annotation's content, by which it is known again: a text that is null counts as empty."""
-    content = _content(annotation) | {name: clean(getattr(annotation, name) or "") for name in _OPTIONAL_TEXTS}
+    content = _content(annotation) | {name: clean(getattr(annotation, name) or "") for name in _TEXTS}
     return hashlib.sha256(json.dumps([dataset, *content.values()], default=rfc3339).encode()).hexdigest()
 
 
@@ -112,8 +112,8 @@ def _content(annotation: Annotation) -> dict[str, Any]:
     return {
         "start_date": annotation.start_date,
         "end_date": annotation.end_date,
-        "data_source": clean(annotation.data_source),
-        "event_type": clean(annotation.event_type),
+        "data_source": annotation.data_source,
+        "event_type": annotation.event_type,
         "description": annotation.description,
         "linked_url": annotation.linked_url,
         "is_instantaneous": annotation.is_instantaneous,

@@ -77,9 +77,9 @@ def _opened(content, names):
 
 def _right_inside(inside, names):
     others = {name: one for name, one in inside.items() if letters(name) not in {"meta", "metadata"}}
-    documented = {
-        name: one for name, one in others.items() if isinstance(one, dict) and {"timestamps", "values"} & {*one}
-    }
+    arrays = {"timestamps", "values"}
+    documented = {name: one for name, one in others.items() if isinstance(one, dict) and arrays & {*one}}
+    documented = {name: one for name, one in documented.items() if arrays <= {*one} or not has_name(one, names)}
     if documented and (has_name(documented, names) or not has_name(others, names)):
         return {name: as_series(one) or one for name, one in documented.items()}
     times, numbers = _column(inside, _TIMES), _column(inside, _NUMBERS)
@@ -99,8 +99,11 @@ def _right_inside(inside, names):
 def _column(content, names):
     if names[0] in content:
         return content[names[0]]
-    found = [one for name, one in content.items() if letters(name) in names]
-    return found[0] if len(found) == 1 else None
+    for wanted in (names[:1], names):
+        found = [one for name, one in content.items() if letters(name) in wanted]
+        if len(found) == 1:
+            return found[0]
+    return None
 
 
 def as_series(content, *, deeper=True):

@@ -283,8 +283,7 @@ def _fields(one):
     return (
         date(start),
         ANYTHING if isinstance(end, Number) or (isinstance(end, str) and end.isdigit()) else _date(end),
-        *(_remark_text(one.get(key)) or "" for key in ("dataSource", "eventType")),
-        *(_remark_text(one.get(key)) for key in ("description", "linkedUrl")),
+        *(_remark_text(one.get(key)) for key in ("dataSource", "eventType", "description", "linkedUrl")),
         _flag(one.get("isInstantaneous")),
         _tags(one.get("tags")),
     )

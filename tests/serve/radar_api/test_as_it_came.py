@@ -60,8 +60,20 @@ async def _meta(core):
         {"confidenceInfo": {"annotations": [ANNOTATION]}},
         {"confidenceInfo": {"annotations": [ANNOTATION | {"endDate": ANNOTATION["startDate"]}]}},
         {"confidenceInfo": {"annotations": [ANNOTATION | {"linkedUrl": None, "description": None}]}},
+        {"confidenceInfo": {"annotations": [ANNOTATION | {"dataSource": None, "eventType": None}]}},
     ],
-    ids=["name", "two names", "two units", "star", "null level", "zero", "null end", "tags", "null texts"],
+    ids=[
+        "name",
+        "two names",
+        "two units",
+        "star",
+        "null level",
+        "zero",
+        "null end",
+        "tags",
+        "null texts",
+        "null words",
+    ],
 )
 async def test_meta_is_served_as_it_came(sqlite_url, document):
     async with open_core(sqlite_url, profile()) as core:
